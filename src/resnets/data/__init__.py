@@ -1,0 +1,1 @@
+"""Data sets, augmentation and the order of samples; knows nothing of networks."""

@@ -1,0 +1,69 @@
+"""Section 4.2's augmentation, a whole batch at once: pad, crop at random from the image or its mirror image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnets.data.convention import mean_of, std_of
+from resnets.data.datasets import ImageArrays
+from resnets.data.randomness import sample_bits, uniform_integers
+from resnets.specs import InputConvention, PadCropFlip
+
+
+def _windows(images: NDArray[Any], pad: int, flip: bool) -> NDArray[Any]:
+    """Return a view of every crop of the zero-padded images and (from N on) of their mirror images.
+
+    Only the padded images are stored; a crop is a row of this view, copied when it is taken.
+
+    Shape: (N, H, W, C) -> (N or 2N, 2 * pad + 1, 2 * pad + 1, H, W * C)
+    """
+    count, height, width, channels = images.shape
+    padded = np.zeros((1 + flip, count, height + 2 * pad, width + 2 * pad, channels), images.dtype)
+    inside = slice(pad, pad + height), slice(pad, pad + width)
+    padded[0][:, *inside] = images
+    if flip:
+        padded[1][:, *inside] = images[:, :, ::-1]
+    rows = padded.reshape((1 + flip) * count, height + 2 * pad, (width + 2 * pad) * channels)
+    image, row, value = rows.strides
+    shape = (len(rows), 2 * pad + 1, 2 * pad + 1, height, width * channels)
+    return as_strided(rows, shape, (image, row, channels * value, row, value), writeable=False)
+
+
+class CropFlip:
+    """Training images in memory, cropped and mirrored as their (seed, epoch, sample) says.
+
+    The mean is subtracted first and the padding is zero after it, so the mean image is cropped with the images.
+    """
+
+    def __init__(self, train: ImageArrays, augmentation: PadCropFlip, convention: InputConvention, seed: int) -> None:
+        self.shape = train.images.shape[1:]
+        self.count = len(train)
+        self.augmentation = augmentation
+        self.seed = seed
+        self.images = _windows(train.images, augmentation.pad, augmentation.flip)
+        self.means = _windows(mean_of(convention)[None], augmentation.pad, augmentation.flip)
+        std = std_of(convention)
+        self.std = None if std is None else torch.from_numpy(std)
+
+    def __call__(self, epochs: NDArray[np.int64], samples: NDArray[np.int64]) -> Tensor:
+        """Return the samples as they are seen in these epochs.
+
+        Shape: (B,), (B,) -> (B, C, H, W) float32, channels last in memory
+        """
+        bits = sample_bits(self.seed, epochs, samples)
+        top = uniform_integers(bits, 0, 2 * self.augmentation.pad + 1)
+        left = uniform_integers(bits, 1, 2 * self.augmentation.pad + 1)
+        mirror = uniform_integers(bits, 2, 2) if self.augmentation.flip else np.zeros_like(top)
+        crops = self.images[samples + mirror * self.count, top, left]  # (B, H, W * C) uint8
+        means = self.means[mirror, top, left]  # (B, H, W * C)
+        images = torch.from_numpy(crops).float().div_(255).sub_(torch.from_numpy(means))
+        images = images.view(-1, *self.shape)  # (B, H, W, C)
+        if self.std is not None:
+            images /= self.std
+        return images.permute(0, 3, 1, 2)

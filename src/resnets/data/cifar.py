@@ -1,0 +1,226 @@
+"""CIFAR-10 and CIFAR-100 in their official layouts, verified: counts, labels and, where known, the whole content."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.errors import DataError
+
+PIXELS = 32 * 32 * 3
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one version of a data set keeps its files."""
+
+    folder: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    binary: bool
+    label: str | int  # the pickle's key, or the label's byte in a binary record
+    label_bytes: int = 1  # of a binary record
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """One of the two data sets. Paper: section 4.2 [20]."""
+
+    name: str
+    layouts: tuple[Layout, ...]
+    classes: tuple[str, ...]
+    digests: dict[str, str]  # split -> SHA-256 of its pixels (N, 32, 32, 3), then its labels; empty if unknown
+
+
+CIFAR10 = Cifar(
+    name="cifar10",
+    layouts=(
+        Layout(
+            folder="cifar-10-batches-bin",
+            train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+            test=("test_batch.bin",),
+            binary=True,
+            label=0,
+        ),
+        Layout(
+            folder="cifar-10-batches-py",
+            train=tuple(f"data_batch_{i}" for i in range(1, 6)),
+            test=("test_batch",),
+            binary=False,
+            label="labels",
+        ),
+    ),
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    digests={
+        "train": "f912919bdea371136f1aa4feed6beeca728015a5f08b1899a29c932a7e30be2b",
+        "test": "8193b3fbce55bec361cd1b8fd4880cb1649832dc4d6de6da1e7a21847a4843aa",
+    },
+)
+
+CIFAR100 = Cifar(
+    name="cifar100",
+    layouts=(
+        Layout(
+            folder="cifar-100-binary",
+            train=("train.bin",),
+            test=("test.bin",),
+            binary=True,
+            label=1,  # byte 0 is the coarse label
+            label_bytes=2,
+        ),
+        Layout(
+            folder="cifar-100-python", train=("train",), test=("test",), binary=False, label="fine_labels"
+        ),
+    ),
+    classes=tuple(
+        "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can "
+        "castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin "
+        "elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard "
+        "lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear "
+        "pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal "
+        "shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank "
+        "telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman "
+        "worm".split()
+    ),
+    digests={},
+)
+
+
+def load(data_set: Cifar, path: Path) -> DataSplits:
+    """Read a data set from one of its official folders, at or under `path`.
+
+    Raises: DataError, naming the file, if one is missing or damaged, or the content is not the published one.
+    """
+    folder, layout = _find(data_set, path)
+    splits = {
+        "train": _read(data_set, layout, [folder / name for name in layout.train], 50_000),
+        "test": _read(data_set, layout, [folder / name for name in layout.test], 10_000),
+    }
+    digests = {split: images.digest() for split, images in splits.items()}
+    for split, known in data_set.digests.items():
+        if digests[split] != known:
+            raise DataError(
+                f"{folder}: the {split} images are not the published ones (SHA-256 {digests[split][:12]}..., "
+                f"expected {known[:12]}...); fetch the archive again"
+            )
+    return DataSplits(
+        name=data_set.name,
+        train=splits["train"],
+        test=splits["test"],
+        classes=data_set.classes,
+        digest=f"{digests['train']}:{digests['test']}",
+    )
+
+
+def download(data_set: Cifar, root: Path) -> None:
+    """Fetch the published archive into `root` with torchvision, which shows progress and verifies its checksum.
+
+    Raises: DataError, if it cannot be fetched.
+    """
+    from torchvision import datasets
+
+    dataset = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[data_set.name]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        dataset(root=str(root), download=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{data_set.name}: not found in {root} and could not be fetched ({error}); "
+            f"name a folder that holds {_folders(data_set)} as {data_set.name}:PATH"
+        ) from error
+
+
+def present(data_set: Cifar, path: Path) -> bool:
+    """Tell whether one of the official folders is at or under `path`."""
+    try:
+        _find(data_set, path)
+    except DataError:
+        return False
+    return True
+
+
+def _folders(data_set: Cifar) -> str:
+    return " or ".join(layout.folder for layout in data_set.layouts)
+
+
+def _find(data_set: Cifar, path: Path) -> tuple[Path, Layout]:
+    if not path.exists():
+        raise DataError(f"{data_set.name}: no folder {path}")
+    for layout in data_set.layouts:
+        names = {*layout.train, *layout.test}
+        candidates = [path, path / layout.folder, *sorted(path.glob(f"*/{layout.folder}"))]
+        for folder in candidates:
+            if (folder.name == layout.folder and folder.is_dir()) or all((folder / name).is_file() for name in names):
+                return folder, layout
+    raise DataError(f"{data_set.name}: neither {_folders(data_set)} at or under {path}")
+
+
+def _read(data_set: Cifar, layout: Layout, files: list[Path], count: int) -> ImageArrays:
+    pixels, labels = [], []
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{data_set.name}: {file} is missing")
+        part = _read_binary(layout, file) if layout.binary else _read_pickle(layout, file)
+        worst = int(part[1].max(initial=0))
+        if worst >= len(data_set.classes):
+            raise DataError(
+                f"{file}: image {int(part[1].argmax())} has label {worst}; "
+                f"{data_set.name} has labels 0 to {len(data_set.classes) - 1}"
+            )
+        expected = count // len(files)
+        if len(part[1]) != expected:
+            raise DataError(f"{file}: holds {len(part[1]):,} images instead of {expected:,}")
+        pixels.append(part[0])
+        labels.append(part[1])
+    planes = np.concatenate(pixels).reshape(-1, 3, 32, 32)
+    images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))  # (N, 32, 32, 3)
+    return ImageArrays(images, np.concatenate(labels).astype(np.int64))
+
+
+def _read_binary(layout: Layout, file: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    data = np.fromfile(file, np.uint8)
+    record = layout.label_bytes + PIXELS
+    if len(data) == 0 or len(data) % record:
+        raise DataError(f"{file}: {len(data):,} bytes is not a whole number of records of {record:,} bytes")
+    records = data.reshape(-1, record)
+    assert isinstance(layout.label, int)
+    return records[:, layout.label_bytes :], records[:, layout.label]
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads a pickle of plain data and NumPy arrays; anything else is refused, so no code runs."""
+
+    allowed = {
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("_codecs", "encode"),
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a data set does not need")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def _read_pickle(layout: Layout, file: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    try:
+        with contextlib.closing(io.BytesIO(file.read_bytes())) as content:
+            entry = _ArraysOnly(content, encoding="latin1").load()
+        pixels = np.asarray(entry["data"])
+        labels = np.asarray(entry[layout.label])
+        if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXELS) or labels.dtype.kind not in "iu":
+            raise ValueError(f"data is {pixels.dtype} {pixels.shape}, expected uint8 ({len(labels)}, {PIXELS})")
+        if labels.min(initial=0) < 0:
+            raise ValueError(f"image {int(labels.argmin())} has label {int(labels.min())}")
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise DataError(f"{file}: not a batch of the Python version ({error})") from error
+    return pixels, labels

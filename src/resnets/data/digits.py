@@ -1,0 +1,25 @@
+"""scikit-learn's 1,797 real handwritten digits, 8x8 and grey: a data set that needs no network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resnets.data.datasets import DataSplits, ImageArrays
+
+
+def load() -> DataSplits:
+    """Return the digits: every fifth of them (360) to test on, the rest (1,437) to train on."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0 to 16 -> 0 to 255; (N, 8, 8, 1)
+    everything = ImageArrays(images, digits.target.astype(np.int64))
+    is_test = np.arange(len(everything)) % 5 == 4
+    train, test = everything.select(np.flatnonzero(~is_test)), everything.select(np.flatnonzero(is_test))
+    return DataSplits(
+        name="digits",
+        train=train,
+        test=test,
+        classes=tuple(map(str, range(10))),
+        digest=f"{train.digest()}:{test.digest()}",
+    )

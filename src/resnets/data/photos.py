@@ -1,0 +1,53 @@
+"""Image files as a map-style dataset: section 3.4's scale, crop and flip in training, the centre crop in testing."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from resnets.data.convention import normalize
+from resnets.data.datasets import ImageFiles
+from resnets.data.decoding import decode, pixels, resize_shorter_side, single_view
+from resnets.specs import InputConvention, ScaleCropFlip
+
+
+class Photos(Dataset[Any]):
+    """(image, label) of each file; random draws come from `random`, which the pipeline seeds for each sample.
+
+    Shape: image (C, size, size) float32
+    """
+
+    def __init__(self, files: ImageFiles, convention: InputConvention, augmentation: ScaleCropFlip | None) -> None:
+        self.files = files
+        self.convention = convention
+        self.augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        path = self.files.paths[index]
+        if self.augmentation is None:
+            view = single_view(path, self.convention)
+        else:
+            view = augment(decode(path, self.convention.channels), self.augmentation)
+        image = torch.from_numpy(normalize(view[None], self.convention)[0])
+        return image.permute(2, 0, 1), int(self.files.labels[index])
+
+
+def augment(image: Image.Image, how: ScaleCropFlip) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    """Return a random crop of the image at a random scale, or of its mirror image.
+
+    Shape: (crop, crop, C) uint8
+    Paper: section 3.4.
+    """
+    image = resize_shorter_side(image, random.randint(how.shortest, how.longest))
+    left, top = random.randint(0, image.width - how.crop), random.randint(0, image.height - how.crop)
+    view = pixels(image.crop((left, top, left + how.crop, top + how.crop)))
+    return np.ascontiguousarray(view[:, ::-1]) if how.flip and random.random() < 0.5 else view

@@ -1,0 +1,143 @@
+"""From a split to batches: endless training batches by their iteration, and one pass over a split to test on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from resnets.data.augmentation import CropFlip
+from resnets.data.convention import normalize
+from resnets.data.datasets import ImageArrays, ImageFiles, Images
+from resnets.data.photos import Photos
+from resnets.data.randomness import batch_samples, sample_bits
+from resnets.errors import UsageError
+from resnets.specs import Augmentation, InputConvention, PadCropFlip, ScaleCropFlip
+
+Batch = tuple[Tensor, Tensor]
+"""Images (B, C, H, W) float32 and labels (B,) int64."""
+
+
+class TrainingBatches(Protocol):
+    """The mini-batches of a run: what iteration i sees depends on i and the seed alone."""
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Yield the mini-batches of iterations start, start + 1, ..., stop - 1."""
+
+
+class ArrayBatches:
+    """Mini-batches of images in memory, augmented a batch at a time."""
+
+    def __init__(
+        self,
+        train: ImageArrays,
+        convention: InputConvention,
+        *,
+        batch_size: int,
+        seed: int,
+        augmentation: PadCropFlip | None,
+    ) -> None:
+        self.labels = torch.from_numpy(train.labels)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.images = CropFlip(train, augmentation or PadCropFlip(pad=0, flip=False), convention, seed)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        for iteration in range(start, stop):
+            samples, epochs = batch_samples(self.seed, iteration, self.batch_size, len(self.labels))
+            yield self.images(epochs, samples), self.labels[samples]
+
+
+class _Seeded(Dataset[Any]):
+    """A map-style dataset that draws each sample's augmentation from (seed, epoch, sample)."""
+
+    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        epoch, sample = key
+        bits = int(sample_bits(self.seed, np.array([epoch]), np.array([sample]))[0])
+        states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+        try:
+            random.seed(bits)
+            np.random.seed(bits & 0xFFFFFFFF)
+            torch.manual_seed(bits & 0x7FFFFFFFFFFFFFFF)
+            return self.dataset[sample]
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.random.set_rng_state(states[2])
+
+
+class LoaderBatches:
+    """Mini-batches of a map-style dataset, read by worker processes."""
+
+    def __init__(self, dataset: Dataset[Any], *, batch_size: int, seed: int, workers: int) -> None:
+        self.dataset = _Seeded(dataset, seed)
+        self.samples = len(dataset)  # type: ignore[arg-type]
+        self.batch_size = batch_size
+        self.seed = seed
+        self.workers = workers
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        def keys() -> Iterator[list[tuple[int, int]]]:
+            for iteration in range(start, stop):
+                samples, epochs = batch_samples(self.seed, iteration, self.batch_size, self.samples)
+                yield list(zip(epochs.tolist(), samples.tolist(), strict=True))
+
+        yield from _loader(self.dataset, self.workers, batch_sampler=keys())
+
+
+def training_batches(
+    train: Images,
+    convention: InputConvention | None,
+    *,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation | None,
+    workers: int,
+) -> TrainingBatches:
+    """Return the mini-batches of a training split; a dataset object is taken as it is, without augmentation."""
+    if isinstance(train, ImageArrays):
+        assert convention is not None
+        if isinstance(augmentation, ScaleCropFlip):
+            raise UsageError("this recipe resizes and crops photos; images in memory need one that pads and crops")
+        return ArrayBatches(train, convention, batch_size=batch_size, seed=seed, augmentation=augmentation)
+    if isinstance(train, ImageFiles):
+        assert convention is not None
+        if isinstance(augmentation, PadCropFlip):
+            raise UsageError("this recipe pads and crops small images; photos need one that resizes and crops")
+        train = Photos(train, convention, augmentation)
+    return LoaderBatches(train, batch_size=batch_size, seed=seed, workers=workers)
+
+
+def test_batches(
+    split: Images, convention: InputConvention | None, *, batch_size: int, workers: int = 0
+) -> Iterator[Batch]:
+    """Yield every sample of a split once, in its order; the last batch may be smaller.
+
+    Paper: section 4.2, the single original view.
+    """
+    if isinstance(split, ImageArrays):
+        assert convention is not None
+        for start in range(0, len(split), batch_size):
+            images = normalize(split.images[start : start + batch_size], convention)
+            labels = split.labels[start : start + batch_size]
+            yield torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
+        return
+    if isinstance(split, ImageFiles):
+        assert convention is not None
+        split = Photos(split, convention, None)
+    yield from _loader(split, workers, batch_size=batch_size)
+
+
+def _loader(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Batch]:
+    options["generator"] = torch.Generator()  # else each pass would draw from the global one
+    for images, labels in DataLoader(dataset, num_workers=workers, pin_memory=torch.cuda.is_available(), **options):
+        yield images, torch.as_tensor(labels, dtype=torch.int64)

@@ -1,0 +1,48 @@
+"""`--data NAME[:PATH]` -> a data set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from resnets.data import cifar, digits, folder
+from resnets.data.datasets import DataSplits
+from resnets.errors import UsageError, nearest
+
+NAMES = ("digits", "cifar10", "cifar100", "folder")
+
+
+def cache_folder() -> Path:
+    """Return where fetched data sets are kept: $RESNETS_CACHE, else ~/.cache/resnets (by $XDG_CACHE_HOME)."""
+    if own := os.environ.get("RESNETS_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnets"
+
+
+def load(source: str, *, size: int | None = None) -> DataSplits:
+    """Return the data set that a source names: `digits`, `cifar10[:PATH]`, `cifar100[:PATH]` or `folder:PATH`.
+
+    CIFAR without a path is read from the cache folder, and fetched there when absent. With `size`, the images of a
+    folder are resized to that many pixels a side and kept in memory.
+
+    Raises: UsageError, if there is no such source; DataError, if the data is missing or damaged.
+    """
+    name, _, rest = source.partition(":")
+    path = Path(rest).expanduser() if rest else None
+    if name == "digits":
+        if path is not None:
+            raise UsageError(f"data source {source!r}: digits come with scikit-learn and take no path")
+        return digits.load()
+    if name in ("cifar10", "cifar100"):
+        data_set = cifar.CIFAR10 if name == "cifar10" else cifar.CIFAR100
+        if path is None:
+            path = cache_folder()
+            if not cifar.present(data_set, path):
+                cifar.download(data_set, path)
+        return cifar.load(data_set, path)
+    if name == "folder":
+        if path is None:
+            raise UsageError("data source 'folder' needs a path: folder:PATH, with PATH/train/CLASS/* and PATH/val/CLASS/*")
+        splits = folder.load(path)
+        return splits if size is None else folder.in_memory(splits, size)
+    raise UsageError(f"unknown data source {source!r}{nearest(name, NAMES)}; known: {', '.join(NAMES)}, as NAME[:PATH]")

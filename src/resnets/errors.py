@@ -1,0 +1,55 @@
+"""The exceptions of the package: each message says what was wrong, where, and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ResnetsError(Exception):
+    """Base of every error that the package raises on purpose; the command prints it as one line."""
+
+    exit_code = 1
+
+
+class UsageError(ResnetsError, ValueError):
+    """What was asked for cannot be: an unknown name or an impossible setting."""
+
+    exit_code = 2
+
+
+class DataError(ResnetsError):
+    """A data set is missing, incomplete, damaged or not what it should be."""
+
+
+class WeightsError(ResnetsError):
+    """A weights file is damaged, unsafe to read or made for another network."""
+
+
+class CheckpointError(ResnetsError):
+    """A checkpoint cannot be written, read or trusted."""
+
+
+class RunError(ResnetsError):
+    """A run's folder is in use, holds another run, or cannot be written."""
+
+
+class TrainingError(ResnetsError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+
+class Interrupted(ResnetsError):
+    """A signal asked a run to stop; its state is saved. The exit code is 128 + the signal's number."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+
+def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
+    """Return ' (did you mean a, b or c?)' for the names in `known` nearest to `name`, or ''."""
+    matches = difflib.get_close_matches(name, list(known), n=n, cutoff=0.5)
+    if not matches:
+        return ""
+    listed = matches[0] if len(matches) == 1 else f"{', '.join(matches[:-1])} or {matches[-1]}"
+    return f" (did you mean {listed}?)"

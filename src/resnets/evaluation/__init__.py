@@ -1,0 +1,1 @@
+"""Test protocols and exact metrics."""

@@ -1,0 +1,58 @@
+"""Errors in percent, from exact counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Counts:
+    """Counts over a split; every sample is counted once.
+
+    Shape: confusion (classes, classes) int64, true class by row, predicted class by column
+    """
+
+    classes: int
+    confusion: Tensor = field(init=False)
+    in_top5: int = 0
+    loss_sum: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.confusion = torch.zeros(self.classes, self.classes, dtype=torch.int64)
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Count one batch. Shape: logits (B, classes), labels (B,)."""
+        logits, labels = logits.float().cpu(), labels.cpu()
+        cells = labels * self.classes + logits.argmax(1)
+        self.confusion += torch.bincount(cells, minlength=self.classes**2).view(self.classes, self.classes)
+        top5 = logits.topk(min(5, self.classes), dim=1).indices
+        self.in_top5 += int((top5 == labels[:, None]).sum())
+        self.loss_sum += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
+
+    @property
+    def samples(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, in nats."""
+        return self.loss_sum / self.samples
+
+    @property
+    def top1_error(self) -> float:
+        """Percent of samples whose class is not the most probable one."""
+        return 100.0 * (self.samples - int(self.confusion.diagonal().sum())) / self.samples
+
+    @property
+    def top5_error(self) -> float:
+        """Percent of samples whose class is not among the five most probable ones."""
+        return 100.0 * (self.samples - self.in_top5) / self.samples
+
+    @property
+    def class_errors(self) -> list[float | None]:
+        """Top-1 error of each class in percent; None for a class without samples."""
+        totals, right = self.confusion.sum(1).tolist(), self.confusion.diagonal().tolist()
+        return [100.0 * (n - k) / n if n else None for n, k in zip(totals, right, strict=True)]

@@ -1,0 +1,1 @@
+"""Networks that the paper compares with, one file each."""

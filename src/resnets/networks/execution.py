@@ -1,0 +1,84 @@
+"""How a network is run: device, precision and memory layout, with the fastest that is safe as the default."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from resnets.errors import UsageError
+
+Precision = Literal["bf16", "fp32"]
+"""bf16: products in bfloat16 by autocast, weights and sums in float32. fp32: everything in float32."""
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device of a name; `auto` is the first GPU where there is one, else the CPU.
+
+    Raises: UsageError, if torch does not know the device or it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """Return the precision of a name; `auto` is bf16 where the device computes it natively, else fp32.
+
+    Raises: UsageError, if there is no such precision.
+    """
+    if name == "auto":
+        return "bf16" if _native_bf16(device) else "fp32"
+    if name not in get_args(Precision):
+        raise UsageError(f"precision is {name!r}; it must be auto, {' or '.join(get_args(Precision))}")
+    return name  # type: ignore[return-value]
+
+
+def _native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type == "cpu":
+        features = torch.backends.cpu.get_cpu_capability()
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("arm_bf16") or "AMX" in features)
+    return False
+
+
+def place(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, its convolution weights channels-last in memory; values are unchanged."""
+    return network.to(device=device, memory_format=torch.channels_last)
+
+
+def forward(network: nn.Module, images: Tensor, precision: Precision) -> Tensor:
+    """Return a network's logits in float32.
+
+    Shape: (N, C, H, W) -> (N, classes)
+    """
+    images = images.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        return network(images).float()
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep freed activations instead of returning them to the system at every step.
+
+    Touching fresh pages costs nearly as much time as the arithmetic on a CPU. glibc only; elsewhere nothing happens.
+    Returns whether it took effect.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of <malloc.h>
+    largest = 32 << 20  # the most that glibc accepts for the first
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(mmap_threshold, largest) and mallopt(trim_threshold, (1 << 31) - 1))

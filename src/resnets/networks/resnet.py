@@ -1,0 +1,87 @@
+"""Residual networks and their plain twins, for ImageNet (section 3.3, Table 1) and for CIFAR-10 (section 4.2)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from resnets.networks.blocks import Block, basic, bottleneck
+from resnets.networks.initialization import initialize
+from resnets.networks.normalization import GroupedBatchNorm2d
+from resnets.specs import ResNetSpec
+
+
+class ResNet(nn.Module):
+    """A stem, three or four stages of blocks (`layer1` is conv2_x), global average pooling and a classifier.
+
+    The names of its parameters are torchvision's. `spec` is the declaration that it was built from.
+
+    Shape: (N, in_channels, H, W) -> (N, num_classes); any H and W, the paper's are 224 and 32
+    """
+
+    def __init__(self, spec: ResNetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        norm = nn.BatchNorm2d if spec.bn_group is None else partial(GroupedBatchNorm2d, group=spec.bn_group)
+        if spec.type == "imagenet":
+            self.conv1 = nn.Conv2d(spec.in_channels, 64, 7, 2, 3, bias=False)  # 224 -> 112
+        else:
+            self.conv1 = nn.Conv2d(spec.in_channels, 16, 3, 1, 1, bias=False)  # 32 -> 32
+        channels = self.conv1.out_channels
+        self.bn1 = norm(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if spec.type == "imagenet" else nn.Identity()  # 112 -> 56
+        self.stages = [f"layer{number}" for number in range(1, len(spec.blocks) + 1)]
+        for number, (name, width, count) in enumerate(zip(self.stages, spec.widths, spec.blocks, strict=True)):
+            stage = nn.Sequential()
+            for position in range(count):
+                stride = 2 if number > 0 and position == 0 else 1
+                stage.append(self._block(channels, width, stride, norm))
+                channels = width * spec.expansion
+            self.add_module(name, stage)
+        self.fc = nn.Linear(channels, spec.num_classes)
+        initialize(self, spec.initialization)
+
+    def _block(self, in_channels: int, width: int, stride: int, norm: partial[nn.Module] | type[nn.Module]) -> Block:
+        spec = self.spec
+        if spec.block == "basic":
+            return basic(
+                in_channels,
+                width,
+                stride,
+                norm,
+                layers=spec.residual_layers,
+                residual=spec.residual,
+                shortcut=spec.shortcut,
+            )
+        assert spec.stride is not None
+        return bottleneck(
+            in_channels,
+            width,
+            stride,
+            norm,
+            placement=spec.stride,
+            residual=spec.residual,
+            shortcut=spec.shortcut,
+        )
+
+    def blocks(self) -> list[Block]:
+        """Return the blocks of all stages, in the order in which an image passes them."""
+        return [block for name in self.stages for block in self.get_submodule(name).children()]  # type: ignore[misc]
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last stage's maps, before pooling.
+
+        Shape: (N, in_channels, H, W) -> (N, C, H / 32, W / 32), or / 4 for the CIFAR type
+        """
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for name in self.stages:
+            x = getattr(self, name)(x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        x = torch.mean(x, dim=(2, 3))  # (N, C): global average pooling
+        return self.fc(x)

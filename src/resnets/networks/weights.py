@@ -1,0 +1,119 @@
+"""Weights files: a safetensors file whose header says which network, classes and input they are for."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from resnets.errors import WeightsError
+from resnets.networks.baselines.vgg import VGG
+from resnets.networks.catalog import build
+from resnets.networks.resnet import ResNet
+from resnets.specs import InputConvention, NetworkSpec, ResNetSpec, VGGSpec
+from resnets.storage import read_tensors, write_tensors
+
+_SPECS: dict[str, type[ResNetSpec] | type[VGGSpec]] = {"resnet": ResNetSpec, "vgg": VGGSpec}
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What a weights file holds. `spec` is None for a network that is not one of ours."""
+
+    tensors: dict[str, Tensor]
+    spec: NetworkSpec | None
+    classes: tuple[str, ...] | None
+    convention: InputConvention | None
+
+    def build(self) -> ResNet | VGG:
+        """Return the network with these weights, in evaluation mode.
+
+        Raises: WeightsError, if the file does not say which network it is for.
+        """
+        if self.spec is None:
+            raise WeightsError("these weights do not say which network they are for; load them into a module of yours")
+        network = build(self.spec)
+        load_into(network, self.tensors)
+        return network.eval()
+
+
+def save(
+    path: Path,
+    network: nn.Module,
+    *,
+    classes: tuple[str, ...] | None = None,
+    convention: InputConvention | None = None,
+) -> None:
+    """Write a network's weights, with what is needed to use them elsewhere."""
+    spec = getattr(network, "spec", None)
+    known = isinstance(spec, ResNetSpec | VGGSpec)
+    write_tensors(
+        path,
+        network.state_dict(),
+        {
+            "network": spec_to_dict(spec) if known else None,
+            "classes": classes,
+            "input": dataclasses.asdict(convention) if convention else None,
+        },
+    )
+
+
+def load(path: Path) -> Weights:
+    """Read a weights file.
+
+    Raises: WeightsError, as `read_tensors`, or if its description is not understood.
+    """
+    tensors, description = read_tensors(path)
+    network, classes, convention = (description.get(key) for key in ("network", "classes", "input"))
+    try:
+        return Weights(
+            tensors=tensors,
+            spec=spec_from_dict(network) if network else None,
+            classes=tuple(classes) if classes else None,
+            convention=_from_dict(InputConvention, convention) if convention else None,
+        )
+    except (TypeError, KeyError) as error:
+        raise WeightsError(f"{path}: its description is not understood ({error}); was it written by a newer version?") from None
+
+
+def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load weights into a network; every name and shape must match.
+
+    Raises: WeightsError, listing the keys that are missing, unexpected or of another shape.
+    """
+    own = network.state_dict()
+    missing = sorted(own.keys() - tensors.keys())
+    unexpected = sorted(tensors.keys() - own.keys())
+    # torchvision's oldest files lack the counter that batch norm keeps; it plays no part in evaluation
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    shapes = [
+        f"{key} {tuple(tensors[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in sorted(own.keys() & tensors.keys())
+        if own[key].shape != tensors[key].shape
+    ]
+    problems = [
+        f"{what}: {', '.join(keys[:4])}{f' and {len(keys) - 4} more' if len(keys) > 4 else ''}"
+        for what, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if keys
+    ]
+    if problems:
+        name = getattr(getattr(network, "spec", None), "name", type(network).__name__)
+        raise WeightsError(f"weights of another network than {name}: {'; '.join(problems)}")
+    network.load_state_dict(tensors, strict=False)
+
+
+def spec_to_dict(spec: NetworkSpec) -> dict[str, Any]:
+    """Return a network's declaration as JSON-ready data."""
+    return {"kind": "vgg" if isinstance(spec, VGGSpec) else "resnet", **dataclasses.asdict(spec)}
+
+
+def spec_from_dict(data: dict[str, Any]) -> NetworkSpec:
+    """Return the declaration that `spec_to_dict` wrote."""
+    return _from_dict(_SPECS[data["kind"]], {key: value for key, value in data.items() if key != "kind"})
+
+
+def _from_dict(declaration: Any, data: dict[str, Any]) -> Any:
+    return declaration(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})

@@ -1,0 +1,82 @@
+"""Files that are whole or absent, and tensors on disk that are verified when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from resnets.errors import WeightsError
+
+
+def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
+    """Return the SHA-256 over names, types, shapes and bytes of all tensors, and over a text."""
+    content = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        content.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
+        content.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return content.hexdigest()
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Write tensors and a JSON description to one safetensors file, whole or not at all.
+
+    The file is written under a temporary name, flushed to the disk and renamed; it carries a SHA-256 of everything.
+
+    Raises: OSError, if the disk is full or the folder cannot be written.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(description, sort_keys=True)
+    content = safetensors.torch.save(plain, {"resnets": text, "sha256": _digest(plain, text)})
+    write_durably(path, content)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the description of a safetensors file; its digest is verified where it has one.
+
+    A file of another project has no description: {}.
+
+    Raises: WeightsError, if the file is missing, is no safetensors file, or its content is not what was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"{path}: not a safetensors file; pickles (.pt, .pth) can run code and are not read")
+    try:
+        tensors = safetensors.torch.load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: damaged or not a safetensors file ({error})") from None
+    text = header.get("resnets", "")
+    if (text or "sha256" in header) and header.get("sha256") != _digest(tensors, text):
+        raise WeightsError(f"{path}: damaged: its content is not what was written (SHA-256 differs)")
+    return tensors, json.loads(text) if text else {}

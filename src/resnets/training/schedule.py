@@ -1,0 +1,50 @@
+"""The learning rate of each iteration: steps down at the milestones, and the warm-up of very deep networks.
+
+Paper: section 3.4; section 4.2 (0.1, divided by 10 at 32k and 48k iterations; 110 layers begin at 0.01).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from resnets.specs import Recipe
+
+
+class Schedule:
+    """The learning rate as a function of the iteration and, during a warm-up, of the training error so far."""
+
+    def __init__(self, recipe: Recipe, depth: int | None) -> None:
+        self.recipe = recipe
+        warm_up = recipe.warm_up
+        self.warming = warm_up is not None and depth is not None and depth >= warm_up.from_depth
+        self.warmed_up_at: int | None = None  # the first iteration at the full rate
+        self.errors: deque[float] = deque(maxlen=warm_up.window if warm_up else 1)
+
+    def lr(self, iteration: int) -> float:
+        """Return the learning rate of an iteration, counted from 0."""
+        if self.warming:
+            assert self.recipe.warm_up is not None
+            return self.recipe.warm_up.lr
+        drops = sum(iteration >= milestone for milestone in self.recipe.milestones)
+        return self.recipe.lr * self.recipe.factor**drops
+
+    def observe(self, iteration: int, error: float) -> None:
+        """Take note of an iteration's training error (percent), which may end the warm-up after it."""
+        warm_up = self.recipe.warm_up
+        if not self.warming or warm_up is None:
+            return
+        self.errors.append(error)
+        below = len(self.errors) == warm_up.window and sum(self.errors) / warm_up.window < warm_up.below_error
+        if below or iteration + 1 >= warm_up.at_most:
+            self.warming = False
+            self.warmed_up_at = iteration + 1
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run has to restore, JSON-ready."""
+        return {"warming": self.warming, "warmed_up_at": self.warmed_up_at, "errors": list(self.errors)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned."""
+        self.warming, self.warmed_up_at = state["warming"], state["warmed_up_at"]
+        self.errors = deque(state["errors"], maxlen=self.errors.maxlen)

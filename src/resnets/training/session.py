@@ -1,0 +1,222 @@
+"""Train in a run's folder from wherever it stands: log, test, save, stop on a signal, and finish."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from resnets.data.datasets import DataSplits
+from resnets.data.pipeline import TrainingBatches
+from resnets.errors import Interrupted, RunError, TrainingError
+from resnets.evaluation.metrics import Counts
+from resnets.networks import weights
+from resnets.networks.execution import Precision, keep_freed_memory, place
+from resnets.specs import InputConvention, Recipe
+from resnets.training.loop import train
+from resnets.training.run import RunFolder
+from resnets.training.signals import StopRequest
+from resnets.training.state import TrainingState
+
+SAVE_SECONDS = 30.0
+
+
+class Observer(Protocol):
+    """Is told of a run's progress, for example to show it."""
+
+    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None: ...
+
+    def logged(self, line: dict[str, Any]) -> None: ...
+
+    def finished(self, result: dict[str, Any]) -> None: ...
+
+    def closed(self) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Everything resolved that a run needs."""
+
+    network: nn.Module
+    data: DataSplits
+    batches: TrainingBatches
+    recipe: Recipe
+    convention: InputConvention | None
+    seed: int
+    device: torch.device
+    precision: Precision
+    description: dict[str, Any]  # run.json
+    evaluate: Callable[[nn.Module, Any], Counts]  # tests the network on a split
+    save_every: int | None = None  # iterations between checkpoints; None: every 30 seconds
+
+
+def run(job: Job, folder: RunFolder, observers: list[Observer]) -> dict[str, Any]:
+    """Train to the end and return the result; the folder is locked by the caller.
+
+    Raises: Interrupted, after a signal, once the state is saved; TrainingError; CheckpointError; RunError, if the
+    folder cannot be written (the newest checkpoint stays).
+    """
+    session = _Session(job, folder, observers)
+    try:
+        return session.run()
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or folder.path}: cannot be written ({error.strerror}); {session.last_checkpoint()}"
+        ) from error
+    except TrainingError as error:
+        raise TrainingError(f"{error}; {session.last_checkpoint()}") from None
+    finally:
+        for observer in observers:
+            observer.closed()
+
+
+class _Session:
+    """One stretch of a run, from its start or a checkpoint to its end or an interruption."""
+
+    def __init__(self, job: Job, folder: RunFolder, observers: list[Observer]) -> None:
+        self.job, self.folder, self.observers = job, folder, observers
+        keep_freed_memory()
+        place(job.network, job.device)
+        self.state = TrainingState.start(job.network, job.recipe, job.device)
+        self.log_every = max(1, min(50, job.recipe.iterations // 50))
+        # the curve is on the validation split where there is one, so that the test set is seen once, at the end
+        self.curve_on = "test" if job.data.validation is None else "validation"
+        self.stop = StopRequest()
+        self.last_test: Counts | None = None  # of the test set after the last iteration
+
+    def run(self) -> dict[str, Any]:
+        notes = self._resume()
+        for observer in self.observers:
+            observer.started(self.job.description, self.state.iteration, notes)
+        with self.stop:
+            self.mark = self.saved_at = time.perf_counter()
+            train(
+                self.state,
+                self.job.recipe,
+                self.job.batches,
+                device=self.job.device,
+                precision=self.job.precision,
+                after_step=self._after_step,
+            )
+            return self._finish()
+
+    def _resume(self) -> list[str]:
+        checkpoint = self.folder.checkpoints.load()
+        if checkpoint is None:
+            self.folder.rewind(-1)
+            return []
+        self.state.restore(checkpoint.tensors, checkpoint.scalars)
+        self.folder.rewind(self.state.iteration)
+        notes = [f"not used: {reason}" for reason in checkpoint.skipped]
+        return [*notes, f"continued from iteration {self.state.iteration:,} ({checkpoint.path.name})"]
+
+    def _after_step(self) -> None:
+        iteration, recipe = self.state.iteration, self.job.recipe
+        last = iteration == recipe.iterations
+        test = last or iteration % recipe.evaluate_every == 0
+        if test or iteration % self.log_every == 0:
+            self._log(test)
+        stop = self.stop.signum
+        every = self.job.save_every
+        due = iteration % every == 0 if every else time.perf_counter() - self.saved_at > SAVE_SECONDS
+        if due or last or stop is not None:
+            self._lap()
+            self.folder.checkpoints.save(self.state)
+            self.saved_at = time.perf_counter()
+        if stop is not None and not last:
+            raise Interrupted(
+                f"stopped by {signal.Signals(stop).name} after iteration {iteration:,}; all is saved: "
+                f"the same command with --resume continues",
+                stop,
+            )
+
+    def _lap(self) -> None:
+        """Add the seconds since the last lap to the training clock."""
+        now = time.perf_counter()
+        self.state.clock.training += now - self.mark
+        self.mark = now
+
+    def _log(self, test: bool) -> None:
+        state = self.state
+        self._lap()
+        images = state.meter.images
+        line: dict[str, Any] = {
+            "iteration": state.iteration,
+            "lr": state.schedule.lr(state.iteration - 1),
+            "loss": state.meter.loss_sum.item() / images,
+            "training_error": 100.0 * state.meter.wrong.item() / images,
+            "images": images,
+        }
+        state.meter.reset()
+        if test:
+            counts = self._test(self.job.data.validation or self.job.data.test)
+            if state.iteration == self.job.recipe.iterations and self.curve_on == "test":
+                self.last_test = counts
+            line |= {f"{self.curve_on}_error": counts.top1_error, f"{self.curve_on}_loss": counts.loss}
+        line |= {"seconds": round(state.clock.training + state.clock.testing, 3)}
+        line |= {"images_per_second": round(state.iteration * self.job.recipe.batch_size / state.clock.training, 1)}
+        self.folder.log(line)
+        for observer in self.observers:
+            observer.logged(line)
+
+    def _test(self, split: Any) -> Counts:
+        counts = self.job.evaluate(self.job.network, split)
+        now = time.perf_counter()
+        self.state.clock.testing += now - self.mark
+        self.mark = now
+        return counts
+
+    def _finish(self) -> dict[str, Any]:
+        job, state = self.job, self.state
+        weights.save(self.folder.weights, job.network, classes=job.data.classes, convention=job.convention)
+        curve = _curve(self.folder.logged(), self.curve_on)
+        self.mark = time.perf_counter()
+        counts = self.last_test or self._test(job.data.test)
+        result: dict[str, Any] = {
+            "network": job.description["network"]["name"],
+            "data": job.data.name,
+            "recipe": job.recipe.name,
+            "iterations": job.recipe.iterations,
+            "seed": job.seed,
+            "test_error": counts.top1_error,
+            "test_top5_error": counts.top5_error if counts.classes >= 20 else None,
+            "test_samples": counts.samples,
+            "training_error": curve[-1]["training_error"],
+        }
+        if job.data.validation is not None:
+            result["validation_error"] = curve[-1]["validation_error"]
+        result |= {
+            "warmed_up_at": state.schedule.warmed_up_at,
+            "seconds": round(state.clock.training + state.clock.testing, 1),
+            "images_per_second": round(state.iteration * job.recipe.batch_size / state.clock.training, 1),
+            "curve": curve,
+            "run": job.description,
+        }
+        self.folder.finish(result)
+        for observer in self.observers:
+            observer.finished(result)
+        return result
+
+    def last_checkpoint(self) -> str:
+        """Return a phrase that says from where the run can go on."""
+        paths = self.folder.checkpoints.paths()
+        return f"the last sound checkpoint is {paths[0]}" if paths else "there is no checkpoint yet"
+
+
+def _curve(log: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
+    """Return the points at which the network was tested, with the training error since the point before."""
+    curve, images, wrong = [], 0, 0.0
+    for line in log:
+        images += line["images"]
+        wrong += line["images"] * line["training_error"]
+        if f"{split}_error" in line:
+            point = {"iteration": line["iteration"], "training_error": wrong / images}
+            curve.append(point | {f"{split}_error": line[f"{split}_error"]})
+            images, wrong = 0, 0.0
+    return curve
+

@@ -1,0 +1,112 @@
+"""Everything that training changes, in one place: what a checkpoint holds is exactly this."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resnets.specs import Recipe
+from resnets.training.schedule import Schedule
+
+
+@dataclass
+class Meter:
+    """Loss and training error summed since the last line of the log, on the device that computes them."""
+
+    loss_sum: Tensor
+    wrong: Tensor
+    images: int = 0
+
+    def add(self, loss: Tensor, wrong: Tensor, images: int) -> None:
+        """Add one mini-batch: its mean loss and its number of wrong answers."""
+        self.loss_sum += loss.detach().double() * images
+        self.wrong += wrong
+        self.images += images
+
+    def reset(self) -> None:
+        """Start anew."""
+        self.loss_sum.zero_()
+        self.wrong.zero_()
+        self.images = 0
+
+
+@dataclass
+class Clock:
+    """Seconds that a run has taken, over all its interruptions."""
+
+    training: float = 0.0
+    testing: float = 0.0
+
+
+@dataclass
+class TrainingState:
+    """A network in training."""
+
+    network: nn.Module
+    optimizer: torch.optim.SGD
+    schedule: Schedule
+    meter: Meter
+    iteration: int = 0  # mini-batches done
+    clock: Clock = field(default_factory=Clock)
+
+    @classmethod
+    def start(cls, network: nn.Module, recipe: Recipe, device: torch.device) -> TrainingState:
+        """Return the state before the first iteration of a network on its device."""
+        optimizer = torch.optim.SGD(
+            network.parameters(),
+            recipe.lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        depth = getattr(getattr(network, "spec", None), "depth", None)
+        meter = Meter(
+            torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
+        )
+        return cls(network, optimizer, Schedule(recipe, depth), meter)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors by name: weights, batch norm statistics, momentum, sums and random states."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
+            if buffer is not None:
+                tensors[f"momentum.{name}"] = buffer
+        tensors["meter.loss_sum"], tensors["meter.wrong"] = self.meter.loss_sum, self.meter.wrong
+        tensors["random.cpu"] = torch.random.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        return tensors
+
+    def scalars(self) -> dict[str, Any]:
+        """Return everything else, JSON-ready."""
+        return {
+            "iteration": self.iteration,
+            "schedule": self.schedule.state(),
+            "images": self.meter.images,
+            "clock": asdict(self.clock),
+        }
+
+    def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
+        """Restore what `tensors` and `scalars` returned.
+
+        Raises: KeyError or RuntimeError, if they are of another network.
+        """
+        own = self.network.state_dict()
+        self.network.load_state_dict({name: tensors[f"network.{name}"] for name in own})
+        for name, parameter in self.network.named_parameters():
+            if f"momentum.{name}" in tensors:
+                buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])  # keeps the memory layout
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        self.meter.loss_sum.copy_(tensors["meter.loss_sum"])
+        self.meter.wrong.copy_(tensors["meter.wrong"])
+        self.meter.images = scalars["images"]
+        torch.random.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+        self.schedule.restore(scalars["schedule"])
+        self.iteration = scalars["iteration"]
+        self.clock = Clock(**scalars["clock"])
