@@ -1,5 +1,68 @@
-"""Deep Residual Learning for Image Recognition (He, Zhang, Ren, Sun, 2015) as software."""
+"""Deep Residual Learning for Image Recognition (He, Zhang, Ren, Sun, 2015) as software.
+
+    import resnets
+
+    network = resnets.create("resnet56")
+    result = resnets.train("resnet20", "digits", out="runs/first")
+    resnets.evaluate("runs/first", "digits").top1_error
+
+Importing the package imports no torch; the first call does.
+"""
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from resnets.version import __version__
+
+_HOME = {
+    "create": "resnets.api.networks",
+    "deepen": "resnets.networks.growing",
+    "describe": "resnets.api.networks",
+    "list_networks": "resnets.api.networks",
+    "train": "resnets.api.training",
+    "TrainResult": "resnets.api.training",
+    "load": "resnets.api.models",
+    "Model": "resnets.api.models",
+    "Prediction": "resnets.api.models",
+    "predict": "resnets.api.models",
+    "evaluate": "resnets.api.evaluation",
+    "Evaluation": "resnets.api.evaluation",
+    "demo": "resnets.api.demo",
+    "load_data": "resnets.api.data",
+    "DataSplits": "resnets.data.datasets",
+    "ImageArrays": "resnets.data.datasets",
+    "ImageFiles": "resnets.data.datasets",
+    "Recipe": "resnets.specs",
+    "find_recipe": "resnets.api.training",
+    "ResnetsError": "resnets.errors",
+}
+
+__all__ = ["__version__", *_HOME]
+
+if TYPE_CHECKING:
+    from resnets.api.demo import demo as demo
+    from resnets.api.evaluation import Evaluation as Evaluation
+    from resnets.api.evaluation import evaluate as evaluate
+    from resnets.api.models import Model as Model
+    from resnets.api.models import Prediction as Prediction
+    from resnets.api.models import load as load
+    from resnets.api.models import predict as predict
+    from resnets.api.networks import create as create
+    from resnets.api.networks import list_networks as list_networks
+    from resnets.api.training import TrainResult as TrainResult
+    from resnets.api.training import train as train
+    from resnets.errors import ResnetsError as ResnetsError
+    from resnets.networks.growing import deepen as deepen
+    from resnets.specs import Recipe as Recipe
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'resnets' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnets.errors import WeightsError
+from resnets.errors import RunError, WeightsError
 
 
 def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
@@ -22,7 +24,7 @@ def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         content.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
-        content.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        content.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return content.hexdigest()
 
 
@@ -33,7 +35,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str,
 
     Raises: OSError, if the disk is full or the folder cannot be written.
     """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # a copy of each, since the format refuses tensors that share memory, such as tied weights
+    plain = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
     text = json.dumps(description, sort_keys=True)
     content = safetensors.torch.save(plain, {"resnets": text, "sha256": _digest(plain, text)})
     write_durably(path, content)
@@ -51,11 +56,28 @@ def write_durably(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, so that a power cut does not undo a new or renamed file."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
+
+
+@contextmanager
+def writing(where: Path) -> Iterator[None]:
+    """Turn what the system says of a full disk or a closed folder into one clear line.
+
+    Raises: RunError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{where}: cannot be written ({error.strerror or error})") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+import http.client
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
 
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.errors import DataError
@@ -37,6 +38,8 @@ class Cifar:
     layouts: tuple[Layout, ...]
     classes: tuple[str, ...]
     digests: dict[str, str]  # split -> SHA-256 of its pixels (N, 32, 32, 3), then its labels; empty if unknown
+    train_images: int = 50_000
+    test_images: int = 10_000
 
 
 CIFAR10 = Cifar(
@@ -64,6 +67,17 @@ CIFAR10 = Cifar(
     },
 )
 
+CIFAR100_CLASSES = (
+    "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can "
+    "castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin "
+    "elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard "
+    "lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear "
+    "pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal "
+    "shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank "
+    "telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman "
+    "worm"
+)
+
 CIFAR100 = Cifar(
     name="cifar100",
     layouts=(
@@ -75,20 +89,9 @@ CIFAR100 = Cifar(
             label=1,  # byte 0 is the coarse label
             label_bytes=2,
         ),
-        Layout(
-            folder="cifar-100-python", train=("train",), test=("test",), binary=False, label="fine_labels"
-        ),
+        Layout(folder="cifar-100-python", train=("train",), test=("test",), binary=False, label="fine_labels"),
     ),
-    classes=tuple(
-        "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can "
-        "castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin "
-        "elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard "
-        "lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear "
-        "pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal "
-        "shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank "
-        "telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman "
-        "worm".split()
-    ),
+    classes=tuple(CIFAR100_CLASSES.split()),
     digests={},
 )
 
@@ -100,15 +103,15 @@ def load(data_set: Cifar, path: Path) -> DataSplits:
     """
     folder, layout = _find(data_set, path)
     splits = {
-        "train": _read(data_set, layout, [folder / name for name in layout.train], 50_000),
-        "test": _read(data_set, layout, [folder / name for name in layout.test], 10_000),
+        "train": _read(data_set, layout, [folder / name for name in layout.train], data_set.train_images),
+        "test": _read(data_set, layout, [folder / name for name in layout.test], data_set.test_images),
     }
     digests = {split: images.digest() for split, images in splits.items()}
     for split, known in data_set.digests.items():
         if digests[split] != known:
             raise DataError(
                 f"{folder}: the {split} images are not the published ones (SHA-256 {digests[split][:12]}..., "
-                f"expected {known[:12]}...); fetch the archive again"
+                f"expected {known[:12]}...); delete this folder and fetch the archive again"
             )
     return DataSplits(
         name=data_set.name,
@@ -129,44 +132,55 @@ def download(data_set: Cifar, root: Path) -> None:
     dataset = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[data_set.name]
     try:
         root.mkdir(parents=True, exist_ok=True)
-        dataset(root=str(root), download=True)
-    except (OSError, RuntimeError) as error:
+        with FileLock(root / f".{data_set.name}.lock"):  # two runs that start together fetch it once
+            if not present(data_set, root):
+                dataset(root=str(root), download=True)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise DataError(
             f"{data_set.name}: not found in {root} and could not be fetched ({error}); "
-            f"name a folder that holds {_folders(data_set)} as {data_set.name}:PATH"
+            f"name a folder that holds {_names(data_set)} as {data_set.name}:PATH"
         ) from error
 
 
 def present(data_set: Cifar, path: Path) -> bool:
-    """Tell whether one of the official folders is at or under `path`."""
-    try:
-        _find(data_set, path)
-    except DataError:
-        return False
-    return True
+    """Tell whether one of the official folders, with all its files, is at or under `path`."""
+    return any(_missing(folder, layout) is None for folder, layout in _folders(data_set, path))
 
 
-def _folders(data_set: Cifar) -> str:
+def _names(data_set: Cifar) -> str:
     return " or ".join(layout.folder for layout in data_set.layouts)
 
 
-def _find(data_set: Cifar, path: Path) -> tuple[Path, Layout]:
-    if not path.exists():
-        raise DataError(f"{data_set.name}: no folder {path}")
+def _folders(data_set: Cifar, path: Path) -> list[tuple[Path, Layout]]:
+    """Return the official folders at `path` (by its name or its files), in it, and in its subfolders."""
+    found = []
     for layout in data_set.layouts:
-        names = {*layout.train, *layout.test}
-        candidates = [path, path / layout.folder, *sorted(path.glob(f"*/{layout.folder}"))]
-        for folder in candidates:
-            if (folder.name == layout.folder and folder.is_dir()) or all((folder / name).is_file() for name in names):
-                return folder, layout
-    raise DataError(f"{data_set.name}: neither {_folders(data_set)} at or under {path}")
+        if path.resolve().name == layout.folder or _missing(path, layout) is None:
+            found.append((path, layout))
+        found += [(folder, layout) for folder in (path / layout.folder, *sorted(path.glob(f"*/{layout.folder}")))]
+    return [(folder, layout) for folder, layout in found if folder.is_dir()]
+
+
+def _missing(folder: Path, layout: Layout) -> Path | None:
+    """Return the first file that a folder lacks, or None."""
+    return next((folder / name for name in layout.train + layout.test if not (folder / name).is_file()), None)
+
+
+def _find(data_set: Cifar, path: Path) -> tuple[Path, Layout]:
+    if not path.is_dir():
+        raise DataError(f"{data_set.name}: no folder {path}")
+    folders = _folders(data_set, path)
+    for folder, layout in folders:
+        if _missing(folder, layout) is None:
+            return folder, layout
+    for folder, layout in folders:
+        raise DataError(f"{data_set.name}: {_missing(folder, layout)} is missing")
+    raise DataError(f"{data_set.name}: no {_names(data_set)} at or under {path}")
 
 
 def _read(data_set: Cifar, layout: Layout, files: list[Path], count: int) -> ImageArrays:
     pixels, labels = [], []
     for file in files:
-        if not file.is_file():
-            raise DataError(f"{data_set.name}: {file} is missing")
         part = _read_binary(layout, file) if layout.binary else _read_pickle(layout, file)
         worst = int(part[1].max(initial=0))
         if worst >= len(data_set.classes):
@@ -184,8 +198,11 @@ def _read(data_set: Cifar, layout: Layout, files: list[Path], count: int) -> Ima
     return ImageArrays(images, np.concatenate(labels).astype(np.int64))
 
 
-def _read_binary(layout: Layout, file: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    data = np.fromfile(file, np.uint8)
+def _read_binary(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    try:
+        data = np.fromfile(file, np.uint8)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
     record = layout.label_bytes + PIXELS
     if len(data) == 0 or len(data) % record:
         raise DataError(f"{file}: {len(data):,} bytes is not a whole number of records of {record:,} bytes")
@@ -194,26 +211,27 @@ def _read_binary(layout: Layout, file: Path) -> tuple[np.ndarray[Any, Any], np.n
     return records[:, layout.label_bytes :], records[:, layout.label]
 
 
+_ARRAY_PARTS = (
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+)
+
+
 class _ArraysOnly(pickle.Unpickler):
     """Reads a pickle of plain data and NumPy arrays; anything else is refused, so no code runs."""
 
-    allowed = {
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("_codecs", "encode"),
-    }
-
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.allowed:
+        if (module, name) not in _ARRAY_PARTS:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a data set does not need")
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-def _read_pickle(layout: Layout, file: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _read_pickle(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
-        with contextlib.closing(io.BytesIO(file.read_bytes())) as content:
+        with open(file, "rb") as content:
             entry = _ArraysOnly(content, encoding="latin1").load()
         pixels = np.asarray(entry["data"])
         labels = np.asarray(entry[layout.label])

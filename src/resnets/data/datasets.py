@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,20 @@ from resnets.errors import DataError, UsageError
 
 @dataclass(frozen=True, eq=False)
 class ImageArrays:
-    """Images of one size in memory.
+    """Images of one size in memory; labels of any integer type become int64.
 
     Shape: images (N, H, W, C) uint8, labels (N,) int64
+    Raises: DataError, if they have another type or shape.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            found = f"{self.images.dtype} {self.images.shape}"
+            raise DataError(f"images in memory are {found}; they must be uint8 of shape (N, H, W, C)")
+        object.__setattr__(self, "labels", _labels(self.labels, len(self.images)))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,20 +43,24 @@ class ImageArrays:
     def digest(self) -> str:
         """Return the SHA-256 of all pixels, then all labels as bytes (as two bytes from 256 classes on)."""
         labels = self.labels.astype(np.uint8 if self.labels.max(initial=0) < 256 else "<u2")
-        content = hashlib.sha256(np.ascontiguousarray(self.images))
+        content = hashlib.sha256(np.ascontiguousarray(self.images).data)
         content.update(labels.tobytes())
         return content.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Image files of any size, decoded when they are needed.
+    """Image files of any size, decoded when they are needed; labels of any integer type become int64.
 
     Shape: labels (N,) int64
+    Raises: DataError, if the labels have another type or number.
     """
 
     paths: tuple[Path, ...]
     labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", _labels(self.labels, len(self.paths)))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -58,11 +70,29 @@ class ImageFiles:
         return ImageFiles(tuple(self.paths[i] for i in indices), self.labels[indices])
 
     def digest(self) -> str:
-        """Return the SHA-256 over each file's class, name and size in bytes (not its content)."""
+        """Return the SHA-256 over each file's class, name and size in bytes, in order.
+
+        Not over its content, which would have to be read: an edited file of the same size goes unnoticed.
+
+        Raises: DataError, if a file is gone.
+        """
         content = hashlib.sha256()
-        for path, label in zip(self.paths, self.labels, strict=True):
-            content.update(f"{label}/{path.name}/{path.stat().st_size}\n".encode())
+        for path, label in zip(self.paths, self.labels.tolist(), strict=True):
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+            content.update(b"%d/%s/%d\n" % (label, os.fsencode(path.name), size))  # a name may be no UTF-8
         return content.hexdigest()
+
+
+def _labels(labels: NDArray[Any], count: int) -> NDArray[np.int64]:
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.shape != (count,):
+        raise DataError(
+            f"labels are {labels.dtype} {labels.shape}; they must be {count:,} integers, one for each image"
+        )
+    return np.ascontiguousarray(labels, np.int64)
 
 
 Images = ImageArrays | ImageFiles | Dataset[Any]
@@ -71,7 +101,10 @@ Images = ImageArrays | ImageFiles | Dataset[Any]
 
 @dataclass(frozen=True, eq=False)
 class DataSplits:
-    """A data set: what is trained on, what is tested on, and (optionally) what choices are made on."""
+    """A data set: what is trained on, what is tested on, and (optionally) what choices are made on.
+
+    Raises: DataError, if a split is empty or has a label without a class.
+    """
 
     name: str
     train: Images
@@ -79,6 +112,19 @@ class DataSplits:
     classes: tuple[str, ...]
     validation: Images | None = None
     digest: str | None = None  # of the content; None for a dataset object whose content is unknown
+
+    def __post_init__(self) -> None:
+        for name, split in (("training", self.train), ("test", self.test), ("validation", self.validation)):
+            if isinstance(split, ImageArrays | ImageFiles):
+                if len(split) == 0:
+                    raise DataError(f"{self.name}: there are no {name} images")
+                low, high = int(split.labels.min()), int(split.labels.max())
+                if low < 0 or high >= len(self.classes):
+                    wrong = low if low < 0 else high
+                    raise DataError(
+                        f"{self.name}: a {name} image has label {wrong}; {len(self.classes)} classes have labels "
+                        f"0 to {len(self.classes) - 1}"
+                    )
 
     def hold_out(self, count: int, seed: int) -> DataSplits:
         """Return the splits with `count` training images, drawn by `seed`, set apart for validation.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resnets.errors import DataError
 from resnets.specs import InputConvention
@@ -14,42 +19,71 @@ from resnets.specs import InputConvention
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PIXELS = 100_000_000
+MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
 
 
 def decode(path: Path, channels: int = 3) -> Image.Image:
     """Return the image upright (EXIF orientation applied) as RGB, or grey if `channels` is 1.
 
-    Any mode is accepted (CMYK, palette, 16-bit, transparent on black) and any suffix: the content decides.
+    Any mode is accepted (CMYK, palette, 16-bit, transparent: the alpha channel is dropped, as torchvision does) and
+    any suffix: the content decides.
 
     Raises: DataError, if the file is missing, truncated, of another format or larger than 100 megapixels.
     """
+    with _quiet():
+        return _decode(path, channels)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Pillow's warnings about odd EXIF and large headers; never in a thread, the filters being shared."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _decode(path: Path, channels: int) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's warnings about odd EXIF and large headers
-            with Image.open(path, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise DataError(f"{path}: {width} x {height} pixels; at most {MAX_PIXELS // 10**6} million are read")
-                assert not ImageFile.LOAD_TRUNCATED_IMAGES
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith(("I", "F")):  # 16 bits: Pillow's own conversion would clip
-                    high = np.asarray(upright, np.float64)
-                    upright = Image.fromarray((high / 257).round().clip(0, 255).astype(np.uint8))
-                return upright.convert("L" if channels == 1 else "RGB")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: a folder, not an image") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: not a JPEG, PNG or WebP image") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be decoded ({error})") from None
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                limit = f"at most {MAX_PIXELS // 10**6} million are read"
+                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith(("I", "F")):  # 16 bits: Pillow's own conversion would clip
+                high = np.asarray(upright, np.float64)
+                upright = Image.fromarray((high / 257).round().clip(0, 255).astype(np.uint8))
+            return upright.convert("L" if channels == 1 else "RGB")
+    except Exception as error:  # a damaged or hostile file raises nearly anything
+        raise DataError(f"{path}: {_reason(path, error)}") from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return "no such file"
+        case IsADirectoryError():
+            return "a folder, not an image"
+        case UnidentifiedImageError():
+            return "not a JPEG, PNG or WebP image" if path.stat().st_size else "an empty file, not an image"
+        case OSError(strerror=str(why)):
+            return f"cannot be read ({why})"
+        case _:
+            return f"cannot be decoded ({str(error) or type(error).__name__})"
 
 
 def resize_shorter_side(image: Image.Image, length: int) -> Image.Image:
-    """Return the image with its shorter side `length` pixels long, its proportions kept (bilinear, antialiased)."""
+    """Return the image with its shorter side `length` pixels long, its proportions kept (bilinear, antialiased).
+
+    An image more than 16 times as long as it is wide is first cut to its central 16:1, lest a strip of one pixel
+    grow to gigabytes.
+    """
     width, height = image.size
+    longest = MAX_RATIO * min(width, height)
+    if max(width, height) > longest:
+        width, height = min(width, longest), min(height, longest)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
     scale = length / min(width, height)
     size = max(length, round(width * scale)), max(length, round(height * scale))
     return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
@@ -61,16 +95,41 @@ def centre_crop(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def pixels(image: Image.Image) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def pixels(image: Image.Image) -> NDArray[np.uint8]:
     """Return an image's pixels. Shape: (H, W, C) uint8."""
     array = np.asarray(image)
     return array[..., None] if array.ndim == 2 else array
 
 
-def single_view(path: Path, convention: InputConvention) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def single_view(path: Path, convention: InputConvention) -> NDArray[np.uint8]:
     """Return the one view that a network is tested on: shorter side resized, centre cropped.
 
     Shape: (size, size, channels) uint8
+    Raises: DataError, as `decode`.
     """
-    image = resize_shorter_side(decode(path, convention.channels), convention.resize)
+    with _quiet():
+        return _single_view(path, convention)
+
+
+def _single_view(path: Path, convention: InputConvention) -> NDArray[np.uint8]:
+    image = resize_shorter_side(_decode(path, convention.channels), convention.resize)
     return pixels(centre_crop(image, convention.size))
+
+
+def single_views(paths: Sequence[Path], convention: InputConvention) -> NDArray[np.uint8]:
+    """Return the single views of many files, decoded on up to eight cores.
+
+    Shape: (N, size, size, channels) uint8
+    Raises: DataError, as `decode`, for the first file that cannot be decoded.
+    """
+    views = np.empty((len(paths), convention.size, convention.size, convention.channels), np.uint8)
+    stretch = 32  # files of one task
+
+    def read(start: int) -> None:
+        for index, path in enumerate(paths[start : start + stretch], start):
+            views[index] = _single_view(path, convention)
+
+    with _quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        for _ in threads.map(read, range(0, len(paths), stretch)):  # in order, so the first error is raised
+            pass
+    return views

@@ -14,7 +14,7 @@ def load() -> DataSplits:
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0 to 16 -> 0 to 255; (N, 8, 8, 1)
     everything = ImageArrays(images, digits.target.astype(np.int64))
-    is_test = np.arange(len(everything)) % 5 == 4
+    is_test = np.arange(len(everything)) % 5 == 0
     train, test = everything.select(np.flatnonzero(~is_test)), everything.select(np.flatnonzero(is_test))
     return DataSplits(
         name="digits",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 from resnets.data.convention import normalize
 from resnets.data.datasets import ImageFiles
 from resnets.data.decoding import decode, pixels, resize_shorter_side, single_view
+from resnets.errors import UsageError
 from resnets.specs import InputConvention, ScaleCropFlip
 
 
@@ -21,9 +23,15 @@ class Photos(Dataset[Any]):
     """(image, label) of each file; random draws come from `random`, which the pipeline seeds for each sample.
 
     Shape: image (C, size, size) float32
+    Raises: UsageError, if the augmentation's crops are not of the network's size; DataError, for a damaged file.
     """
 
     def __init__(self, files: ImageFiles, convention: InputConvention, augmentation: ScaleCropFlip | None) -> None:
+        if augmentation is not None and not augmentation.crop == convention.size <= augmentation.shortest:
+            raise UsageError(
+                f"crops of {augmentation.crop} pixels out of a shorter side of {augmentation.shortest} or more do not "
+                f"give the network's {convention.size} x {convention.size} input"
+            )
         self.files = files
         self.convention = convention
         self.augmentation = augmentation
@@ -41,7 +49,7 @@ class Photos(Dataset[Any]):
         return image.permute(2, 0, 1), int(self.files.labels[index])
 
 
-def augment(image: Image.Image, how: ScaleCropFlip) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def augment(image: Image.Image, how: ScaleCropFlip) -> NDArray[np.uint8]:
     """Return a random crop of the image at a random scale, or of its mirror image.
 
     Shape: (crop, crop, C) uint8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from resnets.data.convention import normalize
 from resnets.data.datasets import ImageArrays, ImageFiles, Images
 from resnets.data.photos import Photos
 from resnets.data.randomness import batch_samples, sample_bits
-from resnets.errors import UsageError
+from resnets.errors import DataError, UsageError
 from resnets.specs import Augmentation, InputConvention, PadCropFlip, ScaleCropFlip
 
 Batch = tuple[Tensor, Tensor]
@@ -67,7 +68,7 @@ class _Seeded(Dataset[Any]):
         try:
             random.seed(bits)
             np.random.seed(bits & 0xFFFFFFFF)
-            torch.manual_seed(bits & 0x7FFFFFFFFFFFFFFF)
+            torch.default_generator.manual_seed(bits)  # torch.manual_seed would seed the GPUs as well, for good
             return self.dataset[sample]
         finally:
             random.setstate(states[0])
@@ -117,8 +118,12 @@ def training_batches(
     return LoaderBatches(train, batch_size=batch_size, seed=seed, workers=workers)
 
 
-def test_batches(
-    split: Images, convention: InputConvention | None, *, batch_size: int, workers: int = 0
+def single_pass(
+    split: Images,
+    convention: InputConvention | None,
+    *,
+    batch_size: int,
+    workers: int = 0,
 ) -> Iterator[Batch]:
     """Yield every sample of a split once, in its order; the last batch may be smaller.
 
@@ -139,5 +144,15 @@ def test_batches(
 
 def _loader(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Batch]:
     options["generator"] = torch.Generator()  # else each pass would draw from the global one
-    for images, labels in DataLoader(dataset, num_workers=workers, pin_memory=torch.cuda.is_available(), **options):
-        yield images, torch.as_tensor(labels, dtype=torch.int64)
+    options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
+    try:
+        for images, labels in DataLoader(dataset, **options):
+            yield images, torch.as_tensor(labels, dtype=torch.int64)
+    except DataError as error:  # a worker's error arrives with its whole traceback as its message
+        raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+
+
+def _ignore_signals(worker: int) -> None:
+    """Leave Ctrl-C, which reaches a whole process group, and SIGTERM, which may, to the process that trains."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -27,7 +27,9 @@ def load(source: str, *, size: int | None = None) -> DataSplits:
 
     Raises: UsageError, if there is no such source; DataError, if the data is missing or damaged.
     """
-    name, _, rest = source.partition(":")
+    name, colon, rest = source.partition(":")
+    if name in NAMES and colon and not rest:  # as of an unset variable: fetching the data instead would surprise
+        raise UsageError(f"data source {source!r}: there is no path after the colon")
     path = Path(rest).expanduser() if rest else None
     if name == "digits":
         if path is not None:
@@ -42,7 +44,10 @@ def load(source: str, *, size: int | None = None) -> DataSplits:
         return cifar.load(data_set, path)
     if name == "folder":
         if path is None:
-            raise UsageError("data source 'folder' needs a path: folder:PATH, with PATH/train/CLASS/* and PATH/val/CLASS/*")
+            raise UsageError(
+                "data source 'folder' needs a path: folder:PATH, with PATH/train/CLASS/* and PATH/val/CLASS/*"
+            )
         splits = folder.load(path)
         return splits if size is None else folder.in_memory(splits, size)
-    raise UsageError(f"unknown data source {source!r}{nearest(name, NAMES)}; known: {', '.join(NAMES)}, as NAME[:PATH]")
+    hint = f" (did you mean folder:{source}?)" if Path(source).is_dir() else nearest(name, NAMES)
+    raise UsageError(f"unknown data source {source!r}{hint}; known: {', '.join(NAMES)}, as NAME[:PATH]")

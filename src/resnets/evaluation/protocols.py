@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from resnets.data.datasets import Images
-from resnets.data.pipeline import test_batches
+from resnets.data.pipeline import single_pass
 from resnets.evaluation.metrics import Counts
 from resnets.networks.execution import Precision, forward
 from resnets.specs import InputConvention
@@ -32,7 +32,7 @@ def single_view(
     training = network.training
     network.eval()
     try:
-        for images, labels in test_batches(split, convention, batch_size=batch_size, workers=workers):
+        for images, labels in single_pass(split, convention, batch_size=batch_size, workers=workers):
             counts.add(forward(network, images.to(device), precision), labels)
     finally:
         network.train(training)

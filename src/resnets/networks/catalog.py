@@ -10,6 +10,7 @@ from torch import nn
 from resnets.errors import UsageError, nearest
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
+from resnets.networks.shortcuts import is_projection
 from resnets.specs import Initialization, NetworkSpec, ResNetSpec, Shortcut, StridePlacement, VGGSpec
 
 # 3x3 layers (basic) or bottlenecks in conv2_x ... conv5_x: Table 1.
@@ -57,7 +58,7 @@ def spec(
 
     Raises: UsageError, if there is no such network or an option does not apply to it.
     """
-    match = re.fullmatch(r"(resnet|plain|vgg)(\d+)(_v1_5|_cifar)?", name)
+    match = re.fullmatch(r"(resnet|plain|vgg)([1-9][0-9]*)(_v1_5|_cifar)?", name)
     if not match:
         raise UsageError(f"unknown network {name!r}{nearest(name, NAMES)}; `resnets list` shows all")
     kind, depth, suffix = match[1], int(match[2]), match[3]
@@ -76,13 +77,14 @@ def spec(
     if kind == "vgg":
         if depth not in VGGS or suffix:
             raise UsageError(f"unknown network {name!r}{nearest(name, NAMES)}; the VGG networks are vgg16 and vgg19")
-        for option, value in (
-            ("shortcut", shortcut),
-            ("stride", stride),
-            ("residual_layers", residual_layers),
-            ("bn_group", bn_group),
-        ):
-            if value is not None:
+        options = {
+            "shortcut": shortcut,
+            "stride": stride,
+            "residual_layers": residual_layers,
+            "bn_group": bn_group,
+        }
+        for option, choice in options.items():
+            if choice is not None:
                 raise UsageError(f"{name} has no option {option!r}: it has no shortcuts and no batch norm")
         return VGGSpec(
             name=name,
@@ -145,8 +147,6 @@ def create(name: str, **options: Any) -> ResNet | VGG:
 
 def projections(network: nn.Module) -> int:
     """Return how many shortcuts project, that is, have weights."""
-    from resnets.networks.shortcuts import is_projection
-
     return sum(is_projection(block.downsample) for block in network.blocks()) if isinstance(network, ResNet) else 0
 
 

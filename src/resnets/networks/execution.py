@@ -54,7 +54,7 @@ def _native_bf16(device: torch.device) -> bool:
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:
     """Move a network to a device, its convolution weights channels-last in memory; values are unchanged."""
-    return network.to(device=device, memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def forward(network: nn.Module, images: Tensor, precision: Precision) -> Tensor:

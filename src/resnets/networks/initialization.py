@@ -15,7 +15,7 @@ def initialize(network: nn.Module, how: Initialization) -> None:
     """Draw every convolution's and fully connected layer's weights anew, in place."""
     mode = how.removeprefix("he_")
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Linear) and not module.weight.is_meta:  # meta: nothing to draw
             nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")  # type: ignore[arg-type]
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

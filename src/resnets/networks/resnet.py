@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from resnets.networks.blocks import Block, basic, bottleneck
+from resnets.networks.blocks import Block, Norm, basic, bottleneck
 from resnets.networks.initialization import initialize
 from resnets.networks.normalization import GroupedBatchNorm2d
 from resnets.specs import ResNetSpec
@@ -24,7 +24,7 @@ class ResNet(nn.Module):
     def __init__(self, spec: ResNetSpec) -> None:
         super().__init__()
         self.spec = spec
-        norm = nn.BatchNorm2d if spec.bn_group is None else partial(GroupedBatchNorm2d, group=spec.bn_group)
+        norm: Norm = nn.BatchNorm2d if spec.bn_group is None else partial(GroupedBatchNorm2d, group=spec.bn_group)
         if spec.type == "imagenet":
             self.conv1 = nn.Conv2d(spec.in_channels, 64, 7, 2, 3, bias=False)  # 224 -> 112
         else:
@@ -44,7 +44,7 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(channels, spec.num_classes)
         initialize(self, spec.initialization)
 
-    def _block(self, in_channels: int, width: int, stride: int, norm: partial[nn.Module] | type[nn.Module]) -> Block:
+    def _block(self, in_channels: int, width: int, stride: int, norm: Norm) -> Block:
         spec = self.spec
         if spec.block == "basic":
             return basic(

@@ -49,12 +49,11 @@ def save(
 ) -> None:
     """Write a network's weights, with what is needed to use them elsewhere."""
     spec = getattr(network, "spec", None)
-    known = isinstance(spec, ResNetSpec | VGGSpec)
     write_tensors(
         path,
         network.state_dict(),
         {
-            "network": spec_to_dict(spec) if known else None,
+            "network": spec_to_dict(spec) if isinstance(spec, ResNetSpec | VGGSpec) else None,
             "classes": classes,
             "input": dataclasses.asdict(convention) if convention else None,
         },
@@ -76,7 +75,9 @@ def load(path: Path) -> Weights:
             convention=_from_dict(InputConvention, convention) if convention else None,
         )
     except (TypeError, KeyError) as error:
-        raise WeightsError(f"{path}: its description is not understood ({error}); was it written by a newer version?") from None
+        raise WeightsError(
+            f"{path}: its description is not understood ({error}); was it written by a newer version?"
+        ) from None
 
 
 def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnets.errors import CheckpointError, TrainingError, WeightsError
-from resnets.storage import read_tensors, write_tensors
+from resnets.storage import read_tensors, sync_folder, write_tensors, writing
 from resnets.training.state import TrainingState
 
 KEEP = 2  # the newest, and one before it in case the newest is damaged
@@ -36,23 +36,34 @@ class Checkpoints:
     def paths(self) -> list[Path]:
         """Return all, the newest first."""
         found = [path for path in self.folder.glob("*.safetensors") if re.fullmatch(r"iteration-\d+", path.stem)]
-        return sorted(found, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
+        return sorted(found, key=_iteration, reverse=True)
 
     def save(self, state: TrainingState) -> Path:
-        """Write the state, then remove all but the newest two.
+        """Write the state, then remove all but it and the one before.
 
         Raises: TrainingError, if a weight is not finite: such a state is never written.
-        Raises: OSError, if it cannot be written; older checkpoints stay.
+        Raises: RunError, if it cannot be written; older checkpoints stay.
         """
-        for name, tensor in state.network.state_dict().items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise TrainingError(f"iteration {state.iteration}: {name} is not finite; no checkpoint of it was written")
-        self.folder.mkdir(exist_ok=True)
+        if name := _not_finite(state):
+            raise TrainingError(f"iteration {state.iteration}: {name} is not finite; no checkpoint of it was written")
         path = self.folder / f"iteration-{state.iteration:08d}.safetensors"
-        write_tensors(path, state.tensors(), state.scalars())
-        for old in self.paths()[KEEP:]:
-            old.unlink(missing_ok=True)
+        with writing(path):
+            if not self.folder.exists():
+                self.folder.mkdir()
+                sync_folder(self.folder.parent)
+            write_tensors(path, state.tensors(), state.scalars())
+            self._prune(state.iteration)
         return path
+
+    def _prune(self, iteration: int) -> None:
+        """Remove what is older than the newest two up to an iteration, and what is of no use any more.
+
+        A checkpoint of a later iteration is one that was not sound when the run was continued from an earlier one; a
+        partial file is what a killed process was writing.
+        """
+        sound = [path for path in self.paths() if _iteration(path) <= iteration]
+        for path in {*self.paths(), *self.folder.glob(".*.partial")} - {*sound[:KEEP]}:
+            path.unlink(missing_ok=True)
 
     def load(self) -> Checkpoint | None:
         """Return the newest checkpoint that is sound, or None where there is none at all.
@@ -66,10 +77,28 @@ class Checkpoints:
             except WeightsError as error:
                 skipped.append(str(error))
                 continue
-            return Checkpoint(path, tensors, scalars, tuple(skipped))
+            if scalars:
+                return Checkpoint(path, tensors, scalars, tuple(skipped))
+            skipped.append(f"{path}: was not written as a checkpoint")
         if skipped:
             raise CheckpointError(
-                f"none of the {len(skipped)} checkpoints in {self.folder} is sound ({skipped[0]}); nothing was changed. "
-                f"To train from the start, choose another folder"
+                f"none of the {len(skipped)} checkpoints in {self.folder} is sound ({skipped[0]}); "
+                f"nothing was changed; to train from the start, choose another folder"
             )
         return None
+
+
+def _iteration(path: Path) -> int:
+    return int(path.stem.split("-")[1])
+
+
+def _not_finite(state: TrainingState) -> str | None:
+    """Return the name of a weight or batch norm statistic that is not finite, if there is one.
+
+    Other buffers may hold what they like: the masks of a user's own module are often minus infinity.
+    """
+    for name, tensor in [*state.network.named_parameters(), *state.network.named_buffers()]:
+        checked = isinstance(tensor, nn.Parameter) or name.endswith(("running_mean", "running_var"))
+        if checked and not torch.isfinite(tensor).all():
+            return name
+    return None

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from resnets.data.pipeline import TrainingBatches
-from resnets.errors import TrainingError
 from resnets.networks.execution import Precision, forward
 from resnets.specs import Recipe
 from resnets.training.state import TrainingState
@@ -36,8 +35,7 @@ def train(
 
         logits = forward(network, images, precision)
         loss = F.cross_entropy(logits, labels)
-        if not torch.isfinite(loss):
-            raise TrainingError(f"iteration {state.iteration + 1}: the loss is {loss.item()}; nothing was updated from it")
+        state.guard.watch(loss, state.iteration)
 
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

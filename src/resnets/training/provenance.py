@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-import resnets
+from resnets.version import __version__
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cuda":
         hardware["gpu"] = torch.cuda.get_device_name(device)
-    versions = {"resnets": resnets.__version__, "python": platform.python_version()}
+    versions = {"resnets": __version__, "python": platform.python_version()}
     for package in ("torch", "torchvision", "numpy"):
         try:
             versions[package] = metadata.version(package)
@@ -45,7 +45,7 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     """Return the commit of the package's own checkout ('-dirty' if changed), or None when it is installed."""
-    root = Path(resnets.__file__).parents[2]
+    root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import reprlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import filelock
 
 from resnets.errors import RunError
-from resnets.storage import write_durably
+from resnets.storage import write_durably, writing
 from resnets.training.checkpoint import Checkpoints
 
 # What makes two runs the same one; the rest of run.json may differ when a run is resumed.
@@ -31,14 +33,16 @@ class RunFolder:
         self._metrics = path / "metrics.jsonl"
         self._lock = filelock.FileLock(path / "lock", timeout=0)
 
-    def __enter__(self) -> RunFolder:
+    def __enter__(self) -> Self:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except filelock.Timeout:
-            raise RunError(f"{self.path}: another process is training in this folder; wait for it or name another") from None
+            raise RunError(
+                f"{self.path}: another process is training in this folder; wait for it or name another"
+            ) from None
         except OSError as error:
-            raise RunError(f"{self.path}: cannot be made or written ({error.strerror})") from None
+            raise RunError(f"{self.path}: cannot be made or written ({error.strerror or error})") from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,16 +69,18 @@ class RunFolder:
             if path := _difference(old.get(section), new.get(section), section):
                 where, was, now = path
                 raise RunError(
-                    f"{self.path} holds another run: its {where} is {was!r}, and {now!r} is asked for; "
-                    f"ask for the same or name another folder"
+                    f"{self.path} holds another run: its {where} is {reprlib.repr(was)}, and {reprlib.repr(now)} is "
+                    f"asked for; ask for the same or name another folder"
                 )
 
     # ------------------------------------------------------------ metrics.jsonl
 
     def log(self, line: dict[str, Any]) -> None:
-        """Append one line to the log."""
-        with open(self._metrics, "a") as file:
+        """Append one line to the log; it is on the disk before any later checkpoint is."""
+        with writing(self._metrics), open(self._metrics, "a") as file:
             file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def logged(self) -> list[dict[str, Any]]:
         """Return the lines of the log."""
@@ -87,13 +93,14 @@ class RunFolder:
         if not self._metrics.exists():
             return
         kept = []
-        for line in self._metrics.read_text().splitlines():
+        for line in self._metrics.read_text(errors="replace").splitlines():
             try:
                 if json.loads(line)["iteration"] <= iteration:
                     kept.append(line + "\n")
             except ValueError:
                 continue
-        write_durably(self._metrics, "".join(kept).encode())
+        with writing(self._metrics):
+            write_durably(self._metrics, "".join(kept).encode())
 
     # ------------------------------------------------------------ result.json
 
@@ -114,7 +121,8 @@ class RunFolder:
             raise RunError(f"{self.path / name}: cannot be read ({error})") from None
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
-        write_durably(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+        with writing(self.path / name):
+            write_durably(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _difference(old: Any, new: Any, where: str) -> tuple[str, Any, Any] | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -13,21 +15,24 @@ from torch import nn
 
 from resnets.data.datasets import DataSplits
 from resnets.data.pipeline import TrainingBatches
-from resnets.errors import Interrupted, RunError, TrainingError
+from resnets.errors import CheckpointError, Interrupted, RunError, TrainingError, WeightsError
 from resnets.evaluation.metrics import Counts
 from resnets.networks import weights
 from resnets.networks.execution import Precision, keep_freed_memory, place
 from resnets.specs import InputConvention, Recipe
+from resnets.storage import writing
 from resnets.training.loop import train
 from resnets.training.run import RunFolder
 from resnets.training.signals import StopRequest
 from resnets.training.state import TrainingState
 
 SAVE_SECONDS = 30.0
+LOG_ITERATIONS = 50  # between two lines of the log, or less, so that a run has
+LOG_LINES = 50  # at least
 
 
 class Observer(Protocol):
-    """Is told of a run's progress, for example to show it."""
+    """Is told of a run's progress, for example to show it; what it raises ends the run, which can be continued."""
 
     def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None: ...
 
@@ -62,17 +67,13 @@ def run(job: Job, folder: RunFolder, observers: list[Observer]) -> dict[str, Any
     folder cannot be written (the newest checkpoint stays).
     """
     session = _Session(job, folder, observers)
-    try:
-        return session.run()
-    except OSError as error:
-        raise RunError(
-            f"{error.filename or folder.path}: cannot be written ({error.strerror}); {session.last_checkpoint()}"
-        ) from error
-    except TrainingError as error:
-        raise TrainingError(f"{error}; {session.last_checkpoint()}") from None
-    finally:
+    with ExitStack() as closing:
         for observer in observers:
-            observer.closed()
+            closing.callback(observer.closed)
+        try:
+            return session.run()
+        except (RunError, TrainingError) as error:
+            raise type(error)(f"{error}; {session.last_checkpoint()}") from error
 
 
 class _Session:
@@ -83,11 +84,12 @@ class _Session:
         keep_freed_memory()
         place(job.network, job.device)
         self.state = TrainingState.start(job.network, job.recipe, job.device)
-        self.log_every = max(1, min(50, job.recipe.iterations // 50))
+        self.log_every = max(1, min(LOG_ITERATIONS, job.recipe.iterations // LOG_LINES))
         # the curve is on the validation split where there is one, so that the test set is seen once, at the end
         self.curve_on = "test" if job.data.validation is None else "validation"
         self.stop = StopRequest()
         self.last_test: Counts | None = None  # of the test set after the last iteration
+        self.checkpoint: Path | None = None  # the newest that is known to be sound
 
     def run(self) -> dict[str, Any]:
         notes = self._resume()
@@ -110,7 +112,13 @@ class _Session:
         if checkpoint is None:
             self.folder.rewind(-1)
             return []
-        self.state.restore(checkpoint.tensors, checkpoint.scalars)
+        try:
+            self.state.restore(checkpoint.tensors, checkpoint.scalars)
+        except (WeightsError, KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{checkpoint.path}: not a state of this run ({error}); nothing was changed"
+            ) from error
+        self.checkpoint = checkpoint.path
         self.folder.rewind(self.state.iteration)
         notes = [f"not used: {reason}" for reason in checkpoint.skipped]
         return [*notes, f"continued from iteration {self.state.iteration:,} ({checkpoint.path.name})"]
@@ -120,13 +128,15 @@ class _Session:
         last = iteration == recipe.iterations
         test = last or iteration % recipe.evaluate_every == 0
         if test or iteration % self.log_every == 0:
+            self.state.guard.check(iteration)
             self._log(test)
         stop = self.stop.signum
         every = self.job.save_every
         due = iteration % every == 0 if every else time.perf_counter() - self.saved_at > SAVE_SECONDS
         if due or last or stop is not None:
+            self.state.guard.check(iteration)
             self._lap()
-            self.folder.checkpoints.save(self.state)
+            self.checkpoint = self.folder.checkpoints.save(self.state)
             self.saved_at = time.perf_counter()
         if stop is not None and not last:
             raise Interrupted(
@@ -147,14 +157,15 @@ class _Session:
         images = state.meter.images
         line: dict[str, Any] = {
             "iteration": state.iteration,
-            "lr": state.schedule.lr(state.iteration - 1),
+            "lr": state.optimizer.param_groups[0]["lr"],
             "loss": state.meter.loss_sum.item() / images,
             "training_error": 100.0 * state.meter.wrong.item() / images,
             "images": images,
         }
         state.meter.reset()
         if test:
-            counts = self._test(self.job.data.validation or self.job.data.test)
+            data = self.job.data
+            counts = self._test(data.test if data.validation is None else data.validation)
             if state.iteration == self.job.recipe.iterations and self.curve_on == "test":
                 self.last_test = counts
             line |= {f"{self.curve_on}_error": counts.top1_error, f"{self.curve_on}_loss": counts.loss}
@@ -173,7 +184,8 @@ class _Session:
 
     def _finish(self) -> dict[str, Any]:
         job, state = self.job, self.state
-        weights.save(self.folder.weights, job.network, classes=job.data.classes, convention=job.convention)
+        with writing(self.folder.weights):
+            weights.save(self.folder.weights, job.network, classes=job.data.classes, convention=job.convention)
         curve = _curve(self.folder.logged(), self.curve_on)
         self.mark = time.perf_counter()
         counts = self.last_test or self._test(job.data.test)
@@ -204,8 +216,7 @@ class _Session:
 
     def last_checkpoint(self) -> str:
         """Return a phrase that says from where the run can go on."""
-        paths = self.folder.checkpoints.paths()
-        return f"the last sound checkpoint is {paths[0]}" if paths else "there is no checkpoint yet"
+        return f"the last sound checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
 
 
 def _curve(log: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
@@ -219,4 +230,3 @@ def _curve(log: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
             curve.append(point | {f"{split}_error": line[f"{split}_error"]})
             images, wrong = 0, 0.0
     return curve
-

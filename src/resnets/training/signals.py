@@ -6,18 +6,19 @@ import os
 import signal
 import threading
 from types import FrameType
+from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Within its `with` block, remembers the first signal in `signum`; the second has its usual effect."""
+    """Within its `with` block, remembers the first signal in `signum`; the second ends the process at once."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
             self._before = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
         return self

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnets.networks.weights import load_into
 from resnets.specs import Recipe
+from resnets.training.guard import LossGuard
 from resnets.training.schedule import Schedule
 
 
@@ -49,6 +51,7 @@ class TrainingState:
     optimizer: torch.optim.SGD
     schedule: Schedule
     meter: Meter
+    guard: LossGuard
     iteration: int = 0  # mini-batches done
     clock: Clock = field(default_factory=Clock)
 
@@ -62,24 +65,32 @@ class TrainingState:
             weight_decay=recipe.weight_decay,
             fused=device.type in ("cpu", "cuda"),
         )
+        if recipe.momentum:
+            # from zero, as if torch had done it, which cannot begin with only some parameters having a gradient
+            for parameter in network.parameters():
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         depth = getattr(getattr(network, "spec", None), "depth", None)
         meter = Meter(
             torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
         )
-        return cls(network, optimizer, Schedule(recipe, depth), meter)
+        guard = LossGuard(optimizer, device, deferred=device.type == "cuda")
+        return cls(network, optimizer, Schedule(recipe, depth), meter, guard)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name: weights, batch norm statistics, momentum, sums and random states."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            buffer = self.optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if buffer is not None:
-                tensors[f"momentum.{name}"] = buffer
+        tensors |= self._momentum()
         tensors["meter.loss_sum"], tensors["meter.wrong"] = self.meter.loss_sum, self.meter.wrong
         tensors["random.cpu"] = torch.random.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        device = self.meter.loss_sum.device
+        if device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(device)
         return tensors
+
+    def _momentum(self) -> dict[str, Tensor]:
+        state = self.optimizer.state
+        named = self.network.named_parameters()
+        return {f"momentum.{name}": state[p]["momentum_buffer"] for name, p in named if p in state}
 
     def scalars(self) -> dict[str, Any]:
         """Return everything else, JSON-ready."""
@@ -93,20 +104,19 @@ class TrainingState:
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
         """Restore what `tensors` and `scalars` returned.
 
-        Raises: KeyError or RuntimeError, if they are of another network.
+        Raises: WeightsError, KeyError or RuntimeError, if they are of another network or no such state at all.
         """
-        own = self.network.state_dict()
-        self.network.load_state_dict({name: tensors[f"network.{name}"] for name in own})
-        for name, parameter in self.network.named_parameters():
-            if f"momentum.{name}" in tensors:
-                buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])  # keeps the memory layout
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        prefix = "network."
+        load_into(self.network, {name[len(prefix) :]: tensors[name] for name in tensors if name.startswith(prefix)})
+        for name, momentum in self._momentum().items():
+            momentum.copy_(tensors[name])
         self.meter.loss_sum.copy_(tensors["meter.loss_sum"])
         self.meter.wrong.copy_(tensors["meter.wrong"])
         self.meter.images = scalars["images"]
         torch.random.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["random.cuda"])
+        device = self.meter.loss_sum.device
+        if "random.cuda" in tensors and device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], device)
         self.schedule.restore(scalars["schedule"])
         self.iteration = scalars["iteration"]
         self.clock = Clock(**scalars["clock"])

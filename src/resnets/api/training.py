@@ -1,9 +1,10 @@
-"""The calls behind the commands: defaults are resolved here, results are small dataclasses."""
+"""`train`: a network, data and a recipe, by name or as objects, resolved into a run and carried out."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +14,20 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from resnets.api.data import load_data, split_data
 from resnets.data import convention as conventions
-from resnets.data import sources
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.pipeline import training_batches
 from resnets.errors import RunError, UsageError
-from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import single_view
 from resnets.networks import catalog, weights
 from resnets.networks.execution import choose_device, choose_precision
 from resnets.paper import recipes
-from resnets.specs import InputConvention, NetworkSpec, PadCropFlip, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec, to_dict
+from resnets.specs import InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec, to_dict
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 from resnets.training.session import Job, Observer, run
 from resnets.training.tensorboard import TensorBoard
-
-SPLITS = ("all", "45k5k")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,32 +78,28 @@ def train(
 
     Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
     """
-    splits = _load(network, data)
-    chosen = _recipe(recipe, splits)
-    splits = _split(splits, split, seed)
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"seed is {seed}; it must be in [0, 2**63)")
-    if workers < 0:
-        raise UsageError(f"workers is {workers}; it must be 0 or more")
-    if save_every is not None and save_every < 1:
-        raise UsageError(f"save_every is {save_every} iterations; it must be 1 or more")
-    changes = {"batch_size": batch_size, "lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-    chosen = dataclasses.replace(chosen, **{key: value for key, value in changes.items() if value is not None})
-    if iterations is not None and epochs is not None:
-        raise UsageError("iterations and epochs are given; one of them is enough")
-    if epochs is not None:
-        if not (math.isfinite(epochs) and epochs > 0):
-            raise UsageError(f"epochs is {epochs}; it must be a positive number")
-        iterations = max(1, round(epochs * len(splits.train) / chosen.batch_size))  # type: ignore[arg-type]
-    if iterations is not None:
-        chosen = chosen.scaled(iterations)
-
-    place, numbers = choose_device(device), choose_precision(precision, choose_device(device))
+    if isinstance(network, str):
+        catalog.spec(network, **network_options)  # a wrong name or option shows before the data is read
+    elif network_options:
+        raise UsageError(f"{', '.join(network_options)}: an option of networks that are given by their name")
+    _check(seed=seed, workers=workers, save_every=save_every)
+    place = choose_device(device)
+    numbers = choose_precision(precision, place)
+    base = recipes.find(recipe) if isinstance(recipe, str) else recipe
+    splits = split_data(load_data(data, network), split, seed)
+    chosen = _resize(
+        _change(
+            base or _default_recipe(splits), batch_size=batch_size, lr=lr, momentum=momentum, weight_decay=weight_decay
+        ),
+        splits,
+        iterations,
+        epochs,
+    )
     convention = _fit_convention(splits, chosen)
     torch.manual_seed(seed)
-    module, network_description = _network(network, splits, chosen, convention, network_options)
+    module, about_network = _network(network, splits, chosen, convention, network_options)
     description = {
-        "network": network_description,
+        "network": about_network,
         "recipe": to_dict(chosen),
         "data": _describe_data(splits, split),
         "seed": seed,
@@ -113,18 +107,21 @@ def train(
         "source": data if isinstance(data, str) else None,
         "provenance": provenance(place),
     }
-    path = Path(out) if out is not None else Path("runs") / f"{network_description['name']}-{splits.name}"
-    with RunFolder(path) as folder:
+    with RunFolder(Path(out or Path("runs") / f"{about_network['name']}-{splits.name}")) as folder:
         if (old := folder.description()) is not None:
             if not resume:
-                raise RunError(f"{path} holds a run already; continue it with --resume or choose another folder with --out")
+                raise RunError(
+                    f"{folder.path} holds a run already: add --resume to continue it, or name another with --out"
+                )
             if precision == "auto":
                 description["precision"] = numbers = old["precision"]
             folder.require_same(description)
             if (result := folder.result()) is not None:
-                return _train_result(path, result, already_finished=True)
-        elif folder.checkpoints.paths() or folder.result():
-            raise RunError(f"{path} holds checkpoints but no run.json, so what they belong to is unknown; choose another folder")
+                return _train_result(folder.path, result, already_finished=True)
+        elif folder.checkpoints.paths():
+            raise RunError(
+                f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
+            )
         else:
             folder.describe(description)
         job = Job(
@@ -144,8 +141,8 @@ def train(
             device=place,
             precision=numbers,
             description=description,
-            evaluate=lambda network, images: single_view(
-                network,
+            evaluate=lambda tested, images: single_view(
+                tested,
                 images,
                 convention,
                 classes=len(splits.classes),
@@ -155,58 +152,56 @@ def train(
             ),
             save_every=save_every,
         )
-        return _train_result(path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))
+        return _train_result(folder.path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))
 
 
-def _load(network: str | nn.Module, data: str | DataSplits | tuple[Dataset[Any], Dataset[Any]]) -> DataSplits:
-    if isinstance(data, DataSplits):
-        return data
-    if isinstance(data, str):
-        spec = catalog.spec(network) if isinstance(network, str) else getattr(network, "spec", None)
-        small = isinstance(spec, ResNetSpec) and spec.type == "cifar"
-        return sources.load(data, size=32 if small else None)
-    training, test = data
-    for name, dataset in (("training", training), ("test", test)):
-        if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-            raise UsageError(f"the {name} dataset is a {type(dataset).__name__}; it needs __getitem__ and __len__")
-    return DataSplits(name="dataset", train=training, test=test, classes=_classes_of(training))
+def find_recipe(name: str) -> Recipe:
+    """Return a recipe by its name, for example to change it with `dataclasses.replace`.
+
+    Raises: UsageError, naming the nearest ones, if there is none.
+    """
+    return recipes.find(name)
 
 
-def _classes_of(dataset: Dataset[Any]) -> tuple[str, ...]:
-    names = getattr(dataset, "classes", None)
-    if names is None:
-        raise UsageError(
-            "the training dataset has no attribute `classes` (the class names); pass resnets.DataSplits(name=..., "
-            "train=..., test=..., classes=...) instead"
-        )
-    return tuple(map(str, names))
+def _check(*, seed: int, workers: int, save_every: int | None) -> None:
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed is {seed}; it must be 0 or more and below 2**63")
+    if workers < 0:
+        raise UsageError(f"workers is {workers}; it must be 0 or more")
+    if save_every is not None and save_every < 1:
+        raise UsageError(f"save_every is {save_every} iterations; it must be 1 or more")
 
 
-def _split(splits: DataSplits, split: str, seed: int) -> DataSplits:
-    if split not in SPLITS:
-        raise UsageError(f"split is {split!r}; it must be {' or '.join(SPLITS)}")
-    if split == "all":
-        return splits
-    if len(splits.train) != 50_000:  # type: ignore[arg-type]
-        raise UsageError(f"split 45k5k is for CIFAR's 50,000 training images; {splits.name} has {len(splits.train):,}")  # type: ignore[arg-type]
-    return splits.hold_out(5_000, seed)
-
-
-def _recipe(recipe: str | Recipe | None, splits: DataSplits) -> Recipe:
-    if isinstance(recipe, Recipe):
-        return recipe
-    if recipe is not None:
-        return recipes.find(recipe)
+def _default_recipe(splits: DataSplits) -> Recipe:
     if isinstance(splits.train, ImageFiles):
         return recipes.IMAGENET
     return recipes.DIGITS if splits.name == "digits" else recipes.CIFAR
+
+
+def _change(recipe: Recipe, **changes: Any) -> Recipe:
+    return dataclasses.replace(recipe, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _resize(recipe: Recipe, splits: DataSplits, iterations: int | None, epochs: float | None) -> Recipe:
+    if iterations is not None and epochs is not None:
+        raise UsageError("iterations and epochs are both given; one of them is enough")
+    if epochs is not None:
+        if not (math.isfinite(epochs) and epochs > 0):
+            raise UsageError(f"epochs is {epochs}; it must be a positive number")
+        iterations = max(1, round(epochs * len(splits.train) / recipe.batch_size))  # type: ignore[arg-type]
+    return recipe if iterations is None else recipe.scaled(iterations)
 
 
 def _fit_convention(splits: DataSplits, recipe: Recipe) -> InputConvention | None:
     if isinstance(splits.train, ImageArrays):
         return conventions.fit(splits.train, recipe.preprocessing)
     if isinstance(splits.train, ImageFiles):
-        raise UsageError("photos: not yet")
+        crop = recipe.augmentation
+        if not isinstance(crop, ScaleCropFlip):
+            raise UsageError(
+                f"recipe {recipe.name!r} pads and crops small images of one size; for photos take 'imagenet'"
+            )
+        return conventions.fit_photos(splits.train, recipe.preprocessing, size=crop.crop, resize=crop.shortest)
     return None
 
 
@@ -217,19 +212,35 @@ def _network(
     convention: InputConvention | None,
     options: dict[str, Any],
 ) -> tuple[nn.Module, dict[str, Any]]:
-    if isinstance(network, nn.Module):
-        if options:
-            raise UsageError(f"{', '.join(options)}: options of a network that is given by its name")
-        spec = getattr(network, "spec", None)
-        if isinstance(spec, ResNetSpec | VGGSpec):
-            return network, weights.spec_to_dict(spec)
+    """Return the module and what run.json says of it."""
+    if isinstance(network, str):
+        options = {
+            "num_classes": len(splits.classes),
+            "in_channels": convention.channels if convention else 3,
+        } | options
+        if not network.startswith("vgg"):
+            options.setdefault("bn_group", recipe.bn_group)
+        network = catalog.create(network, **options)
+    spec = getattr(network, "spec", None)
+    if not isinstance(spec, ResNetSpec | VGGSpec):
         parameters = sum(parameter.numel() for parameter in network.parameters())
         return network, {"name": type(network).__name__, "parameters": parameters}
-    options = {"num_classes": len(splits.classes), "in_channels": convention.channels if convention else 3} | options
-    if not network.startswith("vgg"):
-        options.setdefault("bn_group", recipe.bn_group)
-    spec = catalog.spec(network, **options)
-    return catalog.build(spec), weights.spec_to_dict(spec)
+    if convention is not None:
+        _check_size(spec, splits, convention.size)
+    return network, weights.spec_to_dict(spec)
+
+
+def _check_size(spec: NetworkSpec, splits: DataSplits, size: int) -> None:
+    if isinstance(spec, VGGSpec) and size < 32:
+        raise UsageError(
+            f"{spec.name} needs images of 32 x 32 pixels or more; those of {splits.name} are {size} x {size}"
+        )
+    if spec.type == "imagenet" and size < 64:
+        warnings.warn(
+            f"{spec.name} is made for photos of 224 x 224 pixels; for images of {size} x {size} the paper has "
+            f"resnet20, resnet32, resnet44, resnet56 and resnet110",
+            stacklevel=2,
+        )
 
 
 def _describe_data(splits: DataSplits, split: str) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""Data as the calls take it: a source by its name, splits, or a pair of map-style datasets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from resnets.data import sources
+from resnets.data.datasets import DataSplits
+from resnets.errors import DataError, UsageError
+from resnets.networks import catalog
+from resnets.specs import ResNetSpec
+
+Data = str | DataSplits | tuple[Dataset[Any], Dataset[Any]]
+
+SPLITS = ("all", "45k5k")
+
+
+def load_data(data: Data, network: str | nn.Module | None = None) -> DataSplits:
+    """Return the splits of a source (`digits`, `cifar10[:PATH]`, `cifar100[:PATH]`, `folder:PATH`) or of objects.
+
+    For a CIFAR-type network the images of a folder are resized to 32 x 32 and kept in memory.
+
+    Raises: UsageError, if there is no such source; DataError, if the data is missing or damaged.
+    """
+    if isinstance(data, DataSplits):
+        return data
+    if isinstance(data, str):
+        spec = catalog.spec(network) if isinstance(network, str) else getattr(network, "spec", None)
+        small = isinstance(spec, ResNetSpec) and spec.type == "cifar"
+        return sources.load(data, size=32 if small else None)
+    training, test = data
+    for name, dataset in (("training", training), ("test", test)):
+        if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+            raise UsageError(f"the {name} dataset is a {type(dataset).__name__}; it needs __getitem__ and __len__")
+        if len(dataset) == 0:
+            raise DataError(f"the {name} dataset is empty")
+        sample = dataset[0]
+        if not (isinstance(sample, tuple | list) and len(sample) == 2 and isinstance(sample[0], Tensor)):
+            kinds = (
+                [type(part).__name__ for part in sample] if isinstance(sample, tuple | list) else type(sample).__name__
+            )
+            raise UsageError(f"the {name} dataset gives {kinds}; it must give (image tensor of shape (C, H, W), label)")
+    return DataSplits(name="dataset", train=training, test=test, classes=_classes_of(training))
+
+
+def _classes_of(dataset: Dataset[Any]) -> tuple[str, ...]:
+    names = getattr(dataset, "classes", None)
+    if names is None:
+        raise UsageError(
+            "the training dataset has no attribute `classes` (the class names); pass resnets.DataSplits(name=..., "
+            "train=..., test=..., classes=...) instead"
+        )
+    return tuple(map(str, names))
+
+
+def split_data(splits: DataSplits, split: str, seed: int) -> DataSplits:
+    """Return all training images (`all`), or 45,000 of CIFAR's with 5,000 to validate on (`45k5k`), by the seed.
+
+    Raises: UsageError, if there is no such split or the data set has another size.
+    Paper: section 4.2.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"split is {split!r}; it must be {' or '.join(SPLITS)}")
+    if split == "all":
+        return splits
+    if len(splits.train) != 50_000:  # type: ignore[arg-type]
+        raise UsageError(f"split 45k5k is for CIFAR's 50,000 training images; {splits.name} has {len(splits.train):,}")  # type: ignore[arg-type]
+    return splits.hold_out(5_000, seed)

@@ -1,0 +1,77 @@
+"""`demo`: degradation and its cure on real digits, offline and in minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnets.api.training import TrainResult, train
+from resnets.report import degradation
+from resnets.report.degradation import Row
+from resnets.training.session import Observer
+
+DEPTHS = (20, 56, 110)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Six networks' training and test errors, what they show, and where it is drawn."""
+
+    rows: tuple[Row, ...]
+    findings: tuple[str, ...]
+    plot: Path
+    page: Path
+
+
+def demo(
+    out: str | Path = "demo",
+    *,
+    iterations: int = 200,
+    seed: int = 0,
+    observe: Callable[[str], Observer] | None = None,
+) -> Demo:
+    """Train plain and residual networks of 20, 56 and 110 layers on scikit-learn's digits and compare them.
+
+    `observe` makes an observer for the network of a name. Networks that are done already are not trained again.
+
+    Raises: UsageError; RunError, if `out` holds runs with other settings; Interrupted after a signal.
+    Paper: Figures 1 and 6, in small.
+    """
+    folder = Path(out)
+    rows = []
+    for kind in ("plain", "resnet"):
+        for depth in DEPTHS:
+            name = f"{kind}{depth}"
+            result = train(
+                name,
+                "digits",
+                recipe="digits",
+                iterations=iterations,
+                seed=seed,
+                out=folder / name,
+                resume=True,
+                observers=[observe(name)] if observe else [],
+            )
+            rows.append(_row(result, depth, residual=kind == "resnet"))
+    findings = degradation.findings(rows)
+    plot, page = degradation.write(
+        rows,
+        findings,
+        folder,
+        title="Degradation and its cure",
+        note=f"scikit-learn's digits, {iterations} iterations of 128 images, seed {seed}",
+    )
+    return Demo(tuple(rows), findings, plot, page)
+
+
+def _row(result: TrainResult, depth: int, *, residual: bool) -> Row:
+    return Row(
+        network=result.network,
+        depth=depth,
+        residual=residual,
+        training_error=result.training_error,
+        test_error=result.test_error,
+        seconds=result.seconds,
+        curve=tuple((p["iteration"], p["training_error"], p["test_error"]) for p in result.curve),
+    )

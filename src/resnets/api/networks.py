@@ -1,0 +1,84 @@
+"""`create`, `list_networks` and `describe`: networks by their names, with what they cost and what the paper says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnets.networks import catalog, complexity
+from resnets.networks.baselines.vgg import VGG
+from resnets.networks.complexity import Complexity, Stage
+from resnets.networks.resnet import ResNet
+from resnets.networks.weights import load, load_into
+from resnets.paper import published
+from resnets.paper.published import Published
+from resnets.specs import NetworkSpec
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """One line of `resnets list`. `macs` are multiply-adds for one image of `input_size` pixels a side."""
+
+    name: str
+    depth: int
+    parameters: int
+    macs: int
+    input_size: int
+    published: Published | None
+
+
+def create(name: str, *, weights: str | Path | None = None, **options: Any) -> ResNet | VGG:
+    """Return a network by its name, with fresh weights or those of a run's folder or a weights file.
+
+    The options are `shortcut` ("A", "B", "C"), `stride` ("1x1", "3x3"), `num_classes`, `in_channels`,
+    `residual_layers`, `bn_group` and `initialization`; `networks.catalog.spec` describes them.
+
+    Shape: the network maps (N, in_channels, H, W) -> (N, num_classes)
+    Raises: UsageError, if there is no such network or an option does not apply; WeightsError, if the weights are of
+    another network.
+    Paper: sections 3.3 and 4.2, Table 1.
+    """
+    network = catalog.create(name, **options)
+    if weights is not None:
+        path = Path(weights)
+        load_into(network, load(path / "weights.safetensors" if path.is_dir() else path).tensors)
+    return network
+
+
+def list_networks() -> list[NetworkSummary]:
+    """Return every network of the catalogue with its depth, parameters, multiply-adds and the paper's figure."""
+    return [_summary(name) for name in catalog.NAMES]
+
+
+def _summary(name: str) -> NetworkSummary:
+    spec = catalog.spec(name)
+    cost = complexity.measure(complexity.skeleton(spec))
+    return NetworkSummary(
+        name=name,
+        depth=spec.depth,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        input_size=spec.input_size,
+        published=published.for_network(name),
+    )
+
+
+@dataclass(frozen=True)
+class Description:
+    """A network's declaration, the rows of its column in Table 1, and what each layer costs."""
+
+    spec: NetworkSpec
+    stages: tuple[Stage, ...]
+    cost: Complexity
+
+
+def describe(name: str, **options: Any) -> Description:
+    """Return what a network is made of and what it costs, without building its weights; options as in `create`.
+
+    Raises: UsageError, as `create`.
+    Paper: Table 1.
+    """
+    spec = catalog.spec(name, **options)
+    network = complexity.skeleton(spec)
+    return Description(spec, complexity.stages(network), complexity.measure(network))

@@ -1,0 +1,80 @@
+"""The command `resnets`: one file per command; each parses, calls the API and prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import typer
+
+from resnets.cli import demo, evaluate, networks, predict, train
+from resnets.errors import ResnetsError
+from resnets.version import __version__
+
+app = typer.Typer(
+    name="resnets",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command takes --debug, which shows the traceback of an error.",
+)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("list")(networks.list_networks)
+app.command("info")(networks.info)
+app.command("demo")(demo.demo)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"resnets {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Deep Residual Learning for Image Recognition (He, Zhang, Ren, Sun, 2015): train, test and use its networks."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command with these arguments and return its exit code.
+
+    0: done; 1: failed; 2: wrong usage; 128 + n: stopped by signal n. An error is one line on standard error.
+    """
+    debug = "--debug" in arguments
+    warnings.showwarning = lambda message, *_: print(f"resnets: note: {message}", file=sys.stderr)
+    try:
+        code = app(args=[a for a in arguments if a != "--debug"], prog_name="resnets", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except ResnetsError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        return _fail("out of memory; a smaller --batch-size needs less", 1)
+    except Exception as error:
+        if debug:
+            raise
+        if hasattr(error, "format_message"):  # Typer's own: an unknown option, a missing argument ...
+            context = getattr(error, "ctx", None)
+            message = error.format_message()
+            if not message:  # `resnets` alone: the help has been shown
+                return 2
+            where = f"; see `{context.command_path} --help`" if context is not None else ""
+            return _fail(f"{message.rstrip('.')}{where}", getattr(error, "exit_code", 2))
+        first = (str(error).splitlines() or [""])[0]
+        return _fail(f"{type(error).__name__}: {first} (--debug shows where)", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"resnets: error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,37 @@
+"""`resnets demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+
+def demo(
+    out: Annotated[Path, Option("--out", "-o", help="Where the runs, the plot and the page go.")] = Path("demo"),
+    iterations: Annotated[int, Option(help="Of each of the six networks.")] = 200,
+    seed: Annotated[int, Option(help="Of the initial weights, the order and the augmentation.")] = 0,
+) -> None:
+    """See degradation and its cure: plain and residual networks of 20, 56 and 110 layers on real digits, offline."""
+    import os
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from resnets.api import demo as study
+    from resnets.cli.display import ShortDisplay
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"Six networks, {iterations} iterations each, on {os.cpu_count()} cores; everything is in {out}/")
+    result = study.demo(out, iterations=iterations, seed=seed, observe=lambda name: ShortDisplay(name, console))
+    table = Table("network")
+    for title in ("layers", "training error", "test error", "seconds"):
+        table.add_column(title, justify="right")
+    for row in result.rows:
+        errors = (f"{row.training_error:.2f} %", f"{row.test_error:.2f} %")
+        table.add_row(row.network, str(row.depth), *errors, f"{row.seconds:.1f}")
+    console.print(table)
+    for sentence in result.findings:
+        print(sentence)
+    print(f"The curves: {result.plot} and {result.page}")

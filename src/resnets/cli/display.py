@@ -1,0 +1,100 @@
+"""What a training run shows: a live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it: 48 s, 12 min 5 s, 1 h 40 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Display:
+    """An observer that shows iteration, loss, errors, learning rate, images/s and the time left."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+        self.tested: dict[str, float] = {}
+        self.printed_at = 0.0
+
+    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
+        network, recipe, data = description["network"], description["recipe"], description["data"]
+        self.total: int = recipe["iterations"]
+        self.epochs_of_one = recipe["batch_size"] / data["training_images"]
+        self.console.print(
+            f"[bold]{network['name']}[/bold] on {data['name']} ({data['training_images']:,} images, "
+            f"{len(data['classes'])} classes), recipe {recipe['name']}: {self.total:,} iterations of "
+            f"{recipe['batch_size']} ({self.total * self.epochs_of_one:.1f} epochs), seed {description['seed']}, "
+            f"{description['precision']} on {description['provenance']['hardware']['device']}"
+        )
+        for note in notes:
+            print(note, file=sys.stderr)
+        if self.console.is_terminal:
+            self.progress = Progress(TextColumn("{task.description}"), BarColumn(), console=self.console)
+            self.task = self.progress.add_task("starting", total=self.total, completed=iteration)
+            self.progress.start()
+
+    def logged(self, line: dict[str, Any]) -> None:
+        self.tested |= {key: line[key] for key in ("test_error", "validation_error") if key in line}
+        if self.progress is not None and self.task is not None:
+            self.progress.update(self.task, completed=line["iteration"], description=self._text(line))
+        tested_now = "test_error" in line or "validation_error" in line
+        if (tested_now and self.progress is None) or line["iteration"] == self.total:
+            self.console.print(self._text(line))
+        elif self.progress is None and time.monotonic() - self.printed_at > 10:
+            self.console.print(self._text(line))
+            self.printed_at = time.monotonic()
+
+    def _text(self, line: dict[str, Any]) -> str:
+        left = (self.total - line["iteration"]) / line["iteration"] * line["seconds"]
+        errors = "".join(f"  {name.split('_')[0]} error {value:5.2f} %" for name, value in self.tested.items())
+        return (
+            f"{line['iteration']:>7,}/{self.total:,}  loss {line['loss']:.4f}  "
+            f"training error {line['training_error']:5.2f} %{errors}  lr {line['lr']:g}  "
+            f"{line['images_per_second']:,.0f} images/s  {duration(left)} left"
+        )
+
+    def finished(self, result: dict[str, Any]) -> None:
+        pass
+
+    def closed(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+
+class ShortDisplay:
+    """An observer for one of several short runs: one live line, then one line that stays."""
+
+    def __init__(self, name: str, console: Console) -> None:
+        self.name, self.console = name, console
+        self.status = console.status(f"{name:<10} starting") if console.is_terminal else None
+
+    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
+        self.total: int = description["recipe"]["iterations"]
+        if self.status is not None:
+            self.status.start()
+
+    def logged(self, line: dict[str, Any]) -> None:
+        if self.status is not None:
+            error = f"training error {line['training_error']:5.2f} %"
+            self.status.update(f"{self.name:<10} {line['iteration']:>5,}/{self.total:,}  {error}")
+
+    def finished(self, result: dict[str, Any]) -> None:
+        errors = f"training error {result['training_error']:5.2f} %  test error {result['test_error']:5.2f} %"
+        self.console.print(f"{self.name:<10} {errors}  {duration(result['seconds'])}")
+
+    def closed(self) -> None:
+        if self.status is not None:
+            self.status.stop()

@@ -1,0 +1,271 @@
+"""What a network costs: parameters, multiply-adds and memory, layer by layer, and the rows of the paper's Table 1."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from resnets.errors import UsageError
+from resnets.networks.baselines.vgg import VGG
+from resnets.networks.blocks import Block
+from resnets.networks.catalog import build
+from resnets.networks.resnet import ResNet
+from resnets.specs import NetworkSpec
+
+_POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer's share: a convolution, batch norm, pooling, fully connected or other layer with parameters.
+
+    Units: multiply-adds and float32 bytes of one image; `output_shape` is without the batch.
+    """
+
+    name: str
+    kind: str  # conv, batch norm, pool, fc, or the name of another class
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """A network's layers in the order in which an image passes them, and what they come to.
+
+    `macs` counts the multiply-adds of convolutions and fully connected layers, as the paper's "FLOPs" do; biases,
+    batch norm, ReLU, pooling and additions count nothing.
+
+    `activation_bytes` is what stays in memory of one image in float32 from the forward to the backward pass: a layer
+    keeps its input, a ReLU its output, max pooling 8 bytes for each index. A tensor that several keep counts once,
+    for the layer that made it (the image for the first one), so a ReLU or an addition in place is free, and so is
+    the output of a projection's batch norm. Not counted: weights, gradients, dropout's masks, and the batch's
+    statistics in batch norm. Other activation functions than ReLU count where a layer reads their output.
+
+    Units: multiply-adds and bytes of one image.
+    Paper: section 3.3, Table 1 (FLOPs).
+    """
+
+    layers: tuple[LayerCost, ...]
+    parameters: int
+    macs: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of Table 1: `conv2_x`, the size of its output maps, its layers in the paper's notation, and its cost."""
+
+    name: str
+    output_size: tuple[int, int]  # height, width
+    layers: str
+    parameters: int
+    macs: int
+
+
+def skeleton(spec: NetworkSpec) -> ResNet | VGG:
+    """Return the network of a declaration with memory that nobody has filled: to be measured, not to be used.
+
+    It is made in milliseconds, and its weights take no memory until they are written.
+    """
+    with torch.device("meta"):
+        network = build(spec)
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(torch.empty(parameter.shape)))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
+    return network
+
+
+def measure(network: nn.Module, input_size: int | None = None, in_channels: int | None = None) -> Complexity:
+    """Measure what one square image costs in a network, which may be any module that takes images.
+
+    The module itself runs, in evaluation mode and on a batch of no images, which costs no arithmetic; one that
+    cannot take such a batch runs on one image. Its mode is restored. `input_size` and `in_channels` default to those
+    of its declaration (`network.spec`).
+
+    Units: pixels for `input_size`.
+    Raises: UsageError, if the size is not known, or the network cannot take such images.
+    """
+    spec = getattr(network, "spec", None)
+    size = getattr(spec, "input_size", None) if input_size is None else input_size
+    channels = getattr(spec, "in_channels", 3) if in_channels is None else in_channels
+    if size is None:
+        raise UsageError(
+            f"a {type(network).__name__} does not say for which images it is; give input_size=, such as 224"
+        )
+    if size < 1 or channels < 1:
+        raise UsageError(f"images of {channels} x {size} x {size}; channels and size must be 1 or more")
+    parameter = next(network.parameters(), torch.empty(0))
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        for count in (0, 1):
+            images = torch.zeros(count, channels, size, size, device=parameter.device, dtype=parameter.dtype)
+            try:
+                return _run(network, images)
+            except (RuntimeError, ValueError) as error:
+                problem = str(error).partition("\n")[0]
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    raise UsageError(f"a {type(network).__name__} cannot take images of {channels} x {size} x {size}: {problem}")
+
+
+def _run(network: nn.Module, images: Tensor) -> Complexity:
+    recorder = _Recorder(network)
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        recorder.remove()
+    layers = recorder.layers()
+    return Complexity(
+        layers=layers,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        macs=sum(layer.macs for layer in layers),
+        activation_bytes=sum(layer.activation_bytes for layer in layers),
+    )
+
+
+class _Recorder:
+    """Notes the calls of the layers of a network, and which pieces of memory they make and keep.
+
+    A piece of memory is known by its storage object, which is held, so that no other one takes its place.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.calls: list[tuple[str, nn.Module]] = []
+        self.shapes: list[tuple[int, ...]] = []  # of each call's output, without the batch
+        self.maker: dict[torch.UntypedStorage, int] = {}  # the call whose output it is
+        self.kept: dict[torch.UntypedStorage, int] = {}  # numbers of an image
+        self.owner: dict[torch.UntypedStorage, int] = {}  # the call that it counts for
+        self.hooks: list[RemovableHandle] = []
+        for name, module in network.named_modules():
+            if isinstance(module, nn.ReLU):
+                self.hooks.append(module.register_forward_hook(self.after_relu))
+            elif isinstance(module, _POOLING) or any(True for _ in module.parameters(recurse=False)):
+                self.hooks.append(module.register_forward_pre_hook(partial(self.before, name)))
+                self.hooks.append(module.register_forward_hook(partial(self.after, name)))
+
+    def before(self, name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        for tensor in inputs:
+            self.keep(tensor, len(self.calls))
+
+    def after(self, name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, Tensor):
+            self.maker.setdefault(output.untyped_storage(), len(self.calls))
+        self.shapes.append(tuple(output.shape[1:]) if isinstance(output, Tensor) else ())
+        self.calls.append((name, module))
+
+    def after_relu(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        self.keep(output, len(self.calls) - 1)
+
+    def keep(self, tensor: Any, call: int) -> None:
+        if isinstance(tensor, Tensor) and (memory := tensor.untyped_storage()) not in self.kept:
+            self.kept[memory] = math.prod(tensor.shape[1:])
+            self.owner[memory] = self.maker.get(memory, max(call, 0))
+
+    def remove(self) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def layers(self) -> tuple[LayerCost, ...]:
+        activations: Counter[int] = Counter()
+        for memory, numbers in self.kept.items():
+            activations[self.owner[memory]] += 4 * numbers
+        counted: set[nn.Module] = set()
+        result = []
+        for call, ((name, module), shape) in enumerate(zip(self.calls, self.shapes, strict=True)):
+            weights = [] if module in counted else module.parameters(recurse=False)
+            counted.add(module)
+            indices = 8 * math.prod(shape) if isinstance(module, nn.MaxPool2d) else 0
+            result.append(
+                LayerCost(
+                    name=name,
+                    kind=_kind(module),
+                    output_shape=shape,
+                    parameters=sum(weight.numel() for weight in weights),
+                    macs=math.prod(shape) * _macs_per_output(module),
+                    activation_bytes=activations[call] + indices,
+                )
+            )
+        return tuple(result)
+
+
+def _macs_per_output(module: nn.Module) -> int:
+    if isinstance(module, nn.Conv2d):
+        return module.in_channels // module.groups * math.prod(module.kernel_size)
+    return module.in_features if isinstance(module, nn.Linear) else 0
+
+
+def _kind(module: nn.Module) -> str:
+    kinds = {nn.Conv2d: "conv", nn.BatchNorm2d: "batch norm", nn.Linear: "fc"} | dict.fromkeys(_POOLING, "pool")
+    return next((kind for known, kind in kinds.items() if isinstance(module, known)), type(module).__name__)
+
+
+# ---------------------------------------------------------------- Table 1
+
+
+def stages(network: ResNet | VGG, input_size: int | None = None) -> tuple[Stage, ...]:
+    """Return a network's column of Table 1: a row for each stage, with the size of its output.
+
+    Units: pixels for sizes, multiply-adds of one image.
+    Paper: Table 1; section 4.2's table for the CIFAR type; Figure 3 (left) for VGG.
+    """
+    layers = measure(network, input_size).layers
+    result = []
+    for row in _resnet_rows(network) if isinstance(network, ResNet) else _vgg_rows(network):
+        own = [layer for layer in layers if any(f"{layer.name}.".startswith(f"{name}.") for name in row.modules)]
+        height, width = own[-1].output_shape[1:] or (1, 1)
+        parameters, macs = sum(layer.parameters for layer in own), sum(layer.macs for layer in own)
+        result.append(Stage(row.name, (height, width), row.layers, parameters, macs))
+    return tuple(result)
+
+
+@dataclass
+class _Row:
+    name: str
+    modules: list[str]
+    layers: str
+
+
+def _resnet_rows(network: ResNet) -> list[_Row]:
+    imagenet = network.spec.type == "imagenet"
+    rows = [_Row("conv1", ["conv1", "bn1"], _conv(network.conv1) + (", stride 2" if imagenet else ""))]
+    for number, stage in enumerate(network.stages, start=2):
+        blocks: list[Block] = list(network.get_submodule(stage).children())  # type: ignore[arg-type]
+        chain = [blocks[0].get_submodule(f"conv{i}") for i in range(1, blocks[0].depth + 1)]
+        rows.append(_Row(f"conv{number}_x", [stage], f"[{'; '.join(map(_conv, chain))}] x {len(blocks)}"))
+    if imagenet:
+        rows[1].modules.append("maxpool")
+        rows[1].layers = f"3x3 max pool, stride 2; {rows[1].layers}"
+    return [*rows, _Row("fc", ["fc"], f"average pool; {network.fc.out_features}-d fc")]
+
+
+def _vgg_rows(network: VGG) -> list[_Row]:
+    rows = [_Row("conv1_x", [], "")]
+    for name, module in network.features.named_children():
+        if isinstance(module, nn.MaxPool2d):  # it opens the next stage, as in Figure 3
+            rows.append(_Row(f"conv{len(rows) + 1}_x", [], "2x2 max pool, stride 2; "))
+        rows[-1].modules.append(f"features.{name}")
+    for row, count, width in zip(rows, network.spec.convolutions, network.spec.widths, strict=False):
+        row.layers += f"[3x3, {width}] x {count}"
+    widths = [f"{layer.out_features}-d fc" for layer in network.classifier if isinstance(layer, nn.Linear)]
+    last = rows[-1]
+    return [*rows[:-1], _Row("fc", [*last.modules, "avgpool", "classifier"], last.layers + "; ".join(widths))]
+
+
+def _conv(conv: nn.Module) -> str:
+    assert isinstance(conv, nn.Conv2d)
+    height, width = conv.kernel_size
+    return f"{height}x{width}, {conv.out_channels}"

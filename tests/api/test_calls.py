@@ -1,0 +1,151 @@
+"""The Python calls: the same defaults and errors as the commands, on names and on objects of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import resnets
+from resnets.errors import DataError, UsageError, WeightsError
+
+
+def test_every_public_name_is_there() -> None:
+    for name in resnets.__all__:
+        assert getattr(resnets, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        _ = resnets.nope
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> resnets.TrainResult:
+    return resnets.train("resnet8", "digits", iterations=30, out=tmp_path_factory.mktemp("run") / "resnet8")
+
+
+def test_train_learns(result: resnets.TrainResult) -> None:
+    """30 iterations bring ResNet-8 well below chance, 90 %."""
+    assert result.test_error < 60
+    assert result.iterations == 30
+    assert result.curve[-1]["iteration"] == 30
+
+
+def test_load_gives_the_trained_network(result: resnets.TrainResult) -> None:
+    model = resnets.load(result.folder)
+    assert not model.network.training
+    assert model.classes == tuple("0123456789")
+    assert model.convention is not None
+    assert model.convention.mean_image is not None  # the per-pixel mean travels with the weights
+    evaluation = resnets.evaluate(model, "digits")
+    assert evaluation.top1_error == result.test_error
+    assert resnets.evaluate(result.folder, "digits", batch_size=7).top1_error == result.test_error
+
+
+def test_create_with_weights(result: resnets.TrainResult) -> None:
+    network = resnets.create("resnet8", num_classes=10, in_channels=1, weights=result.folder)
+    expected = resnets.load(result.folder).network.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
+
+
+def test_weights_of_another_network_name_the_keys(result: resnets.TrainResult) -> None:
+    with pytest.raises(WeightsError, match=r"another network than resnet14: missing: layer1\.1\.bn1\.bias"):
+        resnets.create("resnet14", in_channels=1, weights=result.folder)
+    with pytest.raises(WeightsError, match=r"of another shape: fc\.bias \(10,\) instead of \(7,\)"):
+        resnets.create("resnet8", num_classes=7, in_channels=1, weights=result.folder)
+
+
+def test_weights_evaluated_on_other_data_are_refused(result: resnets.TrainResult) -> None:
+    """Classes shifted by one would otherwise give a silent, wrong error."""
+    digits = resnets.load_data("digits")
+    assert isinstance(digits.test, resnets.ImageArrays)
+    shifted = resnets.DataSplits(name="x", train=digits.train, test=digits.test, classes=(*"123456789", "0"))
+    with pytest.raises(DataError, match="class '1' where the weights have '0'"):
+        resnets.evaluate(result.folder, shifted)
+    larger = resnets.ImageArrays(np.zeros((3, 9, 9, 1), np.uint8), np.zeros(3, np.int64))
+    with pytest.raises(DataError, match="9 x 9 x 1"):
+        resnets.evaluate(result.folder, resnets.DataSplits(name="x", train=larger, test=larger, classes=digits.classes))
+
+
+def test_evaluate_an_unfinished_run(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(WeightsError, match="has not finished: continue it with --resume"):
+        resnets.evaluate(tmp_path, "digits")
+
+
+class Squares(torch.utils.data.Dataset):
+    """Images whose upper half is bright in class 1 and dark in class 0."""
+
+    classes = ("dark", "bright")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image = torch.rand(3, 6, 6)
+        image[:, :3] += index % 2
+        return image, index % 2
+
+
+def test_train_any_module_on_any_dataset(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
+    data = Squares(64), Squares(20)
+    result = resnets.train(
+        network, data, recipe="cifar", iterations=20, batch_size=16, lr=0.05, workers=0, out=tmp_path / "run"
+    )
+    assert result.test_error == 0
+    fresh = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
+    evaluation = resnets.evaluate(result.folder, data, network=fresh, workers=0)
+    assert evaluation.top1_error == 0
+    assert evaluation.network == "Sequential"
+    with pytest.raises(WeightsError, match="do not say which network"):
+        resnets.load(result.folder)
+
+
+def test_a_dataset_without_tensors_or_classes_is_refused(tmp_path: Path) -> None:
+    class NoTensors(Squares):
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            return "image", 0  # type: ignore[return-value]
+
+    with pytest.raises(UsageError, match="it must give \\(image tensor"):
+        resnets.train(nn.Flatten(), (NoTensors(3), NoTensors(3)), out=tmp_path / "run")
+    with pytest.raises(UsageError, match="no attribute `classes`"):
+        resnets.train(nn.Flatten(), (torch.utils.data.TensorDataset(torch.zeros(2, 3), torch.zeros(2)),) * 2)
+
+
+def test_options_are_for_named_networks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="shortcut: an option of networks that are given by their name"):
+        resnets.train(resnets.create("resnet8"), "digits", shortcut="B", out=tmp_path / "run")
+
+
+def test_the_recipe_goes_with_the_data(tmp_path: Path) -> None:
+    import json
+
+    resnets.train("resnet8", "digits", iterations=1, out=tmp_path / "a")
+    resnets.train("resnet8", "digits", recipe="cifar", iterations=1, out=tmp_path / "b")
+    recipe = [json.loads((tmp_path / run / "run.json").read_text())["recipe"]["name"] for run in "ab"]
+    assert recipe == ["digits", "cifar"]
+
+
+def test_photos_train_and_predict(photo_folder: Path, tmp_path: Path) -> None:
+    """A CIFAR-type network takes photos of any size at 32 x 32; the weights know their classes."""
+    result = resnets.train("resnet8", f"folder:{photo_folder}", iterations=2, batch_size=4, out=tmp_path / "run")
+    image = next((photo_folder / "val").rglob("*.jpg"))
+    prediction = resnets.predict(result.folder, [image], top=1)[0]
+    assert prediction.classes[0] in resnets.load(result.folder).classes
+    assert resnets.evaluate(result.folder, f"folder:{photo_folder}").top1_error == result.test_error
+
+
+def test_imagenet_networks_train_on_photos(photo_folder: Path, tmp_path: Path) -> None:
+    """The recipe `imagenet` is taken for photos: scale, crop and flip at 224 pixels."""
+    result = resnets.train(
+        "resnet18", f"folder:{photo_folder}", iterations=1, batch_size=2, workers=0, out=tmp_path / "run"
+    )
+    model = resnets.load(result.folder)
+    assert model.convention is not None
+    assert (model.convention.size, model.convention.resize) == (224, 256)
+    assert resnets.evaluate(model, f"folder:{photo_folder}", workers=0).top1_error == result.test_error

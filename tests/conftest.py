@@ -1,0 +1,138 @@
+"""What all tests share: real data where it is at hand, small data sets made up here, and no network."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnets.data import cifar
+from resnets.data.datasets import DataSplits, ImageArrays
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this machine look offline but for itself, so that no test needs or uses a network."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    def is_here(host: Any) -> bool:
+        return host in (None, "", "localhost", "::1", b"localhost", socket.gethostname()) or str(host).startswith(
+            "127."
+        )
+
+    def connect_here(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and not is_here(address[0]):
+            raise OSError(f"the tests use no network, and this one connects to {address}")
+        connect(self, address)
+
+    def look_up_here(host: Any, *arguments: Any, **options: Any) -> Any:
+        if not is_here(host):
+            raise socket.gaierror(socket.EAI_NONAME, f"the tests use no network, and this one looks up {host}")
+        return look_up(host, *arguments, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets: $RESNETS_DATA, else `../shared/data` beside the repository."""
+    named = os.environ.get("RESNETS_DATA")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is absent; name its folder in RESNETS_DATA")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all of CIFAR-10 in both official layouts, unpacked once for all tests."""
+    script = real_data / "unpack_cifar10.py"
+    if not script.is_file():
+        pytest.skip(f"no real CIFAR-10: {script} is absent")
+    folder = tmp_path_factory.mktemp("cifar10")
+    subprocess.run([sys.executable, str(script), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cifar10(cifar10_folder: Path) -> DataSplits:
+    """All of CIFAR-10 in memory."""
+    return cifar.load(cifar.CIFAR10, cifar10_folder)
+
+
+@pytest.fixture(scope="session")
+def imagenette_folder(real_data: Path) -> Path:
+    """A folder with 1,300 real photos of ten ImageNet classes: train/WNID/* and val/WNID/*."""
+    folder = real_data / "imagenette"
+    if not folder.is_dir():
+        pytest.skip(f"no real photos: {folder} is absent")
+    return folder
+
+
+MakePhotos = Callable[..., Path]
+
+
+@pytest.fixture
+def make_photos(tmp_path: Path) -> MakePhotos:
+    """A function that writes a folder data set of generated JPEGs, each class of its own colour, and returns it."""
+
+    def make(
+        name: str = "photos",
+        *,
+        classes: Sequence[str] = ("cat", "dog", "emu"),
+        train: int = 4,
+        val: int = 2,
+        size: tuple[int, int] = (48, 40),
+    ) -> Path:
+        root = tmp_path / name
+        generator = np.random.default_rng(0)
+        for split, count in (("train", train), ("val", val)):
+            for label, class_name in enumerate(classes):
+                folder = root / split / class_name
+                folder.mkdir(parents=True)
+                for index in range(count):
+                    noise = generator.integers(0, 60, (size[1], size[0], 3), np.uint8)
+                    noise[..., label % 3] += 150
+                    Image.fromarray(noise).save(folder / f"{index:03}.jpg", quality=95)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def photo_folder(make_photos: MakePhotos) -> Path:
+    """A folder data set of three classes: four generated JPEGs each to train on, two to test on."""
+    return make_photos()
+
+
+@pytest.fixture
+def tiny_splits() -> DataSplits:
+    """96 training and 33 test images of 8x8 in three classes, by their colour: learnt in a few iterations."""
+
+    def split(count: int, seed: int) -> ImageArrays:
+        generator = np.random.default_rng(seed)
+        labels = np.arange(count, dtype=np.int64) % 3
+        images = generator.integers(0, 100, (count, 8, 8, 3), np.uint8)
+        images[np.arange(count), :, :, labels] += 120
+        return ImageArrays(images, labels)
+
+    train, test = split(96, 1), split(33, 2)
+    return DataSplits(
+        name="tiny",
+        train=train,
+        test=test,
+        classes=("red", "green", "blue"),
+        digest=f"{train.digest()}:{test.digest()}",
+    )

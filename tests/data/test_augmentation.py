@@ -1,0 +1,121 @@
+"""The batch at a time is the sample at a time: CropFlip beside the plainest way to write section 4.2's augmentation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from resnets.data.augmentation import CropFlip
+from resnets.data.convention import fit, mean_of, normalize, std_of
+from resnets.data.datasets import ImageArrays
+from resnets.data.randomness import sample_bits, uniform_integers
+from resnets.specs import InputConvention, PadCropFlip, Preprocessing
+
+
+def images_of(count: int, size: int, channels: int, seed: int = 0) -> ImageArrays:
+    generator = np.random.default_rng(seed)
+    return ImageArrays(generator.integers(0, 256, (count, size, size, channels), np.uint8), np.arange(count) % 10)
+
+
+def one_sample(
+    image: np.ndarray, mean: np.ndarray, std: np.ndarray | None, pad: int, top: int, left: int, mirror: int
+) -> np.ndarray:
+    """Scale to [0, 1], subtract the mean, pad with zeros, mirror or not, crop. Shape: (H, W, C) -> (C, H, W)."""
+    height, width, channels = image.shape
+    scaled = image.astype(np.float32) / np.float32(255)
+    centred = scaled - mean
+    padded = np.zeros((height + 2 * pad, width + 2 * pad, channels), np.float32)
+    padded[pad : pad + height, pad : pad + width] = centred
+    if mirror:
+        padded = padded[:, ::-1]
+    crop = padded[top : top + height, left : left + width]
+    if std is not None:
+        crop = crop / std
+    return crop.transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("pad", [0, 1, 4])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "preprocessing",
+    [Preprocessing(), Preprocessing(std=True), Preprocessing(mean="channel"), Preprocessing(mean="channel", std=True)],
+    ids=["pixel mean", "pixel mean and std", "channel mean", "channel mean and std"],
+)
+def test_a_batch_equals_the_plain_reference_bit_for_bit(
+    preprocessing: Preprocessing, channels: int, pad: int, flip: bool
+) -> None:
+    train = images_of(40, 12, channels)
+    convention = fit(train, preprocessing)
+    crop_flip = CropFlip(train, PadCropFlip(pad=pad, flip=flip), convention, seed=5)
+    samples, epochs = np.arange(80) % 40, np.repeat([0, 3], 40)
+    batch = crop_flip(epochs, samples)
+    assert batch.dtype == torch.float32
+    assert batch.shape == (80, channels, 12, 12)
+    bits = sample_bits(5, epochs, samples)
+    tops, lefts = uniform_integers(bits, 0, 2 * pad + 1), uniform_integers(bits, 1, 2 * pad + 1)
+    mirrors = uniform_integers(bits, 2, 2) if flip else np.zeros(80, np.int64)
+    for i, sample in enumerate(samples):
+        expected = one_sample(
+            train.images[sample], mean_of(convention), std_of(convention), pad, tops[i], lefts[i], mirrors[i]
+        )
+        assert batch[i].numpy().tobytes() == expected.tobytes()
+
+
+def test_every_crop_and_its_mirror_image_is_reached() -> None:
+    """Of one image with pad 2, all 5 x 5 x 2 views come, each about equally often, and no other."""
+    train = ImageArrays(np.arange(101, 126, dtype=np.uint8).reshape(1, 5, 5, 1), np.array([0]))
+    nothing_subtracted = InputConvention(size=5, resize=5, channels=1)
+    epochs = np.arange(10_000)
+    batch = CropFlip(train, PadCropFlip(pad=2), nothing_subtracted, seed=0)(epochs, np.zeros_like(epochs))
+    views, counts = np.unique(batch.numpy().reshape(len(epochs), -1), axis=0, return_counts=True)
+    mean, std = mean_of(nothing_subtracted), std_of(nothing_subtracted)
+    all_views = {
+        one_sample(train.images[0], mean, std, 2, top, left, mirror).tobytes()
+        for top in range(5)
+        for left in range(5)
+        for mirror in (0, 1)
+    }
+    assert {view.tobytes() for view in views} == all_views
+    assert len(all_views) == 50
+    assert abs(counts - 200).max() < 5 * np.sqrt(200)
+
+
+def test_without_pad_and_flip_the_image_is_as_in_testing() -> None:
+    """Training without augmentation and testing see the same bits."""
+    train = images_of(10, 8, 3)
+    convention = fit(train, Preprocessing(mean="channel", std=True))
+    samples = np.arange(10)
+    batch = CropFlip(train, PadCropFlip(pad=0, flip=False), convention, seed=0)(samples, samples)
+    expected = normalize(train.images, convention)
+    assert np.array_equal(batch.permute(0, 2, 3, 1).numpy(), expected)
+
+
+def test_the_epoch_changes_the_view_and_asking_again_does_not() -> None:
+    train = images_of(64, 32, 3)
+    crop_flip = CropFlip(train, PadCropFlip(), fit(train, Preprocessing()), seed=0)
+    samples = np.arange(64)
+    first, second = crop_flip(np.zeros(64, np.int64), samples), crop_flip(np.ones(64, np.int64), samples)
+    assert sum(torch.equal(a, b) for a, b in zip(first, second, strict=True)) < 5  # by chance 1 in 162
+    assert torch.equal(first, crop_flip(np.zeros(64, np.int64), samples))
+
+
+def test_the_padding_is_zero_after_the_mean_is_subtracted() -> None:
+    """Black images with a bright mean: the border shows 0, as if padded with the mean, not black minus the mean."""
+    train = ImageArrays(np.full((1, 8, 8, 1), 255, np.uint8), np.array([0]))
+    bright = fit(train, Preprocessing())
+    black = ImageArrays(np.zeros((1, 8, 8, 1), np.uint8), np.array([0]))
+    epochs = np.arange(200)
+    batch = CropFlip(black, PadCropFlip(pad=4), bright, seed=0)(epochs, np.zeros_like(epochs))
+    assert sorted(batch.unique().tolist()) == [-1.0, 0.0]
+
+
+def test_memory_is_channels_last_and_the_images_are_left_alone() -> None:
+    train = images_of(20, 8, 3)
+    before = train.images.copy()
+    samples = np.arange(20)
+    batch = CropFlip(train, PadCropFlip(), fit(train, Preprocessing(std=True)), seed=0)(samples, samples)
+    batch.zero_()
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert np.array_equal(train.images, before)

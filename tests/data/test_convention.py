@@ -1,0 +1,137 @@
+"""The input convention: statistics of the training images, exact after a trip through files, applied as declared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from resnets.data import folder
+from resnets.data.convention import fit, fit_photos, mean_of, normalize, std_of
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.decoding import single_view
+from resnets.errors import DataError
+from resnets.specs import InputConvention, Preprocessing
+from resnets.storage import read_tensors, write_tensors
+
+PIXEL, CHANNEL = Preprocessing(), Preprocessing(mean="channel", std=True)
+
+
+def images_of(count: int, size: int = 8, channels: int = 3) -> ImageArrays:
+    generator = np.random.default_rng(0)
+    return ImageArrays(generator.integers(0, 256, (count, size, size, channels), np.uint8), np.zeros(count, np.int64))
+
+
+def restored(data: dict[str, Any]) -> InputConvention:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return InputConvention(**fields)
+
+
+@pytest.mark.data
+def test_the_statistics_of_cifar10_are_the_known_ones(cifar10: DataSplits) -> None:
+    """Not the often copied std 0.2023 0.1994 0.2010, which is a mean over images."""
+    train = cifar10.train
+    assert isinstance(train, ImageArrays)
+    convention = fit(train, CHANNEL)
+    assert convention.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
+    assert convention.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=5e-5)
+    image = mean_of(fit(train, PIXEL))
+    assert image.shape == (32, 32, 3)
+    assert image.mean(axis=(0, 1)) == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
+
+
+@pytest.mark.parametrize("count", [1, 999, 2500])
+def test_the_statistics_are_numpys(count: int) -> None:
+    """They are summed in parts; the parts make no difference."""
+    train = images_of(count)
+    scaled = train.images / 255
+    assert mean_of(fit(train, PIXEL)) == pytest.approx(scaled.mean(axis=0), abs=1e-7)
+    convention = fit(train, CHANNEL)
+    assert convention.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)), abs=1e-12)
+    assert convention.std == pytest.approx(scaled.std(axis=(0, 1, 2)), abs=1e-12)
+    assert fit(train, Preprocessing()).std is None
+
+
+def test_grey_images_have_one_channel() -> None:
+    convention = fit(images_of(10, channels=1), CHANNEL)
+    assert convention.channels == len(convention.mean or ()) == len(convention.std or ()) == 1
+
+
+@pytest.mark.parametrize("value", [0, 77, 255])
+def test_a_channel_that_never_changes_is_shifted_and_not_divided_by_zero(value: int) -> None:
+    train = images_of(50)
+    train.images[..., 1] = value
+    convention = fit(train, CHANNEL)
+    assert (convention.std or ())[1] == 1.0
+    assert abs(normalize(train.images, convention)[..., 1]).max() < 1e-6
+
+
+def test_images_that_are_not_square_are_refused() -> None:
+    with pytest.raises(DataError, match=r"8 x 6 pixels; images in memory must be square"):
+        fit(ImageArrays(np.zeros((2, 8, 6, 3), np.uint8), np.zeros(2, np.int64)), PIXEL)
+
+
+@pytest.mark.parametrize("preprocessing", [PIXEL, CHANNEL, Preprocessing(std=True)])
+def test_json_and_a_weights_files_header_keep_it_exactly(preprocessing: Preprocessing, tmp_path: Path) -> None:
+    """The mean belongs to the trained model: it comes back bit for bit."""
+    convention = fit(images_of(100), preprocessing)
+    as_json = restored(json.loads(json.dumps(dataclasses.asdict(convention))))
+    write_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)}, {"input": dataclasses.asdict(convention)})
+    in_header = restored(read_tensors(tmp_path / "w.safetensors")[1]["input"])
+    assert as_json == in_header == convention
+    assert mean_of(in_header).tobytes() == mean_of(convention).tobytes()
+
+
+def test_normalize_does_what_the_declaration_says() -> None:
+    convention = InputConvention(size=2, resize=2, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))
+    image = np.array([[[[0, 255, 51]] * 2] * 2], np.uint8)
+    assert normalize(image, convention)[0, 0, 0] == pytest.approx([-1.0, 3.0, 0.1])
+    assert image.dtype == np.uint8
+    assert normalize(image, InputConvention(size=2, resize=2))[0, 0, 0] == pytest.approx([0.0, 1.0, 0.2])
+
+
+def test_the_mean_cannot_be_changed_by_its_reader() -> None:
+    mean = mean_of(fit(images_of(3), PIXEL))
+    with pytest.raises(ValueError, match=r"read-only"):
+        mean[0] = 0
+
+
+def photos_in(root: Path) -> ImageFiles:
+    train = folder.load(root).train
+    assert isinstance(train, ImageFiles)
+    return train
+
+
+@pytest.mark.parametrize("preprocessing", [PIXEL, CHANNEL])
+def test_the_statistics_of_photos_are_those_of_their_single_views(
+    photo_folder: Path, preprocessing: Preprocessing
+) -> None:
+    train = photos_in(photo_folder)
+    convention = fit_photos(train, preprocessing, size=24, resize=32)
+    assert (convention.size, convention.resize, convention.channels) == (24, 32, 3)
+    views = np.stack([single_view(path, convention) for path in train.paths])
+    of_views = fit(ImageArrays(views, train.labels), preprocessing)
+    assert mean_of(convention) == pytest.approx(mean_of(of_views))
+    if preprocessing.std:
+        assert std_of(convention) == pytest.approx(std_of(of_views))
+    else:
+        assert convention.std is None
+
+
+def test_a_part_of_the_photos_is_drawn_evenly_over_all_classes(make_photos) -> None:  # type: ignore[no-untyped-def]
+    """Three photos of nine, one of each class: the mean colour is grey, as of all nine, not one class's colour."""
+    train = photos_in(make_photos(train=3))
+    few = fit_photos(train, CHANNEL, size=24, resize=32, limit=3)
+    assert few.mean == pytest.approx(fit_photos(train, CHANNEL, size=24, resize=32).mean, abs=0.02)
+
+
+def test_photos_cannot_be_fitted_on_a_damaged_file(photo_folder: Path) -> None:
+    damaged = sorted((photo_folder / "train").rglob("*.jpg"))[5]
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    with pytest.raises(DataError, match=str(damaged)):
+        fit_photos(photos_in(photo_folder), CHANNEL)

@@ -1,0 +1,130 @@
+"""Splits: a validation set is drawn by the seed, and what is no data set is refused before training."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.errors import DataError, UsageError
+
+
+def numbered(count: int) -> ImageArrays:
+    """Images whose first pixel is their number."""
+    images = np.zeros((count, 2, 2, 3), np.uint8)
+    images[:, 0, 0, :2] = np.stack([np.arange(count) // 256, np.arange(count) % 256], axis=1)
+    return ImageArrays(images, np.arange(count) % 10)
+
+
+def numbers(images: object) -> list[int]:
+    assert isinstance(images, ImageArrays)
+    return (images.images[:, 0, 0, 0].astype(int) * 256 + images.images[:, 0, 0, 1]).tolist()
+
+
+TEN = tuple("0123456789")
+
+
+def test_45k5k_is_disjoint_complete_and_drawn_by_the_seed() -> None:
+    splits = DataSplits(name="numbers", train=numbered(50_000), test=numbered(10), classes=TEN)
+    drawn = [splits.hold_out(5_000, seed) for seed in (0, 0, 1)]
+    train, validation = numbers(drawn[0].train), numbers(drawn[0].validation)
+    assert (len(train), len(validation)) == (45_000, 5_000)
+    assert sorted(train + validation) == list(range(50_000))
+    assert isinstance(drawn[0].validation, ImageArrays)
+    assert [n % 10 for n in validation] == drawn[0].validation.labels.tolist()  # each keeps its own label
+    assert numbers(drawn[1].validation) == validation
+    assert 400 < len(set(numbers(drawn[2].validation)) & set(validation)) < 600  # by chance 500
+    assert drawn[0].test is splits.test
+
+
+@pytest.mark.parametrize("count", [0, 10, 11, -1])
+def test_an_impossible_split_is_refused(count: int) -> None:
+    splits = DataSplits(name="numbers", train=numbered(10), test=numbered(10), classes=TEN)
+    with pytest.raises(DataError, match=rf"cannot hold out {count} of 10 training images"):
+        splits.hold_out(count, 0)
+
+
+def test_nothing_is_drawn_from_a_dataset_object() -> None:
+    dataset = TensorDataset(torch.zeros(10, 3, 2, 2), torch.zeros(10))
+    with pytest.raises(UsageError, match=r"pass one of your own"):
+        DataSplits(name="own", train=dataset, test=dataset, classes=TEN).hold_out(2, 0)
+
+
+def test_files_are_held_out_likewise() -> None:
+    files = ImageFiles(tuple(Path(f"{n}.jpg") for n in range(10)), np.arange(10))
+    drawn = DataSplits(name="files", train=files, test=files, classes=TEN).hold_out(3, 0)
+    assert isinstance(drawn.train, ImageFiles)
+    assert isinstance(drawn.validation, ImageFiles)
+    assert sorted(drawn.train.paths + drawn.validation.paths) == sorted(files.paths)
+    assert [int(path.stem) for path in drawn.validation.paths] == drawn.validation.labels.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64])
+def test_labels_of_any_integer_type_become_int64(dtype: type) -> None:
+    labels = ImageArrays(np.zeros((3, 2, 2, 1), np.uint8), np.array([2, 1, 0]).astype(dtype)).labels
+    assert labels.dtype == np.int64
+    assert labels.tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((3, 2, 2, 1), np.float32), np.zeros(3, int), r"images in memory are float32 \(3, 2, 2, 1\)"),
+        (np.zeros((3, 2, 2), np.uint8), np.zeros(3, int), r"must be uint8 of shape \(N, H, W, C\)"),
+        (np.zeros((3, 2, 2, 1), np.uint8), np.zeros(2, int), r"labels are int64 \(2,\); they must be 3 integers"),
+        (np.zeros((3, 2, 2, 1), np.uint8), np.zeros(3), "labels are float64"),
+    ],
+)
+def test_what_are_no_images_or_labels_is_refused(images: np.ndarray, labels: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        ImageArrays(images, labels)
+
+
+def test_an_empty_split_is_refused() -> None:
+    with pytest.raises(DataError, match=r"numbers: there are no test images"):
+        DataSplits(name="numbers", train=numbered(10), test=numbered(0), classes=TEN)
+
+
+@pytest.mark.parametrize("label", [-1, 10, 255])
+def test_a_label_without_a_class_is_refused(label: int) -> None:
+    bad = numbered(10)
+    bad.labels[3] = label
+    with pytest.raises(DataError, match=rf"a validation image has label {label}; 10 classes have labels 0 to 9"):
+        DataSplits(name="numbers", train=numbered(10), test=numbered(10), validation=bad, classes=TEN)
+
+
+def test_the_digest_is_of_pixels_and_labels() -> None:
+    base = numbered(300)
+    digests = {base.digest(), base.select(np.arange(300)[::-1]).digest()}
+    digests.add(ImageArrays(base.images, base.labels[::-1]).digest())
+    changed = dataclasses.replace(base, images=base.images.copy())
+    changed.images[5, 1, 1, 0] = 1
+    digests.add(changed.digest())
+    assert len(digests) == 4
+    assert base.digest() == numbered(300).digest()
+
+
+def test_the_digest_of_files_is_of_their_classes_names_and_sizes(tmp_path: Path) -> None:
+    """It does not move with the folder; a renamed, grown or relabelled file changes it, and a vanished one is named."""
+
+    def files(
+        root: Path, names: tuple[str, ...], content: bytes = b"x", labels: tuple[int, ...] = (0, 1)
+    ) -> ImageFiles:
+        root.mkdir()
+        for name in names:
+            (root / name).write_bytes(content)
+        return ImageFiles(tuple(root / name for name in names), np.array(labels))
+
+    one = files(tmp_path / "1", ("a.jpg", "b.jpg"))
+    assert files(tmp_path / "2", ("a.jpg", "b.jpg")).digest() == one.digest()
+    assert files(tmp_path / "3", ("a.jpg", "c.jpg")).digest() != one.digest()
+    assert files(tmp_path / "4", ("a.jpg", "b.jpg"), b"xy").digest() != one.digest()
+    assert files(tmp_path / "5", ("a.jpg", "b.jpg"), labels=(0, 0)).digest() != one.digest()
+    (tmp_path / "1" / "b.jpg").unlink()
+    with pytest.raises(DataError, match=r"1/b.jpg: cannot be read \(No such file"):
+        one.digest()

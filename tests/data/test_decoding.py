@@ -1,0 +1,270 @@
+"""Image files as they really occur, and hostile ones: decoded to the right colours, or refused in one line."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import time
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from resnets.data.decoding import MAX_PIXELS, centre_crop, decode, pixels, resize_shorter_side, single_view
+from resnets.errors import DataError
+from resnets.specs import InputConvention
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def flag(width: int = 30, height: int = 20) -> Image.Image:
+    """Return an image whose left half is red, its right half blue."""
+    image = Image.new("RGB", (width, height), RED)
+    image.paste(BLUE, (width // 2, 0, width, height))
+    return image
+
+
+def is_flag(image: Image.Image, tolerance: int = 6) -> bool:
+    """Tell whether an image shows the flag, a JPEG's errors allowed for."""
+    array = pixels(image).astype(int)
+    left, right = array[:, 2 : image.width // 2 - 2], array[:, image.width // 2 + 2 : -2]
+    return bool((abs(left - RED) <= tolerance).all() and (abs(right - BLUE) <= tolerance).all())
+
+
+def saved(path: Path, image: Image.Image, kind: str, **options: Any) -> Path:
+    image.save(path, kind, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PNG", {}),
+        ("JPEG", {"quality": 95, "subsampling": 0}),
+        ("JPEG", {"quality": 95, "subsampling": 0, "progressive": True}),
+        ("WEBP", {"lossless": True}),
+    ],
+)
+def test_the_three_formats_are_read(tmp_path: Path, kind: str, options: dict[str, Any]) -> None:
+    image = decode(saved(tmp_path / "flag", flag(), kind, **options))
+    assert (image.mode, image.size) == ("RGB", (30, 20))
+    assert is_flag(image)
+
+
+def test_the_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
+    """As ImageNet's PNG that is named .JPEG."""
+    assert is_flag(decode(saved(tmp_path / "n02105855_2933.JPEG", flag(), "PNG")))
+
+
+def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
+    palette = flag().convert("P", palette=Image.Palette.ADAPTIVE)
+    assert is_flag(decode(saved(tmp_path / "a.png", palette, "PNG")))
+    assert is_flag(decode(saved(tmp_path / "b.png", palette, "PNG", transparency=0)))
+
+
+def test_the_alpha_channel_is_dropped(tmp_path: Path) -> None:
+    """As torchvision's ImageFolder does: the colour that the file stores counts, however transparent."""
+    image = flag().convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    assert is_flag(decode(saved(tmp_path / "a.png", image, "PNG")))
+    assert decode(saved(tmp_path / "b.png", image.convert("LA"), "PNG"), channels=1).mode == "L"
+
+
+def test_cmyk_jpeg(tmp_path: Path) -> None:
+    """ImageNet has some twenty."""
+    image = decode(saved(tmp_path / "a.jpg", flag().convert("CMYK"), "JPEG", quality=98, subsampling=0))
+    assert image.mode == "RGB"
+    assert is_flag(image, tolerance=12)
+
+
+def test_grey_becomes_colour_and_colour_becomes_grey(tmp_path: Path) -> None:
+    grey = saved(tmp_path / "grey.jpg", Image.new("L", (8, 8), 77), "JPEG")
+    assert decode(grey).getpixel((3, 3)) == (77, 77, 77)
+    assert pixels(decode(grey, channels=1)).shape == (8, 8, 1)
+    colour = decode(saved(tmp_path / "flag.png", flag(), "PNG"), channels=1)
+    assert (colour.mode, colour.getpixel((2, 2))) == ("L", 76)  # 0.299 of red
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+    """Pillow's own conversion would show every value above 255 as white."""
+    values = np.array([[0, 257 * 10, 257 * 128, 65535]], np.uint16)
+    path = saved(tmp_path / "a.png", Image.fromarray(values), "PNG")
+    assert pixels(decode(path, channels=1))[0, :, 0].tolist() == [0, 10, 128, 255]
+    assert pixels(decode(path))[0, :, 1].tolist() == [0, 10, 128, 255]
+
+
+def test_one_bit(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", Image.fromarray(np.array([[True, False]])), "PNG")
+    assert pixels(decode(path)).tolist() == [[[255] * 3, [0] * 3]]
+
+
+@pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 180), (6, 270), (8, 90)])
+def test_a_photo_is_turned_upright(tmp_path: Path, orientation: int, turn: int) -> None:
+    """A phone stores the picture as the sensor saw it, and how to turn it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    as_seen = flag().rotate(-turn, expand=True)
+    image = decode(saved(tmp_path / "a.jpg", as_seen, "JPEG", quality=95, subsampling=0, exif=exif))
+    assert image.size == (30, 20)
+    assert is_flag(image)
+
+
+def test_broken_exif_harms_nothing(tmp_path: Path) -> None:
+    broken = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff" + b"\xff" * 20
+    path = saved(tmp_path / "a.jpg", flag(), "JPEG", quality=95, subsampling=0, exif=broken)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert is_flag(decode(path))
+
+
+def test_the_first_picture_of_several_is_taken(tmp_path: Path) -> None:
+    """Phones append more to a JPEG (MPO); PNG and WebP may be animated."""
+    for kind in ("MPO", "PNG", "WEBP"):
+        path = saved(tmp_path / kind, flag(), kind, save_all=True, append_images=[Image.new("RGB", (30, 20), GREEN)])
+        image = decode(path)
+        assert image.size == (30, 20)
+        assert image.getpixel((2, 2))[0] > 200  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "PPM", "ICO", "TGA"])
+def test_other_formats_are_refused_whatever_they_are_called(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(DataError, match=r"a.jpg: not a JPEG, PNG or WebP image"):
+        decode(saved(tmp_path / "a.jpg", flag(), kind))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_truncated_file_is_refused(tmp_path: Path, kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    path = saved(tmp_path / "a", Image.fromarray(noise), kind)
+    content = path.read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        path.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(DataError, match=r"/a: (cannot be decoded|not a JPEG, PNG or WebP image)"):
+            decode(path)
+
+
+def test_what_is_no_image_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("This is no image.")
+    for name, message in (
+        ("empty.jpg", "an empty file, not an image"),
+        ("text.jpg", "not a JPEG, PNG or WebP image"),
+        ("nowhere.jpg", "no such file"),
+        (".", "a folder, not an image"),
+    ):
+        with pytest.raises(DataError) as error:
+            decode(tmp_path / name)
+        assert str(error.value) == f"{tmp_path / name}: {message}"
+
+
+def test_an_unreadable_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated, as the superuser reads everything."""
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Image, "open", denied)
+    with pytest.raises(DataError, match=r"a.jpg: cannot be read \(Permission denied\)"):
+        decode(tmp_path / "a.jpg")
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """Return a small PNG whose header claims that many pixels."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (13_000, 13_000), (60_000, 60_000), (2**31 - 1,) * 2])
+def test_a_header_that_claims_too_much_is_refused_before_anything_is_decoded(
+    tmp_path: Path, width: int, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(self: object) -> None:
+        raise AssertionError("the pixels were about to be allocated")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_claiming(width, height))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(
+            DataError, match=r"bomb.png: cannot be decoded .*(at most 100 million are read|exceeds limit)"
+        ):
+            decode(path)
+
+
+def test_the_largest_image_is_about_100_megapixels(tmp_path: Path) -> None:
+    """A header at the limit passes; its few bytes of pixels are then too few."""
+    assert MAX_PIXELS == 10_000 * 10_000
+    path = tmp_path / "large.png"
+    path.write_bytes(png_claiming(10, 10))
+    assert decode(path).size == (10, 10)
+    path.write_bytes(png_claiming(10, 1_000))
+    with pytest.raises(DataError, match=r"truncated"):
+        decode(path)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 3), (224, 224), (500, 375), (375, 500), (31, 4000)])
+def test_any_size_gives_the_one_view(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = saved(tmp_path / "a.png", Image.new("RGB", size, (10, 20, 30)), "PNG")
+    view = single_view(path, InputConvention(size=24, resize=32))
+    assert view.shape == (24, 24, 3)
+    assert (view == [10, 20, 30]).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1_000_000), (1_000_000, 1)])
+def test_a_strip_of_one_pixel_does_not_grow_to_gigabytes(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Its shorter side resized to 256, the whole strip would have 65 billion pixels."""
+    path = saved(tmp_path / "strip.png", Image.new("RGB", size, RED), "PNG")
+    start = time.perf_counter()
+    view = single_view(path, InputConvention(size=224, resize=256))
+    assert (view == RED).all()
+    assert time.perf_counter() - start < 5
+    assert max(resize_shorter_side(Image.new("L", size), 256).size) == 16 * 256
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (33, 32), (50, 50), (100, 1500)])
+def test_the_proportions_are_kept(size: tuple[int, int]) -> None:
+    resized = resize_shorter_side(Image.new("L", size), 64)
+    assert min(resized.size) == 64
+    assert abs(max(resized.size) - 64 * max(size) / min(size)) <= 0.5
+
+
+def test_the_crop_is_the_centre() -> None:
+    image = Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10))
+    assert pixels(centre_crop(image, 2))[..., 0].tolist() == [[44, 45], [54, 55]]
+
+
+def test_damaged_bytes_never_raise_anything_else(tmp_path: Path) -> None:
+    """A hundred-odd random corruptions of each format: an image or a DataError of one line."""
+    draw, images = random.Random(0), []
+    for kind in ("JPEG", "PNG", "WEBP"):
+        whole = io.BytesIO()
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        flag().save(whole, kind, exif=exif)
+        images.append(whole.getvalue())
+    path, read, refused = tmp_path / "x", 0, []
+    for _ in range(400):
+        content = bytearray(draw.choice(images))
+        for _ in range(draw.choice([1, 3, 20])):
+            content[draw.randrange(min(len(content), draw.choice([50, 10_000])))] = draw.choice(
+                [0, 255, draw.randrange(256)]
+            )
+        path.write_bytes(content)
+        try:
+            resize_shorter_side(decode(path), 16)
+            read += 1
+        except DataError as error:
+            refused.append(str(error))
+    assert read > 20
+    assert len(refused) > 20
+    assert not any("\n" in message for message in refused)

@@ -1,0 +1,229 @@
+"""A folder of one's own images: what belongs to the data set, in which order, and what is refused by name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnets.data import folder
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.decoding import single_view
+from resnets.errors import DataError
+from resnets.specs import InputConvention
+
+
+def files_of(split: object) -> list[str]:
+    assert isinstance(split, ImageFiles)
+    return [f"{path.parent.name}/{path.name}" for path in split.paths]
+
+
+def test_classes_and_files_are_sorted_and_labels_follow(make_photos) -> None:  # type: ignore[no-untyped-def]
+    root = make_photos(classes=("zebra", "Ant", "bee"), train=2, val=1)
+    splits = folder.load(root)
+    assert splits.classes == ("Ant", "bee", "zebra")
+    names = ["Ant/000.jpg", "Ant/001.jpg", "bee/000.jpg", "bee/001.jpg", "zebra/000.jpg", "zebra/001.jpg"]
+    assert files_of(splits.train) == names
+    assert isinstance(splits.train, ImageFiles)
+    assert splits.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert files_of(splits.test) == ["Ant/000.jpg", "bee/000.jpg", "zebra/000.jpg"]
+    assert splits.name == "photos"
+
+
+def test_the_digest_is_the_same_at_another_place(photo_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(photo_folder, tmp_path / "copy")
+    assert folder.load(tmp_path / "copy").digest == folder.load(photo_folder).digest
+    (tmp_path / "copy" / "val" / "cat" / "001.jpg").unlink()
+    assert folder.load(tmp_path / "copy").digest != folder.load(photo_folder).digest
+
+
+def test_hidden_and_other_files_are_passed_over(photo_folder: Path) -> None:
+    """Also what lies in hidden folders, at any depth, and macOS's ._ files; none of it is an image of the class."""
+    expected = files_of(folder.load(photo_folder).train)
+    cat = photo_folder / "train" / "cat"
+    (cat / ".thumbnails" / "deep").mkdir(parents=True)
+    for name in (".thumbnails/a.jpg", ".thumbnails/deep/b.jpg", "._000.jpg", ".DS_Store", "notes.txt", "Thumbs.db"):
+        (cat / name).write_bytes(b"x")
+    (photo_folder / "train" / ".cache").mkdir()
+    (photo_folder / "train" / "README.md").touch()
+    splits = folder.load(photo_folder)
+    assert files_of(splits.train) == expected
+    assert splits.classes == ("cat", "dog", "emu")
+
+
+def test_suffixes_in_any_case_and_subfolders_count(photo_folder: Path) -> None:
+    cat = photo_folder / "train" / "cat"
+    (cat / "more").mkdir()
+    for name in ("A.JPEG", "more/b.Png", "c.webp"):
+        shutil.copy(cat / "000.jpg", cat / name)
+    assert {"cat/A.JPEG", "more/b.Png", "cat/c.webp"} < set(files_of(folder.load(photo_folder).train))
+
+
+def test_links_are_followed(photo_folder: Path, tmp_path: Path) -> None:
+    """To the data set, to a class, to a folder in a class, and to a file."""
+    expected = len(files_of(folder.load(photo_folder).train))
+    (photo_folder / "train" / "dog").rename(tmp_path / "elsewhere")
+    (photo_folder / "train" / "dog").symlink_to(tmp_path / "elsewhere")
+    (photo_folder / "train" / "cat" / "000.jpg").rename(tmp_path / "one.jpg")
+    (photo_folder / "train" / "cat" / "000.jpg").symlink_to(tmp_path / "one.jpg")
+    (photo_folder / "train" / "cat" / "dogs").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "link").symlink_to(photo_folder)
+    splits = folder.load(tmp_path / "link")
+    assert len(files_of(splits.train)) == expected + 4
+
+
+def test_a_broken_link_is_refused(photo_folder: Path) -> None:
+    """Passed over in silence, it would make a smaller data set than the one on the label."""
+    (photo_folder / "train" / "cat" / "gone.jpg").symlink_to(photo_folder / "nowhere.jpg")
+    with pytest.raises(DataError, match=r"cat/gone.jpg: cannot be read \(No such file"):
+        folder.load(photo_folder)
+
+
+def test_a_link_into_its_own_parent_is_refused(photo_folder: Path) -> None:
+    """Followed, it would bring each image forty times, until the system loses patience."""
+    (photo_folder / "train" / "cat" / "loop").symlink_to(photo_folder / "train" / "cat")
+    with pytest.raises(DataError, match=r"cat/loop: a link to .*/cat, whose images are in this class already"):
+        folder.load(photo_folder)
+
+
+def test_what_is_missing_is_named(photo_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"folder: no folder .*/nowhere"):
+        folder.load(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: no folder train/; images go to train/CLASS"):
+        folder.load(tmp_path / "empty")
+    (tmp_path / "empty" / "train").mkdir()
+    with pytest.raises(DataError, match=r"empty: no folder val/"):
+        folder.load(tmp_path / "empty")
+    (tmp_path / "empty" / "val").mkdir()
+    with pytest.raises(DataError, match=r"empty/train: no classes; each is a subfolder of images"):
+        folder.load(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_class_without_images_is_refused(photo_folder: Path, split: str) -> None:
+    """Passed over in silence, it would shift the labels of the classes after it."""
+    for file in (photo_folder / split / "dog").iterdir():
+        file.rename(file.with_suffix(".txt"))
+    with pytest.raises(DataError, match=rf"{split}/dog: class 'dog' has no images \(.jpg, .jpeg, .png, .webp\)"):
+        folder.load(photo_folder)
+
+
+def test_classes_must_agree(photo_folder: Path) -> None:
+    (photo_folder / "val" / "emu").rename(photo_folder / "val" / "owl")
+    with pytest.raises(DataError, match=r"val: class 'owl' is not in .*/train"):
+        folder.load(photo_folder)
+    shutil.rmtree(photo_folder / "val" / "owl")
+    with pytest.raises(DataError, match=r"val/emu: class 'emu' has no images"):
+        folder.load(photo_folder)
+
+
+def test_an_empty_image_is_refused_before_training(photo_folder: Path) -> None:
+    (photo_folder / "train" / "dog" / "002.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"dog/002.jpg: an empty file, not an image"):
+        folder.load(photo_folder)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".TIF", ".bmp", ".heic"])
+def test_an_image_of_another_kind_is_refused(photo_folder: Path, suffix: str) -> None:
+    (photo_folder / "train" / "dog" / f"x{suffix}").write_bytes(b"x")
+    with pytest.raises(DataError, match=rf"dog/x{suffix}: {suffix.lower()} images are not read; convert it to one of"):
+        folder.load(photo_folder)
+
+
+@pytest.mark.parametrize("what", ["train", "train/cat"])
+def test_an_unreadable_folder_is_named(photo_folder: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated, as the superuser reads everything."""
+    scandir, listdir = os.scandir, os.listdir
+
+    def denied(real):  # type: ignore[no-untyped-def]
+        def read(path):  # type: ignore[no-untyped-def]
+            if Path(path) == photo_folder / what:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path)
+
+        return read
+
+    monkeypatch.setattr(os, "scandir", denied(scandir))
+    monkeypatch.setattr(os, "listdir", denied(listdir))
+    with pytest.raises(DataError, match=rf"{what}: cannot be read \(Permission denied\)"):
+        folder.load(photo_folder)
+
+
+def test_a_name_that_is_no_unicode_is_read(photo_folder: Path) -> None:
+    file = photo_folder / "train" / "cat" / "000.jpg"
+    try:
+        file.rename(file.with_name(os.fsdecode(b"caf\xe9.jpg")))
+    except OSError:
+        pytest.skip("this file system knows only Unicode names")
+    splits = folder.load(photo_folder)
+    assert len(folder.in_memory(splits, 8).train) == 12  # type: ignore[arg-type]
+
+
+def test_photos_become_small_images_by_scale_and_crop_not_squashed(tmp_path: Path) -> None:
+    """A tall photo, red above and blue below a green square: the square stays square and fills the image."""
+    for split in ("train", "val"):
+        (tmp_path / split / "only").mkdir(parents=True)
+        photo = np.zeros((300, 100, 3), np.uint8)
+        photo[:100, :, 0] = photo[100:200, :, 1] = photo[200:, :, 2] = 255
+        Image.fromarray(photo).save(tmp_path / split / "only" / "tall.png")
+        Image.fromarray(photo.transpose(1, 0, 2)).save(tmp_path / split / "only" / "wide.png")
+    train = folder.in_memory(folder.load(tmp_path), 32).train
+    assert isinstance(train, ImageArrays)
+    assert train.images.shape == (2, 32, 32, 3)
+    assert train.images.dtype == np.uint8
+    assert (train.images[:, 2:-2, 2:-2] == [0, 255, 0]).all()
+
+
+def test_many_threads_give_what_one_file_at_a_time_gives(make_photos) -> None:  # type: ignore[no-untyped-def]
+    splits = folder.load(make_photos(train=40, size=(20, 33)))
+    train, files = folder.in_memory(splits, 8).train, splits.train
+    assert isinstance(train, ImageArrays)
+    assert isinstance(files, ImageFiles)
+    view = InputConvention(size=8, resize=8)
+    assert np.array_equal(train.images, np.stack([single_view(path, view) for path in files.paths]))
+    assert np.array_equal(train.labels, files.labels)
+    grey = folder.in_memory(splits, 8, channels=1).train
+    assert isinstance(grey, ImageArrays)
+    assert grey.images.shape == (120, 8, 8, 1)
+
+
+def test_the_first_damaged_file_is_named_whichever_thread_sees_it(make_photos) -> None:  # type: ignore[no-untyped-def]
+    root = make_photos(train=100, val=1)
+    for name in ("cat/097.jpg", "dog/003.jpg", "emu/000.jpg"):
+        (root / "train" / name).write_bytes(b"no image")
+    filters = list(warnings.filters)
+    for _ in range(3):
+        with pytest.raises(DataError, match=r"cat/097.jpg: not a JPEG, PNG or WebP image$"):
+            folder.in_memory(folder.load(root), 8)
+    assert warnings.filters == filters
+
+
+def test_pillows_warnings_do_not_reach_the_user(photo_folder: Path) -> None:
+    """Of a header of 90 megapixels, for one; pytest makes an error of any warning."""
+    strip = Image.new("L", (90_000, 1_000))
+    strip.save(photo_folder / "val" / "cat" / "large.png")
+    assert len(folder.in_memory(folder.load(photo_folder), 8).test) == 7  # type: ignore[arg-type]
+
+
+def test_in_memory_keeps_the_rest_of_the_splits(photo_folder: Path) -> None:
+    splits = folder.load(photo_folder).hold_out(3, seed=0)
+    small = folder.in_memory(splits, 8)
+    assert (small.name, small.classes) == (splits.name, splits.classes)
+    assert [len(part) for part in (small.train, small.validation, small.test)] == [9, 3, 6]  # type: ignore[arg-type]
+    assert small.digest is not None
+    assert small.digest != splits.digest
+
+
+@pytest.mark.data
+def test_real_photos_are_read(imagenette_folder: Path) -> None:
+    splits: DataSplits = folder.load(imagenette_folder)
+    assert (len(splits.classes), len(splits.train), len(splits.test)) == (10, 1000, 300)  # type: ignore[arg-type]
+    small = folder.in_memory(splits, 32)
+    assert isinstance(small.train, ImageArrays)
+    assert 100 < small.train.images.mean() < 130

@@ -1,0 +1,87 @@
+"""A test sees each sample once, changes nothing in the network, and counts what the network alone decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from resnets.data import convention as conventions
+from resnets.data.datasets import ImageArrays
+from resnets.evaluation.metrics import Counts
+from resnets.evaluation.protocols import single_view
+from resnets.specs import InputConvention, Preprocessing
+
+
+def _split(samples: int) -> ImageArrays:
+    generator = np.random.default_rng(samples)
+    images = generator.integers(0, 256, (samples, 8, 8, 1), dtype=np.uint8)
+    return ImageArrays(images, generator.integers(0, 4, samples))
+
+
+def _network() -> nn.Module:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, nn.Linear(4 * 36, 4))
+
+
+def _test(network: nn.Module, split: ImageArrays, convention: InputConvention, batch_size: int = 256) -> Counts:
+    return single_view(
+        network,
+        split,
+        convention,
+        classes=4,
+        device=torch.device("cpu"),
+        precision="fp32",
+        batch_size=batch_size,
+    )
+
+
+@pytest.fixture
+def convention() -> InputConvention:
+    return conventions.fit(_split(50), Preprocessing(mean="pixel"))
+
+
+@pytest.mark.parametrize("samples", [1, 6, 7, 8, 20])
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
+def test_every_sample_once(convention: InputConvention, samples: int, batch_size: int) -> None:
+    """For every size of the split and the batch, each sample is counted once and gets the same answer."""
+    split, network = _split(samples), _network()
+    counts = _test(network, split, convention, batch_size)
+    assert counts.samples == samples
+    one_by_one = [_test(network, split.select(np.array([i])), convention).confusion for i in range(samples)]
+    assert torch.equal(counts.confusion, torch.stack(one_by_one).sum(0))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_network_is_left_as_it_was(convention: InputConvention, training: bool) -> None:
+    """The mode is restored; weights, batch norm statistics, gradients and random numbers are untouched."""
+    network = _network().train(training)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    random = torch.random.get_rng_state()
+    _test(network, _split(30), convention)
+    assert all(module.training == training for module in network.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in network.parameters())
+    assert torch.equal(torch.random.get_rng_state(), random)
+    network(torch.zeros(2, 1, 8, 8)).sum().backward()  # and it can be trained on
+
+
+def test_training_mode_does_not_show(convention: InputConvention) -> None:
+    """A network is tested in evaluation mode, whatever mode it is in: without dropout, on running statistics."""
+    network, split = _network(), _split(30)
+    assert _test(network.train(), split, convention).loss == _test(network.eval(), split, convention).loss
+
+
+def test_mode_is_restored_after_an_error(convention: InputConvention) -> None:
+    """Also when the network fails on the way."""
+
+    class Fails(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            raise ArithmeticError
+
+    network = Fails().train()
+    with pytest.raises(ArithmeticError):
+        _test(network, _split(3), convention)
+    assert network.training

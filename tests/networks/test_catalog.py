@@ -1,0 +1,204 @@
+"""Every network is found by its name, starts as section 3.4 says, and what cannot be is refused with what can."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from resnets.errors import UsageError
+from resnets.networks import catalog
+from resnets.networks.baselines.vgg import VGG
+from resnets.networks.complexity import skeleton
+from resnets.networks.resnet import ResNet
+from resnets.specs import ResNetSpec, VGGSpec
+
+
+def test_the_catalogue_holds_every_network_of_the_paper() -> None:
+    cifar = {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (20, 32, 44, 56, 110, 1202)}
+    imagenet = {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (18, 34, 50, 101, 152)}
+    v1_5 = {f"resnet{depth}_v1_5" for depth in (50, 101, 152)}
+    assert set(catalog.NAMES) == cifar | imagenet | v1_5 | {"vgg16", "vgg19"}
+    assert len(catalog.NAMES) == len(set(catalog.NAMES))
+
+
+@pytest.mark.parametrize("name", catalog.NAMES)
+def test_a_name_gives_the_papers_defaults(name: str) -> None:
+    spec = catalog.spec(name)
+    assert spec.name == name
+    assert spec.num_classes == (10 if spec.type == "cifar" else 1000)
+    assert spec.in_channels == 3 and spec.input_size == (32 if spec.type == "cifar" else 224)
+    if isinstance(spec, ResNetSpec):
+        assert spec.residual is name.startswith("resnet")
+        assert spec.shortcut == (None if not spec.residual else "A" if spec.type == "cifar" else "B")
+        assert spec.stride == (None if spec.block == "basic" else "3x3" if name.endswith("_v1_5") else "1x1")
+        assert spec.bn_group is None and spec.residual_layers == 2
+
+
+def test_any_depth_6n_plus_2_is_a_cifar_network() -> None:
+    for depth in (8, 14, 26, 164, 1004):
+        spec = catalog.spec(f"plain{depth}")
+        assert isinstance(spec, ResNetSpec)
+        assert (spec.type, spec.depth, spec.blocks) == ("cifar", depth, ((depth - 2) // 6,) * 3)
+
+
+def test_a_depth_of_both_types_is_the_imagenet_one_unless_it_says_cifar() -> None:
+    assert catalog.spec("resnet50").type == "imagenet"
+    spec = catalog.spec("resnet50_cifar")
+    assert isinstance(spec, ResNetSpec)
+    assert (spec.type, spec.block, spec.blocks) == ("cifar", "basic", (8, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("resnet20", {"shortcut": "A", "num_classes": 7}, 32),
+        ("resnet20", {"shortcut": "B", "in_channels": 1}, 28),
+        ("resnet20", {"shortcut": "C", "bn_group": 1}, 8),
+        ("plain20", {}, 33),
+        ("resnet18", {"shortcut": "C", "num_classes": 3}, 64),
+        ("plain34", {"in_channels": 4}, 65),
+        ("resnet50", {"shortcut": "A"}, 64),
+        ("resnet50_v1_5", {}, 64),
+        ("plain50", {"stride": "3x3"}, 64),
+    ],
+)
+def test_networks_run_forward_and_backward_on_any_size(name: str, options: dict[str, Any], size: int) -> None:
+    network = catalog.create(name, **options).train()
+    logits = network(torch.randn(2, network.spec.in_channels, size, size))
+    assert logits.shape == (2, network.spec.num_classes) and logits.isfinite().all()
+    logits.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["resnet20", "plain20", "resnet56"])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_residual_functions_of_1_2_and_3_layers_keep_the_depth(name: str, layers: int) -> None:
+    """The same 3x3 layers and parameters; only the shortcuts span more or fewer of them."""
+    network = catalog.create(name, residual_layers=layers).train()
+    assert isinstance(network, ResNet)
+    depth = 2 + sum(block.depth for block in network.blocks())
+    assert depth == network.spec.depth == int(name.removeprefix("resnet").removeprefix("plain"))
+    assert {block.depth for block in network.blocks()} == {layers}
+    twin = skeleton(catalog.spec(name))
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in twin.parameters())
+    assert network(torch.randn(2, 3, 16, 16)).shape == (2, 10)
+
+
+def test_an_imagenet_network_can_have_one_layer_residual_functions_too() -> None:
+    network = skeleton(catalog.spec("resnet34", residual_layers=1))
+    assert isinstance(network, ResNet) and network.spec.blocks == (6, 8, 12, 6)
+    assert 2 + sum(block.depth for block in network.blocks()) == 34
+
+
+@pytest.mark.parametrize("how", ["he_fan_in", "he_fan_out"])
+@pytest.mark.parametrize(("name", "option"), [("resnet20", "C"), ("resnet18", "B")])
+def test_weights_start_as_hes(name: str, option: str, how: str) -> None:
+    """Zero-mean Gaussian weights of variance 2 / fan, projections and fc included; biases 0; batch norm 1 and 0."""
+    torch.manual_seed(0)
+    network = catalog.create(name, shortcut=option, initialization=how)
+    for key, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            outputs, inputs, *kernel = module.weight.shape
+            fan = (inputs if how == "he_fan_in" else outputs) * math.prod(kernel)
+            std, count = math.sqrt(2 / fan), module.weight.numel()
+            assert module.weight.std().item() == pytest.approx(std, rel=5 / math.sqrt(2 * count)), key
+            assert abs(module.weight.mean().item()) < 5 * std / math.sqrt(count), key
+            beyond = (module.weight.abs() > 2 * std).float().mean().item()  # 4.55 % of a Gaussian
+            assert beyond == pytest.approx(0.0455, abs=5 * math.sqrt(0.0455 / count)), key
+            assert module.bias is None or not module.bias.any()
+        elif isinstance(module, nn.BatchNorm2d):
+            assert (module.weight == 1).all() and not module.bias.any(), key
+            assert not module.running_mean.any() and (module.running_var == 1).all(), key
+
+
+def test_the_first_maps_keep_their_variance_through_a_plain_stack() -> None:
+    """What fan-in is for: without batch norm, ReLU layers of He's weights neither fade nor explode."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 64, 16, 16)
+    for _ in range(10):
+        conv = nn.Conv2d(64, 64, 3, padding=1, padding_mode="circular", bias=False)
+        nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
+        x = conv(x).relu()
+    assert 0.3 < x.square().mean().item() < 3
+
+
+def test_a_seed_determines_the_weights() -> None:
+    def weights() -> torch.Tensor:
+        torch.manual_seed(7)
+        return nn.utils.parameters_to_vector(catalog.create("resnet20").parameters())
+
+    assert torch.equal(weights(), weights())
+
+
+def test_there_is_no_dropout_in_a_residual_network() -> None:
+    assert not any(isinstance(module, nn.Dropout) for module in skeleton(catalog.spec("resnet152")).modules())
+
+
+def test_vgg_is_what_figure_3_shows() -> None:
+    network = skeleton(catalog.spec("vgg19", num_classes=20))
+    assert isinstance(network, VGG) and isinstance(network.spec, VGGSpec)
+    convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    assert [conv.out_channels for conv in convs] == [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
+    assert all(conv.kernel_size == (3, 3) and conv.bias is not None for conv in convs)
+    linear = [module.out_features for module in network.modules() if isinstance(module, nn.Linear)]
+    assert linear == [4096, 4096, 20]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet5O", r"unknown network 'resnet5O' \(did you mean .*resnet50"),
+        ("restnet20", r"did you mean .*resnet20"),
+        ("ResNet50", r"did you mean .*resnet50"),
+        ("resnet-50", r"did you mean resnet50"),
+        ("plain_20", r"did you mean plain20"),
+        ("vgg13", r"did you mean vgg19 or vgg16|did you mean vgg16 or vgg19"),
+        ("vgg16_cifar", r"the VGG networks are vgg16 and vgg19"),
+        ("alexnet", r"unknown network 'alexnet'"),
+        ("resnet050", r"unknown network 'resnet050'"),
+        ("resnet٥٠", r"unknown network"),
+        ("", r"unknown network ''"),
+        (
+            "resnet21",
+            r"a CIFAR-type depth is 6n \+ 2 \(nearest: 20 and 26\), an ImageNet-type one 18, 34, 50, 101 or 152",
+        ),
+        ("plain19", r"nearest: 14 and 20"),
+        ("resnet2", r"nearest: 8 and 14"),
+        ("resnet7", r"nearest: 8 and 14"),
+        ("resnet18_cifar", r"nearest: 14 and 20"),
+        ("resnet20_v1_5", r"the place of the stride is a choice of bottleneck blocks"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        catalog.spec(name)
+    assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resnet20", {"shortcut": "D"}, "shortcut is 'D'; it must be one of A, B, C"),
+        ("resnet50", {"stride": "5x5"}, "stride is '5x5'; it must be one of 1x1, 3x3"),
+        ("resnet20", {"initialization": "xavier"}, "it must be one of he_fan_in, he_fan_out"),
+        ("plain20", {"shortcut": "A"}, "plain network and has no shortcuts"),
+        ("resnet34", {"stride": "1x1"}, "bottleneck blocks"),
+        ("resnet50_v1_5", {"stride": "1x1"}, "for the first 1x1 the name is resnet50"),
+        ("resnet50", {"residual_layers": 2}, "residual_layers is for basic blocks"),
+        ("resnet20", {"residual_layers": 4}, r"6 \+ 6 \+ 6 3x3 layers in its stages, .* residual_layers=4"),
+        ("resnet34", {"residual_layers": 3}, r"6 \+ 8 \+ 12 \+ 6"),
+        ("resnet20", {"residual_layers": 0}, "residual_layers is 0; it must be 1 or more"),
+        ("resnet20", {"num_classes": 0}, "num_classes is 0"),
+        ("resnet20", {"in_channels": -1}, "in_channels is -1"),
+        ("resnet20", {"bn_group": 0}, "bn_group is 0"),
+        ("vgg16", {"shortcut": "A"}, "vgg16 has no option 'shortcut'"),
+        ("vgg16", {"bn_group": 32}, "no batch norm"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        catalog.spec(name, **options)

@@ -1,0 +1,231 @@
+"""Weights files come back as they were written, say what they are for, and damage or another network is noticed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from resnets.errors import WeightsError
+from resnets.networks import catalog, weights
+from resnets.networks.complexity import skeleton
+from resnets.specs import InputConvention
+from resnets.storage import read_tensors, write_tensors
+
+CONVENTION = InputConvention(size=32, resize=36, mean=(0.49, 0.48, 0.45), std=(0.2, 0.21, 0.22))
+
+
+def same(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> bool:
+    return ours.keys() == theirs.keys() and all(
+        ours[key].dtype == theirs[key].dtype and torch.equal(ours[key], theirs[key]) for key in ours
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A small file of tensors of several types, with a description."""
+    path = tmp_path / "small.safetensors"
+    tensors = {
+        "weight": torch.randn(3, 2),
+        "half": torch.randn(3).bfloat16(),
+        "count": torch.tensor(7),
+        "mask": torch.tensor([True, False]),
+        "empty": torch.zeros(0, 4),
+    }
+    write_tensors(path, tensors, {"network": None, "note": "as it was"})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet20", {"shortcut": "C", "bn_group": 64, "num_classes": 3}),
+        ("plain20", {"in_channels": 1, "residual_layers": 3}),
+        ("resnet18", {"num_classes": 2, "initialization": "he_fan_out"}),
+    ],
+)
+def test_a_network_comes_back_with_all_that_is_needed_to_use_it(
+    tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    network = catalog.create(name, **options)
+    classes = tuple(f"class {i}" for i in range(network.spec.num_classes))
+    weights.save(path, network, classes=classes, convention=CONVENTION)
+    loaded = weights.load(path)
+    assert (loaded.spec, loaded.classes, loaded.convention) == (network.spec, classes, CONVENTION)
+    assert same(loaded.tensors, network.state_dict())
+    rebuilt = loaded.build()
+    assert not rebuilt.training
+    assert same(rebuilt.state_dict(), network.state_dict())
+
+
+def test_the_declarations_of_all_networks_survive_json() -> None:
+    for name in catalog.NAMES:
+        spec = catalog.spec(name)
+        assert weights.spec_from_dict(json.loads(json.dumps(weights.spec_to_dict(spec)))) == spec
+
+
+def test_a_module_of_ones_own_is_saved_without_a_declaration(tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    module = nn.Linear(3, 2)
+    weights.save(path, module)
+    loaded = weights.load(path)
+    assert loaded.spec is None and same(loaded.tensors, module.state_dict())
+    with pytest.raises(WeightsError, match="do not say which network"):
+        loaded.build()
+
+
+def test_a_file_of_another_project_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.safetensors"
+    tensors = {"a": torch.randn(2, 3)}
+    safetensors.torch.save_file(tensors, path)
+    read, description = read_tensors(path)
+    assert same(read, tensors) and description == {}
+    assert weights.load(path).spec is None
+
+
+def test_tensors_of_every_type_come_back(small: Path) -> None:
+    tensors, description = read_tensors(small)
+    assert {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()} == {
+        "weight": (torch.float32, (3, 2)),
+        "half": (torch.bfloat16, (3,)),
+        "count": (torch.int64, ()),
+        "mask": (torch.bool, (2,)),
+        "empty": (torch.float32, (0, 4)),
+    }
+    assert tensors["count"] == 7 and description == {"network": None, "note": "as it was"}
+
+
+def test_any_flipped_bit_is_noticed(small: Path, tmp_path: Path) -> None:
+    """One bit of every byte, in the header and in the tensors, each in turn."""
+    content, path = small.read_bytes(), tmp_path / "flipped.safetensors"
+    unnoticed = []
+    for position in range(len(content)):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << (position % 8)
+        path.write_bytes(flipped)
+        try:
+            read_tensors(path)
+        except WeightsError:
+            continue
+        unnoticed.append(position)
+    assert not unnoticed
+
+
+def test_a_file_cut_short_anywhere_is_noticed(small: Path, tmp_path: Path) -> None:
+    content, path = small.read_bytes(), tmp_path / "short.safetensors"
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(WeightsError):
+            read_tensors(path)
+
+
+def test_swapped_tensors_are_noticed(tmp_path: Path) -> None:
+    """The digest covers the names: a valid safetensors file with two tensors exchanged is not what was written."""
+    path = tmp_path / "swapped.safetensors"
+    write_tensors(path, {"a": torch.zeros(2), "b": torch.ones(2)}, {})
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"a":', b'"x":').replace(b'"b":', b'"a":').replace(b'"x":', b'"b":'))
+    assert torch.equal(safetensors.torch.load_file(path)["a"], torch.ones(2))
+    with pytest.raises(WeightsError, match="SHA-256 differs"):
+        read_tensors(path)
+
+
+class Hostile:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.victim,)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pkl", ".bin", ".safetensors", ""])
+def test_a_pickle_is_refused_and_never_run(tmp_path: Path, suffix: str) -> None:
+    path, victim = tmp_path / f"weights{suffix}", tmp_path / "victim"
+    path.write_bytes(pickle.dumps(Hostile(victim)))
+    with pytest.raises(WeightsError, match="safetensors"):
+        weights.load(path)
+    torch.save({"hostile": Hostile(victim)}, path)
+    with pytest.raises(WeightsError, match="safetensors"):
+        weights.load(path)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 8, b"\xff" * 64, b"text", b"PK\3\4" + b"\0" * 100])
+def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        weights.load(path)
+
+
+def test_a_missing_file_or_a_folder_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"cannot be read \(No such file"):
+        weights.load(tmp_path / "none.safetensors")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        weights.load(tmp_path)
+
+
+def test_a_description_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "new.safetensors"
+    network = {**weights.spec_to_dict(catalog.spec("resnet20")), "gates": "open"}
+    write_tensors(path, {}, {"network": network})
+    with pytest.raises(WeightsError, match=r"gates.*newer version"):
+        weights.load(path)
+    write_tensors(path, {}, {"network": {"kind": "transformer"}})
+    with pytest.raises(WeightsError, match="newer version"):
+        weights.load(path)
+
+
+def test_writing_leaves_the_old_file_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up while writing keeps the old file, and no remains of the new one."""
+    path = tmp_path / "weights.safetensors"
+    write_tensors(path, {"a": torch.zeros(2)}, {})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_tensors(path, {"a": torch.ones(2)}, {})
+    monkeypatch.undo()
+    assert not read_tensors(path)[0]["a"].any()
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_weights_of_another_network_are_refused_with_the_keys() -> None:
+    network = catalog.create("resnet20")
+    with pytest.raises(WeightsError, match=r"than resnet20: missing: .*; unexpected: .*") as caught:
+        weights.load_into(network, skeleton(catalog.spec("vgg16")).state_dict())
+    assert "classifier.0.bias" in str(caught.value) and " more" in str(caught.value)
+    with pytest.raises(WeightsError, match=r"unexpected: layer1.3.bn1.bias.* and \d+ more"):
+        weights.load_into(network, catalog.create("resnet26").state_dict())
+    with pytest.raises(WeightsError, match=r"missing: layer1.2.bn1.bias"):
+        weights.load_into(network, catalog.create("resnet14").state_dict())
+    ten_more = catalog.create("resnet20", num_classes=20).state_dict()
+    with pytest.raises(WeightsError, match=r"another shape: fc.bias \(20,\) instead of \(10,\), fc.weight \(20, 64\)"):
+        weights.load_into(network, ten_more)
+
+
+def test_refused_weights_leave_the_network_alone() -> None:
+    network = catalog.create("resnet20")
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    with pytest.raises(WeightsError):
+        weights.load_into(network, catalog.create("resnet20", num_classes=20).state_dict())
+    assert same(network.state_dict(), before)
+
+
+def test_files_without_batch_norms_counter_load() -> None:
+    """torchvision's oldest ones have none."""
+    network, other = catalog.create("resnet20"), catalog.create("resnet20")
+    tensors = {key: tensor for key, tensor in other.state_dict().items() if not key.endswith("num_batches_tracked")}
+    weights.load_into(network, tensors)
+    assert torch.equal(network.fc.weight, other.fc.weight)

@@ -1,0 +1,161 @@
+"""The recipes have the paper's numbers, or say where they differ; what cannot be is refused in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from resnets.errors import UsageError
+from resnets.paper import recipes
+from resnets.specs import PadCropFlip, Preprocessing, Recipe, ScaleCropFlip, WarmUp, to_dict
+
+
+def test_cifar() -> None:
+    """Section 4.2, number by number; the batch norm groups are the halves of 128 on its two GPUs."""
+    recipe = recipes.CIFAR
+    assert (recipe.weight_decay, recipe.momentum) == (0.0001, 0.9)
+    assert (recipe.batch_size, recipe.bn_group) == (128, 128 // 2)
+    assert (recipe.lr, recipe.factor) == (0.1, 1 / 10)
+    assert recipe.milestones == (32_000, 48_000)
+    assert recipe.iterations == 64_000
+    assert recipe.augmentation == PadCropFlip(pad=4, flip=True)
+    assert recipe.preprocessing == Preprocessing(mean="pixel", std=False)
+    assert recipe.deviations == ()
+
+
+def test_cifar_warm_up() -> None:
+    """Section 4.2: 0.01 until the training error is below 80 %, from 110 layers on; a condition, with a cap.
+
+    The paper saw it after about 400 iterations, so the cap leaves room for a slower start, and is over long before
+    the first drop.
+    """
+    warm_up = recipes.CIFAR.warm_up
+    assert warm_up is not None
+    assert (warm_up.lr, warm_up.below_error, warm_up.from_depth) == (0.01, 80.0, 110)
+    assert warm_up.window < 400 < warm_up.at_most < 32_000
+
+
+def test_cifar_200() -> None:
+    """200 epochs of 50,000 images, with the rate divided by 10 at epochs 100 and 150; the rest as in the paper."""
+    recipe = recipes.CIFAR_200
+    epoch = 50_000 / recipe.batch_size
+    assert recipe.iterations == 200 * epoch
+    assert recipe.milestones == pytest.approx((100 * epoch, 150 * epoch), abs=1)
+    for field in ("batch_size", "lr", "factor", "momentum", "weight_decay", "augmentation", "warm_up"):
+        assert getattr(recipe, field) == getattr(recipes.CIFAR, field), field
+
+
+def test_imagenet() -> None:
+    """Section 3.4: 256, 0.1 divided by 10, up to 60e4 iterations, 1e-4, 0.9, sides of 256 to 480, crops of 224."""
+    recipe = recipes.IMAGENET
+    assert (recipe.batch_size, recipe.lr, recipe.factor) == (256, 0.1, 0.1)
+    assert (recipe.iterations, recipe.weight_decay, recipe.momentum) == (600_000, 0.0001, 0.9)
+    assert recipe.milestones == (150_000, 300_000)  # as Figure 4 shows
+    assert recipe.augmentation == ScaleCropFlip(shortest=256, longest=480, crop=224, flip=True)
+
+
+# what of a recipe has to be explained where it is not the paper's
+COMPARED = ("iterations", "milestones", "bn_group", "preprocessing", "augmentation", "warm_up", "lr")
+
+
+@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name not in ("cifar", "imagenet")])
+def test_deviations_are_listed(name: str) -> None:
+    """A recipe that differs from section 4.2 says what differs and why, in at least as many words as need be."""
+    recipe = recipes.find(name)
+    differing = [field for field in COMPARED if getattr(recipe, field) != getattr(recipes.CIFAR, field)]
+    assert differing
+    assert recipe.deviations
+    assert all(deviation.what and deviation.why for deviation in recipe.deviations)
+    said = " ".join(f"{deviation.what} {deviation.why}".lower() for deviation in recipe.deviations)
+    words = {
+        "iterations": ("iterations", "epochs"),
+        "milestones": ("iterations", "epochs"),
+        "bn_group": ("batch norm",),
+        "preprocessing": ("mean",),
+        "augmentation": ("padding", "mirror"),
+        "warm_up": ("warm-up",),
+        "lr": ("lr", "learning rate"),
+    }
+    for field in differing:
+        assert any(word in said for word in words[field]), f"{name} does not say that its {field} differs"
+
+
+def test_names() -> None:
+    """Each recipe is found by its own name."""
+    assert {"cifar", "cifar-200", "digits", "imagenet"} <= set(recipes.RECIPES)
+    assert all(recipes.find(name).name == name for name in recipes.RECIPES)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("cifar10", "cifar"), ("cifar200", "cifar-200"), ("digit", "digits")])
+def test_unknown_name(name: str, meant: str) -> None:
+    """An unknown name is answered with the nearest ones, and with all."""
+    with pytest.raises(UsageError, match=rf"unknown recipe '{name}' \(did you mean .*{meant}.*\?\); known: cifar, "):
+        recipes.find(name)
+
+
+def test_unlike_any_name() -> None:
+    """A name like none is answered with all."""
+    with pytest.raises(UsageError, match="unknown recipe 'xyz'; known: cifar, cifar-200"):
+        recipes.find("xyz")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"iterations": 0}, "iterations is 0; it must be 1 or more"),
+        ({"iterations": -5}, "iterations is -5"),
+        ({"batch_size": 0}, "batch size is 0; it must be 1 or more"),
+        ({"lr": 0.0}, "lr is 0.0; it must be a positive number"),
+        ({"lr": -0.1}, "lr is -0.1"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"momentum": 1.0}, r"momentum is 1.0; it must be in \[0, 1\)"),
+        ({"momentum": -0.1}, "momentum is -0.1"),
+        ({"momentum": float("nan")}, "momentum is nan"),
+        ({"weight_decay": -1e-4}, "weight decay is -0.0001; it must be 0 or more"),
+        ({"weight_decay": float("nan")}, "weight decay is nan"),
+        ({"bn_group": 0}, "bn_group is 0"),
+        ({"evaluate_every": 0}, "evaluate_every is 0"),
+    ],
+)
+def test_impossible(changes: dict[str, float], message: str) -> None:
+    """A setting that cannot be is refused when the recipe is made: which one, what it is, what would be right."""
+    with pytest.raises(UsageError, match=f"^recipe 'cifar': {message}"):
+        dataclasses.replace(recipes.CIFAR, **changes)
+
+
+@pytest.mark.parametrize("iterations", [0, -1])
+def test_scaled_to_nothing(iterations: int) -> None:
+    """So is a length of no iterations."""
+    with pytest.raises(UsageError, match=f"recipe 'cifar': iterations is {iterations}; it must be 1 or more"):
+        recipes.CIFAR.scaled(iterations)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "milestones"), [(64_000, (32_000, 48_000)), (4_000, (2_000, 3_000)), (8, (4, 6))]
+)
+def test_scaled(iterations: int, milestones: tuple[int, int]) -> None:
+    """Another length moves the drops in proportion and leaves the rest of the recipe as it is."""
+    scaled = recipes.CIFAR.scaled(iterations)
+    assert (scaled.iterations, scaled.milestones) == (iterations, milestones)
+    same = dataclasses.replace(scaled, iterations=64_000, milestones=(32_000, 48_000), evaluate_every=500)
+    assert same == recipes.CIFAR
+
+
+def test_json() -> None:
+    """A recipe is written to run.json as it is, and another one as something else."""
+    written = [json.dumps(to_dict(recipe), sort_keys=True) for recipe in recipes.RECIPES.values()]
+    assert len(set(written)) == len(written)
+    stored = json.loads(json.dumps(to_dict(recipes.CIFAR)))
+    warm_up = stored.pop("warm_up")
+    assert WarmUp(**warm_up) == recipes.CIFAR.warm_up
+    assert stored["milestones"] == [32_000, 48_000] and stored["name"] == "cifar"
+
+
+def test_frozen() -> None:
+    """A recipe cannot be changed by accident; `dataclasses.replace` makes another one."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipes.CIFAR.lr = 1.0
+    assert isinstance(dataclasses.replace(recipes.CIFAR, lr=1.0), Recipe)

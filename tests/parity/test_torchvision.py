@@ -1,0 +1,94 @@
+"""torchvision's networks and ours are the same functions: its weights load unchanged and give the same logits."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from resnets.networks import catalog
+from resnets.networks.complexity import measure, skeleton
+
+# Ours, torchvision's: its bottlenecks have stride 2 on the 3x3, which is v1.5.
+RESNETS = {
+    "resnet18": "resnet18",
+    "resnet34": "resnet34",
+    "resnet50_v1_5": "resnet50",
+    "resnet101_v1_5": "resnet101",
+    "resnet152_v1_5": "resnet152",
+}
+VGGS = {"vgg16": "vgg16", "vgg19": "vgg19"}
+NOISE = torch.randn(1_000_003, generator=torch.Generator().manual_seed(0))
+
+
+def theirs(name: str) -> nn.Module:
+    """Return torchvision's network without memory for its weights."""
+    with torch.device("meta"):
+        return torchvision.models.get_model(name, weights=None)
+
+
+def noise(shape: torch.Size) -> Tensor:
+    """Return Gaussian numbers that repeat, for large shapes, after a million: drawing each would take long."""
+    count = shape.numel()
+    return NOISE.repeat(math.ceil(count / len(NOISE)))[:count].view(shape)
+
+
+def trained(network: nn.Module) -> dict[str, Tensor]:
+    """Return a state_dict as training might leave it: no weight and no statistic of batch norm is trivial."""
+    state = {}
+    for number, (name, tensor) in enumerate(network.state_dict().items()):
+        if tensor.dim() > 1:
+            state[name] = noise(tensor.shape) * math.sqrt(2 / tensor[0].numel())
+        elif name.endswith("num_batches_tracked"):
+            state[name] = torch.tensor(number)
+        elif name.endswith(("running_var", "weight")):
+            state[name] = 0.5 + noise(tensor.shape).abs() / 2
+        else:
+            state[name] = 0.1 * noise(tensor.shape)
+    return state
+
+
+def check(ours: str, theirs_name: str, size: int) -> None:
+    peer, network = theirs(theirs_name), skeleton(catalog.spec(ours))
+    state = trained(peer)
+    assert list(network.state_dict()) == list(state)
+    network.load_state_dict(state, strict=True, assign=True)
+    peer.load_state_dict(network.state_dict(), strict=True, assign=True)  # and back
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        logits, expected = network.eval()(images), peer.eval()(images)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize(("ours", "peer"), RESNETS.items())
+def test_resnets_load_both_ways_and_agree(ours: str, peer: str) -> None:
+    check(ours, peer, 64)
+
+
+@pytest.mark.parametrize(("ours", "peer"), VGGS.items())
+def test_vggs_load_both_ways_and_agree(ours: str, peer: str) -> None:
+    check(ours, peer, 32)
+
+
+@pytest.mark.parametrize(("ours", "peer"), (RESNETS | VGGS).items())
+def test_parameters_and_multiply_adds_are_those_that_torchvision_publishes(ours: str, peer: str) -> None:
+    """Its GFLOPS are multiply-adds too, printed to three decimals."""
+    published = torchvision.models.get_model_weights(peer)["IMAGENET1K_V1"].meta
+    cost = measure(skeleton(catalog.spec(ours)))
+    assert cost.parameters == published["num_params"]
+    assert cost.macs / 1e9 == pytest.approx(published["_ops"], abs=1.5e-3)
+
+
+def test_the_papers_own_stride_loads_their_weights_too_but_is_another_function() -> None:
+    """resnet50 has the same names and shapes as torchvision's and another place of the stride."""
+    peer, network = theirs("resnet50"), skeleton(catalog.spec("resnet50"))
+    state = trained(peer)
+    peer.load_state_dict(state, strict=True, assign=True)
+    network.load_state_dict(state, strict=True, assign=True)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert not torch.allclose(network.eval()(images), peer.eval()(images), rtol=1e-2)
