@@ -19,7 +19,6 @@ from resnets.data import convention as conventions
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.pipeline import training_batches
 from resnets.errors import RunError, UsageError
-from resnets.evaluation.protocols import single_view
 from resnets.networks import catalog, weights
 from resnets.networks.execution import choose_device, choose_precision
 from resnets.paper import recipes
@@ -141,15 +140,7 @@ def train(
             device=place,
             precision=numbers,
             description=description,
-            evaluate=lambda tested, images: single_view(
-                tested,
-                images,
-                convention,
-                classes=len(splits.classes),
-                device=place,
-                precision=numbers,
-                workers=workers,
-            ),
+            workers=workers,
             save_every=save_every,
         )
         return _train_result(folder.path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))

@@ -29,11 +29,12 @@ def single_view(
     Paper: section 4.2 ("we only evaluate the single view of the original 32x32 image").
     """
     counts = Counts(classes)
-    training = network.training
+    modes = [(module, module.training) for module in network.modules()]  # parts may be frozen in evaluation mode
     network.eval()
     try:
         for images, labels in single_pass(split, convention, batch_size=batch_size, workers=workers):
             counts.add(forward(network, images.to(device), precision), labels)
     finally:
-        network.train(training)
+        for module, mode in modes:
+            module.training = mode
     return counts

@@ -38,8 +38,8 @@ class Checkpoints:
         found = [path for path in self.folder.glob("*.safetensors") if re.fullmatch(r"iteration-\d+", path.stem)]
         return sorted(found, key=_iteration, reverse=True)
 
-    def save(self, state: TrainingState) -> Path:
-        """Write the state, then remove all but it and the one before.
+    def save(self, state: TrainingState, run: str) -> Path:
+        """Write the state and its run's fingerprint, then remove all but it and the one before.
 
         Raises: TrainingError, if a weight is not finite: such a state is never written.
         Raises: RunError, if it cannot be written; older checkpoints stay.
@@ -51,7 +51,7 @@ class Checkpoints:
             if not self.folder.exists():
                 self.folder.mkdir()
                 sync_folder(self.folder.parent)
-            write_tensors(path, state.tensors(), state.scalars())
+            write_tensors(path, state.tensors(), state.scalars() | {"run": run})
             self._prune(state.iteration)
         return path
 
@@ -65,8 +65,8 @@ class Checkpoints:
         for path in {*self.paths(), *self.folder.glob(".*.partial")} - {*sound[:KEEP]}:
             path.unlink(missing_ok=True)
 
-    def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint that is sound, or None where there is none at all.
+    def load(self, run: str) -> Checkpoint | None:
+        """Return the newest checkpoint that is sound and of this run, or None where there is none at all.
 
         Raises: CheckpointError, if there are some and none is sound.
         """
@@ -77,9 +77,9 @@ class Checkpoints:
             except WeightsError as error:
                 skipped.append(str(error))
                 continue
-            if scalars:
+            if scalars.get("run") == run:
                 return Checkpoint(path, tensors, scalars, tuple(skipped))
-            skipped.append(f"{path}: was not written as a checkpoint")
+            skipped.append(f"{path}: is not a checkpoint of this run")
         if skipped:
             raise CheckpointError(
                 f"none of the {len(skipped)} checkpoints in {self.folder} is sound ({skipped[0]}); "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import reprlib
@@ -14,8 +15,22 @@ from resnets.errors import RunError
 from resnets.storage import write_durably, writing
 from resnets.training.checkpoint import Checkpoints
 
-# What makes two runs the same one; the rest of run.json may differ when a run is resumed.
-IDENTITY = ("network", "recipe", "data", "seed", "precision")
+
+def identity(description: dict[str, Any]) -> dict[str, Any]:
+    """Return what makes two runs the same one; the rest of run.json may differ when a run is resumed.
+
+    The recipe's source and deviations are words, which another version may put differently.
+    """
+    same = {key: description.get(key) for key in ("network", "recipe", "data", "seed", "precision")}
+    if isinstance(recipe := same["recipe"], dict):
+        same["recipe"] = {key: value for key, value in recipe.items() if key not in ("source", "deviations")}
+    plain: dict[str, Any] = json.loads(json.dumps(same))  # tuples become lists, as in the file
+    return plain
+
+
+def fingerprint(description: dict[str, Any]) -> str:
+    """Return the SHA-256 of a run's identity, which each of its checkpoints carries."""
+    return hashlib.sha256(json.dumps(identity(description), sort_keys=True).encode()).hexdigest()
 
 
 class RunFolder:
@@ -63,15 +78,12 @@ class RunFolder:
 
         Raises: RunError, naming what differs.
         """
-        old = self.description() or {}
-        new = json.loads(json.dumps(description))  # tuples become lists, as in the file
-        for section in IDENTITY:
-            if path := _difference(old.get(section), new.get(section), section):
-                where, was, now = path
-                raise RunError(
-                    f"{self.path} holds another run: its {where} is {reprlib.repr(was)}, and {reprlib.repr(now)} is "
-                    f"asked for; ask for the same or name another folder"
-                )
+        if found := _difference(identity(self.description() or {}), identity(description)):
+            where, was, now = found
+            raise RunError(
+                f"{self.path} holds another run: its {where} is {reprlib.repr(was)}, and {reprlib.repr(now)} is "
+                f"asked for; ask for the same or name another folder"
+            )
 
     # ------------------------------------------------------------ metrics.jsonl
 
@@ -125,11 +137,11 @@ class RunFolder:
             write_durably(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _difference(old: Any, new: Any, where: str) -> tuple[str, Any, Any] | None:
+def _difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:
     """Return where two JSON values first differ, and both values there."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
-            if found := _difference(old.get(key), new.get(key), f"{where}.{key}"):
+            if found := _difference(old.get(key), new.get(key), f"{where}.{key}".lstrip(".")):
                 return found
         return None
     return None if old == new else (where, old, new)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,17 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from resnets.data.datasets import DataSplits
+from resnets.data.datasets import DataSplits, Images
 from resnets.data.pipeline import TrainingBatches
 from resnets.errors import CheckpointError, Interrupted, RunError, TrainingError, WeightsError
 from resnets.evaluation.metrics import Counts
+from resnets.evaluation.protocols import single_view
 from resnets.networks import weights
 from resnets.networks.execution import Precision, keep_freed_memory, place
 from resnets.specs import InputConvention, Recipe
 from resnets.storage import writing
 from resnets.training.loop import train
-from resnets.training.run import RunFolder
+from resnets.training.run import RunFolder, fingerprint
 from resnets.training.signals import StopRequest
 from resnets.training.state import TrainingState
 
@@ -56,7 +56,7 @@ class Job:
     device: torch.device
     precision: Precision
     description: dict[str, Any]  # run.json
-    evaluate: Callable[[nn.Module, Any], Counts]  # tests the network on a split
+    workers: int = 0  # processes that read what is tested on
     save_every: int | None = None  # iterations between checkpoints; None: every 30 seconds
 
 
@@ -87,8 +87,8 @@ class _Session:
         self.log_every = max(1, min(LOG_ITERATIONS, job.recipe.iterations // LOG_LINES))
         # the curve is on the validation split where there is one, so that the test set is seen once, at the end
         self.curve_on = "test" if job.data.validation is None else "validation"
+        self.fingerprint = fingerprint(job.description)
         self.stop = StopRequest()
-        self.last_test: Counts | None = None  # of the test set after the last iteration
         self.checkpoint: Path | None = None  # the newest that is known to be sound
 
     def run(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class _Session:
             return self._finish()
 
     def _resume(self) -> list[str]:
-        checkpoint = self.folder.checkpoints.load()
+        checkpoint = self.folder.checkpoints.load(self.fingerprint)
         if checkpoint is None:
             self.folder.rewind(-1)
             return []
@@ -136,7 +136,7 @@ class _Session:
         if due or last or stop is not None:
             self.state.guard.check(iteration)
             self._lap()
-            self.checkpoint = self.folder.checkpoints.save(self.state)
+            self.checkpoint = self.folder.checkpoints.save(self.state, self.fingerprint)
             self.saved_at = time.perf_counter()
         if stop is not None and not last:
             raise Interrupted(
@@ -165,9 +165,7 @@ class _Session:
         state.meter.reset()
         if test:
             data = self.job.data
-            counts = self._test(data.test if data.validation is None else data.validation)
-            if state.iteration == self.job.recipe.iterations and self.curve_on == "test":
-                self.last_test = counts
+            counts = self._test(data.test if data.validation is None else data.validation, self.job.precision)
             line |= {f"{self.curve_on}_error": counts.top1_error, f"{self.curve_on}_loss": counts.loss}
         line |= {"seconds": round(state.clock.training + state.clock.testing, 3)}
         line |= {"images_per_second": round(state.iteration * self.job.recipe.batch_size / state.clock.training, 1)}
@@ -175,8 +173,17 @@ class _Session:
         for observer in self.observers:
             observer.logged(line)
 
-    def _test(self, split: Any) -> Counts:
-        counts = self.job.evaluate(self.job.network, split)
+    def _test(self, split: Images, precision: Precision) -> Counts:
+        job = self.job
+        counts = single_view(
+            job.network,
+            split,
+            job.convention,
+            classes=len(job.data.classes),
+            device=job.device,
+            precision=precision,
+            workers=job.workers,
+        )
         now = time.perf_counter()
         self.state.clock.testing += now - self.mark
         self.mark = now
@@ -188,7 +195,7 @@ class _Session:
             weights.save(self.folder.weights, job.network, classes=job.data.classes, convention=job.convention)
         curve = _curve(self.folder.logged(), self.curve_on)
         self.mark = time.perf_counter()
-        counts = self.last_test or self._test(job.data.test)
+        counts = self._test(job.data.test, "fp32")  # as `evaluate` does, whatever the training multiplied in
         result: dict[str, Any] = {
             "network": job.description["network"]["name"],
             "data": job.data.name,

@@ -1,0 +1,78 @@
+"""Small runs in this process, and processes to be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # small_runs and victims, here and in the processes started from here
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Fix the number of threads, on which the last bits of a sum depend."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# what a run imports, also late: where no bytecode is kept, it takes seconds, which a forked process has behind it
+IMPORTED = ["pytest", "resnets.api.training", "sklearn.datasets", "torch._dynamo", "torch.utils.tensorboard"]
+
+Start = Callable[..., BaseProcess]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def fork_server(request: pytest.FixtureRequest) -> None:
+    """Let the process that others are forked from begin to import while the first tests run."""
+    if any("start" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        forkserver.set_forkserver_preload(IMPORTED)
+        forkserver.ensure_running()
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a function in a process of its own; all are forked from one that has only imported."""
+    context = multiprocessing.get_context("forkserver")
+    started: list[BaseProcess] = []
+
+    def start_one(target: Callable[..., Any], *arguments: Any) -> BaseProcess:
+        process = context.Process(target=target, args=arguments)
+        process.start()
+        started.append(process)
+        return process
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.join()
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small run that nothing interrupted."""
+    from small_runs import job, run
+
+    path = tmp_path_factory.mktemp("runs") / "reference"
+    run(job(), path)
+    return path
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> Path:
+    """The folder of the same run, which died after 7 iterations, with checkpoints of the 6th and 7th."""
+    from small_runs import Crash, job, run
+
+    path = tmp_path / "run"
+    with pytest.raises(Crash):
+        run(job(crash_after=7), path)
+    return path

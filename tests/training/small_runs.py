@@ -1,0 +1,225 @@
+"""Runs of a dozen iterations of a tiny network, which has everything that a checkpoint must restore."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from resnets.data import convention as conventions
+from resnets.data import digits
+from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data.pipeline import Batch, TrainingBatches, training_batches
+from resnets.specs import PadCropFlip, Recipe, WarmUp
+from resnets.storage import read_tensors
+from resnets.training import session
+from resnets.training.run import RunFolder
+from resnets.training.session import Job, Observer
+from resnets.training.state import TrainingState
+
+CPU = torch.device("cpu")
+
+# 12 iterations: the warm-up ends after 3 (any error is below 101 %), the rate drops before the 8th and the 10th
+RECIPE = Recipe(
+    name="small",
+    source="these tests",
+    iterations=12,
+    batch_size=16,
+    lr=0.1,
+    milestones=(7, 9),
+    warm_up=WarmUp(lr=0.01, below_error=101.0, from_depth=110, window=3),
+    augmentation=PadCropFlip(pad=1, flip=False),
+    evaluate_every=5,
+)
+LOG_LINES = 4  # so a line every 3 iterations, and a checkpoint between two lines holds sums to restore
+
+
+class Tiny(nn.Module):
+    """A convolution, batch norm, dropout (which draws random numbers) and a classifier, for digits of 8x8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = SimpleNamespace(name="tiny", depth=110)  # deep enough for the warm-up
+        self.conv = nn.Conv2d(1, 6, 3, padding=1)
+        self.bn = nn.BatchNorm2d(6)
+        self.dropout = nn.Dropout(0.2)
+        self.fc = nn.Linear(6 * 4, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.relu(self.bn(self.conv(images)))  # (N, 6, 8, 8)
+        pooled = nn.functional.adaptive_avg_pool2d(maps, 2)  # (N, 6, 2, 2)
+        return self.fc(self.dropout(pooled.flatten(1)))
+
+
+@cache
+def splits() -> DataSplits:
+    """Return 100 digits to train on, so that 12 mini-batches of 16 reach into the second epoch, and 40 to test on."""
+    everything = digits.load()
+    assert isinstance(everything.train, ImageArrays) and isinstance(everything.test, ImageArrays)
+    return DataSplits(
+        name="few-digits",
+        train=everything.train.select(np.arange(100)),
+        test=everything.test.select(np.arange(40)),
+        classes=everything.classes,
+    )
+
+
+class Crash(Exception):
+    """Stands for a process that dies: nothing is saved when it is raised."""
+
+
+@dataclass
+class CrashingBatches:
+    """Mini-batches that end in a crash when `after` iterations are done."""
+
+    batches_of: TrainingBatches
+    after: int
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        for iteration, batch in enumerate(self.batches_of.batches(start, stop), start):
+            if iteration == self.after:
+                raise Crash
+            yield batch
+
+
+DESCRIPTION = {"network": {"name": "tiny"}}  # run.json of a job
+
+
+def job(
+    *,
+    recipe: Recipe = RECIPE,
+    network: Callable[[], nn.Module] = Tiny,
+    crash_after: int | None = None,
+    save_every: int | None = 1,
+    process_seed: int = 0,
+) -> Job:
+    """Return a job of Tiny on a few digits. `process_seed` draws the initial weights and what dropout begins with."""
+    torch.manual_seed(process_seed)
+    data = splits()
+    convention = conventions.fit(data.train, recipe.preprocessing)
+    batches = training_batches(
+        data.train, convention, batch_size=recipe.batch_size, seed=5, augmentation=recipe.augmentation, workers=0
+    )
+    return Job(
+        network=network(),
+        data=data,
+        batches=batches if crash_after is None else CrashingBatches(batches, crash_after),
+        recipe=recipe,
+        convention=convention,
+        seed=5,
+        device=CPU,
+        precision="fp32",
+        description=DESCRIPTION,
+        save_every=save_every,
+    )
+
+
+def run(small: Job, path: Path, *observers: Observer) -> dict[str, Any]:
+    """Run a job in a folder, from wherever that stands."""
+    with mock.patch.object(session, "LOG_LINES", LOG_LINES), RunFolder(path) as folder:
+        return session.run(small, folder, list(observers))
+
+
+class Recorder:
+    """An observer that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.lines: list[dict[str, Any]] = []
+        self.closings = 0
+
+    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
+        self.notes = notes
+
+    def logged(self, line: dict[str, Any]) -> None:
+        self.lines.append(line)
+
+    def finished(self, result: dict[str, Any]) -> None:
+        pass
+
+    def closed(self) -> None:
+        self.closings += 1
+
+
+class CrashAt(Recorder):
+    """An observer that ends the run when a line is logged, before the iteration is saved."""
+
+    def __init__(self, iteration: int) -> None:
+        super().__init__()
+        self.iteration = iteration
+
+    def logged(self, line: dict[str, Any]) -> None:
+        super().logged(line)
+        if line["iteration"] == self.iteration:
+            raise Crash
+
+
+def tiny_state(iteration: int = 1) -> TrainingState:
+    """Return the state of Tiny as if it had been trained for some iterations."""
+    state = TrainingState.start(Tiny(), RECIPE, CPU)
+    state.iteration = iteration
+    return state
+
+
+def checkpoint_name(iteration: int) -> str:
+    """Return the name of the file that holds the state after an iteration."""
+    return f"iteration-{iteration:08d}.safetensors"
+
+
+TIMINGS = ("seconds", "images_per_second", "clock", "run")
+
+
+def outcome(path: Path) -> dict[str, Any]:
+    """Return all that a run came to, less its timings: weights, the newest checkpoint, the log and the result."""
+    with RunFolder(path) as folder:
+        newest = folder.checkpoints.paths()[0]
+        tensors, scalars = read_tensors(newest)
+        weights, about = read_tensors(folder.weights)
+        found: dict[str, Any] = {"checkpoint": newest.name, "about weights": about}
+        found |= {f"log {i}": _untimed(line) for i, line in enumerate(folder.logged())}
+        found |= {f"result {key}": value for key, value in _untimed(folder.result() or {}).items()}
+    found |= {f"scalar {key}": value for key, value in _untimed(scalars).items()}
+    found |= {f"tensor {name}": tensor for name, tensor in tensors.items()}
+    return found | {f"weights {name}": tensor for name, tensor in weights.items()}
+
+
+def differences(reference: Path, other: Path) -> list[str]:
+    """Return the names of what is not identical, to the last bit, in the outcomes of two runs."""
+    a, b = outcome(reference), outcome(other)
+    return [name for name in {**a, **b} if not (name in a and name in b and _same(a[name], b[name]))]
+
+
+def _same(a: Any, b: Any) -> bool:
+    return torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else bool(a == b)
+
+
+def _untimed(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in TIMINGS}
+
+
+def files(path: Path) -> dict[str, bytes]:
+    """Return the content of every file of a run, but for the lock."""
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file() and file.name != "lock"
+    }
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, hidden ones too, in their order."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return the log of a run that need not have ended."""
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]

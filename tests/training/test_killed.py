@@ -1,0 +1,121 @@
+"""Runs that are killed (SIGKILL) or stopped (SIGTERM, SIGINT) from outside lose nothing but seconds."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import victims
+from small_runs import checkpoint_name, differences, names_in
+
+from resnets.errors import RunError
+from resnets.training.run import RunFolder, fingerprint
+
+Start = Callable[..., BaseProcess]
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked and looked into by /proc")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    victims.train(path)
+    return path
+
+
+def wait_until(condition: Callable[[], bool], process: BaseProcess, seconds: float = 180.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.is_alive(), f"the process ended with {process.exitcode}"
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.002)
+
+
+def wait_for(iterations: int, path: Path, process: BaseProcess) -> None:
+    metrics = path / "metrics.jsonl"
+    wait_until(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") >= iterations, process)
+
+
+def test_random_moments(whole: Path, tmp_path: Path, start: Start) -> None:
+    """Killed at five random moments, and resumed each time, a run ends bit-identical to one that was left alone."""
+    draw = random.Random()
+    for stretch in range(1, 6):
+        process = start(victims.train_as_a_command, tmp_path)
+        goal = 7 * stretch - draw.randrange(6)
+        wait_for(goal, tmp_path, process)
+        time.sleep(draw.random() * 0.02)  # an iteration with its checkpoint takes some 10 ms
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    victims.train(tmp_path)
+    assert differences(whole, tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", victims.MOMENTS)
+def test_while_a_checkpoint_is_written(whole: Path, tmp_path: Path, start: Start, moment: str) -> None:
+    """Killed while a checkpoint is written, a run goes on from that one or the one before, and leaves no debris."""
+    process = start(victims.train_until, tmp_path, moment)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    written = moment in ("just renamed", "older not yet removed")
+    with RunFolder(tmp_path) as folder:
+        newest = folder.checkpoints.load(fingerprint(folder.description() or {}))
+        assert newest is not None and newest.skipped == ()
+        assert newest.scalars["iteration"] == (7 if written else 6)
+    victims.train(tmp_path)
+    assert differences(whole, tmp_path) == []
+    assert names_in(tmp_path / "checkpoints") == [checkpoint_name(39), checkpoint_name(40)]
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped(whole: Path, tmp_path: Path, start: Start, signum: int, code: int) -> None:
+    """A signal from outside: the state is saved, the exit code is 128 + its number, and the run can go on."""
+    process = start(victims.train_as_a_command, tmp_path)
+    wait_for(3, tmp_path, process)
+    assert process.pid is not None
+    os.kill(process.pid, signum)
+    process.join()
+    assert process.exitcode == code
+    assert "all is saved" in (tmp_path / "error").read_text()
+    with RunFolder(tmp_path) as folder:
+        last = folder.logged()[-1]["iteration"]
+        assert folder.checkpoints.paths()[0].stem == f"iteration-{last:08d}"
+    victims.train(tmp_path)
+    assert differences(whole, tmp_path) == []
+
+
+def test_second_signal(tmp_path: Path, start: Start) -> None:
+    """While a first signal waits for a slow iteration to end, a second ends the process at once."""
+    process = start(victims.train_slowly, tmp_path)
+    wait_for(5, tmp_path, process)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(timeout=0.3)
+    assert process.is_alive()
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(timeout=10)
+    assert process.exitcode == -signal.SIGTERM
+
+
+def test_folder_of_another_process(tmp_path: Path, start: Start) -> None:
+    """A folder is held by one process; killing it frees the folder, even if processes that it started live on."""
+    process = start(victims.hold, tmp_path)
+    wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text() != "", process)
+    child = int((tmp_path / "child").read_text())
+    try:
+        with pytest.raises(RunError, match="another process is training in this folder"), RunFolder(tmp_path):
+            pass
+        process.kill()
+        process.join()
+        os.kill(child, 0)  # still there
+        with RunFolder(tmp_path):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)

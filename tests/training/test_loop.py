@@ -1,0 +1,297 @@
+"""The loop is plain SGD with momentum and weight decay at the schedule's rates, and takes no step from a bad loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small_runs import CPU, RECIPE, Crash, Recorder, Tiny, differences, job, lines, run
+from torch import Tensor, nn
+
+from resnets.errors import TrainingError
+from resnets.networks.execution import place
+from resnets.specs import Recipe
+from resnets.training.guard import LossGuard
+from resnets.training.loop import train
+from resnets.training.run import RunFolder
+from resnets.training.schedule import Schedule
+from resnets.training.state import TrainingState
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Listed:
+    """Mini-batches from a list, one for each iteration."""
+
+    def __init__(self, all_of_them: list[Batch]) -> None:
+        self.all_of_them = all_of_them
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        yield from self.all_of_them[start:stop]
+
+
+def _batches(count: int) -> list[Batch]:
+    generator = torch.Generator().manual_seed(1)
+    return [
+        (torch.randn(8, 3, 6, 6, generator=generator), torch.randint(0, 5, (8,), generator=generator))
+        for _ in range(count)
+    ]
+
+
+def _network() -> nn.Module:
+    torch.manual_seed(2)
+    layers: list[nn.Module] = [nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 1)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+
+
+def _train(network: nn.Module, recipe: Recipe, batches: list[Batch], rates: list[float] | None = None) -> TrainingState:
+    state = TrainingState.start(place(network, CPU), recipe, CPU)
+
+    def after_step() -> None:
+        if rates is not None:
+            rates.append(state.optimizer.param_groups[0]["lr"])
+
+    train(state, recipe, Listed(batches), device=CPU, precision="fp32", after_step=after_step)
+    return state
+
+
+def test_sgd() -> None:
+    """Three steps equal the formula written by hand: v = m v + g + d w, then w = w - lr v, for every parameter."""
+    lr, momentum, decay = 0.05, 0.9, 0.01
+    recipe = Recipe(
+        name="t", source="", iterations=3, batch_size=8, lr=lr, momentum=momentum, weight_decay=decay, milestones=(2,)
+    )
+    trained = _train(_network(), recipe, _batches(3))
+
+    network = _network().train()
+    velocity = {name: torch.zeros_like(w) for name, w in network.named_parameters()}
+    for iteration, (images, labels) in enumerate(_batches(3)):
+        network.zero_grad()
+        F.cross_entropy(network(images), labels).backward()
+        with torch.no_grad():
+            for name, w in network.named_parameters():  # biases and batch norm's scales decay too
+                assert w.grad is not None
+                velocity[name] = momentum * velocity[name] + w.grad + decay * w
+                w -= (lr if iteration < 2 else lr / 10) * velocity[name]
+
+    for name, w in network.named_parameters():
+        torch.testing.assert_close(trained.network.get_parameter(name), w, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(trained.tensors()[f"momentum.{name}"], velocity[name], rtol=1e-4, atol=1e-6)
+    for name, buffer in network.named_buffers():
+        torch.testing.assert_close(trained.network.get_buffer(name), buffer)
+
+
+def test_without_momentum() -> None:
+    """Momentum 0 is plain gradient descent, and there is no momentum to save."""
+    state = _train(_network(), Recipe(name="t", source="", iterations=2, batch_size=8, momentum=0.0), _batches(2))
+    assert not [name for name in state.tensors() if name.startswith("momentum.")]
+
+
+class Sometimes(nn.Module):
+    """A network of which one layer is used only from the third mini-batch on, as in stochastic depth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(108, 5), nn.Linear(5, 5)
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        logits = self.first(images.flatten(1))
+        return self.second(logits) if self.calls > 2 else logits
+
+
+def test_parameters_without_gradient() -> None:
+    """A parameter that the loss does not depend on stays as it is, and may take part later."""
+    torch.manual_seed(0)
+    network = Sometimes()
+    before = network.second.weight.clone()
+    recipe = Recipe(name="t", source="", iterations=2, batch_size=8)
+    _train(network, recipe, _batches(2))
+    assert torch.equal(network.second.weight, before)
+    network.calls = 0
+    _train(network, recipe.scaled(4), _batches(4))
+    assert not torch.equal(network.second.weight, before)
+
+
+def test_rates() -> None:
+    """Each iteration is done at the schedule's rate for it."""
+    recipe = Recipe(name="t", source="", iterations=6, batch_size=8, milestones=(2, 4))
+    rates: list[float] = []
+    _train(_network(), recipe, _batches(6), rates)
+    assert rates == [Schedule(recipe, None).lr(i) for i in range(6)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_rates_in_the_log(tmp_path: Path) -> None:
+    """The log names the rate at which its iteration was done, also where the warm-up has just ended."""
+    run(job(), tmp_path)
+    rates = {line["iteration"]: line["lr"] for line in lines(tmp_path)}
+    assert rates == pytest.approx({3: 0.01, 5: 0.1, 6: 0.1, 9: 0.01, 10: 0.001, 12: 0.001})
+
+
+def test_log(tmp_path: Path) -> None:
+    """The log counts each image once, and its training error is that of the mini-batches since the line before."""
+    recorder = Recorder()
+    run(job(), tmp_path, recorder)
+    assert lines(tmp_path) == recorder.lines
+    assert [line["images"] for line in recorder.lines] == [48, 32, 16, 48, 16, 32]
+    assert [line["iteration"] for line in recorder.lines if "test_error" in line] == [5, 10, 12]
+
+
+# ---------------------------------------------------------------- a loss that is not finite
+
+
+class Poisoned:
+    """Mini-batches of which one holds a value that is not finite."""
+
+    def __init__(self, batches_of: object, iteration: int, value: float) -> None:
+        self.batches_of, self.iteration, self.value = batches_of, iteration, value
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        for iteration, (images, labels) in enumerate(self.batches_of.batches(start, stop), start + 1):
+            yield (images + self.value if iteration == self.iteration else images), labels
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_no_update(value: float) -> None:
+    """The iteration is named, and neither weights nor momentum are changed by it."""
+    batches = _batches(5)
+    sound = _train(_network(), Recipe(name="t", source="", iterations=3, batch_size=8), batches)
+    recipe = Recipe(name="t", source="", iterations=5, batch_size=8)
+    state = TrainingState.start(place(_network(), CPU), recipe, CPU)
+    with pytest.raises(TrainingError, match=r"^iteration 4: the loss is nan; nothing was updated from it"):
+        train(state, recipe, Poisoned(Listed(batches), 4, value), device=CPU, precision="fp32", after_step=lambda: None)
+    _assert_same(state, sound)
+
+
+def _assert_same(state: TrainingState, sound: TrainingState) -> None:
+    for name, w in sound.network.named_parameters():
+        assert torch.equal(state.network.get_parameter(name), w), name
+        assert torch.equal(state.tensors()[f"momentum.{name}"], sound.tensors()[f"momentum.{name}"]), name
+
+
+@pytest.mark.parametrize("bad", [1, 4])
+def test_no_update_when_nobody_waits_for_the_loss(bad: int) -> None:
+    """As on a GPU: the optimiser skips this and every later update by itself, and `check` names the first."""
+    batches = _batches(6)
+    recipe = Recipe(name="t", source="", iterations=6, batch_size=8)
+    sound = TrainingState.start(place(_network(), CPU), recipe, CPU)
+    if bad > 1:
+        sound = _train(_network(), Recipe(name="t", source="", iterations=bad - 1, batch_size=8), batches)
+    state = TrainingState.start(place(_network(), CPU), recipe, CPU)
+    state.guard = LossGuard(state.optimizer, CPU, deferred=True)
+    poisoned = Poisoned(Listed(batches), bad, float("nan"))
+    train(state, recipe, poisoned, device=CPU, precision="fp32", after_step=lambda: None)
+    assert state.iteration == 6
+    with pytest.raises(TrainingError, match=rf"^iteration {bad}: the loss is not finite; nothing was updated from it"):
+        state.guard.check(state.iteration)
+    _assert_same(state, sound)
+
+
+def test_deferred_guard_changes_nothing_else() -> None:
+    """With every loss finite, both ways of watching train the same weights, and `check` is content."""
+    recipe = Recipe(name="t", source="", iterations=4, batch_size=8)
+    sound = _train(_network(), recipe, _batches(4))
+    state = TrainingState.start(place(_network(), CPU), recipe, CPU)
+    state.guard = LossGuard(state.optimizer, CPU, deferred=True)
+    train(state, recipe, Listed(_batches(4)), device=CPU, precision="fp32", after_step=lambda: None)
+    state.guard.check(state.iteration)
+    _assert_same(state, sound)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_is_not_waited_for() -> None:
+    """On a GPU no iteration waits for the device, and a loss that is not finite is still found and skipped."""
+    device = torch.device("cuda")
+    batches = [(images.to(device), labels.to(device)) for images, labels in _batches(6)]
+    recipe = Recipe(name="t", source="", iterations=6, batch_size=8)
+    state = TrainingState.start(place(_network(), device), recipe, device)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        poisoned = Poisoned(Listed(batches), 4, float("nan"))
+        train(state, recipe, poisoned, device=device, precision="fp32", after_step=lambda: None)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    with pytest.raises(TrainingError, match="^iteration 4: the loss is not finite"):
+        state.guard.check(state.iteration)
+    assert all(parameter.isfinite().all() for parameter in state.network.parameters())
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+def test_run_ends_at_a_bad_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deferred: bool) -> None:
+    """A run names the iteration and its last sound checkpoint, saves nothing of it, and can go on from there."""
+    if deferred:
+        watching = LossGuard.__init__
+        monkeypatch.setattr(LossGuard, "__init__", lambda *a, **_: watching(*a, deferred=True))
+    run(job(), tmp_path / "sound")
+    bad = job(save_every=4)
+    bad = dataclasses.replace(bad, batches=Poisoned(bad.batches, 8, float("nan")))
+    with pytest.raises(TrainingError, match=r"iteration 8: .*; the last sound checkpoint is .*iteration-00000004"):
+        run(bad, tmp_path / "bad")
+    with RunFolder(tmp_path / "bad") as folder:
+        assert [path.stem for path in folder.checkpoints.paths()] == ["iteration-00000004"]
+    run(job(process_seed=1), tmp_path / "bad")
+    assert differences(tmp_path / "sound", tmp_path / "bad") == []
+
+
+def test_bad_loss_before_any_checkpoint(tmp_path: Path) -> None:
+    """Where there is no checkpoint, the error says so."""
+    bad = job(save_every=4)
+    bad = dataclasses.replace(bad, batches=Poisoned(bad.batches, 2, float("nan")))
+    with pytest.raises(TrainingError, match="iteration 2: .*; there is no checkpoint yet"):
+        run(bad, tmp_path)
+
+
+def test_diverged_weights_are_not_saved(tmp_path: Path) -> None:
+    """Weights that an update made infinite are found when they are to be saved, and the older checkpoint is named."""
+
+    class Diverges(Tiny):
+        def forward(self, images: Tensor) -> Tensor:
+            logits = super().forward(images)
+            if self.training and int(self.bn.num_batches_tracked) == 6:
+                logits.register_hook(lambda gradient: gradient * float("inf"))
+            return logits
+
+    with pytest.raises(TrainingError, match=r"iteration 6: \S+ is not finite; no checkpoint .* last sound .*00000005"):
+        run(job(network=Diverges), tmp_path)
+    with RunFolder(tmp_path) as folder:
+        assert [path.stem for path in folder.checkpoints.paths()] == ["iteration-00000005", "iteration-00000004"]
+
+
+def test_infinite_masks_are_saved(tmp_path: Path) -> None:
+    """A buffer of a user's own module may be infinite, as attention masks are."""
+
+    class Masked(Tiny):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mask", torch.full((3,), float("-inf")))
+
+    run(job(network=Masked), tmp_path)
+
+
+def test_tied_weights_are_saved(tmp_path: Path) -> None:
+    """A parameter that a module has under two names is saved and resumed."""
+
+    class Tied(Tiny):
+        def __init__(self) -> None:
+            super().__init__()
+            self.again = self.fc
+
+    run(job(network=Tied), tmp_path / "whole")
+    with pytest.raises(Crash):
+        run(job(network=Tied, crash_after=6), tmp_path / "resumed")
+    run(job(network=Tied, process_seed=1), tmp_path / "resumed")
+    assert differences(tmp_path / "whole", tmp_path / "resumed") == []
+
+
+def test_recipe_is_not_changed() -> None:
+    """Training reads its recipe and no more."""
+    before = dataclasses.asdict(RECIPE)
+    _train(_network(), dataclasses.replace(RECIPE, iterations=2), _batches(2))
+    assert dataclasses.asdict(RECIPE) == before

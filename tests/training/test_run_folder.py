@@ -1,0 +1,208 @@
+"""The folder of a run: whose it is, what it holds, and how it is gone on with by the public call."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_runs import RECIPE, Crash, CrashAt, differences, files, job, lines, run, splits
+
+import resnets
+from resnets.errors import RunError
+from resnets.training.run import RunFolder
+
+
+def train(path: Path, network: str | torch.nn.Module = "resnet8", **changes: Any) -> resnets.TrainResult:
+    options: dict[str, Any] = {"iterations": 6, "batch_size": 8, "seed": 3, "device": "cpu", "precision": "fp32"}
+    data = changes.pop("data", None) or splits()
+    return resnets.train(network, data, recipe=RECIPE, out=path, save_every=1, workers=0, **(options | changes))
+
+
+# ---------------------------------------------------------------- beginning, going on, having finished
+
+
+def test_contents(tmp_path: Path) -> None:
+    """A finished run has all that its result came from, and weights that can be used."""
+    result = train(tmp_path / "run")
+    names = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*")}
+    assert names >= {"run.json", "metrics.jsonl", "weights.safetensors", "result.json", "checkpoints", "tensorboard"}
+    assert result.iterations == 6 and not result.already_finished
+    stored = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert stored["test_error"] == result.test_error == stored["curve"][-1]["test_error"]
+    assert stored["run"] == json.loads((tmp_path / "run" / "run.json").read_text())
+    assert stored["run"]["recipe"]["iterations"] == 6 and stored["run"]["seed"] == 3
+    assert resnets.evaluate(tmp_path / "run", splits(), device="cpu", precision="fp32").top1_error == result.test_error
+
+
+def test_run_exists(tmp_path: Path) -> None:
+    """A folder that holds a run is not trained in again unless resumption is asked for."""
+    train(tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(RunError, match=f"{tmp_path} holds a run already.*--resume"):
+        train(tmp_path)
+    assert files(tmp_path) == before
+
+
+def test_finished(tmp_path: Path) -> None:
+    """Resuming a finished run returns its result and changes nothing."""
+    first = train(tmp_path)
+    before = files(tmp_path)
+    again = train(tmp_path, resume=True)
+    assert again.already_finished
+    assert (again.test_error, again.training_error, again.curve) == (
+        first.test_error,
+        first.training_error,
+        first.curve,
+    )
+    assert files(tmp_path) == before
+
+
+def test_resume_where_there_is_none(tmp_path: Path) -> None:
+    """With `resume`, a run begins where there is none, so a preempted job's command is always the same."""
+    train(tmp_path / "a")
+    train(tmp_path / "b", resume=True)
+    assert differences(tmp_path / "a", tmp_path / "b") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"lr": 0.05}, r"recipe.lr is 0.1, and 0.05 is asked for"),
+        ({"batch_size": 4}, "recipe.batch_size is 8, and 4"),
+        ({"iterations": 12}, "recipe.iterations is 6, and 12"),
+        ({"seed": 4}, "seed is 3, and 4"),
+        ({"momentum": 0.8}, "recipe.momentum"),
+        ({"weight_decay": 0.0}, "recipe.weight_decay"),
+        ({"network": "plain8"}, "network.name is 'resnet8', and 'plain8'"),
+        ({"shortcut": "B"}, "network.shortcut is 'A', and 'B'"),
+        ({"precision": "bf16"}, "precision is 'fp32', and 'bf16'"),
+        ({"data": "digits"}, "data.name is 'few-digits', and 'digits'"),
+    ],
+)
+def test_another_run(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
+    """Resuming with other settings is refused: what differs, what it is and what was asked for."""
+    with pytest.raises(Crash):
+        train(tmp_path, observers=[CrashAt(3)])
+    before = files(tmp_path)
+    with pytest.raises(RunError, match=f"{tmp_path} holds another run: its {named}"):
+        train(tmp_path, **({"network": "resnet8"} | changes), resume=True)
+    assert files(tmp_path) == before
+
+
+def test_same_run_in_other_words(tmp_path: Path) -> None:
+    """A recipe that a newer version explains in other words is the same recipe."""
+    with pytest.raises(Crash):
+        train(tmp_path, observers=[CrashAt(3)])
+    said = json.loads((tmp_path / "run.json").read_text())
+    said["recipe"] |= {"source": "elsewhere", "deviations": [{"what": "this", "why": "that"}]}
+    (tmp_path / "run.json").write_text(json.dumps(said))
+    assert train(tmp_path, resume=True).iterations == 6
+
+
+@pytest.mark.parametrize("iteration", [1, 2, 4, 6])
+def test_resumed_network_of_the_catalog(tmp_path: Path, iteration: int) -> None:
+    """A ResNet of the catalogue, with its batch norm in groups, goes on bit-identical by the public call."""
+    train(tmp_path / "whole", bn_group=4)
+    with pytest.raises(Crash):
+        train(tmp_path / "resumed", bn_group=4, observers=[CrashAt(iteration)])
+    train(tmp_path / "resumed", bn_group=4, resume=True)
+    assert differences(tmp_path / "whole", tmp_path / "resumed") == []
+
+
+def test_checkpoints_without_description(tmp_path: Path) -> None:
+    """Checkpoints of which nobody knows what they are of are neither used nor overwritten."""
+    with pytest.raises(Crash):
+        train(tmp_path, observers=[CrashAt(3)])
+    (tmp_path / "run.json").unlink()
+    before = files(tmp_path)
+    with pytest.raises(RunError, match=r"checkpoints but no run\.json"):
+        train(tmp_path, resume=True)
+    assert files(tmp_path) == before
+
+
+def test_damaged_description(tmp_path: Path) -> None:
+    """A run.json that is no JSON is an error that names it."""
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json: cannot be read"):
+        train(tmp_path, resume=True)
+
+
+# ---------------------------------------------------------------- crashes between two files
+
+
+def test_torn_log(tmp_path: Path) -> None:
+    """What the log has beyond the checkpoint, and a last line that is torn or garbage, goes on resumption."""
+    run(job(), tmp_path / "whole")
+    for name, garbage in (("torn", b'{"iteration": 4, "lr'), ("binary", b"\0\0\xff\xfe"), ("both", b'\xff\n{"iter')):
+        path = tmp_path / name
+        with pytest.raises(Crash):
+            run(job(crash_after=7, save_every=4), path)
+        assert [line["iteration"] for line in lines(path)] == [3, 5, 6]
+        with open(path / "metrics.jsonl", "ab") as file:
+            file.write(garbage)
+        run(job(save_every=4, process_seed=1), path)
+        assert differences(tmp_path / "whole", path) == []
+
+
+@pytest.mark.parametrize("missing", ["result", "weights and result"])
+def test_crash_while_finishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """A run that dies after its last checkpoint, before or after its weights are written, finishes when resumed."""
+
+    def dies(*_: object, **__: object) -> None:
+        raise Crash
+
+    run(job(), tmp_path / "whole")
+    path = tmp_path / "resumed"
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(RunFolder, "finish", dies)
+        run(job(), path)
+    assert (path / "weights.safetensors").exists() and not (path / "result.json").exists()
+    if missing == "weights and result":
+        (path / "weights.safetensors").unlink()
+    run(job(process_seed=1), path)
+    assert differences(tmp_path / "whole", path) == []
+
+
+# ---------------------------------------------------------------- the lock
+
+
+def test_second_in_one_process(tmp_path: Path) -> None:
+    """A folder in use is refused, also within one process, and is free afterwards, also after an error."""
+    with RunFolder(tmp_path):
+        with (
+            pytest.raises(RunError, match=f"{tmp_path}: another process is training in this folder"),
+            RunFolder(tmp_path),
+        ):
+            pass
+        with pytest.raises(RunError, match="another process"):
+            train(tmp_path)
+    with pytest.raises(Crash):
+        train(tmp_path, observers=[CrashAt(2)])
+    with RunFolder(tmp_path):
+        pass
+
+
+def test_folder_that_cannot_be(tmp_path: Path) -> None:
+    """A path that cannot be a folder is one clear error."""
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(RunError, match=f"^{path}: cannot be made or written"):
+            train(path)
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a folder in which no lock can be made, as on a disk that is mounted to be read only."""
+    opened = os.open
+
+    def refused(path: Any, *rest: Any, **options: Any) -> int:
+        if str(path).endswith("lock"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(RunError, match=f"^{tmp_path}: cannot be made or written"), RunFolder(tmp_path):
+        pass

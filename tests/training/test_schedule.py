@@ -1,0 +1,103 @@
+"""The learning rate of each iteration is the paper's, and the warm-up ends by its condition."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from resnets.paper.recipes import CIFAR, CIFAR_200
+from resnets.specs import Recipe, WarmUp
+from resnets.training.schedule import Schedule
+
+
+@pytest.mark.parametrize(
+    ("iteration", "lr"),
+    [(0, 0.1), (31_999, 0.1), (32_000, 0.01), (47_999, 0.01), (48_000, 0.001), (63_999, 0.001)],
+)
+def test_paper(iteration: int, lr: float) -> None:
+    """Section 4.2: 0.1, divided by 10 at 32k and 48k iterations, counted from 0."""
+    assert Schedule(CIFAR, depth=20).lr(iteration) == pytest.approx(lr, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("iteration", "lr"), [(0, 0.1), (1_999, 0.1), (2_000, 0.01), (2_999, 0.01), (3_000, 0.001), (3_999, 0.001)]
+)
+def test_scaled(iteration: int, lr: float) -> None:
+    """A sixteenth of the length has the drops at a sixteenth of the iterations."""
+    assert Schedule(CIFAR.scaled(4_000), depth=20).lr(iteration) == pytest.approx(lr, rel=1e-12)
+
+
+@pytest.mark.parametrize(("epoch", "lr"), [(0, 0.1), (99, 0.1), (100, 0.01), (149, 0.01), (150, 0.001), (199, 0.001)])
+def test_200_epochs(epoch: int, lr: float) -> None:
+    """`cifar-200` drops at epochs 100 and 150 of 50,000 images: in the middle of each epoch, the epoch's rate holds."""
+    middle = round((epoch + 0.5) * 50_000 / 128)
+    assert Schedule(CIFAR_200, depth=20).lr(middle) == pytest.approx(lr, rel=1e-12)
+
+
+@pytest.mark.parametrize(("depth", "lr"), [(None, 0.1), (20, 0.1), (56, 0.1), (109, 0.1), (110, 0.01), (1202, 0.01)])
+def test_who_warms_up(depth: int | None, lr: float) -> None:
+    """Section 4.2: only from 110 layers on; a module whose depth is unknown does not."""
+    assert Schedule(CIFAR, depth).lr(0) == lr
+
+
+def _recipe(**changes: float) -> Recipe:
+    warm_up = WarmUp(**({"lr": 0.01, "below_error": 80.0, "from_depth": 110, "window": 4, "at_most": 10} | changes))
+    return Recipe(name="test", source="here", iterations=100, batch_size=1, milestones=(50,), warm_up=warm_up)
+
+
+def _train(schedule: Schedule, errors: list[float], start: int = 0) -> list[float]:
+    """Return the rate of each iteration, when these are the errors."""
+    rates = []
+    for iteration, error in enumerate(errors, start):
+        rates.append(schedule.lr(iteration))
+        schedule.observe(iteration, error)
+    return rates
+
+
+def test_ends_below_the_bound() -> None:
+    """The warm-up ends after the first iteration at which the mean of the window's errors is below 80 %."""
+    schedule = Schedule(_recipe(), 110)
+    # the means of four are 87.5, 85, 80 (not below), 75
+    rates = _train(schedule, [90, 90, 85, 85, 80, 70, 65, 65])
+    assert rates == [0.01] * 7 + [0.1]
+    assert schedule.warmed_up_at == 7
+    assert schedule.lr(49) == 0.1 and schedule.lr(50) == pytest.approx(0.01)
+
+
+def test_one_good_mini_batch_is_not_enough() -> None:
+    """Nothing is decided before the window is full, and one good mini-batch in a bad window ends nothing."""
+    schedule = Schedule(_recipe(), 110)
+    assert _train(schedule, [10, 10, 10]) == [0.01] * 3
+    assert schedule.warming
+    schedule = Schedule(_recipe(), 110)
+    assert _train(schedule, [90, 90, 90, 60]) == [0.01] * 4
+    assert schedule.warming
+
+
+def test_ends_at_the_cap() -> None:
+    """A network that never gets there, such as a plain one, trains at the full rate after `at_most` iterations."""
+    schedule = Schedule(_recipe(), 110)
+    assert _train(schedule, [90.0] * 12) == [0.01] * 10 + [0.1] * 2
+    assert schedule.warmed_up_at == 10
+
+
+def test_does_not_come_back() -> None:
+    """Once over, the warm-up stays over, whatever the error does."""
+    schedule = Schedule(_recipe(), 110)
+    _train(schedule, [0.0] * 4)
+    assert _train(schedule, [100.0] * 6, start=4) == [0.1] * 6
+
+
+@pytest.mark.parametrize("after", range(9))
+def test_state(after: int) -> None:
+    """A schedule restored from its state, as JSON, at any iteration goes on as the one that it was taken from."""
+    errors = [90, 90, 85, 85, 80, 70, 65, 65, 60]
+    whole = Schedule(_recipe(), 110)
+    expected = _train(whole, errors)
+    first = Schedule(_recipe(), 110)
+    rates = _train(first, errors[:after])
+    second = Schedule(_recipe(), 110)
+    second.restore(json.loads(json.dumps(first.state())))
+    assert rates + _train(second, errors[after:], start=after) == expected
+    assert second.state() == whole.state()
