@@ -21,14 +21,14 @@ from resnets.networks.execution import choose_precision
 class Evaluation:
     """Errors in percent, of the single view of each test image.
 
-    `top5_error` is None for fewer than 20 classes. `confusion[i][j]` counts the images of class i taken for class j.
+    `confusion[i][j]` counts the images of class i taken for class j.
     """
 
     network: str
     data: str
     samples: int
     top1_error: float
-    top5_error: float | None
+    top5_error: float
     loss: float
     class_errors: dict[str, float | None]
     confusion: list[list[int]]
@@ -72,7 +72,7 @@ def evaluate(
         data=splits.name,
         samples=counts.samples,
         top1_error=counts.top1_error,
-        top5_error=counts.top5_error if len(splits.classes) >= 20 else None,
+        top5_error=counts.top5_error,
         loss=counts.loss,
         class_errors=dict(zip(splits.classes, counts.class_errors, strict=True)),
         confusion=counts.confusion.tolist(),

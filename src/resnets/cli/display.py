@@ -8,6 +8,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
+
+WIDE = 140  # characters, from which a bar fits beside the numbers
+PLAIN_SECONDS = 60.0  # between two plain lines, where no test comes in between
 
 
 def duration(seconds: float) -> str:
@@ -27,7 +31,7 @@ class Display:
         self.progress: Progress | None = None
         self.task: TaskID | None = None
         self.tested: dict[str, float] = {}
-        self.printed_at = 0.0
+        self.printed_at = time.monotonic()
 
     def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
         network, recipe, data = description["network"], description["recipe"], description["data"]
@@ -42,28 +46,30 @@ class Display:
         for note in notes:
             print(note, file=sys.stderr)
         if self.console.is_terminal:
-            self.progress = Progress(TextColumn("{task.description}"), BarColumn(), console=self.console)
+            text = TextColumn("{task.description}", table_column=Column(no_wrap=True))
+            columns = [text, BarColumn()] if self.console.width >= WIDE else [text]
+            self.progress = Progress(*columns, console=self.console, transient=True)
             self.task = self.progress.add_task("starting", total=self.total, completed=iteration)
             self.progress.start()
 
     def logged(self, line: dict[str, Any]) -> None:
-        self.tested |= {key: line[key] for key in ("test_error", "validation_error") if key in line}
+        tested: dict[str, float] = {key: line[key] for key in ("test_error", "validation_error") if key in line}
         if self.progress is not None and self.task is not None:
-            self.progress.update(self.task, completed=line["iteration"], description=self._text(line))
-        tested_now = "test_error" in line or "validation_error" in line
-        if (tested_now and self.progress is None) or line["iteration"] == self.total:
-            self.console.print(self._text(line))
-        elif self.progress is None and time.monotonic() - self.printed_at > 10:
-            self.console.print(self._text(line))
+            self.tested = tested or self.tested  # the live line keeps showing the last test
+            self.progress.update(self.task, completed=line["iteration"], description=self._text(line, self.tested))
+            if line["iteration"] == self.total:
+                self.console.print(self._text(line, self.tested))
+        elif tested or time.monotonic() - self.printed_at > PLAIN_SECONDS:
+            self.console.print(self._text(line, tested))
             self.printed_at = time.monotonic()
 
-    def _text(self, line: dict[str, Any]) -> str:
+    def _text(self, line: dict[str, Any], tested: dict[str, float]) -> str:
         left = (self.total - line["iteration"]) / line["iteration"] * line["seconds"]
-        errors = "".join(f"  {name.split('_')[0]} error {value:5.2f} %" for name, value in self.tested.items())
+        errors = "".join(f"  {name.split('_')[0]} error {value:5.2f} %" for name, value in tested.items())
         return (
-            f"{line['iteration']:>7,}/{self.total:,}  loss {line['loss']:.4f}  "
+            f"{line['iteration']:>7,}/{self.total:,}  {duration(left)} left  loss {line['loss']:.4f}  "
             f"training error {line['training_error']:5.2f} %{errors}  lr {line['lr']:g}  "
-            f"{line['images_per_second']:,.0f} images/s  {duration(left)} left"
+            f"{line['images_per_second']:,.0f} images/s"
         )
 
     def finished(self, result: dict[str, Any]) -> None:

@@ -33,7 +33,8 @@ def evaluate(
     if json:
         print(dumps(dataclasses.asdict(result)))
         return
-    top5 = "" if result.top5_error is None else f", top-5 error {result.top5_error:.2f} %"
+    enough = len(result.class_errors) >= 20  # among ten classes five guesses say little
+    top5 = f", top-5 error {result.top5_error:.2f} %" if enough else ""
     print(
         f"{result.network} on the {result.samples:,} test images of {result.data}: "
         f"top-1 error {result.top1_error:.2f} %{top5}"

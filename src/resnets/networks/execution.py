@@ -46,9 +46,9 @@ def _native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type == "cpu":
-        features = torch.backends.cpu.get_cpu_capability()
+        # torch 2.11 may lack the call; then float32 is safe
         capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        return bool(capabilities.get("avx512_bf16") or capabilities.get("arm_bf16") or "AMX" in features)
+        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # x86 twice, Arm
     return False
 
 

@@ -203,7 +203,7 @@ class _Session:
             "iterations": job.recipe.iterations,
             "seed": job.seed,
             "test_error": counts.top1_error,
-            "test_top5_error": counts.top5_error if counts.classes >= 20 else None,
+            "test_top5_error": counts.top5_error,
             "test_samples": counts.samples,
             "training_error": curve[-1]["training_error"],
         }
