@@ -42,6 +42,7 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
+    from resnets.api.data import load_data as load_data
     from resnets.api.demo import demo as demo
     from resnets.api.evaluation import Evaluation as Evaluation
     from resnets.api.evaluation import evaluate as evaluate
@@ -50,9 +51,14 @@ if TYPE_CHECKING:
     from resnets.api.models import load as load
     from resnets.api.models import predict as predict
     from resnets.api.networks import create as create
+    from resnets.api.networks import describe as describe
     from resnets.api.networks import list_networks as list_networks
     from resnets.api.training import TrainResult as TrainResult
+    from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
+    from resnets.data.datasets import DataSplits as DataSplits
+    from resnets.data.datasets import ImageArrays as ImageArrays
+    from resnets.data.datasets import ImageFiles as ImageFiles
     from resnets.errors import ResnetsError as ResnetsError
     from resnets.networks.growing import deepen as deepen
     from resnets.specs import Recipe as Recipe

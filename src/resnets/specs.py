@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from resnets.errors import UsageError
 
@@ -175,7 +175,7 @@ class Recipe:
     warm_up: WarmUp | None = None
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    preprocessing: Preprocessing | None = field(default_factory=Preprocessing)  # None: the data comes prepared
     augmentation: Augmentation | None = None
     evaluate_every: int = 500  # iterations between two points of the test curve
     deviations: tuple[Deviation, ...] = ()
@@ -206,15 +206,13 @@ class Recipe:
         if iterations < 1:
             raise UsageError(f"recipe {self.name!r}: iterations is {iterations}; it must be 1 or more")
         ratio = iterations / self.iterations
+        warm_up = self.warm_up
+        if warm_up is not None:
+            warm_up = dataclasses.replace(warm_up, at_most=max(1, round(warm_up.at_most * ratio)))
         return dataclasses.replace(
             self,
             iterations=iterations,
+            warm_up=warm_up,
             milestones=tuple(round(milestone * ratio) for milestone in self.milestones),
             evaluate_every=max(min(self.evaluate_every, 200), round(self.evaluate_every * ratio)),
         )
-
-
-def to_dict(declaration: Any) -> dict[str, Any]:
-    """Return a declaration as JSON-ready data."""
-    result = dataclasses.asdict(declaration)
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in result.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +150,84 @@ def test_imagenet_networks_train_on_photos(photo_folder: Path, tmp_path: Path) -
     assert model.convention is not None
     assert (model.convention.size, model.convention.resize) == (224, 256)
     assert resnets.evaluate(model, f"folder:{photo_folder}", workers=0).top1_error == result.test_error
+
+
+def test_weights_of_another_function_are_refused(tmp_path: Path) -> None:
+    """A plain network and a residual one have the same names and shapes of weights, but compute something else."""
+    plain = resnets.train("plain8", "digits", iterations=1, out=tmp_path / "plain")
+    with pytest.raises(WeightsError, match="they are of plain8, whose residual is False instead of True"):
+        resnets.create("resnet8", in_channels=1, weights=plain.folder)
+    with pytest.raises(WeightsError, match="residual is False"):
+        resnets.load(plain.folder, network=resnets.create("resnet8", in_channels=1))
+
+
+def test_a_module_is_trained_in_place(tmp_path: Path) -> None:
+    """Also when its run had finished: it then gets the weights of that run."""
+    network, again = (resnets.create("resnet8", in_channels=1) for _ in range(2))
+    resnets.train(network, "digits", iterations=2, out=tmp_path / "run")
+    assert resnets.train(again, "digits", iterations=2, out=tmp_path / "run", resume=True).already_finished
+    assert torch.equal(network.fc.weight.detach(), again.fc.weight.detach())
+
+
+def test_a_network_must_fit_the_data(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="resnet8 has num_classes=20; digits has 10"):
+        resnets.train(resnets.create("resnet8", in_channels=1, num_classes=20), "digits", out=tmp_path / "run")
+    with pytest.raises(UsageError, match="resnet8 has in_channels=3; digits has 1"):
+        resnets.train(resnets.create("resnet8"), "digits", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_refused_start_leaves_no_run(tmp_path: Path) -> None:
+    """After a wrong first command the right one works in the same folder."""
+    with pytest.raises(UsageError, match="resizes and crops photos"):
+        resnets.train("resnet8", "digits", recipe="imagenet", out=tmp_path / "run")
+    resnets.train("resnet8", "digits", iterations=1, out=tmp_path / "run")
+
+
+def test_what_does_not_apply_is_not_recorded(tmp_path: Path) -> None:
+    """A prepared dataset is not augmented, and run.json does not say that it was."""
+    import json
+
+    network = nn.Sequential(nn.Flatten(), nn.Linear(108, 2))
+    data = Squares(8), Squares(8)
+    resnets.train(network, data, recipe="cifar", iterations=1, batch_size=4, workers=0, out=tmp_path / "run")
+    recipe = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
+    assert (recipe["augmentation"], recipe["preprocessing"], recipe["bn_group"]) == (None, None, None)
+
+
+def test_photos_are_small_for_cifar_networks_in_whatever_form(photo_folder: Path, tmp_path: Path) -> None:
+    splits = resnets.load_data(f"folder:{photo_folder}")
+    result = resnets.train("resnet8", splits, iterations=1, batch_size=4, out=tmp_path / "run")
+    convention = resnets.load(result.folder).convention
+    assert convention is not None and convention.size == 32
+
+
+def test_classes_and_logits_must_agree(tmp_path: Path) -> None:
+    """A module with too many outputs is not tested as if its last ones were others."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(108, 5))
+    with pytest.raises(DataError, match="for 2 classes"):
+        resnets.train(network, (Squares(8), Squares(8)), iterations=1, batch_size=4, workers=0, out=tmp_path / "run")
+
+
+def test_another_commit_or_machine_is_noted(tmp_path: Path) -> None:
+    """A run that goes on elsewhere keeps the provenance of both stretches."""
+    import json
+
+    from resnets.errors import Interrupted
+
+    class Stop:
+        def started(self, *_: object) -> None: ...
+        def finished(self, *_: object) -> None: ...
+        def closed(self) -> None: ...
+        def logged(self, line: dict[str, object]) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        resnets.train("resnet8", "digits", iterations=4, out=tmp_path, observers=[Stop()])
+    description = json.loads((tmp_path / "run.json").read_text())
+    description["provenance"][0]["commit"] = "elsewhere"
+    (tmp_path / "run.json").write_text(json.dumps(description))
+    with pytest.warns(UserWarning, match="continued with another commit than before"):
+        resnets.train("resnet8", "digits", iterations=4, out=tmp_path, resume=True)
+    stretches = json.loads((tmp_path / "result.json").read_text())["run"]["provenance"]
+    assert len(stretches) == 2 and stretches[0]["commit"] == "elsewhere"

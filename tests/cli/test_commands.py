@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, capsys: 
     assert result["network"] == "resnet8"
     assert result["run"]["data"]["training_images"] == 1437
     assert result["run"]["recipe"]["milestones"] == [5, 8]  # half and three quarters of 10, rounded
-    assert {"versions", "hardware", "commit"} <= result["run"]["provenance"].keys()
+    assert {"versions", "hardware", "commit"} <= result["run"]["provenance"][0].keys()
     assert result["curve"][-1]["test_error"] == pytest.approx(result["test_error"], abs=2)  # bf16 and float32
     code, out, _ = command(
         capsys, "train", "resnet8", "--data", "digits", "--iterations", 10, "--out", digits_run, "--resume"
@@ -94,7 +95,7 @@ def test_evaluate_shows_classes_and_confusion(digits_run: Path, capsys: pytest.C
     code, out, _ = command(capsys, "evaluate", weights, "--data", "digits", "--per-class", "--confusion")
     assert code == 0
     assert "360 test images of digits" in out
-    assert "true class by row" in out
+    assert "by column: the predicted class" in out
 
 
 def test_predict_names_images_and_reports_bad_ones(
@@ -219,3 +220,25 @@ def test_demo_shows_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[
     page = (tmp_path / "demo" / "degradation.html").read_text()
     assert "<svg" in page
     assert "http://" not in re.sub(r'xmlns[:\w]*="[^"]*"|rdf:\w+="[^"]*"|"http://www.w3.org[^"]*"', "", page)
+
+
+def test_help_shows_the_defaults_that_depend(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = command(capsys, "train", "--help")
+    for default in ("the recipe's", "the one for the data", "every 30"):
+        assert default in out
+
+
+def test_names_with_brackets_are_shown_as_they_are(
+    make_photos: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder or class whose name looks like markup neither crashes a command nor disappears."""
+    folder = make_photos("my[red]photos", classes=("a[bold]", "[red]"))
+    arguments = ("--data", f"folder:{folder}")
+    code, out, _ = command(
+        capsys, "train", "resnet8", *arguments, "--iterations", 1, "--batch-size", 4, "--out", tmp_path / "run"
+    )
+    assert code == 0
+    assert "my[red]photos" in out
+    code, out, _ = command(capsys, "evaluate", tmp_path / "run", *arguments, "--per-class", "--confusion")
+    assert code == 0
+    assert "a[bold]" in out and "[red]" in out

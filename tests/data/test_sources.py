@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resnets.data import cifar, sources
-from resnets.data.datasets import ImageArrays, ImageFiles
+from resnets.data.datasets import ImageFiles
 from resnets.errors import DataError, UsageError
 
 
@@ -16,9 +16,6 @@ def test_each_source_is_found_by_its_name(photo_folder: Path) -> None:
     photos = sources.load(f"folder:{photo_folder}")
     assert (photos.name, len(photos.classes)) == ("photos", 3)
     assert isinstance(photos.train, ImageFiles)
-    small = sources.load(f"folder:{photo_folder}", size=32)
-    assert isinstance(small.train, ImageArrays)
-    assert small.train.images.shape == (12, 32, 32, 3)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_it_needs_no_torch() -> None:
     ("name", "headline"),
     [
         ("plain18", f"27.94 % {TOP_1}, Table 2"),
-        ("resnet18", f"27.88 % {TOP_1}, option A, Table 2"),
+        ("resnet18", f"27.88 % {TOP_1} (option A), Table 2"),
         ("plain34", f"28.54 % {TOP_1}, Table 2"),
         ("resnet34", f"24.52 % {TOP_1}, Table 3"),  # option B, our default as well
         ("resnet50", f"22.85 % {TOP_1}, Table 3"),

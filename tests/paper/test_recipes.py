@@ -9,7 +9,7 @@ import pytest
 
 from resnets.errors import UsageError
 from resnets.paper import recipes
-from resnets.specs import PadCropFlip, Preprocessing, Recipe, ScaleCropFlip, WarmUp, to_dict
+from resnets.specs import PadCropFlip, Preprocessing, Recipe, ScaleCropFlip, WarmUp
 
 
 def test_cifar() -> None:
@@ -137,18 +137,21 @@ def test_scaled_to_nothing(iterations: int) -> None:
     ("iterations", "milestones"), [(64_000, (32_000, 48_000)), (4_000, (2_000, 3_000)), (8, (4, 6))]
 )
 def test_scaled(iterations: int, milestones: tuple[int, int]) -> None:
-    """Another length moves the drops in proportion and leaves the rest of the recipe as it is."""
+    """Another length moves the drops and the warm-up's end in proportion, and leaves the rest as it is."""
     scaled = recipes.CIFAR.scaled(iterations)
     assert (scaled.iterations, scaled.milestones) == (iterations, milestones)
-    same = dataclasses.replace(scaled, iterations=64_000, milestones=(32_000, 48_000), evaluate_every=500)
+    assert scaled.warm_up is not None and scaled.warm_up.at_most == max(1, round(2_000 * iterations / 64_000))
+    same = dataclasses.replace(
+        scaled, iterations=64_000, milestones=(32_000, 48_000), evaluate_every=500, warm_up=recipes.CIFAR.warm_up
+    )
     assert same == recipes.CIFAR
 
 
 def test_json() -> None:
     """A recipe is written to run.json as it is, and another one as something else."""
-    written = [json.dumps(to_dict(recipe), sort_keys=True) for recipe in recipes.RECIPES.values()]
+    written = [json.dumps(dataclasses.asdict(recipe), sort_keys=True) for recipe in recipes.RECIPES.values()]
     assert len(set(written)) == len(written)
-    stored = json.loads(json.dumps(to_dict(recipes.CIFAR)))
+    stored = json.loads(json.dumps(dataclasses.asdict(recipes.CIFAR)))
     warm_up = stored.pop("warm_up")
     assert WarmUp(**warm_up) == recipes.CIFAR.warm_up
     assert stored["milestones"] == [32_000, 48_000] and stored["name"] == "cifar"

@@ -42,7 +42,7 @@ def test_run_exists(tmp_path: Path) -> None:
     """A folder that holds a run is not trained in again unless resumption is asked for."""
     train(tmp_path)
     before = files(tmp_path)
-    with pytest.raises(RunError, match=f"{tmp_path} holds a run already.*--resume"):
+    with pytest.raises(RunError, match=f"{tmp_path} holds this run already.*--resume"):
         train(tmp_path)
     assert files(tmp_path) == before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -101,3 +102,18 @@ def test_state(after: int) -> None:
     second.restore(json.loads(json.dumps(first.state())))
     assert rates + _train(second, errors[after:], start=after) == expected
     assert second.state() == whole.state()
+
+
+def test_never_above_the_rate_asked_for() -> None:
+    """A run at a lower rate than the warm-up's begins at its own rate."""
+    slow = dataclasses.replace(CIFAR, lr=0.001)
+    assert Schedule(slow, depth=110).lr(0) == 0.001
+
+
+def test_a_short_run_comes_to_its_full_rate() -> None:
+    """The cap of the warm-up shrinks with the schedule, so a short run of a network that never learns has an end."""
+    schedule = Schedule(CIFAR.scaled(4_000), depth=110)
+    for iteration in range(125):
+        assert schedule.lr(iteration) == 0.01
+        schedule.observe(iteration, 90.0)
+    assert schedule.lr(125) == 0.1

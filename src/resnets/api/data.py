@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from resnets.data import sources
-from resnets.data.datasets import DataSplits
+from resnets.data.datasets import DataSplits, ImageFiles
+from resnets.data.folder import in_memory
 from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
 from resnets.specs import ResNetSpec
@@ -25,13 +26,14 @@ def load_data(data: Data, network: str | nn.Module | None = None) -> DataSplits:
 
     Raises: UsageError, if there is no such source; DataError, if the data is missing or damaged.
     """
-    if isinstance(data, DataSplits):
-        return data
-    if isinstance(data, str):
-        spec = catalog.spec(network) if isinstance(network, str) else getattr(network, "spec", None)
-        small = isinstance(spec, ResNetSpec) and spec.type == "cifar"
-        return sources.load(data, size=32 if small else None)
-    training, test = data
+    splits = sources.load(data) if isinstance(data, str) else data if isinstance(data, DataSplits) else _pair(*data)
+    spec = catalog.spec(network) if isinstance(network, str) else getattr(network, "spec", None)
+    if isinstance(spec, ResNetSpec) and spec.type == "cifar" and isinstance(splits.train, ImageFiles):
+        return in_memory(splits, spec.input_size)
+    return splits
+
+
+def _pair(training: Dataset[Any], test: Dataset[Any]) -> DataSplits:
     for name, dataset in (("training", training), ("test", test)):
         if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
             raise UsageError(f"the {name} dataset is a {type(dataset).__name__}; it needs __getitem__ and __len__")

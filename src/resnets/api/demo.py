@@ -16,9 +16,13 @@ DEPTHS = (20, 56, 110)
 
 @dataclass(frozen=True)
 class Demo:
-    """Six networks' training and test errors, what they show, and where it is drawn."""
+    """Six networks' training and test errors, what they show, and where it is drawn.
+
+    `done_before` names the networks that an earlier call had trained.
+    """
 
     rows: tuple[Row, ...]
+    done_before: tuple[str, ...]
     findings: tuple[str, ...]
     plot: Path
     page: Path
@@ -39,7 +43,7 @@ def demo(
     Paper: Figures 1 and 6, in small.
     """
     folder = Path(out)
-    rows = []
+    rows, done_before = [], []
     for kind in ("plain", "resnet"):
         for depth in DEPTHS:
             name = f"{kind}{depth}"
@@ -53,6 +57,8 @@ def demo(
                 resume=True,
                 observers=[observe(name)] if observe else [],
             )
+            if result.already_finished:
+                done_before.append(name)
             rows.append(_row(result, depth, residual=kind == "resnet"))
     findings = degradation.findings(rows)
     plot, page = degradation.write(
@@ -62,7 +68,7 @@ def demo(
         title="Degradation and its cure",
         note=f"scikit-learn's digits, {iterations} iterations of 128 images, seed {seed}",
     )
-    return Demo(tuple(rows), findings, plot, page)
+    return Demo(tuple(rows), tuple(done_before), findings, plot, page)
 
 
 def _row(result: TrainResult, depth: int, *, residual: bool) -> Row:

@@ -11,9 +11,10 @@ from torch import nn
 
 from resnets.data.convention import normalize
 from resnets.data.decoding import single_view
-from resnets.errors import WeightsError
+from resnets.errors import UsageError, WeightsError
 from resnets.networks import weights
 from resnets.networks.execution import choose_device, forward, place
+from resnets.networks.weights import Weights
 from resnets.specs import InputConvention
 
 
@@ -46,6 +47,8 @@ class Model:
             raise WeightsError(
                 f"{self.path}: these weights do not tell their classes and input, so images cannot be read"
             )
+        if top < 1:
+            raise UsageError(f"top is {top}; it must be 1 or more")
         view = normalize(single_view(Path(image), self.convention)[None], self.convention)  # (1, H, W, C)
         logits = forward(self.network, torch.from_numpy(view).permute(0, 3, 1, 2).to(self.device), "fp32")
         probabilities, classes = logits.softmax(1)[0].topk(min(top, len(self.classes)))
@@ -59,32 +62,36 @@ def load(path: str | Path, *, network: nn.Module | None = None, device: str = "a
 
     Raises: WeightsError, if there are no weights, or they are damaged or of another network.
     """
-    file = _weights_file(Path(path))
-    held = weights.load(file)
+    found = load_weights(path)
     if network is None:
-        module: nn.Module = held.build()
+        network = found.build()
     else:
-        weights.load_into(network, held.tensors)
-        module = network.eval()
-    where = choose_device(device)
-    return Model(file, place(module, where), held.classes, held.convention, where)
+        found.load_into(network)
+    on = choose_device(device)
+    return Model(found.path, place(network.eval(), on), found.classes, found.convention, on)
 
 
-def predict(path: str | Path, images: Iterable[str | Path], *, top: int = 5, device: str = "auto") -> list[Prediction]:
-    """Return the most probable classes of image files by a run's or a weights file's network.
+def load_weights(path: str | Path) -> Weights:
+    """Read the weights of a run's folder or a weights file.
+
+    Raises: WeightsError, as `load`.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return weights.load(path)
+    if not (path / "weights.safetensors").exists():
+        unfinished = (path / "run.json").exists()
+        why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
+        raise WeightsError(f"{path} holds no weights.safetensors; {why}")
+    return weights.load(path / "weights.safetensors")
+
+
+def predict(
+    path: str | Path, images: str | Path | Iterable[str | Path], *, top: int = 5, device: str = "auto"
+) -> list[Prediction]:
+    """Return the most probable classes of one or more image files by a run's or a weights file's network.
 
     Raises: WeightsError, as `load`; DataError, for the first file that is no image.
     """
     model = load(path, device=device)
-    return [model.predict(image, top=top) for image in images]
-
-
-def _weights_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    file = path / "weights.safetensors"
-    if not file.exists():
-        unfinished = (path / "run.json").exists()
-        why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
-        raise WeightsError(f"{path} holds no weights.safetensors; {why}")
-    return file
+    return [model.predict(image, top=top) for image in ([images] if isinstance(images, str | Path) else images)]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnets.api.models import load_weights
 from resnets.networks import catalog, complexity
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.complexity import Complexity, Stage
 from resnets.networks.resnet import ResNet
-from resnets.networks.weights import load, load_into
 from resnets.paper import published
 from resnets.paper.published import Published
-from resnets.specs import NetworkSpec
+from resnets.specs import Initialization, NetworkSpec, Shortcut, StridePlacement
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,42 @@ class NetworkSummary:
     published: Published | None
 
 
-def create(name: str, *, weights: str | Path | None = None, **options: Any) -> ResNet | VGG:
+def create(
+    name: str,
+    *,
+    shortcut: Shortcut | None = None,
+    stride: StridePlacement | None = None,
+    num_classes: int | None = None,
+    in_channels: int = 3,
+    residual_layers: int | None = None,
+    bn_group: int | None = None,
+    initialization: Initialization = "he_fan_in",
+    weights: str | Path | None = None,
+) -> ResNet | VGG:
     """Return a network by its name, with fresh weights or those of a run's folder or a weights file.
 
-    The options are `shortcut` ("A", "B", "C"), `stride` ("1x1", "3x3"), `num_classes`, `in_channels`,
-    `residual_layers`, `bn_group` and `initialization`; `networks.catalog.spec` describes them.
+    `shortcut` is option "A", "B" or "C" (by default A for the CIFAR type, B for the ImageNet type); `stride` says
+    which convolution of a downsampling bottleneck has stride 2, the first "1x1" (the authors') or the "3x3" (v1.5);
+    `num_classes` is 10 or 1000 by default; `residual_layers` is how many 3x3 layers a shortcut spans, 2 in the paper;
+    `bn_group` is how many images share batch-norm statistics in training, None for the whole batch.
 
     Shape: the network maps (N, in_channels, H, W) -> (N, num_classes)
     Raises: UsageError, if there is no such network or an option does not apply; WeightsError, if the weights are of
     another network.
     Paper: sections 3.3 and 4.2, Table 1.
     """
-    network = catalog.create(name, **options)
+    network = catalog.create(
+        name,
+        shortcut=shortcut,
+        stride=stride,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        residual_layers=residual_layers,
+        bn_group=bn_group,
+        initialization=initialization,
+    )
     if weights is not None:
-        path = Path(weights)
-        load_into(network, load(path / "weights.safetensors" if path.is_dir() else path).tensors)
+        load_weights(weights).load_into(network)
     return network
 
 

@@ -22,7 +22,7 @@ from resnets.errors import RunError, UsageError
 from resnets.networks import catalog, weights
 from resnets.networks.execution import choose_device, choose_precision
 from resnets.paper import recipes
-from resnets.specs import InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec, to_dict
+from resnets.specs import InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 from resnets.training.session import Job, Observer, run
@@ -36,8 +36,10 @@ class TrainResult:
     folder: Path
     network: str
     iterations: int
+    seed: int
     test_error: float
     training_error: float
+    validation_error: float | None  # with a validation split
     seconds: float
     images_per_second: float
     curve: list[dict[str, Any]]
@@ -73,7 +75,8 @@ def train(
     `recipe` is a name or a recipe; None takes the one for the data. `iterations` (or `epochs`) changes its length,
     with its milestones in proportion. `split` is `all` or, on CIFAR, `45k5k`, which draws 5,000 validation
     images by the seed. With `resume`, a run found in `out` goes on, and a finished one is returned.
-    `save_every` is in iterations; None saves every 30 seconds.
+    `save_every` is in iterations; None saves every 30 seconds. A module is trained in place (and gets the weights of a
+    run that had finished); torch's random state is set from the seed.
 
     Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
     """
@@ -82,63 +85,62 @@ def train(
     elif network_options:
         raise UsageError(f"{', '.join(network_options)}: an option of networks that are given by their name")
     _check(seed=seed, workers=workers, save_every=save_every)
-    place = choose_device(device)
-    numbers = choose_precision(precision, place)
+    target = choose_device(device)
+    multiply = choose_precision(precision, target)
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
     splits = split_data(load_data(data, network), split, seed)
-    chosen = _resize(
-        _change(
-            base or _default_recipe(splits), batch_size=batch_size, lr=lr, momentum=momentum, weight_decay=weight_decay
-        ),
-        splits,
-        iterations,
-        epochs,
+    changed = _change(
+        base or _default_recipe(splits), batch_size=batch_size, lr=lr, momentum=momentum, weight_decay=weight_decay
     )
+    chosen = _applicable(_resize(changed, splits, iterations, epochs), network, splits)
     convention = _fit_convention(splits, chosen)
     torch.manual_seed(seed)
-    module, about_network = _network(network, splits, chosen, convention, network_options)
+    module = _build(network, splits, chosen, convention, network_options)
+    about_network = _describe_network(module)
     description = {
         "network": about_network,
-        "recipe": to_dict(chosen),
+        "recipe": dataclasses.asdict(chosen),
         "data": _describe_data(splits, split),
         "seed": seed,
-        "precision": numbers,
+        "precision": multiply,
         "source": data if isinstance(data, str) else None,
-        "provenance": provenance(place),
+        "workers": workers,
+        "provenance": [provenance(target)],
     }
+    batches = training_batches(
+        splits.train,
+        convention,
+        batch_size=chosen.batch_size,
+        seed=seed,
+        augmentation=chosen.augmentation,
+        workers=workers,
+    )
     with RunFolder(Path(out or Path("runs") / f"{about_network['name']}-{splits.name}")) as folder:
-        if (old := folder.description()) is not None:
-            if not resume:
+        old = folder.description()
+        if folder.checkpoints.paths() or folder.result():  # else nothing was begun that could be lost
+            if old is None:
                 raise RunError(
-                    f"{folder.path} holds a run already: add --resume to continue it, or name another with --out"
+                    f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
                 )
             if precision == "auto":
-                description["precision"] = numbers = old["precision"]
+                description["precision"] = multiply = old["precision"]
             folder.require_same(description)
+            if not resume:
+                raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
             if (result := folder.result()) is not None:
+                weights.load(folder.weights).load_into(module)
                 return _train_result(folder.path, result, already_finished=True)
-        elif folder.checkpoints.paths():
-            raise RunError(
-                f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
-            )
-        else:
-            folder.describe(description)
+            description["provenance"] = _continued(old["provenance"], provenance(target))
+        folder.describe(description)
         job = Job(
             network=module,
             data=splits,
-            batches=training_batches(
-                splits.train,
-                convention,
-                batch_size=chosen.batch_size,
-                seed=seed,
-                augmentation=chosen.augmentation,
-                workers=workers,
-            ),
+            batches=batches,
             recipe=chosen,
             convention=convention,
             seed=seed,
-            device=place,
-            precision=numbers,
+            device=target,
+            precision=multiply,
             description=description,
             workers=workers,
             save_every=save_every,
@@ -166,7 +168,17 @@ def _check(*, seed: int, workers: int, save_every: int | None) -> None:
 def _default_recipe(splits: DataSplits) -> Recipe:
     if isinstance(splits.train, ImageFiles):
         return recipes.IMAGENET
-    return recipes.DIGITS if splits.name == "digits" else recipes.CIFAR
+    tiny = isinstance(splits.train, ImageArrays) and splits.train.images.shape[1] < 16  # pixels, as the digits
+    return recipes.DIGITS if tiny else recipes.CIFAR
+
+
+def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) -> Recipe:
+    """Return the recipe without what does not apply: a dataset object comes prepared, a module as it is."""
+    if not isinstance(splits.train, ImageArrays | ImageFiles):
+        recipe = dataclasses.replace(recipe, preprocessing=None, augmentation=None)
+    if not isinstance(network, str):
+        recipe = dataclasses.replace(recipe, bn_group=getattr(getattr(network, "spec", None), "bn_group", None))
+    return recipe
 
 
 def _change(recipe: Recipe, **changes: Any) -> Recipe:
@@ -184,44 +196,63 @@ def _resize(recipe: Recipe, splits: DataSplits, iterations: int | None, epochs: 
 
 
 def _fit_convention(splits: DataSplits, recipe: Recipe) -> InputConvention | None:
+    if recipe.preprocessing is None:
+        return None
     if isinstance(splits.train, ImageArrays):
         return conventions.fit(splits.train, recipe.preprocessing)
-    if isinstance(splits.train, ImageFiles):
-        crop = recipe.augmentation
-        if not isinstance(crop, ScaleCropFlip):
-            raise UsageError(
-                f"recipe {recipe.name!r} pads and crops small images of one size; for photos take 'imagenet'"
-            )
-        return conventions.fit_photos(splits.train, recipe.preprocessing, size=crop.crop, resize=crop.shortest)
-    return None
+    assert isinstance(splits.train, ImageFiles)
+    crop = recipe.augmentation
+    if not isinstance(crop, ScaleCropFlip):
+        raise UsageError(f"recipe {recipe.name!r} pads and crops small images of one size; for photos take 'imagenet'")
+    return conventions.fit_photos(splits.train, recipe.preprocessing, size=crop.crop, resize=crop.shortest)
 
 
-def _network(
+def _build(
     network: str | nn.Module,
     splits: DataSplits,
     recipe: Recipe,
     convention: InputConvention | None,
     options: dict[str, Any],
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the module and what run.json says of it."""
+) -> nn.Module:
+    """Return the module, new if the network is a name; one of ours must fit the data."""
     if isinstance(network, str):
-        options = {
+        fitting: dict[str, Any] = {
             "num_classes": len(splits.classes),
             "in_channels": convention.channels if convention else 3,
-        } | options
-        if not network.startswith("vgg"):
-            options.setdefault("bn_group", recipe.bn_group)
-        network = catalog.create(network, **options)
+        }
+        if isinstance(catalog.spec(network), ResNetSpec):
+            fitting["bn_group"] = recipe.bn_group
+        network = catalog.create(network, **(fitting | options))
     spec = getattr(network, "spec", None)
-    if not isinstance(spec, ResNetSpec | VGGSpec):
-        parameters = sum(parameter.numel() for parameter in network.parameters())
-        return network, {"name": type(network).__name__, "parameters": parameters}
-    if convention is not None:
-        _check_size(spec, splits, convention.size)
-    return network, weights.spec_to_dict(spec)
+    if isinstance(spec, ResNetSpec | VGGSpec):
+        if spec.num_classes != len(splits.classes):
+            raise UsageError(f"{spec.name} has num_classes={spec.num_classes}; {splits.name} has {len(splits.classes)}")
+        if convention is not None:
+            _check_images(spec, splits, convention)
+    return network
 
 
-def _check_size(spec: NetworkSpec, splits: DataSplits, size: int) -> None:
+def _describe_network(network: nn.Module) -> dict[str, Any]:
+    spec = getattr(network, "spec", None)
+    if isinstance(spec, ResNetSpec | VGGSpec):
+        return weights.spec_to_dict(spec)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"name": type(network).__name__, "parameters": parameters}
+
+
+def _continued(earlier: list[dict[str, Any]], now: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return where each stretch of a run was made, where that changed."""
+    if earlier[-1] == now:
+        return earlier
+    changed = [key for key in now if earlier[-1].get(key) != now[key]]
+    warnings.warn(f"continued with another {' and '.join(changed)} than before; run.json records both", stacklevel=3)
+    return [*earlier, now]
+
+
+def _check_images(spec: NetworkSpec, splits: DataSplits, convention: InputConvention) -> None:
+    size = convention.size
+    if spec.in_channels != convention.channels:
+        raise UsageError(f"{spec.name} has in_channels={spec.in_channels}; {splits.name} has {convention.channels}")
     if isinstance(spec, VGGSpec) and size < 32:
         raise UsageError(
             f"{spec.name} needs images of 32 x 32 pixels or more; those of {splits.name} are {size} x {size}"
@@ -230,7 +261,7 @@ def _check_size(spec: NetworkSpec, splits: DataSplits, size: int) -> None:
         warnings.warn(
             f"{spec.name} is made for photos of 224 x 224 pixels; for images of {size} x {size} the paper has "
             f"resnet20, resnet32, resnet44, resnet56 and resnet110",
-            stacklevel=2,
+            stacklevel=4,
         )
 
 
@@ -249,16 +280,13 @@ def _train_result(folder: Path, result: dict[str, Any], *, already_finished: boo
     return TrainResult(
         folder=folder,
         already_finished=already_finished,
-        **{
-            name: result[name]
-            for name in (
-                "network",
-                "iterations",
-                "test_error",
-                "training_error",
-                "seconds",
-                "images_per_second",
-                "curve",
-            )
-        },
+        network=result["network"],
+        iterations=result["iterations"],
+        seed=result["seed"],
+        test_error=result["test_error"],
+        training_error=result["training_error"],
+        validation_error=result.get("validation_error"),
+        seconds=result["seconds"],
+        images_per_second=result["images_per_second"],
+        curve=result["curve"],
     )

@@ -15,6 +15,7 @@ from resnets.version import __version__
 app = typer.Typer(
     name="resnets",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every command takes --debug, which shows the traceback of an error.",

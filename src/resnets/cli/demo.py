@@ -21,10 +21,16 @@ def demo(
 
     from resnets.api import demo as study
     from resnets.cli.display import ShortDisplay
+    from resnets.errors import Interrupted
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"Six networks, {iterations} iterations each, on {os.cpu_count()} cores; everything is in {out}/")
-    result = study.demo(out, iterations=iterations, seed=seed, observe=lambda name: ShortDisplay(name, console))
+    print(f"Six networks, {iterations} iterations each, on {os.cpu_count()} cores; everything is in {out}/")
+    try:
+        result = study.demo(out, iterations=iterations, seed=seed, observe=lambda name: ShortDisplay(name, console))
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; the same command continues", stop.exit_code - 128) from None
+    if result.done_before:
+        print(f"done before, and not trained again: {', '.join(result.done_before)} (remove {out}/ to begin anew)")
     table = Table("network")
     for title in ("layers", "training error", "test error", "seconds"):
         table.add_column(title, justify="right")

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
@@ -38,10 +39,10 @@ class Display:
         self.total: int = recipe["iterations"]
         self.epochs_of_one = recipe["batch_size"] / data["training_images"]
         self.console.print(
-            f"[bold]{network['name']}[/bold] on {data['name']} ({data['training_images']:,} images, "
+            f"[bold]{network['name']}[/bold] on {escape(data['name'])} ({data['training_images']:,} images, "
             f"{len(data['classes'])} classes), recipe {recipe['name']}: {self.total:,} iterations of "
             f"{recipe['batch_size']} ({self.total * self.epochs_of_one:.1f} epochs), seed {description['seed']}, "
-            f"{description['precision']} on {description['provenance']['hardware']['device']}"
+            f"{description['precision']} on {description['provenance'][-1]['hardware']['device']}"
         )
         for note in notes:
             print(note, file=sys.stderr)
@@ -89,6 +90,8 @@ class ShortDisplay:
 
     def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
         self.total: int = description["recipe"]["iterations"]
+        for note in notes:
+            print(note, file=sys.stderr)
         if self.status is not None:
             self.status.start()
 

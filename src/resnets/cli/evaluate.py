@@ -25,6 +25,10 @@ def evaluate(
     import dataclasses
     from json import dumps
 
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     from resnets.api import evaluation
 
     result = evaluation.evaluate(
@@ -39,22 +43,24 @@ def evaluate(
         f"{result.network} on the {result.samples:,} test images of {result.data}: "
         f"top-1 error {result.top1_error:.2f} %{top5}"
     )
-    if per_class or confusion:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("class", title="errors of the classes, in percent" if per_class else None)
-        if per_class:
-            table.add_column("error", justify="right")
-        if confusion:
-            table.title = "true class by row, predicted class by column"
-            for name in result.class_errors:
-                table.add_column(name, justify="right")
-        for (name, error), row in zip(result.class_errors.items(), result.confusion, strict=True):
-            cells = [name]
-            if per_class:
-                cells.append("no images" if error is None else f"{error:.2f}")
-            if confusion:
-                cells += [str(count) if count else "." for count in row]
-            table.add_row(*cells)
-        Console().print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    if per_class:
+        table = Table("class")
+        table.add_column("error", justify="right")
+        for name, error in result.class_errors.items():
+            table.add_row(escape(name), "no images" if error is None else f"{error:.2f} %")
+        console.print(table)
+    if confusion:
+        names = list(result.class_errors)
+        if len(names) > 10:
+            print("the most frequent confusions:")
+            pairs = [(n, i, j) for i, row in enumerate(result.confusion) for j, n in enumerate(row) if n and i != j]
+            for count, true, predicted in sorted(pairs, reverse=True)[:20]:
+                print(f"{count:>6,}  {names[true]} taken for {names[predicted]}")
+            return
+        table = Table("true class", title="by column: the predicted class")
+        for number in range(len(names)):
+            table.add_column(str(number), justify="right")
+        for number, (name, row) in enumerate(zip(names, result.confusion, strict=True)):
+            table.add_row(f"{number} {escape(name)}", *(str(count) if count else "." for count in row))
+        console.print(table)

@@ -22,7 +22,7 @@ def list_networks(
     from json import dumps
 
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from resnets.api import networks
 
@@ -36,25 +36,32 @@ def list_networks(
         for row in map(_cells, found):
             print(f"| `{row[0]}` | {' | '.join(row[1:])} |")
         return
-    table = Table("network", box=None)
+    table = Table(Column("network", no_wrap=True), box=None)
     for title in ("depth", "parameters", "MACs", "input"):
-        table.add_column(title, justify="right")
-    table.add_column("the paper's error", no_wrap=True)
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("the paper's error")
     for network in found:
         table.add_row(*_cells(network))
     Console().print(table)
 
 
 def _cells(network: NetworkSummary) -> list[str]:
-    figure = network.published
     return [
         network.name,
         str(network.depth),
         f"{network.parameters:,}",
         f"{network.macs:,}",
         str(network.input_size),
-        f"{figure.relation}{figure.value:g} {figure.unit}, {figure.table}" if figure else "",
+        _published(network),
     ]
+
+
+def _published(network: NetworkSummary) -> str:
+    figure = network.published
+    if figure is None:
+        return ""
+    note = f" ({figure.note})" if figure.note else ""
+    return f"{figure.relation}{figure.value:g} {figure.unit}, {figure.table}{note}"
 
 
 def info(
@@ -76,10 +83,11 @@ def info(
     from resnets.api import networks
     from resnets.specs import ResNetSpec
 
-    options = {"shortcut": shortcut, "stride": stride, "residual_layers": residual_layers}
-    found = networks.describe(network, **{name: value for name, value in options.items() if value is not None})
+    found = networks.describe(network, shortcut=shortcut, stride=stride, residual_layers=residual_layers)
     if json:
-        print(dumps(dataclasses.asdict(found)))
+        spec, cost = found.spec, found.cost
+        headline = {"name": spec.name, "depth": spec.depth, "parameters": cost.parameters, "macs": cost.macs}
+        print(dumps(headline | dataclasses.asdict(found)))
         return
     spec, cost = found.spec, found.cost
     table = Table("layer", "output", "layers", box=None)

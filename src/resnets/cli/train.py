@@ -14,33 +14,33 @@ def train(
         str, Option("--data", "-d", help="digits, cifar10[:PATH], cifar100[:PATH] or folder:PATH.", show_default=False)
     ],
     recipe: Annotated[
-        str | None, Option(help="cifar, cifar-200, digits or imagenet. [default: the one for the data]")
+        str | None, Option(help="cifar, cifar-200, digits or imagenet.", show_default="the one for the data")
     ] = None,
-    out: Annotated[Path | None, Option("--out", "-o", help="The run's folder. [default: runs/NETWORK-DATA]")] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="The run's folder.", show_default="runs/NET-DATA")] = None,
     resume: Annotated[
         bool, Option("--resume", help="Continue the run in the folder; start it where there is none.")
     ] = False,
     iterations: Annotated[int | None, Option(help="Length; the recipe's milestones move in proportion.")] = None,
     epochs: Annotated[float | None, Option(help="Length in passes over the training images instead.")] = None,
-    batch_size: Annotated[int | None, Option(help="Images an iteration. [default: the recipe's]")] = None,
-    lr: Annotated[float | None, Option(help="Learning rate at the start. [default: the recipe's]")] = None,
-    momentum: Annotated[float | None, Option(help="[default: the recipe's]")] = None,
-    weight_decay: Annotated[float | None, Option(help="[default: the recipe's]")] = None,
+    batch_size: Annotated[int | None, Option(help="Images an iteration.", show_default="the recipe's")] = None,
+    lr: Annotated[float | None, Option(help="Learning rate at the start.", show_default="the recipe's")] = None,
+    momentum: Annotated[float | None, Option(show_default="the recipe's")] = None,
+    weight_decay: Annotated[float | None, Option(show_default="the recipe's")] = None,
     seed: Annotated[int, Option(help="Of the initial weights, the order and the augmentation.")] = 0,
     split: Annotated[str, Option(help="all, or 45k5k: 5,000 of CIFAR's training images to validate on.")] = "all",
     shortcut: Annotated[
-        str | None, Option(help="A, B or C (section 4.1). [default: A for CIFAR-type networks, else B]")
+        str | None, Option(help="A, B or C (section 4.1).", show_default="A for CIFAR-type networks, else B")
     ] = None,
     stride: Annotated[
-        str | None, Option(help="1x1 or 3x3: where a bottleneck has stride 2. [default: 1x1, the authors']")
+        str | None, Option(help="1x1 or 3x3: where a bottleneck has stride 2.", show_default="1x1, the authors'")
     ] = None,
-    residual_layers: Annotated[int | None, Option(help="3x3 layers that a shortcut spans. [default: 2]")] = None,
+    residual_layers: Annotated[int | None, Option(help="3x3 layers that a shortcut spans.", show_default="2")] = None,
     initialization: Annotated[str, Option(help="he_fan_in or he_fan_out.")] = "he_fan_in",
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     precision: Annotated[str, Option(help="auto, bf16 (autocast) or fp32.")] = "auto",
     workers: Annotated[int, Option(help="Processes that read image files.")] = 2,
     save_every: Annotated[
-        int | None, Option(help="Iterations between checkpoints. [default: one every 30 seconds]", show_default=False)
+        int | None, Option(help="Iterations between checkpoints.", show_default="one every 30 seconds")
     ] = None,
 ) -> None:
     """Train a network. `resnets train resnet20 --data cifar10` is the paper's section 4.2.
@@ -49,36 +49,41 @@ def train(
     """
     from resnets.api import training
     from resnets.cli.display import Display, duration
+    from resnets.errors import Interrupted
 
-    options = {"shortcut": shortcut, "stride": stride, "residual_layers": residual_layers}
-    chosen = {name: value for name, value in options.items() if value is not None}
-    if initialization != "he_fan_in":
-        chosen["initialization"] = initialization
-    result = training.train(
-        network,
-        data,
-        recipe=recipe,
-        out=out,
-        resume=resume,
-        iterations=iterations,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        seed=seed,
-        split=split,
-        device=device,
-        precision=precision,
-        workers=workers,
-        save_every=save_every,
-        observers=[Display()],
-        **chosen,
-    )
+    try:
+        result = training.train(
+            network,
+            data,
+            recipe=recipe,
+            out=out,
+            resume=resume,
+            iterations=iterations,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            seed=seed,
+            split=split,
+            device=device,
+            precision=precision,
+            workers=workers,
+            save_every=save_every,
+            observers=[Display()],
+            shortcut=shortcut,
+            stride=stride,
+            residual_layers=residual_layers,
+            initialization=initialization,
+        )
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; the same command with --resume continues", stop.exit_code - 128) from None
     if result.already_finished:
         print(f"{result.folder} is finished; nothing was to do")
+    validation = "" if result.validation_error is None else f"validation error {result.validation_error:.2f} %, "
     print(
-        f"{result.network}: test error {result.test_error:.2f} %, training error {result.training_error:.2f} %, "
+        f"{result.network}: test error {result.test_error:.2f} %, {validation}"
+        f"training error {result.training_error:.2f} %, "
         f"after {result.iterations:,} iterations in {duration(result.seconds)} "
         f"({result.images_per_second:,.0f} images/s)\n{result.folder}/ holds the weights, the log and result.json"
     )

@@ -19,11 +19,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnets"
 
 
-def load(source: str, *, size: int | None = None) -> DataSplits:
+def load(source: str) -> DataSplits:
     """Return the data set that a source names: `digits`, `cifar10[:PATH]`, `cifar100[:PATH]` or `folder:PATH`.
 
-    CIFAR without a path is read from the cache folder, and fetched there when absent. With `size`, the images of a
-    folder are resized to that many pixels a side and kept in memory.
+    CIFAR without a path is read from the cache folder, and fetched there when absent.
 
     Raises: UsageError, if there is no such source; DataError, if the data is missing or damaged.
     """
@@ -47,7 +46,6 @@ def load(source: str, *, size: int | None = None) -> DataSplits:
             raise UsageError(
                 "data source 'folder' needs a path: folder:PATH, with PATH/train/CLASS/* and PATH/val/CLASS/*"
             )
-        splits = folder.load(path)
-        return splits if size is None else folder.in_memory(splits, size)
+        return folder.load(path)
     hint = f" (did you mean folder:{source}?)" if Path(source).is_dir() else nearest(name, NAMES)
     raise UsageError(f"unknown data source {source!r}{hint}; known: {', '.join(NAMES)}, as NAME[:PATH]")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from resnets.errors import DataError
+
 
 @dataclass
 class Counts:
@@ -24,8 +26,15 @@ class Counts:
         self.confusion = torch.zeros(self.classes, self.classes, dtype=torch.int64)
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch. Shape: logits (B, classes), labels (B,)."""
+        """Count one batch. Shape: logits (B, classes), labels (B,).
+
+        Raises: DataError, if the network has another number of classes than the data, or a label is none of them.
+        """
         logits, labels = logits.float().cpu(), labels.cpu()
+        if logits.shape != (len(labels), self.classes):
+            raise DataError(f"the network gives {tuple(logits.shape)[1:]} numbers an image for {self.classes} classes")
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+            raise DataError(f"labels {int(labels.min())} to {int(labels.max())} for {self.classes} classes")
         cells = labels * self.classes + logits.argmax(1)
         self.confusion += torch.bincount(cells, minlength=self.classes**2).view(self.classes, self.classes)
         top5 = logits.topk(min(5, self.classes), dim=1).indices

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from resnets.errors import UsageError
 
 Precision = Literal["bf16", "fp32"]
-"""bf16: products in bfloat16 by autocast, weights and sums in float32. fp32: everything in float32."""
+"""bf16: products in bfloat16 by autocast, weights and sums in float32. fp32: everything in float32 (on a GPU
+convolutions in TF32, unless torch.backends.cudnn.allow_tf32 is off, as torch has it)."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -24,9 +25,13 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        known = device.type in ("cpu", "cuda")
+        if known:
+            torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0][:200]}") from None
+    if not known:
+        raise UsageError(f"device {name!r} is not supported; it must be auto, cpu, cuda or cuda:N")
     return device
 
 

@@ -23,6 +23,7 @@ _SPECS: dict[str, type[ResNetSpec] | type[VGGSpec]] = {"resnet": ResNetSpec, "vg
 class Weights:
     """What a weights file holds. `spec` is None for a network that is not one of ours."""
 
+    path: Path
     tensors: dict[str, Tensor]
     spec: NetworkSpec | None
     classes: tuple[str, ...] | None
@@ -34,10 +35,32 @@ class Weights:
         Raises: WeightsError, if the file does not say which network it is for.
         """
         if self.spec is None:
-            raise WeightsError("these weights do not say which network they are for; load them into a module of yours")
+            raise WeightsError(
+                f"{self.path}: these weights do not say which network they are for; in Python, pass network="
+            )
         network = build(self.spec)
-        load_into(network, self.tensors)
+        self.load_into(network)
         return network.eval()
+
+    def load_into(self, network: nn.Module) -> None:
+        """Load the weights into a network that is the same function of them.
+
+        Names and shapes do not tell all: a plain network and a residual one with option A have the same, and so have
+        both places of the stride.
+
+        Raises: WeightsError, if the declarations differ, or as `load_into`.
+        """
+        _require_same_keys(network, self.tensors)
+        own = getattr(network, "spec", None)
+        if self.spec is not None and isinstance(own, ResNetSpec | VGGSpec):
+            for part in ("type", "block", "blocks", "residual", "shortcut", "stride"):
+                theirs, ours = getattr(self.spec, part, None), getattr(own, part, None)
+                if theirs != ours:
+                    raise WeightsError(
+                        f"weights of another network than {own.name}: they are of {self.spec.name}, "
+                        f"whose {part} is {theirs} instead of {ours}"
+                    )
+        load_into(network, self.tensors)
 
 
 def save(
@@ -69,6 +92,7 @@ def load(path: Path) -> Weights:
     network, classes, convention = (description.get(key) for key in ("network", "classes", "input"))
     try:
         return Weights(
+            path=path,
             tensors=tensors,
             spec=spec_from_dict(network) if network else None,
             classes=tuple(classes) if classes else None,
@@ -85,6 +109,11 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> None:
 
     Raises: WeightsError, listing the keys that are missing, unexpected or of another shape.
     """
+    _require_same_keys(network, tensors)
+    network.load_state_dict(tensors, strict=False)
+
+
+def _require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     own = network.state_dict()
     missing = sorted(own.keys() - tensors.keys())
     unexpected = sorted(tensors.keys() - own.keys())
@@ -103,7 +132,6 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     if problems:
         name = getattr(getattr(network, "spec", None), "name", type(network).__name__)
         raise WeightsError(f"weights of another network than {name}: {'; '.join(problems)}")
-    network.load_state_dict(tensors, strict=False)
 
 
 def spec_to_dict(spec: NetworkSpec) -> dict[str, Any]:

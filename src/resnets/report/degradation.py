@@ -43,12 +43,13 @@ def findings(rows: Sequence[Row]) -> tuple[str, ...]:
         )
     )
     deepest_plain, deepest = plain[-1], residual[-1]
-    cured = degraded and deepest.training_error < deepest_plain.training_error
-    second = f"With shortcuts, y = F(x) + x, and not one parameter more, it goes {_steps(residual)}: " + (
-        f"the {deepest.depth}-layer network, at {deepest_plain.training_error:.1f} % when plain, trains to "
-        f"{deepest.training_error:.1f} %."
-        if cured
-        else "the shortcuts make no difference at this length of training."
+    if deepest.training_error < deepest_plain.training_error:
+        compared = f"at {deepest_plain.training_error:.1f} % when plain, trains to {deepest.training_error:.1f} %."
+    else:
+        compared = f"at {deepest_plain.training_error:.1f} % when plain, is no better at this length of training."
+    second = (
+        f"With shortcuts, y = F(x) + x, and not one parameter more, it goes {_steps(residual)}: "
+        f"the {deepest.depth}-layer network, {compared}"
     )
     return first, second
 

@@ -25,7 +25,7 @@ class Schedule:
         """Return the learning rate of an iteration, counted from 0."""
         if self.warming:
             assert self.recipe.warm_up is not None
-            return self.recipe.warm_up.lr
+            return min(self.recipe.warm_up.lr, self.recipe.lr)  # never above the rate that it warms up to
         drops = sum(iteration >= milestone for milestone in self.recipe.milestones)
         return self.recipe.lr * self.recipe.factor**drops
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from resnets.data.datasets import DataSplits, Images
 from resnets.data.pipeline import TrainingBatches
-from resnets.errors import CheckpointError, Interrupted, RunError, TrainingError, WeightsError
+from resnets.errors import CheckpointError, DataError, Interrupted, RunError, TrainingError, WeightsError
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import single_view
 from resnets.networks import weights
@@ -72,7 +72,7 @@ def run(job: Job, folder: RunFolder, observers: list[Observer]) -> dict[str, Any
             closing.callback(observer.closed)
         try:
             return session.run()
-        except (RunError, TrainingError) as error:
+        except (DataError, RunError, TrainingError) as error:
             raise type(error)(f"{error}; {session.last_checkpoint()}") from error
 
 
@@ -140,8 +140,7 @@ class _Session:
             self.saved_at = time.perf_counter()
         if stop is not None and not last:
             raise Interrupted(
-                f"stopped by {signal.Signals(stop).name} after iteration {iteration:,}; all is saved: "
-                f"the same command with --resume continues",
+                f"stopped by {signal.Signals(stop).name} after iteration {iteration:,}; all is saved",
                 stop,
             )
 
