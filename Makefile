@@ -27,6 +27,7 @@ lock:
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=... names one")'
 	$(PYTHON) -m venv .venv
+	@echo "setting up .venv: some gigabytes are downloaded once, and 6 GB of disk are needed"
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .

@@ -36,7 +36,16 @@ _HOME = {
     "ImageFiles": "resnets.data.datasets",
     "Recipe": "resnets.specs",
     "find_recipe": "resnets.api.training",
+    "Observer": "resnets.training.session",
+    "Display": "resnets.cli.display",
     "ResnetsError": "resnets.errors",
+    "UsageError": "resnets.errors",
+    "DataError": "resnets.errors",
+    "WeightsError": "resnets.errors",
+    "CheckpointError": "resnets.errors",
+    "RunError": "resnets.errors",
+    "TrainingError": "resnets.errors",
+    "Interrupted": "resnets.errors",
 }
 
 __all__ = ["__version__", *_HOME]
@@ -56,12 +65,21 @@ if TYPE_CHECKING:
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
+    from resnets.cli.display import Display as Display
     from resnets.data.datasets import DataSplits as DataSplits
     from resnets.data.datasets import ImageArrays as ImageArrays
     from resnets.data.datasets import ImageFiles as ImageFiles
+    from resnets.errors import CheckpointError as CheckpointError
+    from resnets.errors import DataError as DataError
+    from resnets.errors import Interrupted as Interrupted
     from resnets.errors import ResnetsError as ResnetsError
+    from resnets.errors import RunError as RunError
+    from resnets.errors import TrainingError as TrainingError
+    from resnets.errors import UsageError as UsageError
+    from resnets.errors import WeightsError as WeightsError
     from resnets.networks.growing import deepen as deepen
     from resnets.specs import Recipe as Recipe
+    from resnets.training.session import Observer as Observer
 
 
 def __getattr__(name: str) -> Any:

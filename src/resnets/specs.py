@@ -214,5 +214,5 @@ class Recipe:
             iterations=iterations,
             warm_up=warm_up,
             milestones=tuple(round(milestone * ratio) for milestone in self.milestones),
-            evaluate_every=max(min(self.evaluate_every, 200), round(self.evaluate_every * ratio)),
+            evaluate_every=max(1, min(self.evaluate_every, 200, iterations // 10), round(self.evaluate_every * ratio)),
         )

@@ -41,7 +41,17 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str,
     }
     text = json.dumps(description, sort_keys=True)
     content = safetensors.torch.save(plain, {"resnets": text, "sha256": _digest(plain, text)})
-    write_durably(path, content)
+    write_durably(path, _sorted_header(content))
+
+
+def _sorted_header(content: bytes) -> bytes:
+    """Return a safetensors file with its header in one order, so that the same tensors are the same bytes."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -231,3 +231,28 @@ def test_another_commit_or_machine_is_noted(tmp_path: Path) -> None:
         resnets.train("resnet8", "digits", iterations=4, out=tmp_path, resume=True)
     stretches = json.loads((tmp_path / "result.json").read_text())["run"]["provenance"]
     assert len(stretches) == 2 and stretches[0]["commit"] == "elsewhere"
+
+
+def test_the_same_weights_are_the_same_bytes(result: resnets.TrainResult, tmp_path: Path) -> None:
+    """Two runs that agree can be compared with `cmp`: the header's order is fixed."""
+    from resnets import storage
+
+    tensors, description = storage.read_tensors(result.folder / "weights.safetensors")
+    for copy in range(6):
+        storage.write_tensors(tmp_path / f"{copy}.safetensors", tensors, description)
+    assert len({(tmp_path / f"{copy}.safetensors").read_bytes() for copy in range(6)}) == 1
+
+
+def test_float32_where_maps_shrink_to_a_pixel(tmp_path: Path) -> None:
+    """On a CPU bf16 leaves uninitialised gradients there, so `auto` does not choose it."""
+    import json
+
+    with pytest.warns(UserWarning, match="made for photos"):
+        resnets.train("resnet18", "digits", iterations=1, batch_size=8, out=tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["precision"] == "fp32"
+
+
+@pytest.mark.parametrize("data", [None, Squares(4), 3])
+def test_data_of_another_kind(data: object, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="it must be a source, DataSplits or"):
+        resnets.train("resnet8", data, out=tmp_path / "run")  # type: ignore[arg-type]

@@ -26,7 +26,16 @@ def load_data(data: Data, network: str | nn.Module | None = None) -> DataSplits:
 
     Raises: UsageError, if there is no such source; DataError, if the data is missing or damaged.
     """
-    splits = sources.load(data) if isinstance(data, str) else data if isinstance(data, DataSplits) else _pair(*data)
+    if isinstance(data, str):
+        splits = sources.load(data)
+    elif isinstance(data, DataSplits):
+        splits = data
+    elif isinstance(data, tuple | list) and len(data) == 2:
+        splits = _pair(*data)
+    else:
+        raise UsageError(
+            f"data is a {type(data).__name__}; it must be a source, DataSplits or (training, test) datasets"
+        )
     spec = catalog.spec(network) if isinstance(network, str) else getattr(network, "spec", None)
     if isinstance(spec, ResNetSpec) and spec.type == "cifar" and isinstance(splits.train, ImageFiles):
         return in_memory(splits, spec.input_size)

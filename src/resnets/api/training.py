@@ -96,6 +96,8 @@ def train(
     convention = _fit_convention(splits, chosen)
     torch.manual_seed(seed)
     module = _build(network, splits, chosen, convention, network_options)
+    if precision == "auto" and _meets_single_pixels(module, convention):
+        multiply = "fp32"
     about_network = _describe_network(module)
     description = {
         "network": about_network,
@@ -230,6 +232,15 @@ def _build(
         if convention is not None:
             _check_images(spec, splits, convention)
     return network
+
+
+def _meets_single_pixels(network: nn.Module, convention: InputConvention | None) -> bool:
+    """Tell whether a 3x3 convolution of stride 2 would see maps of one pixel.
+
+    There torch's bf16 gradient on a CPU holds uninitialised memory at the taps that only meet padding.
+    """
+    spec = getattr(network, "spec", None)
+    return isinstance(spec, ResNetSpec) and spec.type == "imagenet" and convention is not None and convention.size <= 16
 
 
 def _describe_network(network: nn.Module) -> dict[str, Any]:

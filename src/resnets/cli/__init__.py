@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -9,7 +10,7 @@ import warnings
 import typer
 
 from resnets.cli import demo, evaluate, networks, predict, train
-from resnets.errors import ResnetsError
+from resnets.errors import Interrupted, ResnetsError
 from resnets.version import __version__
 
 app = typer.Typer(
@@ -47,10 +48,16 @@ def run(arguments: list[str]) -> int:
     0: done; 1: failed; 2: wrong usage; 128 + n: stopped by signal n. An error is one line on standard error.
     """
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a class name that the terminal cannot show is no failure
     warnings.showwarning = lambda message, *_: print(f"resnets: note: {message}", file=sys.stderr)
     try:
         code = app(args=[a for a in arguments if a != "--debug"], prog_name="resnets", standalone_mode=False)
         return code if isinstance(code, int) else 0
+    except Interrupted as stop:
+        print(f"resnets: {stop}", file=sys.stderr)
+        return stop.exit_code
     except ResnetsError as error:
         if debug:
             raise
