@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.networks import catalog
-from resnets.networks.normalization import GroupedBatchNorm2d
+from resnets.networks.normalization import BatchNorm2d
 
 
 def maps(count: int, channels: int = 5) -> Tensor:
@@ -15,9 +15,9 @@ def maps(count: int, channels: int = 5) -> Tensor:
     return 2 + 3 * torch.randn(count, channels, 4, 3, generator=generator, dtype=torch.float64)
 
 
-def norms(group: int, channels: int = 5) -> tuple[GroupedBatchNorm2d, nn.BatchNorm2d]:
+def norms(group: int, channels: int = 5) -> tuple[BatchNorm2d, nn.BatchNorm2d]:
     """Return a grouped and an ordinary batch norm with the same weights."""
-    grouped, plain = GroupedBatchNorm2d(channels, group).double(), nn.BatchNorm2d(channels).double()
+    grouped, plain = BatchNorm2d(channels, group).double(), nn.BatchNorm2d(channels).double()
     with torch.no_grad():
         grouped.weight.copy_(torch.linspace(0.5, 1.5, channels))
         grouped.bias.copy_(torch.linspace(-1, 1, channels))
@@ -82,7 +82,7 @@ def test_groups_do_not_see_each_other() -> None:
 def test_bn_group_reaches_every_batch_norm_and_leaves_the_state_dict_alone() -> None:
     grouped, plain = catalog.create("resnet20", shortcut="B", bn_group=64), catalog.create("resnet20", shortcut="B")
     layers = [module for module in grouped.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert len(layers) == 21 and all(isinstance(layer, GroupedBatchNorm2d) and layer.group == 64 for layer in layers)
+    assert len(layers) == 21 and all(isinstance(layer, BatchNorm2d) and layer.group == 64 for layer in layers)
     assert list(grouped.state_dict()) == list(plain.state_dict())
     plain.load_state_dict(grouped.state_dict())
     x = torch.randn(3, 3, 32, 32)

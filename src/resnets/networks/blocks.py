@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from resnets.networks.normalization import norm_add_relu
 from resnets.networks.shortcuts import make_shortcut
 from resnets.specs import Shortcut, StridePlacement
 
@@ -48,13 +49,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = x
-        for number in range(1, self.depth + 1):
-            out = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(out))
-            if number < self.depth:
-                out = self.relu(out)
+        for number in range(1, self.depth):
+            out = norm_add_relu(getattr(self, f"bn{number}"), self.relu, getattr(self, f"conv{number}")(out))
+        out = getattr(self, f"conv{self.depth}")(out)
+        skip = None
         if self.residual:
-            out += x if self.downsample is None else self.downsample(x)  # F(x) + x
-        return self.relu(out)
+            skip = x if self.downsample is None else self.downsample(x)
+        return norm_add_relu(self.last_norm(), self.relu, out, skip)  # F(x) + x
 
 
 def basic(

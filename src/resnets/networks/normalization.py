@@ -1,30 +1,37 @@
-"""Batch normalisation whose training statistics are taken over groups of images, as over the paper's several GPUs."""
+"""Batch normalisation: its statistics over groups of images, as over the paper's several GPUs, and its faster way."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class GroupedBatchNorm2d(nn.BatchNorm2d):
+class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm that, in training, normalises each `group` consecutive images by their own mean and variance.
 
     One device then gives the statistics that several gave: 128 images in groups of 64 are the paper's two GPUs on
     CIFAR-10, 256 in groups of 32 its eight on ImageNet. The last group of a batch may be smaller. The running
-    statistics move once a batch, towards the mean of the groups' (weighted by their images). In evaluation it is
-    `nn.BatchNorm2d`, and its state_dict is the same.
+    statistics move once a batch, towards the mean of the groups' (weighted by their images). In evaluation, and
+    without a group, it is `nn.BatchNorm2d`, and its state_dict is the same.
 
     Shape: (N, C, H, W) -> (N, C, H, W)
     Paper: section 4.2 ("a mini-batch size of 128 on two GPUs"); the follow-up's 32 images a GPU on ImageNet.
     """
 
-    def __init__(self, num_features: int, group: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    fused: Callable[[BatchNorm2d, Tensor, Tensor | None, bool], Tensor | None] | None = None
+    """What computes relu(norm(x) + skip) at once, where it can (see `networks.fused`); None: one after the other."""
+
+    def __init__(self, num_features: int, group: int | None = None, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps=eps, momentum=momentum)
         self.group = group
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or input.shape[0] <= self.group:
+        if self.training and self.fused is not None and (out := self.fused(self, input, None, False)) is not None:
+            return out
+        if not self.training or self.group is None or input.shape[0] <= self.group:
             return super().forward(input)
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
@@ -43,4 +50,20 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         return torch.cat(outputs)
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, group={self.group}"
+        return super().extra_repr() if self.group is None else f"{super().extra_repr()}, group={self.group}"
+
+
+def norm_add_relu(norm: nn.Module, relu: nn.Module, x: Tensor, skip: Tensor | None = None) -> Tensor:
+    """Return relu(norm(x) + skip), at once where the norm knows how and nobody listens to what is in between.
+
+    Shape: (N, C, H, W), (N, C, H, W) -> (N, C, H, W)
+    Paper: Figure 2; section 3.4 (batch norm before activation).
+    """
+    if isinstance(norm, BatchNorm2d) and norm.training and norm.fused is not None:
+        heard = norm._forward_hooks or norm._forward_pre_hooks or relu._forward_hooks or relu._forward_pre_hooks
+        if not heard and (fused := norm.fused(norm, x, skip, True)) is not None:
+            return fused
+    out = norm(x)
+    if skip is not None:
+        out += skip
+    return relu(out)

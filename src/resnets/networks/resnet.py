@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from resnets.networks.blocks import Block, Norm, basic, bottleneck
 from resnets.networks.initialization import initialize
-from resnets.networks.normalization import GroupedBatchNorm2d
+from resnets.networks.normalization import BatchNorm2d, norm_add_relu
 from resnets.specs import ResNetSpec
 
 
@@ -24,7 +24,7 @@ class ResNet(nn.Module):
     def __init__(self, spec: ResNetSpec) -> None:
         super().__init__()
         self.spec = spec
-        norm: Norm = nn.BatchNorm2d if spec.bn_group is None else partial(GroupedBatchNorm2d, group=spec.bn_group)
+        norm: Norm = partial(BatchNorm2d, group=spec.bn_group)
         if spec.type == "imagenet":
             self.conv1 = nn.Conv2d(spec.in_channels, 64, 7, 2, 3, bias=False)  # 224 -> 112
         else:
@@ -76,7 +76,7 @@ class ResNet(nn.Module):
 
         Shape: (N, in_channels, H, W) -> (N, C, H / 32, W / 32), or / 4 for the CIFAR type
         """
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(norm_add_relu(self.bn1, self.relu, self.conv1(x)))
         for name in self.stages:
             x = getattr(self, name)(x)
         return x

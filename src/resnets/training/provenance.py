@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from resnets.networks.fused import unavailable
 from resnets.version import __version__
 
 
@@ -21,6 +22,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
+        "kernels": "torch" if unavailable(device) else "fused",
     }
     if device.type == "cuda":
         hardware["gpu"] = torch.cuda.get_device_name(device)

@@ -19,6 +19,7 @@ from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import single_view
 from resnets.networks import weights
 from resnets.networks.execution import Precision, keep_freed_memory, place
+from resnets.networks.fused import fusing
 from resnets.specs import InputConvention, Recipe
 from resnets.storage import writing
 from resnets.training.loop import train
@@ -93,9 +94,11 @@ class _Session:
 
     def run(self) -> dict[str, Any]:
         notes = self._resume()
-        for observer in self.observers:
-            observer.started(self.job.description, self.state.iteration, notes)
-        with self.stop:
+        with fusing(self.job.network, self.job.device) as slow, self.stop:
+            if slow is not None and self.job.device.type == "cpu":
+                notes.append(f"batch norm runs by torch's own kernels, not by the faster one: {slow}")
+            for observer in self.observers:
+                observer.started(self.job.description, self.state.iteration, notes)
             self.mark = self.saved_at = time.perf_counter()
             train(
                 self.state,
