@@ -114,10 +114,15 @@ class InputConvention:
 
 @dataclass(frozen=True, kw_only=True)
 class PadCropFlip:
-    """Pad `pad` zeros on each side after the mean is subtracted, crop at random, and flip by half. Section 4.2."""
+    """Pad `pad` zeros on each side after the mean is subtracted, crop at random, and flip by half. Section 4.2.
+
+    With `alternate`, an image that one epoch shows mirrored the next one shows as it is, and so on, instead of a
+    coin being tossed for each: no image is then seen from one side several epochs in a row.
+    """
 
     pad: int = 4
     flip: bool = True
+    alternate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +134,9 @@ class ScaleCropFlip:
     crop: int = 224
     flip: bool = True
 
+
+Fall = Literal["steps", "linear", "cosine"]
+"""How the learning rate falls: divided at the milestones as in the paper, or to 0 along a line or half a cosine."""
 
 Augmentation = PadCropFlip | ScaleCropFlip
 
@@ -172,9 +180,14 @@ class Recipe:
     lr: float = 0.1
     milestones: tuple[int, ...] = ()  # iterations at which lr is multiplied by `factor`
     factor: float = 0.1
+    rise: int = 0  # iterations in which lr rises linearly from 0 at the start
+    fall: Fall = "steps"
     warm_up: WarmUp | None = None
     momentum: float = 0.9
+    nesterov: bool = False
     weight_decay: float = 1e-4
+    decay_all: bool = True  # False: the weights of batch norm and the biases do not decay
+    label_smoothing: float = 0.0  # probability that is spread evenly over all classes
     preprocessing: Preprocessing | None = field(default_factory=Preprocessing)  # None: the data comes prepared
     augmentation: Augmentation | None = None
     evaluate_every: int = 500  # iterations between two points of the test curve
@@ -199,6 +212,14 @@ class Recipe:
             f"bn_group is {self.bn_group}",
             "it must be 1 or more images, or None for the whole batch",
         )
+        need(0 <= self.rise < self.iterations, f"rise is {self.rise} iterations", "it must be less than all of them")
+        need(0 <= self.label_smoothing < 1, f"label smoothing is {self.label_smoothing}", "it must be in [0, 1)")
+        need(not self.nesterov or self.momentum > 0, "Nesterov's momentum is asked for with momentum 0", "raise it")
+        need(
+            self.fall == "steps" or not self.milestones,
+            f"milestones and a {self.fall} fall are both given",
+            "one of them is enough",
+        )
         need(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}", "it must be 1 or more")
 
     def scaled(self, iterations: int) -> Recipe:
@@ -214,5 +235,6 @@ class Recipe:
             iterations=iterations,
             warm_up=warm_up,
             milestones=tuple(round(milestone * ratio) for milestone in self.milestones),
+            rise=min(round(self.rise * ratio), iterations - 1),
             evaluate_every=max(1, min(self.evaluate_every, 200, iterations // 10), round(self.evaluate_every * ratio)),
         )

@@ -119,3 +119,17 @@ def test_memory_is_channels_last_and_the_images_are_left_alone() -> None:
     batch.zero_()
     assert batch.is_contiguous(memory_format=torch.channels_last)
     assert np.array_equal(train.images, before)
+
+
+def test_alternate_mirrors_each_image_every_other_epoch() -> None:
+    """Half of the images begin mirrored; each then takes turns, whatever the crop."""
+    train = images_of(200, 6, 1)
+    crop_flip = CropFlip(train, PadCropFlip(pad=0, alternate=True), fit(train, Preprocessing()), seed=5)
+    samples = np.arange(200)
+    first, second, third = (crop_flip(np.full(200, epoch), samples) for epoch in (0, 1, 2))
+    plain = CropFlip(train, PadCropFlip(pad=0, flip=False), fit(train, Preprocessing()), seed=5)(samples * 0, samples)
+    mirrored = [not torch.equal(shown, image) for shown, image in zip(first, plain, strict=True)]
+    assert 70 < sum(mirrored) < 130
+    assert torch.equal(first, third)
+    for shown, other, image, was in zip(first, second, plain, mirrored, strict=True):
+        assert torch.equal(other if was else shown, image)

@@ -85,6 +85,41 @@ def test_sgd() -> None:
         torch.testing.assert_close(trained.network.get_buffer(name), buffer)
 
 
+def test_what_fast_recipes_add() -> None:
+    """Nesterov's momentum steps by g + m v, vectors do not decay, and the labels are smoothed: two steps by hand."""
+    lr, momentum, decay, smoothing = 0.05, 0.9, 0.01, 0.2
+    recipe = Recipe(
+        name="t",
+        source="",
+        iterations=2,
+        batch_size=8,
+        lr=lr,
+        momentum=momentum,
+        nesterov=True,
+        weight_decay=decay,
+        decay_all=False,
+        label_smoothing=smoothing,
+    )
+    trained = _train(_network(), recipe, _batches(2))
+
+    network = _network().train()
+    velocity = {name: torch.zeros_like(w) for name, w in network.named_parameters()}
+    for images, labels in _batches(2):
+        network.zero_grad()
+        target = F.one_hot(labels, 5) * (1 - smoothing) + smoothing / 5
+        (-(network(images).log_softmax(1) * target).sum(1).mean()).backward()
+        with torch.no_grad():
+            for name, w in network.named_parameters():
+                assert w.grad is not None
+                gradient = w.grad + (decay * w if w.ndim > 1 else 0)
+                velocity[name] = momentum * velocity[name] + gradient
+                w -= lr * (gradient + momentum * velocity[name])
+
+    for name, w in network.named_parameters():
+        torch.testing.assert_close(trained.network.get_parameter(name), w, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(trained.tensors()[f"momentum.{name}"], velocity[name], rtol=1e-4, atol=1e-6)
+
+
 def test_without_momentum() -> None:
     """Momentum 0 is plain gradient descent, and there is no momentum to save."""
     state = _train(_network(), Recipe(name="t", source="", iterations=2, batch_size=8, momentum=0.0), _batches(2))

@@ -103,6 +103,16 @@ def test_same_run_in_other_words(tmp_path: Path) -> None:
     assert train(tmp_path, resume=True).iterations == 6
 
 
+def test_run_of_an_earlier_version(tmp_path: Path) -> None:
+    """A run whose version did not know a field of the recipe yet goes on, where the field has its default."""
+    with pytest.raises(Crash):
+        train(tmp_path, observers=[CrashAt(3)])
+    said = json.loads((tmp_path / "run.json").read_text())
+    del said["recipe"]["label_smoothing"], said["recipe"]["fall"]
+    (tmp_path / "run.json").write_text(json.dumps(said))
+    assert train(tmp_path, resume=True).iterations == 6
+
+
 @pytest.mark.parametrize("iteration", [1, 2, 4, 6])
 def test_resumed_network_of_the_catalog(tmp_path: Path, iteration: int) -> None:
     """A ResNet of the catalogue, with its batch norm in groups, goes on bit-identical by the public call."""

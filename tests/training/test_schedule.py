@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from typing import Any
 
 import pytest
 
+from resnets.errors import UsageError
 from resnets.paper.recipes import CIFAR, CIFAR_200
-from resnets.specs import Recipe, WarmUp
+from resnets.specs import Fall, Recipe, WarmUp
 from resnets.training.schedule import Schedule
 
 
@@ -117,3 +120,35 @@ def test_a_short_run_comes_to_its_full_rate() -> None:
         assert schedule.lr(iteration) == 0.01
         schedule.observe(iteration, 90.0)
     assert schedule.lr(125) == 0.1
+
+
+@pytest.mark.parametrize("fall", ["linear", "cosine"])
+def test_one_cycle(fall: Fall) -> None:
+    """Up along a line from nearly 0 to the full rate, then down to nearly 0; half the rate half of the way down."""
+    recipe = Recipe(name="test", source="here", iterations=100, batch_size=1, lr=0.4, rise=20, fall=fall)
+    rates = [Schedule(recipe, None).lr(iteration) for iteration in range(100)]
+    assert rates[0] == pytest.approx(0.4 / 21) and rates[19] == pytest.approx(0.4 * 20 / 21)
+    assert rates[20] == max(rates) == pytest.approx(0.4)
+    assert rates[60] == pytest.approx(0.2)
+    assert 0 < rates[99] < 0.006
+    assert rates[:21] == sorted(rates[:21]) and rates[20:] == sorted(rates[20:], reverse=True)
+
+
+def test_one_cycle_scaled() -> None:
+    recipe = Recipe(name="test", source="here", iterations=100, batch_size=1, rise=20, fall="linear").scaled(10)
+    rates = [Schedule(recipe, None).lr(iteration) for iteration in range(10)]
+    assert recipe.rise == 2 and rates.index(max(rates)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rise": 100}, "rise is 100 iterations; it must be less than all of them"),
+        ({"fall": "linear", "milestones": (50,)}, "milestones and a linear fall are both given; one of them is enough"),
+        ({"label_smoothing": 1.0}, "label smoothing is 1.0; it must be in"),
+        ({"nesterov": True, "momentum": 0.0}, "Nesterov's momentum is asked for with momentum 0; raise it"),
+    ],
+)
+def test_impossible_schedules(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        Recipe(name="test", source="here", iterations=100, batch_size=1, **changes)

@@ -59,7 +59,7 @@ class CropFlip:
         bits = sample_bits(self.seed, epochs, samples)
         top = uniform_integers(bits, 0, 2 * self.augmentation.pad + 1)
         left = uniform_integers(bits, 1, 2 * self.augmentation.pad + 1)
-        mirror = uniform_integers(bits, 2, 2) if self.augmentation.flip else np.zeros_like(top)
+        mirror = self._mirror(bits, epochs, samples)
         crops = self.images[samples + mirror * self.count, top, left]  # (B, H, W * C) uint8
         means = self.means[mirror, top, left]  # (B, H, W * C)
         images = torch.from_numpy(crops).float().div_(255).sub_(torch.from_numpy(means))
@@ -67,3 +67,13 @@ class CropFlip:
         if self.std is not None:
             images /= self.std
         return images.permute(0, 3, 1, 2)
+
+    def _mirror(
+        self, bits: NDArray[np.uint64], epochs: NDArray[np.int64], samples: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return 1 for the samples that are mirrored, 0 for the others."""
+        if not self.augmentation.flip:
+            return np.zeros_like(samples)
+        if self.augmentation.alternate:  # from a side that is drawn for the sample, once for all epochs
+            return (uniform_integers(sample_bits(self.seed, np.zeros_like(epochs), samples), 2, 2) + epochs) % 2
+        return uniform_integers(bits, 2, 2)

@@ -34,7 +34,7 @@ def train(
             group["lr"] = schedule.lr(state.iteration)
 
         logits = forward(network, images, precision)
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         state.guard.watch(loss, state.iteration)
 
         optimizer.zero_grad(set_to_none=True)

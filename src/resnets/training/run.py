@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -12,25 +13,44 @@ from typing import Any, Self
 import filelock
 
 from resnets.errors import RunError
+from resnets.specs import Recipe
 from resnets.storage import write_durably, writing
 from resnets.training.checkpoint import Checkpoints
+
+_DEFAULTS: dict[str, Any] = json.loads(
+    json.dumps(
+        {
+            field.name: field.default
+            for field in dataclasses.fields(Recipe)
+            if field.default is not dataclasses.MISSING and field.name != "deviations"
+        }
+    )
+)
 
 
 def identity(description: dict[str, Any]) -> dict[str, Any]:
     """Return what makes two runs the same one; the rest of run.json may differ when a run is resumed.
 
-    The recipe's source and deviations are words, which another version may put differently.
+    The recipe's source and deviations are words, which another version may put differently. A field that an earlier
+    version did not know has its default.
     """
     same = {key: description.get(key) for key in ("network", "recipe", "data", "seed", "precision")}
-    if isinstance(recipe := same["recipe"], dict):
-        same["recipe"] = {key: value for key, value in recipe.items() if key not in ("source", "deviations")}
     plain: dict[str, Any] = json.loads(json.dumps(same))  # tuples become lists, as in the file
+    if isinstance(recipe := plain["recipe"], dict):
+        known = {key: value for key, value in recipe.items() if key not in ("source", "deviations")}
+        plain["recipe"] = known | {key: value for key, value in _DEFAULTS.items() if key not in recipe}
     return plain
 
 
 def fingerprint(description: dict[str, Any]) -> str:
-    """Return the SHA-256 of a run's identity, which each of its checkpoints carries."""
-    return hashlib.sha256(json.dumps(identity(description), sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of a run's identity, which each of its checkpoints carries.
+
+    What the recipe has by default does not count, so that a later version may know more fields.
+    """
+    same = identity(description)
+    if isinstance(recipe := same["recipe"], dict):
+        same["recipe"] = {key: value for key, value in recipe.items() if value != _DEFAULTS.get(key, ...)}
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
 class RunFolder:

@@ -1,10 +1,11 @@
-"""The learning rate of each iteration: steps down at the milestones, and the warm-up of very deep networks.
+"""The learning rate of each iteration: how it rises and falls, and the warm-up of very deep networks.
 
 Paper: section 3.4; section 4.2 (0.1, divided by 10 at 32k and 48k iterations; 110 layers begin at 0.01).
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any
 
@@ -26,8 +27,14 @@ class Schedule:
         if self.warming:
             assert self.recipe.warm_up is not None
             return min(self.recipe.warm_up.lr, self.recipe.lr)  # never above the rate that it warms up to
-        drops = sum(iteration >= milestone for milestone in self.recipe.milestones)
-        return self.recipe.lr * self.recipe.factor**drops
+        recipe = self.recipe
+        if iteration < recipe.rise:
+            return recipe.lr * (iteration + 1) / (recipe.rise + 1)
+        if recipe.fall == "steps":
+            drops = sum(iteration >= milestone for milestone in recipe.milestones)
+            return recipe.lr * recipe.factor**drops
+        left = (recipe.iterations - iteration) / (recipe.iterations - recipe.rise)  # from 1 down to nearly 0
+        return recipe.lr * (left if recipe.fall == "linear" else (1 - math.cos(math.pi * left)) / 2)
 
     def observe(self, iteration: int, error: float) -> None:
         """Take note of an iteration's training error (percent), which may end the warm-up after it."""

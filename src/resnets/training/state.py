@@ -59,9 +59,10 @@ class TrainingState:
     def start(cls, network: nn.Module, recipe: Recipe, device: torch.device) -> TrainingState:
         """Return the state before the first iteration of a network on its device."""
         optimizer = torch.optim.SGD(
-            network.parameters(),
+            _decaying(network, recipe),
             recipe.lr,
             momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
             fused=device.type in ("cpu", "cuda"),
         )
@@ -120,3 +121,15 @@ class TrainingState:
         self.schedule.restore(scalars["schedule"])
         self.iteration = scalars["iteration"]
         self.clock = Clock(**scalars["clock"])
+
+
+def _decaying(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Return the parameters in groups that decay and that do not."""
+    parameters = list(network.parameters())
+    if recipe.decay_all:
+        return [{"params": parameters}]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]  # of batch norm, and biases
+    return [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
