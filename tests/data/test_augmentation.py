@@ -133,3 +133,14 @@ def test_alternate_mirrors_each_image_every_other_epoch() -> None:
     assert torch.equal(first, third)
     for shown, other, image, was in zip(first, second, plain, mirrored, strict=True):
         assert torch.equal(other if was else shown, image)
+
+
+@pytest.mark.parametrize("augmentation", [PadCropFlip(pad=2), PadCropFlip(pad=1, flip=False)])
+def test_a_device_crops_as_the_host_does(augmentation: PadCropFlip) -> None:
+    """Bit for bit; here the device is the CPU as well, but the images are a tensor on it."""
+    train = images_of(30, 10, 3)
+    convention = fit(train, Preprocessing(std=True))
+    samples, epochs = np.arange(60) % 30, np.repeat([0, 7], 30)
+    host = CropFlip(train, augmentation, convention, seed=5)
+    device = CropFlip(train, augmentation, convention, seed=5, device=torch.device("cpu"))
+    assert torch.equal(host(epochs, samples), device(epochs, samples))

@@ -13,8 +13,10 @@ from small_runs import CPU, RECIPE, Crash, Recorder, Tiny, differences, job, lin
 from torch import Tensor, nn
 
 from resnets.errors import TrainingError
+from resnets.networks.catalog import create
 from resnets.networks.execution import place
 from resnets.specs import Recipe
+from resnets.training import step
 from resnets.training.guard import LossGuard
 from resnets.training.loop import train
 from resnets.training.run import RunFolder
@@ -53,7 +55,7 @@ def _train(network: nn.Module, recipe: Recipe, batches: list[Batch], rates: list
 
     def after_step() -> None:
         if rates is not None:
-            rates.append(state.optimizer.param_groups[0]["lr"])
+            rates.append(state.lr)
 
     train(state, recipe, Listed(batches), device=CPU, precision="fp32", after_step=after_step)
     return state
@@ -256,6 +258,31 @@ def test_gpu_is_not_waited_for() -> None:
     with pytest.raises(TrainingError, match="^iteration 4: the loss is not finite"):
         state.guard.check(state.iteration)
     assert all(parameter.isfinite().all() for parameter in state.network.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_captured_step_trains_as_an_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, statistics, momentum, sums and the rates that change under way; and no iteration waits for the GPU."""
+    device = torch.device("cuda")
+    recipe = Recipe(name="t", source="", iterations=12, batch_size=8, milestones=(6, 9), bn_group=4)
+    generator = torch.Generator().manual_seed(1)
+    batches = [
+        (torch.randn(8, 3, 32, 32, generator=generator).to(device), torch.randint(0, 10, (8,)).to(device))
+        for _ in range(12)
+    ]
+    states = []
+    for captured in (True, False):
+        torch.manual_seed(2)
+        state = TrainingState.start(place(create("resnet8", bn_group=4), device), recipe, device)
+        if not captured:
+            monkeypatch.setattr(step, "EAGER_STEPS", 10**9)
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True):
+            train(state, recipe, Listed(batches), device=device, precision="fp32", after_step=lambda: None)
+        states.append(state)
+    one, other = (state.tensors() for state in states)
+    for name in one.keys() - {"random.cuda"}:
+        torch.testing.assert_close(one[name], other[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize("deferred", [False, True])

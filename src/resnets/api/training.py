@@ -116,6 +116,7 @@ def train(
         seed=seed,
         augmentation=chosen.augmentation,
         workers=workers,
+        device=target,
     )
     with RunFolder(Path(out or Path("runs") / f"{about_network['name']}-{splits.name}")) as folder:
         old = folder.description()

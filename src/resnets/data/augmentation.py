@@ -16,10 +16,11 @@ from resnets.data.randomness import sample_bits, uniform_integers
 from resnets.specs import InputConvention, PadCropFlip
 
 
-def _windows(images: NDArray[Any], pad: int, flip: bool) -> NDArray[Any]:
+def _windows(images: NDArray[Any], pad: int, flip: bool, device: torch.device | None) -> NDArray[Any] | Tensor:
     """Return a view of every crop of the zero-padded images and (from N on) of their mirror images.
 
-    Only the padded images are stored; a crop is a row of this view, copied when it is taken.
+    Only the padded images are stored; a crop is a row of this view, copied when it is taken. It is an array, which a
+    CPU gathers from ten times as fast as from a tensor, or a tensor on the `device`.
 
     Shape: (N, H, W, C) -> (N or 2N, 2 * pad + 1, 2 * pad + 1, H, W * C)
     """
@@ -30,26 +31,38 @@ def _windows(images: NDArray[Any], pad: int, flip: bool) -> NDArray[Any]:
     if flip:
         padded[1][:, *inside] = images[:, :, ::-1]
     rows = padded.reshape((1 + flip) * count, height + 2 * pad, (width + 2 * pad) * channels)
-    image, row, value = rows.strides
     shape = (len(rows), 2 * pad + 1, 2 * pad + 1, height, width * channels)
-    return as_strided(rows, shape, (image, row, channels * value, row, value), writeable=False)
+    image, row, value = rows.strides
+    if device is None:
+        return as_strided(rows, shape, (image, row, channels * value, row, value), writeable=False)
+    image, row = image // value, row // value
+    return torch.from_numpy(rows).to(device).as_strided(shape, (image, row, channels, row, 1))
 
 
 class CropFlip:
     """Training images in memory, cropped and mirrored as their (seed, epoch, sample) says.
 
     The mean is subtracted first and the padding is zero after it, so the mean image is cropped with the images.
+    With a `device` the images lie and are cropped there; only where to crop crosses over.
     """
 
-    def __init__(self, train: ImageArrays, augmentation: PadCropFlip, convention: InputConvention, seed: int) -> None:
+    def __init__(
+        self,
+        train: ImageArrays,
+        augmentation: PadCropFlip,
+        convention: InputConvention,
+        seed: int,
+        device: torch.device | None = None,
+    ) -> None:
         self.shape = train.images.shape[1:]
         self.count = len(train)
         self.augmentation = augmentation
         self.seed = seed
-        self.images = _windows(train.images, augmentation.pad, augmentation.flip)
-        self.means = _windows(mean_of(convention)[None], augmentation.pad, augmentation.flip)
+        self.device = device
+        self.images: Any = _windows(train.images, augmentation.pad, augmentation.flip, device)
+        self.means: Any = _windows(mean_of(convention)[None], augmentation.pad, augmentation.flip, device)
         std = std_of(convention)
-        self.std = None if std is None else torch.from_numpy(std)
+        self.std = None if std is None else torch.from_numpy(std).to(device)
 
     def __call__(self, epochs: NDArray[np.int64], samples: NDArray[np.int64]) -> Tensor:
         """Return the samples as they are seen in these epochs.
@@ -60,9 +73,13 @@ class CropFlip:
         top = uniform_integers(bits, 0, 2 * self.augmentation.pad + 1)
         left = uniform_integers(bits, 1, 2 * self.augmentation.pad + 1)
         mirror = self._mirror(bits, epochs, samples)
-        crops = self.images[samples + mirror * self.count, top, left]  # (B, H, W * C) uint8
-        means = self.means[mirror, top, left]  # (B, H, W * C)
-        images = torch.from_numpy(crops).float().div_(255).sub_(torch.from_numpy(means))
+        where: Any = np.stack([samples + mirror * self.count, mirror, top, left])
+        if self.device is not None:
+            where = torch.from_numpy(where).to(self.device, non_blocking=True)
+        image, mirror, top, left = where
+        crops = torch.as_tensor(self.images[image, top, left])  # (B, H, W * C) uint8
+        means = torch.as_tensor(self.means[mirror, top, left])  # (B, H, W * C)
+        images = crops.float().div_(255).sub_(means)
         images = images.view(-1, *self.shape)  # (B, H, W, C)
         if self.std is not None:
             images /= self.std

@@ -23,6 +23,8 @@ from resnets.specs import Augmentation, InputConvention, PadCropFlip, ScaleCropF
 Batch = tuple[Tensor, Tensor]
 """Images (B, C, H, W) float32 and labels (B,) int64."""
 
+_CPU = torch.device("cpu")
+
 
 class TrainingBatches(Protocol):
     """The mini-batches of a run: what iteration i sees depends on i and the seed alone."""
@@ -42,16 +44,28 @@ class ArrayBatches:
         batch_size: int,
         seed: int,
         augmentation: PadCropFlip | None,
+        device: torch.device,
     ) -> None:
+        augmentation = augmentation or PadCropFlip(pad=0, flip=False)
+        resident = device if _fits(train, augmentation, device) else None
         self.labels = torch.from_numpy(train.labels)
         self.batch_size = batch_size
         self.seed = seed
-        self.images = CropFlip(train, augmentation or PadCropFlip(pad=0, flip=False), convention, seed)
+        self.images = CropFlip(train, augmentation, convention, seed, resident)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         for iteration in range(start, stop):
             samples, epochs = batch_samples(self.seed, iteration, self.batch_size, len(self.labels))
             yield self.images(epochs, samples), self.labels[samples]
+
+
+def _fits(train: ImageArrays, augmentation: PadCropFlip, device: torch.device) -> bool:
+    """Tell whether padded images and their mirror images take at most a quarter of a GPU's free memory."""
+    if device.type != "cuda":
+        return False
+    _, height, width, _ = train.images.shape
+    grown = (height + 2 * augmentation.pad) * (width + 2 * augmentation.pad) / (height * width)
+    return 4 * train.images.nbytes * grown * (1 + augmentation.flip) <= torch.cuda.mem_get_info(device)[0]
 
 
 class _Seeded(Dataset[Any]):
@@ -103,13 +117,19 @@ def training_batches(
     seed: int,
     augmentation: Augmentation | None,
     workers: int,
+    device: torch.device = _CPU,
 ) -> TrainingBatches:
-    """Return the mini-batches of a training split; a dataset object is taken as it is, without augmentation."""
+    """Return the mini-batches of a training split; a dataset object is taken as it is, without augmentation.
+
+    Images in memory are augmented on the `device` that trains on them, where they fit.
+    """
     if isinstance(train, ImageArrays):
         assert convention is not None
         if isinstance(augmentation, ScaleCropFlip):
             raise UsageError("this recipe resizes and crops photos; images in memory need one that pads and crops")
-        return ArrayBatches(train, convention, batch_size=batch_size, seed=seed, augmentation=augmentation)
+        return ArrayBatches(
+            train, convention, batch_size=batch_size, seed=seed, augmentation=augmentation, device=device
+        )
     if isinstance(train, ImageFiles):
         assert convention is not None
         if isinstance(augmentation, PadCropFlip):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -62,7 +64,7 @@ def place(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
-def forward(network: nn.Module, images: Tensor, precision: Precision) -> Tensor:
+def forward(network: Callable[[Tensor], Tensor], images: Tensor, precision: Precision) -> Tensor:
     """Return a network's logits in float32.
 
     Shape: (N, C, H, W) -> (N, classes)
@@ -87,3 +89,14 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(mmap_threshold, largest) and mallopt(trim_threshold, (1 << 31) - 1))
+
+
+@contextmanager
+def fastest_convolutions(device: torch.device) -> Iterator[None]:
+    """Let a GPU try out its ways to convolve and take the fastest for each shape, while one shape follows the other."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 
 from resnets.data.pipeline import TrainingBatches
-from resnets.networks.execution import Precision, forward
+from resnets.networks.execution import Precision
 from resnets.specs import Recipe
 from resnets.training.state import TrainingState
+from resnets.training.step import make_step
 
 
 def train(
@@ -26,23 +26,14 @@ def train(
 
     Raises: TrainingError, naming the iteration, if the loss is not finite; nothing is updated from it.
     """
-    network, optimizer, schedule = state.network, state.optimizer, state.schedule
-    network.train()
+    schedule = state.schedule
+    state.network.train()
+    step = make_step(state, recipe, device, precision)
     for images, labels in batches.batches(state.iteration, recipe.iterations):
         images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.lr(state.iteration)
-
-        logits = forward(network, images, precision)
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        state.guard.watch(loss, state.iteration)
-
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-
-        wrong = (logits.argmax(1) != labels).sum()
-        state.meter.add(loss, wrong, len(labels))
+        state.set_lr(schedule.lr(state.iteration))
+        wrong = step(images, labels)
+        state.meter.images += len(labels)
         if schedule.warming:
             schedule.observe(state.iteration, 100.0 * wrong.item() / len(labels))
         state.iteration += 1

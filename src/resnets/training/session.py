@@ -18,7 +18,7 @@ from resnets.errors import CheckpointError, DataError, Interrupted, RunError, Tr
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import single_view
 from resnets.networks import weights
-from resnets.networks.execution import Precision, keep_freed_memory, place
+from resnets.networks.execution import Precision, fastest_convolutions, keep_freed_memory, place
 from resnets.networks.fused import fusing
 from resnets.specs import InputConvention, Recipe
 from resnets.storage import writing
@@ -94,7 +94,7 @@ class _Session:
 
     def run(self) -> dict[str, Any]:
         notes = self._resume()
-        with fusing(self.job.network, self.job.device) as slow, self.stop:
+        with fusing(self.job.network, self.job.device) as slow, fastest_convolutions(self.job.device), self.stop:
             if slow is not None and self.job.device.type == "cpu":
                 notes.append(f"batch norm runs by torch's own kernels, not by the faster one: {slow}")
             for observer in self.observers:
@@ -159,7 +159,7 @@ class _Session:
         images = state.meter.images
         line: dict[str, Any] = {
             "iteration": state.iteration,
-            "lr": state.optimizer.param_groups[0]["lr"],
+            "lr": state.lr,
             "loss": state.meter.loss_sum.item() / images,
             "training_error": 100.0 * state.meter.wrong.item() / images,
             "images": images,

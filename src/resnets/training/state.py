@@ -23,10 +23,9 @@ class Meter:
     images: int = 0
 
     def add(self, loss: Tensor, wrong: Tensor, images: int) -> None:
-        """Add one mini-batch: its mean loss and its number of wrong answers."""
+        """Add one mini-batch on the device: its mean loss and its wrong answers; `images` the caller counts."""
         self.loss_sum += loss.detach().double() * images
         self.wrong += wrong
-        self.images += images
 
     def reset(self) -> None:
         """Start anew."""
@@ -53,6 +52,7 @@ class TrainingState:
     meter: Meter
     guard: LossGuard
     iteration: int = 0  # mini-batches done
+    lr: float = 0.0  # of the last one
     clock: Clock = field(default_factory=Clock)
 
     @classmethod
@@ -60,7 +60,7 @@ class TrainingState:
         """Return the state before the first iteration of a network on its device."""
         optimizer = torch.optim.SGD(
             _decaying(network, recipe),
-            recipe.lr,
+            torch.tensor(recipe.lr, device=device) if device.type == "cuda" else recipe.lr,  # a graph reads it there
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
@@ -76,6 +76,15 @@ class TrainingState:
         )
         guard = LossGuard(optimizer, device, deferred=device.type == "cuda")
         return cls(network, optimizer, Schedule(recipe, depth), meter, guard)
+
+    def set_lr(self, lr: float) -> None:
+        """Set the learning rate of the next update."""
+        self.lr = lr
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name: weights, batch norm statistics, momentum, sums and random states."""

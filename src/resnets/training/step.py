@@ -1,0 +1,106 @@
+"""One iteration's work on a device, and the same captured as a CUDA graph, so that a GPU need not wait for Python."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnets.networks.baselines.vgg import VGG
+from resnets.networks.execution import Precision, forward
+from resnets.networks.resnet import ResNet
+from resnets.specs import Recipe
+from resnets.training.state import TrainingState
+
+Step = Callable[[Tensor, Tensor], Tensor]
+"""Train on images (B, C, H, W) and labels (B,) of the device, and return how many answers were wrong."""
+
+EAGER_STEPS = 3  # before a graph is captured, so that every kernel has been chosen and every buffer is there
+COMPILE_FROM = 10_000  # iterations left from which a GPU's compiled kernels save more than compiling them takes
+COMPILE_DEPTH = 200  # deeper networks take the compiler too long
+
+
+def make_step(state: TrainingState, recipe: Recipe, device: torch.device, precision: Precision) -> Step:
+    """Return what an iteration does, as fast as the device can: on a GPU networks of this package as a CUDA graph.
+
+    A module of one's own runs as it is written, since it may decide in Python what it does.
+    """
+    network = state.network
+    if device.type != "cuda" or not isinstance(network, ResNet | VGG):
+        return _eager(state, recipe, network, precision)
+    long = recipe.iterations - state.iteration >= COMPILE_FROM and network.spec.depth <= COMPILE_DEPTH
+    fastest = torch.compile(network) if long else network
+    return Captured(_eager(state, recipe, fastest, precision), device)
+
+
+def _eager(state: TrainingState, recipe: Recipe, network: Callable[[Tensor], Tensor], precision: Precision) -> Step:
+    optimizer = state.optimizer
+
+    def step(images: Tensor, labels: Tensor) -> Tensor:
+        logits = forward(network, images, precision)
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        state.guard.watch(loss, state.iteration)
+
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+        wrong = (logits.argmax(1) != labels).sum()
+        state.meter.add(loss, wrong, len(labels))
+        return wrong
+
+    return step
+
+
+class Captured:
+    """A step that, after a few eager ones, is recorded as a CUDA graph and from then on replayed.
+
+    The graph reads the learning rate from the optimiser's tensor, and the images and labels from buffers of its own.
+    Where the device cannot record it, the step stays eager.
+    """
+
+    def __init__(self, step: Step, device: torch.device) -> None:
+        self.step = step
+        self.device = device
+        self.side = torch.cuda.Stream(device)
+        self.eager_left = EAGER_STEPS
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.failed = False
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        if self.failed:
+            return self.step(images, labels)
+        if self.eager_left:
+            self.eager_left -= 1
+            return self._aside(images, labels)
+        if self.graph is None:
+            try:
+                self.graph = self._record(images, labels)
+            except RuntimeError as error:
+                warnings.warn(f"no CUDA graph, and so slower: {str(error).splitlines()[0]}", stacklevel=2)
+                self.failed = True
+                return self.step(images, labels)
+        self.images.copy_(images, non_blocking=True)
+        self.labels.copy_(labels, non_blocking=True)
+        self.graph.replay()
+        return self.wrong
+
+    def _aside(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Take an eager step on the stream on which the graph will be recorded."""
+        here = torch.cuda.current_stream(self.device)
+        self.side.wait_stream(here)
+        with torch.cuda.stream(self.side):
+            wrong = self.step(images, labels)
+        here.wait_stream(self.side)
+        return wrong
+
+    def _record(self, images: Tensor, labels: Tensor) -> torch.cuda.CUDAGraph:
+        """Return a recorded step; recording does not take it."""
+        self.images, self.labels = torch.empty_like(images), torch.empty_like(labels)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self.side):
+            self.wrong = self.step(self.images, self.labels)
+        return graph
