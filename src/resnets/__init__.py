@@ -29,6 +29,9 @@ _HOME = {
     "predict": "resnets.api.models",
     "evaluate": "resnets.api.evaluation",
     "Evaluation": "resnets.api.evaluation",
+    "Agreement": "resnets.evaluation.protocols",
+    "optimize": "resnets.api.inference",
+    "Engine": "resnets.networks.inference",
     "demo": "resnets.api.demo",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from resnets.api.demo import demo as demo
     from resnets.api.evaluation import Evaluation as Evaluation
     from resnets.api.evaluation import evaluate as evaluate
+    from resnets.api.inference import optimize as optimize
     from resnets.api.models import Model as Model
     from resnets.api.models import Prediction as Prediction
     from resnets.api.models import load as load
@@ -77,7 +81,9 @@ if TYPE_CHECKING:
     from resnets.errors import TrainingError as TrainingError
     from resnets.errors import UsageError as UsageError
     from resnets.errors import WeightsError as WeightsError
+    from resnets.evaluation.protocols import Agreement as Agreement
     from resnets.networks.growing import deepen as deepen
+    from resnets.networks.inference import Engine as Engine
     from resnets.specs import Recipe as Recipe
     from resnets.training.session import Observer as Observer
 

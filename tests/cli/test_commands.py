@@ -116,6 +116,20 @@ def test_predict_names_images_and_reports_bad_ones(
     assert code == 0
     assert len(classes) == 5
     assert classes[0]["probability"] >= classes[1]["probability"]
+    code, out, err = command(capsys, "predict", digits_run, good, bad, good, "--json", "--precision", "bf16")
+    entries = json.loads(out)
+    assert code == 1
+    assert [entry["image"] for entry in entries] == [str(good), str(bad), str(good)]
+    assert str(bad) in entries[1]["error"] and "classes" not in entries[1]
+    assert str(bad) in err
+
+
+def test_evaluate_in_bf16_tells_its_agreement(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = command(capsys, "evaluate", digits_run, "--data", "digits", "--precision", "bf16")
+    assert code == 0
+    assert re.search(r"bf16 by engine eager: the same class as in fp32 for \d+ of the first 360 images", out)
+    _, out, _ = command(capsys, "evaluate", digits_run, "--data", "digits", "--precision", "bf16", "--json")
+    assert json.loads(out)["agreement"]["samples"] == 360
 
 
 def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:

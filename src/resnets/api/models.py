@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sized
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from resnets.data.convention import normalize
-from resnets.data.decoding import single_view
-from resnets.errors import UsageError, WeightsError
+from resnets.data.decoding import reading, single_view
+from resnets.errors import DataError, UsageError, WeightsError
 from resnets.networks import weights
-from resnets.networks.execution import choose_device, forward, place
+from resnets.networks.execution import (
+    Precision,
+    choose_device,
+    choose_precision,
+    forward,
+    keep_freed_memory,
+    place,
+)
+from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
 from resnets.networks.weights import Weights
 from resnets.specs import InputConvention
+
+BATCH = 32  # images that `predict_many` reads and runs at a time
 
 
 @dataclass(frozen=True)
@@ -29,30 +45,106 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network in evaluation mode. `classes` and `convention` are None where the file does not tell them."""
+    """A trained network in evaluation mode. `classes` and `convention` are None where the file does not tell them.
+
+    `engine` runs it in the network's stead after `resnets.optimize`.
+    """
 
     path: Path
     network: nn.Module
     classes: tuple[str, ...] | None
     convention: InputConvention | None
     device: torch.device
+    engine: Engine | None = None
 
-    @torch.inference_mode()
     def predict(self, image: str | Path, *, top: int = 5) -> Prediction:
         """Return the `top` most probable classes of an image file of any size and mode.
 
         Raises: DataError, if the file is no image; WeightsError, if the weights do not tell their classes and input.
         """
+        _, convention = self._known(top)
+        view = single_view(Path(image), convention)
+        return self._classify([(Path(image), view)], top, "fp32")[0]
+
+    def predict_many(
+        self, images: Iterable[str | Path], *, top: int = 5, precision: str = "fp32"
+    ) -> Iterator[Prediction | DataError]:
+        """Yield for each image file, in order, its most probable classes, or the error if it is no image.
+
+        Files are decoded in the background, a batch ahead. An engine is prepared on the way once the images that
+        remain (of an iterator: as many as were seen) would take longer without. `precision` is that of a model
+        without an engine of its own.
+
+        Raises: WeightsError and UsageError, as `predict`.
+        """
+        _, convention = self._known(top)
+        multiply = choose_precision(precision, self.device)
+        total = len(images) if isinstance(images, Sized) else None
+        model, seconds, done = self, 0.0, 0
+        ready: list[tuple[Path, NDArray[np.uint8] | DataError]] = []
+        for paths in itertools.chain(_batches(images), [[]]):
+            with reading(paths, convention) as files:
+                start = time.perf_counter()
+                good = [(path, view) for path, view in ready if not isinstance(view, DataError)]
+                predictions = iter(model._classify(good, top, multiply))
+                seconds += time.perf_counter() - start
+                results = [view if isinstance(view, DataError) else next(predictions) for _, view in ready]
+            yield from results
+            done += len(results)
+            if done == BATCH and self.device.type == "cpu":
+                keep_freed_memory()
+            remaining = done if total is None else total - done
+            if model.engine is None and paths and seconds / max(1, done) * remaining > PREPARATION_SECONDS:
+                model = model._prepared(multiply)
+            ready = [(path, _result(file)) for path, file in zip(paths, files, strict=True)]
+
+    def _known(self, top: int) -> tuple[tuple[str, ...], InputConvention]:
         if self.convention is None or self.classes is None:
             raise WeightsError(
                 f"{self.path}: these weights do not tell their classes and input, so images cannot be read"
             )
         if top < 1:
             raise UsageError(f"top is {top}; it must be 1 or more")
-        view = normalize(single_view(Path(image), self.convention)[None], self.convention)  # (1, H, W, C)
-        logits = forward(self.network, torch.from_numpy(view).permute(0, 3, 1, 2).to(self.device), "fp32")
-        probabilities, classes = logits.softmax(1)[0].topk(min(top, len(self.classes)))
-        return Prediction(Path(image), tuple(self.classes[i] for i in classes.tolist()), tuple(probabilities.tolist()))
+        return self.classes, self.convention
+
+    def _prepared(self, precision: Precision) -> Model:
+        _, convention = self._known(1)
+        shape = (convention.channels, convention.size, convention.size)
+        engine = optimize(self.network, shape=shape, batch_size=BATCH, device=self.device, precision=precision)
+        return dataclasses.replace(self, engine=engine)
+
+    @torch.inference_mode()
+    def _classify(
+        self, views: list[tuple[Path, NDArray[np.uint8]]], top: int, precision: Precision
+    ) -> list[Prediction]:
+        if not views:
+            return []
+        classes, convention = self._known(top)
+        images = torch.from_numpy(normalize(np.stack([view for _, view in views]), convention))  # (N, H, W, C)
+        images = images.permute(0, 3, 1, 2).to(self.device)
+        logits = forward(self.network, images, precision) if self.engine is None else self.engine(images)
+        best = logits.softmax(1).topk(min(top, len(classes)))
+        return [
+            Prediction(path, tuple(classes[i] for i in indices), tuple(probabilities))
+            for (path, _), indices, probabilities in zip(
+                views, best.indices.tolist(), best.values.tolist(), strict=True
+            )
+        ]
+
+
+def _batches(images: Iterable[str | Path]) -> Iterator[list[Path]]:
+    paths = map(Path, images)
+    while batch := list(itertools.islice(paths, BATCH)):
+        yield batch
+
+
+def _result(file: Future[NDArray[np.uint8]]) -> NDArray[np.uint8] | DataError:
+    error = file.exception()
+    if error is None:
+        return file.result()
+    if isinstance(error, DataError):
+        return error
+    raise error
 
 
 def load(path: str | Path, *, network: nn.Module | None = None, device: str = "auto") -> Model:
@@ -87,11 +179,22 @@ def load_weights(path: str | Path) -> Weights:
 
 
 def predict(
-    path: str | Path, images: str | Path | Iterable[str | Path], *, top: int = 5, device: str = "auto"
+    path: str | Path,
+    images: str | Path | Iterable[str | Path],
+    *,
+    top: int = 5,
+    device: str = "auto",
+    precision: str = "fp32",
 ) -> list[Prediction]:
     """Return the most probable classes of one or more image files by a run's or a weights file's network.
 
     Raises: WeightsError, as `load`; DataError, for the first file that is no image.
     """
     model = load(path, device=device)
-    return [model.predict(image, top=top) for image in ([images] if isinstance(images, str | Path) else images)]
+    predictions = []
+    several = [images] if isinstance(images, str | Path) else images
+    for prediction in model.predict_many(several, top=top, precision=precision):
+        if isinstance(prediction, DataError):
+            raise prediction
+        predictions.append(prediction)
+    return predictions

@@ -17,7 +17,7 @@ def evaluate(
     confusion: Annotated[bool, Option("--confusion", help="Show which classes are taken for which.")] = False,
     batch_size: Annotated[int, Option(help="Images at a time; the result is the same.")] = 256,
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    precision: Annotated[str, Option(help="fp32, bf16 (autocast) or auto.")] = "fp32",
+    precision: Annotated[str, Option(help="fp32, bf16 (its agreement with fp32 is shown) or auto.")] = "fp32",
     workers: Annotated[int, Option(help="Processes that read image files.")] = 2,
     json: Annotated[bool, Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
@@ -43,6 +43,12 @@ def evaluate(
         f"{result.network} on the {result.samples:,} test images of {result.data}: "
         f"top-1 error {result.top1_error:.2f} %{top5}"
     )
+    if (agreement := result.agreement) is not None:
+        print(
+            f"{agreement.precision} by engine {agreement.engine}: the same class as in fp32 for "
+            f"{agreement.same_top1:,} of the first {agreement.samples:,} images, "
+            f"logits differ by {100 * agreement.logit_difference:.2g} %"
+        )
     console = Console(highlight=False, soft_wrap=True)
     if per_class:
         table = Table("class")

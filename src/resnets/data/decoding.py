@@ -6,7 +6,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +133,13 @@ def single_views(paths: Sequence[Path], convention: InputConvention) -> NDArray[
         for _ in threads.map(read, range(0, len(paths), stretch)):  # in order, so the first error is raised
             pass
     return views
+
+
+@contextlib.contextmanager
+def reading(paths: Sequence[Path], convention: InputConvention) -> Iterator[list[Future[NDArray[np.uint8]]]]:
+    """Decode the single views of files on up to eight cores while the block runs; at its end all have a result.
+
+    Each result is (size, size, channels) uint8, or the DataError of a file that cannot be decoded.
+    """
+    with _quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        yield [threads.submit(_single_view, path, convention) for path in paths]

@@ -1,0 +1,87 @@
+"""`optimize`: a network or a trained model, run by the fastest engine that this machine has."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import overload
+
+from torch import nn
+
+from resnets.api.models import Model
+from resnets.errors import UsageError
+from resnets.networks import inference
+from resnets.networks.execution import choose_device, choose_precision
+from resnets.networks.inference import Engine
+
+
+@overload
+def optimize(
+    network: Model,
+    *,
+    batch_size: int = ...,
+    input_size: int | None = ...,
+    engine: str = ...,
+    precision: str = ...,
+    device: str = ...,
+) -> Model: ...
+
+
+@overload
+def optimize(
+    network: nn.Module,
+    *,
+    batch_size: int = ...,
+    input_size: int | None = ...,
+    engine: str = ...,
+    precision: str = ...,
+    device: str = ...,
+) -> Engine: ...
+
+
+def optimize(
+    network: Model | nn.Module,
+    *,
+    batch_size: int = 1,
+    input_size: int | None = None,
+    engine: str = "auto",
+    precision: str = "auto",
+    device: str = "auto",
+) -> Model | Engine:
+    """Return a model that predicts by the fastest engine here, or for a module the engine itself.
+
+    An engine maps images (n, C, H, W) to logits (n, classes), as the network did in evaluation mode when it was made.
+    `engine` is `eager`, `openvino`, `compile`, or `auto`, which measures them on a batch of `batch_size`. `precision`
+    `auto` is bf16 where the device computes it natively. `device` `auto` is a model's own, else the first GPU or the
+    CPU. `input_size` is needed only for a module that is not one of this package's.
+
+    Units: pixels of a side for `input_size`
+    Raises: UsageError, if an engine, a precision or a device cannot be had, or the network does not map images to
+    logits.
+    """
+    if isinstance(network, Model):
+        model, module = network, network.network
+        on = model.device if device == "auto" else choose_device(device)
+    else:
+        model, module = None, network
+        on = choose_device(device)
+    convention = model.convention if model is not None else None
+    spec = getattr(module, "spec", None)
+    size = input_size or (convention.size if convention is not None else getattr(spec, "input_size", None))
+    if size is None:
+        raise UsageError(f"{type(module).__name__} does not tell the size of its images; pass input_size=")
+    channels = convention.channels if convention is not None else _channels(module)
+    found = inference.optimize(
+        module,
+        shape=(channels, size, size),
+        batch_size=batch_size,
+        device=on,
+        precision=choose_precision(precision, on),
+        engine=engine,
+    )
+    return found if model is None else dataclasses.replace(model, engine=found)
+
+
+def _channels(network: nn.Module) -> int:
+    spec = getattr(network, "spec", None)
+    convolutions = (module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d))
+    return getattr(spec, "in_channels", None) or next(convolutions, 3)

@@ -1,0 +1,285 @@
+"""Every engine computes what the network computes, for any number of images, and leaves the network as it was."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from resnets.errors import UsageError
+from resnets.networks import catalog, engines, inference
+from resnets.networks.engines import Unavailable
+from resnets.networks.execution import Precision
+from resnets.networks.inference import Engine, optimize
+
+CPU = torch.device("cpu")
+SHAPE = (3, 16, 16)
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-5, "bf16": 2e-2}
+
+openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="openvino is not installed; resnets[inference] has it"
+)
+PREPARED = ["eager", pytest.param("openvino", marks=openvino)]
+
+
+def network(name: str = "resnet8", **options: Any) -> nn.Module:
+    """A network whose batch norms have seen images, so that folding them matters."""
+    torch.manual_seed(0)
+    module = catalog.create(name, **options)
+    with torch.no_grad():
+        for _ in range(3):
+            module(torch.randn(8, *SHAPE) * 2 + 1)
+    return module
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def prepare(module: nn.Module, engine: str, precision: Precision = "fp32", batch_size: int = 4) -> Engine:
+    return optimize(module, shape=SHAPE, batch_size=batch_size, device=CPU, precision=precision, engine=engine)
+
+
+def agrees(engine: Engine, module: nn.Module) -> None:
+    images = torch.randn(9, *SHAPE)
+    with torch.no_grad():
+        expected = module.eval()(images)
+    for count in (1, 3, 4, 7, 9, 2, 4):
+        logits = engine(images[:count])
+        assert logits.shape == (count, expected.shape[1]) and logits.dtype == torch.float32
+        assert relative(logits, expected[:count]) < TOLERANCE[engine.precision]
+    assert engine(images[:0]).shape == (0, expected.shape[1])
+    channels_last = images.contiguous(memory_format=torch.channels_last)
+    assert relative(engine(channels_last), expected) < TOLERANCE[engine.precision]
+
+
+@pytest.mark.parametrize("engine", PREPARED)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("options", [{}, {"bn_group": 4}, {"shortcut": "C"}])
+def test_the_same_logits(engine: str, precision: Precision, options: dict[str, Any]) -> None:
+    """Of fewer, as many and more images than the four that it was prepared for, one after the other."""
+    module = network(**options)
+    found = prepare(module, engine, precision)
+    assert (found.name, found.precision, found.batch_size) == (engine, precision, 4)
+    assert found.seconds > 0
+    agrees(found, module)
+
+
+def test_compiled_too() -> None:
+    """The smallest of networks; and no setting of torch's compiler is left changed."""
+    from torch._inductor import config
+
+    before = config.freezing, config.cpp_wrapper
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 196, 3))
+    agrees(prepare(module, "compile"), module)
+    assert (config.freezing, config.cpp_wrapper) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_networks(precision: Precision) -> None:
+    module = network("resnet8", bn_group=4)
+    agrees(prepare(module, "compile", precision), module)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", PREPARED)
+def test_vgg(engine: str) -> None:
+    torch.manual_seed(0)
+    module = catalog.create("vgg16", num_classes=10)
+    found = optimize(module, shape=(3, 32, 32), batch_size=2, device=CPU, precision="fp32", engine=engine)
+    images = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        assert relative(found(images), module.eval()(images)) < 1e-5
+
+
+@pytest.mark.parametrize("engine", PREPARED)
+def test_the_network_is_left_as_it_was(engine: str) -> None:
+    """Mode, weights, gradients and random numbers; and what happens to it later does not reach the engine."""
+    module = network().train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    random = torch.random.get_rng_state()
+    found = prepare(module, engine)
+    assert all(part.training for part in module.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert all(parameter.requires_grad and not parameter.is_inference() for parameter in module.parameters())
+    assert torch.equal(torch.random.get_rng_state(), random)
+    images = torch.randn(4, *SHAPE)
+    logits = found(images)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    assert torch.equal(found(images), logits)
+
+
+@pytest.mark.parametrize("engine", PREPARED)
+def test_results_are_tensors_of_their_own(engine: str) -> None:
+    """A later call does not change an earlier result, and it can be changed in place."""
+    found = prepare(network(), engine)
+    first, second = torch.randn(4, *SHAPE), torch.randn(4, *SHAPE)
+    logits = found(first)
+    kept = logits.clone()
+    found(second)
+    assert torch.equal(logits, kept)
+    logits += 1
+    assert torch.equal(found(first), kept)
+
+
+@pytest.mark.parametrize("engine", PREPARED)
+def test_from_several_threads(engine: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    found = prepare(network(), engine)
+    batches = [torch.randn(count, *SHAPE) for count in (1, 4, 6) for _ in range(8)]
+    expected = [found(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as threads:
+        for logits, right in zip(threads.map(found, batches), expected, strict=True):
+            torch.testing.assert_close(logits, right)
+
+
+def test_an_engine_keeps_its_precision_under_autocast() -> None:
+    found = prepare(network(), "eager")
+    images = torch.randn(2, *SHAPE)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = found(images)
+    assert torch.equal(logits, found(images))
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+
+def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_auto_takes_the_fastest_and_says_what_it_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_openvino(monkeypatch)
+    found = prepare(network(), "auto")
+    assert found.name == "eager"
+    eager, ov, compiled = found.choices
+    assert eager.seconds == found.seconds and eager.skipped is None
+    assert ov.seconds is None and ov.skipped == "openvino is not installed; resnets[inference] has it"
+    assert compiled.seconds is None and compiled.skipped == "there is no C++ compiler no-such-compiler"
+
+
+@openvino
+@pytest.mark.usefixtures("no_compiler")
+def test_auto_measures_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one with the smaller time is kept, whichever it is."""
+    times = {"eager": 2.0, "openvino": 1.0}
+    monkeypatch.setattr(inference, "_seconds", lambda engine, images: times[engine.name])
+    assert prepare(network(), "auto").name == "openvino"
+    times["openvino"] = 3.0
+    found = prepare(network(), "auto")
+    assert found.name == "eager" and found.seconds == 2.0
+    assert [choice.seconds for choice in found.choices] == [2.0, 3.0, None]
+
+
+def test_a_wrong_engine_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose logits are not the network's is left out, and refused by name."""
+
+    def wrong(module: nn.Module, images: Tensor, precision: Precision) -> engines.Run:
+        run = engines.eager(module, images, precision)
+        return lambda part: run(part) + 1
+
+    def broken(module: nn.Module, images: Tensor, precision: Precision) -> engines.Run:
+        raise RuntimeError("it fell apart\nat length")
+
+    monkeypatch.setitem(inference._PREPARE, "openvino", wrong)
+    monkeypatch.setitem(inference._PREPARE, "compile", broken)
+    found = prepare(network(), "auto")
+    assert found.name == "eager"
+    assert "its logits for 4 images differ from the network's by" in str(found.choices[1].skipped)
+    assert found.choices[2].skipped == "RuntimeError: it fell apart"
+    with pytest.raises(UsageError, match="engine 'openvino' cannot be used here: its logits"):
+        prepare(network(), "openvino")
+
+
+def test_very_deep_networks_are_not_compiled_unasked() -> None:
+    with pytest.raises(Unavailable, match="compiling 300 layers takes minutes"):
+        inference._require_time("compile", nn.Sequential(*(nn.Linear(1, 1) for _ in range(300))), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("openvino", "engine 'openvino' cannot be used here: openvino is not installed"),
+        ("compile", "engine 'compile' cannot be used here: there is no C\\+\\+ compiler"),
+        ("opnvino", "engine is 'opnvino'; it must be one of auto, eager, openvino, compile \\(did you mean openvino"),
+    ],
+)
+@pytest.mark.usefixtures("no_compiler")
+def test_an_engine_that_is_not_there(engine: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_openvino(monkeypatch)
+    with pytest.raises(UsageError, match=message):
+        prepare(network(), engine)
+
+
+class Untraceable(nn.Module):
+    """A module of someone's own: it branches on values, and makes float32 tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 16), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 1e9:
+            return torch.zeros(len(x), 4)
+        return torch.mm(self.norm(self.conv(x)).flatten(1), torch.eye(4)) + torch.ones(len(x), 4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_modules_that_cannot_be_folded_or_cast(precision: Precision) -> None:
+    module = Untraceable()
+    agrees(prepare(module, "eager", precision), module)
+
+
+def test_what_gives_no_logits_is_refused() -> None:
+    with pytest.raises(UsageError, match="the network gives \\(4, 2, 14, 14\\) for 4 images; it must give"):
+        prepare(nn.Conv2d(3, 2, 3), "eager")
+    with pytest.raises(UsageError, match="cannot be run on images of shape \\(4, 3, 16, 16\\): RuntimeError"):
+        prepare(nn.Conv2d(5, 2, 3), "eager")
+    with pytest.raises(UsageError, match="batch_size is 0"):
+        prepare(network(), "eager", batch_size=0)
+    with pytest.raises(UsageError, match="prepared for \\(n, 3, 16, 16\\)"):
+        prepare(network(), "eager")(torch.zeros(1, 3, 8, 8))
+
+
+@openvino
+def test_openvino_does_not_phone_home() -> None:
+    """Its telemetry is not even imported, and nothing is printed."""
+    code = """
+import sys, warnings
+warnings.simplefilter("error")
+import torch, resnets
+network = resnets.create("resnet8")
+resnets.optimize(network, input_size=8, engine="openvino", precision="fp32")
+sys.exit(any(name.startswith("openvino_telemetry") for name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("engine", ["eager", "compile"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_on_a_gpu(engine: str, precision: Precision) -> None:
+    device = torch.device("cuda")
+    module = network()
+    found = optimize(module, shape=SHAPE, batch_size=4, device=device, precision=precision, engine=engine)
+    images = torch.randn(9, *SHAPE)
+    with torch.no_grad():
+        expected = module.eval()(images)
+    for count in (1, 4, 9, 2):
+        logits = found(images[:count])
+        assert logits.device.type == "cuda"
+        assert relative(logits.cpu(), expected[:count]) < (1e-2 if precision == "fp32" else 2e-2)  # TF32
