@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
 from resnets.networks.execution import Precision, forward
-from resnets.networks.normalization import GroupedBatchNorm2d
+from resnets.networks.normalization import BatchNorm2d
 
 Run = Callable[[Tensor], Tensor]
 """Shape: (n, C, H, W) -> (n, classes) for n up to the batch prepared for; the result may be overwritten by the next."""
@@ -30,11 +30,11 @@ class Unavailable(Exception):
 
 
 def frozen(network: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode, without gradients, its grouped batch norms plain ones (there they agree)."""
+    """Return a copy in evaluation mode, without gradients, its batch norms torch's own (there they are the same)."""
     network = copy.deepcopy(network).eval().requires_grad_(False)
     for parent in list(network.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, GroupedBatchNorm2d):
+            if isinstance(child, BatchNorm2d):
                 plain = nn.BatchNorm2d(child.num_features, child.eps).to(child.weight.device)
                 plain.load_state_dict(child.state_dict())
                 setattr(parent, name, plain.eval().requires_grad_(False))
