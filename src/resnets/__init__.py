@@ -30,6 +30,8 @@ _HOME = {
     "evaluate": "resnets.api.evaluation",
     "Evaluation": "resnets.api.evaluation",
     "demo": "resnets.api.demo",
+    "plan": "resnets.api.planning",
+    "Plan": "resnets.api.planning",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
     from resnets.api.networks import create as create
     from resnets.api.networks import describe as describe
     from resnets.api.networks import list_networks as list_networks
+    from resnets.api.planning import Plan as Plan
+    from resnets.api.planning import plan as plan
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
