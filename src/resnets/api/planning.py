@@ -205,10 +205,12 @@ def _about_devices(devices: int, share: int, link: float, seconds: float) -> lis
 
 
 def _about_memory(device_type: str, *, measured: bool) -> list[str]:
-    whose = "a device's" if device_type == "cuda" else "this process's (loader processes add theirs)"
+    if device_type == "cuda":
+        whose = "a GPU's, by the activations that are kept, and not yet checked on one"
+    else:
+        whose = "the process's peak (without loader processes), within 8 % of the real runs that it is calibrated on"
     free = "what is free now" if measured else "what the data sheet says"
     return [
-        f"memory is {whose} peak, predicted from the activations that are kept (within 15 % on the CPUs it was checked "
-        f"on); the largest mini-batch is for {free}",
+        f"memory: {whose}; the largest mini-batch is for {free}",
         "disk: three checkpoints (the one being written counted), the weights and the log",
     ]
