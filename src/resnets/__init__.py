@@ -33,6 +33,8 @@ _HOME = {
     "optimize": "resnets.api.inference",
     "Engine": "resnets.networks.inference",
     "demo": "resnets.api.demo",
+    "plan": "resnets.api.planning",
+    "Plan": "resnets.api.planning",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
     from resnets.api.networks import create as create
     from resnets.api.networks import describe as describe
     from resnets.api.networks import list_networks as list_networks
+    from resnets.api.planning import Plan as Plan
+    from resnets.api.planning import plan as plan
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train

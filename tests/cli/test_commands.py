@@ -184,6 +184,9 @@ def test_info_is_a_column_of_table_1(capsys: pytest.CaptureFixture[str]) -> None
         (["train", "vgg16", "--data", "digits"], 2, "32 x 32 pixels or more"),
         (["train", "resnet20"], 2, "--data"),
         (["train", "resnet20", "--data", "digits", "--nope"], 2, "--nope"),
+        (["plan", "resnet20", "--data", "cifar11"], 2, "did you mean cifar10"),
+        (["plan", "resnet20", "--data", "cifar10", "--device-kind", "k80"], 2, "known: h200"),
+        (["plan", "resnet20", "--data", "cifar10", "--devices", "0"], 2, "devices is 0"),
         (["evaluate", "/no/such/run", "--data", "digits"], 1, "/no/such/run"),
         (["info", "resnet99"], 2, "no network 'resnet99'"),
     ],
@@ -256,3 +259,16 @@ def test_names_with_brackets_are_shown_as_they_are(
     code, out, _ = command(capsys, "evaluate", tmp_path / "run", *arguments, "--per-class", "--confusion")
     assert code == 0
     assert "a[bold]" in out and "[red]" in out
+
+
+def test_plan_says_what_a_run_takes_and_what_that_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["plan", "resnet20", "--data", "cifar10", "--device-kind", "a100", "--devices", "2"]
+    code, out, _ = command(capsys, *arguments)
+    assert code == 0
+    for part in ("ESTIMATED", "on 2 a100", "largest batch", "loader cores", "This rests on:", "data sheet"):
+        assert part in out
+    code, out, _ = command(capsys, *arguments, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert (found["network"], found["devices"], found["estimate"]) == ("resnet20", 2, True)
+    assert found["hours"] > 0

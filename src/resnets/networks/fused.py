@@ -31,14 +31,13 @@ _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
 @contextmanager
-def fusing(network: nn.Module, device: torch.device) -> Iterator[str | None]:
-    """Let the batch norms of a network run fused in training; yields None, or the reason why they cannot."""
-    reason = unavailable(device)
-    norms = [module for module in network.modules() if isinstance(module, BatchNorm2d)] if reason is None else []
+def fusing(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """Let the batch norms of a network run fused in training, where the kernel is available."""
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm2d)]
     for norm in norms:
-        norm.fused = norm_add_relu
+        norm.fused = None if unavailable(device) else norm_add_relu
     try:
-        yield reason
+        yield
     finally:
         for norm in norms:
             norm.fused = None

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 
 from resnets.data.pipeline import TrainingBatches
-from resnets.networks.execution import Precision
+from resnets.networks.execution import Precision, fastest_convolutions
+from resnets.networks.fused import fusing
 from resnets.specs import Recipe
 from resnets.training.state import TrainingState
 from resnets.training.step import make_step
@@ -29,12 +30,13 @@ def train(
     schedule = state.schedule
     state.network.train()
     step = make_step(state, recipe, device, precision)
-    for images, labels in batches.batches(state.iteration, recipe.iterations):
-        images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        state.set_lr(schedule.lr(state.iteration))
-        wrong = step(images, labels)
-        state.meter.images += len(labels)
-        if schedule.warming:
-            schedule.observe(state.iteration, 100.0 * wrong.item() / len(labels))
-        state.iteration += 1
-        after_step()
+    with fusing(state.network, device), fastest_convolutions(device):
+        for images, labels in batches.batches(state.iteration, recipe.iterations):
+            images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            state.set_lr(schedule.lr(state.iteration))
+            wrong = step(images, labels)
+            state.meter.images += len(labels)
+            if schedule.warming:
+                schedule.observe(state.iteration, 100.0 * wrong.item() / len(labels))
+            state.iteration += 1
+            after_step()

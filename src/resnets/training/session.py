@@ -18,8 +18,9 @@ from resnets.errors import CheckpointError, DataError, Interrupted, RunError, Tr
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import single_view
 from resnets.networks import weights
-from resnets.networks.execution import Precision, fastest_convolutions, keep_freed_memory, place
-from resnets.networks.fused import fusing
+from resnets.networks.execution import Precision, keep_freed_memory, place
+from resnets.networks.fused import unavailable
+from resnets.networks.normalization import BatchNorm2d
 from resnets.specs import InputConvention, Recipe
 from resnets.storage import writing
 from resnets.training.loop import train
@@ -94,11 +95,12 @@ class _Session:
 
     def run(self) -> dict[str, Any]:
         notes = self._resume()
-        with fusing(self.job.network, self.job.device) as slow, fastest_convolutions(self.job.device), self.stop:
-            if slow is not None and self.job.device.type == "cpu":
-                notes.append(f"batch norm runs by torch's own kernels, not by the faster one: {slow}")
-            for observer in self.observers:
-                observer.started(self.job.description, self.state.iteration, notes)
+        normalised = any(isinstance(module, BatchNorm2d) for module in self.job.network.modules())
+        if normalised and self.job.device.type == "cpu" and (slower := unavailable(self.job.device)):
+            notes.append(f"batch norm runs by torch's own kernels, not by the faster one: {slower}")
+        for observer in self.observers:
+            observer.started(self.job.description, self.state.iteration, notes)
+        with self.stop:
             self.mark = self.saved_at = time.perf_counter()
             train(
                 self.state,

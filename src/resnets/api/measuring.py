@@ -1,0 +1,110 @@
+"""What a plan measures on this machine: a few steps, tests and checkpoints of what `train` would begin."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import TensorDataset
+
+from resnets.api.resolution import Resolved
+from resnets.data import kinds
+from resnets.data.datasets import ImageArrays, ImageFiles, Images
+from resnets.data.pipeline import TrainingBatches, single_pass, training_batches
+from resnets.errors import UsageError
+from resnets.networks.execution import Precision
+from resnets.training.forecast import Rates
+from resnets.training.measure import StepTime, measure_saving, measure_steps, measure_test
+
+WORKERS = 2  # processes that read image files, as `train` has by default
+STEP_MACS = 7e10  # of the images of a step on a CPU, in the forward pass: some two seconds a step
+SECONDS = 6.0  # of steps that are timed, after three that are not
+TEST_SECONDS = 1.0  # of images that are tested, several times
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The steps as they were timed, on `batch_size` images each, and the rates of a run that follow from them."""
+
+    steps: StepTime
+    rates: Rates
+
+
+def loading_rate(todo: Resolved, batch_size: int) -> float:
+    """Return the images a second that one core of this machine makes ready for training."""
+    if isinstance(todo.data.train, ImageFiles):
+        batch_size = min(batch_size, 16)  # to be done soon
+    return kinds.loading_rate(_batches(todo, batch_size, workers=0), batch_size)
+
+
+def measure(todo: Resolved, batch_size: int, *, largest: int, macs: int, loading: float, folder: Path) -> Measurement:
+    """Return what a device takes for its `batch_size` images of a step, and for tests and checkpoints.
+
+    Where they are more than fit in memory (`largest`) or, on a CPU, than can be done in some two seconds, fewer are
+    measured and the time is taken in proportion. `loading` is in images a second of one core.
+
+    Raises: UsageError, if not even one image fits; TrainingError, DataError.
+    """
+    if largest < 1:
+        raise UsageError("not even one image fits in this machine's memory; --device-kind plans for another")
+    measured = batch_size
+    while measured > 1 and (measured > largest or (todo.device.type == "cpu" and measured * macs > STEP_MACS)):
+        measured = math.ceil(measured / 2)
+    recipe = dataclasses.replace(todo.recipe, batch_size=measured)
+    steps, state = measure_steps(
+        todo.network,
+        recipe,
+        _batches(todo, measured, workers=WORKERS),
+        device=todo.device,
+        precision=todo.precision,
+        seconds=SECONDS,
+    )
+    test, final_test = _test_seconds(todo, steps, loading)
+    save, log = measure_saving(state, folder / "run")
+    step = steps.step * batch_size / measured
+    return Measurement(steps, Rates(step=step, start=steps.start, test=test, final_test=final_test, save=save, log=log))
+
+
+def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatches:
+    return training_batches(
+        todo.data.train,
+        todo.convention,
+        batch_size=batch_size,
+        seed=0,
+        augmentation=todo.recipe.augmentation,
+        workers=workers,
+    )
+
+
+def _test_seconds(todo: Resolved, steps: StepTime, loading: float) -> tuple[float, float]:
+    """Return the seconds of an image in a test of the curve, and in the final one, which is in float32."""
+    split = todo.data.test
+    rate = steps.batch_size / steps.step
+    count = min(256, len(split), max(8, round(TEST_SECONDS * rate)))  # type: ignore[arg-type]
+    reading = 0.0
+    prepared: Images
+    if isinstance(split, ImageArrays):
+        prepared = split.select(np.arange(count))
+    else:  # read before, since starting processes for so few images would count too much
+        assert isinstance(split, ImageFiles)
+        images, labels = next(single_pass(split.select(np.arange(count)), todo.convention, batch_size=count))
+        prepared = TensorDataset(images, labels)
+        reading = 1 / (loading * min(WORKERS, os.cpu_count() or 1))
+
+    def seconds(precision: Precision) -> float:
+        passing = measure_test(
+            todo.network,
+            prepared,
+            todo.convention,
+            classes=len(todo.data.classes),
+            device=todo.device,
+            precision=precision,
+        )
+        # a CPU does either, a GPU passes what others read meanwhile
+        return passing + reading if todo.device.type == "cpu" else max(passing, reading)
+
+    return seconds(todo.precision), seconds("fp32")

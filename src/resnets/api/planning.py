@@ -1,0 +1,216 @@
+"""`plan`: what a training will take before it is begun, from a few measured steps or a table of known devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnets.api.measuring import WORKERS, Measurement, loading_rate, measure
+from resnets.api.resolution import change, default_recipe, resize, resolve
+from resnets.data import kinds
+from resnets.data.kinds import DataKind
+from resnets.errors import UsageError
+from resnets.networks import catalog, complexity
+from resnets.networks.memory import available_memory, training_memory
+from resnets.paper import recipes
+from resnets.specs import Recipe
+from resnets.training import devices as known_devices
+from resnets.training import forecast
+from resnets.training.devices import KnownDevice
+
+LINKS = {"cpu": 1.25e9, "cuda": 32e9}  # bytes a second: between machines like this one (10 Gbit/s), or its GPUs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a training will take, and what that rests on.
+
+    `batch_size` is of all devices together; memory and the largest mini-batch are of each of them, and the latter 0
+    where not even one image fits. `loader_cores` is how many cores like this machine's are busy making images ready,
+    `read_bytes_per_second` what is read for that. `estimate` says that the devices are those of the table, and not
+    this machine's, which were measured.
+
+    Units: seconds, hours, bytes.
+    """
+
+    network: str
+    data: str
+    training_images: int
+    classes: int
+    recipe: str
+    iterations: int
+    batch_size: int
+    device: str
+    devices: int
+    precision: str
+    estimate: bool
+    hours: float
+    training_seconds: float
+    testing_seconds: float
+    saving_seconds: float
+    step_seconds: float
+    images_per_second: float
+    memory_bytes: int
+    available_bytes: int
+    largest_batch: int
+    loader_cores: float
+    read_bytes_per_second: float
+    disk_bytes: int
+    assumptions: tuple[str, ...]
+
+
+def plan(
+    network: str,
+    data: str,
+    *,
+    recipe: str | Recipe | None = None,
+    iterations: int | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    devices: int = 1,
+    device_kind: str | None = None,
+    **network_options: Any,
+) -> Plan:
+    """Return what a training will take: hours, memory, the largest mini-batch, loader cores, reading and disk.
+
+    `data` is a known data set, which need not be there (`digits`, `cifar10`, `cifar100`, `imagenet`), or a source
+    with a path, which is looked at. The rest is as in `train`, whose defaults hold. Up to half a minute is measured
+    on this machine; with `device_kind` (`h100`, `t4` ...) the device's part is estimated from its data sheet.
+
+    Raises: UsageError, if there is no such network, data, recipe or device, or a number is impossible; DataError.
+    """
+    if devices < 1:
+        raise UsageError(f"devices is {devices}; it must be 1 or more")
+    known = None if device_kind is None else known_devices.find(device_kind)
+    base = recipes.find(recipe) if isinstance(recipe, str) else recipe
+    with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
+        kind, sample = kinds.load(data, Path(folder))
+        chosen = resize(change(base or default_recipe(sample), batch_size=batch_size), kind.train, iterations, epochs)
+        if devices > chosen.batch_size:
+            raise UsageError(f"devices is {devices}; a mini-batch has {chosen.batch_size} images for them")
+        share = math.ceil(chosen.batch_size / devices)
+        todo = resolve(network, sample, recipe=chosen, network_options=network_options)
+        kind = kinds.as_taken(kind, todo.data.train)
+        assert todo.convention is not None  # of images that are looked at there is one
+        cost = complexity.measure(todo.network, todo.convention.size, todo.convention.channels)
+        spec = catalog.spec(network, **network_options)
+        precision = known.precision if known else todo.precision
+        device_type = "cuda" if known else todo.device.type
+        in_memory = kind.memory_bytes(todo.recipe.augmentation)
+        memory = training_memory(cost, precision, device_type, images_bytes=in_memory, test_images=kind.test)
+        available = int(known.memory) if known else available_memory(todo.device)
+        largest = memory.largest_batch(available)
+        loading = loading_rate(todo, share)
+        notes = _about_data(kind, loading)
+        if known:
+            rates = forecast.estimated_rates(cost, spec.depth, share, known)
+            notes += _about_estimate(known)
+        else:
+            found = measure(todo, share, largest=largest, macs=cost.macs, loading=loading, folder=Path(folder))
+            rates = found.rates
+            notes += _about_measurement(found, share, files=kind.file_bytes is not None)
+    if devices > 1:
+        link = known.link if known else LINKS[device_type]
+        together = forecast.all_reduce_seconds(cost.parameters, devices, link)
+        rates = dataclasses.replace(rates, step=rates.step + together)
+        notes += _about_devices(devices, share, forecast.LINK_SHARE * link, together)
+    notes += _about_memory(device_type, measured=known is None)
+    time = forecast.duration(chosen, rates, kind.test)
+    images_per_second = chosen.batch_size / rates.step
+    return Plan(
+        network=spec.name,
+        data=kind.name,
+        training_images=kind.train,
+        classes=kind.classes,
+        recipe=chosen.name,
+        iterations=chosen.iterations,
+        batch_size=chosen.batch_size,
+        device=known.name if known else str(todo.device),
+        devices=devices,
+        precision=precision,
+        estimate=known is not None,
+        hours=time.total / 3600,
+        training_seconds=time.training,
+        testing_seconds=time.testing,
+        saving_seconds=time.saving,
+        step_seconds=rates.step,
+        images_per_second=images_per_second,
+        memory_bytes=memory.of(share),
+        available_bytes=available,
+        largest_batch=largest,
+        loader_cores=images_per_second / loading,
+        read_bytes_per_second=images_per_second * (kind.file_bytes or 0),
+        disk_bytes=forecast.disk_bytes(chosen, cost),
+        assumptions=tuple(notes),
+    )
+
+
+# ---------------------------------------------------------------- what it rests on, in words
+
+
+def _about_data(kind: DataKind, loading: float) -> list[str]:
+    source = "as declared, images made up" if kind.declared else "looked at"
+    notes = [
+        f"{kind.name} ({source}): {kind.train:,} images to train on, {kind.test:,} to test on, "
+        f"{kind.width} x {kind.height} pixels" + (f", {kind.file_bytes:,} bytes a file" if kind.file_bytes else "")
+    ]
+    if kind.file_bytes:
+        notes.append(
+            f"one core of this machine makes {loading:,.0f} images/s ready; each image is read from storage in each "
+            f"epoch, though less is where memory can hold all of them"
+        )
+    else:
+        notes.append(
+            f"one core of this machine makes {loading:,.0f} images/s ready, in the training process itself; all images "
+            f"are in memory, so that storage is read once, before the time counts"
+        )
+    return notes
+
+
+def _about_measurement(found: Measurement, share: int, *, files: bool) -> list[str]:
+    steps = found.steps
+    notes = [
+        f"measured here, now: {steps.steps} training steps of {steps.batch_size} images, {1000 * steps.step:.1f} ms "
+        f"each (within {100 * steps.spread:.0f} %), and tests, a checkpoint and the log; what else runs here counts too"
+    ]
+    if steps.batch_size != share:
+        notes.append(f"a step of {share} images takes {share / steps.batch_size:.3g} times as long as one measured")
+    if files:
+        notes.append(f"image files are read by {WORKERS} processes")
+    return notes
+
+
+def _about_estimate(device: KnownDevice) -> list[str]:
+    rate = "bf16" if device.precision == "bf16" else "float32"
+    return [
+        f"an estimate, not a measurement, which may be off by a factor of two: {device.name} has "
+        f"{device.rate / 1e12:,.4g} TFLOP/s of dense {rate} products, {device.bandwidth / 1e9:,.0f} GB/s and "
+        f"{device.memory / 1e9:,.0f} GB of memory by its data sheet",
+        f"assumed: convolutions reach {100 * device.share:.0f} % of that rate, and besides the activations pass "
+        f"{forecast.PASSES} times through memory at {100 * forecast.BANDWIDTH_SHARE:.0f} % of its bandwidth",
+        f"assumed: launching takes at least {1e6 * forecast.LAUNCH_SECONDS:.0f} µs of a step for each weighted layer",
+        "assumed: enough loader cores and storage, so that the device never waits",
+    ]
+
+
+def _about_devices(devices: int, share: int, link: float, seconds: float) -> list[str]:
+    return [
+        f"{devices} devices: {share} images of a mini-batch on each; summing the gradients in a ring at "
+        f"{link / 1e9:,.4g} GB/s takes {1000 * seconds:.1f} ms of a step, none of it hidden; tests run on one device"
+    ]
+
+
+def _about_memory(device_type: str, *, measured: bool) -> list[str]:
+    if device_type == "cuda":
+        whose = "a GPU's, by the activations that are kept, and not yet checked on one"
+    else:
+        whose = "the process's peak (without loader processes), within 8 % of the real runs that it is calibrated on"
+    free = "what is free now" if measured else "what the data sheet says"
+    return [
+        f"memory: {whose}; the largest mini-batch is for {free}",
+        "disk: three checkpoints (the one being written counted), the weights and the log",
+    ]

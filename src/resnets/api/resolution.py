@@ -1,0 +1,173 @@
+"""What is asked for, by name or as objects, resolved into what is trained: network, data, recipe, device, precision."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from resnets.api.data import Data, load_data, split_data
+from resnets.data import convention as conventions
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.errors import UsageError
+from resnets.networks import catalog
+from resnets.networks.execution import Precision, choose_device, choose_precision
+from resnets.paper import recipes
+from resnets.specs import InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """What is trained, on what and how; nothing of it has begun."""
+
+    network: nn.Module
+    data: DataSplits
+    recipe: Recipe
+    convention: InputConvention | None
+    device: torch.device
+    precision: Precision
+
+
+def resolve(
+    network: str | nn.Module,
+    data: Data,
+    *,
+    recipe: str | Recipe | None,
+    iterations: int | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    seed: int = 0,
+    split: str = "all",
+    device: str = "auto",
+    precision: str = "auto",
+    network_options: dict[str, Any],
+) -> Resolved:
+    """Return what a training is made of; the arguments are those of `train`. torch's random state is set by the seed.
+
+    Raises: UsageError, DataError.
+    """
+    if isinstance(network, str):
+        catalog.spec(network, **network_options)  # a wrong name or option shows before the data is read
+    elif network_options:
+        raise UsageError(f"{', '.join(network_options)}: an option of networks that are given by their name")
+    target = choose_device(device)
+    multiply = choose_precision(precision, target)
+    base = recipes.find(recipe) if isinstance(recipe, str) else recipe
+    splits = split_data(load_data(data, network), split, seed)
+    changed = change(
+        base or default_recipe(splits), batch_size=batch_size, lr=lr, momentum=momentum, weight_decay=weight_decay
+    )
+    resized = resize(changed, len(splits.train), iterations, epochs)  # type: ignore[arg-type]
+    chosen = _applicable(resized, network, splits)
+    convention = _fit_convention(splits, chosen)
+    torch.manual_seed(seed)
+    module = _build(network, splits, chosen, convention, network_options)
+    if precision == "auto" and _meets_single_pixels(module, convention):
+        multiply = "fp32"
+    return Resolved(module, splits, chosen, convention, target, multiply)
+
+
+def default_recipe(splits: DataSplits) -> Recipe:
+    """Return the recipe for a kind of data: photos, digits, or else small images as CIFAR's."""
+    if isinstance(splits.train, ImageFiles):
+        return recipes.IMAGENET
+    tiny = isinstance(splits.train, ImageArrays) and splits.train.images.shape[1] < 16  # pixels, as the digits
+    return recipes.DIGITS if tiny else recipes.CIFAR
+
+
+def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) -> Recipe:
+    """Return the recipe without what does not apply: a dataset object comes prepared, a module as it is."""
+    if not isinstance(splits.train, ImageArrays | ImageFiles):
+        recipe = dataclasses.replace(recipe, preprocessing=None, augmentation=None)
+    if not isinstance(network, str):
+        recipe = dataclasses.replace(recipe, bn_group=getattr(getattr(network, "spec", None), "bn_group", None))
+    return recipe
+
+
+def change(recipe: Recipe, **changes: Any) -> Recipe:
+    """Return the recipe with those of the changes that are not None."""
+    return dataclasses.replace(recipe, **{name: value for name, value in changes.items() if value is not None})
+
+
+def resize(recipe: Recipe, images: int, iterations: int | None, epochs: float | None) -> Recipe:
+    """Return the recipe with another length, given in iterations or in epochs of so many images.
+
+    Raises: UsageError, if both are given or one cannot be.
+    """
+    if iterations is not None and epochs is not None:
+        raise UsageError("iterations and epochs are both given; one of them is enough")
+    if epochs is not None:
+        if not (math.isfinite(epochs) and epochs > 0):
+            raise UsageError(f"epochs is {epochs}; it must be a positive number")
+        iterations = max(1, round(epochs * images / recipe.batch_size))
+    return recipe if iterations is None else recipe.scaled(iterations)
+
+
+def _fit_convention(splits: DataSplits, recipe: Recipe) -> InputConvention | None:
+    if recipe.preprocessing is None:
+        return None
+    if isinstance(splits.train, ImageArrays):
+        return conventions.fit(splits.train, recipe.preprocessing)
+    assert isinstance(splits.train, ImageFiles)
+    crop = recipe.augmentation
+    if not isinstance(crop, ScaleCropFlip):
+        raise UsageError(f"recipe {recipe.name!r} pads and crops small images of one size; for photos take 'imagenet'")
+    return conventions.fit_photos(splits.train, recipe.preprocessing, size=crop.crop, resize=crop.shortest)
+
+
+def _build(
+    network: str | nn.Module,
+    splits: DataSplits,
+    recipe: Recipe,
+    convention: InputConvention | None,
+    options: dict[str, Any],
+) -> nn.Module:
+    """Return the module, new if the network is a name; one of ours must fit the data."""
+    if isinstance(network, str):
+        fitting: dict[str, Any] = {
+            "num_classes": len(splits.classes),
+            "in_channels": convention.channels if convention else 3,
+        }
+        if isinstance(catalog.spec(network), ResNetSpec):
+            fitting["bn_group"] = recipe.bn_group
+        network = catalog.create(network, **(fitting | options))
+    spec = getattr(network, "spec", None)
+    if isinstance(spec, ResNetSpec | VGGSpec):
+        if spec.num_classes != len(splits.classes):
+            raise UsageError(f"{spec.name} has num_classes={spec.num_classes}; {splits.name} has {len(splits.classes)}")
+        if convention is not None:
+            _check_images(spec, splits, convention)
+    return network
+
+
+def _meets_single_pixels(network: nn.Module, convention: InputConvention | None) -> bool:
+    """Tell whether a 3x3 convolution of stride 2 would see maps of one pixel.
+
+    There torch's bf16 gradient on a CPU holds uninitialised memory at the taps that only meet padding.
+    """
+    spec = getattr(network, "spec", None)
+    return isinstance(spec, ResNetSpec) and spec.type == "imagenet" and convention is not None and convention.size <= 16
+
+
+def _check_images(spec: NetworkSpec, splits: DataSplits, convention: InputConvention) -> None:
+    size = convention.size
+    if spec.in_channels != convention.channels:
+        raise UsageError(f"{spec.name} has in_channels={spec.in_channels}; {splits.name} has {convention.channels}")
+    if isinstance(spec, VGGSpec) and size < 32:
+        raise UsageError(
+            f"{spec.name} needs images of 32 x 32 pixels or more; those of {splits.name} are {size} x {size}"
+        )
+    if spec.type == "imagenet" and size < 64:
+        warnings.warn(
+            f"{spec.name} is made for photos of 224 x 224 pixels; for images of {size} x {size} the paper has "
+            f"resnet20, resnet32, resnet44, resnet56 and resnet110",
+            stacklevel=5,
+        )

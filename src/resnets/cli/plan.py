@@ -1,0 +1,88 @@
+"""`resnets plan`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def plan(
+    network: Annotated[str, Argument(help="A network's name, such as resnet20 (`resnets list` shows all).")],
+    data: Annotated[
+        str,
+        Option(
+            "--data",
+            "-d",
+            help="digits, cifar10, cifar100 or imagenet, which need not be there, or a source with a path.",
+            show_default=False,
+        ),
+    ],
+    recipe: Annotated[
+        str | None, Option(help="cifar, cifar-200, digits or imagenet.", show_default="the one for the data")
+    ] = None,
+    iterations: Annotated[int | None, Option(help="Length; the recipe's milestones move in proportion.")] = None,
+    epochs: Annotated[float | None, Option(help="Length in passes over the training images instead.")] = None,
+    batch_size: Annotated[
+        int | None, Option(help="Images an iteration, on all devices together.", show_default="the recipe's")
+    ] = None,
+    devices: Annotated[int, Option(help="How many train together.")] = 1,
+    device_kind: Annotated[
+        str | None,
+        Option(help="h200, h100, a100, rtx4090, v100, t4 ...: an estimate.", show_default="this machine, measured"),
+    ] = None,
+    json: Annotated[bool, Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Say what a training will take before it is begun: hours, memory, loader cores, storage; half a minute's work.
+
+    It measures a few steps of what `resnets train` would do here, or estimates those of a known device.
+    """
+    import dataclasses
+    from json import dumps
+
+    from resnets.api import planning
+    from resnets.cli.display import duration
+
+    found = planning.plan(
+        network,
+        data,
+        recipe=recipe,
+        iterations=iterations,
+        epochs=epochs,
+        batch_size=batch_size,
+        devices=devices,
+        device_kind=device_kind,
+    )
+    if json:
+        print(dumps(dataclasses.asdict(found)))
+        return
+    each = " each" if found.devices > 1 else ""
+    on = f"{found.devices} {found.device}" if found.devices > 1 else found.device
+    epochs_of_it = found.iterations * found.batch_size / found.training_images
+    short = "" if found.memory_bytes <= found.available_bytes else " are there: TOO LITTLE"
+    parts = (
+        f"training {duration(found.training_seconds)}, tests {duration(found.testing_seconds)}, "
+        f"checkpoints and log {duration(found.saving_seconds)}"
+    )
+    print(
+        f"{found.network} on {found.data} ({found.training_images:,} images, {found.classes} classes), "
+        f"recipe {found.recipe}: {found.iterations:,} iterations of {found.batch_size} ({epochs_of_it:.1f} epochs), "
+        f"{found.precision} on {on}" + (", ESTIMATED" if found.estimate else "")
+    )
+    for title, value in (
+        ("time", f"{duration(3600 * found.hours)} ({parts})"),
+        ("training speed", f"{found.images_per_second:,.0f} images/s, {1000 * found.step_seconds:,.4g} ms a step"),
+        ("memory", f"{_gib(found.memory_bytes)} GiB{each}, of {_gib(found.available_bytes)} GiB{short}"),
+        ("largest batch", f"{found.largest_batch:,} images{each}" if found.largest_batch else "not even one image"),
+        ("loader cores", f"{found.loader_cores:,.0f}" if found.loader_cores >= 10 else f"{found.loader_cores:.2g}"),
+        ("reading", f"{found.read_bytes_per_second / 1e6:,.4g} MB/s"),
+        ("disk", f"{found.disk_bytes / 1e6:,.4g} MB"),
+    ):
+        print(f"  {title:<15} {value}")
+    print("This rests on:")
+    for assumption in found.assumptions:
+        print(f"- {assumption}")
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:,.1f}"

@@ -1,0 +1,163 @@
+"""What a plan has to know of a data set: declared for the known ones, which need not be there, else measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from resnets.data import sources
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
+from resnets.data.pipeline import TrainingBatches
+from resnets.errors import UsageError
+from resnets.specs import Augmentation, PadCropFlip
+
+SAMPLE = 256  # files or images that stand for a whole split
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataKind:
+    """How many images a data set has, and what they are like.
+
+    Units: pixels; `file_bytes` of a file, on average, None for images of one size that are kept in memory.
+    """
+
+    name: str
+    train: int
+    test: int
+    classes: int
+    height: int
+    width: int
+    channels: int = 3
+    file_bytes: int | None = None
+    declared: bool = True  # by the table below, and not measured
+
+    def memory_bytes(self, augmentation: Augmentation | None) -> int:
+        """Return the bytes of the images kept in memory: each as it is, and to train on padded and mirrored."""
+        if self.file_bytes is not None:
+            return 0
+        kept = (self.train + self.test) * self.height * self.width * self.channels
+        how = augmentation if isinstance(augmentation, PadCropFlip) else PadCropFlip(pad=0, flip=False)
+        padded = (self.height + 2 * how.pad) * (self.width + 2 * how.pad) * self.channels
+        return kept + self.train * padded * (1 + how.flip)
+
+
+KNOWN: dict[str, DataKind] = {
+    kind.name: kind
+    for kind in (
+        DataKind(name="digits", train=1_437, test=360, classes=10, height=8, width=8, channels=1),
+        DataKind(name="cifar10", train=50_000, test=10_000, classes=10, height=32, width=32),
+        DataKind(name="cifar100", train=50_000, test=10_000, classes=100, height=32, width=32),
+        DataKind(
+            name="imagenet",
+            train=1_281_167,
+            test=50_000,
+            classes=1000,
+            height=375,
+            width=500,
+            file_bytes=110_000,
+        ),
+    )
+}
+
+
+def measure_kind(splits: DataSplits) -> DataKind:
+    """Return what a data set is like, from its files' sizes (of at most 256 of them) or its arrays.
+
+    Raises: UsageError, for dataset objects, whose images are not known.
+    """
+    train = splits.train
+    counts = {"train": len(train), "test": len(splits.test), "classes": len(splits.classes)}  # type: ignore[arg-type]
+    if isinstance(train, ImageArrays):
+        _, height, width, channels = train.images.shape
+        return DataKind(name=splits.name, height=height, width=width, channels=channels, declared=False, **counts)
+    if not isinstance(train, ImageFiles):
+        raise UsageError("a plan is for a source, such as cifar10 or folder:PATH, not for a dataset object")
+    paths = sample_of(train).paths
+    sizes = []
+    for path in paths:
+        with Image.open(path) as image:  # the header only
+            sizes.append(image.size)
+    width, height = (round(float(side)) for side in np.mean(sizes, axis=0))
+    file_bytes = round(sum(path.stat().st_size for path in paths) / len(paths))
+    return DataKind(name=splits.name, height=height, width=width, file_bytes=file_bytes, declared=False, **counts)
+
+
+def sample_of(files: ImageFiles) -> ImageFiles:
+    """Return at most 256 of the files, evenly spaced."""
+    return files.select(np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).round().astype(np.int64))
+
+
+def stand_in(kind: DataKind, folder: Path) -> DataSplits:
+    """Return a small data set of made-up images like those of a kind, its files (if any) written to a folder.
+
+    Photos are soft noise with grain, as JPEGs of about the size in bytes of ImageNet's.
+    """
+    generator = np.random.default_rng(0)
+    labels = np.arange(SAMPLE, dtype=np.int64) % kind.classes
+    split: Images
+    if kind.file_bytes is None:
+        shape = (SAMPLE, kind.height, kind.width, kind.channels)
+        split = ImageArrays(generator.integers(0, 256, shape, np.uint8), labels)
+    else:
+        labels = labels[:64]
+        split = ImageFiles(tuple(_photo(kind, folder, number, generator) for number in range(64)), labels)
+    return DataSplits(name=kind.name, train=split, test=split, classes=tuple(map(str, range(kind.classes))))
+
+
+def _photo(kind: DataKind, folder: Path, number: int, generator: np.random.Generator) -> Path:
+    coarse = generator.integers(0, 256, (kind.height // 25, kind.width // 25, 3), np.uint8)
+    soft = Image.fromarray(coarse).resize((kind.width, kind.height), Image.Resampling.BICUBIC)
+    grain = generator.normal(0, 10, (kind.height, kind.width, 1))
+    content = BytesIO()
+    Image.fromarray((np.asarray(soft) + grain).clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=95)
+    path = folder / f"{number:03}.jpg"
+    path.write_bytes(content.getvalue())
+    return path
+
+
+def load(source: str, folder: Path) -> tuple[DataKind, DataSplits]:
+    """Return what a source is like and a sample of it; of a known data set named without a path, made-up images.
+
+    Raises: UsageError, DataError, as `sources.load`.
+    """
+    if source in KNOWN:
+        return KNOWN[source], stand_in(KNOWN[source], folder)
+    splits = sources.load(source)
+    kind = measure_kind(splits)
+    if isinstance(splits.train, ImageFiles) and isinstance(splits.test, ImageFiles):
+        splits = dataclasses.replace(splits, train=sample_of(splits.train), test=sample_of(splits.test))
+    return kind, splits
+
+
+def as_taken(kind: DataKind, train: Images) -> DataKind:
+    """Return the kind as a network takes it: one for small images has them decoded, resized and kept in memory."""
+    if kind.file_bytes is None or not isinstance(train, ImageArrays):
+        return kind
+    _, height, width, channels = train.images.shape
+    return dataclasses.replace(kind, height=height, width=width, channels=channels, file_bytes=None)
+
+
+def loading_rate(batches: TrainingBatches, batch_size: int, seconds: float = 1.0) -> float:
+    """Return the images a second that one core reads, augments and normalises.
+
+    The mini-batches must be made in this process. The first one, which also sets things up, does not count.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    images, begin = -batch_size, 0.0
+    try:
+        for _ in batches.batches(0, 10**9):
+            begin = begin or time.perf_counter()
+            images += batch_size
+            if time.perf_counter() - begin > seconds:
+                break
+        return images / (time.perf_counter() - begin)
+    finally:
+        torch.set_num_threads(threads)

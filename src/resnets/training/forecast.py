@@ -1,0 +1,99 @@
+"""From what a step, a test and a checkpoint take, measured or estimated, to what a whole run takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from resnets.networks.complexity import Complexity
+from resnets.specs import Recipe
+from resnets.training.checkpoint import KEEP
+from resnets.training.devices import KnownDevice
+from resnets.training.session import LOG_ITERATIONS, LOG_LINES, SAVE_SECONDS
+
+PASSES = 8  # over the kept activations, in all of a step: written and read by convolution, batch norm, ReLU, addition
+BANDWIDTH_SHARE = 0.75  # of the memory's bandwidth, that these passes reach
+LAUNCH_SECONDS = 250e-6  # for each weighted layer of a step, to launch its work: the least that an eager step takes
+DISK_RATE = 500e6  # bytes a second, of a checkpoint on a machine that is not at hand
+LOG_SECONDS = 5e-3  # of a line of the log, likewise
+LINK_SHARE = 0.5  # of a link's bandwidth, that an all-reduce reaches
+LINE_BYTES = 1_000  # of the log and TensorBoard's events
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """What the parts of a run take. Units: seconds; `test` and `final_test` of one image."""
+
+    step: float
+    start: float  # what the first steps take beyond that
+    test: float
+    final_test: float  # in float32
+    save: float
+    log: float
+
+
+@dataclass(frozen=True)
+class Duration:
+    """What a run takes. Units: seconds."""
+
+    training: float
+    testing: float
+    saving: float  # checkpoints and the log
+
+    @property
+    def total(self) -> float:
+        return self.training + self.testing + self.saving
+
+
+def tests(recipe: Recipe) -> int:
+    """Return how many points the test curve has; the final test is one more."""
+    return math.ceil(recipe.iterations / recipe.evaluate_every)
+
+
+def log_lines(recipe: Recipe) -> int:
+    """Return how many lines a run logs: at even distances, and at each test."""
+    every = max(1, min(LOG_ITERATIONS, recipe.iterations // LOG_LINES))
+    length, test = recipe.iterations, recipe.evaluate_every
+    last = 1 if length % every and length % test else 0
+    return length // every + length // test - length // math.lcm(every, test) + last
+
+
+def duration(recipe: Recipe, rates: Rates, test_images: int) -> Duration:
+    """Return what a run takes, its tests, checkpoints (every 30 seconds, and the last) and log counted in."""
+    training = rates.start + recipe.iterations * rates.step
+    testing = test_images * (tests(recipe) * rates.test + rates.final_test)
+    saves = 1 + (training + testing) // SAVE_SECONDS
+    return Duration(training, testing, saves * rates.save + log_lines(recipe) * rates.log)
+
+
+def estimated_rates(cost: Complexity, depth: int, batch_size: int, device: KnownDevice) -> Rates:
+    """Return the rates on a device of the table, each with `batch_size` images: arithmetic and traffic, one after
+    the other, but never less than launching takes.
+    """
+    bytes_of_a_number = 2 if device.precision == "bf16" else 4
+    traffic = PASSES * cost.activation_bytes * bytes_of_a_number / 4
+    image = 6 * cost.macs / (device.share * device.rate) + traffic / (BANDWIDTH_SHARE * device.bandwidth)
+    test = image / 3  # the forward pass
+    return Rates(
+        step=max(batch_size * image, depth * LAUNCH_SECONDS),
+        start=5.0,
+        test=test,
+        final_test=2 * test,
+        save=checkpoint_bytes(cost) / DISK_RATE,
+        log=LOG_SECONDS,
+    )
+
+
+def all_reduce_seconds(parameters: int, devices: int, link: float) -> float:
+    """Return what summing float32 gradients over devices in a ring takes; `link` in bytes a second."""
+    return 2 * (devices - 1) / devices * 4 * parameters / (LINK_SHARE * link)
+
+
+def checkpoint_bytes(cost: Complexity) -> int:
+    """Return the size of a checkpoint: weights and momentum in float32."""
+    return 2 * 4 * cost.parameters
+
+
+def disk_bytes(recipe: Recipe, cost: Complexity) -> int:
+    """Return the most that a run's folder takes: the checkpoints kept and the one being written, weights, log."""
+    return (KEEP + 1) * checkpoint_bytes(cost) + 4 * cost.parameters + log_lines(recipe) * LINE_BYTES

@@ -1,0 +1,143 @@
+"""How long a step, a test and a checkpoint take: a few of each on this machine, through the code that a run takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from resnets.data.datasets import Images
+from resnets.data.pipeline import Batch, TrainingBatches
+from resnets.evaluation.protocols import single_view
+from resnets.networks.execution import Precision, keep_freed_memory, place
+from resnets.specs import InputConvention, Recipe
+from resnets.training.loop import train
+from resnets.training.run import RunFolder
+from resnets.training.state import TrainingState
+
+STRETCHES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTime:
+    """What a step of `batch_size` images takes, and what the first ones took beyond that.
+
+    `step` is the median over the stretches that were timed; `spread` is from the fastest to the slowest of them,
+    as a share of it.
+
+    Units: seconds.
+    """
+
+    batch_size: int
+    step: float
+    start: float
+    spread: float
+    steps: int
+
+
+class _Stopwatch:
+    """Mini-batches that end when enough stretches are timed, and what is called after each step on them.
+
+    A GPU is waited for at the end of a stretch only, so that within one it works as in a run.
+    """
+
+    def __init__(self, batches_of: TrainingBatches, device: torch.device, warm_up: int, seconds: float) -> None:
+        self.batches_of, self.device = batches_of, device
+        self.warm_up, self.stretch = warm_up, seconds / STRETCHES
+        self.done = 0
+        self.steps = 0  # of this stretch
+        self.stretches: list[tuple[int, float]] = []  # steps, seconds
+        self.mark = time.perf_counter()
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        for batch in self.batches_of.batches(start, stop):
+            if len(self.stretches) > STRETCHES:  # the warm-up is the first
+                return
+            yield batch
+
+    def after_step(self) -> None:
+        self.done += 1
+        self.steps += 1
+        if self.done < self.warm_up or (self.stretches and time.perf_counter() - self.mark < self.stretch):
+            return
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        self.stretches.append((self.steps, now - self.mark))
+        self.steps, self.mark = 0, now
+
+
+def measure_steps(
+    network: nn.Module,
+    recipe: Recipe,
+    batches: TrainingBatches,
+    *,
+    device: torch.device,
+    precision: Precision,
+    warm_up: int = 3,
+    seconds: float = 5.0,
+) -> tuple[StepTime, TrainingState]:
+    """Train for a few steps, as a run would, and return what one takes and the state that they led to.
+
+    After `warm_up` steps, `seconds` are timed in five stretches of one step or more each.
+
+    Raises: TrainingError, DataError, as a run.
+    """
+    keep_freed_memory()
+    place(network, device)
+    state = TrainingState.start(network, recipe, device)
+    stopwatch = _Stopwatch(batches, device, warm_up, seconds)
+    # the stopwatch ends it; at so small a rate no loss grows out of bounds, whatever the images are
+    endless = dataclasses.replace(recipe, iterations=10**9, lr=1e-6)
+    train(state, endless, stopwatch, device=device, precision=precision, after_step=stopwatch.after_step)
+    (first, first_seconds), *timed = stopwatch.stretches
+    means = [elapsed / steps for steps, elapsed in timed]
+    step = statistics.median(means)
+    found = StepTime(
+        batch_size=recipe.batch_size,
+        step=step,
+        start=max(0.0, first_seconds - first * step),
+        spread=(max(means) - min(means)) / step,
+        steps=sum(steps for steps, _ in timed),
+    )
+    return found, state
+
+
+def measure_test(
+    network: nn.Module,
+    split: Images,
+    convention: InputConvention | None,
+    *,
+    classes: int,
+    device: torch.device,
+    precision: Precision,
+) -> float:
+    """Return the seconds that one image of a split takes to test, from its second and third pass."""
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        counts = single_view(network, split, convention, classes=classes, device=device, precision=precision)
+        times.append((time.perf_counter() - begin) / counts.samples)
+    return min(times[1:])
+
+
+def measure_saving(state: TrainingState, folder: Path) -> tuple[float, float]:
+    """Return the seconds that a checkpoint of the state and a line of the log take to be on the disk of a folder."""
+    saving, logging = [], []
+    with RunFolder(folder) as run:
+        for iteration in (1, 2):
+            state.iteration = iteration
+            begin = time.perf_counter()
+            run.checkpoints.save(state, "measured")
+            saving.append(time.perf_counter() - begin)
+        for iteration in range(5):
+            begin = time.perf_counter()
+            run.log({"iteration": iteration, "lr": 0.1, "loss": 1 / 3, "training_error": 100 / 3, "images": 128})
+            logging.append(time.perf_counter() - begin)
+    return min(saving), statistics.median(logging)

@@ -1,0 +1,222 @@
+"""A plan: what it says of a run before it is begun, and how near it comes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import resnets
+from resnets.api import measuring, planning
+from resnets.api.measuring import Measurement
+from resnets.data import kinds
+from resnets.data.datasets import ImageFiles
+from resnets.errors import UsageError
+from resnets.networks import catalog, complexity
+from resnets.networks.memory import Memory, available_memory, training_memory
+from resnets.paper import recipes
+from resnets.training import devices, forecast
+from resnets.training.forecast import Rates
+from resnets.training.measure import StepTime
+
+RATES = Rates(step=0.5, start=2.0, test=0.001, final_test=0.002, save=0.1, log=0.01)
+STEPS = StepTime(batch_size=128, step=0.5, start=2.0, spread=0.0, steps=20)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread, which waits for no other one where the machine is shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured: half a second a step, a millisecond a test image, 1,000 images/s of a loader's core."""
+    monkeypatch.setattr(planning, "measure", lambda *_, **__: Measurement(STEPS, RATES))
+    monkeypatch.setattr(planning, "loading_rate", lambda *_: 1_000.0)
+
+
+# ---------------------------------------------------------------- arithmetic
+
+
+def test_the_duration_of_the_papers_run() -> None:
+    """64,000 iterations with 128 tests of 10,000 images: 32,002 s + 1,300 s, and a checkpoint every 30 seconds."""
+    time = forecast.duration(recipes.CIFAR, RATES, 10_000)
+    assert forecast.tests(recipes.CIFAR) == 128
+    assert forecast.log_lines(recipes.CIFAR) == 1_280  # every 50; each test is at one of them
+    assert time.training == 32_002
+    assert time.testing == pytest.approx(1_300)
+    assert time.saving == pytest.approx((1 + 33_302 // 30) * 0.1 + 1_280 * 0.01)
+    assert time.total == time.training + time.testing + time.saving
+
+
+def test_the_last_iteration_is_tested_too() -> None:
+    recipe = dataclasses.replace(recipes.DIGITS, iterations=50, evaluate_every=20)
+    assert forecast.tests(recipe) == 3  # 20, 40, 50
+    assert forecast.log_lines(recipe) == 50
+
+
+def test_an_all_reduce_in_a_ring() -> None:
+    """Each of 8 devices sends 7/8 of 4 bytes a parameter twice, at half the link's rate."""
+    assert forecast.all_reduce_seconds(1_000_000, 8, 1e9) == pytest.approx(2 * 7 / 8 * 4e6 / 0.5e9)
+    assert forecast.all_reduce_seconds(1_000_000, 1, 1e9) == 0
+
+
+def test_memory_and_the_largest_batch() -> None:
+    memory = Memory(fixed=1_000, image=10)
+    assert memory.of(5) == 1_050
+    assert memory.largest_batch(1_059) == 5
+    assert memory.largest_batch(999) == 0
+    assert 0 < available_memory(torch.device("cpu")) < 2**50
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "precision", "images_mib", "peak_mib"),
+    [
+        ("resnet20", 128, "bf16", 633, 1634),
+        ("resnet20", 128, "fp32", 633, 1737),
+        ("resnet56", 128, "bf16", 633, 1817),
+        ("resnet18", 32, "bf16", 0, 3188),
+        ("resnet18", 32, "fp32", 0, 3613),
+        ("resnet50", 16, "bf16", 0, 4921),
+        ("resnet50", 32, "bf16", 0, 5706),
+        ("resnet50", 16, "fp32", 0, 5254),
+    ],
+)
+def test_memory_is_near_the_peaks_of_real_runs(
+    name: str, batch_size: int, precision: Any, images_mib: int, peak_mib: int
+) -> None:
+    """Peaks (VmHWM) of `resnets train` on two cores, torch 2.15; ours are the ones that it is calibrated on."""
+    cost = complexity.measure(complexity.skeleton(catalog.spec(name)))
+    memory = training_memory(cost, precision, "cpu", images_bytes=images_mib * 2**20, test_images=10_000)
+    assert memory.of(batch_size) / 2**20 == pytest.approx(peak_mib, rel=0.08)
+
+
+def test_every_known_device_is_within_what_can_be() -> None:
+    cost = complexity.measure(complexity.skeleton(catalog.spec("resnet50")))
+    rates = {name: forecast.estimated_rates(cost, 50, 256, device) for name, device in devices.DEVICES.items()}
+    assert {"h200", "h100", "a100", "v100", "rtx4090", "t4"} <= rates.keys()
+    for name, device in devices.DEVICES.items():
+        assert 6 * cost.macs * 256 / rates[name].step < device.rate  # never more than the data sheet's
+    assert rates["h200"].step < rates["h100"].step < rates["a100"].step < rates["v100"].step < rates["t4"].step
+
+
+def test_small_networks_are_bound_by_launching() -> None:
+    cost = complexity.measure(complexity.skeleton(catalog.spec("resnet20")))
+    assert forecast.estimated_rates(cost, 20, 128, devices.find("h200")).step == 20 * forecast.LAUNCH_SECONDS
+
+
+# ---------------------------------------------------------------- plans
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_plan_for_data_that_is_not_there() -> None:
+    found = resnets.plan("resnet20", "cifar10")
+    assert (found.network, found.data, found.recipe) == ("resnet20", "cifar10", "cifar")
+    assert (found.iterations, found.batch_size, found.classes) == (64_000, 128, 10)
+    assert found.hours == pytest.approx(forecast.duration(recipes.CIFAR, RATES, 10_000).total / 3600)
+    assert found.images_per_second == 256
+    assert found.loader_cores == pytest.approx(0.256)
+    assert found.read_bytes_per_second == 0
+    assert not found.estimate
+    assert json.loads(json.dumps(dataclasses.asdict(found)))["assumptions"]
+
+
+@pytest.mark.usefixtures("fake")
+def test_length_and_batch_are_as_in_train() -> None:
+    assert resnets.plan("resnet8", "cifar10", epochs=2, batch_size=100).iterations == 1_000
+    assert resnets.plan("resnet8", "digits", iterations=7).iterations == 7
+
+
+def test_imagenet_on_known_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading is 110,000 bytes an image; four devices take a quarter of a mini-batch each."""
+    monkeypatch.setattr(planning, "loading_rate", lambda *_: 400.0)
+    one = resnets.plan("resnet18", "imagenet", device_kind="h100")
+    four = resnets.plan("resnet18", "imagenet", device_kind="h100", devices=4)
+    assert one.estimate
+    assert (one.device, one.precision, one.available_bytes) == ("h100", "bf16", 80_000_000_000)
+    assert one.read_bytes_per_second == pytest.approx(110_000 * one.images_per_second)
+    assert one.loader_cores == pytest.approx(one.images_per_second / 400)
+    assert 1 < four.images_per_second / one.images_per_second < 4
+    assert four.memory_bytes < one.memory_bytes
+    assert four.largest_batch == one.largest_batch
+    assert any("an estimate, not a measurement" in note for note in one.assumptions)
+    assert any("64 images of a mini-batch on each" in note for note in four.assumptions)
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_folder_is_looked_at(photo_folder: Path) -> None:
+    found = resnets.plan("resnet20", f"folder:{photo_folder}", epochs=1, batch_size=4)
+    assert (found.training_images, found.classes, found.iterations) == (12, 3, 3)
+    assert found.read_bytes_per_second == 0  # 32 x 32 pixels, in memory
+    splits = kinds.load(f"folder:{photo_folder}", photo_folder)[1]
+    kind = kinds.measure_kind(splits)
+    assert isinstance(splits.train, ImageFiles)
+    assert (kind.train, kind.test, kind.width, kind.height) == (12, 6, 48, 40)
+    assert kind.file_bytes == round(sum(path.stat().st_size for path in splits.train.paths) / 12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"data": "cifar11"}, "did you mean cifar10"),
+        ({"device_kind": "h1000"}, "did you mean h100"),
+        ({"devices": 0}, "devices is 0"),
+        ({"devices": 129}, "128 images"),
+        ({"network": "resnet21"}, "nearest: 20 and 26"),
+        ({"recipe": "ciffar"}, "did you mean cifar"),
+        ({"iterations": 1, "epochs": 1.0}, "one of them"),
+    ],
+)
+def test_what_cannot_be_is_said(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        resnets.plan(**({"network": "resnet20", "data": "cifar10"} | arguments))
+
+
+# ---------------------------------------------------------------- measurements
+
+
+def test_what_is_measured_is_positive_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "SECONDS", 0.2)
+    monkeypatch.setattr(measuring, "TEST_SECONDS", 0.01)
+    found = resnets.plan("resnet8", "digits", iterations=20)
+    assert 0 < found.step_seconds < math.inf
+    assert found.training_seconds > 20 * found.step_seconds * 0.999
+    assert found.testing_seconds > 0
+    assert found.saving_seconds > 0
+    assert found.loader_cores > 0
+
+
+def test_photos_are_measured_in_fewer_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """256 photos at once would take too long here; a few are timed, and the assumptions say so."""
+    monkeypatch.setattr(measuring, "SECONDS", 0.1)
+    monkeypatch.setattr(measuring, "STEP_MACS", 4e9)
+    found = resnets.plan("resnet18", "imagenet", batch_size=4)
+    assert any("a step of 4 images takes 2 times as long as one measured" in note for note in found.assumptions)
+    assert found.read_bytes_per_second == pytest.approx(110_000 * found.images_per_second)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_plan_comes_within_20_percent_of_a_run(tmp_path: Path) -> None:
+    """Each of up to five attempts plans a run and makes it at once, since others may use this machine meanwhile."""
+    ratios = []
+    for attempt in range(5):
+        planned = resnets.plan("resnet20", "digits", iterations=150)
+        run = resnets.train("resnet20", "digits", iterations=150, out=tmp_path / str(attempt))
+        print(f"planned {3600 * planned.hours:.1f} s, took {run.seconds:.1f} s")
+        ratios.append(3600 * planned.hours / run.seconds)
+        if abs(ratios[-1] - 1) < 0.2:
+            folder = sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file())
+            assert 0.5 * folder < planned.disk_bytes < 4 * folder
+            return
+    pytest.fail(f"planned over taken: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
