@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +50,34 @@ def test_bad_usage_is_one_clear_line_before_anything_is_measured(
     err = capsys.readouterr().err
     assert message in err
     assert err.startswith("resnets: error: ") and err.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux")
+def test_a_signal_ends_every_process_and_leaves_no_file(tmp_path: Path) -> None:
+    """SIGTERM while the contenders prepare: one line, the code of the signal, no process and no file left."""
+    command = [sys.executable, "-m", "resnets", "bench", "--quick", "--only", "cifar-pipeline"]
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == "1 of 1: cifar-pipeline\n"
+        children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        assert len(children) >= 2
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err == "resnets: stopped by SIGTERM; nothing is left of it\n"
+    assert list(tmp_path.iterdir()) == []
+    deadline = time.monotonic() + 10  # multiprocessing's own helper takes a moment to see that its parent has gone
+    while any(map(_runs, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_runs, children))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()  # a zombie waits for whoever adopts it
+    except OSError:
+        return False
 
 
 def test_help_names_the_peers(capsys: pytest.CaptureFixture[str]) -> None:

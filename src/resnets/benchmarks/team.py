@@ -49,10 +49,13 @@ class ProcessWorker:
         self.record = Record(contender)
         self.log = scratch / f"{contender.name}.log"
         context = get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, contender, self.log))
+        self.pipe, self.theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(self.theirs, contender, self.log))
+
+    def start(self) -> None:
+        """Start the process, which prepares at once."""
         self.process.start()
-        theirs.close()
+        self.theirs.close()
 
     def get_ready(self) -> None:
         answer = self._answer()
@@ -103,7 +106,8 @@ class ProcessWorker:
     def kill(self) -> None:
         """End the process and those that it started, and wait until it has gone."""
         self.pipe.close()
-        assert self.process.pid is not None
+        if self.process.pid is None:  # a signal came before it was started
+            return
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError, AttributeError):
@@ -118,6 +122,7 @@ def team(contenders: Sequence[Contender], scratch: Path) -> Iterator[list[Proces
     try:
         for contender in contenders:
             workers.append(ProcessWorker(contender, scratch))
+            workers[-1].start()
         yield workers
     finally:
         for worker in workers:

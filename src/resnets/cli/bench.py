@@ -75,10 +75,11 @@ def bench(
     if json is not None:
         with writing(json):
             write_durably(json, (dumps(dataclasses.asdict(result), indent=1) + "\n").encode())
+    tables = Console(highlight=False, soft_wrap=True, width=max(console.width, 100))  # no number is ever cut
     print(f"images/s and memory, ours over the peers': medians of {result.rounds} rounds, in which they took turns")
-    console.print(_claims(result))
+    tables.print(_claims(result))
     print("\neach by itself")
-    console.print(_sides(result))
+    tables.print(_sides(result))
     print()
     for row in result.rows:
         for side in row.sides:
