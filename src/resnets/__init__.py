@@ -35,6 +35,7 @@ _HOME = {
     "demo": "resnets.api.demo",
     "plan": "resnets.api.planning",
     "Plan": "resnets.api.planning",
+    "bench": "resnets.benchmarks.run",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
+    from resnets.benchmarks.run import bench as bench
     from resnets.cli.display import Display as Display
     from resnets.data.datasets import DataSplits as DataSplits
     from resnets.data.datasets import ImageArrays as ImageArrays

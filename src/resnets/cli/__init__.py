@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from resnets.cli import demo, evaluate, networks, plan, predict, train
+from resnets.cli import bench, demo, evaluate, networks, plan, predict, train
 from resnets.errors import Interrupted, ResnetsError
 from resnets.version import __version__
 
@@ -28,6 +28,7 @@ app.command("plan")(plan.plan)
 app.command("list")(networks.list_networks)
 app.command("info")(networks.info)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 
 
 def _version(value: bool) -> None:

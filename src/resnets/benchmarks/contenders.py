@@ -1,0 +1,64 @@
+"""Who does each row's work: ours, the peers as their scripts are, and the peers as an expert sets them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from resnets.benchmarks import inference, pipelines, training
+from resnets.benchmarks.rows import Row
+from resnets.benchmarks.setting import Setting
+from resnets.benchmarks.worker import Contender, Loop, Role
+
+Prepare = Callable[..., Loop]
+
+
+def contenders(row: Row, setting: Setting) -> list[Contender]:
+    """Return the contenders of a row: ours first, then the reference whose speed the targets are over.
+
+    timm's networks are torchvision's, so torchvision's expert stands for both.
+    """
+    found: list[tuple[str, Role, Prepare, dict[str, Any]]]
+    if row.kind == "start-up":
+        found = [("resnets", "ours", pipelines.start_up, {})]
+    elif row.name == "cifar-pipeline":
+        found = [
+            ("resnets", "ours", pipelines.ours_cifar, {}),
+            ("usual", "reference", pipelines.usual_cifar, {}),
+            ("vectorised, expert", "expert", pipelines.expert_cifar, {}),
+        ]
+    elif row.name == "photo-pipeline":
+        found = [
+            ("resnets", "ours", pipelines.ours_photos, {}),
+            ("torchvision", "reference", pipelines.usual_photos, {}),
+            ("torchvision, expert", "expert", pipelines.expert_photos, {}),
+        ]
+    elif row.kind == "inference":
+        library = "usual" if row.cifar else "torchvision"
+        name = "usual" if row.cifar else library
+        found = [
+            ("resnets", "ours", inference.ours, {}),
+            (name, "reference", inference.peer, {"library": library}),
+            (f"{name}, expert", "expert", inference.peer, {"library": library, "expert": True}),
+        ]
+        if not row.cifar:
+            found.insert(2, ("timm", "reference", inference.peer, {"library": "timm"}))
+    elif row.cifar:
+        found = [
+            ("resnets", "ours", training.ours, {}),
+            ("usual", "reference", training.usual, {}),
+            ("usual, expert", "expert", training.usual, {"expert": True}),
+        ]
+    else:
+        found = [
+            ("resnets", "ours", training.ours, {}),
+            ("torchvision", "reference", training.torchvision, {}),
+            ("timm", "reference", training.timm, {}),
+            ("torchvision, expert", "expert", training.torchvision, {"expert": True}),
+        ]
+    on = setting.device if row.kind in ("training", "inference") else "cpu"
+    return [
+        Contender(name, role, partial(prepare, row, setting, **options), on, each_step=row.kind == "inference")
+        for name, role, prepare, options in found
+    ]

@@ -1,0 +1,91 @@
+"""The images that are measured with: real ones where they are named, else made up, of the same number and size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnets.api.data import load_data
+from resnets.data import folder
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.errors import UsageError
+
+PHOTOS = 64
+SIDES = (500, 375)  # pixels: ImageNet's most frequent size
+QUALITY = 88  # gives about 110 kB a file, ImageNet's mean
+
+
+@dataclass(frozen=True)
+class Images:
+    """Where the contenders' processes find the images: a source of CIFAR (None: random ones) and a folder of photos."""
+
+    cifar: str | None
+    photos: Path
+
+    def cifar_splits(self) -> DataSplits:
+        """Return CIFAR's splits, or random images of their number and size.
+
+        Raises: UsageError, if the source is of other images; DataError, if it is damaged.
+        """
+        if self.cifar is None:
+            generator = np.random.default_rng(0)
+            pixels = generator.integers(0, 256, (50_000, 32, 32, 3), np.uint8)
+            images = ImageArrays(pixels, generator.integers(0, 10, 50_000))
+            return DataSplits("random images", images, images, tuple(map(str, range(10))))
+        splits = load_data(self.cifar)
+        if not (isinstance(splits.train, ImageArrays) and splits.train.images.shape[1:] == (32, 32, 3)):
+            raise UsageError(f"data source {self.cifar!r}: the benchmark needs cifar10[:PATH] or cifar100[:PATH]")
+        return splits
+
+    def photo_splits(self) -> DataSplits:
+        """Return the photos of the folder. Raises: DataError, as `folder.load`."""
+        return folder.load(self.photos)
+
+    def describe_cifar(self) -> str:
+        """Return what the small images are; real ones are looked at."""
+        splits = self.cifar_splits()
+        count = f"{len(splits.train):,}"  # type: ignore[arg-type]
+        if self.cifar is None:
+            return f"{count} RANDOM images of CIFAR-10's size (--data cifar10:PATH names real ones)"
+        return f"{splits.name}, {count} training images"
+
+    def describe_photos(self) -> str:
+        """Return what the photos are."""
+        train = self.photo_splits().train
+        assert isinstance(train, ImageFiles)
+        size = sum(path.stat().st_size for path in train.paths) / len(train)
+        return f"{len(train):,} files, {size / 1000:.0f} kB on average"
+
+
+def make_photos(root: Path) -> None:
+    """Write made-up photos as a folder data set: noise with the spectrum of natural images, in JPEG files."""
+    generator = np.random.default_rng(0)
+    pool = [_field(generator, 1024) for _ in range(6)]
+    for number in range(PHOTOS):
+        target = root / ("train" if number else "val") / "class"
+        target.mkdir(parents=True, exist_ok=True)
+        width, height = SIDES if number % 4 else SIDES[::-1]
+        parts = generator.choice(len(pool), 3, replace=False)
+        crops = []
+        for part in parts:
+            top, left = generator.integers(0, 1024 - height), generator.integers(0, 1024 - width)
+            crops.append(pool[part][top : top + height, left : left + width])
+        light, *colours = crops
+        channels = [light + 0.4 * colours[0], light, light + 0.4 * colours[1]]
+        pixels = np.clip(np.stack(channels, -1) * 55 + 120, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(target / f"{number:03}.jpg", quality=QUALITY)
+
+
+def _field(generator: np.random.Generator, side: int) -> NDArray[np.float32]:
+    """Return noise whose amplitude falls as 1 / frequency, as in photos, of deviation 1. Shape: (side, side)."""
+    rows, columns = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
+    frequency = np.hypot(rows, columns)
+    frequency[0, 0] = 1.0
+    spectrum = np.fft.rfft2(generator.standard_normal((side, side))) / frequency
+    spectrum[0, 0] = 0.0
+    field = np.fft.irfft2(spectrum, (side, side))
+    return np.asarray(field / field.std(), np.float32)

@@ -1,0 +1,61 @@
+"""Inference: a network in evaluation mode on batches in memory, the time of each batch taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from resnets.api.inference import optimize
+from resnets.api.networks import create
+from resnets.benchmarks import training
+from resnets.benchmarks.peers import UsualResNet
+from resnets.benchmarks.rows import Row
+from resnets.benchmarks.setting import Setting
+from resnets.benchmarks.worker import Loop, Tick
+
+Engine = Callable[[Tensor], Tensor]
+"""Images (N, C, H, W) float32 -> logits (N, classes)."""
+
+
+def ours(row: Row, setting: Setting) -> Loop:
+    """Prepare the product's inference."""
+    return _loop(optimize(create(row.network), batch_size=row.batch, device=str(setting.on())), row, setting)
+
+
+def peer(row: Row, setting: Setting, *, library: str, expert: bool = False) -> Loop:
+    """Prepare a peer's inference: eager float32, or with autocast, channels_last and compile."""
+    network: nn.Module
+    if library == "usual":
+        network = UsualResNet(int(row.network.removeprefix("resnet")))
+    elif library == "torchvision":
+        from torchvision import models
+
+        network = models.get_model(training.peer_name(row), weights=None)
+    else:
+        import timm
+
+        network = timm.create_model(training.peer_name(row))
+    model, flags = training.tune(network.eval(), setting.on(), expert=expert)
+
+    @torch.inference_mode()
+    def run(images: Tensor) -> Tensor:
+        if flags.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with flags.autocast():
+            return model(images)
+
+    return _loop(run, row, setting)
+
+
+def _loop(engine: Engine, row: Row, setting: Setting) -> Loop:
+    size = 32 if row.cifar else 224
+    images = torch.randn(row.batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(setting.on())
+
+    def loop(tick: Tick) -> None:
+        while True:
+            engine(images)
+            tick(row.batch)
+
+    return loop

@@ -1,0 +1,150 @@
+"""The peers' data: DataLoaders of PIL images with torchvision's transforms, and what their experts use instead."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from resnets.benchmarks.peers import Batches, PilImages
+from resnets.data.datasets import ImageArrays, ImageFiles
+from resnets.specs import ScaleCropFlip
+
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+EPOCH = 50_000  # photos that a pass is stretched to, so that a small folder does not start the loader anew all the time
+SCALES = ScaleCropFlip()  # section 3.4, the same on both sides
+
+
+class _ResizeAtRandom:
+    """Section 3.4's scale augmentation as a transform: the shorter side is drawn from a range."""
+
+    def __init__(self) -> None:
+        from torchvision import transforms
+
+        self.resize = [transforms.Resize(side, antialias=True) for side in range(SCALES.shortest, SCALES.longest + 1)]
+
+    def __call__(self, image: Any) -> Any:
+        return random.choice(self.resize)(image)
+
+
+def usual_cifar(images: ImageArrays, batch: int, *, workers: int, expert: bool = False) -> DataLoader[Any]:
+    """Return the usual repository's training loader: pad, crop, flip, to a tensor, normalise."""
+    from torchvision import transforms
+
+    transform = transforms.Compose(
+        [
+            transforms.RandomCrop(32, padding=4),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(CIFAR_MEAN, CIFAR_STD),
+        ]
+    )
+    return _loader(PilImages(images, transform), batch, workers, expert)
+
+
+def usual_photos(files: ImageFiles, batch: int, *, workers: int, expert: bool = False) -> DataLoader[Any]:
+    """Return the reference scripts' loader of PIL images, with section 3.4's augmentation."""
+    from torchvision import transforms
+
+    transform = transforms.Compose(
+        [
+            _ResizeAtRandom(),
+            transforms.RandomCrop(SCALES.crop),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    return _loader(_Files(files, _read_pil, transform), batch, workers, expert)
+
+
+def expert_photos(files: ImageFiles, batch: int, *, workers: int) -> DataLoader[Any]:
+    """Return the loader that an expert of torchvision builds: its own JPEG decoder and transforms v2 on tensors."""
+    from torchvision.transforms import v2
+
+    transform = v2.Compose(
+        [
+            _ResizeAtRandom(),
+            v2.RandomCrop(SCALES.crop),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    return _loader(_Files(files, _read_tensor, transform), batch, workers, True)
+
+
+class _Files(Dataset[Any]):
+    """What torchvision's ImageFolder does with each sample, the list of files repeated to a long epoch."""
+
+    def __init__(self, files: ImageFiles, read: Any, transform: Any) -> None:
+        self.samples = list(zip(files.paths, files.labels.tolist(), strict=True)) * -(-EPOCH // len(files))
+        self.read, self.transform = read, transform
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        path, target = self.samples[index]
+        return self.transform(self.read(path)), target
+
+
+def _read_pil(path: Path) -> Image.Image:
+    with open(path, "rb") as file:
+        return Image.open(file).convert("RGB")
+
+
+def _read_tensor(path: Path) -> Tensor:
+    from torchvision import io
+
+    return io.decode_image(str(path), mode=io.ImageReadMode.RGB)
+
+
+def _loader(dataset: Dataset[Any], batch: int, workers: int, expert: bool) -> DataLoader[Any]:
+    pinned = torch.cuda.is_available()
+    if expert and workers:
+        workers = max(workers, min(8, os.cpu_count() or 1))
+    return DataLoader(
+        dataset,
+        batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        pin_memory=pinned,
+        persistent_workers=expert and workers > 0,
+    )
+
+
+def vectorised_cifar(images: ImageArrays, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches as experts make them: all images in memory as normalised floats, padded, cropped by indexing."""
+    pixels = torch.from_numpy(images.images).permute(0, 3, 1, 2).float() / 255
+    pixels = (pixels - torch.tensor(CIFAR_MEAN).view(1, 3, 1, 1)) / torch.tensor(CIFAR_STD).view(1, 3, 1, 1)
+    padded = torch.nn.functional.pad(pixels, (4, 4, 4, 4))  # (N, 3, 40, 40)
+    labels = torch.from_numpy(images.labels)
+    side = torch.arange(32)
+    channels = torch.arange(3)[None, :, None, None]
+    while True:
+        for chosen in torch.randperm(len(labels)).split(batch):
+            if len(chosen) < batch:
+                continue
+            top, left = torch.randint(0, 9, (2, batch, 1))
+            columns = torch.where(torch.rand(batch, 1) < 0.5, side.flip(0), side) + left
+            rows = side + top
+            view = padded[chosen[:, None, None, None], channels, rows[:, None, :, None], columns[:, None, None, :]]
+            yield view, labels[chosen]
+
+
+def in_memory(batch: int, size: int, classes: int, device: torch.device) -> Batches:
+    """Return the same random batch for ever, on the device."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(batch, 3, size, size, generator=generator).to(device)
+    return itertools.repeat((images, torch.randint(0, classes, (batch,), generator=generator).to(device)))

@@ -1,0 +1,99 @@
+"""Data pipelines on one core, from files or arrays to batches, and the start of the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resnets.api.training import find_recipe
+from resnets.benchmarks import loaders
+from resnets.benchmarks.rows import Row
+from resnets.benchmarks.setting import Setting
+from resnets.benchmarks.worker import Loop, Tick
+from resnets.data import convention as conventions
+from resnets.data.datasets import ImageArrays, ImageFiles
+from resnets.data.pipeline import training_batches
+from resnets.specs import Preprocessing
+
+
+def ours_cifar(row: Row, setting: Setting) -> Loop:
+    """Prepare the product's batches of small images; like the peers, with the channels' mean and deviation."""
+    train = _small(setting)
+    convention = conventions.fit(train, Preprocessing(mean="channel", std=True))
+    augmentation = find_recipe("cifar").augmentation
+    ours = training_batches(train, convention, batch_size=row.batch, seed=0, augmentation=augmentation, workers=0)
+    return _loop(ours.batches(0, sys.maxsize), row, 32)
+
+
+def usual_cifar(row: Row, setting: Setting) -> Loop:
+    """Prepare the usual DataLoader of PIL images."""
+    return _loop(_endless(loaders.usual_cifar(_small(setting), row.batch, workers=0)), row, 32)
+
+
+def expert_cifar(row: Row, setting: Setting) -> Loop:
+    """Prepare the usual pipeline of experts, in memory and vectorised."""
+    return _loop(loaders.vectorised_cifar(_small(setting), row.batch), row, 32)
+
+
+def ours_photos(row: Row, setting: Setting) -> Loop:
+    """Prepare the product's batches of photos; like the peers, with the channels' mean and deviation."""
+    train = _photos(setting)
+    convention = conventions.fit_photos(train, Preprocessing(mean="channel", std=True), limit=100)
+    augmentation = find_recipe("imagenet").augmentation
+    ours = training_batches(train, convention, batch_size=row.batch, seed=0, augmentation=augmentation, workers=0)
+    return _loop(ours.batches(0, sys.maxsize), row, 224)
+
+
+def usual_photos(row: Row, setting: Setting) -> Loop:
+    """Prepare the reference scripts' DataLoader of PIL images."""
+    return _loop(_endless(loaders.usual_photos(_photos(setting), row.batch, workers=0)), row, 224)
+
+
+def expert_photos(row: Row, setting: Setting) -> Loop:
+    """Prepare torchvision's own decoder and transforms v2."""
+    return _loop(_endless(loaders.expert_photos(_photos(setting), row.batch, workers=0)), row, 224)
+
+
+def start_up(row: Row, setting: Setting) -> Loop:
+    """Prepare nothing; each step starts the command and waits for its end."""
+
+    def loop(tick: Tick) -> None:
+        while True:
+            subprocess.run([sys.executable, "-m", "resnets", "--help"], check=True, stdout=subprocess.DEVNULL)
+            tick(row.batch)
+
+    return loop
+
+
+def _small(setting: Setting) -> ImageArrays:
+    train = setting.images.cifar_splits().train
+    assert isinstance(train, ImageArrays)
+    return train
+
+
+def _photos(setting: Setting) -> ImageFiles:
+    train = setting.images.photo_splits().train
+    assert isinstance(train, ImageFiles)
+    return train
+
+
+def _endless(loader: Iterable[Any]) -> Iterator[Any]:
+    while True:
+        yield from loader
+
+
+def _loop(batches: Iterator[tuple[Tensor, Tensor]], row: Row, side: int) -> Loop:
+    torch.set_num_threads(1)
+
+    def loop(tick: Tick) -> None:
+        for images, labels in batches:
+            assert images.shape == (row.batch, 3, side, side)
+            assert labels.shape == (row.batch,)
+            tick(row.batch)
+
+    return loop

@@ -1,0 +1,135 @@
+"""What is measured, and what is asked of it: one row for each kind of work, declarations only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from resnets.errors import UsageError, nearest
+
+Kind = Literal["training", "inference", "pipeline", "start-up"]
+Source = Literal["cifar", "photos", "memory"]
+Quantity = Literal["speed", "peak memory", "images/s", "matrix share"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a row is to reach: a speed or a peak memory over the reference peer's, or a figure of its own.
+
+    Of memory `at_least` and `aim` are upper bounds. `matrix share` is of the bf16 matrix rate.
+    """
+
+    quantity: Quantity
+    at_least: float
+    aim: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One kind of work. `batch` is in images; `quick` says that `--quick` takes it."""
+
+    name: str
+    what: str
+    kind: Kind
+    network: str = ""
+    batch: int = 1
+    source: Source = "memory"
+    targets: tuple[Target, ...] = ()
+    quick: bool = False
+
+    @property
+    def cifar(self) -> bool:
+        """Whether the network is of the CIFAR type, whose peer is the usual CIFAR repository."""
+        return self.source == "cifar" or self.network == "resnet20"
+
+
+def _training(network: str, depth: int, batch: int, source: Source, *targets: Target, quick: bool = False) -> Row:
+    suffix = "cifar" if source == "cifar" else "imagenet"
+    data = {"cifar": "CIFAR-10 end to end", "photos": "224 x 224, photos end to end", "memory": "224 x 224, in memory"}
+    return Row(
+        name=f"resnet{depth}-{suffix}",
+        what=f"ResNet-{depth} training, {data[source]}, batch {batch}",
+        kind="training",
+        network=network,
+        batch=batch,
+        source=source,
+        targets=targets,
+        quick=quick,
+    )
+
+
+def _inference(network: str, depth: int, batch: int, *targets: Target, quick: bool = False) -> Row:
+    return Row(
+        name=f"resnet{depth}-batch{batch}",
+        what=f"ResNet-{depth} inference, batch {batch}",
+        kind="inference",
+        network=network,
+        batch=batch,
+        targets=targets,
+        quick=quick,
+    )
+
+
+_PIPELINES = (
+    Row(
+        name="cifar-pipeline",
+        what="CIFAR-10 training pipeline, one core",
+        kind="pipeline",
+        batch=128,
+        source="cifar",
+        targets=(Target("speed", 15, 27), Target("images/s", 80_000)),
+        quick=True,
+    ),
+    Row(
+        name="photo-pipeline",
+        what="ImageNet photo pipeline, per core",
+        kind="pipeline",
+        batch=32,
+        source="photos",
+        targets=(Target("speed", 1.4, 2),),
+    ),
+    Row(name="start-up", what="the command `resnets --help`", kind="start-up"),
+)
+
+CPU = (
+    _training("resnet20", 20, 128, "cifar", Target("speed", 2.2, 2.6), quick=True),
+    _training("resnet110", 110, 128, "cifar", Target("speed", 2.0, 2.4)),
+    _training("resnet18", 18, 32, "photos", Target("speed", 2.3, 2.6)),
+    _training(
+        "resnet50_v1_5", 50, 16, "photos", Target("speed", 2.8, 3.2), Target("peak memory", 0.6, 0.5), quick=True
+    ),
+    _inference("resnet50_v1_5", 50, 1, Target("speed", 2.4, 2.7), quick=True),
+    _inference("resnet50_v1_5", 50, 32, Target("speed", 2.4, 2.8)),
+    _inference("resnet20", 20, 1, Target("speed", 10, 17)),
+    _inference("resnet20", 20, 256, Target("speed", 5, 6)),
+    *_PIPELINES,
+)
+
+CUDA = (
+    # 64,000 iterations of 128 images in under 4 minutes
+    _training("resnet20", 20, 128, "cifar", Target("speed", 4), Target("images/s", 64_000 * 128 / 240), quick=True),
+    _training("resnet56", 56, 128, "cifar", Target("speed", 4)),
+    _training("resnet110", 110, 128, "cifar", Target("speed", 4)),
+    _training("resnet18", 18, 256, "memory"),
+    _training("resnet50_v1_5", 50, 256, "memory", Target("images/s", 3_000), Target("matrix share", 0.45), quick=True),
+    _training("resnet152_v1_5", 152, 256, "memory"),
+    _inference("resnet50_v1_5", 50, 1, quick=True),
+    _inference("resnet50_v1_5", 50, 32),
+    _inference("resnet20", 20, 1),
+    _inference("resnet20", 20, 256),
+    *_PIPELINES,
+)
+
+
+def choose(only: tuple[str, ...], *, gpu: bool, quick: bool) -> tuple[Row, ...]:
+    """Return the rows of these names, or those that `quick` takes, or all, for a GPU or a CPU.
+
+    Raises: UsageError, if there is no such row.
+    """
+    rows = {row.name: row for row in (CUDA if gpu else CPU)}
+    for name in only:
+        if name not in rows:
+            if not gpu and any(row.name == name for row in CUDA):
+                raise UsageError(f"row {name!r} is measured on a GPU only; this run is on a CPU")
+            raise UsageError(f"unknown row {name!r}{nearest(name, rows)}; known: {', '.join(rows)}")
+    return tuple(row for row in rows.values() if (row.name in only if only else row.quick or not quick))

@@ -1,0 +1,179 @@
+"""`bench`: the rows one after the other, each beside its peers."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from resnets.benchmarks import machine, results, rows
+from resnets.benchmarks.contenders import contenders
+from resnets.benchmarks.images import Images, make_photos
+from resnets.benchmarks.results import Benchmark, Measured
+from resnets.benchmarks.rows import Row
+from resnets.benchmarks.setting import Setting
+from resnets.benchmarks.team import interleave, team
+from resnets.benchmarks.worker import Contender
+from resnets.errors import Interrupted, UsageError
+from resnets.networks import catalog, complexity
+from resnets.networks.execution import choose_device
+from resnets.training.signals import SIGNALS
+
+FULL = (7, 5.0)  # rounds, and seconds of each
+QUICK = (3, 1.0)
+
+
+def bench(
+    *,
+    quick: bool = False,
+    only: Iterable[str] = (),
+    data: str | None = None,
+    photos: str | Path | None = None,
+    rounds: int | None = None,
+    device: str = "auto",
+    observe: Callable[[str], None] = lambda text: None,
+) -> Benchmark:
+    """Measure ours and the peers side by side on this machine, and return what came out.
+
+    `quick` takes few rows and short rounds, without timm and the experts' settings. `only` names rows. `data` is
+    `cifar10[:PATH]` (None: random images), `photos` a folder with train/CLASS/* and val/CLASS/* (None: made-up
+    ones). `observe` is told in a few words what is being done.
+
+    Raises: UsageError; DataError; Interrupted after a signal, with every process of its own ended.
+    """
+    if rounds is not None and rounds < 1:
+        raise UsageError(f"rounds is {rounds}; it must be 1 or more")
+    start = time.perf_counter()
+    target = choose_device(device)
+    names = tuple(only)
+    chosen = rows.choose(names, gpu=target.type == "cuda", quick=quick)
+    count, seconds = QUICK if quick else FULL
+    count = rounds or count
+    done: list[Measured] = []
+    with _signals_raise(), tempfile.TemporaryDirectory(prefix="resnets-bench-", ignore_cleanup_errors=True) as folder:
+        scratch = Path(folder)
+        images = _images(chosen, data, photos, scratch, observe)
+        described = _describe(chosen, images)
+        computes = any(row.network for row in chosen)
+        if computes:
+            observe("matrix rate")
+        rates = machine.matrix_rates(target) if computes else {}
+        setting = Setting(str(target), images, scratch)
+        for number, row in enumerate(chosen, start=1):
+            those = [one for one in contenders(row, setting) if not quick or _is_quick(one)]
+            done.append(
+                _measure(
+                    row,
+                    those,
+                    scratch,
+                    rounds=count,
+                    seconds=seconds,
+                    rates=rates,
+                    observe=partial(_tell, observe, f"{number} of {len(chosen)}: {row.name}"),
+                )
+            )
+    return Benchmark(
+        rows=tuple(done),
+        rounds=count,
+        round_seconds=seconds,
+        matrix_rates=rates,
+        data=described,
+        left_out=_left_out(chosen, gpu=target.type == "cuda") if quick else (),
+        seconds=time.perf_counter() - start,
+        machine=machine.describe(target),
+    )
+
+
+def _tell(observe: Callable[[str], None], row: str, text: str) -> None:
+    observe(f"{row}, {text}")
+
+
+def _measure(
+    row: Row,
+    those: list[Contender],
+    scratch: Path,
+    *,
+    rounds: int,
+    seconds: float,
+    rates: dict[str, float],
+    observe: Callable[[str], None],
+) -> Measured:
+    load = machine.load()
+    with team(those, scratch) as workers:
+        interleave(workers, rounds=rounds, seconds=seconds, tell=observe)
+    flops = _flops(row)
+    sides = [results.side(worker.record, row, flops=flops, rates=rates) for worker in workers]
+    return Measured(
+        row=row.name,
+        what=row.what,
+        kind=row.kind,
+        sides=tuple(sides),
+        claims=results.claims(row, sides),
+        load=tuple(load),
+    )
+
+
+def _flops(row: Row) -> float | None:
+    """Return the FLOPs of one image: two for each multiply-add, and three passes' worth in training."""
+    if not row.network:
+        return None
+    macs = complexity.measure(complexity.skeleton(catalog.spec(row.network))).macs
+    return (3 if row.kind == "training" else 1) * 2.0 * macs
+
+
+def _images(
+    chosen: tuple[Row, ...], data: str | None, photos: str | Path | None, scratch: Path, observe: Callable[[str], None]
+) -> Images:
+    if photos is not None:
+        return Images(data, Path(photos).expanduser().resolve())
+    made = scratch / "photos"
+    if any(row.source == "photos" for row in chosen):
+        observe("making photos")
+        make_photos(made)
+    return Images(data, made)
+
+
+def _describe(chosen: tuple[Row, ...], images: Images) -> dict[str, str]:
+    """Look at the images that the rows need, so that what is wrong with them shows at once."""
+    found = {}
+    if any(row.source == "cifar" for row in chosen):
+        found["small images"] = images.describe_cifar()
+    if any(row.source == "photos" for row in chosen):
+        made = "made up here, " if images.photos.name == "photos" and "resnets-bench-" in str(images.photos) else ""
+        found["photos"] = made + images.describe_photos()
+    return found
+
+
+def _is_quick(contender: Contender) -> bool:
+    return contender.role != "expert" and contender.name != "timm"
+
+
+def _left_out(chosen: tuple[Row, ...], *, gpu: bool) -> tuple[str, ...]:
+    everything = rows.CUDA if gpu else rows.CPU
+    return (*(row.name for row in everything if row not in chosen), "timm", "the peers with an expert's settings")
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Turn SIGINT, SIGTERM and SIGHUP into an exception, so that processes and files go away in good order."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted(f"stopped by {signal.Signals(signum).name}; nothing is left of it", signum)
+
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    try:
+        for signum, handler in before.items():
+            if handler != signal.SIG_IGN:
+                signal.signal(signum, stop)
+    except ValueError:  # not in the main thread, where Python allows no handlers
+        before = {}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

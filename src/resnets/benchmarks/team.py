@@ -1,0 +1,149 @@
+"""A row's contenders side by side: each in a process of its own, of which one at a time works, round by round."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import connection, get_context
+from pathlib import Path
+from typing import Protocol
+
+from resnets.benchmarks.worker import Contender, Failed, Finished, Ready, Round, serve
+
+PATIENCE = 900.0  # seconds for one answer, such as a first step that compiles
+PAUSE = 0.1  # seconds between two rounds, in which the last one's loader fills its usual queue
+
+
+@dataclass
+class Record:
+    """All that one contender's process told. `failed` says why it was not, or not wholly, measured."""
+
+    contender: Contender
+    failed: str | None = None
+    ready: Ready | None = None
+    first_step: float | None = None  # seconds
+    rounds: list[Round] = field(default_factory=list)
+    peak_memory: int | None = None  # bytes
+
+
+class Worker(Protocol):
+    """One contender at work."""
+
+    record: Record
+
+    def get_ready(self) -> None: ...
+
+    def work(self, seconds: float) -> Round | None: ...
+
+    def finish(self) -> None: ...
+
+
+class ProcessWorker:
+    """A contender in a process of its own; what goes wrong there becomes `record.failed`."""
+
+    def __init__(self, contender: Contender, scratch: Path) -> None:
+        self.record = Record(contender)
+        self.log = scratch / f"{contender.name}.log"
+        context = get_context("spawn")
+        self.pipe, self.theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(self.theirs, contender, self.log))
+
+    def start(self) -> None:
+        """Start the process, which prepares at once."""
+        self.process.start()
+        self.theirs.close()
+
+    def get_ready(self) -> None:
+        answer = self._answer()
+        if isinstance(answer, Ready):
+            self.record.ready = answer
+
+    def work(self, seconds: float) -> Round | None:
+        if self.record.failed is not None or not self._ask(seconds):
+            return None
+        answer = self._answer()
+        return answer if isinstance(answer, Round) else None
+
+    def finish(self) -> None:
+        if self.record.failed is None and self._ask(None):
+            answer = self._answer()
+            if isinstance(answer, Finished):
+                self.record.peak_memory = answer.peak_memory
+
+    def _ask(self, seconds: float | None) -> bool:
+        try:
+            self.pipe.send(seconds)
+        except OSError:
+            self.record.failed = self._last_words()
+        return self.record.failed is None
+
+    def _answer(self) -> object:
+        found = connection.wait([self.pipe, self.process.sentinel], PATIENCE)
+        if not found:
+            self.record.failed = f"no answer within {PATIENCE:.0f} s"
+            return None
+        try:
+            answer = self.pipe.recv()
+        except (EOFError, OSError):
+            self.record.failed = self._last_words()
+            return None
+        if isinstance(answer, Failed):
+            self.record.failed = answer.reason
+        return answer
+
+    def _last_words(self) -> str:
+        self.process.join(5)
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
+        said = next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
+        code = self.process.exitcode
+        how = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        return f"its process ended ({how}){': ' + said if said else ''}"
+
+    def kill(self) -> None:
+        """End the process and those that it started, and wait until it has gone."""
+        self.pipe.close()
+        if self.process.pid is None:  # a signal came before it was started
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError, AttributeError):
+            self.process.kill()  # it has no group of its own yet, or never
+        self.process.join()
+
+
+@contextmanager
+def team(contenders: Sequence[Contender], scratch: Path) -> Iterator[list[ProcessWorker]]:
+    """Start the processes of contenders, which prepare at the same time; on leaving, none is left."""
+    workers: list[ProcessWorker] = []
+    try:
+        for contender in contenders:
+            workers.append(ProcessWorker(contender, scratch))
+            workers[-1].start()
+        yield workers
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def interleave(workers: Sequence[Worker], *, rounds: int, seconds: float, tell: Callable[[str], None]) -> None:
+    """Let contenders work in turns, A B C A B C ..., after a first step and a warm-up round that do not count."""
+    for worker in workers:
+        tell(f"{worker.record.contender.name} prepares")
+        worker.get_ready()
+    for worker in workers:
+        tell(f"{worker.record.contender.name}, first step")
+        if (first := worker.work(0.0)) is not None:
+            worker.record.first_step = first.seconds
+    for number in range(rounds + 1):  # the first one warms up
+        for worker in workers:
+            tell(f"{worker.record.contender.name}, {f'round {number} of {rounds}' if number else 'warm-up'}")
+            time.sleep(PAUSE)
+            done = worker.work(seconds)
+            if number and done is not None:
+                worker.record.rounds.append(done)
+    for worker in workers:
+        worker.finish()

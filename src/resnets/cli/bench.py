@@ -1,0 +1,188 @@
+"""`resnets bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from resnets.benchmarks.rows import CPU
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from resnets.benchmarks.results import Benchmark, Claim, Side
+
+
+def bench(
+    quick: Annotated[bool, Option("--quick", help="Few rows and short rounds, in two minutes.")] = False,
+    only: Annotated[
+        list[str] | None,
+        Option(
+            "--only",
+            help=f"Measure this row alone; may be repeated. {', '.join(row.name for row in CPU)}; more on a GPU.",
+            show_default="all rows",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, Option("--data", "-d", help="cifar10[:PATH] or cifar100[:PATH].", show_default="random images")
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        Option(help="A folder with train/CLASS/* and val/CLASS/*.", show_default="made-up JPEG files of 500 x 375"),
+    ] = None,
+    rounds: Annotated[int | None, Option(help="Of all contenders in turns.", show_default="7, quick: 3")] = None,
+    json: Annotated[Path | None, Option("--json", help="Write all numbers to this file.")] = None,
+    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+) -> None:
+    """Measure speed and memory beside the peers, on this machine: torchvision, timm and the usual CIFAR repository.
+
+    Each works in a process of its own, one at a time and in turns. Ratios are medians over the rounds.
+    """
+    import dataclasses
+    from json import dumps
+
+    from rich.console import Console
+
+    from resnets.benchmarks import run
+    from resnets.cli.display import duration
+    from resnets.errors import UsageError
+    from resnets.storage import write_durably, writing
+
+    if json is not None and (not json.parent.is_dir() or json.is_dir()):  # before the minutes, not after
+        raise UsageError(f"{json}: {'a folder' if json.is_dir() else f'there is no folder {json.parent}'}")
+    console = Console(highlight=False, soft_wrap=True)
+    status = console.status("starting")
+    if console.is_terminal:
+        status.start()
+    told = ""
+
+    def observe(text: str) -> None:
+        nonlocal told
+        status.update(text)
+        row = text.partition(",")[0]
+        if row != told and not console.is_terminal:
+            print(row, flush=True)
+        told = row
+
+    try:
+        result = run.bench(
+            quick=quick, only=only or (), data=data, photos=photos, rounds=rounds, device=device, observe=observe
+        )
+    finally:
+        status.stop()
+    if json is not None:
+        with writing(json):
+            write_durably(json, (dumps(dataclasses.asdict(result), indent=1) + "\n").encode())
+    tables = Console(highlight=False, soft_wrap=True, width=max(console.width, 100))  # no number is ever cut
+    print(f"images/s and memory, ours over the peers': medians of {result.rounds} rounds, in which they took turns")
+    tables.print(_claims(result))
+    print("\neach by itself")
+    tables.print(_sides(result))
+    print()
+    for row in result.rows:
+        for side in row.sides:
+            if side.not_measured:
+                print(f"not measured: {row.row}, {side.name}: {side.not_measured}")
+    _about(result, duration(result.seconds))
+
+
+def _table(*titles: str) -> Table:
+    from rich.table import Column, Table
+
+    columns = [Column(title, justify="right", no_wrap=True) for title in titles]
+    return Table(Column("", no_wrap=True, min_width=20), *columns, box=None, padding=(0, 1, 0, 0))
+
+
+def _claims(result: Benchmark) -> Table:
+    table = _table("ours", "theirs", "ratio", "range", "target, aim", "")
+    for row in result.rows:
+        if row.claims:
+            table.add_row(f"[bold]{row.row}[/bold]")
+        for claim in row.claims:
+            table.add_row(*_claim(claim))
+    return table
+
+
+def _claim(claim: Claim) -> tuple[str, ...]:
+    memory = claim.quantity == "peak memory"
+    show = _bytes if memory else _plain
+    bounds = [_plain(value) for value in (claim.at_least, claim.aim) if value is not None]
+    target = f"{'<= ' if memory and bounds else ''}{', '.join(bounds)}"
+    if claim.over is None:
+        spread = f"{_short(claim.lowest)}-{_short(claim.highest)}"
+        return (f"  {claim.quantity}", _plain(claim.median), "", "", spread, target, claim.verdict or "")
+    return (
+        f"  over {claim.over}{', memory' if memory else ''}",
+        show(claim.ours),
+        show(claim.theirs),
+        f"{claim.median:.2f}",
+        "" if memory else f"{claim.lowest:.2f}-{claim.highest:.2f}",
+        target,
+        claim.verdict or "",
+    )
+
+
+def _sides(result: Benchmark) -> Table:
+    table = _table("images/s", "step ms", "99 % ms", "first s", "memory", "TFLOP/s", "of bf16")
+    for row in result.rows:
+        table.add_row(f"[bold]{row.row}[/bold]")
+        for side in row.sides:
+            table.add_row(f"  {side.name}", *_side(side, row.kind))
+    return table
+
+
+def _side(side: Side, kind: str) -> tuple[str, ...]:
+    if side.not_measured is not None:
+        return ("-",)
+    computes = kind in ("training", "inference")
+    return (
+        _plain(side.speed) if kind != "start-up" else "",
+        _milliseconds(side.step_seconds),
+        _milliseconds(side.step_seconds_p99) if kind == "inference" else "",
+        f"{side.first_step_seconds:.1f}" if computes and side.first_step_seconds is not None else "",
+        _bytes(side.peak_memory) if computes else "",
+        "" if side.flops_per_second is None else f"{side.flops_per_second / 1e12:.3g}",
+        "" if side.share_of_bf16_rate is None else f"{100 * side.share_of_bf16_rate:.0f} %",
+    )
+
+
+def _about(result: Benchmark, took: str) -> None:
+    """Say what all this was measured with."""
+    machine = result.machine
+    hardware = machine["hardware"]
+    load = [row.load[0] for row in result.rows if row.load]
+    print(
+        f"{hardware.get('gpu', hardware['processor'])}, {hardware['cores']} cores, {hardware['threads']} threads, "
+        f"{machine['allocator']}{f', load {max(load):.1f}' if load else ''}"
+    )
+    if load and load[0] > 0.5 * hardware["cores"]:
+        print("note: the machine was at work on something else when this began; an idle one gives surer ratios")
+    if result.matrix_rates:
+        rates = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in result.matrix_rates.items())
+        print(f"matrix rate, TFLOP/s: {rates}")
+    for name, what in result.data.items():
+        print(f"{name}: {what}")
+    print(", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version))
+    if result.left_out:
+        print(f"left out by --quick: {', '.join(result.left_out)}")
+    print(f"measured in {took}")
+
+
+def _plain(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _short(value: float) -> str:
+    return f"{value / 1000:,.0f}k" if value >= 10_000 else _plain(value)
+
+
+def _bytes(value: float | None) -> str:
+    return "" if value is None else f"{value / 2**30:.2f} GiB"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1000 * seconds:,.{0 if seconds >= 1 else 1 if seconds >= 0.01 else 2}f}"

@@ -1,0 +1,58 @@
+"""Contenders for the tests: one that counts, and some that fail; run in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from resnets.benchmarks.team import team
+from resnets.benchmarks.worker import Contender, Loop, Tick
+
+
+def steady() -> Loop:
+    """Do a step of 3 images in a hundredth of a second."""
+
+    def loop(tick: Tick) -> None:
+        while True:
+            time.sleep(0.01)
+            tick(3)
+
+    return loop
+
+
+def unprepared() -> Loop:
+    raise ModuleNotFoundError("No module named 'nosuch'", name="nosuch")
+
+
+def breaking() -> Loop:
+    """Fail in the third step, with a message of several lines."""
+
+    def loop(tick: Tick) -> None:
+        tick(1)
+        tick(1)
+        raise RuntimeError("\nno compiler\nand much more")
+
+    return loop
+
+
+def dying() -> Loop:
+    """End the process without a word to the parent, as the system does where memory ends."""
+
+    def loop(tick: Tick) -> None:
+        tick(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return loop
+
+
+if __name__ == "__main__":  # start a contender, tell its process and die
+    with team([Contender("steady", "ours", steady)], Path(tempfile.gettempdir())) as workers:
+        workers[0].get_ready()
+        workers[0].pipe.send(60.0)
+        print(workers[0].process.pid, flush=True)
+        sys.stdin.readline()
+        os.kill(os.getpid(), signal.SIGKILL)

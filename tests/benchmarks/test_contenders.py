@@ -1,0 +1,158 @@
+"""The peers do the same work as ours, and every contender steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import resnets
+from resnets.benchmarks import inference, loaders, pipelines, training
+from resnets.benchmarks.images import PHOTOS, SIDES, Images, make_photos
+from resnets.benchmarks.peers import UsualResNet, accuracy
+from resnets.benchmarks.rows import Row
+from resnets.benchmarks.setting import Setting
+from resnets.benchmarks.worker import Loop
+from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.errors import UsageError
+
+
+@pytest.mark.parametrize("depth", [20, 56])
+def test_the_usual_network_is_ours(depth: int) -> None:
+    """The same number of parameters and, with the same weights, the same logits in training and evaluation."""
+    ours, usual = resnets.create(f"resnet{depth}"), UsualResNet(depth)
+    assert sum(p.numel() for p in usual.parameters()) == sum(p.numel() for p in ours.parameters())
+    weights = ours.state_dict()
+    usual.load_state_dict(dict(zip(usual.state_dict(), weights.values(), strict=True)))
+    images = torch.randn(4, 3, 32, 32)
+    for mode in (True, False):
+        torch.testing.assert_close(usual.train(mode)(images), ours.train(mode)(images), rtol=1e-4, atol=1e-4)
+
+
+def test_accuracy_is_a_percentage() -> None:
+    output = torch.tensor([[0.1, 0.9, 0.5], [0.9, 0.1, 0.5]])
+    top1, top2 = accuracy(output, torch.tensor([1, 2]), (1, 2))
+    assert (top1.item(), top2.item()) == (50.0, 100.0)
+
+
+def test_the_vectorised_pipeline_crops_and_flips() -> None:
+    """Each image is one of the 81 windows of its padded original, as it is or mirrored."""
+    generator = np.random.default_rng(0)
+    images = ImageArrays(generator.integers(0, 256, (6, 32, 32, 3), np.uint8), np.arange(6))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (loaders.CIFAR_MEAN, loaders.CIFAR_STD))
+    views, labels = next(loaders.vectorised_cifar(images, 6))
+    for view, label in zip(views, labels, strict=True):
+        original = (torch.from_numpy(images.images[label]).permute(2, 0, 1).float() / 255 - mean) / std
+        padded = torch.nn.functional.pad(original, (4, 4, 4, 4))
+        windows = padded.unfold(1, 32, 1).unfold(2, 32, 1).permute(1, 2, 0, 3, 4).reshape(81, 3, 32, 32)
+        both = torch.cat([windows, windows.flip(3)])
+        assert (both - view).abs().amax((1, 2, 3)).min() < 1e-5
+
+
+def test_made_up_photos_are_like_imagenets(tmp_path: Path) -> None:
+    """Their size in pixels is ImageNet's most frequent one, and their size in bytes about its mean of 110 kB."""
+    make_photos(tmp_path)
+    files = sorted(tmp_path.rglob("*.jpg"))
+    assert len(files) == PHOTOS
+    for file in files:
+        with Image.open(file) as image:
+            assert image.format == "JPEG"
+            assert sorted(image.size, reverse=True) == list(SIDES)
+    assert 80_000 < sum(file.stat().st_size for file in files) / PHOTOS < 140_000
+
+
+def test_images_in_memory_must_be_cifars(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the benchmark needs cifar10"):
+        Images("digits", tmp_path).cifar_splits()
+
+
+@pytest.fixture
+def setting(make_photos: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    """A few made-up images of each kind, read in this process."""
+    images = ImageArrays(np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8), np.arange(64) % 10)
+    few = DataSplits("few", images, images, tuple("abcdefghij"))
+    monkeypatch.setattr(Images, "cifar_splits", lambda self: few)
+    monkeypatch.setattr(training, "WORKERS", 0)
+    threads = torch.get_num_threads()
+    yield Setting("cpu", Images(None, make_photos(size=(80, 60))), tmp_path)
+    torch.set_num_threads(threads)
+
+
+class Enough(BaseException):
+    """Ends a loop after its steps."""
+
+
+def steps(loop: Loop, count: int = 2) -> list[int]:
+    """Let a loop do some steps and return how many images each had."""
+    done: list[int] = []
+
+    def tick(images: int) -> None:
+        done.append(images)
+        if len(done) == count:
+            raise Enough
+
+    with pytest.raises(Enough):
+        loop(tick)
+    return done
+
+
+CIFAR = Row(name="c", what="", kind="training", network="resnet20", batch=4, source="cifar")
+PHOTOS_ROW = Row(name="p", what="", kind="training", network="resnet18", batch=2, source="photos")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "row"),
+    [
+        (training.ours, CIFAR),
+        (training.usual, CIFAR),
+        (training.ours, PHOTOS_ROW),
+        (training.torchvision, PHOTOS_ROW),
+        (pipelines.ours_cifar, CIFAR),
+        (pipelines.usual_cifar, CIFAR),
+        (pipelines.expert_cifar, CIFAR),
+        (pipelines.ours_photos, PHOTOS_ROW),
+        (pipelines.usual_photos, PHOTOS_ROW),
+        pytest.param(
+            pipelines.expert_photos,
+            PHOTOS_ROW,
+            marks=pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning"),
+        ),
+        (inference.ours, CIFAR),
+    ],
+)
+def test_contenders_step(prepare: Callable[[Row, Setting], Loop], row: Row, setting: Setting) -> None:
+    assert steps(prepare(row, setting)) == [row.batch] * 2
+
+
+def test_ours_logs_as_a_run_does(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "LOG_ITERATIONS", 2)
+    steps(training.ours(CIFAR, setting), 3)
+    assert len((setting.scratch / "c-run" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_from_memory_both_sides_see_the_same_images() -> None:
+    mine = training._InMemory(2, torch.device("cpu")).batches(0, 3)
+    theirs = iter(loaders.in_memory(2, 224, 1000, torch.device("cpu")))
+    for (a, b), (c, d) in zip(mine, islice(theirs, 3), strict=True):
+        assert torch.equal(a, c) and torch.equal(b, d)
+
+
+@pytest.mark.parametrize("library", ["usual", "torchvision"])
+def test_peers_infer(library: str, setting: Setting) -> None:
+    network, source = ("resnet20", "cifar") if library == "usual" else ("resnet18", "memory")
+    row = Row(name="i", what="", kind="inference", network=network, batch=2, source=source)  # type: ignore[arg-type]
+    assert steps(inference.peer(row, setting, library=library)) == [2, 2]
+
+
+@pytest.mark.slow
+def test_timm_and_the_experts_step(setting: Setting) -> None:
+    """They compile, which takes a while, and timm may be absent."""
+    pytest.importorskip("timm")
+    assert steps(training.timm(PHOTOS_ROW, setting)) == [2, 2]
+    assert steps(training.usual(CIFAR, setting, expert=True)) == [4, 4]
+    assert steps(inference.peer(PHOTOS_ROW, setting, library="timm", expert=True)) == [2, 2]

@@ -1,0 +1,87 @@
+"""`resnets bench` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from resnets.cli import run
+
+
+def test_a_run_prints_its_tables_and_writes_all_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The cheapest row, which has no peer, measured for real in a process of its own."""
+    file = tmp_path / "speed.json"
+    assert run(["bench", "--quick", "--only", "start-up", "--rounds", "1", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "start-up" in out and "left out by --quick" in out
+    found = json.loads(file.read_text())
+    assert {"rows", "rounds", "round_seconds", "matrix_rates", "data", "left_out", "seconds", "machine"} == set(found)
+    assert {"versions", "hardware", "commit", "environment", "allocator", "memory_bytes"} <= set(found["machine"])
+    (row,) = found["rows"]
+    assert {"row", "what", "kind", "sides", "claims", "load"} == set(row)
+    (side,) = row["sides"]
+    assert side["not_measured"] is None
+    assert len(side["speeds"]) == 1
+    assert side["step_seconds"] > 0 and side["threads"] >= 1 and side["allocator"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--only", "resnet20"], 2, "unknown row 'resnet20' (did you mean resnet20-"),
+        (["--only", "resnet152-imagenet", "--device", "cpu"], 2, "on a GPU only"),
+        (["--rounds", "0"], 2, "rounds is 0"),
+        (["--json", "/no/such/folder/x.json"], 2, "there is no folder /no/such/folder"),
+        (["--only", "cifar-pipeline", "--data", "cifar10:/no/such/folder"], 1, "no folder /no/such/folder"),
+        (["--only", "photo-pipeline", "--photos", "/no/such/folder"], 1, "no folder /no/such/folder"),
+    ],
+)
+def test_bad_usage_is_one_clear_line_before_anything_is_measured(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["bench", *arguments]) == code
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.startswith("resnets: error: ") and err.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux")
+def test_a_signal_ends_every_process_and_leaves_no_file(tmp_path: Path) -> None:
+    """SIGTERM while the contenders prepare: one line, the code of the signal, no process and no file left."""
+    command = [sys.executable, "-m", "resnets", "bench", "--quick", "--only", "cifar-pipeline"]
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == "1 of 1: cifar-pipeline\n"
+        children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        assert len(children) >= 2
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err == "resnets: stopped by SIGTERM; nothing is left of it\n"
+    assert list(tmp_path.iterdir()) == []
+    deadline = time.monotonic() + 10  # multiprocessing's own helper takes a moment to see that its parent has gone
+    while any(map(_runs, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_runs, children))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()  # a zombie waits for whoever adopts it
+    except OSError:
+        return False
+
+
+def test_help_names_the_peers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "--help"]) == 0
+    out = capsys.readouterr().out
+    for word in ("torchvision", "timm", "--quick", "--only", "--photos"):
+        assert word in out
