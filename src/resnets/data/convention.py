@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.decoding import single_views
@@ -106,3 +108,23 @@ def normalize(images: NDArray[np.uint8], convention: InputConvention) -> NDArray
     if (std := std_of(convention)) is not None:
         result /= std
     return result
+
+
+class Normalizer:
+    """`normalize` for mini-batches of photos, on the device that takes them: until then a pixel is one byte."""
+
+    def __init__(self, convention: InputConvention, device: torch.device) -> None:
+        std = std_of(convention)
+        self.device = device
+        self.mean = torch.from_numpy(np.array(mean_of(convention))).to(device)
+        self.std = None if std is None else torch.from_numpy(std).to(device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the images as the network expects them.
+
+        Shape: (N, size, size, channels) uint8 -> (N, channels, size, size) float32, channels last in memory
+        """
+        result = images.to(self.device, non_blocking=True).float().div_(255).sub_(self.mean)
+        if self.std is not None:
+            result /= self.std
+        return result.permute(0, 3, 1, 2)

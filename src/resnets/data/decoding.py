@@ -49,11 +49,13 @@ def _decode(path: Path, channels: int) -> Image.Image:
                 limit = f"at most {MAX_PIXELS // 10**6} million are read"
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)
+            upright: Image.Image = image
             if upright.mode.startswith(("I", "F")):  # 16 bits: Pillow's own conversion would clip
                 high = np.asarray(upright, np.float64)
                 upright = Image.fromarray((high / 257).round().clip(0, 255).astype(np.uint8))
-            return upright.convert("L" if channels == 1 else "RGB")
+            mode = "L" if channels == 1 else "RGB"
+            return upright if upright.mode == mode else upright.convert(mode)
     except Exception as error:  # a damaged or hostile file raises nearly anything
         raise DataError(f"{path}: {_reason(path, error)}") from error
 
@@ -73,20 +75,28 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def resize_shorter_side(image: Image.Image, length: int) -> Image.Image:
-    """Return the image with its shorter side `length` pixels long, its proportions kept (bilinear, antialiased).
+    """Return the image with its shorter side `length` pixels long, its proportions kept (bilinear, antialiased)."""
+    image = limit_ratio(image)
+    size = resized(image.size, length)
+    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
 
-    An image more than 16 times as long as it is wide is first cut to its central 16:1, lest a strip of one pixel
-    grow to gigabytes.
-    """
+
+def limit_ratio(image: Image.Image) -> Image.Image:
+    """Return the image, cut to its central 16:1 where it is longer, lest a strip of one pixel grow to gigabytes."""
     width, height = image.size
     longest = MAX_RATIO * min(width, height)
-    if max(width, height) > longest:
-        width, height = min(width, longest), min(height, longest)
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        image = image.crop((left, top, left + width, top + height))
+    if max(width, height) <= longest:
+        return image
+    width, height = min(width, longest), min(height, longest)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def resized(size: tuple[int, int], length: int) -> tuple[int, int]:
+    """Return the width and height that an image of some size has when its shorter side is `length` pixels long."""
+    width, height = size
     scale = length / min(width, height)
-    size = max(length, round(width * scale)), max(length, round(height * scale))
-    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+    return max(length, round(width * scale)), max(length, round(height * scale))
 
 
 def centre_crop(image: Image.Image, size: int) -> Image.Image:

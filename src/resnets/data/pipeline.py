@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from resnets.data.augmentation import CropFlip
-from resnets.data.convention import normalize
+from resnets.data.convention import Normalizer, normalize
 from resnets.data.datasets import ImageArrays, ImageFiles, Images
 from resnets.data.photos import Photos
 from resnets.data.randomness import batch_samples, sample_bits
@@ -91,10 +91,19 @@ class _Seeded(Dataset[Any]):
 
 
 class LoaderBatches:
-    """Mini-batches of a map-style dataset, read by worker processes."""
+    """Mini-batches of a map-style dataset, read by worker processes, and normalised where it gives bytes."""
 
-    def __init__(self, dataset: Dataset[Any], *, batch_size: int, seed: int, workers: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int,
+        normalized: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self.dataset = _Seeded(dataset, seed)
+        self.normalized = normalized
         self.samples = len(dataset)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.seed = seed
@@ -106,7 +115,7 @@ class LoaderBatches:
                 samples, epochs = batch_samples(self.seed, iteration, self.batch_size, self.samples)
                 yield list(zip(epochs.tolist(), samples.tolist(), strict=True))
 
-        yield from _loader(self.dataset, self.workers, batch_sampler=keys())
+        yield from _loader(self.dataset, self.workers, self.normalized, batch_sampler=keys())
 
 
 def training_batches(
@@ -134,7 +143,8 @@ def training_batches(
         assert convention is not None
         if isinstance(augmentation, PadCropFlip):
             raise UsageError("this recipe pads and crops small images; photos need one that resizes and crops")
-        train = Photos(train, convention, augmentation)
+        photos, normalized = Photos(train, convention, augmentation), Normalizer(convention, device)
+        return LoaderBatches(photos, batch_size=batch_size, seed=seed, workers=workers, normalized=normalized)
     return LoaderBatches(train, batch_size=batch_size, seed=seed, workers=workers)
 
 
@@ -158,16 +168,21 @@ def single_pass(
         return
     if isinstance(split, ImageFiles):
         assert convention is not None
-        split = Photos(split, convention, None)
-    yield from _loader(split, workers, batch_size=batch_size)
+        yield from _loader(
+            Photos(split, convention, None), workers, Normalizer(convention, _CPU), batch_size=batch_size
+        )
+        return
+    yield from _loader(split, workers, None, batch_size=batch_size)
 
 
-def _loader(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Batch]:
+def _loader(
+    dataset: Dataset[Any], workers: int, normalized: Callable[[Tensor], Tensor] | None, **options: Any
+) -> Iterator[Batch]:
     options["generator"] = torch.Generator()  # else each pass would draw from the global one
     options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
     try:
         for images, labels in DataLoader(dataset, **options):
-            yield images, torch.as_tensor(labels, dtype=torch.int64)
+            yield normalized(images) if normalized else images, torch.as_tensor(labels, dtype=torch.int64)
     except DataError as error:  # a worker's error arrives with its whole traceback as its message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
 

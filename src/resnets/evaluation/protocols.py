@@ -13,7 +13,7 @@ from resnets.data.datasets import Images
 from resnets.data.pipeline import single_pass
 from resnets.evaluation.metrics import Counts
 from resnets.networks.execution import Precision, forward
-from resnets.networks.inference import Engine
+from resnets.networks.inference import BATCH_ON_CPU, Engine
 from resnets.specs import InputConvention
 
 COMPARED_IMAGES = 1_000
@@ -50,9 +50,11 @@ def single_view(
     Paper: section 4.2 ("we only evaluate the single view of the original 32x32 image").
     """
     counts = Counts(classes)
+    at_once = min(batch_size, BATCH_ON_CPU) if device.type == "cpu" else batch_size
     with _in_evaluation_mode(network):
         for images, labels in single_pass(split, convention, batch_size=batch_size, workers=workers):
-            counts.add(forward(network, images.to(device), precision), labels)
+            parts = [forward(network, part.to(device), precision) for part in images.split(at_once)]
+            counts.add(torch.cat(parts), labels)
     return counts
 
 
