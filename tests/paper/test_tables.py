@@ -263,6 +263,7 @@ def test_trainings_name_a_recipe_and_the_shortcut_option() -> None:
     for training in trainings:
         assert recipes.find(training.recipe).name == training.recipe
         assert (training.shortcut is None) == training.network.startswith("plain")
+    assert all((row.shortcut is None) != (row.network or "").startswith("resnet") for row in OURS)
 
 
 def test_what_is_missing_is_named() -> None:

@@ -29,6 +29,7 @@ def _detector(
     return Row(
         label=label,
         network=network,
+        shortcut="B" if network == "resnet101" else None,
         data=data,
         tested_on=tested_on,
         protocol="multi-scale" if "multi-scale-detection" in needs else "single-scale",

@@ -76,6 +76,7 @@ TABLE_1 = Table(
             "[1x1, 128; 3x3, 128; 1x1, 512] x 4",
             "[1x1, 256; 3x3, 256; 1x1, 1024] x 6",
             "[1x1, 512; 3x3, 512; 1x1, 2048] x 3",
+            shortcut="B",
         ),
         _architecture(
             "101-layer",
@@ -84,6 +85,7 @@ TABLE_1 = Table(
             "[1x1, 128; 3x3, 128; 1x1, 512] x 4",
             "[1x1, 256; 3x3, 256; 1x1, 1024] x 23",
             "[1x1, 512; 3x3, 512; 1x1, 2048] x 3",
+            shortcut="B",
         ),
         _architecture(
             "152-layer",
@@ -92,6 +94,7 @@ TABLE_1 = Table(
             "[1x1, 128; 3x3, 128; 1x1, 512] x 8",
             "[1x1, 256; 3x3, 256; 1x1, 1024] x 36",
             "[1x1, 512; 3x3, 512; 1x1, 2048] x 3",
+            shortcut="B",
         ),
     ),
     shows="152 layers cost less than the 15.3 and 19.6 billion multiply-adds of VGG-16 and VGG-19 (section 4.1)",

@@ -25,6 +25,7 @@ def _localiser(
     return Row(
         label=label,
         network=network,
+        shortcut="B" if network == "resnet101" else None,
         data="imagenet-loc",
         protocol=protocol,
         tested_on="imagenet val",
