@@ -14,11 +14,11 @@ from resnets.networks.execution import Precision
 
 MIB = 2**20
 MEMINFO = Path("/proc/meminfo")
-BASE = {"cpu": 850 * MIB, "cuda": 900 * MIB}  # torch, its libraries and what they set up; a GPU's context
+BASE = {"cpu": 740 * MIB, "cuda": 900 * MIB}  # torch, its libraries and what they set up; a GPU's context
 WEIGHTS = {"fp32": 3.0, "bf16": 3.5}  # times 4 bytes: weights, gradients, momentum, and the copies in bf16
-KEPT = {"fp32": 1.16, "bf16": 0.62}  # of the float32 bytes kept from forward to backward
-TEST_BATCH = 256  # images, in float32 in the final test
-TEST_MAPS, TEST_MAPS_OF_BLOCKS = 2.3, 3.6  # maps like the largest one that are alive at once, the shortcut's too
+KEPT = {"fp32": 1.05, "bf16": 0.62}  # of the float32 bytes kept from forward to backward
+TEST_BATCH = 64  # images at once, in float32 in the final test
+TEST_MAPS, TEST_MAPS_OF_BLOCKS = 3.2, 4.2  # maps like the largest one that are alive at once, the shortcut's too
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def training_memory(
 ) -> Memory:
     """Return what a training takes; `images_bytes` are kept in memory, which on a GPU is not the device's.
 
-    On a CPU it is the process's peak, without those that read image files. Tests, in mini-batches of 256, add to
+    On a CPU it is the process's peak, without those that read image files. Tests, 64 images at once, add to
     training's share, since freed memory is kept.
     """
     return Memory(
