@@ -17,7 +17,7 @@ MEMINFO = Path("/proc/meminfo")
 BASE = {"cpu": 740 * MIB, "cuda": 900 * MIB}  # torch, its libraries and what they set up; a GPU's context
 WEIGHTS = {"fp32": 3.0, "bf16": 3.5}  # times 4 bytes: weights, gradients, momentum, and the copies in bf16
 KEPT = {"fp32": 1.05, "bf16": 0.62}  # of the float32 bytes kept from forward to backward
-TEST_BATCH = 64  # images at once, in float32 in the final test
+TEST_BATCH = {"cpu": 64, "cuda": 256}  # images at once, in float32 in the final test
 TEST_MAPS, TEST_MAPS_OF_BLOCKS = 3.2, 4.2  # maps like the largest one that are alive at once, the shortcut's too
 
 
@@ -42,14 +42,14 @@ def training_memory(
 ) -> Memory:
     """Return what a training takes; `images_bytes` are kept in memory, which on a GPU is not the device's.
 
-    On a CPU it is the process's peak, without those that read image files. Tests, 64 images at once, add to
+    On a CPU it is the process's peak, without those that read image files. Tests add to
     training's share, since freed memory is kept.
     """
     return Memory(
         fixed=BASE[device_type]
         + round(4 * cost.parameters * WEIGHTS[precision])
         + (images_bytes if device_type == "cpu" else 0)
-        + _testing(cost) * min(TEST_BATCH, test_images),
+        + _testing(cost) * min(TEST_BATCH[device_type], test_images),
         image=round(cost.activation_bytes * KEPT[precision]),
     )
 
