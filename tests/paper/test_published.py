@@ -4,19 +4,59 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
 from resnets.networks import catalog
-from resnets.networks.complexity import measure, skeleton
-from resnets.paper.published import ALL, TABLE_2, TABLE_6, Published, find, for_network
+from resnets.paper.published import ALL, TABLE_2, find, find_row, for_network
 
 TOP_1 = "ImageNet validation top-1 error, 10-crop"
 
 
 def test_each_place_of_the_paper_is_declared_once() -> None:
-    places = [(number.table, number.row, number.column) for number in ALL]
-    assert len(places) == len(set(places)) == 5 + 4 + 14 + 14 + 2 + 1
+    places = [number.place for number in ALL]
+    assert len(places) == len(set(places))
+    # numbers that are printed anew in Tables 1 to 14, and in the text
+    printed = Counter(number.table for number in ALL if number.source == "printed")
+    assert [printed[f"Table {number}"] for number in range(1, 15)] == [5, 4, 17, 18, 6, 34, 4, 4, 12, 61, 61, 5, 6, 6]
+    assert (printed["section 4.1"], printed["section 4.2"], printed["Figure 6"]) == (2, 1, 1)
+
+
+def test_what_was_read_off_a_figure_says_where_and_how_precisely() -> None:
+    for number in ALL:
+        assert (number.source == "digitised") == (number.precision is not None) == (number.at is not None)
+        assert number.source == "printed" or number.table.startswith("Figure")
+        assert number.until is None or (number.at is not None and number.at < number.until)
+
+
+@pytest.mark.parametrize(
+    ("place", "printed"),
+    [
+        (("Table 6", "ResNet, 56 layers", "error"), "6.97"),
+        (("Table 6", "Highway, 32 layers", "error"), "8.80"),
+        (("Table 4", "VGG (v5)", "top-1 err."), "24.4"),
+        (("Table 4", "ResNet-101", "top-5 err."), "4.60"),
+        (("Table 9", "+ context", "mAP@[.5, .95], val"), "30.0"),
+        (("Figure 6", "plain-110", "error"), ">60"),
+        (("section 4.2", "ResNet-1202", "training"), "<0.1"),
+    ],
+)
+def test_a_number_has_the_digits_that_are_printed(place: tuple[str, str, str], printed: str) -> None:
+    assert find(*place).printed == printed
+
+
+def test_a_whole_row() -> None:
+    row = find_row("Table 6", "ResNet, 110 layers")
+    assert {column: number.value for column, number in row.items()} == {
+        "# layers": 110,
+        "# params": 1.7e6,
+        "error": 6.43,
+        "mean": 6.61,
+        "std": 0.16,
+    }
+    with pytest.raises(KeyError, match="Table 6"):
+        find_row("Table 6", "ResNet, 164 layers")
 
 
 def test_it_needs_no_torch() -> None:
@@ -77,14 +117,8 @@ def test_the_five_runs_of_110_layers() -> None:
     assert mean - 2 * std < best < mean
 
 
-@pytest.mark.parametrize("number", [number for number in TABLE_6 if number.column == "# params"], ids=lambda n: n.row)
-def test_our_networks_have_the_parameters_of_table_6(number: Published) -> None:
-    """To the digits printed: two decimals of a million below one million, one above."""
-    depth = number.row.split()[1]
-    parameters = measure(skeleton(catalog.spec(f"resnet{depth}"))).parameters
-    assert round(parameters / 1e6, 2 if number.value < 1e6 else 1) * 1e6 == pytest.approx(number.value)
-
-
 def test_a_place_that_is_not_declared_is_an_error() -> None:
     with pytest.raises(KeyError, match="Table 9"):
         find("Table 9", "baseline", "mAP")
+    with pytest.raises(KeyError, match="at 1"):
+        find("Figure 7", "plain-20", "sorted", at=1)

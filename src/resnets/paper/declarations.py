@@ -1,0 +1,293 @@
+"""What the paper's tables and figures are declared with: tables of rows, figures of curves, each with its network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict
+
+from resnets.errors import UsageError, nearest
+from resnets.paper.published import Published
+from resnets.specs import Shortcut
+
+# ---------------------------------------------------------------- names
+
+Kind = Literal["complexity", "classification", "ensemble", "detection", "localisation"]
+"""What a table is about, and so what makes its numbers."""
+
+Measure = Literal[
+    "layers",  # the layers of a stage, in words
+    "depth",  # weighted layers
+    "parameters",
+    "macs",
+    "top-1 error",
+    "top-5 error",
+    "mAP",  # at an intersection over union of .5, by PASCAL VOC's rules
+    "AP",  # of one class
+    "mAP@.5",
+    "mAP@[.5, .95]",
+    "localisation error",  # of the true class
+    "top-5 localisation error",
+]
+"""What a column shows."""
+
+Statistic = Literal["mean", "best", "std"]
+"""What a column shows of several runs; of one run the mean and the best are its number."""
+
+Protocol = Literal[
+    "single-view",  # the original image of 32x32: section 4.2
+    "center-crop",  # 224x224 from a shorter side of 256: Figure 4; "1-crop" of Table 13
+    "ten-crop",  # corners and centre with their mirror images, softmax averaged: Tables 2 and 3
+    "dense-multi-scale",  # fully convolutional, shorter sides of 224 to 640: Tables 4 and 5; "dense" of Table 13
+    "single-scale",  # detection at a shorter side of 600: section 4.3
+    "multi-scale",  # detection at two of five scales: appendix B
+]
+"""How a trained network is tested."""
+
+Data = Literal[
+    "cifar10",
+    "imagenet",  # 2012, 1000 classes
+    "voc07+12",  # trainval of VOC 2007 and 2012
+    "voc07++12",  # trainval and test of VOC 2007, trainval of VOC 2012
+    "coco",  # 80k training images
+    "coco-trainval",  # 80k + 40k
+    "coco+voc07+12",  # a detector of COCO, fine-tuned
+    "coco+voc07++12",
+    "imagenet-det",  # train and val1
+    "imagenet-loc",
+]
+"""What a network is trained on; detectors start from ImageNet classifiers."""
+
+Part = Literal[
+    "ten-crop",
+    "dense-multi-scale",
+    "ensemble",  # of classifiers
+    "detection",
+    "box-refinement",
+    "global-context",
+    "multi-scale-detection",
+    "detection-ensemble",
+    "localisation",  # per-class RPN
+    "localisation-rcnn",
+    "localisation-ensemble",
+]
+"""A part of the software that a row needs besides networks, recipes and the single view."""
+
+BUILT: frozenset[Part] = frozenset()
+"""The parts that exist: to build one is to name it here, and its rows are ready."""
+
+Style = Literal["solid", "dashed", "thin", "bold"]
+"""How the paper draws a curve."""
+
+# ---------------------------------------------------------------- what rows and curves share
+
+
+class NetworkOptions(TypedDict, total=False):
+    """Options of `catalog.spec`."""
+
+    shortcut: Shortcut
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A network, how it is trained, and on what; rows and curves with an equal one share its runs, seed by seed."""
+
+    network: str
+    shortcut: Shortcut | None
+    recipe: str
+    data: Data
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """What stands behind a row or a curve. The network is the catalogue's, with a shortcut option or its default.
+
+    `network` is None for a system that is not ours, and for an ensemble; `recipe` is None where nothing is trained,
+    and where no recipe exists yet.
+    """
+
+    network: str | None = None
+    shortcut: Shortcut | None = None
+    recipe: str | None = None
+    data: Data | None = None  # trained on
+
+    @property
+    def options(self) -> NetworkOptions:
+        """The network's options, for `catalog.spec` or `create`."""
+        return {} if self.shortcut is None else {"shortcut": self.shortcut}
+
+    @property
+    def training(self) -> Training | None:
+        """What has to be trained, or None."""
+        if self.network is None or self.recipe is None or self.data is None:
+            return None
+        return Training(network=self.network, shortcut=self.shortcut, recipe=self.recipe, data=self.data)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a measured mean may be from the published number to count as reproduced, and why.
+
+    Units: those of the number.
+    """
+
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the paper leaves open, what we do, and why."""
+
+    open: str
+    ours: str
+    why: str
+
+
+# ---------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table, by the name that the paper prints, and what it shows."""
+
+    name: str
+    measure: Measure
+    unit: str = "%"
+    statistic: Statistic = "mean"
+    tested_on: str | None = None  # where a table's columns differ in it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(System):
+    """A system of a table: a network of ours to measure beside the published numbers, or one that is cited.
+
+    A cited one has a network where the catalogue has it, though the paper did not train it.
+    """
+
+    label: str  # as the paper prints it
+    published: Mapping[str, Published]  # by column; a number that another table has is that table's
+    reason: str = ""  # why there is no published number
+    reference: str = ""  # the paper's, such as [41]
+    cited: bool = False
+    needs: tuple[Part, ...] = ()
+    protocol: Protocol | None = None
+    tested_on: str | None = None
+    seeds: int = 1  # runs that the paper made, of a network of ours
+    compared: tuple[str, ...] = ()  # columns whose number the mean of our runs is set beside
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)  # by column
+    text: Mapping[str, str] = field(default_factory=dict)  # what the row prints in columns that are no numbers
+    note: str = ""
+
+    @property
+    def slug(self) -> str:
+        """The label for a command line and a file's name: `resnet-110-layers`."""
+        return re.sub(r"[^a-z0-9+]+", "-", self.label.lower()).strip("+-")
+
+    @property
+    def missing(self) -> tuple[Part, ...]:
+        """What has to be built before the row can be measured."""
+        return tuple(part for part in self.needs if part not in BUILT)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the row can be measured: it is ours, and all that it needs exists."""
+        return not self.cited and self.network is not None and not self.missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of the paper. A row is one system, also where the paper prints systems otherwise: see `layout`.
+
+    `layout` says how it prints them: in rows, in columns (Table 1), or in a grid of rows and columns (Tables 2, 7, 9).
+    Where a published number stands there, it says itself.
+    """
+
+    name: str  # table6
+    title: str
+    section: str
+    kind: Kind
+    layout: Literal["rows", "columns", "grid"] = "rows"
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    shows: str  # what the paper concludes from it
+    choices: tuple[Choice, ...] = ()
+
+    def row(self, name: str) -> Row:
+        """Return a row by its label or its slug.
+
+        Raises: UsageError, naming the nearest ones, if there is none.
+        """
+        for row in self.rows:
+            if name in (row.label, row.slug):
+                return row
+        slugs = [row.slug for row in self.rows]
+        raise UsageError(f"{self.name} has no row {name!r}{nearest(name, slugs)}; its rows: {', '.join(slugs)}")
+
+    def column(self, name: str) -> Column:
+        """Return a column by its name.
+
+        Raises: KeyError, if there is none.
+        """
+        return {column.name: column for column in self.columns}[name]
+
+
+# ---------------------------------------------------------------- figures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """An axis as the paper draws it: from `low` to `high` (None: as the data is), ticks in multiples of `scale`."""
+
+    label: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    scale: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve(System):
+    """A line of a figure: of one network, on one split, with what was read off the paper's.
+
+    The last reading is compared with the end of ours, within `tolerance`; the others are only drawn.
+    """
+
+    label: str
+    split: Literal["training", "test", "validation"]
+    style: Style
+    published: tuple[Published, ...]  # along the axis
+    reason: str = ""  # why there is no published reading
+    protocol: Protocol | None = None  # None: the error of the mini-batches, as they are trained on
+    seeds: int = 1
+    tolerance: Tolerance | None = None
+    drawn: bool = True  # False: the paper leaves it out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One plot of a figure."""
+
+    title: str
+    draws: Literal["error", "responses", "sorted responses"]
+    x: Axis
+    y: Axis
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure of the paper that a measurement can draw."""
+
+    name: str  # figure6
+    title: str
+    section: str
+    panels: tuple[Panel, ...]
+    shows: str  # what the paper concludes from it
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """All curves, panel by panel."""
+        return tuple(curve for panel in self.panels for curve in panel.curves)

@@ -1,0 +1,268 @@
+"""Tables 1 to 5 (section 4.1): the networks for ImageNet, what they cost, and their errors."""
+
+from __future__ import annotations
+
+from resnets.paper.declarations import Column, Row, Table
+from resnets.paper.published import Published, find, find_row
+from resnets.paper.tolerances import IMAGENET_TOP_1, IMAGENET_TOP_5, of_macs
+from resnets.specs import Shortcut
+
+TOP_1 = Column(name="top-1 err.", measure="top-1 error")
+TOP_5 = Column(name="top-5 err.", measure="top-5 error")
+_TOLERANCES = {"top-1 err.": IMAGENET_TOP_1, "top-5 err.": IMAGENET_TOP_5}
+
+
+# ---------------------------------------------------------------- Table 1
+
+
+def _architecture(
+    label: str, network: str, conv2: str, conv3: str, conv4: str, conv5: str, shortcut: Shortcut | None = None
+) -> Row:
+    flops = find("Table 1", "FLOPs", label)
+    return Row(
+        label=label,
+        network=network,
+        shortcut=shortcut,
+        published={"FLOPs": flops},
+        compared=("FLOPs",),
+        tolerances={"FLOPs": of_macs(flops)},
+        text={
+            "conv1, 112x112": "7x7, 64, stride 2",
+            "conv2_x, 56x56": f"3x3 max pool, stride 2; {conv2}",
+            "conv3_x, 28x28": conv3,
+            "conv4_x, 14x14": conv4,
+            "conv5_x, 7x7": conv5,
+            "1x1": "average pool, 1000-d fc, softmax",
+        },
+    )
+
+
+TABLE_1 = Table(
+    name="table1",
+    title="Networks for ImageNet: their layers and multiply-adds",
+    section="4.1",
+    kind="complexity",
+    layout="columns",
+    columns=(
+        *(
+            Column(name=stage, measure="layers", unit="")
+            for stage in ("conv1, 112x112", "conv2_x, 56x56", "conv3_x, 28x28", "conv4_x, 14x14", "conv5_x, 7x7", "1x1")
+        ),
+        Column(name="FLOPs", measure="macs", unit="FLOPs"),
+    ),
+    rows=(
+        _architecture(
+            "18-layer",
+            "resnet18",
+            "[3x3, 64; 3x3, 64] x 2",
+            "[3x3, 128; 3x3, 128] x 2",
+            "[3x3, 256; 3x3, 256] x 2",
+            "[3x3, 512; 3x3, 512] x 2",
+            shortcut="A",
+        ),
+        _architecture(
+            "34-layer",
+            "resnet34",
+            "[3x3, 64; 3x3, 64] x 3",
+            "[3x3, 128; 3x3, 128] x 4",
+            "[3x3, 256; 3x3, 256] x 6",
+            "[3x3, 512; 3x3, 512] x 3",
+            shortcut="A",
+        ),
+        _architecture(
+            "50-layer",
+            "resnet50",
+            "[1x1, 64; 3x3, 64; 1x1, 256] x 3",
+            "[1x1, 128; 3x3, 128; 1x1, 512] x 4",
+            "[1x1, 256; 3x3, 256; 1x1, 1024] x 6",
+            "[1x1, 512; 3x3, 512; 1x1, 2048] x 3",
+        ),
+        _architecture(
+            "101-layer",
+            "resnet101",
+            "[1x1, 64; 3x3, 64; 1x1, 256] x 3",
+            "[1x1, 128; 3x3, 128; 1x1, 512] x 4",
+            "[1x1, 256; 3x3, 256; 1x1, 1024] x 23",
+            "[1x1, 512; 3x3, 512; 1x1, 2048] x 3",
+        ),
+        _architecture(
+            "152-layer",
+            "resnet152",
+            "[1x1, 64; 3x3, 64; 1x1, 256] x 3",
+            "[1x1, 128; 3x3, 128; 1x1, 512] x 8",
+            "[1x1, 256; 3x3, 256; 1x1, 1024] x 36",
+            "[1x1, 512; 3x3, 512; 1x1, 2048] x 3",
+        ),
+    ),
+    shows="152 layers cost less than the 15.3 and 19.6 billion multiply-adds of VGG-16 and VGG-19 (section 4.1)",
+)
+
+
+# ---------------------------------------------------------------- Tables 2 and 3: ten crops
+
+
+def _cited(
+    table: str,
+    label: str,
+    reference: str,
+    *,
+    tested_on: str = "imagenet val",
+    network: str | None = None,
+    note: str = "",
+) -> Row:
+    return Row(
+        label=label,
+        reference=reference,
+        cited=True,
+        network=network,
+        published=find_row(table, label),
+        tested_on=tested_on,
+        note=note,
+    )
+
+
+def _depth(label: str, network: str, row: str, column: str, shortcut: Shortcut | None = None) -> Row:
+    return Row(
+        label=label,
+        network=network,
+        shortcut=shortcut,
+        recipe="imagenet",
+        data="imagenet",
+        protocol="ten-crop",
+        tested_on="imagenet val",
+        needs=("ten-crop",),
+        published={"top-1 err.": find("Table 2", row, column)},
+        compared=("top-1 err.",),
+        tolerances={"top-1 err.": IMAGENET_TOP_1},
+    )
+
+
+TABLE_2 = Table(
+    name="table2",
+    title="Plain and residual networks of 18 and 34 layers on ImageNet",
+    section="4.1",
+    kind="classification",
+    layout="grid",
+    columns=(TOP_1,),
+    rows=(
+        _depth("plain, 18 layers", "plain18", "18 layers", "plain"),
+        _depth("ResNet, 18 layers", "resnet18", "18 layers", "ResNet", shortcut="A"),
+        _depth("plain, 34 layers", "plain34", "34 layers", "plain"),
+        _depth("ResNet, 34 layers", "resnet34", "34 layers", "ResNet", shortcut="A"),
+    ),
+    shows="34 plain layers do worse than 18; with shortcuts, which cost no parameters, they do 2.8 points better",
+)
+
+
+def _crops(label: str, network: str, shortcut: Shortcut | None = None, top_1: Published | None = None) -> Row:
+    return Row(
+        label=label,
+        network=network,
+        shortcut=shortcut,
+        recipe="imagenet",
+        data="imagenet",
+        protocol="ten-crop",
+        tested_on="imagenet val",
+        needs=("ten-crop",),
+        published=find_row("Table 3", label) | ({} if top_1 is None else {"top-1 err.": top_1}),
+        compared=("top-1 err.", "top-5 err."),
+        tolerances=_TOLERANCES,
+    )
+
+
+TABLE_3 = Table(
+    name="table3",
+    title="Ten-crop errors on ImageNet: shortcut options A, B and C, and 34 to 152 layers",
+    section="4.1",
+    kind="classification",
+    columns=(TOP_1, TOP_5),
+    rows=(
+        _cited(
+            "Table 3",
+            "VGG-16",
+            "[41]",
+            network="vgg16",
+            note="the authors' test of VGG's released weights; this paper has no recipe for it",
+        ),
+        _cited("Table 3", "GoogLeNet", "[44]"),
+        _cited("Table 3", "PReLU-net", "[13]"),
+        _crops("plain-34", "plain34", top_1=find("Table 2", "34 layers", "plain")),
+        _crops("ResNet-34 A", "resnet34", shortcut="A", top_1=find("Table 2", "34 layers", "ResNet")),
+        _crops("ResNet-34 B", "resnet34", shortcut="B"),
+        _crops("ResNet-34 C", "resnet34", shortcut="C"),
+        _crops("ResNet-50", "resnet50", shortcut="B"),
+        _crops("ResNet-101", "resnet101", shortcut="B"),
+        _crops("ResNet-152", "resnet152", shortcut="B"),
+    ),
+    shows="all three options beat the plain network, C slightly better than B, B than A; deeper is better up to 152",
+)
+
+
+# ---------------------------------------------------------------- Tables 4 and 5: several scales, ensembles
+
+
+def _scales(label: str, network: str, shortcut: Shortcut | None = None) -> Row:
+    return Row(
+        label=label,
+        network=network,
+        shortcut=shortcut,
+        recipe="imagenet",
+        data="imagenet",
+        protocol="dense-multi-scale",
+        tested_on="imagenet val",
+        needs=("dense-multi-scale",),
+        published=find_row("Table 4", label),
+        compared=("top-1 err.", "top-5 err."),
+        tolerances=_TOLERANCES,
+    )
+
+
+TABLE_4 = Table(
+    name="table4",
+    title="Single models on ImageNet, tested at several scales",
+    section="4.1",
+    kind="classification",
+    columns=(TOP_1, TOP_5),
+    rows=(
+        _cited("Table 4", "VGG (ILSVRC'14)", "[41]", tested_on="imagenet test"),
+        _cited("Table 4", "GoogLeNet (ILSVRC'14)", "[44]"),
+        _cited("Table 4", "VGG (v5)", "[41]"),
+        _cited("Table 4", "PReLU-net", "[13]"),
+        _cited("Table 4", "BN-inception", "[16]"),
+        _scales("ResNet-34 B", "resnet34", shortcut="B"),
+        _scales("ResNet-34 C", "resnet34", shortcut="C"),
+        _scales("ResNet-50", "resnet50", shortcut="B"),
+        _scales("ResNet-101", "resnet101", shortcut="B"),
+        _scales("ResNet-152", "resnet152", shortcut="B"),
+    ),
+    shows="a single ResNet-152 beats all earlier ensembles of Table 5",
+)
+
+TABLE_5 = Table(
+    name="table5",
+    title="Ensembles on ImageNet's test set",
+    section="4.1",
+    kind="ensemble",
+    columns=(Column(name="top-5 err. (test)", measure="top-5 error", tested_on="imagenet test"),),
+    rows=(
+        _cited("Table 5", "VGG (ILSVRC'14)", "[41]", tested_on="imagenet test"),
+        _cited("Table 5", "GoogLeNet (ILSVRC'14)", "[44]", tested_on="imagenet test"),
+        _cited("Table 5", "VGG (v5)", "[41]", tested_on="imagenet test"),
+        _cited("Table 5", "PReLU-net", "[13]", tested_on="imagenet test"),
+        _cited("Table 5", "BN-inception", "[16]", tested_on="imagenet test"),
+        Row(
+            label="ResNet (ILSVRC'15)",
+            data="imagenet",
+            protocol="dense-multi-scale",
+            tested_on="imagenet test",
+            needs=("dense-multi-scale", "ensemble"),
+            published=find_row("Table 5", "ResNet (ILSVRC'15)"),
+            compared=("top-5 err. (test)",),
+            note="six models of different depths, two of them of 152 layers, the others not named; "
+            "ImageNet's server scores the test set",
+        ),
+    ),
+    shows="the ensemble that won ILSVRC 2015",
+)
+
+TABLES = (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5)
