@@ -1,0 +1,81 @@
+"""The report as Markdown, for a README: what was measured, and nothing that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from resnets.report import wording
+from resnets.report.comparison import EXACT, Cell, ComparedRow, ComparedTable
+from resnets.report.content import Content, count
+
+
+def render(content: Content) -> str:
+    """Return the sentence on depth, each table that has a measured row, and where the numbers come from."""
+    blocks = [content.sentence]
+    blocks += ["\n".join(_table(table)) for table in content.tables if table.is_measured]
+    if content.results.benchmarks:
+        blocks.append("\n".join(_speed(content)))
+    blocks.append(_machines(content))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _table(table: ComparedTable) -> Iterator[str]:
+    declared = table.table
+    yield f"**Table {declared.name.removeprefix('table')}. {declared.title}**"
+    yield ""
+    yield "| | | published | measured | difference | runs | status |"
+    yield "|---|---|--:|--:|--:|--:|---|"
+    for row in table.rows:
+        for cell in row.cells:
+            if cell.is_measured and (cell.published or cell.published_text):
+                yield f"| {' | '.join(map(_escape, _cells(row, cell)))} |"
+    rest = [row for row in table.rows if not any(cell.is_measured for cell in row.cells)]
+    if rest:
+        counts = count(row.verdict.status for row in rest)
+        yield ""
+        yield f"The table's other rows: {', '.join(f'{number} {status}' for status, number in counts.items())}."
+
+
+def _cells(row: ComparedRow, cell: Cell) -> tuple[str, ...]:
+    verdict = cell.verdict
+    status = f"{wording.MARKS[verdict.status]} {verdict.status}"
+    exact = cell.column.measure in EXACT
+    return (
+        row.row.label,
+        cell.column.name,
+        wording.paper(cell),
+        wording.ours(cell),
+        wording.difference(cell),
+        "" if exact else str(len(cell.values)),
+        f"{status} ({verdict.why})" if verdict.status in ("reduced", "differs") else status,
+    )
+
+
+def _speed(content: Content) -> Iterator[str]:
+    yield "**Speed, ours beside the peers'**"
+    yield ""
+    yield "| | over | ours | theirs | ratio (range) |"
+    yield "|---|---|--:|--:|--:|"
+    for benchmark in content.results.benchmarks:
+        for one in benchmark.comparisons:
+            if one.theirs is not None and one.ratio is not None:
+                unit = "" if one.is_memory else " images/s"
+                ours, theirs = (wording.quantity(value, one.quantity) + unit for value in (one.ours, one.theirs))
+                spread = f"{one.ratio:.2f} ({one.lowest:.2f} to {one.highest:.2f})"
+                what = f"{one.what}{', peak memory' if one.is_memory else ''}"
+                yield f"| {' | '.join(map(_escape, (what, one.over or '', ours, theirs, spread)))} |"
+
+
+def _machines(content: Content) -> str:
+    runs = content.results.runs
+    if not runs:
+        return ""
+    hardware = [one.get("hardware", {}) for run in runs for one in run.provenance]
+    machines = dict.fromkeys(str(one.get("gpu") or one.get("processor", "an unknown machine")) for one in hardware)
+    seconds = wording.duration(sum(run.seconds for run in runs))
+    count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    return f"{count}, {seconds} in all, on {' and '.join(machines)}; `resnets report` makes a page of them."
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
