@@ -203,6 +203,16 @@ def test_the_markdown_is_compact(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "site").exists()
 
 
+def test_counts_that_agree_have_no_line(tmp_path: Path) -> None:
+    """Of costs the Markdown shows multiply-adds and what differs; the rest is one sentence."""
+    folder = results.write(tmp_path / "results", complexity=results.COMPLEXITY)
+    text = resnets.write_report(folder, out=None).markdown
+    assert "| 18-layer | FLOPs | 1.8e9 | 1.814e9 | +0.8 % |  | ✓ reproduced |" in text
+    assert "| 18-layer | conv5_x, 7x7 |" in text and "conv4_x" not in text
+    assert "Layers and parameters are as the paper prints them in 1 row." in text
+    assert "Table 6" not in text  # nothing of it is measured but layers and parameters
+
+
 def test_nothing_found_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", str(tmp_path / "nowhere")]) == 2
     assert "no such file or folder" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from resnets.report.content import Content, count
 def render(content: Content) -> str:
     """Return the sentence on depth, each table that has a measured row, and where the numbers come from."""
     blocks = [content.sentence]
-    blocks += ["\n".join(_table(table)) for table in content.tables if table.is_measured]
+    blocks += ["\n".join(_table(table)) for table in content.tables if any(map(_shown, table.rows))]
     if content.results.benchmarks:
         blocks.append("\n".join(_speed(content)))
     blocks.append(_machines(content))
@@ -26,14 +26,32 @@ def _table(table: ComparedTable) -> Iterator[str]:
     yield "| | | published | measured | difference | runs | status |"
     yield "|---|---|--:|--:|--:|--:|---|"
     for row in table.rows:
-        for cell in row.cells:
-            if cell.is_measured and (cell.published or cell.published_text):
-                yield f"| {' | '.join(map(_escape, _cells(row, cell)))} |"
-    rest = [row for row in table.rows if not any(cell.is_measured for cell in row.cells)]
+        for cell in _shown(row):
+            yield f"| {' | '.join(map(_escape, _cells(row, cell)))} |"
+    rest = [row for row in table.rows if not _shown(row)]
+    built = sum(any(map(_is_as_printed, row.cells)) for row in table.rows)
+    notes = []
+    if built:
+        notes.append(f"Layers and parameters are as the paper prints them in {built} row{'s' if built > 1 else ''}.")
     if rest:
         counts = count(row.verdict.status for row in rest)
+        notes.append(f"The other rows: {', '.join(f'{number} {status}' for status, number in counts.items())}.")
+    if notes:
         yield ""
-        yield f"The table's other rows: {', '.join(f'{number} {status}' for status, number in counts.items())}."
+        yield " ".join(notes)
+
+
+def _shown(row: ComparedRow) -> list[Cell]:
+    """Return the cells that have a line: what is measured beside a published number, but for counts that agree."""
+    return [
+        cell
+        for cell in row.cells
+        if cell.is_measured and (cell.published or cell.published_text) and not _is_as_printed(cell)
+    ]
+
+
+def _is_as_printed(cell: Cell) -> bool:
+    return cell.column.measure in ("layers", "depth", "parameters") and cell.verdict.status == "reproduced"
 
 
 def _cells(row: ComparedRow, cell: Cell) -> tuple[str, ...]:

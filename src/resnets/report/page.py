@@ -121,11 +121,12 @@ def _tolerances(table: Table) -> list[tuple[str, str, str]]:
     for row in table.rows:
         for name, tolerance in row.tolerances.items():
             unit = table.column(name).unit
-            if unit == "FLOPs":
-                within = "2.5 %" if tolerance.reason.startswith("2.5 %") else wording.measured(tolerance.value, unit)
+            share, colon, reason = tolerance.reason.partition(": ")  # one in percent of each number says so first
+            if colon and share.endswith(" %"):
+                within = share
             else:
-                within = f"{tolerance.value:g} points" if unit == "%" else f"{tolerance.value:,.0f}"
-            columns.setdefault((within, tolerance.reason), {})[name] = None
+                within, reason = f"{tolerance.value:,g}{' points' if unit == '%' else ''}", tolerance.reason
+            columns.setdefault((within, reason), {})[name] = None
     return [(", ".join(names), within, reason) for (within, reason), names in columns.items()]
 
 
