@@ -39,6 +39,15 @@ def test_the_scale_follows_from_the_length(iterations: int, scale: str) -> None:
     assert results.run("resnet20", 10, iterations=iterations).scale == scale
 
 
+def test_a_run_can_never_pass_for_more_than_it_is() -> None:
+    """Its length tells, whatever the file says; a longer one is not the paper's either."""
+    assert results.run("resnet20", 9, iterations=4000, scale="full").scale == "short"
+    assert results.run("resnet20", 9, iterations=20, scale="short").scale == "smoke"
+    assert results.run("resnet20", 9, scale="smoke").scale == "smoke"
+    longer = results.run("resnet20", 9, iterations=70_000)
+    assert longer.departures == ("70,000 iterations instead of 64,000",)
+
+
 def test_what_reproduce_says_counts_before_what_follows() -> None:
     """A run of the digits that stands for one of CIFAR-10 is that, at its scale, and says so."""
     declared = {"network": "resnet20", "shortcut": None, "recipe": "cifar", "data": "cifar10"}

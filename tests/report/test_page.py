@@ -177,6 +177,31 @@ def test_nothing_measured_is_a_page_too(tmp_path: Path) -> None:
     assert "Degradation is not measured yet" in text and "No run is among the results" in text
 
 
+def test_words_can_be_read_on_their_colours() -> None:
+    """Contrast of 4.5 or more, light and dark: of statuses, of text and of links."""
+    css = (Path(page.__file__).parent / "templates" / "report.css").read_text()
+    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in blocks)
+    pairs = [(name, f"{name}-wash") for name in ("good", "bad", "part", "seen", "idle", "cite")]
+    pairs += [(text, ground) for text in ("ink", "soft", "accent") for ground in ("page", "card")]
+    for colours in (light, light | dark):
+        for text, ground in pairs:
+            assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+        for number in range(1, 7):
+            assert _contrast(colours[f"series-{number}"], colours["card"]) >= 3, number  # of a line
+
+
+def _contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 # ---------------------------------------------------------------- the command and the call
 
 

@@ -163,7 +163,7 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
         declared_iterations=full,
         data=trained_on,
         seed=int(content["seed"]),
-        scale=_scale(content.get("scale"), iterations, full, known=declared.recipe in RECIPES),
+        scale=_scale(content.get("scale"), iterations, full, known=content["recipe"] == declared.recipe in RECIPES),
         declared=declared,
         errors=_errors(content, network.get("type")),
         training_error=_number(content["training_error"]),
@@ -186,13 +186,14 @@ def _declared(content: Mapping[str, Any], shortcut: str | None, data: str) -> Se
 
 
 def _scale(named: str | None, iterations: int, full: int, *, known: bool) -> Scale:
-    if named is not None:
-        if found := next((scale for scale in SCALES if scale == named), None):
-            return found
+    """Return the scale that a file names, or a lesser one that its length tells; `known` says that it can be told."""
+    if named is not None and named not in SCALES:
         raise NotAResult(f"its scale is {named!r}, not one of {', '.join(SCALES)}")
-    if iterations >= full and known:
-        return "full"
-    return "short" if iterations == round(full / SHORT) else "smoke"
+    told: Scale = "full" if iterations >= full else "short" if iterations == round(full / SHORT) else "smoke"
+    claimed = [scale for scale in SCALES if scale == named]
+    if not known:
+        return claimed[0] if claimed else "smoke"
+    return max([told, *claimed], key=SCALES.index)
 
 
 def _errors(content: Mapping[str, Any], kind: str | None) -> dict[str, Errors]:
@@ -246,10 +247,12 @@ def _other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declare
     if declared.recipe not in RECIPES:
         return []
     wanted = json.loads(json.dumps(dataclasses.asdict(RECIPES[declared.recipe].scaled(int(recipe["iterations"])))))
+    full, iterations = RECIPES[declared.recipe].iterations, int(recipe["iterations"])
+    longer = [f"{iterations:,} iterations instead of {full:,}"] if iterations > full else []
     warm_up = wanted.get("warm_up")
     if warm_up and (network.get("depth") or 0) < warm_up["from_depth"]:
         del wanted["warm_up"]
-    return [
+    return longer + [
         f"{key.replace('_', ' ')} {_plain(recipe[key])} instead of {_plain(value)}"
         for key, value in wanted.items()
         if key not in _WORDS and key in recipe and not _same(recipe[key], value)
