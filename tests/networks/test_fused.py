@@ -82,7 +82,7 @@ def test_it_is_the_three_one_after_the_other(
             found[name].double() / scale,
             expected[name].double() / scale,
             rtol=0,
-            atol=4e-3 if rounded else 2e-5,
+            atol=4e-3 if rounded else 5e-5,
             msg=name,
         )
 

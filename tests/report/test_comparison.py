@@ -39,8 +39,8 @@ def cell(compared: ComparedRow, column: str) -> Cell:
         ([8.75], 8.75, 0.45, "reproduced", "within ±0.45, the declared tolerance"),
         ([9.20], 8.75, 0.45, "reproduced", "within ±0.45"),  # on the edge, which floats miss
         ([8.30], 8.75, 0.45, "reproduced", "within ±0.45"),
-        ([9.21], 8.75, 0.45, "differs", "beyond ±0.45"),
-        ([8.29], 8.75, 0.45, "differs", "beyond ±0.45"),  # better is not the same
+        ([9.21], 8.75, 0.45, "differs", "0.46 higher, beyond ±0.45"),
+        ([8.29], 8.75, 0.45, "differs", "0.46 lower, beyond ±0.45"),  # better is not the same
         ([9.0], 8.75, None, "not judged", "one run"),
         ([8.0, 9.0], 8.75, None, "reproduced", "within ±1.41, twice the deviation of 2 runs"),
         ([8.0, 9.0], 8.75, 0.1, "reproduced", "twice the deviation"),  # either is enough

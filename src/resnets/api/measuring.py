@@ -77,6 +77,7 @@ def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatche
         seed=0,
         augmentation=todo.recipe.augmentation,
         workers=workers,
+        device=todo.device,
     )
 
 

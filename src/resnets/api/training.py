@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 from torch.utils.data import Dataset
 
-from resnets.api.resolution import resolve
+from resnets.api.resolution import Resolved, resolve
 from resnets.data.datasets import DataSplits
 from resnets.data.pipeline import training_batches
 from resnets.errors import RunError, UsageError
@@ -93,56 +93,85 @@ def train(
         precision=precision,
         network_options=network_options,
     )
-    module, splits, chosen, convention = todo.network, todo.data, todo.recipe, todo.convention
-    target, multiply = todo.device, todo.precision
-    about_network = _describe_network(module)
-    description = {
-        "network": about_network,
-        "recipe": dataclasses.asdict(chosen),
-        "data": _describe_data(splits, split),
-        "seed": seed,
-        "precision": multiply,
+    description = describe(todo, seed=seed, split=split) | {
         "source": data if isinstance(data, str) else None,
         "workers": workers,
-        "provenance": [provenance(target)],
+        "provenance": [provenance(todo.device)],
     }
-    batches = training_batches(
-        splits.train,
-        convention,
-        batch_size=chosen.batch_size,
-        seed=seed,
-        augmentation=chosen.augmentation,
-        workers=workers,
-        device=target,
+    return carry_out(
+        todo,
+        description,
+        Path(out or Path("runs") / f"{description['network']['name']}-{todo.data.name}"),
+        resume=resume,
+        keep_precision=precision == "auto",
+        save_every=save_every,
+        observers=observers,
     )
-    with RunFolder(Path(out or Path("runs") / f"{about_network['name']}-{splits.name}")) as folder:
+
+
+def describe(todo: Resolved, *, seed: int, split: str) -> dict[str, Any]:
+    """Return what makes a run the one that it is, JSON-ready: the part of run.json that a resumed run must share."""
+    return {
+        "network": _describe_network(todo.network),
+        "recipe": dataclasses.asdict(todo.recipe),
+        "data": _describe_data(todo.data, split),
+        "seed": seed,
+        "precision": todo.precision,
+    }
+
+
+def carry_out(
+    todo: Resolved,
+    description: dict[str, Any],
+    out: Path,
+    *,
+    resume: bool,
+    keep_precision: bool,
+    save_every: int | None,
+    observers: Iterable[Observer],
+) -> TrainResult:
+    """Train what is resolved in a folder; with `keep_precision`, a run found there goes on in its own.
+
+    Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
+    """
+    precision = todo.precision
+    batches = training_batches(
+        todo.data.train,
+        todo.convention,
+        batch_size=todo.recipe.batch_size,
+        seed=description["seed"],
+        augmentation=todo.recipe.augmentation,
+        workers=description["workers"],
+        device=todo.device,
+    )
+    with RunFolder(out) as folder:
         old = folder.description()
         if folder.checkpoints.paths() or folder.result():  # else nothing was begun that could be lost
             if old is None:
                 raise RunError(
                     f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
                 )
-            if precision == "auto":
-                description["precision"] = multiply = old["precision"]
+            if keep_precision:
+                description["precision"] = precision = old["precision"]
             folder.require_same(description)
             if not resume:
                 raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
             if (result := folder.result()) is not None:
-                weights.load(folder.weights).load_into(module)
+                weights.load(folder.weights).load_into(todo.network)
                 return _train_result(folder.path, result, already_finished=True)
-            description["provenance"] = _continued(old["provenance"], provenance(target))
+            description["provenance"] = _continued(old["provenance"], description["provenance"][0])
         folder.describe(description)
         job = Job(
-            network=module,
-            data=splits,
+            network=todo.network,
+            data=todo.data,
             batches=batches,
-            recipe=chosen,
-            convention=convention,
-            seed=seed,
-            device=target,
-            precision=multiply,
+            recipe=todo.recipe,
+            convention=todo.convention,
+            seed=description["seed"],
+            device=todo.device,
+            precision=precision,
             description=description,
-            workers=workers,
+            workers=description["workers"],
             save_every=save_every,
         )
         return _train_result(folder.path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))

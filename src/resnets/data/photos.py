@@ -44,7 +44,7 @@ class Photos(Dataset[Any]):
             view = single_view(path, self.convention)
         else:
             view = augment(decode(path, self.convention.channels), self.augmentation)
-        return torch.from_numpy(view), int(self.files.labels[index])
+        return torch.from_numpy(np.array(view, order="C")), int(self.files.labels[index])
 
 
 def augment(image: Image.Image, how: ScaleCropFlip) -> NDArray[np.uint8]:
@@ -59,5 +59,5 @@ def augment(image: Image.Image, how: ScaleCropFlip) -> NDArray[np.uint8]:
     # only the crop is resized, from where it lies in the image: the same pixels as of the whole, in a third of the time
     across, down = image.width / width, image.height / height
     box = left * across, top * down, (left + how.crop) * across, (top + how.crop) * down
-    view = np.array(pixels(image.resize((how.crop, how.crop), Image.Resampling.BILINEAR, box)))
-    return np.ascontiguousarray(view[:, ::-1]) if how.flip and random.random() < 0.5 else view
+    view = pixels(image.resize((how.crop, how.crop), Image.Resampling.BILINEAR, box))
+    return view[:, ::-1] if how.flip and random.random() < 0.5 else view

@@ -218,7 +218,7 @@ void backward(const T* gradient, const T* x, const T* y, T* masked, T* dx, const
             const double inverse = invstd[g * C + c], a = weight[c] * inverse;
             const double slope = -a * inverse * inverse * product / count;
             *of_x.at(g * width + c) = static_cast<float>(slope);
-            *constant.at(g * width + c) = static_cast<float>(-a * sum / count - slope * mean[g * C + c]);
+            *constant.at(g * width + c) = static_cast<float>(-a * sum / count);
             all_weight[c] += product * inverse;
             all_bias[c] += sum;
         }
@@ -234,6 +234,7 @@ void backward(const T* gradient, const T* x, const T* y, T* masked, T* dx, const
     for (long n = 0; n < images; ++n) {
         const float *a = scale.at(n / group * width), *b = shift.at(n / group * width);
         const float *slope = of_x.at(n / group * width), *offset = constant.at(n / group * width);
+        const float* m = means.at(n / group * width);
         for (long r = 0; r < rows; ++r) {
             const long start = n * size + r * width;
             const T* in = x + start;
@@ -242,7 +243,7 @@ void backward(const T* gradient, const T* x, const T* y, T* masked, T* dx, const
                 const T* both = masked + start;
 #pragma omp simd
                 for (long j = 0; j < width; ++j) {
-                    store(out + j, a[j] * load(both[j]) + slope[j] * load(in[j]) + offset[j]);
+                    store(out + j, a[j] * load(both[j]) + slope[j] * (load(in[j]) - m[j]) + offset[j]);
                 }
             } else {
                 const T* grad = gradient + start;
@@ -250,7 +251,7 @@ void backward(const T* gradient, const T* x, const T* y, T* masked, T* dx, const
                 for (long j = 0; j < width; ++j) {
                     const float value = load(in[j]);
                     const float g = value * a[j] + b[j] > floor ? load(grad[j]) : 0.0f;
-                    store(out + j, a[j] * g + slope[j] * value + offset[j]);
+                    store(out + j, a[j] * g + slope[j] * (value - m[j]) + offset[j]);
                 }
             }
         }

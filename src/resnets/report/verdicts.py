@@ -60,7 +60,8 @@ def judge(values: Sequence[float], published: Published, tolerance: Tolerance | 
         bounds.append(within)
     if not bounds:
         return Verdict("not judged", "one run, and no tolerance is declared")
-    return Verdict("differs", f"beyond {' and '.join(bounds)}")
+    way = "lower" if mean < published.value else "higher"
+    return Verdict("differs", f"{_short(distance)} {way}, beyond {' and '.join(bounds)}")
 
 
 def choose(
