@@ -161,13 +161,14 @@ def _top(compared: ComparedFigure, panel: Panel) -> float | None:
 
 
 def _set_axes(axes: Axes, panel: Panel, top: float | None) -> None:
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     x, y = panel.x, panel.y
     axes.set_xlim(x.low, x.high)
     readings = [reading.value for curve in panel.curves for reading in curve.published]
     automatic = 1.05 * max([axes.get_ylim()[1] / 1.05, *readings])
     axes.set_ylim(0 if y.low is None else y.low, automatic if top is None else top)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     if x.scale != 1:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / x.scale:g}"))
     axes.set_xlabel(x.label if x.scale == 1 else f"{x.label} ({x.scale:.0e})".replace("e+0", "e"))
