@@ -32,6 +32,14 @@ def test_the_table_of_networks_is_that_of_the_command(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == table[1]
 
 
+def test_the_results_are_those_of_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    """`resnets report --markdown` prints what stands between the two marks, from the committed results."""
+    shown = re.search(r"<!-- resnets report --markdown -->\n(.*?)<!-- end -->", README, re.DOTALL)
+    assert shown is not None
+    assert run(["report", str(Path(__file__).parents[1] / "results"), "--markdown"]) == 0
+    assert capsys.readouterr().out == shown[1]
+
+
 def test_the_shown_network_is_that_of_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,8 @@ _HOME = {
     "plan": "resnets.api.planning",
     "Plan": "resnets.api.planning",
     "bench": "resnets.benchmarks.run",
+    "write_report": "resnets.api.reporting",
+    "Report": "resnets.api.reporting",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -71,6 +73,8 @@ if TYPE_CHECKING:
     from resnets.api.networks import list_networks as list_networks
     from resnets.api.planning import Plan as Plan
     from resnets.api.planning import plan as plan
+    from resnets.api.reporting import Report as Report
+    from resnets.api.reporting import write_report as write_report
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train

@@ -1,0 +1,35 @@
+"""`resnets report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def report(
+    results: Annotated[
+        list[Path] | None,
+        Argument(
+            help="Files that train, reproduce or bench wrote, or folders that hold such.", show_default="results/"
+        ),
+    ] = None,
+    out: Annotated[Path, Option("--out", "-o", help="The folder that index.html goes to.")] = Path("site"),
+    markdown: Annotated[bool, Option("--markdown", help="Print Markdown instead; no page is written.")] = False,
+) -> None:
+    """Show what was measured beside what the paper printed: every table and figure, on one page that stands alone."""
+    import sys
+
+    from resnets.api import reporting
+
+    made = reporting.write_report(results or (), out=None if markdown else out)
+    for problem in made.problems:
+        print(f"resnets: note: {problem}", file=sys.stderr)
+    if markdown:
+        print(made.markdown, end="")
+        return
+    rows = ", ".join(f"{number} {status}" for status, number in made.counts.items())
+    print(f"{made.runs} run{'' if made.runs == 1 else 's'}; rows of the paper's tables: {rows}")
+    print(made.sentence)
+    print(f"The page: {made.page}")

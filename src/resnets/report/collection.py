@@ -1,0 +1,151 @@
+"""Result files found, told apart and read: runs, costs of networks, benchmarks; what is none of these is named."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnets.errors import UsageError
+from resnets.report import measured, speed
+from resnets.report.measured import Measured, NotAResult, default_shortcut
+from resnets.report.speed import Benchmark
+
+_NOT_RESULTS = ("run.json",)  # of a run's folder, beside result.json
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a network: its output's side in pixels, its layers in words, and what they cost."""
+
+    name: str
+    output: int
+    layers: str
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs, by its own count; MACs are multiply-adds of one image."""
+
+    network: str
+    shortcut: str | None
+    depth: int
+    parameters: int
+    macs: int
+    stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result."""
+
+    runs: tuple[Measured, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    benchmarks: tuple[Benchmark, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def cost(self, network: str | None, shortcut: str | None) -> Cost | None:
+        """Return what a network costs, where a file tells it."""
+        if network is None:
+            return None
+        wanted = (network, shortcut or default_shortcut(network))
+        return next((cost for cost in self.costs if (cost.network, cost.shortcut) == wanted), None)
+
+    def key(self, run: Measured) -> str:
+        """Return a run's name on the page: its file's, with a number where two have the same."""
+        slug = _slug(run.file)
+        same = [other for other in self.runs if _slug(other.file) == slug]
+        return slug if same[0] is run else f"{slug}-{1 + next(i for i, one in enumerate(same) if one is run)}"
+
+
+def _slug(file: str) -> str:
+    return "run-" + re.sub(r"[^a-z0-9]+", "-", file.lower().removesuffix(".json").removesuffix("/result")).strip("-")
+
+
+def collect(places: Iterable[Path]) -> Results:
+    """Return what the files hold, and those in folders at any depth, in the order of their names.
+
+    Raises: UsageError, if a place does not exist or no result is found in any.
+    """
+    runs: dict[object, Measured] = {}
+    costs: dict[tuple[str, str | None], Cost] = {}
+    benchmarks: list[Benchmark] = []
+    problems: list[str] = []
+    places = tuple(places)
+    for file, path in _files(places).items():
+        try:
+            content = json.loads(path.read_text())
+            if not isinstance(content, dict):
+                raise NotAResult("it is no JSON object")
+            if content.get("kind") == "complexity":
+                costs |= {(cost.network, cost.shortcut): cost for cost in _costs(content)}
+            elif "rows" in content and "matrix_rates" in content:
+                benchmarks.append(speed.parse(file, content))
+            else:
+                run = measured.parse(file, content)
+                if "declared" in content or _same_run(run) not in runs:
+                    runs[_same_run(run)] = run
+        except json.JSONDecodeError as error:
+            problems.append(f"{file}: not shown, since it is no JSON ({error})")
+        except UnicodeDecodeError:
+            problems.append(f"{file}: not shown, since it is no text")
+        except OSError as error:
+            problems.append(f"{file}: not shown, since it cannot be read ({error.strerror or error})")
+        except NotAResult as error:
+            problems.append(f"{file}: not shown, since it is no result of train, reproduce or bench: {error}")
+    if not (runs or costs or benchmarks):
+        where = ", ".join(map(str, places))
+        reason = f" ({'; '.join(problems)})" if problems else ""
+        raise UsageError(f"no results in {where}{reason}; `resnets train` writes result.json, `resnets reproduce` more")
+    return Results(tuple(runs.values()), tuple(costs.values()), tuple(benchmarks), tuple(problems))
+
+
+def _same_run(run: Measured) -> object:
+    """Return what two files of one run have alike: a run's own result.json, and what `reproduce` made of it."""
+    return (run.network, run.shortcut, run.data, run.recipe, run.seed, run.seconds, run.curve)
+
+
+def _files(places: Iterable[Path]) -> dict[str, Path]:
+    """Return the files by the names that the report gives them, which do not tell where a folder lies."""
+    found: dict[str, Path] = {}
+    seen: set[Path] = set()
+    for place in places:
+        if not place.exists():
+            raise UsageError(f"{place}: no such file or folder; name result files, or folders that hold them")
+        inside = [path for path in sorted(place.rglob("*.json")) if path.name not in _NOT_RESULTS]
+        for path in inside if place.is_dir() else [place]:
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
+            top = place.resolve().parent if place.is_dir() or path.name != "result.json" else place.resolve().parents[1]
+            name = path.resolve().relative_to(top).as_posix() if path.resolve().is_relative_to(top) else path.name
+            found[name if name not in found else path.as_posix()] = path
+    return found
+
+
+def _costs(content: Mapping[str, Any]) -> list[Cost]:
+    try:
+        return [
+            Cost(
+                network=one["network"],
+                shortcut=one.get("shortcut") or default_shortcut(one["network"]),
+                depth=int(one["depth"]),
+                parameters=int(one["parameters"]),
+                macs=int(one["macs"]),
+                stages=tuple(_stage(stage) for stage in one.get("stages", ())),
+            )
+            for one in content["networks"]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotAResult(f"costs of networks that cannot be read ({error!r})") from None
+
+
+def _stage(stage: Mapping[str, Any]) -> Stage:
+    size = stage["output_size"]
+    side = int(size[0] if isinstance(size, list) else str(size).split("x")[0])
+    return Stage(stage["name"], side, stage["layers"], int(stage["parameters"]), int(stage["macs"]))

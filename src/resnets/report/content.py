@@ -1,0 +1,58 @@
+"""All that a report says, from results and declarations, before it becomes a page or Markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from resnets.paper.figures import FIGURES
+from resnets.paper.recipes import RECIPES
+from resnets.paper.tables import TABLES
+from resnets.report import depth
+from resnets.report.collection import Results
+from resnets.report.comparison import ComparedTable, compare_table
+from resnets.report.curves import ComparedFigure, compare_figure
+from resnets.report.depth import DepthStudy
+from resnets.report.verdicts import STATUSES, Status
+from resnets.specs import Recipe
+
+
+@dataclass(frozen=True)
+class Content:
+    """The paper's tables and figures with what was measured of them, and what depth did."""
+
+    results: Results
+    tables: tuple[ComparedTable, ...]
+    figures: tuple[ComparedFigure, ...]
+    study: DepthStudy | None
+    recipes: tuple[Recipe, ...]  # the declarations', and those of the runs
+
+    @property
+    def sentence(self) -> str:
+        """What depth did, in one sentence."""
+        return depth.sentence(self.study)
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many rows of all tables have each status."""
+        return count(row.verdict.status for table in self.tables for row in table.rows)
+
+
+def count(statuses: Iterable[Status]) -> dict[Status, int]:
+    """Return how often each status occurs, in their order, those that do not left out."""
+    found = Counter(statuses)
+    return {status: found[status] for status in STATUSES if found[status]}
+
+
+def assemble(results: Results) -> Content:
+    """Set all tables and figures of the paper beside the results."""
+    tables = tuple(compare_table(table, results) for table in TABLES.values())
+    declared = {row.recipe for table in tables for row in table.table.rows} | {run.recipe for run in results.runs}
+    return Content(
+        results=results,
+        tables=tables,
+        figures=tuple(compare_figure(figure, results) for figure in FIGURES.values()),
+        study=depth.study(results.runs),
+        recipes=tuple(recipe for name, recipe in RECIPES.items() if name in declared),
+    )

@@ -1,0 +1,128 @@
+"""Does training error rise with depth? Measured over a set of runs: a few numbers and one sentence (section 1)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from resnets.report.measured import Measured, default_shortcut
+
+_NOTABLE = 0.1  # points of training error
+_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
+
+
+@dataclass(frozen=True)
+class Depth:
+    """The runs of one depth: their mean errors, in percent."""
+
+    layers: int
+    training: float
+    test: float
+    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthStudy:
+    """Plain and residual networks that were trained alike, by depth."""
+
+    data: str
+    scale: str
+    iterations: int
+    is_cifar: bool  # of the paper's, as declared
+    plain: tuple[Depth, ...]
+    residual: tuple[Depth, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both kinds have two depths."""
+        return len(self.plain) > 1 and len(self.residual) > 1
+
+
+def study(runs: Iterable[Measured]) -> DepthStudy | None:
+    """Return the best study that the runs hold: both kinds at several depths, as near to the declared as there is."""
+    groups: dict[tuple[object, ...], list[Measured]] = {}
+    for run in runs:
+        if run.depth is not None and run.network in (f"plain{run.depth}", f"resnet{run.depth}"):
+            family = default_shortcut(f"resnet{run.depth}")
+            groups.setdefault((family, run.data, run.recipe, run.iterations, run.rank, run.changes), []).append(run)
+    found = [_study(group) for group in groups.values()]
+    ranked = sorted(
+        zip(found, groups.values(), strict=True),
+        key=lambda pair: (-min(len(pair[0].plain), 2) - min(len(pair[0].residual), 2), pair[1][0].rank, -len(pair[1])),
+    )
+    return ranked[0][0] if ranked else None
+
+
+def _study(runs: Sequence[Measured]) -> DepthStudy:
+    first = runs[0]
+    return DepthStudy(
+        data=first.data,
+        scale=first.scale,
+        iterations=first.iterations,
+        is_cifar=first.declared.data == "cifar10" and default_shortcut(f"resnet{first.depth}") == "A",
+        plain=_by_depth([run for run in runs if not run.is_residual]),
+        residual=_by_depth([run for run in runs if run.is_residual]),
+    )
+
+
+def _by_depth(runs: Sequence[Measured]) -> tuple[Depth, ...]:
+    depths: dict[int, list[Measured]] = {}
+    for run in runs:
+        depths.setdefault(run.depth or 0, []).append(run)
+    return tuple(
+        Depth(
+            layers,
+            statistics.fmean(run.training_error for run in same),
+            statistics.fmean(next(iter(run.errors.values())).top1 for run in same),
+            len(same),
+        )
+        for layers, same in ((layers, _of_one_option(found)) for layers, found in sorted(depths.items()))
+    )
+
+
+def _of_one_option(runs: Sequence[Measured]) -> list[Measured]:
+    """Return the runs of one shortcut option, A where there are any: only its networks have their twins' parameters."""
+    option = min(run.shortcut or "" for run in runs)
+    return [run for run in runs if (run.shortcut or "") == option]
+
+
+def sentence(found: DepthStudy | None) -> str:
+    """Return what depth does to the training error of plain and of residual networks, in one sentence."""
+    if found is None or not (len(found.plain) > 1 or len(found.residual) > 1):
+        return (
+            "Degradation is not measured yet: it takes runs of plain and of residual networks, "
+            "each at two depths or more."
+        )
+    length = f"{found.iterations:,} iterations" + (f", {found.scale} scale" if found.scale != "full" else "")
+    plain, residual = (_change(depths) for depths in (found.plain, found.residual))
+    if plain is None:
+        parts = [f"{_span(found.residual)} the training error of residual networks {residual}", _missing("plain")]
+    else:
+        rises = plain.startswith("rises")
+        verdict = ", which is degradation" if rises else ", and no degradation shows"
+        parts = [f"{_span(found.plain)} the training error of plain networks {plain}{verdict}"]
+        if residual is None:
+            parts.append(_missing("residual"))
+        else:
+            better = ": more depth trains better" if residual.startswith("falls") else ""
+            parts.append(f"that of residual networks, {_span(found.residual)}, {residual}{better}")
+    return f"Measured on {_NAMES.get(found.data, found.data)} ({length}): {'; '.join(parts)}."
+
+
+def _span(depths: Sequence[Depth]) -> str:
+    return f"from {depths[0].layers} to {depths[-1].layers} layers"
+
+
+def _missing(kind: str) -> str:
+    return f"{kind} networks are not measured at two depths yet"
+
+
+def _change(depths: Sequence[Depth]) -> str | None:
+    """Return what the training error does between the least depth and the most, None for a single depth."""
+    if len(depths) < 2:
+        return None
+    first, last = depths[0].training, depths[-1].training
+    if abs(last - first) < _NOTABLE:
+        return f"stays at {last:.1f} %"
+    return f"{'rises' if last > first else 'falls'} from {first:.1f} to {last:.1f} %"

@@ -1,0 +1,106 @@
+"""What a page offers to download, inside itself: a table or a figure as CSV, everything as JSON."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterable
+
+from resnets.report.comparison import ComparedTable
+from resnets.report.content import Content
+from resnets.report.curves import ComparedFigure
+from resnets.report.drawing import line
+
+
+def table_csv(table: ComparedTable) -> str:
+    """Return a table's numbers as CSV, one line for each row and column that has any."""
+    lines = [("row", "column", "unit", "published", "measured", "deviation", "runs", "status", "why")]
+    for row in table.rows:
+        for cell in row.cells:
+            if cell.published or cell.published_text or cell.is_measured:
+                lines.append(
+                    (
+                        row.row.label,
+                        cell.column.name,
+                        cell.column.unit,
+                        cell.published_text
+                        if cell.published is None
+                        else cell.published.relation + _plain(cell.published.value),
+                        cell.measured_text if cell.measured is None else _plain(cell.measured),
+                        "" if cell.std is None else _plain(cell.std),
+                        str(len(cell.values)),
+                        cell.verdict.status,
+                        cell.verdict.why,
+                    )
+                )
+    return _csv(lines)
+
+
+def figure_csv(figure: ComparedFigure) -> str:
+    """Return what a figure draws as CSV: the paper's readings and our curves, point by point."""
+    lines = [("panel", "network", "split", "source", "seed", "scale", "x", "y")]
+    for panel, curves in zip(figure.figure.panels, figure.panels, strict=True):
+        for curve in curves:
+            start = (panel.title, curve.curve.label, curve.curve.split)
+            for reading in curve.curve.published:
+                place = "" if reading.at is None else str(reading.at)
+                until = "" if reading.until is None else f" to {reading.until}"
+                lines.append((*start, "paper", "", "full", place + until, reading.printed))
+            if found := line(curve, panel):
+                run = found.run
+                for x, y in zip(found.x, found.y, strict=True):
+                    lines.append((*start, "ours", str(run.seed), run.scale, _plain(x), _plain(y)))
+    return _csv(lines)
+
+
+def everything(content: Content) -> str:
+    """Return all numbers of a report as JSON, but for the runs' curves, which their result files hold."""
+    runs = [
+        {key: value for key, value in dataclasses.asdict(run).items() if key not in ("curve", "responses")}
+        | {"key": content.results.key(run), "departures": run.departures}
+        for run in content.results.runs
+    ]
+    tables = {
+        table.table.name: [
+            {
+                "row": row.row.label,
+                "status": row.verdict.status,
+                "why": row.verdict.why,
+                "runs": [content.results.key(run) for run in row.runs],
+                "cells": [
+                    {
+                        "column": cell.column.name,
+                        "unit": cell.column.unit,
+                        "published": None if cell.published is None else cell.published.value,
+                        "relation": "" if cell.published is None else cell.published.relation,
+                        "measured": cell.measured,
+                        "values": cell.values,
+                        "status": cell.verdict.status,
+                    }
+                    for cell in row.cells
+                    if cell.published or cell.values
+                ],
+            }
+            for row in table.rows
+        ]
+        for table in content.tables
+    }
+    return json.dumps({"counts": content.counts, "degradation": content.sentence, "tables": tables, "runs": runs})
+
+
+def link(text: str, kind: str) -> str:
+    """Return a data link to a text of a kind, `text/csv` or `application/json`."""
+    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def _csv(lines: Iterable[Iterable[str]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue()
+
+
+def _plain(value: float) -> str:
+    return f"{value:.10g}"

@@ -1,0 +1,271 @@
+"""One measured run, and how it is read from the result file that `resnets train` or `resnets reproduce` wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from resnets.paper.recipes import RECIPES
+
+Scale = Literal["full", "short", "smoke"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
+SHORT = 16  # a short run has a sixteenth of the iterations
+
+_RESNET = re.compile(r"(resnet|plain)([1-9][0-9]*)(_v1_5|_cifar)?")
+_WORDS = ("name", "source", "deviations", "evaluate_every")  # of a recipe; they change no weight
+
+
+class NotAResult(ValueError):
+    """A file's content is not a result; says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A network, its shortcut option, a recipe and data: what a declaration asks for and a run is an answer to."""
+
+    network: str
+    shortcut: str | None
+    recipe: str
+    data: str
+
+    @classmethod
+    def of(cls, network: str, shortcut: str | None, recipe: str, data: str) -> Setting:
+        """Return the setting, with the shortcut that the network has by default where none is named."""
+        return cls(network=network, shortcut=shortcut or default_shortcut(network), recipe=recipe, data=data)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of one test protocol, in percent."""
+
+    top1: float
+    top5: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of a curve: errors in percent after some iterations; the training error is since the point before."""
+
+    iteration: int
+    training: float
+    tested: float
+
+
+@dataclass(frozen=True)
+class Response:
+    """Standard deviation of a layer's response."""
+
+    layer: str
+    std: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A run as its result file tells it. Errors in percent; `declared` is what it is an answer to."""
+
+    file: str
+    network: str
+    depth: int | None
+    shortcut: str | None
+    recipe: str
+    iterations: int
+    declared_iterations: int  # of the declared recipe at its full length
+    data: str  # with the split, where not all training images were trained on
+    seed: int
+    scale: Scale
+    declared: Setting
+    errors: Mapping[str, Errors]  # by test protocol
+    training_error: float
+    curve: tuple[Point, ...]
+    curve_on: Literal["test", "validation"]
+    best_validation: tuple[int, float] | None = None  # iteration and error
+    responses: tuple[Response, ...] = ()
+    changes: tuple[str, ...] = ()  # from the declared network and recipe, but for the length
+    deviations: tuple[tuple[str, str], ...] = ()  # the recipe's from the paper: what, why
+    precision: str = ""
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    provenance: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether it is a network with shortcuts."""
+        return self.network.startswith("resnet")
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        """In what it is less than, or other than, what was declared; () for a run that may be set beside the paper."""
+        found = []
+        if self.data != self.declared.data:
+            found.append(f"{self.data} instead of {self.declared.data}")
+        if self.scale != "full":
+            found.append(f"{self.scale}: {self.iterations:,} of {self.declared_iterations:,} iterations")
+        return (*found, *self.changes)
+
+    @property
+    def rank(self) -> tuple[bool, bool, int]:
+        """How near it is to what was declared, the nearest first: data, recipe, scale."""
+        return (self.data != self.declared.data, bool(self.changes), SCALES.index(self.scale))
+
+
+def default_shortcut(network: str) -> str | None:
+    """Return the option that a network has by its name: A for the CIFAR type, B for the ImageNet type."""
+    if not network.startswith("resnet"):
+        return None
+    return "B" if re.fullmatch(r"resnet(18|34|50|101|152)(_v1_5)?", network) else "A"
+
+
+def depth_of(network: str) -> int | None:
+    """Return the weighted layers that a plain or residual network's name tells, or None."""
+    match = _RESNET.fullmatch(network)
+    return int(match[2]) if match else None
+
+
+# ---------------------------------------------------------------- reading
+
+
+def parse(file: str, content: Mapping[str, Any]) -> Measured:
+    """Return the run that a result file's content describes.
+
+    Raises: NotAResult, saying what is missing or is no number.
+    """
+    try:
+        return _parse(file, content)
+    except KeyError as error:
+        raise NotAResult(f"it has no {error}") from None
+    except (TypeError, AttributeError, IndexError, ValueError) as error:
+        raise NotAResult(str(error)) from None
+
+
+def _parse(file: str, content: Mapping[str, Any]) -> Measured:
+    run = content["run"]
+    network, recipe, data = run["network"], run["recipe"], run["data"]
+    name, split = str(content["network"]), data.get("split", "all")
+    trained_on = content["data"] if split == "all" else f"{content['data']} ({split})"
+    declared = _declared(content, network.get("shortcut"), trained_on)
+    iterations = int(content["iterations"])
+    full = RECIPES[declared.recipe].iterations if declared.recipe in RECIPES else iterations
+    curve_on: Literal["test", "validation"] = "validation" if "validation_error" in content else "test"
+    provenance = run["provenance"]
+    best = content.get("best_validation")
+    return Measured(
+        file=file,
+        network=name,
+        depth=network.get("depth"),
+        shortcut=network.get("shortcut"),
+        recipe=content["recipe"],
+        iterations=iterations,
+        declared_iterations=full,
+        data=trained_on,
+        seed=int(content["seed"]),
+        scale=_scale(content.get("scale"), iterations, full, known=content["recipe"] == declared.recipe in RECIPES),
+        declared=declared,
+        errors=_errors(content, network.get("type")),
+        training_error=_number(content["training_error"]),
+        curve=tuple(_point(point, curve_on) for point in content["curve"]),
+        curve_on=curve_on,
+        best_validation=None if best is None else (int(best["iteration"]), _number(best["error"])),
+        responses=tuple(Response(str(one["layer"]), _number(one["std"])) for one in content.get("responses") or ()),
+        changes=(*_other_network(name, network, declared), *_other_recipe(recipe, network, declared)),
+        deviations=tuple((one["what"], one["why"]) for one in recipe.get("deviations", ())),
+        precision=run.get("precision", ""),
+        seconds=_number(content["seconds"]),
+        images_per_second=_number(content["images_per_second"]),
+        provenance=tuple(provenance) if isinstance(provenance, list) else (provenance,),
+    )
+
+
+def _declared(content: Mapping[str, Any], shortcut: str | None, data: str) -> Setting:
+    own = {"network": content["network"], "shortcut": shortcut, "recipe": content["recipe"], "data": data}
+    return Setting.of(**{key: (content.get("declared") or {}).get(key, value) for key, value in own.items()})
+
+
+def _scale(named: str | None, iterations: int, full: int, *, known: bool) -> Scale:
+    """Return the scale that a file names, or a lesser one that its length tells; `known` says that it can be told."""
+    if named is not None and named not in SCALES:
+        raise NotAResult(f"its scale is {named!r}, not one of {', '.join(SCALES)}")
+    told: Scale = "full" if iterations >= full else "short" if iterations == round(full / SHORT) else "smoke"
+    claimed = [scale for scale in SCALES if scale == named]
+    if not known:
+        return claimed[0] if claimed else "smoke"
+    return max([told, *claimed], key=SCALES.index)
+
+
+def _errors(content: Mapping[str, Any], kind: str | None) -> dict[str, Errors]:
+    """Return the errors by protocol; that of training's own test is one view, or the centre crop of a photo."""
+    view = "center-crop" if kind == "imagenet" else "single-view"
+    found = {view: Errors(_number(content["test_error"]), _optional(content.get("test_top5_error")))}
+    for protocol, errors in (content.get("errors") or {}).items():
+        found[protocol] = Errors(_number(errors["top1"]), _optional(errors.get("top5")))
+    return found
+
+
+def _point(point: Mapping[str, Any], on: str) -> Point:
+    return Point(int(point["iteration"]), _number(point["training_error"]), _number(point[f"{on}_error"]))
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise NotAResult(f"{value} is no number")
+    return number
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else _number(value)
+
+
+# ---------------------------------------------------------------- what differs from the declaration
+
+
+def _other_network(name: str, network: Mapping[str, Any], declared: Setting) -> list[str]:
+    found = [] if name == declared.network else [f"{name} instead of {declared.network}"]
+    shortcut = network.get("shortcut")
+    if name == declared.network and shortcut is not None and shortcut != declared.shortcut:
+        found.append(f"shortcut option {shortcut} instead of {declared.shortcut}")
+    if network.get("residual_layers", 2) != 2:
+        found.append(f"shortcuts span {network['residual_layers']} layers")
+    if network.get("initialization", "he_fan_in") != "he_fan_in":
+        found.append(f"initialisation {network['initialization']}")
+    if network.get("stride") == "3x3" and not name.endswith("_v1_5"):
+        found.append("stride 2 on the 3x3 of a bottleneck")
+    return found
+
+
+def _other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declared: Setting) -> list[str]:
+    """Return in what a recipe differs from the declared one at the run's length; a field that it lacks is as declared.
+
+    A warm-up that the network is too shallow for does not count, nor does the bound on its length.
+    """
+    if recipe["name"] != declared.recipe:
+        return [f"recipe {recipe['name']} instead of {declared.recipe}"]
+    if declared.recipe not in RECIPES:
+        return []
+    wanted = json.loads(json.dumps(dataclasses.asdict(RECIPES[declared.recipe].scaled(int(recipe["iterations"])))))
+    full, iterations = RECIPES[declared.recipe].iterations, int(recipe["iterations"])
+    longer = [f"{iterations:,} iterations instead of {full:,}"] if iterations > full else []
+    warm_up = wanted.get("warm_up")
+    if warm_up and (network.get("depth") or 0) < warm_up["from_depth"]:
+        del wanted["warm_up"]
+    return longer + [
+        f"{key.replace('_', ' ')} {_plain(recipe[key])} instead of {_plain(value)}"
+        for key, value in wanted.items()
+        if key not in _WORDS and key in recipe and not _same(recipe[key], value)
+    ]
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        return all(found[key] == wanted[key] for key in found.keys() & wanted.keys() - {"at_most"})
+    return bool(found == wanted)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.replace('_', ' ')} {inner}" for key, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,248 @@
+"""The report as one static page that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from resnets.paper.declarations import Column, Figure, Table
+from resnets.report import downloads, drawing, wording
+from resnets.report.comparison import EXACT, ComparedRow
+from resnets.report.content import Content, count
+from resnets.report.curves import ComparedCurve, ComparedFigure
+from resnets.report.measured import Measured
+from resnets.report.speed import Comparison
+from resnets.report.verdicts import STATUSES, Status
+
+_STYLES = {
+    "dashed": ("training error", True, 1.4),
+    "thin": ("training error", False, 1.1),
+    "bold": ("test error", False, 2.8),
+}
+
+
+def render(content: Content) -> str:
+    """Return the page, the same for the same content."""
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("resnets.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "slug": lambda status: status.replace(" ", "-"),
+        "capital": lambda text: text[:1].upper() + text[1:],
+        "ticks": _code,
+    }
+    environment.globals |= {
+        "marks": wording.MARKS,
+        "statuses": STATUSES,
+        "order": {status: index for index, status in enumerate(STATUSES)},
+        "key": content.results.key,
+        "paper": wording.paper,
+        "ours": wording.ours,
+        "difference": wording.difference,
+        "quantity": wording.quantity,
+        "duration": wording.duration,
+        "unit": _unit,
+        "how": _how,
+        "subject": _subject,
+        "beside": lambda table, column: column.measure not in EXACT and table.has_measured(column),
+        "tally": _tally,
+        "curves": _curves,
+        "tolerances": _tolerances,
+        "networks": _networks,
+        "styles": _styles,
+        "alternative": _alternative,
+        "drawn_note": _drawn_note,
+        "readings": _readings,
+        "bounds": _bounds,
+        "machine": _machine,
+        "device": lambda run: _machine(run.provenance[-1]) if run.provenance else "",
+        "test_error": lambda run: next(iter(run.errors.values())).top1,
+        "facts": _facts,
+        "table_link": lambda table: downloads.link(downloads.table_csv(table), "text/csv"),
+        "figure_link": lambda figure: downloads.link(downloads.figure_csv(figure), "text/csv"),
+    }
+    study = content.study
+    page = environment.get_template("report.html").render(
+        content=content,
+        depths=Markup(drawing.draw_depths(study))
+        if study and (len(study.plain) > 1 or len(study.residual) > 1)
+        else "",
+        drawings={
+            figure.figure.name: [(panel, Markup(svg)) for panel, svg in drawing.draw(figure)]
+            for figure in content.figures
+        },
+        json_link=downloads.link(downloads.everything(content), "application/json"),
+    )
+    return re.sub(r"\n\s*\n+", "\n", page)
+
+
+def _code(text: str) -> Any:
+    """Return a text whose words in backticks are code."""
+    from markupsafe import Markup, escape
+
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts)))
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _unit(column: Column) -> str:
+    return f" ({column.unit})" if column.unit == "%" else ""
+
+
+def _how(table: Table) -> str:
+    """Return a table's caption: how its rows were tested, where that is the same for all, and what FLOPs are."""
+    if table.kind == "complexity":
+        return "FLOPs are multiply-adds of one image"
+    ours = [row for row in table.rows if not row.cited]
+    protocols = {row.protocol for row in ours}
+    tested = {row.tested_on for row in table.rows}
+    parts = [f"tested by {protocol}" for protocol in protocols if protocol and len(protocols) == 1]
+    parts += [f"on {place}" for place in tested if place and len(tested) == 1]
+    return f"Section {table.section}{': ' if parts else ''}{' '.join(parts)}".replace("Section appendix", "Appendix")
+
+
+def _subject(declared: Table | Figure) -> str:
+    return declared.title.split(":")[0].split(",")[0]
+
+
+def _tally(compared: Iterable[ComparedRow | ComparedCurve]) -> dict[Status, int]:
+    return count(one.verdict.status for one in compared)
+
+
+def _tolerances(table: Table) -> list[tuple[str, str, str]]:
+    """Return the tolerances of a table: the columns that have it, its value and its reason."""
+    columns: dict[tuple[str, str], dict[str, None]] = {}
+    for row in table.rows:
+        for name, tolerance in row.tolerances.items():
+            unit = table.column(name).unit
+            share, colon, reason = tolerance.reason.partition(": ")  # one in percent of each number says so first
+            if colon and share.endswith(" %"):
+                within = share
+            else:
+                within, reason = f"{tolerance.value:,g}{' points' if unit == '%' else ''}", tolerance.reason
+            columns.setdefault((within, reason), {})[name] = None
+    return [(", ".join(names), within, reason) for (within, reason), names in columns.items()]
+
+
+# ---------------------------------------------------------------- figures
+
+
+def _curves(figure: ComparedFigure) -> list[ComparedCurve]:
+    return [curve for panel in figure.panels for curve in panel]
+
+
+def _networks(figure: ComparedFigure) -> list[tuple[str, int, bool, float]]:
+    """Return a legend's networks: label, colour, whether it is dashed, and the line's width."""
+    responses = figure.figure.panels[0].draws != "error"
+    found = {
+        curve.curve.label: (curve.curve.label, drawing.series(curve), responses and _is_plain(curve), 2.6)
+        for curve in _curves(figure)
+        if curve.curve.drawn
+    }
+    return list(found.values())
+
+
+def _styles(figure: ComparedFigure) -> list[tuple[str, bool, float]]:
+    used = {curve.curve.style: curve.curve for curve in _curves(figure)}
+    return [
+        (label.replace("test", "validation") if curve.split == "validation" else label, dashes, width)
+        for style, curve in used.items()
+        if style in _STYLES
+        for label, dashes, width in [_STYLES[style]]
+    ]
+
+
+def _is_plain(curve: ComparedCurve) -> bool:
+    return not (curve.curve.network or "").startswith("resnet")
+
+
+def _alternative(figure: ComparedFigure, panel: int) -> str:
+    """Return what a panel shows, for who does not see it."""
+    declared = figure.figure.panels[panel]
+    ends = [
+        f"{curve.curve.label} {curve.curve.split} {curve.measured:.2f}"
+        for curve in figure.panels[panel]
+        if curve.measured is not None and curve.curve.drawn
+    ]
+    ours = f"ours end at: {', '.join(ends)}" if ends else "none of ours is measured yet"
+    return f"{declared.title}: {declared.y.label} over {declared.x.label}; {ours}. The numbers are in the table below."
+
+
+def _drawn_note(figure: ComparedFigure) -> str:
+    """Return what a reader has to know of our curves: how long they are, and that shorter ones are stretched."""
+    runs = [curve.runs[0] for curve in _curves(figure) if curve.runs and curve.curve.drawn]
+    if not runs:
+        return "Nothing of it is measured yet: only the paper's readings are shown."
+    departures = dict.fromkeys("; ".join(run.departures) for run in runs if run.departures)
+    if not departures:
+        return "Ours are the runs of the first seed."
+    stretched = figure.figure.panels[0].draws == "error" and any(run.scale != "full" for run in runs)
+    note = " Shorter runs are drawn over the length of the full ones." if stretched else ""
+    alike = len(departures) == 1 and all(run.departures for run in runs)
+    several = "Ours are not as the paper's" if alike else "Not all of ours are as the paper's"
+    return f"{several} ({' / '.join(departures)}).{note}"
+
+
+def _readings(curve: ComparedCurve) -> str:
+    found = []
+    for number in curve.curve.published:
+        place = "" if number.at is None else f" at {number.at:,}" + (f" to {number.until:,}" if number.until else "")
+        found.append(f"{number.printed}{place}")
+    return "; ".join(found) or curve.curve.reason or wording.NOTHING
+
+
+# ---------------------------------------------------------------- speed and runs
+
+
+def _bounds(one: Comparison) -> str:
+    """Return what a comparison is to reach."""
+    bounds = [bound for bound in (one.at_least, one.aim) if bound is not None]
+    shown = [wording.quantity(bound, one.quantity) if one.ratio is None else f"{bound:g}" for bound in bounds]
+    return ", ".join(shown) or wording.NOTHING
+
+
+def _machine(provenance: Mapping[str, Any]) -> str:
+    hardware = provenance.get("hardware", {})
+    if "gpu" in hardware:
+        return str(hardware["gpu"])
+    return f"{hardware.get('processor', 'an unknown processor')}, {hardware.get('cores', '?')} cores"
+
+
+def _facts(run: Measured) -> list[tuple[str, str]]:
+    """Return all that a run's details show."""
+    facts = [
+        ("file", run.file),
+        ("scale", run.scale),
+        ("instead of the declared", "; ".join(run.departures)),
+        ("recipe", f"{run.recipe}, {run.iterations:,} iterations, {run.precision}"),
+        ("seed", str(run.seed)),
+    ]
+    for protocol, errors in run.errors.items():
+        top5 = "" if errors.top5 is None else f", top-5 {errors.top5:.2f} %"
+        facts.append((f"error, {protocol}", f"top-1 {errors.top1:.2f} %{top5}"))
+    facts.append(("training error", f"{run.training_error:.2f} %, of augmented images in the last stretch"))
+    if run.best_validation is not None:
+        iteration, error = run.best_validation
+        facts.append(("best on validation", f"{error:.2f} % at iteration {iteration:,} (the test set selects nothing)"))
+    facts.append(("deviations of the recipe", "; ".join(f"{what} ({why})" for what, why in run.deviations)))
+    facts.append(("time", f"{wording.duration(run.seconds)}, {run.images_per_second:,.0f} images/s"))
+    for index, one in enumerate(run.provenance):
+        stretch = f", stretch {index + 1}" if len(run.provenance) > 1 else ""
+        facts += [(f"{name}{stretch}", what) for name, what in _provenance(one)]
+    return [(name, what) for name, what in facts if what]
+
+
+def _provenance(one: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    hardware, versions = one.get("hardware", {}), one.get("versions", {})
+    return (
+        ("hardware", ", ".join(f"{key} {value}" for key, value in hardware.items())),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("system", str(one.get("system", ""))),
+        ("commit", str(one.get("commit") or "")),
+    )

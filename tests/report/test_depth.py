@@ -1,0 +1,63 @@
+"""The sentence on degradation says what the runs show, whatever that is."""
+
+from __future__ import annotations
+
+import made_up as results
+import pytest
+
+from resnets.report import depth
+from resnets.report.measured import Measured
+
+
+def runs(plain: tuple[float, ...], residual: tuple[float, ...], **options: int) -> list[Measured]:
+    """Runs of 20, 56, ... layers with these training errors."""
+    return [
+        results.run(f"{kind}{layers}", error + 5, error, **options)
+        for kind, errors in (("plain", plain), ("resnet", residual))
+        for layers, error in zip((20, 56, 110), errors, strict=False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plain", "residual", "parts"),
+    [
+        (
+            (1.3, 5.9),
+            (0.5, 0.1),
+            (
+                "plain networks rises from 1.3 to 5.9 %, which is degradation",
+                "that of residual networks, from 20 to 56 layers, falls from 0.5 to 0.1 %: more depth",
+            ),
+        ),
+        ((5.0, 4.0), (5.0, 6.0), ("falls from 5.0 to 4.0 %, and no degradation shows", "rises from 5.0 to 6.0 %.")),
+        ((5.0, 5.05), (5.0,), ("stays at 5.0 %", "residual networks are not measured at two depths yet")),
+        ((5.0,), (5.0, 4.0), ("falls from 5.0 to 4.0 %; plain networks are not measured at two depths yet.",)),
+    ],
+)
+def test_the_sentence(plain: tuple[float, ...], residual: tuple[float, ...], parts: tuple[str, ...]) -> None:
+    text = depth.sentence(depth.study(runs(plain, residual)))
+    assert text.startswith("Measured on CIFAR-10 (64,000 iterations): from 20 to 56 layers the training error of ")
+    for part in parts:
+        assert part in text
+
+
+def test_nothing_to_compare() -> None:
+    assert "not measured yet" in depth.sentence(None)
+    assert "not measured yet" in depth.sentence(depth.study(runs((1.0,), (1.0,))))
+
+
+def test_the_complete_study_wins_and_the_full_one_among_such() -> None:
+    short, full = runs((1, 2), (2, 1), iterations=4000), runs((1, 2), (2, 1))
+    one = runs((1, 2, 3), ())
+    found = depth.study([*one[2:], *short])
+    assert found is not None and (found.iterations, found.scale) == (4000, "short")
+    found = depth.study([*short, *full])
+    assert found is not None and found.scale == "full" and found.is_cifar and found.is_complete
+
+
+def test_seeds_are_averaged_and_options_not_mixed() -> None:
+    both = [results.run("resnet20", 9, 1.0), results.run("resnet20", 9, 2.0, seed=1)]
+    other = results.run("resnet20", 9, 9.0, shortcut="B")
+    found = depth.study([other, *both])
+    assert found is not None
+    assert (found.residual[0].training, found.residual[0].seeds) == (1.5, 2)

@@ -1,0 +1,160 @@
+"""A result file is read for what it is: older ones too, and what is no result is said in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import made_up as results
+import pytest
+
+from resnets.errors import UsageError
+from resnets.report import collection
+from resnets.report.measured import Errors, NotAResult, Setting, parse
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_run_as_train_writes_it_is_an_answer_to_itself() -> None:
+    run = results.run("resnet20", 8.5, 0.5)
+    assert run.declared == Setting.of("resnet20", "A", "cifar", "cifar10")
+    assert (run.scale, run.departures, run.depth, run.is_residual) == ("full", (), 20, True)
+    assert run.errors == {"single-view": Errors(8.5, 8.5 / 4)}
+    assert run.curve[-1].tested == 8.5 and run.curve_on == "test"
+
+
+def test_an_older_file_is_read() -> None:
+    """The first committed result has its provenance as one object, no top-5 error, and fields that came later not."""
+    file = ROOT / "results" / "cifar10" / "resnet20-4000-iterations.json"
+    run = parse(file.name, json.loads(file.read_text()))
+    assert run.errors["single-view"] == Errors(16.71, None)
+    assert run.provenance[0]["hardware"]["processor"] == "AMD EPYC"
+    assert run.departures == ("short: 4,000 of 64,000 iterations",)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "scale"), [(64_000, "full"), (4_000, "short"), (4_001, "smoke"), (20, "smoke"), (70_000, "full")]
+)
+def test_the_scale_follows_from_the_length(iterations: int, scale: str) -> None:
+    assert results.run("resnet20", 10, iterations=iterations).scale == scale
+
+
+def test_a_run_can_never_pass_for_more_than_it_is() -> None:
+    """Its length tells, whatever the file says; a longer one is not the paper's either."""
+    assert results.run("resnet20", 9, iterations=4000, scale="full").scale == "short"
+    assert results.run("resnet20", 9, iterations=20, scale="short").scale == "smoke"
+    assert results.run("resnet20", 9, scale="smoke").scale == "smoke"
+    longer = results.run("resnet20", 9, iterations=70_000)
+    assert longer.departures == ("70,000 iterations instead of 64,000",)
+
+
+def test_what_reproduce_says_counts_before_what_follows() -> None:
+    """A run of the digits that stands for one of CIFAR-10 is that, at its scale, and says so."""
+    declared = {"network": "resnet20", "shortcut": None, "recipe": "cifar", "data": "cifar10"}
+    run = results.run("resnet20", 5, recipe="digits", data="digits", scale="smoke", declared=declared)
+    assert run.declared == Setting.of("resnet20", "A", "cifar", "cifar10")
+    assert run.departures == (
+        "digits instead of cifar10",
+        "smoke: 200 of 64,000 iterations",
+        "recipe digits instead of cifar",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ({"recipe_changes": {"lr": 0.5}}, "lr 0.5 instead of 0.1"),
+        ({"recipe_changes": {"milestones": [1, 2]}}, "milestones 1, 2 instead of 32000, 48000"),
+        ({"network_changes": {"residual_layers": 3}}, "shortcuts span 3 layers"),
+        ({"network_changes": {"initialization": "he_fan_out"}}, "initialisation he_fan_out"),
+        ({"split": "45k5k"}, "cifar10 (45k5k) instead of cifar10"),
+    ],
+)
+def test_a_run_that_changes_something_says_so(options: dict[str, object], change: str) -> None:
+    declared = {"data": "cifar10"}
+    assert results.run("resnet20", 9, declared=declared, **options).departures == (change,)
+
+
+def test_what_changes_no_weight_is_no_change() -> None:
+    """How often is tested, and a warm-up that the network is too shallow for."""
+    changes = {"evaluate_every": 7, "warm_up": None, "source": "elsewhere"}
+    assert results.run("resnet20", 9, recipe_changes=changes).changes == ()
+    assert results.run("resnet110", 9, recipe_changes={"warm_up": None}).changes != ()
+
+
+def test_the_curve_of_a_split_is_of_its_validation_images() -> None:
+    content = results.result("resnet20", 9.0, split="45k5k", validation_error=8.0)
+    for point in content["curve"]:
+        point["validation_error"] = point.pop("test_error") - 1
+    run = parse("x.json", content)
+    assert (run.curve_on, run.curve[-1].tested, run.errors["single-view"].top1) == ("validation", 8.0, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test_error": float("nan")}, "nan is no number"),
+        ({"curve": None}, "NoneType"),
+        ({"scale": "huge"}, "'huge'"),
+        ({"run": {}}, "'network'"),
+        ({"errors": {"ten-crop": {}}}, "'top1'"),
+    ],
+)
+def test_what_is_no_result_says_why(change: dict[str, object], message: str) -> None:
+    with pytest.raises(NotAResult, match=message):
+        parse("x.json", results.result("resnet20", 9) | change)
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_folder_is_searched_and_what_is_no_result_is_named(tmp_path: Path) -> None:
+    folder = results.write(
+        tmp_path / "results", one=results.result("resnet20", 9), two={"a": 1}, three=[1], run={"no": "result"}
+    )
+    (folder / "four.json").write_text("{")
+    (folder / "five.json").write_bytes(b"\xff\xfe\x00")
+    found = collection.collect([folder])
+    assert [run.file for run in found.runs] == ["results/one.json"]
+    assert sorted(problem.split(":")[0] for problem in found.problems) == [
+        f"results/{name}.json" for name in ("five", "four", "three", "two")
+    ]
+    assert all("\n" not in problem for problem in found.problems)
+
+
+def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+    folder = results.write(tmp_path / "r", one=results.result("resnet20", 9))
+    assert len(collection.collect([folder, folder / "one.json"]).runs) == 1
+
+
+def test_a_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
+    """Whichever comes first: the one that says what it was declared as."""
+    plain = results.result("resnet20", 9, data="digits")
+    declared = plain | {"declared": {"data": "cifar10"}, "scale": "smoke"}
+    for name, files in (("a", {"a": plain, "b": declared}), ("b", {"a": declared, "b": plain})):
+        (run,) = collection.collect([results.write(tmp_path / name, **files)]).runs
+        assert run.declared.data == "cifar10"
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a/x", "a-x")):
+        results.write(tmp_path / "r" / name, result=results.result("resnet20", 9, seed=seed))
+    found = collection.collect([tmp_path / "r"])
+    assert {found.key(run) for run in found.runs} == {"run-r-a-x", "run-r-a-x-2"}
+
+
+def test_costs_are_found_by_network_and_option(tmp_path: Path) -> None:
+    found = results.read(results.write(tmp_path / "r", complexity=results.COMPLEXITY))
+    cost = found.cost("resnet18", "A")
+    assert cost is not None and cost.stages[1].output == 56
+    assert found.cost("resnet18", None) is None  # its default is option B
+    assert found.cost("resnet20", None) is found.cost("resnet20", "A")
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_nothing_to_show_is_an_error(tmp_path: Path, make: bool) -> None:
+    folder = tmp_path / "empty"
+    if make:
+        folder.mkdir()
+    with pytest.raises(UsageError, match="no results in" if make else "no such file or folder"):
+        collection.collect([folder])

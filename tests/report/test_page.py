@@ -1,0 +1,254 @@
+"""The page holds everything, alone, well-formed, and the same twice; the Markdown holds what was measured."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import made_up as results
+import pytest
+
+import resnets
+from resnets.cli import run
+from resnets.errors import UsageError
+from resnets.paper.figures import FIGURES
+from resnets.paper.tables import TABLES
+from resnets.report import collection, content, page
+from resnets.report.verdicts import STATUSES
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that elements are closed in order, and gathers what tests ask for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[int] = []
+        self.columns: list[list[int]] = []  # cells of the body's rows, table by table
+        self.loads: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+        if "id" in found:
+            self.ids.append(found["id"] or "")
+        if tag == "a" and (found.get("href") or "").startswith(("#", "data:")):
+            self.links.append(found["href"] or "")
+        elif found.get("href") and tag != "a" and not (found["href"] or "").startswith(("#", "data:")):
+            self.loads.append(found["href"] or "")
+        if "src" in found:
+            self.loads.append(found["src"] or "")
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "table":
+            self.columns.append([])
+        if tag == "tr" and "tbody" in self.open:
+            self.columns[-1].append(0)
+        if tag in ("td", "th") and "tbody" in self.open:
+            self.columns[-1][-1] += 1
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, (tag, self.open[-3:], self.getpos())
+        self.open.pop()
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> content.Content:
+    """What results of each kind come to."""
+    folder = results.everything(tmp_path_factory.mktemp("made") / "results")
+    (folder / "strange.json").write_text('{"<b>": 1}')
+    return content.assemble(collection.collect([folder]))
+
+
+@pytest.fixture(scope="module")
+def text(found: content.Content) -> str:
+    return page.render(found)
+
+
+def test_it_is_well_formed_and_complete(text: str) -> None:
+    parsed = Page(text)
+    assert parsed.open == []
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert {*TABLES, *FIGURES} <= set(parsed.ids)
+    for link in parsed.links:
+        assert link.startswith("data:") or link[1:] in parsed.ids, link
+    assert parsed.headings[0] == 1 and parsed.headings.count(1) == 1
+    for before, after in zip(parsed.headings, parsed.headings[1:], strict=False):
+        assert after <= before + 1
+    for rows in parsed.columns:
+        assert len(set(rows)) == 1  # so that sorting finds a column
+
+
+def test_it_stands_alone(text: str) -> None:
+    assert Page(text).loads == []
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
+    assert "@import" not in text and "url(http" not in text
+    assert len(text.encode()) < 2_000_000
+
+
+def test_it_is_the_same_twice(found: content.Content, text: str) -> None:
+    assert page.render(found) == text
+
+
+def test_every_status_is_a_word(found: content.Content, text: str) -> None:
+    assert {"reproduced", "differs", "reduced", "not run", "not built yet", "cited"} <= found.counts.keys()
+    for status in found.counts:
+        assert f"</span> {status}</span>" in text
+        assert html.escape(STATUSES[status]).replace("&#x27;", "&#39;") in text
+
+
+def test_published_and_measured_stand_side_by_side(text: str) -> None:
+    rows = [re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr.*?</tr>", text, re.DOTALL)]
+    (twenty,) = (row for row in rows if "ResNet, 20 layers" in row)
+    assert re.search(r"8\.75\s+9\.90", twenty) and "+1.15" in twenty and "differs" in twenty
+    (many,) = (row for row in rows if "ResNet, 110 layers" in row)
+    assert "6.61" in many and "6.70 ± 0.16" in many and "reproduced" in many
+    assert "short: 4,000 of 64,000 iterations" in " ".join(rows)
+
+
+def test_what_the_page_says_besides(text: str) -> None:
+    for words in (
+        "which is degradation",
+        "What the paper leaves open here",
+        "no colour augmentation",
+        "2f0858b1096ed838142781b4021238a3dfe6e0e1",
+        "usual repository",
+        "Files that are not shown",
+        "results/strange.json: not shown",
+    ):
+        assert words in text, words
+    assert "<b>&" not in text and "'<b>'" not in text  # a file's content is escaped
+
+
+def test_the_drawings_take_the_page_s_colours(text: str) -> None:
+    drawings = re.findall(r"<svg aria-hidden.*?</svg>", text, re.DOTALL)
+    panels = sum(len(figure.panels) for figure in FIGURES.values())
+    assert len([one for one in drawings if "<defs>" in one]) == panels + 1  # and the depths
+    for one in drawings:
+        assert not re.search(r"(stroke|fill): #0000", one)
+    assert text.count("var(--series-1)") > 10
+
+
+def test_the_downloads_hold_the_numbers(text: str) -> None:
+    links = dict(re.findall(r'download="([^"]+)" href="data:[^;]+;base64,([^"]+)"', text))
+    lines = list(csv.DictReader(io.StringIO(base64.b64decode(links["table6.csv"]).decode())))
+    (error,) = (line for line in lines if (line["row"], line["column"]) == ("ResNet, 20 layers", "error"))
+    assert (error["published"], error["measured"], error["status"]) == ("8.75", "9.9", "differs")
+    curves = list(csv.DictReader(io.StringIO(base64.b64decode(links["figure6.csv"]).decode())))
+    assert {line["source"] for line in curves} == {"paper", "ours"}
+    everything = json.loads(base64.b64decode(links["resnets-report.json"]))
+    assert set(everything["tables"]) == set(TABLES)
+
+
+def test_a_short_run_is_drawn_over_the_full_length(found: content.Content) -> None:
+    """So that the learning rate drops where the paper's does."""
+    from resnets.report.drawing import line
+
+    figure = next(one for one in found.figures if one.figure.name == "figure6")
+    (curve,) = (one for one in figure.panels[0] if (one.curve.label, one.curve.split) == ("plain-32", "test"))
+    drawn = line(curve, figure.figure.panels[0])
+    assert drawn is not None and drawn.run.iterations == 4000 and drawn.x[-1] == 64_000
+
+
+def test_nothing_measured_is_a_page_too(tmp_path: Path) -> None:
+    """Costs alone: each figure shows the paper's readings and says that nothing is measured."""
+    only = collection.collect([results.write(tmp_path / "r", complexity=results.COMPLEXITY)])
+    text = page.render(content.assemble(only))
+    assert Page(text).open == []
+    assert text.count("Nothing of it is measured yet") == len(FIGURES)
+    assert "Degradation is not measured yet" in text and "No run is among the results" in text
+
+
+def test_words_can_be_read_on_their_colours() -> None:
+    """Contrast of 4.5 or more, light and dark: of statuses, of text and of links."""
+    css = (Path(page.__file__).parent / "templates" / "report.css").read_text()
+    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in blocks)
+    pairs = [(name, f"{name}-wash") for name in ("good", "bad", "part", "seen", "idle", "cite")]
+    pairs += [(text, ground) for text in ("ink", "soft", "accent") for ground in ("page", "card")]
+    for colours in (light, light | dark):
+        for text, ground in pairs:
+            assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+        for number in range(1, 7):
+            assert _contrast(colours[f"series-{number}"], colours["card"]) >= 3, number  # of a line
+
+
+def _contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+# ---------------------------------------------------------------- the command and the call
+
+
+def test_the_command_writes_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a name it takes results/ of the current folder."""
+    results.write(tmp_path / "results", one=results.result("resnet20", 8.8), odd=[])
+    monkeypatch.chdir(tmp_path)
+    assert run(["report"]) == 0
+    captured = capsys.readouterr()
+    assert "1 run; rows of the paper's tables: 1 reproduced" in captured.out
+    assert captured.err.startswith("resnets: note: results/odd.json: not shown")
+    assert (tmp_path / "site" / "index.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_markdown_is_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = results.write(tmp_path / "results", one=results.result("resnet20", 16.7, iterations=4000))
+    assert run(["report", str(folder), "--markdown", "--out", str(tmp_path / "site")]) == 0
+    out = capsys.readouterr().out
+    status = "◐ reduced (short: 4,000 of 64,000 iterations)"
+    assert f"| ResNet, 20 layers | error | 8.75 | 16.70 | +7.95 | 1 | {status} |" in out
+    assert "Table 6." in out and "Table 7." not in out
+    assert not (tmp_path / "site").exists()
+
+
+def test_counts_that_agree_have_no_line(tmp_path: Path) -> None:
+    """Of costs the Markdown shows multiply-adds and what differs; the rest is one sentence."""
+    folder = results.write(tmp_path / "results", complexity=results.COMPLEXITY)
+    text = resnets.write_report(folder, out=None).markdown
+    assert "| 18-layer | FLOPs | 1.8e9 | 1.814e9 | +0.8 % |  | ✓ reproduced |" in text
+    assert "| 18-layer | conv5_x, 7x7 |" in text and "conv4_x" not in text
+    assert "Layers and parameters are as the paper prints them in 1 row." in text
+    assert "Table 6" not in text  # nothing of it is measured but layers and parameters
+
+
+def test_nothing_found_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", str(tmp_path / "nowhere")]) == 2
+    assert "no such file or folder" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="no results in"):
+        resnets.write_report(tmp_path)
+
+
+def test_the_call_returns_what_it_found(tmp_path: Path) -> None:
+    folder = results.write(tmp_path / "results", one=results.result("resnet20", 8.8))
+    made = resnets.write_report(folder, out=tmp_path / "out")
+    assert made.page == tmp_path / "out" / "index.html" and made.page.exists()
+    assert (made.counts["reproduced"], made.runs, made.problems) == (1, 1, ())
+    assert "Table 6" in made.markdown
+    assert resnets.write_report([folder / "one.json"], out=None).page is None
