@@ -1,0 +1,90 @@
+"""The region proposal network: torchvision's, with the assignment and the loss of [32]. Paper: section 4.3."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import AnchorGenerator, RegionProposalNetwork, RPNHead
+
+from resnets.detection.backbones import STRIDE
+from resnets.specs import DetectionRecipe
+
+Targets = dict[str, Tensor]
+"""Of one image: `boxes` (N, 4) as x1, y1, x2, y2; `labels` (N,), 1 for the first class; `size` (2,): height, width."""
+
+
+class _Head(RPNHead):
+    """A 3x3 convolution and two 1x1 ones, whose answers are float32 in any precision."""
+
+    def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        logits, boxes = super().forward(x)
+        return [part.float() for part in logits], [part.float() for part in boxes]
+
+
+class ProposalNetwork(RegionProposalNetwork):
+    """Proposes boxes that may hold an object, from anchors at each place of the shared maps.
+
+    Unlike torchvision's, anchors that cross the image's border are left out of the training, and the loss is
+    L = mean log loss + lambda / N_reg * sum of smooth L1, with N_reg the number of places: Eq. (1) of [32].
+    """
+
+    def __init__(self, channels: int, recipe: DetectionRecipe) -> None:
+        anchors = AnchorGenerator((recipe.anchor_sizes,), (recipe.anchor_ratios,))
+        self.places_of_anchors = anchors.num_anchors_per_location()[0]
+        super().__init__(
+            anchors,
+            _Head(channels, self.places_of_anchors),
+            fg_iou_thresh=recipe.anchor_positive,
+            bg_iou_thresh=recipe.anchor_negative,
+            batch_size_per_image=recipe.anchors_per_image,
+            positive_fraction=0.5,
+            pre_nms_top_n=dict(zip(("training", "testing"), recipe.ranked, strict=True)),
+            post_nms_top_n=dict(zip(("training", "testing"), recipe.proposals, strict=True)),
+            nms_thresh=recipe.proposal_nms,
+        )
+        self.box_weight = recipe.anchor_box_weight
+
+    def propose(
+        self, maps: Tensor, size: tuple[int, int], targets: Targets | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return an image's proposals, the best first, and in training the two losses.
+
+        Shape: maps (1, C, h, w), of an image of `size` (height, width) -> (P, 4)
+        """
+        height, width = maps.shape[-2:]
+        padded = maps.new_zeros(()).expand(1, 1, height * STRIDE, width * STRIDE)  # tells the stride, and is not read
+        wanted = None if targets is None else [targets]
+        boxes, losses = self(ImageList(padded, [size]), {"shared": maps}, wanted)
+        return boxes[0], losses
+
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[Targets]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return each anchor's label (1: object, 0: background, -1: not looked at) and the box that it is to find."""
+        labels, boxes = [], []
+        for own, target in zip(anchors, targets, strict=True):
+            height, width = target["size"]
+            inside = (own[:, :2] >= 0).all(1) & (own[:, 2] <= width) & (own[:, 3] <= height)
+            if not inside.any():  # an image that is smaller than any anchor
+                inside = torch.ones_like(inside)
+            some_labels, some_boxes = super().assign_targets_to_anchors([own[inside]], [target])
+            label, box = own.new_full((len(own),), -1), own.clone()
+            label[inside], box[inside] = some_labels[0], some_boxes[0]
+            labels.append(label)
+            boxes.append(box)
+        return labels, boxes
+
+    def compute_loss(
+        self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: list[Tensor], regression_targets: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the log loss and the weighted box loss of the anchors that are drawn."""
+        drawn_positive, drawn_negative = (torch.cat(drawn) > 0 for drawn in self.fg_bg_sampler(labels))
+        drawn, label = drawn_positive | drawn_negative, torch.cat(labels)
+        log_loss = F.binary_cross_entropy_with_logits(objectness.flatten()[drawn], label[drawn])
+        distance = F.smooth_l1_loss(
+            pred_bbox_deltas[drawn_positive], torch.cat(regression_targets)[drawn_positive], reduction="sum"
+        )
+        places = len(label) / self.places_of_anchors
+        return log_loss, self.box_weight * distance / places
