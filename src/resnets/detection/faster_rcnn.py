@@ -81,13 +81,13 @@ class FasterRCNN(nn.Module):
         own, whole = vectors[:-1], vectors[-1:]
         return torch.cat((own, whole.expand_as(own)), 1)
 
-    def forward(self, image: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, image: Tensor, boxes: Tensor, labels: Tensor, crowds: Tensor) -> Tensor:
         """Return the losses of one image, as `LOSSES` names them, and the share of regions misclassified.
 
-        Shape: (3, H, W) uint8, (N, 4), (N,) from 1 -> (5,)
+        Shape: (3, H, W) uint8, (N, 4), (N,) from 1, (M, 4) -> (5,)
         """
         size = image.shape[-2], image.shape[-1]
-        targets = {"boxes": boxes, "labels": labels, "size": torch.tensor(size)}
+        targets = {"boxes": boxes, "labels": labels, "crowds": crowds, "size": torch.tensor(size)}
         maps = self.maps(image)
         proposals, of_anchors = self.proposals.propose(maps, size, targets)
         regions, wanted, shifts = self.regions.draw(proposals, targets)

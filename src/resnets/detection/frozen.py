@@ -1,7 +1,7 @@
 """Batch norm frozen after pre-training: its statistics, scale and offset are constants. Paper: appendix A.
 
-"... we fix the BN layers during training" saves memory, says the paper. Here it saves all of it: the constants go
-into the convolution before, so that no pass over the maps is left and nothing of it is kept for the backward pass.
+The paper freezes it to save memory. Here the constants go into the convolution before, so that no pass over the maps
+is left, and nothing of them is kept for the backward pass.
 """
 
 from __future__ import annotations

@@ -5,74 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
-from resnets.data.decoding import pixels
+from resnets.detection.annotations import Detections
 from resnets.detection.faster_rcnn import FasterRCNN
-from resnets.detection.refinements import Testing, adjacent_scales, select
+from resnets.detection.pixels import as_tensor, resize
+from resnets.detection.refinements import Refinements, adjacent_scales, select
 from resnets.networks.execution import Precision
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """What was found on one image, the most certain first. Boxes are x1, y1, x2, y2 in the image's own pixels.
-
-    Shape: boxes (N, 4), scores (N,) in [0, 1], labels (N,) int64 from 0; all on the CPU
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-
-def resized(size: tuple[int, int], shorter: int, longest: int) -> tuple[int, int]:
-    """Return the width and height at which an image is looked at: its shorter side `shorter`, none over `longest`."""
-    width, height = size
-    scale = min(shorter / min(width, height), longest / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def resize(image: Image.Image, shorter: int, longest: int) -> Image.Image:
-    """Return an image with its shorter side `shorter` and no side over `longest`, its proportions kept (bilinear)."""
-    size = resized(image.size, shorter, longest)
-    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
-
-
-def as_tensor(image: Image.Image) -> Tensor:
-    """Return an RGB image's pixels. Shape: (3, H, W) uint8"""
-    return torch.from_numpy(np.array(pixels(image), order="C")).permute(2, 0, 1)
 
 
 @torch.inference_mode()
 def detect(
     detectors: Sequence[FasterRCNN],
     image: Image.Image,
-    testing: Testing | None = None,
+    refinements: Refinements | None = None,
     *,
+    id: int | str = 0,
     device: torch.device,
     precision: Precision = "fp32",
 ) -> Detections:
-    """Return what detectors, in evaluation mode, find on an RGB image.
+    """Return what detectors, in evaluation mode, find on an RGB image, the most certain first; `id` is its name.
 
     Several are an ensemble: they share their proposals, and their answers for a region are averaged. The first one's
     recipe tells what is kept.
 
-    Paper: appendix B ("ensemble": "for both proposing regions and classifying").
+    Paper: appendix B.
     """
-    testing = testing or Testing()
+    refinements = refinements or Refinements()
     recipe = detectors[0].recipe
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        views = [_View(detector, image, testing.pyramid, device) for detector in detectors]
+        views = [_View(detector, image, refinements.pyramid, device) for detector in detectors]
         regions = torch.cat([view.proposals() for view in views])
         scores, boxes = _answers(views, regions)
-        if testing.box_refinement and len(regions):
+        if refinements.box_refinement and len(regions):
             best = boxes[torch.arange(len(boxes)), scores.argmax(1)]
             again = _answers(views, best)
             scores, boxes = torch.cat((scores, again[0])), torch.cat((boxes, again[1]))
@@ -82,9 +50,10 @@ def detect(
         threshold=recipe.score,
         iou=recipe.nms,
         limit=recipe.detections_per_image,
-        voting=testing.box_refinement,
+        voting=refinements.box_refinement,
     )
-    return Detections(*(part.cpu() for part in found))
+    places, certainties, labels = (part.cpu().numpy() for part in found)
+    return Detections(id, places, certainties, labels)
 
 
 def _answers(views: Sequence[_View], regions: Tensor) -> tuple[Tensor, Tensor]:

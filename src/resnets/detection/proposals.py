@@ -12,7 +12,20 @@ from resnets.detection.backbones import STRIDE
 from resnets.specs import DetectionRecipe
 
 Targets = dict[str, Tensor]
-"""Of one image: `boxes` (N, 4) as x1, y1, x2, y2; `labels` (N,), 1 for the first class; `size` (2,): height, width."""
+"""Of one image: `boxes` (N, 4) as x1, y1, x2, y2; `labels` (N,), 1 for the first class; `size` (2,): height, width;
+`crowds` (M, 4), what lies in which is neither an object nor background."""
+
+CROWDED = 0.7  # share of a box in a crowd from which it is no background, as in the authors' code for COCO
+
+
+def crowded(boxes: Tensor, crowds: Tensor) -> Tensor:
+    """Tell which boxes lie mostly in a crowd. Shape: (N, 4), (M, 4) -> (N,) bool"""
+    if not len(crowds):
+        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    low = torch.maximum(boxes[:, None, :2], crowds[:, :2])
+    high = torch.minimum(boxes[:, None, 2:], crowds[:, 2:])
+    shared = (high - low).clamp(min=0).prod(2).amax(1)
+    return shared > CROWDED * (boxes[:, 2:] - boxes[:, :2]).prod(1)
 
 
 class _Head(RPNHead):
@@ -72,6 +85,7 @@ class ProposalNetwork(RegionProposalNetwork):
             some_labels, some_boxes = super().assign_targets_to_anchors([own[inside]], [target])
             label, box = own.new_full((len(own),), -1), own.clone()
             label[inside], box[inside] = some_labels[0], some_boxes[0]
+            label[(label == 0) & crowded(own, target["crowds"])] = -1
             labels.append(label)
             boxes.append(box)
         return labels, boxes

@@ -16,7 +16,7 @@ VOTING_IOU = 0.5  # [6]: boxes that overlap one at least so much have a vote in 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Testing:
+class Refinements:
     """What is added to a detector in testing: each is a switch. Paper: appendix B, Table 9.
 
     `box_refinement` classifies and regresses each region once more from where its first answer puts it, and lets

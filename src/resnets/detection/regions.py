@@ -10,7 +10,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import box_iou, roi_align, roi_pool
 
 from resnets.detection.backbones import STRIDE
-from resnets.detection.proposals import Targets
+from resnets.detection.proposals import Targets, crowded
 from resnets.specs import DetectionRecipe, RoIPooling
 
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
@@ -48,7 +48,9 @@ class Regions(RoIHeads):
 
         Shape: (P, 4) -> (R, 4), (R,), (R, 4)
         """
-        boxes, _, labels, shifts = self.select_training_samples([proposals.detach()], [targets])
+        proposals = proposals.detach()
+        proposals = proposals[~crowded(proposals, targets["crowds"])]
+        boxes, _, labels, shifts = self.select_training_samples([proposals], [targets])
         return boxes[0], labels[0], shifts[0]
 
     def assign_targets_to_proposals(

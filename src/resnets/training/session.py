@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,48 +69,73 @@ def run(job: Job, folder: RunFolder, observers: list[Observer]) -> dict[str, Any
     Raises: Interrupted, after a signal, once the state is saved; TrainingError; CheckpointError; RunError, if the
     folder cannot be written (the newest checkpoint stays).
     """
-    session = _Session(job, folder, observers)
-    with ExitStack() as closing:
-        for observer in observers:
-            closing.callback(observer.closed)
-        try:
-            return session.run()
-        except (DataError, RunError, TrainingError) as error:
-            raise type(error)(f"{error}; {session.last_checkpoint()}") from error
+    return _Session(job, folder, observers).run()
 
 
-class _Session:
-    """One stretch of a run, from its start or a checkpoint to its end or an interruption."""
+class Work(Protocol):
+    """What a run of any kind is made of."""
 
-    def __init__(self, job: Job, folder: RunFolder, observers: list[Observer]) -> None:
-        self.job, self.folder, self.observers = job, folder, observers
+    @property
+    def network(self) -> nn.Module: ...
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def description(self) -> dict[str, Any]: ...
+
+    @property
+    def save_every(self) -> int | None: ...
+
+
+class Stretch(ABC):
+    """One stretch of a run of any kind, from its start or a checkpoint to its end or an interruption."""
+
+    def __init__(self, work: Work, folder: RunFolder, observers: list[Observer]) -> None:
+        self.work, self.folder, self.observers = work, folder, observers
         keep_freed_memory()
-        place(job.network, job.device)
-        self.state = TrainingState.start(job.network, job.recipe, job.device)
-        self.log_every = max(1, min(LOG_ITERATIONS, job.recipe.iterations // LOG_LINES))
-        # the curve is on the validation split where there is one, so that the test set is seen once, at the end
-        self.curve_on = "test" if job.data.validation is None else "validation"
-        self.fingerprint = fingerprint(job.description)
+        place(work.network, work.device)
+        self.state = TrainingState.start(work.network, work.recipe, work.device)
+        self.log_every = max(1, min(LOG_ITERATIONS, work.recipe.iterations // LOG_LINES))
+        self.fingerprint = fingerprint(work.description)
         self.stop = StopRequest()
         self.checkpoint: Path | None = None  # the newest that is known to be sound
 
+    @abstractmethod
+    def _train(self) -> None:
+        """Train from the state's iteration to the last, calling `_after_step` after each."""
+
+    @abstractmethod
+    def _log(self, test: bool) -> None:
+        """Log a line of what was trained since the last one, and where `test`, of a test now."""
+
+    @abstractmethod
+    def _finish(self) -> dict[str, Any]:
+        """Write the weights and the result, and return it."""
+
     def run(self) -> dict[str, Any]:
+        """Train to the end and return the result; as `run`."""
+        with ExitStack() as closing:
+            for observer in self.observers:
+                closing.callback(observer.closed)
+            try:
+                return self._run()
+            except (DataError, RunError, TrainingError) as error:
+                raise type(error)(f"{error}; {self._last_checkpoint()}") from error
+
+    def _run(self) -> dict[str, Any]:
         notes = self._resume()
-        normalised = any(isinstance(module, BatchNorm2d) for module in self.job.network.modules())
-        if normalised and self.job.device.type == "cpu" and (slower := unavailable(self.job.device)):
+        normalised = any(isinstance(module, BatchNorm2d) for module in self.work.network.modules())
+        if normalised and self.work.device.type == "cpu" and (slower := unavailable(self.work.device)):
             notes.append(f"batch norm runs by torch's own kernels, not by the faster one: {slower}")
         for observer in self.observers:
-            observer.started(self.job.description, self.state.iteration, notes)
+            observer.started(self.work.description, self.state.iteration, notes)
         with self.stop:
             self.mark = self.saved_at = time.perf_counter()
-            train(
-                self.state,
-                self.job.recipe,
-                self.job.batches,
-                device=self.job.device,
-                precision=self.job.precision,
-                after_step=self._after_step,
-            )
+            self._train()
             return self._finish()
 
     def _resume(self) -> list[str]:
@@ -129,14 +155,14 @@ class _Session:
         return [*notes, f"continued from iteration {self.state.iteration:,} ({checkpoint.path.name})"]
 
     def _after_step(self) -> None:
-        iteration, recipe = self.state.iteration, self.job.recipe
+        iteration, recipe = self.state.iteration, self.work.recipe
         last = iteration == recipe.iterations
         test = last or iteration % recipe.evaluate_every == 0
         if test or iteration % self.log_every == 0:
             self.state.guard.check(iteration)
             self._log(test)
         stop = self.stop.signum
-        every = self.job.save_every
+        every = self.work.save_every
         due = iteration % every == 0 if every else time.perf_counter() - self.saved_at > SAVE_SECONDS
         if due or last or stop is not None:
             self.state.guard.check(iteration)
@@ -154,6 +180,43 @@ class _Session:
         now = time.perf_counter()
         self.state.clock.training += now - self.mark
         self.mark = now
+
+    def _last_checkpoint(self) -> str:
+        """Return a phrase that says from where the run can go on."""
+        return f"the last sound checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
+
+    def _emit(self, line: dict[str, Any]) -> None:
+        """Write a line to the log and show it."""
+        self.folder.log(line)
+        for observer in self.observers:
+            observer.logged(line)
+
+    def _end(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Write the result, which marks the run as finished, show it and return it."""
+        self.folder.finish(result)
+        for observer in self.observers:
+            observer.finished(result)
+        return result
+
+
+class _Session(Stretch):
+    """One stretch of a classifier's run."""
+
+    def __init__(self, job: Job, folder: RunFolder, observers: list[Observer]) -> None:
+        super().__init__(job, folder, observers)
+        self.job = job
+        # the curve is on the validation split where there is one, so that the test set is seen once, at the end
+        self.curve_on = "test" if job.data.validation is None else "validation"
+
+    def _train(self) -> None:
+        train(
+            self.state,
+            self.job.recipe,
+            self.job.batches,
+            device=self.job.device,
+            precision=self.job.precision,
+            after_step=self._after_step,
+        )
 
     def _log(self, test: bool) -> None:
         state = self.state
@@ -173,9 +236,7 @@ class _Session:
             line |= {f"{self.curve_on}_error": counts.top1_error, f"{self.curve_on}_loss": counts.loss}
         line |= {"seconds": round(state.clock.training + state.clock.testing, 3)}
         line |= {"images_per_second": round(state.iteration * self.job.recipe.batch_size / state.clock.training, 1)}
-        self.folder.log(line)
-        for observer in self.observers:
-            observer.logged(line)
+        self._emit(line)
 
     def _test(self, split: Images, precision: Precision) -> Counts:
         job = self.job
@@ -220,14 +281,7 @@ class _Session:
             "curve": curve,
             "run": job.description,
         }
-        self.folder.finish(result)
-        for observer in self.observers:
-            observer.finished(result)
-        return result
-
-    def last_checkpoint(self) -> str:
-        """Return a phrase that says from where the run can go on."""
-        return f"the last sound checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
+        return self._end(result)
 
 
 def _curve(log: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
