@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def train(
 
     Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
     """
-    _check(seed=seed, workers=workers, save_every=save_every)
+    check(seed=seed, workers=workers, save_every=save_every)
     todo = resolve(
         network,
         data,
@@ -134,7 +135,6 @@ def carry_out(
 
     Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
     """
-    precision = todo.precision
     batches = training_batches(
         todo.data.train,
         todo.convention,
@@ -144,23 +144,10 @@ def carry_out(
         workers=description["workers"],
         device=todo.device,
     )
-    with RunFolder(out) as folder:
-        old = folder.description()
-        if folder.checkpoints.paths() or folder.result():  # else nothing was begun that could be lost
-            if old is None:
-                raise RunError(
-                    f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
-                )
-            if keep_precision:
-                description["precision"] = precision = old["precision"]
-            folder.require_same(description)
-            if not resume:
-                raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
-            if (result := folder.result()) is not None:
-                weights.load(folder.weights).load_into(todo.network)
-                return _train_result(folder.path, result, already_finished=True)
-            description["provenance"] = _continued(old["provenance"], description["provenance"][0])
-        folder.describe(description)
+    with open_run(out, description, resume=resume, keep_precision=keep_precision) as (folder, result):
+        if result is not None:
+            weights.load(folder.weights).load_into(todo.network)
+            return _train_result(folder.path, result, already_finished=True)
         job = Job(
             network=todo.network,
             data=todo.data,
@@ -169,12 +156,44 @@ def carry_out(
             convention=todo.convention,
             seed=description["seed"],
             device=todo.device,
-            precision=precision,
+            precision=description["precision"],
             description=description,
             workers=description["workers"],
             save_every=save_every,
         )
         return _train_result(folder.path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))
+
+
+@contextmanager
+def open_run(
+    out: Path, description: dict[str, Any], *, resume: bool, keep_precision: bool
+) -> Iterator[tuple[RunFolder, dict[str, Any] | None]]:
+    """Lock the folder of a run, new or to be resumed, and yield it with its result, where the run had finished.
+
+    What the description leaves open is filled in: with `keep_precision` the precision of a run found there, and the
+    provenance of its earlier stretches.
+
+    Raises: RunError, if the folder holds another run, or this one and `resume` is False.
+    """
+    with RunFolder(out) as folder:
+        old = folder.description()
+        result = None
+        if folder.checkpoints.paths() or folder.result():  # else nothing was begun that could be lost
+            if old is None:
+                raise RunError(
+                    f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
+                )
+            if keep_precision:
+                description["precision"] = old["precision"]
+            folder.require_same(description)
+            if not resume:
+                raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
+            result = folder.result()
+            if result is None:
+                description["provenance"] = _continued(old["provenance"], description["provenance"][0])
+        if result is None:
+            folder.describe(description)
+        yield folder, result
 
 
 def find_recipe(name: str) -> Recipe:
@@ -185,7 +204,8 @@ def find_recipe(name: str) -> Recipe:
     return recipes.find(name)
 
 
-def _check(*, seed: int, workers: int, save_every: int | None) -> None:
+def check(*, seed: int, workers: int, save_every: int | None) -> None:
+    """Raise UsageError where one of these cannot be."""
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed is {seed}; it must be 0 or more and below 2**63")
     if workers < 0:
@@ -207,7 +227,7 @@ def _continued(earlier: list[dict[str, Any]], now: dict[str, Any]) -> list[dict[
     if earlier[-1] == now:
         return earlier
     changed = [key for key in now if earlier[-1].get(key) != now[key]]
-    warnings.warn(f"continued with another {' and '.join(changed)} than before; run.json records both", stacklevel=3)
+    warnings.warn(f"continued with another {' and '.join(changed)} than before; run.json records both", stacklevel=5)
     return [*earlier, now]
 
 
