@@ -22,6 +22,7 @@ CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_FIRST = np.asarray((1.0, 1.0, 0.0, 0.0))  # VOC counts pixels from 1, and a box ends behind its last one
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,12 @@ class Record:
     @property
     def boxes(self) -> NDArray[np.float64]:
         """The boxes in continuous coordinates from 0, as `AnnotatedImage` has them. Shape: (N, 4)."""
-        return self.corners - (1, 1, 0, 0)
+        return self.corners - _FIRST
+
+
+def corners(boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return boxes in continuous coordinates as VOC writes them: xmin, ymin, xmax, ymax. Shape: (N, 4)."""
+    return boxes.astype(np.float64) + _FIRST
 
 
 def read(path: Path) -> Record:
