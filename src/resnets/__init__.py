@@ -38,6 +38,13 @@ _HOME = {
     "bench": "resnets.benchmarks.run",
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
+    "train_detector": "resnets.api.detection",
+    "DetectorResult": "resnets.api.detection",
+    "load_detector": "resnets.api.detection",
+    "evaluate_detector": "resnets.api.detection",
+    "DetectionEvaluation": "resnets.api.detection",
+    "detect": "resnets.api.detection",
+    "DetectionRecipe": "resnets.specs",
     "score_detections": "resnets.api.detection_scoring",
     "load_detection_data": "resnets.api.detection_scoring",
     "DetectionSplits": "resnets.detection.annotations",
@@ -65,6 +72,12 @@ __all__ = ["__version__", *_HOME]
 if TYPE_CHECKING:
     from resnets.api.data import load_data as load_data
     from resnets.api.demo import demo as demo
+    from resnets.api.detection import DetectionEvaluation as DetectionEvaluation
+    from resnets.api.detection import DetectorResult as DetectorResult
+    from resnets.api.detection import detect as detect
+    from resnets.api.detection import evaluate_detector as evaluate_detector
+    from resnets.api.detection import load_detector as load_detector
+    from resnets.api.detection import train_detector as train_detector
     from resnets.api.detection_scoring import load_detection_data as load_detection_data
     from resnets.api.detection_scoring import score_detections as score_detections
     from resnets.api.evaluation import Evaluation as Evaluation
@@ -102,6 +115,7 @@ if TYPE_CHECKING:
     from resnets.evaluation.protocols import Agreement as Agreement
     from resnets.networks.growing import deepen as deepen
     from resnets.networks.inference import Engine as Engine
+    from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
     from resnets.training.session import Observer as Observer
 

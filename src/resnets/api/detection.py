@@ -67,6 +67,7 @@ def train_detector(
     size: int | None = None,
     anchors: Sequence[int] | None = None,
     regions: int | None = None,
+    classes: Sequence[str] | None = None,
     frozen_stages: int | None = None,
     roi_pooling: str | None = None,
     context: bool = False,
@@ -83,7 +84,8 @@ def train_detector(
     folder or a file, of any classes; None starts from random ones, which only tests need. `data` is `voc:PATH` or
     `coco:PATH`. `recipe` is `voc`, `coco` or a recipe; None takes the one for the data. The others change it:
     `iterations` its length, with its milestones in proportion; `size` the shorter side of images; `anchors` the
-    sides of anchors; `regions` how many are drawn of an image; `context` adds global context (appendix B).
+    sides of anchors; `regions` how many are drawn of an image; `context` adds global context (appendix B);
+    `classes` names those that count.
 
     Units: pixels for `size` and `anchors`
     Raises: UsageError, DataError, WeightsError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
@@ -95,7 +97,9 @@ def train_detector(
     start = None if weights is None else load_weights(weights)
     if start is None:
         warnings.warn("a detector that starts from random weights learns little: batch norm is frozen", stacklevel=2)
-    splits = sources.load(data) if isinstance(data, str) else data
+    if classes is not None and not isinstance(data, str):
+        raise UsageError("classes are chosen of data that is given by its source")
+    splits = sources.load(data, classes) if isinstance(data, str) else data
     base = detection_recipes.find(recipe) if isinstance(recipe, str) else recipe
     chosen = change(
         base or detection_recipes.find("coco" if splits.protocol == "coco" else "voc"),
@@ -238,12 +242,7 @@ def evaluate_detector(
     check(seed=0, workers=workers, save_every=None)
     detectors = _load_all(path, device)
     first = detectors[0]
-    splits = sources.load(data) if isinstance(data, str) else data
-    if splits.classes != first.classes:
-        raise DataError(
-            f"{splits.name} is not what {first.path} was trained on: it has the classes {', '.join(splits.classes)}; "
-            f"the weights have {', '.join(first.classes)}"
-        )
+    splits = _fitting(data, first)
     named = dict(splits.splits())
     if split not in named:
         raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(named)}")
@@ -279,6 +278,21 @@ def evaluate_detector(
         mean_ap=scores["mean_ap"],
         scores=scores,
         seconds_per_image=seconds / len(found),
+    )
+
+
+def _fitting(data: str | DetectionSplits, detector: Detector) -> DetectionSplits:
+    """Return a data set with a detector's classes, of which it may lack some."""
+    splits = sources.load(data) if isinstance(data, str) else data
+    if splits.classes == detector.classes:
+        return splits
+    strange = sorted(set(splits.classes) - set(detector.classes))
+    if isinstance(data, str) and not strange:
+        return sources.load(data, detector.classes)
+    what = f"class {strange[0]!r}" if strange else f"the classes {', '.join(splits.classes)}"
+    raise DataError(
+        f"{splits.name} is not what {detector.path} was trained on: it has {what}; the weights know "
+        f"{', '.join(detector.classes)}"
     )
 
 

@@ -105,7 +105,7 @@ class SplitImages(Dataset[Any]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Any:
-        return pixels(decode(self.images[index].path))
+        return np.array(pixels(decode(self.images[index].path)))  # a copy, since a worker's must be writable
 
     def read(self, workers: int) -> Iterator[tuple[AnnotatedImage, Image.Image]]:
         """Yield each image of the split with its pixels, read by worker processes."""
