@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,9 @@ def read(path: Path) -> Instances:
     by_image: dict[int, list[dict[str, Any]]] = {number: [] for number in image_ids}
     for number, entry in enumerate(annotations, 1):
         which = f"annotation {entry.get('id', f'number {number}')}"
-        if entry.get("image_id") not in image_ids:
+        if not is_id(entry.get("image_id"), image_ids):
             raise DataError(f"{path}: {which} is of image {entry.get('image_id')}, which is not among the images")
-        if entry.get("category_id") not in category_ids:
+        if not is_id(entry.get("category_id"), category_ids):
             raise DataError(f"{path}: {which} is of the unknown category {entry.get('category_id')}")
         if not is_box(entry.get("bbox")):
             raise DataError(
@@ -71,6 +71,11 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON ({error})") from None
+
+
+def is_id(value: Any, known: Container[int]) -> bool:
+    """Return whether this is one of the known ids; from a file it can be anything, and a list has no hash."""
+    return isinstance(value, int) and not isinstance(value, bool) and value in known
 
 
 def is_box(box: Any) -> bool:

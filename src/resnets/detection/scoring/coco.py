@@ -102,7 +102,7 @@ def _truth_of_file(instances: coco.Instances, iou_type: str) -> tuple[dict[str, 
     for entry in annotations:
         if iou_type == "segm" and not entry.get("segmentation"):
             raise DataError(
-                f"{instances.path}: annotation {entry.get('id')} has no segmentation; --iou-type bbox needs none"
+                f"{instances.path}: an annotation of image {entry['image_id']} has no segmentation; boxes need none"
             )
         lacking = {key: count + (key not in entry) for key, count in lacking.items()}
         if "id" not in entry:
@@ -127,7 +127,7 @@ def _verify(path: Path, found: Any, instances: coco.Instances, iou_type: str) ->
         which = f"{path}: detection number {number}"
         if not isinstance(entry, dict) or not {"image_id", "category_id", "score"} <= entry.keys():
             raise DataError(f"{which} lacks one of image_id, category_id and score")
-        if entry["image_id"] not in instances.annotations:
+        if not coco.is_id(entry["image_id"], instances.annotations):
             raise DataError(f"{which} is of image {entry['image_id']!r}, which is not in {instances.path}")
         if not coco.is_number(entry["score"]):
             raise DataError(f"{which} has the score {entry['score']!r}, which is not a finite number")
@@ -137,7 +137,7 @@ def _verify(path: Path, found: Any, instances: coco.Instances, iou_type: str) ->
             raise DataError(
                 f"{which} has neither a bbox nor a segmentation as RLE, or not the one of the first detection"
             )
-        strange += entry["category_id"] not in categories
+        strange += not coco.is_id(entry["category_id"], categories)
     notes = []
     if strange:
         notes.append(
