@@ -197,6 +197,22 @@ def test_what_own_annotations_lack_is_filled_in_and_said(tmp_path: Path) -> None
         coco.score_files(tmp_path / "truth.json", tmp_path / "found.json", "segm")
 
 
+def test_a_ground_truth_needs_no_names(tmp_path: Path) -> None:
+    """Nor is it of images with numbers only; but COCO's test images have no ground truth at all."""
+    box = {"category_id": 1, "bbox": [10, 10, 20, 20]}
+    entries = [{"id": number, "image_id": "a", "iscrowd": 0, "area": 400, **box} for number in (0, 1)]
+    content = {"images": [{"id": "a"}, {"id": "b"}], "categories": [{"id": 1}], "annotations": entries}
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    (tmp_path / "found.json").write_text(json.dumps([dog(image_id="a")]))
+    scored = coco.score_files(tmp_path / "truth.json", tmp_path / "found.json")
+    assert scored.ap.keys() == {"1"}
+    assert "an annotation with the id 0, which COCO's own tool never takes for found" in scored.notes[0]
+    del content["annotations"]
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="no list 'annotations' of objects; it is no ground truth"):
+        coco.score_files(tmp_path / "truth.json", tmp_path / "found.json")
+
+
 def test_detections_at_hand_score_as_their_file(tmp_path: Path) -> None:
     """Of images with numbers, as COCO's, and with names, as VOC's."""
     truth, folder = random_case(tmp_path / "case", 5)
@@ -242,3 +258,32 @@ def test_detections_at_hand_score_as_their_file(tmp_path: Path) -> None:
     assert coco.score_files(truth, tmp_path / "again.json").numbers == pytest.approx(of_file.numbers, abs=1e-9)
     with pytest.raises(DataError, match="detections in image 99, which is not among the 10 images"):
         coco.score(images, [Detections(99, moved[:0], np.zeros(0), np.zeros(0, np.int64))], ["dog"])
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_real_annotations_with_crowds(real_data: Path, tmp_path: Path, iou_type: str) -> None:
+    """Each real object is detected twice, once moved, its mask once shrunk; the numbers are pycocotools' own."""
+    from pycocotools import mask as masks
+    from pycocotools.coco import COCO
+
+    truth = real_data / "coco" / "annotations" / "instances_train2017.json"
+    generator = np.random.default_rng(0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        given = COCO(str(truth))
+    found = []
+    for entry in given.dataset["annotations"]:
+        for shift in (0, 1):
+            detected = {key: entry[key] for key in ("image_id", "category_id")} | {"score": float(generator.random())}
+            if iou_type == "bbox":
+                detected["bbox"] = (np.array(entry["bbox"]) * (1 + shift * generator.normal(0, 0.1, 4))).tolist()
+            else:
+                pixels = given.annToMask(entry)
+                pixels[:, : pixels.shape[1] // 4 * shift] = 0
+                made = masks.encode(np.asfortranarray(pixels))
+                detected["segmentation"] = {"size": made["size"], "counts": made["counts"].decode()}
+            found.append(detected)
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    scored = coco.score_files(truth, tmp_path / "found.json", iou_type)
+    assert list(scored.numbers.values()) == official(truth, tmp_path / "found.json", iou_type)
+    assert 0.3 < scored.numbers["AP"] < 1

@@ -296,6 +296,15 @@ def test_own_coco_folders(tmp_path: Path) -> None:
     assert (splits.classes, splits.category_ids) == (("cat",), (3,))
 
 
+def test_images_of_coco_s_test_sets_have_no_annotations(coco: Path) -> None:
+    content = coco_content([9])
+    del content["annotations"]
+    (coco / "annotations" / "image_info_test2017.json").write_text(json.dumps(content))
+    write_image(coco / "test2017" / "000009.jpg")
+    splits = sources.load(f"coco:{coco}@train2014+val2014/test2017")
+    assert (ids(splits.train), ids(splits.test), splits.test_annotated) == ([1, 2, 3], [9], False)
+
+
 def test_sets_of_other_categories_are_refused(coco: Path) -> None:
     path = coco / "annotations" / "instances_val2014.json"
     path.write_text(path.read_text().replace("emu", "owl"))

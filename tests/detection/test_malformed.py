@@ -233,6 +233,7 @@ def test_coco_annotations_that_cannot_be_are_refused(tmp_path: Path, entry: dict
         (lambda c: c["categories"].append({"id": 9, "name": "dog"}), "category name dog is there twice"),
         (lambda c: c["categories"].append({"id": 9}), "category 9 has no name"),
         (lambda c: c["images"][0].pop("file_name"), "image 1 has no file_name"),
+        (lambda c: c.pop("annotations"), "no list 'annotations' of objects, which training needs"),
         (lambda c: c.pop("categories"), "no list 'categories' of objects"),
         (lambda c: c.update(images={}), "no list 'images' of objects"),
         (lambda c: c.update(annotations=[1]), "no list 'annotations' of objects"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from made_up_boxes import Object, random_boxes, write_voc
 
+from resnets.detection import voc as layout
 from resnets.detection.annotations import AnnotatedImage, Detections
 from resnets.detection.scoring import results, voc
 from resnets.detection.scoring.average_precision import Metric, average_precision
@@ -365,3 +366,31 @@ def test_a_class_that_can_be_no_file_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="class 'a/b' cannot be part of the name of a detection file"):
         results.write_voc(tmp_path, [], ["a/b"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("metric", ["area", "11-point"])
+def test_real_annotations_are_scored_as_by_the_devkit(real_data: Path, tmp_path: Path, metric: Metric) -> None:
+    """The objects of VOC 2007 test, moved about at random and written with one decimal, with many equal confidences."""
+    root = real_data / "voc" / "VOCdevkit" / "VOC2007"
+    generator = np.random.default_rng(0)
+    truth: dict[str, Truth] = {}
+    lines: dict[str, list[str]] = {name: [] for name in layout.CLASSES}
+    for image_id in layout.Folder(root).image_ids("test"):
+        record = layout.read(root / "Annotations" / f"{image_id}.xml")
+        for name, corners in zip(record.names, record.corners, strict=True):
+            mine = np.array([other == name for other in record.names])
+            truth.setdefault(name, {})[image_id] = (record.corners[mine], record.difficult[mine])
+            for _ in range(4):
+                box = corners + generator.normal(0, 0.12, 4) * np.tile(corners[2:] - corners[:2], 2)
+                numbers = " ".join(f"{number:.1f}" for number in box)
+                lines[name].append(f"{image_id} {generator.integers(0, 40) / 40:.3f} {numbers}\n")
+    for name, entries in lines.items():
+        (tmp_path / f"comp4_det_test_{name}.txt").write_text("".join(entries))
+    scored = voc.score_files(root, tmp_path, metric)
+    for name, entries in lines.items():
+        rows = [entry.split() for entry in entries]
+        numbers = np.array([row[1:] for row in rows], float)
+        expected = devkit(truth[name], [row[0] for row in rows], numbers[:, 0], numbers[:, 1:], metric)
+        assert scored.ap[name] == pytest.approx(expected, abs=1e-12)
+    assert 0.2 < scored.mean_ap < 0.9
