@@ -261,6 +261,7 @@ def test_detections_at_hand_score_as_their_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools' own
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 def test_real_annotations_with_crowds(real_data: Path, tmp_path: Path, iou_type: str) -> None:
     """Each real object is detected twice, once moved, its mask once shrunk; the numbers are pycocotools' own."""
