@@ -352,12 +352,13 @@ def test_detections_at_hand_score_exactly_as_their_files(tmp_path: Path) -> None
 
 def test_a_crowd_counts_as_difficult_and_other_images_are_refused() -> None:
     images = [an_image("a", [(9, 9, 19, 19), (49, 49, 59, 59)], [0, 0], [False, False], [True, False])]
-    boxes = np.array([(9, 9, 19, 19), (49, 49, 59, 59)], np.float32)
-    found = [Detections("a", boxes, np.array([0.9, 0.8]), np.array([0, 0]))]
+    boxes = np.array([(9, 9, 19, 19), (9, 9, 19, 19), (49, 49, 59, 59)], np.float32)  # the crowd, twice, and the dog
+    scores, labels = np.array([0.9, 0.8, 0.7]), np.zeros(3, np.int64)
+    found = [Detections("a", boxes, scores, labels)]
     assert voc.score(images, found, ("dog",), "area").ap == {"dog": 1.0}
     assert voc.score(images, [], ("dog",), "area").ap == {"dog": 0.0}
     with pytest.raises(DataError, match="detections in image b, which is not among the 1 images"):
-        voc.score(images, [Detections("b", boxes, np.array([0.9, 0.8]), np.array([0, 0]))], ("dog",), "area")
+        voc.score(images, [Detections("b", boxes, scores, labels)], ("dog",), "area")
     with pytest.raises(DataError, match="no object that counts"):
         voc.score(images[:0], [], ("dog",), "area")
 
