@@ -62,24 +62,26 @@ def voc_images(folder: voc.Folder, name: str, needed: bool) -> Images:
     images, repairs = [], []
     for image_id, path, size in zip(ids, paths, upright_sizes(paths), strict=True):
         if unannotated:
-            where, names, boxes, difficult = path, (), np.zeros((0, 4)), np.zeros(0, np.bool_)
+            record = voc.Record(path, size, (), np.zeros((0, 4)), np.zeros(0, np.bool_))
         else:
             record = voc.read(folder.annotation(image_id))
-            where, names, boxes, difficult = record.path, record.names, record.boxes, record.difficult
-            repairs += agreed_size(where, record.size, size, boxes)
+        names, boxes = record.names, record.boxes
+        repairs += agreed_size(record.path, record.size, size, boxes)
         crowd, areas = np.zeros(len(names), np.bool_), np.full(len(names), math.nan)
-        images.append(Image(path, where, image_id, size, names, boxes, difficult, crowd, areas))
+        images.append(Image(path, record.path, image_id, size, names, boxes, record.difficult, crowd, areas))
     return Images(folder.path / "Annotations", tuple(images), tuple(repairs), annotated=not unannotated)
 
 
-def coco_images(folder: coco.Folder, name: str) -> Images:
-    """Return a set of images in COCO's layout.
+def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
+    """Return a set of images in COCO's layout. A set that is not `needed` to train on may have no annotations at all.
 
     Raises: DataError, if an image is missing, or the annotations are damaged.
     """
     instances = coco.read(folder.instances(name))
-    paths = folder.images(name, instances)
-    categories = {entry["id"]: entry["name"] for entry in instances.categories}
+    if needed and not instances.annotated:
+        raise DataError(f"{instances.path}: no list 'annotations' of objects, which training needs")
+    files, categories = coco.names(instances)
+    paths = folder.images(name, files)
     images, repairs = [], []
     for entry, path, size in zip(instances.images, paths, upright_sizes(paths), strict=True):
         objects = instances.annotations[entry["id"]]
@@ -87,11 +89,7 @@ def coco_images(folder: coco.Folder, name: str) -> Images:
         boxes[:, 2:] += boxes[:, :2]
         areas = [annotation.get("area") for annotation in objects]
         where = instances.path / path.name  # which of its images
-        written = (entry.get("width"), entry.get("height"))
-        known = (
-            (int(written[0]), int(written[1])) if all(coco.is_number(side) and side > 0 for side in written) else None
-        )
-        repairs += agreed_size(where, known, size, boxes)
+        repairs += agreed_size(where, coco.size_of(entry), size, boxes)
         images.append(
             Image(
                 path=path,
@@ -105,7 +103,7 @@ def coco_images(folder: coco.Folder, name: str) -> Images:
                 areas=np.asarray([area if coco.is_number(area) else math.nan for area in areas], np.float64),
             )
         )
-    return Images(instances.path, tuple(images), tuple(repairs), categories)
+    return Images(instances.path, tuple(images), tuple(repairs), categories, annotated=instances.annotated)
 
 
 def gather(

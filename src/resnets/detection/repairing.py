@@ -27,10 +27,10 @@ def sound_boxes(
     """
     width, height = size
     clipped = boxes.clip(0, (width, height, width, height))
-    kept = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+    kept: NDArray[np.bool_] = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
     odd = ~kept | (np.abs(clipped - boxes) > ROUNDING).any(axis=1)
     repairs = []
-    for index in np.flatnonzero(odd):
+    for index in np.flatnonzero(odd).tolist():
         x1, y1, x2, y2 = boxes[index]
         what = f"object {index + 1}, {names[index]}: box {x1:g} {y1:g} {x2:g} {y2:g} (x1 y1 x2 y2)"
         if x2 <= x1 or y2 <= y1:

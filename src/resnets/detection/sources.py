@@ -95,7 +95,7 @@ def _load_voc(path: Path, chosen: str | None, classes: Sequence[str] | None) -> 
     else:
         sets = _devkit_sets(chosen, years)
         named = {name: _of_year(path, years, name) for name in (*sets.train, *sets.validation, *sets.test)}
-    needed = set(sets.train) | set(sets.validation)
+    needed = {*sets.train, *sets.validation}
     read: dict[str, Images] = {
         name: voc_images(folder, own, needed=name in needed) for name, (folder, own) in named.items()
     }
@@ -172,7 +172,8 @@ def _load_coco(path: Path, chosen: str | None, classes: Sequence[str] | None) ->
         sets = parse_sets(chosen)
         if not sets.test:
             raise UsageError(f"image sets {chosen!r}: name what is tested on too, such as {chosen}/val2017")
-    read = {name: coco_images(folder, name) for name in dict.fromkeys((*sets.train, *sets.validation, *sets.test))}
+    needed = {*sets.train, *sets.validation}
+    read = {name: coco_images(folder, name, name in needed) for name in sorted(needed | set(sets.test))}
     return gather(
         path.resolve().name,
         *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),

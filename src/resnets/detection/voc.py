@@ -56,7 +56,7 @@ def read(path: Path) -> Record:
     Raises: DataError, if it is missing, no VOC annotation, hostile (entities that grow), or a box is incomplete or
         not of finite numbers.
     """
-    xml, defused = need("defusedxml.ElementTree"), need("defusedxml")
+    defused, xml = need("defusedxml"), need("defusedxml.ElementTree")
     try:
         root = xml.parse(path).getroot()
     except OSError as error:

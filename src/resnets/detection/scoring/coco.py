@@ -52,6 +52,8 @@ def score_files(ground_truth: Path, detections: Path, iou_type: str = "bbox") ->
     Raises: DataError, if a file is missing or damaged, or a detection is of an image that the instances lack.
     """
     instances = coco.read(ground_truth)
+    if not instances.annotated:
+        raise DataError(f"{ground_truth}: no list 'annotations' of objects; it is no ground truth")
     truth, notes = _truth_of_file(instances, iou_type)
     found = coco.read_json(detections)
     notes += _verify(detections, found, instances, iou_type)
@@ -102,7 +104,7 @@ def _truth_of_file(instances: coco.Instances, iou_type: str) -> tuple[dict[str, 
     for entry in annotations:
         if iou_type == "segm" and not entry.get("segmentation"):
             raise DataError(
-                f"{instances.path}: annotation {entry.get('id')} has no segmentation; --iou-type bbox needs none"
+                f"{instances.path}: an annotation of image {entry['image_id']} has no segmentation; boxes need none"
             )
         lacking = {key: count + (key not in entry) for key, count in lacking.items()}
         if "id" not in entry:
@@ -112,6 +114,8 @@ def _truth_of_file(instances: coco.Instances, iou_type: str) -> tuple[dict[str, 
     for key, taken in (("id", "numbered"), ("iscrowd", "taken as no crowd"), ("area", "the box's is taken")):
         if lacking[key]:
             notes.append(f"{lacking[key]:,} annotations of {instances.path} have no {key!r}; {taken}")
+    if 0 in used:
+        notes.append(f"{instances.path} has an annotation with the id 0, which COCO's own tool never takes for found")
     truth = {"images": list(instances.images), "categories": list(instances.categories), "annotations": annotations}
     return truth, notes
 
@@ -127,7 +131,7 @@ def _verify(path: Path, found: Any, instances: coco.Instances, iou_type: str) ->
         which = f"{path}: detection number {number}"
         if not isinstance(entry, dict) or not {"image_id", "category_id", "score"} <= entry.keys():
             raise DataError(f"{which} lacks one of image_id, category_id and score")
-        if entry["image_id"] not in instances.annotations:
+        if not coco.is_id(entry["image_id"], instances.annotations):
             raise DataError(f"{which} is of image {entry['image_id']!r}, which is not in {instances.path}")
         if not coco.is_number(entry["score"]):
             raise DataError(f"{which} has the score {entry['score']!r}, which is not a finite number")
@@ -137,7 +141,7 @@ def _verify(path: Path, found: Any, instances: coco.Instances, iou_type: str) ->
             raise DataError(
                 f"{which} has neither a bbox nor a segmentation as RLE, or not the one of the first detection"
             )
-        strange += entry["category_id"] not in categories
+        strange += not coco.is_id(entry["category_id"], categories)
     notes = []
     if strange:
         notes.append(
@@ -171,7 +175,7 @@ def _score(
             reason = str(error) or type(error).__name__
             raise DataError(f"{where or 'the detections'}: pycocotools cannot score these ({reason})") from error
     precision = run.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class), all sizes, 100 detections
-    names = {entry["id"]: entry["name"] for entry in truth["categories"]}
+    names = {entry["id"]: str(entry.get("name", entry["id"])) for entry in truth["categories"]}
     ap: dict[str, float | None] = {}
     for index, category in enumerate(run.params.catIds):
         here = precision[:, :, index]

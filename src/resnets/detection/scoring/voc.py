@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -180,23 +181,23 @@ def _read(path: Path, split: str, known: set[str]) -> tuple[list[str], NDArray[n
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     ids: list[str] = []
-    numbers: list[list[float]] = []
+    numbers: list[tuple[float, ...]] = []
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        fields = line.rsplit(maxsplit=5)  # from the right: the image's name may have spaces
+        if not fields:
             continue
-        fields = line.strip().rsplit(maxsplit=5)  # from the right: the image's name may have spaces
         try:
-            ids.append(fields[0])
-            numbers.append([float(field) for field in fields[1:]])
+            numbers.append(tuple(map(float, fields[1:])))
         except ValueError:
-            numbers.append([])
-        if len(numbers[-1]) != 5 or not np.isfinite(numbers[-1]).all():
+            numbers.append(())
+        if len(numbers[-1]) != 5 or not all(map(math.isfinite, numbers[-1])):
             raise DataError(
                 f"{path}: line {number}, {_short(line)}, is not an image's id, a confidence and a box: "
                 "ID CONFIDENCE XMIN YMIN XMAX YMAX"
             )
-        if fields[0] not in known:
-            raise DataError(f"{path}: line {number} is of image {fields[0]!r}, which is not in the image set {split!r}")
+        ids.append(fields[0].strip())
+        if ids[-1] not in known:
+            raise DataError(f"{path}: line {number} is of image {ids[-1]!r}, which is not in the image set {split!r}")
     rows = np.asarray(numbers, np.float64).reshape(-1, 5)
     return ids, rows[:, 0], rows[:, 1:]
 
