@@ -330,4 +330,6 @@ class DetectionRecipe(Recipe):
 
     def scaled(self, iterations: int) -> DetectionRecipe:
         """Return the recipe with another length, its milestones moved in proportion; the distance of tests stays."""
-        return dataclasses.replace(super().scaled(iterations), evaluate_every=self.evaluate_every)  # type: ignore[return-value]
+        scaled = super().scaled(iterations)
+        assert isinstance(scaled, DetectionRecipe)
+        return dataclasses.replace(scaled, evaluate_every=self.evaluate_every)

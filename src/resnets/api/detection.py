@@ -21,6 +21,7 @@ from resnets.data.decoding import decode
 from resnets.detection import model, protocols, sources
 from resnets.detection.album import Album, DetectedObject
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
+from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.inference import detect as detect_on
 from resnets.detection.model import Detector
 from resnets.detection.refinements import PYRAMID, Refinements
@@ -119,7 +120,7 @@ def train_detector(
     torch.manual_seed(seed)
     pixels = model.normalization(None if start is None else start.convention, splits.train)
     detector = model.make(model.classifier(network, start), splits.classes, chosen, pixels)
-    description = {
+    description: dict[str, Any] = {
         "network": _describe(detector, None if start is None else start.path),
         "recipe": dataclasses.asdict(chosen),
         "data": _describe_data(splits),
@@ -320,7 +321,7 @@ def _objects(found: Detections, classes: Sequence[str], threshold: float) -> lis
     return [DetectedObject(classes[label], score, tuple(box)) for label, score, box in rows if score >= threshold]
 
 
-def _describe(detector: model.FasterRCNN, start: Path | None) -> dict[str, Any]:
+def _describe(detector: FasterRCNN, start: Path | None) -> dict[str, Any]:
     """Return which network is trained, and from what: run.json's part that a resumed run must share."""
     return spec_to_dict(detector.spec) | {
         "detector": "faster_rcnn",

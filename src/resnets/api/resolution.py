@@ -6,7 +6,7 @@ import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,6 +19,8 @@ from resnets.networks import catalog
 from resnets.networks.execution import Precision, choose_device, choose_precision
 from resnets.paper import recipes
 from resnets.specs import InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec
+
+_AnyRecipe = TypeVar("_AnyRecipe", bound=Recipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,7 @@ def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) ->
     return recipe
 
 
-def change(recipe: Recipe, **changes: Any) -> Recipe:
+def change(recipe: _AnyRecipe, **changes: Any) -> _AnyRecipe:
     """Return the recipe with those of the changes that are not None."""
     return dataclasses.replace(recipe, **{name: value for name, value in changes.items() if value is not None})
 

@@ -27,6 +27,9 @@ class FasterRCNN(nn.Module):
     neighbours. `mean` and `std` are the backbone's, of pixels scaled to [0, 1].
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         network: ResNet | VGG,

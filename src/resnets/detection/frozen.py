@@ -16,6 +16,11 @@ class FrozenNorm(nn.Module):
     Shape: (N, C, H, W) -> the same
     """
 
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         for name, tensor in norm.state_dict().items():  # weight, bias, running_mean, running_var, num_batches_tracked

@@ -21,7 +21,7 @@ from resnets.networks.baselines.vgg import VGG
 from resnets.networks.execution import place
 from resnets.networks.resnet import ResNet
 from resnets.networks.weights import Weights, load_into, spec_from_dict, spec_to_dict
-from resnets.specs import DetectionRecipe, InputConvention, Preprocessing
+from resnets.specs import DetectionRecipe, InputConvention, Preprocessing, VGGSpec
 from resnets.storage import read_tensors, write_tensors
 
 SEEN = 200  # training images whose mean is taken where a backbone does not tell its own
@@ -60,7 +60,7 @@ def classifier(name: str, start: Weights | None) -> ResNet | VGG:
     if start is None:
         return catalog.build(wanted)
     if start.spec is None:
-        last = "classifier.6.weight" if isinstance(wanted, catalog.VGGSpec) else "fc.weight"
+        last = "classifier.6.weight" if isinstance(wanted, VGGSpec) else "fc.weight"
         if last not in start.tensors:
             raise WeightsError(f"{start.path}: not the weights of a classifier {name}: there is no {last}")
         network = catalog.create(name, num_classes=len(start.tensors[last]))
@@ -137,5 +137,6 @@ def load(path: str | Path, device: torch.device) -> Detector:
 
 def recipe_from_dict(data: dict[str, Any]) -> DetectionRecipe:
     """Return the recipe that a file has, without its deviations, which are words."""
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    return DetectionRecipe(**plain | {"deviations": ()})
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    plain["deviations"] = ()
+    return DetectionRecipe(**plain)

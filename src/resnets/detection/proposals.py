@@ -28,7 +28,7 @@ def crowded(boxes: Tensor, crowds: Tensor) -> Tensor:
     return shared > CROWDED * (boxes[:, 2:] - boxes[:, :2]).prod(1)
 
 
-class _Head(RPNHead):
+class _Head(RPNHead):  # type: ignore[misc]  # torchvision has no types
     """A 3x3 convolution and two 1x1 ones, whose answers are float32 in any precision."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -36,7 +36,7 @@ class _Head(RPNHead):
         return [part.float() for part in logits], [part.float() for part in boxes]
 
 
-class ProposalNetwork(RegionProposalNetwork):
+class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
     """Proposes boxes that may hold an object, from anchors at each place of the shared maps.
 
     Unlike torchvision's, anchors that cross the image's border are left out of the training, and the loss is

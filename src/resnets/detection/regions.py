@@ -17,7 +17,7 @@ BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 """Shifts and log sizes are learnt divided by 0.1 and 0.2, about their standard deviations: [7] normalises them."""
 
 
-class Regions(RoIHeads):
+class Regions(RoIHeads):  # type: ignore[misc]  # torchvision has no types
     """Draws regions out of proposals, and has the two sibling layers: K + 1 scores, and a box for each class.
 
     Unlike torchvision's, background is only what meets an object with at least IoU 0.1, and the box loss is [7]'s.
