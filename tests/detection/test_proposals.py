@@ -9,8 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from small_detectors import RECIPE, detector
+from torchvision.models.detection.rpn import RegionProposalNetwork
+from torchvision.ops import nms
 
-from resnets.detection.proposals import ProposalNetwork, crowded
+from resnets.detection.proposals import ProposalNetwork, crowded, first_of_nms
 from resnets.paper import detection_recipes
 
 NOTHING = torch.zeros(0, 4)
@@ -114,6 +116,29 @@ def test_box_coding_is_of_the_paper_and_is_undone() -> None:
     expected = torch.tensor([[(35 - 20) / 20, (30 - 40) / 40, math.log(2), math.log(0.5)]])
     torch.testing.assert_close(code, expected)
     torch.testing.assert_close(coder.decode_single(code, anchor), box)
+
+
+def test_suppression_stops_where_enough_is_found() -> None:
+    """The first of the proposals are those that suppression of all of them gives, however many there are."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(500, 2, generator=generator) * 100
+    boxes = torch.cat((corners, corners + 10 + torch.rand(500, 2, generator=generator) * 40), 1)
+    scores = torch.rand(500, generator=generator).sort(descending=True).values
+    whole = nms(boxes, scores, 0.3)
+    for count in (1, 3, 20, len(whole) - 1, len(whole), 400):
+        assert torch.equal(first_of_nms(boxes, scores, 0.3, count), whole[:count])
+    assert len(first_of_nms(boxes[:0], scores[:0], 0.3, 5)) == 0
+
+
+def test_proposals_are_torchvisions() -> None:
+    """The same boxes as its own network proposes of the same answers."""
+    net = detector(dataclasses.replace(RECIPE, ranked=(200, 100), proposals=(40, 20))).eval().proposals
+    objectness, shifts = torch.randn(1, 6 * 6 * 8), torch.randn(6 * 6 * 8, 4) / 4
+    proposals = net.box_coder.decode(shifts, [anchors_of(net, 6, 8)]).view(1, -1, 4)
+    arguments = proposals, objectness, [(90, 120)], [6 * 6 * 8]
+    (expected,), _ = RegionProposalNetwork.filter_proposals(net, *arguments)
+    (found,), _ = net.filter_proposals(*arguments)
+    assert torch.equal(found, expected)
 
 
 def test_proposals_are_within_the_image_and_suppress_their_neighbours() -> None:
