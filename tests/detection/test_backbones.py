@@ -11,6 +11,7 @@ from small_detectors import RECIPE, SPEC, detector, network, vgg
 from torch import nn
 
 from resnets.detection.backbones import make_backbone
+from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.frozen import FrozenNorm
 from resnets.errors import UsageError
 from resnets.networks import catalog
@@ -117,6 +118,21 @@ def test_frozen_batch_norm_is_batch_norm_in_evaluation() -> None:
         torch.testing.assert_close(
             frozen.get_parameter(name).grad, plain.get_parameter(name).grad, rtol=1e-3, atol=1e-5
         )
+
+
+def test_pixels_are_as_in_the_pre_training() -> None:
+    """Scaled, ordered and normalised by the backbone's convention; Caffe's networks take BGR up to 255."""
+    image = torch.tensor([[[255]], [[51]], [[0]]], dtype=torch.uint8).expand(3, 16, 16)
+    seen: list[torch.Tensor] = []
+    for options in (
+        {"mean": (0.5, 0.1, 0.0), "std": (0.5, 0.1, 1.0)},
+        {"mean": (10.0, 1.0, 5.0), "white": 255.0, "order": "BGR"},
+    ):
+        net = FasterRCNN(network(), 2, RECIPE, **options)  # type: ignore[arg-type]
+        net.backbone.shared = lambda x: seen.append(x) or x  # type: ignore[method-assign,func-returns-value]
+        net.maps(image)
+    assert seen[0][0, :, 3, 4].tolist() == pytest.approx([1.0, 1.0, 0.0])
+    assert seen[1][0, :, 3, 4].tolist() == pytest.approx([-10.0, 50.0, 250.0])
 
 
 def test_networks_that_do_not_fit_are_refused() -> None:

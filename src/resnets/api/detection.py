@@ -72,6 +72,7 @@ def train_detector(
     frozen_stages: int | None = None,
     roi_pooling: str | None = None,
     context: bool = False,
+    evaluate_every: int | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -83,10 +84,11 @@ def train_detector(
 
     `network` is `vgg16`, `resnet101` or another of the ImageNet type; `weights` are those of a classifier, a run's
     folder or a file, of any classes; None starts from random ones, which only tests need. `data` is `voc:PATH` or
-    `coco:PATH`. `recipe` is `voc`, `coco` or a recipe; None takes the one for the data. The others change it:
+    `coco:PATH`. `recipe` is `voc`, `coco`, `small` or a recipe; None takes the one for the data. The others change it:
     `iterations` its length, with its milestones in proportion; `size` the shorter side of images; `anchors` the
     sides of anchors; `regions` how many are drawn of an image; `context` adds global context (appendix B);
-    `classes` names those that count.
+    `classes` names those that count. Every `evaluate_every` iterations there is a test on the validation images, or
+    where there are none on the test images; None tests at the end alone.
 
     Units: pixels for `size` and `anchors`
     Raises: UsageError, DataError, WeightsError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
@@ -115,6 +117,7 @@ def train_detector(
         frozen_stages=frozen_stages,
         roi_pooling=roi_pooling,
         global_context=context or None,
+        evaluate_every=evaluate_every,
     )
     chosen = chosen if iterations is None else chosen.scaled(iterations)
     torch.manual_seed(seed)

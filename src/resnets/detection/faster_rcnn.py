@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,8 @@ class FasterRCNN(nn.Module):
     """A detector: shared layers, region proposal network, and for each region the layers after them.
 
     One image at a time: images of different shapes need no padding, so that a result never depends on its
-    neighbours. `mean` and `std` are the backbone's, of pixels scaled to [0, 1].
+    neighbours. The pixels come as the backbone had them in its pre-training: in `order`, scaled to [0, `white`], less
+    `mean`, divided by `std`.
     """
 
     mean: Tensor
@@ -38,6 +40,8 @@ class FasterRCNN(nn.Module):
         *,
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
+        white: float = 1.0,
+        order: Literal["RGB", "BGR"] = "RGB",
     ) -> None:
         super().__init__()
         self.spec = network.spec
@@ -53,6 +57,7 @@ class FasterRCNN(nn.Module):
         features = self.backbone.region_features * (2 if recipe.global_context else 1)
         self.proposals = ProposalNetwork(self.backbone.shared_channels, recipe)
         self.regions = Regions(features, classes, recipe)
+        self.white, self.order = white, order
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
@@ -62,7 +67,9 @@ class FasterRCNN(nn.Module):
         Shape: (3, H, W) uint8 -> (1, C, ceil(H / 16), ceil(W / 16)) float32
         """
         height, width = image.shape[-2:]
-        x = (image.float() / 255 - self.mean) / self.std
+        if self.order == "BGR":
+            image = image.flip(0)
+        x = (image.float() * (self.white / 255) - self.mean) / self.std
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))[None]
         return self.backbone.shared(x.contiguous(memory_format=torch.channels_last)).float()
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,10 +29,12 @@ SEEN = 200  # training images whose mean is taken where a backbone does not tell
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
-    """What is subtracted from the pixels, scaled to [0, 1], and what they are divided by; of each channel."""
+    """What becomes of the pixels: of each channel in `order`, scaled to [0, `white`], what is subtracted and divided by."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    white: float = 1.0
+    order: Literal["RGB", "BGR"] = "RGB"
 
 
 def normalization(convention: InputConvention | None, images: Sequence[AnnotatedImage]) -> Normalization:
@@ -44,10 +46,12 @@ def normalization(convention: InputConvention | None, images: Sequence[Annotated
         chosen = images[:: max(1, len(images) // SEEN)]
         files = ImageFiles(tuple(image.path for image in chosen), np.zeros(len(chosen), np.int64))
         convention = fit_photos(files, Preprocessing(mean="channel"), limit=SEEN)
-    std = std_of(convention)
+    std, told = std_of(convention), dataclasses.asdict(convention)
     return Normalization(
         mean=convention.mean or tuple(mean_of(convention).astype(np.float64).mean(axis=(0, 1)).tolist()),
         std=(1.0, 1.0, 1.0) if std is None else tuple(float(value) for value in std),
+        white=told.get("white", 1.0),
+        order=told.get("order", "RGB"),
     )
 
 
@@ -78,7 +82,7 @@ def make(network: ResNet | VGG, classes: Sequence[str], recipe: DetectionRecipe,
     """
     if not classes:
         raise UsageError("a detector needs at least one class")
-    return FasterRCNN(network, len(classes), recipe, mean=pixels.mean, std=pixels.std)
+    return FasterRCNN(network, len(classes), recipe, **dataclasses.asdict(pixels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +102,8 @@ def save(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
         "recipe": dataclasses.asdict(network.recipe),
         "mean": network.mean.flatten().tolist(),
         "std": network.std.flatten().tolist(),
+        "white": network.white,
+        "order": network.order,
     }
     write_tensors(path, network.state_dict(), {"detector": about, "classes": list(classes)})
 
@@ -124,7 +130,9 @@ def load(path: str | Path, device: torch.device) -> Detector:
             catalog.build(spec_from_dict(about["network"])),
             classes,
             recipe_from_dict(about["recipe"]),
-            Normalization(mean=tuple(about["mean"]), std=tuple(about["std"])),
+            Normalization(
+                mean=tuple(about["mean"]), std=tuple(about["std"]), white=about["white"], order=about["order"]
+            ),
         )
     except (TypeError, KeyError, UsageError) as error:
         raise WeightsError(

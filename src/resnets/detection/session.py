@@ -109,7 +109,8 @@ class _DetectionStretch(Stretch):
         state.meter.reset()
         if test and state.iteration < job.recipe.iterations:  # at the end there is the final test
             split = job.data.test if job.data.validation is None else job.data.validation
-            line |= {f"{self.curve_on}_map": self._test(split, job.precision)["mean_ap"]}
+            if (mean_ap := self._test(split, job.precision)["mean_ap"]) is not None:
+                line[f"{self.curve_on}_map"] = 100.0 * mean_ap  # percent, as the errors
             job.network.train()
         line |= {"seconds": round(state.clock.training + state.clock.testing, 3)}
         line |= {"images_per_second": round(state.iteration * job.recipe.batch_size / state.clock.training, 1)}
@@ -145,7 +146,7 @@ class _DetectionStretch(Stretch):
             "scores": final,
         }
         if job.data.validation is not None:
-            result["validation_map"] = self._test(job.data.validation, "fp32")["mean_ap"]
+            result["validation_scores"] = self._test(job.data.validation, "fp32")
         result |= {
             "seconds": round(state.clock.training + state.clock.testing, 1),
             "images_per_second": round(state.iteration * job.recipe.batch_size / state.clock.training, 1),

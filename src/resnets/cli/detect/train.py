@@ -17,7 +17,10 @@ def train(
         Path,
         Option("--weights", "-w", help="Of a classifier: a run's folder or a .safetensors file.", show_default=False),
     ],
-    recipe: Annotated[str | None, Option(help="voc or coco.", show_default="the one for the data")] = None,
+    recipe: Annotated[
+        str | None,
+        Option(help="voc, coco, or small for some hundred images on a CPU.", show_default="the one for the data"),
+    ] = None,
     out: Annotated[
         Path | None, Option("--out", "-o", help="The run's folder.", show_default="runs/NET-detector-DATA")
     ] = None,
@@ -29,19 +32,30 @@ def train(
     lr: Annotated[float | None, Option(help="Learning rate at the start.", show_default="the recipe's")] = None,
     momentum: Annotated[float | None, Option(show_default="the recipe's")] = None,
     weight_decay: Annotated[float | None, Option(show_default="the recipe's")] = None,
-    size: Annotated[int | None, Option(help="Shorter side of images, in pixels.", show_default="600")] = None,
-    anchors: Annotated[
-        str | None, Option(help="Sides of anchors in pixels, with commas.", show_default="128,256,512")
+    size: Annotated[
+        int | None, Option(help="Shorter side of images, in pixels.", show_default="the recipe's, 600 of voc")
     ] = None,
-    regions: Annotated[int | None, Option(help="Regions drawn of an image.", show_default="128")] = None,
+    anchors: Annotated[
+        str | None,
+        Option(help="Sides of anchors in pixels, with commas.", show_default="the recipe's, 128,256,512 of voc"),
+    ] = None,
+    regions: Annotated[
+        int | None, Option(help="Regions drawn of an image.", show_default="the recipe's, 128 of voc")
+    ] = None,
     classes: Annotated[
         str | None, Option(help="Those that count, with commas.", show_default="all that are found")
     ] = None,
     frozen_stages: Annotated[
-        int | None, Option(help="Stages (conv1, conv2_x ...) that are not fine-tuned.", show_default="2")
+        int | None,
+        Option(help="Stages (conv1, conv2_x ...) that are not fine-tuned.", show_default="the recipe's, 2 of voc"),
     ] = None,
-    roi_pooling: Annotated[str | None, Option(help="max (2015's) or align.", show_default="max")] = None,
+    roi_pooling: Annotated[
+        str | None, Option(help="max (2015's) or align.", show_default="the recipe's, max of voc")
+    ] = None,
     context: Annotated[bool, Option("--context", help="Global context (appendix B).")] = False,
+    evaluate_every: Annotated[
+        int | None, Option(help="Iterations between tests.", show_default="one test, at the end")
+    ] = None,
     seed: Annotated[int, Option(help="Of the new layers, the order and what is drawn.")] = 0,
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     precision: Annotated[str, Option(help="auto, bf16 (autocast) or fp32.")] = "auto",
@@ -79,6 +93,7 @@ def train(
             frozen_stages=frozen_stages,
             roi_pooling=roi_pooling,
             context=context,
+            evaluate_every=evaluate_every,
             seed=seed,
             device=device,
             precision=precision,
