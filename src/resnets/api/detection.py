@@ -21,7 +21,6 @@ from resnets.data.decoding import decode
 from resnets.detection import model, protocols, sources
 from resnets.detection.album import Album, DetectedObject
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
-from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.inference import detect as detect_on
 from resnets.detection.model import Detector
 from resnets.detection.refinements import PYRAMID, Refinements
@@ -124,13 +123,13 @@ def train_detector(
     pixels = model.normalization(None if start is None else start.convention, splits.train)
     detector = model.make(model.classifier(network, start), splits.classes, chosen, pixels)
     description: dict[str, Any] = {
-        "network": _describe(detector, None if start is None else start.path),
+        "network": spec_to_dict(detector.spec) | {"detector": "faster_rcnn"},
         "recipe": dataclasses.asdict(chosen),
         "data": _describe_data(splits),
         "seed": seed,
         "precision": choose_precision(precision, target),
         "source": data if isinstance(data, str) else None,
-        "weights": None if start is None else str(start.path),
+        "weights": None if start is None else _begun_with(start.path),
         "workers": workers,
         "provenance": [provenance(target)],
     }
@@ -324,12 +323,9 @@ def _objects(found: Detections, classes: Sequence[str], threshold: float) -> lis
     return [DetectedObject(classes[label], score, tuple(box)) for label, score, box in rows if score >= threshold]
 
 
-def _describe(detector: FasterRCNN, start: Path | None) -> dict[str, Any]:
-    """Return which network is trained, and from what: run.json's part that a resumed run must share."""
-    return spec_to_dict(detector.spec) | {
-        "detector": "faster_rcnn",
-        "start": None if start is None else hashlib.sha256(start.read_bytes()).hexdigest(),
-    }
+def _begun_with(path: Path) -> dict[str, str]:
+    with open(path, "rb") as content:
+        return {"file": str(path), "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
 
 
 def _describe_data(splits: DetectionSplits) -> dict[str, Any]:

@@ -178,14 +178,14 @@ def single_pass(
 def _loader(
     dataset: Dataset[Any], workers: int, normalized: Callable[[Tensor], Tensor] | None, **options: Any
 ) -> Iterator[Batch]:
-    for images, labels in read(dataset, workers, **options):
+    for images, labels in loading(dataset, workers, **options):
         yield normalized(images) if normalized else images, torch.as_tensor(labels, dtype=torch.int64)
 
 
-def read(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any]:
-    """Yield the batches of a DataLoader with these options, whose workers leave signals to this process.
+def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any]:
+    """Yield what a `DataLoader` with these options gives, read by worker processes.
 
-    Raises: DataError, as the dataset does.
+    Raises: DataError, in one line, of a sample that cannot be read.
     """
     options["generator"] = torch.Generator()  # else each pass would draw from the global one
     options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}

@@ -29,7 +29,7 @@ SEEN = 200  # training images whose mean is taken where a backbone does not tell
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
-    """What becomes of the pixels: of each channel in `order`, scaled to [0, `white`], what is subtracted and divided by."""
+    """How pixels are put: channels in `order`, scaled to [0, `white`], less their `mean`, divided by their `std`."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
