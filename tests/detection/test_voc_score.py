@@ -278,6 +278,15 @@ def test_files_are_found_by_their_split(ground_truth: Path, tmp_path: Path) -> N
     assert "named after another split (comp4_det_val_cow.txt)" in found.notes[0]
 
 
+def test_what_windows_and_macos_add_is_passed_over(ground_truth: Path, tmp_path: Path) -> None:
+    """A byte order mark, line ends, and ._ files beside the real ones."""
+    folder = write_detections(tmp_path / "found", {"dog": "\ufeff000001 0.9 10 10 19 19\r\n", "cat": "\r\n"})
+    (folder / "._comp4_det_test_dog.txt").write_bytes(b"\xff")
+    path = ground_truth / "ImageSets" / "Main" / "test.txt"
+    path.write_text("\ufeff000001\r\n000002\r\n")
+    assert voc.score_files(ground_truth, folder, "area").ap == {"cat": 0.0, "dog": 0.5}
+
+
 def test_a_class_name_may_have_an_underscore_and_an_image_name_a_space(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "own", {"test": {"my photo 1": [("traffic_light", *BOX)]}}, images=False)
     for name in ("comp4_det_test_traffic_light.txt", "comp4_0a-1_det_test_traffic_light.txt"):

@@ -122,7 +122,7 @@ class Folder:
     def sets(self) -> tuple[str, ...]:
         """Return the names of the image sets there are, sorted; VOC's per-class lists (dog_train.txt) are none."""
         main = self.path / "ImageSets" / "Main"
-        names = sorted(file.stem for file in main.glob("*.txt")) if main.is_dir() else []
+        names = sorted(file.stem for file in main.glob("[!.]*.txt")) if main.is_dir() else []
         classes = {f"{name}_" for name in CLASSES}
         return tuple(name for name in names if not any(name.startswith(prefix) for prefix in classes))
 
@@ -133,7 +133,7 @@ class Folder:
         """
         path = self.path / "ImageSets" / "Main" / f"{name}.txt"
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except FileNotFoundError:
             known = self.sets()
             there = f"; there are {', '.join(known)}" if known else ""

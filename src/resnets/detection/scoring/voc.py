@@ -151,7 +151,8 @@ def _detection_files(folder: Path, split: str, classes: Mapping[str, object]) ->
     """Return the detection file of each class; those named after another split are taken where no other is there."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; detections are files such as comp4_det_{split}_CLASS.txt in it")
-    named = {path: path.stem.split("_det_", 1)[1] for path in sorted(folder.glob("*_det_*_*.txt"))}
+    found = [path for path in sorted(folder.glob("*_det_*_*.txt")) if not path.name.startswith(".")]  # macOS's ._ files
+    named = {path: path.stem.split("_det_", 1)[1] for path in found}
     own = {path: rest.removeprefix(f"{split}_") for path, rest in named.items() if rest.startswith(f"{split}_")}
     notes = []
     if not own and named:
@@ -177,7 +178,7 @@ def _class_of(rest: str, classes: Mapping[str, object]) -> str:
 def _read(path: Path, split: str, known: set[str]) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
     """Return the image ids, confidences and boxes of a detection file: `ID CONFIDENCE XMIN YMIN XMAX YMAX` a line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     ids: list[str] = []
