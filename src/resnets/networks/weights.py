@@ -36,7 +36,8 @@ class Weights:
         """
         if self.spec is None:
             raise WeightsError(
-                f"{self.path}: these weights do not say which network they are for; in Python, pass network="
+                f"{self.path}: these weights do not say which network they are for; `resnets convert` "
+                "makes files of torchvision, timm and others tell it, and in Python there is network="
             )
         network = build(self.spec)
         self.load_into(network)
@@ -50,10 +51,10 @@ class Weights:
 
         Raises: WeightsError, if the declarations differ, or as `load_into`.
         """
-        _require_same_keys(network, self.tensors)
+        require_same_keys(network, self.tensors)
         own = getattr(network, "spec", None)
         if self.spec is not None and isinstance(own, ResNetSpec | VGGSpec):
-            for part in ("type", "block", "blocks", "residual", "shortcut", "stride"):
+            for part in ("type", "block", "blocks", "residual", "shortcut", "stride", "zeros", "pool"):
                 theirs, ours = getattr(self.spec, part, None), getattr(own, part, None)
                 if theirs != ours:
                     raise WeightsError(
@@ -109,11 +110,15 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> None:
 
     Raises: WeightsError, listing the keys that are missing, unexpected or of another shape.
     """
-    _require_same_keys(network, tensors)
+    require_same_keys(network, tensors)
     network.load_state_dict(tensors, strict=False)
 
 
-def _require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+def require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Check that tensors have the names and shapes of a network's.
+
+    Raises: WeightsError, whose line names the first keys that do not fit and whose details all of them.
+    """
     own = network.state_dict()
     missing = sorted(own.keys() - tensors.keys())
     unexpected = sorted(tensors.keys() - own.keys())
@@ -131,7 +136,12 @@ def _require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     ]
     if problems:
         name = getattr(getattr(network, "spec", None), "name", type(network).__name__)
-        raise WeightsError(f"weights of another network than {name}: {'; '.join(problems)}")
+        details = (
+            *(f"missing     {key} {tuple(own[key].shape)}" for key in missing),
+            *(f"unexpected  {key} {tuple(tensors[key].shape)}" for key in unexpected),
+            *(f"other shape {shape}" for shape in shapes),
+        )
+        raise WeightsError(f"weights of another network than {name}: {'; '.join(problems)}", details)
 
 
 def spec_to_dict(spec: NetworkSpec) -> dict[str, Any]:
