@@ -19,7 +19,6 @@ from torch import Tensor
 from resnets.errors import WeightsError
 from resnets.storage import read_plain_pickle, read_tensors
 
-SUFFIXES = (".safetensors", ".npz", ".h5", ".hdf5", ".pkl", ".pth", ".pt", ".th", ".tar", ".bin", ".ckpt")
 _ENTRIES = ("state_dict", "model", "model_state_dict", "net", "blobs")  # where checkpoints keep the weights
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 
