@@ -17,7 +17,6 @@ from resnets.errors import UsageError, WeightsError, nearest
 from resnets.networks import weights as own
 from resnets.networks.convert import Imported, fetch_weights, import_weights, write_torchvision
 from resnets.networks.execution import choose_device
-from resnets.networks.weights import Weights
 from resnets.specs import InputConvention, NetworkSpec, ResNetSpec
 from resnets.storage import read_tensors, writing
 

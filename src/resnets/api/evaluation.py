@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from torch import nn
 from resnets.api.data import Data, load_data
 from resnets.api.models import Model, load
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
-from resnets.data.folder import in_memory
 from resnets.data.pipeline import single_pass
 from resnets.errors import DataError, UsageError
 from resnets.evaluation.protocols import Agreement, single_view, single_view_by_engine
@@ -136,8 +134,6 @@ def _fitting(model: Model, splits: DataSplits) -> DataSplits:
         if not isinstance(splits.test, ImageArrays | ImageFiles):
             return splits
         raise DataError(f"{model.path} does not tell how its input is normalised; pass a dataset that does it")
-    if isinstance(splits.test, ImageFiles) and convention.resize == convention.size:  # a network for small images
-        return in_memory(dataclasses.replace(splits, train=splits.test), convention.size, convention.channels)
     if isinstance(splits.test, ImageArrays):
         _, height, width, channels = splits.test.images.shape
         if (height, width, channels) != (convention.size, convention.size, convention.channels):

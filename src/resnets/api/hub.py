@@ -10,7 +10,7 @@ from typing import Any
 from resnets.api import converting
 from resnets.api.evaluation import Evaluation
 from resnets.api.models import Model, load
-from resnets.errors import DataError, UsageError, WeightsError
+from resnets.errors import UsageError, WeightsError
 from resnets.networks import weights
 from resnets.networks.layouts import timm, torchvision
 from resnets.specs import ResNetSpec, VGGSpec
