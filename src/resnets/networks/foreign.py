@@ -86,8 +86,9 @@ def _hdf5(path: Path) -> Any:
         raise WeightsError(f"{path}: HDF5 files need h5py: pip install 'resnets[caffe]'") from None
     found: dict[str, Any] = {}
 
-    def visit(name: str, item: Any) -> None:  # links are not followed, out of the file least of all
-        if isinstance(item, h5py.Dataset) and item.external is None and item.dtype.kind in "fiu":
+    def visit(name: str, item: Any) -> None:  # visititems follows no links; other files may be meant all the same
+        elsewhere = isinstance(item, h5py.Dataset) and (item.external is not None or item.is_virtual)
+        if isinstance(item, h5py.Dataset) and not elsewhere and item.dtype.kind in "fiu":
             found[name] = item[()]
 
     try:
