@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from resnets.errors import WeightsError
+from resnets.networks.catalog import spec
 from resnets.networks.complexity import skeleton
 from resnets.networks.foreign import read_foreign
 from resnets.networks.layouts import LAYOUTS, recognise, torchvision
@@ -44,11 +45,11 @@ def import_weights(path: Path, network: str | None = None) -> Imported:
         )
     renamed = layout.rename(tensors)
     try:
-        spec = declare(renamed, layout, network)
-        require_same_keys(skeleton(spec), renamed)
+        declared = declare(renamed, layout, network)
+        require_same_keys(skeleton(declared), renamed)
     except WeightsError as error:
         raise WeightsError(f"{path} ({layout.name}): {error}", error.details) from None
-    return Imported(Weights(path, renamed, spec, None, layout.convention(spec, about)), layout.name)
+    return Imported(Weights(path, renamed, declared, None, layout.convention(declared, about)), layout.name)
 
 
 def fetch_weights(name: str, version: str | None = None) -> Imported:
@@ -56,8 +57,6 @@ def fetch_weights(name: str, version: str | None = None) -> Imported:
 
     Raises: WeightsError, as `torchvision.fetch`.
     """
-    from resnets.networks.catalog import spec
-
     tensors, convention = torchvision.fetch(name, version)
     return Imported(Weights(Path("torchvision"), tensors, spec(name), None, convention), "torchvision")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -63,9 +64,11 @@ def _torch(path: Path) -> Any:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pickle.UnpicklingError as error:
-        asked = str(error).partition("GLOBAL ")[2].split(" ")[0] or str(error).splitlines()[0]
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if asked is None:
+            raise WeightsError(f"{path}: damaged or no torch file") from None
         raise WeightsError(
-            f"{path}: refused, for it would have to run code or is no torch file ({asked}); save the state_dict alone"
+            f"{path}: refused, for it asks for {asked[1]}, which would run code; save the state_dict alone"
         ) from None
     except Exception as error:  # a damaged file raises nearly anything
         raise WeightsError(f"{path}: damaged or no torch file ({_first_line(error)})") from None
@@ -122,12 +125,13 @@ def _tensors(content: Any) -> dict[str, Tensor]:
     for entry in _ENTRIES:
         if isinstance(content.get(entry), Mapping) and (inner := _tensors(content[entry])):
             return inner
-    return {
-        key: value if isinstance(value, Tensor) else torch.from_numpy(np.array(value, order="C"))
-        for key, value in content.items()
-        if isinstance(key, str)
-        and (isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiu"))
-    }
+    found = {}
+    for key, value in content.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.dtype.itemsize <= 8:
+            value = torch.from_numpy(value.astype(value.dtype.newbyteorder("="), order="C"))
+        if isinstance(key, str) and isinstance(value, Tensor):
+            found[key] = value
+    return found
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

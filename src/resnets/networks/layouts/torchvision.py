@@ -6,6 +6,7 @@ import http.client
 from typing import Any
 
 from resnets.errors import WeightsError
+from resnets.networks import catalog
 from resnets.networks.layouts.layout import About, Layout, Tensors, imagenet_input, unchanged
 from resnets.specs import InputConvention, NetworkSpec, ResNetSpec
 
@@ -91,10 +92,8 @@ def counterpart(spec: NetworkSpec) -> str:
 
     Raises: WeightsError, if torchvision has no such network.
     """
-    from resnets.networks.catalog import spec as declare
-
     if spec.name in NAMES:
-        like = declare(spec.name, num_classes=spec.num_classes)
+        like = catalog.spec(spec.name, num_classes=spec.num_classes)
         parts = ("type", "blocks", "residual", "shortcut", "stride", "residual_layers", "in_channels", "pool")
         for part in parts:
             theirs, ours = getattr(like, part, None), getattr(spec, part, None)
