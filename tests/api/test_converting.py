@@ -326,9 +326,9 @@ def test_old_weights_files_without_the_new_fields_are_read(tmp_path: Path) -> No
     path, network = tmp_path / "w.safetensors", catalog.create("resnet8")
     weights.save(path, network, convention=InputConvention(size=32, resize=32, mean=(0.1, 0.2, 0.3)))
     tensors, description = read_tensors(path)
-    for part, fields in (("network", ("zeros", "pool")), ("input", ("white", "order"))):
-        for field in fields:
-            del description[part][field]
+    assert not {"zeros", "pool"} & description["network"].keys()  # a run of before this version is the same run
+    for field in ("white", "order"):
+        del description["input"][field]
     write_tensors(path, tensors, description)
     loaded = weights.load(path)
     assert isinstance(loaded.spec, ResNetSpec) and loaded.spec == network.spec

@@ -17,6 +17,7 @@ from resnets.specs import InputConvention, NetworkSpec, ResNetSpec, VGGSpec
 from resnets.storage import read_tensors, write_tensors
 
 _SPECS: dict[str, type[ResNetSpec] | type[VGGSpec]] = {"resnet": ResNetSpec, "vgg": VGGSpec}
+_AS_EVER = (("zeros", "after"), ("pool", "padded"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +146,13 @@ def require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def spec_to_dict(spec: NetworkSpec) -> dict[str, Any]:
-    """Return a network's declaration as JSON-ready data."""
-    return {"kind": "vgg" if isinstance(spec, VGGSpec) else "resnet", **dataclasses.asdict(spec)}
+    """Return a network's declaration as JSON-ready data.
+
+    What only imported weights have is left out where it is as ever, so that runs of before it are the same runs.
+    """
+    data = dataclasses.asdict(spec)
+    data = {key: value for key, value in data.items() if (key, value) not in _AS_EVER}
+    return {"kind": "vgg" if isinstance(spec, VGGSpec) else "resnet", **data}
 
 
 def spec_from_dict(data: dict[str, Any]) -> NetworkSpec:
