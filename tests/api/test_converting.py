@@ -141,12 +141,12 @@ def test_the_input_may_be_changed_and_is_checked(akamaster: tuple[Path, Akamaste
             size=28,
             resize=32,
             mean=(0, 0.5, 1),
-            std=tuple(map(float, ("0.229", "0.224", "0.225"))),
+            std=(0.229, 0.224, 0.225),
             interpolation="bicubic",
         )
     )
     for wrong, message in (
-        ({"resise": 32}, r"input has no 'resise' \(did you mean resize\?\)"),
+        ({"resise": 32}, r"input has no 'resise' \(did you mean resize or size\?\)"),
         ({"order": "GBR"}, "input order is 'GBR'; it must be RGB or BGR"),
         ({"white": 254}, "it must be 1 or 255"),
         ({"interpolation": "nearest"}, "it must be bilinear or bicubic"),

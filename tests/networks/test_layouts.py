@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from resnets.errors import WeightsError
 from resnets.networks import catalog
 from resnets.networks.complexity import skeleton
-from resnets.networks.convert import import_weights
+from resnets.networks.convert import Imported, import_weights
 from resnets.networks.foreign import read_foreign
 from resnets.networks.layouts import caffe, recognise, timm
 from resnets.networks.layouts import torchvision as torchvision_layout
@@ -46,8 +46,8 @@ def images(size: int, count: int = 2) -> Tensor:
 
 
 @torch.inference_mode()
-def logits(path: Path, size: int, network: str | None = None) -> Tensor:
-    return import_weights(path, network).weights.build()(images(size))
+def logits(found: Imported, size: int) -> Tensor:
+    return found.weights.build()(images(size))
 
 
 @torch.inference_mode()
@@ -74,7 +74,7 @@ def test_akamasters_option_a_has_its_zeros_on_both_sides(tmp_path: Path, blocks:
     )
     assert found.weights.convention == InputConvention(size=32, resize=32, mean=IMAGENET.mean, std=IMAGENET.std)
     expected = run(peer, state, 32)
-    close(logits(path, 32), expected)
+    close(logits(found, 32), expected)
     appended = catalog.create(spec.name).eval()  # with the zeros where they are otherwise it is another function
     with pytest.raises(WeightsError, match=r"whose zeros is around instead of after"):
         found.weights.load_into(appended)
@@ -91,7 +91,7 @@ def test_chenyaofo_has_option_b(tmp_path: Path, classes: int, mean: tuple[float,
     found = import_weights(path)
     assert found.layout == "chenyaofo" and found.weights.spec == twin.spec
     assert found.weights.convention is not None and found.weights.convention.mean == mean
-    close(logits(path, 32), run(twin, trained(twin), 32))
+    close(logits(found, 32), run(twin, trained(twin), 32))
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("resnet18", "resnet18"), ("resnet50_v1_5", "resnet50")])
@@ -104,7 +104,7 @@ def test_torchvisions_networks(tmp_path: Path, ours: str, theirs: str) -> None:
     found = import_weights(path)
     assert found.layout == "torchvision" and found.weights.spec == catalog.spec(ours)
     assert found.weights.convention == IMAGENET
-    close(logits(path, 64), run(peer, state, 64))
+    close(logits(found, 64), run(peer, state, 64))
 
 
 def test_the_second_version_of_torchvisions_weights_is_known_by_its_file() -> None:
@@ -204,7 +204,7 @@ def check_authors(path: Path, expected: Tensor) -> None:
     convention = found.weights.convention
     assert convention is not None and (convention.white, convention.order) == (255, "BGR")
     assert convention.mean == pytest.approx((103.06, 115.90, 123.15), abs=0.01)
-    close(logits(path, 75), expected)
+    close(logits(found, 75), expected)
 
 
 def test_the_authors_caffe_networks(tmp_path: Path, authors: tuple[dict[str, list[Tensor]], Tensor]) -> None:
@@ -232,7 +232,7 @@ def test_detectron2s_pickles_of_torchvisions_networks(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps({"model": arrays, "__author__": "torchvision", "matching_heuristics": True}))
     found = import_weights(path)
     assert found.weights.spec == catalog.spec("resnet18") and found.weights.convention == IMAGENET
-    close(logits(path, 64), run(peer, state, 64))
+    close(logits(found, 64), run(peer, state, 64))
 
 
 def test_the_hdf5_that_caffe_writes_is_read_as_the_archive_is(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def _torch(path: Path) -> Any:
 
 def _npz(path: Path) -> Any:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return dict(archive)
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path}: damaged, or not a NumPy archive of plain arrays ({_first_line(error)})") from None
