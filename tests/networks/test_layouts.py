@@ -294,6 +294,9 @@ def test_timms_crop_share_gives_the_size_to_resize_to() -> None:
     config = {key: value for key, value in CONFIG.items() if not key.startswith("test_")}
     assert timm.convention_of(config).resize == 235  # 224 / 0.95, rounded down as timm does
     assert timm.convention_of({}) == IMAGENET
+    for size, resize in ((224, 232), (224, 256), (64, 72), *((32, resize) for resize in range(32, 99))):
+        declared = timm.config_of(InputConvention(size=size, resize=resize, mean=(0.5,) * 3), 10)
+        assert declared is not None and timm.convention_of(declared).resize == resize
     with pytest.raises(WeightsError, match=r"pretrained_cfg is not understood \(interpolation 'random'\)"):
         timm.convention_of({"interpolation": "random"})
 

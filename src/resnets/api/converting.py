@@ -158,21 +158,23 @@ def _override(
         return convention
     resize = 256 if spec.type == "imagenet" else spec.input_size
     base = convention or InputConvention(size=spec.input_size, resize=resize, channels=spec.in_channels)
-    known = {field.name for field in dataclasses.fields(InputConvention)} - {"mean_image"}
+    known = {field.name for field in dataclasses.fields(InputConvention)} - {"mean_image", "channels"}
     allowed: dict[str, tuple[Any, ...]] = {
         "white": (1, 255),
         "order": ("RGB", "BGR"),
         "interpolation": ("bilinear", "bicubic"),
     }
-    parts = {key: tuple(value) if isinstance(value, list) else value for key, value in (changes or {}).items()}
+    parts: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in (changes or {}).items()
+    }
     for key, value in parts.items():
         if key not in known:
             raise UsageError(f"input has no {key!r}{nearest(key, known)}; it has {', '.join(sorted(known))}")
         if key in allowed and value not in allowed[key]:
             raise UsageError(f"input {key} is {value!r}; it must be {' or '.join(map(str, allowed[key]))}")
-        if key in ("size", "resize", "channels") and not (isinstance(value, int) and value >= 1):
+        if key in ("size", "resize") and not (isinstance(value, int) and value >= 1):
             raise UsageError(f"input {key} is {value!r}; it must be a number of 1 or more")
-        if key in ("mean", "std") and value is not None and not _numbers(value, parts.get("channels", base.channels)):
+        if key in ("mean", "std") and value is not None and not _numbers(value, base.channels):
             raise UsageError(f"input {key} is {value!r}; it must be {base.channels} numbers, one for each channel")
     if "mean" in parts:
         parts["mean_image"] = None

@@ -84,7 +84,7 @@ def _npz(path: Path) -> Any:
 
 def _hdf5(path: Path) -> Any:
     try:
-        import h5py
+        import h5py  # type: ignore[import-untyped]
     except ImportError:
         raise WeightsError(f"{path}: HDF5 files need h5py: pip install 'resnets[caffe]'") from None
     found: dict[str, Any] = {}

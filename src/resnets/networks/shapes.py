@@ -9,8 +9,7 @@ from torch import Tensor
 
 from resnets.errors import WeightsError
 from resnets.networks.catalog import IMAGENET, VGGS, spec
-from resnets.networks.layouts import Layout
-from resnets.networks.layouts.layout import is_cifar_type
+from resnets.networks.layouts.layout import Layout, is_cifar_type
 from resnets.specs import NetworkSpec, ResNetSpec, Shortcut
 
 Tensors = dict[str, Tensor]
@@ -26,9 +25,9 @@ def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> Networ
     that there is not.
     """
     found = name or _name(tensors, layout)
-    options = {"num_classes": _size(tensors, "fc.weight", "classifier.6.weight", axis=0)}
-    channels = _size(tensors, "conv1.weight", "features.0.weight", axis=1)
-    declared = spec(found, **options, in_channels=channels or 3)
+    classes = _size(tensors, "fc.weight", "classifier.6.weight", axis=0)
+    channels = _size(tensors, "conv1.weight", "features.0.weight", axis=1) or 3
+    declared = spec(found, num_classes=classes, in_channels=channels)
     if not isinstance(declared, ResNetSpec):
         return declared
     if declared.stride not in (None, layout.stride):
@@ -42,7 +41,7 @@ def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> Networ
         if shortcut is not None or layout.unprojected:
             declared = dataclasses.replace(declared, shortcut=shortcut or "A")
     if declared.block == "basic" and (layers := _numbers(tensors, r"layer1\.0\.conv([0-9]+)\.weight")) not in (0, 2):
-        rebuilt = spec(found, **options, in_channels=channels or 3, residual_layers=layers)
+        rebuilt = spec(found, num_classes=classes, in_channels=channels, residual_layers=layers)
         assert isinstance(rebuilt, ResNetSpec)
         declared = dataclasses.replace(rebuilt, shortcut=declared.shortcut)
     zeros = layout.zeros if declared.shortcut == "A" else "after"
@@ -52,8 +51,8 @@ def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> Networ
 def _name(tensors: Tensors, layout: Layout) -> str:
     if "features.0.weight" in tensors:
         convolutions = sum(re.fullmatch(r"features\.[0-9]+\.weight", key) is not None for key in tensors)
-        for depth, stages in VGGS.items():
-            if sum(stages) == convolutions:
+        for depth, per_stage in VGGS.items():
+            if sum(per_stage) == convolutions:
                 return f"vgg{depth}"
         raise WeightsError(f"a VGG of {convolutions} convolutions, and the paper's have 13 and 16; it has no twin here")
     cifar = is_cifar_type(tensors)

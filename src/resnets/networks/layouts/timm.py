@@ -7,7 +7,7 @@ import re
 from typing import Any, get_args
 
 from resnets.errors import WeightsError
-from resnets.networks.layouts.layout import About, Layout, Tensors, imagenet_input
+from resnets.networks.layouts.layout import IMAGENET_MEAN, IMAGENET_STD, About, Layout, Tensors, imagenet_input
 from resnets.specs import InputConvention, Interpolation, NetworkSpec
 
 _HEAD = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
@@ -40,11 +40,11 @@ def convention_of(config: dict[str, Any]) -> InputConvention:
     try:
         channels, size, _ = config.get("test_input_size") or config.get("input_size") or (3, 224, 224)
         crop = config.get("test_crop_pct") or config.get("crop_pct") or 0.875
-        interpolation = config.get("interpolation") or "bilinear"
+        interpolation: Any = config.get("interpolation") or "bilinear"
         if interpolation not in get_args(Interpolation):
             raise ValueError(f"interpolation {interpolation!r}")
-        mean = config.get("mean") or imagenet_input().mean
-        std = config.get("std") or imagenet_input().std
+        mean = config.get("mean") or IMAGENET_MEAN
+        std = config.get("std") or IMAGENET_STD
         return InputConvention(
             size=int(size),
             resize=math.floor(size / crop),
@@ -62,10 +62,13 @@ def config_of(convention: InputConvention, num_classes: int) -> dict[str, Any] |
     plain = convention.white == 1 and convention.order == "RGB" and convention.mean_image is None
     if not plain or convention.channels != 3:
         return None
+    crop = convention.size / convention.resize
+    if math.floor(convention.size / crop) < convention.resize:  # as timm reckons, and rounding may cost a pixel
+        crop = math.nextafter(crop, 0)
     return {
         "input_size": [3, convention.size, convention.size],
         "interpolation": convention.interpolation,
-        "crop_pct": convention.size / convention.resize,
+        "crop_pct": crop,
         "crop_mode": "center",
         "mean": list(convention.mean or (0.0, 0.0, 0.0)),
         "std": list(convention.std or (1.0, 1.0, 1.0)),
