@@ -17,7 +17,7 @@ from torch import Tensor
 import resnets
 from resnets.data.cifar import CIFAR10
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
-from resnets.errors import UsageError, WeightsError
+from resnets.errors import DataError, UsageError, WeightsError
 from resnets.networks import catalog, weights
 from resnets.specs import InputConvention, ResNetSpec
 
@@ -179,6 +179,21 @@ def test_class_names_come_from_a_file_or_are_known(akamaster: tuple[Path, Akamas
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "r18.pth")
     imagenet = resnets.convert(tmp_path / "r18.pth", out).classes
     assert imagenet is not None and (imagenet[0], imagenet[-1], len(imagenet)) == ("tench", "toilet tissue", 1000)
+
+
+def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: Path) -> None:
+    """A data set has the ids of its folders, torchvision's weights the names alone."""
+    names = ("tench", "goldfish")
+    network = catalog.create("resnet8", num_classes=2)
+    weights.save(tmp_path / "w.safetensors", network, classes=names, convention=InputConvention(size=32, resize=32))
+    images = ImageArrays(np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 1]))
+
+    def data(*classes: str) -> DataSplits:
+        return DataSplits(name="two", train=images, test=images, classes=classes)
+
+    assert resnets.evaluate(tmp_path / "w.safetensors", data("n01440764 tench", "n01443537 goldfish")).samples == 2
+    with pytest.raises(DataError, match="class 'n01443537 goldfish' where the weights have 'tench'"):
+        resnets.evaluate(tmp_path / "w.safetensors", data("n01443537 goldfish", "n01440764 tench"))
 
 
 # ---------------------------------------------------------------- out, to torchvision
