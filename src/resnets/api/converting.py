@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,10 +194,11 @@ def _numbers(value: Any, count: int) -> bool:
 def _with_mean(convention: InputConvention, path: Path) -> InputConvention:
     """Return the convention with the mean of a NumPy file; Raises: WeightsError, if that is no mean of its input."""
     try:
-        content = np.load(path, allow_pickle=False)
-        array = content if isinstance(content, np.ndarray) else content[content.files[0]]
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            array = content if isinstance(content, np.ndarray) else content[content.files[0]]
         mean = np.squeeze(np.asarray(array, np.float32))
-    except (OSError, ValueError, EOFError, IndexError) as error:
+    except (OSError, ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path}: not a mean in a NumPy file (.npy or .npz): {error}") from None
     channels, size = convention.channels, convention.size
     if mean.shape == (channels,):

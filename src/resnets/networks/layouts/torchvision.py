@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import sys
 from typing import Any
 
 from resnets.errors import WeightsError
@@ -74,7 +76,8 @@ def fetch(name: str, version: str | None = None) -> tuple[Tensors, InputConventi
     if entry is None:
         raise WeightsError(f"torchvision publishes no {version!r} of {name}; it has {', '.join(entries)}")
     try:
-        tensors = entry.get_state_dict(progress=True, check_hash=True)
+        with contextlib.redirect_stdout(sys.stderr):  # that it downloads is no result
+            tensors = entry.get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         import torch
 
