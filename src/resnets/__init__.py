@@ -41,6 +41,10 @@ _HOME = {
     "bench": "resnets.benchmarks.run",
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
+    "score_detections": "resnets.api.detection_scoring",
+    "load_detection_data": "resnets.api.detection_scoring",
+    "DetectionSplits": "resnets.detection.annotations",
+    "AnnotatedImage": "resnets.detection.annotations",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -66,6 +70,8 @@ if TYPE_CHECKING:
     from resnets.api.converting import convert as convert
     from resnets.api.data import load_data as load_data
     from resnets.api.demo import demo as demo
+    from resnets.api.detection_scoring import load_detection_data as load_detection_data
+    from resnets.api.detection_scoring import score_detections as score_detections
     from resnets.api.evaluation import Evaluation as Evaluation
     from resnets.api.evaluation import evaluate as evaluate
     from resnets.api.hub import from_pretrained as from_pretrained
@@ -89,6 +95,8 @@ if TYPE_CHECKING:
     from resnets.data.datasets import DataSplits as DataSplits
     from resnets.data.datasets import ImageArrays as ImageArrays
     from resnets.data.datasets import ImageFiles as ImageFiles
+    from resnets.detection.annotations import AnnotatedImage as AnnotatedImage
+    from resnets.detection.annotations import DetectionSplits as DetectionSplits
     from resnets.errors import CheckpointError as CheckpointError
     from resnets.errors import DataError as DataError
     from resnets.errors import Interrupted as Interrupted

@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from resnets.cli import bench, convert, demo, evaluate, networks, plan, predict, report, train
+from resnets.cli import bench, convert, demo, detect, evaluate, networks, plan, predict, report, train
 from resnets.errors import Interrupted, ResnetsError
 from resnets.version import __version__
 
@@ -31,6 +31,7 @@ app.command("info")(networks.info)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.command("report")(report.report)
+app.add_typer(detect.app, name="detect")
 
 
 def _version(value: bool) -> None:

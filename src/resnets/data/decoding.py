@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from resnets.errors import DataError
 from resnets.specs import InputConvention, Interpolation
@@ -156,3 +156,21 @@ def reading(paths: Sequence[Path], convention: InputConvention) -> Iterator[list
     """
     with _quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         yield [threads.submit(_single_view, path, convention) for path in paths]
+
+
+def upright_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Return each image's (width, height) as `decode` gives it, from the file's header alone.
+
+    Raises: DataError, if a file is missing or no JPEG, PNG or WebP image.
+    """
+    with _quiet():
+        return [_upright_size(path) for path in paths]
+
+
+def _upright_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            return (image.height, image.width) if on_its_side else image.size
+    except Exception as error:  # as in decoding
+        raise DataError(f"{path}: {_reason(path, error)}") from error

@@ -72,8 +72,8 @@ def _cells(row: ComparedRow, cell: Cell) -> tuple[str, ...]:
 def _speed(content: Content) -> Iterator[str]:
     yield "**Speed, ours beside the peers'**"
     yield ""
-    yield "| | over | ours | theirs | ratio (range) |"
-    yield "|---|---|--:|--:|--:|"
+    yield "| | over | ours | theirs | ratio (range) | target |"
+    yield "|---|---|--:|--:|--:|---|"
     for benchmark in content.results.benchmarks:
         for one in benchmark.comparisons:
             if one.theirs is not None and one.ratio is not None:
@@ -81,7 +81,8 @@ def _speed(content: Content) -> Iterator[str]:
                 ours, theirs = (wording.quantity(value, one.quantity) + unit for value in (one.ours, one.theirs))
                 spread = f"{one.ratio:.2f} ({one.lowest:.2f} to {one.highest:.2f})"
                 what = f"{one.what}{', peak memory' if one.is_memory else ''}"
-                yield f"| {' | '.join(map(_escape, (what, one.over or '', ours, theirs, spread)))} |"
+                target = "" if one.at_least is None else f"{one.at_least:g}: {(one.verdict or '').lower()}"
+                yield f"| {' | '.join(map(_escape, (what, one.over or '', ours, theirs, spread, target)))} |"
 
 
 def _machines(content: Content) -> str:
