@@ -30,6 +30,9 @@ _HOME = {
     "evaluate": "resnets.api.evaluation",
     "Evaluation": "resnets.api.evaluation",
     "Agreement": "resnets.evaluation.protocols",
+    "convert": "resnets.api.converting",
+    "Conversion": "resnets.api.converting",
+    "from_pretrained": "resnets.api.hub",
     "optimize": "resnets.api.inference",
     "Engine": "resnets.networks.inference",
     "demo": "resnets.api.demo",
@@ -63,12 +66,15 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
+    from resnets.api.converting import Conversion as Conversion
+    from resnets.api.converting import convert as convert
     from resnets.api.data import load_data as load_data
     from resnets.api.demo import demo as demo
     from resnets.api.detection_scoring import load_detection_data as load_detection_data
     from resnets.api.detection_scoring import score_detections as score_detections
     from resnets.api.evaluation import Evaluation as Evaluation
     from resnets.api.evaluation import evaluate as evaluate
+    from resnets.api.hub import from_pretrained as from_pretrained
     from resnets.api.inference import optimize as optimize
     from resnets.api.models import Model as Model
     from resnets.api.models import Prediction as Prediction

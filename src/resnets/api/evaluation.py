@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,7 @@ from torch import nn
 
 from resnets.api.data import Data, load_data
 from resnets.api.models import Model, load
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
-from resnets.data.folder import in_memory
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, without_ids
 from resnets.data.pipeline import single_pass
 from resnets.errors import DataError, UsageError
 from resnets.evaluation.protocols import Agreement, single_view, single_view_by_engine
@@ -123,7 +121,7 @@ def _engine(model: Model, test: Images, precision: Precision, batch_size: int) -
 
 def _fitting(model: Model, splits: DataSplits) -> DataSplits:
     """Return the splits as the model reads them, or raise DataError where they are not of its kind."""
-    if model.classes is not None and splits.classes != model.classes:
+    if model.classes is not None and without_ids(splits.classes) != without_ids(model.classes):
         if len(splits.classes) != len(model.classes):
             what = f"{len(splits.classes)} classes, and the weights know {len(model.classes)}"
         else:
@@ -136,8 +134,6 @@ def _fitting(model: Model, splits: DataSplits) -> DataSplits:
         if not isinstance(splits.test, ImageArrays | ImageFiles):
             return splits
         raise DataError(f"{model.path} does not tell how its input is normalised; pass a dataset that does it")
-    if isinstance(splits.test, ImageFiles) and convention.resize == convention.size:  # a network for small images
-        return in_memory(dataclasses.replace(splits, train=splits.test), convention.size, convention.channels)
     if isinstance(splits.test, ImageArrays):
         _, height, width, channels = splits.test.images.shape
         if (height, width, channels) != (convention.size, convention.size, convention.channels):
