@@ -36,6 +36,10 @@ _HOME = {
     "plan": "resnets.api.planning",
     "Plan": "resnets.api.planning",
     "bench": "resnets.benchmarks.run",
+    "reproduce": "resnets.reproduction.reproduce",
+    "plan_reproduction": "resnets.reproduction.reproduce",
+    "Reproduction": "resnets.reproduction.reproduce",
+    "ReproductionPlan": "resnets.reproduction.planning",
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
     "load_data": "resnets.api.data",
@@ -94,6 +98,10 @@ if TYPE_CHECKING:
     from resnets.evaluation.protocols import Agreement as Agreement
     from resnets.networks.growing import deepen as deepen
     from resnets.networks.inference import Engine as Engine
+    from resnets.reproduction.planning import ReproductionPlan as ReproductionPlan
+    from resnets.reproduction.reproduce import Reproduction as Reproduction
+    from resnets.reproduction.reproduce import plan_reproduction as plan_reproduction
+    from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.specs import Recipe as Recipe
     from resnets.training.session import Observer as Observer
 

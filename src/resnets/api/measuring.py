@@ -16,13 +16,16 @@ from resnets.data import kinds
 from resnets.data.datasets import ImageArrays, ImageFiles, Images
 from resnets.data.pipeline import TrainingBatches, single_pass, training_batches
 from resnets.errors import UsageError
+from resnets.networks.complexity import Complexity
 from resnets.networks.execution import Precision
-from resnets.training.forecast import Rates
+from resnets.training.forecast import DISK_RATE, LOG_SECONDS, Rates, checkpoint_bytes
 from resnets.training.measure import StepTime, measure_saving, measure_steps, measure_test
+from resnets.training.state import TrainingState
 
 WORKERS = 2  # processes that read image files, as `train` has by default
 STEP_MACS = 7e10  # of the images of a step on a CPU, in the forward pass: some two seconds a step
 SECONDS = 6.0  # of steps that are timed, after three that are not
+QUICK_SECONDS = 1.0  # likewise, where one of many runs is measured
 TEST_SECONDS = 1.0  # of images that are tested, several times
 
 
@@ -51,22 +54,46 @@ def measure(todo: Resolved, batch_size: int, *, largest: int, macs: int, loading
     """
     if largest < 1:
         raise UsageError("not even one image fits in this machine's memory; --device-kind plans for another")
+    steps, state = _measure_steps(todo, batch_size, largest=largest, macs=macs, seconds=SECONDS)
+    test, final_test = _test_seconds(todo, steps, loading)
+    save, log = measure_saving(state, folder / "run")
+    step = steps.step * batch_size / steps.batch_size
+    return Measurement(steps, Rates(step=step, start=steps.start, test=test, final_test=final_test, save=save, log=log))
+
+
+def measure_quickly(todo: Resolved, cost: Complexity) -> Rates:
+    """Return the rates of a run from a second of its steps; tests and checkpoints are taken in proportion to them.
+
+    Raises: TrainingError, DataError.
+    """
+    batch_size = todo.recipe.batch_size
+    steps, _ = _measure_steps(todo, batch_size, largest=batch_size, macs=cost.macs, seconds=QUICK_SECONDS)
+    image = steps.step / steps.batch_size
+    precise = 2 if todo.precision == "bf16" else 1  # times as long in float32
+    return Rates(
+        step=image * batch_size,
+        start=steps.start,
+        test=image / 3,  # the forward pass
+        final_test=precise * image / 3,
+        save=checkpoint_bytes(cost) / DISK_RATE,
+        log=LOG_SECONDS,
+    )
+
+
+def _measure_steps(
+    todo: Resolved, batch_size: int, *, largest: int, macs: int, seconds: float
+) -> tuple[StepTime, TrainingState]:
     measured = batch_size
     while measured > 1 and (measured > largest or (todo.device.type == "cpu" and measured * macs > STEP_MACS)):
         measured = math.ceil(measured / 2)
-    recipe = dataclasses.replace(todo.recipe, batch_size=measured)
-    steps, state = measure_steps(
+    return measure_steps(
         todo.network,
-        recipe,
+        dataclasses.replace(todo.recipe, batch_size=measured),
         _batches(todo, measured, workers=WORKERS),
         device=todo.device,
         precision=todo.precision,
-        seconds=SECONDS,
+        seconds=seconds,
     )
-    test, final_test = _test_seconds(todo, steps, loading)
-    save, log = measure_saving(state, folder / "run")
-    step = steps.step * batch_size / measured
-    return Measurement(steps, Rates(step=step, start=steps.start, test=test, final_test=final_test, save=save, log=log))
 
 
 def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatches:

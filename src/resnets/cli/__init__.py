@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from resnets.cli import bench, demo, evaluate, networks, plan, predict, report, train
+from resnets.cli import bench, demo, evaluate, networks, plan, predict, report, reproduce, train
 from resnets.errors import Interrupted, ResnetsError
 from resnets.version import __version__
 
@@ -29,6 +29,7 @@ app.command("list")(networks.list_networks)
 app.command("info")(networks.info)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
+app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 
 
