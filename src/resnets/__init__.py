@@ -38,6 +38,8 @@ _HOME = {
     "bench": "resnets.benchmarks.run",
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
+    "responses": "resnets.api.responses",
+    "LayerResponses": "resnets.report.responses",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from resnets.api.planning import plan as plan
     from resnets.api.reporting import Report as Report
     from resnets.api.reporting import write_report as write_report
+    from resnets.api.responses import responses as responses
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
@@ -94,6 +97,7 @@ if TYPE_CHECKING:
     from resnets.evaluation.protocols import Agreement as Agreement
     from resnets.networks.growing import deepen as deepen
     from resnets.networks.inference import Engine as Engine
+    from resnets.report.responses import LayerResponses as LayerResponses
     from resnets.specs import Recipe as Recipe
     from resnets.training.session import Observer as Observer
 
