@@ -42,6 +42,8 @@ _HOME = {
     "ReproductionPlan": "resnets.reproduction.planning",
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
+    "responses": "resnets.api.responses",
+    "LayerResponses": "resnets.report.responses",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from resnets.api.planning import plan as plan
     from resnets.api.reporting import Report as Report
     from resnets.api.reporting import write_report as write_report
+    from resnets.api.responses import responses as responses
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
@@ -98,6 +101,7 @@ if TYPE_CHECKING:
     from resnets.evaluation.protocols import Agreement as Agreement
     from resnets.networks.growing import deepen as deepen
     from resnets.networks.inference import Engine as Engine
+    from resnets.report.responses import LayerResponses as LayerResponses
     from resnets.reproduction.planning import ReproductionPlan as ReproductionPlan
     from resnets.reproduction.reproduce import Reproduction as Reproduction
     from resnets.reproduction.reproduce import plan_reproduction as plan_reproduction
