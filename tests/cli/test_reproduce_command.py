@@ -26,7 +26,7 @@ def test_plan_run_table_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not list(tmp_path.iterdir())  # a plan begins nothing
     code, out, err = command(capsys, *asked)
     assert (code, err) == (0, "")
-    assert "resnet20-cifar-digits-smoke-seed0 training error" in out
+    assert "resnet20, seed 0 training error" in out
     assert "8.75" in out and "reduced" in out
     assert "reduced: digits instead of cifar10; smoke: 5 of 64,000 iterations" in out
     assert f"The page: {tmp_path / 'site' / 'index.html'}" in out

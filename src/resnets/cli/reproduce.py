@@ -80,7 +80,7 @@ def reproduce(
             resume=resume,
             workers=workers,
             announce=announce,
-            observe=lambda run: ShortDisplay(run.name, console) if run.scale == "smoke" else Display(),
+            observe=lambda run: ShortDisplay(run.short_name, console) if run.scale == "smoke" else Display(),
         )
     except Interrupted as stop:
         raise Interrupted(f"{stop}; the same command with --resume continues", stop.exit_code - 128) from None
@@ -95,7 +95,7 @@ def _show_plan(plan: ReproductionPlan, console: Console) -> None:
     from resnets.reproduction import summary
 
     if plan.runs:
-        _print(console, f"{plan.selection.name}, {plan.scale}", summary.PLAN, summary.plan_lines(plan), 3)
+        _print(console, summary.plan_title(plan), summary.PLAN, summary.plan_lines(plan), 2)
     for sentence in summary.plan_sentences(plan):
         print(sentence)
 

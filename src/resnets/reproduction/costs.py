@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from resnets.api.networks import describe
-from resnets.paper.declarations import Row, Table
+from resnets.paper.declarations import Table
 from resnets.paper.tables import TABLES
 from resnets.report.comparison import EXACT
+from resnets.specs import Shortcut
 from resnets.storage import write_durably, writing
 from resnets.training.provenance import provenance
 
@@ -24,7 +26,7 @@ def write_costs(file: Path) -> None:
     """
     content = {
         "kind": "complexity",
-        "networks": [_cost(row) for row in _rows(TABLES.values())],
+        "networks": [_cost(*one) for one in _networks(TABLES.values())],
         "provenance": provenance(torch.device("cpu")),
     }
     with writing(file):
@@ -32,22 +34,22 @@ def write_costs(file: Path) -> None:
         write_durably(file, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def _rows(tables: Iterable[Table]) -> list[Row]:
-    return [
-        row
+def _networks(tables: Iterable[Table]) -> dict[tuple[str, Shortcut | None], None]:
+    return {
+        (row.network, row.shortcut): None
         for table in tables
         if any(column.measure in EXACT for column in table.columns)
         for row in table.rows
         if row.network is not None and not row.cited
-    ]
+    }
 
 
-def _cost(row: Row) -> dict[str, Any]:
-    assert row.network is not None
-    found = describe(row.network, **row.options)
+@cache
+def _cost(network: str, shortcut: Shortcut | None) -> dict[str, Any]:
+    found = describe(network, shortcut=shortcut)
     return {
-        "network": row.network,
-        "shortcut": row.shortcut,
+        "network": network,
+        "shortcut": shortcut,
         "depth": found.spec.depth,
         "parameters": found.cost.parameters,
         "macs": found.cost.macs,

@@ -56,6 +56,11 @@ class PlannedRun:
     disk_bytes: int = 0
     peak_bytes: int = 0
 
+    @property
+    def short_name(self) -> str:
+        """The network, and which of its runs."""
+        return f"{self.task.training.network}, seed {self.seed}"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReproductionPlan:

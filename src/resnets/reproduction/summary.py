@@ -12,7 +12,7 @@ from resnets.report.markdown import shown
 from resnets.report.verdicts import Verdict
 from resnets.reproduction.planning import PlannedRun, ReproductionPlan
 
-PLAN = ("network", "trained on", "asked for by", "runs", "iterations", "time", "disk")
+PLAN = ("network", "asked for by", "runs", "iterations", "time", "disk")
 COMPARED = ("", "", "published", "measured", "difference", "runs", "status")
 _SAID = ("not run", "cited", "reproduced")  # statuses that need no more words here
 
@@ -22,11 +22,17 @@ Line = tuple[str, ...]
 # ---------------------------------------------------------------- the plan
 
 
+def plan_title(plan: ReproductionPlan) -> str:
+    """Return what is run, at which scale and on which data."""
+    data = dict.fromkeys(run.material.name for run in plan.runs)
+    return f"{plan.selection.name}, {plan.scale}, on {' and '.join(data)}"
+
+
 def plan_lines(plan: ReproductionPlan) -> list[Line]:
     """Return a line for each network, in the order of `PLAN`; its runs are those of all seeds."""
     groups: dict[object, list[PlannedRun]] = {}
     for run in plan.runs:
-        groups.setdefault((run.task.training, run.material.name), []).append(run)
+        groups.setdefault(run.task.training, []).append(run)
     return [_plan_line(runs) for runs in groups.values()]
 
 
@@ -40,8 +46,7 @@ def _plan_line(runs: list[PlannedRun]) -> Line:
     name = training.network if training.shortcut is None else f"{training.network} ({training.shortcut})"
     return (
         name,
-        runs[0].material.name,
-        ", ".join(runs[0].task.asked_by),
+        " ".join(runs[0].task.asked_by),
         count,
         f"{runs[0].recipe.iterations:,}",
         time if todo else wording.NOTHING,

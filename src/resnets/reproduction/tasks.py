@@ -12,7 +12,7 @@ from resnets.paper.figures import FIGURES
 from resnets.paper.recipes import RECIPES
 from resnets.paper.tables import TABLES
 from resnets.report.collection import Results
-from resnets.report.comparison import compare_table
+from resnets.report.comparison import PARTS, compare_table
 from resnets.report.measured import depth_of
 
 ALL = "all"
@@ -73,7 +73,9 @@ def select(name: str, only: Sequence[str] = ()) -> Selection:
     for table in tables:
         for row in compare_table(table, Results()).rows:  # a row without a run says what it lacks
             if row.verdict.status == "not built yet":
-                left_out.append(LeftOut(table.name, row.row.label, row.verdict.why))
+                first = row.row.missing[:1]  # what it needs before all else; the report names the rest
+                why = f"needs {PARTS[first[0]]}" if first else row.verdict.why
+                left_out.append(LeftOut(table.name, row.row.label, why))
             elif row.verdict.status != "cited":
                 asking.append((table.name, row.row))
     asking += [(figure.name, curve) for figure in figures for curve in figure.curves]
