@@ -111,6 +111,14 @@ def test_networks_for_photos_are_not_run_on_digits(scale: fitting.Scale) -> None
         Shelf(["digits"], scale).material(IMAGENET)
 
 
+def test_photos_are_needed_for_the_tests_of_photos() -> None:
+    """At smoke scale Figure 4's networks learn digits, which no ten crops can be taken of."""
+    shelf = Shelf(["digits"], "smoke")
+    assert shelf.material(IMAGENET, ("center-crop", "ten-crop")).name == "digits"
+    with pytest.raises(NotHere, match="made for photos"):
+        shelf.material(IMAGENET, ("ten-crop",))
+
+
 def test_wrong_sources() -> None:
     with pytest.raises(UsageError, match="unknown data source 'digit' .did you mean digits"):
         Shelf(["digit"], "full").material(CIFAR)

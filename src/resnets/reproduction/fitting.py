@@ -9,20 +9,21 @@ from dataclasses import dataclass
 
 from resnets.api.data import load_data
 from resnets.api.resolution import default_recipe
-from resnets.data import sources
 from resnets.data.cifar import CIFAR10
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, some_of
 from resnets.data.kinds import KNOWN
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
-from resnets.paper.declarations import Training
+from resnets.paper.declarations import Protocol, Training
 from resnets.report.measured import SHORT, Scale
 from resnets.specs import Deviation, Recipe, ScaleCropFlip
 
 SMOKE_ITERATIONS = 5
 SMOKE_IMAGES, SMOKE_TESTS = 2_000, 400  # that a smoke run trains on and is tested on, at most
 SMOKE_PHOTOS = 32  # in a mini-batch: as many as share batch-norm statistics
+
+TRAINING_TESTS: tuple[Protocol, ...] = ("single-view", "center-crop")  # by which training itself tests at its end
 
 _DECLARED = ("cifar10", "imagenet")  # that rows and curves are trained on
 
@@ -53,8 +54,8 @@ class Shelf:
         self._splits: dict[object, DataSplits] = {}
         self._material: dict[object, Material] = {}
 
-    def material(self, training: Training) -> Material:
-        """Return what a training is made on.
+    def material(self, training: Training, protocols: Sequence[Protocol] = ()) -> Material:
+        """Return what a training is made on that is to be tested by these protocols.
 
         Raises: NotHere, if nothing that is given will do; UsageError or DataError, if it cannot be read.
         """
@@ -65,7 +66,8 @@ class Shelf:
             self._material[key] = self._read(data, training)
         found = self._material[key]
         photos = isinstance(recipes.find(training.recipe).augmentation, ScaleCropFlip)
-        if photos and isinstance(found.splits.train, ImageArrays) and self.scale != "smoke":
+        trial = self.scale == "smoke" and (not protocols or any(one in TRAINING_TESTS for one in protocols))
+        if photos and isinstance(found.splits.train, ImageArrays) and not trial:
             raise NotHere(f"{training.network} is made for photos, which {found.name} are not: --data folder:PATH")
         return found
 
@@ -77,7 +79,7 @@ class Shelf:
         for one, kind in zip(self.given, kinds, strict=True):
             if kind not in _DECLARED:
                 return one
-        if training.data in sources.NAMES:
+        if training.data == CIFAR10.name:  # it can be fetched
             return training.data
         raise NotHere(f"{training.network} needs {training.data}: --data folder:PATH names its folder, or other photos")
 

@@ -125,7 +125,7 @@ def make_plan(
     material: dict[Task, Material] = {}
     for task in selection.tasks:
         try:
-            material[task] = shelf.material(task.training)
+            material[task] = shelf.material(task.training, task.protocols)
         except NotHere as reason:
             left_out += [LeftOut(one, task.training.network, str(reason)) for one in task.asked_by]
     begun: list[str] = []

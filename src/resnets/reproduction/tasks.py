@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from resnets.errors import UsageError, nearest
-from resnets.paper.declarations import Curve, Figure, Row, System, Table, Training
+from resnets.paper.declarations import Curve, Figure, Protocol, Row, System, Table, Training
 from resnets.paper.figures import FIGURES
 from resnets.paper.recipes import RECIPES
 from resnets.paper.tables import TABLES
@@ -23,11 +23,13 @@ NAMES: tuple[str, ...] = (*TABLES, *FIGURES, ALL)
 class Task:
     """A training, and who asks for it: the rows and curves that it stands behind, seed by seed.
 
-    `runs_in_the_paper` is the most that any of them had; `responses` says that Figure 7 wants its layer responses.
+    `protocols` are the tests that they ask for, `runs_in_the_paper` is the most that any of them had, and `responses`
+    says that Figure 7 wants its layer responses.
     """
 
     training: Training
     asked_by: tuple[str, ...]  # table6, figure6 ...
+    protocols: tuple[Protocol, ...]
     runs_in_the_paper: int
     responses: bool
 
@@ -108,16 +110,17 @@ def _curves_of(figure: Figure, only: Sequence[str]) -> Figure:
 
 def _tasks(asking: Iterable[tuple[str, Row | Curve]]) -> tuple[Task, ...]:
     """Return the distinct trainings: by recipe, and within it the shallow networks first, plain beside residual."""
-    found: dict[Training, list[tuple[str, int]]] = {}
+    found: dict[Training, list[tuple[str, Row | Curve]]] = {}
     for name, system in asking:
         if (training := system.training) is not None:
-            found.setdefault(training, []).append((name, system.seeds))
+            found.setdefault(training, []).append((name, system))
     responding = responses_wanted()
     tasks = [
         Task(
             training,
             asked_by=tuple(dict.fromkeys(name for name, _ in askers)),
-            runs_in_the_paper=max(seeds for _, seeds in askers),
+            protocols=tuple(dict.fromkeys(one.protocol for _, one in askers if one.protocol is not None)),
+            runs_in_the_paper=max(one.seeds for _, one in askers),
             responses=training in responding,
         )
         for training, askers in found.items()
