@@ -43,7 +43,7 @@ class Told:
     def logged(self, line: dict[str, Any]) -> None:
         self.iterations.append(line["iteration"])
         if line["iteration"] == self.stop_after:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def finished(self, result: dict[str, Any]) -> None:
         self.result = result
@@ -69,7 +69,7 @@ def test_runs_side_by_side_are_told_of_here(tmp_path: Path) -> None:
 
 def test_a_signal_here_stops_them_all_and_they_go_on(tmp_path: Path) -> None:
     """The signal may come too late for a run of five iterations; then that one is done."""
-    with pytest.raises(Interrupted, match="stopped by SIGINT"):
+    with pytest.raises(Interrupted, match="stopped by SIGTERM"):
         resnets.reproduce("table6", out=tmp_path, observe=lambda _: Told(stop_after=1), **TWO)
     result = resnets.reproduce("table6", out=tmp_path, resume=True, **TWO)
     assert len(result.made) + len(result.done_before) == 2

@@ -152,17 +152,17 @@ def test_seeds_begin_at_0_and_come_network_by_network(tmp_path: Path) -> None:
 
 
 def test_interrupted_it_goes_on_where_it_was(tmp_path: Path, made: resnets.Reproduction) -> None:
-    """SIGINT after two iterations: all is saved; --resume is asked for, and ends as if nothing had happened."""
+    """SIGTERM after two iterations: all is saved; --resume is asked for, and ends as if nothing had happened."""
 
     def interrupting(_: PlannedRun) -> Recorder:
-        return Recorder(after=2, do=lambda: os.kill(os.getpid(), signal.SIGINT))
+        return Recorder(after=2, do=lambda: os.kill(os.getpid(), signal.SIGTERM))
 
     def resume(**options: Any) -> resnets.Reproduction:
         return resnets.reproduce("table6", out=tmp_path, **ROW, **options)
 
-    with pytest.raises(Interrupted, match="stopped by SIGINT after iteration 2; all is saved") as stop:
+    with pytest.raises(Interrupted, match="stopped by SIGTERM after iteration 2; all is saved") as stop:
         resume(observe=interrupting)
-    assert stop.value.exit_code == 130
+    assert stop.value.exit_code == 143
     plan = resnets.plan_reproduction("table6", out=tmp_path, only="resnet20", scale="smoke", data="digits")
     assert [(run.state, run.iteration) for run in plan.runs] == [("begun", 2)]
     with pytest.raises(RunError, match="is begun: add --resume"):
