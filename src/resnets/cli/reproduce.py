@@ -110,7 +110,7 @@ def _show(result: Reproduction, console: Console, *, every_row: bool) -> None:
             _print(console, f"{table.table.name}: {table.table.title}", summary.COMPARED, lines, 2)
     for figure in result.figures:
         if lines := summary.figure_lines(figure, all_curves=every_row):
-            _print(console, f"{figure.figure.name}: {figure.figure.title}", summary.COMPARED, lines, 2)
+            _print(console, f"{figure.figure.name}: {figure.figure.title}", summary.CURVES, lines, 2)
     for reason in summary.reasons(result.tables, result.figures) if every_row else ():
         print(reason)
     for run, reason in result.failed:
@@ -132,7 +132,7 @@ def _print(console: Console, title: str, columns: tuple[str, ...], lines: list[t
     table = Table(title=escape(title), title_justify="left")
     for number, column in enumerate(columns):
         left = number < words or column == "status"
-        table.add_column(column, justify="left" if left else "right", no_wrap=not left)
+        table.add_column(column, justify="left" if left else "right", no_wrap=not left, overflow="fold")
     for line in lines:
         table.add_row(*map(escape, line))
     console.print(table)

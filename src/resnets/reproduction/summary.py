@@ -14,6 +14,7 @@ from resnets.reproduction.planning import PlannedRun, ReproductionPlan
 
 PLAN = ("network", "asked for by", "runs", "iterations", "time", "disk")
 COMPARED = ("", "", "published", "measured", "difference", "runs", "status")
+CURVES = ("", "", "published", "measured", "runs", "status")
 _SAID = ("not run", "cited", "reproduced")  # statuses that need no more words here
 
 Line = tuple[str, ...]
@@ -121,7 +122,10 @@ def _row_line(row: ComparedRow) -> Line:
 
 
 def figure_lines(figure: ComparedFigure, *, all_curves: bool = True) -> list[Line]:
-    """Return where each curve ends, ours beside the paper's; of layer responses their mean over the layers."""
+    """Return where each curve ends, ours beside the paper's, in the order of `CURVES`.
+
+    Of layer responses it is their mean over the layers.
+    """
     return [
         _curve_line(curve, panel.draws)
         for panel, curves in zip(figure.figure.panels, figure.panels, strict=True)
@@ -132,13 +136,12 @@ def figure_lines(figure: ComparedFigure, *, all_curves: bool = True) -> list[Lin
 
 def _curve_line(curve: ComparedCurve, draws: str) -> Line:
     last = curve.curve.published[-1] if curve.curve.published and draws == "error" else None
-    ours = "" if curve.measured is None else f"{curve.measured:.2f}"
+    ours = "" if curve.measured is None else f"{curve.measured:.2f}" if draws == "error" else f"{curve.measured:.3g}"
     return (
         curve.curve.label,
-        f"{curve.curve.split} error" if draws == "error" else "mean response",
+        f"{curve.curve.split} error" if draws == "error" else "response",
         wording.published(last) if last else wording.NOTHING,
         (ours + ("" if curve.std is None else f" ± {curve.std:.2f}")) or wording.NOTHING,
-        "",
         str(len(curve.runs) or ""),
         _status(curve.verdict),
     )
