@@ -76,7 +76,7 @@ def test_noise_shrinks_with_images_and_is_the_same_either_way() -> None:
 def test_the_shallowest_within_noise_of_the_best() -> None:
     found = advice([row("resnet20", 5.5), row("resnet56", 5.0, seconds=25), row("resnet110", 9.0)])
     assert found.network == "resnet20" and found.headline == "Recommended: resnet20."
-    assert found.reasons[0].startswith("Its validation error is 5.50 % (95 % interval 4.3 to 7.1 %, 1,000 images).")
+    assert found.reasons[0].startswith("Its validation error is 5.50 % (95 % interval 4.2 to 7.1 %, 1,000 images).")
     assert "5.00 %, of resnet56, which takes 2.5 times as long" in found.reasons[0]
     assert "5.50 -> 5.00 -> 9.00 %: beyond 20 layers it gains nothing" in found.reasons[1]
 

@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from resnets.cli import bench, demo, evaluate, networks, plan, predict, report, responses, train
+from resnets.cli import bench, demo, evaluate, networks, plan, predict, report, responses, study, train
 from resnets.errors import Interrupted, ResnetsError
 from resnets.version import __version__
 
@@ -31,6 +31,7 @@ app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.command("report")(report.report)
 app.command("responses")(responses.responses)
+app.command("study")(study.study)
 
 
 def _version(value: bool) -> None:
