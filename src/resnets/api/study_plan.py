@@ -31,6 +31,7 @@ from resnets.training.forecast import Rates
 
 PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a smaller type is taken
 LEAST = 20  # iterations, with fewer of which no curve is worth its time
+MEASURING = 0.4  # of the budget, that may be spent before any network is trained
 MARGIN = 0.07  # of the budget, for what the measurement did not see
 AROUND_A_RUN = 0.5  # seconds, of setting a run up and closing it
 AROUND_ALL = 4.0  # seconds, of imports at the first run, and of the drawings at the end
@@ -240,7 +241,16 @@ class Planner:
 
     def _plan(self, names: Sequence[str], task: _Task, tell: Callable[[str], None]) -> StudyPlan:
         tell(f"Measuring a few steps of {len(names)} network{'s' if len(names) > 1 else ''}: {', '.join(names)}")
-        found = [self._measure(name, task) for name in names]
+        found = []
+        for name in names:
+            found.append(self._measure(name, task))
+            if self.elapsed() > MEASURING * self.budget:
+                raise UsageError(
+                    f"measuring {len(found)} of {len(names)} networks took {self.elapsed():.0f} s of a budget of "
+                    f"{budgets.show(self.budget)}; it is too small, or this machine too busy: "
+                    f"--budget {budgets.at_least(self.elapsed() / len(found) * len(names) / MEASURING)} or "
+                    f"shallower networks with --depths"
+                )
         divided, recipe = task.divided, task.recipe
         test_images, validation_images = task.tested
         iterations = self._longest(task, [one.rates for one in found])

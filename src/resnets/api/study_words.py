@@ -56,13 +56,13 @@ def note(plan: StudyPlan, origin: dict[str, Any]) -> str:
 
 def table(rows: Sequence[StudyRow]) -> Table:
     """Return the titles of the columns, and the cells of each row."""
-    titles = ("network", "parameters", "training error", "validation error (95 %)", "seconds", "memory")
+    titles = ("network", "parameters", "training\nerror", "validation\nerror (95 %)", "seconds", "memory")
     return titles, [
         (
             row.network,
             f"{row.parameters:,}",
             f"{row.training_error:.2f} %",
-            f"{row.validation_error:.2f} % ({row.interval[0]:.1f} to {row.interval[1]:.1f})",
+            f"{row.validation_error:.2f} % ({row.interval[0]:.1f}–{row.interval[1]:.1f})",
             f"{row.seconds:,.1f}" if row.seconds < 1000 else f"{row.seconds:,.0f}",
             f"{row.memory / 2**30:.1f} GiB",
         )

@@ -38,7 +38,7 @@ def study(
     from rich.console import Console
 
     from resnets.api import study as studying
-    from resnets.cli.display import ShortDisplay, errors_table
+    from resnets.cli.display import ShortDisplay, duration, errors_table
     from resnets.errors import Interrupted, UsageError
 
     try:
@@ -74,4 +74,10 @@ def study(
     print("What to beware of:")
     for sentence in advice.cautions:
         print(f"- {sentence}")
+    seconds = sum(row.seconds for row in found.rows)
+    print(f"{duration(seconds)} of training, in a budget of {duration(found.plan.budget)}")
+    if advice.network is not None:
+        run = found.file.parent / "runs" / advice.network
+        print(f"To use it:    resnets predict {run} IMAGE ...")
+        print(f"To train on:  resnets train {advice.network} --data {data}  (all training images, the whole recipe)")
     print(f"The curves: {found.plot} and {found.page}; every number: {found.file}")

@@ -155,7 +155,7 @@ def draw(rows: Sequence[Row], *, curve_on: str = "test", bounds: Mapping[str, Bo
     figure = Figure(figsize=(5 * panels, 4), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     depths = sorted({row.depth for row in rows})
-    top = 5 * math.ceil(1.6 * max(max(row.curve[-1][1:]) for row in rows) / 5)
+    top = 5 * math.ceil(2.5 * max(max(row.curve[-1][1:]) for row in rows) / 5)
     for axis, (residual, kind) in zip(axes, kinds, strict=False):
         for row in (row for row in rows if row.residual is residual):
             colour = f"C{depths.index(row.depth)}"
@@ -186,6 +186,7 @@ def _draw_bounds(
         axis.errorbar(x, middle, yerr=spread, color="C0" if residual else "C7", capsize=4, label=kind, **style)
     axis.set(title=f"{curve_on} error at the end, 95 % intervals", xlabel="layers", ylabel="error (%)")
     axis.set_xticks(range(len(depths)), [str(depth) for depth in depths])
+    axis.margins(x=0.12)
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)
     axis.legend()

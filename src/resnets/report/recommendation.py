@@ -168,15 +168,12 @@ def _cautions(
     falling = [row for row in rows if row not in stuck and not is_settled(row, first_drop)]
     if falling:
         yield (
-            f"The budget was too short for {listed([row.network for row in falling])} to settle: training "
+            f"The budget was too short for {_these(falling, rows)} to settle: training "
             f"error was still falling when the learning rate was first lowered. With more time errors will be lower, "
             f"and depth may pay that does not yet; --budget {longer} would tell more."
         )
     if stuck:
-        yield (
-            f"{listed([row.network for row in stuck])} hardly learnt: training error is still near that of "
-            f"guessing, {guessing:.0f} %."
-        )
+        yield (f"{_these(stuck, rows)} hardly learnt: training error is still near that of guessing, {guessing:.0f} %.")
     gap = chosen.validation_error - chosen.training_error
     if gap > OVERFITTING and chosen not in falling:
         yield (
@@ -187,6 +184,12 @@ def _cautions(
         f"Each network was trained once, and the intervals are of the {chosen.validation_images:,} validation images "
         f"alone: another --seed moves the errors too."
     )
+
+
+def _these(some: Sequence[StudyRow], rows: Sequence[StudyRow]) -> str:
+    """Return the names of some networks, or all of them in words."""
+    whole = len(some) == len(rows) > 1
+    return "all of the networks" if whole else listed([row.network for row in some])
 
 
 def is_settled(row: StudyRow, first_drop: int) -> bool:
