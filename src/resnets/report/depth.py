@@ -111,6 +111,18 @@ def sentence(found: DepthStudy | None) -> str:
     return f"Measured on {_NAMES.get(found.data, found.data)} ({length}): {'; '.join(parts)}."
 
 
+def table(found: DepthStudy | None) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return the titles of the columns and the cells of each depth; no rows where nothing can be compared."""
+    titles = ("kind", "layers", "training error", "test error", "runs")
+    if found is None or not (len(found.plain) > 1 or len(found.residual) > 1):
+        return titles, ()
+    return titles, [
+        (kind, f"{depth.layers}", f"{depth.training:.2f} %", f"{depth.test:.2f} %", f"{depth.seeds}")
+        for kind, depths in (("plain", found.plain), ("residual", found.residual))
+        for depth in depths
+    ]
+
+
 def _span(depths: Sequence[Depth]) -> str:
     return f"from {depths[0].layers} to {depths[-1].layers} layers"
 
