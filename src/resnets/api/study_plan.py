@@ -31,7 +31,7 @@ from resnets.training.forecast import Rates
 
 PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a smaller type is taken
 LEAST = 20  # iterations, with fewer of which no curve is worth its time
-MEASURING = 0.4  # of the budget, that may be spent before any network is trained
+MEASURING = 0.5  # of the budget, that may be spent before any network is trained
 MARGIN = 0.07  # of the budget, for what the measurement did not see
 AROUND_A_RUN = 0.5  # seconds, of setting a run up and closing it
 AROUND_ALL = 4.0  # seconds, of imports at the first run, and of the drawings at the end
@@ -241,15 +241,15 @@ class Planner:
 
     def _plan(self, names: Sequence[str], task: _Task, tell: Callable[[str], None]) -> StudyPlan:
         tell(f"Measuring a few steps of {len(names)} network{'s' if len(names) > 1 else ''}: {', '.join(names)}")
-        found = []
+        before, found = self.elapsed(), []
         for name in names:
             found.append(self._measure(name, task))
-            if self.elapsed() > MEASURING * self.budget:
+            needed = before + (self.elapsed() - before) / len(found) * len(names)
+            if needed > MEASURING * self.budget:
                 raise UsageError(
-                    f"measuring {len(found)} of {len(names)} networks took {self.elapsed():.0f} s of a budget of "
-                    f"{budgets.show(self.budget)}; it is too small, or this machine too busy: "
-                    f"--budget {budgets.at_least(self.elapsed() / len(found) * len(names) / MEASURING)} or "
-                    f"shallower networks with --depths"
+                    f"reading the data and measuring {len(names)} networks takes {needed:.0f} s of a budget of "
+                    f"{budgets.show(self.budget)}, which is too small, or this machine too busy; "
+                    f"--budget {budgets.at_least(needed / MEASURING)} would do"
                 )
         divided, recipe = task.divided, task.recipe
         test_images, validation_images = task.tested
