@@ -33,6 +33,8 @@ _HOME = {
     "optimize": "resnets.api.inference",
     "Engine": "resnets.networks.inference",
     "demo": "resnets.api.demo",
+    "study": "resnets.api.study",
+    "Study": "resnets.api.study",
     "plan": "resnets.api.planning",
     "Plan": "resnets.api.planning",
     "bench": "resnets.benchmarks.run",
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from resnets.api.reporting import Report as Report
     from resnets.api.reporting import write_report as write_report
     from resnets.api.responses import responses as responses
+    from resnets.api.study import Study as Study
+    from resnets.api.study import study as study
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train

@@ -25,7 +25,7 @@ from resnets.report import collection
 from resnets.training.forecast import Rates
 from resnets.training.measure import StepTime
 
-TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 21 iterations
+TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,7 @@ def reckoned(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
     steps = StepTime(batch_size=128, step=1.0, start=0.0, spread=0.0, steps=5)
     monkeypatch.setattr(study_plan, "measure", lambda *_, **__: Measurement(steps, rates))
+    monkeypatch.setattr(study_plan.Planner, "elapsed", lambda _: 0.0)  # whatever else this machine does
     for name in ("MARGIN", "AROUND_ALL", "AROUND_A_RUN"):
         monkeypatch.setattr(study_plan, name, 0.0)
 
@@ -47,8 +48,8 @@ def test_a_study_of_digits(tmp_path: Path) -> None:
     found = resnets.study("digits", out=tmp_path / "s", tell=lines.append, **TINY)
     assert [row.network for row in found.rows] == ["plain8", "plain14", "resnet8", "resnet14"]
     plan = found.plan
-    assert 20 <= plan.iterations <= 22  # 88 s less what was over when it was planned, for four networks
-    assert (plan.training_images, plan.validation_images, plan.test_images) == (1150, 287, 360)
+    assert plan.iterations == 22  # 88 s for four networks, a second a step
+    assert (plan.training_images, plan.validation_images, plan.test_images) == (1148, 289, 360)
     for row in found.rows:
         result = json.loads((tmp_path / "s" / "runs" / row.network / "result.json").read_text())
         assert result["iterations"] == plan.iterations
@@ -56,7 +57,7 @@ def test_a_study_of_digits(tmp_path: Path) -> None:
         assert result["validation_error"] == row.validation_error
         assert row.curve[-1] == (plan.iterations, row.training_error, row.validation_error)
         assert row.interval[0] < row.validation_error < row.interval[1]
-    assert any("1,150 images to train on, 287 held out" in line for line in lines)
+    assert any("1,148 images to train on, 289 held out" in line for line in lines)
     assert any("as many for each, so that none has an advantage" in line for line in lines)
     page = found.page.read_text()
     assert found.recommendation.headline in page and "plain14" in page and "<svg" in page and "<script" not in page
@@ -164,6 +165,8 @@ def test_which_networks(tiny_splits: DataSplits, make_photos: Callable[..., Path
     assert candidates(photos, (50, 18), both) == (("plain18", "plain50", "resnet18", "resnet50"),)
     assert candidates(photos, (20, 50), ["plain"]) == (("plain20", "plain50_cifar"),)
     assert candidates(tiny_splits, (50,), ["residual"]) == (("resnet50_cifar",),)
+    assert candidates(photos, None, both, resnets.find_recipe("cifar")) == (small,)
+    assert len(candidates(photos, None, both, resnets.find_recipe("imagenet"))) == 2
     for depths, kind, message in ((None, "odd", "kind 'odd'"), ((21,), "plain", "plain21"), ((), "plain", "no depths")):
         with pytest.raises(UsageError, match=message):
             candidates(tiny_splits, depths, [kind])
@@ -179,11 +182,20 @@ def test_shares() -> None:
 def test_a_budget_that_is_too_small_says_what_would_do(tmp_path: Path) -> None:
     """The longer budget does, and so do the depths that are named; nothing was begun."""
     with pytest.raises(
-        UsageError, match=r"too small for 6 networks: each would get 1\d iterations, and 20 are"
+        UsageError, match=r"too small for 6 networks: each would get 14 iterations, and 20 are"
     ) as caught:
         resnets.study("digits", out=tmp_path / "s", depths=[8, 14, 20], budget=88.0)
     assert str(caught.value).endswith("--budget 3m would do, or --depths 8,14")
     assert not (tmp_path / "s").exists()
+
+
+def test_a_machine_that_is_too_busy_is_noticed_while_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before all networks are measured, since that alone would use the budget up."""
+    monkeypatch.setattr(study_plan.Planner, "elapsed", lambda planner: 40.0 * len(planner.measured))
+    with pytest.raises(
+        UsageError, match="measuring 4 networks takes 160 s of a budget of 88s, .* --budget 10m would do"
+    ):
+        resnets.study("digits", out="never", **TINY)
 
 
 def test_photos_for_which_the_budget_is_too_small(
@@ -199,6 +211,7 @@ def test_photos_for_which_the_budget_is_too_small(
     monkeypatch.setattr(study_plan, "measure", by_macs)
     monkeypatch.setattr(study_plan, "loading_rate", lambda *_: 100.0)
     monkeypatch.setattr(study_plan, "LEAST", 3)
+    monkeypatch.setattr(study_plan, "available_memory", lambda _: 64 * 2**30)
     photos = resnets.load_data(f"folder:{make_photos('large', size=(80, 70), train=20)}")
     lines: list[str] = []
 
@@ -219,6 +232,12 @@ def test_photos_for_which_the_budget_is_too_small(
     assert planned(5.0) == ("resnet20", "resnet56", "resnet110")
     assert "each would see the photos only" in lines[0]
     assert planned(90.0) == ("resnet18", "resnet34", "resnet50")
+    monkeypatch.setattr(study_plan, "available_memory", lambda _: 4 * 2**30)
+    assert planned(90.0) == ("resnet20", "resnet56", "resnet110")
+    assert "GiB of memory with 256 images an iteration, and 4.0 GiB are free" in lines[-2]
+    monkeypatch.setattr(study_plan, "available_memory", lambda _: 2**30)
+    with pytest.raises(UsageError, match="GiB are free; name shallower networks with --depths"):
+        planned(90.0)
 
 
 # ---------------------------------------------------------------- the command

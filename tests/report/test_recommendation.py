@@ -76,7 +76,7 @@ def test_noise_shrinks_with_images_and_is_the_same_either_way() -> None:
 def test_the_shallowest_within_noise_of_the_best() -> None:
     found = advice([row("resnet20", 5.5), row("resnet56", 5.0, seconds=25), row("resnet110", 9.0)])
     assert found.network == "resnet20" and found.headline == "Recommended: resnet20."
-    assert found.reasons[0].startswith("Its validation error is 5.50 % (95 % interval 4.3 to 7.1 %, 1,000 images).")
+    assert found.reasons[0].startswith("Its validation error is 5.50 % (95 % interval 4.2 to 7.1 %, 1,000 images).")
     assert "5.00 %, of resnet56, which takes 2.5 times as long" in found.reasons[0]
     assert "5.50 -> 5.00 -> 9.00 %: beyond 20 layers it gains nothing" in found.reasons[1]
 
@@ -122,7 +122,7 @@ def test_too_early_to_say() -> None:
     assert found.network is None and not found.reasons
     assert found.headline.startswith("Too early to recommend a network: the best, resnet20,")
     assert "guessing has 90 %" in found.headline and "--budget 8m" in found.headline
-    assert any("resnet20 and resnet56 hardly learnt" in caution for caution in found.cautions)
+    assert any("all of the networks hardly learnt" in caution for caution in found.cautions)
 
 
 def test_a_budget_too_short_to_settle() -> None:
@@ -131,6 +131,11 @@ def test_a_budget_too_short_to_settle() -> None:
     assert not is_settled(rows[0], 50) and is_settled(rows[1], 50)
     (first, *_) = advice(rows).cautions
     assert first.startswith("The budget was too short for resnet20 to settle") and "--budget 8m" in first
+
+
+def test_what_hardly_learnt_is_named() -> None:
+    cautions = advice([row("plain20", 9, 5), row("plain56", 85, 86), row("plain110", 89, 89)]).cautions
+    assert any(caution.startswith("plain56 and plain110 hardly learnt") for caution in cautions)
 
 
 def test_what_happens_after_the_drop_does_not_count_and_short_curves_tell_nothing() -> None:

@@ -8,12 +8,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from torch.utils.data import TensorDataset
 
 from resnets.api.resolution import Resolved
 from resnets.data import kinds
-from resnets.data.datasets import ImageArrays, ImageFiles, Images
+from resnets.data.datasets import ImageArrays, ImageFiles, Images, some_of
 from resnets.data.pipeline import TrainingBatches, single_pass, training_batches
 from resnets.errors import UsageError
 from resnets.networks.complexity import Complexity
@@ -44,18 +43,29 @@ def loading_rate(todo: Resolved, batch_size: int) -> float:
     return kinds.loading_rate(_batches(todo, batch_size, workers=0), batch_size)
 
 
-def measure(todo: Resolved, batch_size: int, *, largest: int, macs: int, loading: float, folder: Path) -> Measurement:
+def measure(
+    todo: Resolved,
+    batch_size: int,
+    *,
+    largest: int,
+    macs: int,
+    loading: float,
+    folder: Path,
+    seconds: float = SECONDS,
+    workers: int = WORKERS,
+) -> Measurement:
     """Return what a device takes for its `batch_size` images of a step, and for tests and checkpoints.
 
     Where they are more than fit in memory (`largest`) or, on a CPU, than can be done in some two seconds, fewer are
-    measured and the time is taken in proportion. `loading` is in images a second of one core.
+    measured and the time is taken in proportion. `loading` is in images a second of one core, `seconds` are those of
+    the steps that are timed, and `workers` the processes that read image files.
 
     Raises: UsageError, if not even one image fits; TrainingError, DataError.
     """
     if largest < 1:
         raise UsageError("not even one image fits in this machine's memory; --device-kind plans for another")
-    steps, state = _measure_steps(todo, batch_size, largest=largest, macs=macs, seconds=SECONDS)
-    test, final_test = _test_seconds(todo, steps, loading)
+    steps, state = _measure_steps(todo, batch_size, largest=largest, macs=macs, seconds=seconds, workers=workers)
+    test, final_test = _test_seconds(todo, steps, loading, workers)
     save, log = measure_saving(state, folder / "run")
     step = steps.step * batch_size / steps.batch_size
     return Measurement(steps, Rates(step=step, start=steps.start, test=test, final_test=final_test, save=save, log=log))
@@ -81,7 +91,7 @@ def measure_quickly(todo: Resolved, cost: Complexity) -> Rates:
 
 
 def _measure_steps(
-    todo: Resolved, batch_size: int, *, largest: int, macs: int, seconds: float
+    todo: Resolved, batch_size: int, *, largest: int, macs: int, seconds: float, workers: int = WORKERS
 ) -> tuple[StepTime, TrainingState]:
     measured = batch_size
     while measured > 1 and (measured > largest or (todo.device.type == "cpu" and measured * macs > STEP_MACS)):
@@ -89,7 +99,7 @@ def _measure_steps(
     return measure_steps(
         todo.network,
         dataclasses.replace(todo.recipe, batch_size=measured),
-        _batches(todo, measured, workers=WORKERS),
+        _batches(todo, measured, workers=workers),
         device=todo.device,
         precision=todo.precision,
         seconds=seconds,
@@ -108,7 +118,7 @@ def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatche
     )
 
 
-def _test_seconds(todo: Resolved, steps: StepTime, loading: float) -> tuple[float, float]:
+def _test_seconds(todo: Resolved, steps: StepTime, loading: float, workers: int) -> tuple[float, float]:
     """Return the seconds of an image in a test of the curve, and in the final one, which is in float32."""
     split = todo.data.test
     rate = steps.batch_size / steps.step
@@ -116,12 +126,11 @@ def _test_seconds(todo: Resolved, steps: StepTime, loading: float) -> tuple[floa
     reading = 0.0
     prepared: Images
     if isinstance(split, ImageArrays):
-        prepared = split.select(np.arange(count))
+        prepared = some_of(split, count)
     else:  # read before, since starting processes for so few images would count too much
-        assert isinstance(split, ImageFiles)
-        images, labels = next(single_pass(split.select(np.arange(count)), todo.convention, batch_size=count))
+        images, labels = next(single_pass(some_of(split, count), todo.convention, batch_size=count))
         prepared = TensorDataset(images, labels)
-        reading = 1 / (loading * min(WORKERS, os.cpu_count() or 1))
+        reading = 1 / (loading * max(1, min(workers, os.cpu_count() or 1)))
 
     def seconds(precision: Precision) -> float:
         passing = measure_test(

@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from resnets.cli import bench, demo, evaluate, networks, plan, predict, report, reproduce, responses, train
+from resnets.cli import bench, demo, evaluate, networks, plan, predict, report, reproduce, responses, study, train
 from resnets.errors import Interrupted, ResnetsError
 from resnets.version import __version__
 
@@ -32,6 +32,7 @@ app.command("bench")(bench.bench)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("responses")(responses.responses)
+app.command("study")(study.study)
 
 
 def _version(value: bool) -> None:

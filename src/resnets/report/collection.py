@@ -83,6 +83,8 @@ def collect(places: Iterable[Path]) -> Results:
             content = json.loads(path.read_text())
             if not isinstance(content, dict):
                 raise NotAResult("it is no JSON object")
+            if content.get("kind") == "study":  # its runs are in files of their own
+                continue
             if content.get("kind") == "complexity":
                 costs |= {(cost.network, cost.shortcut): cost for cost in _costs(content)}
             elif "rows" in content and "matrix_rates" in content:
