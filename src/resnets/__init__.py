@@ -36,15 +36,23 @@ _HOME = {
     "optimize": "resnets.api.inference",
     "Engine": "resnets.networks.inference",
     "demo": "resnets.api.demo",
+    "study": "resnets.api.study",
+    "Study": "resnets.api.study",
     "plan": "resnets.api.planning",
     "Plan": "resnets.api.planning",
     "bench": "resnets.benchmarks.run",
+    "reproduce": "resnets.reproduction.reproduce",
+    "plan_reproduction": "resnets.reproduction.reproduce",
+    "Reproduction": "resnets.reproduction.reproduce",
+    "ReproductionPlan": "resnets.reproduction.planning",
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
     "score_detections": "resnets.api.detection_scoring",
     "load_detection_data": "resnets.api.detection_scoring",
     "DetectionSplits": "resnets.detection.annotations",
     "AnnotatedImage": "resnets.detection.annotations",
+    "responses": "resnets.api.responses",
+    "LayerResponses": "resnets.report.responses",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -87,6 +95,9 @@ if TYPE_CHECKING:
     from resnets.api.planning import plan as plan
     from resnets.api.reporting import Report as Report
     from resnets.api.reporting import write_report as write_report
+    from resnets.api.responses import responses as responses
+    from resnets.api.study import Study as Study
+    from resnets.api.study import study as study
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
@@ -108,6 +119,11 @@ if TYPE_CHECKING:
     from resnets.evaluation.protocols import Agreement as Agreement
     from resnets.networks.growing import deepen as deepen
     from resnets.networks.inference import Engine as Engine
+    from resnets.report.responses import LayerResponses as LayerResponses
+    from resnets.reproduction.planning import ReproductionPlan as ReproductionPlan
+    from resnets.reproduction.reproduce import Reproduction as Reproduction
+    from resnets.reproduction.reproduce import plan_reproduction as plan_reproduction
+    from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.specs import Recipe as Recipe
     from resnets.training.session import Observer as Observer
 

@@ -62,7 +62,7 @@ def evaluate(
     multiply = choose_precision(precision, model.device)
     if model.engine is not None and precision != "fp32" and multiply != model.engine.precision:
         raise UsageError(f"precision is {precision!r}, and this model's engine runs in {model.engine.precision}")
-    splits = _fitting(model, load_data(data))
+    splits = fitting(model, load_data(data))
     if model.device.type == "cpu":
         keep_freed_memory()
     test, classes = splits.test, len(splits.classes)
@@ -119,8 +119,11 @@ def _engine(model: Model, test: Images, precision: Precision, batch_size: int) -
     return engine if batches * engine.seconds < PREPARATION_SECONDS else make(engine="auto")
 
 
-def _fitting(model: Model, splits: DataSplits) -> DataSplits:
-    """Return the splits as the model reads them, or raise DataError where they are not of its kind."""
+def fitting(model: Model, splits: DataSplits) -> DataSplits:
+    """Return the splits as the model reads them.
+
+    Raises: DataError, where they are not of the kind that it was trained on.
+    """
     if model.classes is not None and without_ids(splits.classes) != without_ids(model.classes):
         if len(splits.classes) != len(model.classes):
             what = f"{len(splits.classes)} classes, and the weights know {len(model.classes)}"
