@@ -75,7 +75,8 @@ def study(
     for sentence in advice.cautions:
         print(f"- {sentence}")
     seconds = sum(row.seconds for row in found.rows)
-    print(f"{duration(seconds)} of training, in a budget of {duration(found.plan.budget)}")
+    slower = ", since the machine was slower than when it was measured" if seconds > found.plan.budget else ""
+    print(f"{duration(seconds)} of training, in a budget of {duration(found.plan.budget)}{slower}")
     if advice.network is not None:
         run = found.file.parent / "runs" / advice.network
         print(f"To use it:    resnets predict {run} IMAGE ...")

@@ -125,7 +125,8 @@ def _why(chosen: StudyRow, best: StudyRow, rows: Sequence[StudyRow]) -> str:
     shallower = [row for row in rows if row.depth < chosen.depth]
     if shallower:
         return f"{shown}, the lowest of all, and every shallower network's is higher by more than noise."
-    return f"{shown}, the lowest of all{', with the fewest layers' if len(rows) > 1 else ''}."
+    is_least = any(row.depth > chosen.depth for row in rows)
+    return f"{shown}, the lowest of all{', with the fewest layers' if is_least else ''}."
 
 
 def _depth(rows: Sequence[StudyRow], chosen: StudyRow) -> Iterator[str]:
