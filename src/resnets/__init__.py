@@ -30,12 +30,21 @@ _HOME = {
     "evaluate": "resnets.api.evaluation",
     "Evaluation": "resnets.api.evaluation",
     "Agreement": "resnets.evaluation.protocols",
+    "convert": "resnets.api.converting",
+    "Conversion": "resnets.api.converting",
+    "from_pretrained": "resnets.api.hub",
     "optimize": "resnets.api.inference",
     "Engine": "resnets.networks.inference",
     "demo": "resnets.api.demo",
+    "study": "resnets.api.study",
+    "Study": "resnets.api.study",
     "plan": "resnets.api.planning",
     "Plan": "resnets.api.planning",
     "bench": "resnets.benchmarks.run",
+    "reproduce": "resnets.reproduction.reproduce",
+    "plan_reproduction": "resnets.reproduction.reproduce",
+    "Reproduction": "resnets.reproduction.reproduce",
+    "ReproductionPlan": "resnets.reproduction.planning",
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
     "train_detector": "resnets.api.detection",
@@ -49,6 +58,8 @@ _HOME = {
     "load_detection_data": "resnets.api.detection_scoring",
     "DetectionSplits": "resnets.detection.annotations",
     "AnnotatedImage": "resnets.detection.annotations",
+    "responses": "resnets.api.responses",
+    "LayerResponses": "resnets.report.responses",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -70,6 +81,8 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
+    from resnets.api.converting import Conversion as Conversion
+    from resnets.api.converting import convert as convert
     from resnets.api.data import load_data as load_data
     from resnets.api.demo import demo as demo
     from resnets.api.detection import DetectionEvaluation as DetectionEvaluation
@@ -82,6 +95,7 @@ if TYPE_CHECKING:
     from resnets.api.detection_scoring import score_detections as score_detections
     from resnets.api.evaluation import Evaluation as Evaluation
     from resnets.api.evaluation import evaluate as evaluate
+    from resnets.api.hub import from_pretrained as from_pretrained
     from resnets.api.inference import optimize as optimize
     from resnets.api.models import Model as Model
     from resnets.api.models import Prediction as Prediction
@@ -94,6 +108,9 @@ if TYPE_CHECKING:
     from resnets.api.planning import plan as plan
     from resnets.api.reporting import Report as Report
     from resnets.api.reporting import write_report as write_report
+    from resnets.api.responses import responses as responses
+    from resnets.api.study import Study as Study
+    from resnets.api.study import study as study
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
@@ -115,6 +132,11 @@ if TYPE_CHECKING:
     from resnets.evaluation.protocols import Agreement as Agreement
     from resnets.networks.growing import deepen as deepen
     from resnets.networks.inference import Engine as Engine
+    from resnets.report.responses import LayerResponses as LayerResponses
+    from resnets.reproduction.planning import ReproductionPlan as ReproductionPlan
+    from resnets.reproduction.reproduce import Reproduction as Reproduction
+    from resnets.reproduction.reproduce import plan_reproduction as plan_reproduction
+    from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
     from resnets.training.session import Observer as Observer

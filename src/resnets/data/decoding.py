@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from resnets.errors import DataError
-from resnets.specs import InputConvention
+from resnets.specs import InputConvention, Interpolation
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -74,11 +74,14 @@ def _reason(path: Path, error: Exception) -> str:
             return f"cannot be decoded ({str(error) or type(error).__name__})"
 
 
-def resize_shorter_side(image: Image.Image, length: int) -> Image.Image:
-    """Return the image with its shorter side `length` pixels long, its proportions kept (bilinear, antialiased)."""
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def resize_shorter_side(image: Image.Image, length: int, interpolation: Interpolation = "bilinear") -> Image.Image:
+    """Return the image with its shorter side `length` pixels long, its proportions kept, antialiased."""
     image = limit_ratio(image)
     size = resized(image.size, length)
-    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+    return image if size == image.size else image.resize(size, RESAMPLING[interpolation])
 
 
 def limit_ratio(image: Image.Image) -> Image.Image:
@@ -122,7 +125,7 @@ def single_view(path: Path, convention: InputConvention) -> NDArray[np.uint8]:
 
 
 def _single_view(path: Path, convention: InputConvention) -> NDArray[np.uint8]:
-    image = resize_shorter_side(_decode(path, convention.channels), convention.resize)
+    image = resize_shorter_side(_decode(path, convention.channels), convention.resize, convention.interpolation)
     return pixels(centre_crop(image, convention.size))
 
 

@@ -46,12 +46,12 @@ def normalization(convention: InputConvention | None, images: Sequence[Annotated
         chosen = images[:: max(1, len(images) // SEEN)]
         files = ImageFiles(tuple(image.path for image in chosen), np.zeros(len(chosen), np.int64))
         convention = fit_photos(files, Preprocessing(mean="channel"), limit=SEEN)
-    std, told = std_of(convention), dataclasses.asdict(convention)
+    std = std_of(convention)
     return Normalization(
         mean=convention.mean or tuple(mean_of(convention).astype(np.float64).mean(axis=(0, 1)).tolist()),
         std=(1.0, 1.0, 1.0) if std is None else tuple(float(value) for value in std),
-        white=told.get("white", 1.0),
-        order=told.get("order", "RGB"),
+        white=convention.white,
+        order=convention.order,
     )
 
 

@@ -12,7 +12,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 
 
 class StopRequest:
-    """Within its `with` block, remembers the first signal in `signum`; the second ends the process at once."""
+    """Within its `with` block, remembers the first signal in `signum`; the second ends the process at once.
+
+    Within another one, a signal is a request to both.
+    """
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -33,3 +36,6 @@ class StopRequest:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         self.signum = signum
+        outer = getattr(self._before.get(signum), "__self__", None)
+        if isinstance(outer, StopRequest):  # that of several runs, which would begin the next one
+            outer.signum = signum
