@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,11 +234,13 @@ def evaluate_detector(
     device: str = "auto",
     precision: str = "fp32",
     workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
 ) -> DetectionEvaluation:
     """Test a detector, or several as an ensemble, on a split and score it by a protocol, as the official tools do.
 
     `protocol` is `voc07` (11 points), `voc` (area) or `coco`; None takes the data's. `out` is a folder for the
-    detections, in the files that the protocol's tools and servers read.
+    detections, in the files that the protocol's tools and servers read. `progress` is told after each image how many
+    are done, and of how many.
 
     Raises: WeightsError, UsageError, DataError; also where the classes are not those of the training.
     """
@@ -257,16 +259,18 @@ def evaluate_detector(
     if split == "test" and not splits.test_annotated:
         score = _unknown  # the server of VOC 2012, for example
     start = time.perf_counter()
-    found = list(
-        detect_all(
-            [detector.network for detector in detectors],
-            named[split],
-            switches,
-            device=first.device,
-            precision=choose_precision(precision, first.device),
-            workers=workers,
-        )
-    )
+    found: list[Detections] = []
+    for one in detect_all(
+        [detector.network for detector in detectors],
+        named[split],
+        switches,
+        device=first.device,
+        precision=choose_precision(precision, first.device),
+        workers=workers,
+    ):
+        found.append(one)
+        if progress is not None:
+            progress(len(found), len(named[split]))
     seconds = time.perf_counter() - start
     scores = score(named[split], found)
     if out is not None:

@@ -33,22 +33,29 @@ def evaluate(
 
     from rich.console import Console
     from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
     from rich.table import Table
 
     from resnets.api.detection import evaluate_detector
 
-    result = evaluate_detector(
-        weights,
-        data,
-        split=split,
-        protocol=protocol,
-        out=out,
-        box_refinement=box_refinement,
-        multi_scale=multi_scale,
-        device=device,
-        precision=precision,
-        workers=workers,
-    )
+    # a live line where someone looks: standard error, so that a table or JSON goes where it is sent
+    screen = Console(stderr=True)
+    columns = ("images", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as shown:
+        task = shown.add_task("images", total=None)
+        result = evaluate_detector(
+            weights,
+            data,
+            split=split,
+            protocol=protocol,
+            out=out,
+            box_refinement=box_refinement,
+            multi_scale=multi_scale,
+            device=device,
+            precision=precision,
+            workers=workers,
+            progress=lambda done, total: shown.update(task, completed=done, total=total),
+        )
     if json:
         print(dumps(dataclasses.asdict(result)))
         return
