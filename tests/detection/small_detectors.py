@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
-from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.faster_rcnn import FasterRCNN, Normalization
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
@@ -79,7 +79,7 @@ def vgg() -> VGG:
 
 def detector(recipe: DetectionRecipe = RECIPE, classes: int = 2) -> FasterRCNN:
     """Return a detector on `network`."""
-    return FasterRCNN(network(), classes, recipe, mean=(0.5, 0.5, 0.5))
+    return FasterRCNN(network(), classes, recipe, Normalization(mean=(0.5, 0.5, 0.5)))
 
 
 def annotated(

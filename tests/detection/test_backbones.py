@@ -11,7 +11,7 @@ from small_detectors import RECIPE, SPEC, detector, network, vgg
 from torch import nn
 
 from resnets.detection.backbones import make_backbone
-from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.faster_rcnn import FasterRCNN, Normalization
 from resnets.detection.frozen import FrozenNorm
 from resnets.errors import UsageError
 from resnets.networks import catalog
@@ -124,11 +124,11 @@ def test_pixels_are_as_in_the_pre_training() -> None:
     """Scaled, ordered and normalised by the backbone's convention; Caffe's networks take BGR up to 255."""
     image = torch.tensor([[[255]], [[51]], [[0]]], dtype=torch.uint8).expand(3, 16, 16)
     seen: list[torch.Tensor] = []
-    for options in (
-        {"mean": (0.5, 0.1, 0.0), "std": (0.5, 0.1, 1.0)},
-        {"mean": (10.0, 1.0, 5.0), "white": 255.0, "order": "BGR"},
+    for pixels in (
+        Normalization(mean=(0.5, 0.1, 0.0), std=(0.5, 0.1, 1.0)),
+        Normalization(mean=(10.0, 1.0, 5.0), white=255.0, order="BGR"),
     ):
-        net = FasterRCNN(network(), 2, RECIPE, **options)  # type: ignore[arg-type]
+        net = FasterRCNN(network(), 2, RECIPE, pixels)
         net.backbone.shared = lambda x: seen.append(x) or x  # type: ignore[method-assign,func-returns-value]
         net.maps(image)
     assert seen[0][0, :, 3, 4].tolist() == pytest.approx([1.0, 1.0, 0.0])

@@ -79,7 +79,27 @@ def test_what_was_learnt_is_in_the_file(learnt: Path) -> None:
     assert found.scores == result["scores"]
     loaded = resnets.load_detector(learnt / "run", device="cpu")
     assert loaded.classes == CLASSES
-    assert loaded.network.mean.flatten().tolist() == pytest.approx([0.4, 0.5, 0.6])
+    assert loaded.network.pixels.mean == (0.4, 0.5, 0.6)
+
+
+def test_a_detector_is_fine_tuned(learnt: Path, tmp_path: Path) -> None:
+    """As the paper's from COCO to VOC: all that fits goes on; with other classes the sibling layers are new."""
+    data = splits(learnt / "data")
+    recipe = dataclasses.replace(RECIPE, iterations=1, lr=1e-9)
+    result = train(learnt / "run", tmp_path / "same", recipe, data=data)
+    before = json.loads((learnt / "run" / "result.json").read_text())
+    assert result.mean_ap == before["scores"]["mean_ap"]
+    other = DetectionSplits(name="other", classes=("a", "b", "c"), train=data.train, test=data.test)
+    train(learnt / "run", tmp_path / "other", recipe, data=other)
+    files = (folder / "weights.safetensors" for folder in (learnt / "run", tmp_path / "other"))
+    learnt_tensors, found = (read_tensors(file)[0] for file in files)
+    assert found["regions.box_predictor.cls_score.weight"].shape[0] == 4
+    name = "proposals.head.cls_logits.weight"
+    torch.testing.assert_close(found[name], learnt_tensors[name], rtol=1e-5, atol=1e-7)
+    with pytest.raises(WeightsError, match="anchors|another shape"):
+        train(learnt / "run", tmp_path / "anchors", dataclasses.replace(recipe, anchor_sizes=(32,)), data=data)
+    with pytest.raises(WeightsError, match="a detector on resnet10, not on resnet18"):
+        train_detector("resnet18", data, weights=learnt / "run", out=tmp_path / "deeper")
 
 
 def test_refinements_and_ensembles_are_scored(learnt: Path, tmp_path: Path) -> None:
@@ -185,7 +205,7 @@ def test_what_cannot_be_is_refused_before_training(start: Path, learnt: Path, tm
         resnets.load_detector(start)
     with pytest.raises(WeightsError, match="holds no weights"):
         resnets.load_detector(tmp_path)
-    with pytest.raises(WeightsError, match="network they are for"):
+    with pytest.raises(WeightsError, match="a detector's weights"):
         resnets.load(learnt / "run")
     data = splits(learnt / "data")
     strange = DetectionSplits(name="strange", classes=("red", "blue"), train=data.train, test=data.test)

@@ -11,7 +11,7 @@ import torch
 from resnets.api.detection import evaluate_detector, train_detector
 from resnets.data.decoding import decode
 from resnets.detection import sources
-from resnets.detection.model import Normalization
+from resnets.detection.faster_rcnn import Normalization
 from resnets.detection.pixels import as_tensor, resize
 from resnets.networks import catalog, weights
 from resnets.paper import detection_recipes

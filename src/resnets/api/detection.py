@@ -82,7 +82,8 @@ def train_detector(
     """Train a Faster R-CNN on a network in a folder of its own, and return how it ended.
 
     `network` is `vgg16`, `resnet101` or another of the ImageNet type; `weights` are those of a classifier, a run's
-    folder or a file, of any classes; None starts from random ones, which only tests need. `data` is `voc:PATH` or
+    folder or a file, of any classes, or of a detector, to fine-tune it; None starts from random ones, which only tests
+    need. `data` is `voc:PATH` or
     `coco:PATH`. `recipe` is `voc`, `coco`, `small` or a recipe; None takes the one for the data. The others change it:
     `iterations` its length, with its milestones in proportion; `size` the shorter side of images; `anchors` the
     sides of anchors; `regions` how many are drawn of an image; `context` adds global context (appendix B);
@@ -96,8 +97,12 @@ def train_detector(
     check(seed=seed, workers=workers, save_every=save_every)
     catalog.spec(network)  # a wrong name shows before the data is read
     target = choose_device(device)
-    start = None if weights is None else load_weights(weights)
-    if start is None:
+    again, start = None, None
+    if weights is not None and model.is_detector(Path(weights)):
+        again = model.load(weights, torch.device("cpu"))
+    elif weights is not None:
+        start = load_weights(weights)
+    else:
         warnings.warn("a detector that starts from random weights learns little: batch norm is frozen", stacklevel=2)
     if classes is not None and not isinstance(data, str):
         raise UsageError("classes are chosen of data that is given by its source")
@@ -120,8 +125,13 @@ def train_detector(
     )
     chosen = chosen if iterations is None else chosen.scaled(iterations)
     torch.manual_seed(seed)
-    pixels = model.normalization(None if start is None else start.convention, splits.train)
-    detector = model.make(model.classifier(network, start), splits.classes, chosen, pixels)
+    if again is not None:
+        detector = model.make(model.classifier(network, None), splits.classes, chosen, again.network.pixels)
+        model.begin_with(detector, splits.classes, again)
+    else:
+        pixels = model.normalization(None if start is None else start.convention, splits.train)
+        detector = model.make(model.classifier(network, start), splits.classes, chosen, pixels)
+    begun = again or start
     description: dict[str, Any] = {
         "network": spec_to_dict(detector.spec) | {"detector": "faster_rcnn"},
         "recipe": dataclasses.asdict(chosen),
@@ -129,7 +139,7 @@ def train_detector(
         "seed": seed,
         "precision": choose_precision(precision, target),
         "source": data if isinstance(data, str) else None,
-        "weights": None if start is None else _begun_with(start.path),
+        "weights": None if begun is None else _begun_with(begun.path),
         "workers": workers,
         "provenance": [provenance(target)],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -21,12 +21,21 @@ LOSSES = ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss")
 """Log loss and box loss of the anchors, log loss and box loss of the regions; their sum is minimised."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """How pixels are put: channels in `order`, scaled to [0, `white`], less their `mean`, divided by their `std`."""
+
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    white: float = 1.0
+    order: Literal["RGB", "BGR"] = "RGB"
+
+
 class FasterRCNN(nn.Module):
     """A detector: shared layers, region proposal network, and for each region the layers after them.
 
     One image at a time: images of different shapes need no padding, so that a result never depends on its
-    neighbours. The pixels come as the backbone had them in its pre-training: in `order`, scaled to [0, `white`], less
-    `mean`, divided by `std`.
+    neighbours. The `pixels` come as the backbone had them in its pre-training.
     """
 
     mean: Tensor
@@ -37,11 +46,7 @@ class FasterRCNN(nn.Module):
         network: ResNet | VGG,
         classes: int,
         recipe: DetectionRecipe,
-        *,
-        mean: Sequence[float] = (0.0, 0.0, 0.0),
-        std: Sequence[float] = (1.0, 1.0, 1.0),
-        white: float = 1.0,
-        order: Literal["RGB", "BGR"] = "RGB",
+        pixels: Normalization,
     ) -> None:
         super().__init__()
         self.spec = network.spec
@@ -57,9 +62,9 @@ class FasterRCNN(nn.Module):
         features = self.backbone.region_features * (2 if recipe.global_context else 1)
         self.proposals = ProposalNetwork(self.backbone.shared_channels, recipe)
         self.regions = Regions(features, classes, recipe)
-        self.white, self.order = white, order
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+        self.pixels = pixels
+        self.register_buffer("mean", torch.tensor(pixels.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(pixels.std)[:, None, None], persistent=False)
 
     def maps(self, image: Tensor) -> Tensor:
         """Return the shared maps of one image, whose right and lower border is filled up to the stride.
@@ -67,9 +72,9 @@ class FasterRCNN(nn.Module):
         Shape: (3, H, W) uint8 -> (1, C, ceil(H / 16), ceil(W / 16)) float32
         """
         height, width = image.shape[-2:]
-        if self.order == "BGR":
+        if self.pixels.order == "BGR":
             image = image.flip(0)
-        x = (image.float() * (self.white / 255) - self.mean) / self.std
+        x = (image.float() * (self.pixels.white / 255) - self.mean) / self.std
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))[None]
         return self.backbone.shared(x.contiguous(memory_format=torch.channels_last)).float()
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import safetensors
 import torch
 
 from resnets.data.convention import fit_photos, mean_of, std_of
 from resnets.data.datasets import ImageFiles
 from resnets.detection.annotations import AnnotatedImage
-from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.faster_rcnn import FasterRCNN, Normalization
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
@@ -25,16 +27,6 @@ from resnets.specs import DetectionRecipe, InputConvention, Preprocessing, VGGSp
 from resnets.storage import read_tensors, write_tensors
 
 SEEN = 200  # training images whose mean is taken where a backbone does not tell its own
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalization:
-    """How pixels are put: channels in `order`, scaled to [0, `white`], less their `mean`, divided by their `std`."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    white: float = 1.0
-    order: Literal["RGB", "BGR"] = "RGB"
 
 
 def normalization(convention: InputConvention | None, images: Sequence[AnnotatedImage]) -> Normalization:
@@ -82,7 +74,7 @@ def make(network: ResNet | VGG, classes: Sequence[str], recipe: DetectionRecipe,
     """
     if not classes:
         raise UsageError("a detector needs at least one class")
-    return FasterRCNN(network, len(classes), recipe, **dataclasses.asdict(pixels))
+    return FasterRCNN(network, len(classes), recipe, pixels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,15 +87,36 @@ class Detector:
     device: torch.device
 
 
+def is_detector(path: Path) -> bool:
+    """Tell whether a run's folder or a weights file is a detector's."""
+    file = path / "weights.safetensors" if path.is_dir() else path
+    try:
+        with safetensors.safe_open(file, "pt") as content:
+            return "detector" in json.loads((content.metadata() or {}).get("resnets") or "{}")
+    except (OSError, ValueError, safetensors.SafetensorError):
+        return False  # whoever reads it says what is wrong with it
+
+
+def begin_with(network: FasterRCNN, classes: Sequence[str], other: Detector) -> None:
+    """Give a new detector what another has learnt; its sibling layers only if that one knows the same classes.
+
+    Raises: WeightsError, if the other is on another network, or of other anchors or context.
+    Paper: appendix B, where the model of COCO is fine-tuned on VOC.
+    """
+    if other.network.spec.name != network.spec.name:
+        raise WeightsError(f"{other.path}: a detector on {other.network.spec.name}, not on {network.spec.name}")
+    learnt = other.network.state_dict()
+    if tuple(classes) != other.classes:
+        learnt |= {name: tensor for name, tensor in network.state_dict().items() if name.startswith("regions.")}
+    load_into(network, learnt)
+
+
 def save(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
     """Write a detector's weights, with what is needed to use them elsewhere."""
     about = {
         "network": spec_to_dict(network.spec),
         "recipe": dataclasses.asdict(network.recipe),
-        "mean": network.mean.flatten().tolist(),
-        "std": network.std.flatten().tolist(),
-        "white": network.white,
-        "order": network.order,
+        "pixels": dataclasses.asdict(network.pixels),
     }
     write_tensors(path, network.state_dict(), {"detector": about, "classes": list(classes)})
 
@@ -130,9 +143,7 @@ def load(path: str | Path, device: torch.device) -> Detector:
             catalog.build(spec_from_dict(about["network"])),
             classes,
             recipe_from_dict(about["recipe"]),
-            Normalization(
-                mean=tuple(about["mean"]), std=tuple(about["std"]), white=about["white"], order=about["order"]
-            ),
+            Normalization(**_tuples(about["pixels"])),
         )
     except (TypeError, KeyError, UsageError) as error:
         raise WeightsError(
@@ -145,6 +156,8 @@ def load(path: str | Path, device: torch.device) -> Detector:
 
 def recipe_from_dict(data: dict[str, Any]) -> DetectionRecipe:
     """Return the recipe that a file has, without its deviations, which are words."""
-    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    plain["deviations"] = ()
-    return DetectionRecipe(**plain)
+    return DetectionRecipe(**_tuples(data) | {"deviations": ()})
+
+
+def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}

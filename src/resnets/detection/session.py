@@ -113,7 +113,7 @@ class _DetectionStretch(Stretch):
                 line[f"{self.curve_on}_map"] = 100.0 * mean_ap  # percent, as the errors
             job.network.train()
         line |= {"seconds": round(state.clock.training + state.clock.testing, 3)}
-        line |= {"images_per_second": round(state.iteration * job.recipe.batch_size / state.clock.training, 1)}
+        line |= {"images_per_second": round(state.iteration * job.recipe.batch_size / state.clock.training, 3)}
         self._emit(line)
 
     def _test(self, split: Sequence[AnnotatedImage], precision: Precision) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class _DetectionStretch(Stretch):
             result["validation_scores"] = self._test(job.data.validation, "fp32")
         result |= {
             "seconds": round(state.clock.training + state.clock.testing, 1),
-            "images_per_second": round(state.iteration * job.recipe.batch_size / state.clock.training, 1),
+            "images_per_second": round(state.iteration * job.recipe.batch_size / state.clock.training, 3),
             "curve": curve,
             "run": job.description,
         }

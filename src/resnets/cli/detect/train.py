@@ -15,7 +15,12 @@ def train(
     data: Annotated[str, Option("--data", "-d", help="voc:PATH[@SETS] or coco:PATH[@SETS].", show_default=False)],
     weights: Annotated[
         Path,
-        Option("--weights", "-w", help="Of a classifier: a run's folder or a .safetensors file.", show_default=False),
+        Option(
+            "--weights",
+            "-w",
+            help="Of a classifier (or a detector to fine-tune): a run's folder or a file.",
+            show_default=False,
+        ),
     ],
     recipe: Annotated[
         str | None,
