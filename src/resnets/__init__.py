@@ -39,6 +39,9 @@ _HOME = {
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
     "load_data": "resnets.api.data",
+    "check_data": "resnets.api.data",
+    "shard_data": "resnets.api.data",
+    "Audit": "resnets.data.audit",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
     "ImageFiles": "resnets.data.datasets",
@@ -59,7 +62,9 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
+    from resnets.api.data import check_data as check_data
     from resnets.api.data import load_data as load_data
+    from resnets.api.data import shard_data as shard_data
     from resnets.api.demo import demo as demo
     from resnets.api.evaluation import Evaluation as Evaluation
     from resnets.api.evaluation import evaluate as evaluate
@@ -80,6 +85,7 @@ if TYPE_CHECKING:
     from resnets.api.training import train as train
     from resnets.benchmarks.run import bench as bench
     from resnets.cli.display import Display as Display
+    from resnets.data.audit import Audit as Audit
     from resnets.data.datasets import DataSplits as DataSplits
     from resnets.data.datasets import ImageArrays as ImageArrays
     from resnets.data.datasets import ImageFiles as ImageFiles

@@ -15,6 +15,7 @@ from resnets.api.resolution import Resolved
 from resnets.data import kinds
 from resnets.data.datasets import ImageArrays, ImageFiles, Images
 from resnets.data.pipeline import TrainingBatches, single_pass, training_batches
+from resnets.data.streams import evenly
 from resnets.errors import UsageError
 from resnets.networks.execution import Precision
 from resnets.training.forecast import Rates
@@ -78,6 +79,7 @@ def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatche
         augmentation=todo.recipe.augmentation,
         workers=workers,
         device=todo.device,
+        iterations=todo.recipe.iterations,
     )
 
 
@@ -92,7 +94,7 @@ def _test_seconds(todo: Resolved, steps: StepTime, loading: float) -> tuple[floa
         prepared = split.select(np.arange(count))
     else:  # read before, since starting processes for so few images would count too much
         assert isinstance(split, ImageFiles)
-        images, labels = next(single_pass(split.select(np.arange(count)), todo.convention, batch_size=count))
+        images, labels = next(single_pass(evenly(split, count), todo.convention, batch_size=count))
         prepared = TensorDataset(images, labels)
         reading = 1 / (loading * min(WORKERS, os.cpu_count() or 1))
 

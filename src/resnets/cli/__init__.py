@@ -9,7 +9,7 @@ import warnings
 
 import typer
 
-from resnets.cli import bench, demo, evaluate, networks, plan, predict, report, train
+from resnets.cli import bench, data, demo, evaluate, networks, plan, predict, report, train
 from resnets.errors import Interrupted, ResnetsError
 from resnets.version import __version__
 
@@ -30,6 +30,7 @@ app.command("info")(networks.info)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.command("report")(report.report)
+app.add_typer(data.app, name="data")
 
 
 def _version(value: bool) -> None:
