@@ -66,15 +66,11 @@ def test_classes_are_the_sorted_ids_with_names_where_torchvision_knows_them(make
 
 
 def test_all_thousand_have_torchvisions_names() -> None:
-    synsets = pytest.importorskip("timm.data").ImageNetInfo("imagenet").label_names()
+    synsets = pytest.importorskip("timm.data").ImageNetInfo("imagenet-1k").label_names()
     names = imagenet.readable(tuple(synsets))
-    assert (names[0], names[134], names[517], names[-1]) == (
-        "n01440764 tench",
-        "n02012849 crane",
-        "n03126707 crane",
-        "n15075141 toilet tissue",
-    )
-    assert len(set(names)) == 1000  # cranes of both kinds
+    assert (names[0], names[517], names[-1]) == ("n01440764 tench", "n03126707 crane", "n15075141 toilet tissue")
+    assert names[134].startswith("n02012849 crane")  # the bird
+    assert len(set(names)) == 1000
 
 
 def test_other_thousand_classes_are_refused(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def check(
     if json is not None:
         data.write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(f"{escape(audit.name)}: {audit.classes} classes")
+    table = Table(f"{escape(audit.name)}, {audit.classes} classes", caption="smallest / median / largest")
     for title in ("images", "MB", "classes", "images of a class", "width", "height"):
         table.add_column(title, justify="right")
     for name, split in audit.splits.items():
@@ -43,17 +43,12 @@ def check(
         )
         table.add_row(name, f"{split.images:,}", f"{split.bytes / 1e6:,.1f}", f"{split.classes:,}", *sides)
     console.print(table)
-    if audit.findings:
-        table = Table("found", title="smallest / median / largest above; below the first of each kind")
-        table.add_column("images", justify="right")
-        table.add_column("training")
-        table.add_column("such as")
-        for kind, count in audit.counts().items():
-            first = next(finding for finding in audit.findings if finding.kind == kind)
-            fails = "fails" if kind in data.FATAL else "goes on"
-            such = f"{first.file}: {first.detail}" if first.detail else first.file
-            table.add_row(f"{kind}: {data.KINDS[kind]}", f"{count:,}", fails, escape(such))
-        console.print(table)
+    for kind, count in audit.counts().items():
+        first = next(finding for finding in audit.findings if finding.kind == kind)
+        fails = "[bold]training fails[/bold]: " if kind in data.FATAL else ""
+        detail = f": {first.detail}" if first.detail else ""
+        console.print(f"[bold]{count:,} {kind}[/bold] ({fails}{data.KINDS[kind]})")
+        console.print(escape(f"    such as {first.file}{detail}"))
     print("Training would FAIL." if audit.would_fail else "Nothing here would make training fail.")
     if audit.would_fail:
         raise Exit(1)

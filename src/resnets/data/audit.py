@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ class _Seen:
     """What is remembered of one image."""
 
     size: tuple[int, int] = (0, 0)
-    bytes: int = 0
+    length: int = 0  # bytes
     digest: bytes = b""
     notes: list[tuple[str, str]] = field(default_factory=list)  # kind, detail
 
@@ -115,8 +116,9 @@ def check(source: str, *, workers: int, progress: Progress = lambda done, total:
     findings: list[Finding] = []
     found = _listed(source, findings)
     splits = {"train": found.train, "val": found.test}
-    total, before = sum(len(split) for split in splits.values()), 0  # type: ignore[arg-type]
-    summaries, first = {}, {}  # type: ignore[var-annotated]
+    total, before = sum(len(split) for split in splits.values()), 0  # type: ignore[arg-type, misc]
+    summaries: dict[str, SplitSummary] = {}
+    first: dict[bytes, tuple[str, int, str]] = {}  # by content: split, label, place
     for name, split in splits.items():
         seen = []
         labels = split.labels if isinstance(split, ImageArrays | ImageFiles) else np.empty(0, np.int64)
@@ -176,7 +178,7 @@ def inspect(file: ImageFile) -> _Seen:
     except OSError as error:
         seen.notes.append(("unreadable", f"cannot be read ({error.strerror})"))
         return seen
-    seen.bytes = len(content)
+    seen.length = len(content)
     seen.digest = hashlib.blake2b(content, digest_size=16).digest()
     held = Held(str(file), content)
     try:
@@ -192,8 +194,6 @@ def inspect(file: ImageFile) -> _Seen:
 
 
 def _describe(seen: _Seen, held: Held, suffix: str) -> None:
-    from io import BytesIO
-
     content = held.content
     with Image.open(BytesIO(content), formats=FORMATS) as image:  # the header only
         seen.size = image.size
@@ -238,7 +238,7 @@ def _summary(seen: list[tuple[int, _Seen]]) -> SplitSummary:
     known = [image.size for _, image in seen if image.size[0]]
     return SplitSummary(
         images=len(seen),
-        bytes=sum(image.bytes for _, image in seen),
+        bytes=sum(image.length for _, image in seen),
         classes=len(sizes),
         class_sizes=_range(sizes),
         widths=_range([width for width, _ in known]),

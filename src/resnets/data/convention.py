@@ -163,7 +163,9 @@ class Normalizer:
     def __init__(self, convention: InputConvention, device: torch.device) -> None:
         std = std_of(convention)
         self.device = device
-        self.mean = torch.from_numpy(np.array(mean_of(convention))).to(device)
+        # a mean of each channel fits images of any size, as those that grow in training
+        mean = mean_of(convention) if convention.mean_image is not None else mean_of(convention)[0, 0]
+        self.mean = torch.from_numpy(np.array(mean)).to(device)
         self.std = None if std is None else torch.from_numpy(std).to(device)
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,7 @@ def load(rest: str) -> DataSplits:
 
     Raises: UsageError, without `datasets`; DataError, if there is no such data set or split, or it has no images.
     """
-    try:
-        import datasets
-    except ImportError:
-        raise UsageError("hf: needs `pip install 'resnets[datasets]'`") from None
+    datasets = _library()
     repository, _, asked = rest.partition("@")
     path = Path(repository).expanduser()
     try:
@@ -72,6 +70,13 @@ def load(rest: str) -> DataSplits:
     )
 
 
+def _library() -> Any:
+    try:
+        return importlib.import_module("datasets")
+    except ImportError:
+        raise UsageError("hf: needs `pip install 'resnets[datasets]'`") from None
+
+
 def _names(repository: str, splits: list[str], asked: str) -> tuple[str, str]:
     train, _, test = asked.partition(",") if "," in asked else ("train", ",", asked)
     test = test or next((name for name in TESTED_ON if name in splits), "")
@@ -85,8 +90,7 @@ def _names(repository: str, splits: list[str], asked: str) -> tuple[str, str]:
 
 def _columns(repository: str, rows: Any) -> tuple[str, str, tuple[str, ...]]:
     """Return the column of the images, that of the labels, and the names of the classes where they are told."""
-    import datasets
-
+    datasets = _library()
     features = rows.features
     images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     labels = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
@@ -98,11 +102,9 @@ def _columns(repository: str, rows: Any) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _files(rows: Any, column: str, label: str) -> ImageFiles:
-    import datasets
-
     labels = np.asarray(rows[label][:], np.int64)
     if len(labels) and labels.min() < 0:
         raise DataError(f"split {rows.split} has rows without a class (label {labels.min()}); it cannot be tested on")
-    encoded = rows.cast_column(column, datasets.Image(decode=False))
+    encoded = rows.cast_column(column, _library().Image(decode=False))
     digest = hashlib.sha256(labels.tobytes() + str(rows.info.dataset_size).encode()).hexdigest()
     return ImageFiles(tuple(Row(encoded, column, index) for index in range(len(labels))), labels, digest)

@@ -144,7 +144,7 @@ def _packed_devkit(archive: Path) -> dict[str, str]:
 
 def _devkit(meta: bytes, truth: str, where: str) -> dict[str, str]:
     """Return the ids by the devkit's own numbers of classes, which are not in the order of the ids."""
-    from scipy.io import loadmat
+    from scipy.io import loadmat  # type: ignore[import-untyped]
 
     try:
         synsets: Any = loadmat(BytesIO(meta), squeeze_me=True)["synsets"]

@@ -245,8 +245,9 @@ def _shard(beside: str, told: dict[str, Any]) -> Shard:
         if size != told["bytes"]:
             found = "is missing" if size is None else f"has {size:,} bytes instead of {told['bytes']:,}"
             raise DataError(f"{url}: {found}; fetch or write it again")
-    columns = (np.asarray(told[name], np.int64) for name in ("samples", "labels", "offsets", "sizes", "crcs"))
-    return Shard(url, *columns)
+    names = ("samples", "labels", "offsets", "sizes", "crcs")
+    samples, labels, offsets, sizes, crcs = (np.asarray(told[name], np.int64) for name in names)
+    return Shard(url, samples, labels, offsets, sizes, crcs)
 
 
 # ---------------------------------------------------------------- by their headers
@@ -261,8 +262,8 @@ def indexed(pattern: str) -> list[Shard]:
             found = list(samples_in(file, url))
         if not found:
             raise DataError(f"{url}: no images with labels; each has its class in a .cls or .json file beside it")
-        columns = np.asarray(found, np.int64).T
-        shards.append(Shard(url, np.arange(before, before + len(found)), *columns, None))
+        labels, offsets, sizes = np.asarray(found, np.int64).T
+        shards.append(Shard(url, np.arange(before, before + len(found)), labels, offsets, sizes, None))
         before += len(found)
     return shards
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
@@ -113,11 +113,11 @@ def _shards(files: ImageFiles) -> tuple[Shard, ...]:
     return files.paths.shards
 
 
-def _read(shards: list[Shard] | tuple[Shard, ...], gone: NDArray[np.bool_] | None = None) -> Iterator[tuple[int, Held]]:
+def _read(shards: Sequence[Shard], gone: NDArray[np.bool_] | None = None) -> Iterator[tuple[int, Held]]:
     """Yield (sample, file) of the shards, one after the other, but for the places that are gone."""
     before = 0
     for shard in shards:
-        wanted = range(len(shard))
+        wanted: Sequence[int] = range(len(shard))
         if gone is not None:
             wanted = np.flatnonzero(~gone[before : before + len(shard)]).tolist()
         before += len(shard)
