@@ -18,7 +18,7 @@ from resnets.data.convention import fit_photos
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.pipeline import single_pass, training_batches
 from resnets.data.stored import content_of
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, RunError, UsageError
 from resnets.specs import Preprocessing, ScaleCropFlip
 
 MakePhotos = Callable[..., Path]
@@ -148,6 +148,13 @@ def test_shards_of_other_images_are_not_overwritten(photos: DataSplits, written:
         sharding.write(other, written, size=SMALL)
     with pytest.raises(DataError, match=r"holds shards of other images, or of another size"):
         sharding.write(photos, written, size=2 * SMALL)
+
+
+def test_one_at_a_time(photos: DataSplits, written: Path) -> None:
+    import filelock
+
+    with filelock.FileLock(written / ".lock"), pytest.raises(RunError, match=r"another process is writing shards here"):
+        sharding.write(photos, written, size=SMALL)
 
 
 def test_only_files_are_sharded(tmp_path: Path) -> None:

@@ -91,6 +91,15 @@ def test_testing_passes_each_sample_once(remote: DataSplits, shards: Path) -> No
         assert all((a == b).all() for (a, _), (b, _) in zip(here, there, strict=True))
 
 
+def test_remote_shards_without_a_manifest_are_indexed_by_reading_them_once(shards: Path, remote: DataSplits) -> None:
+    last = len(list(shards.glob("train-*.tar"))) - 1
+    train = f"pipe:cat {shards}/train-{{000000..{last:06}}}.tar"
+    splits = sources.load(f"webdataset:{train},pipe:cat {shards}/val-000000.tar")
+    assert sorted(seen(splits, 0, COUNT)) == [(0, sample) for sample in range(COUNT)]
+    assert isinstance(splits.train, ImageFiles) and isinstance(remote.train, ImageFiles)
+    assert sorted(splits.train.labels.tolist()) == sorted(remote.train.labels.tolist())
+
+
 def test_a_stream_that_ends_too_early_or_is_changed_is_refused(remote: DataSplits, shards: Path) -> None:
     path = shards / "train-000000.tar"
     content = path.read_bytes()

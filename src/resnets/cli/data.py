@@ -35,13 +35,18 @@ def check(
         data.write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     console = Console(highlight=False, soft_wrap=True)
     table = Table(f"{escape(audit.name)}, {audit.classes} classes", caption="smallest / median / largest")
-    for title in ("images", "MB", "classes", "images of a class", "width", "height"):
-        table.add_column(title, justify="right")
-    for name, split in audit.splits.items():
-        sides = (
-            " / ".join(f"{value:,}" for value in three) for three in (split.class_sizes, split.widths, split.heights)
-        )
-        table.add_row(name, f"{split.images:,}", f"{split.bytes / 1e6:,.1f}", f"{split.classes:,}", *sides)
+    for name in audit.splits:
+        table.add_column(name, justify="right")
+    splits = list(audit.splits.values())
+    for title, values in (
+        ("images", [f"{split.images:,}" for split in splits]),
+        ("MB", [f"{split.bytes / 1e6:,.1f}" for split in splits]),
+        ("classes", [f"{split.classes:,}" for split in splits]),
+        ("images of a class", [_range(split.class_sizes) for split in splits]),
+        ("width", [_range(split.widths) for split in splits]),
+        ("height", [_range(split.heights) for split in splits]),
+    ):
+        table.add_row(title, *values)
     console.print(table)
     for kind, count in audit.counts().items():
         first = next(finding for finding in audit.findings if finding.kind == kind)
@@ -73,6 +78,10 @@ def shard(
         f"{written.train:,} images to train on and {written.val:,} to test on, {written.classes} classes: "
         f"{written.shards} shards{kept}, {written.bytes / 1e6:,.1f} MB in {written.folder}"
     )
+
+
+def _range(values: tuple[int, ...]) -> str:
+    return " / ".join(f"{value:,}" for value in values)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from resnets.data.datasets import DataSplits, ImageFiles, Images
 from resnets.data.randomness import epoch_order
 from resnets.data.shards import FORMAT, MANIFEST, read_manifest
 from resnets.data.stored import content_of, size_of
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, RunError, UsageError
 from resnets.storage import sync_folder, write_durably, writing
 
 BLOCK = 512  # bytes of tar
@@ -66,7 +67,7 @@ def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = l
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     total, done, kept = sum(map(len, parts.values())), 0, 0
-    with filelock.FileLock(folder / ".lock"), writing(folder):
+    with _alone(folder), writing(folder):
         told = _earlier(folder, plan)
         for shard in planned:
             if shard.name in told:
@@ -105,6 +106,16 @@ def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = l
     )
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder. Raises: RunError, if another process does."""
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise RunError(f"{folder}: another process is writing shards here; wait for it or name another") from None
+
+
 def _files(splits: DataSplits, split: Images) -> ImageFiles:
     if not isinstance(split, ImageFiles):
         raise UsageError(f"shards are for image files, such as folder:PATH; {splits.name} is kept in memory")
@@ -117,10 +128,9 @@ def _planned(split: str, files: ImageFiles, size: int) -> Iterator[_Planned]:
     sizes = np.asarray([size_of(path) for path in files.paths], np.int64)
     taken = ENTRY + (sizes[order] + BLOCK - 1) // BLOCK * BLOCK
     number = np.cumsum(taken) // max(size, 1)
-    numbers, starts = np.unique(number, return_index=True)
+    _, starts = np.unique(number, return_index=True)
     for index, samples in enumerate(np.split(order, starts[1:])):
         yield _Planned(split, f"{split}-{index:06}.tar", samples)
-    assert len(numbers)
 
 
 def _index(folder: Path, name: str) -> Path:

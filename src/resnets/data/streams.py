@@ -181,4 +181,4 @@ def read_ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
             yield item  # type: ignore[misc]
     finally:
         stopped.set()
-        thread.join()
+        thread.join(timeout=5)  # a network that hangs must not keep a run from ending
