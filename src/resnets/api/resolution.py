@@ -135,9 +135,10 @@ def _fit_convention(splits: DataSplits, recipe: Recipe) -> InputConvention | Non
 def _with_colors(splits: DataSplits, recipe: Recipe) -> Recipe:
     """Return the recipe with the axes of its colour augmentation, where it has one, fitted on the training photos."""
     crop = recipe.augmentation
-    if not isinstance(crop, ScaleCropFlip | AreaCropFlip) or crop.colors is None or crop.colors.values is not None:
+    if not isinstance(crop, ScaleCropFlip | AreaCropFlip) or not isinstance(splits.train, ImageFiles):
         return recipe
-    assert isinstance(splits.train, ImageFiles)
+    if crop.colors is None or crop.colors.values is not None:
+        return recipe
     colors = conventions.fit_colors(splits.train, crop.colors, size=crop.crop, resize=crop.resize)
     return dataclasses.replace(recipe, augmentation=dataclasses.replace(crop, colors=colors))
 
