@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from typing import Any
 from torch import nn
 from torch.utils.data import Dataset
 
+from resnets.api.models import load_weights
 from resnets.api.resolution import Resolved, resolve
 from resnets.data.datasets import DataSplits
 from resnets.data.pipeline import training_batches
 from resnets.errors import RunError, UsageError
-from resnets.networks import weights
+from resnets.networks import weights as weights_files
 from resnets.paper import recipes
 from resnets.specs import Recipe, ResNetSpec, VGGSpec
 from resnets.training.provenance import provenance
@@ -59,6 +61,7 @@ def train(
     split: str = "all",
     device: str = "auto",
     precision: str = "auto",
+    weights: str | Path | None = None,
     workers: int = 2,
     save_every: int | None = None,
     observers: Iterable[Observer] = (),
@@ -70,9 +73,11 @@ def train(
     `folder:PATH`, ...), splits, or a pair of map-style datasets (training, test) of (image tensor, label).
     `recipe` is a name or a recipe; None takes the one for the data. `iterations` (or `epochs`) changes its length,
     with its milestones in proportion. `split` is `all`, or holds out training images to validate on, drawn by the
-    seed: `45k5k` 5,000 of CIFAR's, `10%` (any share) of each class of any data. With `resume`, a run found in `out`
-    goes on, and a finished one is returned. `save_every` is in iterations; None saves every 30 seconds. A module is
-    trained in place (and gets the weights of a run that had finished); torch's random state is set from the seed.
+    seed: `45k5k` 5,000 of CIFAR's, `10%` (any share) of each class of any data. `weights` is a run's folder or a
+    weights file of the same network to begin with: its last layer is new where its classes are others, and its input's
+    mean is kept. With `resume`, a run found in `out` goes on, and a finished one is returned. `save_every` is in
+    iterations; None saves every 30 seconds. A module is trained in place (and gets the weights of a run that had
+    finished); torch's random state is set from the seed.
 
     Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
     """
@@ -91,13 +96,18 @@ def train(
         split=split,
         device=device,
         precision=precision,
+        weights=weights,
         network_options=network_options,
     )
+    if weights is None and todo.recipe.name == recipes.FINETUNE.name:
+        raise UsageError("recipe 'finetune' begins with trained weights; name a run's folder or a file as --weights")
     description = describe(todo, seed=seed, split=split) | {
         "source": data if isinstance(data, str) else None,
         "workers": workers,
         "provenance": [provenance(todo.device)],
     }
+    if weights is not None:
+        description["weights"] = _begun_with(weights)
     return carry_out(
         todo,
         description,
@@ -143,6 +153,7 @@ def carry_out(
         augmentation=todo.recipe.augmentation,
         workers=description["workers"],
         device=todo.device,
+        iterations=todo.recipe.iterations,
     )
     with RunFolder(out) as folder:
         old = folder.description()
@@ -157,7 +168,7 @@ def carry_out(
             if not resume:
                 raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
             if (result := folder.result()) is not None:
-                weights.load(folder.weights).load_into(todo.network)
+                weights_files.load(folder.weights).load_into(todo.network)
                 return _train_result(folder.path, result, already_finished=True)
             description["provenance"] = _continued(old["provenance"], description["provenance"][0])
         folder.describe(description)
@@ -194,10 +205,16 @@ def _check(*, seed: int, workers: int, save_every: int | None) -> None:
         raise UsageError(f"save_every is {save_every} iterations; it must be 1 or more")
 
 
+def _begun_with(path: str | Path) -> dict[str, str]:
+    file = load_weights(path).path
+    with open(file, "rb") as content:
+        return {"file": str(path), "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+
+
 def _describe_network(network: nn.Module) -> dict[str, Any]:
     spec = getattr(network, "spec", None)
     if isinstance(spec, ResNetSpec | VGGSpec):
-        return weights.spec_to_dict(spec)
+        return weights_files.spec_to_dict(spec)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"name": type(network).__name__, "parameters": parameters}
 

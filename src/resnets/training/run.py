@@ -35,9 +35,13 @@ def identity(description: dict[str, Any]) -> dict[str, Any]:
     version did not know has its default.
     """
     same = {key: description.get(key) for key in ("network", "recipe", "data", "seed", "precision")}
+    if (weights := description.get("weights")) is not None:  # that it begins with, where not from scratch
+        same["weights"] = weights["sha256"]
     plain: dict[str, Any] = json.loads(json.dumps(same))  # tuples become lists, as in the file
     if isinstance(recipe := plain["recipe"], dict):
         known = {key: value for key, value in recipe.items() if key not in ("source", "deviations")}
+        if isinstance(known.get("augmentation"), dict):  # what it leaves out does not count
+            known["augmentation"] = {key: value for key, value in known["augmentation"].items() if value is not None}
         plain["recipe"] = known | {key: value for key, value in _DEFAULTS.items() if key not in recipe}
     return plain
 
