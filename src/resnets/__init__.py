@@ -61,6 +61,9 @@ _HOME = {
     "responses": "resnets.api.responses",
     "LayerResponses": "resnets.report.responses",
     "load_data": "resnets.api.data",
+    "check_data": "resnets.api.data",
+    "shard_data": "resnets.api.data",
+    "Audit": "resnets.data.audit",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
     "ImageFiles": "resnets.data.datasets",
@@ -83,7 +86,9 @@ __all__ = ["__version__", *_HOME]
 if TYPE_CHECKING:
     from resnets.api.converting import Conversion as Conversion
     from resnets.api.converting import convert as convert
+    from resnets.api.data import check_data as check_data
     from resnets.api.data import load_data as load_data
+    from resnets.api.data import shard_data as shard_data
     from resnets.api.demo import demo as demo
     from resnets.api.detection import DetectionEvaluation as DetectionEvaluation
     from resnets.api.detection import DetectorResult as DetectorResult
@@ -116,6 +121,7 @@ if TYPE_CHECKING:
     from resnets.api.training import train as train
     from resnets.benchmarks.run import bench as bench
     from resnets.cli.display import Display as Display
+    from resnets.data.audit import Audit as Audit
     from resnets.data.datasets import DataSplits as DataSplits
     from resnets.data.datasets import ImageArrays as ImageArrays
     from resnets.data.datasets import ImageFiles as ImageFiles

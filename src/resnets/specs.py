@@ -140,6 +140,21 @@ class PadCropFlip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrincipalColors:
+    """Add to all pixels of an image sum_i p_i a_i l_i, with a_i drawn from N(0, std) for each image and epoch.
+
+    p_i and l_i are the eigenvectors and eigenvalues of the covariance of the training images' RGB values, scaled to
+    [0, 1]; they are None in a declaration, and known when it is resolved for some data. Nothing is clipped.
+
+    Paper: section 3.4, the "standard color augmentation in [21]".
+    """
+
+    std: float = 0.1
+    values: tuple[float, ...] | None = None
+    vectors: tuple[tuple[float, ...], ...] | None = None  # one of each value
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScaleCropFlip:
     """Resize the shorter side to a random length in [shortest, longest], crop at random, flip by half. Section 3.4."""
 
@@ -147,12 +162,45 @@ class ScaleCropFlip:
     longest: int = 480
     crop: int = 224
     flip: bool = True
+    colors: PrincipalColors | None = None
+
+    @property
+    def resize(self) -> int:
+        """The shorter side of what is tested on."""
+        return self.shortest
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaCropFlip:
+    """Crop a part of random area and proportions, resize it to a square, flip by half: torchvision's RandomResizedCrop.
+
+    With `growing_from` the square is smaller at first: it grows in steps of 32 pixels from there to `crop`, between the
+    shares `grows` of the training.
+    """
+
+    crop: int = 224
+    resize: int = 256  # the shorter side of what is tested on
+    scale: tuple[float, float] = (0.08, 1.0)  # the part's area, as a share of the image's
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # its width over its height
+    flip: bool = True
+    colors: PrincipalColors | None = None
+    growing_from: int | None = None
+    grows: tuple[float, float] = (0.3, 0.8)
+
+    def size_at(self, share: float) -> int:
+        """Return the side of the square when a share of the training is done."""
+        if self.growing_from is None:
+            return self.crop
+        begin, end = self.grows
+        grown = min(1.0, max(0.0, (share - begin) / (end - begin)))
+        return min(self.crop, self.growing_from + round(grown * (self.crop - self.growing_from) / 32) * 32)
 
 
 Fall = Literal["steps", "linear", "cosine"]
 """How the learning rate falls: divided at the milestones as in the paper, or to 0 along a line or half a cosine."""
 
-Augmentation = PadCropFlip | ScaleCropFlip
+PhotoAugmentation = ScaleCropFlip | AreaCropFlip
+Augmentation = PadCropFlip | PhotoAugmentation
 
 
 # ---------------------------------------------------------------- recipes (sections 3.4 and 4.2)
@@ -172,6 +220,19 @@ class WarmUp:
     from_depth: int = 110
     window: int = 50
     at_most: int = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plateau:
+    """Divide the rate when the training error has ceased to fall; no test set is looked at.
+
+    The error is the mean since the point of the curve before. `patience` points in a row that are not `gain` below the
+    best one so far make a drop, of which there are `drops` at most. Paper: section 3.4, "when the error plateaus".
+    """
+
+    patience: int = 5  # points of the curve
+    gain: float = 0.2  # percent
+    drops: int = 2
 
 
 @dataclass(frozen=True)
@@ -196,6 +257,7 @@ class Recipe:
     factor: float = 0.1
     rise: int = 0  # iterations in which lr rises linearly from 0 at the start
     fall: Fall = "steps"
+    plateau: Plateau | None = None  # drops by the training error instead of milestones
     warm_up: WarmUp | None = None
     momentum: float = 0.9
     nesterov: bool = False
@@ -232,6 +294,11 @@ class Recipe:
         need(
             self.fall == "steps" or not self.milestones,
             f"milestones and a {self.fall} fall are both given",
+            "one of them is enough",
+        )
+        need(
+            self.plateau is None or (self.fall == "steps" and not self.milestones),
+            "drops on a plateau and milestones or another fall are both given",
             "one of them is enough",
         )
         need(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}", "it must be 1 or more")

@@ -14,7 +14,7 @@ import torch
 
 from resnets.data import folder
 from resnets.data.augmentation import CropFlip
-from resnets.data.convention import Normalizer, fit, fit_photos, mean_of, normalize, std_of
+from resnets.data.convention import Normalizer, fit, fit_photos, mean_of, normalize, std_of, transferred
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.decoding import single_view
 from resnets.errors import DataError
@@ -164,3 +164,15 @@ def test_photos_cannot_be_fitted_on_a_damaged_file(photo_folder: Path) -> None:
     damaged.write_bytes(damaged.read_bytes()[:300])
     with pytest.raises(DataError, match=str(damaged)):
         fit_photos(photos_in(photo_folder), CHANNEL)
+
+
+def test_trained_weights_keep_their_mean_at_another_size() -> None:
+    """A mean of each pixel, which has one size, becomes its channels' mean; the rest stays as it was trained."""
+    channel, pixel = fit(images_of(50, size=8), CHANNEL), fit(images_of(50, size=8), PIXEL)
+    other = InputConvention(size=6, resize=7)
+    assert transferred(channel, other) == dataclasses.replace(channel, size=6, resize=7)
+    assert transferred(pixel, dataclasses.replace(other, size=8)) == dataclasses.replace(pixel, resize=7)
+    moved = transferred(pixel, other)
+    assert moved.mean_image is None and moved.mean == pytest.approx(channel.mean, abs=1e-6)
+    with pytest.raises(DataError, match=r"the weights take images of 1 channels, and these have 3"):
+        transferred(fit(images_of(5, channels=1), PIXEL), other)

@@ -23,7 +23,10 @@ def test_each_source_is_found_by_its_name(photo_folder: Path) -> None:
     [
         ("cifar", r"unknown data source 'cifar' \(did you mean cifar10 or cifar100\?\); known: digits, cifar10, "),
         ("digit", r"did you mean digits\?"),
-        ("imagenet:/data", "unknown data source 'imagenet:/data'; known: "),
+        ("imagenett:/data", r"unknown data source 'imagenett:/data' \(did you mean imagenet\?\); known: "),
+        ("imagenet", "needs a path: imagenet:PATH, with PATH/train/WNID"),
+        ("webdataset", "needs a name: webdataset:FOLDER, as `resnets data shard` wrote it"),
+        ("hf", r"needs a name: hf:REPO\[@SPLIT\]"),
         ("", "unknown data source ''"),
         ("folder", "needs a path: folder:PATH, with PATH/train/CLASS"),
         ("folder:", "'folder:': there is no path after the colon"),

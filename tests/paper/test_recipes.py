@@ -9,7 +9,7 @@ import pytest
 
 from resnets.errors import UsageError
 from resnets.paper import recipes
-from resnets.specs import PadCropFlip, Preprocessing, Recipe, ScaleCropFlip, WarmUp
+from resnets.specs import AreaCropFlip, PadCropFlip, Preprocessing, PrincipalColors, Recipe, ScaleCropFlip, WarmUp
 
 
 def test_cifar() -> None:
@@ -53,18 +53,51 @@ def test_imagenet() -> None:
     assert (recipe.batch_size, recipe.lr, recipe.factor) == (256, 0.1, 0.1)
     assert (recipe.iterations, recipe.weight_decay, recipe.momentum) == (600_000, 0.0001, 0.9)
     assert recipe.milestones == (150_000, 300_000)  # as Figure 4 shows
-    assert recipe.augmentation == ScaleCropFlip(shortest=256, longest=480, crop=224, flip=True)
+    assert recipe.augmentation == ScaleCropFlip(
+        shortest=256, longest=480, crop=224, flip=True, colors=PrincipalColors(std=0.1)
+    )
+    assert recipe.preprocessing == Preprocessing(mean="pixel", std=False)
+    assert recipe.bn_group == 256 // 8
+
+
+def test_imagenet_on_a_plateau() -> None:
+    """The same but for when the rate is divided by 10."""
+    recipe = recipes.IMAGENET_PLATEAU
+    assert recipe.plateau is not None and recipe.milestones == ()
+    same = {"name": "imagenet", "source": recipes.IMAGENET.source, "plateau": None, "milestones": (150_000, 300_000)}
+    assert dataclasses.replace(recipe, **same) == recipes.IMAGENET  # type: ignore[arg-type]
+
+
+def test_imagenet_90() -> None:
+    """torchvision's reference of its V1 weights, in iterations of 256 of the 1,281,167 images."""
+    recipe = recipes.IMAGENET_90
+    epoch = 1_281_167 / 256
+    assert recipe.iterations == pytest.approx(90 * epoch, abs=1)
+    assert recipe.milestones == pytest.approx((30 * epoch, 60 * epoch), abs=1)
+    assert (recipe.lr, recipe.momentum, recipe.weight_decay) == (0.1, 0.9, 1e-4)
+    assert recipe.augmentation == AreaCropFlip(crop=224, resize=256, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+
+
+def test_imagenet_fast() -> None:
+    """16 epochs of growing images, without decay of vectors."""
+    recipe = recipes.IMAGENET_FAST
+    assert recipe.iterations == pytest.approx(16 * 1_281_167 / recipe.batch_size, abs=1)
+    assert (recipe.decay_all, recipe.label_smoothing, recipe.fall) == (False, 0.1, "linear")
+    assert isinstance(recipe.augmentation, AreaCropFlip) and recipe.augmentation.growing_from == 128
 
 
 # what of a recipe has to be explained where it is not the paper's
 COMPARED = ("iterations", "milestones", "bn_group", "preprocessing", "augmentation", "warm_up", "lr")
 
 
-@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name not in ("cifar", "imagenet")])
+@pytest.mark.parametrize(
+    "name", [name for name in recipes.RECIPES if name not in ("cifar", "imagenet", "imagenet-plateau")]
+)
 def test_deviations_are_listed(name: str) -> None:
-    """A recipe that differs from section 4.2 says what differs and why, in at least as many words as need be."""
+    """A recipe that differs from its section says what differs and why, in at least as many words as need be."""
+    paper = recipes.CIFAR if name in ("cifar-200", "digits") else recipes.IMAGENET
     recipe = recipes.find(name)
-    differing = [field for field in COMPARED if getattr(recipe, field) != getattr(recipes.CIFAR, field)]
+    differing = [field for field in COMPARED if getattr(recipe, field) != getattr(paper, field)]
     assert differing
     assert recipe.deviations
     assert all(deviation.what and deviation.why for deviation in recipe.deviations)
@@ -74,7 +107,7 @@ def test_deviations_are_listed(name: str) -> None:
         "milestones": ("iterations", "epochs"),
         "bn_group": ("batch norm",),
         "preprocessing": ("mean",),
-        "augmentation": ("padding", "mirror"),
+        "augmentation": ("padding", "mirror", "crops"),
         "warm_up": ("warm-up",),
         "lr": ("lr", "learning rate"),
     }

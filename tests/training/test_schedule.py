@@ -11,7 +11,7 @@ import pytest
 
 from resnets.errors import UsageError
 from resnets.paper.recipes import CIFAR, CIFAR_200
-from resnets.specs import Fall, Recipe, WarmUp
+from resnets.specs import Fall, Plateau, Recipe, WarmUp
 from resnets.training.schedule import Schedule
 
 
@@ -152,3 +152,51 @@ def test_one_cycle_scaled() -> None:
 def test_impossible_schedules(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         Recipe(name="test", source="here", iterations=100, batch_size=1, **changes)
+
+
+# ---------------------------------------------------------------- a plateau
+
+
+def _plateau() -> Recipe:
+    plateau = Plateau(patience=2, gain=1.0, drops=2)
+    return Recipe(name="test", source="here", iterations=1000, batch_size=1, plateau=plateau, evaluate_every=10)
+
+
+def _points(schedule: Schedule, errors: list[float], start: int = 0) -> list[float]:
+    """Return the rate after each point of the curve, each noted in two lines of the log."""
+    rates = []
+    for number, error in enumerate(errors, start):
+        schedule.log(10 * number + 5, 5, error - 3)
+        schedule.log(10 * number + 10, 5, error + 3)
+        rates.append(schedule.lr(10 * number + 10))
+    return rates
+
+
+def test_the_rate_drops_where_the_training_error_ceases_to_fall() -> None:
+    """Two points in a row without a gain of 1 % make a drop; there are two at most."""
+    errors = [90, 80, 79.5, 78, 77.5, 77.4, 70, 69.5, 69.4, 69.3, 69.2, 69.1]
+    rates = _points(Schedule(_plateau(), 20), errors)
+    assert rates == pytest.approx([0.1] * 5 + [0.01] * 3 + [0.001] * 4)
+
+
+def test_a_plateau_is_restored() -> None:
+    """At any point, within one too, through JSON."""
+    errors = [90.0, 80, 79.5, 78, 77.5, 77.4, 70, 69.5, 69.4, 69.3]
+    whole = _points(Schedule(_plateau(), 20), errors)
+    for stop in range(len(errors)):
+        first, second = Schedule(_plateau(), 20), Schedule(_plateau(), 20)
+        _points(first, errors[:stop])
+        first.log(10 * stop + 5, 5, errors[stop] - 3)
+        second.restore(json.loads(json.dumps(first.state())))
+        second.log(10 * stop + 10, 5, errors[stop] + 3)
+        assert [second.lr(10 * stop + 10), *_points(second, errors[stop + 1 :], stop + 1)] == whole[stop:]
+
+
+def test_a_plateau_and_milestones_are_one_too_many() -> None:
+    with pytest.raises(UsageError, match="drops on a plateau and milestones"):
+        dataclasses.replace(_plateau(), milestones=(5,))
+
+
+def test_other_checkpoints_know_nothing_of_a_plateau() -> None:
+    """A state that was saved before there were plateaus is still restored."""
+    assert "plateau" not in Schedule(CIFAR, 20).state()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from resnets.data import sources
+from resnets.data import audit, sharding, sources
+from resnets.data.audit import FATAL as FATAL
+from resnets.data.audit import KINDS as KINDS
+from resnets.data.audit import Audit
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.folder import in_memory
+from resnets.data.sharding import Progress, Written
 from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
 from resnets.specs import ResNetSpec
+from resnets.storage import write_durably, writing
 
 Data = str | DataSplits | tuple[Dataset[Any], Dataset[Any]]
 
@@ -21,7 +28,7 @@ _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
 
 def load_data(data: Data, network: str | nn.Module | None = None) -> DataSplits:
-    """Return the splits of a source (`digits`, `cifar10[:PATH]`, `cifar100[:PATH]`, `folder:PATH`) or of objects.
+    """Return the splits of a source (`digits`, `cifar10[:PATH]`, `folder:PATH`, `imagenet:PATH` ...) or of objects.
 
     For a CIFAR-type network the images of a folder are resized to 32 x 32 and kept in memory.
 
@@ -88,3 +95,35 @@ def split_data(splits: DataSplits, split: str, seed: int) -> DataSplits:
     if len(splits.train) != 50_000:  # type: ignore[arg-type]
         raise UsageError(f"split 45k5k is for CIFAR's 50,000 training images; {splits.name} has {len(splits.train):,}")  # type: ignore[arg-type]
     return splits.hold_out(5_000, seed)
+
+
+def check_data(source: str, *, workers: int | None = None, progress: Progress = lambda done, total: None) -> Audit:
+    """Read and decode every image of a source, and return what would make training fail and what is worth knowing.
+
+    `workers` threads decode (by default one for each core); `progress` is told how many images of how many are done.
+
+    Raises: UsageError, if there is no such source; DataError, if nothing of it can be listed.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is {workers}; it must be 1 or more")
+    return audit.check(source, workers=workers or audit.default_workers(), progress=progress)
+
+
+def shard_data(
+    source: str, folder: str | Path, *, size: int = 1_000, progress: Progress = lambda done, total: None
+) -> Written:
+    """Write the image files of a source as tar shards of about `size` megabytes with a manifest; restartable.
+
+    `webdataset:FOLDER` is then the same data set, with the same order and digest.
+
+    Raises: UsageError; DataError, if an image cannot be read or the folder holds other shards; RunError.
+    """
+    if size < 1:
+        raise UsageError(f"size is {size} MB; it must be 1 or more")
+    return sharding.write(sources.load(source), Path(folder), size=size * 10**6, progress=progress)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all. Raises: RunError, if it cannot be written."""
+    with writing(path):
+        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())

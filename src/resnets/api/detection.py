@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ import torch
 
 from resnets.api.models import load_weights
 from resnets.api.resolution import change
-from resnets.api.training import check, open_run
+from resnets.api.training import begun_with, check, open_run
 from resnets.data.decoding import decode
 from resnets.detection import model, protocols, sources
 from resnets.detection.album import Album, DetectedObject
@@ -139,7 +138,7 @@ def train_detector(
         "seed": seed,
         "precision": choose_precision(precision, target),
         "source": data if isinstance(data, str) else None,
-        "weights": None if begun is None else _begun_with(begun.path),
+        "weights": None if begun is None else begun_with(begun.path),
         "workers": workers,
         "provenance": [provenance(target)],
     }
@@ -335,11 +334,6 @@ def _load_all(path: str | Path | Detector | Sequence[str | Path | Detector], dev
 def _objects(found: Detections, classes: Sequence[str], threshold: float) -> list[DetectedObject]:
     rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True)
     return [DetectedObject(classes[label], score, tuple(box)) for label, score, box in rows if score >= threshold]
-
-
-def _begun_with(path: Path) -> dict[str, str]:
-    with open(path, "rb") as content:
-        return {"file": str(path), "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
 
 
 def _describe_data(splits: DetectionSplits) -> dict[str, Any]:

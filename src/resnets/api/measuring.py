@@ -14,6 +14,7 @@ from resnets.api.resolution import Resolved
 from resnets.data import kinds
 from resnets.data.datasets import ImageArrays, ImageFiles, Images, some_of
 from resnets.data.pipeline import TrainingBatches, single_pass, training_batches
+from resnets.data.streams import evenly
 from resnets.errors import UsageError
 from resnets.networks.complexity import Complexity
 from resnets.networks.execution import Precision
@@ -115,6 +116,7 @@ def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatche
         augmentation=todo.recipe.augmentation,
         workers=workers,
         device=todo.device,
+        iterations=todo.recipe.iterations,
     )
 
 
@@ -128,7 +130,8 @@ def _test_seconds(todo: Resolved, steps: StepTime, loading: float, workers: int)
     if isinstance(split, ImageArrays):
         prepared = some_of(split, count)
     else:  # read before, since starting processes for so few images would count too much
-        images, labels = next(single_pass(some_of(split, count), todo.convention, batch_size=count))
+        some = evenly(split, count) if isinstance(split, ImageFiles) else some_of(split, count)
+        images, labels = next(single_pass(some, todo.convention, batch_size=count))
         prepared = TensorDataset(images, labels)
         reading = 1 / (loading * max(1, min(workers, os.cpu_count() or 1)))
 

@@ -6,19 +6,21 @@ import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from resnets.api.data import Data, load_data, split_data
+from resnets.api.models import load_weights
 from resnets.data import convention as conventions
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.networks.execution import Precision, choose_device, choose_precision
 from resnets.paper import recipes
-from resnets.specs import InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec
+from resnets.specs import AreaCropFlip, InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec
 
 _AnyRecipe = TypeVar("_AnyRecipe", bound=Recipe)
 
@@ -50,6 +52,7 @@ def resolve(
     split: str = "all",
     device: str = "auto",
     precision: str = "auto",
+    weights: str | Path | None = None,
     network_options: dict[str, Any],
 ) -> Resolved:
     """Return what a training is made of; the arguments are those of `train`. torch's random state is set by the seed.
@@ -69,9 +72,15 @@ def resolve(
     )
     resized = resize(changed, len(splits.train), iterations, epochs)  # type: ignore[arg-type]
     chosen = _applicable(resized, network, splits)
+    begin = None if weights is None else load_weights(weights)
     convention = _fit_convention(splits, chosen)
+    if begin is not None and begin.convention is not None and convention is not None:
+        convention = conventions.transferred(begin.convention, convention)
+    chosen = _with_colors(splits, chosen)
     torch.manual_seed(seed)
     module = _build(network, splits, chosen, convention, network_options)
+    if begin is not None:
+        begin.begin_in(module, splits.classes)
     if precision == "auto" and _meets_single_pixels(module, convention):
         multiply = "fp32"
     return Resolved(module, splits, chosen, convention, target, multiply)
@@ -120,9 +129,20 @@ def _fit_convention(splits: DataSplits, recipe: Recipe) -> InputConvention | Non
         return conventions.fit(splits.train, recipe.preprocessing)
     assert isinstance(splits.train, ImageFiles)
     crop = recipe.augmentation
-    if not isinstance(crop, ScaleCropFlip):
+    if not isinstance(crop, ScaleCropFlip | AreaCropFlip):
         raise UsageError(f"recipe {recipe.name!r} pads and crops small images of one size; for photos take 'imagenet'")
-    return conventions.fit_photos(splits.train, recipe.preprocessing, size=crop.crop, resize=crop.shortest)
+    return conventions.fit_photos(splits.train, recipe.preprocessing, size=crop.crop, resize=crop.resize)
+
+
+def _with_colors(splits: DataSplits, recipe: Recipe) -> Recipe:
+    """Return the recipe with the axes of its colour augmentation, where it has one, fitted on the training photos."""
+    crop = recipe.augmentation
+    if not isinstance(crop, ScaleCropFlip | AreaCropFlip) or not isinstance(splits.train, ImageFiles):
+        return recipe
+    if crop.colors is None or crop.colors.values is not None:
+        return recipe
+    colors = conventions.fit_colors(splits.train, crop.colors, size=crop.crop, resize=crop.resize)
+    return dataclasses.replace(recipe, augmentation=dataclasses.replace(crop, colors=colors))
 
 
 def _build(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ from typing import Any
 from torch import nn
 from torch.utils.data import Dataset
 
+from resnets.api.models import load_weights
 from resnets.api.resolution import Resolved, resolve
 from resnets.data.datasets import DataSplits
 from resnets.data.pipeline import training_batches
 from resnets.errors import RunError, UsageError
-from resnets.networks import weights
+from resnets.networks import weights as weights_files
 from resnets.paper import recipes
 from resnets.specs import Recipe, ResNetSpec, VGGSpec
 from resnets.training.provenance import provenance
@@ -60,6 +62,7 @@ def train(
     split: str = "all",
     device: str = "auto",
     precision: str = "auto",
+    weights: str | Path | None = None,
     workers: int = 2,
     save_every: int | None = None,
     observers: Iterable[Observer] = (),
@@ -71,9 +74,11 @@ def train(
     `folder:PATH`, ...), splits, or a pair of map-style datasets (training, test) of (image tensor, label).
     `recipe` is a name or a recipe; None takes the one for the data. `iterations` (or `epochs`) changes its length,
     with its milestones in proportion. `split` is `all`, or holds out training images to validate on, drawn by the
-    seed: `45k5k` 5,000 of CIFAR's, `10%` (any share) of each class of any data. With `resume`, a run found in `out`
-    goes on, and a finished one is returned. `save_every` is in iterations; None saves every 30 seconds. A module is
-    trained in place (and gets the weights of a run that had finished); torch's random state is set from the seed.
+    seed: `45k5k` 5,000 of CIFAR's, `10%` (any share) of each class of any data. `weights` is a run's folder or a
+    weights file of the same network to begin with: its last layer is new where its classes are others, and its input's
+    mean is kept. With `resume`, a run found in `out` goes on, and a finished one is returned. `save_every` is in
+    iterations; None saves every 30 seconds. A module is trained in place (and gets the weights of a run that had
+    finished); torch's random state is set from the seed.
 
     Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
     """
@@ -92,13 +97,18 @@ def train(
         split=split,
         device=device,
         precision=precision,
+        weights=weights,
         network_options=network_options,
     )
+    if weights is None and todo.recipe.name == recipes.FINETUNE.name:
+        raise UsageError("recipe 'finetune' begins with trained weights; name a run's folder or a file as --weights")
     description = describe(todo, seed=seed, split=split) | {
         "source": data if isinstance(data, str) else None,
         "workers": workers,
         "provenance": [provenance(todo.device)],
     }
+    if weights is not None:
+        description["weights"] = begun_with(load_weights(weights).path)
     return carry_out(
         todo,
         description,
@@ -143,10 +153,11 @@ def carry_out(
         augmentation=todo.recipe.augmentation,
         workers=description["workers"],
         device=todo.device,
+        iterations=todo.recipe.iterations,
     )
     with open_run(out, description, resume=resume, keep_precision=keep_precision) as (folder, result):
         if result is not None:
-            weights.load(folder.weights).load_into(todo.network)
+            weights_files.load(folder.weights).load_into(todo.network)
             return _train_result(folder.path, result, already_finished=True)
         job = Job(
             network=todo.network,
@@ -214,10 +225,16 @@ def check(*, seed: int, workers: int, save_every: int | None) -> None:
         raise UsageError(f"save_every is {save_every} iterations; it must be 1 or more")
 
 
+def begun_with(file: Path) -> dict[str, str]:
+    """Return which weights file a run begins with: its path, and what it is."""
+    with open(file, "rb") as content:
+        return {"file": str(file), "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+
+
 def _describe_network(network: nn.Module) -> dict[str, Any]:
     spec = getattr(network, "spec", None)
     if isinstance(spec, ResNetSpec | VGGSpec):
-        return weights.spec_to_dict(spec)
+        return weights_files.spec_to_dict(spec)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"name": type(network).__name__, "parameters": parameters}
 

@@ -12,6 +12,7 @@ from PIL import Image
 from resnets.api.data import load_data
 from resnets.data import folder
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.stored import size_of
 from resnets.errors import UsageError
 
 PHOTOS = 64
@@ -57,7 +58,7 @@ class Images:
         """Return what the photos are."""
         train = self.photo_splits().train
         assert isinstance(train, ImageFiles)
-        size = sum(path.stat().st_size for path in train.paths) / len(train)
+        size = sum(map(size_of, train.paths)) / len(train)
         return f"{len(train):,} files, {size / 1000:.0f} kB on average"
 
 

@@ -44,8 +44,7 @@ def ours_photos(row: Row, setting: Setting) -> Loop:
     """Prepare the product's batches of photos; like the peers, with the channels' mean and deviation."""
     train = _photos(setting)
     convention = conventions.fit_photos(train, Preprocessing(mean="channel", std=True), limit=100)
-    augmentation = find_recipe("imagenet").augmentation
-    ours = training_batches(train, convention, batch_size=row.batch, seed=0, augmentation=augmentation, workers=0)
+    ours = training_batches(train, convention, batch_size=row.batch, seed=0, augmentation=loaders.SCALES, workers=0)
     return _loop(ours.batches(0, sys.maxsize), row, 224)
 
 

@@ -89,6 +89,7 @@ def _our_batches(row: Row, recipe: Recipe, setting: Setting) -> tuple[TrainingBa
     else:
         assert isinstance(splits.train, ImageFiles) and isinstance(recipe.augmentation, ScaleCropFlip)
         convention, classes = conventions.fit_photos(splits.train, recipe.preprocessing, limit=100), 1000
+        recipe = dataclasses.replace(recipe, augmentation=loaders.SCALES)  # the peers have no colour augmentation
     batches = training_batches(
         splits.train,
         convention,

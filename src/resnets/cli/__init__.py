@@ -12,6 +12,7 @@ import typer
 from resnets.cli import (
     bench,
     convert,
+    data,
     demo,
     detect,
     evaluate,
@@ -49,6 +50,7 @@ app.command("report")(report.report)
 app.command("responses")(responses.responses)
 app.command("study")(study.study)
 app.add_typer(detect.app, name="detect")
+app.add_typer(data.app, name="data")
 
 
 def _version(value: bool) -> None:

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from resnets.cli.train import DATA
+
 
 def evaluate(
     weights: Annotated[Path, Argument(help="A run's folder or a .safetensors file.", show_default=False)],
-    data: Annotated[
-        str, Option("--data", "-d", help="digits, cifar10[:PATH], cifar100[:PATH] or folder:PATH.", show_default=False)
-    ],
+    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
     per_class: Annotated[bool, Option("--per-class", help="Show each class's error.")] = False,
     confusion: Annotated[bool, Option("--confusion", help="Show which classes are taken for which.")] = False,
     batch_size: Annotated[int, Option(help="Images at a time; the result is the same.")] = 256,

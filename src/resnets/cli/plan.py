@@ -6,6 +6,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from resnets.cli.train import RECIPES
+
 
 def plan(
     network: Annotated[str, Argument(help="A network's name, such as resnet20 (`resnets list` shows all).")],
@@ -18,9 +20,7 @@ def plan(
             show_default=False,
         ),
     ],
-    recipe: Annotated[
-        str | None, Option(help="cifar, cifar-200, digits or imagenet.", show_default="the one for the data")
-    ] = None,
+    recipe: Annotated[str | None, Option(help=RECIPES, show_default="the one for the data")] = None,
     iterations: Annotated[int | None, Option(help="Length; the recipe's milestones move in proportion.")] = None,
     epochs: Annotated[float | None, Option(help="Length in passes over the training images instead.")] = None,
     batch_size: Annotated[

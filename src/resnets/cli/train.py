@@ -7,14 +7,20 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+DATA = (
+    "digits, cifar10[:PATH], cifar100[:PATH], folder:PATH, imagenet:PATH, webdataset:FOLDER, webdataset:TRAIN,VAL "
+    "or hf:REPO[@SPLIT]."
+)
+RECIPES = "cifar, cifar-200, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast or finetune."
+
 
 def train(
     network: Annotated[str, Argument(help="A network's name, such as resnet20 (`resnets list` shows all).")],
-    data: Annotated[
-        str, Option("--data", "-d", help="digits, cifar10[:PATH], cifar100[:PATH] or folder:PATH.", show_default=False)
-    ],
-    recipe: Annotated[
-        str | None, Option(help="cifar, cifar-200, digits or imagenet.", show_default="the one for the data")
+    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
+    recipe: Annotated[str | None, Option(help=RECIPES, show_default="the one for the data")] = None,
+    weights: Annotated[
+        Path | None,
+        Option(help="A run's folder or a weights file to begin with, the last layer new.", show_default="from scratch"),
     ] = None,
     out: Annotated[Path | None, Option("--out", "-o", help="The run's folder.", show_default="runs/NET-DATA")] = None,
     resume: Annotated[
@@ -70,6 +76,7 @@ def train(
             split=split,
             device=device,
             precision=precision,
+            weights=weights,
             workers=workers,
             save_every=save_every,
             observers=[Display()],

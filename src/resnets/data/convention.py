@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.decoding import single_views
+from resnets.data.streams import evenly
 from resnets.errors import DataError
-from resnets.specs import InputConvention, Preprocessing
+from resnets.specs import InputConvention, Preprocessing, PrincipalColors
 
 
 def fit(train: ImageArrays, preprocessing: Preprocessing) -> InputConvention:
@@ -33,22 +34,68 @@ def fit(train: ImageArrays, preprocessing: Preprocessing) -> InputConvention:
 
 
 def fit_photos(
-    train: ImageFiles, preprocessing: Preprocessing, *, size: int = 224, resize: int = 256, limit: int = 1_000
+    train: ImageFiles, preprocessing: Preprocessing, *, size: int = 224, resize: int = 256, limit: int | None = None
 ) -> InputConvention:
     """Return the input convention of a network trained on these photos: RGB, `size` cropped out of `resize`.
 
     The statistics are of the single views of at most `limit` photos, evenly spaced over the list, which is sorted by
-    class, so every class counts by its size.
+    class, so every class counts by its size; of a stream they are of the first photos. By default they are of 1,000,
+    and of 10,000 for the mean of each pixel, which is then within one grey level of that of all.
 
     Units: pixels for `size` and `resize`
     Raises: DataError, for the first of these files that cannot be decoded.
     Paper: section 3.4 subtracts the per-pixel mean of the 224x224 crops.
     """
     convention = InputConvention(size=size, resize=resize)
-    chosen = np.linspace(0, len(train) - 1, min(limit, len(train))).round().astype(np.int64)
-    parts = np.array_split(chosen, math.ceil(len(chosen) / 100))
-    views = (single_views(train.select(part).paths, convention) for part in parts)
-    return _fit(views, preprocessing, convention)
+    limit = limit or (10_000 if preprocessing.mean == "pixel" else 1_000)
+    return _fit(_views(train, convention, limit), preprocessing, convention)
+
+
+def _views(train: ImageFiles, convention: InputConvention, limit: int) -> Iterator[NDArray[np.uint8]]:
+    chosen = evenly(train, limit)
+    for part in np.array_split(np.arange(len(chosen)), math.ceil(len(chosen) / 100)):
+        yield single_views(chosen.select(part).paths, convention)
+
+
+def fit_colors(
+    train: ImageFiles, colors: PrincipalColors, *, size: int = 224, resize: int = 256, limit: int = 1_000
+) -> PrincipalColors:
+    """Return the colour augmentation with the axes of these photos, of the same views as `fit_photos` looks at.
+
+    They are rounded to six digits, so that the last bits of another machine's make no other recipe.
+
+    Raises: DataError, as `fit_photos`.
+    Paper: section 3.4.
+    """
+    count, sums, products = 0, np.zeros(3), np.zeros((3, 3))
+    for part in _views(train, InputConvention(size=size, resize=resize), limit):
+        flat = part.reshape(-1, 3).astype(np.float32) / 255
+        count += len(flat)
+        sums += flat.sum(axis=0, dtype=np.float64)
+        products += flat.T.astype(np.float64) @ flat
+    mean = sums / count
+    values, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
+    values, vectors = values[::-1].clip(0), vectors[:, ::-1].T  # the largest first, one in each row
+    vectors = vectors * np.where(vectors[:, :1] < 0, -1, 1)  # either sign is an eigenvector; the draws are symmetric
+    return dataclasses.replace(
+        colors,
+        values=tuple(values.round(6).tolist()),
+        vectors=tuple(tuple(row) for row in (vectors.round(6) + 0.0).tolist()),
+    )
+
+
+def transferred(trained: InputConvention, fitted: InputConvention) -> InputConvention:
+    """Return the convention of trained weights for images of the size that another one was fitted for.
+
+    Raises: DataError, if one is of grey and the other of colour images.
+    """
+    if trained.channels != fitted.channels:
+        raise DataError(f"the weights take images of {trained.channels} channels, and these have {fitted.channels}")
+    sized = dataclasses.replace(trained, size=fitted.size, resize=fitted.resize)
+    if trained.mean_image is None or trained.size == fitted.size:
+        return sized
+    mean = mean_of(trained).mean(axis=(0, 1), dtype=np.float64)  # of each pixel there is none of another size
+    return dataclasses.replace(sized, mean_image=None, mean=tuple(mean.tolist()))
 
 
 def _fit(
@@ -124,7 +171,9 @@ class Normalizer:
         self.device = device
         self.reversed = convention.order == "BGR"
         self.divisor = divisor_of(convention)
-        self.mean = torch.from_numpy(np.array(mean_of(convention))).to(device)
+        # a mean of each channel fits images of any size, as those that grow in training
+        mean = mean_of(convention) if convention.mean_image is not None else mean_of(convention)[0, 0]
+        self.mean = torch.from_numpy(np.array(mean)).to(device)
         self.std = None if std is None else torch.from_numpy(std).to(device)
 
     def __call__(self, images: Tensor) -> Tensor:

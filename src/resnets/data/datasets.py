@@ -6,14 +6,15 @@ import dataclasses
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Subset
 
+from resnets.data.stored import ImageFile, size_of
 from resnets.errors import DataError
 
 
@@ -53,12 +54,15 @@ class ImageArrays:
 class ImageFiles:
     """Image files of any size, decoded when they are needed; labels of any integer type become int64.
 
+    A file may lie on its own, in a tar shard or in a table.
+
     Shape: labels (N,) int64
     Raises: DataError, if the labels have another type or number.
     """
 
-    paths: tuple[Path, ...]
+    paths: Sequence[ImageFile]
     labels: NDArray[np.int64]
+    content_digest: str | None = None  # where the source tells it; else it is reckoned from names and sizes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _labels(self.labels, len(self.paths)))
@@ -77,10 +81,12 @@ class ImageFiles:
 
         Raises: DataError, if a file is gone.
         """
+        if self.content_digest is not None:
+            return self.content_digest
         content = hashlib.sha256()
         for path, label in zip(self.paths, self.labels.tolist(), strict=True):
             try:
-                size = path.stat().st_size
+                size = size_of(path)
             except OSError as error:
                 raise DataError(f"{path}: cannot be read ({error.strerror})") from None
             content.update(b"%d/%s/%d\n" % (label, os.fsencode(path.name), size))  # a name may be no UTF-8

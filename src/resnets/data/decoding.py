@@ -7,12 +7,12 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from resnets.data.stored import ImageFile, opened, size_of
 from resnets.errors import DataError
 from resnets.specs import InputConvention, Interpolation
 
@@ -22,7 +22,7 @@ MAX_PIXELS = 100_000_000
 MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
 
 
-def decode(path: Path, channels: int = 3) -> Image.Image:
+def decode(path: ImageFile, channels: int = 3) -> Image.Image:
     """Return the image upright (EXIF orientation applied) as RGB, or grey if `channels` is 1.
 
     Any mode is accepted (CMYK, palette, 16-bit, transparent: the alpha channel is dropped, as torchvision does) and
@@ -30,21 +30,22 @@ def decode(path: Path, channels: int = 3) -> Image.Image:
 
     Raises: DataError, if the file is missing, truncated, of another format or larger than 100 megapixels.
     """
-    with _quiet():
-        return _decode(path, channels)
+    with quiet():
+        return decode_here(path, channels)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence Pillow's warnings about odd EXIF and large headers; never in a thread, the filters being shared."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _decode(path: Path, channels: int) -> Image.Image:
+def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
+    """Return what `decode` does; for threads, within one `quiet` for all of them."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with opened(path) as file, Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 limit = f"at most {MAX_PIXELS // 10**6} million are read"
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")
@@ -56,18 +57,20 @@ def _decode(path: Path, channels: int) -> Image.Image:
                 upright = Image.fromarray((high / 257).round().clip(0, 255).astype(np.uint8))
             mode = "L" if channels == 1 else "RGB"
             return upright if upright.mode == mode else upright.convert(mode)
+    except DataError:
+        raise
     except Exception as error:  # a damaged or hostile file raises nearly anything
         raise DataError(f"{path}: {_reason(path, error)}") from error
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _reason(path: ImageFile, error: Exception) -> str:
     match error:
         case FileNotFoundError():
             return "no such file"
         case IsADirectoryError():
             return "a folder, not an image"
         case UnidentifiedImageError():
-            return "not a JPEG, PNG or WebP image" if path.stat().st_size else "an empty file, not an image"
+            return "not a JPEG, PNG or WebP image" if size_of(path) else "an empty file, not an image"
         case OSError(strerror=str(why)):
             return f"cannot be read ({why})"
         case _:
@@ -114,22 +117,22 @@ def pixels(image: Image.Image) -> NDArray[np.uint8]:
     return array[..., None] if array.ndim == 2 else array
 
 
-def single_view(path: Path, convention: InputConvention) -> NDArray[np.uint8]:
+def single_view(path: ImageFile, convention: InputConvention) -> NDArray[np.uint8]:
     """Return the one view that a network is tested on: shorter side resized, centre cropped.
 
     Shape: (size, size, channels) uint8
     Raises: DataError, as `decode`.
     """
-    with _quiet():
+    with quiet():
         return _single_view(path, convention)
 
 
-def _single_view(path: Path, convention: InputConvention) -> NDArray[np.uint8]:
-    image = resize_shorter_side(_decode(path, convention.channels), convention.resize, convention.interpolation)
+def _single_view(path: ImageFile, convention: InputConvention) -> NDArray[np.uint8]:
+    image = resize_shorter_side(decode_here(path, convention.channels), convention.resize, convention.interpolation)
     return pixels(centre_crop(image, convention.size))
 
 
-def single_views(paths: Sequence[Path], convention: InputConvention) -> NDArray[np.uint8]:
+def single_views(paths: Sequence[ImageFile], convention: InputConvention) -> NDArray[np.uint8]:
     """Return the single views of many files, decoded on up to eight cores.
 
     Shape: (N, size, size, channels) uint8
@@ -142,34 +145,34 @@ def single_views(paths: Sequence[Path], convention: InputConvention) -> NDArray[
         for index, path in enumerate(paths[start : start + stretch], start):
             views[index] = _single_view(path, convention)
 
-    with _quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for _ in threads.map(read, range(0, len(paths), stretch)):  # in order, so the first error is raised
             pass
     return views
 
 
 @contextlib.contextmanager
-def reading(paths: Sequence[Path], convention: InputConvention) -> Iterator[list[Future[NDArray[np.uint8]]]]:
+def reading(paths: Sequence[ImageFile], convention: InputConvention) -> Iterator[list[Future[NDArray[np.uint8]]]]:
     """Decode the single views of files on up to eight cores while the block runs; at its end all have a result.
 
     Each result is (size, size, channels) uint8, or the DataError of a file that cannot be decoded.
     """
-    with _quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         yield [threads.submit(_single_view, path, convention) for path in paths]
 
 
-def upright_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
+def upright_sizes(paths: Sequence[ImageFile]) -> list[tuple[int, int]]:
     """Return each image's (width, height) as `decode` gives it, from the file's header alone.
 
     Raises: DataError, if a file is missing or no JPEG, PNG or WebP image.
     """
-    with _quiet():
+    with quiet():
         return [_upright_size(path) for path in paths]
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
+def _upright_size(path: ImageFile) -> tuple[int, int]:
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with opened(path) as source, Image.open(source, formats=FORMATS) as image:
             on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
             return (image.height, image.width) if on_its_side else image.size
     except Exception as error:  # as in decoding

@@ -15,6 +15,8 @@ from PIL import Image
 from resnets.data import sources
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
 from resnets.data.pipeline import TrainingBatches
+from resnets.data.stored import opened, size_of
+from resnets.data.streams import evenly
 from resnets.errors import UsageError
 from resnets.specs import Augmentation, PadCropFlip
 
@@ -82,16 +84,16 @@ def measure_kind(splits: DataSplits) -> DataKind:
     paths = sample_of(train).paths
     sizes = []
     for path in paths:
-        with Image.open(path) as image:  # the header only
+        with opened(path) as file, Image.open(file) as image:  # the header only
             sizes.append(image.size)
     width, height = (round(float(side)) for side in np.mean(sizes, axis=0))
-    file_bytes = round(sum(path.stat().st_size for path in paths) / len(paths))
+    file_bytes = round(sum(map(size_of, paths)) / len(paths))
     return DataKind(name=splits.name, height=height, width=width, file_bytes=file_bytes, declared=False, **counts)
 
 
 def sample_of(files: ImageFiles) -> ImageFiles:
-    """Return at most 256 of the files, evenly spaced."""
-    return files.select(np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).round().astype(np.int64))
+    """Return at most 256 of the files, evenly spaced; of a stream the first."""
+    return evenly(files, SAMPLE)
 
 
 def stand_in(kind: DataKind, folder: Path) -> DataSplits:

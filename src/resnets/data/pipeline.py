@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import random
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from resnets.data.augmentation import CropFlip
 from resnets.data.convention import Normalizer, normalize
 from resnets.data.datasets import ImageArrays, ImageFiles, Images
+from resnets.data.loading import Batch as Batch
+from resnets.data.loading import Seeded, in_batches, loader
+from resnets.data.photo_batches import PhotoBatches
 from resnets.data.photos import Photos
-from resnets.data.randomness import batch_samples, sample_bits
-from resnets.errors import DataError, UsageError
-from resnets.specs import Augmentation, InputConvention, PadCropFlip, ScaleCropFlip
-
-Batch = tuple[Tensor, Tensor]
-"""Images (B, C, H, W) float32 and labels (B,) int64."""
+from resnets.data.randomness import batch_samples
+from resnets.data.streams import in_order, is_streamed
+from resnets.errors import UsageError
+from resnets.specs import AreaCropFlip, Augmentation, InputConvention, PadCropFlip, ScaleCropFlip
 
 _CPU = torch.device("cpu")
 
@@ -68,42 +65,11 @@ def _fits(train: ImageArrays, augmentation: PadCropFlip, device: torch.device) -
     return 4 * train.images.nbytes * grown * (1 + augmentation.flip) <= torch.cuda.mem_get_info(device)[0]
 
 
-class _Seeded(Dataset[Any]):
-    """A map-style dataset that draws each sample's augmentation from (seed, epoch, sample)."""
-
-    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
-        self.dataset = dataset
-        self.seed = seed
-
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        epoch, sample = key
-        bits = int(sample_bits(self.seed, np.array([epoch]), np.array([sample]))[0])
-        states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
-        try:
-            random.seed(bits)
-            np.random.seed(bits & 0xFFFFFFFF)
-            torch.default_generator.manual_seed(bits)  # torch.manual_seed would seed the GPUs as well, for good
-            return self.dataset[sample]
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.random.set_rng_state(states[2])
-
-
 class LoaderBatches:
-    """Mini-batches of a map-style dataset, read by worker processes, and normalised where it gives bytes."""
+    """Mini-batches of a map-style dataset, read by worker processes."""
 
-    def __init__(
-        self,
-        dataset: Dataset[Any],
-        *,
-        batch_size: int,
-        seed: int,
-        workers: int,
-        normalized: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        self.dataset = _Seeded(dataset, seed)
-        self.normalized = normalized
+    def __init__(self, dataset: Dataset[Any], *, batch_size: int, seed: int, workers: int) -> None:
+        self.dataset = Seeded(dataset, seed)
         self.samples = len(dataset)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.seed = seed
@@ -115,7 +81,7 @@ class LoaderBatches:
                 samples, epochs = batch_samples(self.seed, iteration, self.batch_size, self.samples)
                 yield list(zip(epochs.tolist(), samples.tolist(), strict=True))
 
-        yield from _loader(self.dataset, self.workers, self.normalized, batch_sampler=keys())
+        yield from loader(self.dataset, self.workers, None, batch_sampler=keys())
 
 
 def training_batches(
@@ -127,14 +93,16 @@ def training_batches(
     augmentation: Augmentation | None,
     workers: int,
     device: torch.device = _CPU,
+    iterations: int | None = None,
 ) -> TrainingBatches:
     """Return the mini-batches of a training split; a dataset object is taken as it is, without augmentation.
 
-    Images in memory are augmented on the `device` that trains on them, where they fit.
+    Images in memory are augmented on the `device` that trains on them, where they fit. `iterations` is the length of
+    the training, which only crops that grow depend on.
     """
     if isinstance(train, ImageArrays):
         assert convention is not None
-        if isinstance(augmentation, ScaleCropFlip):
+        if isinstance(augmentation, ScaleCropFlip | AreaCropFlip):
             raise UsageError("this recipe resizes and crops photos; images in memory need one that pads and crops")
         return ArrayBatches(
             train, convention, batch_size=batch_size, seed=seed, augmentation=augmentation, device=device
@@ -143,8 +111,16 @@ def training_batches(
         assert convention is not None
         if isinstance(augmentation, PadCropFlip):
             raise UsageError("this recipe pads and crops small images; photos need one that resizes and crops")
-        photos, normalized = Photos(train, convention, augmentation), Normalizer(convention, device)
-        return LoaderBatches(photos, batch_size=batch_size, seed=seed, workers=workers, normalized=normalized)
+        return PhotoBatches(
+            train,
+            convention,
+            augmentation,
+            batch_size=batch_size,
+            seed=seed,
+            workers=workers,
+            iterations=iterations,
+            device=device,
+        )
     return LoaderBatches(train, batch_size=batch_size, seed=seed, workers=workers)
 
 
@@ -168,34 +144,11 @@ def single_pass(
         return
     if isinstance(split, ImageFiles):
         assert convention is not None
-        yield from _loader(
-            Photos(split, convention, None), workers, Normalizer(convention, _CPU), batch_size=batch_size
-        )
+        photos, normalized = Photos(split, convention, None), Normalizer(convention, _CPU)
+        if is_streamed(split):
+            stream = in_batches(((sample, file, None) for sample, file in in_order(split)), batch_size)
+            yield from loader(photos, workers, normalized, batch_sampler=stream)
+        else:
+            yield from loader(photos, workers, normalized, batch_size=batch_size)
         return
-    yield from _loader(split, workers, None, batch_size=batch_size)
-
-
-def _loader(
-    dataset: Dataset[Any], workers: int, normalized: Callable[[Tensor], Tensor] | None, **options: Any
-) -> Iterator[Batch]:
-    for images, labels in loading(dataset, workers, **options):
-        yield normalized(images) if normalized else images, torch.as_tensor(labels, dtype=torch.int64)
-
-
-def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any]:
-    """Yield what a `DataLoader` with these options gives, read by worker processes.
-
-    Raises: DataError, in one line, of a sample that cannot be read.
-    """
-    options["generator"] = torch.Generator()  # else each pass would draw from the global one
-    options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
-    try:
-        yield from DataLoader(dataset, **options)
-    except DataError as error:  # a worker's error arrives with its whole traceback as its message
-        raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
-
-
-def _ignore_signals(worker: int) -> None:
-    """Leave Ctrl-C, which reaches a whole process group, and SIGTERM, which may, to the process that trains."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    yield from loader(split, workers, None, batch_size=batch_size)

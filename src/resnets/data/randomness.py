@@ -59,6 +59,15 @@ def sample_bits(seed: int, epochs: NDArray[np.int64], samples: NDArray[np.int64]
     return _mix(state + samples.astype(np.uint64) * golden + golden)
 
 
+def normals(bits: NDArray[np.uint64], count: int) -> NDArray[np.float64]:
+    """Return `count` standard normal numbers for each word (by Box and Muller). Shape: (B,) -> (B, count)."""
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    steps = np.arange(1, 2 * count + 1, dtype=np.uint64) * golden
+    uniform = (_mix(bits[:, None] + steps) >> np.uint64(11)).astype(np.float64) * 2.0**-53  # (B, 2 * count), in [0, 1)
+    radius = np.sqrt(-2 * np.log1p(-uniform[:, :count]))
+    return radius * np.cos(2 * np.pi * uniform[:, count:])
+
+
 def uniform_integers(bits: NDArray[np.uint64], field: int, high: int) -> NDArray[np.int64]:
     """Return integers in [0, high), high <= 256, from the 16-bit `field` (0 to 3) of each word."""
     word = (bits >> np.uint64(16 * field)) & np.uint64(0xFFFF)

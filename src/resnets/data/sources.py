@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from resnets.data import cifar, digits, folder
+from resnets.data import cifar, digits, folder, hugging_face, imagenet, shards
 from resnets.data.datasets import DataSplits
 from resnets.errors import UsageError, nearest
 
-NAMES = ("digits", "cifar10", "cifar100", "folder")
+NAMES = ("digits", "cifar10", "cifar100", "folder", "imagenet", "webdataset", "hf")
+
+NEEDS = {
+    "folder": "a path: folder:PATH, with PATH/train/CLASS/* and PATH/val/CLASS/*",
+    "imagenet": "a path: imagenet:PATH, with PATH/train/WNID/* and PATH/val, or PATH/ILSVRC/Data/CLS-LOC",
+    "webdataset": "a name: webdataset:FOLDER, as `resnets data shard` wrote it, or webdataset:TRAIN,VAL, tar files",
+    "hf": "a name: hf:REPO[@SPLIT], a data set of the Hugging Face Hub or a folder that `datasets` wrote",
+}
 
 
 def cache_folder() -> Path:
@@ -20,7 +27,9 @@ def cache_folder() -> Path:
 
 
 def load(source: str) -> DataSplits:
-    """Return the data set that a source names: `digits`, `cifar10[:PATH]`, `cifar100[:PATH]` or `folder:PATH`.
+    """Return the data set that a source names: `digits`, `cifar10[:PATH]`, `cifar100[:PATH]`, or one of the others.
+
+    Those are `folder:PATH`, `imagenet:PATH`, `webdataset:FOLDER` or `webdataset:TRAIN,VAL`, and `hf:REPO[@SPLIT]`.
 
     CIFAR without a path is read from the cache folder, and fetched there when absent.
 
@@ -41,11 +50,13 @@ def load(source: str) -> DataSplits:
             if not cifar.present(data_set, path):
                 cifar.download(data_set, path)
         return cifar.load(data_set, path)
-    if name == "folder":
+    if name in NEEDS:
         if path is None:
-            raise UsageError(
-                "data source 'folder' needs a path: folder:PATH, with PATH/train/CLASS/* and PATH/val/CLASS/*"
-            )
-        return folder.load(path)
+            raise UsageError(f"data source {name!r} needs {NEEDS[name]}")
+        if name == "webdataset":
+            return shards.load(rest)
+        if name == "hf":
+            return hugging_face.load(rest)
+        return folder.load(path) if name == "folder" else imagenet.load(path)
     hint = f" (did you mean folder:{source}?)" if Path(source).is_dir() else nearest(name, NAMES)
     raise UsageError(f"unknown data source {source!r}{hint}; known: {', '.join(NAMES)}, as NAME[:PATH]")

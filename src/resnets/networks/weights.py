@@ -64,6 +64,18 @@ class Weights:
                     )
         load_into(network, self.tensors)
 
+    def begin_in(self, network: nn.Module, classes: tuple[str, ...]) -> None:
+        """Load the weights into a network to be trained on; its last layer stays as it is where the classes are others.
+
+        Raises: WeightsError, as `load_into`.
+        """
+        if self.classes == classes:
+            return self.load_into(network)
+        own = network.state_dict()
+        head = list(own)[-1].rpartition(".")[0] + "."
+        new = {name: tensor for name, tensor in own.items() if name.startswith(head)}
+        return dataclasses.replace(self, tensors=self.tensors | new).load_into(network)
+
 
 def save(
     path: Path,

@@ -44,6 +44,8 @@ def identity(description: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(same))  # tuples become lists, as in the file
     if isinstance(recipe := plain["recipe"], dict):
         known = {key: value for key, value in recipe.items() if key not in ("source", "deviations")}
+        if isinstance(known.get("augmentation"), dict):  # what it leaves out does not count
+            known["augmentation"] = {key: value for key, value in known["augmentation"].items() if value is not None}
         plain["recipe"] = known | {key: value for key, value in _defaults_for(recipe).items() if key not in recipe}
     return plain
 

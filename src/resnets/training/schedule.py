@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from resnets.specs import Recipe
@@ -21,6 +22,7 @@ class Schedule:
         self.warming = warm_up is not None and depth is not None and depth >= warm_up.from_depth
         self.warmed_up_at: int | None = None  # the first iteration at the full rate
         self.errors: deque[float] = deque(maxlen=warm_up.window if warm_up else 1)
+        self.plateau = _Progress() if recipe.plateau else None
 
     def lr(self, iteration: int) -> float:
         """Return the learning rate of an iteration, counted from 0."""
@@ -32,6 +34,7 @@ class Schedule:
             return recipe.lr * (iteration + 1) / (recipe.rise + 1)
         if recipe.fall == "steps":
             drops = sum(iteration >= milestone for milestone in recipe.milestones)
+            drops += self.plateau.drops if self.plateau else 0
             return recipe.lr * recipe.factor**drops
         left = (recipe.iterations - iteration) / (recipe.iterations - recipe.rise)  # from 1 down to nearly 0
         return recipe.lr * (left if recipe.fall == "linear" else (1 - math.cos(math.pi * left)) / 2)
@@ -47,11 +50,46 @@ class Schedule:
             self.warming = False
             self.warmed_up_at = iteration + 1
 
+    def log(self, iteration: int, images: int, error: float) -> None:
+        """Take note of the training error (percent) of so many images, which may be a plateau at a point of the curve.
+
+        `iteration` is how many are done, and the images are those since the last note.
+        """
+        told, so_far = self.recipe.plateau, self.plateau
+        if told is None or so_far is None:
+            return
+        so_far.images += images
+        so_far.wrong += images * error
+        if iteration % self.recipe.evaluate_every:
+            return
+        mean = so_far.wrong / so_far.images
+        so_far.images, so_far.wrong = 0, 0.0
+        if so_far.best is None or mean <= so_far.best - told.gain:
+            so_far.best, so_far.stale = mean, 0
+            return
+        so_far.stale += 1
+        if so_far.stale >= told.patience and so_far.drops < told.drops:
+            so_far.drops, so_far.stale = so_far.drops + 1, 0
+
     def state(self) -> dict[str, Any]:
         """Return what a resumed run has to restore, JSON-ready."""
-        return {"warming": self.warming, "warmed_up_at": self.warmed_up_at, "errors": list(self.errors)}
+        state = {"warming": self.warming, "warmed_up_at": self.warmed_up_at, "errors": list(self.errors)}
+        return state if self.plateau is None else state | {"plateau": asdict(self.plateau)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
         self.warming, self.warmed_up_at = state["warming"], state["warmed_up_at"]
         self.errors = deque(state["errors"], maxlen=self.errors.maxlen)
+        if self.plateau is not None:
+            self.plateau = _Progress(**state["plateau"])
+
+
+@dataclass
+class _Progress:
+    """What is known of the training error for the drops on a plateau."""
+
+    best: float | None = None
+    stale: int = 0  # points of the curve since the best one or a drop
+    drops: int = 0
+    images: int = 0  # since the last point
+    wrong: float = 0.0  # percent of them, times their number

@@ -230,6 +230,7 @@ class _Session(Stretch):
             "images": images,
         }
         state.meter.reset()
+        state.schedule.log(state.iteration, images, line["training_error"])
         if test:
             data = self.job.data
             counts = self._test(data.test if data.validation is None else data.validation, self.job.precision)

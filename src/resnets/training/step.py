@@ -73,6 +73,8 @@ class Captured:
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         if self.failed:
             return self.step(images, labels)
+        if self.graph is not None and images.shape != self.images.shape:  # crops that grow: it is recorded anew
+            self.graph, self.eager_left = None, EAGER_STEPS
         if self.eager_left:
             self.eager_left -= 1
             return self._aside(images, labels)

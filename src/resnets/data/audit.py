@@ -1,0 +1,255 @@
+"""Look at every image of a data set before it is trained on: what would fail, and what is worth knowing."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from resnets.data import folder, imagenet, sources
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
+from resnets.data.decoding import FORMATS, MAX_PIXELS, decode_here, quiet
+from resnets.data.folder import Listing
+from resnets.data.sharding import Progress
+from resnets.data.stored import ImageFile, content_of
+from resnets.data.streams import Held, in_order, is_streamed
+from resnets.errors import DataError, UsageError
+
+LARGE = 25_000_000  # pixels, from which decoding takes long
+ZEROS = 512  # bytes at the end of a JPEG that only a broken copy has
+
+KINDS = {
+    "layout": "folders, classes or files that are not as they should be",
+    "unreadable": "no image that can be decoded",
+    "truncated": "the file ends before the image does",
+    "huge": f"more than {MAX_PIXELS // 10**6} million pixels, which are not decoded",
+    "zeros at the end": "decodes, but a part is lost",
+    "in both splits": "an image that is tested on is trained on, too",
+    "two classes": "the same image under two classes",
+    "duplicate": "the same image twice in a split",
+    "large": f"more than {LARGE // 10**6} million pixels, slow to decode",
+    "extension": "the content is of another kind than the name says; the content counts",
+    "CMYK": "converted to RGB",
+    "16 bits": "scaled to 8 bits",
+    "rotated": "turned upright as its EXIF orientation says",
+    "grey": "its one channel is taken three times",
+    "transparent": "its alpha channel is dropped",
+}
+"""What is found, the worst first."""
+
+FATAL = ("layout", "unreadable", "truncated", "huge")
+"""With one of these training would fail."""
+
+SUFFIXES_OF = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "PNG": (".png",), "WEBP": (".webp",)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found: its kind is one of KINDS."""
+
+    kind: str
+    split: str
+    file: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSummary:
+    """What a split holds; sides and classes from the smallest over the median to the largest.
+
+    Units: pixels; `class_sizes` in images.
+    """
+
+    images: int
+    bytes: int
+    classes: int
+    class_sizes: tuple[int, int, int]
+    widths: tuple[int, int, int]
+    heights: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What was found in a data set, the worst first."""
+
+    source: str
+    name: str
+    classes: int
+    splits: dict[str, SplitSummary]
+    findings: tuple[Finding, ...]
+
+    @property
+    def would_fail(self) -> bool:
+        """Whether training on it would fail."""
+        return any(finding.kind in FATAL for finding in self.findings)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many findings there are of each kind, the worst first."""
+        found = Counter(finding.kind for finding in self.findings)
+        return {kind: found[kind] for kind in KINDS if found[kind]}
+
+
+@dataclass
+class _Seen:
+    """What is remembered of one image."""
+
+    size: tuple[int, int] = (0, 0)
+    length: int = 0  # bytes
+    digest: bytes = b""
+    notes: list[tuple[str, str]] = field(default_factory=list)  # kind, detail
+
+
+def check(source: str, *, workers: int, progress: Progress = lambda done, total: None) -> Audit:
+    """Read and decode every image of a source by `workers` threads, and return what was found.
+
+    Raises: UsageError, if there is no such source; DataError, if nothing of it can be listed.
+    """
+    findings: list[Finding] = []
+    found = _listed(source, findings)
+    splits = {"train": found.train, "val": found.test}
+    total, before = sum(len(split) for split in splits.values()), 0  # type: ignore[arg-type, misc]
+    summaries: dict[str, SplitSummary] = {}
+    first: dict[bytes, tuple[str, int, str]] = {}  # by content: split, label, place
+    for name, split in splits.items():
+        seen = []
+        labels = split.labels if isinstance(split, ImageArrays | ImageFiles) else np.empty(0, np.int64)
+        for sample, where, image in _inspected(split, workers):
+            label = int(labels[sample])
+            seen.append((label, image))
+            findings += [Finding(kind, name, where, detail) for kind, detail in image.notes]
+            if image.digest:
+                findings += _repeated(first.setdefault(image.digest, (name, label, where)), name, label, where)
+            before += 1
+            progress(before, total)
+        summaries[name] = _summary(seen)
+    order = list(KINDS)
+    findings.sort(key=lambda finding: order.index(finding.kind))  # stable: within a kind in the order of the files
+    return Audit(source=source, name=found.name, classes=len(found.classes), splits=summaries, findings=tuple(findings))
+
+
+def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
+    name, _, rest = source.partition(":")
+    lister = {"folder": folder.list_files, "imagenet": imagenet.list_files}.get(name)
+    if lister is None or not rest:
+        return sources.load(source)
+
+    def note(message: str) -> None:
+        where, _, what = message.partition(": ")
+        findings.append(Finding("layout", "val" if "/val" in where else "train", where, what))
+
+    return lister(Path(rest).expanduser(), note)
+
+
+def _inspected(split: Images, workers: int) -> Iterator[tuple[int, str, _Seen]]:
+    """Yield each sample of a split with where it lies and what was seen of it, in order."""
+    if isinstance(split, ImageArrays):
+        height, width = split.images.shape[1:3]
+        for sample, image in enumerate(split.images):
+            digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+            yield sample, f"image {sample}", _Seen((width, height), image.nbytes, digest)
+        return
+    if not isinstance(split, ImageFiles):
+        raise UsageError("a dataset object cannot be looked into; name a source, such as folder:PATH")
+    files: Iterator[tuple[int, ImageFile]]
+    files = in_order(split) if is_streamed(split) else enumerate(split.paths)
+    with quiet(), ThreadPoolExecutor(workers) as threads:
+        while some := list(itertools.islice(files, 64 * workers)):
+            for (sample, file), seen in zip(some, threads.map(inspect, [file for _, file in some]), strict=True):
+                yield sample, str(file), seen
+
+
+def inspect(file: ImageFile) -> _Seen:
+    """Return what is seen of one image file, which is read once and decoded as in training."""
+    seen = _Seen()
+    try:
+        content = content_of(file)
+    except DataError as error:
+        seen.notes.append(("unreadable", str(error).removeprefix(f"{file}: ")))
+        return seen
+    except OSError as error:
+        seen.notes.append(("unreadable", f"cannot be read ({error.strerror})"))
+        return seen
+    seen.length = len(content)
+    seen.digest = hashlib.blake2b(content, digest_size=16).digest()
+    held = Held(str(file), content)
+    try:
+        decode_here(held)
+    except DataError as error:
+        reason = str(error).removeprefix(f"{file}: ")
+        huge = "million are read" in reason or "exceeds limit" in reason
+        cut = "truncated" in reason or "Truncated" in reason
+        seen.notes.append(("huge" if huge else "truncated" if cut else "unreadable", reason))
+        return seen
+    _describe(seen, held, Path(file.name).suffix.lower())
+    return seen
+
+
+def _describe(seen: _Seen, held: Held, suffix: str) -> None:
+    content = held.content
+    with Image.open(BytesIO(content), formats=FORMATS) as image:  # the header only
+        seen.size = image.size
+        width, height = image.size
+        kind, mode, orientation = image.format or "", image.mode, _orientation(image)
+    deep = kind == "PNG" and content[24:25] == b"\x10"  # of the header: bits of a channel
+    lost = len(content) - len(content.rstrip(b"\0")) if kind in ("JPEG", "MPO") else 0
+    for found, name, detail in (
+        (width * height > LARGE, "large", f"{width} x {height} pixels"),
+        (bool(suffix) and suffix not in SUFFIXES_OF.get(kind, ()), "extension", f"is {kind}"),
+        (lost >= ZEROS, "zeros at the end", f"{lost:,} bytes of them"),
+        (mode == "CMYK", "CMYK", ""),
+        (deep or mode.startswith("I"), "16 bits", ""),
+        (orientation not in (None, 1), "rotated", f"EXIF orientation {orientation}"),
+        (mode in ("1", "L", "LA") or mode.startswith("I"), "grey", ""),
+        (mode in ("RGBA", "LA", "PA"), "transparent", ""),
+    ):
+        if found:
+            seen.notes.append((name, detail))
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        found: int | None = image.getexif().get(0x0112)
+        return found
+    except Exception:  # broken EXIF raises nearly anything, and harms nothing
+        return None
+
+
+def _repeated(first: tuple[str, int, str], split: str, label: int, where: str) -> Iterator[Finding]:
+    """Yield what is wrong with an image that was there before."""
+    its_split, its_label, its_place = first
+    if (its_split, its_place) == (split, where):
+        return
+    yield Finding("duplicate" if its_split == split else "in both splits", split, where, f"the same as {its_place}")
+    if its_label != label:
+        yield Finding("two classes", split, where, f"the same as {its_place}")
+
+
+def _summary(seen: list[tuple[int, _Seen]]) -> SplitSummary:
+    sizes = list(Counter(label for label, _ in seen).values())
+    known = [image.size for _, image in seen if image.size[0]]
+    return SplitSummary(
+        images=len(seen),
+        bytes=sum(image.length for _, image in seen),
+        classes=len(sizes),
+        class_sizes=_range(sizes),
+        widths=_range([width for width, _ in known]),
+        heights=_range([height for _, height in known]),
+    )
+
+
+def _range(values: list[int]) -> tuple[int, int, int]:
+    return (min(values), round(float(np.median(values))), max(values)) if values else (0, 0, 0)
+
+
+def default_workers() -> int:
+    """Return how many threads read and decode: one for each core, sixteen at most."""
+    return min(16, os.cpu_count() or 1)

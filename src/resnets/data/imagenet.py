@@ -1,0 +1,156 @@
+"""ImageNet 2012, or a part of it, in the three layouts it comes in; its classes are the sorted WordNet ids.
+
+Paper: section 4.1 [36].
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+import tarfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnets.data.datasets import DataSplits, ImageFiles
+from resnets.data.decoding import SUFFIXES
+from resnets.data.folder import Complain, Listing, class_folders, files_of, images_in, refuse, roots
+from resnets.errors import DataError
+
+WNID = re.compile(r"n\d{8}")
+ALL = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of the 1000 sorted ids, as lines
+INSIDE = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # where train/ and val/ lie; the latter as on Kaggle
+TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+DEVKIT = "ILSVRC2012_devkit_t12"
+SOLUTION = "LOC_val_solution.csv"
+
+
+def load(path: Path) -> DataSplits:
+    """Return ImageNet's images, or those of a part of its classes: trained on `train`, tested on `val`.
+
+    `val` has a folder for each class, or its images lie flat beside the devkit's ground truth, Kaggle's
+    LOC_val_solution.csv or its Annotations. A class is named by its WordNet id and, where torchvision knows it (of all
+    1000, and of Imagenette's ten), its readable name.
+
+    Raises: DataError, as of a folder; also where a class is no WordNet id, there are 1000 others than ILSVRC 2012's,
+        or an image of a flat `val` has no label.
+    """
+    return list_files(path, refuse).splits()
+
+
+def list_files(path: Path, complain: Complain) -> Listing:
+    """Return what `load` does; what it would refuse is complained of, and left out.
+
+    Raises: DataError, if a split is missing or nothing can be listed.
+    """
+    base = next((path / inside for inside in INSIDE if (path / inside / "train").is_dir()), path)
+    train_root, test_root = roots(base, "imagenet")
+    try:
+        wnids = class_folders(train_root)
+        if not wnids:
+            raise DataError(f"{train_root}: no classes; each is a subfolder named by its WordNet id, as n01440764")
+        for wnid in wnids:
+            if not WNID.fullmatch(wnid):
+                complain(f"{train_root / wnid}: not a WordNet id, such as n01440764; folder:PATH takes any names")
+        if len(wnids) == 1000 and hashlib.sha256("\n".join(wnids).encode()).hexdigest() != ALL:
+            complain(f"{train_root}: 1000 classes, but not those of ILSVRC 2012")
+        train = files_of(train_root, wnids, complain)
+        if folders := class_folders(test_root):
+            for strange in sorted(set(folders) - set(wnids)):
+                complain(f"{test_root}: class {strange!r} is not in {train_root}")
+            test = files_of(test_root, wnids, complain)
+        else:
+            test = _flat(test_root, wnids, _truth(path, base), complain)
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    return Listing(path.resolve().name, readable(wnids), train, test)
+
+
+def readable(wnids: tuple[str, ...]) -> tuple[str, ...]:
+    """Return each id with its name, `n01440764 tench`, where torchvision has it, else the ids alone."""
+    from torchvision.datasets import Imagenette
+    from torchvision.models import ResNet18_Weights
+
+    names = {wnid: words[0] for wnid, words in getattr(Imagenette, "_WNID_TO_CLASS", {}).items()}
+    if len(wnids) == 1000:
+        names = dict(zip(wnids, ResNet18_Weights.IMAGENET1K_V1.meta["categories"], strict=True))
+    return tuple(f"{wnid} {names[wnid]}" for wnid in wnids) if set(wnids) <= set(names) else wnids
+
+
+def _flat(root: Path, wnids: tuple[str, ...], truth: dict[str, str], complain: Complain) -> ImageFiles:
+    """Return the images that lie in one folder, in the order of their names, labelled by the ground truth."""
+    label_of = {wnid: label for label, wnid in enumerate(wnids)}
+    paths, labels = [], []
+    for path in images_in(root, complain):
+        if (wnid := truth.get(path.stem)) is None:
+            complain(f"{path}: no ground truth tells its class")
+        elif wnid in label_of:  # else of a class that this part of ImageNet has not
+            paths.append(path)
+            labels.append(label_of[wnid])
+    if not paths:
+        complain(f"{root}: no images ({', '.join(SUFFIXES)})")
+    missing = sorted(set(range(len(wnids))) - set(labels)) if paths else ()
+    for label in missing:
+        complain(f"{root}: class {wnids[label]!r} has no images")
+    return ImageFiles(tuple(paths), np.asarray(labels, np.int64))
+
+
+def _truth(path: Path, base: Path) -> dict[str, str]:
+    """Return the WordNet id of each validation image by its name without suffix.
+
+    Raises: DataError, if there is no ground truth or it cannot be read.
+    """
+    near = [path, *list(base.parents)[:3]] if base != path else [path]
+    for folder in near:
+        if (solution := folder / SOLUTION).is_file():
+            with open(solution, newline="") as file:
+                rows = list(csv.DictReader(file))
+            return {row["ImageId"]: row["PredictionString"].split(maxsplit=1)[0] for row in rows}
+        if (annotations := folder / "Annotations" / "CLS-LOC" / "val").is_dir():
+            return dict(_annotated(annotations))
+        for inside in (".", "data", "devkit/data", f"{DEVKIT}/data"):
+            if (folder / inside / TRUTH).is_file():
+                meta, truth = folder / inside / "meta.mat", folder / inside / TRUTH
+                return _devkit(meta.read_bytes(), truth.read_text(), str(folder / inside))
+        if (archive := folder / f"{DEVKIT}.tar.gz").is_file():
+            return _packed_devkit(archive)
+    raise DataError(
+        f"{base / 'val'}: images without folders of classes, and no ground truth beside them; put {DEVKIT}/ (or its "
+        f".tar.gz) or {SOLUTION} into {path}"
+    )
+
+
+def _annotated(folder: Path) -> Iterator[tuple[str, str]]:
+    for file in sorted(folder.glob("*.xml")):
+        name = re.search(r"<name>\s*(n\d{8})\s*</name>", file.read_text())
+        if name is None:
+            raise DataError(f"{file}: names no WordNet id")
+        yield file.stem, name[1]
+
+
+def _packed_devkit(archive: Path) -> dict[str, str]:
+    try:
+        with tarfile.open(archive) as content:
+            meta, truth = (content.extractfile(f"{DEVKIT}/data/{name}") for name in ("meta.mat", TRUTH))
+            assert meta is not None and truth is not None
+            return _devkit(meta.read(), truth.read().decode(), str(archive))
+    except (tarfile.TarError, KeyError, EOFError, AssertionError) as error:
+        raise DataError(f"{archive}: not the devkit ({error})") from None
+
+
+def _devkit(meta: bytes, truth: str, where: str) -> dict[str, str]:
+    """Return the ids by the devkit's own numbers of classes, which are not in the order of the ids."""
+    from scipy.io import loadmat  # type: ignore[import-untyped]
+
+    try:
+        synsets: Any = loadmat(BytesIO(meta), squeeze_me=True)["synsets"]
+        wnid_of = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets if int(row["num_children"]) == 0}
+        numbers = [int(line) for line in truth.split()]
+        ids = [wnid_of[number] for number in numbers]
+    except Exception as error:  # a damaged file raises nearly anything
+        raise DataError(f"{where}: the devkit cannot be read ({type(error).__name__}: {error})") from error
+    return {f"ILSVRC2012_val_{number:08}": wnid for number, wnid in enumerate(ids, 1)}

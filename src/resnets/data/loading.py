@@ -1,0 +1,74 @@
+"""Read samples by worker processes: each draws from its own seed, errors arrive as one line, signals pass by."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from resnets.data.photos import PhotoKey
+from resnets.data.randomness import sample_bits
+from resnets.errors import DataError
+
+Batch = tuple[Tensor, Tensor]
+"""Images (B, C, H, W) float32 and labels (B,) int64."""
+
+
+class Seeded(Dataset[Any]):
+    """A map-style dataset that draws each sample's augmentation from (seed, epoch, sample)."""
+
+    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int | PhotoKey]) -> Any:
+        epoch, inner = key
+        sample = inner[0] if isinstance(inner, tuple) else inner
+        bits = int(sample_bits(self.seed, np.array([epoch]), np.array([sample]))[0])
+        states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+        try:
+            random.seed(bits)
+            np.random.seed(bits & 0xFFFFFFFF)
+            torch.default_generator.manual_seed(bits)  # torch.manual_seed would seed the GPUs as well, for good
+            return self.dataset[inner]
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.random.set_rng_state(states[2])
+
+
+def in_batches(items: Iterator[Any], count: int) -> Iterator[list[Any]]:
+    """Yield lists of `count` items; the last may be shorter."""
+    while batch := list(itertools.islice(items, count)):
+        yield batch
+
+
+def loader(
+    dataset: Dataset[Any], workers: int, normalized: Callable[[Tensor], Tensor] | None, **options: Any
+) -> Iterator[Batch]:
+    """Yield the batches of images and labels that a DataLoader with these options gives. Raises: as `read`."""
+    for images, labels in read(dataset, workers, **options):
+        yield normalized(images) if normalized else images, torch.as_tensor(labels, dtype=torch.int64)
+
+
+def read(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any]:
+    """Yield what a DataLoader with these options gives. Raises: DataError, of a sample, in one line."""
+    options["generator"] = torch.Generator()  # else each pass would draw from the global one
+    options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
+    try:
+        yield from DataLoader(dataset, **options)
+    except DataError as error:  # a worker's error arrives with its whole traceback as its message
+        raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+
+
+def _ignore_signals(worker: int) -> None:
+    """Leave Ctrl-C, which reaches a whole process group, and SIGTERM, which may, to the process that trains."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,215 @@
+"""Write a data set of image files as tar shards with a manifest; what was interrupted goes on where it stood."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.data.datasets import DataSplits, ImageFiles, Images
+from resnets.data.randomness import epoch_order
+from resnets.data.shards import FORMAT, MANIFEST, read_manifest
+from resnets.data.stored import content_of, size_of
+from resnets.errors import DataError, RunError, UsageError
+from resnets.storage import sync_folder, write_durably, writing
+
+BLOCK = 512  # bytes of tar
+ENTRY = 3 * BLOCK  # what a sample takes beside its image: two headers and its class
+
+Progress = Callable[[int, int], None]
+"""Is told how many images of how many are done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What was written, and how much of it had been there already."""
+
+    folder: Path
+    train: int  # images
+    val: int
+    classes: int
+    shards: int
+    kept: int  # shards of an earlier, interrupted call
+    bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Planned:
+    split: str
+    name: str
+    samples: NDArray[np.int64]
+
+
+def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = lambda done, total: None) -> Written:
+    """Write shards of about `size` bytes, each with its index beside it until all are done; then the manifest.
+
+    The files are copied as they are. Those to train on are in a fixed random order, so that also who reads a shard
+    from its beginning meets all classes. The digest is the source's: a run may go on from shards of the same images.
+
+    Raises: DataError, if an image cannot be read or the folder holds other shards; RunError, if it cannot be written.
+    """
+    parts = {"train": _files(splits, splits.train), "val": _files(splits, splits.test)}
+    planned = [shard for name, files in parts.items() for shard in _planned(name, files, size)]
+    plan = hashlib.sha256(json.dumps([FORMAT, splits.digest, size, splits.classes]).encode()).hexdigest()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    total, done, kept = sum(map(len, parts.values())), 0, 0
+    with _alone(folder), writing(folder):
+        told = _earlier(folder, plan)
+        for shard in planned:
+            if shard.name in told:
+                kept += 1
+            else:
+                told[shard.name] = _write_shard(folder, shard, parts[shard.split])
+                about = json.dumps({"plan": plan} | told[shard.name]).encode()
+                write_durably(_index(folder, shard.name), about)
+            done += len(shard.samples)
+            progress(done, total)
+        manifest = {
+            "format": FORMAT,
+            "plan": plan,
+            "name": splits.name,
+            "classes": list(splits.classes),
+            "splits": {
+                name: {
+                    "samples": len(files),
+                    "digest": files.digest(),
+                    "shards": [told[shard.name] for shard in planned if shard.split == name],
+                }
+                for name, files in parts.items()
+            },
+        }
+        write_durably(folder / MANIFEST, json.dumps(manifest).encode())
+        for shard in planned:
+            _index(folder, shard.name).unlink(missing_ok=True)
+    return Written(
+        folder=folder,
+        train=len(parts["train"]),
+        val=len(parts["val"]),
+        classes=len(splits.classes),
+        shards=len(planned),
+        kept=kept,
+        bytes=sum(shard["bytes"] for shard in told.values()),
+    )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder. Raises: RunError, if another process does."""
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise RunError(f"{folder}: another process is writing shards here; wait for it or name another") from None
+
+
+def _files(splits: DataSplits, split: Images) -> ImageFiles:
+    if not isinstance(split, ImageFiles):
+        raise UsageError(f"shards are for image files, such as folder:PATH; {splits.name} is kept in memory")
+    return split
+
+
+def _planned(split: str, files: ImageFiles, size: int) -> Iterator[_Planned]:
+    """Yield the shards of a split: as many images in a row as fill one."""
+    order = epoch_order(0, 0, len(files)) if split == "train" else np.arange(len(files))
+    sizes = np.asarray([size_of(path) for path in files.paths], np.int64)
+    taken = ENTRY + (sizes[order] + BLOCK - 1) // BLOCK * BLOCK
+    number = np.cumsum(taken) // max(size, 1)
+    _, starts = np.unique(number, return_index=True)
+    for index, samples in enumerate(np.split(order, starts[1:])):
+        yield _Planned(split, f"{split}-{index:06}.tar", samples)
+
+
+def _index(folder: Path, name: str) -> Path:
+    return folder / f".{name}.json"
+
+
+def _earlier(folder: Path, plan: str) -> dict[str, dict[str, Any]]:
+    """Return what is known of the shards that are whole, by their name.
+
+    Raises: DataError, if the folder holds shards of something else.
+    """
+    found: list[dict[str, Any]] = []
+    if (folder / MANIFEST).exists():
+        manifest = read_manifest(str(folder / MANIFEST))
+        shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+        found = [{"plan": manifest.get("plan")} | shard for shard in shards]
+    for index in folder.glob(".*.tar.json"):
+        try:
+            found.append(json.loads(index.read_text()))
+        except ValueError:
+            continue
+    if any(shard.get("plan") != plan for shard in found):
+        raise DataError(f"{folder} holds shards of other images, or of another size; name another folder")
+    whole = {}
+    for shard in found:
+        path = folder / shard["file"]
+        if path.is_file() and path.stat().st_size == shard["bytes"]:
+            whole[shard["file"]] = {key: value for key, value in shard.items() if key != "plan"}
+    return whole
+
+
+def _write_shard(folder: Path, shard: _Planned, files: ImageFiles) -> dict[str, Any]:
+    """Write a tar file, whole or not at all, and return what the manifest says of it."""
+    path, temporary = folder / shard.name, folder / f".{shard.name}.partial"
+    offsets, sizes, crcs, labels = [], [], [], []
+    try:
+        with open(temporary, "wb") as file:
+            with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+                for sample in shard.samples.tolist():
+                    name, content = files.paths[sample].name, _read(files, sample)
+                    label = int(files.labels[sample])
+                    key = f"{sample:08}-{re.sub(r'[^A-Za-z0-9_-]', '_', Path(name).stem)[:60]}"
+                    offsets.append(file.tell() + BLOCK)
+                    sizes.append(len(content))
+                    crcs.append(zlib.crc32(content))
+                    labels.append(label)
+                    for suffix, part in (_suffix(name), content), ("cls", str(label).encode()):
+                        entry = tarfile.TarInfo(f"{key}.{suffix}")  # no owner and no time: the same images, same bytes
+                        entry.size = len(part)
+                        tar.addfile(entry, BytesIO(part))
+            file.flush()
+            os.fsync(file.fileno())
+        with open(temporary, "rb") as written:
+            digest = hashlib.file_digest(written, "sha256").hexdigest()
+        size = temporary.stat().st_size
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+    return {
+        "file": shard.name,
+        "bytes": size,
+        "sha256": digest,
+        "samples": shard.samples.tolist(),
+        "labels": labels,
+        "offsets": offsets,
+        "sizes": sizes,
+        "crcs": crcs,
+    }
+
+
+def _read(files: ImageFiles, sample: int) -> bytes:
+    try:
+        return content_of(files.paths[sample])
+    except OSError as error:
+        raise DataError(f"{files.paths[sample]}: cannot be read ({error.strerror})") from None
+
+
+def _suffix(name: str) -> str:
+    suffix = Path(name).suffix.lower().lstrip(".")
+    return suffix if suffix in ("jpg", "jpeg", "png", "webp") else "jpg"

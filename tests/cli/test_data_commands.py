@@ -1,0 +1,106 @@
+"""`resnets data check` and `resnets data shard`, and fine-tuning from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import resnets
+from resnets.cli import data, run
+from resnets.errors import UsageError, WeightsError
+
+MakePhotos = Callable[..., Path]
+
+
+def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_every_command_and_option_is_explained() -> None:
+    for registered in data.app.registered_commands:
+        assert registered.callback is not None and registered.callback.__doc__
+        annotations = registered.callback.__annotations__.items()
+        assert all(name == "return" or "Option" in told or "Argument" in told for name, told in annotations)
+
+
+def test_a_sound_data_set_passes(photo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = command(capsys, "data", "check", f"folder:{photo_folder}")
+    assert (code, err) == (0, "")
+    assert "Nothing here would make training fail." in out
+
+
+def test_a_broken_one_fails_with_a_table_and_json(
+    photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photo_folder / "val" / "dog" / "text[red].jpg").write_text("no image")
+    file = tmp_path / "audit.json"
+    code, out, _ = command(capsys, "data", "check", f"folder:{photo_folder}", "--json", file)
+    assert code == 1
+    assert "unreadable" in out and "text[red].jpg: not a JPEG, PNG or WebP image" in out and "would FAIL" in out
+    told = json.loads(file.read_text())
+    assert told["would_fail"] and told["counts"] == {"unreadable": 1}
+    assert told["findings"][0]["split"] == "val" and told["splits"]["train"]["images"] == 12
+
+
+def test_shards_are_written_and_trained_on(
+    photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = command(capsys, "data", "shard", f"folder:{photo_folder}", tmp_path / "shards")
+    assert code == 0
+    assert "12 images to train on and 6 to test on, 3 classes: 2 shards" in out
+    code, out, _ = command(capsys, "data", "shard", f"folder:{photo_folder}", tmp_path / "shards")
+    assert "2 shards, 2 of which were there already" in out
+    options = {"iterations": 2, "batch_size": 4, "workers": 0, "device": "cpu"}
+    here = resnets.train("resnet8", f"webdataset:{tmp_path / 'shards'}", out=tmp_path / "a", **options)
+    there = resnets.train("resnet8", f"folder:{photo_folder}", out=tmp_path / "b", **options)
+    assert (here.training_error, here.test_error) == (there.training_error, there.test_error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["data", "check", "foldr:/x"], 2, "did you mean folder"),
+        (["data", "check", "folder:/no/such"], 1, "no folder /no/such"),
+        (["data", "check", "digits", "--workers", "0"], 2, "workers is 0"),
+        (["data", "shard", "digits", "/tmp/none"], 2, "digits is kept in memory"),
+        (["data", "shard", "digits", "/tmp/none", "--size", "0"], 2, "size is 0 MB"),
+        (["train", "resnet20", "--data", "digits", "--recipe", "finetune"], 2, "recipe 'finetune'"),
+    ],
+)
+def test_bad_usage_is_one_clear_line(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    actual, _, err = command(capsys, *arguments)
+    assert actual == code
+    assert message in err and err.count("\n") == 1
+
+
+def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhotos, tmp_path: Path) -> None:
+    """The backbone and the input's mean are the old network's, the last layer is new; another file is another run."""
+    options = {"batch_size": 4, "workers": 0, "device": "cpu", "lr": 1e-12, "weight_decay": 0.0}
+    pets, birds = make_photos(), make_photos("birds", classes=("owl", "tit"))
+    resnets.train("resnet8", f"folder:{pets}", out=tmp_path / "pets", iterations=3, **options | {"lr": 0.1})
+    start = {"weights": tmp_path / "pets", "out": tmp_path / "birds", "iterations": 1}
+    resnets.train("resnet8", f"folder:{birds}", **start, **options)
+    old, new = resnets.load(tmp_path / "pets"), resnets.load(tmp_path / "birds")
+    before, after = old.network.state_dict(), new.network.state_dict()
+    assert torch.allclose(before["layer3.0.conv1.weight"], after["layer3.0.conv1.weight"], atol=1e-8)
+    assert after["fc.weight"].shape == (2, 64)
+    assert new.convention == old.convention and new.classes == ("owl", "tit")
+    told = json.loads((tmp_path / "birds" / "run.json").read_text())
+    assert len(told["weights"]["sha256"]) == 64
+    with pytest.raises(resnets.RunError, match=r"holds another run: its weights"):
+        resnets.train("resnet8", f"folder:{birds}", **start | {"weights": None}, **options)
+    with pytest.raises(WeightsError, match=r"weights of another network than resnet14"):
+        resnets.train("resnet14", f"folder:{birds}", **start | {"out": tmp_path / "other"}, **options)
+
+
+def test_the_recipe_finetune_needs_weights(photo_folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"begins with trained weights; name a run's folder or a file as --weights"):
+        resnets.train("resnet18", f"folder:{photo_folder}", recipe="finetune", iterations=1, device="cpu")

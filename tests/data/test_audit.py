@@ -1,0 +1,144 @@
+"""The audit finds each thing that occurs in real data sets, and says whether training would fail of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnets.data import audit, folder, sharding
+from resnets.errors import DataError
+
+MakePhotos = Callable[..., Path]
+
+
+def found(root: Path, source: str = "folder") -> dict[str, list[str]]:
+    """Return the file names of the findings of each kind."""
+    result = audit.check(f"{source}:{root}", workers=2)
+    names: dict[str, list[str]] = {}
+    for finding in result.findings:
+        names.setdefault(finding.kind, []).append(Path(finding.file).name)
+    return names
+
+
+def test_a_sound_data_set_is_counted(make_photos: MakePhotos) -> None:
+    told: list[tuple[int, int]] = []
+    result = audit.check(
+        f"folder:{make_photos(train=4, val=2)}", workers=2, progress=lambda done, total: told.append((done, total))
+    )
+    assert (result.would_fail, result.findings, result.classes) == (False, (), 3)
+    train = result.splits["train"]
+    assert (train.images, train.classes, train.class_sizes) == (12, 3, (4, 4, 4))
+    assert (train.widths, train.heights) == ((48, 48, 48), (40, 40, 40))
+    assert result.splits["val"].images == 6
+    assert told == [(i, 18) for i in range(1, 19)]
+
+
+def test_what_occurs_and_trains(photo_folder: Path) -> None:
+    """Each is noted, none makes training fail, and the training does decode each."""
+    cat, size = photo_folder / "train" / "cat", (40, 30)
+    noise = np.random.default_rng(1).integers(0, 256, (30, 40, 3), np.uint8)
+    photo, exif = Image.fromarray(noise), Image.Exif()
+    exif[0x0112] = 6
+    photo.save(cat / "png.JPEG", "PNG")
+    photo.convert("CMYK").save(cat / "cmyk.jpg", "JPEG")
+    photo.convert("L").save(cat / "grey.jpg")
+    photo.save(cat / "rotated.jpg", exif=exif)
+    photo.convert("RGBA").save(cat / "clear.png")
+    Image.fromarray(noise[..., 0].astype(np.uint16) * 257).save(cat / "deep.png")
+    Image.new("L", (6000, 5000)).save(cat / "large.png")
+    photo.save(cat / "zeros.jpg", quality=90)
+    content = (cat / "zeros.jpg").read_bytes()
+    (cat / "zeros.jpg").write_bytes(content[: len(content) // 2] + bytes(len(content) // 2))
+    assert found(photo_folder) == {
+        "zeros at the end": ["zeros.jpg"],
+        "large": ["large.png"],
+        "extension": ["png.JPEG"],
+        "CMYK": ["cmyk.jpg"],
+        "16 bits": ["deep.png"],
+        "rotated": ["rotated.jpg"],
+        "grey": ["deep.png", "grey.jpg", "large.png"],
+        "transparent": ["clear.png"],
+    }
+    assert not audit.check(f"folder:{photo_folder}", workers=1).would_fail
+    assert len(folder.in_memory(folder.load(photo_folder), 8).train) == 20  # type: ignore[arg-type]
+    assert size == photo.size
+
+
+def test_what_makes_training_fail(photo_folder: Path) -> None:
+    """All of it in one go, where loading the data set would stop at the first."""
+    train, val = photo_folder / "train", photo_folder / "val"
+    whole = (train / "cat" / "000.jpg").read_bytes()
+    (train / "cat" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (train / "cat" / "text.jpg").write_text("no image")
+    (train / "cat" / "empty.jpg").touch()
+    (train / "cat" / "old.bmp").write_bytes(b"BM")
+    (train / "cat" / "gone.jpg").symlink_to(train / "nowhere")
+    shutil.rmtree(train / "dog")
+    (train / "dog").mkdir()
+    (val / "emu").rename(val / "owl")
+    names = found(photo_folder)
+    assert names.pop("truncated") == ["cut.jpg"]
+    assert names.pop("unreadable") == ["text.jpg"]
+    layout = names.pop("layout")
+    assert sorted(layout) == ["dog", "empty.jpg", "emu", "gone.jpg", "old.bmp", "val"]
+    assert names == {}
+    assert audit.check(f"folder:{photo_folder}", workers=2).would_fail
+
+
+def test_a_header_that_claims_too_much_is_huge(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnets.data import decoding
+
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 48 * 40 - 1)
+    assert len(found(photo_folder)["huge"]) == 18
+
+
+def test_duplicates_within_and_across_splits_and_classes(photo_folder: Path) -> None:
+    train, val = photo_folder / "train", photo_folder / "val"
+    shutil.copy(train / "cat" / "000.jpg", train / "cat" / "again.jpg")
+    shutil.copy(train / "cat" / "001.jpg", val / "cat" / "leaked.jpg")
+    shutil.copy(train / "dog" / "001.jpg", train / "emu" / "dog.jpg")
+    assert found(photo_folder) == {
+        "in both splits": ["leaked.jpg"],
+        "two classes": ["dog.jpg"],
+        "duplicate": ["again.jpg", "dog.jpg"],
+    }
+    result = audit.check(f"folder:{photo_folder}", workers=2)
+    assert not result.would_fail
+    assert result.findings[0].detail == f"the same as {train / 'cat' / '001.jpg'}"
+
+
+def test_shards_are_looked_into(photo_folder: Path, tmp_path: Path) -> None:
+    (photo_folder / "train" / "cat" / "text.jpg").write_text("no image")
+    sharding.write(folder.load(photo_folder), tmp_path / "shards", size=10**6)
+    result = audit.check(f"webdataset:{tmp_path / 'shards'}", workers=2)
+    assert [finding.kind for finding in result.findings] == ["unreadable"]
+    path = tmp_path / "shards" / "val-000000.tar"
+    content = bytearray(path.read_bytes())
+    content[600] ^= 1
+    path.write_bytes(content)
+    result = audit.check(f"webdataset:{tmp_path / 'shards'}", workers=2)
+    assert ["not what was written there" in finding.detail for finding in result.findings] == [False, True]
+
+
+def test_images_in_memory_are_counted() -> None:
+    result = audit.check("digits", workers=1)
+    assert (result.splits["train"].images, result.splits["val"].widths) == (1437, (8, 8, 8))
+    assert not result.would_fail
+
+
+def test_what_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no folder train/"):
+        audit.check(f"folder:{tmp_path}", workers=1)
+
+
+@pytest.mark.data
+def test_real_photos(imagenette_folder: Path) -> None:
+    result = audit.check(f"imagenet:{imagenette_folder}", workers=2)
+    assert not result.would_fail
+    assert result.splits["train"].images == 1000
+    assert result.splits["val"].widths == (224, 224, 224)

@@ -1,0 +1,140 @@
+"""Crops of random area as torchvision's, AlexNet's colours, and crops that grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resnets.data import folder
+from resnets.data.convention import fit_colors, fit_photos, std_of
+from resnets.data.datasets import ImageFiles
+from resnets.data.decoding import single_views
+from resnets.data.photos import _part, augment
+from resnets.data.pipeline import training_batches
+from resnets.data.randomness import normals
+from resnets.errors import UsageError
+from resnets.specs import AreaCropFlip, InputConvention, Preprocessing, PrincipalColors, ScaleCropFlip
+
+MakePhotos = Callable[..., Path]
+CHANNEL = Preprocessing(mean="channel", std=True)
+
+
+def photos_of(root: Path) -> ImageFiles:
+    train = folder.load(root).train
+    assert isinstance(train, ImageFiles)
+    return train
+
+
+@pytest.mark.parametrize("size", [(100, 100), (160, 90), (90, 160), (400, 50), (50, 400)])
+def test_parts_are_drawn_as_torchvision_draws_them(size: tuple[int, int]) -> None:
+    """The same distribution of areas, proportions and places, by their means; also where no attempt fits."""
+    from torchvision.transforms import RandomResizedCrop
+
+    how = AreaCropFlip()
+    image = Image.new("L", size)
+    random.seed(0)
+    torch.manual_seed(0)
+    ours = np.array([_part(image, how) for _ in range(3000)], float)
+    ours[:, 2:] -= ours[:, :2]
+    theirs = np.array(
+        [RandomResizedCrop.get_params(image, list(how.scale), list(how.ratio)) for _ in range(3000)], float
+    )
+    theirs = theirs[:, [1, 0, 3, 2]]  # top, left, height, width
+    assert ours.mean(0) == pytest.approx(theirs.mean(0), abs=0.02 * max(size))
+    assert ours.std(0) == pytest.approx(theirs.std(0), abs=0.02 * max(size))
+    assert (ours[:, :2] >= 0).all() and (ours[:, :2] + ours[:, 2:] <= size).all()
+
+
+def test_a_part_becomes_a_square() -> None:
+    random.seed(0)
+    view = augment(Image.new("RGB", (300, 200), (9, 8, 7)), AreaCropFlip(crop=24))
+    assert view.shape == (24, 24, 3) and (view == [9, 8, 7]).all()
+    assert augment(Image.new("RGB", (300, 200)), AreaCropFlip(crop=24), 16).shape == (16, 16, 3)
+
+
+def test_the_square_grows_in_steps_of_32() -> None:
+    how = AreaCropFlip(growing_from=128, grows=(0.25, 0.75))
+    assert [how.size_at(share) for share in (0, 0.25, 0.5, 0.75, 1)] == [128, 128, 192, 224, 224]
+    assert {how.size_at(i / 1000) for i in range(1001)} == {128, 160, 192, 224}
+    assert AreaCropFlip().size_at(0) == 224
+
+
+def test_mini_batches_grow_with_the_training(photo_folder: Path) -> None:
+    train = photos_of(photo_folder)
+    how = AreaCropFlip(crop=64, resize=72, growing_from=32, grows=(0.25, 0.75))
+    convention = fit_photos(train, CHANNEL, size=64, resize=72)
+
+    def sizes(start: int, workers: int) -> list[int]:
+        batches = training_batches(
+            train, convention, batch_size=5, seed=0, augmentation=how, workers=workers, iterations=8
+        )
+        return [images.shape[-1] for images, _ in batches.batches(start, 8)]
+
+    assert sizes(0, 2) == [32, 32, 32, 32, 32, 64, 64, 64]
+    assert sizes(4, 0) == [32, 64, 64, 64]
+    pixel = fit_photos(train, Preprocessing(), size=64, resize=72)
+    with pytest.raises(UsageError, match=r"no mean of each pixel"):
+        training_batches(train, pixel, batch_size=5, seed=0, augmentation=how, workers=0, iterations=8)
+
+
+# ---------------------------------------------------------------- colours
+
+
+def test_the_axes_are_those_of_the_training_images(photo_folder: Path) -> None:
+    train = photos_of(photo_folder)
+    found = fit_colors(train, PrincipalColors(), size=24, resize=32)
+    views = single_views(train.paths, InputConvention(size=24, resize=32)).reshape(-1, 3) / 255
+    covariance = np.cov(views.T, bias=True)
+    assert found.values is not None and found.vectors is not None
+    values, vectors = np.array(found.values), np.array(found.vectors)
+    assert (np.diff(values) <= 0).all()
+    assert vectors.T @ np.diag(values) @ vectors == pytest.approx(covariance, abs=1e-5)
+    assert found.std == 0.1
+
+
+def test_a_photo_is_shifted_by_its_own_draw_in_each_epoch(photo_folder: Path) -> None:
+    """All its pixels alike, along the axes, by N(0, 0.1 eigenvalue); the crop is the one without colours."""
+    train = photos_of(photo_folder)
+    colors = PrincipalColors(values=(3.0, 2.0, 0.0), vectors=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    how = ScaleCropFlip(shortest=28, longest=40, crop=24)
+    convention = fit_photos(train, CHANNEL, size=24, resize=32)
+
+    def images(colors: PrincipalColors | None, start: int = 0, workers: int = 0) -> torch.Tensor:
+        augmentation = dataclasses.replace(how, colors=colors)
+        batches = training_batches(train, convention, batch_size=6, seed=4, augmentation=augmentation, workers=workers)
+        return torch.cat([images for images, _ in batches.batches(start, 40)])
+
+    coloured = images(colors)
+    shift = coloured - images(None)
+    assert (shift.amax((2, 3)) - shift.amin((2, 3))).max() < 1e-5
+    std = std_of(convention)
+    assert std is not None
+    drawn = shift.mean((2, 3)).numpy() * std  # (240, 3)
+    assert drawn.std(0) == pytest.approx([0.3, 0.2, 0.0], rel=0.15, abs=1e-6)
+    assert abs(np.corrcoef(drawn[:, :2].T)[0, 1]) < 0.2
+    assert len(np.unique(drawn[:, 0])) == 240  # another one for each photo and epoch
+    assert torch.equal(images(colors, start=30, workers=2), coloured[180:])
+
+
+def test_axes_that_are_not_known_are_refused(photo_folder: Path) -> None:
+    train = photos_of(photo_folder)
+    how = ScaleCropFlip(shortest=28, longest=40, crop=24, colors=PrincipalColors())
+    convention = fit_photos(train, CHANNEL, size=24, resize=32)
+    with pytest.raises(UsageError, match=r"axes are not known"):
+        training_batches(train, convention, batch_size=6, seed=4, augmentation=how, workers=0)
+
+
+def test_normal_numbers() -> None:
+    drawn = normals(np.arange(50_000, dtype=np.uint64), 3)
+    assert drawn.shape == (50_000, 3) and np.isfinite(drawn).all()
+    assert drawn.mean(0) == pytest.approx([0] * 3, abs=0.02)
+    assert drawn.std(0) == pytest.approx([1] * 3, abs=0.02)
+    assert (abs(drawn) > 1.96).mean() == pytest.approx(0.05, abs=0.005)
+    assert np.corrcoef(drawn.T) == pytest.approx(np.eye(3), abs=0.02)

@@ -1,0 +1,274 @@
+"""Shards hold the data set that they were written from, byte for byte, and notice what happened to them since."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from resnets.data import folder, sharding, shards, sources
+from resnets.data.convention import fit_photos
+from resnets.data.datasets import DataSplits, ImageFiles
+from resnets.data.pipeline import single_pass, training_batches
+from resnets.data.stored import content_of
+from resnets.errors import DataError, RunError, UsageError
+from resnets.specs import Preprocessing, ScaleCropFlip
+
+MakePhotos = Callable[..., Path]
+SMALL = 20_000  # bytes of a shard: about eight images
+HOW = ScaleCropFlip(shortest=28, longest=40, crop=24)
+
+
+@pytest.fixture
+def photos(make_photos: MakePhotos) -> DataSplits:
+    return folder.load(make_photos(train=8, val=3))
+
+
+@pytest.fixture
+def written(photos: DataSplits, tmp_path: Path) -> Path:
+    sharding.write(photos, tmp_path / "shards", size=SMALL)
+    return tmp_path / "shards"
+
+
+def images_of(split: object) -> tuple[list[bytes], list[int]]:
+    assert isinstance(split, ImageFiles)
+    return [content_of(file) for file in split.paths], split.labels.tolist()
+
+
+def batches_of(splits: DataSplits, start: int = 0, stop: int = 6, workers: int = 0) -> list[Any]:
+    convention = fit_photos(splits.train, Preprocessing(mean="channel"), size=24, resize=32)  # type: ignore[arg-type]
+    batches = training_batches(
+        splits.train, convention, batch_size=7, seed=3, augmentation=HOW, workers=workers
+    ).batches(start, stop)
+    return [(images.numpy().tobytes(), labels.tolist()) for images, labels in batches]
+
+
+# ---------------------------------------------------------------- written and read
+
+
+def test_the_same_images_in_the_same_order(photos: DataSplits, written: Path) -> None:
+    """With the same digest and name, so that a run begun on the folder can go on from the shards."""
+    splits = sources.load(f"webdataset:{written}")
+    assert images_of(splits.train) == images_of(photos.train)
+    assert images_of(splits.test) == images_of(photos.test)
+    assert (splits.digest, splits.name, splits.classes) == (photos.digest, photos.name, photos.classes)
+    assert len(list(written.glob("train-*.tar"))) > 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_training_sees_what_it_sees_from_single_files(photos: DataSplits, written: Path, workers: int) -> None:
+    """At any iteration of any epoch: all that is promised of resumption holds."""
+    splits = sources.load(f"webdataset:{written}")
+    whole = batches_of(photos)
+    assert batches_of(splits, workers=workers) == whole
+    assert batches_of(splits, start=4, workers=workers) == whole[4:]
+
+
+def test_the_library_reads_them(photos: DataSplits, written: Path) -> None:
+    """webdataset itself finds in each sample the image and its class; those to train on are mixed."""
+    iterators = pytest.importorskip("webdataset.tariterators")  # WebDataset itself leaves files open
+    samples = []
+    for path in sorted(written.glob("train-*.tar")):
+        with open(path, "rb") as file:
+            samples += list(iterators.group_by_keys(iterators.tar_file_expander([{"url": str(path), "stream": file}])))
+    contents, labels = images_of(photos.train)
+    found = {sample["jpg"]: int(sample["cls"]) for sample in samples}
+    assert found == dict(zip(contents, labels, strict=True))
+    order = [int(sample["cls"]) for sample in samples]
+    assert order != sorted(order)
+
+
+def test_the_manifest_tells_everything(photos: DataSplits, written: Path) -> None:
+    manifest = json.loads((written / "manifest.json").read_text())
+    train = manifest["splits"]["train"]
+    assert manifest["classes"] == ["cat", "dog", "emu"]
+    assert train["samples"] == 24 == sum(len(shard["samples"]) for shard in train["shards"])
+    for shard in train["shards"]:
+        import hashlib
+
+        content = (written / shard["file"]).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (shard["bytes"], shard["sha256"])
+    with tarfile.open(written / "val-000000.tar") as tar:
+        assert tar.getnames()[:2] == ["00000000-000.jpg", "00000000-000.cls"]
+    assert not [path.name for path in written.iterdir() if path.suffix == ".json" and path.name != "manifest.json"]
+
+
+def test_the_same_images_make_the_same_bytes(photos: DataSplits, written: Path, tmp_path: Path) -> None:
+    sharding.write(photos, tmp_path / "again", size=SMALL)
+    for path in written.glob("*.tar"):
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+# ---------------------------------------------------------------- interrupted, repeated, refused
+
+
+def test_what_was_interrupted_goes_on(photos: DataSplits, written: Path, tmp_path: Path) -> None:
+    """The shards that were whole are kept, and what comes out is what an uninterrupted call writes."""
+
+    class Stop(Exception):
+        pass
+
+    calls: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        sharding.write(photos, tmp_path / "again", size=SMALL, progress=stop)
+    assert not (tmp_path / "again" / "manifest.json").exists()
+    with pytest.raises(DataError, match=r"no .*/again/manifest.json"):
+        sources.load(f"webdataset:{tmp_path / 'again'}")
+    (tmp_path / "again" / ".train-000002.tar.partial").write_bytes(b"torn")
+    result = sharding.write(photos, tmp_path / "again", size=SMALL)
+    assert result.kept == 2
+    assert json.loads((tmp_path / "again" / "manifest.json").read_text()) == json.loads(
+        (written / "manifest.json").read_text()
+    )
+
+
+def test_a_second_call_has_nothing_to_do(photos: DataSplits, written: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in written.glob("*.tar")}
+    result = sharding.write(photos, written, size=SMALL)
+    assert result.kept == result.shards == len(before)
+    assert {path: path.stat().st_mtime_ns for path in written.glob("*.tar")} == before
+
+
+def test_shards_of_other_images_are_not_overwritten(photos: DataSplits, written: Path, make_photos: MakePhotos) -> None:
+    other = folder.load(make_photos("other", train=3))
+    with pytest.raises(DataError, match=r"holds shards of other images, or of another size"):
+        sharding.write(other, written, size=SMALL)
+    with pytest.raises(DataError, match=r"holds shards of other images, or of another size"):
+        sharding.write(photos, written, size=2 * SMALL)
+
+
+def test_one_at_a_time(photos: DataSplits, written: Path) -> None:
+    import filelock
+
+    with filelock.FileLock(written / ".lock"), pytest.raises(RunError, match=r"another process is writing shards here"):
+        sharding.write(photos, written, size=SMALL)
+
+
+def test_only_files_are_sharded(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"shards are for image files, such as folder:PATH; digits is kept in memory"):
+        sharding.write(sources.load("digits"), tmp_path, size=SMALL)
+
+
+# ---------------------------------------------------------------- damaged
+
+
+def test_a_shard_that_is_missing_or_cut_is_refused_at_once(written: Path) -> None:
+    path = written / "train-000001.tar"
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    with pytest.raises(DataError, match=r"train-000001.tar: has [\d,]+ bytes instead of [\d,]+; fetch or write it"):
+        sources.load(f"webdataset:{written}")
+    path.unlink()
+    with pytest.raises(DataError, match=r"train-000001.tar: is missing"):
+        sources.load(f"webdataset:{written}")
+
+
+def test_a_changed_byte_is_noticed_when_it_is_read(written: Path) -> None:
+    """Which a JPEG decoder may well not notice."""
+    splits = sources.load(f"webdataset:{written}")
+    assert isinstance(splits.train, ImageFiles)
+    member: Any = splits.train.paths[5]
+    content = bytearray(Path(member.shard).read_bytes())
+    content[member.offset + member.size // 2] ^= 1
+    Path(member.shard).write_bytes(content)
+    with pytest.raises(DataError, match=r"train-\d+.tar, byte [\d,]+: not what was written there"):
+        batches_of(splits)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "not a manifest of shards .*its format is 'other'"),
+        ({"splits": {}}, "not a whole manifest"),
+        ({"splits": {"train": {"shards": [{"file": "../../etc/x.tar"}]}}}, "is no file beside it"),
+    ],
+)
+def test_a_strange_manifest_is_refused(written: Path, change: dict[str, Any], message: str) -> None:
+    manifest = json.loads((written / "manifest.json").read_text())
+    (written / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(DataError, match=message):
+        sources.load(f"webdataset:{written}")
+
+
+# ---------------------------------------------------------------- shards of others
+
+
+def tar_of(path: Path, samples: list[dict[str, bytes]]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for number, sample in enumerate(samples):
+            for suffix, content in sample.items():
+                entry = tarfile.TarInfo(f"some/where/{number:03}.{suffix}")
+                entry.size = len(content)
+                tar.addfile(entry, BytesIO(content))
+
+
+def test_shards_without_a_manifest_are_indexed(photos: DataSplits, tmp_path: Path) -> None:
+    """By brace patterns, with classes in .cls or .json files."""
+    pytest.importorskip("webdataset")
+    contents, labels = images_of(photos.train)
+    for part in range(2):
+        chosen = range(part * 12, part * 12 + 12)
+        tar_of(tmp_path / f"train-{part}.tar", [{"jpg": contents[i], "cls": b"%d" % labels[i]} for i in chosen])
+    tar_of(tmp_path / "test.tar", [{"json": b'{"label": 2}', "JPEG": contents[-1], "txt": b"an emu"}])
+    splits = sources.load(f"webdataset:{tmp_path}/train-{{0..1}}.tar,{tmp_path}/test.tar")
+    assert images_of(splits.train) == (contents, labels)
+    assert images_of(splits.test) == (contents[-1:], [2])
+    assert splits.classes == ("0", "1", "2")
+
+
+def test_shards_that_are_none_are_refused(photos: DataSplits, tmp_path: Path) -> None:
+    contents, _ = images_of(photos.train)
+    tar_of(tmp_path / "unlabelled.tar", [{"jpg": contents[0]}])
+    tar_of(tmp_path / "text.tar", [{"txt": b"nothing"}])
+    (tmp_path / "torn.tar").write_bytes((tmp_path / "unlabelled.tar").read_bytes()[:700])
+    for name, message in (
+        ("unlabelled", r"image some/where/000 has no label of its class in a .cls or .json"),
+        ("text", "no images with labels"),
+        ("torn", "not a whole tar file"),
+        ("nowhere", "cannot be opened"),
+    ):
+        with pytest.raises(DataError, match=message):
+            sources.load(f"webdataset:{tmp_path}/{name}.tar,{tmp_path}/{name}.tar")
+    for rest in ("a,b,c", "a,", ",b"):
+        with pytest.raises(UsageError, match=r"webdataset"):
+            sources.load(f"webdataset:{rest}")
+
+
+def test_braces_keep_their_commas() -> None:
+    assert shards._patterns("a-{0,1}.tar,b.tar") == ["a-{0,1}.tar", "b.tar"]
+
+
+@pytest.mark.data
+def test_real_photos(imagenette_folder: Path, tmp_path: Path) -> None:
+    """Some of them, so as to take a second."""
+    whole = folder.load(imagenette_folder)
+    assert isinstance(whole.train, ImageFiles) and isinstance(whole.test, ImageFiles)
+    some = DataSplits(
+        name="some",
+        train=whole.train.select(np.arange(0, 1000, 10)),
+        test=whole.test.select(np.arange(0, 300, 30)),
+        classes=whole.classes,
+    )
+    sharding.write(some, tmp_path / "shards", size=10**6)
+    splits = shards.load(str(tmp_path / "shards"))
+    assert images_of(splits.train) == images_of(some.train)
+    convention = fit_photos(splits.train, Preprocessing(), size=64, resize=72)  # type: ignore[arg-type]
+    for a, b in zip(
+        single_pass(splits.test, convention, batch_size=4),
+        single_pass(some.test, convention, batch_size=4),
+        strict=True,
+    ):
+        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
