@@ -43,9 +43,9 @@ def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> No
 
     recipe = dataclasses.replace(
         detection_recipes.SMALL,
-        iterations=400,
-        milestones=(300,),
-        lr=0.002,
+        iterations=1_600,
+        milestones=(1_200,),
+        lr=0.003,
         flip=False,
         shorter_side=240,
         longest_side=400,
