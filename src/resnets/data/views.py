@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data.datasets import ImageFiles
@@ -26,11 +28,12 @@ def photo_views(
 
     Raises: DataError, for the first file that cannot be decoded.
     """
-    yield from loading(_Views(files, convention, how), workers, batch_size=None, collate_fn=_as_it_is)
+    for number, views in loading(_Views(files, convention, how), workers, batch_size=None, collate_fn=_as_it_is):
+        yield number, [view.numpy().copy() for view in views]  # those that wait hold no shared memory
 
 
 class _Views(Dataset[Any]):
-    """(number, views) of each file, as arrays: tensors of many shapes would each take a file of shared memory."""
+    """(number, views) of each file, as tensors: those pass through shared memory, and never fill a worker's pipe."""
 
     def __init__(self, files: ImageFiles, convention: InputConvention, how: HowTested) -> None:
         self.files = files
@@ -40,9 +43,10 @@ class _Views(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> tuple[int, list[View]]:
+    def __getitem__(self, index: int) -> tuple[int, list[Tensor]]:
         image = decode(self.files.paths[index], self.convention.channels)
-        return index, [np.array(pixels(view), order="C") for view in _views(image, self.convention, self.how)]
+        views = _views(image, self.convention, self.how)
+        return index, [torch.from_numpy(np.array(pixels(view), order="C")) for view in views]
 
 
 def _as_it_is(sample: Any) -> Any:
