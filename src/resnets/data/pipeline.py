@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import random
 import signal
-import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -189,30 +189,22 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
 
     Raises: DataError, in one line, of a sample that cannot be read.
     """
-    found = _loading(dataset, workers, options)
-    _open.add(found)
-    return found
-
-
-def _loading(dataset: Dataset[Any], workers: int, options: dict[str, Any]) -> Generator[Any, None, None]:
     options["generator"] = torch.Generator()  # else each pass would draw from the global one
     options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
     try:
         yield from DataLoader(dataset, **options)
-        return
     except DataError as error:  # a worker's error arrives with its whole traceback as its message
-        message = str(error).rpartition("DataError: ")[2].strip()
-    raise DataError(message)  # out here, since the error above would keep the loader and its workers alive
-
-
-_open: weakref.WeakSet[Generator[Any, None, None]] = weakref.WeakSet()
+        raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
 
 
 @atexit.register
-def _close_all() -> None:
-    """End the workers of loaders that an uncaught error keeps alive: they ignore SIGTERM, and would be waited for."""
-    for generator in list(_open):
-        generator.close()
+def _end_workers() -> None:
+    """End workers that an uncaught error keeps alive: at exit they are sent SIGTERM, ignore it, and are waited for."""
+    workers = [child for child in multiprocessing.active_children() if child.daemon]
+    if workers:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would take their end for a failure
+    for worker in workers:
+        worker.kill()
 
 
 def _ignore_signals(worker: int) -> None:
