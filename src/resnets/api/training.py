@@ -21,9 +21,11 @@ from resnets.errors import RunError, UsageError
 from resnets.networks import weights as weights_files
 from resnets.paper import recipes
 from resnets.specs import Recipe, ResNetSpec, VGGSpec
+from resnets.training.accumulation import require_parts
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 from resnets.training.session import Job, Observer, run
+from resnets.training.statistics import norms_of
 from resnets.training.tensorboard import TensorBoard
 
 
@@ -57,6 +59,9 @@ def train(
     lr: float | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
+    bn_images: int | None = None,
+    ema: float | None = None,
+    accumulate: int = 1,
     seed: int = 0,
     split: str = "all",
     device: str = "auto",
@@ -75,9 +80,12 @@ def train(
     with its milestones in proportion. `split` is `all`, or holds out training images to validate on, drawn by the
     seed: `45k5k` 5,000 of CIFAR's, `10%` (any share) of each class of any data. `weights` is a run's folder or a
     weights file of the same network to begin with: its last layer is new where its classes are others, and its input's
-    mean is kept. With `resume`, a run found in `out` goes on, and a finished one is returned. `save_every` is in
-    iterations; None saves every 30 seconds. A module is trained in place (and gets the weights of a run that had
-    finished); torch's random state is set from the seed.
+    mean is kept. With `resume`, a run found in `out` goes on, and a finished one is returned. With `bn_images`, batch
+    norm's statistics are computed anew at the end, over so many training images; with `ema`, a decay, a moving average
+    of the weights is what is tested and saved. `accumulate` takes each mini-batch in so many parts, so that it fits in
+    memory; the gradient is the same but for rounding, and a resumed run may change it. `save_every` is in iterations;
+    None saves every 30 seconds. A module is trained in place (and gets the weights of a run that had finished); torch's
+    random state is set from the seed.
 
     Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
     """
@@ -92,6 +100,8 @@ def train(
         lr=lr,
         momentum=momentum,
         weight_decay=weight_decay,
+        bn_images=bn_images,
+        ema=ema,
         seed=seed,
         split=split,
         device=device,
@@ -101,9 +111,13 @@ def train(
     )
     if weights is None and todo.recipe.name == recipes.FINETUNE.name:
         raise UsageError("recipe 'finetune' begins with trained weights; name a run's folder or a file as --weights")
+    require_parts(todo.network, todo.recipe.batch_size, accumulate)
+    if todo.recipe.bn_images is not None:
+        norms_of(todo.network)  # a network without any is refused before it is trained
     description = describe(todo, seed=seed, split=split) | {
         "source": data if isinstance(data, str) else None,
         "workers": workers,
+        "accumulate": accumulate,
         "provenance": [provenance(todo.device)],
     }
     if weights is not None:
@@ -184,6 +198,7 @@ def carry_out(
             description=description,
             workers=description["workers"],
             save_every=save_every,
+            accumulate=description.get("accumulate", 1),
         )
         return _train_result(folder.path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))
 

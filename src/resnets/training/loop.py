@@ -22,14 +22,17 @@ def train(
     device: torch.device,
     precision: Precision,
     after_step: Callable[[], None],
+    accumulate: int = 1,
 ) -> None:
     """Train from the state's iteration to the recipe's last; `after_step` is called after each iteration.
+
+    A mini-batch is taken in `accumulate` parts, for which see `accumulation.require_parts`.
 
     Raises: TrainingError, naming the iteration, if the loss is not finite; nothing is updated from it.
     """
     schedule = state.schedule
     state.network.train()
-    step = make_step(state, recipe, device, precision)
+    step = make_step(state, recipe, device, precision, accumulate)
     with fusing(state.network, device), fastest_convolutions(device):
         for images, labels in batches.batches(state.iteration, recipe.iterations):
             images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
@@ -39,4 +42,6 @@ def train(
             if schedule.warming:
                 schedule.observe(state.iteration, 100.0 * wrong.item() / len(labels))
             state.iteration += 1
+            if state.average is not None:
+                state.average.update(state.iteration)
             after_step()

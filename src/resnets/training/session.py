@@ -27,6 +27,7 @@ from resnets.training.loop import train
 from resnets.training.run import RunFolder, fingerprint
 from resnets.training.signals import StopRequest
 from resnets.training.state import TrainingState
+from resnets.training.statistics import recompute_statistics
 
 SAVE_SECONDS = 30.0
 LOG_ITERATIONS = 50  # between two lines of the log, or less, so that a run has
@@ -60,6 +61,7 @@ class Job:
     description: dict[str, Any]  # run.json
     workers: int = 0  # processes that read what is tested on
     save_every: int | None = None  # iterations between checkpoints; None: every 30 seconds
+    accumulate: int = 1  # parts of a mini-batch, one after the other
 
 
 def run(job: Job, folder: RunFolder, observers: list[Observer]) -> dict[str, Any]:
@@ -109,6 +111,7 @@ class _Session:
                 device=self.job.device,
                 precision=self.job.precision,
                 after_step=self._after_step,
+                accumulate=self.job.accumulate,
             )
             return self._finish()
 
@@ -181,7 +184,7 @@ class _Session:
     def _test(self, split: Images, precision: Precision) -> Counts:
         job = self.job
         counts = single_view(
-            job.network,
+            self.state.tested,
             split,
             job.convention,
             classes=len(job.data.classes),
@@ -196,8 +199,12 @@ class _Session:
 
     def _finish(self) -> dict[str, Any]:
         job, state = self.job, self.state
+        if job.recipe.bn_images is not None:
+            enough = -(-job.recipe.bn_images // job.recipe.batch_size)
+            recompute_statistics(state.tested, job.batches.batches(0, enough), job.recipe.bn_images, job.device)
+            self._lap()
         with writing(self.folder.weights):
-            weights.save(self.folder.weights, job.network, classes=job.data.classes, convention=job.convention)
+            weights.save(self.folder.weights, state.tested, classes=job.data.classes, convention=job.convention)
         curve = _curve(self.folder.logged(), self.curve_on)
         self.mark = time.perf_counter()
         counts = self._test(job.data.test, "fp32")  # as `evaluate` does, whatever the training multiplied in
@@ -212,6 +219,10 @@ class _Session:
             "test_samples": counts.samples,
             "training_error": curve[-1]["training_error"],
         }
+        if state.average is not None:  # the last weights themselves, for comparison; then the module gets what is saved
+            averaged, state.average = state.average, None
+            result["unaveraged_test_error"] = self._test(job.data.test, "fp32").top1_error
+            job.network.load_state_dict(averaged.network.state_dict())
         if job.data.validation is not None:
             result["validation_error"] = curve[-1]["validation_error"]
         result |= {
