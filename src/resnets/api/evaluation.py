@@ -18,6 +18,7 @@ from resnets.errors import DataError, UsageError
 from resnets.evaluation.protocols import Agreement, single_view, single_view_by_engine
 from resnets.networks.execution import Precision, choose_precision, keep_freed_memory
 from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
+from resnets.training.distributed import World, joined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,20 +55,27 @@ def evaluate(
     `network` is needed only for the weights of a module of your own. In `bf16`, and for a model that was optimised, an
     engine is run, and `agreement` tells how far it agrees with float32.
 
+    Where torchrun started several processes, each tests its share of the images, and all return the same.
+
     Raises: UsageError, DataError, WeightsError; also where the classes or the images are not those of the training.
     """
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; it must be 1 or more")
     if workers < 0:
         raise UsageError(f"workers is {workers}; it must be 0 or more")
-    model = path if isinstance(path, Model) else load(path, network=network, device=device)
+    with joined(device) as world:
+        model = path if isinstance(path, Model) else load(path, network=network, device=world.device)
+        return _evaluate(model, data, precision, batch_size, workers, world)
+
+
+def _evaluate(model: Model, data: Data, precision: str, batch_size: int, workers: int, world: World) -> Evaluation:
     multiply = choose_precision(precision, model.device)
     if model.engine is not None and precision != "fp32" and multiply != model.engine.precision:
         raise UsageError(f"precision is {precision!r}, and this model's engine runs in {model.engine.precision}")
     splits = _fitting(model, load_data(data))
     if model.device.type == "cpu":
         keep_freed_memory()
-    test, classes = splits.test, len(splits.classes)
+    test, classes = world.share.of_split(splits.test), len(splits.classes)
     agreement = None
     if model.engine is None and multiply == "fp32":
         counts = single_view(
@@ -82,7 +90,7 @@ def evaluate(
         )
     else:
         counts, agreement = single_view_by_engine(
-            model.engine or _engine(model, test, multiply, batch_size),
+            model.engine or _engine(model, splits.test, multiply, batch_size),
             model.network,
             test,
             model.convention,
@@ -90,6 +98,8 @@ def evaluate(
             batch_size=batch_size,
             workers=workers,
         )
+        agreement = world.tell(lambda: agreement)  # on images of the first process's share
+    counts = world.total(counts)
     spec = getattr(model.network, "spec", None)
     return Evaluation(
         network=spec.name if spec is not None else type(model.network).__name__,

@@ -17,6 +17,7 @@ from resnets.data.convention import Normalizer, normalize
 from resnets.data.datasets import ImageArrays, ImageFiles, Images
 from resnets.data.photos import Photos
 from resnets.data.randomness import batch_samples, sample_bits
+from resnets.data.share import WHOLE, Share
 from resnets.errors import DataError, UsageError
 from resnets.specs import Augmentation, InputConvention, PadCropFlip, ScaleCropFlip
 
@@ -27,7 +28,7 @@ _CPU = torch.device("cpu")
 
 
 class TrainingBatches(Protocol):
-    """The mini-batches of a run: what iteration i sees depends on i and the seed alone."""
+    """The mini-batches of a run, or a process's share of each: iteration i's depends on i and the seed alone."""
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Yield the mini-batches of iterations start, start + 1, ..., stop - 1."""
@@ -45,17 +46,19 @@ class ArrayBatches:
         seed: int,
         augmentation: PadCropFlip | None,
         device: torch.device,
+        share: Share = WHOLE,
     ) -> None:
         augmentation = augmentation or PadCropFlip(pad=0, flip=False)
         resident = device if _fits(train, augmentation, device) else None
         self.labels = torch.from_numpy(train.labels)
         self.batch_size = batch_size
         self.seed = seed
+        self.share = share
         self.images = CropFlip(train, augmentation, convention, seed, resident)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         for iteration in range(start, stop):
-            samples, epochs = batch_samples(self.seed, iteration, self.batch_size, len(self.labels))
+            samples, epochs = batch_samples(self.seed, iteration, self.batch_size, len(self.labels), self.share)
             yield self.images(epochs, samples), self.labels[samples]
 
 
@@ -101,6 +104,7 @@ class LoaderBatches:
         seed: int,
         workers: int,
         normalized: Callable[[Tensor], Tensor] | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self.dataset = _Seeded(dataset, seed)
         self.normalized = normalized
@@ -108,11 +112,12 @@ class LoaderBatches:
         self.batch_size = batch_size
         self.seed = seed
         self.workers = workers
+        self.share = share
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         def keys() -> Iterator[list[tuple[int, int]]]:
             for iteration in range(start, stop):
-                samples, epochs = batch_samples(self.seed, iteration, self.batch_size, self.samples)
+                samples, epochs = batch_samples(self.seed, iteration, self.batch_size, self.samples, self.share)
                 yield list(zip(epochs.tolist(), samples.tolist(), strict=True))
 
         yield from _loader(self.dataset, self.workers, self.normalized, batch_sampler=keys())
@@ -127,25 +132,32 @@ def training_batches(
     augmentation: Augmentation | None,
     workers: int,
     device: torch.device = _CPU,
+    share: Share = WHOLE,
 ) -> TrainingBatches:
     """Return the mini-batches of a training split; a dataset object is taken as it is, without augmentation.
 
-    Images in memory are augmented on the `device` that trains on them, where they fit.
+    Images in memory are augmented on the `device` that trains on them, where they fit. One of several processes makes
+    its share of each mini-batch alone; `batch_size` is of all of them together.
+
+    Raises: UsageError, if the augmentation is for other images, or a mini-batch cannot be shared evenly.
     """
+    share.of_batch(batch_size)
     if isinstance(train, ImageArrays):
         assert convention is not None
         if isinstance(augmentation, ScaleCropFlip):
             raise UsageError("this recipe resizes and crops photos; images in memory need one that pads and crops")
         return ArrayBatches(
-            train, convention, batch_size=batch_size, seed=seed, augmentation=augmentation, device=device
+            train, convention, batch_size=batch_size, seed=seed, augmentation=augmentation, device=device, share=share
         )
     if isinstance(train, ImageFiles):
         assert convention is not None
         if isinstance(augmentation, PadCropFlip):
             raise UsageError("this recipe pads and crops small images; photos need one that resizes and crops")
         photos, normalized = Photos(train, convention, augmentation), Normalizer(convention, device)
-        return LoaderBatches(photos, batch_size=batch_size, seed=seed, workers=workers, normalized=normalized)
-    return LoaderBatches(train, batch_size=batch_size, seed=seed, workers=workers)
+        return LoaderBatches(
+            photos, batch_size=batch_size, seed=seed, workers=workers, normalized=normalized, share=share
+        )
+    return LoaderBatches(train, batch_size=batch_size, seed=seed, workers=workers, share=share)
 
 
 def single_pass(

@@ -8,11 +8,13 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.execution import Precision, forward
 from resnets.networks.resnet import ResNet
 from resnets.specs import Recipe
+from resnets.training.distributed import ALONE, World
 from resnets.training.state import TrainingState
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -23,12 +25,23 @@ COMPILE_FROM = 10_000  # iterations left from which a GPU's compiled kernels sav
 COMPILE_DEPTH = 200  # deeper networks take the compiler too long
 
 
-def make_step(state: TrainingState, recipe: Recipe, device: torch.device, precision: Precision) -> Step:
+def make_step(
+    state: TrainingState, recipe: Recipe, device: torch.device, precision: Precision, world: World = ALONE
+) -> Step:
     """Return what an iteration does, as fast as the device can: on a GPU networks of this package as a CUDA graph.
 
-    A module of one's own runs as it is written, since it may decide in Python what it does.
+    A module of one's own runs as it is written, since it may decide in Python what it does. So do several processes,
+    whose gradients are averaged while they are computed: neither a graph nor compiled, until that is tested on GPUs.
     """
     network = state.network
+    if world.size > 1:
+        together = DistributedDataParallel(
+            network,
+            device_ids=[device] if device.type == "cuda" else None,
+            broadcast_buffers=False,  # batch norm's statistics are averaged instead, where they are needed
+            find_unused_parameters=not isinstance(network, ResNet | VGG),
+        )
+        return _eager(state, recipe, together, precision)
     if device.type != "cuda" or not isinstance(network, ResNet | VGG):
         return _eager(state, recipe, network, precision)
     long = recipe.iterations - state.iteration >= COMPILE_FROM and network.spec.depth <= COMPILE_DEPTH
