@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from resnets.networks.baselines.vgg import VGG
@@ -35,18 +36,27 @@ def make_step(
     """
     network = state.network
     if world.size > 1:
-        together = DistributedDataParallel(
-            network,
-            device_ids=[device] if device.type == "cuda" else None,
-            broadcast_buffers=False,  # batch norm's statistics are averaged instead, where they are needed
-            find_unused_parameters=not isinstance(network, ResNet | VGG),
-        )
-        return _eager(state, recipe, together, precision)
+        return _eager(state, recipe, _averaging(network, device), precision)
     if device.type != "cuda" or not isinstance(network, ResNet | VGG):
         return _eager(state, recipe, network, precision)
     long = recipe.iterations - state.iteration >= COMPILE_FROM and network.spec.depth <= COMPILE_DEPTH
     fastest = torch.compile(network) if long else network
     return Captured(_eager(state, recipe, fastest, precision), device)
+
+
+def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return a network that averages its gradients over all processes while they are computed.
+
+    Buffers stay each process's own: batch norm's statistics are averaged instead, where they are needed.
+    """
+    known = inspect.signature(DistributedDataParallel).parameters
+    no_buffers = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+    return DistributedDataParallel(
+        network,
+        device_ids=[device] if device.type == "cuda" else None,
+        find_unused_parameters=not isinstance(network, ResNet | VGG),
+        **no_buffers,
+    )
 
 
 def _eager(state: TrainingState, recipe: Recipe, network: Callable[[Tensor], Tensor], precision: Precision) -> Step:

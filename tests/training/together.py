@@ -1,0 +1,229 @@
+"""What the tests run in several processes at once, which meet as those that torchrun starts do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import small_runs
+import torch
+from torch import Tensor, nn
+
+import resnets
+from resnets import cli
+from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.errors import ResnetsError
+from resnets.specs import PadCropFlip, Recipe
+from resnets.training import distributed
+
+ITERATIONS = 20
+RECIPE = Recipe(
+    name="small",
+    source="these tests",
+    iterations=ITERATIONS,
+    batch_size=32,
+    lr=0.01,
+    milestones=(15,),
+    augmentation=PadCropFlip(pad=1, flip=True),
+    evaluate_every=10,
+)
+GROUPS = (8, 16, None)  # images that share batch norm's statistics: of 32 over 4 processes these are one's, two's, all's
+
+
+def join_as(rank: int, size: int, port: int, target: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function as process `rank` of `size`, which meet at a store that is there already, as torchrun's is."""
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "OMP_NUM_THREADS": "1",
+    }
+    torch.set_num_threads(1)
+    target(*arguments)
+
+
+def as_a_command(arguments: list[list[str]], folder: Path) -> None:
+    """Run the command with this process's arguments, its output and its errors in files, and exit with its code."""
+    rank = int(os.environ["RANK"])
+    sys.stdout, sys.stderr = open(folder / f"out-{rank}", "w"), open(folder / f"err-{rank}", "w")
+    code = cli.run(arguments[rank])
+    sys.stdout.flush(), sys.stderr.flush()
+    sys.exit(code)
+
+
+# ---------------------------------------------------------------- training
+
+
+def splits() -> DataSplits:
+    """Return 60 digits to train on, so that an epoch ends within a mini-batch, and 33 to test on."""
+    return few_digits(60, 33)
+
+
+def few_digits(train: int, test: int) -> DataSplits:
+    everything = resnets.load_data("digits")
+    assert isinstance(everything.train, ImageArrays) and isinstance(everything.test, ImageArrays)
+    return DataSplits(
+        name="few-digits",
+        train=everything.train.select(np.arange(train)),
+        test=everything.test.select(np.arange(test)),
+        classes=everything.classes,
+        digest="few",
+    )
+
+
+def train(group: int | None, path: Path, **options: Any) -> resnets.TrainResult:
+    torch.manual_seed(0)
+    network = resnets.create("resnet8", num_classes=10, in_channels=1, bn_group=group)
+    defaults = {"recipe": RECIPE, "device": "cpu", "precision": "fp32", "workers": 0}
+    return resnets.train(network, splits(), out=path, **(defaults | options))
+
+
+def train_each(path: Path) -> None:
+    """Train with each size of the groups of batch norm."""
+    for group in GROUPS:
+        train(group, path / f"group-{group}")
+
+
+def resume(path: Path, *observers: Any) -> None:
+    """Train, or go on, saving after each iteration."""
+    torch.manual_seed(int(os.environ.get("RANK", "0")))  # each with other weights, which none but the first may keep
+    try:
+        train(16, path, resume=True, save_every=1, observers=observers)
+    except (ResnetsError, small_runs.Crash) as error:
+        (path.parent / f"error-{os.environ.get('RANK', '0')}").write_text(type(error).__name__)
+
+
+def resume_dropping(path: Path, *observers: Any) -> None:
+    """The same of a module of one's own, which has dropout and torch's batch norm."""
+    torch.manual_seed(int(os.environ.get("RANK", "0")))
+    options = {"recipe": small_runs.RECIPE, "device": "cpu", "precision": "fp32", "workers": 0, "resume": True}
+    try:
+        resnets.train(small_runs.Tiny(), splits(), out=path, save_every=1, observers=observers, **options)
+    except (ResnetsError, small_runs.Crash) as error:
+        (path.parent / f"error-{os.environ.get('RANK', '0')}").write_text(type(error).__name__)
+
+
+# ---------------------------------------------------------------- failing and stopping
+
+
+class Failing(small_runs.Tiny):
+    """Tiny, which in process 1 does something at its fourth mini-batch."""
+
+    def __init__(self, what: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.what, self.done = what, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.done += self.training
+        logits = super().forward(images)
+        return self.what(logits) if self.done == 4 and os.environ["RANK"] == "1" else logits
+
+
+def not_a_number(logits: Tensor) -> Tensor:
+    return logits * float("nan")
+
+
+def broken(logits: Tensor) -> Tensor:
+    raise KeyError("a bug")
+
+
+def killed(logits: Tensor) -> Tensor:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return logits
+
+
+def stuck_elsewhere(logits: Tensor) -> Tensor:
+    time.sleep(1)  # until the first is stuck
+    raise KeyError("a bug")
+
+
+class Stuck(small_runs.Recorder):
+    """An observer, and so in process 0, that takes a minute over a line of the log and hears no signal in it."""
+
+    def logged(self, line: dict[str, Any]) -> None:
+        if line["iteration"] == 3:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            time.sleep(60)
+
+
+def fail(what: Callable[[Tensor], Tensor], folder: Path, *observers: Any) -> None:
+    """Train until process 1 fails, and end as the command does."""
+    rank = os.environ["RANK"]
+
+    def trained(*_: Any, **__: Any) -> int:
+        resnets.train(Failing(what), splits(), recipe=RECIPE, out=folder / "run", device="cpu", observers=observers)
+        return 0
+
+    cli.app = trained
+    sys.stderr = open(folder / f"err-{rank}", "w")
+    code = cli.run([])
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+def train_long(folder: Path) -> None:
+    """Train for long enough to be stopped, and end as the command does."""
+
+    def trained(*_: Any, **__: Any) -> int:
+        resnets.train(small_runs.Tiny(), splits(), recipe=RECIPE.scaled(100_000), out=folder / "run", device="cpu")
+        return 0
+
+    cli.app = trained
+    sys.stderr = open(folder / f"err-{os.environ['RANK']}", "w")
+    code = cli.run([])
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+# ---------------------------------------------------------------- testing
+
+
+SIZES = (1, 7, 100, 101)
+
+
+def evaluate_each(weights: Path, photos: Path, out: Path) -> None:
+    """Test on splits of each size and kind, and write what each came to."""
+    found = {}
+    for size in SIZES:
+        splits = few_digits(10, size)
+        pair = splits.test
+        assert isinstance(pair, ImageArrays)
+        for kind, test in (("arrays", pair), ("dataset", Pairs(pair))):
+            data = DataSplits(name=kind, train=splits.train, test=test, classes=splits.classes)
+            found[f"{kind} {size}"] = _plain(resnets.evaluate(weights.with_name(f"{kind}.safetensors"), data))
+    found["files"] = _plain(resnets.evaluate(weights.with_name("files.safetensors"), f"folder:{photos}", workers=0))
+    (out / f"found-{os.environ.get('RANK', 'alone')}.json").write_text(json.dumps(found))
+
+
+def _plain(evaluation: resnets.Evaluation) -> dict[str, Any]:
+    return {
+        "samples": evaluation.samples,
+        "top5": evaluation.top5_error,
+        "loss": evaluation.loss,
+        "confusion": evaluation.confusion,
+    }
+
+
+class Pairs(torch.utils.data.Dataset[Any]):
+    """Images in memory as a map-style dataset."""
+
+    def __init__(self, images: ImageArrays) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = torch.from_numpy(self.images.images[index]).permute(2, 0, 1).float() / 255
+        return image, int(self.images.labels[index])
