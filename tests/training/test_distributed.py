@@ -161,11 +161,11 @@ def test_each_image_is_counted_once(photo_folder: Path, tmp_path: Path, run: Run
     weights.save(tmp_path / "dataset.safetensors", grey, classes=digits.classes)
     photos = InputConvention(size=16, resize=20, mean=(0.5, 0.5, 0.5))
     weights.save(tmp_path / "files.safetensors", colour, classes=("cat", "dog", "emu"), convention=photos)
-    together.evaluate_each(tmp_path / "arrays.safetensors", photo_folder, tmp_path)
+    together.evaluate_each(tmp_path, photo_folder)
     alone = json.loads((tmp_path / "found-alone.json").read_text())
     assert {found["samples"] for found in alone.values()} == {*together.SIZES, 6}
     for size in (2, 3, 4):
-        group = run(size, together.evaluate_each, tmp_path / "arrays.safetensors", photo_folder, tmp_path)
+        group = run(size, together.evaluate_each, tmp_path, photo_folder)
         assert group.join() == [0] * size
         for rank in range(size):
             found = json.loads((tmp_path / f"found-{rank}.json").read_text())
@@ -205,8 +205,6 @@ def test_other_data_for_one(make_photos: Callable[..., Path], tmp_path: Path, ru
     ],
 )
 def test_what_is_wrong_for_all_is_said_once(tmp_path: Path, run: Run, options: list[str], message: str) -> None:
-    if "cuda:0" in options and not torch.cuda.is_available():
-        message = "device 'cuda:0'"
     arguments = ["train", "resnet8", "--data", "digits", "--out", str(tmp_path / "run"), "--device", "cpu", *options]
     assert run(2, together.as_a_command, [arguments, arguments], tmp_path).join(30) in ([2, 2], [1, 2], [2, 1])
     (line,) = errors(tmp_path)
@@ -231,10 +229,8 @@ def test_a_failing_process_ends_all(tmp_path: Path, run: Run, what: Any, rank: i
 
 def test_a_process_that_hears_nothing_ends_too(tmp_path: Path, run: Run) -> None:
     """Process 0 is stuck where no signal reaches Python, as in a kernel of NCCL's that waits for process 1."""
-    begun = time.monotonic()
-    codes = run(2, together.fail, together.stuck_elsewhere, tmp_path, together.Stuck()).join(50)
+    codes = run(2, together.fail, together.broken_while_the_first_is_stuck, tmp_path).join(45)
     assert codes == [1, 1]
-    assert time.monotonic() - begun < 45
     (line,) = errors(tmp_path)
     assert line.startswith("resnets: error: rank 1 of 2: KeyError")
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from resnets import cli
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.errors import ResnetsError
 from resnets.specs import PadCropFlip, Recipe
-from resnets.training import distributed
 
 ITERATIONS = 20
 RECIPE = Recipe(
@@ -34,7 +33,7 @@ RECIPE = Recipe(
     augmentation=PadCropFlip(pad=1, flip=True),
     evaluate_every=10,
 )
-GROUPS = (8, 16, None)  # images that share batch norm's statistics: of 32 over 4 processes these are one's, two's, all's
+GROUPS = (8, 16, None)  # images that share batch norm's statistics; of 4 processes each has 8 of 32
 
 
 def join_as(rank: int, size: int, port: int, target: Callable[..., Any], *arguments: Any) -> None:
@@ -118,7 +117,7 @@ def resume_dropping(path: Path, *observers: Any) -> None:
 
 
 class Failing(small_runs.Tiny):
-    """Tiny, which in process 1 does something at its fourth mini-batch."""
+    """Tiny, which does something at its fourth mini-batch."""
 
     def __init__(self, what: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -127,56 +126,49 @@ class Failing(small_runs.Tiny):
     def forward(self, images: Tensor) -> Tensor:
         self.done += self.training
         logits = super().forward(images)
-        return self.what(logits) if self.done == 4 and os.environ["RANK"] == "1" else logits
+        return self.what(logits) if self.done == 4 else logits
+
+
+def second() -> bool:
+    return os.environ["RANK"] == "1"
 
 
 def not_a_number(logits: Tensor) -> Tensor:
-    return logits * float("nan")
+    return logits * float("nan") if second() else logits
 
 
 def broken(logits: Tensor) -> Tensor:
-    raise KeyError("a bug")
-
-
-def killed(logits: Tensor) -> Tensor:
-    os.kill(os.getpid(), signal.SIGKILL)
+    if second():
+        raise KeyError("a bug")
     return logits
 
 
-def stuck_elsewhere(logits: Tensor) -> Tensor:
-    time.sleep(1)  # until the first is stuck
-    raise KeyError("a bug")
+def killed(logits: Tensor) -> Tensor:
+    if second():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return logits
 
 
-class Stuck(small_runs.Recorder):
-    """An observer, and so in process 0, that takes a minute over a line of the log and hears no signal in it."""
-
-    def logged(self, line: dict[str, Any]) -> None:
-        if line["iteration"] == 3:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-            time.sleep(60)
+def broken_while_the_first_is_stuck(logits: Tensor) -> Tensor:
+    """Raise in process 1, and keep process 0 for a minute where it hears no signal."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    time.sleep(1 if second() else 60)
+    return broken(logits)
 
 
-def fail(what: Callable[[Tensor], Tensor], folder: Path, *observers: Any) -> None:
+def fail(what: Callable[[Tensor], Tensor], folder: Path) -> None:
     """Train until process 1 fails, and end as the command does."""
-    rank = os.environ["RANK"]
-
-    def trained(*_: Any, **__: Any) -> int:
-        resnets.train(Failing(what), splits(), recipe=RECIPE, out=folder / "run", device="cpu", observers=observers)
-        return 0
-
-    cli.app = trained
-    sys.stderr = open(folder / f"err-{rank}", "w")
-    code = cli.run([])
-    sys.stderr.flush()
-    sys.exit(code)
+    _train_as_a_command(folder, Failing(what), RECIPE)
 
 
 def train_long(folder: Path) -> None:
     """Train for long enough to be stopped, and end as the command does."""
+    _train_as_a_command(folder, small_runs.Tiny(), RECIPE.scaled(100_000))
 
+
+def _train_as_a_command(folder: Path, network: nn.Module, recipe: Recipe) -> None:
     def trained(*_: Any, **__: Any) -> int:
-        resnets.train(small_runs.Tiny(), splits(), recipe=RECIPE.scaled(100_000), out=folder / "run", device="cpu")
+        resnets.train(network, splits(), recipe=recipe, out=folder / "run", device="cpu", precision="fp32")
         return 0
 
     cli.app = trained
@@ -192,21 +184,22 @@ def train_long(folder: Path) -> None:
 SIZES = (1, 7, 100, 101)
 
 
-def evaluate_each(weights: Path, photos: Path, out: Path) -> None:
+def evaluate_each(folder: Path, photos: Path) -> None:
     """Test on splits of each size and kind, and write what each came to."""
     found = {}
+    digits = few_digits(10, max(SIZES))
+    assert isinstance(digits.test, ImageArrays)
     for size in SIZES:
-        splits = few_digits(10, size)
-        pair = splits.test
-        assert isinstance(pair, ImageArrays)
-        for kind, test in (("arrays", pair), ("dataset", Pairs(pair))):
-            data = DataSplits(name=kind, train=splits.train, test=test, classes=splits.classes)
-            found[f"{kind} {size}"] = _plain(resnets.evaluate(weights.with_name(f"{kind}.safetensors"), data))
-    found["files"] = _plain(resnets.evaluate(weights.with_name("files.safetensors"), f"folder:{photos}", workers=0))
-    (out / f"found-{os.environ.get('RANK', 'alone')}.json").write_text(json.dumps(found))
+        arrays = digits.test.select(np.arange(size))
+        for kind, test in (("arrays", arrays), ("dataset", Pairs(arrays))):
+            data = DataSplits(name=kind, train=digits.train, test=test, classes=digits.classes)
+            found[f"{kind} {size}"] = _tested(folder / f"{kind}.safetensors", data)
+    found["files"] = _tested(folder / "files.safetensors", f"folder:{photos}")
+    (folder / f"found-{os.environ.get('RANK', 'alone')}.json").write_text(json.dumps(found))
 
 
-def _plain(evaluation: resnets.Evaluation) -> dict[str, Any]:
+def _tested(weights: Path, data: str | DataSplits) -> dict[str, Any]:
+    evaluation = resnets.evaluate(weights, data, device="cpu", workers=0)
     return {
         "samples": evaluation.samples,
         "top5": evaluation.top5_error,
