@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,9 +27,12 @@ from torch.distributed import TCPStore
 
 import resnets
 from resnets.data import convention as conventions
+from resnets.errors import UsageError
 from resnets.networks import weights
+from resnets.networks.normalization import BatchNorm2d
 from resnets.specs import InputConvention, Preprocessing
 from resnets.storage import read_tensors
+from resnets.training import distributed
 from resnets.training.run import RunFolder
 
 Start = Callable[..., BaseProcess]
@@ -146,6 +150,88 @@ def test_two_processes_resume_bit_identically(tmp_path: Path, run: Run) -> None:
     run(2, together.resume_dropping, halves, small_runs.CrashAt(6)).join()
     assert run(2, together.resume_dropping, halves).join() == [0, 0]
     assert small_runs.differences(whole, halves) == []
+
+
+def test_what_only_several_do(tmp_path: Path, run: Run) -> None:
+    """Batch norm across processes is torch's on all images, gradients included; and they agree, quickly enough."""
+    assert run(2, together.try_out, tmp_path).join() == [0, 0]
+    seconds = float((tmp_path / "seconds-0").read_text())
+    print(f"a meeting takes {1e6 * seconds:.0f} microseconds")
+    assert seconds < 0.1  # a tenth of the time between two of them, on however busy a machine
+
+
+@pytest.mark.parametrize(
+    ("group", "batch_size", "size", "expected"),
+    [(64, 128, 1, 1), (64, 128, 2, 1), (64, 128, 4, 2), (32, 256, 8, 1), (None, 128, 4, 4), (256, 128, 4, 4)],
+)
+def test_processes_of_a_group(group: int | None, batch_size: int, size: int, expected: int) -> None:
+    assert distributed.processes_of_a_group(BatchNorm2d(3, group), batch_size, size) == expected
+
+
+@pytest.mark.parametrize(("group", "batch_size", "size"), [(48, 128, 4), (24, 128, 4), (10, 32, 2)])
+def test_groups_that_do_not_nest(group: int, batch_size: int, size: int) -> None:
+    with pytest.raises(UsageError, match=f"over groups of {group} images, and of a mini-batch of {batch_size}"):
+        distributed.require_nesting(torch.nn.Sequential(BatchNorm2d(3, group)), batch_size, size)
+
+
+# ---------------------------------------------------------------- devices and cores
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "rank", "expected"),
+    [("cpu", 2, 1, "cpu"), ("auto", 0, 1, "auto"), ("auto", 2, 1, "cuda:1"), ("cuda", 2, 0, "cuda:0")],
+)
+def test_device_of_its_own(monkeypatch: pytest.MonkeyPatch, name: str, gpus: int, rank: int, expected: str) -> None:
+    _pretend(monkeypatch, gpus, rank)
+    assert distributed.own_device(name, 4) == expected
+
+
+def test_no_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    _pretend(monkeypatch, 2, 2)
+    with pytest.raises(UsageError, match="2 GPUs, and its process number 2"):
+        distributed.own_device("auto", 4)
+    with pytest.raises(UsageError, match="each takes its own"):
+        distributed.own_device("cuda:1", 4)
+    assert distributed.own_device("cuda:1", 1) == "cuda:1"
+
+
+def _pretend(monkeypatch: pytest.MonkeyPatch, gpus: int, rank: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 5), ("1", 3), ("3", 3)])
+def test_threads(monkeypatch: pytest.MonkeyPatch, given: str | None, expected: int) -> None:
+    """A process takes its share of ten cores, unless the user (and not torchrun, which says 1) gave a number."""
+    launcher = subprocess.Popen(["sleep", "60"], env={"OMP_NUM_THREADS": given} if given else {})
+    try:
+        monkeypatch.setattr(os, "getppid", lambda: launcher.pid)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(10)))
+        for name, value in {
+            "OMP_NUM_THREADS": given or "1",
+            "TORCHELASTIC_RUN_ID": "7",
+            "LOCAL_WORLD_SIZE": "2",
+        }.items():
+            monkeypatch.setenv(name, value)
+        before = torch.get_num_threads()
+        torch.set_num_threads(3)
+        distributed._take_share_of_cores()
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
+        launcher.kill()
+        launcher.wait()
+
+
+def test_without_a_meeting_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": ""}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="start several processes by torchrun"), distributed.joined("cpu"):
+        pass
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UsageError, match="WORLD_SIZE is 'two'"), distributed.joined("cpu"):
+        pass
 
 
 # ---------------------------------------------------------------- testing

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import small_runs
 import torch
 from torch import Tensor, nn
@@ -19,8 +20,13 @@ from torch import Tensor, nn
 import resnets
 from resnets import cli
 from resnets.data.datasets import DataSplits, ImageArrays
-from resnets.errors import ResnetsError
+from resnets.errors import DataError, FailedElsewhere, ResnetsError, TrainingError
+from resnets.networks.normalization import BatchNorm2d
 from resnets.specs import PadCropFlip, Recipe
+from resnets.training import distributed
+from resnets.training.distributed import World
+from resnets.training.guard import LossGuard
+from resnets.training.meetings import Meetings
 
 ITERATIONS = 20
 RECIPE = Recipe(
@@ -111,6 +117,90 @@ def resume_dropping(path: Path, *observers: Any) -> None:
         resnets.train(small_runs.Tiny(), splits(), out=path, save_every=1, observers=observers, **options)
     except (ResnetsError, small_runs.Crash) as error:
         (path.parent / f"error-{os.environ.get('RANK', '0')}").write_text(type(error).__name__)
+
+
+# ---------------------------------------------------------------- what they do together
+
+
+def try_out(folder: Path) -> None:
+    """Check, in each of two processes, what only several processes can; time what they agree by."""
+    with distributed.joined("cpu") as world:
+        _normalise_across(world)
+        _skip_together(world)
+        _tell(world)
+        seconds = _meet(world)
+    (folder / f"seconds-{world.rank}").write_text(str(seconds))
+
+
+def _normalise_across(world: World) -> None:
+    """Outputs, running statistics and gradients are those of torch's batch norm on all images; also of bfloat16."""
+    generator = torch.Generator().manual_seed(0)
+    everything = 5 + 3 * torch.randn(6, 5, 4, 3, generator=generator, dtype=torch.float64)
+    own = slice(3 * world.rank, 3 * world.rank + 3)
+    plain, across = nn.BatchNorm2d(5).double(), BatchNorm2d(5).double()
+    with torch.no_grad():
+        plain.weight.copy_(torch.linspace(0.5, 1.5, 5))
+        plain.bias.copy_(torch.linspace(-1, 1, 5))
+    across.load_state_dict(plain.state_dict())
+    x, y = everything.clone().requires_grad_(), everything[own].clone().requires_grad_()
+    expected = plain(x)
+    (expected * everything.sin()).sum().backward()
+    with distributed.norms_across(across, 6, world):
+        found = across(y)
+        (found * everything[own].sin()).sum().backward()
+    assert across.across is None
+    torch.testing.assert_close(found, expected[own])
+    torch.testing.assert_close(y.grad, x.grad[own])
+    torch.testing.assert_close(across.running_mean, plain.running_mean)
+    torch.testing.assert_close(across.running_var, plain.running_var)
+    for ours, theirs in ((across.weight.grad, plain.weight.grad), (across.bias.grad, plain.bias.grad)):
+        torch.testing.assert_close(world.sum(ours), theirs)
+    across.float()
+    with distributed.norms_across(across, 6, world), torch.autocast("cpu", torch.bfloat16):
+        low = across(everything[own].bfloat16())
+    assert low.dtype == torch.bfloat16
+    torch.testing.assert_close(low.double(), found, rtol=0.02, atol=0.05)
+
+
+def _skip_together(world: World) -> None:
+    """Where a loss is looked at on the device, one that is not finite in one process is skipped by all."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], fused=True)
+    guard = LossGuard(optimizer, torch.device("cpu"), deferred=True, together=True)
+    guard.watch(torch.tensor(1.0), 0)
+    guard.check(1)
+    guard.watch(torch.tensor(float("inf") if world.rank == 1 else 1.0), 1)
+    guard.watch(torch.tensor(1.0), 2)
+    with pytest.raises(TrainingError, match="iteration 2: the loss is not finite"):
+        guard.check(3)
+
+
+def _tell(world: World) -> None:
+    """What the first makes all have; what it cannot make ends all."""
+    assert world.tell(lambda: ("made by", world.rank)) == ("made by", 0)
+
+    def fail() -> None:
+        raise DataError("no such thing")
+
+    with pytest.raises(DataError if world.first else FailedElsewhere):
+        world.tell(fail)
+
+
+def _meet(world: World) -> float:
+    """A signal to one is every process's, only the first decides on saving; return what a meeting takes."""
+    meetings = Meetings(world)
+    assert meetings.decide(1, None, due=not world.first) == (None, False)
+    meetings.next = 2
+    assert meetings.decide(2, 15 if world.rank == 1 else None, due=world.first) == (15, True)
+    meetings.next = 100
+    assert meetings.decide(99, 15, due=True) == (None, False)
+    times = []
+    for iteration in range(100, 400):
+        meetings.next = iteration
+        begin = time.perf_counter()
+        meetings.decide(iteration, None, due=False)
+        times.append(time.perf_counter() - begin)
+    assert meetings.ahead > 1  # these iterations take no time, so the next meeting is many of them away
+    return sorted(times)[150]
 
 
 # ---------------------------------------------------------------- failing and stopping
