@@ -35,7 +35,7 @@ class Meetings:
         wanted = self.ahead * MEETING_SECONDS / max(now - self.held_at, 1e-6)
         self.held_at = now
         # not much further than the last time, since a GPU's first iterations are only queued
-        ahead = max(1, min(int(wanted), 2 * self.ahead))
+        ahead = max(1, min(int(wanted), 2 * self.ahead, 1_000_000))
         first = self.world.first
         words = torch.tensor([stop or 0, due if first else 0, ahead if first else 0])
         dist.all_reduce(words, dist.ReduceOp.MAX, group=self.world.group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,9 @@ def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
     Buffers stay each process's own: batch norm's statistics are averaged instead, where they are needed.
     """
     known = inspect.signature(DistributedDataParallel).parameters
-    no_buffers = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+    no_buffers: dict[str, Any] = {
+        "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False
+    }
     return DistributedDataParallel(
         network,
         device_ids=[device] if device.type == "cuda" else None,
