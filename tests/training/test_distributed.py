@@ -116,6 +116,15 @@ def test_training_is_that_of_one_process(alone: Path, tmp_path: Path, run: Run, 
         assert result["run"]["provenance"][0]["hardware"]["processes"] == size
 
 
+def test_parts_and_averages_are_those_of_one_process(tmp_path: Path, run: Run) -> None:
+    """Mini-batches in parts, the moving average of the weights, and batch norm's statistics computed anew."""
+    together.train_in_parts(tmp_path / "one")
+    assert run(2, together.train_in_parts, tmp_path / "two").join() == [0, 0]
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("one", "two")]
+    assert results[0]["unaveraged_test_error"] == results[1]["unaveraged_test_error"]
+
+
 def test_groups_matter(alone: Path) -> None:
     """Else the test above would prove nothing of them."""
     losses = [log(alone / f"group-{group}")[-1]["loss"] for group in together.GROUPS]

@@ -100,6 +100,11 @@ def train_each(path: Path) -> None:
         train(group, path / f"group-{group}")
 
 
+def train_in_parts(path: Path) -> None:
+    """Train in parts of mini-batches, and test a moving average whose batch norms are computed anew at the end."""
+    train(8, path, accumulate=2, ema=0.9, bn_images=3 * RECIPE.batch_size)
+
+
 def resume(path: Path, *observers: Any) -> None:
     """Train, or go on, saving after each iteration."""
     torch.manual_seed(int(os.environ.get("RANK", "0")))  # each with other weights, which none but the first may keep

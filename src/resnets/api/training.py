@@ -21,10 +21,12 @@ from resnets.errors import RunError, UsageError
 from resnets.networks import weights
 from resnets.paper import recipes
 from resnets.specs import Recipe, ResNetSpec, VGGSpec
+from resnets.training.accumulation import require_parts
 from resnets.training.distributed import ALONE, World, joined, require_nesting
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder, difference, identity
 from resnets.training.session import Job, Observer, run
+from resnets.training.statistics import norms_of
 from resnets.training.tensorboard import TensorBoard
 
 
@@ -58,6 +60,9 @@ def train(
     lr: float | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
+    bn_images: int | None = None,
+    ema: float | None = None,
+    accumulate: int = 1,
     seed: int = 0,
     split: str = "all",
     device: str = "auto",
@@ -74,6 +79,9 @@ def train(
     `recipe` is a name or a recipe; None takes the one for the data. `iterations` (or `epochs`) changes its length,
     with its milestones in proportion. `split` is `all` or, on CIFAR, `45k5k`, which draws 5,000 validation
     images by the seed. With `resume`, a run found in `out` goes on, and a finished one is returned.
+    With `bn_images`, batch norm's statistics are computed anew at the end, over so many training images; with `ema`,
+    a decay, a moving average of the weights is what is tested and saved. `accumulate` takes each mini-batch in so many
+    parts, so that it fits in memory; the gradient is the same but for rounding, and a resumed run may change it.
     `save_every` is in iterations; None saves every 30 seconds. A module is trained in place (and gets the weights of a
     run that had finished); torch's random state is set from the seed.
 
@@ -95,15 +103,20 @@ def train(
             lr=lr,
             momentum=momentum,
             weight_decay=weight_decay,
+            bn_images=bn_images,
+            ema=ema,
             seed=seed,
             split=split,
             device=world.device,
             precision=precision,
             network_options=network_options,
         )
+        if todo.recipe.bn_images is not None:
+            norms_of(todo.network)  # a network without any is refused before it is trained
         description = describe(todo, seed=seed, split=split) | {
             "source": data if isinstance(data, str) else None,
             "workers": workers,
+            "accumulate": accumulate,
             "provenance": [provenance(todo.device, world.size)],
         }
         return carry_out(
@@ -155,6 +168,7 @@ def carry_out(
         share=world.share,
     )
     require_nesting(todo.network, todo.recipe.batch_size, world.size)
+    require_parts(todo.network, todo.recipe.batch_size // world.size, description.get("accumulate", 1))
     _require_same_everywhere(description, world)
     with RunFolder(out) if world.first else nullcontext() as folder:
 
@@ -180,6 +194,7 @@ def carry_out(
             description=description,
             workers=description["workers"],
             save_every=save_every,
+            accumulate=description.get("accumulate", 1),
             world=world,
         )
         told = [TensorBoard(folder.tensorboard), *observers] if folder is not None else []

@@ -26,6 +26,18 @@ def train(
     lr: Annotated[float | None, Option(help="Learning rate at the start.", show_default="the recipe's")] = None,
     momentum: Annotated[float | None, Option(show_default="the recipe's")] = None,
     weight_decay: Annotated[float | None, Option(show_default="the recipe's")] = None,
+    bn_images: Annotated[
+        int | None,
+        Option(
+            help="Training images over which batch norm's statistics are computed anew at the end.",
+            show_default="the recipe's",
+        ),
+    ] = None,
+    ema: Annotated[
+        float | None,
+        Option(help="Test and save a moving average of the weights, of this decay.", show_default="the recipe's"),
+    ] = None,
+    accumulate: Annotated[int, Option(help="Parts of a mini-batch, one after the other, to fit in memory.")] = 1,
     seed: Annotated[int, Option(help="Of the initial weights, the order and the augmentation.")] = 0,
     split: Annotated[str, Option(help="all, or 45k5k: 5,000 of CIFAR's training images to validate on.")] = "all",
     shortcut: Annotated[
@@ -64,6 +76,9 @@ def train(
             lr=lr,
             momentum=momentum,
             weight_decay=weight_decay,
+            bn_images=bn_images,
+            ema=ema,
+            accumulate=accumulate,
             seed=seed,
             split=split,
             device=device,

@@ -190,11 +190,19 @@ def single_pass(
 def _loader(
     dataset: Dataset[Any], workers: int, normalized: Callable[[Tensor], Tensor] | None, **options: Any
 ) -> Iterator[Batch]:
+    for images, labels in loading(dataset, workers, **options):
+        yield normalized(images) if normalized else images, torch.as_tensor(labels, dtype=torch.int64)
+
+
+def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any]:
+    """Yield what a `DataLoader` with these options gives, read by worker processes.
+
+    Raises: DataError, in one line, of a sample that cannot be read.
+    """
     options["generator"] = torch.Generator()  # else each pass would draw from the global one
     options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
     try:
-        for images, labels in DataLoader(dataset, **options):
-            yield normalized(images) if normalized else images, torch.as_tensor(labels, dtype=torch.int64)
+        yield from DataLoader(dataset, **options)
     except DataError as error:  # a worker's error arrives with its whole traceback as its message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -87,9 +88,8 @@ def collect(places: Iterable[Path]) -> Results:
             elif "rows" in content and "matrix_rates" in content:
                 benchmarks.append(speed.parse(file, content))
             else:
-                run = measured.parse(file, content)
-                if "declared" in content or _same_run(run) not in runs:
-                    runs[_same_run(run)] = run
+                for one in _results(content):
+                    _take(runs, measured.parse(file, one), declared="declared" in one)
         except json.JSONDecodeError as error:
             problems.append(f"{file}: not shown, since it is no JSON ({error})")
         except UnicodeDecodeError:
@@ -97,12 +97,40 @@ def collect(places: Iterable[Path]) -> Results:
         except OSError as error:
             problems.append(f"{file}: not shown, since it cannot be read ({error.strerror or error})")
         except NotAResult as error:
-            problems.append(f"{file}: not shown, since it is no result of train, reproduce or bench: {error}")
+            problems.append(f"{file}: not shown, since it is no result of train, evaluate, reproduce or bench: {error}")
     if not (runs or costs or benchmarks):
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""
         raise UsageError(f"no results in {where}{reason}; `resnets train` writes result.json, `resnets reproduce` more")
     return Results(tuple(runs.values()), tuple(costs.values()), tuple(benchmarks), tuple(problems))
+
+
+def _results(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the results that a file holds: itself, or those of the runs whose networks it tells another test of."""
+    if content.get("kind") != "evaluation":
+        return [dict(content)]
+    try:
+        found = []
+        for member in content["members"]:
+            run = member["result"]
+            if run is None:
+                raise NotAResult(f"a test of {member['network']}, with no result.json of its run beside the weights")
+            if (content["data"], content["samples"]) != (run["data"], run.get("test_samples", content["samples"])):
+                raise NotAResult(f"a test on {content['data']} of a network that was trained on {run['data']}")
+            errors = {"top1": member["top1_error"], "top5": member["top5_error"]}
+            found.append(run | {"errors": (run.get("errors") or {}) | {content["protocol"]: errors}})
+        return found
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NotAResult(f"a test that cannot be read ({error!r})") from None
+
+
+def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> None:
+    """Add a run; of two files of one run the one that tells what it is declared to be counts, with either's errors."""
+    same = _same_run(run)
+    before = runs.get(same)
+    chosen = run if declared or before is None else before
+    errors = {} if before is None else before.errors
+    runs[same] = dataclasses.replace(chosen, errors={**run.errors, **errors, **chosen.errors})
 
 
 def _same_run(run: Measured) -> object:

@@ -30,6 +30,7 @@ from resnets.training.meetings import Meetings
 from resnets.training.run import RunFolder, fingerprint
 from resnets.training.signals import StopRequest
 from resnets.training.state import TrainingState
+from resnets.training.statistics import recompute_statistics
 
 SAVE_SECONDS = 30.0
 LOG_ITERATIONS = 50  # between two lines of the log, or less, so that a run has
@@ -63,6 +64,7 @@ class Job:
     description: dict[str, Any]  # run.json
     workers: int = 0  # processes that read what is tested on
     save_every: int | None = None  # iterations between checkpoints; None: every 30 seconds
+    accumulate: int = 1  # parts of a mini-batch, one after the other
     world: World = ALONE
 
 
@@ -121,6 +123,7 @@ class _Session:
                 device=self.job.device,
                 precision=self.job.precision,
                 after_step=self._after_step,
+                accumulate=self.job.accumulate,
                 seed=self.job.seed,
                 world=self.world,
             )
@@ -173,7 +176,8 @@ class _Session:
 
     def _save(self) -> Path:
         """Save the state of all processes, which wait for it, and return the file."""
-        self.world.average_statistics(self.job.network)
+        for network in {self.state.network, self.state.tested}:
+            self.world.average_statistics(network)
         self.state.meter.gather(self.world)
 
         def save() -> Path:
@@ -216,9 +220,9 @@ class _Session:
     def _test(self, share: Images, precision: Precision) -> Counts:
         """Test on this process's share of a split, and return the counts over all of it."""
         job = self.job
-        self.world.average_statistics(job.network)
+        self.world.average_statistics(self.state.tested)
         counts = single_view(
-            job.network,
+            self.state.tested,
             share,
             job.convention,
             classes=len(job.data.classes),
@@ -233,15 +237,25 @@ class _Session:
         return counts
 
     def _finish(self) -> dict[str, Any]:
-        job = self.job
+        job, state = self.job, self.state
+        if job.recipe.bn_images is not None:
+            enough = -(-job.recipe.bn_images // job.recipe.batch_size)
+            batches = job.batches.batches(0, enough)
+            recompute_statistics(state.tested, batches, job.recipe.bn_images, job.device, self.world)
+            self._lap()
         if self.folder is not None:
             with writing(self.folder.weights):
-                weights.save(self.folder.weights, job.network, classes=job.data.classes, convention=job.convention)
+                weights.save(self.folder.weights, state.tested, classes=job.data.classes, convention=job.convention)
         self.mark = time.perf_counter()
         counts = self._test(self.at_the_end, "fp32")  # as `evaluate` does, whatever the training multiplied in
-        return self.world.tell(lambda: self._write_result(counts))
+        unaveraged: Counts | None = None
+        if state.average is not None:  # the last weights themselves, for comparison; then the module gets what is saved
+            averaged, state.average = state.average, None
+            unaveraged = self._test(self.at_the_end, "fp32")
+            job.network.load_state_dict(averaged.network.state_dict())
+        return self.world.tell(lambda: self._write_result(counts, unaveraged))
 
-    def _write_result(self, counts: Counts) -> dict[str, Any]:
+    def _write_result(self, counts: Counts, unaveraged: Counts | None) -> dict[str, Any]:
         assert self.folder is not None
         job, state = self.job, self.state
         curve = _curve(self.folder.logged(), self.curve_on)
@@ -256,6 +270,8 @@ class _Session:
             "test_samples": counts.samples,
             "training_error": curve[-1]["training_error"],
         }
+        if unaveraged is not None:
+            result["unaveraged_test_error"] = unaveraged.top1_error
         if job.data.validation is not None:
             result["validation_error"] = curve[-1]["validation_error"]
         result |= {
