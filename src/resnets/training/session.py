@@ -176,8 +176,9 @@ class _Session:
 
     def _save(self) -> Path:
         """Save the state of all processes, which wait for it, and return the file."""
-        for network in {self.state.network, self.state.tested}:
-            self.world.average_statistics(network)
+        self.world.average_statistics(self.job.network)
+        if self.state.average is not None:
+            self.world.average_statistics(self.state.average.network)
         self.state.meter.gather(self.world)
 
         def save() -> Path:
