@@ -147,10 +147,11 @@ class _Session:
             raise CheckpointError(
                 f"{checkpoint.path}: not a state of this run ({error}); nothing was changed"
             ) from error
+        self.checkpoint = checkpoint.path
         self.folder.rewind(self.state.iteration)
         notes = [f"not used: {reason}" for reason in checkpoint.skipped]
         notes.append(f"continued from iteration {self.state.iteration:,} ({checkpoint.path.name})")
-        return notes, checkpoint.path
+        return notes, self.checkpoint
 
     def _after_step(self) -> None:
         iteration, recipe = self.state.iteration, self.job.recipe
