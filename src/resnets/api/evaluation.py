@@ -15,12 +15,14 @@ from torch import nn
 from resnets.api.data import Data, load_data
 from resnets.api.members import prepare, tested_alone
 from resnets.api.models import Model, load
+from resnets.data.datasets import DataSplits
 from resnets.errors import UsageError
 from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.metrics import Counts, Interval, wilson
 from resnets.evaluation.protocols import Agreement
 from resnets.networks.execution import keep_freed_memory
 from resnets.storage import write_durably, writing
+from resnets.training.distributed import World, joined
 from resnets.training.provenance import provenance
 
 
@@ -91,7 +93,8 @@ def evaluate(
     paper's in proportion to the network's input. `flips` adds each view's mirror image; None does so where the protocol
     has them: ten-crop, dense. `network` is needed only for the weights of a module of your own. In `bf16`, and for a
     model that was optimised, single views are run by an engine, and `agreement` tells how far it agrees with float32.
-    With `out` the evaluation is written to that file, as JSON that `resnets report` reads.
+    Where torchrun started several processes, each tests its share of the images, and all return the same. With `out`
+    the evaluation is written to that file, as JSON that `resnets report` reads.
 
     Raises: UsageError, DataError, WeightsError; also where the classes or the images are not those of the training.
     """
@@ -104,8 +107,25 @@ def evaluate(
         raise UsageError("no weights are given; name a run's folder or a weights file")
     if network is not None and len(paths) > 1:
         raise UsageError("network= is for the weights of one module; load each with resnets.load, and pass the models")
-    models = [one if isinstance(one, Model) else load(one, network=network, device=device) for one in paths]
-    splits = load_data(data)
+    with joined(device) as world:
+        models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]
+        found = _evaluate(models, load_data(data), protocol, scales, flips, precision, batch_size, workers, world)
+        if out is not None and world.first:
+            _write(Path(out), found)
+        return found
+
+
+def _evaluate(
+    models: Sequence[Model],
+    splits: DataSplits,
+    protocol: str | None,
+    scales: Sequence[int] | None,
+    flips: bool | None,
+    precision: str,
+    batch_size: int,
+    workers: int,
+    world: World,
+) -> Evaluation:
     members = [
         prepare(model, splits, precision=precision, protocol=protocol, scales=scales, flips=flips) for model in models
     ]
@@ -114,13 +134,16 @@ def evaluate(
     first, classes = members[0], len(splits.classes)
     agreement = None
     if len(members) == 1 and first.is_plain:
-        together, agreement = tested_alone(first, classes, batch_size, workers)
+        together, agreement = tested_alone(first, classes, batch_size, workers, world.share)
+        agreement = world.tell(lambda: agreement)  # on images of the first process's share
         alone = [together]
     else:
-        passes = (member.score(batch_size, workers) for member in members)
-        samples = len(first.splits.test)  # type: ignore[arg-type]
+        passes = (member.score(batch_size, workers, world.share) for member in members)
+        samples = len(world.share.of_split(first.splits.test))  # type: ignore[arg-type]
         together, alone = ensemble(passes, samples, classes)
-    found = Evaluation(
+    for counts in {id(counts): counts for counts in (together, *alone)}.values():
+        world.total(counts)
+    return Evaluation(
         **_numbers(together, first.name if len(members) == 1 else f"ensemble of {len(members)}", splits.classes),
         data=splits.name,
         protocol=first.label,
@@ -139,11 +162,8 @@ def evaluate(
             for member, counts in zip(members, alone, strict=True)
         ),
         agreement=agreement,
-        provenance=provenance(first.model.device),
+        provenance=provenance(first.model.device, world.size),
     )
-    if out is not None:
-        _write(Path(out), found)
-    return found
 
 
 # ---------------------------------------------------------------- what is told of it

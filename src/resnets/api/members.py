@@ -14,6 +14,7 @@ from resnets.api.models import Model
 from resnets.api.protocols import how_tested, label
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, without_ids
 from resnets.data.pipeline import single_pass
+from resnets.data.share import WHOLE, Share
 from resnets.errors import DataError, UsageError
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import Agreement, in_evaluation_mode, single_view, single_view_by_engine
@@ -45,8 +46,8 @@ class Member:
         """Whether one view of each image is all there is, so that the logits alone decide."""
         return self.how.protocol in ("single-view", "center-crop") and not self.how.flips and self.order is None
 
-    def score(self, batch_size: int, workers: int) -> Iterator[Scored]:
-        """Yield the probabilities of all test images."""
+    def score(self, batch_size: int, workers: int, share: Share = WHOLE) -> Iterator[Scored]:
+        """Yield the probabilities of all test images, or of a share of them."""
         model = self.model
         run = self._run()
 
@@ -56,7 +57,7 @@ class Member:
         with in_evaluation_mode(model.network):
             yield from score(
                 ordered,
-                self.splits.test,
+                share.of_split(self.splits.test),
                 model.convention,
                 self.how,
                 device=model.device,
@@ -109,14 +110,16 @@ def prepare(
     return Member(model, own, how, label(how, usual), multiply, order)
 
 
-def tested_alone(member: Member, classes: int, batch_size: int, workers: int) -> tuple[Counts, Agreement | None]:
-    """Test by a single view: the network itself in float32, else an engine beside it."""
-    model, test = member.model, member.splits.test
+def tested_alone(
+    member: Member, classes: int, batch_size: int, workers: int, share: Share
+) -> tuple[Counts, Agreement | None]:
+    """Test by a single view, on all images or a share of them: the network itself in float32, else an engine."""
+    model, test = member.model, share.of_split(member.splits.test)
     options: dict[str, Any] = {"classes": classes, "batch_size": batch_size, "workers": workers}
     if model.engine is None and member.precision == "fp32":
         counts = single_view(model.network, test, model.convention, device=model.device, precision="fp32", **options)
         return counts, None
-    engine = model.engine or _engine(model, test, member.precision, batch_size)
+    engine = model.engine or _engine(model, member.splits.test, member.precision, batch_size)
     return single_view_by_engine(engine, model.network, test, model.convention, **options)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import reprlib
 import warnings
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,9 @@ from resnets.networks import weights as weights_files
 from resnets.paper import recipes
 from resnets.specs import Recipe, ResNetSpec, VGGSpec
 from resnets.training.accumulation import require_parts
+from resnets.training.distributed import ALONE, World, joined, require_nesting
 from resnets.training.provenance import provenance
-from resnets.training.run import RunFolder
+from resnets.training.run import RunFolder, difference, identity
 from resnets.training.session import Job, Observer, run
 from resnets.training.statistics import norms_of
 from resnets.training.tensorboard import TensorBoard
@@ -87,50 +90,57 @@ def train(
     None saves every 30 seconds. A module is trained in place (and gets the weights of a run that had finished); torch's
     random state is set from the seed.
 
-    Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
+    Where torchrun started several processes, each takes its share of every mini-batch on a device of its own, with
+    `workers` of its own; the first one writes the folder and tells the observers, and all return the same.
+
+    Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal;
+    FailedElsewhere, if another process failed.
     """
     _check(seed=seed, workers=workers, save_every=save_every)
-    todo = resolve(
-        network,
-        data,
-        recipe=recipe,
-        iterations=iterations,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        bn_images=bn_images,
-        ema=ema,
-        seed=seed,
-        split=split,
-        device=device,
-        precision=precision,
-        weights=weights,
-        network_options=network_options,
-    )
-    if weights is None and todo.recipe.name == recipes.FINETUNE.name:
-        raise UsageError("recipe 'finetune' begins with trained weights; name a run's folder or a file as --weights")
-    require_parts(todo.network, todo.recipe.batch_size, accumulate)
-    if todo.recipe.bn_images is not None:
-        norms_of(todo.network)  # a network without any is refused before it is trained
-    description = describe(todo, seed=seed, split=split) | {
-        "source": data if isinstance(data, str) else None,
-        "workers": workers,
-        "accumulate": accumulate,
-        "provenance": [provenance(todo.device)],
-    }
-    if weights is not None:
-        description["weights"] = _begun_with(weights)
-    return carry_out(
-        todo,
-        description,
-        Path(out or Path("runs") / f"{description['network']['name']}-{todo.data.name}"),
-        resume=resume,
-        keep_precision=precision == "auto",
-        save_every=save_every,
-        observers=observers,
-    )
+    with joined(device) as world:
+        todo = resolve(
+            network,
+            data,
+            recipe=recipe,
+            iterations=iterations,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            bn_images=bn_images,
+            ema=ema,
+            seed=seed,
+            split=split,
+            device=world.device,
+            precision=precision,
+            weights=weights,
+            network_options=network_options,
+        )
+        if weights is None and todo.recipe.name == recipes.FINETUNE.name:
+            raise UsageError(
+                "recipe 'finetune' begins with trained weights; name a run's folder or a file as --weights"
+            )
+        if todo.recipe.bn_images is not None:
+            norms_of(todo.network)  # a network without any is refused before it is trained
+        description = describe(todo, seed=seed, split=split) | {
+            "source": data if isinstance(data, str) else None,
+            "workers": workers,
+            "accumulate": accumulate,
+            "provenance": [provenance(todo.device, world.size)],
+        }
+        if weights is not None:
+            description["weights"] = _begun_with(weights)
+        return carry_out(
+            todo,
+            description,
+            Path(out or Path("runs") / f"{description['network']['name']}-{todo.data.name}"),
+            resume=resume,
+            keep_precision=precision == "auto",
+            save_every=save_every,
+            observers=observers,
+            world=world,
+        )
 
 
 def describe(todo: Resolved, *, seed: int, split: str) -> dict[str, Any]:
@@ -153,12 +163,12 @@ def carry_out(
     keep_precision: bool,
     save_every: int | None,
     observers: Iterable[Observer],
+    world: World = ALONE,
 ) -> TrainResult:
     """Train what is resolved in a folder; with `keep_precision`, a run found there goes on in its own.
 
     Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
     """
-    precision = todo.precision
     batches = training_batches(
         todo.data.train,
         todo.convention,
@@ -168,24 +178,23 @@ def carry_out(
         workers=description["workers"],
         device=todo.device,
         iterations=todo.recipe.iterations,
+        share=world.share,
     )
-    with RunFolder(out) as folder:
-        old = folder.description()
-        if folder.checkpoints.paths() or folder.result():  # else nothing was begun that could be lost
-            if old is None:
-                raise RunError(
-                    f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
-                )
-            if keep_precision:
-                description["precision"] = precision = old["precision"]
-            folder.require_same(description)
-            if not resume:
-                raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
-            if (result := folder.result()) is not None:
+    require_nesting(todo.network, todo.recipe.batch_size, world.size)
+    require_parts(todo.network, todo.recipe.batch_size // world.size, description.get("accumulate", 1))
+    _require_same_everywhere(description, world)
+    with RunFolder(out) if world.first else nullcontext() as folder:
+
+        def begin() -> tuple[dict[str, Any], dict[str, Any] | None]:
+            assert folder is not None
+            return _begin(folder, description, resume=resume, keep_precision=keep_precision)
+
+        description, result = world.tell(begin)
+        if result is not None:
+            if folder is not None:
                 weights_files.load(folder.weights).load_into(todo.network)
-                return _train_result(folder.path, result, already_finished=True)
-            description["provenance"] = _continued(old["provenance"], description["provenance"][0])
-        folder.describe(description)
+            world.spread(todo.network.state_dict().values())
+            return _train_result(out, result, already_finished=True)
         job = Job(
             network=todo.network,
             data=todo.data,
@@ -194,13 +203,54 @@ def carry_out(
             convention=todo.convention,
             seed=description["seed"],
             device=todo.device,
-            precision=precision,
+            precision=description["precision"],
             description=description,
             workers=description["workers"],
             save_every=save_every,
             accumulate=description.get("accumulate", 1),
+            world=world,
         )
-        return _train_result(folder.path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))
+        told = [TensorBoard(folder.tensorboard), *observers] if folder is not None else []
+        return _train_result(out, run(job, folder, told))
+
+
+def _begin(
+    folder: RunFolder, description: dict[str, Any], *, resume: bool, keep_precision: bool
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Write run.json, and return what it holds, and the result where the run had finished.
+
+    Raises: RunError, if the folder holds another run, or this one and it is not to be resumed.
+    """
+    old = folder.description()
+    if folder.checkpoints.paths() or folder.result():  # else nothing was begun that could be lost
+        if old is None:
+            raise RunError(
+                f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
+            )
+        if keep_precision:
+            description = description | {"precision": old["precision"]}
+        folder.require_same(description)
+        if not resume:
+            raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
+        if (result := folder.result()) is not None:
+            return description, result
+        description = description | {"provenance": _continued(old["provenance"], description["provenance"][0])}
+    folder.describe(description)
+    return description, None
+
+
+def _require_same_everywhere(description: dict[str, Any], world: World) -> None:
+    """Check that all processes were asked for the same, of the same data.
+
+    Raises: RunError, on the one that was not.
+    """
+    first = world.tell(lambda: identity(description))
+    if found := difference(first, identity(description)):
+        where, there, here = found
+        raise RunError(
+            f"the {where} of this process is {reprlib.repr(here)}, and {reprlib.repr(there)} of process 0; "
+            f"give all the same data and settings"
+        )
 
 
 def find_recipe(name: str) -> Recipe:
@@ -239,7 +289,7 @@ def _continued(earlier: list[dict[str, Any]], now: dict[str, Any]) -> list[dict[
     if earlier[-1] == now:
         return earlier
     changed = [key for key in now if earlier[-1].get(key) != now[key]]
-    warnings.warn(f"continued with another {' and '.join(changed)} than before; run.json records both", stacklevel=3)
+    warnings.warn(f"continued with another {' and '.join(changed)} than before; run.json records both", stacklevel=5)
     return [*earlier, now]
 
 

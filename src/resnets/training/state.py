@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from resnets.networks.weights import load_into
 from resnets.specs import Recipe
 from resnets.training.averaging import Average
+from resnets.training.distributed import ALONE, World
 from resnets.training.guard import LossGuard
 from resnets.training.schedule import Schedule
 
@@ -27,6 +28,18 @@ class Meter:
         """Add one mini-batch on the device: its mean loss and its wrong answers; `images` the caller counts."""
         self.loss_sum += loss.detach().double() * images
         self.wrong += wrong
+
+    def gather(self, world: World) -> None:
+        """Bring the sums of all processes to the first; the others start anew."""
+        if world.size == 1:
+            return
+        sums = torch.stack([self.loss_sum, self.wrong.double(), torch.full_like(self.loss_sum, self.images)])
+        loss_sum, wrong, images = world.sum(sums)
+        self.reset()
+        if world.first:
+            self.loss_sum += loss_sum
+            self.wrong += wrong.long()
+            self.images = int(images)
 
     def reset(self) -> None:
         """Start anew."""
@@ -58,7 +71,7 @@ class TrainingState:
     average: Average | None = None
 
     @classmethod
-    def start(cls, network: nn.Module, recipe: Recipe, device: torch.device) -> TrainingState:
+    def start(cls, network: nn.Module, recipe: Recipe, device: torch.device, world: World = ALONE) -> TrainingState:
         """Return the state before the first iteration of a network on its device."""
         optimizer = torch.optim.SGD(
             _decaying(network, recipe),
@@ -76,7 +89,7 @@ class TrainingState:
         meter = Meter(
             torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
         )
-        guard = LossGuard(optimizer, device, deferred=device.type == "cuda")
+        guard = LossGuard(optimizer, device, deferred=device.type == "cuda", together=world.size > 1)
         average = None if recipe.ema is None else Average(network, recipe.ema)
         return cls(network, optimizer, Schedule(recipe, depth), meter, guard, average=average)
 
@@ -120,6 +133,15 @@ class TrainingState:
             "images": self.meter.images,
             "clock": asdict(self.clock),
         }
+
+    def spread(self, world: World) -> None:
+        """Give all processes the state of the first; sums and clock are its own."""
+        scalars = world.tell(self.scalars)
+        self.schedule.restore(scalars["schedule"])
+        self.iteration = scalars["iteration"]
+        world.spread([*self.network.state_dict().values(), *self._momentum().values()])
+        if self.average is not None:
+            world.spread(self.average.network.state_dict().values())
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
         """Restore what `tensors` and `scalars` returned.

@@ -18,6 +18,7 @@ from resnets.data.pipeline import Batch
 from resnets.errors import UsageError
 from resnets.evaluation.protocols import in_evaluation_mode
 from resnets.networks.execution import forward
+from resnets.training.distributed import ALONE, World, norms_across
 
 
 class _Moments:
@@ -38,6 +39,14 @@ class _Moments:
         self.mean += away * (count / total)
         self.count = total
 
+    def gather(self, world: World) -> None:
+        """Take in what all other processes were given."""
+        sums = torch.stack([torch.full_like(self.mean, self.count), self.count * self.mean, self.squares])
+        sums[2] += self.count * self.mean.square()
+        count, total, squares = world.sum(sums)
+        self.count, self.mean = int(count[0]), total / count
+        self.squares = squares - count * self.mean.square()
+
     @property
     def variance(self) -> Tensor:
         """Unbiased, as torch keeps it."""
@@ -56,11 +65,14 @@ def norms_of(network: nn.Module) -> list[_BatchNorm]:
 
 
 @torch.no_grad()
-def recompute_statistics(network: nn.Module, batches: Iterable[Batch], count: int, device: torch.device) -> None:
+def recompute_statistics(
+    network: nn.Module, batches: Iterable[Batch], count: int, device: torch.device, world: World = ALONE
+) -> None:
     """Set each batch norm's mean and variance to those of its input over the first `count` of these images.
 
     Upstream, images are normalised as in training, in the groups of their mini-batch, so that each layer is given what
-    it was trained on. Everything else is in evaluation mode, and is left as it was.
+    it was trained on. Everything else is in evaluation mode, and is left as it was. Of several processes each is given
+    its share of the mini-batches, and they take whole ones.
     """
     norms = norms_of(network)
     moments = [_Moments(norm.num_features, device) for norm in norms]
@@ -71,10 +83,14 @@ def recompute_statistics(network: nn.Module, batches: Iterable[Batch], count: in
             norm.train()
             hooks.callback(norm.register_forward_pre_hook(its.add).remove)
         for images, _ in batches:
-            forward(network, images[:left].to(device), "fp32")
-            left -= len(images)
+            with norms_across(network, len(images) * world.size, world):
+                forward(network, (images[:left] if world.size == 1 else images).to(device), "fp32")
+            left -= len(images) * world.size
             if left <= 0:
                 break
+    if world.size > 1:
+        for its in moments:
+            its.gather(world)
     for norm, its, before in zip(norms, moments, kept, strict=True):
         if its.count:
             before |= {"running_mean": its.mean, "running_var": its.variance}
