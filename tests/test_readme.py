@@ -53,7 +53,7 @@ def test_the_shown_network_is_that_of_the_command(
 def test_every_named_command_and_file_exists(capsys: pytest.CaptureFixture[str]) -> None:
     from resnets.cli import app
 
-    known = {command.name for command in app.registered_commands}
+    known = {command.name for command in (*app.registered_commands, *app.registered_groups)}
     named = set(re.findall(r"^\$? ?resnets ([a-z]+)", README, re.MULTILINE))
     assert named
     assert named <= known

@@ -30,14 +30,29 @@ _HOME = {
     "evaluate": "resnets.api.evaluation",
     "Evaluation": "resnets.api.evaluation",
     "Agreement": "resnets.evaluation.protocols",
+    "convert": "resnets.api.converting",
+    "Conversion": "resnets.api.converting",
+    "from_pretrained": "resnets.api.hub",
     "optimize": "resnets.api.inference",
     "Engine": "resnets.networks.inference",
     "demo": "resnets.api.demo",
+    "study": "resnets.api.study",
+    "Study": "resnets.api.study",
     "plan": "resnets.api.planning",
     "Plan": "resnets.api.planning",
     "bench": "resnets.benchmarks.run",
+    "reproduce": "resnets.reproduction.reproduce",
+    "plan_reproduction": "resnets.reproduction.reproduce",
+    "Reproduction": "resnets.reproduction.reproduce",
+    "ReproductionPlan": "resnets.reproduction.planning",
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
+    "score_detections": "resnets.api.detection_scoring",
+    "load_detection_data": "resnets.api.detection_scoring",
+    "DetectionSplits": "resnets.detection.annotations",
+    "AnnotatedImage": "resnets.detection.annotations",
+    "responses": "resnets.api.responses",
+    "LayerResponses": "resnets.report.responses",
     "load_data": "resnets.api.data",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -59,10 +74,15 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
+    from resnets.api.converting import Conversion as Conversion
+    from resnets.api.converting import convert as convert
     from resnets.api.data import load_data as load_data
     from resnets.api.demo import demo as demo
+    from resnets.api.detection_scoring import load_detection_data as load_detection_data
+    from resnets.api.detection_scoring import score_detections as score_detections
     from resnets.api.evaluation import Evaluation as Evaluation
     from resnets.api.evaluation import evaluate as evaluate
+    from resnets.api.hub import from_pretrained as from_pretrained
     from resnets.api.inference import optimize as optimize
     from resnets.api.models import Model as Model
     from resnets.api.models import Prediction as Prediction
@@ -75,6 +95,9 @@ if TYPE_CHECKING:
     from resnets.api.planning import plan as plan
     from resnets.api.reporting import Report as Report
     from resnets.api.reporting import write_report as write_report
+    from resnets.api.responses import responses as responses
+    from resnets.api.study import Study as Study
+    from resnets.api.study import study as study
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
@@ -83,6 +106,8 @@ if TYPE_CHECKING:
     from resnets.data.datasets import DataSplits as DataSplits
     from resnets.data.datasets import ImageArrays as ImageArrays
     from resnets.data.datasets import ImageFiles as ImageFiles
+    from resnets.detection.annotations import AnnotatedImage as AnnotatedImage
+    from resnets.detection.annotations import DetectionSplits as DetectionSplits
     from resnets.errors import CheckpointError as CheckpointError
     from resnets.errors import DataError as DataError
     from resnets.errors import Interrupted as Interrupted
@@ -94,6 +119,11 @@ if TYPE_CHECKING:
     from resnets.evaluation.protocols import Agreement as Agreement
     from resnets.networks.growing import deepen as deepen
     from resnets.networks.inference import Engine as Engine
+    from resnets.report.responses import LayerResponses as LayerResponses
+    from resnets.reproduction.planning import ReproductionPlan as ReproductionPlan
+    from resnets.reproduction.reproduce import Reproduction as Reproduction
+    from resnets.reproduction.reproduce import plan_reproduction as plan_reproduction
+    from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.specs import Recipe as Recipe
     from resnets.training.session import Observer as Observer
 

@@ -23,7 +23,11 @@ class DataError(ResnetsError):
 
 
 class WeightsError(ResnetsError):
-    """A weights file is damaged, unsafe to read or made for another network."""
+    """A weights file is damaged, unsafe to read or made for another network; `details` lists what does not fit."""
+
+    def __init__(self, message: str, details: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class CheckpointError(ResnetsError):

@@ -15,6 +15,12 @@ Shortcut = Literal["A", "B", "C"]
 StridePlacement = Literal["1x1", "3x3"]
 """Which convolution of a downsampling bottleneck has stride 2: the first 1x1 (the authors') or the 3x3 (v1.5)."""
 
+ZeroChannels = Literal["after", "around"]
+"""Where option A puts its zero channels: after the identity ones, as everywhere here, or half before, half after."""
+
+StemPool = Literal["padded", "ceil"]
+"""The 3x3 max pool of the ImageNet stem: one pixel of padding, or as in Caffe none and the last window cut short."""
+
 Initialization = Literal["he_fan_in", "he_fan_out"]
 """He's normal initialisation with variance 2 / fan, by input (the default of [13]) or by output connections."""
 
@@ -42,6 +48,8 @@ class ResNetSpec:
     in_channels: int = 3
     bn_group: int | None = None  # images that share batch-norm statistics in training; None: the whole batch
     initialization: Initialization = "he_fan_in"
+    zeros: ZeroChannels = "after"  # of option A; "around" only in networks whose weights come from such a project
+    pool: StemPool = "padded"  # "ceil" only in networks whose weights come from Caffe
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -93,23 +101,29 @@ class Preprocessing:
     std: bool = False  # divide by the channels' standard deviation as well
 
 
+Interpolation = Literal["bilinear", "bicubic"]
+"""How images are resized, antialiased."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputConvention:
     """What a trained network expects: it travels with the weights, so that nobody has to set it again.
 
-    An image is resized to `resize` on its shorter side, its centre cropped to `size`, scaled to [0, 1]; then
-    the mean is subtracted and, where there is one, divided by the standard deviation.
+    An image is resized to `resize` on its shorter side, its centre cropped to `size`, its channels put in `order`, and
+    scaled to [0, `white`]; then the mean is subtracted and, where there is one, divided by the standard deviation.
 
-    Units: pixels for `size` and `resize`; mean and std in the [0, 1] scale.
+    Units: pixels for `size` and `resize`; mean, mean image and std in the scale and the order of the network's input.
     """
 
     size: int
     resize: int
-    channels: int = 3  # 3: RGB, 1: grey
+    channels: int = 3  # 3: colour, 1: grey
     mean: tuple[float, ...] | None = None  # of each channel
     mean_image: str | None = None  # or of each pixel: base64 of float32, (size, size, channels), little endian
     std: tuple[float, ...] | None = None  # of each channel
-    interpolation: Literal["bilinear"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
+    white: Literal[1, 255] = 1  # what a pixel of full brightness becomes before the mean is subtracted; black is 0
+    order: Literal["RGB", "BGR"] = "RGB"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors
 import safetensors.torch
@@ -102,7 +103,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     if path.suffix != ".safetensors":
-        raise WeightsError(f"{path}: not a safetensors file; pickles (.pt, .pth) can run code and are not read")
+        raise WeightsError(
+            f"{path}: not a safetensors file; pickles (.pt, .pth) can run code; `resnets convert` reads "
+            "the weights of one without running any"
+        )
     try:
         tensors = safetensors.torch.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
@@ -112,3 +116,28 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if (text or "sha256" in header) and header.get("sha256") != _digest(tensors, text):
         raise WeightsError(f"{path}: damaged: its content is not what was written (SHA-256 differs)")
     return tensors, json.loads(text) if text else {}
+
+
+_PLAIN_PARTS = (
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+    ("collections", "OrderedDict"),
+)
+
+
+class _PlainOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _PLAIN_PARTS:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which plain data and arrays do not need")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def read_plain_pickle(file: IO[bytes]) -> Any:
+    """Return what a pickle of plain data and NumPy arrays holds; anything else is refused, so no code runs.
+
+    Python 2's are read too. A damaged pickle raises nearly anything; one that asks for more raises UnpicklingError.
+    """
+    return _PlainOnly(file, encoding="latin1").load()

@@ -65,6 +65,24 @@ def test_the_last_iteration_is_tested_too() -> None:
     assert forecast.log_lines(recipe) == 50
 
 
+def test_the_most_iterations_that_fit_are_the_same_for_all() -> None:
+    """One more would be too long, and what is tested counts: the curve's images and the final test's."""
+    slow = dataclasses.replace(RATES, step=2.0)
+
+    def total(iterations: int) -> float:
+        scaled = recipes.CIFAR.scaled(iterations)
+        return sum(forecast.duration(scaled, rates, 1_000, 500).total for rates in (RATES, slow))
+
+    found = forecast.longest(recipes.CIFAR, (RATES, slow), 3_600, 1_000, 500)
+    assert total(found) <= 3_600 < total(found + 1)
+    assert forecast.longest(recipes.CIFAR, (RATES, slow), 1.0, 1_000, 500) == 0
+
+
+def test_curves_of_validation_images() -> None:
+    recipe = recipes.CIFAR
+    assert forecast.duration(recipe, RATES, 10_000, 5_000).testing == pytest.approx(128 * 5 + 20)
+
+
 def test_an_all_reduce_in_a_ring() -> None:
     """Each of 8 devices sends 7/8 of 4 bytes a parameter twice, at half the link's rate."""
     assert forecast.all_reduce_seconds(1_000_000, 8, 1e9) == pytest.approx(2 * 7 / 8 * 4e6 / 0.5e9)

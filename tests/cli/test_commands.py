@@ -176,6 +176,7 @@ def test_info_is_a_column_of_table_1(capsys: pytest.CaptureFixture[str]) -> None
         (["train", "resnet20", "--data", "digits", "--epochs", "1", "--iterations", "9"], 2, "one of them"),
         (["train", "resnet20", "--data", "digits", "--split", "45k5k"], 2, "50,000"),
         (["train", "resnet20", "--data", "digits", "--split", "half"], 2, "all or 45k5k"),
+        (["train", "resnet20", "--data", "digits", "--split", "100%"], 2, "such as 10%"),
         (["train", "resnet20", "--data", "digits", "--seed", "-1"], 2, "seed is -1"),
         (["train", "resnet20", "--data", "digits", "--shortcut", "D"], 2, "A, B, C"),
         (["train", "plain20", "--data", "digits", "--shortcut", "A"], 2, "no shortcuts"),

@@ -218,7 +218,7 @@ def test_a_pickle_that_asks_for_code_is_refused_and_runs_nothing(pickled: Path, 
     marker = pickled / "it ran"
     content = pickle.dumps({"data": Evil(marker), "labels": LABELS.tolist()}, protocol)
     (pickled / "data_batch_1").write_bytes(content)
-    with pytest.raises(DataError, match=r"it asks for (posix|nt)\.system, which a data set does not need"):
+    with pytest.raises(DataError, match=r"it asks for (posix|nt)\.system, which plain data and arrays do not need"):
         cifar.load(SMALL, pickled)
     assert not marker.exists()
 

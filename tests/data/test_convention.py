@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 import torch
 
 from resnets.data import folder
-from resnets.data.convention import fit, fit_photos, mean_of, normalize, std_of
+from resnets.data.augmentation import CropFlip
+from resnets.data.convention import Normalizer, fit, fit_photos, mean_of, normalize, std_of
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.decoding import single_view
 from resnets.errors import DataError
-from resnets.specs import InputConvention, Preprocessing
+from resnets.specs import InputConvention, PadCropFlip, Preprocessing
 from resnets.storage import read_tensors, write_tensors
 
 PIXEL, CHANNEL = Preprocessing(), Preprocessing(mean="channel", std=True)
@@ -93,6 +95,33 @@ def test_normalize_does_what_the_declaration_says() -> None:
     assert normalize(image, convention)[0, 0, 0] == pytest.approx([-1.0, 3.0, 0.1])
     assert image.dtype == np.uint8
     assert normalize(image, InputConvention(size=2, resize=2))[0, 0, 0] == pytest.approx([0.0, 1.0, 0.2])
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_bgr_of_0_to_255_is_in_the_networks_own_order_and_scale(image: bool) -> None:
+    """As in Caffe: blue first, bytes as they are, and a mean in that order."""
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (3, 4, 4, 3), np.uint8)
+    means = generator.uniform(90, 130, (4, 4, 3)).astype(np.float32)
+    convention = InputConvention(
+        size=4,
+        resize=4,
+        white=255,
+        order="BGR",
+        mean=None if image else (103.0, 115.0, 123.0),
+        mean_image=base64.b64encode(means.tobytes()).decode() if image else None,
+        std=(1.0, 2.0, 4.0),
+    )
+    by_hand = (pixels[..., [2, 1, 0]].astype(np.float32) - (means if image else (103, 115, 123))) / (1, 2, 4)
+    assert normalize(pixels, convention) == pytest.approx(by_hand, abs=1e-4)
+    torch.from_numpy(normalize(pixels, convention))  # which takes no array that runs backwards
+    on_device = Normalizer(convention, torch.device("cpu"))(torch.from_numpy(pixels))
+    assert on_device.permute(0, 2, 3, 1).numpy() == pytest.approx(by_hand, abs=1e-4)
+    trained_on = CropFlip(
+        ImageArrays(pixels, np.zeros(3, np.int64)), PadCropFlip(pad=0, flip=False), convention, seed=0
+    )
+    batch = trained_on(np.zeros(3, np.int64), np.arange(3))
+    assert batch.permute(0, 2, 3, 1).numpy() == pytest.approx(by_hand, abs=1e-4)
 
 
 def test_the_mean_cannot_be_changed_by_its_reader() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
-from resnets.errors import DataError, UsageError
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, some_of
+from resnets.errors import DataError
 
 
 def numbered(count: int) -> ImageArrays:
@@ -49,10 +49,39 @@ def test_an_impossible_split_is_refused(count: int) -> None:
         splits.hold_out(count, 0)
 
 
-def test_nothing_is_drawn_from_a_dataset_object() -> None:
-    dataset = TensorDataset(torch.zeros(10, 3, 2, 2), torch.zeros(10))
-    with pytest.raises(UsageError, match=r"pass one of your own"):
-        DataSplits(name="own", train=dataset, test=dataset, classes=TEN).hold_out(2, 0)
+def test_samples_of_a_dataset_object_are_held_out_too() -> None:
+    dataset = TensorDataset(torch.arange(10.0).reshape(10, 1, 1, 1), torch.arange(10))
+    splits = DataSplits(name="own", train=dataset, test=dataset, classes=TEN)
+    for drawn in (splits.hold_out(2, 0), splits.hold_out_share(20, 0)):
+        assert isinstance(drawn.train, Subset) and isinstance(drawn.validation, Subset)
+        train, validation = ([int(label) for _, label in split] for split in (drawn.train, drawn.validation))
+        assert len(validation) == 2
+        assert sorted(train + validation) == list(range(10))
+
+
+def test_a_share_is_of_each_class() -> None:
+    """Rounded to one image, never all of a class, and one at least where it has two; drawn by the seed."""
+    labels = np.repeat(np.arange(4), [20, 7, 2, 1])
+    splits = DataSplits(name="own", train=ImageArrays(numbered(30).images, labels), test=numbered(4), classes=TEN[:4])
+    drawn = splits.hold_out_share(20, 0)
+    assert isinstance(drawn.train, ImageArrays) and isinstance(drawn.validation, ImageArrays)
+    assert np.bincount(drawn.validation.labels, minlength=4).tolist() == [4, 1, 1, 0]
+    assert np.bincount(drawn.train.labels).tolist() == [16, 6, 1, 1]
+    assert sorted(numbers(drawn.train) + numbers(drawn.validation)) == list(range(30))
+    assert labels[numbers(drawn.validation)].tolist() == drawn.validation.labels.tolist()
+    assert numbers(splits.hold_out_share(20, 0).validation) == numbers(drawn.validation)
+    assert numbers(splits.hold_out_share(20, 1).validation) != numbers(drawn.validation)
+
+
+def test_a_share_of_single_images_is_refused() -> None:
+    splits = DataSplits(name="own", train=numbered(10), test=numbered(10), classes=TEN)
+    with pytest.raises(DataError, match="cannot hold out 0 of 10"):
+        splits.hold_out_share(50, 0)
+
+
+def test_some_images_are_evenly_spaced() -> None:
+    assert numbers(some_of(numbered(9), 3)) == [0, 4, 8]
+    assert numbers(some_of(numbered(9), None)) == numbers(some_of(numbered(9), 20)) == list(range(9))
 
 
 def test_files_are_held_out_likewise() -> None:

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from resnets.data.decoding import MAX_PIXELS, centre_crop, decode, pixels, resize_shorter_side, single_view
 from resnets.errors import DataError
-from resnets.specs import InputConvention
+from resnets.specs import InputConvention, Interpolation
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -218,6 +218,17 @@ def test_any_size_gives_the_one_view(tmp_path: Path, size: tuple[int, int]) -> N
     view = single_view(path, InputConvention(size=24, resize=32))
     assert view.shape == (24, 24, 3)
     assert (view == [10, 20, 30]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "filter"), [("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)]
+)
+def test_the_interpolation_is_the_networks(tmp_path: Path, name: Interpolation, filter: Image.Resampling) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    path = saved(tmp_path / "a.png", Image.fromarray(noise), "PNG")
+    view = single_view(path, InputConvention(size=24, resize=32, interpolation=name))
+    by_pillow = Image.fromarray(noise).resize((48, 32), filter).crop((12, 4, 36, 28))
+    assert (view == np.asarray(by_pillow)).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1_000_000), (1_000_000, 1)])

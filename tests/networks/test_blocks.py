@@ -87,6 +87,12 @@ def test_option_a_keeps_every_second_pixel_and_appends_zero_maps() -> None:
     assert not out[:, 8:].any()
 
 
+def test_option_a_of_an_importer_has_half_of_its_zero_maps_before() -> None:
+    out = ZeroPad(8, 18, 2, "around")(X)
+    assert torch.equal(out[:, 5:13], X[:, :, ::2, ::2])
+    assert out.shape[1] == 18 and not out[:, :5].any() and not out[:, 13:].any()
+
+
 @pytest.mark.parametrize("size", [7, 8])
 @pytest.mark.parametrize("option", ["A", "B", "C"])
 def test_shortcut_and_residual_function_agree_in_size_for_odd_and_even_maps(option: Shortcut, size: int) -> None:

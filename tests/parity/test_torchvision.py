@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 import torchvision
-from torch import Tensor, nn
+from other_projects import trained
+from torch import nn
 
 from resnets.networks import catalog
 from resnets.networks.complexity import measure, skeleton
@@ -21,34 +20,12 @@ RESNETS = {
     "resnet152_v1_5": "resnet152",
 }
 VGGS = {"vgg16": "vgg16", "vgg19": "vgg19"}
-NOISE = torch.randn(1_000_003, generator=torch.Generator().manual_seed(0))
 
 
 def theirs(name: str) -> nn.Module:
     """Return torchvision's network without memory for its weights."""
     with torch.device("meta"):
         return torchvision.models.get_model(name, weights=None)
-
-
-def noise(shape: torch.Size) -> Tensor:
-    """Return Gaussian numbers that repeat, for large shapes, after a million: drawing each would take long."""
-    count = shape.numel()
-    return NOISE.repeat(math.ceil(count / len(NOISE)))[:count].view(shape)
-
-
-def trained(network: nn.Module) -> dict[str, Tensor]:
-    """Return a state_dict as training might leave it: no weight and no statistic of batch norm is trivial."""
-    state = {}
-    for number, (name, tensor) in enumerate(network.state_dict().items()):
-        if tensor.dim() > 1:
-            state[name] = noise(tensor.shape) * math.sqrt(2 / tensor[0].numel())
-        elif name.endswith("num_batches_tracked"):
-            state[name] = torch.tensor(number)
-        elif name.endswith(("running_var", "weight")):
-            state[name] = 0.5 + noise(tensor.shape).abs() / 2
-        else:
-            state[name] = 0.1 * noise(tensor.shape)
-    return state
 
 
 def check(ours: str, theirs_name: str, size: int) -> None:

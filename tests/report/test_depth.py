@@ -61,3 +61,15 @@ def test_seeds_are_averaged_and_options_not_mixed() -> None:
     found = depth.study([other, *both])
     assert found is not None
     assert (found.residual[0].training, found.residual[0].seeds) == (1.5, 2)
+
+
+def test_the_table_has_each_depth_of_both_kinds() -> None:
+    titles, rows = depth.table(depth.study(runs((1.3, 5.9), (0.5, 0.1))))
+    assert len(titles) == 5
+    assert rows == [
+        ("plain", "20", "1.30 %", "6.30 %", "1"),
+        ("plain", "56", "5.90 %", "10.90 %", "1"),
+        ("residual", "20", "0.50 %", "5.50 %", "1"),
+        ("residual", "56", "0.10 %", "5.10 %", "1"),
+    ]
+    assert depth.table(depth.study(runs((1.0,), (1.0,))))[1] == depth.table(None)[1] == ()

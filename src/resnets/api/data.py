@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from resnets.specs import ResNetSpec
 
 Data = str | DataSplits | tuple[Dataset[Any], Dataset[Any]]
 
-SPLITS = ("all", "45k5k")
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
 
 def load_data(data: Data, network: str | nn.Module | None = None) -> DataSplits:
@@ -68,15 +69,22 @@ def _classes_of(dataset: Dataset[Any]) -> tuple[str, ...]:
 
 
 def split_data(splits: DataSplits, split: str, seed: int) -> DataSplits:
-    """Return all training images (`all`), or 45,000 of CIFAR's with 5,000 to validate on (`45k5k`), by the seed.
+    """Return all training images (`all`), or some of them held out to validate on, drawn by the seed.
 
-    Raises: UsageError, if there is no such split or the data set has another size.
+    `45k5k` holds out 5,000 of CIFAR's, `10%` (any such share) a tenth of each class of any data.
+
+    Raises: UsageError, if there is no such split or the data set has another size; DataError, if nothing remains.
     Paper: section 4.2.
     """
-    if split not in SPLITS:
-        raise UsageError(f"split is {split!r}; it must be {' or '.join(SPLITS)}")
     if split == "all":
         return splits
+    share = _SHARE.fullmatch(split)
+    if split != "45k5k" and not (share and 0 < float(share[1]) < 100):
+        raise UsageError(f"split is {split!r}; it must be all or 45k5k or a share such as 10%")
+    if splits.validation is not None:
+        raise UsageError(f"{splits.name} has a validation split of its own; its split must be all, not {split}")
+    if share:
+        return splits.hold_out_share(float(share[1]), seed)
     if len(splits.train) != 50_000:  # type: ignore[arg-type]
         raise UsageError(f"split 45k5k is for CIFAR's 50,000 training images; {splits.name} has {len(splits.train):,}")  # type: ignore[arg-type]
     return splits.hold_out(5_000, seed)

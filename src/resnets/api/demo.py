@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnets.api.training import TrainResult, train
 from resnets.report import degradation
-from resnets.report.degradation import Row
+from resnets.report.degradation import Row, Words
 from resnets.training.session import Observer
 
 DEPTHS = (20, 56, 110)
@@ -63,10 +63,12 @@ def demo(
     findings = degradation.findings(rows)
     plot, page = degradation.write(
         rows,
-        findings,
+        Words(
+            title="Degradation and its cure",
+            sentences=findings,
+            note=f"scikit-learn's digits, {iterations} iterations of 128 images, seed {seed}",
+        ),
         folder,
-        title="Degradation and its cure",
-        note=f"scikit-learn's digits, {iterations} iterations of 128 images, seed {seed}",
     )
     return Demo(tuple(rows), tuple(done_before), findings, plot, page)
 

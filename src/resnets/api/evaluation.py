@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,7 @@ from torch import nn
 
 from resnets.api.data import Data, load_data
 from resnets.api.models import Model, load
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
-from resnets.data.folder import in_memory
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, without_ids
 from resnets.data.pipeline import single_pass
 from resnets.errors import DataError, UsageError
 from resnets.evaluation.protocols import Agreement, single_view, single_view_by_engine
@@ -72,7 +70,7 @@ def _evaluate(model: Model, data: Data, precision: str, batch_size: int, workers
     multiply = choose_precision(precision, model.device)
     if model.engine is not None and precision != "fp32" and multiply != model.engine.precision:
         raise UsageError(f"precision is {precision!r}, and this model's engine runs in {model.engine.precision}")
-    splits = _fitting(model, load_data(data))
+    splits = fitting(model, load_data(data))
     if model.device.type == "cpu":
         keep_freed_memory()
     test, classes = world.share.of_split(splits.test), len(splits.classes)
@@ -131,9 +129,12 @@ def _engine(model: Model, test: Images, precision: Precision, batch_size: int) -
     return engine if batches * engine.seconds < PREPARATION_SECONDS else make(engine="auto")
 
 
-def _fitting(model: Model, splits: DataSplits) -> DataSplits:
-    """Return the splits as the model reads them, or raise DataError where they are not of its kind."""
-    if model.classes is not None and splits.classes != model.classes:
+def fitting(model: Model, splits: DataSplits) -> DataSplits:
+    """Return the splits as the model reads them.
+
+    Raises: DataError, where they are not of the kind that it was trained on.
+    """
+    if model.classes is not None and without_ids(splits.classes) != without_ids(model.classes):
         if len(splits.classes) != len(model.classes):
             what = f"{len(splits.classes)} classes, and the weights know {len(model.classes)}"
         else:
@@ -146,8 +147,6 @@ def _fitting(model: Model, splits: DataSplits) -> DataSplits:
         if not isinstance(splits.test, ImageArrays | ImageFiles):
             return splits
         raise DataError(f"{model.path} does not tell how its input is normalised; pass a dataset that does it")
-    if isinstance(splits.test, ImageFiles) and convention.resize == convention.size:  # a network for small images
-        return in_memory(dataclasses.replace(splits, train=splits.test), convention.size, convention.channels)
     if isinstance(splits.test, ImageArrays):
         _, height, width, channels = splits.test.images.shape
         if (height, width, channels) != (convention.size, convention.size, convention.channels):

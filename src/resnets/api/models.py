@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,7 +30,10 @@ from resnets.networks.execution import (
 )
 from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
 from resnets.networks.weights import Weights
-from resnets.specs import InputConvention
+from resnets.specs import InputConvention, ResNetSpec, VGGSpec
+
+if TYPE_CHECKING:
+    from resnets.api.evaluation import Evaluation
 
 BATCH = 32  # images that `predict_many` reads and runs at a time
 
@@ -99,13 +103,37 @@ class Model:
             ready = [(path, _result(file)) for path, file in zip(paths, files, strict=True)]
 
     def _known(self, top: int) -> tuple[tuple[str, ...], InputConvention]:
-        if self.convention is None or self.classes is None:
+        spec = getattr(self.network, "spec", None)
+        classes = self.classes
+        if classes is None and isinstance(spec, ResNetSpec | VGGSpec):
+            classes = tuple(f"class {number}" for number in range(spec.num_classes))
+        if self.convention is None or classes is None:
             raise WeightsError(
                 f"{self.path}: these weights do not tell their classes and input, so images cannot be read"
             )
         if top < 1:
             raise UsageError(f"top is {top}; it must be 1 or more")
-        return self.classes, self.convention
+        return classes, self.convention
+
+    def save_pretrained(self, folder: str | Path, *, measured: Evaluation | None = None) -> Path:
+        """Write a folder for the Hugging Face Hub, with a model card of what was `measured`; return it.
+
+        Raises: WeightsError, for a module that is not one of ours; RunError, if the folder cannot be written.
+        """
+        from resnets.api import hub
+
+        return hub.save_pretrained(self, folder, measured=measured)
+
+    def push_to_hub(
+        self, repository: str, *, measured: Evaluation | None = None, private: bool = False, token: str | None = None
+    ) -> str:
+        """Send the model to OWNER/NAME on the Hugging Face Hub and return its address.
+
+        Raises: WeightsError, as `save_pretrained`, or if the Hub does not take it.
+        """
+        from resnets.api import hub
+
+        return hub.push_to_hub(self, repository, measured=measured, private=private, token=token)
 
     def _prepared(self, precision: Precision) -> Model:
         _, convention = self._known(1)
@@ -148,7 +176,7 @@ def _result(file: Future[NDArray[np.uint8]]) -> NDArray[np.uint8] | DataError:
 
 
 def load(path: str | Path, *, network: nn.Module | None = None, device: str = "auto") -> Model:
-    """Return the trained network of a run's folder or a weights file.
+    """Return the trained network of a run's folder, a weights file or a folder for the Hugging Face Hub.
 
     `network` is needed only where the weights are of a module that is not one of this package's.
 
@@ -164,7 +192,7 @@ def load(path: str | Path, *, network: nn.Module | None = None, device: str = "a
 
 
 def load_weights(path: str | Path) -> Weights:
-    """Read the weights of a run's folder or a weights file.
+    """Read the weights of a run's folder, a weights file or a folder for the Hugging Face Hub.
 
     Raises: WeightsError, as `load`.
     """
@@ -173,6 +201,8 @@ def load_weights(path: str | Path) -> Weights:
         return weights.load(path)
     if not (path / "weights.safetensors").exists():
         unfinished = (path / "run.json").exists()
+        if (path / "model.safetensors").exists():
+            return weights.load(path / "model.safetensors")
         why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
         raise WeightsError(f"{path} holds no weights.safetensors; {why}")
     return weights.load(path / "weights.safetensors")

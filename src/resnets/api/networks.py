@@ -10,7 +10,9 @@ from resnets.api.models import load_weights
 from resnets.networks import catalog, complexity
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.complexity import Complexity, Stage
+from resnets.networks.convert import fetch_weights, import_weights
 from resnets.networks.resnet import ResNet
+from resnets.networks.weights import Weights
 from resnets.paper import published
 from resnets.paper.published import Published
 from resnets.specs import Initialization, NetworkSpec, Shortcut, StridePlacement
@@ -40,12 +42,14 @@ def create(
     initialization: Initialization = "he_fan_in",
     weights: str | Path | None = None,
 ) -> ResNet | VGG:
-    """Return a network by its name, with fresh weights or those of a run's folder or a weights file.
+    """Return a network by its name, with fresh weights, or those of a run's folder or a weights file.
 
     `shortcut` is option "A", "B" or "C" (by default A for the CIFAR type, B for the ImageNet type); `stride` says
     which convolution of a downsampling bottleneck has stride 2, the first "1x1" (the authors') or the "3x3" (v1.5);
     `num_classes` is 10 or 1000 by default; `residual_layers` is how many 3x3 layers a shortcut spans, 2 in the paper;
-    `bn_group` is how many images share batch-norm statistics in training, None for the whole batch.
+    `bn_group` is how many images share batch-norm statistics in training, None for the whole batch. `weights` may be
+    another project's file too, as `resnets.convert` reads them, and "torchvision" (or "torchvision:IMAGENET1K_V2"),
+    whose published weights are fetched.
 
     Shape: the network maps (N, in_channels, H, W) -> (N, num_classes)
     Raises: UsageError, if there is no such network or an option does not apply; WeightsError, if the weights are of
@@ -63,8 +67,17 @@ def create(
         initialization=initialization,
     )
     if weights is not None:
-        load_weights(weights).load_into(network)
+        _weights(weights, name).load_into(network)
     return network
+
+
+def _weights(source: str | Path, name: str) -> Weights:
+    if str(source).partition(":")[0] == "torchvision":
+        return fetch_weights(name, str(source).partition(":")[2] or None).weights
+    path = Path(source)
+    if path.is_file() and path.suffix != ".safetensors":
+        return import_weights(path, name).weights
+    return load_weights(path)
 
 
 def list_networks() -> list[NetworkSummary]:

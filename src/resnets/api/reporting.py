@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.report import collection, content, markdown, page
+from resnets.report import collection, content, depth, markdown, page
 from resnets.storage import write_durably, writing
 
 RESULTS = "results"  # of the current folder
@@ -23,6 +23,7 @@ class Report:
     page: Path | None
     markdown: str
     sentence: str  # whether training error rises with depth
+    depths: tuple[tuple[str, ...], ...]  # the numbers behind it: kind, layers, training and test error, runs
     counts: dict[str, int]
     runs: int
     problems: tuple[str, ...]
@@ -49,6 +50,7 @@ def write_report(results: str | Path | Iterable[str | Path] = (), *, out: str | 
         page=written,
         markdown=markdown.render(found),
         sentence=found.sentence,
+        depths=tuple(map(tuple, depth.table(found.study)[1])),
         counts={str(status): number for status, number in found.counts.items()},
         runs=len(found.results.runs),
         problems=found.results.problems,

@@ -72,10 +72,10 @@ def train(
     `network` is a name, with `network_options` as in `create`, or any module. `data` is a source (`cifar10`,
     `folder:PATH`, ...), splits, or a pair of map-style datasets (training, test) of (image tensor, label).
     `recipe` is a name or a recipe; None takes the one for the data. `iterations` (or `epochs`) changes its length,
-    with its milestones in proportion. `split` is `all` or, on CIFAR, `45k5k`, which draws 5,000 validation
-    images by the seed. With `resume`, a run found in `out` goes on, and a finished one is returned.
-    `save_every` is in iterations; None saves every 30 seconds. A module is trained in place (and gets the weights of a
-    run that had finished); torch's random state is set from the seed.
+    with its milestones in proportion. `split` is `all`, or holds out training images to validate on, drawn by the
+    seed: `45k5k` 5,000 of CIFAR's, `10%` (any share) of each class of any data. With `resume`, a run found in `out`
+    goes on, and a finished one is returned. `save_every` is in iterations; None saves every 30 seconds. A module is
+    trained in place (and gets the weights of a run that had finished); torch's random state is set from the seed.
 
     Where torchrun started several processes, each takes its share of every mini-batch on a device of its own, with
     `workers` of its own; the first one writes the folder and tells the observers, and all return the same.

@@ -25,7 +25,7 @@ from resnets.networks.execution import choose_device
 from resnets.training.signals import SIGNALS
 
 FULL = (7, 5.0)  # rounds, and seconds of each
-QUICK = (3, 1.0)
+QUICK = (2, 1.0)
 
 
 def bench(

@@ -10,7 +10,21 @@ import warnings
 
 import typer
 
-from resnets.cli import bench, demo, evaluate, networks, plan, predict, report, train
+from resnets.cli import (
+    bench,
+    convert,
+    demo,
+    detect,
+    evaluate,
+    networks,
+    plan,
+    predict,
+    report,
+    reproduce,
+    responses,
+    study,
+    train,
+)
 from resnets.errors import FailedElsewhere, Interrupted, ResnetsError
 from resnets.version import __version__
 
@@ -25,12 +39,17 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("convert")(convert.convert)
 app.command("plan")(plan.plan)
 app.command("list")(networks.list_networks)
 app.command("info")(networks.info)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
+app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
+app.command("responses")(responses.responses)
+app.command("study")(study.study)
+app.add_typer(detect.app, name="detect")
 
 
 def _version(value: bool) -> None:

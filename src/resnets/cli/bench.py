@@ -32,7 +32,7 @@ def bench(
         Path | None,
         Option(help="A folder with train/CLASS/* and val/CLASS/*.", show_default="made-up JPEG files of 500 x 375"),
     ] = None,
-    rounds: Annotated[int | None, Option(help="Of all contenders in turns.", show_default="7, quick: 3")] = None,
+    rounds: Annotated[int | None, Option(help="Of all contenders in turns.", show_default="7, quick: 2")] = None,
     json: Annotated[Path | None, Option("--json", help="Write all numbers to this file.")] = None,
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
 ) -> None:

@@ -17,11 +17,11 @@ def demo(
     import os
 
     from rich.console import Console
-    from rich.table import Table
 
     from resnets.api import demo as study
-    from resnets.cli.display import ShortDisplay
+    from resnets.cli.display import ShortDisplay, errors_table
     from resnets.errors import Interrupted
+    from resnets.report import degradation
 
     console = Console(highlight=False, soft_wrap=True)
     print(f"Six networks, {iterations} iterations each, on {os.cpu_count()} cores; everything is in {out}/")
@@ -31,13 +31,7 @@ def demo(
         raise Interrupted(f"{stop}; the same command continues", stop.exit_code - 128) from None
     if result.done_before:
         print(f"done before, and not trained again: {', '.join(result.done_before)} (remove {out}/ to begin anew)")
-    table = Table("network")
-    for title in ("layers", "training error", "test error", "seconds"):
-        table.add_column(title, justify="right")
-    for row in result.rows:
-        errors = (f"{row.training_error:.2f} %", f"{row.test_error:.2f} %")
-        table.add_row(row.network, str(row.depth), *errors, f"{row.seconds:.1f}")
-    console.print(table)
+    console.print(errors_table(*degradation.table(result.rows)))
     for sentence in result.findings:
         print(sentence)
     print(f"The curves: {result.plot} and {result.page}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Column
+from rich.table import Column, Table
 
 WIDE = 140  # characters, from which a bar fits beside the numbers
 PLAIN_SECONDS = 60.0  # between two plain lines, where no test comes in between
@@ -89,11 +90,12 @@ def _where(hardware: dict[str, Any]) -> str:
 
 
 class ShortDisplay:
-    """An observer for one of several short runs: one live line, then one line that stays."""
+    """An observer for one of several runs: one live line, then one line that stays."""
 
     def __init__(self, name: str, console: Console) -> None:
         self.name, self.console = name, console
         self.status = console.status(f"{name:<10} starting") if console.is_terminal else None
+        self.printed_at = time.monotonic()
 
     def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
         self.total: int = description["recipe"]["iterations"]
@@ -103,14 +105,32 @@ class ShortDisplay:
             self.status.start()
 
     def logged(self, line: dict[str, Any]) -> None:
+        left = (self.total - line["iteration"]) / line["iteration"] * line["seconds"]
+        text = (
+            f"{self.name:<10} {line['iteration']:>5,}/{self.total:,}  training error {line['training_error']:5.2f} %  "
+            f"{duration(left)} left"
+        )
         if self.status is not None:
-            error = f"training error {line['training_error']:5.2f} %"
-            self.status.update(f"{self.name:<10} {line['iteration']:>5,}/{self.total:,}  {error}")
+            self.status.update(text)
+        elif time.monotonic() - self.printed_at > PLAIN_SECONDS:
+            self.console.print(text)
+            self.printed_at = time.monotonic()
 
     def finished(self, result: dict[str, Any]) -> None:
-        errors = f"training error {result['training_error']:5.2f} %  test error {result['test_error']:5.2f} %"
+        tested = "validation" if "validation_error" in result else "test"  # what is chosen by is shown
+        errors = f"training error {result['training_error']:5.2f} %  {tested} error {result[f'{tested}_error']:5.2f} %"
         self.console.print(f"{self.name:<10} {errors}  {duration(result['seconds'])}")
 
     def closed(self) -> None:
         if self.status is not None:
             self.status.stop()
+
+
+def errors_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table for the terminal, its numbers aligned to the right."""
+    table = Table(escape(titles[0]))
+    for title in titles[1:]:
+        table.add_column(escape(title), justify="right")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table

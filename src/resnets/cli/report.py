@@ -32,4 +32,6 @@ def report(
     rows = ", ".join(f"{number} {status}" for status, number in made.counts.items())
     print(f"{made.runs} run{'' if made.runs == 1 else 's'}; rows of the paper's tables: {rows}")
     print(made.sentence)
+    for kind, layers, training, test, _ in made.depths:
+        print(f"  {kind:<8} {layers:>4} layers  training error {training:>7}  test error {test:>7}")
     print(f"The page: {made.page}")

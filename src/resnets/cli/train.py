@@ -27,7 +27,9 @@ def train(
     momentum: Annotated[float | None, Option(show_default="the recipe's")] = None,
     weight_decay: Annotated[float | None, Option(show_default="the recipe's")] = None,
     seed: Annotated[int, Option(help="Of the initial weights, the order and the augmentation.")] = 0,
-    split: Annotated[str, Option(help="all, or 45k5k: 5,000 of CIFAR's training images to validate on.")] = "all",
+    split: Annotated[
+        str, Option(help="all, or training images to validate on: 45k5k (5,000 of CIFAR's), 10% (of any data).")
+    ] = "all",
     shortcut: Annotated[
         str | None, Option(help="A, B or C (section 4.1).", show_default="A for CIFAR-type networks, else B")
     ] = None,

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnets.data.convention import mean_of, std_of
+from resnets.data.convention import divisor_of, mean_of, std_of
 from resnets.data.datasets import ImageArrays
 from resnets.data.randomness import sample_bits, uniform_integers
 from resnets.specs import InputConvention, PadCropFlip
@@ -59,7 +59,9 @@ class CropFlip:
         self.augmentation = augmentation
         self.seed = seed
         self.device = device
-        self.images: Any = _windows(train.images, augmentation.pad, augmentation.flip, device)
+        self.divisor = divisor_of(convention)
+        pixels = train.images[..., ::-1] if convention.order == "BGR" else train.images
+        self.images: Any = _windows(pixels, augmentation.pad, augmentation.flip, device)
         self.means: Any = _windows(mean_of(convention)[None], augmentation.pad, augmentation.flip, device)
         std = std_of(convention)
         self.std = None if std is None else torch.from_numpy(std).to(device)
@@ -79,7 +81,7 @@ class CropFlip:
         image, mirror, top, left = where
         crops = torch.as_tensor(self.images[image, top, left])  # (B, H, W * C) uint8
         means = torch.as_tensor(self.means[mirror, top, left])  # (B, H, W * C)
-        images = crops.float().div_(255).sub_(means)
+        images = crops.float().div_(self.divisor).sub_(means)
         images = images.view(-1, *self.shape)  # (B, H, W, C)
         if self.std is not None:
             images /= self.std

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.errors import DataError
+from resnets.storage import read_plain_pickle
 
 PIXELS = 32 * 32 * 3
 
@@ -211,28 +211,10 @@ def _read_binary(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]
     return records[:, layout.label_bytes :], records[:, layout.label]
 
 
-_ARRAY_PARTS = (
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-)
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads a pickle of plain data and NumPy arrays; anything else is refused, so no code runs."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ARRAY_PARTS:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a data set does not need")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-
 def _read_pickle(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
         with open(file, "rb") as content:
-            entry = _ArraysOnly(content, encoding="latin1").load()
+            entry = read_plain_pickle(content)
         pixels = np.asarray(entry["data"])
         labels = np.asarray(entry[layout.label])
         if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXELS) or labels.dtype.kind not in "iu":

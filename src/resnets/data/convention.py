@@ -97,13 +97,19 @@ def std_of(convention: InputConvention) -> NDArray[np.float32] | None:
     return None if convention.std is None else np.asarray(convention.std, np.float32)
 
 
+def divisor_of(convention: InputConvention) -> float:
+    """Return what a byte is divided by to be in the network's scale: 255, or 1 where white is 255 there too."""
+    return 255 / convention.white
+
+
 def normalize(images: NDArray[np.uint8], convention: InputConvention) -> NDArray[np.float32]:
     """Return images as a network with this convention expects them.
 
     Shape: (N, size, size, channels) uint8 -> the same, float32
     """
-    result = images.astype(np.float32)
-    result /= 255
+    ordered = images[..., ::-1] if convention.order == "BGR" else images
+    result = ordered.astype(np.float32, order="C")
+    result /= divisor_of(convention)
     result -= mean_of(convention)
     if (std := std_of(convention)) is not None:
         result /= std
@@ -116,6 +122,8 @@ class Normalizer:
     def __init__(self, convention: InputConvention, device: torch.device) -> None:
         std = std_of(convention)
         self.device = device
+        self.reversed = convention.order == "BGR"
+        self.divisor = divisor_of(convention)
         self.mean = torch.from_numpy(np.array(mean_of(convention))).to(device)
         self.std = None if std is None else torch.from_numpy(std).to(device)
 
@@ -124,7 +132,8 @@ class Normalizer:
 
         Shape: (N, size, size, channels) uint8 -> (N, channels, size, size) float32, channels last in memory
         """
-        result = images.to(self.device, non_blocking=True).float().div_(255).sub_(self.mean)
+        images = images.to(self.device, non_blocking=True)
+        result = (images.flip(-1) if self.reversed else images).float().div_(self.divisor).sub_(self.mean)
         if self.std is not None:
             result /= self.std
         return result.permute(0, 3, 1, 2)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,15 @@ def _labels(labels: NDArray[Any], count: int) -> NDArray[np.int64]:
     return np.ascontiguousarray(labels, np.int64)
 
 
+def without_ids(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return class names without the WordNet ids that may precede them (`n01440764 tench`), if they still differ.
+
+    So weights of a project that knows ImageNet's names alone are known to be of the same classes.
+    """
+    names = tuple(re.sub(r"^n\d{8} ", "", name) for name in classes)
+    return names if len(set(names)) == len(set(classes)) else classes
+
+
 Images = ImageArrays | ImageFiles | Dataset[Any]
 """One split. A map-style dataset gives (image tensor (C, H, W), label), already augmented and normalised."""
 
@@ -129,16 +139,57 @@ class DataSplits:
     def hold_out(self, count: int, seed: int) -> DataSplits:
         """Return the splits with `count` training images, drawn by `seed`, set apart for validation.
 
+        Of a dataset object the held-out samples come as it gives them, with any augmentation that it has.
+
+        Raises: DataError, if there are not more training images than that.
         Paper: section 4.2, the 45k/5k split of CIFAR-10.
         """
-        if not isinstance(self.train, ImageArrays | ImageFiles):
-            raise UsageError("a validation split cannot be drawn from a dataset object; pass one of your own")
-        total = len(self.train)
+        total = len(self.train)  # type: ignore[arg-type]
         if not 0 < count < total:
             raise DataError(f"{self.name}: cannot hold out {count} of {total} training images")
-        order = np.random.Generator(np.random.Philox(key=seed)).permutation(total)
-        return dataclasses.replace(
-            self,
-            train=self.train.select(np.sort(order[count:])),
-            validation=self.train.select(np.sort(order[:count])),
-        )
+        return self._without(_order(total, seed)[:count])
+
+    def hold_out_share(self, percent: float, seed: int) -> DataSplits:
+        """Return the splits with a share of the training images, drawn by `seed`, set apart for validation.
+
+        Of images in memory and of files it is that share of each class, to one image: a class of two or more has at
+        least one on either side. Of a dataset object, whose labels are not known, it is of all samples.
+
+        Raises: DataError, if the share is no image, or all of them.
+        """
+        total = len(self.train)  # type: ignore[arg-type]
+        if not isinstance(self.train, ImageArrays | ImageFiles):
+            return self.hold_out(round(total * percent / 100), seed)
+        order = _order(total, seed)
+        labels = self.train.labels[order]
+        held = []
+        for label in range(len(self.classes)):
+            own = order[labels == label]
+            least, most = (1, len(own) - 1) if len(own) > 1 else (0, 0)
+            held.append(own[: min(max(round(len(own) * percent / 100), least), most)])
+        chosen = np.concatenate(held)
+        if not 0 < len(chosen) < total:
+            raise DataError(f"{self.name}: cannot hold out {len(chosen)} of {total} training images")
+        return self._without(chosen)
+
+    def _without(self, held: NDArray[np.int64]) -> DataSplits:
+        """Return the splits with these training images moved to the validation split, both in their old order."""
+        rest = np.setdiff1d(np.arange(len(self.train)), held)  # type: ignore[arg-type]
+        return dataclasses.replace(self, train=_select(self.train, rest), validation=_select(self.train, np.sort(held)))
+
+
+def _order(total: int, seed: int) -> NDArray[np.int64]:
+    return np.random.Generator(np.random.Philox(key=seed)).permutation(total)
+
+
+def _select(split: Images, indices: NDArray[np.int64]) -> Images:
+    """Return the images at `indices`."""
+    return split.select(indices) if isinstance(split, ImageArrays | ImageFiles) else Subset(split, indices.tolist())
+
+
+def some_of(split: Images, count: int | None) -> Images:
+    """Return so many images of a split, evenly spaced, so that of one sorted by class each class has its share."""
+    total = len(split)  # type: ignore[arg-type]
+    if count is None or count >= total:
+        return split
+    return _select(split, np.linspace(0, total - 1, count).round().astype(np.int64))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from resnets.errors import DataError
-from resnets.specs import InputConvention
+from resnets.specs import InputConvention, Interpolation
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -74,11 +74,14 @@ def _reason(path: Path, error: Exception) -> str:
             return f"cannot be decoded ({str(error) or type(error).__name__})"
 
 
-def resize_shorter_side(image: Image.Image, length: int) -> Image.Image:
-    """Return the image with its shorter side `length` pixels long, its proportions kept (bilinear, antialiased)."""
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def resize_shorter_side(image: Image.Image, length: int, interpolation: Interpolation = "bilinear") -> Image.Image:
+    """Return the image with its shorter side `length` pixels long, its proportions kept, antialiased."""
     image = limit_ratio(image)
     size = resized(image.size, length)
-    return image if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+    return image if size == image.size else image.resize(size, RESAMPLING[interpolation])
 
 
 def limit_ratio(image: Image.Image) -> Image.Image:
@@ -122,7 +125,7 @@ def single_view(path: Path, convention: InputConvention) -> NDArray[np.uint8]:
 
 
 def _single_view(path: Path, convention: InputConvention) -> NDArray[np.uint8]:
-    image = resize_shorter_side(_decode(path, convention.channels), convention.resize)
+    image = resize_shorter_side(_decode(path, convention.channels), convention.resize, convention.interpolation)
     return pixels(centre_crop(image, convention.size))
 
 
@@ -153,3 +156,21 @@ def reading(paths: Sequence[Path], convention: InputConvention) -> Iterator[list
     """
     with _quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         yield [threads.submit(_single_view, path, convention) for path in paths]
+
+
+def upright_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Return each image's (width, height) as `decode` gives it, from the file's header alone.
+
+    Raises: DataError, if a file is missing or no JPEG, PNG or WebP image.
+    """
+    with _quiet():
+        return [_upright_size(path) for path in paths]
+
+
+def _upright_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            return (image.height, image.width) if on_its_side else image.size
+    except Exception as error:  # as in decoding
+        raise DataError(f"{path}: {_reason(path, error)}") from error

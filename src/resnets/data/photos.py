@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data.datasets import ImageFiles
-from resnets.data.decoding import decode, limit_ratio, pixels, resized, single_view
+from resnets.data.decoding import RESAMPLING, decode, limit_ratio, pixels, resized, single_view
 from resnets.errors import UsageError
-from resnets.specs import InputConvention, ScaleCropFlip
+from resnets.specs import InputConvention, Interpolation, ScaleCropFlip
 
 
 class Photos(Dataset[Any]):
@@ -43,11 +43,11 @@ class Photos(Dataset[Any]):
         if self.augmentation is None:
             view = single_view(path, self.convention)
         else:
-            view = augment(decode(path, self.convention.channels), self.augmentation)
+            view = augment(decode(path, self.convention.channels), self.augmentation, self.convention.interpolation)
         return torch.from_numpy(np.array(view, order="C")), int(self.files.labels[index])
 
 
-def augment(image: Image.Image, how: ScaleCropFlip) -> NDArray[np.uint8]:
+def augment(image: Image.Image, how: ScaleCropFlip, interpolation: Interpolation = "bilinear") -> NDArray[np.uint8]:
     """Return a random crop of the image at a random scale, or of its mirror image.
 
     Shape: (crop, crop, C) uint8
@@ -59,5 +59,5 @@ def augment(image: Image.Image, how: ScaleCropFlip) -> NDArray[np.uint8]:
     # only the crop is resized, from where it lies in the image: the same pixels as of the whole, in a third of the time
     across, down = image.width / width, image.height / height
     box = left * across, top * down, (left + how.crop) * across, (top + how.crop) * down
-    view = pixels(image.resize((how.crop, how.crop), Image.Resampling.BILINEAR, box))
+    view = pixels(image.resize((how.crop, how.crop), RESAMPLING[interpolation], box))
     return view[:, ::-1] if how.flip and random.random() < 0.5 else view

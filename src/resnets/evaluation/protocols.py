@@ -51,7 +51,7 @@ def single_view(
     """
     counts = Counts(classes)
     at_once = min(batch_size, BATCH_ON_CPU) if device.type == "cpu" else batch_size
-    with _in_evaluation_mode(network):
+    with in_evaluation_mode(network):
         for images, labels in single_pass(split, convention, batch_size=batch_size, workers=workers):
             parts = [forward(network, part.to(device), precision) for part in images.split(at_once)]
             counts.add(torch.cat(parts), labels)
@@ -73,7 +73,7 @@ def single_view_by_engine(
     counts = Counts(classes)
     samples = same = 0
     difference = norm = 0.0
-    with _in_evaluation_mode(reference):
+    with in_evaluation_mode(reference):
         for images, labels in single_pass(split, convention, batch_size=batch_size, workers=workers):
             logits = engine(images)
             counts.add(logits, labels)
@@ -94,7 +94,8 @@ def single_view_by_engine(
 
 
 @contextlib.contextmanager
-def _in_evaluation_mode(network: nn.Module) -> Iterator[None]:
+def in_evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network, and all of its parts, into evaluation mode, and restore each part's own mode afterwards."""
     modes = [(module, module.training) for module in network.modules()]  # parts may be frozen in evaluation mode
     network.eval()
     try:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resnets.networks.normalization import norm_add_relu
 from resnets.networks.shortcuts import make_shortcut
-from resnets.specs import Shortcut, StridePlacement
+from resnets.specs import Shortcut, StridePlacement, ZeroChannels
 
 Norm = Callable[[int], nn.Module]
 
@@ -27,7 +27,13 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, layers: list[tuple[int, int, int, int]], norm: Norm, *, residual: bool, shortcut: Shortcut | None
+        self,
+        layers: list[tuple[int, int, int, int]],
+        norm: Norm,
+        *,
+        residual: bool,
+        shortcut: Shortcut | None,
+        zeros: ZeroChannels = "after",
     ) -> None:
         super().__init__()
         self.residual = residual
@@ -41,7 +47,7 @@ class Block(nn.Module):
         if residual:
             assert shortcut is not None
             stride = max(layer[3] for layer in layers)
-            self.downsample = make_shortcut(shortcut, layers[0][0], layers[-1][1], stride, norm)
+            self.downsample = make_shortcut(shortcut, layers[0][0], layers[-1][1], stride, norm, zeros)
 
     def last_norm(self) -> nn.Module:
         """Return the batch norm that ends F: where its weight and bias are 0, the block is an identity."""
@@ -59,11 +65,19 @@ class Block(nn.Module):
 
 
 def basic(
-    in_channels: int, width: int, stride: int, norm: Norm, *, layers: int, residual: bool, shortcut: Shortcut | None
+    in_channels: int,
+    width: int,
+    stride: int,
+    norm: Norm,
+    *,
+    layers: int,
+    residual: bool,
+    shortcut: Shortcut | None,
+    zeros: ZeroChannels = "after",
 ) -> Block:
     """Return a block of `layers` 3x3 convolutions (two in the paper), the first with the stride. Figure 5, left."""
     chain = [(in_channels if i == 0 else width, width, 3, stride if i == 0 else 1) for i in range(layers)]
-    return Block(chain, norm, residual=residual, shortcut=shortcut)
+    return Block(chain, norm, residual=residual, shortcut=shortcut, zeros=zeros)
 
 
 def bottleneck(
@@ -75,8 +89,9 @@ def bottleneck(
     placement: StridePlacement,
     residual: bool,
     shortcut: Shortcut | None,
+    zeros: ZeroChannels = "after",
 ) -> Block:
     """Return a block of 1x1 (reduce), 3x3 and 1x1 (restore, to 4 x width) convolutions. Figure 5, right."""
     first, second = (stride, 1) if placement == "1x1" else (1, stride)
     chain = [(in_channels, width, 1, first), (width, width, 3, second), (width, 4 * width, 1, 1)]
-    return Block(chain, norm, residual=residual, shortcut=shortcut)
+    return Block(chain, norm, residual=residual, shortcut=shortcut, zeros=zeros)

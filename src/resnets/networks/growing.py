@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import torch
@@ -82,7 +83,7 @@ def _deeper(old: ResNetSpec, depth: int) -> ResNetSpec:
         initialization=old.initialization,
     )
     assert isinstance(new, ResNetSpec)
-    return new
+    return dataclasses.replace(new, zeros=old.zeros, pool=old.pool)
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ class ResNet(nn.Module):
         channels = self.conv1.out_channels
         self.bn1 = norm(channels)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1) if spec.type == "imagenet" else nn.Identity()  # 112 -> 56
+        self.maxpool = _pool(spec)
         self.stages = [f"layer{number}" for number in range(1, len(spec.blocks) + 1)]
         for number, (name, width, count) in enumerate(zip(self.stages, spec.widths, spec.blocks, strict=True)):
             stage = nn.Sequential()
@@ -55,6 +55,7 @@ class ResNet(nn.Module):
                 layers=spec.residual_layers,
                 residual=spec.residual,
                 shortcut=spec.shortcut,
+                zeros=spec.zeros,
             )
         assert spec.stride is not None
         return bottleneck(
@@ -65,6 +66,7 @@ class ResNet(nn.Module):
             placement=spec.stride,
             residual=spec.residual,
             shortcut=spec.shortcut,
+            zeros=spec.zeros,
         )
 
     def blocks(self) -> list[Block]:
@@ -85,3 +87,10 @@ class ResNet(nn.Module):
         x = self.features(x)
         x = torch.mean(x, dim=(2, 3))  # (N, C): global average pooling
         return self.fc(x)
+
+
+def _pool(spec: ResNetSpec) -> nn.Module:
+    """Return what ends the stem: on ImageNet 112 -> 56 pixels either way, the windows of `ceil` one pixel further."""
+    if spec.type == "cifar":
+        return nn.Identity()
+    return nn.MaxPool2d(3, 2, 1) if spec.pool == "padded" else nn.MaxPool2d(3, 2, ceil_mode=True)

@@ -17,6 +17,7 @@ from resnets.specs import InputConvention, NetworkSpec, ResNetSpec, VGGSpec
 from resnets.storage import read_tensors, write_tensors
 
 _SPECS: dict[str, type[ResNetSpec] | type[VGGSpec]] = {"resnet": ResNetSpec, "vgg": VGGSpec}
+_AS_EVER = (("zeros", "after"), ("pool", "padded"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class Weights:
         """
         if self.spec is None:
             raise WeightsError(
-                f"{self.path}: these weights do not say which network they are for; in Python, pass network="
+                f"{self.path}: these weights do not say which network they are for; `resnets convert` "
+                "makes files of torchvision, timm and others tell it, and in Python there is network="
             )
         network = build(self.spec)
         self.load_into(network)
@@ -50,10 +52,10 @@ class Weights:
 
         Raises: WeightsError, if the declarations differ, or as `load_into`.
         """
-        _require_same_keys(network, self.tensors)
+        require_same_keys(network, self.tensors)
         own = getattr(network, "spec", None)
         if self.spec is not None and isinstance(own, ResNetSpec | VGGSpec):
-            for part in ("type", "block", "blocks", "residual", "shortcut", "stride"):
+            for part in ("type", "block", "blocks", "residual", "shortcut", "stride", "zeros", "pool"):
                 theirs, ours = getattr(self.spec, part, None), getattr(own, part, None)
                 if theirs != ours:
                     raise WeightsError(
@@ -109,11 +111,15 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> None:
 
     Raises: WeightsError, listing the keys that are missing, unexpected or of another shape.
     """
-    _require_same_keys(network, tensors)
+    require_same_keys(network, tensors)
     network.load_state_dict(tensors, strict=False)
 
 
-def _require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+def require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Check that tensors have the names and shapes of a network's.
+
+    Raises: WeightsError, whose line names the first keys that do not fit and whose details all of them.
+    """
     own = network.state_dict()
     missing = sorted(own.keys() - tensors.keys())
     unexpected = sorted(tensors.keys() - own.keys())
@@ -131,12 +137,22 @@ def _require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     ]
     if problems:
         name = getattr(getattr(network, "spec", None), "name", type(network).__name__)
-        raise WeightsError(f"weights of another network than {name}: {'; '.join(problems)}")
+        details = (
+            *(f"missing     {key} {tuple(own[key].shape)}" for key in missing),
+            *(f"unexpected  {key} {tuple(tensors[key].shape)}" for key in unexpected),
+            *(f"other shape {shape}" for shape in shapes),
+        )
+        raise WeightsError(f"weights of another network than {name}: {'; '.join(problems)}", details)
 
 
 def spec_to_dict(spec: NetworkSpec) -> dict[str, Any]:
-    """Return a network's declaration as JSON-ready data."""
-    return {"kind": "vgg" if isinstance(spec, VGGSpec) else "resnet", **dataclasses.asdict(spec)}
+    """Return a network's declaration as JSON-ready data.
+
+    What only imported weights have is left out where it is as ever, so that runs of before it are the same runs.
+    """
+    data = dataclasses.asdict(spec)
+    data = {key: value for key, value in data.items() if (key, value) not in _AS_EVER}
+    return {"kind": "vgg" if isinstance(spec, VGGSpec) else "resnet", **data}
 
 
 def spec_from_dict(data: dict[str, Any]) -> NetworkSpec:

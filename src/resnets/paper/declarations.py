@@ -107,10 +107,16 @@ class System:
     and where no recipe exists yet.
     """
 
+    label: str  # as the paper prints it
     network: str | None = None
     shortcut: Shortcut | None = None
     recipe: str | None = None
     data: Data | None = None  # trained on
+
+    @property
+    def slug(self) -> str:
+        """The label for a command line and a file's name: `resnet-110-layers`."""
+        return re.sub(r"[^a-z0-9+]+", "-", self.label.lower()).strip("+-")
 
     @property
     def options(self) -> NetworkOptions:
@@ -166,7 +172,6 @@ class Row(System):
     A cited one has a network where the catalogue has it, though the paper did not train it.
     """
 
-    label: str  # as the paper prints it
     published: Mapping[str, Published]  # by column; a number that another table has is that table's
     reason: str = ""  # why there is no published number
     reference: str = ""  # the paper's, such as [41]
@@ -179,11 +184,6 @@ class Row(System):
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)  # by column
     text: Mapping[str, str] = field(default_factory=dict)  # what the row prints in columns that are no numbers
     note: str = ""
-
-    @property
-    def slug(self) -> str:
-        """The label for a command line and a file's name: `resnet-110-layers`."""
-        return re.sub(r"[^a-z0-9+]+", "-", self.label.lower()).strip("+-")
 
     @property
     def missing(self) -> tuple[Part, ...]:
@@ -254,7 +254,6 @@ class Curve(System):
     The last reading is compared with the end of ours, within `tolerance`; the others are only drawn.
     """
 
-    label: str
     split: Literal["training", "test", "validation"]
     style: Style
     published: tuple[Published, ...]  # along the axis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -82,14 +83,15 @@ def collect(places: Iterable[Path]) -> Results:
             content = json.loads(path.read_text())
             if not isinstance(content, dict):
                 raise NotAResult("it is no JSON object")
+            if content.get("kind") == "study":  # its runs are in files of their own
+                continue
             if content.get("kind") == "complexity":
                 costs |= {(cost.network, cost.shortcut): cost for cost in _costs(content)}
             elif "rows" in content and "matrix_rates" in content:
                 benchmarks.append(speed.parse(file, content))
             else:
-                run = measured.parse(file, content)
-                if "declared" in content or _same_run(run) not in runs:
-                    runs[_same_run(run)] = run
+                for one in _results(content):
+                    _take(runs, measured.parse(file, one), declared="declared" in one)
         except json.JSONDecodeError as error:
             problems.append(f"{file}: not shown, since it is no JSON ({error})")
         except UnicodeDecodeError:
@@ -103,6 +105,26 @@ def collect(places: Iterable[Path]) -> Results:
         reason = f" ({'; '.join(problems)})" if problems else ""
         raise UsageError(f"no results in {where}{reason}; `resnets train` writes result.json, `resnets reproduce` more")
     return Results(tuple(runs.values()), tuple(costs.values()), tuple(benchmarks), tuple(problems))
+
+
+def _results(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the results that a file holds: itself, or those of the runs whose layer responses it lists."""
+    if content.get("kind") != "responses":
+        return [dict(content)]
+    try:
+        networks = [one for one in content["networks"] if one["result"] is not None]
+        return [one["result"] | {"responses": one["responses"]} for one in networks]
+    except (KeyError, TypeError) as error:
+        raise NotAResult(f"layer responses that cannot be read ({error!r})") from None
+
+
+def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> None:
+    """Add a run; of two files of one run the one that tells what it is declared to be counts, with any responses."""
+    same = _same_run(run)
+    before = runs.get(same)
+    chosen = run if declared or before is None else before
+    responses = chosen.responses or run.responses or (before.responses if before else ())
+    runs[same] = dataclasses.replace(chosen, responses=responses)
 
 
 def _same_run(run: Measured) -> object:

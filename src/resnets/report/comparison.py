@@ -114,7 +114,7 @@ def _without_runs(row: Row, results: Results, setting: Setting | None, name: str
     if row.cited:
         return Verdict("cited", f"from {row.reference}" if row.reference else "another paper's")
     if row.missing:
-        return Verdict("not built yet", f"needs {_listed([PARTS[part] for part in row.missing])}")
+        return Verdict("not built yet", f"needs {listed([PARTS[part] for part in row.missing])}")
     if setting is None and row.recipe is None and row.data is not None:
         return Verdict("not built yet", "there is no recipe of it yet")
     if setting and choose(results.runs, setting):
@@ -208,5 +208,6 @@ def _together(table: Table, row: Row, cells: Sequence[Cell], missing: Verdict) -
     return missing
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """Return words as a sentence has them: a, b and c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from resnets.report.measured import Measured, default_shortcut
 
-_NOTABLE = 0.1  # points of training error
+NOTABLE = 0.1  # points of training error
 _NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 
 
@@ -110,6 +111,18 @@ def sentence(found: DepthStudy | None) -> str:
     return f"Measured on {_NAMES.get(found.data, found.data)} ({length}): {'; '.join(parts)}."
 
 
+def table(found: DepthStudy | None) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return the titles of the columns and the cells of each depth; no rows where nothing can be compared."""
+    titles = ("kind", "layers", "training error", "test error", "runs")
+    if found is None or not (len(found.plain) > 1 or len(found.residual) > 1):
+        return titles, ()
+    return titles, [
+        (kind, f"{depth.layers}", f"{depth.training:.2f} %", f"{depth.test:.2f} %", f"{depth.seeds}")
+        for kind, depths in (("plain", found.plain), ("residual", found.residual))
+        for depth in depths
+    ]
+
+
 def _span(depths: Sequence[Depth]) -> str:
     return f"from {depths[0].layers} to {depths[-1].layers} layers"
 
@@ -123,6 +136,15 @@ def _change(depths: Sequence[Depth]) -> str | None:
     if len(depths) < 2:
         return None
     first, last = depths[0].training, depths[-1].training
-    if abs(last - first) < _NOTABLE:
-        return f"stays at {last:.1f} %"
-    return f"{'rises' if last > first else 'falls'} from {first:.1f} to {last:.1f} %"
+    does = trend(first, last)
+    return f"stays at {last:.1f} %" if does == "stays" else f"{does} from {first:.1f} to {last:.1f} %"
+
+
+def trend(first: float, last: float, notable: float = NOTABLE) -> Literal["rises", "falls", "stays"]:
+    """Return what the training error does from the least depth to the most; less than `notable` points do not count.
+
+    Of plain networks a rise is degradation: a deeper network can compute all that a shallower one can.
+    """
+    if abs(last - first) < notable:
+        return "stays"
+    return "rises" if last > first else "falls"

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resnets.report import wording
+from resnets.report import depth, wording
 from resnets.report.comparison import EXACT, Cell, ComparedRow, ComparedTable
 from resnets.report.content import Content, count
 
 
 def render(content: Content) -> str:
-    """Return the sentence on depth, each table that has a measured row, and where the numbers come from."""
-    blocks = [content.sentence]
-    blocks += ["\n".join(_table(table)) for table in content.tables if any(map(_shown, table.rows))]
+    """Return what depth did, each table that has a measured row, and where the numbers come from."""
+    blocks = [content.sentence, "\n".join(_depths(content))]
+    blocks += ["\n".join(_table(table)) for table in content.tables if any(map(shown, table.rows))]
     if content.results.benchmarks:
         blocks.append("\n".join(_speed(content)))
     blocks.append(_machines(content))
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _depths(content: Content) -> Iterator[str]:
+    titles, rows = depth.table(content.study)
+    if rows:
+        yield f"| {' | '.join(titles)} |"
+        yield "|---|--:|--:|--:|--:|"
+    for cells in rows:
+        yield f"| {' | '.join(cells)} |"
 
 
 def _table(table: ComparedTable) -> Iterator[str]:
@@ -26,9 +35,9 @@ def _table(table: ComparedTable) -> Iterator[str]:
     yield "| | | published | measured | difference | runs | status |"
     yield "|---|---|--:|--:|--:|--:|---|"
     for row in table.rows:
-        for cell in _shown(row):
+        for cell in shown(row):
             yield f"| {' | '.join(map(_escape, _cells(row, cell)))} |"
-    rest = [row for row in table.rows if not _shown(row)]
+    rest = [row for row in table.rows if not shown(row)]
     built = sum(any(map(_is_as_printed, row.cells)) for row in table.rows)
     notes = []
     if built:
@@ -41,7 +50,7 @@ def _table(table: ComparedTable) -> Iterator[str]:
         yield " ".join(notes)
 
 
-def _shown(row: ComparedRow) -> list[Cell]:
+def shown(row: ComparedRow) -> list[Cell]:
     """Return the cells that have a line: what is measured beside a published number, but for counts that agree."""
     return [
         cell
@@ -72,8 +81,8 @@ def _cells(row: ComparedRow, cell: Cell) -> tuple[str, ...]:
 def _speed(content: Content) -> Iterator[str]:
     yield "**Speed, ours beside the peers'**"
     yield ""
-    yield "| | over | ours | theirs | ratio (range) |"
-    yield "|---|---|--:|--:|--:|"
+    yield "| | over | ours | theirs | ratio (range) | target |"
+    yield "|---|---|--:|--:|--:|---|"
     for benchmark in content.results.benchmarks:
         for one in benchmark.comparisons:
             if one.theirs is not None and one.ratio is not None:
@@ -81,7 +90,8 @@ def _speed(content: Content) -> Iterator[str]:
                 ours, theirs = (wording.quantity(value, one.quantity) + unit for value in (one.ours, one.theirs))
                 spread = f"{one.ratio:.2f} ({one.lowest:.2f} to {one.highest:.2f})"
                 what = f"{one.what}{', peak memory' if one.is_memory else ''}"
-                yield f"| {' | '.join(map(_escape, (what, one.over or '', ours, theirs, spread)))} |"
+                target = "" if one.at_least is None else f"{one.at_least:g}: {(one.verdict or '').lower()}"
+                yield f"| {' | '.join(map(_escape, (what, one.over or '', ours, theirs, spread, target)))} |"
 
 
 def _machines(content: Content) -> str:

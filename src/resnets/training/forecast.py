@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from resnets.networks.complexity import Complexity
@@ -58,12 +59,33 @@ def log_lines(recipe: Recipe) -> int:
     return length // every + length // test - length // math.lcm(every, test) + last
 
 
-def duration(recipe: Recipe, rates: Rates, test_images: int) -> Duration:
-    """Return what a run takes, its tests, checkpoints (every 30 seconds, and the last) and log counted in."""
+def duration(recipe: Recipe, rates: Rates, test_images: int, validation_images: int | None = None) -> Duration:
+    """Return what a run takes, its tests, checkpoints (every 30 seconds, and the last) and log counted in.
+
+    The curve is of the validation images where there are some, the final test in any case of the test images.
+    """
     training = rates.start + recipe.iterations * rates.step
-    testing = test_images * (tests(recipe) * rates.test + rates.final_test)
+    of_curve = test_images if validation_images is None else validation_images
+    testing = of_curve * tests(recipe) * rates.test + test_images * rates.final_test
     saves = 1 + (training + testing) // SAVE_SECONDS
     return Duration(training, testing, saves * rates.save + log_lines(recipe) * rates.log)
+
+
+def longest(recipe: Recipe, networks: Iterable[Rates], seconds: float, test_images: int, validation_images: int) -> int:
+    """Return the most iterations that each of the networks can be given, the same to all, within the seconds; or 0."""
+    each = tuple(networks)
+
+    def fits(iterations: int) -> bool:
+        scaled = recipe.scaled(iterations)
+        return sum(duration(scaled, rates, test_images, validation_images).total for rates in each) <= seconds
+
+    low, high = 0, 1
+    while fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def estimated_rates(cost: Complexity, depth: int, batch_size: int, device: KnownDevice) -> Rates:

@@ -16,7 +16,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 
 
 class StopRequest:
-    """Within its `with` block, remembers the first signal in `signum`; a second ends the process, if it is `alone`."""
+    """Within its `with` block, remembers the first signal in `signum`; a second ends the process, if it is `alone`.
+
+    Within another one, a signal is a request to both.
+    """
 
     def __init__(self, *, alone: bool = True) -> None:
         self.alone = alone
@@ -40,3 +43,6 @@ class StopRequest:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         self.signum = signum
+        outer = getattr(self._before.get(signum), "__self__", None)
+        if isinstance(outer, StopRequest):  # that of several runs, which would begin the next one
+            outer.signum = signum

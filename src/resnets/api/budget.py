@@ -1,0 +1,42 @@
+"""A budget of time as people write it: 90s, 30m, 2h, 1h30m."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from resnets.errors import UsageError
+
+_BUDGET = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?")
+_NICE = (30, 60, 90, 120, 180, 300, 600, 900, 1200, 1800, 2700, 3600, 5400)
+
+
+def parse(budget: str | float) -> float:
+    """Return a budget in seconds; a number is in seconds already.
+
+    Raises: UsageError, if it is no length of time.
+    """
+    found = _BUDGET.fullmatch(budget.strip().lower()) if isinstance(budget, str) else None
+    try:
+        if found is not None and found[0]:
+            seconds = sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+        else:
+            seconds = math.nan if isinstance(budget, str) else float(budget)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"budget is {budget!r}; it must be a length of time such as 90s, 30m or 2h")
+    return seconds
+
+
+def show(seconds: float) -> str:
+    """Return a budget as it is written: 90s, 30m, 1h30m; from two minutes on to whole minutes."""
+    if seconds < 120:
+        return f"{math.ceil(seconds)}s" if seconds % 60 else f"{round(seconds / 60)}m"
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes or not hours else "")
+
+
+def at_least(seconds: float) -> str:
+    """Return a round budget that is no less: 30s, 1m, 90s, 2m, 3m, 5m ... and from two hours on whole hours."""
+    return show(next((nice for nice in _NICE if nice >= seconds), 3600 * math.ceil(seconds / 3600)))

@@ -1,0 +1,272 @@
+"""`convert`: weights of other projects in, and out as a safetensors file, torchvision's layout or a Hub folder."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from resnets.api.models import Model, load_weights
+from resnets.data.cifar import CIFAR10, CIFAR100
+from resnets.errors import UsageError, WeightsError, nearest
+from resnets.networks import weights as own
+from resnets.networks.convert import Imported, fetch_weights, import_weights, write_torchvision
+from resnets.networks.execution import choose_device
+from resnets.specs import InputConvention, NetworkSpec, ResNetSpec
+from resnets.storage import read_tensors, writing
+
+Target = Literal["safetensors", "torchvision", "hub"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What was converted. `layout` names the project whose names the weights had; `notes` what the user should know."""
+
+    out: Path
+    to: Target
+    layout: str
+    spec: NetworkSpec
+    classes: tuple[str, ...] | None
+    convention: InputConvention | None
+    notes: tuple[str, ...] = ()
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    network: str | None = None,
+    to: str | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    mean: str | Path | None = None,
+    input: Mapping[str, Any] | None = None,
+) -> Conversion:
+    """Convert weights of another project, a run or a weights file of ours; nothing in a file is ever run.
+
+    `source` is a file (.pth, .pt, .safetensors, .npz, .h5 or .pkl) of torchvision, timm, akamaster, chenyaofo,
+    detectron2 or the authors' Caffe, known by the names of its tensors; a run's folder or a weights file; or
+    `torchvision` (`torchvision:IMAGENET1K_V2`), whose published weights are fetched. `network` is needed where names
+    and shapes do not tell it.
+
+    `to` is `safetensors` (with network, classes and input in its header), `torchvision` (a state_dict that loads
+    there with `strict=True`) or `hub` (a folder for the Hugging Face Hub); by default `out` tells: .safetensors,
+    .pth or .pt, or a folder.
+
+    `classes` are the names, or a file with one on each line; ImageNet's and CIFAR's are known. `input` replaces parts
+    of the input convention that the project's weights have, and `mean` its mean by that of a NumPy file: an image or
+    a number for each channel, in the network's own scale and order.
+
+    Raises: WeightsError, if the file cannot be read, listing key by key what does not fit (`details`); UsageError.
+    """
+    out = Path(out)
+    target = _target(out, to)
+    found = _read(source, network)
+    spec = found.weights.spec
+    assert spec is not None
+    convention = _override(found.weights.convention, spec, input, mean)
+    names = _classes(found, spec, classes)
+    weights = dataclasses.replace(found.weights, convention=convention, classes=names)
+    notes = []
+    if convention is None:
+        notes.append("the weights do not say what input they expect, which evaluate and predict need; --input tells it")
+    elif target == "torchvision":
+        notes.append(f"torchvision's layout has no place for the input, which is {describe_input(convention)}")
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if target == "torchvision":
+            theirs = write_torchvision(out, weights)
+            notes.append(f"it loads into torchvision.models.{theirs}(num_classes={spec.num_classes})")
+        elif target == "hub":
+            network_ = weights.build()
+            Model(weights.path, network_, names, convention, choose_device("cpu")).save_pretrained(out)
+        else:
+            own.save(out, weights.build(), classes=names, convention=convention)
+    return Conversion(
+        out=out,
+        to=target,
+        layout=found.layout,
+        spec=spec,
+        classes=names,
+        convention=convention,
+        notes=tuple(notes),
+    )
+
+
+def _target(out: Path, to: str | None) -> Target:
+    if to is None:
+        match out.suffix.lower():
+            case ".safetensors":
+                return "safetensors"
+            case ".pth" | ".pt":
+                return "torchvision"
+            case "":
+                return "hub"
+        raise UsageError(f"{out}: the name must end in .safetensors, .pth or .pt, or be a folder for the Hub")
+    if to not in get_args(Target):
+        raise UsageError(f"to is {to!r}; it must be one of {', '.join(get_args(Target))}")
+    right = {"safetensors": (".safetensors",), "torchvision": (".pth", ".pt"), "hub": ("",)}[to]
+    if out.suffix.lower() not in right:
+        what = " or ".join(right) if right[0] else "no suffix: it is a folder"
+        raise UsageError(f"{out}: for --to {to} the name must have {what}")
+    return to  # type: ignore[return-value]
+
+
+def _read(source: str | Path, network: str | None) -> Imported:
+    name, colon, version = str(source).partition(":")
+    if name == "torchvision":
+        if network is None:
+            raise UsageError("torchvision's weights of which network? name it with --network")
+        return fetch_weights(network, version if colon else None)
+    path = Path(source)
+    ours = path.is_dir() or (path.suffix == ".safetensors" and path.exists() and read_tensors(path)[1] != {})
+    if not ours:
+        return import_weights(path, network)
+    weights = load_weights(path)
+    if weights.spec is None:
+        raise WeightsError(f"{weights.path}: weights of a module of one's own, which only that module can use")
+    if network is not None and network != weights.spec.name:
+        raise WeightsError(f"{weights.path}: weights of {weights.spec.name}, and not of {network}")
+    return Imported(weights, "resnets")
+
+
+def import_model(path: Path, *, device: str = "auto") -> Model:
+    """Return the network of another project's weights, with the classes and the input that the project has.
+
+    Raises: WeightsError, as `convert`.
+    """
+    from resnets.networks.execution import place
+
+    found = import_weights(path)
+    assert found.weights.spec is not None
+    classes = _classes(found, found.weights.spec, None)
+    on = choose_device(device)
+    return Model(path, place(found.weights.build(), on), classes, found.weights.convention, on)
+
+
+def _override(
+    convention: InputConvention | None,
+    spec: NetworkSpec,
+    changes: Mapping[str, Any] | None,
+    mean: str | Path | None,
+) -> InputConvention | None:
+    if changes is None and mean is None:
+        return convention
+    resize = 256 if spec.type == "imagenet" else spec.input_size
+    base = convention or InputConvention(size=spec.input_size, resize=resize, channels=spec.in_channels)
+    known = {field.name for field in dataclasses.fields(InputConvention)} - {"mean_image", "channels"}
+    allowed: dict[str, tuple[Any, ...]] = {
+        "white": (1, 255),
+        "order": ("RGB", "BGR"),
+        "interpolation": ("bilinear", "bicubic"),
+    }
+    parts: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in (changes or {}).items()
+    }
+    for key, value in parts.items():
+        if key not in known:
+            raise UsageError(f"input has no {key!r}{nearest(key, known)}; it has {', '.join(sorted(known))}")
+        if key in allowed and value not in allowed[key]:
+            raise UsageError(f"input {key} is {value!r}; it must be {' or '.join(map(str, allowed[key]))}")
+        if key in ("size", "resize") and not (isinstance(value, int) and value >= 1):
+            raise UsageError(f"input {key} is {value!r}; it must be a number of 1 or more")
+        if key in ("mean", "std") and value is not None and not _numbers(value, base.channels):
+            raise UsageError(f"input {key} is {value!r}; it must be {base.channels} numbers, one for each channel")
+    if "mean" in parts:
+        parts["mean_image"] = None
+    changed = dataclasses.replace(base, **parts)
+    if changed.resize < changed.size:
+        raise UsageError(f"input size {changed.size} does not fit into a shorter side of {changed.resize}: set both")
+    return changed if mean is None else _with_mean(changed, Path(mean))
+
+
+def _numbers(value: Any, count: int) -> bool:
+    return (
+        isinstance(value, Sequence) and len(value) == count and all(isinstance(number, int | float) for number in value)
+    )
+
+
+def _with_mean(convention: InputConvention, path: Path) -> InputConvention:
+    """Return the convention with the mean of a NumPy file; Raises: WeightsError, if that is no mean of its input."""
+    try:
+        with open(path, "rb") as file:
+            content = np.load(file, allow_pickle=False)
+            array = content if isinstance(content, np.ndarray) else content[content.files[0]]
+        mean = np.squeeze(np.asarray(array, np.float32))
+    except (OSError, ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path}: not a mean in a NumPy file (.npy or .npz): {error}") from None
+    channels, size = convention.channels, convention.size
+    if mean.shape == (channels,):
+        return dataclasses.replace(convention, mean=tuple(mean.tolist()), mean_image=None)
+    if mean.ndim == 3 and mean.shape[0] == channels and mean.shape[2] != channels:
+        mean = mean.transpose(1, 2, 0)  # (H, W, C)
+    if mean.ndim != 3 or mean.shape[2] != channels or min(mean.shape[:2]) < size:
+        raise WeightsError(
+            f"{path}: a mean of shape {array.shape}; it must be ({channels},), or ({channels}, H, W) with H and W of "
+            f"{size} or more"
+        )
+    top, left = (mean.shape[0] - size) // 2, (mean.shape[1] - size) // 2
+    crop = np.ascontiguousarray(mean[top : top + size, left : left + size], "<f4")
+    return dataclasses.replace(convention, mean=None, mean_image=base64.b64encode(crop.tobytes()).decode())
+
+
+def _classes(found: Imported, spec: NetworkSpec, given: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return found.weights.classes or _known_classes(found.layout, spec)
+    if isinstance(given, str | Path):
+        try:
+            names = tuple(Path(given).read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{given}: not a file of class names, one on each line ({error})") from None
+    else:
+        names = tuple(given)
+    if len(names) != spec.num_classes:
+        raise UsageError(f"{len(names)} class names for the {spec.num_classes} classes of the weights")
+    return names
+
+
+def _known_classes(layout: str, spec: NetworkSpec) -> tuple[str, ...] | None:
+    """Return the classes that a project's weights have, where their number leaves no doubt."""
+    if layout in ("akamaster", "chenyaofo"):
+        return {10: CIFAR10.classes, 100: CIFAR100.classes}.get(spec.num_classes)
+    if layout != "resnets" and spec.type == "imagenet" and spec.num_classes == 1000:
+        from torchvision.models import ResNet18_Weights
+
+        return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+    return None
+
+
+def describe_input(convention: InputConvention) -> str:
+    """Return what a network expects, in words."""
+
+    def numbers(values: Sequence[float]) -> str:
+        return ", ".join(f"{value:.6g}" for value in values)
+
+    size = f"{convention.size} x {convention.size}"
+    if convention.resize != convention.size:
+        size += f" out of a shorter side of {convention.resize} pixels ({convention.interpolation})"
+    colours = "grey" if convention.channels == 1 else convention.order
+    mean = "minus a mean image" if convention.mean_image else "as they are"
+    if convention.mean is not None:
+        mean = f"minus {numbers(convention.mean)}"
+    std = "" if convention.std is None else f", divided by {numbers(convention.std)}"
+    return f"{size}, {colours} from 0 to {convention.white}, {mean}{std}"
+
+
+def describe_network(spec: NetworkSpec) -> str:
+    """Return what a network is, with what its name does not tell."""
+    if not isinstance(spec, ResNetSpec):
+        return spec.name
+    parts = [f"option {spec.shortcut}"] if spec.shortcut else []
+    if spec.zeros == "around":
+        parts[0] += " with its zeros half before, half after"
+    if spec.stride:
+        parts.append(f"stride 2 on the {spec.stride}")
+    if spec.pool == "ceil":
+        parts.append("Caffe's first pooling")
+    return f"{spec.name} ({', '.join(parts)})" if parts else spec.name

@@ -1,0 +1,188 @@
+"""Models on the Hugging Face Hub: a folder of weights, configuration and model card, written, sent and fetched."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from resnets.api import converting
+from resnets.api.evaluation import Evaluation
+from resnets.api.models import Model, load
+from resnets.errors import UsageError, WeightsError
+from resnets.networks import weights
+from resnets.networks.layouts import timm, torchvision
+from resnets.specs import ResNetSpec, VGGSpec
+from resnets.storage import write_durably, writing
+from resnets.version import __version__
+
+FILE, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+
+def save_pretrained(model: Model, folder: str | Path, *, measured: Evaluation | None = None) -> Path:
+    """Write a model as a folder for the Hub: model.safetensors, config.json and a model card, README.md.
+
+    The card shows what was `measured`, or else the result of the run that the model comes from. `resnets.load` reads
+    the folder; and timm too (`timm.create_model("local-dir:FOLDER", pretrained=True)`), where it has the network.
+
+    Raises: WeightsError, for a module that is not one of ours; RunError, if the folder cannot be written.
+    """
+    spec = getattr(model.network, "spec", None)
+    if not isinstance(spec, ResNetSpec | VGGSpec):
+        raise WeightsError(
+            f"a {type(model.network).__name__} cannot be saved for others: it is not one of our networks"
+        )
+    folder = Path(folder)
+    config = _config(model, spec)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        weights.save(folder / FILE, model.network, classes=model.classes, convention=model.convention)
+        write_durably(folder / CONFIG, json.dumps(config, indent=2).encode())
+        write_durably(folder / CARD, _card(model, spec, _results(model, spec.name, measured)).encode())
+    return folder
+
+
+def from_pretrained(name: str | Path, *, revision: str | None = None, device: str = "auto") -> Model:
+    """Return the model of a folder that `save_pretrained` wrote, or of a repository on the Hub.
+
+    A repository of timm's, such as `timm/resnet50.tv_in1k`, will do too: its weights come with their input.
+
+    Raises: WeightsError, if there is no such folder or repository, or its weights are not known.
+    """
+    path = Path(name)
+    if path.is_dir():
+        if (path / FILE).exists() and not weights.load(path / FILE).spec:
+            return converting.import_model(path / FILE, device=device)
+        return load(path, device=device)
+    repository = str(name)
+    if repository.count("/") != 1 or repository.startswith((".", "/", "~")):
+        raise WeightsError(f"{name}: no such folder, and a repository on the Hub is OWNER/NAME")
+    hub = _huggingface_hub()
+    try:
+        fetched = Path(hub.hf_hub_download(repository, FILE, revision=revision))
+        if weights.load(fetched).spec is not None:
+            return load(fetched, device=device)
+        hub.hf_hub_download(repository, CONFIG, revision=revision)  # beside the weights, where it is looked for
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        raise WeightsError(f"{repository}: could not be fetched from the Hub ({_reason(error)})") from None
+    return converting.import_model(fetched, device=device)
+
+
+def push_to_hub(
+    model: Model,
+    repository: str,
+    *,
+    measured: Evaluation | None = None,
+    private: bool = False,
+    token: str | None = None,
+) -> str:
+    """Send a model to a repository on the Hub, made if there is none, and return its address.
+
+    Without `token` it is that of `hf auth login`.
+
+    Raises: WeightsError, as `save_pretrained`, or if the Hub does not take it.
+    """
+    if repository.count("/") != 1:
+        raise UsageError(f"repository is {repository!r}; it must be OWNER/NAME")
+    hub = _huggingface_hub()
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(model, folder, measured=measured)
+        api = hub.HfApi(token=token)
+        try:
+            address = api.create_repo(repository, private=private, exist_ok=True)
+            api.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"resnets {__version__}")
+        except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+            raise WeightsError(f"{repository}: the Hub did not take it ({_reason(error)})") from None
+    return str(address)
+
+
+def _huggingface_hub() -> Any:
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors
+    except ImportError:
+        raise UsageError("the Hub needs huggingface_hub: pip install 'resnets[hub]'") from None
+    return huggingface_hub
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _config(model: Model, spec: ResNetSpec | VGGSpec) -> dict[str, Any]:
+    """Return config.json: our declaration, and where timm has the same network its own."""
+    config: dict[str, Any] = {
+        "library_name": "resnets",
+        "library_version": __version__,
+        "network": weights.spec_to_dict(spec),
+        "num_classes": spec.num_classes,
+    }
+    if model.classes is not None:
+        config["label_names"] = list(model.classes)
+    pretrained = timm.config_of(model.convention, spec.num_classes) if model.convention is not None else None
+    if pretrained is None or isinstance(spec, VGGSpec):  # timm's VGG has another head
+        return config
+    try:
+        architecture = torchvision.counterpart(spec)  # the names are the same in timm
+    except WeightsError:
+        return config
+    return config | {"architecture": architecture, "pretrained_cfg": pretrained}
+
+
+def _results(model: Model, network: str, measured: Evaluation | None) -> list[dict[str, Any]]:
+    if measured is not None:
+        how = f"{measured.samples:,} test images, single view"
+        found = [{"data": measured.data, "metric": "top-1 error", "value": measured.top1_error, "how": how}]
+        if len(measured.class_errors) >= 20:
+            found.append({"data": measured.data, "metric": "top-5 error", "value": measured.top5_error, "how": how})
+        return found
+    file = model.path.with_name("result.json")
+    try:
+        result = json.loads(file.read_text())
+        if result["network"] != network:
+            return []
+        how = f"recipe {result['recipe']}, seed {result['seed']}, {result['iterations']:,} iterations, the final one"
+        return [{"data": result["data"], "metric": "top-1 error", "value": float(result["test_error"]), "how": how}]
+    except (OSError, ValueError, KeyError, TypeError):  # not of a run, or not of one of ours
+        return []
+
+
+def _card(model: Model, spec: ResNetSpec | VGGSpec, results: list[dict[str, Any]]) -> str:
+    """Return the model card; its head is YAML, of which JSON is a part."""
+    head: dict[str, Any] = {
+        "library_name": "resnets",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "resnet" if isinstance(spec, ResNetSpec) else "vgg", "pytorch"],
+    }
+    if results:
+        entries = [
+            {
+                "task": {"type": "image-classification"},
+                "dataset": {"name": result["data"], "type": result["data"]},
+                "metrics": [{"name": f"{result['metric']} (%)", "type": "error", "value": result["value"]}],
+            }
+            for result in results
+        ]
+        head["model-index"] = [{"name": spec.name, "results": entries}]
+    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", "", f"# {spec.name}", ""]
+    lines.append(
+        f'{converting.describe_network(spec)} of "Deep Residual Learning for Image Recognition", '
+        f"{spec.num_classes} classes, saved by resnets {__version__}."
+    )
+    if results:
+        lines += ["", "| data | measured | percent | how |", "|---|---|--:|---|"]
+        lines += [f"| {r['data']} | {r['metric']} | {r['value']:.2f} | {r['how']} |" for r in results]
+    if model.convention is not None:
+        lines += ["", f"Input: {converting.describe_input(model.convention)}."]
+    lines += [
+        "",
+        "```python",
+        "import resnets",
+        "",
+        'model = resnets.from_pretrained("OWNER/NAME")  # or a folder',
+        'print(model.predict("photo.jpg"))',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

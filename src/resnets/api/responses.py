@@ -1,0 +1,110 @@
+"""`responses`: how strongly the layers of trained networks respond, network beside network. Paper: Figure 7."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+
+from resnets.api.data import Data, load_data
+from resnets.api.evaluation import fitting
+from resnets.api.models import Model, load
+from resnets.data.datasets import DataSplits, some_of
+from resnets.errors import UsageError, WeightsError
+from resnets.evaluation.responses import layer_deviations
+from resnets.networks.execution import keep_freed_memory
+from resnets.report.measured import Response
+from resnets.report.responses import LayerResponses
+from resnets.storage import write_durably, writing
+from resnets.training.provenance import provenance
+from resnets.training.run import RunFolder
+
+PROTOCOL = (
+    "standard deviation over all images, channels and positions at once, of each layer's output after batch norm and "
+    "before ReLU or the addition; batch norm with its running statistics, images of the test split, each once as it is"
+)
+"""What is measured, with what the paper leaves open."""
+
+
+def responses(
+    runs: str | Path | Model | Iterable[str | Path | Model],
+    data: Data,
+    *,
+    images: int | None = None,
+    device: str = "auto",
+    batch_size: int = 256,
+    workers: int = 2,
+) -> tuple[LayerResponses, ...]:
+    """Measure how strongly the layers of trained networks respond to the test images of a data set.
+
+    `runs` are folders of runs, weights files or loaded models, `images` how many test images serve (evenly spaced over
+    the split; None: all). A response is the standard deviation of a layer's output after batch norm and before ReLU or
+    the addition. What the paper leaves open: it is taken over all images, channels and positions at once; batch norm
+    works with its running statistics; the images are those of the test split, each once as it is.
+
+    Raises: UsageError, DataError, WeightsError, as `evaluate`; UsageError too for a network without batch norm.
+    Paper: section 4.2, Figure 7.
+    """
+    for name, value, least in (("images", images, 1), ("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if value is not None and value < least:
+            raise UsageError(f"{name} is {value}; it must be {least} or more")
+    several = [runs] if isinstance(runs, str | Path | Model) else list(runs)
+    if not several:
+        raise UsageError("no runs are named; name the folder of a run, or several")
+    models = [run if isinstance(run, Model) else load(run, device=device) for run in several]
+    splits = load_data(data)
+    splits = dataclasses.replace(splits, test=some_of(splits.test, images))
+    return tuple(_responses(model, splits, batch_size=batch_size, workers=workers) for model in models)
+
+
+def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: int) -> LayerResponses:
+    test = fitting(model, splits).test
+    if model.device.type == "cpu":
+        keep_freed_memory()
+    found = layer_deviations(
+        model.network, test, model.convention, device=model.device, batch_size=batch_size, workers=workers
+    )
+    for layer, std in found.items():
+        if not math.isfinite(std):
+            raise WeightsError(f"{model.path}: layer {layer} does not give finite numbers for images of {splits.name}")
+    spec = getattr(model.network, "spec", None)
+    of_run = model.path.name == "weights.safetensors"
+    return LayerResponses(
+        network=type(model.network).__name__ if spec is None else spec.name,
+        source=str(model.path.parent if of_run else model.path),
+        data=splits.name,
+        images=len(test),  # type: ignore[arg-type]
+        device=str(model.device),
+        layers=tuple(Response(layer, std) for layer, std in found.items()),
+        result=RunFolder(model.path.parent).result() if of_run else None,
+    )
+
+
+def write_json(found: Sequence[LayerResponses], path: Path) -> None:
+    """Write the responses to a file that `resnets report` reads: each network's, with the result of its run.
+
+    Raises: RunError, if it cannot be written.
+    """
+    content = {
+        "kind": "responses",
+        "protocol": PROTOCOL,
+        "networks": [
+            {
+                "network": one.network,
+                "source": one.source,
+                "data": one.data,
+                "images": one.images,
+                "responses": [dataclasses.asdict(response) for response in one.layers],
+                "result": one.result,
+            }
+            for one in found
+        ],
+        "provenance": provenance(torch.device(found[0].device)),
+    }
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -1,0 +1,285 @@
+"""`study`: the paper's question asked of one's own data. How deep is worth it, and do shortcuts help?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnets.api import budget as budgets
+from resnets.api import study_words
+from resnets.api.data import Data, load_data
+from resnets.api.study_networks import KINDS, candidates, options_for
+from resnets.api.study_plan import PlannedNetwork, Planner, StudyPlan
+from resnets.api.training import TrainResult, train
+from resnets.data.datasets import DataSplits
+from resnets.errors import RunError, TrainingError
+from resnets.networks.execution import choose_device
+from resnets.paper import recipes
+from resnets.report import degradation, depth, recommendation
+from resnets.report.degradation import Table, Words
+from resnets.report.recommendation import Recommendation, StudyRow
+from resnets.specs import Recipe
+from resnets.storage import write_durably, writing
+from resnets.training.provenance import provenance
+from resnets.training.session import Observer
+
+BUDGETS = {"digits": 120.0}  # seconds, where no budget is given
+BUDGET = 1800.0  # of other data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a study found. `failed` says of networks that could not be trained why, `done_before` of which was known.
+
+    `degradation` is what depth did to training errors; the recommendation is by validation error alone.
+    """
+
+    plan: StudyPlan
+    rows: tuple[StudyRow, ...]
+    failed: dict[str, str]
+    done_before: tuple[str, ...]
+    recommendation: Recommendation
+    degradation: tuple[str, ...]
+    test: str  # a sentence: the recommended network's error on the test images
+    file: Path
+    plot: Path
+    page: Path
+
+    @property
+    def table(self) -> Table:
+        """The titles of the columns, and the cells of each row."""
+        return study_words.table(self.rows)
+
+
+def study(
+    data: Data,
+    *,
+    depths: Iterable[int] | None = None,
+    kinds: Iterable[str] = KINDS,
+    budget: str | float | None = None,
+    recipe: str | Recipe | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    workers: int = 2,
+    observe: Callable[[str], Observer] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Study:
+    """Train plain and residual networks of several depths on the same data within a budget of time, and compare them.
+
+    Every network gets the same number of iterations, as many as fit in the budget by a quick measurement, so that
+    none has an advantage. They are compared on images that are held out of the training images; the test images have
+    no part in the choice. `data` is as in `train`. `depths` are by default 20, 56 and 110, and for photos of 64 pixels
+    and more 18, 34 and 50, where the budget is long enough. `budget` is a length of time (`90s`, `30m`, `2h`) or
+    seconds; None is two minutes for `digits`, else half an hour. `recipe` is scaled to the iterations. With `resume`
+    a study found in `out` (None: studies/DATA) goes on by the plan that it was begun with. `observe` makes an observer
+    for the network of a name, and `tell` is given sentences on what is done.
+
+    Raises: UsageError, also where the budget is too small; DataError; RunError, if `out` holds another study;
+        Interrupted after a signal.
+    Paper: Figures 1 and 6, section 4.2, on any data.
+    """
+    began = time.perf_counter()
+    tell = tell or (lambda _: None)
+    base = recipes.find(recipe) if isinstance(recipe, str) else recipe
+    named = None if depths is None else tuple(depths)
+    kinds = tuple(kinds)
+    seconds = None if budget is None else budgets.parse(budget)
+    loaded = load_data(data)
+    seconds = seconds or BUDGETS.get(loaded.name, BUDGET)
+    choices = candidates(loaded, named, kinds, base)
+    folder = Path(out or Path("studies") / loaded.name)
+    asked = {
+        "data": loaded.digest or loaded.name,
+        "depths": None if named is None else sorted(set(named)),
+        "kinds": [kind for kind in KINDS if kind in kinds],
+        "budget": seconds,
+        "recipe": None if base is None else json.loads(json.dumps(dataclasses.asdict(base))),
+        "seed": seed,
+        "precision": precision,
+    }
+    file = folder / "study.json"
+    if (old := _read(file)) is not None:
+        plan, splits = _continue(file, old, asked, loaded, resume=resume)
+        provenances = [*old["provenance"]]
+        if (now := provenance(choose_device(device))) != provenances[-1]:
+            provenances.append(now)
+        tell(f"Continuing the study in {folder}/ by its plan")
+    else:
+        planner = Planner(
+            began=began,
+            budget=seconds,
+            recipe=base,
+            seed=seed,
+            device=device,
+            precision=precision,
+            workers=workers,
+        )
+        plan, splits = planner.plan(loaded, choices, tell)
+        provenances = [provenance(choose_device(device))]
+        _write(file, {"kind": "study", "asked": asked, "plan": dataclasses.asdict(plan), "provenance": provenances})
+    study_words.tell_plan(plan, tell)
+    rows, failed, done_before = [], {}, []
+    for network in plan.networks:
+        try:
+            result = train(
+                network.network,
+                splits,
+                recipe=base,
+                iterations=plan.iterations,
+                seed=seed,
+                split=plan.split,
+                out=folder / "runs" / network.network,
+                resume=True,
+                device=device,
+                precision=precision,
+                workers=workers,
+                observers=[observe(network.network)] if observe else [],
+                **options_for(splits),
+            )
+        except TrainingError as error:
+            failed[network.network] = str(error)
+            tell(f"{network.network} cannot be trained so: {error}")
+            continue
+        if result.already_finished:
+            done_before.append(network.network)
+        rows.append(_row(result, network, plan))
+    if not rows:
+        raise TrainingError(f"{folder}: no network could be trained; see its runs/ and try another --recipe")
+    return _conclude(
+        folder,
+        plan,
+        rows,
+        failed,
+        tuple(done_before),
+        {"asked": asked, "provenance": provenances},
+    )
+
+
+def _conclude(
+    folder: Path,
+    plan: StudyPlan,
+    rows: Sequence[StudyRow],
+    failed: dict[str, str],
+    done_before: tuple[str, ...],
+    record: dict[str, Any],
+) -> Study:
+    """Compare what was trained, and write study.json, study.png and study.html."""
+    found = recommendation.recommend(
+        rows, classes=plan.classes, first_drop=plan.first_drop, longer=budgets.at_least(4 * plan.budget)
+    )
+    found = dataclasses.replace(
+        found, cautions=(*(f"{name} is not among them: {reason}." for name, reason in failed.items()), *found.cautions)
+    )
+    sentences = degradation.findings(rows, max(depth.NOTABLE, recommendation.training_noise(rows)))
+    tested = study_words.tested(rows, found, plan)
+    plot, page = degradation.write(
+        rows,
+        Words(
+            title=f"How deep is worth it on {plan.data}?",
+            headline=found.headline,
+            sentences=(*found.reasons, *tested, *sentences),
+            cautions=found.cautions,
+            note=study_words.note(plan, record["provenance"][-1]),
+        ),
+        folder,
+        name="study",
+        cells=study_words.table(rows),
+        curve_on="validation",
+        bounds={row.network: (row.interval[0], row.validation_error, row.interval[1]) for row in rows},
+    )
+    file = folder / "study.json"
+    networks = [dataclasses.asdict(row) | {"interval": row.interval, "run": f"runs/{row.network}"} for row in rows]
+    content = {
+        "kind": "study",
+        "asked": record["asked"],
+        "plan": dataclasses.asdict(plan),
+        "networks": networks,
+        "failed": failed,
+        "recommendation": dataclasses.asdict(found),
+        "degradation": sentences,
+        "provenance": record["provenance"],
+    }
+    _write(file, content)
+    return Study(
+        plan=plan,
+        rows=tuple(rows),
+        failed=failed,
+        done_before=done_before,
+        recommendation=found,
+        degradation=sentences,
+        test=" ".join(tested),
+        file=file,
+        plot=plot,
+        page=page,
+    )
+
+
+def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> StudyRow:
+    assert result.validation_error is not None
+    points = [point["iteration"] for point in result.curve]
+    stretch = points[-1] - (points[-2] if len(points) > 1 else 0)
+    return StudyRow(
+        network=result.network,
+        depth=planned.depth,
+        residual=planned.residual,
+        training_error=result.training_error,
+        training_images=stretch * plan.batch_size,
+        validation_error=result.validation_error,
+        validation_images=plan.validation_images,
+        test_error=result.test_error,
+        seconds=result.seconds,
+        parameters=planned.parameters,
+        macs=planned.macs,
+        memory=planned.memory,
+        curve=tuple((p["iteration"], p["training_error"], p["validation_error"]) for p in result.curve),
+    )
+
+
+# ---------------------------------------------------------------- the study's folder
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: cannot be read ({error})") from None
+    if not (isinstance(content, dict) and {"asked", "plan", "provenance"} <= content.keys()):
+        raise RunError(f"{file}: not the file of a study; name another folder with --out")
+    return content
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(file, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _continue(
+    file: Path, old: dict[str, Any], asked: dict[str, Any], loaded: DataSplits, *, resume: bool
+) -> tuple[StudyPlan, DataSplits]:
+    """Return the plan of the study that is here, and its images."""
+    different = [key for key in asked if asked[key] != old["asked"].get(key)]
+    if different:
+        was = ", ".join(f"{key} {_shown(old['asked'].get(key))}" for key in different)
+        raise RunError(
+            f"{file.parent} holds a study with another {' and '.join(different)} ({was}); name another --out"
+        )
+    if not resume:
+        raise RunError(f"{file.parent} holds this study already: add --resume, or name another folder with --out")
+    plan = StudyPlan.from_dict(old["plan"])
+    return plan, load_data(loaded, plan.networks[0].network)
+
+
+def _shown(value: Any) -> str:
+    text = value["name"] if isinstance(value, dict) else "by default" if value is None else str(value)
+    return text if len(text) <= 20 else f"{text[:16]}..."

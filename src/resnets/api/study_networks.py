@@ -1,0 +1,91 @@
+"""Which networks a study takes for some data, and how many of its images it holds out to validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from resnets.data import kinds as data_kinds
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.errors import UsageError
+from resnets.networks import catalog
+from resnets.specs import Recipe, ScaleCropFlip
+
+KINDS = ("plain", "residual")
+CIFAR_DEPTHS = (20, 56, 110)
+PHOTO_NETWORKS = ("plain18", "plain34", "resnet18", "resnet34", "resnet50")
+PHOTO = 64  # pixels of the shorter side, from which a folder's images are taken for photos
+
+
+def candidates(
+    splits: DataSplits, depths: Sequence[int] | None, kinds: Sequence[str], recipe: Recipe | None = None
+) -> tuple[tuple[str, ...], ...]:
+    """Return the networks to take, and those to fall back upon where a budget is too small for photos in full.
+
+    A recipe that is named is for one of both sizes.
+
+    Raises: UsageError, if a kind or a depth cannot be.
+    """
+    wanted = tuple(dict.fromkeys(kinds))
+    for kind in wanted:
+        if kind not in KINDS:
+            raise UsageError(f"kind {kind!r}: there are plain and residual networks")
+    if not wanted:
+        raise UsageError("no kinds of networks are named; they are plain and residual")
+    prefixes = tuple("plain" if kind == "plain" else "resnet" for kind in KINDS if kind in wanted)
+    photos = _are_photos(splits)
+    if depths is None:
+        small = tuple(f"{prefix}{depth}" for prefix in prefixes for depth in CIFAR_DEPTHS)
+        large = tuple(name for name in PHOTO_NETWORKS if name.startswith(prefixes))
+        less = tuple(name for name in large if name != "resnet50")
+        if recipe is not None and isinstance(splits.train, ImageFiles):
+            return tuple(dict.fromkeys((large, less))) if isinstance(recipe.augmentation, ScaleCropFlip) else (small,)
+        return tuple(dict.fromkeys((large, less, small))) if photos else (small,)
+    named = tuple(sorted(set(depths)))
+    if not named:
+        raise UsageError("no depths are named; --depths 20,56,110 names three")
+    large_ones = [depth for depth in named if depth in catalog.IMAGENET]
+    of_photos = len(large_ones) == len(named) and (photos or any((depth - 2) % 6 for depth in named))
+    names = tuple(
+        f"{prefix}{depth}" + ("_cifar" if depth in catalog.IMAGENET and not of_photos else "")
+        for prefix in prefixes
+        for depth in named
+    )
+    for name in names:
+        catalog.spec(name)
+    return (names,)
+
+
+def _are_photos(splits: DataSplits) -> bool:
+    if isinstance(splits.train, ImageArrays):
+        return min(splits.train.images.shape[1:3]) >= PHOTO
+    if isinstance(splits.train, ImageFiles):
+        kind = data_kinds.measure_kind(splits)
+        return min(kind.height, kind.width) >= PHOTO
+    return min(splits.train[0][0].shape[1:]) >= PHOTO
+
+
+def share_to_hold_out(images: int) -> str:
+    """Return the share of so many training images that is validated on: enough to tell errors apart, and no more."""
+    for below, share in ((10_000, "20%"), (100_000, "10%"), (500_000, "5%")):
+        if images < below:
+            return share
+    return "1%"
+
+
+def options_for(splits: DataSplits) -> dict[str, Any]:
+    """Return what networks have to be told of dataset objects, whose images are not looked at otherwise."""
+    if isinstance(splits.train, ImageArrays | ImageFiles):
+        return {}
+    return {"in_channels": splits.train[0][0].shape[0]}
+
+
+def size_of(splits: DataSplits) -> tuple[int, int]:
+    """Return the side and the channels of what a network is given."""
+    if isinstance(splits.train, ImageArrays):
+        _, height, _, channels = splits.train.images.shape
+        return height, channels
+    if isinstance(splits.train, ImageFiles):
+        return 224, 3
+    channels, height, _ = splits.train[0][0].shape
+    return height, channels

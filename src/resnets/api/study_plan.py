@@ -1,0 +1,311 @@
+"""What a study will do: which networks, on which images, and how many iterations of each fit in a budget of time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnets.api import budget as budgets
+from resnets.api.data import load_data, split_data
+from resnets.api.measuring import loading_rate, measure
+from resnets.api.resolution import default_recipe, resolve
+from resnets.api.study_networks import options_for, share_to_hold_out, size_of
+from resnets.data import kinds as data_kinds
+from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.errors import UsageError
+from resnets.networks import catalog, complexity
+from resnets.networks.complexity import Complexity
+from resnets.networks.execution import choose_device, choose_precision
+from resnets.networks.memory import Memory, available_memory, training_memory
+from resnets.specs import Recipe
+from resnets.training import forecast
+from resnets.training.forecast import Rates
+
+PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a smaller type is taken
+LEAST = 20  # iterations, with fewer of which no curve is worth its time
+MEASURING = 0.5  # of the budget, that may be spent before any network is trained
+MARGIN = 0.07  # of the budget, for what the measurement did not see
+AROUND_A_RUN = 0.5  # seconds, of setting a run up and closing it
+AROUND_ALL = 4.0  # seconds, of imports at the first run, and of the drawings at the end
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedNetwork:
+    """One network of a study. Units: seconds of a step and, reckoned, of the whole run; bytes of memory, reckoned."""
+
+    network: str
+    depth: int
+    residual: bool
+    parameters: int
+    macs: int
+    memory: int
+    step_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """What a study does: the same iterations for each network, within a budget in seconds, on the same images.
+
+    `split` is how the validation images are drawn from the training images, `all` where the data has its own.
+    """
+
+    data: str
+    classes: int
+    training_images: int
+    validation_images: int
+    test_images: int
+    split: str
+    recipe: str
+    iterations: int
+    batch_size: int
+    first_drop: int  # the iteration at which the learning rate is lowered first; half of all where it never jumps
+    seed: int
+    budget: float
+    networks: tuple[PlannedNetwork, ...]
+
+    @property
+    def epochs(self) -> float:
+        return self.iterations * self.batch_size / self.training_images
+
+    @property
+    def seconds(self) -> float:
+        """What all runs take, as reckoned."""
+        return sum(network.seconds for network in self.networks)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> StudyPlan:
+        """Return the plan that `dataclasses.asdict` made this of."""
+        networks = tuple(PlannedNetwork(**network) for network in content["networks"])
+        return cls(**(content | {"networks": networks}))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A network as it was measured, before it is known how long it is trained."""
+
+    network: str
+    macs: int
+    parameters: int
+    memory: int
+    rates: Rates
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """The images as a kind of network takes them, whole and with some held out, and the recipe for them."""
+
+    splits: DataSplits
+    divided: DataSplits
+    split: str
+    recipe: Recipe
+
+    @property
+    def tested(self) -> tuple[int, int]:
+        """How many images the final test is of, and how many the curve."""
+        assert self.divided.validation is not None
+        return len(self.divided.test), len(self.divided.validation)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- how long
+
+
+class Planner:
+    """Measures networks on this machine, each once, and reckons what fits in what remains of a budget."""
+
+    def __init__(
+        self,
+        *,
+        began: float,
+        budget: float,
+        recipe: Recipe | None,
+        seed: int,
+        device: str,
+        precision: str,
+        workers: int,
+    ) -> None:
+        self.began, self.budget, self.recipe, self.seed = began, budget, recipe, seed
+        self.device, self.precision, self.workers = device, precision, workers
+        self.measured: dict[str, _Measured] = {}
+
+    def plan(
+        self, loaded: DataSplits, choices: Sequence[tuple[str, ...]], tell: Callable[[str], None]
+    ) -> tuple[StudyPlan, DataSplits]:
+        """Return the plan for the first choice of networks that memory and the budget are enough for, and its images.
+
+        Raises: UsageError, if not even the last choice fits, saying what would.
+        """
+        for names in choices[:-1]:
+            task = self._task(loaded, names[0])
+            if reason := self._too_big(names, task) or self._too_long(names, task):
+                tell(f"{reason}, so smaller networks are taken than {', '.join(names)}")
+                continue
+            return self._plan(names, task, tell), task.splits
+        names = choices[-1]
+        task = self._task(loaded, names[0])
+        if reason := self._too_big(names, task):
+            raise UsageError(f"{reason}; name shallower networks with --depths")
+        return self._plan(names, task, tell), task.splits
+
+    def _task(self, loaded: DataSplits, network: str) -> _Task:
+        splits = load_data(loaded, network)
+        split = "all" if splits.validation is not None else share_to_hold_out(len(splits.train))  # type: ignore[arg-type]
+        divided = split_data(splits, split, self.seed)
+        return _Task(splits, divided, split, self.recipe or default_recipe(splits))
+
+    def _too_big(self, names: Sequence[str], task: _Task) -> str:
+        """Return a phrase on the first network that takes more memory than is free, or ''."""
+        target = choose_device(self.device)
+        available, batch = available_memory(target), task.recipe.batch_size
+        for name in names:
+            needed = self._memory(_cost(name, task), target, task).of(batch)
+            if needed > available:
+                return (
+                    f"{name} takes about {needed / 2**30:.1f} GiB of memory with {batch} images an iteration, and "
+                    f"{available / 2**30:.1f} GiB are free"
+                )
+        return ""
+
+    def _memory(self, cost: Complexity, target: torch.device, task: _Task) -> Memory:
+        in_memory = 0
+        if isinstance(task.splits.train, ImageArrays):
+            in_memory = data_kinds.measure_kind(task.splits).memory_bytes(task.recipe.augmentation)
+        return training_memory(
+            cost,
+            choose_precision(self.precision, target),
+            target.type,
+            images_bytes=in_memory,
+            test_images=len(task.splits.test),  # type: ignore[arg-type]
+        )
+
+    def _too_long(self, names: Sequence[str], task: _Task) -> str:
+        """Return a phrase if each network would see the images too seldom, by the first of them and multiply-adds."""
+        first = self._measure(names[0], task)
+        rates = []
+        for name in names:
+            times = _cost(name, task).macs / first.macs
+            own = {part: times * getattr(first.rates, part) for part in ("step", "test", "final_test")}
+            rates.append(dataclasses.replace(first.rates, **own))
+        epochs = self._longest(task, rates) * task.recipe.batch_size / len(task.divided.train)  # type: ignore[arg-type]
+        if epochs >= PHOTO_EPOCHS:
+            return ""
+        return f"Within {budgets.show(self.budget)} each would see the photos only {epochs:.1f} times"
+
+    def _longest(self, task: _Task, rates: Sequence[Rates]) -> int:
+        return forecast.longest(task.recipe, rates, self._available(len(rates)), *task.tested)
+
+    def elapsed(self) -> float:
+        """Return the seconds of the budget that are over: reading the data and measuring count too."""
+        return time.perf_counter() - self.began
+
+    def _available(self, networks: int) -> float:
+        """Return the seconds that remain for the runs."""
+        return self.budget * (1 - MARGIN) - self.elapsed() - AROUND_ALL - networks * AROUND_A_RUN
+
+    def _measure(self, name: str, task: _Task) -> _Measured:
+        if name in self.measured:
+            return self.measured[name]
+        todo = resolve(
+            name,
+            task.splits,
+            recipe=task.recipe,
+            seed=self.seed,
+            split=task.split,
+            device=self.device,
+            precision=self.precision,
+            network_options=options_for(task.splits),
+        )
+        cost, batch = _cost(name, task), todo.recipe.batch_size
+        memory = self._memory(cost, todo.device, task)
+        with tempfile.TemporaryDirectory(prefix="resnets-study-") as folder:
+            found = measure(
+                todo,
+                batch,
+                largest=memory.largest_batch(available_memory(todo.device)),
+                macs=cost.macs,
+                loading=math.inf if isinstance(task.splits.train, ImageArrays) else loading_rate(todo, batch),
+                folder=Path(folder),
+                seconds=min(6.0, max(0.25, self.budget / 200)),
+                workers=self.workers,
+            )
+        self.measured[name] = _Measured(name, cost.macs, cost.parameters, memory.of(batch), found.rates)
+        return self.measured[name]
+
+    def _plan(self, names: Sequence[str], task: _Task, tell: Callable[[str], None]) -> StudyPlan:
+        tell(f"Measuring a few steps of {len(names)} network{'s' if len(names) > 1 else ''}: {', '.join(names)}")
+        before, found = self.elapsed(), []
+        for name in names:
+            found.append(self._measure(name, task))
+            needed = before + (self.elapsed() - before) / len(found) * len(names)
+            if needed > MEASURING * self.budget:
+                raise UsageError(
+                    f"reading the data and measuring {len(names)} networks takes {needed:.0f} s of a budget of "
+                    f"{budgets.show(self.budget)}, which is too small, or this machine too busy; "
+                    f"--budget {budgets.at_least(needed / MEASURING)} would do"
+                )
+        divided, recipe = task.divided, task.recipe
+        test_images, validation_images = task.tested
+        iterations = self._longest(task, [one.rates for one in found])
+        if iterations < LEAST:
+            raise UsageError(self._too_small(found, task, iterations))
+        scaled = recipe.scaled(iterations)
+
+        def planned(one: _Measured) -> PlannedNetwork:
+            spec = catalog.spec(one.network)
+            return PlannedNetwork(
+                network=one.network,
+                depth=spec.depth,
+                residual=one.network.startswith("resnet"),
+                parameters=one.parameters,
+                macs=one.macs,
+                memory=one.memory,
+                step_seconds=one.rates.step,
+                seconds=forecast.duration(scaled, one.rates, test_images, validation_images).total,
+            )
+
+        return StudyPlan(
+            data=divided.name,
+            classes=len(divided.classes),
+            training_images=len(divided.train),  # type: ignore[arg-type]
+            validation_images=validation_images,
+            test_images=test_images,
+            split=task.split,
+            recipe=recipe.name,
+            iterations=iterations,
+            batch_size=recipe.batch_size,
+            first_drop=scaled.milestones[0] if scaled.milestones else iterations // 2,
+            seed=self.seed,
+            budget=self.budget,
+            networks=tuple(map(planned, found)),
+        )
+
+    def _too_small(self, found: Sequence[_Measured], task: _Task, iterations: int) -> str:
+        """Return a line that says what would fit: a longer budget, or fewer depths."""
+        least = task.recipe.scaled(LEAST)
+        runs = sum(forecast.duration(least, one.rates, *task.tested).total for one in found)
+        needed = (runs + self.elapsed() + AROUND_ALL + len(found) * AROUND_A_RUN) / (1 - MARGIN)
+        message = (
+            f"a budget of {budgets.show(self.budget)} is too small for {len(found)} networks: each would get "
+            f"{iterations} iterations, and {LEAST} are the least; --budget {budgets.at_least(1.1 * needed)} would do"
+        )
+        depths = sorted({catalog.spec(one.network).depth for one in found})
+        for count in range(len(depths) - 1, 0, -1):
+            fewer = [one.rates for one in found if catalog.spec(one.network).depth in depths[:count]]
+            if self._longest(task, fewer) >= LEAST:
+                return f"{message}, or --depths {','.join(map(str, depths[:count]))}"
+        return message
+
+
+def _cost(name: str, task: _Task) -> Complexity:
+    """Return what a network of this name costs on these images."""
+    size, channels = size_of(task.splits)
+    spec = catalog.spec(name, num_classes=len(task.splits.classes), in_channels=channels)
+    return complexity.measure(complexity.skeleton(spec), size, channels)

@@ -1,0 +1,76 @@
+"""`resnets convert`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def convert(
+    source: Annotated[
+        str,
+        Argument(
+            metavar="FILE",
+            help="A .pth, .pt, .safetensors, .npz, .h5 or .pkl file, a run's folder, or `torchvision`.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, Argument(help="A .safetensors file, a .pth file or a folder for the Hub.", show_default=False)
+    ],
+    network: Annotated[
+        str | None, Option("--network", "-n", help="Its name here.", show_default="told by names and shapes")
+    ] = None,
+    to: Annotated[
+        str | None, Option(help="safetensors, torchvision or hub.", show_default="by the name of OUT")
+    ] = None,
+    classes: Annotated[
+        Path | None, Option(help="A file of class names, one on each line.", show_default="the known ones")
+    ] = None,
+    mean: Annotated[
+        Path | None, Option(help="A mean image or mean pixel (.npy or .npz).", show_default="the project's")
+    ] = None,
+    input: Annotated[
+        str | None, Option(help="What the input is, as JSON: '{\"resize\": 232}'.", show_default="the project's")
+    ] = None,
+    json: Annotated[bool, Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Read weights of torchvision, timm, the authors' Caffe and others, and write them for here, there or the Hub.
+
+    Known by their names are torchvision, timm, akamaster, chenyaofo, detectron2's backbones and the authors' Caffe.
+    No file can run code. What does not fit is listed key by key.
+    """
+    import dataclasses
+    from json import JSONDecodeError, dumps, loads
+
+    from resnets.api import converting
+    from resnets.errors import UsageError, WeightsError
+
+    try:
+        changes = None if input is None else loads(input)
+    except JSONDecodeError as error:
+        raise UsageError(f"--input is no JSON ({error})") from None
+    if changes is not None and not isinstance(changes, dict):
+        raise UsageError('--input must be a JSON object, such as {"resize": 232}')
+    try:
+        done = converting.convert(source, out, network=network, to=to, classes=classes, mean=mean, input=changes)
+    except WeightsError as error:
+        for line in error.details:
+            print(line, file=sys.stderr)
+        raise
+    if json:
+        print(dumps(dataclasses.asdict(done), default=str))
+        return
+    names = "no class names" if done.classes is None else f"{done.classes[0]}, {done.classes[1]}, ..."
+    if done.classes is not None and len(done.classes) < 3:
+        names = ", ".join(done.classes)
+    print(f"{source} ({done.layout}) -> {done.out}")
+    print(f"network  {converting.describe_network(done.spec)}")
+    print(f"classes  {done.spec.num_classes}: {names}")
+    if done.convention is not None:
+        print(f"input    {converting.describe_input(done.convention)}")
+    for note in done.notes:
+        print(f"note     {note}")

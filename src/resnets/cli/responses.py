@@ -1,0 +1,62 @@
+"""`resnets responses`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+
+def responses(
+    runs: Annotated[list[Path], Argument(help="Folders of runs, or .safetensors files.", show_default=False)],
+    data: Annotated[
+        str, Option("--data", "-d", help="digits, cifar10[:PATH], cifar100[:PATH] or folder:PATH.", show_default=False)
+    ],
+    images: Annotated[
+        int | None, Option(help="Test images, evenly spaced over the split.", show_default="all of them")
+    ] = None,
+    json: Annotated[
+        Path | None, Option("--json", help="Write each layer's response to a file, which `resnets report` reads.")
+    ] = None,
+    plot: Annotated[Path | None, Option("--plot", help="Draw Figure 7's two panels to a .png, .svg or .pdf.")] = None,
+    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    batch_size: Annotated[int, Option(help="Images at a time; the result is the same.")] = 256,
+    workers: Annotated[int, Option(help="Processes that read image files.")] = 2,
+) -> None:
+    """Measure how strongly the layers of trained networks respond: Figure 7, by the test images.
+
+    A response is the standard deviation of a layer's output after batch norm, before ReLU or the addition.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from resnets.api import responses as measuring
+    from resnets.report import responses as reporting
+
+    if plot is not None:
+        reporting.check_plot(plot)
+    found = measuring.responses(runs, data, images=images, device=device, batch_size=batch_size, workers=workers)
+    print(f"Layer responses to {found[0].images:,} test images of {found[0].data}: {measuring.PROTOCOL}.")
+    table = Table("network", "run")
+    for title in ("layers", "mean", "median", "first layer", "weakest", "strongest"):
+        table.add_column(title, justify="right")
+    for one in found:
+        strongest, weakest = one.by_magnitude[0], one.by_magnitude[-1]
+        table.add_row(
+            one.network,
+            escape(one.source),
+            str(len(one.layers)),
+            *(f"{value:.2f}" for value in (one.mean, one.median, one.layers[0].std)),
+            *(f"{response.std:.2f} ({response.layer})" for response in (weakest, strongest)),
+        )
+    Console(highlight=False, soft_wrap=True).print(table)
+    for sentence in reporting.findings(found):
+        print(sentence)
+    if json is not None:
+        measuring.write_json(found, json)
+        print(f"Each layer's response: {json}")
+    if plot is not None:
+        reporting.write_plot(found, plot)
+        print(f"The figure: {plot}")

@@ -1,0 +1,157 @@
+"""What a detection data set is here: images with boxes, in two or three splits (section 4.3, Appendices A and B).
+
+A box is x1, y1, x2, y2 in continuous coordinates whose origin is the upper left corner of the image: pixel number i,
+counted from 0, covers the interval from i to i + 1, so a box's width is x2 - x1 and a box around the whole image is
+0, 0, width, height. VOC writes the first and the last pixel inside a box, counted from 1; hence x1 = xmin - 1 and
+x2 = xmax, and the devkit's width xmax - xmin + 1 is x2 - x1. COCO writes x1, y1, width and height in just these
+coordinates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """One image file and its objects; labels count the data set's classes from 0 (the background is none of them).
+
+    VOC's difficult objects and COCO's crowd regions are among the objects, and marked: neither is trained on, and
+    each protocol of scoring passes over them in its own way. An object's area is its mask's where the data set knows
+    it, else its box's.
+
+    Shape: boxes (N, 4) float32; labels (N,) int64; difficult, crowd (N,) bool; areas (N,) float32
+    Units: pixels; `size` is (width, height) of the image as `data.decoding.decode` gives it, upright
+    Raises: DataError, if the arrays have other shapes.
+    """
+
+    path: Path
+    id: int | str  # the image's name among the detections: COCO's number, VOC's file name without its suffix
+    size: tuple[int, int]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    difficult: NDArray[np.bool_]
+    crowd: NDArray[np.bool_]
+    areas: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for name, kind in (
+            ("boxes", np.float32),
+            ("labels", np.int64),
+            ("difficult", np.bool_),
+            ("crowd", np.bool_),
+            ("areas", np.float32),
+        ):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), kind))
+        count = len(self.labels)
+        if self.boxes.shape != (count, 4) or not len(self.difficult) == len(self.crowd) == len(self.areas) == count:
+            raise DataError(f"{self.path}: {count} labels with boxes of shape {self.boxes.shape}; they must be (N, 4)")
+
+    @property
+    def trainable(self) -> NDArray[np.bool_]:
+        """Which objects are trained on: those neither difficult nor a crowd. Shape: (N,) bool."""
+        return ~(self.difficult | self.crowd)
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One thing that was wrong with an annotation, and what was done about it."""
+
+    where: Path
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionSplits:
+    """A detection data set: what is trained on, what is tested on, and (optionally) what choices are made on.
+
+    Raises: DataError, if a split is empty, an image is twice in one, or a label has no class.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: tuple[AnnotatedImage, ...]
+    test: tuple[AnnotatedImage, ...]
+    validation: tuple[AnnotatedImage, ...] | None = None
+    category_ids: tuple[int, ...] = ()  # of the classes in COCO's files, which skip numbers; 1, 2, ... if not given
+    protocol: str = "voc"  # that scores it if none is named: voc07, voc or coco
+    test_annotated: bool = True  # False for VOC 2012 test, whose boxes only the server knows
+    repairs: tuple[Repair, ...] = ()
+    digest: str | None = None  # of the content; None for images that did not come from `sources.load`
+
+    def __post_init__(self) -> None:
+        if not self.category_ids:
+            object.__setattr__(self, "category_ids", tuple(range(1, len(self.classes) + 1)))
+        if len(set(self.classes)) != len(self.classes) or len(self.category_ids) != len(self.classes):
+            raise DataError(f"{self.name}: the {len(self.classes)} classes do not have names or ids of their own")
+        for name, split in self.splits():
+            if not split:
+                raise DataError(f"{self.name}: there are no {name} images")
+            seen: set[int | str] = set()
+            for image in split:
+                if image.id in seen:
+                    raise DataError(f"{self.name}: image {image.id} is twice among the {name} images")
+                seen.add(image.id)
+                if len(image.labels) and not 0 <= image.labels.min() <= image.labels.max() < len(self.classes):
+                    raise DataError(
+                        f"{image.path}: its labels are {image.labels.min()} to {image.labels.max()}; "
+                        f"{len(self.classes)} classes have labels 0 to {len(self.classes) - 1}"
+                    )
+
+    def splits(self) -> list[tuple[str, tuple[AnnotatedImage, ...]]]:
+        """Return the splits that there are, by name: training, validation, test."""
+        named = [("training", self.train), ("validation", self.validation), ("test", self.test)]
+        return [(name, split) for name, split in named if split is not None]
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What a detector found in one image; labels and boxes as in `AnnotatedImage`, so floats and not clipped to pixels.
+
+    Shape: boxes (N, 4), scores (N,), labels (N,) int64
+    """
+
+    id: int | str
+    boxes: NDArray[np.floating]
+    scores: NDArray[np.floating]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        count = len(self.scores)
+        if self.boxes.shape != (count, 4) or len(self.labels) != count:
+            raise DataError(
+                f"image {self.id}: {count} scores with boxes of shape {self.boxes.shape} and {len(self.labels)} labels"
+            )
+
+
+def digest(classes: Sequence[str], splits: Iterable[Sequence[AnnotatedImage]]) -> str:
+    """Return the SHA-256 over the classes and, in order, each image's name, sizes in bytes and pixels, and objects.
+
+    Not over its pixels, which would have to be read: an edited file of the same size goes unnoticed.
+
+    Raises: DataError, if a file is gone.
+    """
+    content = hashlib.sha256("\n".join(classes).encode())
+    for images in splits:
+        content.update(b"\nsplit\n")
+        for image in images:
+            try:
+                size = image.path.stat().st_size
+            except OSError as error:
+                raise DataError(f"{image.path}: cannot be read ({error.strerror})") from None
+            content.update(b"%s/%d/%d/%d\n" % (os.fsencode(image.path.name), size, *image.size))
+            for array in (image.boxes, image.labels, image.difficult, image.crowd, image.areas):
+                content.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return content.hexdigest()

@@ -1,0 +1,218 @@
+"""From annotation files to splits: sizes compared with the images, boxes made sound, classes numbered."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.data.decoding import upright_sizes
+from resnets.detection import coco, voc
+from resnets.detection.annotations import AnnotatedImage, DetectionSplits, Repair, digest
+from resnets.detection.repairing import agreed_size, sound_boxes
+from resnets.errors import DataError, UsageError, nearest
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One image as its annotation has it: classes by name, boxes as they are written but from 0 and continuous."""
+
+    path: Path
+    where: Path  # the annotation file
+    id: int | str
+    size: tuple[int, int]  # the image's own
+    names: tuple[str, ...]
+    boxes: NDArray[np.float64]
+    difficult: NDArray[np.bool_]
+    crowd: NDArray[np.bool_]
+    areas: NDArray[np.float64]  # NaN where it is not written
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """One set of images; `categories` are COCO's classes, by their ids."""
+
+    where: Path
+    images: tuple[Image, ...]
+    repairs: tuple[Repair, ...]
+    categories: dict[int, str] | None = None
+    annotated: bool = True
+
+
+def voc_images(folder: voc.Folder, name: str, needed: bool) -> Images:
+    """Return a set of images in VOC's layout. A set that is not `needed` to train on may have no annotations at all.
+
+    Raises: DataError, if an image or its annotation is missing or damaged.
+    """
+    ids = folder.image_ids(name)
+    paths = folder.images(ids)
+    missing = [image_id for image_id in ids if not folder.annotation(image_id).is_file()]
+    unannotated = len(missing) == len(ids) and not needed
+    if missing and not unannotated:
+        raise DataError(
+            f"{folder.path / 'Annotations'}: {len(missing):,} of {len(ids):,} annotations of the set {name} are "
+            f"missing; the first is {missing[0]}.xml"
+        )
+    images, repairs = [], []
+    for image_id, path, size in zip(ids, paths, upright_sizes(paths), strict=True):
+        if unannotated:
+            record = voc.Record(path, size, (), np.zeros((0, 4)), np.zeros(0, np.bool_))
+        else:
+            record = voc.read(folder.annotation(image_id))
+        names, boxes = record.names, record.boxes
+        repairs += agreed_size(record.path, record.size, size, boxes)
+        crowd, areas = np.zeros(len(names), np.bool_), np.full(len(names), math.nan)
+        images.append(Image(path, record.path, image_id, size, names, boxes, record.difficult, crowd, areas))
+    return Images(folder.path / "Annotations", tuple(images), tuple(repairs), annotated=not unannotated)
+
+
+def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
+    """Return a set of images in COCO's layout. A set that is not `needed` to train on may have no annotations at all.
+
+    Raises: DataError, if an image is missing, or the annotations are damaged.
+    """
+    instances = coco.read(folder.instances(name))
+    if needed and not instances.annotated:
+        raise DataError(f"{instances.path}: no list 'annotations' of objects, which training needs")
+    files, categories = coco.names(instances)
+    paths = folder.images(name, files)
+    images, repairs = [], []
+    for entry, path, size in zip(instances.images, paths, upright_sizes(paths), strict=True):
+        objects = instances.annotations[entry["id"]]
+        boxes = np.asarray([annotation["bbox"] for annotation in objects], np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        areas = [annotation.get("area") for annotation in objects]
+        where = instances.path / path.name  # which of its images
+        repairs += agreed_size(where, coco.size_of(entry), size, boxes)
+        images.append(
+            Image(
+                path=path,
+                where=where,
+                id=entry["id"],
+                size=size,
+                names=tuple(categories[annotation["category_id"]] for annotation in objects),
+                boxes=boxes,
+                difficult=np.zeros(len(objects), np.bool_),
+                crowd=np.asarray([annotation.get("iscrowd") == 1 for annotation in objects], np.bool_),
+                areas=np.asarray([area if coco.is_number(area) else math.nan for area in areas], np.float64),
+            )
+        )
+    return Images(instances.path, tuple(images), tuple(repairs), categories, annotated=instances.annotated)
+
+
+def gather(
+    name: str,
+    train: Sequence[Images],
+    validation: Sequence[Images],
+    test: Sequence[Images],
+    *,
+    classes: Sequence[str] | None,
+    protocol: str,
+) -> DetectionSplits:
+    """Return the splits made of sets of images, each the union of some.
+
+    Raises: DataError, if the sets' classes do not agree, or a test image is trained on too (unless all are, as in a
+        check that a detector can learn its images by heart); UsageError, for an unknown class.
+    """
+    sets = list(dict.fromkeys((*train, *validation, *test)))
+    ids, names = _classes(train, sets) if classes is None else _chosen(classes, sets)
+    _apart(train, [*validation, *test])
+    repairs = [repair for part in sets for repair in part.repairs]
+    left_out = collections.Counter(c for part in sets for image in part.images for c in image.names if c not in names)
+    for other, count in sorted(left_out.items()):
+        repairs.append(
+            Repair(sets[0].where, f"{count:,} objects of class {other!r}, which was not asked for; left out")
+        )
+    made = {part: _annotated(part.images, names, repairs) for part in sets}
+    parts = [tuple(itertools.chain.from_iterable(made[part] for part in split)) for split in (train, validation, test)]
+    return DetectionSplits(
+        name=name,
+        classes=names,
+        train=parts[0],
+        validation=parts[1] or None,
+        test=parts[2],
+        category_ids=ids,
+        protocol=protocol,
+        test_annotated=all(part.annotated for part in test),
+        repairs=tuple(repairs),
+        digest=digest(names, parts),
+    )
+
+
+def _annotated(images: Sequence[Image], classes: Sequence[str], repairs: list[Repair]) -> list[AnnotatedImage]:
+    numbers = {name: number for number, name in enumerate(classes)}
+    made = []
+    for image in images:
+        boxes, kept, found = sound_boxes(image.where, image.names, image.boxes, image.size)
+        repairs += found
+        kept &= np.asarray([name in numbers for name in image.names], np.bool_)
+        boxes = boxes[kept]
+        areas = np.where(np.isnan(image.areas[kept]), (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), image.areas[kept])
+        made.append(
+            AnnotatedImage(
+                path=image.path,
+                id=image.id,
+                size=image.size,
+                boxes=boxes,
+                labels=np.asarray([numbers[n] for n, keep in zip(image.names, kept, strict=True) if keep], np.int64),
+                difficult=image.difficult[kept],
+                crowd=image.crowd[kept],
+                areas=areas.astype(np.float32),
+            )
+        )
+    return made
+
+
+def _classes(train: Sequence[Images], sets: Sequence[Images]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the classes of sets for which none were asked, and their ids."""
+    first = sets[0]
+    if first.categories is not None:
+        for other in sets[1:]:
+            if other.categories != first.categories:
+                raise DataError(f"{other.where}: its categories are not those of {first.where}")
+        return tuple(first.categories), tuple(first.categories.values())
+    found = {name for part in sets for image in part.images for name in image.names}
+    if not found:
+        raise DataError(f"{first.where}: there is no object in any image")
+    names = voc.CLASSES if found <= set(voc.CLASSES) else tuple(sorted(found))
+    trained = {name for part in train for image in part.images for name in image.names}
+    if names is not voc.CLASSES and (strange := sorted(found - trained)):
+        image = next(i for part in sets for i in part.images if strange[0] in i.names)
+        raise DataError(
+            f"{image.where}: class {strange[0]!r} is in no training image{nearest(strange[0], trained)}; "
+            "name the classes that count, if it is none of them"
+        )
+    return tuple(range(1, len(names) + 1)), names
+
+
+def _chosen(classes: Sequence[str], sets: Sequence[Images]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the classes that were asked for, and their ids."""
+    categories = sets[0].categories or {}
+    found = {name for part in sets for image in part.images for name in image.names} | set(categories.values())
+    for name in classes:
+        if name not in found and (hint := nearest(name, found - set(classes))):
+            raise UsageError(f"there are no objects of class {name!r}{hint}")
+    if not found & set(classes):
+        raise UsageError(
+            f"there are no objects of the classes {', '.join(classes)}; there are {', '.join(sorted(found))}"
+        )
+    ids = {name: number for number, name in categories.items()}
+    free = itertools.count(max(ids.values(), default=0) + 1)
+    return tuple(ids[name] if name in ids else next(free) for name in classes), tuple(classes)
+
+
+def _apart(train: Sequence[Images], others: Sequence[Images]) -> None:
+    trained = {image.path for part in train for image in part.images}
+    for part in others:
+        common = [image.path for image in part.images if image.path in trained]
+        if common and part not in train:
+            raise DataError(
+                f"{part.where}: {len(common):,} of {len(part.images):,} images that are tested on are trained on too; "
+                f"the first is {common[0].name}"
+            )

@@ -1,0 +1,66 @@
+"""What is done about boxes that cannot be and sizes that do not agree: repaired and listed, or refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.detection.annotations import Repair
+from resnets.errors import DataError
+
+ROUNDING = 0.05
+"""How far a box may reach out of its image without a word: COCO's coordinates are rounded to two decimals."""
+
+
+def sound_boxes(
+    where: Path, names: Sequence[str], boxes: NDArray[np.float64], size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[Repair]]:
+    """Return the boxes clipped to the image, which of them are kept, and what was repaired.
+
+    A box without width or height (or with less than none), and one that lies outside the image, is left out; one
+    that reaches out of the image is clipped to it.
+
+    Shape: boxes (N, 4) -> (N, 4) with any content where it is not kept, kept (N,)
+    """
+    width, height = size
+    clipped = boxes.clip(0, (width, height, width, height))
+    kept: NDArray[np.bool_] = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
+    odd = ~kept | (np.abs(clipped - boxes) > ROUNDING).any(axis=1)
+    repairs = []
+    for index in np.flatnonzero(odd).tolist():
+        x1, y1, x2, y2 = boxes[index]
+        what = f"object {index + 1}, {names[index]}: box {x1:g} {y1:g} {x2:g} {y2:g} (x1 y1 x2 y2)"
+        if x2 <= x1 or y2 <= y1:
+            problem = "is empty or inverted; left out"
+        elif not kept[index]:
+            problem = f"lies outside the image of {width} x {height}; left out"
+        else:
+            problem = f"reaches out of the image of {width} x {height}; clipped"
+        repairs.append(Repair(where, f"{what} {problem}"))
+    return clipped.astype(np.float32), kept, repairs
+
+
+def agreed_size(
+    where: Path, written: tuple[int, int] | None, image: tuple[int, int], boxes: NDArray[np.float64]
+) -> list[Repair]:
+    """Compare the size that an annotation gives with the image's own, which is what counts from then on.
+
+    Another size is a repair while every box lies in the image as it is. It is an error where one does not, or where
+    width and height have changed places: the boxes are then of another picture than the one that is trained on.
+
+    Raises: DataError.
+    """
+    if written == image:
+        return []
+    width, height = image
+    if written is None:
+        return [Repair(where, f"gives no size; the image's own, {width} x {height}, is taken")]
+    says = f"the image is {width} x {height} pixels, and its annotation says {written[0]} x {written[1]}"
+    if written == (height, width):
+        raise DataError(f"{where}: {says}: it was annotated lying on its side; turn the image or its boxes")
+    if len(boxes) and (boxes[:, 2:].max(axis=0) > np.asarray(image) + ROUNDING).any():
+        raise DataError(f"{where}: {says}, and a box reaches out of it; annotate the image as it is now")
+    return [Repair(where, f"{says}; the image's own size is taken")]

@@ -1,0 +1,66 @@
+"""Detections as the official tools take them: VOC's text file for each class, and COCO's result JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from resnets.detection import voc
+from resnets.detection.annotations import Detections
+from resnets.errors import UsageError
+
+
+def write_voc(
+    folder: Path, detections: Sequence[Detections], classes: Sequence[str], *, split: str = "test"
+) -> list[Path]:
+    """Write comp4_det_SPLIT_CLASS.txt of every class, found or not, and return the files.
+
+    Numbers keep all their digits, so that scoring the files gives exactly the score of the detections.
+
+    Raises: RunError, if the folder cannot be written; UsageError, if a class cannot be part of a file's name.
+    """
+    from resnets.storage import write_durably, writing  # it imports torch, which scoring does without
+
+    lines: dict[int, list[str]] = {label: [] for label in range(len(classes))}
+    for found in detections:
+        corners = voc.corners(found.boxes).tolist()
+        for label, score, box in zip(found.labels.tolist(), found.scores.tolist(), corners, strict=True):
+            lines[label].append(f"{found.id} {score!r} {' '.join(map(repr, box))}\n")
+    wrong = [name for name in classes if "/" in name or "\0" in name]
+    if wrong:
+        raise UsageError(f"class {wrong[0]!r} cannot be part of the name of a detection file; COCO's JSON takes it")
+    paths = []
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for label, name in enumerate(classes):
+            paths.append(folder / f"comp4_det_{split}_{name}.txt")
+            write_durably(paths[-1], "".join(lines[label]).encode())
+    return paths
+
+
+def write_coco(path: Path, detections: Sequence[Detections], category_ids: Sequence[int]) -> None:
+    """Write COCO's result JSON. Raises: RunError, if the file cannot be written."""
+    from resnets.storage import write_durably, writing
+
+    with writing(path):
+        write_durably(path, json.dumps(coco_results(detections, category_ids)).encode())
+
+
+def coco_results(
+    detections: Sequence[Detections], category_ids: Sequence[int], image_ids: Mapping[int | str, int] | None = None
+) -> list[dict[str, Any]]:
+    """Return detections as the entries of COCO's result JSON, the images' ids replaced by `image_ids` where given."""
+    return [
+        {
+            "image_id": found.id if image_ids is None else image_ids[found.id],
+            "category_id": category_ids[label],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": score,
+        }
+        for found in detections
+        for label, score, (x1, y1, x2, y2) in zip(
+            found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True
+        )
+    ]

@@ -1,0 +1,182 @@
+"""`voc:PATH[@SETS]` or `coco:PATH[@SETS]` -> a detection data set (section 4.3: 07+12, 07++12, COCO's 80k and 40k)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnets.detection import coco, voc
+from resnets.detection.annotations import DetectionSplits
+from resnets.detection.loading import Images, coco_images, gather, voc_images
+from resnets.errors import DataError, UsageError, nearest
+
+NAMES = ("voc", "coco")
+GRAMMAR = "voc:PATH[@SETS] or coco:PATH[@SETS], with SETS as TRAIN, TRAIN/TEST or TRAIN/VALIDATION/TEST, joined by +"
+MIXTURES = {
+    "07": "07trainval/07test",
+    "12": "12train/12val",
+    "07+12": "07trainval+12trainval/07test",
+    "07++12": "07trainval+07test+12trainval/12test",
+}
+"""VOC's training sets by the names that papers give them; the paper trains on the last two (Table 7)."""
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The names of the image sets that make each split."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def load(source: str, classes: Sequence[str] | None = None) -> DetectionSplits:
+    """Return the detection data set that a source names: `voc:PATH[@SETS]` or `coco:PATH[@SETS]`.
+
+    PATH is a VOCdevkit (the folders VOC2007, VOC2012 ... in it), one folder in VOC's layout (Annotations,
+    ImageSets/Main, JPEGImages), or a folder in COCO's layout (annotations/instances_SET.json and SET/). SETS names
+    what is trained and tested on: `07+12`, `07++12`, `12trainval/07test`, `train/val/test`, `train2014/val2014`.
+    Without it, one folder has its sets train, val and test; a devkit every trainval and 07test; COCO train and val.
+
+    The classes are VOC's 20 where no other is found, else the sorted names that are found; COCO's categories; or the
+    given ones, in their order: objects of other classes are then left out and listed. Empty and outlying boxes are
+    repaired and listed; what cannot be repaired is an error.
+
+    Raises: UsageError, if the source is none; DataError, if the data is missing or damaged.
+    """
+    name, colon, rest = source.partition(":")
+    if name not in NAMES:
+        hint = nearest(name, NAMES) if colon else ""
+        raise UsageError(f"unknown detection data source {source!r}{hint}; known: {GRAMMAR}")
+    path, chosen = _split_path(source, rest)
+    if not path.is_dir():
+        raise DataError(f"{name}: no folder {path}")
+    if classes is not None and (not classes or len(set(classes)) < len(classes)):
+        raise UsageError(f"classes are {', '.join(classes) or 'none'}; each must be named once")
+    return _load_voc(path, chosen, classes) if name == "voc" else _load_coco(path, chosen, classes)
+
+
+def _split_path(source: str, rest: str) -> tuple[Path, str | None]:
+    path = Path(rest).expanduser()
+    if rest and path.exists():  # a path may have an @ of its own
+        return path, None
+    before, at, chosen = rest.rpartition("@")
+    if not rest or (at and not (before and chosen)):
+        raise UsageError(f"detection data source {source!r} is incomplete; it must be {GRAMMAR}")
+    return (Path(before).expanduser(), chosen) if at else (path, None)
+
+
+def parse_sets(text: str) -> Sets:
+    """Return the sets of each split that a text such as `train+val/test` names; without a test set, () for it.
+
+    Raises: UsageError, if a name is missing or there are more than three splits.
+    """
+    parts = [tuple(part.strip() for part in split.split("+")) for split in text.split("/")]
+    if len(parts) > 3 or any(not name for part in parts for name in part):
+        raise UsageError(f"image sets {text!r}: they must be TRAIN, TRAIN/TEST or TRAIN/VALIDATION/TEST, joined by +")
+    for part in parts:
+        if len(set(part)) < len(part):
+            raise UsageError(f"image sets {text!r}: a set is named twice")
+    return Sets(parts[0], parts[1] if len(parts) == 3 else (), parts[-1] if len(parts) > 1 else ())
+
+
+def _load_voc(path: Path, chosen: str | None, classes: Sequence[str] | None) -> DetectionSplits:
+    if (path / "VOCdevkit").is_dir():
+        path /= "VOCdevkit"
+    years = {f.name[-2:]: voc.Folder(f) for f in sorted(path.glob("VOC20[0-9][0-9]")) if (f / "Annotations").is_dir()}
+    alone = voc.Folder(path) if (path / "Annotations").is_dir() else None
+    if not years and alone is None:
+        raise DataError(f"{path}: neither folders VOC20YY nor Annotations/, ImageSets/Main/ and JPEGImages/ are there")
+    if alone is not None:
+        sets = _voc_sets(chosen, alone)
+        named = {name: (alone, name) for name in (*sets.train, *sets.validation, *sets.test)}
+    else:
+        sets = _devkit_sets(chosen, years)
+        named = {name: _of_year(path, years, name) for name in (*sets.train, *sets.validation, *sets.test)}
+    needed = {*sets.train, *sets.validation}
+    read: dict[str, Images] = {
+        name: voc_images(folder, own, needed=name in needed) for name, (folder, own) in named.items()
+    }
+    protocol = "voc07" if alone is None and all(name.startswith("07") for name in sets.test) else "voc"
+    return gather(
+        path.resolve().name if alone is not None else f"VOC {'+'.join(sets.train)}",
+        *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),
+        classes=classes,
+        protocol=protocol,
+    )
+
+
+def _voc_sets(chosen: str | None, folder: voc.Folder) -> Sets:
+    known = folder.sets()
+    if chosen is not None:
+        sets = parse_sets(chosen)
+        return sets if sets.test else Sets(sets.train, (), (_first(folder, known, "test", "val"),))
+    train, test = _first(folder, known, "train", "trainval"), _first(folder, known, "test", "val")
+    return Sets((train,), ("val",) if train == "train" and test == "test" and "val" in known else (), (test,))
+
+
+def _first(folder: voc.Folder, known: Sequence[str], *wanted: str) -> str:
+    for name in wanted:
+        if name in known:
+            return name
+    there = f"there are {', '.join(known)}" if known else "there are none"
+    raise DataError(
+        f"{folder.path}: no image set ImageSets/Main/{wanted[0]}.txt; {there}; name them: voc:PATH@TRAIN/TEST"
+    )
+
+
+def _devkit_sets(chosen: str | None, years: dict[str, voc.Folder]) -> Sets:
+    if chosen is None:
+        training = [f"{year}trainval" for year, folder in years.items() if "trainval" in folder.sets()]
+        if "07" in years and "test" in years["07"].sets() and training:
+            chosen = f"{'+'.join(training)}/07test"
+        elif "12" in years and {"train", "val"} <= set(years["12"].sets()):
+            chosen = MIXTURES["12"]
+        else:
+            there = ", ".join(f"{year}{name}" for year, folder in years.items() for name in folder.sets())
+            raise DataError(f"the devkit has the image sets {there or '(none)'}; name them: voc:PATH@TRAIN/TEST")
+    mixture, slash, tested = chosen.partition("/")
+    if mixture in MIXTURES:
+        usual_train, _, usual_test = MIXTURES[mixture].partition("/")
+        chosen = f"{usual_train}/{tested if slash else usual_test}"
+    sets = parse_sets(chosen)
+    if not sets.test:
+        raise UsageError(
+            f"image sets {chosen!r}: name what is tested on too: {chosen}/07test; known by name: {', '.join(MIXTURES)}"
+        )
+    return sets
+
+
+def _of_year(path: Path, years: dict[str, voc.Folder], name: str) -> tuple[voc.Folder, str]:
+    match = re.fullmatch(r"(?:VOC)?(?:20)?(\d\d)(\w+)", name)
+    if match is None:
+        raise UsageError(f"image set {name!r} must be a year and a set of it, such as 07test or 12trainval")
+    if match[1] not in years:
+        raise DataError(f"{path}: no folder VOC20{match[1]} for image set {name}")
+    return years[match[1]], match[2]
+
+
+def _load_coco(path: Path, chosen: str | None, classes: Sequence[str] | None) -> DetectionSplits:
+    folder = coco.Folder(path)
+    if chosen is None:
+        usual = folder.usual_sets()
+        if usual is None:
+            raise DataError(
+                f"{path}: no annotations/instances_train*.json with an instances_val*.json beside it; there are "
+                f"{', '.join(folder.sets()) or 'none'}; name them: coco:PATH@TRAIN/TEST"
+            )
+        sets = Sets((usual[0],), () if usual[1] is None else (usual[1],), (usual[2],))
+    else:
+        sets = parse_sets(chosen)
+        if not sets.test:
+            raise UsageError(f"image sets {chosen!r}: name what is tested on too, such as {chosen}/val2017")
+    needed = {*sets.train, *sets.validation}
+    read = {name: coco_images(folder, name, name in needed) for name in sorted(needed | set(sets.test))}
+    return gather(
+        path.resolve().name,
+        *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),
+        classes=classes,
+        protocol="coco",
+    )

@@ -1,0 +1,180 @@
+"""PASCAL VOC's layout, official or of one's own: Annotations/*.xml, ImageSets/Main/SET.txt and JPEGImages."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.data.decoding import SUFFIXES
+from resnets.detection.extra import need
+from resnets.errors import DataError, nearest
+
+CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_FIRST = np.asarray((1.0, 1.0, 0.0, 0.0))  # VOC counts pixels from 1, and a box ends behind its last one
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One annotation file as it is written: nothing is repaired or left out.
+
+    Shape: corners (N, 4) float64, difficult (N,) bool
+    Units: pixels; xmin, ymin, xmax, ymax are the first and last pixels inside, counted from 1
+    """
+
+    path: Path
+    size: tuple[int, int] | None
+    names: tuple[str, ...]
+    corners: NDArray[np.float64]
+    difficult: NDArray[np.bool_]
+
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        """The boxes in continuous coordinates from 0, as `AnnotatedImage` has them. Shape: (N, 4)."""
+        return self.corners - _FIRST
+
+
+def corners(boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return boxes in continuous coordinates as VOC writes them: xmin, ymin, xmax, ymax. Shape: (N, 4)."""
+    return boxes.astype(np.float64) + _FIRST
+
+
+def read(path: Path) -> Record:
+    """Return what an annotation file says of its objects; the `part`s of a person are no objects.
+
+    Raises: DataError, if it is missing, no VOC annotation, hostile (entities that grow), or a box is incomplete or
+        not of finite numbers.
+    """
+    defused, xml = need("defusedxml"), need("defusedxml.ElementTree")
+    try:
+        root = xml.parse(path).getroot()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except defused.DefusedXmlException:
+        raise DataError(
+            f"{path}: declares XML entities, which no annotation needs and which can fill the memory"
+        ) from None
+    except (xml.ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
+        raise DataError(f"{path}: not XML ({error})") from None
+    if root.tag != "annotation":
+        raise DataError(f"{path}: not a VOC annotation: its root is <{root.tag}>, not <annotation>")
+    objects = root.findall("object")
+    names = tuple((entry.findtext("name") or "").strip() for entry in objects)
+    if "" in names:
+        raise DataError(f"{path}: object {names.index('') + 1} has no <name>")
+    corners = [
+        _corners(path, f"object {n}, {name}", entry)
+        for n, (name, entry) in enumerate(zip(names, objects, strict=True), 1)
+    ]
+    return Record(
+        path=path,
+        size=_size(root),
+        names=names,
+        corners=np.asarray(corners, np.float64).reshape(-1, 4),
+        difficult=np.asarray([(entry.findtext("difficult") or "").strip() == "1" for entry in objects], np.bool_),
+    )
+
+
+def _corners(path: Path, which: str, entry: Any) -> list[float]:
+    box = entry.find("bndbox")  # of the object itself: the boxes of its parts lie deeper
+    if box is None:
+        raise DataError(f"{path}: {which} has no <bndbox>")
+    numbers = []
+    for corner in CORNERS:
+        text = box.findtext(corner)
+        try:
+            number = float(text)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            found = f"is {text.strip()!r}, not a number" if text else "is missing"
+            raise DataError(f"{path}: {which}: <{corner}> {found}")
+        numbers.append(number)
+    return numbers
+
+
+def _size(root: Any) -> tuple[int, int] | None:
+    """Return the width and height that are written, or None: tools that do not know them leave them out or write 0."""
+    try:
+        width, height = (int(float(root.findtext(f"size/{side}"))) for side in ("width", "height"))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One folder in VOC's layout, such as VOC2007."""
+
+    path: Path
+
+    def sets(self) -> tuple[str, ...]:
+        """Return the names of the image sets there are, sorted; VOC's per-class lists (dog_train.txt) are none."""
+        main = self.path / "ImageSets" / "Main"
+        names = sorted(file.stem for file in main.glob("[!.]*.txt")) if main.is_dir() else []
+        classes = {f"{name}_" for name in CLASSES}
+        return tuple(name for name in names if not any(name.startswith(prefix) for prefix in classes))
+
+    def image_ids(self, name: str) -> list[str]:
+        """Return the image ids of a set, in its order.
+
+        Raises: DataError, if there is no such set, it is empty or an image is in it twice.
+        """
+        path = self.path / "ImageSets" / "Main" / f"{name}.txt"
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except FileNotFoundError:
+            known = self.sets()
+            there = f"; there are {', '.join(known)}" if known else ""
+            raise DataError(f"{path}: no such image set{nearest(name, known)}{there}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        ids = [self._id(line.strip()) for line in lines if line.strip()]
+        if not ids:
+            raise DataError(f"{path}: an empty image set")
+        if len(set(ids)) < len(ids):
+            twice = next(i for n, i in enumerate(ids) if i in ids[:n])
+            raise DataError(f"{path}: image {twice} is in it twice")
+        return ids
+
+    def _id(self, line: str) -> str:
+        """Return the image id of a line, which in some sets is followed by -1, 0 or 1."""
+        flagged = re.fullmatch(r"(.*\S)\s+(?:-1|0|1)", line)
+        return flagged[1] if flagged and not self.annotation(line).exists() else line
+
+    def annotation(self, image_id: str) -> Path:
+        """Return where the annotation of an image is."""
+        return self.path / "Annotations" / f"{image_id}.xml"
+
+    def images(self, ids: Sequence[str]) -> list[Path]:
+        """Return the image files of these ids.
+
+        Raises: DataError, if one is missing, or is there with two suffixes.
+        """
+        folder = self.path / "JPEGImages"
+        listed: dict[str, str] = {}
+        for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in SUFFIXES:
+                continue
+            if stem in listed:
+                raise DataError(f"{folder}: {listed[stem]} and {name} are images of one id; remove one")
+            listed[stem] = name
+        missing = [image_id for image_id in ids if image_id not in listed]
+        if missing:
+            raise DataError(
+                f"{folder}: {len(missing):,} of {len(ids):,} images are missing; the first is {missing[0]} "
+                f"({', '.join(SUFFIXES)})"
+            )
+        return [folder / listed[image_id] for image_id in ids]

@@ -1,0 +1,34 @@
+"""akamaster/pytorch_resnet_cifar10: option A with its zeros half before, half after the identity channels."""
+
+from __future__ import annotations
+
+import re
+
+from resnets.networks.layouts.layout import IMAGENET_MEAN, IMAGENET_STD, About, Layout, Tensors, is_cifar_type
+from resnets.specs import InputConvention, NetworkSpec
+
+
+def _recognises(tensors: Tensors, about: About) -> bool:
+    return "linear.weight" in tensors and "layer1.0.conv1.weight" in tensors and is_cifar_type(tensors)
+
+
+def _rename(tensors: Tensors) -> Tensors:
+    def ours(key: str) -> str:
+        return re.sub(r"^linear\.", "fc.", key).replace(".shortcut.", ".downsample.")  # its option B projects
+
+    return {ours(key): tensor for key, tensor in tensors.items()}
+
+
+def _convention(spec: NetworkSpec, about: About) -> InputConvention:
+    """Its trainer normalises CIFAR-10 by ImageNet's mean and standard deviation."""
+    return InputConvention(size=32, resize=32, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+LAYOUT = Layout(
+    name="akamaster",
+    recognises=_recognises,
+    rename=_rename,
+    convention=_convention,
+    zeros="around",
+    unprojected=True,
+)

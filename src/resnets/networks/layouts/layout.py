@@ -1,0 +1,52 @@
+"""What a project's weights files are like: how to know them, their names as ours, and what names do not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from resnets.specs import InputConvention, NetworkSpec, StemPool, StridePlacement, ZeroChannels
+
+Tensors = dict[str, Tensor]
+About = dict[str, Any]
+"""What a file says besides its tensors: `file`, its name, and in timm's case `pretrained_cfg`."""
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One project's way to name and arrange the weights of these networks.
+
+    `rename` returns the tensors under our names, which are torchvision's; a name that it does not know stays, so that
+    it is reported. `convention` returns the input that the project's published weights expect, None where no such
+    thing is known.
+    """
+
+    name: str
+    recognises: Callable[[Tensors, About], bool]
+    rename: Callable[[Tensors], Tensors]
+    convention: Callable[[NetworkSpec, About], InputConvention | None]
+    stride: StridePlacement = "3x3"  # of its bottlenecks
+    zeros: ZeroChannels = "after"
+    pool: StemPool = "padded"
+    unprojected: bool | None = None  # whether a network without projections is residual (option A); None: unknown
+
+
+def is_cifar_type(tensors: Tensors) -> bool:
+    """Tell whether tensors under our names are of a network for small images."""
+    stem = tensors.get("conv1.weight")
+    return stem is not None and stem.dim() == 4 and stem.shape[0] == 16 and stem.shape[2:] == (3, 3)
+
+
+def imagenet_input(*, resize: int = 256) -> InputConvention:
+    """Return what most networks for photos expect: torchvision's mean and deviation, 224 pixels out of 256."""
+    return InputConvention(size=224, resize=resize, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def unchanged(tensors: Tensors) -> Tensors:
+    """Return tensors whose names are ours already."""
+    return tensors

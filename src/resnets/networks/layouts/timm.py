@@ -1,0 +1,79 @@
+"""timm's weights: torchvision's names in residual networks, its own head in VGG, and a configuration beside them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, get_args
+
+from resnets.errors import WeightsError
+from resnets.networks.layouts.layout import IMAGENET_MEAN, IMAGENET_STD, About, Layout, Tensors, imagenet_input
+from resnets.specs import InputConvention, Interpolation, NetworkSpec
+
+_HEAD = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
+
+
+def _recognises(tensors: Tensors, about: About) -> bool:
+    return "pre_logits.fc1.weight" in tensors or ("pretrained_cfg" in about and "layer1.0.conv1.weight" in tensors)
+
+
+def _rename(tensors: Tensors) -> Tensors:
+    renamed = {}
+    for key, tensor in tensors.items():
+        if match := re.fullmatch(r"(pre_logits\.fc1|pre_logits\.fc2|head\.fc)\.(weight|bias)", key):
+            key = f"{_HEAD[match[1]]}.{match[2]}"
+            tensor = tensor.flatten(1) if tensor.dim() == 4 else tensor  # its hidden layers are convolutions
+        renamed[key] = tensor
+    return renamed
+
+
+def _convention(spec: NetworkSpec, about: About) -> InputConvention:
+    config = about.get("pretrained_cfg")
+    return imagenet_input() if config is None else convention_of(config)
+
+
+def convention_of(config: dict[str, Any]) -> InputConvention:
+    """Return the input that a `pretrained_cfg` declares, of the size that timm tests with.
+
+    Raises: WeightsError, if it is not understood.
+    """
+    try:
+        channels, size, _ = config.get("test_input_size") or config.get("input_size") or (3, 224, 224)
+        crop = config.get("test_crop_pct") or config.get("crop_pct") or 0.875
+        interpolation: Any = config.get("interpolation") or "bilinear"
+        if interpolation not in get_args(Interpolation):
+            raise ValueError(f"interpolation {interpolation!r}")
+        mean = config.get("mean") or IMAGENET_MEAN
+        std = config.get("std") or IMAGENET_STD
+        return InputConvention(
+            size=int(size),
+            resize=math.floor(size / crop),
+            channels=int(channels),
+            mean=tuple(map(float, mean)),
+            std=tuple(map(float, std)),
+            interpolation=interpolation,
+        )
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise WeightsError(f"timm's pretrained_cfg is not understood ({error})") from None
+
+
+def config_of(convention: InputConvention, num_classes: int) -> dict[str, Any] | None:
+    """Return the `pretrained_cfg` that declares this input, or None where timm has no words for it."""
+    plain = convention.white == 1 and convention.order == "RGB" and convention.mean_image is None
+    if not plain or convention.channels != 3:
+        return None
+    crop = convention.size / convention.resize
+    if math.floor(convention.size / crop) < convention.resize:  # as timm reckons, and rounding may cost a pixel
+        crop = math.nextafter(crop, 0)
+    return {
+        "input_size": [3, convention.size, convention.size],
+        "interpolation": convention.interpolation,
+        "crop_pct": crop,
+        "crop_mode": "center",
+        "mean": list(convention.mean or (0.0, 0.0, 0.0)),
+        "std": list(convention.std or (1.0, 1.0, 1.0)),
+        "num_classes": num_classes,
+    }
+
+
+LAYOUT = Layout(name="timm", recognises=_recognises, rename=_rename, convention=_convention)

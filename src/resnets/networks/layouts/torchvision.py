@@ -1,0 +1,112 @@
+"""torchvision's weights: our names, bottlenecks with stride 2 on the 3x3; read, fetched and written."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import sys
+from typing import Any
+
+from resnets.errors import WeightsError
+from resnets.networks import catalog
+from resnets.networks.layouts.layout import About, Layout, Tensors, imagenet_input, unchanged
+from resnets.specs import InputConvention, NetworkSpec, ResNetSpec
+
+NAMES = {
+    "resnet18": "resnet18",
+    "resnet34": "resnet34",
+    "resnet50_v1_5": "resnet50",
+    "resnet101_v1_5": "resnet101",
+    "resnet152_v1_5": "resnet152",
+    "vgg16": "vgg16",
+    "vgg19": "vgg19",
+}
+"""Our names of the networks that torchvision has -> its own."""
+
+
+def _recognises(tensors: Tensors, about: About) -> bool:
+    return ("fc.weight" in tensors and "layer1.0.conv1.weight" in tensors) or "classifier.6.weight" in tensors
+
+
+def _convention(spec: NetworkSpec, about: About) -> InputConvention | None:
+    """Return the input of the file's own entry where its name tells it, else of the first version of the weights."""
+    if spec.type == "cifar":
+        return None
+    for entry in _entries(spec.name):
+        if entry.url.rpartition("/")[2] == about.get("file"):
+            return _input(entry)
+    return imagenet_input()
+
+
+LAYOUT = Layout(name="torchvision", recognises=_recognises, rename=unchanged, convention=_convention)
+
+
+def _entries(name: str) -> list[Any]:
+    if name not in NAMES:
+        return []
+    import torchvision
+
+    return list(torchvision.models.get_model_weights(NAMES[name]))
+
+
+def _input(entry: Any) -> InputConvention:
+    transforms = entry.transforms()
+    return InputConvention(
+        size=transforms.crop_size[0],
+        resize=transforms.resize_size[0],
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+        interpolation=transforms.interpolation.value,
+    )
+
+
+def fetch(name: str, version: str | None = None) -> tuple[Tensors, InputConvention]:
+    """Return the weights that torchvision publishes for a network, from its cache or the network, and their input.
+
+    `version` is torchvision's name of an entry, by default the first, `IMAGENET1K_V1`.
+
+    Raises: WeightsError, if torchvision has no such network or version, or it cannot be fetched.
+    """
+    if name not in NAMES:
+        twin = f"{name}_v1_5"
+        right = f"{twin}, whose stride 2 is on the 3x3" if twin in NAMES else ", ".join(NAMES)
+        raise WeightsError(f"torchvision publishes no weights of {name}; it does of {right}")
+    entries = {entry.name: entry for entry in _entries(name)}
+    entry = entries.get(version or next(iter(entries)))
+    if entry is None:
+        raise WeightsError(f"torchvision publishes no {version!r} of {name}; it has {', '.join(entries)}")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # that it downloads is no result
+            tensors = entry.get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        import torch
+
+        file = entry.url.rpartition("/")[2]
+        why = getattr(error, "reason", None) or error
+        raise WeightsError(
+            f"torchvision's {file} could not be fetched ({why}); on a machine without network, put that file "
+            f"into {torch.hub.get_dir()}/checkpoints/"
+        ) from None
+    return tensors, _input(entry)
+
+
+def counterpart(spec: NetworkSpec) -> str:
+    """Return torchvision's name of the very same function.
+
+    Raises: WeightsError, if torchvision has no such network.
+    """
+    if spec.name in NAMES:
+        like = catalog.spec(spec.name, num_classes=spec.num_classes)
+        parts = ("type", "blocks", "residual", "shortcut", "stride", "residual_layers", "in_channels", "pool")
+        for part in parts:
+            theirs, ours = getattr(like, part, None), getattr(spec, part, None)
+            if theirs != ours:
+                raise WeightsError(f"torchvision's {NAMES[spec.name]} has {part} {theirs}, and this network {ours}")
+        return NAMES[spec.name]
+    twin = f"{spec.name}_v1_5"
+    why = (
+        f"its {NAMES[twin]} has stride 2 on the 3x3, and {spec.name} on the first 1x1: the names fit, the function not"
+        if isinstance(spec, ResNetSpec) and twin in NAMES
+        else f"it has {', '.join(NAMES.values())}"
+    )
+    raise WeightsError(f"torchvision has no {spec.name} ({why}); a .safetensors file holds it under the same names")

@@ -1,0 +1,211 @@
+"""Which of several networks to take for some data, and why: pure reasoning over what a study measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from resnets.report.comparison import listed
+from resnets.report.degradation import KINDS, Row
+
+Z = 1.96  # standard deviations to either side that hold 95 % of a normal distribution
+FALLING = 3.0  # points that training error falls in a quarter of the run: then the network has not settled
+GUESSING = 0.9  # of the error of guessing; above this a network has hardly learnt
+OVERFITTING = 10.0  # points from training to validation error
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRow(Row):
+    """One network of a study; its curve is of the validation images, and `test_error` has no part in any choice.
+
+    Units: seconds of the whole run; bytes of memory, reckoned as a plan does.
+    """
+
+    validation_error: float
+    validation_images: int
+    training_images: int  # that the training error is of: those of the last stretch
+    parameters: int
+    macs: int
+    memory: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Between what the validation error lies with 95 % confidence, by the number of images (binomial)."""
+        return interval(self.validation_error, self.validation_images)
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The network to take, why, and what to beware of, in sentences; `network` is None where it is too early to say."""
+
+    network: str | None
+    headline: str
+    reasons: tuple[str, ...]
+    cautions: tuple[str, ...]
+
+
+# ---------------------------------------------------------------- noise
+
+
+def interval(error: float, images: int) -> tuple[float, float]:
+    """Return between what an error in percent lies with 95 % confidence (Wilson's interval, which fits 0 % too)."""
+    share = error / 100
+    centre = share + Z**2 / (2 * images)
+    spread = Z * math.sqrt(share * (1 - share) / images + Z**2 / (4 * images**2))
+    low, high = ((centre + sign * spread) / (1 + Z**2 / images) for sign in (-1, 1))
+    return 100 * max(0.0, low), 100 * min(1.0, high)
+
+
+def noise(error: float, images: int, other_error: float, other_images: int) -> float:
+    """Return how many points the lower of two errors may lie below the other by chance, as on images of their own.
+
+    It is Newcombe's bound, made of both intervals. Two networks that are tested on the same images differ less by
+    chance, so this errs towards calling them alike.
+    """
+    (low, low_images), (high, high_images) = sorted(((error, images), (other_error, other_images)))
+    return math.hypot(interval(low, low_images)[1] - low, high - interval(high, high_images)[0])
+
+
+def alike(one: StudyRow, other: StudyRow) -> bool:
+    """Tell whether two validation errors differ by no more than chance."""
+    bound = noise(one.validation_error, one.validation_images, other.validation_error, other.validation_images)
+    return abs(one.validation_error - other.validation_error) <= bound
+
+
+def training_noise(rows: Sequence[StudyRow]) -> float:
+    """Return the greatest difference of training errors that may be chance, over the shallowest and deepest of a kind.
+
+    Training error is of the images of the last stretch of iterations.
+    """
+    bounds = []
+    for residual, _ in KINDS:
+        if len(found := [row for row in rows if row.residual is residual]) > 1:
+            first, last = found[0], found[-1]
+            bounds.append(noise(first.training_error, first.training_images, last.training_error, last.training_images))
+    return max(bounds, default=0.0)
+
+
+# ---------------------------------------------------------------- the choice
+
+
+def recommend(rows: Sequence[StudyRow], *, classes: int, first_drop: int, longer: str) -> Recommendation:
+    """Return the shallowest network whose validation error is within noise of the best, and what that rests on.
+
+    `rows` are in the order of the study, `first_drop` is the iteration at which the learning rate was first lowered,
+    and `longer` a budget that would tell more.
+    """
+    best = min(rows, key=lambda row: (row.validation_error, row.depth, not row.residual))
+    depth = min(row.depth for row in rows if alike(row, best))
+    there = [row for row in rows if row.depth == depth and alike(row, best)]
+    chosen = min(there, key=lambda row: (row.validation_error, not row.residual))
+    guessing = 100 * (1 - 1 / classes)
+    cautions = tuple(_cautions(rows, chosen, guessing=guessing, first_drop=first_drop, longer=longer))
+    if classes > 1 and best.validation_error > GUESSING * guessing:
+        headline = (
+            f"Too early to recommend a network: the best, {best.network}, has a validation error of "
+            f"{_error(best)}, and guessing has {guessing:.0f} %. Try --budget {longer}."
+        )
+        return Recommendation(None, headline, (), cautions)
+    reasons = (_why(chosen, best, rows), *_depth(rows, chosen), *_shortcuts(rows))
+    return Recommendation(chosen.network, f"Recommended: {chosen.network}.", reasons, cautions)
+
+
+def _why(chosen: StudyRow, best: StudyRow, rows: Sequence[StudyRow]) -> str:
+    shown = f"Its validation error is {_error(chosen)}"
+    if chosen is not best:
+        times = best.seconds / chosen.seconds if chosen.seconds else 1.0
+        cost = f"takes {times:.1f} times as long" if times >= 1.05 else f"has {best.depth} layers"
+        if best.depth == chosen.depth:
+            return f"{shown}, within noise of the lowest, {best.validation_error:.2f} % of {best.network}."
+        return (
+            f"{shown}. The lowest is {best.validation_error:.2f} %, of {best.network}, which {cost}: on so many images "
+            f"that difference is within noise, and of such networks this is the shallowest."
+        )
+    shallower = [row for row in rows if row.depth < chosen.depth]
+    if shallower:
+        return f"{shown}, the lowest of all, and every shallower network's is higher by more than noise."
+    is_least = any(row.depth > chosen.depth for row in rows)
+    return f"{shown}, the lowest of all{', with the fewest layers' if is_least else ''}."
+
+
+def _depth(rows: Sequence[StudyRow], chosen: StudyRow) -> Iterator[str]:
+    """Yield what depth does to the validation error of the networks of the chosen kind."""
+    same = sorted((row for row in rows if row.residual is chosen.residual), key=lambda row: row.depth)
+    if len(same) < 2:
+        return
+    first, last, best = same[0], same[-1], min(same, key=lambda row: row.validation_error)
+    steps = " -> ".join(f"{row.validation_error:.2f}" for row in same)
+    kind = "residual" if chosen.residual else "plain"
+    goes = f"From {first.depth} to {last.depth} layers the validation error of {kind} networks goes {steps} %: "
+    if all(alike(row, best) for row in same):
+        yield goes + "these differences are within noise, so here more depth is not worth its time."
+    elif not alike(first, best):
+        yield goes + f"{best.depth} layers are better than {first.depth} by more than noise, so here depth is worth it."
+    else:
+        yield goes + f"beyond {chosen.depth} layers it gains nothing that is more than noise."
+
+
+def _shortcuts(rows: Sequence[StudyRow]) -> Iterator[str]:
+    """Yield what shortcuts do at the greatest depth that was trained with and without them."""
+    pairs = [
+        (one, other) for one in rows for other in rows if one.depth == other.depth and other.residual > one.residual
+    ]
+    if not pairs:
+        return
+    plain, residual = max(pairs, key=lambda pair: pair[0].depth)
+    errors = f"{residual.validation_error:.2f} % against {plain.validation_error:.2f} % without them"
+    at = f"With shortcuts the validation error at {plain.depth} layers is {errors}"
+    if alike(plain, residual):
+        yield f"{at}, a difference within noise."
+    else:
+        yield f"{at}: they {'help' if residual.validation_error < plain.validation_error else 'do harm'} here."
+
+
+def _cautions(
+    rows: Sequence[StudyRow], chosen: StudyRow, *, guessing: float, first_drop: int, longer: str
+) -> Iterator[str]:
+    stuck = [row for row in rows if row.training_error > GUESSING * guessing]
+    falling = [row for row in rows if row not in stuck and not is_settled(row, first_drop)]
+    if falling:
+        yield (
+            f"The budget was too short for {_these(falling, rows)} to settle: training "
+            f"error was still falling when the learning rate was first lowered. With more time errors will be lower, "
+            f"and depth may pay that does not yet; --budget {longer} would tell more."
+        )
+    if stuck:
+        yield (f"{_these(stuck, rows)} hardly learnt: training error is still near that of guessing, {guessing:.0f} %.")
+    gap = chosen.validation_error - chosen.training_error
+    if gap > OVERFITTING and chosen not in falling:
+        yield (
+            f"The validation error of {chosen.network} is {gap:.0f} points above its training error: more images, or "
+            f"more augmentation, are likely to bring more than other networks."
+        )
+    yield (
+        f"Each network was trained once, and the intervals are of the {chosen.validation_images:,} validation images "
+        f"alone: another --seed moves the errors too."
+    )
+
+
+def _these(some: Sequence[StudyRow], rows: Sequence[StudyRow]) -> str:
+    """Return the names of some networks, or all of them in words."""
+    whole = len(some) == len(rows) > 1
+    return "all of the networks" if whole else listed([row.network for row in some])
+
+
+def is_settled(row: StudyRow, first_drop: int) -> bool:
+    """Tell whether training error had about stopped falling when the learning rate was first lowered.
+
+    From half of that stretch to its end it fell by at most 3 points. What comes after the drop tells nothing, since at
+    a low rate any curve is flat. A curve with fewer than two points until then is of a run too short to tell: False.
+    """
+    before = [point for point in row.curve if point[0] <= first_drop]
+    if len(before) < 2:
+        return False
+    half = min(before[:-1], key=lambda point: abs(point[0] - before[-1][0] / 2))
+    return half[1] - before[-1][1] <= FALLING
+
+
+def _error(row: StudyRow) -> str:
+    low, high = row.interval
+    return f"{row.validation_error:.2f} % (95 % interval {low:.1f} to {high:.1f} %, {row.validation_images:,} images)"

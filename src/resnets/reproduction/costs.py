@@ -1,0 +1,66 @@
+"""What the networks of the tables cost, by their own count: Table 1, and the layers and parameters of Table 6."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnets.api.networks import describe
+from resnets.paper.declarations import Table
+from resnets.paper.tables import TABLES
+from resnets.report.comparison import EXACT
+from resnets.specs import Shortcut
+from resnets.storage import write_durably, writing
+from resnets.training.provenance import provenance
+
+
+def write_costs(file: Path) -> None:
+    """Write what every network of a table that prints layers, parameters or multiply-adds costs; no training is needed.
+
+    Raises: RunError, if it cannot be written.
+    """
+    content = {
+        "kind": "complexity",
+        "networks": [_cost(*one) for one in _networks(TABLES.values())],
+        "provenance": provenance(torch.device("cpu")),
+    }
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(file, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _networks(tables: Iterable[Table]) -> dict[tuple[str, Shortcut | None], None]:
+    return {
+        (row.network, row.shortcut): None
+        for table in tables
+        if any(column.measure in EXACT for column in table.columns)
+        for row in table.rows
+        if row.network is not None and not row.cited
+    }
+
+
+@cache
+def _cost(network: str, shortcut: Shortcut | None) -> dict[str, Any]:
+    found = describe(network, shortcut=shortcut)
+    return {
+        "network": network,
+        "shortcut": shortcut,
+        "depth": found.spec.depth,
+        "parameters": found.cost.parameters,
+        "macs": found.cost.macs,
+        "stages": [
+            {
+                "name": stage.name,
+                "output_size": list(stage.output_size),
+                "layers": stage.layers,
+                "parameters": stage.parameters,
+                "macs": stage.macs,
+            }
+            for stage in found.stages
+        ],
+    }

@@ -1,0 +1,140 @@
+"""What is trained on, which may be other than declared, and the declared recipe at a scale and fitted to that data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resnets.api.data import load_data
+from resnets.api.resolution import default_recipe
+from resnets.data.cifar import CIFAR10
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, some_of
+from resnets.data.kinds import KNOWN
+from resnets.errors import UsageError
+from resnets.networks import catalog
+from resnets.paper import recipes
+from resnets.paper.declarations import Protocol, Training
+from resnets.report.measured import SHORT, Scale
+from resnets.specs import Deviation, Recipe, ScaleCropFlip
+
+SMOKE_ITERATIONS = 5
+SMOKE_IMAGES, SMOKE_TESTS = 2_000, 400  # that a smoke run trains on and is tested on, at most
+SMOKE_PHOTOS = 32  # in a mini-batch: as many as share batch-norm statistics
+
+TRAINING_TESTS: tuple[Protocol, ...] = ("single-view", "center-crop")  # by which training itself tests at its end
+
+_DECLARED = ("cifar10", "imagenet")  # that rows and curves are trained on
+
+
+class NotHere(UsageError):
+    """A training cannot be run on what is given; says what would be right."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A data set as a network takes it: `name` is what a result carries, `source` what it was asked for by."""
+
+    name: str
+    source: str | None
+    splits: DataSplits
+
+
+class Shelf:
+    """The data that was given, or else the declared data; each is read once.
+
+    What is named as a declared data set (`cifar10:PATH`) stands for that one; anything else for whatever has none of
+    its own.
+    """
+
+    def __init__(self, given: Sequence[str | DataSplits], scale: Scale) -> None:
+        self.given = given
+        self.scale = scale
+        self._splits: dict[object, DataSplits] = {}
+        self._material: dict[object, Material] = {}
+
+    def material(self, training: Training, protocols: Sequence[Protocol] = ()) -> Material:
+        """Return what a training is made on that is to be tested by these protocols.
+
+        Raises: NotHere, if nothing that is given will do; UsageError or DataError, if it cannot be read.
+        """
+        data = self._choose(training)
+        small = catalog.spec(training.network).type == "cifar"
+        key = (data if isinstance(data, str) else id(data), training.data, small)
+        if key not in self._material:
+            self._material[key] = self._read(data, training)
+        found = self._material[key]
+        photos = isinstance(recipes.find(training.recipe).augmentation, ScaleCropFlip)
+        trial = self.scale == "smoke" and (not protocols or any(one in TRAINING_TESTS for one in protocols))
+        if photos and isinstance(found.splits.train, ImageArrays) and not trial:
+            raise NotHere(f"{training.network} is made for photos, which {found.name} are not: --data folder:PATH")
+        return found
+
+    def _choose(self, training: Training) -> str | DataSplits:
+        kinds = [one.partition(":")[0] if isinstance(one, str) else one.name for one in self.given]
+        for one, kind in zip(self.given, kinds, strict=True):
+            if kind == training.data:
+                return one
+        for one, kind in zip(self.given, kinds, strict=True):
+            if kind not in _DECLARED:
+                return one
+        if training.data == CIFAR10.name:  # it can be fetched
+            return training.data
+        raise NotHere(f"{training.network} needs {training.data}: --data folder:PATH names its folder, or other photos")
+
+    def _read(self, data: str | DataSplits, training: Training) -> Material:
+        key = data if isinstance(data, str) else id(data)
+        if key not in self._splits:
+            self._splits[key] = load_data(data)
+        whole = self._splits[key]
+        splits = few(whole) if self.scale == "smoke" else whole
+        name = _name(whole, training.data)
+        if splits is not whole:
+            name += f" ({len(splits.train):,} + {len(splits.test):,} images)"  # type: ignore[arg-type]
+        return Material(name, data if isinstance(data, str) else None, load_data(splits, training.network))
+
+
+def _name(splits: DataSplits, declared: str) -> str:
+    """Return the declared data set's name if these are its images, and their own otherwise, which is never that."""
+    known = KNOWN[declared]
+    counts = (len(splits.train), len(splits.test), len(splits.classes))  # type: ignore[arg-type]
+    if declared == CIFAR10.name:
+        same = splits.digest == f"{CIFAR10.digests['train']}:{CIFAR10.digests['test']}"
+    else:
+        same = counts == (known.train, known.test, known.classes)
+    if same:
+        return declared
+    return f"what is called {splits.name}" if splits.name in _DECLARED else splits.name
+
+
+def few(splits: DataSplits) -> DataSplits:
+    """Return so few of the images, evenly spaced, that a smoke run takes seconds; a dataset object stays as it is."""
+    if not isinstance(splits.train, ImageArrays | ImageFiles):
+        return splits
+    train, test = some_of(splits.train, SMOKE_IMAGES), some_of(splits.test, SMOKE_TESTS)
+    if train is splits.train and test is splits.test:
+        return splits
+    digests = [part.digest() if isinstance(part, ImageArrays | ImageFiles) else "" for part in (train, test)]
+    return dataclasses.replace(splits, train=train, test=test, digest=":".join(digests))
+
+
+def fit_recipe(training: Training, scale: Scale, splits: DataSplits) -> Recipe:
+    """Return the declared recipe at a scale, with the augmentation that images of another kind need.
+
+    Images in memory are padded and cropped, those of fewer than 16 pixels a side as the digits are.
+    """
+    recipe = recipes.find(training.recipe)
+    own = default_recipe(splits)
+    photos = isinstance(recipe.augmentation, ScaleCropFlip)
+    if isinstance(splits.train, ImageArrays) and (photos or own is recipes.DIGITS):
+        side = splits.train.images.shape[1]
+        fitted = Deviation(f"augmentation as in the recipe {own.name}", f"the images are of {side}x{side} pixels")
+        recipe = dataclasses.replace(recipe, augmentation=own.augmentation, deviations=(*recipe.deviations, fitted))
+    if scale == "short":
+        return recipe.scaled(round(recipe.iterations / SHORT))
+    if scale == "smoke":
+        recipe = dataclasses.replace(recipe.scaled(SMOKE_ITERATIONS), evaluate_every=math.ceil(SMOKE_ITERATIONS / 2))
+        if isinstance(splits.train, ImageFiles):
+            recipe = dataclasses.replace(recipe, batch_size=min(recipe.batch_size, SMOKE_PHOTOS))
+    return recipe

@@ -1,0 +1,140 @@
+"""Several runs at a time, each in a process of its own on a device of its own, and told of where they were begun."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection, get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+from resnets.errors import Interrupted, ResnetsError, RunError, TrainingError
+from resnets.reproduction import runs
+from resnets.reproduction.planning import PlannedRun, check
+from resnets.training.session import Observer
+from resnets.training.signals import StopRequest
+
+LOOK_SECONDS = 0.5  # between two looks whether a signal came
+
+
+@dataclass
+class _Worker:
+    run: PlannedRun
+    device: str
+    process: Any  # multiprocessing's of the spawn context
+    pipe: Connection
+    observer: Observer | None
+    ended: tuple[str, str] | None = None  # the kind of an error and its message, or ("", "")
+
+
+class _Teller:
+    """An observer that passes on all that it is told. If nobody listens any more, its run ends."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+
+    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
+        self._tell("started", description, iteration, notes)
+
+    def logged(self, line: dict[str, Any]) -> None:
+        self._tell("logged", line)
+
+    def finished(self, result: dict[str, Any]) -> None:
+        self._tell("finished", result)
+
+    def closed(self) -> None:
+        pass  # the process that listens closes its own
+
+    def _tell(self, what: str, *arguments: Any) -> None:
+        try:
+            self.pipe.send((what, arguments))
+        except OSError:
+            raise RunError("the process that began this run has ended") from None
+
+
+def _work(pipe: Connection, run: PlannedRun, device: str, workers: int) -> None:
+    os.setsid()  # Ctrl-C reaches the process that began this one, which passes it on once
+    ended = ("", "")
+    try:
+        runs.make(run, device=device, workers=workers, observers=[_Teller(pipe)])
+    except Exception as error:
+        ended = (type(error).__name__, str(error).partition("\n")[0])
+    pipe.send(("ended", ended))
+
+
+def make(
+    todo: Sequence[PlannedRun],
+    devices: Sequence[str],
+    *,
+    workers: int,
+    observe: Callable[[PlannedRun], Observer] | None,
+    stop: StopRequest,
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Make all runs, one at a time on each device; return the names of those made, and of those that failed and why.
+
+    Raises: Interrupted after a signal, once all have saved; RunError, if a process was killed or a folder is in use.
+    """
+    waiting, free = list(todo), list(devices)
+    working: list[_Worker] = []
+    made: list[str] = []
+    failed: list[tuple[str, str]] = []
+    broken: list[_Worker] = []
+    asked = False
+    try:
+        while working or (waiting and not (asked or broken)):
+            while waiting and free and not (asked or broken):
+                working.append(_start(waiting.pop(0), free.pop(0), workers, observe))
+            for pipe in connection.wait([worker.pipe for worker in working], LOOK_SECONDS):
+                worker = next(one for one in working if one.pipe is pipe)
+                _listen(worker)
+                if worker.ended is None:
+                    continue
+                working.remove(worker)
+                free.append(worker.device)
+                kind, message = worker.ended
+                if not kind:
+                    made.append(worker.run.name)
+                elif kind in (TrainingError.__name__, "MemoryError", "OutOfMemoryError"):
+                    failed.append((worker.run.name, message))
+                elif kind != Interrupted.__name__:
+                    broken.append(worker)
+            if stop.signum is not None and not asked:
+                asked = True
+                for worker in working:
+                    worker.process.terminate()  # SIGTERM: save, then end
+    finally:
+        for worker in working:
+            worker.process.kill()
+            worker.process.join()
+    check(stop)
+    if broken:
+        _, message = broken[0].ended or ("", "")
+        raise RunError(f"{broken[0].run.name}: {message}")
+    return made, failed
+
+
+def _start(run: PlannedRun, device: str, workers: int, observe: Callable[[PlannedRun], Observer] | None) -> _Worker:
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(theirs, run, device, workers))
+    process.start()
+    theirs.close()
+    return _Worker(run, device, process, ours, observe(run) if observe else None)
+
+
+def _listen(worker: _Worker) -> None:
+    """Take one message of a worker; its end closes the observer."""
+    try:
+        what, arguments = worker.pipe.recv()
+    except (EOFError, OSError):
+        worker.process.join()
+        what, arguments = "ended", (ResnetsError.__name__, f"its process was ended ({worker.process.exitcode})")
+    if what == "ended":
+        worker.ended = arguments
+        worker.process.join()
+        worker.pipe.close()
+        if worker.observer is not None:
+            worker.observer.closed()
+    elif worker.observer is not None:
+        getattr(worker.observer, what)(*arguments)

@@ -1,0 +1,297 @@
+"""The plan of a reproduction: its runs, which of them are done, and what the others will take on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from resnets.api import measuring
+from resnets.api.resolution import resolve
+from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.errors import Interrupted, RunError, UsageError, nearest
+from resnets.networks import catalog, complexity
+from resnets.networks.complexity import Complexity
+from resnets.report.measured import Scale, default_shortcut
+from resnets.reproduction import fitting
+from resnets.reproduction.fitting import Material, NotHere, Shelf
+from resnets.reproduction.tasks import LeftOut, Selection, Task, select
+from resnets.specs import Recipe
+from resnets.storage import writing
+from resnets.training import forecast
+from resnets.training.checkpoint import KEEP
+from resnets.training.run import RunFolder, fingerprint
+from resnets.training.signals import StopRequest
+from resnets.version import __version__
+
+State = Literal["to do", "begun", "done"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlannedRun:
+    """A training of one seed, where it goes, how far it is, and what is left of it.
+
+    Units: `seconds` of what is left, None where it was not measured; bytes at the end, and while it is going on.
+    """
+
+    name: str
+    task: Task
+    seed: int
+    material: Material
+    recipe: Recipe
+    scale: Scale
+    identity: str  # SHA-256 of network, recipe, data, seed and version
+    folder: Path  # weights, log, checkpoints
+    file: Path  # the result
+    state: State
+    iteration: int  # reached
+    seconds: float | None = None
+    disk_bytes: int = 0
+    peak_bytes: int = 0
+
+    @property
+    def short_name(self) -> str:
+        """The network, and which of its runs."""
+        return f"{self.task.training.network}, seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReproductionPlan:
+    """What a reproduction is made of. `left_out` is what is not run, `notes` what else there is to know."""
+
+    selection: Selection
+    scale: Scale
+    out: Path
+    devices: tuple[str, ...]
+    runs: tuple[PlannedRun, ...]
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+    free_bytes: int
+
+    @property
+    def todo(self) -> tuple[PlannedRun, ...]:
+        """The runs that are not done."""
+        return tuple(run for run in self.runs if run.state != "done")
+
+    @property
+    def seconds(self) -> float | None:
+        """What they take together, on all devices; None where that was not measured."""
+        parts = [run.seconds for run in self.todo]
+        return None if None in parts else sum(part for part in parts if part is not None) / len(self.devices)
+
+    @property
+    def disk_bytes(self) -> int:
+        """The most that they take together; one that is finished keeps no checkpoints."""
+        growing = [run.peak_bytes - run.disk_bytes for run in self.todo]
+        return sum(run.disk_bytes for run in self.todo) + sum(sorted(growing)[-len(self.devices) :])
+
+    @property
+    def results(self) -> Path:
+        """The folder of the result files."""
+        return self.out / "results"
+
+
+def make_plan(
+    name: str,
+    *,
+    only: Sequence[str],
+    seeds: int,
+    scale: str,
+    data: Sequence[str | DataSplits],
+    out: Path,
+    devices: tuple[str, ...],
+    stop: StopRequest,
+) -> ReproductionPlan:
+    """Return the plan; where there is hours of work, a second of each network's training is measured for it.
+
+    Raises: UsageError, DataError; RunError, if `out` is no place for it; Interrupted.
+    """
+    chosen = _scale(scale)
+    if seeds < 1:
+        raise UsageError(f"seeds is {seeds}; it must be 1 or more: so many runs of each row, seeded 0, 1, ...")
+    selection = select(name, only)
+    if (out / "run.json").exists():
+        raise RunError(f"{out} is the folder of a run; name another with --out")
+    shelf = Shelf(data, chosen)
+    runs: list[PlannedRun] = []
+    left_out = list(selection.left_out)
+    material: dict[Task, Material] = {}
+    for task in selection.tasks:
+        try:
+            material[task] = shelf.material(task.training, task.protocols)
+        except NotHere as reason:
+            left_out += [LeftOut(one, task.training.network, str(reason)) for one in task.asked_by]
+    begun: list[str] = []
+    for task, one in material.items():
+        planned = [_planned(task, seed, one, chosen, out) for seed in range(seeds)]
+        rates = None
+        if chosen != "smoke" and any(run.state != "done" for run in planned):
+            check(stop)
+            rates = _measure(task, one, planned[0].recipe, devices[0])
+        cost = _cost(task, one)
+        runs += [_with_costs(run, rates, cost) for run in planned]
+        begun += [note for run in planned for note in _others(run)]
+    runs.sort(key=lambda run: run.seed)  # each network once before any a second time
+    return ReproductionPlan(
+        selection=selection,
+        scale=chosen,
+        out=out,
+        devices=devices,
+        runs=tuple(runs),
+        left_out=tuple(left_out),
+        notes=(*_more_seeds(selection, seeds), *begun),
+        free_bytes=_free(out),
+    )
+
+
+def check(stop: StopRequest) -> None:
+    """Raise Interrupted if a signal came since the last run."""
+    if stop.signum is not None:
+        raise Interrupted(f"stopped by {signal.Signals(stop.signum).name}; what is done is saved", stop.signum)
+
+
+def _scale(name: str) -> Scale:
+    known: tuple[Scale, ...] = get_args(Scale)
+    for scale in known:
+        if scale == name:
+            return scale
+    raise UsageError(f"scale is {name!r}{nearest(name, known)}; it must be full, short or smoke")
+
+
+def _planned(task: Task, seed: int, material: Material, scale: Scale, out: Path) -> PlannedRun:
+    """Return a run as it stands; what it takes is not known yet."""
+    training = task.training
+    recipe = fitting.fit_recipe(training, scale, material.splits)
+    option = training.shortcut if training.shortcut != default_shortcut(training.network) else None
+    parts = (training.network, option, training.recipe, material.splits.name, scale, f"seed{seed}")
+    name = "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower()) for part in parts if part)
+    identity = _identity(task, seed, material, recipe)
+    folder = out / "runs" / f"{name}-{identity[:8]}"
+    file = out / "results" / f"{name}.json"
+    iteration = reached(folder)
+    state: State = "to do" if iteration is None else "begun"
+    if _is_result(file, identity, task.responses):
+        state, iteration = "done", recipe.iterations
+    return PlannedRun(
+        name=name,
+        task=task,
+        seed=seed,
+        material=material,
+        recipe=recipe,
+        scale=scale,
+        identity=identity,
+        folder=folder,
+        file=file,
+        state=state,
+        iteration=iteration or 0,
+    )
+
+
+def _identity(task: Task, seed: int, material: Material, recipe: Recipe) -> str:
+    """Return the SHA-256 of what a run is: another one is another run, and is made anew.
+
+    Where and how fast it is computed is no part of it, nor are a recipe's words.
+    """
+    training, splits = task.training, material.splits
+    same = fingerprint(
+        {
+            "network": {"name": training.network, "shortcut": training.shortcut},
+            "recipe": dataclasses.asdict(recipe),
+            "data": {"name": material.name, "digest": splits.digest, "classes": list(splits.classes)},
+            "seed": seed,
+        }
+    )
+    return hashlib.sha256(f"{same} {__version__}".encode()).hexdigest()
+
+
+def _is_result(file: Path, identity: str, responses: bool) -> bool:
+    """Tell whether a file is the result of this run, with the layer responses where they are wanted."""
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return False
+    return content.get("identity") == identity and bool(content.get("responses") or not responses)
+
+
+def reached(folder: Path) -> int | None:
+    """Return the iteration that a run's folder can go on from, or None where there is nothing yet."""
+    if not folder.is_dir():
+        return None
+    run = RunFolder(folder)
+    if (result := run.result()) is not None:
+        return int(result["iterations"])
+    paths = run.checkpoints.paths()
+    return int(paths[0].stem.partition("-")[2]) if paths else None
+
+
+def _others(run: PlannedRun) -> list[str]:
+    """Say which runs of the same name were left unfinished, with other data or by another version."""
+    return [
+        f"{folder} was begun with another recipe, other data or another version, and is left as it is"
+        for folder in sorted(run.folder.parent.glob(f"{run.name}-*"))
+        if folder != run.folder and not (folder / "result.json").exists()
+    ]
+
+
+def _more_seeds(selection: Selection, seeds: int) -> list[str]:
+    several = [task for task in selection.tasks if task.runs_in_the_paper > seeds]
+    return [
+        f"of {task.training.network} the paper made {task.runs_in_the_paper} runs: --seeds {task.runs_in_the_paper}"
+        for task in several
+    ]
+
+
+def _free(out: Path) -> int:
+    place = out.absolute()
+    while not place.exists():
+        place = place.parent
+    with writing(out):
+        return shutil.disk_usage(place).free
+
+
+# ---------------------------------------------------------------- what a run takes
+
+
+def _cost(task: Task, material: Material) -> Complexity:
+    train = material.splits.train
+    spec = catalog.spec(task.training.network, num_classes=len(material.splits.classes), **options(task))
+    if not isinstance(train, ImageArrays):
+        return complexity.measure(complexity.skeleton(spec))
+    return complexity.measure(complexity.skeleton(spec), train.images.shape[1])
+
+
+def options(task: Task) -> dict[str, Any]:
+    """Return the network's options, as `create` takes them."""
+    return {} if task.training.shortcut is None else {"shortcut": task.training.shortcut}
+
+
+def _measure(task: Task, material: Material, recipe: Recipe, device: str) -> forecast.Rates:
+    todo = resolve(
+        task.training.network,
+        fitting.few(material.splits),  # as many as are needed for some steps
+        recipe=recipe,
+        device=device,
+        network_options=options(task),
+    )
+    return measuring.measure_quickly(todo, _cost(task, material))
+
+
+def _with_costs(run: PlannedRun, rates: forecast.Rates | None, cost: Complexity) -> PlannedRun:
+    peak = forecast.disk_bytes(run.recipe, cost)
+    seconds = 0.0 if run.state == "done" else None
+    if rates is not None:
+        left = 1 - run.iteration / run.recipe.iterations
+        seconds = left * forecast.duration(run.recipe, rates, len(run.material.splits.test)).total  # type: ignore[arg-type]
+    return dataclasses.replace(
+        run,
+        seconds=seconds,
+        disk_bytes=peak - (KEEP + 1) * forecast.checkpoint_bytes(cost),
+        peak_bytes=peak,
+    )

@@ -1,0 +1,157 @@
+"""`reproduce`: what the paper's tables and figures declare is run, and set beside what the paper printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from resnets.api.reporting import Report, write_report
+from resnets.data.datasets import DataSplits
+from resnets.errors import RunError, TrainingError, UsageError
+from resnets.networks.execution import choose_device
+from resnets.report import collection
+from resnets.report.comparison import ComparedTable, compare_table
+from resnets.report.curves import ComparedFigure, compare_figure
+from resnets.reproduction import parallel, runs
+from resnets.reproduction.costs import write_costs
+from resnets.reproduction.planning import PlannedRun, ReproductionPlan, check, make_plan
+from resnets.training.session import Observer
+from resnets.training.signals import StopRequest
+
+OUT = "reproduction"
+
+Data = str | DataSplits
+Observe = Callable[[PlannedRun], Observer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """What came out: the tables and figures that were asked for, published beside measured, and the page of all.
+
+    `made` are the runs of this call, `done_before` those that an earlier one had made, `failed` those that could not
+    be trained to their end, each with the reason.
+    """
+
+    plan: ReproductionPlan
+    tables: tuple[ComparedTable, ...]
+    figures: tuple[ComparedFigure, ...]
+    report: Report
+    made: tuple[str, ...]
+    done_before: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+
+
+def plan_reproduction(
+    name: str,
+    *,
+    only: str | Sequence[str] = (),
+    seeds: int = 1,
+    scale: str = "full",
+    data: Data | Sequence[Data] = (),
+    out: str | Path = OUT,
+    device: str = "auto",
+) -> ReproductionPlan:
+    """Return what `reproduce` with the same arguments would run, and what that takes here; nothing is begun.
+
+    Raises: UsageError, DataError; RunError, if `out` is no place for it; Interrupted after a signal.
+    """
+    with StopRequest() as stop:
+        return _plan(name, only, seeds, scale, data, Path(out), device, stop)
+
+
+def reproduce(
+    name: str,
+    *,
+    only: str | Sequence[str] = (),
+    seeds: int = 1,
+    scale: str = "full",
+    data: Data | Sequence[Data] = (),
+    out: str | Path = OUT,
+    resume: bool = False,
+    device: str = "auto",
+    workers: int = 2,
+    observe: Observe | None = None,
+    announce: Callable[[ReproductionPlan], None] | None = None,
+) -> Reproduction:
+    """Run a table or figure of the paper (`table6`, `figure4`, `all`) and set what is measured beside what it printed.
+
+    `only` names rows or curves, by label, slug or network. There are `seeds` runs of each, seeded from 0 on. `scale`
+    is `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (a few). `data` are sources or splits to take
+    instead of the declared data: one named as a declared data set (`cifar10:PATH`) stands for it, another for whatever
+    has none of its own; a result carries what it was made on. In `out`, each run has a folder in runs/ and a file in
+    results/, and site/ is the page. Runs that are done are not made again, unless network, recipe, data or version
+    changed; with `resume` those that were begun go on. Where there are several GPUs, each has a run at a time.
+    `announce` is shown the plan before anything is begun; `observe` makes an observer for each run.
+
+    Raises: UsageError, DataError, RunError, CheckpointError; Interrupted after a signal, with all saved.
+    Paper: Tables 1 to 14, Figures 1, 4, 6 and 7.
+    """
+    if workers < 0:
+        raise UsageError(f"workers is {workers}; it must be 0 or more")
+    with StopRequest() as stop:
+        plan = _plan(name, only, seeds, scale, data, Path(out), device, stop)
+        if announce is not None:
+            announce(plan)
+        begun = [run for run in plan.todo if run.state == "begun" and run.iteration < run.recipe.iterations]
+        if begun and not resume:
+            raise RunError(f"{begun[0].folder} is begun: add --resume to go on with it, or name another --out")
+        write_costs(plan.results / "costs.json")
+        made: list[str] = []
+        failed: list[tuple[str, str]] = []
+        if len(plan.devices) > 1 and len(plan.todo) > 1:
+            made, failed = parallel.make(plan.todo, plan.devices, workers=workers, observe=observe, stop=stop)
+        else:
+            for run in plan.todo:
+                check(stop)
+                try:
+                    runs.make(run, device=plan.devices[0], workers=workers, observers=[observe(run)] if observe else [])
+                    made.append(run.name)
+                except (TrainingError, MemoryError, torch.OutOfMemoryError) as error:
+                    failed.append((run.name, str(error).partition("\n")[0]))  # the others may still be made
+        check(stop)
+    found = collection.collect([plan.results])
+    return Reproduction(
+        plan=plan,
+        tables=tuple(compare_table(table, found) for table in plan.selection.tables),
+        figures=tuple(compare_figure(figure, found) for figure in plan.selection.figures),
+        report=write_report(plan.results, out=plan.out / "site"),
+        made=tuple(made),
+        done_before=tuple(run.name for run in plan.runs if run.state == "done"),
+        failed=tuple(failed),
+    )
+
+
+def _plan(
+    name: str,
+    only: str | Sequence[str],
+    seeds: int,
+    scale: str,
+    data: Data | Sequence[Data],
+    out: Path,
+    device: str,
+    stop: StopRequest,
+) -> ReproductionPlan:
+    return make_plan(
+        name,
+        only=[only] if isinstance(only, str) else only,
+        seeds=seeds,
+        scale=scale,
+        data=[data] if isinstance(data, str | DataSplits) else data,
+        out=out,
+        devices=_devices(device),
+        stop=stop,
+    )
+
+
+def _devices(name: str) -> tuple[str, ...]:
+    """Return the devices of a name: of `auto` all GPUs, where there are any.
+
+    Raises: UsageError, as `choose_device`.
+    """
+    chosen = choose_device(name)
+    if name == "auto" and chosen.type == "cuda":
+        return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    return (str(chosen),)

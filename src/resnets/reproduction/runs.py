@@ -1,0 +1,80 @@
+"""One run of a plan: trained in its folder from wherever it stands, and told by one small result file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from resnets.api.resolution import Resolved, resolve
+from resnets.api.responses import responses
+from resnets.api.training import carry_out, describe
+from resnets.reproduction.planning import PlannedRun, options
+from resnets.storage import write_durably, writing
+from resnets.training.provenance import provenance
+from resnets.training.run import RunFolder
+from resnets.training.session import Observer
+
+
+def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Observer] = ()) -> None:
+    """Train a run to its end and write its result file; its checkpoints are then of no more use, and removed.
+
+    Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
+    """
+    todo = _resolve(run, device)
+    description = describe(todo, seed=run.seed, split="all") | {
+        "source": run.material.source,
+        "workers": workers,
+        "provenance": [provenance(todo.device)],
+    }
+    carry_out(
+        todo,
+        description,
+        run.folder,
+        resume=True,
+        keep_precision=True,
+        save_every=None,
+        observers=observers,
+    )
+    folder = RunFolder(run.folder)
+    content = _content(run, folder.result() or {})
+    if run.task.responses:
+        (of_run,) = responses([run.folder], run.material.splits, device=device, workers=workers)
+        content["responses"] = [dataclasses.asdict(one) for one in of_run.layers]
+    with writing(run.file):
+        run.file.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(run.file, (json.dumps(content, indent=1) + "\n").encode())
+    with writing(run.folder):
+        for path in folder.checkpoints.paths():
+            path.unlink(missing_ok=True)
+
+
+def _resolve(run: PlannedRun, device: str) -> Resolved:
+    with warnings.catch_warnings():
+        if run.scale == "smoke":  # which is no more than a trial, also where photos are small images
+            warnings.filterwarnings("ignore", message=".* is made for photos")
+        return resolve(
+            run.task.training.network,
+            run.material.splits,
+            recipe=run.recipe,
+            seed=run.seed,
+            device=device,
+            network_options=options(run.task),
+        )
+
+
+def _content(run: PlannedRun, result: dict[str, Any]) -> dict[str, Any]:
+    """Return what the run's own result says, on which data really, at which scale and in answer to what."""
+    content = result | {
+        "data": run.material.name,
+        "scale": run.scale,
+        "declared": dataclasses.asdict(run.task.training),
+        "identity": run.identity,
+    }
+    validated = [point for point in result["curve"] if "validation_error" in point]
+    if validated:
+        best = min(validated, key=lambda point: point["validation_error"])
+        content["best_validation"] = {"iteration": best["iteration"], "error": best["validation_error"]}
+    return content

@@ -1,0 +1,162 @@
+"""A plan, and what came out of it, in words and numbers: the lines that the command prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from resnets.report import wording
+from resnets.report.comparison import EXACT, Cell, ComparedRow, ComparedTable
+from resnets.report.curves import ComparedCurve, ComparedFigure
+from resnets.report.markdown import shown
+from resnets.report.verdicts import Verdict
+from resnets.reproduction.planning import PlannedRun, ReproductionPlan
+
+PLAN = ("network", "asked for by", "runs", "iterations", "time", "disk")
+COMPARED = ("", "", "published", "measured", "difference", "runs", "status")
+CURVES = ("", "", "published", "measured", "runs", "status")
+_SAID = ("not run", "cited", "reproduced")  # statuses that need no more words here
+
+Line = tuple[str, ...]
+
+
+# ---------------------------------------------------------------- the plan
+
+
+def plan_title(plan: ReproductionPlan) -> str:
+    """Return what is run, at which scale and on which data."""
+    data = dict.fromkeys(run.material.name for run in plan.runs)
+    return f"{plan.selection.name}, {plan.scale}, on {' and '.join(data)}"
+
+
+def plan_lines(plan: ReproductionPlan) -> list[Line]:
+    """Return a line for each network, in the order of `PLAN`; its runs are those of all seeds."""
+    groups: dict[object, list[PlannedRun]] = {}
+    for run in plan.runs:
+        groups.setdefault(run.task.training, []).append(run)
+    return [_plan_line(runs) for runs in groups.values()]
+
+
+def _plan_line(runs: list[PlannedRun]) -> Line:
+    training, todo = runs[0].task.training, [run for run in runs if run.state != "done"]
+    done = len(runs) - len(todo)
+    begun = "".join(f", one at {run.iteration:,}" for run in todo if run.state == "begun")
+    count = f"{len(todo)}{f' + {done} done' if done else ''}{begun}" if todo else f"{done} done"
+    seconds = [run.seconds for run in todo]
+    time = "seconds" if None in seconds else wording.duration(sum(one for one in seconds if one is not None))
+    name = training.network if training.shortcut is None else f"{training.network} ({training.shortcut})"
+    return (
+        name,
+        " ".join(runs[0].task.asked_by),
+        count,
+        f"{runs[0].recipe.iterations:,}",
+        time if todo else wording.NOTHING,
+        f"{sum(run.disk_bytes for run in todo) / 1e6:,.0f} MB" if todo else wording.NOTHING,
+    )
+
+
+def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
+    """Yield what all runs take together, what is not run and why, and what else there is to know."""
+    todo, done = len(plan.todo), len(plan.runs) - len(plan.todo)
+    if todo:
+        time = "some seconds each" if plan.seconds is None else f"about {wording.duration(plan.seconds)}"
+        rests = "" if plan.seconds is None else ", from a second of each network's training, measured here and now"
+        where = f" on {', '.join(plan.devices)}"
+        yield (
+            f"{todo} run{_s(todo)} to make{f', {done} done' if done else ''}: {time}{where}{rests}; "
+            f"up to {plan.disk_bytes / 1e9:,.2f} GB in {plan.out}/, where {plan.free_bytes / 1e9:,.0f} GB are free"
+            + (": TOO LITTLE" if plan.disk_bytes > plan.free_bytes else "")
+        )
+    elif done:
+        yield f"{'the run is' if done == 1 else f'all {done} runs are'} done; results in {plan.results}/"
+    else:
+        yield "nothing to train"
+    by_reason: dict[str, Counter[str]] = {}
+    for one in plan.left_out:
+        by_reason.setdefault(one.why, Counter())[one.asked_by] += 1
+    for why, counts in by_reason.items():
+        where = ", ".join(f"{name} ({count} row{_s(count)})" for name, count in counts.items())
+        yield f"left out, {why}: {where}"
+    yield from plan.notes
+
+
+# ---------------------------------------------------------------- what came out
+
+
+def table_lines(table: ComparedTable, *, all_rows: bool = True) -> list[Line]:
+    """Return published beside measured, in the order of `COMPARED`; counts that agree are left out.
+
+    Without `all_rows` only those that have a number of ours.
+    """
+    lines = []
+    for row in table.rows:
+        cells = shown(row)
+        if cells:
+            lines += [_cell_line(row, cell) for cell in cells]
+        elif all_rows:
+            lines.append(_row_line(row))
+    return lines
+
+
+def _cell_line(row: ComparedRow, cell: Cell) -> Line:
+    runs = "" if cell.column.measure in EXACT else str(len(cell.values))
+    return (
+        row.row.label,
+        cell.column.name,
+        wording.paper(cell),
+        wording.ours(cell),
+        wording.difference(cell),
+        runs,
+        _status(cell.verdict),
+    )
+
+
+def _row_line(row: ComparedRow) -> Line:
+    """Return the line of a row without a number of ours: its main number, and its status."""
+    printed = [cell for cell in row.cells if cell.published is not None]
+    compared = [cell for cell in printed if cell.column.name in row.row.compared]
+    trained = [cell for cell in compared or printed if cell.column.measure not in EXACT]
+    main = next(iter(trained or compared or printed), None)
+    name, number = (main.column.name, wording.paper(main)) if main else ("", wording.NOTHING)
+    return (row.row.label, name, number, wording.NOTHING, "", "", _status(row.verdict))
+
+
+def figure_lines(figure: ComparedFigure, *, all_curves: bool = True) -> list[Line]:
+    """Return where each curve ends, ours beside the paper's, in the order of `CURVES`.
+
+    Of layer responses it is their mean over the layers.
+    """
+    return [
+        _curve_line(curve, panel.draws)
+        for panel, curves in zip(figure.figure.panels, figure.panels, strict=True)
+        for curve in curves
+        if (all_curves or curve.runs) and panel.draws != "sorted responses"  # the same numbers in another order
+    ]
+
+
+def _curve_line(curve: ComparedCurve, draws: str) -> Line:
+    last = curve.curve.published[-1] if curve.curve.published and draws == "error" else None
+    ours = "" if curve.measured is None else f"{curve.measured:.2f}" if draws == "error" else f"{curve.measured:.3g}"
+    return (
+        curve.curve.label,
+        f"{curve.curve.split} error" if draws == "error" else "response",
+        wording.published(last) if last else wording.NOTHING,
+        (ours + ("" if curve.std is None else f" ± {curve.std:.2f}")) or wording.NOTHING,
+        str(len(curve.runs) or ""),
+        _status(curve.verdict),
+    )
+
+
+def _status(verdict: Verdict) -> str:
+    return f"{wording.MARKS[verdict.status]} {verdict.status}"
+
+
+def reasons(tables: Iterable[ComparedTable], figures: Iterable[ComparedFigure]) -> list[str]:
+    """Return what the statuses rest on, each once: `reduced: digits instead of cifar10; ...`."""
+    verdicts = [row.verdict for table in tables for row in table.rows]
+    verdicts += [curve.verdict for figure in figures for panel in figure.panels for curve in panel]
+    return list(dict.fromkeys(f"{one.status}: {one.why}" for one in verdicts if one.status not in _SAID))
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"

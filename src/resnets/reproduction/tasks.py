@@ -1,0 +1,147 @@
+"""What a table or figure asks for: distinct trainings, shared by all that ask for them, and what cannot be run yet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from resnets.errors import UsageError, nearest
+from resnets.paper.declarations import Curve, Figure, Protocol, Row, System, Table, Training
+from resnets.paper.figures import FIGURES
+from resnets.paper.recipes import RECIPES
+from resnets.paper.tables import TABLES
+from resnets.report.collection import Results
+from resnets.report.comparison import PARTS, compare_table
+from resnets.report.measured import depth_of
+
+ALL = "all"
+NAMES: tuple[str, ...] = (*TABLES, *FIGURES, ALL)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training, and who asks for it: the rows and curves that it stands behind, seed by seed.
+
+    `protocols` are the tests that they ask for, `runs_in_the_paper` is the most that any of them had, and `responses`
+    says that Figure 7 wants its layer responses.
+    """
+
+    training: Training
+    asked_by: tuple[str, ...]  # table6, figure6 ...
+    protocols: tuple[Protocol, ...]
+    runs_in_the_paper: int
+    responses: bool
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A row, or a curve, that is not run, and why."""
+
+    asked_by: str
+    label: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The tables and figures that are asked for, with the rows and curves that are, and what has to be trained."""
+
+    name: str
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...]
+    tasks: tuple[Task, ...]  # small networks first
+    left_out: tuple[LeftOut, ...]  # what is not built yet; cited rows are not ours to run
+
+
+def select(name: str, only: Sequence[str] = ()) -> Selection:
+    """Return what a table, a figure or `all` asks for; `only` are labels, slugs or networks of rows and curves.
+
+    Raises: UsageError, naming the nearest ones, if there is no such table, figure, row or curve.
+    """
+    if name not in NAMES:
+        raise UsageError(f"unknown table or figure {name!r}{nearest(name, NAMES)}; known: {', '.join(NAMES)}")
+    tables = [table for table in TABLES.values() if name in (table.name, ALL)]
+    figures = [figure for figure in FIGURES.values() if name in (figure.name, ALL)]
+    if only:
+        systems: list[System] = [row for table in tables for row in table.rows]
+        systems += [curve for figure in figures for curve in figure.curves]
+        for one in only:
+            _check(name, one, systems)
+        tables = [table for table in (_rows_of(table, only) for table in tables) if table.rows]
+        figures = [figure for figure in (_curves_of(figure, only) for figure in figures) if figure.panels]
+    asking: list[tuple[str, Row | Curve]] = []
+    left_out = []
+    for table in tables:
+        for row in compare_table(table, Results()).rows:  # a row without a run says what it lacks
+            if row.verdict.status == "not built yet":
+                first = row.row.missing[:1]  # what it needs before all else; the report names the rest
+                why = f"needs {PARTS[first[0]]}" if first else row.verdict.why
+                left_out.append(LeftOut(table.name, row.row.label, why))
+            elif row.verdict.status != "cited":
+                asking.append((table.name, row.row))
+    asking += [(figure.name, curve) for figure in figures for curve in figure.curves]
+    return Selection(name, tuple(tables), tuple(figures), _tasks(asking), tuple(left_out))
+
+
+def _meets(system: System, only: Iterable[str]) -> bool:
+    return any(one.lower() in (system.label.lower(), system.slug, system.network) for one in only)
+
+
+def _check(name: str, one: str, systems: Sequence[System]) -> None:
+    if any(_meets(system, [one]) for system in systems):
+        return
+    slugs = list(dict.fromkeys(system.slug for system in systems))
+    known = f"; there are: {', '.join(slugs)}" if len(slugs) < 30 else ""
+    raise UsageError(f"{name} has no row {one!r}{nearest(one.lower(), slugs)}{known}")
+
+
+def _rows_of(table: Table, only: Sequence[str]) -> Table:
+    return dataclasses.replace(table, rows=tuple(row for row in table.rows if _meets(row, only)))
+
+
+def _curves_of(figure: Figure, only: Sequence[str]) -> Figure:
+    panels = [
+        dataclasses.replace(panel, curves=tuple(curve for curve in panel.curves if _meets(curve, only)))
+        for panel in figure.panels
+    ]
+    return dataclasses.replace(figure, panels=tuple(panel for panel in panels if panel.curves))
+
+
+def _tasks(asking: Iterable[tuple[str, Row | Curve]]) -> tuple[Task, ...]:
+    """Return the distinct trainings: by recipe, and within it the shallow networks first, plain beside residual."""
+    found: dict[Training, list[tuple[str, Row | Curve]]] = {}
+    for name, system in asking:
+        if (training := system.training) is not None:
+            found.setdefault(training, []).append((name, system))
+    responding = responses_wanted()
+    tasks = [
+        Task(
+            training,
+            asked_by=tuple(dict.fromkeys(name for name, _ in askers)),
+            protocols=tuple(dict.fromkeys(one.protocol for _, one in askers if one.protocol is not None)),
+            runs_in_the_paper=max(one.seeds for _, one in askers),
+            responses=training in responding,
+        )
+        for training, askers in found.items()
+    ]
+    return tuple(sorted(tasks, key=_size))
+
+
+def _size(task: Task) -> tuple[int, int, str]:
+    training = task.training
+    return list(RECIPES).index(training.recipe), depth_of(training.network) or 0, training.network
+
+
+def responses_wanted() -> frozenset[Training]:
+    """Return the trainings whose layer responses a figure draws.
+
+    Whoever asks for one of them, its responses are measured, so that nothing has to be trained again for the figure.
+    """
+    return frozenset(
+        curve.training
+        for figure in FIGURES.values()
+        for panel in figure.panels
+        for curve in panel.curves
+        if panel.draws != "error" and curve.training is not None
+    )

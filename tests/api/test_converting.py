@@ -1,0 +1,286 @@
+"""Other projects' weights, converted, predict and evaluate as they did there, with nothing to set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from other_projects import Akamaster, trained
+from PIL import Image
+from torch import Tensor
+
+import resnets
+from resnets.data.cifar import CIFAR10
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.errors import DataError, UsageError, WeightsError
+from resnets.networks import catalog, weights
+from resnets.specs import InputConvention, ResNetSpec
+
+MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def images_like_cifar(count: int = 200) -> DataSplits:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (count, 32, 32, 3), np.uint8)
+    test = ImageArrays(images, generator.integers(0, 10, count))
+    return DataSplits(name="cifar10", train=test, test=test, classes=CIFAR10.classes)
+
+
+@pytest.fixture(scope="module")
+def akamaster(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Akamaster]:
+    """A checkpoint file of akamaster's ResNet-20, and the network."""
+    path, peer = tmp_path_factory.mktemp("akamaster") / "resnet20-12fca82f.th", Akamaster(3)
+    peer.load_state_dict(trained(peer))
+    torch.save({"state_dict": {f"module.{key}": tensor for key, tensor in peer.state_dict().items()}}, path)
+    return path, peer.eval()
+
+
+@torch.inference_mode()
+def error_of(peer: Akamaster, test: ImageArrays) -> float:
+    """Return the top-1 error that akamaster's own test loop finds: ToTensor, Normalize, argmax."""
+    images = (test.images.astype(np.float32) / 255 - MEAN) / STD
+    predicted = peer(torch.from_numpy(images).permute(0, 3, 1, 2)).argmax(1)
+    return 100 * float((predicted != torch.from_numpy(test.labels)).double().mean())
+
+
+def test_a_converted_cifar_network_has_the_error_that_it_has_there(
+    akamaster: tuple[Path, Akamaster], tmp_path: Path
+) -> None:
+    path, peer = akamaster
+    done = resnets.convert(path, tmp_path / "resnet20.safetensors")
+    assert (done.layout, done.to, done.classes) == ("akamaster", "safetensors", CIFAR10.classes)
+    data = images_like_cifar()
+    assert isinstance(data.test, ImageArrays)
+    expected = error_of(peer, data.test)
+    assert 0 < expected < 100
+    assert resnets.evaluate(done.out, data).top1_error == expected
+
+
+@pytest.mark.data
+def test_real_cifar10_is_evaluated_with_and_without_class_names(
+    akamaster: tuple[Path, Akamaster], tmp_path: Path, cifar10: DataSplits
+) -> None:
+    path, peer = akamaster
+    assert isinstance(cifar10.test, ImageArrays)
+    some = DataSplits(
+        name="cifar10", train=cifar10.train, test=cifar10.test.select(np.arange(500)), classes=cifar10.classes
+    )
+    assert isinstance(some.test, ImageArrays)
+    out = resnets.convert(path, tmp_path / "resnet20.safetensors").out
+    found = weights.load(out)
+    weights.save(tmp_path / "nameless.safetensors", found.build(), convention=found.convention)
+    for file in (out, tmp_path / "nameless.safetensors"):
+        assert resnets.evaluate(file, some).top1_error == error_of(peer, some.test)
+
+
+def test_without_class_names_predict_gives_their_numbers(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40), (200, 10, 10)).save(tmp_path / "red.png")
+    weights.save(tmp_path / "w.safetensors", catalog.create("resnet8"), convention=InputConvention(size=32, resize=32))
+    prediction = resnets.predict(tmp_path / "w.safetensors", tmp_path / "red.png", top=10)[0]
+    assert set(prediction.classes) == {f"class {number}" for number in range(10)}
+
+
+@pytest.mark.parametrize("mean", ["pixel", "image"])
+def test_bgr_of_0_to_255_is_predicted_and_evaluated_as_computed_by_hand(tmp_path: Path, mean: str) -> None:
+    """The authors' input: bytes as they are, blue first, minus a mean in that order, resized by Pillow and cropped."""
+    generator = np.random.default_rng(1)
+    picture = Image.fromarray(generator.integers(0, 256, (50, 70, 3), np.uint8))
+    picture.save(tmp_path / "a.png")
+    mean_array = np.array([103.06, 115.9, 123.15], np.float32)
+    if mean == "image":
+        mean_array = (mean_array[:, None, None] + generator.normal(0, 20, (3, 40, 40))).astype(np.float32)
+    np.save(tmp_path / "mean.npy", mean_array)
+    network = catalog.create("resnet8", shortcut="B")
+    network.load_state_dict(trained(network))
+    with torch.no_grad():
+        network.conv1.weight /= 100  # for inputs of hundreds
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    done = resnets.convert(
+        tmp_path / "w.pth",
+        tmp_path / "w.safetensors",
+        mean=tmp_path / "mean.npy",
+        input={"size": 40, "resize": 44, "std": None, "white": 255, "order": "BGR"},
+    )
+    assert done.convention is not None and (done.convention.mean is None) == (mean == "image")
+
+    resized = picture.resize((round(70 * 44 / 50), 44), Image.Resampling.BILINEAR)
+    left, top = (resized.width - 40) // 2, (resized.height - 40) // 2
+    view = np.asarray(resized.crop((left, top, left + 40, top + 40))).astype(np.float32)
+    planes = torch.from_numpy(view[..., ::-1].copy()).permute(2, 0, 1)  # (3, 40, 40), blue first
+    planes -= torch.from_numpy(mean_array.reshape(3, 1, 1) if mean == "pixel" else mean_array)
+    with torch.inference_mode():
+        expected = network.eval()(planes[None]).softmax(1)[0]
+    prediction = resnets.predict(done.out, tmp_path / "a.png", top=10)[0]
+    order = [CIFAR10.classes.index(name) for name in prediction.classes]
+    assert prediction.probabilities == pytest.approx(expected[order].tolist(), abs=1e-5)
+    assert order[0] == int(expected.argmax()) and expected.max() < 0.99
+
+    label = np.array([order[0]])
+    files = DataSplits(
+        name="one",
+        train=ImageFiles((tmp_path / "a.png",), label),
+        test=ImageFiles((tmp_path / "a.png",), label),
+        classes=CIFAR10.classes,
+    )
+    loss = resnets.evaluate(done.out, files, workers=0).loss
+    assert loss == pytest.approx(-float(expected[order[0]].log()), abs=1e-5)
+
+
+def test_the_input_may_be_changed_and_is_checked(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
+    out = tmp_path / "w.safetensors"
+    found = resnets.convert(akamaster[0], out, input={"interpolation": "bicubic", "mean": [0, 0.5, 1], "size": 28})
+    assert (
+        weights.load(out).convention
+        == found.convention
+        == InputConvention(
+            size=28,
+            resize=32,
+            mean=(0, 0.5, 1),
+            std=(0.229, 0.224, 0.225),
+            interpolation="bicubic",
+        )
+    )
+    for wrong, message in (
+        ({"resise": 32}, r"input has no 'resise' \(did you mean resize or size\?\)"),
+        ({"order": "GBR"}, "input order is 'GBR'; it must be RGB or BGR"),
+        ({"white": 254}, "it must be 1 or 255"),
+        ({"interpolation": "nearest"}, "it must be bilinear or bicubic"),
+        ({"mean": [0.5]}, "must be 3 numbers"),
+        ({"size": 0}, "must be a number of 1 or more"),
+        ({"size": 64}, "size 64 does not fit into a shorter side of 32"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            resnets.convert(akamaster[0], out, input=wrong)
+
+
+def test_a_wrong_mean_is_said(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
+    for shape in ((3, 30, 30), (4,), (32, 32)):
+        np.save(tmp_path / "mean.npy", np.zeros(shape, np.float32))
+        with pytest.raises(WeightsError, match=r"mean.npy: a mean of shape .*must be \(3,\), or \(3, H, W\)"):
+            resnets.convert(akamaster[0], tmp_path / "w.safetensors", mean=tmp_path / "mean.npy")
+    np.save(tmp_path / "mean.npy", np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(WeightsError, match="not a mean in a NumPy file"):
+        resnets.convert(akamaster[0], tmp_path / "w.safetensors", mean=tmp_path / "mean.npy")
+
+
+def test_class_names_come_from_a_file_or_are_known(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
+    names = [f"thing {number}" for number in range(10)]
+    (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
+    out = tmp_path / "w.safetensors"
+    assert resnets.convert(akamaster[0], out, classes=tmp_path / "names.txt").classes == tuple(names)
+    assert weights.load(out).classes == tuple(names)
+    with pytest.raises(UsageError, match="3 class names for the 10 classes"):
+        resnets.convert(akamaster[0], out, classes=["a", "b", "c"])
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "r18.pth")
+    imagenet = resnets.convert(tmp_path / "r18.pth", out).classes
+    assert imagenet is not None and (imagenet[0], imagenet[-1], len(imagenet)) == ("tench", "toilet tissue", 1000)
+
+
+def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: Path) -> None:
+    """A data set has the ids of its folders, torchvision's weights the names alone."""
+    names = ("tench", "goldfish")
+    network = catalog.create("resnet8", num_classes=2)
+    weights.save(tmp_path / "w.safetensors", network, classes=names, convention=InputConvention(size=32, resize=32))
+    images = ImageArrays(np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 1]))
+
+    def data(*classes: str) -> DataSplits:
+        return DataSplits(name="two", train=images, test=images, classes=classes)
+
+    assert resnets.evaluate(tmp_path / "w.safetensors", data("n01440764 tench", "n01443537 goldfish")).samples == 2
+    with pytest.raises(DataError, match="class 'n01443537 goldfish' where the weights have 'tench'"):
+        resnets.evaluate(tmp_path / "w.safetensors", data("n01443537 goldfish", "n01440764 tench"))
+
+
+# ---------------------------------------------------------------- out
+
+
+def test_a_run_is_converted_like_a_file(tmp_path: Path) -> None:
+    run = resnets.train("resnet8", "digits", iterations=2, out=tmp_path / "run").folder
+    done = resnets.convert(run, tmp_path / "copy.safetensors")
+    ours, copy = weights.load(run / "weights.safetensors"), weights.load(done.out)
+    assert (copy.spec, copy.classes, copy.convention) == (ours.spec, ours.classes, ours.convention)
+    with pytest.raises(WeightsError, match="weights of resnet8, and not of resnet20"):
+        resnets.convert(run, tmp_path / "copy.safetensors", network="resnet20")
+
+
+def test_where_to_write_must_be_told(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
+    for out, to, message in (
+        ("w.onnx", None, r"must end in .safetensors, .pth or .pt, or be a folder"),
+        ("w.pth", "safetensors", r"for --to safetensors the name must have .safetensors"),
+        ("w.pth", "hub", "a folder"),
+        ("w.pth", "caffe", "must be one of safetensors, torchvision, hub"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            resnets.convert(akamaster[0], tmp_path / out, to=to)
+
+
+def test_create_takes_another_projects_file(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
+    """Where it is the same function; option A with zeros on both sides is not what `create` makes."""
+    twin = catalog.create("resnet8", shortcut="B")
+    torch.save(twin.state_dict(), tmp_path / "w.pth")
+    network = resnets.create("resnet8", shortcut="B", weights=tmp_path / "w.pth")
+    assert torch.equal(network.fc.weight, twin.fc.weight)
+    with pytest.raises(WeightsError, match="whose zeros is around instead of after"):
+        resnets.create("resnet20", weights=akamaster[0])
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_says_what_it_found(
+    akamaster: tuple[Path, Akamaster], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from resnets.cli import run
+
+    assert run(["convert", str(akamaster[0]), str(tmp_path / "w.safetensors")]) == 0
+    shown = capsys.readouterr().out
+    assert "(akamaster) ->" in shown
+    assert "resnet20 (option A with its zeros half before, half after)" in shown
+    assert "10: airplane, automobile, ..." in shown
+    assert "32 x 32, RGB from 0 to 1, minus 0.485, 0.456, 0.406, divided by 0.229, 0.224, 0.225" in shown
+    assert run(["convert", str(akamaster[0]), str(tmp_path / "w.safetensors"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["layout"] == "akamaster"
+
+
+def test_the_command_lists_all_that_does_not_fit_above_its_one_line(
+    akamaster: tuple[Path, Akamaster], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from resnets.cli import run
+
+    assert run(["convert", str(akamaster[0]), str(tmp_path / "w.safetensors"), "--network", "resnet26"]) == 1
+    *listed, line = capsys.readouterr().err.splitlines()
+    assert len(listed) == 3 * 10 and all(entry.startswith("missing     layer") for entry in listed)
+    assert line.startswith("resnets: error: ") and "weights of another network than resnet26" in line
+    assert not (tmp_path / "w.safetensors").exists()
+    assert run(["convert", str(akamaster[0]), str(tmp_path / "w.safetensors"), "--input", "resize=32"]) == 2
+    assert "--input is no JSON" in capsys.readouterr().err
+
+
+def test_old_weights_files_without_the_new_fields_are_read(tmp_path: Path) -> None:
+    """Headers of before this version: no place of the zeros, no pooling, no order and no scale."""
+    from resnets.storage import read_tensors, write_tensors
+
+    path, network = tmp_path / "w.safetensors", catalog.create("resnet8")
+    weights.save(path, network, convention=InputConvention(size=32, resize=32, mean=(0.1, 0.2, 0.3)))
+    tensors, description = read_tensors(path)
+    assert not {"zeros", "pool"} & description["network"].keys()  # a run of before this version is the same run
+    for field in ("white", "order"):
+        del description["input"][field]
+    write_tensors(path, tensors, description)
+    loaded = weights.load(path)
+    assert isinstance(loaded.spec, ResNetSpec) and loaded.spec == network.spec
+    assert loaded.convention == InputConvention(size=32, resize=32, mean=(0.1, 0.2, 0.3))
+
+
+def test_a_network_with_zeros_around_survives_the_file(tmp_path: Path, akamaster: tuple[Path, Akamaster]) -> None:
+    out = resnets.convert(akamaster[0], tmp_path / "w.safetensors").out
+    images: Tensor = torch.randn(2, 3, 32, 32)
+    model = resnets.load(out)
+    with torch.inference_mode():
+        assert torch.allclose(model.network(images.to(model.device)).cpu(), akamaster[1](images), rtol=1e-4, atol=1e-5)
+        deeper = resnets.deepen(model.network, 26).eval()
+        assert torch.equal(deeper(images.to(model.device)), model.network(images.to(model.device)))

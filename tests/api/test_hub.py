@@ -1,0 +1,147 @@
+"""A folder for the Hugging Face Hub: written, read back here and by timm, sent and fetched without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from other_projects import trained
+
+import resnets
+from resnets.api import hub
+from resnets.errors import UsageError, WeightsError
+from resnets.networks import catalog, weights
+from resnets.networks.complexity import skeleton
+from resnets.specs import InputConvention
+
+CONVENTION = InputConvention(size=64, resize=72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="bicubic")
+
+
+def saved(
+    folder: Path, name: str = "resnet18", convention: InputConvention = CONVENTION, **options: Any
+) -> resnets.Model:
+    """Return a model of made-up weights, loaded from a file in the folder."""
+    network = catalog.create(name, num_classes=3, **options)
+    network.load_state_dict(trained(network))
+    weights.save(folder / "w.safetensors", network, classes=("cat", "dog", "emu"), convention=convention)
+    return resnets.load(folder / "w.safetensors", device="cpu")
+
+
+def test_the_folder_comes_back_as_the_same_model(tmp_path: Path) -> None:
+    model = saved(tmp_path, "resnet8")
+    folder = model.save_pretrained(tmp_path / "mine")
+    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    for back in (resnets.from_pretrained(folder), resnets.load(folder)):
+        assert (back.classes, back.convention) == (model.classes, model.convention)
+        ours, theirs = model.network.state_dict(), back.network.state_dict()
+        assert all(torch.equal(ours[key], theirs[key].cpu()) for key in ours)
+
+
+def test_convert_writes_the_folder_too(tmp_path: Path) -> None:
+    model = saved(tmp_path, "resnet8")
+    done = resnets.convert(model.path, tmp_path / "mine")
+    assert done.to == "hub" and resnets.from_pretrained(done.out).convention == CONVENTION
+
+
+def test_timm_reads_the_folder(tmp_path: Path) -> None:
+    """Where it has the network: the same logits, and the same input."""
+    timm = pytest.importorskip("timm")
+    model = saved(tmp_path)
+    folder = model.save_pretrained(tmp_path / "mine")
+    peer = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(peer(images), model.network(images), rtol=1e-4, atol=1e-4)
+    config = timm.data.resolve_model_data_config(peer)
+    assert list(config["mean"]) == [0.5, 0.4, 0.3] and list(config["std"]) == [0.2, 0.2, 0.1]
+    assert config["interpolation"] == "bicubic"
+    assert list(config["input_size"]) == [3, 64, 64] and int(64 / config["crop_pct"]) == 72
+
+
+@pytest.mark.parametrize("name", ["resnet8", "plain18", "resnet50"])
+def test_timm_is_not_promised_a_network_that_it_has_not(tmp_path: Path, name: str) -> None:
+    """resnet50 has the names of timm's and its stride elsewhere."""
+    network = skeleton(catalog.spec(name))  # without memory for its weights
+    model = resnets.Model(tmp_path, network, None, CONVENTION, torch.device("cpu"))
+    assert "architecture" not in hub._config(model, network.spec)
+
+
+def test_the_card_shows_what_was_measured_and_the_input(tmp_path: Path) -> None:
+    result = resnets.train("resnet8", "digits", iterations=3, out=tmp_path / "run")
+    model = resnets.load(result.folder)
+    card = (model.save_pretrained(tmp_path / "of-the-run") / "README.md").read_text()
+    assert f"| digits | top-1 error | {result.test_error:.2f} | recipe digits, seed 0, 3 iterations" in card
+    assert "Input: 8 x 8, grey from 0 to 1, minus a mean image." in card
+    assert card.startswith('---\nlibrary_name: "resnets"\n') and '"value": ' in card
+    measured = resnets.evaluate(model, "digits")
+    card = (model.save_pretrained(tmp_path / "measured", measured=measured) / "README.md").read_text()
+    assert f"| digits | top-1 error | {measured.top1_error:.2f} | 360 test images, single view |" in card
+
+
+def test_a_module_of_ones_own_is_refused(tmp_path: Path) -> None:
+    module = torch.nn.Linear(3, 2)
+    weights.save(tmp_path / "w.safetensors", module)
+    with pytest.raises(WeightsError, match="a Linear cannot be saved for others"):
+        resnets.load(tmp_path / "w.safetensors", network=module).save_pretrained(tmp_path / "mine")
+
+
+def test_a_folder_of_timms_is_imported(tmp_path: Path) -> None:
+    network = catalog.create("resnet18")
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "model.safetensors")
+    config = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5] * 3, "crop_pct": 0.95}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = resnets.from_pretrained(tmp_path)
+    assert model.convention is not None and model.convention.mean == (0.5, 0.5, 0.5)
+    assert model.classes is not None and model.classes[0] == "tench"
+
+
+def test_offline_a_repository_is_said_not_to_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match=r"nobody/nothing: could not be fetched from the Hub") as caught:
+        resnets.from_pretrained("nobody/nothing")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(WeightsError, match="no such folder, and a repository on the Hub is OWNER/NAME"):
+        resnets.from_pretrained("./nothing")
+
+
+def test_a_repository_is_fetched_and_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a Hub that is a folder here."""
+    library = pytest.importorskip("huggingface_hub")
+    there = tmp_path / "hub"
+
+    def download(repository: str, name: str, revision: str | None = None) -> str:
+        assert revision is None
+        return str(there / repository / name)
+
+    class Api:
+        def __init__(self, token: str | None) -> None:
+            assert token == "secret"
+
+        def create_repo(self, repository: str, *, private: bool, exist_ok: bool) -> str:
+            assert private and exist_ok
+            (there / repository).mkdir(parents=True)
+            return f"hub/{repository}"
+
+        def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> None:
+            for file in Path(folder_path).iterdir():
+                (there / repo_id / file.name).write_bytes(file.read_bytes())
+
+    monkeypatch.setattr(library, "hf_hub_download", download)
+    monkeypatch.setattr(library, "HfApi", Api)
+    model = saved(tmp_path, "resnet8")
+    assert model.push_to_hub("me/resnet8", private=True, token="secret") == "hub/me/resnet8"
+    assert resnets.from_pretrained("me/resnet8").convention == CONVENTION
+    with pytest.raises(UsageError, match="it must be OWNER/NAME"):
+        model.push_to_hub("resnet8")
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    with pytest.raises(UsageError, match=r"pip install 'resnets\[hub\]'"):
+        resnets.from_pretrained("me/resnet8")

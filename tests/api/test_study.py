@@ -1,0 +1,287 @@
+"""A study: one length for every network, within the budget, kept when resumed, chosen without the test images."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+import resnets
+from resnets.api import study as studying
+from resnets.api import study_plan
+from resnets.api.measuring import Measurement
+from resnets.api.study_networks import candidates, share_to_hold_out
+from resnets.cli import run
+from resnets.data.datasets import DataSplits, ImageFiles
+from resnets.errors import Interrupted, RunError, TrainingError, UsageError
+from resnets.report import collection
+from resnets.training.forecast import Rates
+from resnets.training.measure import StepTime
+
+TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
+
+
+@pytest.fixture(autouse=True)
+def reckoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is measured: a step of any network is taken to last a second, and tests and all else no time."""
+    rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
+    steps = StepTime(batch_size=128, step=1.0, start=0.0, spread=0.0, steps=5)
+    monkeypatch.setattr(study_plan, "measure", lambda *_, **__: Measurement(steps, rates))
+    monkeypatch.setattr(study_plan.Planner, "elapsed", lambda _: 0.0)  # whatever else this machine does
+    for name in ("MARGIN", "AROUND_ALL", "AROUND_A_RUN"):
+        monkeypatch.setattr(study_plan, name, 0.0)
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def test_a_study_of_digits(tmp_path: Path) -> None:
+    """Every network has the same iterations and images; it ends with a page, and is read again by --resume."""
+    lines: list[str] = []
+    found = resnets.study("digits", out=tmp_path / "s", tell=lines.append, **TINY)
+    assert [row.network for row in found.rows] == ["plain8", "plain14", "resnet8", "resnet14"]
+    plan = found.plan
+    assert plan.iterations == 22  # 88 s for four networks, a second a step
+    assert (plan.training_images, plan.validation_images, plan.test_images) == (1148, 289, 360)
+    for row in found.rows:
+        result = json.loads((tmp_path / "s" / "runs" / row.network / "result.json").read_text())
+        assert result["iterations"] == plan.iterations
+        assert result["run"]["data"]["split"] == "20%" and result["seed"] == 1
+        assert result["validation_error"] == row.validation_error
+        assert row.curve[-1] == (plan.iterations, row.training_error, row.validation_error)
+        assert row.interval[0] < row.validation_error < row.interval[1]
+    assert any("1,148 images to train on, 289 held out" in line for line in lines)
+    assert any("as many for each, so that none has an advantage" in line for line in lines)
+    page = found.page.read_text()
+    assert found.recommendation.headline in page and "plain14" in page and "<svg" in page and "<script" not in page
+    assert found.plot.read_bytes().startswith(b"\x89PNG")
+    recorded = json.loads(found.file.read_text())
+    assert [network["network"] for network in recorded["networks"]] == [row.network for row in found.rows]
+    assert recorded["plan"]["iterations"] == plan.iterations and recorded["provenance"][0]["versions"]
+
+    again = resnets.study("digits", out=tmp_path / "s", resume=True, **TINY)
+    assert again.done_before == ("plain8", "plain14", "resnet8", "resnet14")
+    assert (again.plan, again.rows, again.recommendation) == (plan, found.rows, found.recommendation)
+    assert len(collection.collect([tmp_path / "s"]).runs) == 4
+    assert not collection.collect([tmp_path / "s"]).problems
+
+
+def test_an_interrupted_study_keeps_its_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured once counts, though it would be measured otherwise now."""
+    real, trained = studying.train, []
+
+    def interrupted(network: str, *arguments: Any, **options: Any) -> Any:
+        if network == "plain14" and "plain14" not in trained:
+            trained.append(network)
+            raise Interrupted("stopped", 2)
+        trained.append(network)
+        return real(network, *arguments, **options)
+
+    monkeypatch.setattr(studying, "train", interrupted)
+    with pytest.raises(Interrupted):
+        resnets.study("digits", out=tmp_path, kinds=["plain"], **TINY)
+    plan = json.loads((tmp_path / "study.json").read_text())["plan"]
+    monkeypatch.setattr(study_plan, "measure", lambda *_, **__: pytest.fail("measured again"))
+    found = resnets.study("digits", out=tmp_path, kinds=["plain"], resume=True, **TINY)
+    assert dataclasses.asdict(found.plan)["iterations"] == plan["iterations"]
+    assert found.done_before == ("plain8",)
+    assert {row.network for row in found.rows} == {"plain8", "plain14"}
+
+
+def test_another_study_is_not_mixed_in(tmp_path: Path) -> None:
+    resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=25.0)
+    with pytest.raises(RunError, match="add --resume"):
+        resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=25.0)
+    with pytest.raises(RunError, match=r"another budget and seed \(budget 25.0, seed 0\)"):
+        resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=90.0, seed=3, resume=True)
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(RunError, match="not the file of a study"):
+        resnets.study("digits", out=tmp_path, depths=[8], budget=25.0)
+
+
+def test_a_network_that_cannot_be_trained_does_not_end_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = studying.train
+
+    def failing(network: str, *arguments: Any, **options: Any) -> Any:
+        if network == "plain8":
+            raise TrainingError("iteration 3: the loss is nan")
+        return real(network, *arguments, **options)
+
+    monkeypatch.setattr(studying, "train", failing)
+    found = resnets.study("digits", out=tmp_path, depths=[8], budget=46.0)
+    assert found.failed == {"plain8": "iteration 3: the loss is nan"}
+    assert [row.network for row in found.rows] == ["resnet8"]
+    assert "plain8 is not among them: iteration 3: the loss is nan." in found.recommendation.cautions
+    monkeypatch.setattr(studying, "train", lambda *_, **__: failing("plain8"))
+    with pytest.raises(TrainingError, match="no network could be trained"):
+        resnets.study("digits", out=tmp_path, depths=[8], budget=46.0, resume=True)
+
+
+# ---------------------------------------------------------------- any data
+
+
+def test_a_folder_of_photos(photo_folder: Path, tmp_path: Path) -> None:
+    """Photos under 64 pixels are for CIFAR-type networks, and are decoded once for all of them."""
+    found = resnets.study(f"folder:{photo_folder}", out=tmp_path / "s", depths=[8], budget=46.0)
+    assert found.plan.data == "photos"
+    assert (found.plan.training_images, found.plan.validation_images) == (9, 3)  # one of four of each class
+    assert [row.network for row in found.rows] == ["plain8", "resnet8"]
+
+
+def test_dataset_objects(tmp_path: Path) -> None:
+    dataset = TensorDataset(torch.randn(40, 1, 8, 8), torch.arange(40) % 4)
+    splits = DataSplits(name="own", train=dataset, test=dataset, classes=tuple("abcd"))
+    found = resnets.study(splits, out=tmp_path / "s", depths=[8], kinds=["residual"], budget=25.0, workers=0)
+    assert (found.plan.training_images, found.plan.validation_images) == (32, 8)
+
+
+def test_a_validation_split_of_ones_own_is_taken(tiny_splits: DataSplits, tmp_path: Path) -> None:
+    own = dataclasses.replace(tiny_splits, validation=tiny_splits.test)
+    found = resnets.study(own, out=tmp_path / "s", depths=[8], kinds=["plain"], budget=25.0)
+    assert (found.plan.split, found.plan.training_images, found.plan.validation_images) == ("all", 96, 33)
+
+
+def test_which_networks(tiny_splits: DataSplits, make_photos: Callable[..., Path]) -> None:
+    small = ("plain20", "plain56", "plain110", "resnet20", "resnet56", "resnet110")
+    both = ("plain", "residual")
+    assert candidates(tiny_splits, None, both) == (small,)
+    assert candidates(tiny_splits, None, ["residual"]) == (small[3:],)
+    photos = resnets.load_data(f"folder:{make_photos('large', size=(80, 70))}")
+    assert isinstance(photos.train, ImageFiles)
+    assert candidates(photos, None, both) == (
+        ("plain18", "plain34", "resnet18", "resnet34", "resnet50"),
+        ("plain18", "plain34", "resnet18", "resnet34"),
+        small,
+    )
+    assert candidates(photos, (50, 18), both) == (("plain18", "plain50", "resnet18", "resnet50"),)
+    assert candidates(photos, (20, 50), ["plain"]) == (("plain20", "plain50_cifar"),)
+    assert candidates(tiny_splits, (50,), ["residual"]) == (("resnet50_cifar",),)
+    assert candidates(photos, None, both, resnets.find_recipe("cifar")) == (small,)
+    assert len(candidates(photos, None, both, resnets.find_recipe("imagenet"))) == 2
+    for depths, kind, message in ((None, "odd", "kind 'odd'"), ((21,), "plain", "plain21"), ((), "plain", "no depths")):
+        with pytest.raises(UsageError, match=message):
+            candidates(tiny_splits, depths, [kind])
+
+
+def test_shares() -> None:
+    assert [share_to_hold_out(n) for n in (500, 50_000, 200_000, 1_281_167)] == ["20%", "10%", "5%", "1%"]
+
+
+# ---------------------------------------------------------------- budgets
+
+
+def test_a_budget_that_is_too_small_says_what_would_do(tmp_path: Path) -> None:
+    """The longer budget does, and so do the depths that are named; nothing was begun."""
+    with pytest.raises(
+        UsageError, match=r"too small for 6 networks: each would get 14 iterations, and 20 are"
+    ) as caught:
+        resnets.study("digits", out=tmp_path / "s", depths=[8, 14, 20], budget=88.0)
+    assert str(caught.value).endswith("--budget 3m would do, or --depths 8,14")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_machine_that_is_too_busy_is_noticed_while_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before all networks are measured, since that alone would use the budget up."""
+    monkeypatch.setattr(study_plan.Planner, "elapsed", lambda planner: 40.0 * len(planner.measured))
+    with pytest.raises(
+        UsageError, match="measuring 4 networks takes 160 s of a budget of 88s, .* --budget 10m would do"
+    ):
+        resnets.study("digits", out="never", **TINY)
+
+
+def test_photos_for_which_the_budget_is_too_small(
+    make_photos: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ImageNet type is left where the photos would be seen fewer than ten times, with a word on it."""
+
+    def by_macs(*_: Any, macs: int, **__: Any) -> Measurement:
+        step = macs / 1.8e9  # a second of ResNet-18
+        rates = Rates(step=step, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
+        return Measurement(StepTime(batch_size=256, step=step, start=0.0, spread=0.0, steps=5), rates)
+
+    monkeypatch.setattr(study_plan, "measure", by_macs)
+    monkeypatch.setattr(study_plan, "loading_rate", lambda *_: 100.0)
+    monkeypatch.setattr(study_plan, "LEAST", 3)
+    monkeypatch.setattr(study_plan, "available_memory", lambda _: 64 * 2**30)
+    photos = resnets.load_data(f"folder:{make_photos('large', size=(80, 70), train=20)}")
+    lines: list[str] = []
+
+    def planned(budget: float) -> tuple[str, ...]:
+        planner = study_plan.Planner(
+            began=time.perf_counter(),
+            budget=budget,
+            recipe=None,
+            seed=0,
+            device="cpu",
+            precision="fp32",
+            workers=0,
+        )
+        chosen = candidates(photos, None, ["residual"])
+        plan, _ = planner.plan(photos, chosen, lines.append)
+        return tuple(network.network for network in plan.networks)
+
+    assert planned(5.0) == ("resnet20", "resnet56", "resnet110")
+    assert "each would see the photos only" in lines[0]
+    assert planned(90.0) == ("resnet18", "resnet34", "resnet50")
+    monkeypatch.setattr(study_plan, "available_memory", lambda _: 4 * 2**30)
+    assert planned(90.0) == ("resnet20", "resnet56", "resnet110")
+    assert "GiB of memory with 256 images an iteration, and 4.0 GiB are free" in lines[-2]
+    monkeypatch.setattr(study_plan, "available_memory", lambda _: 2**30)
+    with pytest.raises(UsageError, match="GiB are free; name shallower networks with --depths"):
+        planned(90.0)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["study", "--data", "digits", "--depths", "8", "--budget", "46s", "--out", str(tmp_path / "s")]
+    assert run(arguments) == 0
+    out = capsys.readouterr().out
+    for part in (
+        "Measuring a few steps of 2 networks",
+        "plain8",
+        "validation error",
+        "What to beware of",
+        "study.html",
+    ):
+        assert part in out
+    assert "test error" not in out.replace("no part in the choice", "")  # in no line of a network
+    assert run(arguments) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert run([*arguments, "--resume"]) == 0
+    assert "done before, and not trained again: plain8, resnet8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--depths", "a,b"], "numbers of layers"),
+        (["--depths", "21"], "nearest: 20 and 26"),
+        (["--budget", "soon"], "such as 90s, 30m or 2h"),
+        (["--kinds", "odd"], "plain and residual"),
+        (["--recipe", "ciffar"], "did you mean cifar"),
+        (["--budget", "1s"], "too small"),
+    ],
+)
+def test_bad_usage(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["study", "--data", "digits", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

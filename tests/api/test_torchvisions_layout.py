@@ -1,0 +1,86 @@
+"""To torchvision and from it: what is written loads there with `strict=True`, what it publishes loads here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from other_projects import trained
+
+import resnets
+from resnets.errors import WeightsError
+from resnets.networks import catalog, weights
+from resnets.specs import InputConvention
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("resnet18", "resnet18"), ("resnet50_v1_5", "resnet50")])
+def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, ours: str, theirs: str) -> None:
+    network = catalog.create(ours, num_classes=7)
+    network.load_state_dict(trained(network))
+    convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
+    weights.save(tmp_path / "w.safetensors", network, convention=convention)
+    done = resnets.convert(tmp_path / "w.safetensors", tmp_path / "w.pth")
+    assert done.to == "torchvision" and done.layout == "resnets"
+    assert any("224 x 224 out of a shorter side of 256" in note for note in done.notes)
+    peer = torchvision.models.get_model(theirs, num_classes=7)
+    peer.load_state_dict(torch.load(tmp_path / "w.pth", weights_only=True), strict=True)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(peer.eval()(images), network.eval()(images), rtol=1e-4, atol=1e-4)
+    back = resnets.convert(tmp_path / "w.pth", tmp_path / "back.safetensors")
+    assert back.spec == network.spec
+    returned = weights.load(back.out).tensors
+    assert all(torch.equal(returned[key], tensor) for key, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resnet20", {}, r"torchvision has no resnet20 \(it has resnet18, .*safetensors file holds it"),
+        ("plain18", {}, "torchvision has no plain18"),
+        ("resnet50", {}, r"its resnet50 has stride 2 on the 3x3, and resnet50 on the first 1x1"),
+        ("resnet18", {"shortcut": "C"}, "torchvision's resnet18 has shortcut B, and this network C"),
+        ("resnet18", {"in_channels": 1}, "in_channels 3, and this network 1"),
+    ],
+)
+def test_networks_that_torchvision_has_not_are_refused(
+    tmp_path: Path, name: str, options: dict[str, Any], message: str
+) -> None:
+    weights.save(tmp_path / "w.safetensors", catalog.create(name, num_classes=2, **options))
+    with pytest.raises(WeightsError, match=message):
+        resnets.convert(tmp_path / "w.safetensors", tmp_path / "w.pth")
+    assert not (tmp_path / "w.pth").exists()
+
+
+def test_torchvisions_published_weights_come_from_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file lies where torch keeps it: nothing is fetched, and the input comes with it."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    peer = torchvision.models.resnet18()
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(peer.state_dict(), tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth")
+    network = resnets.create("resnet18", weights="torchvision")
+    assert torch.equal(network.fc.weight, peer.fc.weight)
+    done = resnets.convert("torchvision", tmp_path / "w.safetensors", network="resnet18")
+    assert done.convention is not None and (done.convention.size, done.convention.resize) == (224, 256)
+    assert done.classes is not None and len(done.classes) == 1000
+
+
+def test_offline_the_file_to_fetch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"resnet50-0676ba61.pth could not be fetched .*checkpoints/") as caught:
+        resnets.create("resnet50_v1_5", weights="torchvision")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(WeightsError, match=r"resnet50-11ad3fa6.pth could not be fetched"):
+        resnets.create("resnet50_v1_5", weights="torchvision:IMAGENET1K_V2")
+
+
+def test_weights_that_torchvision_does_not_publish_are_said() -> None:
+    with pytest.raises(WeightsError, match=r"no weights of resnet50; it does of resnet50_v1_5, whose stride 2"):
+        resnets.create("resnet50", weights="torchvision")
+    with pytest.raises(WeightsError, match=r"no weights of resnet20; it does of resnet18, "):
+        resnets.create("resnet20", weights="torchvision")
+    with pytest.raises(WeightsError, match=r"no 'V9' of resnet18; it has IMAGENET1K_V1"):
+        resnets.create("resnet18", weights="torchvision:V9")

@@ -1,0 +1,81 @@
+"""timm's layout: torchvision's names but in VGG's head, and an input that a configuration declares."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from other_projects import noise
+
+from resnets.errors import WeightsError
+from resnets.networks import catalog
+from resnets.networks.complexity import skeleton
+from resnets.networks.convert import import_weights
+from resnets.networks.layouts import recognise, timm
+from resnets.networks.layouts import torchvision as torchvision_layout
+from resnets.networks.layouts.layout import imagenet_input
+from resnets.networks.shapes import declare
+from resnets.networks.weights import require_same_keys
+from resnets.specs import InputConvention
+
+CONFIG = {
+    "input_size": [3, 224, 224],
+    "test_input_size": [3, 288, 288],
+    "crop_pct": 0.95,
+    "test_crop_pct": 1.0,
+    "interpolation": "bicubic",
+    "mean": [0.5, 0.4, 0.3],
+    "std": [0.2, 0.2, 0.1],
+}
+
+
+@pytest.mark.parametrize("where", ["header", "beside"])
+def test_timms_configuration_tells_the_input(tmp_path: Path, where: str) -> None:
+    path, network = tmp_path / "model.safetensors", catalog.create("resnet18")
+    if where == "header":
+        safetensors.torch.save_file(network.state_dict(), path, {"pretrained_cfg": json.dumps(CONFIG)})
+    else:
+        safetensors.torch.save_file(network.state_dict(), path)
+        (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18", "pretrained_cfg": CONFIG}))
+    found = import_weights(path)
+    assert found.layout == "timm" and found.weights.spec == network.spec
+    assert found.weights.convention == InputConvention(
+        size=288, resize=288, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="bicubic"
+    )
+
+
+def test_timms_crop_share_gives_the_size_to_resize_to() -> None:
+    config = {key: value for key, value in CONFIG.items() if not key.startswith("test_")}
+    assert timm.convention_of(config).resize == 235  # 224 / 0.95, rounded down as timm does
+    assert timm.convention_of({}) == imagenet_input()
+    for size, resize in ((224, 232), (224, 256), (64, 72), *((32, resize) for resize in range(32, 99))):
+        declared = timm.config_of(InputConvention(size=size, resize=resize, mean=(0.5,) * 3), 10)
+        assert declared is not None and timm.convention_of(declared).resize == resize
+    with pytest.raises(WeightsError, match=r"pretrained_cfg is not understood \(interpolation 'random'\)"):
+        timm.convention_of({"interpolation": "random"})
+
+
+def test_timms_networks_have_the_names_that_we_know() -> None:
+    """Of the package itself, without memory: VGG's hidden layers are convolutions there."""
+    package = pytest.importorskip("timm")
+    for ours, theirs in torchvision_layout.NAMES.items():
+        with torch.device("meta"):
+            tensors = package.create_model(theirs).state_dict()
+        layout = recognise(tensors, {"pretrained_cfg": CONFIG})
+        assert layout is timm.LAYOUT
+        renamed = layout.rename(tensors)
+        spec = declare(renamed, layout)
+        assert spec == catalog.spec(ours)
+        require_same_keys(skeleton(spec), renamed)
+
+
+def test_timms_convolution_in_a_head_is_our_fully_connected_layer() -> None:
+    kernel, maps = noise((4, 2, 7, 7)), noise((2, 2, 7, 7)).flip(0)
+    renamed = timm.LAYOUT.rename({"pre_logits.fc1.weight": kernel})
+    torch.testing.assert_close(
+        F.linear(maps.flatten(1), renamed["classifier.0.weight"]), F.conv2d(maps, kernel).flatten(1)
+    )

@@ -1,0 +1,151 @@
+"""What is recommended follows from the numbers, noise and the length of training taken into account."""
+
+from __future__ import annotations
+
+import pytest
+
+from resnets.report.recommendation import (
+    StudyRow,
+    alike,
+    interval,
+    is_settled,
+    noise,
+    recommend,
+    training_noise,
+)
+
+Curve = tuple[tuple[int, float, float], ...]
+
+
+def row(
+    network: str,
+    validation: float,
+    training: float = 1.0,
+    *,
+    images: int = 1000,
+    seconds: float = 10.0,
+    curve: Curve | None = None,
+) -> StudyRow:
+    residual = network.startswith("resnet")
+    return StudyRow(
+        network=network,
+        depth=int("".join(filter(str.isdigit, network))),
+        residual=residual,
+        training_error=training,
+        training_images=2560,
+        validation_error=validation,
+        validation_images=images,
+        test_error=99.0,  # must never matter
+        seconds=seconds,
+        parameters=1,
+        macs=1,
+        memory=1,
+        curve=curve or tuple((i, training, validation) for i in range(10, 110, 10)),
+    )
+
+
+def advice(rows: list[StudyRow], classes: int = 10):  # type: ignore[no-untyped-def]
+    return recommend(rows, classes=classes, first_drop=50, longer="8m")
+
+
+# ---------------------------------------------------------------- noise
+
+
+def test_wilsons_interval() -> None:
+    """Of 0 of 10, 1 of 10 and 5 of 10, as in tables of it."""
+    assert interval(0, 10) == pytest.approx((0, 27.75), abs=0.02)
+    assert interval(10, 10) == pytest.approx((1.79, 40.42), abs=0.02)
+    assert interval(50, 10) == pytest.approx((23.66, 76.34), abs=0.02)
+
+
+def test_noise_shrinks_with_images_and_is_the_same_either_way() -> None:
+    assert noise(5, 1000, 8, 1000) == noise(8, 1000, 5, 1000)
+    assert noise(5, 100, 8, 100) > 2 * noise(5, 1000, 8, 1000)
+    assert noise(5, 1000, 8, 1000) == pytest.approx(
+        2.2, abs=0.15
+    )  # the normal one: 1.96 sqrt(.05*.95 + .08*.92) / sqrt(10)
+    assert alike(row("resnet20", 5, images=100), row("resnet56", 8, images=100))
+    assert not alike(row("resnet20", 5, images=1000), row("resnet56", 8, images=1000))
+    assert training_noise([row("plain20", 9, 1.0)]) == 0
+    assert training_noise([row("plain20", 9, 1.0), row("plain56", 9, 1.2)]) > 0.2
+
+
+# ---------------------------------------------------------------- the choice
+
+
+def test_the_shallowest_within_noise_of_the_best() -> None:
+    found = advice([row("resnet20", 5.5), row("resnet56", 5.0, seconds=25), row("resnet110", 9.0)])
+    assert found.network == "resnet20" and found.headline == "Recommended: resnet20."
+    assert found.reasons[0].startswith("Its validation error is 5.50 % (95 % interval 4.2 to 7.1 %, 1,000 images).")
+    assert "5.00 %, of resnet56, which takes 2.5 times as long" in found.reasons[0]
+    assert "5.50 -> 5.00 -> 9.00 %: beyond 20 layers it gains nothing" in found.reasons[1]
+
+
+def test_depth_that_pays() -> None:
+    found = advice([row("plain20", 12), row("plain56", 20), row("resnet20", 11), row("resnet56", 5)])
+    assert found.network == "resnet56"
+    assert "every shallower network's is higher by more than noise" in found.reasons[0]
+    assert "56 layers are better than 20 by more than noise, so here depth is worth it" in found.reasons[1]
+    assert "at 56 layers is 5.00 % against 20.00 % without them: they help here" in found.reasons[2]
+
+
+def test_depth_that_does_not() -> None:
+    found = advice([row("plain20", 5), row("plain56", 5.2), row("resnet20", 5.1), row("resnet56", 5.3)])
+    assert found.network == "plain20"
+    assert "lowest of all, with the fewest layers" in found.reasons[0]
+    assert "within noise, so here more depth is not worth its time" in found.reasons[1]
+    assert "a difference within noise" in found.reasons[2]
+
+
+def test_of_one_depth_the_lower_error_and_else_the_residual_one() -> None:
+    assert advice([row("plain20", 5), row("resnet20", 5)]).network == "resnet20"
+    found = advice([row("plain20", 5.2), row("resnet20", 5)])
+    assert found.network == "resnet20" and "lowest of all" in found.reasons[0]
+
+
+def test_the_test_error_has_no_part() -> None:
+    rows = [row("resnet20", 5), row("resnet56", 20)]
+    text = str(advice(rows))
+    assert "99" not in text
+
+
+def test_one_network_is_enough() -> None:
+    found = advice([row("resnet20", 5)])
+    assert found.network == "resnet20" and len(found.reasons) == 1
+
+
+# ---------------------------------------------------------------- what to beware of
+
+
+def test_too_early_to_say() -> None:
+    found = advice([row("resnet20", 88, 87), row("resnet56", 89, 88)])
+    assert found.network is None and not found.reasons
+    assert found.headline.startswith("Too early to recommend a network: the best, resnet20,")
+    assert "guessing has 90 %" in found.headline and "--budget 8m" in found.headline
+    assert any("all of the networks hardly learnt" in caution for caution in found.cautions)
+
+
+def test_a_budget_too_short_to_settle() -> None:
+    falling = tuple((i, 90.0 - i, 50.0) for i in range(10, 110, 10))  # 65 -> 40 % until the rate is lowered at 50
+    rows = [row("resnet20", 30, 20, curve=falling), row("resnet56", 40, 30)]
+    assert not is_settled(rows[0], 50) and is_settled(rows[1], 50)
+    (first, *_) = advice(rows).cautions
+    assert first.startswith("The budget was too short for resnet20 to settle") and "--budget 8m" in first
+
+
+def test_what_hardly_learnt_is_named() -> None:
+    cautions = advice([row("plain20", 9, 5), row("plain56", 85, 86), row("plain110", 89, 89)]).cautions
+    assert any(caution.startswith("plain56 and plain110 hardly learnt") for caution in cautions)
+
+
+def test_what_happens_after_the_drop_does_not_count_and_short_curves_tell_nothing() -> None:
+    flat_then_drop = tuple((i, 30.0 if i <= 50 else 5.0, 30.0) for i in range(10, 110, 10))
+    assert is_settled(row("resnet20", 5, curve=flat_then_drop), 50)
+    assert not is_settled(row("resnet20", 5, curve=((40, 30.0, 30.0), (80, 5.0, 5.0))), 50)
+
+
+def test_overfitting_and_seeds_are_named() -> None:
+    cautions = advice([row("resnet20", 25, 2.0)]).cautions
+    assert any("23 points above its training error: more images" in caution for caution in cautions)
+    assert "the 1,000 validation images alone: another --seed" in cautions[-1]
+    assert len(advice([row("resnet20", 5, 2.0)]).cautions) == 1

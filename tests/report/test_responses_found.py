@@ -1,0 +1,76 @@
+"""What is said of layer responses is what they are, and the two panels are drawn of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import made_up as results
+import pytest
+
+from resnets.errors import UsageError
+from resnets.report import collection
+from resnets.report.measured import Response
+from resnets.report.responses import LayerResponses, draw, findings, write_plot
+
+
+def of(network: str, *stds: float, source: str = "runs/x") -> LayerResponses:
+    layers = tuple(Response(f"layer{index}", std) for index, std in enumerate(stds))
+    return LayerResponses(network=network, source=source, data="digits", images=9, device="cpu", layers=layers)
+
+
+def test_sentences() -> None:
+    found = [
+        of("resnet56", 1, 2),
+        of("resnet20", 2, 4),
+        of("plain56", 3, 6),
+        of("plain20", 1, 2),
+        of("resnet50_v1_5", 1),
+    ]
+    twenty, fifty_six, depths = findings(found)
+    assert twenty.startswith("resnet20 responds no less than its plain twin: 3.00 against 1.50 on average")
+    assert fifty_six.startswith("resnet56 responds less than its plain twin: 1.50 against 4.50")
+    assert depths.startswith(
+        "From 20 to 56 layers the residual networks' mean response goes 3.00 -> 1.50: the deeper resp"
+    )
+    assert "does not respond less" in findings([of("resnet20", 1), of("resnet56", 2)])[0]
+    assert findings([of("plain20", 1)]) == ()
+
+
+def test_magnitude_and_averages() -> None:
+    one = of("resnet8", 1, 4, 2.5)
+    assert [response.std for response in one.by_magnitude] == [4, 2.5, 1]
+    assert (one.mean, one.median) == (2.5, 2.5)
+
+
+def test_the_panels(tmp_path: Path) -> None:
+    """Each network is a line in both, in order above and falling below; two runs of a network are told apart."""
+    upper, lower = draw([of("resnet8", 1, 3, 2), of("plain8", 2, 1), of("plain8", 1, 1, source="runs/y")]).axes
+    assert [list(line.get_ydata()) for line in upper.lines] == [[1, 3, 2], [2, 1], [1, 1]]
+    assert [list(line.get_ydata()) for line in lower.lines] == [[3, 2, 1], [2, 1], [1, 1]]
+    assert [line.get_label() for line in upper.lines] == ["resnet8", "plain8 (runs/x)", "plain8 (runs/y)"]
+    assert upper.lines[1].get_linestyle() == "--"
+    write_plot([of("resnet8", 1)], tmp_path / "new" / "one.svg")
+    assert b"<svg" in (tmp_path / "new" / "one.svg").read_bytes()
+    with pytest.raises(UsageError, match="must end in .png, .svg or .pdf"):
+        write_plot([of("resnet8", 1)], tmp_path / "one.gif")
+
+
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_a_file_of_responses_is_joined_to_its_run(first: str, tmp_path: Path) -> None:
+    """Whether it is read before or after the file that tells what the run is declared to be."""
+    plain = results.result("resnet20", 9.0)
+    declared = plain | {"declared": {"network": "resnet20"}}
+    listed = {"kind": "responses", "networks": [{"result": plain, "responses": results.responses(19, 2.0)}]}
+    results.write(tmp_path / "r", **{first: listed, "m": declared})
+    (run,) = collection.collect([tmp_path / "r"]).runs
+    assert len(run.responses) == 19
+    assert run.file.endswith("m.json")
+
+
+def test_responses_without_a_run_are_no_result_and_no_problem(tmp_path: Path) -> None:
+    listed = {"kind": "responses", "networks": [{"result": None, "responses": []}]}
+    found = collection.collect([results.write(tmp_path / "r", one=listed, two=results.result("resnet20", 9.0))])
+    assert len(found.runs) == 1 and not found.problems
+    (tmp_path / "r" / "bad.json").write_text(json.dumps({"kind": "responses", "networks": [{}]}))
+    assert "layer responses that cannot be read" in collection.collect([tmp_path / "r"]).problems[0]

@@ -1,0 +1,126 @@
+"""What a reproduction trains on, and its recipe there: nothing passes for what it is not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnets.data import kinds, sources
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.errors import DataError, UsageError
+from resnets.paper import recipes
+from resnets.paper.declarations import Training
+from resnets.reproduction import fitting
+from resnets.reproduction.fitting import NotHere, Shelf, fit_recipe
+
+CIFAR = Training(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
+PLAIN = dataclasses.replace(CIFAR, network="plain20", shortcut=None)
+IMAGENET = Training(network="resnet18", shortcut="A", recipe="imagenet", data="imagenet")
+
+
+@pytest.fixture(scope="module")
+def digits() -> DataSplits:
+    return sources.load("digits")
+
+
+@pytest.fixture
+def small_images() -> DataSplits:
+    """As CIFAR-10's in kind, 32x32 and ten classes, but not its images."""
+
+    def split(count: int) -> ImageArrays:
+        return ImageArrays(np.zeros((count, 32, 32, 3), np.uint8), np.arange(count) % 10)
+
+    return DataSplits(
+        name="cifar10", train=split(3_000), test=split(500), classes=tuple("abcdefghij"), digest="of others"
+    )
+
+
+def test_the_declared_recipe_on_images_of_the_declared_kind(small_images: DataSplits) -> None:
+    assert fit_recipe(CIFAR, "full", small_images) == recipes.CIFAR
+    assert fit_recipe(CIFAR, "short", small_images) == recipes.CIFAR.scaled(4_000)
+    smoke = fit_recipe(CIFAR, "smoke", small_images)
+    assert smoke.iterations == fitting.SMOKE_ITERATIONS
+    assert (smoke.lr, smoke.batch_size, smoke.augmentation) == (0.1, 128, recipes.CIFAR.augmentation)
+
+
+def test_digits_are_not_mirrored_and_the_recipe_says_so(digits: DataSplits) -> None:
+    fitted = fit_recipe(CIFAR, "full", digits)
+    assert fitted.augmentation == recipes.DIGITS.augmentation
+    assert (fitted.iterations, fitted.lr) == (64_000, 0.1)  # the rest is the declared one
+    assert fitted.deviations[-1].why == "the images are of 8x8 pixels"
+
+
+def test_photos_at_smoke_scale_come_in_small_batches(photo_folder: Path) -> None:
+    photos = sources.load(f"folder:{photo_folder}")
+    assert fit_recipe(IMAGENET, "full", photos) == recipes.IMAGENET
+    assert fit_recipe(IMAGENET, "smoke", photos).batch_size == 32
+
+
+def test_a_data_set_is_known_by_its_images_and_not_by_its_name(small_images: DataSplits) -> None:
+    assert Shelf([small_images], "full").material(CIFAR).name == "what is called cifar10"
+
+
+@pytest.mark.data
+def test_the_real_data_set_is_the_declared_one(cifar10_folder: Path) -> None:
+    assert Shelf([f"cifar10:{cifar10_folder}"], "full").material(CIFAR).name == "cifar10"
+    few = Shelf([f"cifar10:{cifar10_folder}"], "smoke").material(CIFAR)
+    assert few.name == "cifar10 (2,000 + 400 images)"
+    assert len(few.splits.train) == 2_000
+
+
+def test_imagenet_is_known_by_how_many_images_it_has(
+    photo_folder: Path, monkeypatch: pytest.MonkeyPatch, make_photos: Callable[..., Path]
+) -> None:
+    fake = make_photos("imagenet", train=5)
+    assert Shelf([f"folder:{fake}"], "full").material(IMAGENET).name == "what is called imagenet"
+    counts = dataclasses.replace(kinds.KNOWN["imagenet"], train=12, test=6, classes=3)
+    monkeypatch.setitem(kinds.KNOWN, "imagenet", counts)
+    assert Shelf([f"folder:{photo_folder}"], "full").material(IMAGENET).name == "imagenet"
+
+
+def test_which_source_stands_for_what(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = f"folder:{photo_folder}"
+    assert Shelf(["digits"], "smoke").material(IMAGENET).source == "digits"
+    assert Shelf(["digits", photos], "smoke").material(CIFAR).source == "digits"
+    read: list[str] = []
+    monkeypatch.setattr(fitting, "load_data", lambda data, network=None: read.append(data) or sources.load("digits"))
+    assert Shelf([photos, "cifar10:there"], "smoke").material(CIFAR).source == "cifar10:there"
+    assert Shelf([], "smoke").material(CIFAR).source == "cifar10"
+    shelf = Shelf(["cifar10:there"], "smoke")
+    with pytest.raises(NotHere, match="resnet18 needs imagenet: --data folder:PATH"):
+        shelf.material(IMAGENET)
+    read.clear()
+    assert shelf.material(CIFAR) is shelf.material(PLAIN)  # read once
+    assert read[0] == "cifar10:there" and len(read) == 2  # the whole, and as a network of this type takes it
+
+
+def test_a_folder_is_resized_for_the_small_networks(photo_folder: Path) -> None:
+    shelf = Shelf([f"folder:{photo_folder}"], "full")
+    small, large = shelf.material(CIFAR).splits.train, shelf.material(IMAGENET).splits.train
+    assert isinstance(small, ImageArrays) and small.images.shape[1:] == (32, 32, 3)
+    assert isinstance(large, ImageFiles)
+
+
+@pytest.mark.parametrize("scale", ["full", "short"])
+def test_networks_for_photos_are_not_run_on_digits(scale: fitting.Scale) -> None:
+    with pytest.raises(NotHere, match="resnet18 is made for photos, which digits are not"):
+        Shelf(["digits"], scale).material(IMAGENET)
+
+
+def test_photos_are_needed_for_the_tests_of_photos() -> None:
+    """At smoke scale Figure 4's networks learn digits, which no ten crops can be taken of."""
+    shelf = Shelf(["digits"], "smoke")
+    assert shelf.material(IMAGENET, ("center-crop", "ten-crop")).name == "digits"
+    with pytest.raises(NotHere, match="made for photos"):
+        shelf.material(IMAGENET, ("ten-crop",))
+
+
+def test_wrong_sources() -> None:
+    with pytest.raises(UsageError, match="unknown data source 'digit' .did you mean digits"):
+        Shelf(["digit"], "full").material(CIFAR)
+    with pytest.raises(DataError, match="no folder"):
+        Shelf(["folder:/nowhere"], "full").material(CIFAR)

@@ -1,0 +1,259 @@
+"""A reproduction from its plan to its page: on the digits, five iterations a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import resnets
+from resnets.errors import Interrupted, RunError, TrainingError, UsageError
+from resnets.report import collection
+from resnets.reproduction import planning, reproduce, runs
+from resnets.reproduction.planning import PlannedRun
+from resnets.training.forecast import Rates
+
+ROW = {"only": "resnet-20-layers", "scale": "smoke", "data": "digits", "device": "cpu", "workers": 0}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Fix the number of threads, on which the last bits of a sum depend."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Recorder:
+    """An observer that remembers, and may do something after an iteration."""
+
+    def __init__(self, after: int | None = None, do: Callable[[], None] = lambda: None) -> None:
+        self.after, self.do = after, do
+        self.began_at: int | None = None
+        self.closes = 0
+
+    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
+        self.began_at = iteration
+
+    def logged(self, line: dict[str, Any]) -> None:
+        if line["iteration"] == self.after:
+            self.do()
+
+    def finished(self, result: dict[str, Any]) -> None: ...
+
+    def closed(self) -> None:
+        self.closes += 1
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> resnets.Reproduction:
+    """ResNet-20's row of Table 6."""
+    return resnets.reproduce("table6", out=tmp_path_factory.mktemp("table6"), **ROW)
+
+
+def content(made: resnets.Reproduction) -> dict[str, Any]:
+    return json.loads(made.plan.runs[0].file.read_text())
+
+
+def test_a_run_makes_a_result_file_that_says_what_it_is(made: resnets.Reproduction) -> None:
+    found = content(made)
+    assert made.made == ("resnet20-cifar-digits-smoke-seed0",)
+    assert (found["scale"], found["data"], found["iterations"]) == ("smoke", "digits", 5)
+    assert found["declared"] == {"network": "resnet20", "shortcut": "A", "recipe": "cifar", "data": "cifar10"}
+    assert found["identity"] == made.plan.runs[0].identity
+    assert len(found["responses"]) == 19  # Figure 7 draws this network
+    assert [point["iteration"] for point in found["curve"]] == [3, 5]
+    assert {"versions", "hardware", "commit"} <= found["run"]["provenance"][0].keys()
+    folder = made.plan.runs[0].folder
+    assert (folder / "weights.safetensors").exists()
+    assert not list((folder / "checkpoints").iterdir())  # of no more use
+    assert made.plan.runs[0].file.stat().st_size < 20_000
+
+
+def test_it_is_set_beside_the_paper_and_passes_for_nothing_else(made: resnets.Reproduction) -> None:
+    (row,) = made.tables[0].rows
+    assert row.row.label == "ResNet, 20 layers"
+    assert row.verdict.status == "reduced"
+    assert "digits instead of cifar10; smoke: 5 of 64,000 iterations" in row.verdict.why
+    error = next(cell for cell in row.cells if cell.column.name == "error")
+    assert error.published is not None and error.published.value == 8.75
+    assert error.measured == content(made)["test_error"]
+    depth = next(cell for cell in row.cells if cell.column.name == "# layers")
+    assert depth.verdict.status == "reproduced"  # known without training
+    assert made.report.page == made.plan.out / "site" / "index.html"
+    assert "ResNet, 20 layers" in made.report.page.read_text()
+    assert made.report.problems == ()
+
+
+def test_what_is_done_is_not_made_again(made: resnets.Reproduction) -> None:
+    observers: list[Recorder] = []
+
+    def observe(_: PlannedRun) -> Recorder:
+        observers.append(Recorder())
+        return observers[-1]
+
+    again = resnets.reproduce("table6", out=made.plan.out, observe=observe, **ROW)
+    assert (again.made, again.done_before) == ((), made.made)
+    assert observers == []
+    shared = resnets.plan_reproduction("figure7", out=made.plan.out, only="resnet-20", scale="smoke", data="digits")
+    assert [run.state for run in shared.runs] == ["done"]  # the same run, with its responses
+
+
+def test_another_recipe_data_or_version_is_another_run(
+    made: resnets.Reproduction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def states(**changes: Any) -> list[str]:
+        options = {key: ROW[key] for key in ("only", "scale", "data")} | changes
+        return [run.state for run in resnets.plan_reproduction("table6", out=made.plan.out, **options).runs]
+
+    digits = resnets.load_data("digits")
+    assert states(data=digits) == ["done"]  # the same images, however they are named
+    assert states(data=dataclasses.replace(digits, digest="other")) == ["to do"]
+    assert states(seeds=2) == ["done", "to do"]
+    monkeypatch.setattr(planning, "__version__", "9.9")
+    assert states() == ["to do"]
+
+
+def test_scales_do_not_pass_for_each_other(made: resnets.Reproduction, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
+    monkeypatch.setattr(planning, "_measure", lambda *_: rates)
+    for scale, iterations in (("short", 4_000), ("full", 64_000)):
+        plan = resnets.plan_reproduction("table6", out=made.plan.out, only="resnet20", scale=scale, data="digits")
+        (run,) = plan.todo
+        assert run.recipe.iterations == plan.seconds == iterations
+        assert run.file != made.plan.runs[0].file
+    claim = content(made) | {"scale": "full", "data": "cifar10"}
+    file = made.plan.out / "claim.json"
+    file.write_text(json.dumps(claim))
+    assert collection.collect([file]).runs[0].scale == "smoke"  # whatever the file says, its length tells
+    file.unlink()
+
+
+def test_seeds_begin_at_0_and_come_network_by_network(tmp_path: Path) -> None:
+    result = resnets.reproduce("table6", out=tmp_path, **ROW | {"only": ["resnet20", "resnet32"], "seeds": 2})
+    assert [(run.task.training.network, run.seed) for run in result.plan.runs] == [
+        ("resnet20", 0),
+        ("resnet32", 0),
+        ("resnet20", 1),
+        ("resnet32", 1),
+    ]
+    for row in result.tables[0].rows:
+        assert [run.seed for run in row.runs] == [0, 1]
+        error = next(cell for cell in row.cells if cell.column.name == "error")
+        assert error.measured == pytest.approx(sum(error.values) / 2) and error.std is not None
+
+
+def test_interrupted_it_goes_on_where_it_was(tmp_path: Path, made: resnets.Reproduction) -> None:
+    """SIGTERM after two iterations: all is saved; --resume is asked for, and ends as if nothing had happened."""
+
+    def interrupting(_: PlannedRun) -> Recorder:
+        return Recorder(after=2, do=lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+    def resume(**options: Any) -> resnets.Reproduction:
+        return resnets.reproduce("table6", out=tmp_path, **ROW, **options)
+
+    with pytest.raises(Interrupted, match="stopped by SIGTERM after iteration 2; all is saved") as stop:
+        resume(observe=interrupting)
+    assert stop.value.exit_code == 143
+    plan = resnets.plan_reproduction("table6", out=tmp_path, only="resnet20", scale="smoke", data="digits")
+    assert [(run.state, run.iteration) for run in plan.runs] == [("begun", 2)]
+    with pytest.raises(RunError, match="is begun: add --resume"):
+        resume()
+    observer = Recorder()
+    result = resume(resume=True, observe=lambda _: observer)
+    assert (observer.began_at, observer.closes) == (2, 1)
+    assert content(result)["curve"] == content(made)["curve"]
+    assert content(result)["test_error"] == content(made)["test_error"]
+
+
+def test_a_signal_in_a_runs_last_iteration_begins_no_other(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    def observe(run: PlannedRun) -> Recorder:
+        begun.append(run.name)
+        return Recorder(after=5, do=lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+    with pytest.raises(Interrupted, match="stopped by SIGTERM"):
+        resnets.reproduce("table6", out=tmp_path, observe=observe, **ROW | {"seeds": 2})
+    assert begun == ["resnet20-cifar-digits-smoke-seed0"]
+    assert len(list((tmp_path / "results").glob("resnet20*"))) == 1  # the one that was at its end is told of
+
+
+def test_a_file_lost_after_training_is_written_again(tmp_path: Path, made: resnets.Reproduction) -> None:
+    """As when the process was killed between the end of training and the result file."""
+    result = resnets.reproduce("table6", out=tmp_path, **ROW)
+    result.plan.runs[0].file.unlink()
+    observer = Recorder()
+    again = resnets.reproduce("table6", out=tmp_path, observe=lambda _: observer, **ROW)
+    assert observer.began_at is None  # nothing was trained
+    assert content(again)["test_error"] == content(made)["test_error"]
+
+
+def test_one_run_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = runs.make
+
+    def fail(run: PlannedRun, **options: Any) -> None:
+        if run.seed == 0:
+            raise TrainingError("iteration 3: the loss is nan")
+        make(run, **options)
+
+    monkeypatch.setattr(reproduce.runs, "make", fail)
+    result = resnets.reproduce("table6", out=tmp_path, **ROW | {"seeds": 2})
+    assert result.failed == (("resnet20-cifar-digits-smoke-seed0", "iteration 3: the loss is nan"),)
+    assert result.made == ("resnet20-cifar-digits-smoke-seed1",)
+
+
+def test_best_on_validation_is_labelled_and_replaces_nothing(tmp_path: Path) -> None:
+    digits = resnets.load_data("digits").hold_out(100, 0)
+    result = resnets.reproduce("table6", out=tmp_path, **ROW | {"data": digits})
+    found = content(result)
+    assert {"iteration", "error"} == found["best_validation"].keys()
+    assert found["best_validation"]["error"] == min(point["validation_error"] for point in found["curve"])
+    (run,) = result.tables[0].rows[0].runs
+    assert run.best_validation is not None and run.errors["single-view"].top1 == found["test_error"]
+
+
+def test_table_1_needs_no_training(tmp_path: Path) -> None:
+    result = resnets.reproduce("table1", out=tmp_path)
+    assert result.plan.runs == ()
+    assert {row.verdict.status for row in result.tables[0].rows} == {"reproduced"}
+
+
+def test_no_row_is_blank(tmp_path: Path) -> None:
+    """Each row of a table that is not built, or cited, says so, and a page is made."""
+    result = resnets.reproduce("table14", out=tmp_path)
+    assert {row.verdict.status for row in result.tables[0].rows} == {"cited", "not built yet"}
+    assert {one.asked_by for one in result.plan.left_out} == {"table14"}
+    assert result.report.page is not None and result.report.page.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("table16", {}, "did you mean table"),
+        ("table6", {"scale": "shrot"}, r"scale is 'shrot' \(did you mean short\?\); it must be full, short or smoke"),
+        ("table6", {"seeds": 0}, "seeds is 0; it must be 1 or more"),
+        ("table6", {"workers": -1}, "workers is -1"),
+        ("table6", {"data": "digit", "scale": "smoke"}, "unknown data source 'digit'"),
+        ("table6", {"device": "tpu"}, "device 'tpu'"),
+        ("table6", {"only": "resnet-21"}, "table6 has no row 'resnet-21'"),
+    ],
+)
+def test_what_cannot_be_asked(name: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        resnets.reproduce(name, out=tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []  # nothing was begun
+
+
+def test_the_folder_of_a_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(RunError, match="is the folder of a run; name another with --out"):
+        resnets.plan_reproduction("table6", out=tmp_path, scale="smoke", data="digits")

@@ -1,0 +1,88 @@
+"""What tables and figures ask for: distinct trainings, each once, and what is not built yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from resnets.errors import UsageError
+from resnets.paper.figures import FIGURES
+from resnets.paper.tables import TABLES
+from resnets.reproduction.tasks import NAMES, select
+
+
+def networks(name: str, *only: str) -> list[str]:
+    return [task.training.network for task in select(name, only).tasks]
+
+
+def test_every_table_and_figure_can_be_asked_for() -> None:
+    assert set(NAMES) == {*TABLES, *FIGURES, "all"}
+    for name in NAMES:
+        selection = select(name)
+        assert selection.tables or selection.figures
+
+
+def test_a_row_is_run_left_out_with_a_reason_or_cited() -> None:
+    """No row of any table is forgotten."""
+    for table in TABLES.values():
+        selection = select(table.name)
+        trained = {task.training for task in selection.tasks}
+        left_out = {one.label: one.why for one in selection.left_out}
+        for row in table.rows:
+            if row.cited:
+                assert row.label not in left_out
+            elif row.label in left_out:
+                assert row.missing or row.recipe is None
+                assert left_out[row.label].startswith(("needs ", "there is no recipe"))
+            else:
+                assert row.training in trained or table.kind == "complexity"
+
+
+def test_table_6_in_the_order_of_depth() -> None:
+    assert networks("table6") == [f"resnet{depth}" for depth in (20, 32, 44, 56, 110, 1202)]
+    assert [task.runs_in_the_paper for task in select("table6").tasks] == [1, 1, 1, 1, 5, 1]
+    assert networks("figure1") == ["plain20", "plain56"]  # training and test error are of one run
+    assert networks("table1") == []
+
+
+def test_a_training_is_shared_by_all_that_ask_for_it() -> None:
+    everything = select("all")
+    trainings = [task.training for task in everything.tasks]
+    assert len(set(trainings)) == len(trainings)
+    task = next(task for task in everything.tasks if task.training.network == "resnet20")
+    assert task.asked_by == ("table6", "figure6", "figure7")
+    assert task.runs_in_the_paper == 1
+    assert trainings[0].network == "plain20"  # the small ones first, plain beside residual
+
+
+def test_whoever_asks_responses_are_measured_where_figure_7_draws_them() -> None:
+    wanted = {task.training.network for task in select("table6").tasks if task.responses}
+    assert wanted == {"resnet20", "resnet56", "resnet110"}
+    assert all(task.responses for task in select("figure7").tasks)
+
+
+@pytest.mark.parametrize("word", ["ResNet, 56 layers", "resnet-56-layers", "RESNET-56-LAYERS", "resnet56"])
+def test_only_names_a_row(word: str) -> None:
+    assert networks("table6", word) == ["resnet56"]
+    assert [row.label for table in select("table6", [word]).tables for row in table.rows] == ["ResNet, 56 layers"]
+
+
+def test_only_names_curves_and_several() -> None:
+    assert networks("figure6", "plain-20", "resnet-110") == ["plain20", "resnet110"]
+    panels = select("figure6", ["plain-20"]).figures[0].panels
+    assert [[curve.network for curve in panel.curves] for panel in panels] == [["plain20", "plain20"]]
+    assert {table.name for table in select("all", ["resnet-56-layers"]).tables} == {"table6"}
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "message"),
+    [
+        ("tabel6", [], r"unknown table or figure 'tabel6' \(did you mean table6"),
+        ("figure2", [], r"did you mean figure"),
+        ("table6", ["resnet-65-layers"], r"table6 has no row 'resnet-65-layers' \(did you mean resnet-56-layers"),
+        ("table6", ["resnet20", "nope"], r"no row 'nope'; there are: maxout, "),
+        ("all", ["plain-57"], r"all has no row 'plain-57' \(did you mean plain-5"),
+    ],
+)
+def test_unknown_names(name: str, only: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        select(name, only)
