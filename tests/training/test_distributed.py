@@ -353,6 +353,25 @@ def test_a_signal_to_one_stops_all(tmp_path: Path, run: Run) -> None:
         assert newest.stem == f"iteration-{stopped:08d}"
 
 
+@pytest.mark.slow
+def test_torchrun(tmp_path: Path) -> None:
+    """The real thing: two processes train, three test, and a wrong name is told once among torchrun's own words."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
+    data = ["--data", "digits", "--device", "cpu"]
+    out = tmp_path / "run"
+    train = ["-m", "resnets", "train", "resnet8", *data, "--iterations", "20", "--batch-size", "32", "--out", str(out)]
+    trained = subprocess.run([*command, "2", *train], capture_output=True, text=True, check=True)
+    assert trained.stdout.count("resnet8: test error") == 1
+    error = json.loads((out / "result.json").read_text())["test_error"]
+    test = ["-m", "resnets", "evaluate", str(out), *data, "--json"]
+    tested = subprocess.run([*command, "3", *test], capture_output=True, text=True, check=True)
+    found = json.loads(tested.stdout)
+    assert (found["samples"], found["top1_error"]) == (360, pytest.approx(error, abs=0.6))
+    wrong = subprocess.run([*command, "2", "-m", "resnets", "train", "resnet9", *data], capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert len([line for line in wrong.stderr.splitlines() if line.startswith("resnets: ")]) == 1
+
+
 def test_sizes_are_those_of_the_reference() -> None:
     """60 images in mini-batches of 16 reach into a second epoch, and 33 images are an odd share for 2 and 4."""
     splits = together.splits()

@@ -66,6 +66,7 @@ def train(
     """Train a network. `resnets train resnet20 --data cifar10` is the paper's section 4.2.
 
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
+    `torchrun --nproc-per-node N -m resnets train ...` shares each mini-batch among N processes.
     """
     from resnets.api import training
     from resnets.cli.display import Display, duration

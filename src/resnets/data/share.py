@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from torch.utils.data import Subset
 
 from resnets.data.datasets import ImageArrays, ImageFiles, Images
-from resnets.data.streams import every_nth
 from resnets.errors import UsageError
 
 
@@ -36,10 +34,12 @@ class Share:
         """Return the images numbered rank, rank + size, ...: each is in exactly one share, and a share may be empty."""
         if self.size == 1:
             return split
+        own = slice(self.rank, None, self.size)
+        if isinstance(split, ImageArrays):
+            return ImageArrays(split.images[own], split.labels[own])
         if isinstance(split, ImageFiles):
-            return every_nth(split, self.rank, self.size)
-        own = range(self.rank, len(split), self.size)  # type: ignore[arg-type]
-        return split.select(np.array(own, np.int64)) if isinstance(split, ImageArrays) else Subset(split, own)
+            return ImageFiles(split.paths[own], split.labels[own])
+        return Subset(split, range(len(split))[own])  # type: ignore[arg-type]
 
 
 WHOLE = Share()

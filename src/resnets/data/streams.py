@@ -12,14 +12,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar, overload
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data.datasets import ImageFiles
 from resnets.data.randomness import epoch_order
-from resnets.data.shards import Member, Members, Shard, open_url
+from resnets.data.shards import Members, MembersSlice, Shard, open_url
 from resnets.errors import DataError
 
 BUFFER = 2_048  # images, some 225 MB of ImageNet's files
@@ -49,38 +49,9 @@ class Held:
         return self.content
 
 
-class EveryNth(Sequence[Member]):
-    """The images numbered first, first + step, ... of a stream: what one of several processes tests."""
-
-    def __init__(self, whole: Members, first: int, step: int) -> None:
-        self.whole, self.first, self.step = whole, first, step
-
-    def __len__(self) -> int:
-        return len(range(self.first, len(self.whole), self.step))
-
-    @overload
-    def __getitem__(self, index: int) -> Member: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Member]: ...
-
-    def __getitem__(self, index: int | slice) -> Member | Sequence[Member]:
-        own = range(self.first, len(self.whole), self.step)[index]
-        return [self.whole[number] for number in own] if isinstance(own, range) else self.whole[own]
-
-
-def every_nth(files: ImageFiles, first: int, step: int) -> ImageFiles:
-    """Return the files numbered first, first + step, ...; of a stream as a stream."""
-    if not is_streamed(files):
-        return files.select(np.arange(first, len(files), step))
-    assert isinstance(files.paths, Members)
-    return ImageFiles(EveryNth(files.paths, first, step), files.labels[first::step])
-
-
 def is_streamed(files: ImageFiles) -> bool:
     """Tell whether the files can only be read from the beginning of their shards."""
-    paths = files.paths.whole if isinstance(files.paths, EveryNth) else files.paths
-    return isinstance(paths, Members) and paths.remote
+    return isinstance(files.paths, Members | MembersSlice) and files.paths.remote
 
 
 def evenly(files: ImageFiles, limit: int) -> ImageFiles:
@@ -95,10 +66,9 @@ def evenly(files: ImageFiles, limit: int) -> ImageFiles:
 def in_order(files: ImageFiles) -> Iterator[tuple[int, Held]]:
     """Yield each sample of a stream with its file, in the order of the shards."""
     part = files.paths
-    if not isinstance(part, EveryNth):
+    if not isinstance(part, MembersSlice):
         return _read(_shards(files))
-    numbered = _read(part.whole.shards)
-    return ((number // part.step, held) for number, held in numbered if number % part.step == part.first)
+    return ((part.own.index(number), held) for number, held in _read(part.whole.shards) if number in part.own)
 
 
 def training_stream(files: ImageFiles, seed: int, start: int, stop: int) -> Iterator[tuple[int, int, Held]]:

@@ -198,18 +198,9 @@ class _Session:
         state = self.state
         self._lap()
         state.meter.gather(self.world)
-        line: dict[str, Any] = {}
-        if self.world.first:
-            images = state.meter.images
-            line = {
-                "iteration": state.iteration,
-                "lr": state.lr,
-                "loss": state.meter.loss_sum.item() / images,
-                "training_error": 100.0 * state.meter.wrong.item() / images,
-                "images": images,
-            }
+        line = self.world.tell(self._line)
         state.meter.reset()
-        state.schedule.log(state.iteration, images, line["training_error"])
+        state.schedule.log(state.iteration, line["images"], line["training_error"])
         if test:
             counts = self._test(self.on_the_way, self.job.precision)
             line |= {f"{self.curve_on}_error": counts.top1_error, f"{self.curve_on}_loss": counts.loss}
@@ -219,6 +210,18 @@ class _Session:
             self.folder.log(line)
         for observer in self.observers:
             observer.logged(line)
+
+    def _line(self) -> dict[str, Any]:
+        """Return what the first process has gathered since the last line."""
+        state = self.state
+        images = state.meter.images
+        return {
+            "iteration": state.iteration,
+            "lr": state.lr,
+            "loss": state.meter.loss_sum.item() / images,
+            "training_error": 100.0 * state.meter.wrong.item() / images,
+            "images": images,
+        }
 
     def _test(self, share: Images, precision: Precision) -> Counts:
         """Test on this process's share of a split, and return the counts over all of it."""
