@@ -79,6 +79,7 @@ _HOME = {
     "RunError": "resnets.errors",
     "TrainingError": "resnets.errors",
     "Interrupted": "resnets.errors",
+    "FailedElsewhere": "resnets.errors",
 }
 
 __all__ = ["__version__", *_HOME]
@@ -129,6 +130,7 @@ if TYPE_CHECKING:
     from resnets.detection.annotations import DetectionSplits as DetectionSplits
     from resnets.errors import CheckpointError as CheckpointError
     from resnets.errors import DataError as DataError
+    from resnets.errors import FailedElsewhere as FailedElsewhere
     from resnets.errors import Interrupted as Interrupted
     from resnets.errors import ResnetsError as ResnetsError
     from resnets.errors import RunError as RunError

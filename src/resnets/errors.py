@@ -50,6 +50,10 @@ class Interrupted(ResnetsError):
         self.exit_code = 128 + signum
 
 
+class FailedElsewhere(ResnetsError):
+    """Another of several processes failed first and tells why; this one ends with it, and says nothing."""
+
+
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
     """Return ' (did you mean a, b or c?)' for the names in `known` nearest to `name`, or ''."""
     matches = difflib.get_close_matches(name, list(known), n=n, cutoff=0.5)

@@ -203,6 +203,28 @@ PhotoAugmentation = ScaleCropFlip | AreaCropFlip
 Augmentation = PadCropFlip | PhotoAugmentation
 
 
+# ---------------------------------------------------------------- test protocols (sections 3.4 and 4.2)
+
+
+TestProtocol = Literal["single-view", "center-crop", "ten-crop", "dense-multi-scale"]
+"""How a classifier is tested: small images as they are, photos by crops or, fully convolutionally, as a whole."""
+
+SCALES = (224, 256, 384, 480, 640)
+"""Shorter sides, in pixels, at which section 3.4 tests whole images, for a network that takes 224 x 224."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HowTested:
+    """A test protocol with its choices made: the views of an image whose class probabilities are averaged.
+
+    Units: pixels of the shorter side for `scales`, which only `dense-multi-scale` has.
+    """
+
+    protocol: TestProtocol
+    flips: bool = False  # each view's mirror image is a view as well
+    scales: tuple[int, ...] = ()
+
+
 # ---------------------------------------------------------------- recipes (sections 3.4 and 4.2)
 
 
@@ -264,6 +286,8 @@ class Recipe:
     weight_decay: float = 1e-4
     decay_all: bool = True  # False: the weights of batch norm and the biases do not decay
     label_smoothing: float = 0.0  # probability that is spread evenly over all classes
+    bn_images: int | None = None  # over which batch norm's statistics are computed anew at the end; None: not
+    ema: float | None = None  # decay of the weights' moving average, which is then what is tested and saved
     preprocessing: Preprocessing | None = field(default_factory=Preprocessing)  # None: the data comes prepared
     augmentation: Augmentation | None = None
     evaluate_every: int = 500  # iterations between two points of the test curve
@@ -290,6 +314,12 @@ class Recipe:
         )
         need(0 <= self.rise < self.iterations, f"rise is {self.rise} iterations", "it must be less than all of them")
         need(0 <= self.label_smoothing < 1, f"label smoothing is {self.label_smoothing}", "it must be in [0, 1)")
+        need(
+            self.bn_images is None or self.bn_images >= 1,
+            f"bn_images is {self.bn_images}",
+            "it must be 1 or more images, or None to keep the moving average",
+        )
+        need(self.ema is None or 0 < self.ema < 1, f"ema is {self.ema}", "it must be in (0, 1), such as 0.9999")
         need(not self.nesterov or self.momentum > 0, "Nesterov's momentum is asked for with momentum 0", "raise it")
         need(
             self.fall == "steps" or not self.milestones,

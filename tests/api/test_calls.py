@@ -58,10 +58,10 @@ def test_weights_of_another_network_name_the_keys(result: resnets.TrainResult) -
 
 
 def test_weights_evaluated_on_other_data_are_refused(result: resnets.TrainResult) -> None:
-    """Classes shifted by one would otherwise give a silent, wrong error."""
+    """Classes shifted by one, as by one that is missing, would otherwise give a silent, wrong error."""
     digits = resnets.load_data("digits")
     assert isinstance(digits.test, resnets.ImageArrays)
-    shifted = resnets.DataSplits(name="x", train=digits.train, test=digits.test, classes=(*"123456789", "0"))
+    shifted = resnets.DataSplits(name="x", train=digits.train, test=digits.test, classes=(*"123456789", "x"))
     with pytest.raises(DataError, match="class '1' where the weights have '0'"):
         resnets.evaluate(result.folder, shifted)
     larger = resnets.ImageArrays(np.zeros((3, 9, 9, 1), np.uint8), np.zeros(3, np.int64))

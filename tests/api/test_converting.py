@@ -191,8 +191,10 @@ def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: 
         return DataSplits(name="two", train=images, test=images, classes=classes)
 
     assert resnets.evaluate(tmp_path / "w.safetensors", data("n01440764 tench", "n01443537 goldfish")).samples == 2
-    with pytest.raises(DataError, match="class 'n01443537 goldfish' where the weights have 'tench'"):
+    with pytest.warns(UserWarning, match="in another order"):
         resnets.evaluate(tmp_path / "w.safetensors", data("n01443537 goldfish", "n01440764 tench"))
+    with pytest.raises(DataError, match="class 'n01443537 goldfish' where the weights have 'tench'"):
+        resnets.evaluate(tmp_path / "w.safetensors", data("n01443537 goldfish", "n01484850 great white shark"))
 
 
 # ---------------------------------------------------------------- out

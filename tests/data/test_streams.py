@@ -15,7 +15,8 @@ from resnets.data import folder, sharding, sources, streams
 from resnets.data.convention import fit_photos
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.pipeline import single_pass, training_batches
-from resnets.data.streams import buffered_order, read_ahead, training_stream
+from resnets.data.share import Share
+from resnets.data.streams import buffered_order, in_order, is_streamed, read_ahead, training_stream
 from resnets.errors import DataError
 from resnets.specs import Preprocessing, ScaleCropFlip
 
@@ -89,6 +90,20 @@ def test_testing_passes_each_sample_once(remote: DataSplits, shards: Path) -> No
         there = list(single_pass(remote.test, convention, batch_size=4, workers=workers))
         assert [labels.tolist() for _, labels in here] == [labels.tolist() for _, labels in there]
         assert all((a == b).all() for (a, _), (b, _) in zip(here, there, strict=True))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_several_processes_test_each_sample_once(remote: DataSplits, size: int) -> None:
+    """Each process reads the stream and keeps every n-th image of it."""
+    test, found = remote.test, dict[int, str]()
+    assert isinstance(test, ImageFiles)
+    for rank in range(size):
+        part = Share(rank, size).of_split(test)
+        assert isinstance(part, ImageFiles) and is_streamed(part)
+        for number, held in in_order(part):
+            assert part.labels[number] == test.labels[number * size + rank]
+            found[number * size + rank] = held.where
+    assert found == {number: held.where for number, held in in_order(test)}
 
 
 def test_remote_shards_without_a_manifest_are_indexed_by_reading_them_once(shards: Path, remote: DataSplits) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
-from resnets.evaluation.metrics import Counts
+from resnets.evaluation.metrics import Counts, wilson
 
 
 def _random(samples: int, classes: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,3 +81,32 @@ def test_half_precision() -> None:
     half = logits.bfloat16()
     assert torch.equal(_count(half, labels, []).confusion, _count(half.float(), labels, []).confusion)
     assert _count(half, labels, []).loss == _count(half.float(), labels, []).loss
+
+
+def test_wrong_ones_are_counted_exactly() -> None:
+    logits, labels = _random(1003, 10, seed=3)
+    counts = _count(logits, labels, [500])
+    assert counts.top1_wrong == int((logits.argmax(1) != labels).sum())
+    assert counts.top5_wrong == int((logits.topk(5).indices != labels[:, None]).all(1).sum())
+
+
+def test_probabilities_count_as_their_logits() -> None:
+    logits, labels = _random(200, 10, seed=4)
+    ours = Counts(10)
+    ours.add_probabilities(logits.softmax(1), labels)
+    expected = _count(logits, labels, [])
+    assert torch.equal(ours.confusion, expected.confusion)
+    assert ours.top5_wrong == expected.top5_wrong
+    assert ours.loss == pytest.approx(expected.loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(("wrong", "samples"), [(0, 10), (10, 10), (1671, 10_000), (3, 7)])
+def test_the_interval_is_wilsons(wrong: int, samples: int) -> None:
+    """By his formula, in percent; it holds the error, and lies within 0 and 100."""
+    z, share = 1.959963984540054, wrong / samples
+    centre = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
+    half = z / (1 + z**2 / samples) * (share * (1 - share) / samples + z**2 / (4 * samples**2)) ** 0.5
+    low, high = wilson(wrong, samples)
+    assert low == pytest.approx(100 * (centre - half), abs=1e-9)
+    assert high == pytest.approx(100 * (centre + half), abs=1e-9)
+    assert 0 <= low <= 100 * share <= high <= 100

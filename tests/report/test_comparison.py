@@ -167,7 +167,8 @@ def test_ten_crops_wait_for_the_test() -> None:
     crops = {"errors": {"ten-crop": {"top1": 28.0, "top5": 9.0}}}
     bare = row("table2", "plain, 18 layers", results.collected(trained))
     assert not bare.runs
-    assert bare.verdict.status in ("not built yet", "not run")
+    assert bare.verdict.status == "not run"
+    assert bare.verdict.why == "trained, and not tested: `resnets evaluate` does, with --protocol ten-crop"
     tested = row("table2", "plain, 18 layers", results.collected(trained | crops))
     assert tested.verdict.status == "reproduced"
     assert cell(tested, "top-1 err.").measured == 28.0

@@ -257,3 +257,23 @@ def test_the_folder_of_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(RunError, match="is the folder of a run; name another with --out"):
         resnets.plan_reproduction("table6", out=tmp_path, scale="smoke", data="digits")
+
+
+@pytest.mark.slow
+def test_photos_are_tested_as_their_rows_ask(make_photos: Callable[..., Path], tmp_path: Path) -> None:
+    """Table 2 is of ten crops: the result file has them, and is not done without."""
+    photos = make_photos(train=4, val=2)
+    asked = {"only": "resnet18", "scale": "smoke", "data": f"folder:{photos}", "device": "cpu"}
+    table = "table2"
+    plan = resnets.plan_reproduction(table, out=tmp_path, **asked)
+    (run,) = plan.runs
+    assert run.tests == ("ten-crop",)
+    resnets.reproduce(table, out=tmp_path, workers=0, **asked)
+    content = json.loads(run.file.read_text())
+    assert {*content["errors"]} == {"ten-crop"}
+    (again,) = resnets.plan_reproduction(table, out=tmp_path, **asked).runs
+    assert again.state == "done"
+    del content["errors"]
+    run.file.write_text(json.dumps(content))
+    (again,) = resnets.plan_reproduction(table, out=tmp_path, **asked).runs
+    assert again.state == "begun"

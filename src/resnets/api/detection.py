@@ -15,7 +15,7 @@ import torch
 
 from resnets.api.models import load_weights
 from resnets.api.resolution import change
-from resnets.api.training import begun_with, check, open_run
+from resnets.api.training import begin_run, begun_with, check
 from resnets.data.decoding import decode
 from resnets.detection import model, protocols, sources
 from resnets.detection.album import Album, DetectedObject
@@ -31,6 +31,7 @@ from resnets.networks.weights import spec_to_dict
 from resnets.paper import detection_recipes
 from resnets.specs import DetectionRecipe
 from resnets.training.provenance import provenance
+from resnets.training.run import RunFolder
 from resnets.training.session import Observer
 from resnets.training.tensorboard import TensorBoard
 
@@ -143,7 +144,8 @@ def train_detector(
         "provenance": [provenance(target)],
     }
     folder_name = Path(out or Path("runs") / f"{network}-detector-{splits.name.replace(' ', '-')}")
-    with open_run(folder_name, description, resume=resume, keep_precision=precision == "auto") as (folder, result):
+    with RunFolder(folder_name) as folder:
+        description, result = begin_run(folder, description, resume=resume, keep_precision=precision == "auto")
         if result is not None:
             return _result(folder.path, result, already_finished=True)
         job = DetectionJob(

@@ -1,56 +1,100 @@
-"""`evaluate`: the exact error of trained weights on a test set."""
+"""`evaluate`: the exact error of trained weights on a test set, by any protocol of the paper, alone and together."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from resnets.api.data import Data, load_data
+from resnets.api.members import prepare, tested_alone
 from resnets.api.models import Model, load
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, without_ids
-from resnets.data.pipeline import single_pass
-from resnets.errors import DataError, UsageError
-from resnets.evaluation.protocols import Agreement, single_view, single_view_by_engine
-from resnets.networks.execution import Precision, choose_precision, keep_freed_memory
-from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
+from resnets.data.datasets import DataSplits
+from resnets.errors import UsageError
+from resnets.evaluation.ensemble import ensemble
+from resnets.evaluation.metrics import Counts, Interval, wilson
+from resnets.evaluation.protocols import Agreement
+from resnets.networks.execution import keep_freed_memory
+from resnets.storage import write_durably, writing
+from resnets.training.distributed import World, joined
+from resnets.training.provenance import provenance
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Errors in percent, of the single view of each test image.
-
-    `confusion[i][j]` counts the images of class i taken for class j. `agreement` compares an engine with float32; it is
-    None where the network itself was run in float32.
-    """
+class Tested:
+    """Counts over a test set. Errors in percent; an interval is Wilson's, of 95 % confidence."""
 
     network: str
-    data: str
     samples: int
+    top1_wrong: int
     top1_error: float
+    top1_interval: Interval
+    top5_wrong: int
     top5_error: float
+    top5_interval: Interval
     loss: float
     class_errors: dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member(Tested):
+    """One of the networks that were tested, alone. `result` is its run's result.json, where that lies beside it."""
+
+    weights: Path
+    sha256: str | None  # of the weights file
+    scales: tuple[int, ...]
+    result: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Tested):
+    """A test of one network, or of several as an ensemble, whose probabilities are averaged.
+
+    `protocol` is the test's name, and what is unusual of it; `scales` are those of the first member in pixels, () but
+    for dense testing. `confusion[i][j]` counts the images of class i taken for class j. `agreement` compares an engine
+    with float32, where one was run on single views, else it is None.
+    """
+
+    data: str
+    protocol: str
+    flips: bool
+    scales: tuple[int, ...]
+    precision: str
     confusion: list[list[int]]
+    members: tuple[Member, ...]
     agreement: Agreement | None = None
+    provenance: dict[str, Any]
 
 
 def evaluate(
-    path: str | Path | Model,
+    path: str | Path | Model | Sequence[str | Path | Model],
     data: Data,
     *,
+    protocol: str | None = None,
+    scales: Sequence[int] | None = None,
+    flips: bool | None = None,
     network: nn.Module | None = None,
     device: str = "auto",
     precision: str = "fp32",
     batch_size: int = 256,
     workers: int = 2,
+    out: str | Path | None = None,
 ) -> Evaluation:
-    """Test a run's folder, a weights file or a loaded model on the test split of a data set.
+    """Test a run's folder, a weights file or a loaded model, or several as an ensemble, on a data set's test split.
 
-    `network` is needed only for the weights of a module of your own. In `bf16`, and for a model that was optimised, an
-    engine is run, and `agreement` tells how far it agrees with float32.
+    `protocol` is `single-view`, `center-crop`, `ten-crop` or `dense-multi-scale` (a beginning will do); None is the
+    single view of small images, the centre crop of photos. `scales` are the shorter sides of dense testing, None the
+    paper's in proportion to the network's input. `flips` adds each view's mirror image; None does so where the protocol
+    has them: ten-crop, dense. `network` is needed only for the weights of a module of your own. In `bf16`, and for a
+    model that was optimised, single views are run by an engine, and `agreement` tells how far it agrees with float32.
+    Where torchrun started several processes, each tests its share of the images, and all return the same. With `out`
+    the evaluation is written to that file, as JSON that `resnets report` reads.
 
     Raises: UsageError, DataError, WeightsError; also where the classes or the images are not those of the training.
     """
@@ -58,90 +102,110 @@ def evaluate(
         raise UsageError(f"batch_size is {batch_size}; it must be 1 or more")
     if workers < 0:
         raise UsageError(f"workers is {workers}; it must be 0 or more")
-    model = path if isinstance(path, Model) else load(path, network=network, device=device)
-    multiply = choose_precision(precision, model.device)
-    if model.engine is not None and precision != "fp32" and multiply != model.engine.precision:
-        raise UsageError(f"precision is {precision!r}, and this model's engine runs in {model.engine.precision}")
-    splits = fitting(model, load_data(data))
-    if model.device.type == "cpu":
+    paths = [path] if isinstance(path, str | Path | Model) else list(path)
+    if not paths:
+        raise UsageError("no weights are given; name a run's folder or a weights file")
+    if network is not None and len(paths) > 1:
+        raise UsageError("network= is for the weights of one module; load each with resnets.load, and pass the models")
+    with joined(device) as world:
+        models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]
+        found = _evaluate(models, load_data(data), protocol, scales, flips, precision, batch_size, workers, world)
+        if out is not None and world.first:
+            _write(Path(out), found)
+        return found
+
+
+def _evaluate(
+    models: Sequence[Model],
+    splits: DataSplits,
+    protocol: str | None,
+    scales: Sequence[int] | None,
+    flips: bool | None,
+    precision: str,
+    batch_size: int,
+    workers: int,
+    world: World,
+) -> Evaluation:
+    members = [
+        prepare(model, splits, precision=precision, protocol=protocol, scales=scales, flips=flips) for model in models
+    ]
+    if any(model.device.type == "cpu" for model in models):
         keep_freed_memory()
-    test, classes = splits.test, len(splits.classes)
+    first, classes = members[0], len(splits.classes)
     agreement = None
-    if model.engine is None and multiply == "fp32":
-        counts = single_view(
-            model.network,
-            test,
-            model.convention,
-            classes=classes,
-            device=model.device,
-            precision="fp32",
-            batch_size=batch_size,
-            workers=workers,
-        )
+    if len(members) == 1 and first.is_plain:
+        together, agreement = tested_alone(first, classes, batch_size, workers, world.share)
+        agreement = world.tell(lambda: agreement)  # on images of the first process's share
+        alone = [together]
     else:
-        counts, agreement = single_view_by_engine(
-            model.engine or _engine(model, test, multiply, batch_size),
-            model.network,
-            test,
-            model.convention,
-            classes=classes,
-            batch_size=batch_size,
-            workers=workers,
-        )
-    spec = getattr(model.network, "spec", None)
+        passes = (member.score(batch_size, workers, world.share) for member in members)
+        samples = len(world.share.of_split(first.splits.test))  # type: ignore[arg-type]
+        together, alone = ensemble(passes, samples, classes)
+    for counts in {id(counts): counts for counts in (together, *alone)}.values():
+        world.total(counts)
     return Evaluation(
-        network=spec.name if spec is not None else type(model.network).__name__,
+        **_numbers(together, first.name if len(members) == 1 else f"ensemble of {len(members)}", splits.classes),
         data=splits.name,
-        samples=counts.samples,
-        top1_error=counts.top1_error,
-        top5_error=counts.top5_error,
-        loss=counts.loss,
-        class_errors=dict(zip(splits.classes, counts.class_errors, strict=True)),
-        confusion=counts.confusion.tolist(),
-        agreement=agreement,
-    )
-
-
-def _engine(model: Model, test: Images, precision: Precision, batch_size: int) -> Engine:
-    """Return the fastest engine, or where the test is short the one that needs no preparation."""
-    images, _ = next(iter(single_pass(test, model.convention, batch_size=1)))
-    _, channels, height, width = images.shape
-    make = partial(
-        optimize,
-        model.network,
-        shape=(channels, height, width),
-        batch_size=batch_size,
-        device=model.device,
-        precision=precision,
-    )
-    engine = make(engine="eager")
-    batches = len(test) / engine.batch_size  # type: ignore[arg-type]
-    return engine if batches * engine.seconds < PREPARATION_SECONDS else make(engine="auto")
-
-
-def fitting(model: Model, splits: DataSplits) -> DataSplits:
-    """Return the splits as the model reads them.
-
-    Raises: DataError, where they are not of the kind that it was trained on.
-    """
-    if model.classes is not None and without_ids(splits.classes) != without_ids(model.classes):
-        if len(splits.classes) != len(model.classes):
-            what = f"{len(splits.classes)} classes, and the weights know {len(model.classes)}"
-        else:
-            pairs = zip(splits.classes, model.classes, strict=True)
-            here, there = next(pair for pair in pairs if pair[0] != pair[1])
-            what = f"class {here!r} where the weights have {there!r}"
-        raise DataError(f"{splits.name} is not what {model.path} was trained on: it has {what}")
-    convention = model.convention
-    if convention is None:
-        if not isinstance(splits.test, ImageArrays | ImageFiles):
-            return splits
-        raise DataError(f"{model.path} does not tell how its input is normalised; pass a dataset that does it")
-    if isinstance(splits.test, ImageArrays):
-        _, height, width, channels = splits.test.images.shape
-        if (height, width, channels) != (convention.size, convention.size, convention.channels):
-            raise DataError(
-                f"{splits.name} has images of {height} x {width} x {channels}, and {model.path} "
-                f"takes {convention.size} x {convention.size} x {convention.channels}"
+        protocol=first.label,
+        flips=first.how.flips,
+        scales=first.how.scales,
+        precision=first.precision,
+        confusion=together.confusion.tolist(),
+        members=tuple(
+            Member(
+                **_numbers(counts, member.name, splits.classes),
+                weights=member.model.path,
+                sha256=_digest(member.model.path),
+                scales=member.how.scales,
+                result=_result_beside(member.model.path),
             )
-    return splits
+            for member, counts in zip(members, alone, strict=True)
+        ),
+        agreement=agreement,
+        provenance=provenance(first.model.device, world.size),
+    )
+
+
+# ---------------------------------------------------------------- what is told of it
+
+
+def _numbers(counts: Counts, network: str, classes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "network": network,
+        "samples": counts.samples,
+        "top1_wrong": counts.top1_wrong,
+        "top1_error": counts.top1_error,
+        "top1_interval": wilson(counts.top1_wrong, counts.samples),
+        "top5_wrong": counts.top5_wrong,
+        "top5_error": counts.top5_error,
+        "top5_interval": wilson(counts.top5_wrong, counts.samples),
+        "loss": counts.loss,
+        "class_errors": dict(zip(classes, counts.class_errors, strict=True)),
+    }
+
+
+def _digest(weights: Path) -> str | None:
+    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
+
+
+def _result_beside(weights: Path) -> dict[str, Any] | None:
+    """Return the result of the run whose folder the weights lie in, or None."""
+    try:
+        result = json.loads(weights.with_name("result.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) else None
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as JSON-ready data."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(evaluation), default=str))  # of paths
+    return {"kind": "evaluation", **plain}
+
+
+def _write(path: Path, evaluation: Evaluation) -> None:
+    """Write an evaluation to a file, without its confusion, which of a thousand classes is megabytes."""
+    content = {key: value for key, value in to_json(evaluation).items() if key != "confusion"}
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -48,6 +48,8 @@ def resolve(
     lr: float | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
+    bn_images: int | None = None,
+    ema: float | None = None,
     seed: int = 0,
     split: str = "all",
     device: str = "auto",
@@ -68,7 +70,13 @@ def resolve(
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
     splits = split_data(load_data(data, network), split, seed)
     changed = change(
-        base or default_recipe(splits), batch_size=batch_size, lr=lr, momentum=momentum, weight_decay=weight_decay
+        base or default_recipe(splits),
+        batch_size=batch_size,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        bn_images=bn_images,
+        ema=ema,
     )
     resized = resize(changed, len(splits.train), iterations, epochs)  # type: ignore[arg-type]
     chosen = _applicable(resized, network, splits)

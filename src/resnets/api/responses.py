@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from resnets.api.data import Data, load_data
-from resnets.api.evaluation import fitting
+from resnets.api.members import fitting
 from resnets.api.models import Model, load
 from resnets.data.datasets import DataSplits, some_of
 from resnets.errors import UsageError, WeightsError

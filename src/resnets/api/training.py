@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import reprlib
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,12 @@ from resnets.errors import RunError, UsageError
 from resnets.networks import weights as weights_files
 from resnets.paper import recipes
 from resnets.specs import Recipe, ResNetSpec, VGGSpec
+from resnets.training.accumulation import require_parts
+from resnets.training.distributed import ALONE, World, joined, require_nesting
 from resnets.training.provenance import provenance
-from resnets.training.run import RunFolder
+from resnets.training.run import RunFolder, difference, identity
 from resnets.training.session import Job, Observer, run
+from resnets.training.statistics import norms_of
 from resnets.training.tensorboard import TensorBoard
 
 
@@ -58,6 +62,9 @@ def train(
     lr: float | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
+    bn_images: int | None = None,
+    ema: float | None = None,
+    accumulate: int = 1,
     seed: int = 0,
     split: str = "all",
     device: str = "auto",
@@ -76,48 +83,64 @@ def train(
     with its milestones in proportion. `split` is `all`, or holds out training images to validate on, drawn by the
     seed: `45k5k` 5,000 of CIFAR's, `10%` (any share) of each class of any data. `weights` is a run's folder or a
     weights file of the same network to begin with: its last layer is new where its classes are others, and its input's
-    mean is kept. With `resume`, a run found in `out` goes on, and a finished one is returned. `save_every` is in
-    iterations; None saves every 30 seconds. A module is trained in place (and gets the weights of a run that had
-    finished); torch's random state is set from the seed.
+    mean is kept. With `resume`, a run found in `out` goes on, and a finished one is returned. With `bn_images`, batch
+    norm's statistics are computed anew at the end, over so many training images; with `ema`, a decay, a moving average
+    of the weights is what is tested and saved. `accumulate` takes each mini-batch in so many parts, so that it fits in
+    memory; the gradient is the same but for rounding, and a resumed run may change it. `save_every` is in iterations;
+    None saves every 30 seconds. A module is trained in place (and gets the weights of a run that had finished); torch's
+    random state is set from the seed.
 
-    Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
+    Where torchrun started several processes, each takes its share of every mini-batch on a device of its own, with
+    `workers` of its own; the first one writes the folder and tells the observers, and all return the same.
+
+    Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal;
+    FailedElsewhere, if another process failed.
     """
     check(seed=seed, workers=workers, save_every=save_every)
-    todo = resolve(
-        network,
-        data,
-        recipe=recipe,
-        iterations=iterations,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        seed=seed,
-        split=split,
-        device=device,
-        precision=precision,
-        weights=weights,
-        network_options=network_options,
-    )
-    if weights is None and todo.recipe.name == recipes.FINETUNE.name:
-        raise UsageError("recipe 'finetune' begins with trained weights; name a run's folder or a file as --weights")
-    description = describe(todo, seed=seed, split=split) | {
-        "source": data if isinstance(data, str) else None,
-        "workers": workers,
-        "provenance": [provenance(todo.device)],
-    }
-    if weights is not None:
-        description["weights"] = begun_with(load_weights(weights).path)
-    return carry_out(
-        todo,
-        description,
-        Path(out or Path("runs") / f"{description['network']['name']}-{todo.data.name}"),
-        resume=resume,
-        keep_precision=precision == "auto",
-        save_every=save_every,
-        observers=observers,
-    )
+    with joined(device) as world:
+        todo = resolve(
+            network,
+            data,
+            recipe=recipe,
+            iterations=iterations,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            bn_images=bn_images,
+            ema=ema,
+            seed=seed,
+            split=split,
+            device=world.device,
+            precision=precision,
+            weights=weights,
+            network_options=network_options,
+        )
+        if weights is None and todo.recipe.name == recipes.FINETUNE.name:
+            raise UsageError(
+                "recipe 'finetune' begins with trained weights; name a run's folder or a file as --weights"
+            )
+        if todo.recipe.bn_images is not None:
+            norms_of(todo.network)  # a network without any is refused before it is trained
+        description = describe(todo, seed=seed, split=split) | {
+            "source": data if isinstance(data, str) else None,
+            "workers": workers,
+            "accumulate": accumulate,
+            "provenance": [provenance(todo.device, world.size)],
+        }
+        if weights is not None:
+            description["weights"] = begun_with(load_weights(weights).path)
+        return carry_out(
+            todo,
+            description,
+            Path(out or Path("runs") / f"{description['network']['name']}-{todo.data.name}"),
+            resume=resume,
+            keep_precision=precision == "auto",
+            save_every=save_every,
+            observers=observers,
+            world=world,
+        )
 
 
 def describe(todo: Resolved, *, seed: int, split: str) -> dict[str, Any]:
@@ -140,6 +163,7 @@ def carry_out(
     keep_precision: bool,
     save_every: int | None,
     observers: Iterable[Observer],
+    world: World = ALONE,
 ) -> TrainResult:
     """Train what is resolved in a folder; with `keep_precision`, a run found there goes on in its own.
 
@@ -154,11 +178,23 @@ def carry_out(
         workers=description["workers"],
         device=todo.device,
         iterations=todo.recipe.iterations,
+        share=world.share,
     )
-    with open_run(out, description, resume=resume, keep_precision=keep_precision) as (folder, result):
+    require_nesting(todo.network, todo.recipe.batch_size, world.size)
+    require_parts(todo.network, todo.recipe.batch_size // world.size, description.get("accumulate", 1))
+    _require_same_everywhere(description, world)
+    with RunFolder(out) if world.first else nullcontext() as folder:
+
+        def begin() -> tuple[dict[str, Any], dict[str, Any] | None]:
+            assert folder is not None
+            return begin_run(folder, description, resume=resume, keep_precision=keep_precision)
+
+        description, result = world.tell(begin)
         if result is not None:
-            weights_files.load(folder.weights).load_into(todo.network)
-            return _train_result(folder.path, result, already_finished=True)
+            if folder is not None:
+                weights_files.load(folder.weights).load_into(todo.network)
+            world.spread(todo.network.state_dict().values())
+            return _train_result(out, result, already_finished=True)
         job = Job(
             network=todo.network,
             data=todo.data,
@@ -171,40 +207,50 @@ def carry_out(
             description=description,
             workers=description["workers"],
             save_every=save_every,
+            accumulate=description.get("accumulate", 1),
+            world=world,
         )
-        return _train_result(folder.path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))
+        told = [TensorBoard(folder.tensorboard), *observers] if folder is not None else []
+        return _train_result(out, run(job, folder, told))
 
 
-@contextmanager
-def open_run(
-    out: Path, description: dict[str, Any], *, resume: bool, keep_precision: bool
-) -> Iterator[tuple[RunFolder, dict[str, Any] | None]]:
-    """Lock the folder of a run, new or to be resumed, and yield it with its result, where the run had finished.
+def begin_run(
+    folder: RunFolder, description: dict[str, Any], *, resume: bool, keep_precision: bool
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Write run.json, and return what it holds, and the result where the run had finished.
 
-    What the description leaves open is filled in: with `keep_precision` the precision of a run found there, and the
-    provenance of its earlier stretches.
-
-    Raises: RunError, if the folder holds another run, or this one and `resume` is False.
+    Raises: RunError, if the folder holds another run, or this one and it is not to be resumed.
     """
-    with RunFolder(out) as folder:
-        old = folder.description()
-        result = None
-        if folder.checkpoints.paths() or folder.result():  # else nothing was begun that could be lost
-            if old is None:
-                raise RunError(
-                    f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
-                )
-            if keep_precision:
-                description["precision"] = old["precision"]
-            folder.require_same(description)
-            if not resume:
-                raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
-            result = folder.result()
-            if result is None:
-                description["provenance"] = _continued(old["provenance"], description["provenance"][0])
-        if result is None:
-            folder.describe(description)
-        yield folder, result
+    old = folder.description()
+    if folder.checkpoints.paths() or folder.result():  # else nothing was begun that could be lost
+        if old is None:
+            raise RunError(
+                f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
+            )
+        if keep_precision:
+            description = description | {"precision": old["precision"]}
+        folder.require_same(description)
+        if not resume:
+            raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
+        if (result := folder.result()) is not None:
+            return description, result
+        description = description | {"provenance": _continued(old["provenance"], description["provenance"][0])}
+    folder.describe(description)
+    return description, None
+
+
+def _require_same_everywhere(description: dict[str, Any], world: World) -> None:
+    """Check that all processes were asked for the same, of the same data.
+
+    Raises: RunError, on the one that was not.
+    """
+    first = world.tell(lambda: identity(description))
+    if found := difference(first, identity(description)):
+        where, there, here = found
+        raise RunError(
+            f"the {where} of this process is {reprlib.repr(here)}, and {reprlib.repr(there)} of process 0; "
+            f"give all the same data and settings"
+        )
 
 
 def find_recipe(name: str) -> Recipe:

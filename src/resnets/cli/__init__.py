@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -25,7 +26,7 @@ from resnets.cli import (
     study,
     train,
 )
-from resnets.errors import Interrupted, ResnetsError
+from resnets.errors import FailedElsewhere, Interrupted, ResnetsError
 from resnets.version import __version__
 
 app = typer.Typer(
@@ -69,19 +70,37 @@ def _main(
 def run(arguments: list[str]) -> int:
     """Run the command with these arguments and return its exit code.
 
-    0: done; 1: failed; 2: wrong usage; 128 + n: stopped by signal n. An error is one line on standard error.
+    0: done; 1: failed; 2: wrong usage; 128 + n: stopped by signal n. An error is one line on standard error. Of
+    several processes that torchrun started the first one shows everything, and the first that fails its error.
     """
+    if _process() in (None, 0):
+        return _run(arguments)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        return _run(arguments)
+
+
+def _process() -> int | None:
+    """Return the number of this process among several, or None where it is alone."""
+    several, rank = os.environ.get("WORLD_SIZE", ""), os.environ.get("RANK", "")
+    return int(rank) if several.isdecimal() and int(several) > 1 and rank.isdecimal() else None
+
+
+def _run(arguments: list[str]) -> int:
+    first = _process() in (None, 0)
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a class name that the terminal cannot show is no failure
-    warnings.showwarning = lambda message, *_: print(f"resnets: note: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_: _note(message) if first else None
     try:
         code = app(args=[a for a in arguments if a != "--debug"], prog_name="resnets", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except Interrupted as stop:
-        print(f"resnets: {stop}", file=sys.stderr)
+        if first:
+            print(f"resnets: {stop}", file=sys.stderr)
         return stop.exit_code
+    except FailedElsewhere as error:
+        return error.exit_code
     except ResnetsError as error:
         if debug:
             raise
@@ -103,10 +122,20 @@ def run(arguments: list[str]) -> int:
                 return 2
             where = f"; see `{context.command_path} --help`" if context is not None else ""
             return _fail(f"{message.rstrip('.')}{where}", getattr(error, "exit_code", 2))
-        first = (str(error).splitlines() or [""])[0]
-        return _fail(f"{type(error).__name__}: {first} (--debug shows where)", 1)
+        line = (str(error).splitlines() or [""])[0]
+        return _fail(f"{type(error).__name__}: {line} (--debug shows where)", 1)
+
+
+def _note(message: Warning | str) -> None:
+    print(f"resnets: note: {message}", file=sys.stderr)
 
 
 def _fail(message: str, code: int) -> int:
+    if (rank := _process()) is not None:
+        from resnets.training.failures import is_first_to_fail
+
+        if not is_first_to_fail():
+            return code
+        message = f"rank {rank} of {os.environ['WORLD_SIZE']}: {message}"
     print(f"resnets: error: {message}", file=sys.stderr)
     return code

@@ -49,7 +49,7 @@ class Display:
             f"[bold]{network['name']}[/bold] on {escape(data['name'])} ({data['training_images']:,} images, "
             f"{len(data['classes'])} classes), recipe {recipe['name']}: {self.total:,} iterations of "
             f"{recipe['batch_size']} ({self.total * self.epochs_of_one:.1f} epochs), seed {description['seed']}, "
-            f"{description['precision']} on {description['provenance'][-1]['hardware']['device']}"
+            f"{description['precision']} on {_where(description['provenance'][-1]['hardware'])}"
         )
         for note in notes:
             print(note, file=sys.stderr)
@@ -87,6 +87,13 @@ class Display:
     def closed(self) -> None:
         if self.progress is not None:
             self.progress.stop()
+
+
+def _where(hardware: dict[str, Any]) -> str:
+    """Return the device, or how many processes have one of its kind."""
+    if "processes" not in hardware:
+        return str(hardware["device"])
+    return f"{hardware['processes']} processes, each with {hardware['device'].partition(':')[0]}"
 
 
 class ShortDisplay:

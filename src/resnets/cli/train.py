@@ -32,6 +32,18 @@ def train(
     lr: Annotated[float | None, Option(help="Learning rate at the start.", show_default="the recipe's")] = None,
     momentum: Annotated[float | None, Option(show_default="the recipe's")] = None,
     weight_decay: Annotated[float | None, Option(show_default="the recipe's")] = None,
+    bn_images: Annotated[
+        int | None,
+        Option(
+            help="Training images over which batch norm's statistics are computed anew at the end.",
+            show_default="the recipe's",
+        ),
+    ] = None,
+    ema: Annotated[
+        float | None,
+        Option(help="Test and save a moving average of the weights, of this decay.", show_default="the recipe's"),
+    ] = None,
+    accumulate: Annotated[int, Option(help="Parts of a mini-batch, one after the other, to fit in memory.")] = 1,
     seed: Annotated[int, Option(help="Of the initial weights, the order and the augmentation.")] = 0,
     split: Annotated[
         str, Option(help="all, or training images to validate on: 45k5k (5,000 of CIFAR's), 10% (of any data).")
@@ -54,6 +66,7 @@ def train(
     """Train a network. `resnets train resnet20 --data cifar10` is the paper's section 4.2.
 
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
+    `torchrun --nproc-per-node N -m resnets train ...` shares each mini-batch among N processes.
     """
     from resnets.api import training
     from resnets.cli.display import Display, duration
@@ -72,6 +85,9 @@ def train(
             lr=lr,
             momentum=momentum,
             weight_decay=weight_decay,
+            bn_images=bn_images,
+            ema=ema,
+            accumulate=accumulate,
             seed=seed,
             split=split,
             device=device,

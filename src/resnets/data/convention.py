@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.decoding import single_views
@@ -164,7 +165,10 @@ def normalize(images: NDArray[np.uint8], convention: InputConvention) -> NDArray
 
 
 class Normalizer:
-    """`normalize` for mini-batches of photos, on the device that takes them: until then a pixel is one byte."""
+    """`normalize` for mini-batches of photos, on the device that takes them: until then a pixel is one byte.
+
+    Images need not be of the network's size; a mean image is stretched over those that are not.
+    """
 
     def __init__(self, convention: InputConvention, device: torch.device) -> None:
         std = std_of(convention)
@@ -179,10 +183,18 @@ class Normalizer:
     def __call__(self, images: Tensor) -> Tensor:
         """Return the images as the network expects them.
 
-        Shape: (N, size, size, channels) uint8 -> (N, channels, size, size) float32, channels last in memory
+        Shape: (N, H, W, channels) uint8 -> (N, channels, H, W) float32, channels last in memory
         """
         images = images.to(self.device, non_blocking=True)
-        result = (images.flip(-1) if self.reversed else images).float().div_(self.divisor).sub_(self.mean)
+        height, width = images.shape[1:3]
+        ordered = images.flip(-1) if self.reversed else images
+        result = ordered.float().div_(self.divisor).sub_(self._mean_of(height, width))
         if self.std is not None:
             result /= self.std
         return result.permute(0, 3, 1, 2)
+
+    def _mean_of(self, height: int, width: int) -> Tensor:
+        if self.mean.ndim == 1 or self.mean.shape[:2] == (height, width):
+            return self.mean
+        whole = self.mean.permute(2, 0, 1)[None]  # (1, C, size, size)
+        return functional.interpolate(whole, (height, width), mode="bilinear")[0].permute(1, 2, 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import multiprocessing
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -53,19 +55,32 @@ def in_batches(items: Iterator[Any], count: int) -> Iterator[list[Any]]:
 def loader(
     dataset: Dataset[Any], workers: int, normalized: Callable[[Tensor], Tensor] | None, **options: Any
 ) -> Iterator[Batch]:
-    """Yield the batches of images and labels that a DataLoader with these options gives. Raises: as `read`."""
-    for images, labels in read(dataset, workers, **options):
+    """Yield a DataLoader's batches. Raises: DataError, of a sample, in one line."""
+    for images, labels in loading(dataset, workers, **options):
         yield normalized(images) if normalized else images, torch.as_tensor(labels, dtype=torch.int64)
 
 
-def read(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any]:
-    """Yield what a DataLoader with these options gives. Raises: DataError, of a sample, in one line."""
+def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any]:
+    """Yield what a `DataLoader` with these options gives, read by worker processes.
+
+    Raises: DataError, in one line, of a sample that cannot be read.
+    """
     options["generator"] = torch.Generator()  # else each pass would draw from the global one
     options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
     try:
         yield from DataLoader(dataset, **options)
     except DataError as error:  # a worker's error arrives with its whole traceback as its message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End workers that an uncaught error keeps alive: at exit they are sent SIGTERM, ignore it, and are waited for."""
+    workers = [child for child in multiprocessing.active_children() if child.daemon]
+    if workers:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would take their end for a failure
+    for worker in workers:
+        worker.kill()
 
 
 def _ignore_signals(worker: int) -> None:

@@ -15,6 +15,7 @@ from resnets.data.datasets import ImageFiles
 from resnets.data.loading import Batch, Seeded, in_batches, loader
 from resnets.data.photos import PhotoKey, Photos
 from resnets.data.randomness import batch_samples, normals, sample_bits
+from resnets.data.share import WHOLE, Share
 from resnets.data.stored import ImageFile
 from resnets.data.streams import is_streamed, read_ahead, training_stream
 from resnets.errors import UsageError
@@ -40,6 +41,7 @@ class PhotoBatches:
         workers: int,
         iterations: int | None,
         device: torch.device,
+        share: Share = WHOLE,
     ) -> None:
         growing = augmentation if isinstance(augmentation, AreaCropFlip) and augmentation.growing_from else None
         if growing is not None and (iterations is None or convention.mean_image is not None):
@@ -50,7 +52,7 @@ class PhotoBatches:
         self.normalized = Normalizer(convention, device)
         colors = None if augmentation is None else augmentation.colors
         self.colors = None if colors is None else _Colors(colors, convention, seed, device)
-        self.batch_size, self.seed, self.workers = batch_size, seed, workers
+        self.batch_size, self.seed, self.workers, self.share = batch_size, seed, workers, share
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         drawn: deque[tuple[NDArray[np.int64], NDArray[np.int64]]] = deque()  # of mini-batches on their way
@@ -71,12 +73,12 @@ class PhotoBatches:
         count = self.batch_size
         if not is_streamed(self.train):
             for iteration in range(start, stop):
-                samples, epochs = batch_samples(self.seed, iteration, count, len(self.train))
-                yield epochs, samples, [None] * count, self._size(iteration)
+                samples, epochs = batch_samples(self.seed, iteration, count, len(self.train), self.share)
+                yield epochs, samples, [None] * len(samples), self._size(iteration)
             return
         stream = training_stream(self.train, self.seed, start * count, stop * count)
         for iteration, batch in enumerate(read_ahead(in_batches(stream, count), depth=4), start):
-            epoch, sample, files = zip(*batch, strict=True)
+            epoch, sample, files = zip(*batch[self.share.of_batch(count)], strict=True)
             yield np.asarray(epoch, np.int64), np.asarray(sample, np.int64), list(files), self._size(iteration)
 
     def _size(self, iteration: int) -> int | None:

@@ -16,6 +16,7 @@ from resnets.data.loading import Seeded, in_batches, loader
 from resnets.data.photo_batches import PhotoBatches
 from resnets.data.photos import Photos
 from resnets.data.randomness import batch_samples
+from resnets.data.share import WHOLE, Share
 from resnets.data.streams import in_order, is_streamed
 from resnets.errors import UsageError
 from resnets.specs import AreaCropFlip, Augmentation, InputConvention, PadCropFlip, ScaleCropFlip
@@ -24,7 +25,7 @@ _CPU = torch.device("cpu")
 
 
 class TrainingBatches(Protocol):
-    """The mini-batches of a run: what iteration i sees depends on i and the seed alone."""
+    """The mini-batches of a run, or a process's share of each: iteration i's depends on i and the seed alone."""
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Yield the mini-batches of iterations start, start + 1, ..., stop - 1."""
@@ -42,17 +43,19 @@ class ArrayBatches:
         seed: int,
         augmentation: PadCropFlip | None,
         device: torch.device,
+        share: Share = WHOLE,
     ) -> None:
         augmentation = augmentation or PadCropFlip(pad=0, flip=False)
         resident = device if _fits(train, augmentation, device) else None
         self.labels = torch.from_numpy(train.labels)
         self.batch_size = batch_size
         self.seed = seed
+        self.share = share
         self.images = CropFlip(train, augmentation, convention, seed, resident)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         for iteration in range(start, stop):
-            samples, epochs = batch_samples(self.seed, iteration, self.batch_size, len(self.labels))
+            samples, epochs = batch_samples(self.seed, iteration, self.batch_size, len(self.labels), self.share)
             yield self.images(epochs, samples), self.labels[samples]
 
 
@@ -68,17 +71,21 @@ def _fits(train: ImageArrays, augmentation: PadCropFlip, device: torch.device) -
 class LoaderBatches:
     """Mini-batches of a map-style dataset, read by worker processes."""
 
-    def __init__(self, dataset: Dataset[Any], *, batch_size: int, seed: int, workers: int) -> None:
+    def __init__(
+        self, dataset: Dataset[Any], *, batch_size: int, seed: int, workers: int, share: Share = WHOLE
+    ) -> None:
         self.dataset = Seeded(dataset, seed)
+        self.share = share
         self.samples = len(dataset)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.seed = seed
         self.workers = workers
+        self.share = share
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         def keys() -> Iterator[list[tuple[int, int]]]:
             for iteration in range(start, stop):
-                samples, epochs = batch_samples(self.seed, iteration, self.batch_size, self.samples)
+                samples, epochs = batch_samples(self.seed, iteration, self.batch_size, self.samples, self.share)
                 yield list(zip(epochs.tolist(), samples.tolist(), strict=True))
 
         yield from loader(self.dataset, self.workers, None, batch_sampler=keys())
@@ -94,18 +101,23 @@ def training_batches(
     workers: int,
     device: torch.device = _CPU,
     iterations: int | None = None,
+    share: Share = WHOLE,
 ) -> TrainingBatches:
     """Return the mini-batches of a training split; a dataset object is taken as it is, without augmentation.
 
     Images in memory are augmented on the `device` that trains on them, where they fit. `iterations` is the length of
-    the training, which only crops that grow depend on.
+    the training, which only crops that grow depend on. One of several processes makes its share of each mini-batch
+    alone; `batch_size` is of all of them together.
+
+    Raises: UsageError, if the augmentation is for other images, or a mini-batch cannot be shared evenly.
     """
+    share.of_batch(batch_size)
     if isinstance(train, ImageArrays):
         assert convention is not None
         if isinstance(augmentation, ScaleCropFlip | AreaCropFlip):
             raise UsageError("this recipe resizes and crops photos; images in memory need one that pads and crops")
         return ArrayBatches(
-            train, convention, batch_size=batch_size, seed=seed, augmentation=augmentation, device=device
+            train, convention, batch_size=batch_size, seed=seed, augmentation=augmentation, device=device, share=share
         )
     if isinstance(train, ImageFiles):
         assert convention is not None
@@ -120,8 +132,9 @@ def training_batches(
             workers=workers,
             iterations=iterations,
             device=device,
+            share=share,
         )
-    return LoaderBatches(train, batch_size=batch_size, seed=seed, workers=workers)
+    return LoaderBatches(train, batch_size=batch_size, seed=seed, workers=workers, share=share)
 
 
 def single_pass(

@@ -10,6 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.share import WHOLE, Share
+
 _MASK = (1 << 64) - 1
 
 
@@ -23,16 +25,17 @@ def epoch_order(seed: int, epoch: int, samples: int) -> NDArray[np.int64]:
 
 
 def batch_samples(
-    seed: int, iteration: int, batch_size: int, samples: int
+    seed: int, iteration: int, batch_size: int, samples: int, share: Share = WHOLE
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the samples of one iteration's mini-batch and the epoch that each is drawn in.
 
     The epochs follow each other in one endless stream, cut into full mini-batches, so a batch may hold the end of
-    one epoch and the start of the next, as in Caffe.
+    one epoch and the start of the next, as in Caffe. One of several processes gets its share of the mini-batch.
 
     Shape: two arrays (batch_size,)
     """
-    positions = np.arange(iteration * batch_size, (iteration + 1) * batch_size, dtype=np.int64)
+    own = share.of_batch(batch_size)
+    positions = np.arange(iteration * batch_size + own.start, iteration * batch_size + own.stop, dtype=np.int64)
     epochs, offsets = np.divmod(positions, samples)
     indices = np.empty_like(positions)
     for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):

@@ -115,8 +115,29 @@ class Members(Sequence[Member]):
 
     def __getitem__(self, index: int | slice) -> Member | Sequence[Member]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+            return MembersSlice(self, range(len(self))[index])
         return self.shards[self.shard_of[index]].member(int(self.place_of[index]))
+
+
+class MembersSlice(Sequence[Member]):
+    """Some of the images of a split, in its order: those numbered `own`."""
+
+    def __init__(self, whole: Members, own: range) -> None:
+        self.whole, self.own, self.remote = whole, own, whole.remote
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    @overload
+    def __getitem__(self, index: int) -> Member: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Member]: ...
+
+    def __getitem__(self, index: int | slice) -> Member | Sequence[Member]:
+        if isinstance(index, slice):
+            return MembersSlice(self.whole, self.own[index])
+        return self.whole[self.own[index]]
 
 
 def is_remote(url: str) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from resnets.data.datasets import ImageFiles
 from resnets.data.randomness import epoch_order
-from resnets.data.shards import Members, Shard, open_url
+from resnets.data.shards import Members, MembersSlice, Shard, open_url
 from resnets.errors import DataError
 
 BUFFER = 2_048  # images, some 225 MB of ImageNet's files
@@ -51,7 +51,7 @@ class Held:
 
 def is_streamed(files: ImageFiles) -> bool:
     """Tell whether the files can only be read from the beginning of their shards."""
-    return isinstance(files.paths, Members) and files.paths.remote
+    return isinstance(files.paths, Members | MembersSlice) and files.paths.remote
 
 
 def evenly(files: ImageFiles, limit: int) -> ImageFiles:
@@ -65,7 +65,10 @@ def evenly(files: ImageFiles, limit: int) -> ImageFiles:
 
 def in_order(files: ImageFiles) -> Iterator[tuple[int, Held]]:
     """Yield each sample of a stream with its file, in the order of the shards."""
-    return _read(_shards(files))
+    part = files.paths
+    if not isinstance(part, MembersSlice):
+        return _read(_shards(files))
+    return ((part.own.index(number), held) for number, held in _read(part.whole.shards) if number in part.own)
 
 
 def training_stream(files: ImageFiles, seed: int, start: int, stop: int) -> Iterator[tuple[int, int, Held]]:

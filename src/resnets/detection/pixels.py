@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data.decoding import decode, pixels
-from resnets.data.loading import read
+from resnets.data.loading import loading
 from resnets.data.randomness import batch_samples, sample_bits
 from resnets.detection.annotations import AnnotatedImage
 from resnets.specs import DetectionRecipe
@@ -92,7 +92,7 @@ class TrainingSamples(Dataset[Any]):
                 samples, epochs = batch_samples(self.seed, iteration, self.recipe.batch_size, len(self.images))
                 yield list(zip(epochs.tolist(), samples.tolist(), strict=True))
 
-        yield from read(self, self.workers, batch_sampler=keys(), collate_fn=list)
+        yield from loading(self, self.workers, batch_sampler=keys(), collate_fn=list)
 
 
 class SplitImages(Dataset[Any]):
@@ -109,6 +109,6 @@ class SplitImages(Dataset[Any]):
 
     def read(self, workers: int) -> Iterator[tuple[AnnotatedImage, Image.Image]]:
         """Yield each image of the split with its pixels, read by worker processes."""
-        decoded = read(self, workers, batch_size=None)
+        decoded = loading(self, workers, batch_size=None)
         for annotated, array in zip(self.images, decoded, strict=True):
             yield annotated, Image.fromarray(np.asarray(array))

@@ -19,6 +19,7 @@ from resnets.detection.refinements import Refinements
 from resnets.networks.execution import Precision
 from resnets.specs import DetectionRecipe
 from resnets.storage import writing
+from resnets.training.distributed import ALONE, World
 from resnets.training.run import RunFolder
 from resnets.training.session import Observer, Stretch
 from resnets.training.state import Meter
@@ -38,6 +39,7 @@ class DetectionJob:
     description: dict[str, Any]  # run.json
     workers: int = 0
     save_every: int | None = None
+    world: World = ALONE  # one process
 
 
 def run(job: DetectionJob, folder: RunFolder, observers: list[Observer]) -> dict[str, Any]:
@@ -107,6 +109,7 @@ class _DetectionStretch(Stretch):
         line |= dict(zip(LOSSES, losses, strict=True))
         line |= {"training_error": 100.0 * wrong, "images": images}  # of the regions that were drawn
         state.meter.reset()
+        state.schedule.log(state.iteration, images, line["training_error"])
         if test and state.iteration < job.recipe.iterations:  # at the end there is the final test
             split = job.data.test if job.data.validation is None else job.data.validation
             if (mean_ap := self._test(split, job.precision)["mean_ap"]) is not None:
@@ -130,6 +133,7 @@ class _DetectionStretch(Stretch):
 
     def _finish(self) -> dict[str, Any]:
         job, state = self.job, self.state
+        assert self.folder is not None
         with writing(self.folder.weights):
             model.save(self.folder.weights, job.network, job.data.classes)
         self.mark = time.perf_counter()

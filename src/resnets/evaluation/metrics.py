@@ -9,6 +9,9 @@ from torch import Tensor
 
 from resnets.errors import DataError
 
+Interval = tuple[float, float]
+"""From and to, in percent: a 95 % confidence interval."""
+
 
 @dataclass
 class Counts:
@@ -41,6 +44,10 @@ class Counts:
         self.in_top5 += int((top5 == labels[:, None]).sum())
         self.loss_sum += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
 
+    def add_probabilities(self, probabilities: Tensor, labels: Tensor) -> None:
+        """Count one batch by the classes' probabilities, which sum to 1. Shape: (B, classes), labels (B,)."""
+        self.add(probabilities.float().clamp_min(torch.finfo(torch.float32).tiny).log(), labels)
+
     @property
     def samples(self) -> int:
         return int(self.confusion.sum())
@@ -51,17 +58,35 @@ class Counts:
         return self.loss_sum / self.samples
 
     @property
+    def top1_wrong(self) -> int:
+        """Samples whose class is not the most probable one."""
+        return self.samples - int(self.confusion.diagonal().sum())
+
+    @property
+    def top5_wrong(self) -> int:
+        """Samples whose class is not among the five most probable ones."""
+        return self.samples - self.in_top5
+
+    @property
     def top1_error(self) -> float:
         """Percent of samples whose class is not the most probable one."""
-        return 100.0 * (self.samples - int(self.confusion.diagonal().sum())) / self.samples
+        return 100.0 * self.top1_wrong / self.samples
 
     @property
     def top5_error(self) -> float:
         """Percent of samples whose class is not among the five most probable ones."""
-        return 100.0 * (self.samples - self.in_top5) / self.samples
+        return 100.0 * self.top5_wrong / self.samples
 
     @property
     def class_errors(self) -> list[float | None]:
         """Top-1 error of each class in percent; None for a class without samples."""
         totals, right = self.confusion.sum(1).tolist(), self.confusion.diagonal().tolist()
         return [100.0 * (n - k) / n if n else None for n, k in zip(totals, right, strict=True)]
+
+
+def wilson(wrong: int, samples: int) -> Interval:
+    """Return the Wilson interval of an error in percent: where it lies, with 95 % confidence, on other such samples."""
+    from scipy.stats import binomtest  # type: ignore[import-untyped]  # late: it takes a second
+
+    found = binomtest(wrong, samples).proportion_ci(confidence_level=0.95, method="wilson")
+    return 100.0 * float(found.low), 100.0 * float(found.high)

@@ -1,4 +1,4 @@
-"""How a network is tested: here the single original view of section 4.2, or a photo's centre crop."""
+"""A test by a single view, of the logits alone: the original image of section 4.2, or a photo's centre crop."""
 
 from __future__ import annotations
 

@@ -32,8 +32,11 @@ _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 @contextmanager
 def fusing(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """Let the batch norms of a network run fused in training, where the kernel is available."""
-    norms = [module for module in network.modules() if isinstance(module, BatchNorm2d)]
+    """Let the batch norms of a network run fused in training, where the kernel is available.
+
+    Those whose groups are spread over processes do not.
+    """
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm2d) and module.across is None]
     for norm in norms:
         norm.fused = None if unavailable(device) else norm_add_relu
     try:

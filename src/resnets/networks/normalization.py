@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from resnets.networks.spanning import norm_across
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -24,11 +27,16 @@ class BatchNorm2d(nn.BatchNorm2d):
     fused: Callable[[BatchNorm2d, Tensor, Tensor | None, bool], Tensor | None] | None = None
     """What computes relu(norm(x) + skip) at once, where it can (see `networks.fused`); None: one after the other."""
 
+    across: dist.ProcessGroup | None = None
+    """The processes over which each group's images are spread in equal shares; None: this one has whole groups."""
+
     def __init__(self, num_features: int, group: int | None = None, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps=eps, momentum=momentum)
         self.group = group
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.training and self.across is not None:
+            return self._forward_across(input, self.across)
         if self.training and self.fused is not None and (out := self.fused(self, input, None, False)) is not None:
             return out
         if not self.training or self.group is None or input.shape[0] <= self.group:
@@ -48,6 +56,16 @@ class BatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(var, self.momentum)
         self.num_batches_tracked.add_(1)
         return torch.cat(outputs)
+
+    def _forward_across(self, input: Tensor, processes: dist.ProcessGroup) -> Tensor:
+        """Normalise by statistics over the images of several processes; the group is all that they hold."""
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        out, mean, var = norm_across(input, self.weight, self.bias, self.eps, processes)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(var, self.momentum)
+        self.num_batches_tracked.add_(1)
+        return out
 
     def extra_repr(self) -> str:
         return super().extra_repr() if self.group is None else f"{super().extra_repr()}, group={self.group}"

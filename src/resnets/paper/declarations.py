@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 
 from resnets.errors import UsageError, nearest
 from resnets.paper.published import Published
-from resnets.specs import Shortcut
+from resnets.specs import Shortcut, TestProtocol
 
 # ---------------------------------------------------------------- names
 
@@ -36,10 +36,11 @@ Statistic = Literal["mean", "best", "std"]
 """What a column shows of several runs; of one run the mean and the best are its number."""
 
 Protocol = Literal[
-    "single-view",  # the original image of 32x32: section 4.2
-    "center-crop",  # 224x224 from a shorter side of 256: Figure 4; "1-crop" of Table 13
-    "ten-crop",  # corners and centre with their mirror images, softmax averaged: Tables 2 and 3
-    "dense-multi-scale",  # fully convolutional, shorter sides of 224 to 640: Tables 4 and 5; "dense" of Table 13
+    # single-view: the original image of 32x32 (section 4.2)
+    # center-crop: 224x224 from a shorter side of 256 (Figure 4; "1-crop" of Table 13)
+    # ten-crop: corners and centre with their mirror images, softmax averaged (Tables 2 and 3)
+    # dense-multi-scale: fully convolutional, shorter sides of 224 to 640 (Tables 4 and 5; "dense" of Table 13)
+    TestProtocol,
     "single-scale",  # detection at a shorter side of 600: section 4.3
     "multi-scale",  # detection at two of five scales: appendix B
 ]
@@ -74,7 +75,7 @@ Part = Literal[
 ]
 """A part of the software that a row needs besides networks, recipes and the single view."""
 
-BUILT: frozenset[Part] = frozenset()
+BUILT: frozenset[Part] = frozenset({"ten-crop", "dense-multi-scale", "ensemble"})
 """The parts that exist: to build one is to name it here, and its rows are ready."""
 
 Style = Literal["solid", "dashed", "thin", "bold"]

@@ -99,7 +99,7 @@ def collect(places: Iterable[Path]) -> Results:
         except OSError as error:
             problems.append(f"{file}: not shown, since it cannot be read ({error.strerror or error})")
         except NotAResult as error:
-            problems.append(f"{file}: not shown, since it is no result of train, reproduce or bench: {error}")
+            problems.append(f"{file}: not shown, since it is no result of train, evaluate, reproduce or bench: {error}")
     if not (runs or costs or benchmarks):
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""
@@ -108,9 +108,13 @@ def collect(places: Iterable[Path]) -> Results:
 
 
 def _results(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the results that a file holds: itself, or those of the runs whose layer responses it lists."""
-    if content.get("kind") != "responses":
-        return [dict(content)]
+    """Return the results that a file holds: itself, or those of the runs whose responses or other tests it tells."""
+    if content.get("kind") == "responses":
+        return _of_responses(content)
+    return _of_an_evaluation(content) if content.get("kind") == "evaluation" else [dict(content)]
+
+
+def _of_responses(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     try:
         networks = [one for one in content["networks"] if one["result"] is not None]
         return [one["result"] | {"responses": one["responses"]} for one in networks]
@@ -118,13 +122,30 @@ def _results(content: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise NotAResult(f"layer responses that cannot be read ({error!r})") from None
 
 
+def _of_an_evaluation(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    try:
+        found = []
+        for member in content["members"]:
+            run = member["result"]
+            if run is None:
+                raise NotAResult(f"a test of {member['network']}, with no result.json of its run beside the weights")
+            if (content["data"], content["samples"]) != (run["data"], run.get("test_samples", content["samples"])):
+                raise NotAResult(f"a test on {content['data']} of a network that was trained on {run['data']}")
+            errors = {"top1": member["top1_error"], "top5": member["top5_error"]}
+            found.append(run | {"errors": (run.get("errors") or {}) | {content["protocol"]: errors}})
+        return found
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NotAResult(f"a test that cannot be read ({error!r})") from None
+
+
 def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> None:
-    """Add a run; of two files of one run the one that tells what it is declared to be counts, with any responses."""
+    """Add a run; of two files of one run the one that tells what it is declared to be counts, with what either adds."""
     same = _same_run(run)
     before = runs.get(same)
     chosen = run if declared or before is None else before
+    errors = {} if before is None else before.errors
     responses = chosen.responses or run.responses or (before.responses if before else ())
-    runs[same] = dataclasses.replace(chosen, responses=responses)
+    runs[same] = dataclasses.replace(chosen, responses=responses, errors={**run.errors, **errors, **chosen.errors})
 
 
 def _same_run(run: Measured) -> object:

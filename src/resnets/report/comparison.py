@@ -118,7 +118,10 @@ def _without_runs(row: Row, results: Results, setting: Setting | None, name: str
     if setting is None and row.recipe is None and row.data is not None:
         return Verdict("not built yet", "there is no recipe of it yet")
     if setting and choose(results.runs, setting):
-        return Verdict("not run", f"trained, and not tested by {row.protocol}")
+        return Verdict("not run", f"trained, and not tested: `resnets evaluate` does, with --protocol {row.protocol}")
+    if row.network is None:
+        how = "`resnets evaluate` tests an ensemble of such networks"
+        return Verdict("not run", f"{how}; this one is not named, and ImageNet's server scores the test set")
     return Verdict("not run", f"`resnets reproduce {name}` runs it")
 
 

@@ -119,6 +119,13 @@ def few(splits: DataSplits) -> DataSplits:
     return dataclasses.replace(splits, train=train, test=test, digest=":".join(digests))
 
 
+def further_tests(protocols: Sequence[Protocol], material: Material) -> tuple[Protocol, ...]:
+    """Return the protocols that a trained network is tested by besides training's own: of photos alone."""
+    if not isinstance(material.splits.test, ImageFiles):
+        return ()
+    return tuple(protocol for protocol in protocols if protocol not in TRAINING_TESTS)
+
+
 def fit_recipe(training: Training, scale: Scale, splits: DataSplits) -> Recipe:
     """Return the declared recipe at a scale, with the augmentation that images of another kind need.
 

@@ -19,6 +19,7 @@ from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.errors import Interrupted, RunError, UsageError, nearest
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
+from resnets.paper.declarations import Protocol
 from resnets.report.measured import Scale, default_shortcut
 from resnets.reproduction import fitting
 from resnets.reproduction.fitting import Material, NotHere, Shelf
@@ -50,6 +51,7 @@ class PlannedRun:
     identity: str  # SHA-256 of network, recipe, data, seed and version
     folder: Path  # weights, log, checkpoints
     file: Path  # the result
+    tests: tuple[Protocol, ...]  # besides training's own
     state: State
     iteration: int  # reached
     seconds: float | None = None
@@ -177,7 +179,8 @@ def _planned(task: Task, seed: int, material: Material, scale: Scale, out: Path)
     file = out / "results" / f"{name}.json"
     iteration = reached(folder)
     state: State = "to do" if iteration is None else "begun"
-    if _is_result(file, identity, task.responses):
+    tests = fitting.further_tests(task.protocols, material)
+    if _is_result(file, identity, task.responses, tests):
         state, iteration = "done", recipe.iterations
     return PlannedRun(
         name=name,
@@ -189,6 +192,7 @@ def _planned(task: Task, seed: int, material: Material, scale: Scale, out: Path)
         identity=identity,
         folder=folder,
         file=file,
+        tests=tests,
         state=state,
         iteration=iteration or 0,
     )
@@ -211,13 +215,14 @@ def _identity(task: Task, seed: int, material: Material, recipe: Recipe) -> str:
     return hashlib.sha256(f"{same} {__version__}".encode()).hexdigest()
 
 
-def _is_result(file: Path, identity: str, responses: bool) -> bool:
-    """Tell whether a file is the result of this run, with the layer responses where they are wanted."""
+def _is_result(file: Path, identity: str, responses: bool, tests: tuple[Protocol, ...]) -> bool:
+    """Tell whether a file is the result of this run, with the layer responses and the tests that are wanted."""
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError):
         return False
-    return content.get("identity") == identity and bool(content.get("responses") or not responses)
+    tested = {*tests} <= {*(content.get("errors") or {})}
+    return content.get("identity") == identity and tested and bool(content.get("responses") or not responses)
 
 
 def reached(folder: Path) -> int | None:

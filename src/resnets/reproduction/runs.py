@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from resnets.api.evaluation import evaluate
 from resnets.api.resolution import Resolved, resolve
 from resnets.api.responses import responses
 from resnets.api.training import carry_out, describe
@@ -43,6 +44,10 @@ def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Obse
     if run.task.responses:
         (of_run,) = responses([run.folder], run.material.splits, device=device, workers=workers)
         content["responses"] = [dataclasses.asdict(one) for one in of_run.layers]
+    for protocol in run.tests:
+        found = evaluate(run.folder, run.material.splits, protocol=protocol, device=device, workers=workers)
+        errors = {"top1": found.top1_error, "top5": found.top5_error}
+        content["errors"] = content.get("errors", {}) | {protocol: errors}
     with writing(run.file):
         run.file.parent.mkdir(parents=True, exist_ok=True)
         write_durably(run.file, (json.dumps(content, indent=1) + "\n").encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from resnets.errors import TrainingError
@@ -13,11 +14,15 @@ class LossGuard:
 
     Where waiting for the loss is cheap, it is looked at before the update. On a GPU (`deferred`) that would empty the
     queue of work at each iteration: there the fused optimiser is told on the device, skips this and every later
-    update, and `check`, called before anything is logged or saved, finds out when that began.
+    update, and `check`, called before anything is logged or saved, finds out when that began. Of several processes
+    (`together`) all skip it, wherever the loss was; where it is not deferred, the one that raises ends the others.
     """
 
-    def __init__(self, optimizer: torch.optim.SGD, device: torch.device, *, deferred: bool) -> None:
+    def __init__(
+        self, optimizer: torch.optim.SGD, device: torch.device, *, deferred: bool, together: bool = False
+    ) -> None:
         self.deferred = deferred
+        self.together = together
         self.found = torch.zeros((), device=device)  # 1 from the first loss on that is not finite; before that 0
         self.skipped = torch.zeros((), device=device)  # updates since then
         if deferred:
@@ -30,6 +35,8 @@ class LossGuard:
         """
         if self.deferred:
             self.found.copy_(torch.maximum(self.found, (~loss.detach().isfinite()).float()))
+            if self.together:
+                dist.all_reduce(self.found, op=dist.ReduceOp.MAX)
             self.skipped += self.found
         elif not torch.isfinite(loss):
             raise _error(iteration + 1, f"{loss.item()}")

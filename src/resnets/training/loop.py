@@ -10,6 +10,7 @@ from resnets.data.pipeline import TrainingBatches
 from resnets.networks.execution import Precision, fastest_convolutions
 from resnets.networks.fused import fusing
 from resnets.specs import Recipe
+from resnets.training.distributed import ALONE, World, norms_across
 from resnets.training.state import TrainingState
 from resnets.training.step import make_step
 
@@ -22,21 +23,32 @@ def train(
     device: torch.device,
     precision: Precision,
     after_step: Callable[[], None],
+    accumulate: int = 1,
+    seed: int = 0,
+    world: World = ALONE,
 ) -> None:
     """Train from the state's iteration to the recipe's last; `after_step` is called after each iteration.
+
+    A mini-batch is taken in `accumulate` parts, for which see `accumulation.require_parts`. Each of several processes
+    gets its share of each mini-batch from `batches`; `seed` is of what it draws itself.
 
     Raises: TrainingError, naming the iteration, if the loss is not finite; nothing is updated from it.
     """
     schedule = state.schedule
     state.network.train()
-    step = make_step(state, recipe, device, precision)
-    with fusing(state.network, device), fastest_convolutions(device):
+    step = make_step(state, recipe, device, precision, accumulate, world)
+    across = norms_across(state.network, recipe.batch_size, world)
+    with across, fusing(state.network, device), fastest_convolutions(device):
         for images, labels in batches.batches(state.iteration, recipe.iterations):
             images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
             state.set_lr(schedule.lr(state.iteration))
+            world.seed_iteration(seed, state.iteration)
             wrong = step(images, labels)
             state.meter.images += len(labels)
             if schedule.warming:
-                schedule.observe(state.iteration, 100.0 * wrong.item() / len(labels))
+                all_wrong = world.sum(wrong.clone()).item()
+                schedule.observe(state.iteration, 100.0 * all_wrong / (len(labels) * world.size))
             state.iteration += 1
+            if state.average is not None:
+                state.average.update(state.iteration)
             after_step()

@@ -15,8 +15,11 @@ from resnets.networks.fused import unavailable
 from resnets.version import __version__
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Return the versions, the hardware and the commit that this process runs with, JSON-ready."""
+def provenance(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """Return the versions, the hardware and the commit that this process runs with, JSON-ready.
+
+    The hardware is that of one of `processes`, where they are several.
+    """
     hardware: dict[str, Any] = {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -24,6 +27,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "kernels": "torch" if unavailable(device) else "fused",
     }
+    if processes > 1:
+        hardware["processes"] = processes
     if device.type == "cuda":
         hardware["gpu"] = torch.cuda.get_device_name(device)
     versions = {"resnets": __version__, "python": platform.python_version()}

@@ -107,7 +107,7 @@ class RunFolder:
 
         Raises: RunError, naming what differs.
         """
-        if found := _difference(identity(self.description() or {}), identity(description)):
+        if found := difference(identity(self.description() or {}), identity(description)):
             where, was, now = found
             raise RunError(
                 f"{self.path} holds another run: its {where} is {reprlib.repr(was)}, and {reprlib.repr(now)} is "
@@ -166,11 +166,11 @@ class RunFolder:
             write_durably(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:
+def difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:
     """Return where two JSON values first differ, and both values there."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
-            if found := _difference(old.get(key), new.get(key), f"{where}.{key}".lstrip(".")):
+            if found := difference(old.get(key), new.get(key), f"{where}.{key}".lstrip(".")):
                 return found
         return None
     return None if old == new else (where, old, new)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.data.datasets import DataSplits, Images
 from resnets.data.pipeline import TrainingBatches
@@ -24,10 +25,13 @@ from resnets.networks.fused import unavailable
 from resnets.networks.normalization import BatchNorm2d
 from resnets.specs import InputConvention, Recipe
 from resnets.storage import writing
+from resnets.training.distributed import ALONE, World
 from resnets.training.loop import train
+from resnets.training.meetings import Meetings
 from resnets.training.run import RunFolder, fingerprint
 from resnets.training.signals import StopRequest
 from resnets.training.state import TrainingState
+from resnets.training.statistics import recompute_statistics
 
 SAVE_SECONDS = 30.0
 LOG_ITERATIONS = 50  # between two lines of the log, or less, so that a run has
@@ -61,10 +65,14 @@ class Job:
     description: dict[str, Any]  # run.json
     workers: int = 0  # processes that read what is tested on
     save_every: int | None = None  # iterations between checkpoints; None: every 30 seconds
+    accumulate: int = 1  # parts of a mini-batch, one after the other
+    world: World = ALONE
 
 
-def run(job: Job, folder: RunFolder, observers: list[Observer]) -> dict[str, Any]:
+def run(job: Job, folder: RunFolder | None, observers: list[Observer]) -> dict[str, Any]:
     """Train to the end and return the result; the folder is locked by the caller.
+
+    Of several processes the first alone has the folder and tells the observers; the others have neither.
 
     Raises: Interrupted, after a signal, once the state is saved; TrainingError; CheckpointError; RunError, if the
     folder cannot be written (the newest checkpoint stays).
@@ -90,18 +98,22 @@ class Work(Protocol):
     @property
     def save_every(self) -> int | None: ...
 
+    @property
+    def world(self) -> World: ...
+
 
 class Stretch(ABC):
     """One stretch of a run of any kind, from its start or a checkpoint to its end or an interruption."""
 
-    def __init__(self, work: Work, folder: RunFolder, observers: list[Observer]) -> None:
-        self.work, self.folder, self.observers = work, folder, observers
+    def __init__(self, work: Work, folder: RunFolder | None, observers: list[Observer]) -> None:
+        self.work, self.folder, self.observers, self.world = work, folder, observers, work.world
         keep_freed_memory()
         place(work.network, work.device)
-        self.state = TrainingState.start(work.network, work.recipe, work.device)
+        self.state = TrainingState.start(work.network, work.recipe, work.device, self.world)
         self.log_every = max(1, min(LOG_ITERATIONS, work.recipe.iterations // LOG_LINES))
         self.fingerprint = fingerprint(work.description)
-        self.stop = StopRequest()
+        self.stop = StopRequest(alone=self.world.size == 1)
+        self.meetings = Meetings(self.world)
         self.checkpoint: Path | None = None  # the newest that is known to be sound
 
     @abstractmethod
@@ -117,20 +129,23 @@ class Stretch(ABC):
         """Write the weights and the result, and return it."""
 
     def run(self) -> dict[str, Any]:
-        """Train to the end and return the result; as `run`."""
+        """Train to the end and return the result; raises as the function `run` does."""
         with ExitStack() as closing:
             for observer in self.observers:
                 closing.callback(observer.closed)
             try:
                 return self._run()
             except (DataError, RunError, TrainingError) as error:
-                raise type(error)(f"{error}; {self._last_checkpoint()}") from error
+                there = f"the last sound checkpoint is {self.checkpoint}" if self.checkpoint else None
+                raise type(error)(f"{error}; {there or 'there is no checkpoint yet'}") from error
 
     def _run(self) -> dict[str, Any]:
         notes = self._resume()
         normalised = any(isinstance(module, BatchNorm2d) for module in self.work.network.modules())
         if normalised and self.work.device.type == "cpu" and (slower := unavailable(self.work.device)):
             notes.append(f"batch norm runs by torch's own kernels, not by the faster one: {slower}")
+        if self.world.size > 1 and any(_is_of_ones_own(module) for module in self.work.network.modules()):
+            notes.append("each process's share of a mini-batch has batch norm statistics of its own in this network")
         for observer in self.observers:
             observer.started(self.work.description, self.state.iteration, notes)
         with self.stop:
@@ -139,10 +154,17 @@ class Stretch(ABC):
             return self._finish()
 
     def _resume(self) -> list[str]:
+        notes, self.checkpoint = self.world.tell(self._restore)
+        self.state.spread(self.world)
+        return notes
+
+    def _restore(self) -> tuple[list[str], Path | None]:
+        """Restore the newest sound checkpoint, and return what is to be said of it, and which it is."""
+        assert self.folder is not None
         checkpoint = self.folder.checkpoints.load(self.fingerprint)
         if checkpoint is None:
             self.folder.rewind(-1)
-            return []
+            return [], None
         try:
             self.state.restore(checkpoint.tensors, checkpoint.scalars)
         except (WeightsError, KeyError, RuntimeError) as error:
@@ -152,7 +174,8 @@ class Stretch(ABC):
         self.checkpoint = checkpoint.path
         self.folder.rewind(self.state.iteration)
         notes = [f"not used: {reason}" for reason in checkpoint.skipped]
-        return [*notes, f"continued from iteration {self.state.iteration:,} ({checkpoint.path.name})"]
+        notes.append(f"continued from iteration {self.state.iteration:,} ({checkpoint.path.name})")
+        return notes, self.checkpoint
 
     def _after_step(self) -> None:
         iteration, recipe = self.state.iteration, self.work.recipe
@@ -161,13 +184,14 @@ class Stretch(ABC):
         if test or iteration % self.log_every == 0:
             self.state.guard.check(iteration)
             self._log(test)
-        stop = self.stop.signum
         every = self.work.save_every
-        due = iteration % every == 0 if every else time.perf_counter() - self.saved_at > SAVE_SECONDS
+        late = time.perf_counter() - self.saved_at > SAVE_SECONDS
+        stop, late = self.meetings.decide(iteration, self.stop.signum, late)
+        due = iteration % every == 0 if every else late
         if due or last or stop is not None:
             self.state.guard.check(iteration)
             self._lap()
-            self.checkpoint = self.folder.checkpoints.save(self.state, self.fingerprint)
+            self.checkpoint = self._save()
             self.saved_at = time.perf_counter()
         if stop is not None and not last:
             raise Interrupted(
@@ -175,24 +199,35 @@ class Stretch(ABC):
                 stop,
             )
 
+    def _save(self) -> Path:
+        """Save the state of all processes, which wait for it, and return the file."""
+        self.world.average_statistics(self.work.network)
+        if self.state.average is not None:
+            self.world.average_statistics(self.state.average.network)
+        self.state.meter.gather(self.world)
+
+        def save() -> Path:
+            assert self.folder is not None
+            return self.folder.checkpoints.save(self.state, self.fingerprint)
+
+        return self.world.tell(save)
+
     def _lap(self) -> None:
         """Add the seconds since the last lap to the training clock."""
         now = time.perf_counter()
         self.state.clock.training += now - self.mark
         self.mark = now
 
-    def _last_checkpoint(self) -> str:
-        """Return a phrase that says from where the run can go on."""
-        return f"the last sound checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
-
     def _emit(self, line: dict[str, Any]) -> None:
         """Write a line to the log and show it."""
-        self.folder.log(line)
+        if self.folder is not None:
+            self.folder.log(line)
         for observer in self.observers:
             observer.logged(line)
 
     def _end(self, result: dict[str, Any]) -> dict[str, Any]:
         """Write the result, which marks the run as finished, show it and return it."""
+        assert self.folder is not None
         self.folder.finish(result)
         for observer in self.observers:
             observer.finished(result)
@@ -202,11 +237,14 @@ class Stretch(ABC):
 class _Session(Stretch):
     """One stretch of a classifier's run."""
 
-    def __init__(self, job: Job, folder: RunFolder, observers: list[Observer]) -> None:
+    def __init__(self, job: Job, folder: RunFolder | None, observers: list[Observer]) -> None:
         super().__init__(job, folder, observers)
         self.job = job
         # the curve is on the validation split where there is one, so that the test set is seen once, at the end
         self.curve_on = "test" if job.data.validation is None else "validation"
+        self.at_the_end = self.world.share.of_split(job.data.test)
+        held_out = job.data.validation
+        self.on_the_way = self.at_the_end if held_out is None else self.world.share.of_split(held_out)
 
     def _train(self) -> None:
         train(
@@ -216,40 +254,51 @@ class _Session(Stretch):
             device=self.job.device,
             precision=self.job.precision,
             after_step=self._after_step,
+            accumulate=self.job.accumulate,
+            seed=self.job.seed,
+            world=self.world,
         )
 
     def _log(self, test: bool) -> None:
         state = self.state
         self._lap()
+        state.meter.gather(self.world)
+        line = self.world.tell(self._line)
+        state.meter.reset()
+        state.schedule.log(state.iteration, line["images"], line["training_error"])
+        if test:
+            counts = self._test(self.on_the_way, self.job.precision)
+            line |= {f"{self.curve_on}_error": counts.top1_error, f"{self.curve_on}_loss": counts.loss}
+        line |= {"seconds": round(state.clock.training + state.clock.testing, 3)}
+        line |= {"images_per_second": round(state.iteration * self.job.recipe.batch_size / state.clock.training, 1)}
+        self._emit(line)
+
+    def _line(self) -> dict[str, Any]:
+        """Return what the first process has gathered since the last line."""
+        state = self.state
         images = state.meter.images
-        line: dict[str, Any] = {
+        return {
             "iteration": state.iteration,
             "lr": state.lr,
             "loss": state.meter.loss_sum.item() / images,
             "training_error": 100.0 * state.meter.wrong.item() / images,
             "images": images,
         }
-        state.meter.reset()
-        state.schedule.log(state.iteration, images, line["training_error"])
-        if test:
-            data = self.job.data
-            counts = self._test(data.test if data.validation is None else data.validation, self.job.precision)
-            line |= {f"{self.curve_on}_error": counts.top1_error, f"{self.curve_on}_loss": counts.loss}
-        line |= {"seconds": round(state.clock.training + state.clock.testing, 3)}
-        line |= {"images_per_second": round(state.iteration * self.job.recipe.batch_size / state.clock.training, 1)}
-        self._emit(line)
 
-    def _test(self, split: Images, precision: Precision) -> Counts:
+    def _test(self, share: Images, precision: Precision) -> Counts:
+        """Test on this process's share of a split, and return the counts over all of it."""
         job = self.job
+        self.world.average_statistics(self.state.tested)
         counts = single_view(
-            job.network,
-            split,
+            self.state.tested,
+            share,
             job.convention,
             classes=len(job.data.classes),
             device=job.device,
             precision=precision,
             workers=job.workers,
         )
+        counts = self.world.total(counts)
         now = time.perf_counter()
         self.state.clock.testing += now - self.mark
         self.mark = now
@@ -257,11 +306,27 @@ class _Session(Stretch):
 
     def _finish(self) -> dict[str, Any]:
         job, state = self.job, self.state
-        with writing(self.folder.weights):
-            weights.save(self.folder.weights, job.network, classes=job.data.classes, convention=job.convention)
-        curve = _curve(self.folder.logged(), self.curve_on)
+        if job.recipe.bn_images is not None:
+            enough = -(-job.recipe.bn_images // job.recipe.batch_size)
+            batches = job.batches.batches(0, enough)
+            recompute_statistics(state.tested, batches, job.recipe.bn_images, job.device, self.world)
+            self._lap()
+        if self.folder is not None:
+            with writing(self.folder.weights):
+                weights.save(self.folder.weights, state.tested, classes=job.data.classes, convention=job.convention)
         self.mark = time.perf_counter()
-        counts = self._test(job.data.test, "fp32")  # as `evaluate` does, whatever the training multiplied in
+        counts = self._test(self.at_the_end, "fp32")  # as `evaluate` does, whatever the training multiplied in
+        unaveraged: Counts | None = None
+        if state.average is not None:  # the last weights themselves, for comparison; then the module gets what is saved
+            averaged, state.average = state.average, None
+            unaveraged = self._test(self.at_the_end, "fp32")
+            job.network.load_state_dict(averaged.network.state_dict())
+        return self.world.tell(lambda: self._write_result(counts, unaveraged))
+
+    def _write_result(self, counts: Counts, unaveraged: Counts | None) -> dict[str, Any]:
+        assert self.folder is not None
+        job, state = self.job, self.state
+        curve = _curve(self.folder.logged(), self.curve_on)
         result: dict[str, Any] = {
             "network": job.description["network"]["name"],
             "data": job.data.name,
@@ -273,6 +338,8 @@ class _Session(Stretch):
             "test_samples": counts.samples,
             "training_error": curve[-1]["training_error"],
         }
+        if unaveraged is not None:
+            result["unaveraged_test_error"] = unaveraged.top1_error
         if job.data.validation is not None:
             result["validation_error"] = curve[-1]["validation_error"]
         result |= {
@@ -283,6 +350,11 @@ class _Session(Stretch):
             "run": job.description,
         }
         return self._end(result)
+
+
+def _is_of_ones_own(module: nn.Module) -> bool:
+    """Tell whether a module is a batch norm that knows nothing of other processes."""
+    return isinstance(module, _BatchNorm) and not isinstance(module, BatchNorm2d | nn.SyncBatchNorm)
 
 
 def _curve(log: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:

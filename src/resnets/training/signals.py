@@ -1,4 +1,8 @@
-"""SIGINT, SIGTERM and SIGHUP ask a run to stop after the current iteration; a second one stops at once."""
+"""SIGINT, SIGTERM and SIGHUP ask a run to stop after the current iteration; a second one stops at once, if it is alone.
+
+Of several processes none may stop at once, for the others would wait for it; and each may get one signal twice, from
+its launcher and from the cluster. There the launcher's own deadline is what ends a process that does not stop.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 
 
 class StopRequest:
-    """Within its `with` block, remembers the first signal in `signum`; the second ends the process at once.
+    """Within its `with` block, remembers the first signal in `signum`; a second ends the process, if it is `alone`.
 
     Within another one, a signal is a request to both.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool = True) -> None:
+        self.alone = alone
         self.signum: int | None = None
         self._before: dict[int, object] = {}
 
@@ -33,6 +38,8 @@ class StopRequest:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
+            if not self.alone:
+                return
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         self.signum = signum

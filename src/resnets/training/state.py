@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from resnets.networks.weights import load_into
 from resnets.specs import Recipe
+from resnets.training.averaging import Average
+from resnets.training.distributed import ALONE, World
 from resnets.training.guard import LossGuard
 from resnets.training.schedule import Schedule
 
@@ -26,6 +28,18 @@ class Meter:
         """Add one mini-batch on the device: its mean loss and its wrong answers; `images` the caller counts."""
         self.loss_sum += loss.detach().double() * images
         self.wrong += wrong
+
+    def gather(self, world: World) -> None:
+        """Bring the sums of all processes to the first; the others start anew."""
+        if world.size == 1:
+            return
+        sums = torch.stack([self.loss_sum, self.wrong.double(), torch.full_like(self.loss_sum, self.images)])
+        loss_sum, wrong, images = world.sum(sums)
+        self.reset()
+        if world.first:
+            self.loss_sum += loss_sum
+            self.wrong += wrong.long()
+            self.images = int(images)
 
     def reset(self) -> None:
         """Start anew."""
@@ -54,9 +68,10 @@ class TrainingState:
     iteration: int = 0  # mini-batches done
     lr: float = 0.0  # of the last one
     clock: Clock = field(default_factory=Clock)
+    average: Average | None = None
 
     @classmethod
-    def start(cls, network: nn.Module, recipe: Recipe, device: torch.device) -> TrainingState:
+    def start(cls, network: nn.Module, recipe: Recipe, device: torch.device, world: World = ALONE) -> TrainingState:
         """Return the state before the first iteration of a network on its device."""
         optimizer = torch.optim.SGD(
             _decaying(network, recipe),
@@ -74,8 +89,14 @@ class TrainingState:
         meter = Meter(
             torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
         )
-        guard = LossGuard(optimizer, device, deferred=device.type == "cuda")
-        return cls(network, optimizer, Schedule(recipe, depth), meter, guard)
+        guard = LossGuard(optimizer, device, deferred=device.type == "cuda", together=world.size > 1)
+        average = None if recipe.ema is None else Average(network, recipe.ema)
+        return cls(network, optimizer, Schedule(recipe, depth), meter, guard, average=average)
+
+    @property
+    def tested(self) -> nn.Module:
+        """The network that is tested: the average of the weights, where the recipe has one."""
+        return self.network if self.average is None else self.average.network
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next update."""
@@ -89,6 +110,8 @@ class TrainingState:
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name: weights, batch norm statistics, momentum, sums and random states."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.network.state_dict().items()}
         tensors |= self._momentum()
         tensors["meter.loss_sum"], tensors["meter.wrong"] = self.meter.loss_sum, self.meter.wrong
         tensors["random.cpu"] = torch.random.get_rng_state()
@@ -111,13 +134,23 @@ class TrainingState:
             "clock": asdict(self.clock),
         }
 
+    def spread(self, world: World) -> None:
+        """Give all processes the state of the first; sums and clock are its own."""
+        scalars = world.tell(self.scalars)
+        self.schedule.restore(scalars["schedule"])
+        self.iteration = scalars["iteration"]
+        world.spread([*self.network.state_dict().values(), *self._momentum().values()])
+        if self.average is not None:
+            world.spread(self.average.network.state_dict().values())
+
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
         """Restore what `tensors` and `scalars` returned.
 
         Raises: WeightsError, KeyError or RuntimeError, if they are of another network or no such state at all.
         """
-        prefix = "network."
-        load_into(self.network, {name[len(prefix) :]: tensors[name] for name in tensors if name.startswith(prefix)})
+        load_into(self.network, _named(tensors, "network."))
+        if self.average is not None:
+            load_into(self.average.network, _named(tensors, "average."))
         for name, momentum in self._momentum().items():
             momentum.copy_(tensors[name])
         self.meter.loss_sum.copy_(tensors["meter.loss_sum"])
@@ -130,6 +163,10 @@ class TrainingState:
         self.schedule.restore(scalars["schedule"])
         self.iteration = scalars["iteration"]
         self.clock = Clock(**scalars["clock"])
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _decaying(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.execution import Precision, forward
 from resnets.networks.resnet import ResNet
 from resnets.specs import Recipe
+from resnets.training.accumulation import Parts
+from resnets.training.distributed import ALONE, World
 from resnets.training.state import TrainingState
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -23,20 +28,54 @@ COMPILE_FROM = 10_000  # iterations left from which a GPU's compiled kernels sav
 COMPILE_DEPTH = 200  # deeper networks take the compiler too long
 
 
-def make_step(state: TrainingState, recipe: Recipe, device: torch.device, precision: Precision) -> Step:
+def make_step(
+    state: TrainingState,
+    recipe: Recipe,
+    device: torch.device,
+    precision: Precision,
+    accumulate: int = 1,
+    world: World = ALONE,
+) -> Step:
     """Return what an iteration does, as fast as the device can: on a GPU networks of this package as a CUDA graph.
 
-    A module of one's own runs as it is written, since it may decide in Python what it does.
+    The mini-batch is taken in `accumulate` parts, one after the other.
+
+    A module of one's own runs as it is written, since it may decide in Python what it does. So do several processes,
+    whose gradients are averaged while they are computed: neither a graph nor compiled, until that is tested on GPUs.
     """
     network = state.network
+    if world.size > 1:
+        return _eager(state, recipe, _averaging(network, device), precision, accumulate)
     if device.type != "cuda" or not isinstance(network, ResNet | VGG):
-        return _eager(state, recipe, network, precision)
-    long = recipe.iterations - state.iteration >= COMPILE_FROM and network.spec.depth <= COMPILE_DEPTH
+        return _eager(state, recipe, network, precision, accumulate)
+    long = accumulate == 1 and recipe.iterations - state.iteration >= COMPILE_FROM
+    long = long and network.spec.depth <= COMPILE_DEPTH
     fastest = torch.compile(network) if long else network
-    return Captured(_eager(state, recipe, fastest, precision), device)
+    return Captured(_eager(state, recipe, fastest, precision, accumulate), device)
 
 
-def _eager(state: TrainingState, recipe: Recipe, network: Callable[[Tensor], Tensor], precision: Precision) -> Step:
+def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return a network that averages its gradients over all processes while they are computed.
+
+    Buffers stay each process's own: batch norm's statistics are averaged instead, where they are needed.
+    """
+    known = inspect.signature(DistributedDataParallel).parameters
+    no_buffers: dict[str, Any] = {
+        "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False
+    }
+    return DistributedDataParallel(
+        network,
+        device_ids=[device] if device.type == "cuda" else None,
+        find_unused_parameters=not isinstance(network, ResNet | VGG),
+        **no_buffers,
+    )
+
+
+def _eager(
+    state: TrainingState, recipe: Recipe, network: Callable[[Tensor], Tensor], precision: Precision, accumulate: int
+) -> Step:
+    if accumulate > 1:
+        return _in_parts(state, recipe, network, precision, accumulate)
     optimizer = state.optimizer
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
@@ -49,6 +88,31 @@ def _eager(state: TrainingState, recipe: Recipe, network: Callable[[Tensor], Ten
         optimizer.step()
 
         wrong = (logits.argmax(1) != labels).sum()
+        state.meter.add(loss, wrong, len(labels))
+        return wrong
+
+    return step
+
+
+def _in_parts(
+    state: TrainingState, recipe: Recipe, network: Callable[[Tensor], Tensor], precision: Precision, parts: int
+) -> Step:
+    """Return the same step with the gradients of equal parts summed: only one part's activations are kept at a time."""
+    optimizer, statistics = state.optimizer, Parts(state.network, parts)
+
+    def step(images: Tensor, labels: Tensor) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        losses, wrongs = [], []
+        for number, (some, theirs) in enumerate(zip(images.chunk(parts), labels.chunk(parts), strict=True)):
+            with statistics.part(number):
+                logits = forward(network, some, precision)
+            loss = F.cross_entropy(logits, theirs, label_smoothing=recipe.label_smoothing) / parts
+            loss.backward()
+            losses.append(loss.detach())
+            wrongs.append((logits.argmax(1) != theirs).sum())
+        loss, wrong = torch.stack(losses).sum(), torch.stack(wrongs).sum()
+        state.guard.watch(loss, state.iteration)
+        optimizer.step()
         state.meter.add(loss, wrong, len(labels))
         return wrong
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnets.paper.declarations import Column, Row, Table
+from resnets.paper.declarations import Choice, Column, Row, Table
 from resnets.paper.published import Published, find, find_row
 from resnets.paper.tolerances import IMAGENET_TOP_1, IMAGENET_TOP_5, of_macs
 from resnets.specs import Shortcut
@@ -103,6 +103,19 @@ TABLE_1 = Table(
 
 # ---------------------------------------------------------------- Tables 2 and 3: ten crops
 
+_TEN_CROPS = (
+    Choice(
+        open="from which size of image the ten crops are taken",
+        ours="224x224 out of a shorter side of 256, corners and centre of the whole image, not of its central square",
+        why="the authors' page of released models says 256, and the figures there are the paper's",
+    ),
+    Choice(
+        open="what is averaged over the crops",
+        ours="the softmax, with equal weights",
+        why="so AlexNet [21], which the paper names for this test",
+    ),
+)
+
 
 def _cited(
     table: str,
@@ -154,6 +167,7 @@ TABLE_2 = Table(
         _depth("ResNet, 34 layers", "resnet34", "34 layers", "ResNet", shortcut="A"),
     ),
     shows="34 plain layers do worse than 18; with shortcuts, which cost no parameters, they do 2.8 points better",
+    choices=_TEN_CROPS,
 )
 
 
@@ -198,10 +212,40 @@ TABLE_3 = Table(
         _crops("ResNet-152", "resnet152", shortcut="B"),
     ),
     shows="all three options beat the plain network, C slightly better than B, B than A; deeper is better up to 152",
+    choices=_TEN_CROPS,
 )
 
 
 # ---------------------------------------------------------------- Tables 4 and 5: several scales, ensembles
+
+_DENSE = (
+    Choice(
+        open="at which positions a fully convolutional ResNet is read",
+        ours="a 7x7 average pooling window moved over the last maps by one position at a time, then the classifier",
+        why="so VGG [41] and [13], which the paper names; the authors' released networks pool 7x7 windows, and a "
+        "224x224 image has just one",
+    ),
+    Choice(
+        open="which scores are averaged",
+        ours="the class scores over the positions, then their softmax over scales and mirror images, all equally",
+        why="so VGG [41]: its class score map is averaged, and of scales and mirror images the class posteriors",
+    ),
+    Choice(
+        open="whether mirror images are tested too",
+        ours="they are; `--no-flips` leaves them out",
+        why="VGG [41], which the paper names for this test, has them",
+    ),
+    Choice(
+        open="what is subtracted from an image that is larger than the mean image",
+        ours="the mean image, stretched over it",
+        why="an image of 224x224 is then treated as in training",
+    ),
+)
+_ENSEMBLE = Choice(
+    open="how the members of an ensemble are combined",
+    ours="the mean of their class probabilities, with equal weights",
+    why="so VGG [41]",
+)
 
 
 def _scales(label: str, network: str, shortcut: Shortcut | None = None) -> Row:
@@ -239,6 +283,7 @@ TABLE_4 = Table(
         _scales("ResNet-152", "resnet152", shortcut="B"),
     ),
     shows="a single ResNet-152 beats all earlier ensembles of Table 5",
+    choices=_DENSE,
 )
 
 TABLE_5 = Table(
@@ -266,6 +311,7 @@ TABLE_5 = Table(
         ),
     ),
     shows="the ensemble that won ILSVRC 2015",
+    choices=(*_DENSE, _ENSEMBLE),
 )
 
 TABLES = (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5)

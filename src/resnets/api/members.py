@@ -1,0 +1,182 @@
+"""What `evaluate` tests: each model with the data as it reads it and the protocol as it applies to it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from resnets.api.models import Model
+from resnets.api.protocols import how_tested, label
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, without_ids
+from resnets.data.pipeline import single_pass
+from resnets.data.share import WHOLE, Share
+from resnets.errors import DataError, UsageError
+from resnets.evaluation.metrics import Counts
+from resnets.evaluation.protocols import Agreement, in_evaluation_mode, single_view, single_view_by_engine
+from resnets.evaluation.views import Run, Scored, score
+from resnets.networks.dense import Dense
+from resnets.networks.execution import Precision, choose_precision, forward
+from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
+from resnets.specs import HowTested
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A model, and how it is tested on the splits as it reads them."""
+
+    model: Model
+    splits: DataSplits
+    how: HowTested
+    label: str
+    precision: Precision
+    order: list[int] | None  # of its logits, where its classes are those of the data in another order
+
+    @property
+    def name(self) -> str:
+        spec = getattr(self.model.network, "spec", None)
+        return spec.name if spec is not None else type(self.model.network).__name__
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether one view of each image is all there is, so that the logits alone decide."""
+        return self.how.protocol in ("single-view", "center-crop") and not self.how.flips and self.order is None
+
+    def score(self, batch_size: int, workers: int, share: Share = WHOLE) -> Iterator[Scored]:
+        """Yield the probabilities of all test images, or of a share of them."""
+        model = self.model
+        run = self._run()
+
+        def ordered(images: Tensor) -> Tensor:
+            return run(images) if self.order is None else run(images)[:, self.order]
+
+        with in_evaluation_mode(model.network):
+            yield from score(
+                ordered,
+                share.of_split(self.splits.test),
+                model.convention,
+                self.how,
+                device=model.device,
+                batch_size=batch_size,
+                workers=workers,
+            )
+
+    def _run(self) -> Run:
+        model = self.model
+        if self.how.protocol == "dense-multi-scale":
+            assert model.convention is not None
+            return partial(forward, Dense(model.network, model.convention.size), precision=self.precision)
+        return model.engine or partial(forward, model.network, precision=self.precision)
+
+
+def prepare(
+    model: Model,
+    splits: DataSplits,
+    *,
+    precision: str,
+    protocol: str | None,
+    scales: Sequence[int] | None,
+    flips: bool | None,
+) -> Member:
+    """Return a model made ready for a test; the arguments are those of `evaluate`.
+
+    Raises: UsageError, DataError.
+    """
+    multiply = choose_precision(precision, model.device)
+    if model.engine is not None:
+        if precision != "fp32" and multiply != model.engine.precision:
+            raise UsageError(f"precision is {precision!r}, and this model's engine runs in {model.engine.precision}")
+        multiply = model.engine.precision
+    order = class_order(model, splits)
+    if order is not None:
+        warnings.warn(
+            f"{model.path} has the classes of {splits.name} in another order; they are matched by their names",
+            stacklevel=4,
+        )
+    own = fitting(model, splits)
+    how = how_tested(own.test, model.convention, protocol=protocol, scales=scales, flips=flips)
+    if how.protocol == "dense-multi-scale":
+        if model.engine is not None:
+            raise UsageError(
+                "this model was optimised for images of one shape; dense testing has many, so load it anew"
+            )
+        assert model.convention is not None
+        Dense(model.network, model.convention.size)  # what cannot be dense shows before anything is run
+    usual = how_tested(own.test, model.convention, protocol=how.protocol)
+    return Member(model, own, how, label(how, usual), multiply, order)
+
+
+def tested_alone(
+    member: Member, classes: int, batch_size: int, workers: int, share: Share
+) -> tuple[Counts, Agreement | None]:
+    """Test by a single view, on all images or a share of them: the network itself in float32, else an engine."""
+    model, test = member.model, share.of_split(member.splits.test)
+    options: dict[str, Any] = {"classes": classes, "batch_size": batch_size, "workers": workers}
+    if model.engine is None and member.precision == "fp32":
+        counts = single_view(model.network, test, model.convention, device=model.device, precision="fp32", **options)
+        return counts, None
+    engine = model.engine or _engine(model, member.splits.test, member.precision, batch_size)
+    return single_view_by_engine(engine, model.network, test, model.convention, **options)
+
+
+def _engine(model: Model, test: Images, precision: Precision, batch_size: int) -> Engine:
+    """Return the fastest engine, or where the test is short the one that needs no preparation."""
+    images, _ = next(iter(single_pass(test, model.convention, batch_size=1)))
+    _, channels, height, width = images.shape
+    make = partial(
+        optimize,
+        model.network,
+        shape=(channels, height, width),
+        batch_size=batch_size,
+        device=model.device,
+        precision=precision,
+    )
+    engine = make(engine="eager")
+    batches = len(test) / engine.batch_size  # type: ignore[arg-type]
+    return engine if batches * engine.seconds < PREPARATION_SECONDS else make(engine="auto")
+
+
+def class_order(model: Model, splits: DataSplits) -> list[int] | None:
+    """Return where each class of the data stands among the weights' classes; None where they are in the same order.
+
+    Raises: DataError, if they are other classes.
+    """
+    if model.classes is None:
+        return None
+    ours, theirs = without_ids(splits.classes), without_ids(model.classes)
+    if ours == theirs:
+        return None
+    if {*ours} == {*theirs} and len({*theirs}) == len(theirs) == len(ours):
+        return [theirs.index(name) for name in ours]
+    if len(splits.classes) != len(model.classes):
+        what = f"{len(splits.classes)} classes, and the weights know {len(model.classes)}"
+    else:
+        pairs = zip(splits.classes, model.classes, strict=True)
+        here, there = next(pair for pair in pairs if pair[0] != pair[1])
+        what = f"class {here!r} where the weights have {there!r}"
+    raise DataError(f"{splits.name} is not what {model.path} was trained on: it has {what}")
+
+
+def fitting(model: Model, splits: DataSplits) -> DataSplits:
+    """Return the splits as the model reads them.
+
+    Raises: DataError, where they are not of the kind that it was trained on.
+    """
+    class_order(model, splits)
+    convention = model.convention
+    if convention is None:
+        if not isinstance(splits.test, ImageArrays | ImageFiles):
+            return splits
+        raise DataError(f"{model.path} does not tell how its input is normalised; pass a dataset that does it")
+    if isinstance(splits.test, ImageArrays):
+        _, height, width, channels = splits.test.images.shape
+        if (height, width, channels) != (convention.size, convention.size, convention.channels):
+            raise DataError(
+                f"{splits.name} has images of {height} x {width} x {channels}, and {model.path} "
+                f"takes {convention.size} x {convention.size} x {convention.channels}"
+            )
+    return splits

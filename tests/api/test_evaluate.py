@@ -1,0 +1,271 @@
+"""`evaluate` by every protocol: of one network or an ensemble, in Python and as a command, into a file and a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import resnets
+from resnets.cli import run
+from resnets.data.convention import normalize
+from resnets.data.decoding import single_views
+from resnets.data.pipeline import single_pass
+from resnets.errors import DataError, UsageError
+from resnets.networks import weights
+from resnets.report.collection import collect
+from resnets.specs import InputConvention
+
+CLASSES = ("cat", "dog", "emu")
+
+
+@pytest.fixture(scope="module")
+def digits_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Runs of two depths on the digits, the second with another input: the channel's mean and deviation."""
+    folder = tmp_path_factory.mktemp("runs")
+    other = dataclasses.replace(
+        resnets.find_recipe("digits"), preprocessing=resnets.find_recipe("cifar-200").preprocessing
+    )
+    resnets.train("resnet8", "digits", iterations=40, out=folder / "resnet8")
+    resnets.train("plain14", "digits", recipe=other, iterations=40, seed=1, out=folder / "plain14")
+    return [folder / "resnet8", folder / "plain14"]
+
+
+@pytest.fixture
+def photo_weights(tmp_path: Path) -> Path:
+    """Weights of an untrained ResNet-18 that takes 64x64 crops out of a shorter side of 72."""
+    return _photo_weights(tmp_path / "resnet18.safetensors")
+
+
+def _photo_weights(path: Path, classes: Sequence[str] = CLASSES, name: str = "resnet18", size: int = 64) -> Path:
+    torch.manual_seed(0)
+    network = resnets.create(name, num_classes=3)
+    convention = InputConvention(size=size, resize=size * 9 // 8, mean=(0.4, 0.5, 0.5))
+    weights.save(path, network, classes=tuple(classes), convention=convention)
+    return path
+
+
+# ---------------------------------------------------------------- small images
+
+
+def test_an_ensemble_of_different_depths_and_inputs(digits_runs: list[Path]) -> None:
+    """Its members' own errors are those of each alone; together they are the mean of their probabilities."""
+    found = resnets.evaluate(digits_runs, "digits")
+    alone = [resnets.evaluate(folder, "digits") for folder in digits_runs]
+    assert found.network == "ensemble of 2" and found.protocol == "single-view"
+    assert [member.top1_wrong for member in found.members] == [each.top1_wrong for each in alone]
+    assert [member.network for member in found.members] == ["resnet8", "plain14"]
+    assert [member.loss for member in found.members] == pytest.approx([each.loss for each in alone], rel=1e-5)
+    # the mean of probabilities is a convex sum, and the logarithm is concave
+    assert found.loss <= np.mean([each.loss for each in alone])
+
+    probabilities, labels = [], None
+    for folder in digits_runs:
+        model = resnets.load(folder)
+        images, labels = next(single_pass(resnets.load_data("digits").test, model.convention, batch_size=999))
+        with torch.inference_mode():
+            probabilities.append(model.network(images).softmax(1))
+    assert found.top1_wrong == int((torch.stack(probabilities).mean(0).argmax(1) != labels).sum())
+    assert found.samples == 360 and len(found.confusion) == 10
+
+
+def test_one_network_twice_is_that_network(digits_runs: list[Path]) -> None:
+    once, twice = resnets.evaluate(digits_runs[0], "digits"), resnets.evaluate([digits_runs[0]] * 2, "digits")
+    assert (twice.top1_wrong, twice.top5_wrong) == (once.top1_wrong, once.top5_wrong)
+    assert twice.confusion == once.confusion
+
+
+def test_the_interval_holds_the_error(digits_runs: list[Path]) -> None:
+    found = resnets.evaluate(digits_runs[0], "digits")
+    low, high = found.top1_interval
+    assert low < found.top1_error < high
+    assert found.top1_error == 100 * found.top1_wrong / 360
+
+
+def test_mirror_images_are_a_choice_and_named(digits_runs: list[Path]) -> None:
+    found = resnets.evaluate(digits_runs[0], "digits", flips=True)
+    assert found.protocol == "single-view with flips" and found.flips
+    assert found.loss != resnets.evaluate(digits_runs[0], "digits").loss
+
+
+@pytest.mark.parametrize("protocol", ["center-crop", "ten", "dense"])
+def test_small_images_have_no_crops(digits_runs: list[Path], protocol: str) -> None:
+    with pytest.raises(UsageError, match="is for photos, .*; these images are tested by single-view"):
+        resnets.evaluate(digits_runs[0], "digits", protocol=protocol)
+
+
+def test_classes_in_another_order_are_matched_by_name(digits_runs: list[Path]) -> None:
+    """The same images with their classes numbered otherwise have the same error, alone and in an ensemble."""
+    digits = resnets.load_data("digits")
+    assert isinstance(digits.test, resnets.ImageArrays)
+    order = np.random.default_rng(0).permutation(10)
+    test = resnets.ImageArrays(digits.test.images, np.argsort(order)[digits.test.labels])
+    other = resnets.DataSplits(name="x", train=test, test=test, classes=tuple(str(i) for i in order))
+    expected = resnets.evaluate(digits_runs, "digits")
+    with pytest.warns(UserWarning, match="the classes of x in another order; they are matched by their names"):
+        found = resnets.evaluate(digits_runs, other)
+    assert found.top1_wrong == expected.top1_wrong
+    assert [member.top1_wrong for member in found.members] == [member.top1_wrong for member in expected.members]
+    assert found.class_errors == {name: expected.class_errors[name] for name in other.classes}
+    with pytest.warns(UserWarning, match="another order"):
+        assert resnets.evaluate(digits_runs[0], other).top1_wrong == expected.members[0].top1_wrong
+
+
+def test_other_classes_are_refused(digits_runs: list[Path]) -> None:
+    digits = resnets.load_data("digits")
+    letters = resnets.DataSplits(name="x", train=digits.train, test=digits.test, classes=tuple("012345678x"))
+    with pytest.raises(DataError, match="class 'x' where the weights have '9'"):
+        resnets.evaluate(digits_runs, letters)
+
+
+def test_an_engine_in_an_ensemble(digits_runs: list[Path]) -> None:
+    """An optimised model is run by its engine, also beside others."""
+    model = resnets.optimize(resnets.load(digits_runs[0]), batch_size=64, engine="eager", precision="fp32")
+    assert isinstance(model, resnets.Model)
+    found = resnets.evaluate([model, digits_runs[1]], "digits")
+    assert found.top1_wrong == resnets.evaluate(digits_runs, "digits").top1_wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "twelve-crop"}, "unknown protocol 'twelve-crop'"),
+        ({"protocol": ""}, "unknown protocol ''"),
+        ({"scales": (64,)}, "scales are a choice of dense-multi-scale, and not of single-view"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"workers": -1}, "workers is -1"),
+    ],
+)
+def test_what_cannot_be_is_said(digits_runs: list[Path], options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        resnets.evaluate(digits_runs[0], "digits", **options)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no weights are given"):
+        resnets.evaluate([], "digits")
+
+
+# ---------------------------------------------------------------- photos
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "flips", "scales"),
+    [
+        (None, "center-crop", False, ()),
+        ("center", "center-crop", False, ()),
+        ("ten-crop", "ten-crop", True, ()),
+        ("dense", "dense-multi-scale", True, (64, 73, 110, 137, 183)),  # the paper's, in proportion to 64 of 224
+    ],
+)
+def test_photos_by_every_protocol(
+    photo_folder: Path, photo_weights: Path, protocol: str | None, name: str, flips: bool, scales: tuple[int, ...]
+) -> None:
+    found = resnets.evaluate(photo_weights, f"folder:{photo_folder}", protocol=protocol, workers=0)
+    assert (found.protocol, found.flips, found.scales, found.samples) == (name, flips, scales, 6)
+    assert sum(map(sum, found.confusion)) == 6
+
+
+def test_dense_at_one_scale_is_the_forward_pass_on_square_photos(
+    make_photos: Callable[..., Path], photo_weights: Path
+) -> None:
+    """At the network's own size a square photo is its whole input, as the centre crop out of just that size."""
+    source = f"folder:{make_photos(size=(72, 72))}"
+    model = resnets.load(photo_weights)
+    assert model.convention is not None
+    whole = dataclasses.replace(model, convention=dataclasses.replace(model.convention, resize=65))
+    dense = resnets.evaluate(whole, source, protocol="dense", scales=[64], flips=False, workers=0)
+    assert dense.protocol == "dense-multi-scale at 64 without flips"
+    test = resnets.load_data(source).test
+    assert isinstance(test, resnets.ImageFiles)
+    convention = dataclasses.replace(model.convention, resize=64)
+    pixels = normalize(single_views(test.paths, convention), convention)
+    with torch.inference_mode():
+        logits = model.network(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(test.labels))
+    assert dense.loss == pytest.approx(float(loss), rel=1e-4)
+
+
+def test_members_of_other_sizes(photo_folder: Path, photo_weights: Path, tmp_path: Path) -> None:
+    """Each takes its own crops and scales, and has its classes in its own order."""
+    other = _photo_weights(tmp_path / "other.safetensors", classes=CLASSES[::-1], name="plain18", size=48)
+    with pytest.warns(UserWarning, match="other.safetensors has the classes"):
+        found = resnets.evaluate([photo_weights, other], f"folder:{photo_folder}", protocol="dense", workers=0)
+    assert [member.scales[0] for member in found.members] == [64, 48]
+    with pytest.warns(UserWarning, match="another order"):
+        alone = resnets.evaluate(other, f"folder:{photo_folder}", protocol="dense", workers=0)
+    assert alone.top1_wrong == found.members[1].top1_wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "single-view"}, "photos of any size are tested by center-crop, ten-crop, dense-multi-scale"),
+        ({"protocol": "ten-crop", "flips": False}, "it has flips by its name"),
+        ({"protocol": "dense", "scales": (48, 64)}, "scale 48 is less than the 64 pixels"),
+        ({"protocol": "dense", "scales": ()}, "scales are none"),
+        ({"protocol": "dense", "scales": (64, 64)}, "each once"),
+    ],
+)
+def test_choices_that_photos_do_not_have(
+    photo_folder: Path, photo_weights: Path, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        resnets.evaluate(photo_weights, f"folder:{photo_folder}", **options)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- the command, its file, the report
+
+
+def test_the_command_shows_members_and_intervals(
+    digits_runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "results" / "ensemble.json"
+    arguments = ["evaluate", *map(str, digits_runs), "--data", "digits", "--out", str(file)]
+    assert run(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("ensemble of 2 on the 360 test images of digits, single-view: top-1 error ")
+    assert lines[0].endswith(")") and " % (" in lines[0] and " to " in lines[0]
+    assert [line.split(":")[0] for line in lines[1:]] == ["  resnet8 alone", "  plain14 alone"]
+    content = json.loads(file.read_text())
+    assert content["kind"] == "evaluation" and "confusion" not in content
+    assert {"versions", "hardware", "commit"} <= content["provenance"].keys()
+    assert content["members"][0]["result"]["network"] == "resnet8"
+    assert len(content["members"][0]["sha256"]) == 64
+    assert run([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["top1_wrong"] == content["top1_wrong"]
+
+
+def test_the_command_takes_scales_as_a_list(
+    photo_folder: Path, photo_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["evaluate", str(photo_weights), "--data", f"folder:{photo_folder}", "--protocol", "dense"]
+    assert run([*arguments, "--scales", "64,80", "--no-flips", "--workers", "0"]) == 0
+    assert "dense-multi-scale at 64, 80 without flips: top-1 error" in capsys.readouterr().out
+    assert run([*arguments, "--scales", "64;80"]) == 2
+    assert "is no list of pixels" in capsys.readouterr().err
+
+
+def test_the_report_reads_the_file_beside_the_run(digits_runs: list[Path], tmp_path: Path) -> None:
+    """A test by another protocol becomes one of the run's errors, whether the run's own file is there or not."""
+    file = tmp_path / "flipped.json"
+    found = resnets.evaluate(digits_runs, "digits", flips=True, out=file)
+    alone = collect([file]).runs
+    assert [one.network for one in alone] == ["resnet8", "plain14"]
+    for places in ([file, *digits_runs], [*digits_runs, file]):
+        runs = collect(places).runs
+        assert len(runs) == 2
+        for one, member in zip(sorted(runs, key=lambda each: each.seed), found.members, strict=True):
+            assert set(one.errors) == {"single-view", "single-view with flips"}
+            assert one.errors["single-view with flips"].top1 == member.top1_error
+
+
+def test_a_test_without_its_run_is_said(photo_folder: Path, photo_weights: Path, tmp_path: Path) -> None:
+    resnets.evaluate(photo_weights, f"folder:{photo_folder}", workers=0, out=tmp_path / "a" / "one.json")
+    (tmp_path / "a" / "two.json").write_text((tmp_path / "a" / "one.json").read_text().replace("members", "x"))
+    with pytest.raises(UsageError, match="no results in") as error:
+        collect([tmp_path / "a"])
+    assert "no result.json of its run beside the weights" in str(error.value)
+    assert "a test that cannot be read (KeyError('members'))" in str(error.value)

@@ -1,0 +1,74 @@
+"""The shares of all processes are together the whole: each image of a mini-batch or of a split is in exactly one."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from resnets.data import convention as conventions
+from resnets.data import folder
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.pipeline import single_pass, training_batches
+from resnets.data.share import Share
+from resnets.errors import UsageError
+from resnets.specs import PadCropFlip, Preprocessing, ScaleCropFlip
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_mini_batches_of_arrays(tiny_splits: DataSplits, size: int) -> None:
+    """In order, augmented alike, also where a mini-batch ends one epoch and begins the next (96 images by 40)."""
+    train = tiny_splits.train
+    assert isinstance(train, ImageArrays)
+    assert_shares_make_the_whole(
+        train, conventions.fit(train, Preprocessing()), size, batch_size=40, augmentation=PadCropFlip(pad=2)
+    )
+
+
+def test_mini_batches_of_files(photo_folder: Path) -> None:
+    train = folder.load(photo_folder).train
+    assert isinstance(train, ImageFiles)
+    augmentation = ScaleCropFlip(shortest=20, longest=30, crop=16)
+    convention = conventions.fit_photos(train, Preprocessing(), size=16, resize=20)
+    assert_shares_make_the_whole(train, convention, 4, batch_size=8, augmentation=augmentation)
+
+
+def assert_shares_make_the_whole(train: Any, convention: Any, size: int, **options: Any) -> None:
+    whole = training_batches(train, convention, seed=3, workers=0, **options)
+    shares = [
+        training_batches(train, convention, seed=3, workers=0, share=Share(rank, size), **options)
+        for rank in range(size)
+    ]
+    for (images, labels), *parts in zip(whole.batches(0, 4), *(share.batches(0, 4) for share in shares), strict=True):
+        assert torch.equal(torch.cat([part for part, _ in parts]), images)
+        assert torch.equal(torch.cat([part for _, part in parts]), labels)
+
+
+@pytest.mark.parametrize(("images", "size"), list(itertools.product((1, 7, 100, 101), (1, 2, 3, 4))))
+def test_splits(images: int, size: int) -> None:
+    arrays = ImageArrays(np.zeros((images, 2, 2, 1), np.uint8), np.arange(images))
+    files = ImageFiles(tuple(Path(str(number)) for number in range(images)), np.arange(images))
+    dataset = TensorDataset(torch.zeros(images, 1, 2, 2), torch.arange(images))
+    for split in (arrays, files, dataset):
+        shares = [Share(rank, size).of_split(split) for rank in range(size)]
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+        if split is files:
+            seen = [path for share in shares for path in share.paths]
+            assert sorted(seen, key=str) == sorted(files.paths, key=str)
+        else:
+            view = conventions.fit(arrays, Preprocessing()) if split is arrays else None
+            passes = [single_pass(share, view, batch_size=8) for share in shares]
+            labels = [int(label) for one in passes for _, batch in one for label in batch]
+            assert sorted(labels) == list(range(images))
+
+
+def test_a_mini_batch_that_cannot_be_shared() -> None:
+    arrays = ImageArrays(np.zeros((8, 2, 2, 1), np.uint8), np.arange(8))
+    convention = conventions.fit(arrays, Preprocessing())
+    with pytest.raises(UsageError, match="10 images cannot be shared evenly by 4 processes; .* a multiple of 4"):
+        training_batches(arrays, convention, batch_size=10, seed=0, augmentation=None, workers=0, share=Share(1, 4))

@@ -1,0 +1,100 @@
+"""A mini-batch in parts trains as the whole does: the same gradients and batch-norm statistics, to rounding."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import CPU, RECIPE
+from torch import Tensor, nn
+
+import resnets
+from resnets.errors import UsageError
+from resnets.networks.catalog import create
+from resnets.networks.execution import place
+from resnets.specs import Recipe
+from resnets.training.accumulation import require_parts
+from resnets.training.loop import train
+from resnets.training.state import TrainingState
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Given:
+    """Mini-batches of noise."""
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(stop):
+            yield torch.randn(16, 3, 16, 16, generator=generator), torch.randint(0, 10, (16,), generator=generator)
+
+
+def _train(network: nn.Module, accumulate: int, iterations: int = 1) -> TrainingState:
+    recipe = Recipe(name="t", source="", iterations=iterations, batch_size=16, lr=0.1, label_smoothing=0.1)
+    state = TrainingState.start(place(network, CPU), recipe, CPU)
+    train(state, recipe, Given(), device=CPU, precision="fp32", after_step=lambda: None, accumulate=accumulate)
+    return state
+
+
+def _resnet(group: int | None = 4) -> nn.Module:
+    torch.manual_seed(0)
+    return create("resnet8", bn_group=group)
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_gradients_and_statistics(parts: int) -> None:
+    """After one iteration the momentum, which then is the gradient, and the running statistics are the same."""
+    whole, in_parts = _train(_resnet(), 1).tensors(), _train(_resnet(), parts).tensors()
+    assert whole.keys() == in_parts.keys()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(in_parts[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda why, n=name: f"{n}: {why}")
+    assert whole["network.bn1.num_batches_tracked"] == in_parts["network.bn1.num_batches_tracked"] == 1
+
+
+def test_several_iterations_stay_together() -> None:
+    whole, in_parts = _train(_resnet(), 1, 5), _train(_resnet(), 4, 5)
+    torch.testing.assert_close(in_parts.meter.loss_sum, whole.meter.loss_sum, rtol=1e-4, atol=0)
+    assert in_parts.meter.wrong == whole.meter.wrong
+    for name, tensor in whole.network.state_dict().items():
+        torch.testing.assert_close(in_parts.network.state_dict()[name], tensor, rtol=1e-2, atol=1e-3)
+
+
+def test_the_momentum_is_put_back() -> None:
+    state = _train(_resnet(), 4)
+    assert {module.momentum for module in state.network.modules() if isinstance(module, nn.BatchNorm2d)} == {0.1}
+
+
+def test_parts_that_would_change_the_training_are_refused() -> None:
+    with pytest.raises(UsageError, match="accumulate is 3; it must be a divisor of the batch size, which is 16"):
+        require_parts(_resnet(), 16, 3)
+    with pytest.raises(UsageError, match="accumulate is 0"):
+        require_parts(_resnet(), 16, 0)
+    with pytest.raises(UsageError, match="parts of 2 images would cut the 4 .* there can be 4 parts at most"):
+        require_parts(_resnet(), 16, 8)
+    with pytest.raises(UsageError, match="would cut the 16 .* 1 parts at most"):
+        require_parts(_resnet(None), 16, 2)
+    require_parts(_resnet(), 16, 4)
+    require_parts(nn.Linear(3, 3), 16, 16)  # no batch norm, no groups
+
+
+def test_train_takes_it(tmp_path: Path) -> None:
+    """By the public call: the digits in parts end near the whole; run.json records it, and a resumed run may differ."""
+    recipe = dataclasses.replace(RECIPE, bn_group=4, warm_up=None)
+
+    def run(name: str, **options: object) -> resnets.TrainResult:
+        return resnets.train(
+            "resnet8",
+            "digits",
+            recipe=recipe,
+            precision="fp32",
+            out=tmp_path / name,
+            **options,  # type: ignore[arg-type]
+        )
+
+    whole, in_parts = run("whole"), run("parts", accumulate=4)
+    assert in_parts.curve[-1]["training_error"] == pytest.approx(whole.curve[-1]["training_error"], abs=3)
+    assert '"accumulate": 4' in (tmp_path / "parts" / "run.json").read_text()
+    assert run("parts", accumulate=2, resume=True).already_finished

@@ -1,0 +1,108 @@
+"""The moving average of the weights: its formula, that it is what is tested and saved, and that it resumes exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import RECIPE, Crash, Tiny, differences, job, run, splits
+from torch import Tensor
+
+from resnets.errors import UsageError
+from resnets.evaluation.protocols import single_view
+from resnets.storage import read_tensors
+from resnets.training.averaging import Average
+from resnets.training.run import RunFolder
+from resnets.training.state import TrainingState
+
+WITH_EMA = dataclasses.replace(RECIPE, ema=0.8)
+
+
+def test_the_formula() -> None:
+    """a = d a + (1 - d) w, with d = min(0.5, (1 + t) / (10 + t)), of weights and statistics; counters are copied."""
+    network = Tiny()
+    average = Average(network, 0.5)
+    expected = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    for t in range(1, 12):
+        with torch.no_grad():
+            for tensor in [*network.parameters(), network.bn.running_mean, network.bn.running_var]:
+                assert isinstance(tensor, Tensor)
+                tensor += torch.randn_like(tensor)
+        assert isinstance(network.bn.num_batches_tracked, Tensor)
+        network.bn.num_batches_tracked += 1
+        average.update(t)
+        decay = min(0.5, (1 + t) / (10 + t))
+        for name, tensor in network.state_dict().items():
+            floats = tensor.is_floating_point()
+            expected[name] = decay * expected[name] + (1 - decay) * tensor if floats else tensor.clone()
+    assert expected["bn.num_batches_tracked"] == 11
+    for name, tensor in average.network.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_average_is_what_is_saved_and_tested(tmp_path: Path) -> None:
+    """The weights file, the module that was trained and the error are the average's; the others' error is told too."""
+    small = job(recipe=WITH_EMA)
+    result = run(small, tmp_path)
+    with RunFolder(tmp_path) as folder:
+        checkpoint, _ = read_tensors(folder.checkpoints.paths()[0])
+        saved, _ = read_tensors(folder.weights)
+    for name, tensor in saved.items():
+        assert torch.equal(tensor, checkpoint[f"average.{name}"])
+        assert torch.equal(tensor, small.network.state_dict()[name])
+    assert not torch.equal(saved["fc.weight"], checkpoint["network.fc.weight"])
+
+    def error(of: dict[str, Tensor]) -> float:
+        network = Tiny()
+        network.load_state_dict(of)
+        options = {"classes": 10, "device": torch.device("cpu"), "precision": "fp32"}
+        return single_view(network, splits().test, small.convention, **options).top1_error  # type: ignore[arg-type]
+
+    last = {name: checkpoint[f"network.{name}"] for name in saved}
+    assert (result["test_error"], result["unaveraged_test_error"]) == (error(saved), error(last))
+
+
+def test_without_it_nothing_changes(tmp_path: Path) -> None:
+    """A recipe without an average trains and saves the same weights as ever, and with one the same network."""
+    run(job(), tmp_path / "without")
+    run(job(recipe=WITH_EMA), tmp_path / "with")
+    states = []
+    for name in ("without", "with"):
+        with RunFolder(tmp_path / name) as folder:
+            states.append(read_tensors(folder.checkpoints.paths()[0])[0])
+    assert not any(name.startswith("average.") for name in states[0])
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
+@pytest.mark.parametrize("after", [1, 4, 11])
+def test_it_resumes_bit_for_bit(tmp_path: Path, after: int) -> None:
+    run(job(recipe=WITH_EMA), tmp_path / "whole")
+    with pytest.raises(Crash):
+        run(job(recipe=WITH_EMA, crash_after=after), tmp_path / "resumed")
+    run(job(recipe=WITH_EMA, process_seed=1), tmp_path / "resumed")
+    assert differences(tmp_path / "whole", tmp_path / "resumed") == []
+
+
+def test_a_restore_without_it_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting the average anew from the restored weights does not pass the comparison."""
+    run(job(recipe=WITH_EMA), tmp_path / "whole")
+    with pytest.raises(Crash):
+        run(job(recipe=WITH_EMA, crash_after=4), tmp_path / "resumed")
+    restore = TrainingState.restore
+
+    def broken(self: TrainingState, tensors: dict[str, Tensor], scalars: dict[str, object]) -> None:
+        restore(self, tensors, scalars)
+        self.average = Average(self.network, 0.8)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingState, "restore", broken)
+        run(job(recipe=WITH_EMA, process_seed=1), tmp_path / "resumed")
+    assert differences(tmp_path / "whole", tmp_path / "resumed") != []
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, float("nan")])
+def test_a_decay_that_is_none(decay: float) -> None:
+    with pytest.raises(UsageError, match="ema is .*; it must be in"):
+        dataclasses.replace(RECIPE, ema=decay)

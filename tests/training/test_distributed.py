@@ -1,0 +1,379 @@
+"""Several processes train and test as one does, resume each other's runs, and stop and fail together.
+
+They meet over this machine's loopback, as those that torchrun starts; gloo on CPUs, one thread each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_runs
+import together
+import torch
+from torch.distributed import TCPStore
+
+import resnets
+from resnets.data import convention as conventions
+from resnets.errors import UsageError
+from resnets.networks import weights
+from resnets.networks.normalization import BatchNorm2d
+from resnets.specs import InputConvention, Preprocessing
+from resnets.storage import read_tensors
+from resnets.training import distributed
+from resnets.training.run import RunFolder
+
+Start = Callable[..., BaseProcess]
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked")
+
+
+class Group:
+    """Processes that were started together."""
+
+    def __init__(self, start: Start, size: int, target: Callable[..., Any], *arguments: Any) -> None:
+        self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
+        port = self.store.port
+        self.processes = [start(together.join_as, rank, size, port, target, *arguments) for rank in range(size)]
+
+    def join(self, seconds: float = 120.0) -> list[int | None]:
+        """Wait until all have ended, and return their exit codes."""
+        deadline = time.monotonic() + seconds
+        for process in self.processes:
+            process.join(max(0.1, deadline - time.monotonic()))
+        return [process.exitcode for process in self.processes]
+
+
+Run = Callable[..., Group]
+
+
+@pytest.fixture
+def run(start: Start) -> Run:
+    """Start processes together."""
+
+    def run_together(size: int, target: Callable[..., Any], *arguments: Any) -> Group:
+        return Group(start, size, target, *arguments)
+
+    return run_together
+
+
+def errors(folder: Path) -> list[str]:
+    """Return the lines of all processes' error streams but for notes."""
+    texts = [path.read_text() for path in sorted(folder.glob("err-*"))]
+    return [line for text in texts for line in text.splitlines() if not line.startswith("resnets: note:")]
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of one process, one for each size of the groups of batch norm."""
+    path = tmp_path_factory.mktemp("alone")
+    together.train_each(path)
+    return path
+
+
+def log(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same_run(reference: Path, other: Path) -> None:
+    """Compare logs, results and weights, up to the rounding of float32 that 20 iterations add up."""
+    ours, theirs = log(other), log(reference)
+    assert [line["iteration"] for line in ours] == list(range(1, together.ITERATIONS + 1))
+    for one, two in zip(ours, theirs, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-5), one["iteration"]
+        assert one["images"] == two["images"] == together.RECIPE.batch_size
+        assert one["training_error"] == two["training_error"]
+        assert one.get("test_error") == two.get("test_error")
+    for name, tensor in read_tensors(reference / "weights.safetensors")[0].items():
+        found = read_tensors(other / "weights.safetensors")[0][name]
+        torch.testing.assert_close(found, tensor, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_training_is_that_of_one_process(alone: Path, tmp_path: Path, run: Run, size: int) -> None:
+    """Loss and errors of each of 20 iterations, the test curve, weights and running statistics; with groups of batch
+    norm that a process has whole, that two share, and that all share."""
+    assert run(size, together.train_each, tmp_path).join() == [0] * size
+    for group in together.GROUPS:
+        assert_same_run(alone / f"group-{group}", tmp_path / f"group-{group}")
+        result = json.loads((tmp_path / f"group-{group}" / "result.json").read_text())
+        assert result["test_samples"] == 33
+        assert result["run"]["provenance"][0]["hardware"]["processes"] == size
+
+
+def test_parts_and_averages_are_those_of_one_process(tmp_path: Path, run: Run) -> None:
+    """Mini-batches in parts, the moving average of the weights, and batch norm's statistics computed anew."""
+    together.train_in_parts(tmp_path / "one")
+    assert run(2, together.train_in_parts, tmp_path / "two").join() == [0, 0]
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("one", "two")]
+    assert results[0]["unaveraged_test_error"] == results[1]["unaveraged_test_error"]
+
+
+def test_groups_matter(alone: Path) -> None:
+    """Else the test above would prove nothing of them."""
+    losses = [log(alone / f"group-{group}")[-1]["loss"] for group in together.GROUPS]
+    assert len({round(loss, 3) for loss in losses}) == len(losses)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(alone: Path, tmp_path: Path, run: Run) -> None:
+    """Begun by two, of which the first died after 7 iterations; ended by one, two and four."""
+    begun = tmp_path / "begun"
+    run(2, together.resume, begun, small_runs.CrashAt(8)).join()
+    assert (tmp_path / "error-0").read_text() == "Crash"
+    assert (tmp_path / "error-1").read_text() == "FailedElsewhere"
+    assert log(begun)[-1]["iteration"] == 8
+    for size in (1, 2, 4):
+        path = tmp_path / f"by-{size}"
+        shutil.copytree(begun, path)
+        if size == 1:
+            with pytest.warns(UserWarning, match="another hardware"):
+                together.resume(path)
+        else:
+            assert run(size, together.resume, path).join() == [0] * size
+        assert_same_run(alone / "group-16", path)
+        stretches = json.loads((path / "result.json").read_text())["run"]["provenance"]
+        assert [stretch["hardware"].get("processes", 1) for stretch in stretches] == ([2] if size == 2 else [2, size])
+
+
+def test_two_processes_resume_bit_identically(tmp_path: Path, run: Run) -> None:
+    """Also dropout's masks, which differ between the processes, and the statistics of torch's own batch norm."""
+    whole, halves = tmp_path / "whole" / "run", tmp_path / "halves" / "run"
+    whole.parent.mkdir(), halves.parent.mkdir()
+    assert run(2, together.resume_dropping, whole).join() == [0, 0]
+    run(2, together.resume_dropping, halves, small_runs.CrashAt(6)).join()
+    assert run(2, together.resume_dropping, halves).join() == [0, 0]
+    assert small_runs.differences(whole, halves) == []
+
+
+def test_what_only_several_do(tmp_path: Path, run: Run) -> None:
+    """Batch norm across processes is torch's on all images, gradients included; and they agree, quickly enough."""
+    assert run(2, together.try_out, tmp_path).join() == [0, 0]
+    seconds = float((tmp_path / "seconds-0").read_text())
+    print(f"a meeting takes {1e6 * seconds:.0f} microseconds")
+    assert seconds < 0.1  # a tenth of the time between two of them, on however busy a machine
+
+
+@pytest.mark.parametrize(
+    ("group", "batch_size", "size", "expected"),
+    [(64, 128, 1, 1), (64, 128, 2, 1), (64, 128, 4, 2), (32, 256, 8, 1), (None, 128, 4, 4), (256, 128, 4, 4)],
+)
+def test_processes_of_a_group(group: int | None, batch_size: int, size: int, expected: int) -> None:
+    assert distributed.processes_of_a_group(BatchNorm2d(3, group), batch_size, size) == expected
+
+
+@pytest.mark.parametrize(("group", "batch_size", "size"), [(48, 128, 4), (24, 128, 4), (10, 32, 2)])
+def test_groups_that_do_not_nest(group: int, batch_size: int, size: int) -> None:
+    with pytest.raises(UsageError, match=f"over groups of {group} images, and of a mini-batch of {batch_size}"):
+        distributed.require_nesting(torch.nn.Sequential(BatchNorm2d(3, group)), batch_size, size)
+
+
+# ---------------------------------------------------------------- devices and cores
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "rank", "expected"),
+    [("cpu", 2, 1, "cpu"), ("auto", 0, 1, "auto"), ("auto", 2, 1, "cuda:1"), ("cuda", 2, 0, "cuda:0")],
+)
+def test_device_of_its_own(monkeypatch: pytest.MonkeyPatch, name: str, gpus: int, rank: int, expected: str) -> None:
+    _pretend(monkeypatch, gpus, rank)
+    assert distributed.own_device(name, 4) == expected
+
+
+def test_no_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    _pretend(monkeypatch, 2, 2)
+    with pytest.raises(UsageError, match="2 GPUs, and its process number 2"):
+        distributed.own_device("auto", 4)
+    with pytest.raises(UsageError, match="each takes its own"):
+        distributed.own_device("cuda:1", 4)
+    assert distributed.own_device("cuda:1", 1) == "cuda:1"
+
+
+def _pretend(monkeypatch: pytest.MonkeyPatch, gpus: int, rank: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 5), ("1", 3), ("3", 3)])
+def test_threads(monkeypatch: pytest.MonkeyPatch, given: str | None, expected: int) -> None:
+    """A process takes its share of ten cores, unless the user (and not torchrun, which says 1) gave a number."""
+    launcher = subprocess.Popen(["sleep", "60"], env={"OMP_NUM_THREADS": given} if given else {})
+    try:
+        monkeypatch.setattr(os, "getppid", lambda: launcher.pid)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(10)))
+        for name, value in {
+            "OMP_NUM_THREADS": given or "1",
+            "TORCHELASTIC_RUN_ID": "7",
+            "LOCAL_WORLD_SIZE": "2",
+        }.items():
+            monkeypatch.setenv(name, value)
+        before = torch.get_num_threads()
+        torch.set_num_threads(3)
+        distributed._take_share_of_cores()
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
+        launcher.kill()
+        launcher.wait()
+
+
+def test_without_a_meeting_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": ""}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="start several processes by torchrun"), distributed.joined("cpu"):
+        pass
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UsageError, match="WORLD_SIZE is 'two'"), distributed.joined("cpu"):
+        pass
+
+
+# ---------------------------------------------------------------- testing
+
+
+def test_each_image_is_counted_once(photo_folder: Path, tmp_path: Path, run: Run) -> None:
+    """Of 1, 7, 100 and 101 images in memory and of a dataset object, and of six files, by one to four processes."""
+    torch.manual_seed(0)
+    grey, colour = (resnets.create("resnet8", num_classes=n, in_channels=c) for n, c in ((10, 1), (3, 3)))
+    digits = together.few_digits(100, 1)
+    fitted = conventions.fit(digits.train, Preprocessing())
+    weights.save(tmp_path / "arrays.safetensors", grey, classes=digits.classes, convention=fitted)
+    weights.save(tmp_path / "dataset.safetensors", grey, classes=digits.classes)
+    photos = InputConvention(size=16, resize=20, mean=(0.5, 0.5, 0.5))
+    weights.save(tmp_path / "files.safetensors", colour, classes=("cat", "dog", "emu"), convention=photos)
+    together.evaluate_each(tmp_path, photo_folder)
+    alone = json.loads((tmp_path / "found-alone.json").read_text())
+    assert {found["samples"] for found in alone.values()} == {*together.SIZES, 6}
+    for size in (2, 3, 4):
+        group = run(size, together.evaluate_each, tmp_path, photo_folder)
+        assert group.join() == [0] * size
+        for rank in range(size):
+            found = json.loads((tmp_path / f"found-{rank}.json").read_text())
+            for name, counts in alone.items():
+                assert found[name] == counts | {"loss": pytest.approx(counts["loss"], rel=1e-5)}, (size, name)
+
+
+# ---------------------------------------------------------------- failing
+
+
+def test_data_missing_for_one(photo_folder: Path, tmp_path: Path, run: Run) -> None:
+    """One line names the process and the data; the other, which waits for it, says nothing."""
+    there = ["train", "resnet8", "--data", f"folder:{photo_folder}", "--out", str(tmp_path / "run"), "--device", "cpu"]
+    absent = [*there[:3], "folder:/absent", *there[4:]]
+    group = run(2, together.as_a_command, [there, absent], tmp_path)
+    assert group.join(30) == [1, 1]
+    (line,) = errors(tmp_path)
+    assert line.startswith("resnets: error: rank 1 of 2: ") and "/absent" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_data_for_one(make_photos: Callable[..., Path], tmp_path: Path, run: Run) -> None:
+    folders = [make_photos("here"), make_photos("there", train=5)]
+    common = ["--out", str(tmp_path / "run"), "--device", "cpu", "--batch-size", "4"]
+    arguments = [["train", "resnet8", "--data", f"folder:{folder}", *common] for folder in folders]
+    assert run(2, together.as_a_command, arguments, tmp_path).join(30) == [1, 1]
+    (line,) = errors(tmp_path)
+    assert line.startswith("resnets: error: rank 1 of 2: the data.") and "give all the same data" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--no-such-option"], "No such option"),
+        (["--batch-size", "9"], "a mini-batch of 9 images cannot be shared evenly by 2 processes"),
+        (["--device", "cuda:0"], "of 2 processes each takes its own"),
+    ],
+)
+def test_what_is_wrong_for_all_is_said_once(tmp_path: Path, run: Run, options: list[str], message: str) -> None:
+    arguments = ["train", "resnet8", "--data", "digits", "--out", str(tmp_path / "run"), "--device", "cpu", *options]
+    assert run(2, together.as_a_command, [arguments, arguments], tmp_path).join(30) in ([2, 2], [1, 2], [2, 1])
+    (line,) = errors(tmp_path)
+    assert line.startswith("resnets: error: rank ") and message in line
+
+
+@pytest.mark.parametrize(
+    ("what", "rank", "message"),
+    [
+        (together.not_a_number, 1, "iteration 4: the loss is nan; nothing was updated from it; the last sound"),
+        (together.broken, 1, "KeyError: 'a bug'"),
+        (together.killed, 0, "another process was lost"),
+    ],
+)
+def test_a_failing_process_ends_all(tmp_path: Path, run: Run, what: Any, rank: int, message: str) -> None:
+    """Within seconds, by one line."""
+    codes = run(2, together.fail, what, tmp_path).join(30)
+    assert codes == [1, -signal.SIGKILL if what is together.killed else 1]
+    (line,) = errors(tmp_path)
+    assert line.startswith(f"resnets: error: rank {rank} of 2: {message.split(';')[0]}")
+
+
+def test_a_process_that_hears_nothing_ends_too(tmp_path: Path, run: Run) -> None:
+    """Process 0 is stuck where no signal reaches Python, as in a kernel of NCCL's that waits for process 1."""
+    codes = run(2, together.fail, together.broken_while_the_first_is_stuck, tmp_path).join(45)
+    assert codes == [1, 1]
+    (line,) = errors(tmp_path)
+    assert line.startswith("resnets: error: rank 1 of 2: KeyError")
+
+
+# ---------------------------------------------------------------- stopping
+
+
+def test_a_signal_to_one_stops_all(tmp_path: Path, run: Run) -> None:
+    """After the same iteration, which is saved; repeated signals, as launchers send them, change nothing."""
+    group = run(2, together.train_long, tmp_path)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 2):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    for _ in range(3):
+        os.kill(group.processes[1].pid or 0, signal.SIGTERM)
+        time.sleep(0.05)
+    assert group.join(60) == [128 + signal.SIGTERM] * 2
+    (line,) = errors(tmp_path)
+    assert line.startswith("resnets: stopped by SIGTERM after iteration ") and line.endswith("all is saved")
+    with RunFolder(tmp_path / "run") as folder:
+        (newest, *_) = folder.checkpoints.paths()
+        stopped = int(line.split("iteration ")[1].split(";")[0].replace(",", ""))
+        assert newest.stem == f"iteration-{stopped:08d}"
+
+
+@pytest.mark.slow
+def test_torchrun(tmp_path: Path) -> None:
+    """The real thing: two processes train, three test, and a wrong name is told once among torchrun's own words."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
+    data = ["--data", "digits", "--device", "cpu"]
+    out = tmp_path / "run"
+    train = ["-m", "resnets", "train", "resnet8", *data, "--iterations", "20", "--batch-size", "32", "--out", str(out)]
+    trained = subprocess.run([*command, "2", *train], capture_output=True, text=True, check=True)
+    assert trained.stdout.count("resnet8: test error") == 1
+    error = json.loads((out / "result.json").read_text())["test_error"]
+    test = ["-m", "resnets", "evaluate", str(out), *data, "--json"]
+    tested = subprocess.run([*command, "3", *test], capture_output=True, text=True, check=True)
+    found = json.loads(tested.stdout)
+    assert (found["samples"], found["top1_error"]) == (360, pytest.approx(error, abs=0.6))
+    wrong = subprocess.run([*command, "2", "-m", "resnets", "train", "resnet9", *data], capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert len([line for line in wrong.stderr.splitlines() if line.startswith("resnets: ")]) == 1
+
+
+def test_sizes_are_those_of_the_reference() -> None:
+    """60 images in mini-batches of 16 reach into a second epoch, and 33 images are an odd share for 2 and 4."""
+    splits = together.splits()
+    assert len(splits.train) % together.RECIPE.batch_size and len(splits.test) % 2
+    assert np.unique(splits.test.labels).size > 5

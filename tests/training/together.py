@@ -1,0 +1,317 @@
+"""What the tests run in several processes at once, which meet as those that torchrun starts do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_runs
+import torch
+from torch import Tensor, nn
+
+import resnets
+from resnets import cli
+from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.errors import DataError, FailedElsewhere, ResnetsError, TrainingError
+from resnets.networks.normalization import BatchNorm2d
+from resnets.specs import PadCropFlip, Recipe
+from resnets.training import distributed
+from resnets.training.distributed import World
+from resnets.training.guard import LossGuard
+from resnets.training.meetings import Meetings
+
+ITERATIONS = 20
+RECIPE = Recipe(
+    name="small",
+    source="these tests",
+    iterations=ITERATIONS,
+    batch_size=32,
+    lr=0.01,
+    milestones=(15,),
+    augmentation=PadCropFlip(pad=1, flip=True),
+    evaluate_every=10,
+)
+GROUPS = (8, 16, None)  # images that share batch norm's statistics; of 4 processes each has 8 of 32
+
+
+def join_as(rank: int, size: int, port: int, target: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function as process `rank` of `size`, which meet at a store that is there already, as torchrun's is."""
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "OMP_NUM_THREADS": "1",
+    }
+    torch.set_num_threads(1)
+    target(*arguments)
+
+
+def as_a_command(arguments: list[list[str]], folder: Path) -> None:
+    """Run the command with this process's arguments, its output and its errors in files, and exit with its code."""
+    rank = int(os.environ["RANK"])
+    sys.stdout, sys.stderr = open(folder / f"out-{rank}", "w"), open(folder / f"err-{rank}", "w")
+    code = cli.run(arguments[rank])
+    sys.stdout.flush(), sys.stderr.flush()
+    sys.exit(code)
+
+
+# ---------------------------------------------------------------- training
+
+
+def splits() -> DataSplits:
+    """Return 60 digits to train on, so that an epoch ends within a mini-batch, and 33 to test on."""
+    return few_digits(60, 33)
+
+
+def few_digits(train: int, test: int) -> DataSplits:
+    everything = resnets.load_data("digits")
+    assert isinstance(everything.train, ImageArrays) and isinstance(everything.test, ImageArrays)
+    return DataSplits(
+        name="few-digits",
+        train=everything.train.select(np.arange(train)),
+        test=everything.test.select(np.arange(test)),
+        classes=everything.classes,
+        digest="few",
+    )
+
+
+def train(group: int | None, path: Path, **options: Any) -> resnets.TrainResult:
+    torch.manual_seed(0)
+    network = resnets.create("resnet8", num_classes=10, in_channels=1, bn_group=group)
+    defaults = {"recipe": RECIPE, "device": "cpu", "precision": "fp32", "workers": 0}
+    return resnets.train(network, splits(), out=path, **(defaults | options))
+
+
+def train_each(path: Path) -> None:
+    """Train with each size of the groups of batch norm."""
+    for group in GROUPS:
+        train(group, path / f"group-{group}")
+
+
+def train_in_parts(path: Path) -> None:
+    """Train in parts of mini-batches, and test a moving average whose batch norms are computed anew at the end."""
+    train(8, path, accumulate=2, ema=0.9, bn_images=3 * RECIPE.batch_size)
+
+
+def resume(path: Path, *observers: Any) -> None:
+    """Train, or go on, saving after each iteration."""
+    torch.manual_seed(int(os.environ.get("RANK", "0")))  # each with other weights, which none but the first may keep
+    try:
+        train(16, path, resume=True, save_every=1, observers=observers)
+    except (ResnetsError, small_runs.Crash) as error:
+        (path.parent / f"error-{os.environ.get('RANK', '0')}").write_text(type(error).__name__)
+
+
+def resume_dropping(path: Path, *observers: Any) -> None:
+    """The same of a module of one's own, which has dropout and torch's batch norm."""
+    torch.manual_seed(int(os.environ.get("RANK", "0")))
+    options = {"recipe": small_runs.RECIPE, "device": "cpu", "precision": "fp32", "workers": 0, "resume": True}
+    try:
+        resnets.train(small_runs.Tiny(), splits(), out=path, save_every=1, observers=observers, **options)
+    except (ResnetsError, small_runs.Crash) as error:
+        (path.parent / f"error-{os.environ.get('RANK', '0')}").write_text(type(error).__name__)
+
+
+# ---------------------------------------------------------------- what they do together
+
+
+def try_out(folder: Path) -> None:
+    """Check, in each of two processes, what only several processes can; time what they agree by."""
+    with distributed.joined("cpu") as world:
+        _normalise_across(world)
+        _skip_together(world)
+        _tell(world)
+        seconds = _meet(world)
+    (folder / f"seconds-{world.rank}").write_text(str(seconds))
+
+
+def _normalise_across(world: World) -> None:
+    """Outputs, running statistics and gradients are those of torch's batch norm on all images; also of bfloat16."""
+    generator = torch.Generator().manual_seed(0)
+    everything = 5 + 3 * torch.randn(6, 5, 4, 3, generator=generator, dtype=torch.float64)
+    own = slice(3 * world.rank, 3 * world.rank + 3)
+    plain, across = nn.BatchNorm2d(5).double(), BatchNorm2d(5).double()
+    with torch.no_grad():
+        plain.weight.copy_(torch.linspace(0.5, 1.5, 5))
+        plain.bias.copy_(torch.linspace(-1, 1, 5))
+    across.load_state_dict(plain.state_dict())
+    x, y = everything.clone().requires_grad_(), everything[own].clone().requires_grad_()
+    expected = plain(x)
+    (expected * everything.sin()).sum().backward()
+    with distributed.norms_across(across, 6, world):
+        found = across(y)
+        (found * everything[own].sin()).sum().backward()
+    assert across.across is None
+    torch.testing.assert_close(found, expected[own])
+    torch.testing.assert_close(y.grad, x.grad[own])
+    torch.testing.assert_close(across.running_mean, plain.running_mean)
+    torch.testing.assert_close(across.running_var, plain.running_var)
+    for ours, theirs in ((across.weight.grad, plain.weight.grad), (across.bias.grad, plain.bias.grad)):
+        torch.testing.assert_close(world.sum(ours), theirs)
+    across.float()
+    with distributed.norms_across(across, 6, world), torch.autocast("cpu", torch.bfloat16):
+        low = across(everything[own].bfloat16())
+    assert low.dtype == torch.bfloat16
+    torch.testing.assert_close(low.double(), found, rtol=0.02, atol=0.05)
+
+
+def _skip_together(world: World) -> None:
+    """Where a loss is looked at on the device, one that is not finite in one process is skipped by all."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], fused=True)
+    guard = LossGuard(optimizer, torch.device("cpu"), deferred=True, together=True)
+    guard.watch(torch.tensor(1.0), 0)
+    guard.check(1)
+    guard.watch(torch.tensor(float("inf") if world.rank == 1 else 1.0), 1)
+    guard.watch(torch.tensor(1.0), 2)
+    with pytest.raises(TrainingError, match="iteration 2: the loss is not finite"):
+        guard.check(3)
+
+
+def _tell(world: World) -> None:
+    """What the first makes all have; what it cannot make ends all."""
+    assert world.tell(lambda: ("made by", world.rank)) == ("made by", 0)
+
+    def fail() -> None:
+        raise DataError("no such thing")
+
+    with pytest.raises(DataError if world.first else FailedElsewhere):
+        world.tell(fail)
+
+
+def _meet(world: World) -> float:
+    """A signal to one is every process's, only the first decides on saving; return what a meeting takes."""
+    meetings = Meetings(world)
+    assert meetings.decide(1, None, due=not world.first) == (None, False)
+    meetings.next = 2
+    assert meetings.decide(2, 15 if world.rank == 1 else None, due=world.first) == (15, True)
+    meetings.next = 100
+    assert meetings.decide(99, 15, due=True) == (None, False)
+    times = []
+    for iteration in range(100, 400):
+        meetings.next = iteration
+        begin = time.perf_counter()
+        meetings.decide(iteration, None, due=False)
+        times.append(time.perf_counter() - begin)
+    assert meetings.ahead > 1  # these iterations take no time, so the next meeting is many of them away
+    return sorted(times)[150]
+
+
+# ---------------------------------------------------------------- failing and stopping
+
+
+class Failing(small_runs.Tiny):
+    """Tiny, which does something at its fourth mini-batch."""
+
+    def __init__(self, what: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.what, self.done = what, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.done += self.training
+        logits = super().forward(images)
+        return self.what(logits) if self.done == 4 else logits
+
+
+def second() -> bool:
+    return os.environ["RANK"] == "1"
+
+
+def not_a_number(logits: Tensor) -> Tensor:
+    return logits * float("nan") if second() else logits
+
+
+def broken(logits: Tensor) -> Tensor:
+    if second():
+        raise KeyError("a bug")
+    return logits
+
+
+def killed(logits: Tensor) -> Tensor:
+    if second():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return logits
+
+
+def broken_while_the_first_is_stuck(logits: Tensor) -> Tensor:
+    """Raise in process 1, and keep process 0 for a minute where it hears no signal."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    time.sleep(1 if second() else 60)
+    return broken(logits)
+
+
+def fail(what: Callable[[Tensor], Tensor], folder: Path) -> None:
+    """Train until process 1 fails, and end as the command does."""
+    _train_as_a_command(folder, Failing(what), RECIPE)
+
+
+def train_long(folder: Path) -> None:
+    """Train for long enough to be stopped, and end as the command does."""
+    _train_as_a_command(folder, small_runs.Tiny(), RECIPE.scaled(100_000))
+
+
+def _train_as_a_command(folder: Path, network: nn.Module, recipe: Recipe) -> None:
+    def trained(*_: Any, **__: Any) -> int:
+        resnets.train(network, splits(), recipe=recipe, out=folder / "run", device="cpu", precision="fp32")
+        return 0
+
+    cli.app = trained
+    sys.stderr = open(folder / f"err-{os.environ['RANK']}", "w")
+    code = cli.run([])
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+# ---------------------------------------------------------------- testing
+
+
+SIZES = (1, 7, 100, 101)
+
+
+def evaluate_each(folder: Path, photos: Path) -> None:
+    """Test on splits of each size and kind, and write what each came to."""
+    found = {}
+    digits = few_digits(10, max(SIZES))
+    assert isinstance(digits.test, ImageArrays)
+    for size in SIZES:
+        arrays = digits.test.select(np.arange(size))
+        for kind, test in (("arrays", arrays), ("dataset", Pairs(arrays))):
+            data = DataSplits(name=kind, train=digits.train, test=test, classes=digits.classes)
+            found[f"{kind} {size}"] = _tested(folder / f"{kind}.safetensors", data)
+    found["files"] = _tested(folder / "files.safetensors", f"folder:{photos}")
+    (folder / f"found-{os.environ.get('RANK', 'alone')}.json").write_text(json.dumps(found))
+
+
+def _tested(weights: Path, data: str | DataSplits) -> dict[str, Any]:
+    evaluation = resnets.evaluate(weights, data, device="cpu", workers=0)
+    return {
+        "samples": evaluation.samples,
+        "top5": evaluation.top5_error,
+        "loss": evaluation.loss,
+        "confusion": evaluation.confusion,
+    }
+
+
+class Pairs(torch.utils.data.Dataset[Any]):
+    """Images in memory as a map-style dataset."""
+
+    def __init__(self, images: ImageArrays) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = torch.from_numpy(self.images.images[index]).permute(2, 0, 1).float() / 255
+        return image, int(self.images.labels[index])
