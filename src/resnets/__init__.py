@@ -47,6 +47,13 @@ _HOME = {
     "ReproductionPlan": "resnets.reproduction.planning",
     "write_report": "resnets.api.reporting",
     "Report": "resnets.api.reporting",
+    "train_detector": "resnets.api.detection",
+    "DetectorResult": "resnets.api.detection",
+    "load_detector": "resnets.api.detection",
+    "evaluate_detector": "resnets.api.detection",
+    "DetectionEvaluation": "resnets.api.detection",
+    "detect": "resnets.api.detection",
+    "DetectionRecipe": "resnets.specs",
     "score_detections": "resnets.api.detection_scoring",
     "load_detection_data": "resnets.api.detection_scoring",
     "DetectionSplits": "resnets.detection.annotations",
@@ -84,6 +91,12 @@ if TYPE_CHECKING:
     from resnets.api.data import load_data as load_data
     from resnets.api.data import shard_data as shard_data
     from resnets.api.demo import demo as demo
+    from resnets.api.detection import DetectionEvaluation as DetectionEvaluation
+    from resnets.api.detection import DetectorResult as DetectorResult
+    from resnets.api.detection import detect as detect
+    from resnets.api.detection import evaluate_detector as evaluate_detector
+    from resnets.api.detection import load_detector as load_detector
+    from resnets.api.detection import train_detector as train_detector
     from resnets.api.detection_scoring import load_detection_data as load_detection_data
     from resnets.api.detection_scoring import score_detections as score_detections
     from resnets.api.evaluation import Evaluation as Evaluation
@@ -132,6 +145,7 @@ if TYPE_CHECKING:
     from resnets.reproduction.reproduce import Reproduction as Reproduction
     from resnets.reproduction.reproduce import plan_reproduction as plan_reproduction
     from resnets.reproduction.reproduce import reproduce as reproduce
+    from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
     from resnets.training.session import Observer as Observer
 

@@ -7,7 +7,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -21,6 +21,8 @@ from resnets.networks import catalog
 from resnets.networks.execution import Precision, choose_device, choose_precision
 from resnets.paper import recipes
 from resnets.specs import AreaCropFlip, InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec
+
+_AnyRecipe = TypeVar("_AnyRecipe", bound=Recipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) ->
     return recipe
 
 
-def change(recipe: Recipe, **changes: Any) -> Recipe:
+def change(recipe: _AnyRecipe, **changes: Any) -> _AnyRecipe:
     """Return the recipe with those of the changes that are not None."""
     return dataclasses.replace(recipe, **{name: value for name, value in changes.items() if value is not None})
 

@@ -96,7 +96,7 @@ def train(
     Raises: UsageError, DataError, RunError, TrainingError, CheckpointError; Interrupted after a signal;
     FailedElsewhere, if another process failed.
     """
-    _check(seed=seed, workers=workers, save_every=save_every)
+    check(seed=seed, workers=workers, save_every=save_every)
     with joined(device) as world:
         todo = resolve(
             network,
@@ -130,7 +130,7 @@ def train(
             "provenance": [provenance(todo.device, world.size)],
         }
         if weights is not None:
-            description["weights"] = _begun_with(weights)
+            description["weights"] = begun_with(load_weights(weights).path)
         return carry_out(
             todo,
             description,
@@ -187,7 +187,7 @@ def carry_out(
 
         def begin() -> tuple[dict[str, Any], dict[str, Any] | None]:
             assert folder is not None
-            return _begin(folder, description, resume=resume, keep_precision=keep_precision)
+            return begin_run(folder, description, resume=resume, keep_precision=keep_precision)
 
         description, result = world.tell(begin)
         if result is not None:
@@ -214,7 +214,7 @@ def carry_out(
         return _train_result(out, run(job, folder, told))
 
 
-def _begin(
+def begin_run(
     folder: RunFolder, description: dict[str, Any], *, resume: bool, keep_precision: bool
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Write run.json, and return what it holds, and the result where the run had finished.
@@ -261,7 +261,8 @@ def find_recipe(name: str) -> Recipe:
     return recipes.find(name)
 
 
-def _check(*, seed: int, workers: int, save_every: int | None) -> None:
+def check(*, seed: int, workers: int, save_every: int | None) -> None:
+    """Raise UsageError where one of these cannot be."""
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed is {seed}; it must be 0 or more and below 2**63")
     if workers < 0:
@@ -270,10 +271,10 @@ def _check(*, seed: int, workers: int, save_every: int | None) -> None:
         raise UsageError(f"save_every is {save_every} iterations; it must be 1 or more")
 
 
-def _begun_with(path: str | Path) -> dict[str, str]:
-    file = load_weights(path).path
+def begun_with(file: Path) -> dict[str, str]:
+    """Return which weights file a run begins with: its path, and what it is."""
     with open(file, "rb") as content:
-        return {"file": str(path), "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+        return {"file": str(file), "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
 
 
 def _describe_network(network: nn.Module) -> dict[str, Any]:

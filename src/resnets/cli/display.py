@@ -13,6 +13,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column, Table
 
 WIDE = 140  # characters, from which a bar fits beside the numbers
+TESTED = {
+    "test_error": "test error",
+    "validation_error": "validation error",
+    "test_map": "test mAP",
+    "validation_map": "validation mAP",
+}
 PLAIN_SECONDS = 60.0  # between two plain lines, where no test comes in between
 
 
@@ -55,7 +61,7 @@ class Display:
             self.progress.start()
 
     def logged(self, line: dict[str, Any]) -> None:
-        tested: dict[str, float] = {key: line[key] for key in ("test_error", "validation_error") if key in line}
+        tested: dict[str, float] = {key: line[key] for key in TESTED if key in line}
         if self.progress is not None and self.task is not None:
             self.tested = tested or self.tested  # the live line keeps showing the last test
             self.progress.update(self.task, completed=line["iteration"], description=self._text(line, self.tested))
@@ -67,11 +73,12 @@ class Display:
 
     def _text(self, line: dict[str, Any], tested: dict[str, float]) -> str:
         left = (self.total - line["iteration"]) / line["iteration"] * line["seconds"]
-        errors = "".join(f"  {name.split('_')[0]} error {value:5.2f} %" for name, value in tested.items())
+        errors = "".join(f"  {TESTED[name]} {value:5.2f} %" for name, value in tested.items())
+        rate = line["images_per_second"]
         return (
             f"{line['iteration']:>7,}/{self.total:,}  {duration(left)} left  loss {line['loss']:.4f}  "
             f"training error {line['training_error']:5.2f} %{errors}  lr {line['lr']:g}  "
-            f"{line['images_per_second']:,.0f} images/s"
+            f"{rate:,.{0 if rate >= 10 else 1}f} images/s"
         )
 
     def finished(self, result: dict[str, Any]) -> None:

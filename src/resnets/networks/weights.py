@@ -103,6 +103,8 @@ def load(path: Path) -> Weights:
     Raises: WeightsError, as `read_tensors`, or if its description is not understood.
     """
     tensors, description = read_tensors(path)
+    if "detector" in description:
+        raise WeightsError(f"{path}: a detector's weights, not a classifier's; `resnets detect` uses them")
     network, classes, convention = (description.get(key) for key in ("network", "classes", "input"))
     try:
         return Weights(

@@ -13,19 +13,23 @@ from typing import Any, Self
 import filelock
 
 from resnets.errors import RunError
-from resnets.specs import Recipe
+from resnets.specs import DetectionRecipe, Recipe
 from resnets.storage import write_durably, writing
 from resnets.training.checkpoint import Checkpoints
 
-_DEFAULTS: dict[str, Any] = json.loads(
-    json.dumps(
-        {
-            field.name: field.default
-            for field in dataclasses.fields(Recipe)
-            if field.default is not dataclasses.MISSING and field.name != "deviations"
-        }
-    )
-)
+
+def _defaults(recipe: type[Recipe]) -> dict[str, Any]:
+    """Return the default of each field of a recipe that has one, as it is in a file."""
+    fields = [field for field in dataclasses.fields(recipe) if field.name != "deviations"]
+    known = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+    return json.loads(json.dumps(known))
+
+
+_DEFAULTS, _DETECTION_DEFAULTS = _defaults(Recipe), _defaults(DetectionRecipe)
+
+
+def _defaults_for(recipe: dict[str, Any]) -> dict[str, Any]:
+    return _DETECTION_DEFAULTS if "shorter_side" in recipe else _DEFAULTS
 
 
 def identity(description: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def identity(description: dict[str, Any]) -> dict[str, Any]:
         known = {key: value for key, value in recipe.items() if key not in ("source", "deviations")}
         if isinstance(known.get("augmentation"), dict):  # what it leaves out does not count
             known["augmentation"] = {key: value for key, value in known["augmentation"].items() if value is not None}
-        plain["recipe"] = known | {key: value for key, value in _DEFAULTS.items() if key not in recipe}
+        plain["recipe"] = known | {key: value for key, value in _defaults_for(recipe).items() if key not in recipe}
     return plain
 
 
@@ -53,7 +57,8 @@ def fingerprint(description: dict[str, Any]) -> str:
     """
     same = identity(description)
     if isinstance(recipe := same["recipe"], dict):
-        same["recipe"] = {key: value for key, value in recipe.items() if value != _DEFAULTS.get(key, ...)}
+        defaults = _defaults_for(recipe)
+        same["recipe"] = {key: value for key, value in recipe.items() if value != defaults.get(key, ...)}
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 

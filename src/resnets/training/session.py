@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,57 +77,80 @@ def run(job: Job, folder: RunFolder | None, observers: list[Observer]) -> dict[s
     Raises: Interrupted, after a signal, once the state is saved; TrainingError; CheckpointError; RunError, if the
     folder cannot be written (the newest checkpoint stays).
     """
-    session = _Session(job, folder, observers)
-    with ExitStack() as closing:
-        for observer in observers:
-            closing.callback(observer.closed)
-        try:
-            return session.run()
-        except (DataError, RunError, TrainingError) as error:
-            raise type(error)(f"{error}; {session.last_checkpoint()}") from error
+    return _Session(job, folder, observers).run()
 
 
-class _Session:
-    """One stretch of a run, from its start or a checkpoint to its end or an interruption."""
+class Work(Protocol):
+    """What a run of any kind is made of."""
 
-    def __init__(self, job: Job, folder: RunFolder | None, observers: list[Observer]) -> None:
-        self.job, self.folder, self.observers, self.world = job, folder, observers, job.world
+    @property
+    def network(self) -> nn.Module: ...
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def description(self) -> dict[str, Any]: ...
+
+    @property
+    def save_every(self) -> int | None: ...
+
+    @property
+    def world(self) -> World: ...
+
+
+class Stretch(ABC):
+    """One stretch of a run of any kind, from its start or a checkpoint to its end or an interruption."""
+
+    def __init__(self, work: Work, folder: RunFolder | None, observers: list[Observer]) -> None:
+        self.work, self.folder, self.observers, self.world = work, folder, observers, work.world
         keep_freed_memory()
-        place(job.network, job.device)
-        self.state = TrainingState.start(job.network, job.recipe, job.device, self.world)
-        self.log_every = max(1, min(LOG_ITERATIONS, job.recipe.iterations // LOG_LINES))
-        # the curve is on the validation split where there is one, so that the test set is seen once, at the end
-        self.curve_on = "test" if job.data.validation is None else "validation"
-        self.at_the_end = self.world.share.of_split(job.data.test)
-        held_out = job.data.validation
-        self.on_the_way = self.at_the_end if held_out is None else self.world.share.of_split(held_out)
-        self.fingerprint = fingerprint(job.description)
+        place(work.network, work.device)
+        self.state = TrainingState.start(work.network, work.recipe, work.device, self.world)
+        self.log_every = max(1, min(LOG_ITERATIONS, work.recipe.iterations // LOG_LINES))
+        self.fingerprint = fingerprint(work.description)
         self.stop = StopRequest(alone=self.world.size == 1)
         self.meetings = Meetings(self.world)
         self.checkpoint: Path | None = None  # the newest that is known to be sound
 
+    @abstractmethod
+    def _train(self) -> None:
+        """Train from the state's iteration to the last, calling `_after_step` after each."""
+
+    @abstractmethod
+    def _log(self, test: bool) -> None:
+        """Log a line of what was trained since the last one, and where `test`, of a test now."""
+
+    @abstractmethod
+    def _finish(self) -> dict[str, Any]:
+        """Write the weights and the result, and return it."""
+
     def run(self) -> dict[str, Any]:
+        """Train to the end and return the result; raises as the function `run` does."""
+        with ExitStack() as closing:
+            for observer in self.observers:
+                closing.callback(observer.closed)
+            try:
+                return self._run()
+            except (DataError, RunError, TrainingError) as error:
+                there = f"the last sound checkpoint is {self.checkpoint}" if self.checkpoint else None
+                raise type(error)(f"{error}; {there or 'there is no checkpoint yet'}") from error
+
+    def _run(self) -> dict[str, Any]:
         notes = self._resume()
-        normalised = any(isinstance(module, BatchNorm2d) for module in self.job.network.modules())
-        if normalised and self.job.device.type == "cpu" and (slower := unavailable(self.job.device)):
+        normalised = any(isinstance(module, BatchNorm2d) for module in self.work.network.modules())
+        if normalised and self.work.device.type == "cpu" and (slower := unavailable(self.work.device)):
             notes.append(f"batch norm runs by torch's own kernels, not by the faster one: {slower}")
-        if self.world.size > 1 and any(_is_of_ones_own(module) for module in self.job.network.modules()):
+        if self.world.size > 1 and any(_is_of_ones_own(module) for module in self.work.network.modules()):
             notes.append("each process's share of a mini-batch has batch norm statistics of its own in this network")
         for observer in self.observers:
-            observer.started(self.job.description, self.state.iteration, notes)
+            observer.started(self.work.description, self.state.iteration, notes)
         with self.stop:
             self.mark = self.saved_at = time.perf_counter()
-            train(
-                self.state,
-                self.job.recipe,
-                self.job.batches,
-                device=self.job.device,
-                precision=self.job.precision,
-                after_step=self._after_step,
-                accumulate=self.job.accumulate,
-                seed=self.job.seed,
-                world=self.world,
-            )
+            self._train()
             return self._finish()
 
     def _resume(self) -> list[str]:
@@ -154,13 +178,13 @@ class _Session:
         return notes, self.checkpoint
 
     def _after_step(self) -> None:
-        iteration, recipe = self.state.iteration, self.job.recipe
+        iteration, recipe = self.state.iteration, self.work.recipe
         last = iteration == recipe.iterations
         test = last or iteration % recipe.evaluate_every == 0
         if test or iteration % self.log_every == 0:
             self.state.guard.check(iteration)
             self._log(test)
-        every = self.job.save_every
+        every = self.work.save_every
         late = time.perf_counter() - self.saved_at > SAVE_SECONDS
         stop, late = self.meetings.decide(iteration, self.stop.signum, late)
         due = iteration % every == 0 if every else late
@@ -177,7 +201,7 @@ class _Session:
 
     def _save(self) -> Path:
         """Save the state of all processes, which wait for it, and return the file."""
-        self.world.average_statistics(self.job.network)
+        self.world.average_statistics(self.work.network)
         if self.state.average is not None:
             self.world.average_statistics(self.state.average.network)
         self.state.meter.gather(self.world)
@@ -194,6 +218,47 @@ class _Session:
         self.state.clock.training += now - self.mark
         self.mark = now
 
+    def _emit(self, line: dict[str, Any]) -> None:
+        """Write a line to the log and show it."""
+        if self.folder is not None:
+            self.folder.log(line)
+        for observer in self.observers:
+            observer.logged(line)
+
+    def _end(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Write the result, which marks the run as finished, show it and return it."""
+        assert self.folder is not None
+        self.folder.finish(result)
+        for observer in self.observers:
+            observer.finished(result)
+        return result
+
+
+class _Session(Stretch):
+    """One stretch of a classifier's run."""
+
+    def __init__(self, job: Job, folder: RunFolder | None, observers: list[Observer]) -> None:
+        super().__init__(job, folder, observers)
+        self.job = job
+        # the curve is on the validation split where there is one, so that the test set is seen once, at the end
+        self.curve_on = "test" if job.data.validation is None else "validation"
+        self.at_the_end = self.world.share.of_split(job.data.test)
+        held_out = job.data.validation
+        self.on_the_way = self.at_the_end if held_out is None else self.world.share.of_split(held_out)
+
+    def _train(self) -> None:
+        train(
+            self.state,
+            self.job.recipe,
+            self.job.batches,
+            device=self.job.device,
+            precision=self.job.precision,
+            after_step=self._after_step,
+            accumulate=self.job.accumulate,
+            seed=self.job.seed,
+            world=self.world,
+        )
+
     def _log(self, test: bool) -> None:
         state = self.state
         self._lap()
@@ -206,10 +271,7 @@ class _Session:
             line |= {f"{self.curve_on}_error": counts.top1_error, f"{self.curve_on}_loss": counts.loss}
         line |= {"seconds": round(state.clock.training + state.clock.testing, 3)}
         line |= {"images_per_second": round(state.iteration * self.job.recipe.batch_size / state.clock.training, 1)}
-        if self.folder is not None:
-            self.folder.log(line)
-        for observer in self.observers:
-            observer.logged(line)
+        self._emit(line)
 
     def _line(self) -> dict[str, Any]:
         """Return what the first process has gathered since the last line."""
@@ -287,14 +349,7 @@ class _Session:
             "curve": curve,
             "run": job.description,
         }
-        self.folder.finish(result)
-        for observer in self.observers:
-            observer.finished(result)
-        return result
-
-    def last_checkpoint(self) -> str:
-        """Return a phrase that says from where the run can go on."""
-        return f"the last sound checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
+        return self._end(result)
 
 
 def _is_of_ones_own(module: nn.Module) -> bool:

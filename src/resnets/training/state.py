@@ -83,7 +83,7 @@ class TrainingState:
         )
         if recipe.momentum:
             # from zero, as if torch had done it, which cannot begin with only some parameters having a gradient
-            for parameter in network.parameters():
+            for parameter in filter(lambda parameter: parameter.requires_grad, network.parameters()):
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         depth = getattr(getattr(network, "spec", None), "depth", None)
         meter = Meter(

@@ -1,0 +1,23 @@
+"""Lists as they are typed: with commas between."""
+
+from __future__ import annotations
+
+from resnets.errors import UsageError
+
+
+def names(text: str | None) -> list[str] | None:
+    """Return the names in a text, or None for none."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def sides(text: str | None) -> list[int] | None:
+    """Return the whole numbers in a text, or None for none.
+
+    Raises: UsageError, if one is no whole number.
+    """
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{text!r} is no list of pixels; it must be like 32,64,128") from None

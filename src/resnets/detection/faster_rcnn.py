@@ -1,0 +1,110 @@
+"""Faster R-CNN on any network of this package, VGG-16 or ResNet-101 by the same code: section 4.3, appendix A."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnets.detection.backbones import STRIDE, make_backbone
+from resnets.detection.proposals import ProposalNetwork
+from resnets.detection.regions import Regions, pool
+from resnets.errors import UsageError
+from resnets.networks.baselines.vgg import VGG
+from resnets.networks.resnet import ResNet
+from resnets.specs import DetectionRecipe
+
+LOSSES = ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss")
+"""Log loss and box loss of the anchors, log loss and box loss of the regions; their sum is minimised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """How pixels are put: channels in `order`, scaled to [0, `white`], less their `mean`, divided by their `std`."""
+
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    white: float = 1.0
+    order: Literal["RGB", "BGR"] = "RGB"
+
+
+class FasterRCNN(nn.Module):
+    """A detector: shared layers, region proposal network, and for each region the layers after them.
+
+    One image at a time: images of different shapes need no padding, so that a result never depends on its
+    neighbours. The `pixels` come as the backbone had them in its pre-training.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: ResNet | VGG,
+        classes: int,
+        recipe: DetectionRecipe,
+        pixels: Normalization,
+    ) -> None:
+        super().__init__()
+        self.spec = network.spec
+        self.recipe = recipe
+        self.backbone = make_backbone(
+            network, frozen_stages=recipe.frozen_stages, head_stride=1 if recipe.head_stride == 1 else 2
+        )
+        self.roi_size = recipe.roi_size or self.backbone.roi_size
+        if isinstance(network, VGG) and self.roi_size != self.backbone.roi_size:
+            raise UsageError(
+                f"{self.spec.name}: fc6 takes 7x7 features of a region, not {self.roi_size}x{self.roi_size}"
+            )
+        features = self.backbone.region_features * (2 if recipe.global_context else 1)
+        self.proposals = ProposalNetwork(self.backbone.shared_channels, recipe)
+        self.regions = Regions(features, classes, recipe)
+        self.pixels = pixels
+        self.register_buffer("mean", torch.tensor(pixels.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(pixels.std)[:, None, None], persistent=False)
+
+    def maps(self, image: Tensor) -> Tensor:
+        """Return the shared maps of one image, whose right and lower border is filled up to the stride.
+
+        Shape: (3, H, W) uint8 -> (1, C, ceil(H / 16), ceil(W / 16)) float32
+        """
+        height, width = image.shape[-2:]
+        if self.pixels.order == "BGR":
+            image = image.flip(0)
+        x = (image.float() * (self.pixels.white / 255) - self.mean) / self.std
+        x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))[None]
+        return self.backbone.shared(x.contiguous(memory_format=torch.channels_last)).float()
+
+    def describe(self, maps: Tensor, regions: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the vectors of regions of an image of `size` (height, width), from which they are classified.
+
+        With global context, each is followed by the vector of the whole image.
+
+        Shape: (1, C, h, w), (R, 4) -> (R, D)
+        """
+        context = self.recipe.global_context
+        if context:
+            height, width = size
+            regions = torch.cat((regions, regions.new_tensor([[0, 0, width, height]])))
+        features = pool(maps, regions, self.roi_size, self.recipe.roi_pooling)
+        vectors = self.backbone.per_region(features.contiguous(memory_format=torch.channels_last))
+        if not context:
+            return vectors
+        own, whole = vectors[:-1], vectors[-1:]
+        return torch.cat((own, whole.expand_as(own)), 1)
+
+    def forward(self, image: Tensor, boxes: Tensor, labels: Tensor, crowds: Tensor) -> Tensor:
+        """Return the losses of one image, as `LOSSES` names them, and the share of regions misclassified.
+
+        Shape: (3, H, W) uint8, (N, 4), (N,) from 1, (M, 4) -> (5,)
+        """
+        size = image.shape[-2], image.shape[-1]
+        targets = {"boxes": boxes, "labels": labels, "crowds": crowds, "size": torch.tensor(size)}
+        maps = self.maps(image)
+        proposals, of_anchors = self.proposals.propose(maps, size, targets)
+        regions, wanted, shifts = self.regions.draw(proposals, targets)
+        *of_regions, wrong = self.regions.losses(self.describe(maps, regions, size), wanted, shifts)
+        return torch.stack((*of_anchors.values(), *of_regions, wrong))

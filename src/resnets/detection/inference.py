@@ -1,0 +1,124 @@
+"""From an image to its detections, by one detector or several, with appendix B's improvements where asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import clip_boxes_to_image
+
+from resnets.detection.annotations import Detections
+from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.pixels import as_tensor, resize
+from resnets.detection.refinements import Refinements, adjacent_scales, select
+from resnets.networks.execution import Precision
+
+
+@torch.inference_mode()
+def detect(
+    detectors: Sequence[FasterRCNN],
+    image: Image.Image,
+    refinements: Refinements | None = None,
+    *,
+    id: int | str = 0,
+    device: torch.device,
+    precision: Precision = "fp32",
+) -> Detections:
+    """Return what detectors, in evaluation mode, find on an RGB image, the most certain first; `id` is its name.
+
+    Several are an ensemble: they share their proposals, and their answers for a region are averaged. The first one's
+    recipe tells what is kept.
+
+    Paper: appendix B.
+    """
+    refinements = refinements or Refinements()
+    recipe = detectors[0].recipe
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        views = [_View(detector, image, refinements.pyramid, device) for detector in detectors]
+        regions = torch.cat([view.proposals() for view in views])
+        scores, boxes = _answers(views, regions)
+        if refinements.box_refinement and len(regions):
+            best = boxes[torch.arange(len(boxes)), scores.argmax(1)]
+            again = _answers(views, best)
+            scores, boxes = torch.cat((scores, again[0])), torch.cat((boxes, again[1]))
+    found = select(
+        boxes,
+        scores,
+        threshold=recipe.score,
+        iou=recipe.nms,
+        limit=recipe.detections_per_image,
+        voting=refinements.box_refinement,
+    )
+    places, certainties, labels = (part.cpu().numpy() for part in found)
+    return Detections(id, places, certainties, labels)
+
+
+def _answers(views: Sequence[_View], regions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean over detectors of each region's probabilities and boxes. Shape: (R, 4) -> (R, K), (R, K, 4)"""
+    answers = [view.answers(regions) for view in views]
+    scores, boxes = (torch.stack(parts).mean(0) for parts in zip(*answers, strict=True))
+    return scores, boxes
+
+
+class _View:
+    """One image as one detector sees it. Regions and boxes are in the image's own pixels."""
+
+    def __init__(self, detector: FasterRCNN, image: Image.Image, pyramid: Sequence[int], device: torch.device) -> None:
+        self.detector = detector
+        self.height, self.width = image.height, image.width
+        recipe = detector.recipe
+        self.whole = self._scale(image, recipe.shorter_side, recipe.longest_side, device)
+        proportion = recipe.longest_side / recipe.shorter_side  # a pyramid's larger images may be longer in it
+        self.scales = [
+            self.whole if side == recipe.shorter_side else self._scale(image, side, round(side * proportion), device)
+            for side in sorted({*pyramid} or {recipe.shorter_side})
+        ]
+
+    def _scale(self, image: Image.Image, shorter: int, longest: int, device: torch.device) -> _Scale:
+        small = resize(image, shorter, longest)
+        factors = torch.tensor([small.width / image.width, small.height / image.height] * 2, device=device)
+        maps = self.detector.maps(as_tensor(small).to(device))
+        return _Scale(maps, factors, (small.height, small.width))
+
+    def proposals(self) -> Tensor:
+        """Return where something may be. Shape: (P, 4)"""
+        boxes, _ = self.detector.proposals.propose(self.whole.maps, self.whole.size)
+        return boxes / self.whole.factors
+
+    def answers(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the probabilities of the classes and their boxes. Shape: (R, 4) -> (R, K), (R, K, 4)"""
+        scores, shifts = self.detector.regions.answer(self._vectors(regions))
+        boxes = self.detector.regions.boxes(shifts, regions)
+        clipped = clip_boxes_to_image(boxes.reshape(-1, 4), (self.height, self.width)).view_as(boxes)
+        return scores.softmax(1)[:, 1:], clipped
+
+    def _vectors(self, regions: Tensor) -> Tensor:
+        if len(self.scales) == 1:
+            return self._at(self.scales[0], regions)
+        factors = torch.stack([scale.factors[:2].prod().sqrt() for scale in self.scales])
+        lower = adjacent_scales(regions, factors)
+        vectors: Tensor | None = None
+        for number, scale in enumerate(self.scales):
+            here = ((lower == number) | (lower == number - 1)).nonzero()[:, 0]
+            if not len(here):
+                continue
+            found = self._at(scale, regions[here])
+            if vectors is None:
+                vectors = found.new_full((len(regions), found.shape[1]), -torch.inf)
+            vectors[here] = torch.maximum(vectors[here], found)  # maxout of the two scales
+        return self._at(self.scales[0], regions) if vectors is None else vectors
+
+    def _at(self, scale: _Scale, regions: Tensor) -> Tensor:
+        return self.detector.describe(scale.maps, regions * scale.factors, scale.size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scale:
+    """The shared maps of an image at one scale; `factors` turn boxes of the image into boxes of it."""
+
+    maps: Tensor
+    factors: Tensor  # (4,)
+    size: tuple[int, int]  # height, width

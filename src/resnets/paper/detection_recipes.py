@@ -1,0 +1,104 @@
+"""The recipes of section 4.3's detectors: Faster R-CNN [32] and Fast R-CNN [7] as appendix A sets them."""
+
+from __future__ import annotations
+
+from resnets.errors import UsageError, nearest
+from resnets.specs import DetectionRecipe, Deviation
+
+_JOINT = Deviation(
+    "the proposal network and the detector are trained together, in one stage",
+    "the paper alternates between them in four stages [32]; together is what its authors' later code and everybody "
+    "since does, in a third of the time, as accurate",
+)
+_HEAD = Deviation(
+    "RoI pooling to 14x14 before conv5_1, whose stride 2 makes it 7x7",
+    "the paper does not give the size; this keeps conv5_x as it was pre-trained",
+)
+_STAGES = Deviation(
+    "conv1 and conv2_x keep their pre-trained weights",
+    "so does [32] with VGG-16; the paper does not say it of ResNets",
+)
+_WIDTH = Deviation(
+    "the proposal network's 3x3 convolution is as wide as the shared maps",
+    "[32] has 512, which is VGG-16's; the paper does not say it of ResNets",
+)
+
+VOC = DetectionRecipe(
+    name="voc",
+    source="section 4.3 and appendix A; Faster R-CNN [32] and Fast R-CNN [7]",
+    iterations=80_000,
+    batch_size=1,
+    lr=0.001,
+    milestones=(60_000,),
+    factor=0.1,
+    momentum=0.9,
+    weight_decay=5e-4,
+    deviations=(
+        _JOINT,
+        Deviation("128 regions of one image an iteration", "[7] has 64 of each of two, [32] one image for proposals"),
+        _HEAD,
+        _STAGES,
+        _WIDTH,
+    ),
+)
+
+COCO = DetectionRecipe(
+    name="coco",
+    source="section 4.3 and appendix A: 240k iterations at 0.001, then 80k at 0.0001, on eight GPUs",
+    iterations=320_000,
+    batch_size=8,
+    lr=0.001,
+    milestones=(240_000,),
+    factor=0.1,
+    momentum=0.9,
+    weight_decay=5e-4,
+    deviations=(
+        _JOINT,
+        Deviation(
+            "8 images an iteration, with 128 regions each",
+            "the paper's 8 for proposals; for the detector it has 16 images, of 64 regions by [7]: as many regions",
+        ),
+        _HEAD,
+        _STAGES,
+        _WIDTH,
+    ),
+)
+
+SMALL = DetectionRecipe(
+    name="small",
+    source="the recipe voc, for some hundred images of one's own, on a CPU in an hour",
+    iterations=4_000,
+    batch_size=1,
+    lr=0.002,
+    milestones=(3_000,),  # in VOC's proportion
+    factor=0.1,
+    momentum=0.9,
+    weight_decay=5e-4,
+    shorter_side=480,
+    longest_side=800,
+    frozen_stages=0,
+    anchor_sizes=(32, 64, 128, 256),
+    roi_size=8,
+    regions_per_image=64,
+    deviations=(
+        _JOINT,
+        _WIDTH,
+        Deviation("4,000 iterations, lr 0.002", "a small data set, and backbones that have seen little as well"),
+        Deviation("a shorter side of 480 pixels, anchors of 32 to 256", "objects of one's own are often small"),
+        Deviation("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU"),
+        Deviation("all stages are trained", "these backbones may have seen nothing of the kind"),
+    ),
+)
+
+DETECTION_RECIPES: dict[str, DetectionRecipe] = {recipe.name: recipe for recipe in (VOC, COCO, SMALL)}
+
+
+def find(name: str) -> DetectionRecipe:
+    """Return a detector's recipe by its name.
+
+    Raises: UsageError, naming the nearest ones, if there is none.
+    """
+    if name not in DETECTION_RECIPES:
+        known = ", ".join(DETECTION_RECIPES)
+        raise UsageError(f"unknown recipe {name!r} of a detector{nearest(name, DETECTION_RECIPES)}; known: {known}")
+    return DETECTION_RECIPES[name]

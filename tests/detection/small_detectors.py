@@ -1,0 +1,128 @@
+"""A detector of ten layers and images of a few coloured rectangles, which it learns in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from resnets.detection.annotations import AnnotatedImage, DetectionSplits
+from resnets.detection.faster_rcnn import FasterRCNN, Normalization
+from resnets.networks import catalog
+from resnets.networks.baselines.vgg import VGG
+from resnets.networks.resnet import ResNet
+from resnets.specs import DetectionRecipe, ResNetSpec, VGGSpec
+
+CPU = torch.device("cpu")
+CLASSES = ("red", "green")
+
+SPEC = ResNetSpec(
+    name="resnet10",
+    type="imagenet",
+    depth=10,
+    block="basic",
+    blocks=(1, 1, 1, 1),
+    residual=True,
+    shortcut="B",
+    stride=None,
+    num_classes=10,
+)
+VGG_SPEC = VGGSpec(name="vgg8", depth=8, convolutions=(1, 1, 1, 1, 1), num_classes=10)
+
+RECIPE = DetectionRecipe(
+    name="small",
+    source="these tests",
+    iterations=8,
+    batch_size=1,
+    lr=0.002,
+    momentum=0.9,
+    weight_decay=5e-4,
+    shorter_side=96,
+    longest_side=128,
+    frozen_stages=0,
+    anchor_sizes=(32, 64),
+    anchors_per_image=64,
+    ranked=(300, 100),
+    proposals=(100, 30),
+    roi_size=4,
+    regions_per_image=32,
+)
+
+
+def network() -> ResNet:
+    """Return a residual network of ten layers, its batch norms as after a pre-training: no two alike."""
+    torch.manual_seed(1)
+    made = catalog.build(SPEC)
+    assert isinstance(made, ResNet)
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.weight.data, 0.8, 1.2),
+                (module.bias.data, -0.1, 0.1),
+                (module.running_mean, -0.1, 0.1),
+                (module.running_var, 0.8, 1.2),
+            ):
+                assert tensor is not None
+                tensor.uniform_(low, high)
+    return made
+
+
+def vgg() -> VGG:
+    """Return a VGG of five convolutions."""
+    torch.manual_seed(1)
+    made = catalog.build(VGG_SPEC)
+    assert isinstance(made, VGG)
+    return made
+
+
+def detector(recipe: DetectionRecipe = RECIPE, classes: int = 2) -> FasterRCNN:
+    """Return a detector on `network`."""
+    return FasterRCNN(network(), classes, recipe, Normalization(mean=(0.5, 0.5, 0.5)))
+
+
+def annotated(
+    path: Path, boxes: list[list[float]], labels: list[int], size: tuple[int, int] = (128, 96), crowd: int = 0
+) -> AnnotatedImage:
+    """Return an image's annotation; the last `crowd` boxes are crowds."""
+    flags = np.zeros(len(labels), np.bool_)
+    flags[len(labels) - crowd :] = True
+    return AnnotatedImage(
+        path=path,
+        id=path.stem,
+        size=size,
+        boxes=np.asarray(boxes, np.float32).reshape(-1, 4),
+        labels=np.asarray(labels, np.int64),
+        difficult=np.zeros(len(labels), np.bool_),
+        crowd=flags,
+        areas=np.zeros(len(labels), np.float32),
+    )
+
+
+def rectangles(folder: Path, count: int = 2, size: tuple[int, int] = (128, 96)) -> tuple[AnnotatedImage, ...]:
+    """Write images of two or three rectangles on grey noise, red or green by class, and return their annotations."""
+    generator = np.random.default_rng(3)
+    images = []
+    width, height = size
+    for number in range(count):
+        pixels = generator.integers(90, 130, (height, width, 3)).astype(np.uint8)
+        boxes, labels = [], []
+        for place in range(2 + number % 2):
+            w, h = generator.integers(26, 40), generator.integers(26, 60)
+            x, y = place * width // 3 + generator.integers(0, 5), generator.integers(0, height - h)
+            label = int(generator.integers(0, 2))
+            pixels[y : y + h, x : x + w, label] = 250
+            boxes.append([x, y, x + w, y + h])
+            labels.append(label)
+        path = folder / f"{number:06}.png"
+        Image.fromarray(pixels).save(path)
+        images.append(annotated(path, boxes, labels, size))
+    return tuple(images)
+
+
+def splits(folder: Path, count: int = 2) -> DetectionSplits:
+    """Return a data set of rectangles that is tested on what it is trained on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = rectangles(folder, count)
+    return DetectionSplits(name="rectangles", classes=CLASSES, train=images, test=images, digest="made up")

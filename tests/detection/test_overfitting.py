@@ -1,0 +1,70 @@
+"""Eight images of PASCAL VOC are learnt by heart by both of the paper's backbones, in the same detector."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnets.api.detection import evaluate_detector, train_detector
+from resnets.data.decoding import decode
+from resnets.detection import sources
+from resnets.detection.faster_rcnn import Normalization
+from resnets.detection.pixels import as_tensor, resize
+from resnets.networks import catalog, weights
+from resnets.paper import detection_recipes
+from resnets.specs import InputConvention
+
+pytestmark = [pytest.mark.slow, pytest.mark.data]
+
+PIXELS = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet101"])
+def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> None:
+    """Mean AP above 0.95 on what was trained on, from random weights whose batch norm has seen these images."""
+    devkit = real_data / "voc" / "VOCdevkit"
+    if not devkit.is_dir():
+        pytest.skip(f"no VOC: {devkit} is absent")
+    everything = sources.load(f"voc:{devkit}@12trainval/07test")
+    eight = [image for image in everything.train if image.trainable.all() and len(image.labels) <= 4][:8]
+    present = sorted({label for image in eight for label in image.labels.tolist()})
+    data = dataclasses.replace(everything, train=tuple(eight), test=tuple(eight), protocol="voc", repairs=())
+    assert len(present) >= 2
+
+    torch.manual_seed(0)
+    classifier = catalog.create(name)
+    _see(classifier, [as_tensor(resize(decode(image.path), 224, 400)) for image in eight])
+    start = tmp_path / "start.safetensors"
+    convention = InputConvention(size=224, resize=256, mean=PIXELS.mean, std=PIXELS.std)
+    weights.save(start, classifier, classes=tuple(map(str, range(1000))), convention=convention)
+
+    recipe = dataclasses.replace(
+        detection_recipes.SMALL,
+        iterations=1_600,
+        milestones=(1_200,),
+        lr=0.003,
+        flip=False,
+        shorter_side=240,
+        longest_side=400,
+        anchor_sizes=(32, 64, 128, 256),
+        roi_size=None if name == "vgg16" else 8,
+    )
+    train_detector(name, data, weights=start, recipe=recipe, out=tmp_path / "run", workers=0)
+    found = evaluate_detector(tmp_path / "run", data, workers=0)
+    assert found.mean_ap is not None
+    assert found.mean_ap > 0.95
+
+
+def _see(network: torch.nn.Module, images: list[torch.Tensor]) -> None:
+    """Let batch norm take its statistics from images, as after a pre-training."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the mean over all of them
+    network.train()
+    mean, std = (torch.tensor(values)[:, None, None] for values in (PIXELS.mean, PIXELS.std))
+    with torch.no_grad():
+        for image in images:
+            network(((image / 255 - mean) / std)[None])
