@@ -69,7 +69,7 @@ _HOME = {
     "ImageFiles": "resnets.data.datasets",
     "Recipe": "resnets.specs",
     "find_recipe": "resnets.api.training",
-    "Observer": "resnets.training.session",
+    "Observer": "resnets.training.stretch",
     "Display": "resnets.cli.display",
     "ResnetsError": "resnets.errors",
     "UsageError": "resnets.errors",
@@ -147,7 +147,7 @@ if TYPE_CHECKING:
     from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
-    from resnets.training.session import Observer as Observer
+    from resnets.training.stretch import Observer as Observer
 
 
 def __getattr__(name: str) -> Any:

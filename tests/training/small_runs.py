@@ -23,8 +23,9 @@ from resnets.specs import PadCropFlip, Recipe, WarmUp
 from resnets.storage import read_tensors
 from resnets.training import session
 from resnets.training.run import RunFolder
-from resnets.training.session import Job, Observer
+from resnets.training.session import Job
 from resnets.training.state import TrainingState
+from resnets.training.stretch import Observer
 
 CPU = torch.device("cpu")
 

@@ -32,7 +32,7 @@ from resnets.paper import detection_recipes
 from resnets.specs import DetectionRecipe
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
-from resnets.training.session import Observer
+from resnets.training.stretch import Observer
 from resnets.training.tensorboard import TensorBoard
 
 

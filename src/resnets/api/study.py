@@ -26,7 +26,7 @@ from resnets.report.recommendation import Recommendation, StudyRow
 from resnets.specs import Recipe
 from resnets.storage import write_durably, writing
 from resnets.training.provenance import provenance
-from resnets.training.session import Observer
+from resnets.training.stretch import Observer
 
 BUDGETS = {"digits": 120.0}  # seconds, where no budget is given
 BUDGET = 1800.0  # of other data

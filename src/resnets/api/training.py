@@ -27,8 +27,9 @@ from resnets.training.accumulation import require_parts
 from resnets.training.distributed import ALONE, World, joined, require_nesting
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder, difference, identity
-from resnets.training.session import Job, Observer, run
+from resnets.training.session import Job, run
 from resnets.training.statistics import norms_of
+from resnets.training.stretch import Observer
 from resnets.training.tensorboard import TensorBoard
 
 

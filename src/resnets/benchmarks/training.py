@@ -32,8 +32,8 @@ from resnets.networks.execution import choose_precision, keep_freed_memory, plac
 from resnets.specs import Recipe, ScaleCropFlip
 from resnets.training.loop import train
 from resnets.training.run import RunFolder
-from resnets.training.session import LOG_ITERATIONS
 from resnets.training.state import TrainingState
+from resnets.training.stretch import LOG_ITERATIONS
 
 WORKERS = 2  # processes that read data: `resnets train`'s default, and the usual repository's
 

@@ -21,8 +21,8 @@ from resnets.specs import DetectionRecipe
 from resnets.storage import writing
 from resnets.training.distributed import ALONE, World
 from resnets.training.run import RunFolder
-from resnets.training.session import Observer, Stretch
 from resnets.training.state import Meter
+from resnets.training.stretch import Observer, Stretch
 
 
 @dataclass(frozen=True, eq=False)

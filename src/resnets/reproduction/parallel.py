@@ -12,8 +12,8 @@ from typing import Any
 from resnets.errors import Interrupted, ResnetsError, RunError, TrainingError
 from resnets.reproduction import runs
 from resnets.reproduction.planning import PlannedRun, check
-from resnets.training.session import Observer
 from resnets.training.signals import StopRequest
+from resnets.training.stretch import Observer
 
 LOOK_SECONDS = 0.5  # between two looks whether a signal came
 

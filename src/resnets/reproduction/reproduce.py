@@ -18,8 +18,8 @@ from resnets.report.curves import ComparedFigure, compare_figure
 from resnets.reproduction import parallel, runs
 from resnets.reproduction.costs import write_costs
 from resnets.reproduction.planning import PlannedRun, ReproductionPlan, check, make_plan
-from resnets.training.session import Observer
 from resnets.training.signals import StopRequest
+from resnets.training.stretch import Observer
 
 OUT = "reproduction"
 

@@ -16,7 +16,7 @@ from resnets.reproduction.planning import PlannedRun, options
 from resnets.storage import write_durably, writing
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
-from resnets.training.session import Observer
+from resnets.training.stretch import Observer
 
 
 def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Observer] = ()) -> None:

@@ -10,7 +10,7 @@ from resnets.networks.complexity import Complexity
 from resnets.specs import Recipe
 from resnets.training.checkpoint import KEEP
 from resnets.training.devices import KnownDevice
-from resnets.training.session import LOG_ITERATIONS, LOG_LINES, SAVE_SECONDS
+from resnets.training.stretch import LOG_ITERATIONS, LOG_LINES, SAVE_SECONDS
 
 PASSES = 8  # over the kept activations, in all of a step: written and read by convolution, batch norm, ReLU, addition
 BANDWIDTH_SHARE = 0.75  # of the memory's bandwidth, that these passes reach

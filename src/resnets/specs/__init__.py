@@ -1,0 +1,29 @@
+"""Frozen declarations of networks, inputs, tests and recipes; plain data, standard library only."""
+
+from resnets.specs.detection import DetectionRecipe as DetectionRecipe
+from resnets.specs.detection import RoIPooling as RoIPooling
+from resnets.specs.inputs import AreaCropFlip as AreaCropFlip
+from resnets.specs.inputs import Augmentation as Augmentation
+from resnets.specs.inputs import InputConvention as InputConvention
+from resnets.specs.inputs import Interpolation as Interpolation
+from resnets.specs.inputs import PadCropFlip as PadCropFlip
+from resnets.specs.inputs import PhotoAugmentation as PhotoAugmentation
+from resnets.specs.inputs import Preprocessing as Preprocessing
+from resnets.specs.inputs import PrincipalColors as PrincipalColors
+from resnets.specs.inputs import ScaleCropFlip as ScaleCropFlip
+from resnets.specs.networks import Initialization as Initialization
+from resnets.specs.networks import NetworkSpec as NetworkSpec
+from resnets.specs.networks import ResNetSpec as ResNetSpec
+from resnets.specs.networks import Shortcut as Shortcut
+from resnets.specs.networks import StemPool as StemPool
+from resnets.specs.networks import StridePlacement as StridePlacement
+from resnets.specs.networks import VGGSpec as VGGSpec
+from resnets.specs.networks import ZeroChannels as ZeroChannels
+from resnets.specs.recipes import Deviation as Deviation
+from resnets.specs.recipes import Fall as Fall
+from resnets.specs.recipes import Plateau as Plateau
+from resnets.specs.recipes import Recipe as Recipe
+from resnets.specs.recipes import WarmUp as WarmUp
+from resnets.specs.testing import SCALES as SCALES
+from resnets.specs.testing import HowTested as HowTested
+from resnets.specs.testing import TestProtocol as TestProtocol

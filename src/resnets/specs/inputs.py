@@ -1,0 +1,116 @@
+"""What networks are given: normalisation and augmentation. Paper: sections 3.4 and 4.2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """What is subtracted from the pixels, which are first scaled to [0, 1]; nothing is divided by unless `std`.
+
+    Paper: sections 3.4 and 4.2 subtract the per-pixel mean of the training images.
+    """
+
+    mean: Literal["pixel", "channel"] = "pixel"
+    std: bool = False  # divide by the channels' standard deviation as well
+
+
+Interpolation = Literal["bilinear", "bicubic"]
+"""How images are resized, antialiased."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputConvention:
+    """What a trained network expects: it travels with the weights, so that nobody has to set it again.
+
+    An image is resized to `resize` on its shorter side, its centre cropped to `size`, its channels put in `order`, and
+    scaled to [0, `white`]; then the mean is subtracted and, where there is one, divided by the standard deviation.
+
+    Units: pixels for `size` and `resize`; mean, mean image and std in the scale and the order of the network's input.
+    """
+
+    size: int
+    resize: int
+    channels: int = 3  # 3: colour, 1: grey
+    mean: tuple[float, ...] | None = None  # of each channel
+    mean_image: str | None = None  # or of each pixel: base64 of float32, (size, size, channels), little endian
+    std: tuple[float, ...] | None = None  # of each channel
+    interpolation: Interpolation = "bilinear"
+    white: Literal[1, 255] = 1  # what a pixel of full brightness becomes before the mean is subtracted; black is 0
+    order: Literal["RGB", "BGR"] = "RGB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PadCropFlip:
+    """Pad `pad` zeros on each side after the mean is subtracted, crop at random, and flip by half. Section 4.2.
+
+    With `alternate`, an image that one epoch shows mirrored the next one shows as it is, and so on, instead of a
+    coin being tossed for each: no image is then seen from one side several epochs in a row.
+    """
+
+    pad: int = 4
+    flip: bool = True
+    alternate: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrincipalColors:
+    """Add to all pixels of an image sum_i p_i a_i l_i, with a_i drawn from N(0, std) for each image and epoch.
+
+    p_i and l_i are the eigenvectors and eigenvalues of the covariance of the training images' RGB values, scaled to
+    [0, 1]; they are None in a declaration, and known when it is resolved for some data. Nothing is clipped.
+
+    Paper: section 3.4, the "standard color augmentation in [21]".
+    """
+
+    std: float = 0.1
+    values: tuple[float, ...] | None = None
+    vectors: tuple[tuple[float, ...], ...] | None = None  # one of each value
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleCropFlip:
+    """Resize the shorter side to a random length in [shortest, longest], crop at random, flip by half. Section 3.4."""
+
+    shortest: int = 256
+    longest: int = 480
+    crop: int = 224
+    flip: bool = True
+    colors: PrincipalColors | None = None
+
+    @property
+    def resize(self) -> int:
+        """The shorter side of what is tested on."""
+        return self.shortest
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaCropFlip:
+    """Crop a part of random area and proportions, resize it to a square, flip by half: torchvision's RandomResizedCrop.
+
+    With `growing_from` the square is smaller at first: it grows in steps of 32 pixels from there to `crop`, between the
+    shares `grows` of the training.
+    """
+
+    crop: int = 224
+    resize: int = 256  # the shorter side of what is tested on
+    scale: tuple[float, float] = (0.08, 1.0)  # the part's area, as a share of the image's
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # its width over its height
+    flip: bool = True
+    colors: PrincipalColors | None = None
+    growing_from: int | None = None
+    grows: tuple[float, float] = (0.3, 0.8)
+
+    def size_at(self, share: float) -> int:
+        """Return the side of the square when a share of the training is done."""
+        if self.growing_from is None:
+            return self.crop
+        begin, end = self.grows
+        grown = min(1.0, max(0.0, (share - begin) / (end - begin)))
+        return min(self.crop, self.growing_from + round(grown * (self.crop - self.growing_from) / 32) * 32)
+
+
+PhotoAugmentation = ScaleCropFlip | AreaCropFlip
+Augmentation = PadCropFlip | PhotoAugmentation

@@ -1,0 +1,137 @@
+"""How networks are trained. Paper: sections 3.4 and 4.2."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from resnets.errors import UsageError
+from resnets.specs.inputs import Augmentation, Preprocessing
+
+Fall = Literal["steps", "linear", "cosine"]
+"""How the learning rate falls: divided at the milestones as in the paper, or to 0 along a line or half a cosine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUp:
+    """Train at a lower rate until the training error falls below a bound; for networks from a certain depth on.
+
+    The error is the mean over the last `window` mini-batches. Paper: section 4.2 (110 layers: 0.01 until below
+    80 %, about 400 iterations). `at_most` ends it in any case, so that a network that never gets there, such as a
+    plain one, still sees the recipe's rate.
+    """
+
+    lr: float = 0.01
+    below_error: float = 80.0  # percent
+    from_depth: int = 110
+    window: int = 50
+    at_most: int = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plateau:
+    """Divide the rate when the training error has ceased to fall; no test set is looked at.
+
+    The error is the mean since the point of the curve before. `patience` points in a row that are not `gain` below the
+    best one so far make a drop, of which there are `drops` at most. Paper: section 3.4, "when the error plateaus".
+    """
+
+    patience: int = 5  # points of the curve
+    gain: float = 0.2  # percent
+    drops: int = 2
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Where a recipe leaves the paper: what differs, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train: time in iterations of one mini-batch each. Paper: sections 3.4 and 4.2."""
+
+    name: str
+    source: str  # where the numbers come from
+    iterations: int
+    batch_size: int
+    bn_group: int | None = None  # images that share batch-norm statistics; None: the whole batch
+    lr: float = 0.1
+    milestones: tuple[int, ...] = ()  # iterations at which lr is multiplied by `factor`
+    factor: float = 0.1
+    rise: int = 0  # iterations in which lr rises linearly from 0 at the start
+    fall: Fall = "steps"
+    plateau: Plateau | None = None  # drops by the training error instead of milestones
+    warm_up: WarmUp | None = None
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-4
+    decay_all: bool = True  # False: the weights of batch norm and the biases do not decay
+    label_smoothing: float = 0.0  # probability that is spread evenly over all classes
+    bn_images: int | None = None  # over which batch norm's statistics are computed anew at the end; None: not
+    ema: float | None = None  # decay of the weights' moving average, which is then what is tested and saved
+    preprocessing: Preprocessing | None = field(default_factory=Preprocessing)  # None: the data comes prepared
+    augmentation: Augmentation | None = None
+    evaluate_every: int = 500  # iterations between two points of the test curve
+    deviations: tuple[Deviation, ...] = ()
+
+    def __post_init__(self) -> None:
+        def need(condition: bool, what: str, right: str) -> None:
+            if not condition:
+                raise UsageError(f"recipe {self.name!r}: {what}; {right}")
+
+        need(self.iterations >= 1, f"iterations is {self.iterations}", "it must be 1 or more")
+        need(self.batch_size >= 1, f"batch size is {self.batch_size}", "it must be 1 or more")
+        need(math.isfinite(self.lr) and self.lr > 0, f"lr is {self.lr}", "it must be a positive number")
+        need(0 <= self.momentum < 1, f"momentum is {self.momentum}", "it must be in [0, 1)")
+        need(
+            math.isfinite(self.weight_decay) and self.weight_decay >= 0,
+            f"weight decay is {self.weight_decay}",
+            "it must be 0 or more",
+        )
+        need(
+            self.bn_group is None or self.bn_group >= 1,
+            f"bn_group is {self.bn_group}",
+            "it must be 1 or more images, or None for the whole batch",
+        )
+        need(0 <= self.rise < self.iterations, f"rise is {self.rise} iterations", "it must be less than all of them")
+        need(0 <= self.label_smoothing < 1, f"label smoothing is {self.label_smoothing}", "it must be in [0, 1)")
+        need(
+            self.bn_images is None or self.bn_images >= 1,
+            f"bn_images is {self.bn_images}",
+            "it must be 1 or more images, or None to keep the moving average",
+        )
+        need(self.ema is None or 0 < self.ema < 1, f"ema is {self.ema}", "it must be in (0, 1), such as 0.9999")
+        need(not self.nesterov or self.momentum > 0, "Nesterov's momentum is asked for with momentum 0", "raise it")
+        need(
+            self.fall == "steps" or not self.milestones,
+            f"milestones and a {self.fall} fall are both given",
+            "one of them is enough",
+        )
+        need(
+            self.plateau is None or (self.fall == "steps" and not self.milestones),
+            "drops on a plateau and milestones or another fall are both given",
+            "one of them is enough",
+        )
+        need(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}", "it must be 1 or more")
+
+    def scaled(self, iterations: int) -> Recipe:
+        """Return the recipe with another length, its milestones moved in proportion (rounded to iterations)."""
+        if iterations < 1:
+            raise UsageError(f"recipe {self.name!r}: iterations is {iterations}; it must be 1 or more")
+        ratio = iterations / self.iterations
+        warm_up = self.warm_up
+        if warm_up is not None:
+            warm_up = dataclasses.replace(warm_up, at_most=max(1, round(warm_up.at_most * ratio)))
+        return dataclasses.replace(
+            self,
+            iterations=iterations,
+            warm_up=warm_up,
+            milestones=tuple(round(milestone * ratio) for milestone in self.milestones),
+            rise=min(round(self.rise * ratio), iterations - 1),
+            evaluate_every=max(1, min(self.evaluate_every, 200, iterations // 10), round(self.evaluate_every * ratio)),
+        )

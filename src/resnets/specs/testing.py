@@ -1,0 +1,24 @@
+"""How a trained network is tested. Paper: sections 3.4 and 4.2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+TestProtocol = Literal["single-view", "center-crop", "ten-crop", "dense-multi-scale"]
+"""How a classifier is tested: small images as they are, photos by crops or, fully convolutionally, as a whole."""
+
+SCALES = (224, 256, 384, 480, 640)
+"""Shorter sides, in pixels, at which section 3.4 tests whole images, for a network that takes 224 x 224."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HowTested:
+    """A test protocol with its choices made: the views of an image whose class probabilities are averaged.
+
+    Units: pixels of the shorter side for `scales`, which only `dense-multi-scale` has.
+    """
+
+    protocol: TestProtocol
+    flips: bool = False  # each view's mirror image is a view as well
+    scales: tuple[int, ...] = ()
