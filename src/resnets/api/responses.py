@@ -13,7 +13,8 @@ import torch
 from resnets.api.data import Data, load_data
 from resnets.api.members import fitting
 from resnets.api.models import Model, load
-from resnets.data.datasets import DataSplits, some_of
+from resnets.data.datasets import DataSplits
+from resnets.data.streams import some_of
 from resnets.errors import UsageError, WeightsError
 from resnets.evaluation.responses import layer_deviations
 from resnets.networks.execution import keep_freed_memory
