@@ -230,6 +230,8 @@ def processes_of_a_group(norm: BatchNorm2d, batch_size: int, size: int) -> int:
 
     Raises: UsageError, if groups and shares do not nest.
     """
+    if size == 1:  # whose last group of a mini-batch may be smaller
+        return 1
     share = batch_size // size
     group = min(norm.group or batch_size, batch_size)
     if share % group == 0:
