@@ -18,6 +18,7 @@ from resnets.data.streams import some_of
 from resnets.errors import UsageError
 from resnets.networks.complexity import Complexity
 from resnets.networks.execution import Precision
+from resnets.specs import AreaCropFlip
 from resnets.training.forecast import DISK_RATE, LOG_SECONDS, Rates, checkpoint_bytes
 from resnets.training.measure import StepTime, measure_saving, measure_steps, measure_test
 from resnets.training.state import TrainingState
@@ -108,15 +109,17 @@ def _measure_steps(
 
 
 def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatches:
+    augmentation = todo.recipe.augmentation
+    if isinstance(augmentation, AreaCropFlip):  # that grow are measured at their largest
+        augmentation = dataclasses.replace(augmentation, growing_from=None)
     return training_batches(
         todo.data.train,
         todo.convention,
         batch_size=batch_size,
         seed=0,
-        augmentation=todo.recipe.augmentation,
+        augmentation=augmentation,
         workers=workers,
         device=todo.device,
-        iterations=todo.recipe.iterations,
     )
 
 
