@@ -32,8 +32,8 @@ class Plan:
 
     `batch_size` is of all devices together; memory and the largest mini-batch (or part of one, with `accumulate`) are
     of each of them, and the latter 0 where not even one image fits. `loader_cores` is how many cores like this
-    machine's are busy making images ready, `read_bytes_per_second` what is read for that. `estimate` says that the devices are those of the table, and not
-    this machine's, which were measured.
+    machine's are busy making images ready, `read_bytes_per_second` what is read for that. `estimate` says that the
+    devices are those of the table, and not this machine's, which were measured.
 
     Units: seconds, hours, bytes.
     """
