@@ -30,6 +30,7 @@ from resnets.networks.execution import choose_device, choose_precision, keep_fre
 from resnets.networks.weights import spec_to_dict
 from resnets.paper import detection_recipes
 from resnets.specs import DetectionRecipe
+from resnets.training.distributed import require_alone
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 from resnets.training.stretch import Observer
@@ -94,6 +95,7 @@ def train_detector(
     Raises: UsageError, DataError, WeightsError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
     Paper: section 4.3, appendices A and B.
     """
+    require_alone("detect train")
     check(seed=seed, workers=workers, save_every=save_every)
     catalog.spec(network)  # a wrong name shows before the data is read
     target = choose_device(device)
@@ -255,6 +257,7 @@ def evaluate_detector(
 
     Raises: WeightsError, UsageError, DataError; also where the classes are not those of the training.
     """
+    require_alone("detect evaluate")
     check(seed=0, workers=workers, save_every=None)
     detectors = _load_all(path, device)
     first = detectors[0]

@@ -21,6 +21,7 @@ from resnets.networks.execution import keep_freed_memory
 from resnets.report.measured import Response
 from resnets.report.responses import LayerResponses
 from resnets.storage import write_durably, writing
+from resnets.training.distributed import require_alone
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 
@@ -50,6 +51,7 @@ def responses(
     Raises: UsageError, DataError, WeightsError, as `evaluate`; UsageError too for a network without batch norm.
     Paper: section 4.2, Figure 7.
     """
+    require_alone("responses")
     for name, value, least in (("images", images, 1), ("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value is not None and value < least:
             raise UsageError(f"{name} is {value}; it must be {least} or more")

@@ -25,6 +25,7 @@ from resnets.report.degradation import Table, Words
 from resnets.report.recommendation import Recommendation, StudyRow
 from resnets.specs import Recipe
 from resnets.storage import write_durably, writing
+from resnets.training.distributed import require_alone
 from resnets.training.provenance import provenance
 from resnets.training.stretch import Observer
 
@@ -86,6 +87,7 @@ def study(
         Interrupted after a signal.
     Paper: Figures 1 and 6, section 4.2, on any data.
     """
+    require_alone("study")
     began = time.perf_counter()
     tell = tell or (lambda _: None)
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
