@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from resnets.cli.train import RECIPES
+from resnets.cli.train import DATA, RECIPES
 
 
 def plan(
@@ -16,7 +16,7 @@ def plan(
         Option(
             "--data",
             "-d",
-            help="digits, cifar10, cifar100 or imagenet, which need not be there, or a source with a path.",
+            help=f"{DATA} What is named without a path need not be there, imagenet neither.",
             show_default=False,
         ),
     ],

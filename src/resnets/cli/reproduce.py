@@ -29,7 +29,7 @@ def reproduce(
         Option(
             "--data",
             "-d",
-            help="A source for what is declared: cifar10:PATH, folder:PATH, digits ...; may be repeated.",
+            help="A source for what is declared: cifar10:PATH, imagenet:PATH, or another; may be repeated.",
             show_default="the declared data",
         ),
     ] = None,

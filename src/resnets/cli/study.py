@@ -7,11 +7,11 @@ from typing import Annotated
 
 from typer import Option
 
+from resnets.cli.train import DATA, SCRATCH
+
 
 def study(
-    data: Annotated[
-        str, Option("--data", "-d", help="digits, cifar10[:PATH], cifar100[:PATH] or folder:PATH.", show_default=False)
-    ],
+    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
     budget: Annotated[
         str | None, Option(help="Time for everything: 90s, 30m, 2h.", show_default="30m, for digits 2m")
     ] = None,
@@ -20,9 +20,7 @@ def study(
         Option(help="Layers, such as 20,32,44.", show_default="20,56,110; for photos 18,34,50 if the budget allows"),
     ] = None,
     kinds: Annotated[str, Option(help="plain, residual or both.")] = "plain,residual",
-    recipe: Annotated[
-        str | None, Option(help="cifar, cifar-200, digits or imagenet.", show_default="the one for the data")
-    ] = None,
+    recipe: Annotated[str | None, Option(help=f"{SCRATCH}.", show_default="the one for the data")] = None,
     seed: Annotated[int, Option(help="Of the held-out images, the initial weights and the order.")] = 0,
     out: Annotated[Path | None, Option("--out", "-o", help="The study's folder.", show_default="studies/DATA")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with the study in the folder, by its plan.")] = False,

@@ -11,7 +11,8 @@ DATA = (
     "digits, cifar10[:PATH], cifar100[:PATH], folder:PATH, imagenet:PATH, webdataset:FOLDER, webdataset:TRAIN,VAL "
     "or hf:REPO[@SPLIT]."
 )
-RECIPES = "cifar, cifar-200, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast or finetune."
+SCRATCH = "cifar, cifar-200, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast"
+RECIPES = f"{SCRATCH} or finetune."
 
 
 def train(
