@@ -36,7 +36,7 @@ def evaluate(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
     from rich.table import Table
 
-    from resnets.api.detection import evaluate_detector
+    from resnets.api.detecting import evaluate_detector
 
     # a live line where someone looks: standard error, so that a table or JSON goes where it is sent
     screen = Console(stderr=True)
