@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from resnets.data.streams import is_streamed
 from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
 from resnets.specs import ResNetSpec
-from resnets.storage import write_durably, writing
 
 Data = str | DataSplits | tuple[Dataset[Any], Dataset[Any]]
 
@@ -127,9 +125,3 @@ def shard_data(
     if size < 1:
         raise UsageError(f"size is {size} MB; it must be 1 or more")
     return sharding.write(sources.load(source), Path(folder), size=size * 10**6, progress=progress)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all. Raises: RunError, if it cannot be written."""
-    with writing(path):
-        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
+from resnets import storage
 from resnets.api.data import Data, load_data
 from resnets.api.members import fitting
 from resnets.api.models import Model, load
@@ -20,7 +20,6 @@ from resnets.evaluation.responses import layer_deviations
 from resnets.networks.execution import keep_freed_memory
 from resnets.report.measured import Response
 from resnets.report.responses import LayerResponses
-from resnets.storage import write_durably, writing
 from resnets.training.distributed import require_alone
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
@@ -108,6 +107,4 @@ def write_json(found: Sequence[LayerResponses], path: Path) -> None:
         ],
         "provenance": provenance(torch.device(found[0].device)),
     }
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())
+    storage.write_json(path, content)

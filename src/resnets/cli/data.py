@@ -28,11 +28,12 @@ def check(
     from rich.table import Table
 
     from resnets.api import data
+    from resnets.storage import write_json
 
     with _progress("checking") as progress:
         audit = data.check_data(source, workers=workers, progress=progress)
     if json is not None:
-        data.write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
+        write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     console = Console(highlight=False, soft_wrap=True)
     table = Table(f"{escape(audit.name)}, {audit.classes} classes", caption="smallest / median / largest")
     for name in audit.splits:
