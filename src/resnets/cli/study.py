@@ -37,18 +37,16 @@ def study(
 
     from resnets.api import study as studying
     from resnets.cli.display import ShortDisplay, duration, errors_table
-    from resnets.errors import Interrupted, UsageError
+    from resnets.cli.lists import names, numbers
+    from resnets.errors import Interrupted
 
-    try:
-        layers = None if depths is None else [int(depth) for depth in depths.split(",")]
-    except ValueError:
-        raise UsageError(f"depths are {depths!r}; they must be numbers of layers, such as 20,56,110") from None
+    layers = numbers(depths, "numbers of layers", "20,56,110")
     console = Console(highlight=False, soft_wrap=True)
     try:
         found = studying.study(
             data,
             depths=layers,
-            kinds=[kind.strip() for kind in kinds.split(",")],
+            kinds=names(kinds) or (),
             budget=budget,
             recipe=recipe,
             seed=seed,

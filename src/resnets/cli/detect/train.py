@@ -74,8 +74,8 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
     """
     from resnets.api.detection import train_detector
-    from resnets.cli.detect.parsing import names, sides
     from resnets.cli.display import Display, duration
+    from resnets.cli.lists import names, numbers
     from resnets.errors import Interrupted
 
     try:
@@ -92,7 +92,7 @@ def train(
             momentum=momentum,
             weight_decay=weight_decay,
             size=size,
-            anchors=sides(anchors),
+            anchors=numbers(anchors, "pixels", "32,64,128"),
             regions=regions,
             classes=names(classes),
             frozen_stages=frozen_stages,
