@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from resnets.api.measuring import WORKERS, Measurement, loading_rate, measure
 from resnets.api.resolution import change, default_recipe, resize, resolve
 from resnets.data import kinds
 from resnets.data.kinds import DataKind
+from resnets.data.share import Share
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.memory import available_memory, training_memory
@@ -22,6 +22,7 @@ from resnets.training import devices as known_devices
 from resnets.training import forecast
 from resnets.training.accumulation import require_parts
 from resnets.training.devices import KnownDevice
+from resnets.training.distributed import require_nesting
 
 LINKS = {"cpu": 1.25e9, "cuda": 32e9}  # bytes a second: between machines like this one (10 Gbit/s), or its GPUs
 
@@ -92,10 +93,10 @@ def plan(
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
         kind, sample = kinds.load(data, Path(folder))
         chosen = resize(change(base or default_recipe(sample), batch_size=batch_size), kind.train, iterations, epochs)
-        if devices > chosen.batch_size:
-            raise UsageError(f"devices is {devices}; a mini-batch has {chosen.batch_size} images for them")
-        share = math.ceil(chosen.batch_size / devices)
+        Share(size=devices).of_batch(chosen.batch_size)  # what `train` would refuse is refused here
+        share = chosen.batch_size // devices
         todo = resolve(network, sample, recipe=chosen, network_options=network_options)
+        require_nesting(todo.network, chosen.batch_size, devices)
         require_parts(todo.network, share, accumulate)
         part = share // accumulate  # images at once on each device
         kind = kinds.as_taken(kind, todo.data.train)
