@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +26,10 @@ def check(
     from rich.table import Table
 
     from resnets.api import data
+    from resnets.cli.display import progress_of
     from resnets.storage import write_json
 
-    with _progress("checking") as progress:
+    with progress_of("checking") as progress:
         audit = data.check_data(source, workers=workers, progress=progress)
     if json is not None:
         write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
@@ -71,8 +70,9 @@ def shard(
     `--data webdataset:DEST` trains on them, with every promise that holds for single files.
     """
     from resnets.api import data
+    from resnets.cli.display import progress_of
 
-    with _progress("writing") as progress:
+    with progress_of("writing") as progress:
         written = data.shard_data(source, folder, size=size, progress=progress)
     kept = f", {written.kept} of which were there already" if written.kept else ""
     print(
@@ -83,16 +83,3 @@ def shard(
 
 def _range(values: tuple[int, ...]) -> str:
     return " / ".join(f"{value:,}" for value in values)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -38,11 +38,11 @@ def study(
     from resnets.api import study as studying
     from resnets.cli.display import ShortDisplay, duration, errors_table
     from resnets.cli.lists import names, numbers
-    from resnets.errors import Interrupted
+    from resnets.cli.resuming import resumable
 
     layers = numbers(depths, "numbers of layers", "20,56,110")
     console = Console(highlight=False, soft_wrap=True)
-    try:
+    with resumable():
         found = studying.study(
             data,
             depths=layers,
@@ -58,8 +58,6 @@ def study(
             observe=lambda name: ShortDisplay(name, console),
             tell=print,
         )
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command with --resume continues", stop.exit_code - 128) from None
     if found.done_before:
         print(f"done before, and not trained again: {', '.join(found.done_before)}")
     console.print(errors_table(*found.table))

@@ -71,9 +71,9 @@ def train(
     """
     from resnets.api import training
     from resnets.cli.display import Display, duration
-    from resnets.errors import Interrupted
+    from resnets.cli.resuming import resumable
 
-    try:
+    with resumable():
         result = training.train(
             network,
             data,
@@ -102,8 +102,6 @@ def train(
             residual_layers=residual_layers,
             initialization=initialization,
         )
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command with --resume continues", stop.exit_code - 128) from None
     if result.already_finished:
         print(f"{result.folder} is finished; nothing was to do")
     validation = "" if result.validation_error is None else f"validation error {result.validation_error:.2f} %, "

@@ -76,9 +76,9 @@ def train(
     from resnets.api.detection import train_detector
     from resnets.cli.display import Display, duration
     from resnets.cli.lists import names, numbers
-    from resnets.errors import Interrupted
+    from resnets.cli.resuming import resumable
 
-    try:
+    with resumable():
         result = train_detector(
             network,
             data,
@@ -106,8 +106,6 @@ def train(
             save_every=save_every,
             observers=[Display()],
         )
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command with --resume continues", stop.exit_code - 128) from None
     if result.already_finished:
         print(f"{result.folder} is finished; nothing was to do")
     score = (
