@@ -1,4 +1,4 @@
-"""What the README shows is what a user gets: its Python examples run, its tables are those of the commands."""
+"""What README.md and docs/ show is what a user gets: Python examples run, tables are those of the commands."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import pytest
 
 from resnets.cli import run
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All examples, in their order and in one namespace, as a reader would type them."""
-    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(examples) >= 3
+    """All examples: the README's in their order and in one namespace, then each page's in one of its own."""
+    examples = {page: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) for page in PAGES}
+    assert len(examples[PAGES[0]]) >= 3 and sum(map(len, examples.values())) >= 5
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CXX", "none")  # a reader waits for torch.compile; the test of the README need not
-    names: dict[str, object] = {}
-    for example in examples:
-        exec(compile(example, "README.md", "exec"), names)
+    for page, blocks in examples.items():
+        names: dict[str, object] = {}
+        for block in blocks:
+            exec(compile(block, page.name, "exec"), names)
     assert (tmp_path / "runs" / "digits" / "result.json").exists()
 
 
@@ -36,7 +39,7 @@ def test_the_results_are_those_of_the_report(capsys: pytest.CaptureFixture[str])
     """`resnets report --markdown` prints what stands between the two marks, from the committed results."""
     shown = re.search(r"<!-- resnets report --markdown -->\n(.*?)<!-- end -->", README, re.DOTALL)
     assert shown is not None
-    assert run(["report", str(Path(__file__).parents[1] / "results"), "--markdown"]) == 0
+    assert run(["report", str(ROOT / "results"), "--markdown"]) == 0
     assert capsys.readouterr().out == shown[1]
 
 
@@ -50,13 +53,19 @@ def test_the_shown_network_is_that_of_the_command(
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == shown[1].splitlines()
 
 
-def test_every_named_command_and_file_exists(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_named_command_and_file_exists(page: Path) -> None:
     from resnets.cli import app
 
     known = {command.name for command in (*app.registered_commands, *app.registered_groups)}
-    named = set(re.findall(r"^\$? ?resnets ([a-z]+)", README, re.MULTILINE))
-    assert named
+    text = page.read_text()
+    named = set(re.findall(r"^\$? ?(?:torchrun .* -m )?resnets ([a-z]+)", text, re.MULTILINE))
+    assert named or "```python" in text
     assert named <= known
-    root = Path(__file__).parents[1]
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (root / link).exists(), link
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\(docs/([^)#:]+\.md)\)", README))
+    assert linked == {page.name for page in PAGES[1:]}

@@ -49,10 +49,10 @@ _HOME = {
     "Report": "resnets.api.reporting",
     "train_detector": "resnets.api.detection",
     "DetectorResult": "resnets.api.detection",
-    "load_detector": "resnets.api.detection",
-    "evaluate_detector": "resnets.api.detection",
-    "DetectionEvaluation": "resnets.api.detection",
-    "detect": "resnets.api.detection",
+    "load_detector": "resnets.api.detecting",
+    "evaluate_detector": "resnets.api.detecting",
+    "DetectionEvaluation": "resnets.api.detecting",
+    "detect": "resnets.api.detecting",
     "DetectionRecipe": "resnets.specs",
     "score_detections": "resnets.api.detection_scoring",
     "load_detection_data": "resnets.api.detection_scoring",
@@ -91,11 +91,11 @@ if TYPE_CHECKING:
     from resnets.api.data import load_data as load_data
     from resnets.api.data import shard_data as shard_data
     from resnets.api.demo import demo as demo
-    from resnets.api.detection import DetectionEvaluation as DetectionEvaluation
+    from resnets.api.detecting import DetectionEvaluation as DetectionEvaluation
+    from resnets.api.detecting import detect as detect
+    from resnets.api.detecting import evaluate_detector as evaluate_detector
+    from resnets.api.detecting import load_detector as load_detector
     from resnets.api.detection import DetectorResult as DetectorResult
-    from resnets.api.detection import detect as detect
-    from resnets.api.detection import evaluate_detector as evaluate_detector
-    from resnets.api.detection import load_detector as load_detector
     from resnets.api.detection import train_detector as train_detector
     from resnets.api.detection_scoring import load_detection_data as load_detection_data
     from resnets.api.detection_scoring import score_detections as score_detections

@@ -91,6 +91,16 @@ def writing(where: Path) -> Iterator[None]:
         raise RunError(f"{where}: cannot be written ({error.strerror or error})") from error
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole or not at all, in a folder that is made where there is none.
+
+    Raises: RunError, if it cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the description of a safetensors file; its digest is verified where it has one.
 

@@ -169,6 +169,12 @@ def test_imagenet_on_known_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert four.largest_batch == one.largest_batch
     assert any("an estimate, not a measurement" in note for note in one.assumptions)
     assert any("64 images of a mini-batch on each" in note for note in four.assumptions)
+    assert four.testing_seconds == pytest.approx(one.testing_seconds / 4)
+    parts = resnets.plan("resnet18", "imagenet", device_kind="h100", devices=4, accumulate=2)
+    assert parts.memory_bytes < four.memory_bytes and parts.largest_batch == four.largest_batch
+    assert parts.training_seconds >= four.training_seconds
+    with pytest.raises(UsageError, match="parts of 16 images would cut the 32"):
+        resnets.plan("resnet18", "imagenet", device_kind="h100", devices=4, accumulate=4)
 
 
 @pytest.mark.usefixtures("fake")
@@ -190,6 +196,8 @@ def test_a_folder_is_looked_at(photo_folder: Path) -> None:
         ({"device_kind": "h1000"}, "did you mean h100"),
         ({"devices": 0}, "devices is 0"),
         ({"devices": 129}, "128 images"),
+        ({"devices": 3}, "128 images cannot be shared evenly by 3"),
+        ({"devices": 64, "batch_size": 192}, "batch norm is over groups of 64"),
         ({"network": "resnet21"}, "nearest: 20 and 26"),
         ({"recipe": "ciffar"}, "did you mean cifar"),
         ({"iterations": 1, "epochs": 1.0}, "one of them"),

@@ -167,6 +167,7 @@ def test_which_networks(tiny_splits: DataSplits, make_photos: Callable[..., Path
     assert candidates(tiny_splits, (50,), ["residual"]) == (("resnet50_cifar",),)
     assert candidates(photos, None, both, resnets.find_recipe("cifar")) == (small,)
     assert len(candidates(photos, None, both, resnets.find_recipe("imagenet"))) == 2
+    assert len(candidates(photos, None, both, resnets.find_recipe("imagenet-90"))) == 2
     for depths, kind, message in ((None, "odd", "kind 'odd'"), ((21,), "plain", "plain21"), ((), "plain", "no depths")):
         with pytest.raises(UsageError, match=message):
             candidates(tiny_splits, depths, [kind])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from resnets.cli import app, run
+from resnets.cli import PANELS, app, run
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -53,6 +53,16 @@ def test_every_command_and_option_is_explained() -> None:
         assert registered.callback.__doc__, registered.name
         for name, annotation in registered.callback.__annotations__.items():
             assert name == "return" or "Option" in annotation or "Argument" in annotation
+
+
+def test_the_help_shows_all_commands_by_their_purpose(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    shown = [out.index(title) for title in PANELS]
+    assert shown == sorted(shown)
+    names = [name for commands in PANELS.values() for name in commands]
+    lines = [line for line in out.splitlines() if len(line.split()) > 1 and line.split()[1] in names]
+    assert [line.split()[1] for line in lines] == names
 
 
 def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

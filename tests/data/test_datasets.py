@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.utils.data import Subset, TensorDataset
 
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, some_of
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.streams import some_of
 from resnets.errors import DataError
 
 

@@ -123,6 +123,21 @@ def test_a_photo_is_shifted_by_its_own_draw_in_each_epoch(photo_folder: Path) ->
     assert torch.equal(images(colors, start=30, workers=2), coloured[180:])
 
 
+def test_colours_are_in_the_scale_and_the_order_of_trained_weights(photo_folder: Path) -> None:
+    """Weights that take BGR of 0 to 255, as Caffe's, are given the very shifts of an RGB image of 0 to 1."""
+    train = photos_of(photo_folder)
+    colors = PrincipalColors(values=(3.0, 2.0, 1.0), vectors=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    how = ScaleCropFlip(shortest=28, longest=40, crop=24, colors=colors)
+
+    def images(convention: InputConvention) -> torch.Tensor:
+        batches = training_batches(train, convention, batch_size=6, seed=4, augmentation=how, workers=0)
+        return torch.cat([images for images, _ in batches.batches(0, 4)])
+
+    plain = InputConvention(size=24, resize=32)
+    caffe = images(dataclasses.replace(plain, white=255, order="BGR"))
+    torch.testing.assert_close(caffe.flip(1) / 255, images(plain), rtol=0, atol=1e-5)
+
+
 def test_axes_that_are_not_known_are_refused(photo_folder: Path) -> None:
     train = photos_of(photo_folder)
     how = ScaleCropFlip(shortest=28, longest=40, crop=24, colors=PrincipalColors())

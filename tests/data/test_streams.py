@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from resnets.api.data import split_data
 from resnets.data import folder, sharding, sources, streams
 from resnets.data.convention import fit_photos
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.pipeline import single_pass, training_batches
 from resnets.data.share import Share
-from resnets.data.streams import buffered_order, in_order, is_streamed, read_ahead, training_stream
-from resnets.errors import DataError
+from resnets.data.streams import Held, buffered_order, in_order, is_streamed, read_ahead, some_of, training_stream
+from resnets.errors import DataError, UsageError
 from resnets.specs import Preprocessing, ScaleCropFlip
 
 COUNT = 24  # images to train on
@@ -149,3 +150,22 @@ def test_reading_ahead_keeps_the_order_hands_over_errors_and_ends() -> None:
     assert next(endless) == 0
     endless.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_some_of_a_stream_are_its_first_images_in_memory(remote: DataSplits) -> None:
+    assert isinstance(remote.train, ImageFiles)
+    few = some_of(remote.train, 5)
+    order = [sample for sample, _ in itertools.islice(in_order(remote.train), 5)]
+    assert few.labels.tolist() == remote.train.labels[order].tolist()
+    assert all(len(file.read()) > 0 for file in few.paths if isinstance(file, Held))
+    assert len(some_of(remote.train, 1_000).select(np.arange(COUNT)).paths) == COUNT  # any of them can be read again
+
+
+def test_a_small_network_takes_a_stream_into_memory_in_the_order_of_files(remote: DataSplits, shards: Path) -> None:
+    there, here = folder.in_memory(remote, 8), folder.in_memory(sources.load(f"webdataset:{shards}"), 8)
+    assert there.digest == here.digest
+
+
+def test_a_stream_is_not_divided(remote: DataSplits) -> None:
+    with pytest.raises(UsageError, match="read as a stream, which cannot be divided"):
+        split_data(remote, "10%", seed=0)

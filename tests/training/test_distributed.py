@@ -243,6 +243,24 @@ def test_without_a_meeting_point(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: resnets.study("digits"),
+        lambda: resnets.demo(),
+        lambda: resnets.reproduce("table6"),
+        lambda: resnets.responses("run", "digits"),
+        lambda: resnets.train_detector("resnet18", "voc:cells", weights=None),
+        lambda: resnets.evaluate_detector("run", "voc:cells"),
+    ],
+)
+def test_what_is_for_one_process_says_so(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> None:
+    """Else all would do the same work, and write the same files."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="is for one process, and here are 2; torchrun is for train and evaluate"):
+        call()
+
+
 # ---------------------------------------------------------------- testing
 
 

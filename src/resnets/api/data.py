@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from resnets.data.audit import Audit
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.folder import in_memory
 from resnets.data.sharding import Progress, Written
+from resnets.data.streams import is_streamed
 from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
 from resnets.specs import ResNetSpec
-from resnets.storage import write_durably, writing
 
 Data = str | DataSplits | tuple[Dataset[Any], Dataset[Any]]
 
@@ -88,6 +87,11 @@ def split_data(splits: DataSplits, split: str, seed: int) -> DataSplits:
     share = _SHARE.fullmatch(split)
     if split != "45k5k" and not (share and 0 < float(share[1]) < 100):
         raise UsageError(f"split is {split!r}; it must be all or 45k5k or a share such as 10%")
+    if isinstance(splits.train, ImageFiles) and is_streamed(splits.train):
+        raise UsageError(
+            f"{splits.name} is read as a stream, which cannot be divided; its split must be all, not {split}; shards "
+            f"that are copied here first (webdataset:FOLDER) can be divided"
+        )
     if splits.validation is not None:
         raise UsageError(f"{splits.name} has a validation split of its own; its split must be all, not {split}")
     if share:
@@ -121,9 +125,3 @@ def shard_data(
     if size < 1:
         raise UsageError(f"size is {size} MB; it must be 1 or more")
     return sharding.write(sources.load(source), Path(folder), size=size * 10**6, progress=progress)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all. Raises: RunError, if it cannot be written."""
-    with writing(path):
-        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 from resnets.api.training import TrainResult, train
 from resnets.report import degradation
 from resnets.report.degradation import Row, Words
+from resnets.training.distributed import require_alone
 from resnets.training.stretch import Observer
 
 DEPTHS = (20, 56, 110)
@@ -42,6 +43,7 @@ def demo(
     Raises: UsageError; RunError, if `out` holds runs with other settings; Interrupted after a signal.
     Paper: Figures 1 and 6, in small.
     """
+    require_alone("demo")
     folder = Path(out)
     rows, done_before = [], []
     for kind in ("plain", "resnet"):

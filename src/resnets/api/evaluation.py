@@ -21,7 +21,7 @@ from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.metrics import Counts, Interval, wilson
 from resnets.evaluation.protocols import Agreement
 from resnets.networks.execution import keep_freed_memory
-from resnets.storage import write_durably, writing
+from resnets.storage import write_json
 from resnets.training.distributed import World, joined
 from resnets.training.provenance import provenance
 
@@ -206,6 +206,4 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
 def _write(path: Path, evaluation: Evaluation) -> None:
     """Write an evaluation to a file, without its confusion, which of a thousand classes is megabytes."""
     content = {key: value for key, value in to_json(evaluation).items() if key != "confusion"}
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_json(path, content)

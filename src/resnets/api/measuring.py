@@ -12,12 +12,13 @@ from torch.utils.data import TensorDataset
 
 from resnets.api.resolution import Resolved
 from resnets.data import kinds
-from resnets.data.datasets import ImageArrays, ImageFiles, Images, some_of
+from resnets.data.datasets import ImageArrays, ImageFiles, Images
 from resnets.data.pipeline import TrainingBatches, single_pass, training_batches
-from resnets.data.streams import evenly
+from resnets.data.streams import some_of
 from resnets.errors import UsageError
 from resnets.networks.complexity import Complexity
 from resnets.networks.execution import Precision
+from resnets.specs import AreaCropFlip
 from resnets.training.forecast import DISK_RATE, LOG_SECONDS, Rates, checkpoint_bytes
 from resnets.training.measure import StepTime, measure_saving, measure_steps, measure_test
 from resnets.training.state import TrainingState
@@ -108,15 +109,17 @@ def _measure_steps(
 
 
 def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatches:
+    augmentation = todo.recipe.augmentation
+    if isinstance(augmentation, AreaCropFlip):  # that grow are measured at their largest
+        augmentation = dataclasses.replace(augmentation, growing_from=None)
     return training_batches(
         todo.data.train,
         todo.convention,
         batch_size=batch_size,
         seed=0,
-        augmentation=todo.recipe.augmentation,
+        augmentation=augmentation,
         workers=workers,
         device=todo.device,
-        iterations=todo.recipe.iterations,
     )
 
 
@@ -126,12 +129,9 @@ def _test_seconds(todo: Resolved, steps: StepTime, loading: float, workers: int)
     rate = steps.batch_size / steps.step
     count = min(256, len(split), max(8, round(TEST_SECONDS * rate)))  # type: ignore[arg-type]
     reading = 0.0
-    prepared: Images
-    if isinstance(split, ImageArrays):
-        prepared = some_of(split, count)
-    else:  # read before, since starting processes for so few images would count too much
-        some = evenly(split, count) if isinstance(split, ImageFiles) else some_of(split, count)
-        images, labels = next(single_pass(some, todo.convention, batch_size=count))
+    prepared: Images = some_of(split, count)
+    if not isinstance(split, ImageArrays):  # read before, since starting processes for so few would count too much
+        images, labels = next(single_pass(prepared, todo.convention, batch_size=count))
         prepared = TensorDataset(images, labels)
         reading = 1 / (loading * max(1, min(workers, os.cpu_count() or 1)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from resnets.api.measuring import WORKERS, Measurement, loading_rate, measure
 from resnets.api.resolution import change, default_recipe, resize, resolve
 from resnets.data import kinds
 from resnets.data.kinds import DataKind
+from resnets.data.share import Share
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.memory import available_memory, training_memory
@@ -20,7 +20,9 @@ from resnets.paper import recipes
 from resnets.specs import Recipe
 from resnets.training import devices as known_devices
 from resnets.training import forecast
+from resnets.training.accumulation import require_parts
 from resnets.training.devices import KnownDevice
+from resnets.training.distributed import require_nesting
 
 LINKS = {"cpu": 1.25e9, "cuda": 32e9}  # bytes a second: between machines like this one (10 Gbit/s), or its GPUs
 
@@ -29,10 +31,10 @@ LINKS = {"cpu": 1.25e9, "cuda": 32e9}  # bytes a second: between machines like t
 class Plan:
     """What a training will take, and what that rests on.
 
-    `batch_size` is of all devices together; memory and the largest mini-batch are of each of them, and the latter 0
-    where not even one image fits. `loader_cores` is how many cores like this machine's are busy making images ready,
-    `read_bytes_per_second` what is read for that. `estimate` says that the devices are those of the table, and not
-    this machine's, which were measured.
+    `batch_size` is of all devices together; memory and the largest mini-batch (or part of one, with `accumulate`) are
+    of each of them, and the latter 0 where not even one image fits. `loader_cores` is how many cores like this
+    machine's are busy making images ready, `read_bytes_per_second` what is read for that. `estimate` says that the
+    devices are those of the table, and not this machine's, which were measured.
 
     Units: seconds, hours, bytes.
     """
@@ -71,6 +73,7 @@ def plan(
     iterations: int | None = None,
     epochs: float | None = None,
     batch_size: int | None = None,
+    accumulate: int = 1,
     devices: int = 1,
     device_kind: str | None = None,
     **network_options: Any,
@@ -90,10 +93,12 @@ def plan(
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
         kind, sample = kinds.load(data, Path(folder))
         chosen = resize(change(base or default_recipe(sample), batch_size=batch_size), kind.train, iterations, epochs)
-        if devices > chosen.batch_size:
-            raise UsageError(f"devices is {devices}; a mini-batch has {chosen.batch_size} images for them")
-        share = math.ceil(chosen.batch_size / devices)
+        Share(size=devices).of_batch(chosen.batch_size)  # what `train` would refuse is refused here
+        share = chosen.batch_size // devices
         todo = resolve(network, sample, recipe=chosen, network_options=network_options)
+        require_nesting(todo.network, chosen.batch_size, devices)
+        require_parts(todo.network, share, accumulate)
+        part = share // accumulate  # images at once on each device
         kind = kinds.as_taken(kind, todo.data.train)
         assert todo.convention is not None  # of images that are looked at there is one
         cost = complexity.measure(todo.network, todo.convention.size, todo.convention.channels)
@@ -107,16 +112,21 @@ def plan(
         loading = loading_rate(todo, share)
         notes = _about_data(kind, loading)
         if known:
-            rates = forecast.estimated_rates(cost, spec.depth, share, known)
+            rates = forecast.estimated_rates(cost, spec.depth, part, known)
             notes += _about_estimate(known)
         else:
-            found = measure(todo, share, largest=largest, macs=cost.macs, loading=loading, folder=Path(folder))
+            found = measure(todo, part, largest=largest, macs=cost.macs, loading=loading, folder=Path(folder))
             rates = found.rates
-            notes += _about_measurement(found, share, files=kind.file_bytes is not None)
+            notes += _about_measurement(found, part, files=kind.file_bytes is not None)
+    if accumulate > 1:
+        rates = dataclasses.replace(rates, step=accumulate * rates.step)
+        notes.append(f"{accumulate} parts of a mini-batch, one after the other: {part} images in memory at once")
     if devices > 1:
         link = known.link if known else LINKS[device_type]
         together = forecast.all_reduce_seconds(cost.parameters, devices, link)
-        rates = dataclasses.replace(rates, step=rates.step + together)
+        rates = dataclasses.replace(
+            rates, step=rates.step + together, test=rates.test / devices, final_test=rates.final_test / devices
+        )
         notes += _about_devices(devices, share, forecast.LINK_SHARE * link, together)
     notes += _about_memory(device_type, measured=known is None)
     time = forecast.duration(chosen, rates, kind.test)
@@ -139,7 +149,7 @@ def plan(
         saving_seconds=time.saving,
         step_seconds=rates.step,
         images_per_second=images_per_second,
-        memory_bytes=memory.of(share),
+        memory_bytes=memory.of(part),
         available_bytes=available,
         largest_batch=largest,
         loader_cores=images_per_second / loading,
@@ -200,7 +210,8 @@ def _about_estimate(device: KnownDevice) -> list[str]:
 def _about_devices(devices: int, share: int, link: float, seconds: float) -> list[str]:
     return [
         f"{devices} devices: {share} images of a mini-batch on each; summing the gradients in a ring at "
-        f"{link / 1e9:,.4g} GB/s takes {1000 * seconds:.1f} ms of a step, none of it hidden; tests run on one device"
+        f"{link / 1e9:,.4g} GB/s takes {1000 * seconds:.1f} ms of a step, none of it hidden; "
+        f"each tests its share of the images"
     ]
 
 

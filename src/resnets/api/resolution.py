@@ -81,9 +81,7 @@ def resolve(
     resized = resize(changed, len(splits.train), iterations, epochs)  # type: ignore[arg-type]
     chosen = _applicable(resized, network, splits)
     begin = None if weights is None else load_weights(weights)
-    convention = _fit_convention(splits, chosen)
-    if begin is not None and begin.convention is not None and convention is not None:
-        convention = conventions.transferred(begin.convention, convention)
+    convention = _fit_convention(splits, chosen, None if begin is None else begin.convention)
     chosen = _with_colors(splits, chosen)
     torch.manual_seed(seed)
     module = _build(network, splits, chosen, convention, network_options)
@@ -130,15 +128,19 @@ def resize(recipe: Recipe, images: int, iterations: int | None, epochs: float | 
     return recipe if iterations is None else recipe.scaled(iterations)
 
 
-def _fit_convention(splits: DataSplits, recipe: Recipe) -> InputConvention | None:
+def _fit_convention(splits: DataSplits, recipe: Recipe, trained: InputConvention | None) -> InputConvention | None:
+    """Return the input that a network takes: that of its weights at the size of these images, or one fitted on them."""
     if recipe.preprocessing is None:
         return None
     if isinstance(splits.train, ImageArrays):
-        return conventions.fit(splits.train, recipe.preprocessing)
+        fitted = conventions.fit(splits.train, recipe.preprocessing)
+        return fitted if trained is None else conventions.transferred(trained, fitted)
     assert isinstance(splits.train, ImageFiles)
     crop = recipe.augmentation
     if not isinstance(crop, ScaleCropFlip | AreaCropFlip):
         raise UsageError(f"recipe {recipe.name!r} pads and crops small images of one size; for photos take 'imagenet'")
+    if trained is not None:  # thousands of photos need not be read
+        return conventions.transferred(trained, InputConvention(size=crop.crop, resize=crop.resize))
     return conventions.fit_photos(splits.train, recipe.preprocessing, size=crop.crop, resize=crop.resize)
 
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
+from resnets import storage
 from resnets.api.data import Data, load_data
 from resnets.api.members import fitting
 from resnets.api.models import Model, load
-from resnets.data.datasets import DataSplits, some_of
+from resnets.data.datasets import DataSplits
+from resnets.data.streams import some_of
 from resnets.errors import UsageError, WeightsError
 from resnets.evaluation.responses import layer_deviations
 from resnets.networks.execution import keep_freed_memory
 from resnets.report.measured import Response
 from resnets.report.responses import LayerResponses
-from resnets.storage import write_durably, writing
+from resnets.training.distributed import require_alone
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 
@@ -49,6 +50,7 @@ def responses(
     Raises: UsageError, DataError, WeightsError, as `evaluate`; UsageError too for a network without batch norm.
     Paper: section 4.2, Figure 7.
     """
+    require_alone("responses")
     for name, value, least in (("images", images, 1), ("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value is not None and value < least:
             raise UsageError(f"{name} is {value}; it must be {least} or more")
@@ -105,6 +107,4 @@ def write_json(found: Sequence[LayerResponses], path: Path) -> None:
         ],
         "provenance": provenance(torch.device(found[0].device)),
     }
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())
+    storage.write_json(path, content)

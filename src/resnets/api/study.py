@@ -24,7 +24,8 @@ from resnets.report import degradation, depth, recommendation
 from resnets.report.degradation import Table, Words
 from resnets.report.recommendation import Recommendation, StudyRow
 from resnets.specs import Recipe
-from resnets.storage import write_durably, writing
+from resnets.storage import write_json
+from resnets.training.distributed import require_alone
 from resnets.training.provenance import provenance
 from resnets.training.stretch import Observer
 
@@ -86,6 +87,7 @@ def study(
         Interrupted after a signal.
     Paper: Figures 1 and 6, section 4.2, on any data.
     """
+    require_alone("study")
     began = time.perf_counter()
     tell = tell or (lambda _: None)
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
@@ -124,7 +126,7 @@ def study(
         )
         plan, splits = planner.plan(loaded, choices, tell)
         provenances = [provenance(choose_device(device))]
-        _write(file, {"kind": "study", "asked": asked, "plan": dataclasses.asdict(plan), "provenance": provenances})
+        write_json(file, {"kind": "study", "asked": asked, "plan": dataclasses.asdict(plan), "provenance": provenances})
     study_words.tell_plan(plan, tell)
     rows, failed, done_before = [], {}, []
     for network in plan.networks:
@@ -207,7 +209,7 @@ def _conclude(
         "degradation": sentences,
         "provenance": record["provenance"],
     }
-    _write(file, content)
+    write_json(file, content)
     return Study(
         plan=plan,
         rows=tuple(rows),
@@ -256,12 +258,6 @@ def _read(file: Path) -> dict[str, Any] | None:
     if not (isinstance(content, dict) and {"asked", "plan", "provenance"} <= content.keys()):
         raise RunError(f"{file}: not the file of a study; name another folder with --out")
     return content
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(file, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _continue(

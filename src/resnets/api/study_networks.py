@@ -9,7 +9,7 @@ from resnets.data import kinds as data_kinds
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.errors import UsageError
 from resnets.networks import catalog
-from resnets.specs import Recipe, ScaleCropFlip
+from resnets.specs import AreaCropFlip, Recipe, ScaleCropFlip
 
 KINDS = ("plain", "residual")
 CIFAR_DEPTHS = (20, 56, 110)
@@ -39,7 +39,8 @@ def candidates(
         large = tuple(name for name in PHOTO_NETWORKS if name.startswith(prefixes))
         less = tuple(name for name in large if name != "resnet50")
         if recipe is not None and isinstance(splits.train, ImageFiles):
-            return tuple(dict.fromkeys((large, less))) if isinstance(recipe.augmentation, ScaleCropFlip) else (small,)
+            crops = isinstance(recipe.augmentation, ScaleCropFlip | AreaCropFlip)
+            return tuple(dict.fromkeys((large, less))) if crops else (small,)
         return tuple(dict.fromkeys((large, less, small))) if photos else (small,)
     named = tuple(sorted(set(depths)))
     if not named:

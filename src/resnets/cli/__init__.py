@@ -7,8 +7,11 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from resnets.cli import (
     bench,
@@ -29,29 +32,52 @@ from resnets.cli import (
 from resnets.errors import FailedElsewhere, Interrupted, ResnetsError
 from resnets.version import __version__
 
+PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    "Train, test and use networks": {
+        "train": train.train,
+        "evaluate": evaluate.evaluate,
+        "predict": predict.predict,
+        "detect": detect.app,
+        "convert": convert.convert,
+    },
+    "Know before": {
+        "plan": plan.plan,
+        "data": data.app,
+        "list": networks.list_networks,
+        "info": networks.info,
+    },
+    "Ask the paper's questions": {
+        "demo": demo.demo,
+        "study": study.study,
+        "reproduce": reproduce.reproduce,
+        "responses": responses.responses,
+        "report": report.report,
+        "bench": bench.bench,
+    },
+}
+"""All commands, as the help shows them."""
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for commands in PANELS.values() for name in commands]
+
+
 app = typer.Typer(
     name="resnets",
+    cls=_InOrder,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every command takes --debug, which shows the traceback of an error.",
 )
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("convert")(convert.convert)
-app.command("plan")(plan.plan)
-app.command("list")(networks.list_networks)
-app.command("info")(networks.info)
-app.command("demo")(demo.demo)
-app.command("bench")(bench.bench)
-app.command("reproduce")(reproduce.reproduce)
-app.command("report")(report.report)
-app.command("responses")(responses.responses)
-app.command("study")(study.study)
-app.add_typer(detect.app, name="detect")
-app.add_typer(data.app, name="data")
+for _panel, _commands in PANELS.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, rich_help_panel=_panel)
+        else:
+            app.command(_name, rich_help_panel=_panel)(_command)
 
 
 def _version(value: bool) -> None:

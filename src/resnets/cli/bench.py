@@ -41,14 +41,13 @@ def bench(
     Each works in a process of its own, one at a time and in turns. Ratios are medians over the rounds.
     """
     import dataclasses
-    from json import dumps
 
     from rich.console import Console
 
     from resnets.benchmarks import run
     from resnets.cli.display import duration
     from resnets.errors import UsageError
-    from resnets.storage import write_durably, writing
+    from resnets.storage import write_json
 
     if json is not None and (not json.parent.is_dir() or json.is_dir()):  # before the minutes, not after
         raise UsageError(f"{json}: {'a folder' if json.is_dir() else f'there is no folder {json.parent}'}")
@@ -73,8 +72,7 @@ def bench(
     finally:
         status.stop()
     if json is not None:
-        with writing(json):
-            write_durably(json, (dumps(dataclasses.asdict(result), indent=1) + "\n").encode())
+        write_json(json, dataclasses.asdict(result))
     tables = Console(highlight=False, soft_wrap=True, width=max(console.width, 100))  # no number is ever cut
     print(f"images/s and memory, ours over the peers': medians of {result.rounds} rounds, in which they took turns")
     tables.print(_claims(result))

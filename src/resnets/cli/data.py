@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Exit, Option, Typer
+
+from resnets.cli.train import DATA
 
 app = Typer(no_args_is_help=True, help="Look at a data set before it is trained on, or write it as shards.")
 
 
 @app.command("check")
 def check(
-    source: Annotated[
-        str, Argument(help="folder:PATH, imagenet:PATH, webdataset:FOLDER, hf:REPO, cifar10 ...", show_default=False)
-    ],
+    source: Annotated[str, Argument(help=DATA, show_default=False)],
     json: Annotated[Path | None, Option("--json", help="Write everything that was found to this file, too.")] = None,
     workers: Annotated[int | None, Option(help="Threads that decode.", show_default="one for each core")] = None,
 ) -> None:
@@ -28,11 +26,13 @@ def check(
     from rich.table import Table
 
     from resnets.api import data
+    from resnets.cli.display import progress_of
+    from resnets.storage import write_json
 
-    with _progress("checking") as progress:
+    with progress_of("checking") as progress:
         audit = data.check_data(source, workers=workers, progress=progress)
     if json is not None:
-        data.write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
+        write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     console = Console(highlight=False, soft_wrap=True)
     table = Table(f"{escape(audit.name)}, {audit.classes} classes", caption="smallest / median / largest")
     for name in audit.splits:
@@ -70,8 +70,9 @@ def shard(
     `--data webdataset:DEST` trains on them, with every promise that holds for single files.
     """
     from resnets.api import data
+    from resnets.cli.display import progress_of
 
-    with _progress("writing") as progress:
+    with progress_of("writing") as progress:
         written = data.shard_data(source, folder, size=size, progress=progress)
     kept = f", {written.kept} of which were there already" if written.kept else ""
     print(
@@ -82,16 +83,3 @@ def shard(
 
 def _range(values: tuple[int, ...]) -> str:
     return " / ".join(f"{value:,}" for value in values)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -20,15 +20,13 @@ def demo(
 
     from resnets.api import demo as study
     from resnets.cli.display import ShortDisplay, errors_table
-    from resnets.errors import Interrupted
+    from resnets.cli.resuming import resumable
     from resnets.report import degradation
 
     console = Console(highlight=False, soft_wrap=True)
     print(f"Six networks, {iterations} iterations each, on {os.cpu_count()} cores; everything is in {out}/")
-    try:
+    with resumable("the same command continues"):
         result = study.demo(out, iterations=iterations, seed=seed, observe=lambda name: ShortDisplay(name, console))
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command continues", stop.exit_code - 128) from None
     if result.done_before:
         print(f"done before, and not trained again: {', '.join(result.done_before)} (remove {out}/ to begin anew)")
     console.print(errors_table(*degradation.table(result.rows)))

@@ -5,19 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, BadParameter, Option
+from typer import Argument, Option
 
 from resnets.cli.train import DATA
 
 if TYPE_CHECKING:
     from resnets.api.evaluation import Evaluation, Tested
-
-
-def _scales(text: str | None) -> tuple[int, ...] | None:
-    try:
-        return None if text is None else tuple(int(scale) for scale in text.split(","))
-    except ValueError:
-        raise BadParameter(f"{text!r} is no list of pixels, such as 224,256,384") from None
 
 
 def evaluate(
@@ -61,12 +54,13 @@ def evaluate(
     from json import dumps
 
     from resnets.api import evaluation
+    from resnets.cli.lists import numbers
 
     result = evaluation.evaluate(
         weights,
         data,
         protocol=protocol,
-        scales=_scales(scales),
+        scales=numbers(scales, "pixels", "224,256,384"),
         flips=flips,
         device=device,
         precision=precision,

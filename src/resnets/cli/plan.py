@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from resnets.cli.train import RECIPES
+from resnets.cli.train import DATA, RECIPES
 
 
 def plan(
@@ -16,7 +16,7 @@ def plan(
         Option(
             "--data",
             "-d",
-            help="digits, cifar10, cifar100 or imagenet, which need not be there, or a source with a path.",
+            help=f"{DATA} What is named without a path need not be there, imagenet neither.",
             show_default=False,
         ),
     ],
@@ -26,6 +26,7 @@ def plan(
     batch_size: Annotated[
         int | None, Option(help="Images an iteration, on all devices together.", show_default="the recipe's")
     ] = None,
+    accumulate: Annotated[int, Option(help="Parts of a mini-batch, one after the other, to fit in memory.")] = 1,
     devices: Annotated[int, Option(help="How many train together.")] = 1,
     device_kind: Annotated[
         str | None,
@@ -50,6 +51,7 @@ def plan(
         iterations=iterations,
         epochs=epochs,
         batch_size=batch_size,
+        accumulate=accumulate,
         devices=devices,
         device_kind=device_kind,
     )

@@ -29,7 +29,7 @@ def reproduce(
         Option(
             "--data",
             "-d",
-            help="A source for what is declared: cifar10:PATH, folder:PATH, digits ...; may be repeated.",
+            help="A source for what is declared: cifar10:PATH, imagenet:PATH, or another; may be repeated.",
             show_default="the declared data",
         ),
     ] = None,
@@ -50,7 +50,7 @@ def reproduce(
     from typer import Exit
 
     from resnets.cli.display import Display, ShortDisplay
-    from resnets.errors import Interrupted
+    from resnets.cli.resuming import resumable
     from resnets.reproduction import reproduce as reproduction
 
     console = Console(highlight=False, soft_wrap=True)
@@ -71,19 +71,18 @@ def reproduce(
     if console.is_terminal:
         planning.start()
     try:
-        if plan:
-            announce(reproduction.plan_reproduction(name, **asked))
-            return
-        result = reproduction.reproduce(
-            name,
-            **asked,
-            resume=resume,
-            workers=workers,
-            announce=announce,
-            observe=lambda run: ShortDisplay(run.short_name, console) if run.scale == "smoke" else Display(),
-        )
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command with --resume continues", stop.exit_code - 128) from None
+        with resumable():
+            if plan:
+                announce(reproduction.plan_reproduction(name, **asked))
+                return
+            result = reproduction.reproduce(
+                name,
+                **asked,
+                resume=resume,
+                workers=workers,
+                announce=announce,
+                observe=lambda run: ShortDisplay(run.short_name, console) if run.scale == "smoke" else Display(),
+            )
     finally:
         planning.stop()
     _show(result, console, every_row=name != "all")

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from typer import Option
 
+from resnets.cli.train import DATA, SCRATCH
+
 
 def study(
-    data: Annotated[
-        str, Option("--data", "-d", help="digits, cifar10[:PATH], cifar100[:PATH] or folder:PATH.", show_default=False)
-    ],
+    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
     budget: Annotated[
         str | None, Option(help="Time for everything: 90s, 30m, 2h.", show_default="30m, for digits 2m")
     ] = None,
@@ -20,9 +20,7 @@ def study(
         Option(help="Layers, such as 20,32,44.", show_default="20,56,110; for photos 18,34,50 if the budget allows"),
     ] = None,
     kinds: Annotated[str, Option(help="plain, residual or both.")] = "plain,residual",
-    recipe: Annotated[
-        str | None, Option(help="cifar, cifar-200, digits or imagenet.", show_default="the one for the data")
-    ] = None,
+    recipe: Annotated[str | None, Option(help=f"{SCRATCH}.", show_default="the one for the data")] = None,
     seed: Annotated[int, Option(help="Of the held-out images, the initial weights and the order.")] = 0,
     out: Annotated[Path | None, Option("--out", "-o", help="The study's folder.", show_default="studies/DATA")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with the study in the folder, by its plan.")] = False,
@@ -39,18 +37,16 @@ def study(
 
     from resnets.api import study as studying
     from resnets.cli.display import ShortDisplay, duration, errors_table
-    from resnets.errors import Interrupted, UsageError
+    from resnets.cli.lists import names, numbers
+    from resnets.cli.resuming import resumable
 
-    try:
-        layers = None if depths is None else [int(depth) for depth in depths.split(",")]
-    except ValueError:
-        raise UsageError(f"depths are {depths!r}; they must be numbers of layers, such as 20,56,110") from None
+    layers = numbers(depths, "numbers of layers", "20,56,110")
     console = Console(highlight=False, soft_wrap=True)
-    try:
+    with resumable():
         found = studying.study(
             data,
             depths=layers,
-            kinds=[kind.strip() for kind in kinds.split(",")],
+            kinds=names(kinds) or (),
             budget=budget,
             recipe=recipe,
             seed=seed,
@@ -62,8 +58,6 @@ def study(
             observe=lambda name: ShortDisplay(name, console),
             tell=print,
         )
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command with --resume continues", stop.exit_code - 128) from None
     if found.done_before:
         print(f"done before, and not trained again: {', '.join(found.done_before)}")
     console.print(errors_table(*found.table))

@@ -11,7 +11,8 @@ DATA = (
     "digits, cifar10[:PATH], cifar100[:PATH], folder:PATH, imagenet:PATH, webdataset:FOLDER, webdataset:TRAIN,VAL "
     "or hf:REPO[@SPLIT]."
 )
-RECIPES = "cifar, cifar-200, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast or finetune."
+SCRATCH = "cifar, cifar-200, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast"
+RECIPES = f"{SCRATCH} or finetune."
 
 
 def train(
@@ -70,9 +71,9 @@ def train(
     """
     from resnets.api import training
     from resnets.cli.display import Display, duration
-    from resnets.errors import Interrupted
+    from resnets.cli.resuming import resumable
 
-    try:
+    with resumable():
         result = training.train(
             network,
             data,
@@ -101,8 +102,6 @@ def train(
             residual_layers=residual_layers,
             initialization=initialization,
         )
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command with --resume continues", stop.exit_code - 128) from None
     if result.already_finished:
         print(f"{result.folder} is finished; nothing was to do")
     validation = "" if result.validation_error is None else f"validation error {result.validation_error:.2f} %, "

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.decoding import single_views
-from resnets.data.streams import evenly
+from resnets.data.streams import some_of
 from resnets.errors import DataError
 from resnets.specs import InputConvention, Preprocessing, PrincipalColors
 
@@ -53,7 +53,7 @@ def fit_photos(
 
 
 def _views(train: ImageFiles, convention: InputConvention, limit: int) -> Iterator[NDArray[np.uint8]]:
-    chosen = evenly(train, limit)
+    chosen = some_of(train, limit)
     for part in np.array_split(np.arange(len(chosen)), math.ceil(len(chosen) / 100)):
         yield single_views(chosen.select(part).paths, convention)
 

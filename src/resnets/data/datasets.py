@@ -181,21 +181,13 @@ class DataSplits:
     def _without(self, held: NDArray[np.int64]) -> DataSplits:
         """Return the splits with these training images moved to the validation split, both in their old order."""
         rest = np.setdiff1d(np.arange(len(self.train)), held)  # type: ignore[arg-type]
-        return dataclasses.replace(self, train=_select(self.train, rest), validation=_select(self.train, np.sort(held)))
+        return dataclasses.replace(self, train=select(self.train, rest), validation=select(self.train, np.sort(held)))
 
 
 def _order(total: int, seed: int) -> NDArray[np.int64]:
     return np.random.Generator(np.random.Philox(key=seed)).permutation(total)
 
 
-def _select(split: Images, indices: NDArray[np.int64]) -> Images:
+def select(split: Images, indices: NDArray[np.int64]) -> Images:
     """Return the images at `indices`."""
     return split.select(indices) if isinstance(split, ImageArrays | ImageFiles) else Subset(split, indices.tolist())
-
-
-def some_of(split: Images, count: int | None) -> Images:
-    """Return so many images of a split, evenly spaced, so that of one sorted by class each class has its share."""
-    total = len(split)  # type: ignore[arg-type]
-    if count is None or count >= total:
-        return split
-    return _select(split, np.linspace(0, total - 1, count).round().astype(np.int64))

@@ -13,6 +13,8 @@ import numpy as np
 
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
 from resnets.data.decoding import SUFFIXES, single_views
+from resnets.data.loading import in_batches
+from resnets.data.streams import in_order, is_streamed
 from resnets.errors import DataError
 from resnets.specs import InputConvention
 
@@ -100,7 +102,12 @@ def in_memory(splits: DataSplits, size: int, channels: int = 3) -> DataSplits:
 
     def read(files: Images) -> ImageArrays:
         assert isinstance(files, ImageFiles)
-        return ImageArrays(single_views(files.paths, convention), files.labels)
+        if not is_streamed(files):
+            return ImageArrays(single_views(files.paths, convention), files.labels)
+        images = np.empty((len(files), size, size, channels), np.uint8)
+        for part in in_batches(in_order(files), 1_000):  # as they come, each put in its place
+            images[[sample for sample, _ in part]] = single_views([held for _, held in part], convention)
+        return ImageArrays(images, files.labels)
 
     train = read(splits.train)
     test = train if splits.test is splits.train else read(splits.test)

@@ -16,7 +16,7 @@ from resnets.data import sources
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
 from resnets.data.pipeline import TrainingBatches
 from resnets.data.stored import opened, size_of
-from resnets.data.streams import evenly
+from resnets.data.streams import some_of
 from resnets.errors import UsageError
 from resnets.specs import Augmentation, PadCropFlip
 
@@ -81,7 +81,7 @@ def measure_kind(splits: DataSplits) -> DataKind:
         return DataKind(name=splits.name, height=height, width=width, channels=channels, declared=False, **counts)
     if not isinstance(train, ImageFiles):
         raise UsageError("a plan is for a source, such as cifar10 or folder:PATH, not for a dataset object")
-    paths = sample_of(train).paths
+    paths = some_of(train, SAMPLE).paths
     sizes = []
     for path in paths:
         with opened(path) as file, Image.open(file) as image:  # the header only
@@ -89,11 +89,6 @@ def measure_kind(splits: DataSplits) -> DataKind:
     width, height = (round(float(side)) for side in np.mean(sizes, axis=0))
     file_bytes = round(sum(map(size_of, paths)) / len(paths))
     return DataKind(name=splits.name, height=height, width=width, file_bytes=file_bytes, declared=False, **counts)
-
-
-def sample_of(files: ImageFiles) -> ImageFiles:
-    """Return at most 256 of the files, evenly spaced; of a stream the first."""
-    return evenly(files, SAMPLE)
 
 
 def stand_in(kind: DataKind, folder: Path) -> DataSplits:
@@ -134,7 +129,7 @@ def load(source: str, folder: Path) -> tuple[DataKind, DataSplits]:
     splits = sources.load(source)
     kind = measure_kind(splits)
     if isinstance(splits.train, ImageFiles) and isinstance(splits.test, ImageFiles):
-        splits = dataclasses.replace(splits, train=sample_of(splits.train), test=sample_of(splits.test))
+        splits = dataclasses.replace(splits, train=some_of(splits.train, SAMPLE), test=some_of(splits.test, SAMPLE))
     return kind, splits
 
 

@@ -91,7 +91,8 @@ class _Colors:
     def __init__(self, colors: PrincipalColors, convention: InputConvention, seed: int, device: torch.device) -> None:
         if colors.values is None or colors.vectors is None:
             raise UsageError("the colour augmentation's axes are not known; resolve it with resnets.data's fit_colors")
-        self.axes = np.asarray(colors.values)[:, None] * np.asarray(colors.vectors) * colors.std  # (3, RGB)
+        axes = np.asarray(colors.values)[:, None] * np.asarray(colors.vectors) * colors.std  # (3, RGB), of white 1
+        self.axes = convention.white * (axes[:, ::-1] if convention.order == "BGR" else axes)
         self.std = std_of(convention)
         self.seed, self.device = seed, device
 

@@ -12,12 +12,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from itertools import islice
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.datasets import ImageFiles
+from resnets.data.datasets import ImageFiles, Images, select
 from resnets.data.randomness import epoch_order
 from resnets.data.shards import Members, MembersSlice, Shard, open_url
 from resnets.errors import DataError
@@ -54,13 +55,26 @@ def is_streamed(files: ImageFiles) -> bool:
     return isinstance(files.paths, Members | MembersSlice) and files.paths.remote
 
 
-def evenly(files: ImageFiles, limit: int) -> ImageFiles:
-    """Return at most `limit` of the files, evenly spaced; of a stream the first ones, in memory."""
-    count = min(limit, len(files))
-    if not is_streamed(files):
-        return files.select(np.linspace(0, len(files) - 1, count).round().astype(np.int64))
-    found = [item for item, _ in zip(_read(_shards(files)), range(count), strict=False)]
-    return ImageFiles(tuple(held for _, held in found), files.labels[[sample for sample, _ in found]])
+@overload
+def some_of(split: ImageFiles, count: int | None) -> ImageFiles: ...
+
+
+@overload
+def some_of(split: Images, count: int | None) -> Images: ...
+
+
+def some_of(split: Images, count: int | None) -> Images:
+    """Return at most so many images of a split, evenly spaced, so that of one sorted by class each has its share.
+
+    Of a stream they are the first ones, in memory. None is all of them.
+    """
+    if count is None:
+        return split
+    if isinstance(split, ImageFiles) and is_streamed(split):
+        found = list(islice(in_order(split), count))
+        return ImageFiles(tuple(held for _, held in found), split.labels[[sample for sample, _ in found]])
+    total = len(split)  # type: ignore[arg-type]
+    return split if count >= total else select(split, np.linspace(0, total - 1, count).round().astype(np.int64))
 
 
 def in_order(files: ImageFiles) -> Iterator[tuple[int, Held]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from resnets.paper.declarations import Table
 from resnets.paper.tables import TABLES
 from resnets.report.comparison import EXACT
 from resnets.specs import Shortcut
-from resnets.storage import write_durably, writing
+from resnets.storage import write_json
 from resnets.training.provenance import provenance
 
 
@@ -29,9 +28,7 @@ def write_costs(file: Path) -> None:
         "networks": [_cost(*one) for one in _networks(TABLES.values())],
         "provenance": provenance(torch.device("cpu")),
     }
-    with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(file, (json.dumps(content, indent=1) + "\n").encode())
+    write_json(file, content)
 
 
 def _networks(tables: Iterable[Table]) -> dict[tuple[str, Shortcut | None], None]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from resnets.api.data import load_data
 from resnets.api.resolution import default_recipe
 from resnets.data.cifar import CIFAR10
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, some_of
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.kinds import KNOWN
+from resnets.data.streams import some_of
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes

@@ -18,6 +18,7 @@ from resnets.report.curves import ComparedFigure, compare_figure
 from resnets.reproduction import parallel, runs
 from resnets.reproduction.costs import write_costs
 from resnets.reproduction.planning import PlannedRun, ReproductionPlan, check, make_plan
+from resnets.training.distributed import require_alone
 from resnets.training.signals import StopRequest
 from resnets.training.stretch import Observer
 
@@ -134,6 +135,7 @@ def _plan(
     device: str,
     stop: StopRequest,
 ) -> ReproductionPlan:
+    require_alone("reproduce")
     return make_plan(
         name,
         only=[only] if isinstance(only, str) else only,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +12,7 @@ from resnets.api.resolution import Resolved, resolve
 from resnets.api.responses import responses
 from resnets.api.training import carry_out, describe
 from resnets.reproduction.planning import PlannedRun, options
-from resnets.storage import write_durably, writing
+from resnets.storage import write_json, writing
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 from resnets.training.stretch import Observer
@@ -48,9 +47,7 @@ def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Obse
         found = evaluate(run.folder, run.material.splits, protocol=protocol, device=device, workers=workers)
         errors = {"top1": found.top1_error, "top5": found.top5_error}
         content["errors"] = content.get("errors", {}) | {protocol: errors}
-    with writing(run.file):
-        run.file.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(run.file, (json.dumps(content, indent=1) + "\n").encode())
+    write_json(run.file, content)
     with writing(run.folder):
         for path in folder.checkpoints.paths():
             path.unlink(missing_ok=True)

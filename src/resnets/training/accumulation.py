@@ -18,6 +18,8 @@ def require_parts(network: nn.Module, batch_size: int, parts: int) -> None:
     """
     if parts < 1 or batch_size % parts:
         raise UsageError(f"accumulate is {parts}; it must be a divisor of the batch size, which is {batch_size}")
+    if parts == 1:
+        return
     part = batch_size // parts
     for module in network.modules():
         if isinstance(module, _BatchNorm):

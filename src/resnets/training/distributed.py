@@ -144,6 +144,16 @@ def joined(device: str) -> Iterator[World]:
             raise
 
 
+def require_alone(call: str) -> None:
+    """Check that a call for one process was not started in several, which would all do the same in the same folder.
+
+    Raises: UsageError.
+    """
+    size = dist.get_world_size() if dist.is_available() and dist.is_initialized() else _number("WORLD_SIZE", 1)
+    if size > 1:
+        raise UsageError(f"{call} is for one process, and here are {size}; torchrun is for train and evaluate")
+
+
 def _join(device: str) -> World:
     if dist.is_initialized():
         rank, size, group = dist.get_rank(), dist.get_world_size(), _group_for_cpus()
@@ -230,6 +240,8 @@ def processes_of_a_group(norm: BatchNorm2d, batch_size: int, size: int) -> int:
 
     Raises: UsageError, if groups and shares do not nest.
     """
+    if size == 1:  # whose last group of a mini-batch may be smaller
+        return 1
     share = batch_size // size
     group = min(norm.group or batch_size, batch_size)
     if share % group == 0:

@@ -14,7 +14,7 @@ import filelock
 
 from resnets.errors import RunError
 from resnets.specs import DetectionRecipe, Recipe
-from resnets.storage import write_durably, writing
+from resnets.storage import write_durably, write_json, writing
 from resnets.training.checkpoint import Checkpoints
 
 
@@ -162,8 +162,7 @@ class RunFolder:
             raise RunError(f"{self.path / name}: cannot be read ({error})") from None
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
-        with writing(self.path / name):
-            write_durably(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+        write_json(self.path / name, content)
 
 
 def difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:

@@ -28,8 +28,9 @@ def check(
     from rich.table import Table
 
     from resnets.api.detection_scoring import contents, load_detection_data
+    from resnets.cli.lists import names
 
-    loaded = load_detection_data(data, None if classes is None else [name.strip() for name in classes.split(",")])
+    loaded = load_detection_data(data, names(classes))
     splits = contents(loaded)
     repairs = [str(repair) for repair in loaded.repairs]
     if json:

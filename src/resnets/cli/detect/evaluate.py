@@ -33,16 +33,12 @@ def evaluate(
 
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
     from rich.table import Table
 
-    from resnets.api.detection import evaluate_detector
+    from resnets.api.detecting import evaluate_detector
+    from resnets.cli.display import progress_of
 
-    # a live line where someone looks: standard error, so that a table or JSON goes where it is sent
-    screen = Console(stderr=True)
-    columns = ("images", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as shown:
-        task = shown.add_task("images", total=None)
+    with progress_of("images") as progress:
         result = evaluate_detector(
             weights,
             data,
@@ -54,7 +50,7 @@ def evaluate(
             device=device,
             precision=precision,
             workers=workers,
-            progress=lambda done, total: shown.update(task, completed=done, total=total),
+            progress=progress,
         )
     if json:
         print(dumps(dataclasses.asdict(result)))

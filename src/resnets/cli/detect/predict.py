@@ -30,7 +30,7 @@ def predict(
     import dataclasses
     from json import dumps
 
-    from resnets.api.detection import detect
+    from resnets.api.detecting import detect
     from resnets.errors import DataError
 
     failed = 0

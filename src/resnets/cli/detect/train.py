@@ -74,11 +74,11 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
     """
     from resnets.api.detection import train_detector
-    from resnets.cli.detect.parsing import names, sides
     from resnets.cli.display import Display, duration
-    from resnets.errors import Interrupted
+    from resnets.cli.lists import names, numbers
+    from resnets.cli.resuming import resumable
 
-    try:
+    with resumable():
         result = train_detector(
             network,
             data,
@@ -92,7 +92,7 @@ def train(
             momentum=momentum,
             weight_decay=weight_decay,
             size=size,
-            anchors=sides(anchors),
+            anchors=numbers(anchors, "pixels", "32,64,128"),
             regions=regions,
             classes=names(classes),
             frozen_stages=frozen_stages,
@@ -106,8 +106,6 @@ def train(
             save_every=save_every,
             observers=[Display()],
         )
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}; the same command with --resume continues", stop.exit_code - 128) from None
     if result.already_finished:
         print(f"{result.folder} is finished; nothing was to do")
     score = (

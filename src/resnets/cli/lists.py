@@ -10,8 +10,8 @@ def names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",")]
 
 
-def sides(text: str | None) -> list[int] | None:
-    """Return the whole numbers in a text, or None for none.
+def numbers(text: str | None, what: str, such_as: str) -> list[int] | None:
+    """Return the whole numbers in a text, or None for none; `what` they are and an example are for the error.
 
     Raises: UsageError, if one is no whole number.
     """
@@ -20,4 +20,4 @@ def sides(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"{text!r} is no list of pixels; it must be like 32,64,128") from None
+        raise UsageError(f"{text!r} is no list of {what}, such as {such_as}") from None
