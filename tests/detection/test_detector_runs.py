@@ -14,7 +14,8 @@ import torch
 from small_detectors import CLASSES, RECIPE, SPEC, network, splits
 
 import resnets
-from resnets.api.detection import detect, evaluate_detector, train_detector
+from resnets.api.detection import detect, train_detector
+from resnets.api.detection_evaluation import evaluate_detector
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import catalog, weights

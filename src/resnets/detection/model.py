@@ -87,14 +87,20 @@ class Detector:
     device: torch.device
 
 
-def is_detector(path: Path) -> bool:
-    """Tell whether a run's folder or a weights file is a detector's."""
+def header(path: Path) -> dict[str, Any]:
+    """Return what the weights of a run's folder or a file tell of themselves, without reading them; {} if nothing."""
     file = path / "weights.safetensors" if path.is_dir() else path
     try:
         with safetensors.safe_open(file, "pt") as content:
-            return "detector" in json.loads((content.metadata() or {}).get("resnets") or "{}")
+            found: dict[str, Any] = json.loads((content.metadata() or {}).get("resnets") or "{}")
+            return found
     except (OSError, ValueError, safetensors.SafetensorError):
-        return False  # whoever reads it says what is wrong with it
+        return {}  # whoever reads it says what is wrong with it
+
+
+def is_detector(path: Path) -> bool:
+    """Tell whether a run's folder or a weights file is a detector's."""
+    return "detector" in header(path)
 
 
 def begin_with(network: FasterRCNN, classes: Sequence[str], other: Detector) -> None:

@@ -18,7 +18,10 @@ def evaluate(
         str | None, Option("--protocol", "-p", help="voc07, voc or coco.", show_default="the data's")
     ] = None,
     out: Annotated[
-        Path | None, Option("--out", "-o", help="Write the detections into this folder, as VOC's or COCO's files.")
+        Path | None,
+        Option(
+            "--out", "-o", help="Write the detections into this folder, as VOC's or COCO's files, and evaluation.json."
+        ),
     ] = None,
     box_refinement: Annotated[bool, Option("--box-refinement", help="Iterated regression and box voting.")] = False,
     multi_scale: Annotated[bool, Option("--multi-scale", help="Features of two of five scales.")] = False,
@@ -36,7 +39,7 @@ def evaluate(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
     from rich.table import Table
 
-    from resnets.api.detection import evaluate_detector
+    from resnets.api.detection_evaluation import evaluate_detector
 
     # a live line where someone looks: standard error, so that a table or JSON goes where it is sent
     screen = Console(stderr=True)
