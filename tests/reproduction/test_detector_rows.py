@@ -41,7 +41,7 @@ def small() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "spec", spec)
-        patch.setattr(ResNetSpec, "widths", property(lambda self: (8, 16, 32, 32)))
+        patch.setattr(ResNetSpec, "widths", property(lambda self: (16, 32, 64, 64)))
         patch.setattr(reproduce, "write_costs", lambda file: None)  # which would be those of narrow networks
         yield
     torch.set_num_threads(before)

@@ -136,7 +136,10 @@ def train_detector(
         model.begin_with(detector, splits.classes, again)
     else:
         pixels = model.normalization(None if start is None else start.convention, splits.train)
-        detector = model.make(model.classifier(network, start), splits.classes, chosen, pixels)
+        backbone = model.classifier(network, start)
+        if start is None:
+            model.settle(backbone, splits.train)
+        detector = model.make(backbone, splits.classes, chosen, pixels)
     begun = again or start
     description: dict[str, Any] = {
         "network": spec_to_dict(detector.spec) | {"detector": "faster_rcnn"},

@@ -38,7 +38,9 @@ class Task:
     def name(self) -> str:
         """The network; of a detector also what it is trained on."""
         training = self.training
-        return f"{training.network} {training.data}" if self.detections else training.network
+        if not self.detections:
+            return training.network
+        return f"{training.network} {training.data}{', context' if 'context' in training.recipe else ''}"
 
 
 @dataclass(frozen=True)
