@@ -128,7 +128,7 @@ def test_what_the_page_says_besides(text: str) -> None:
     for words in (
         "which is degradation",
         "What the paper leaves open here",
-        "no colour augmentation",
+        "the mean image is of 10,000 training photos",
         "2f0858b1096ed838142781b4021238a3dfe6e0e1",
         "usual repository",
         "Files that are not shown",

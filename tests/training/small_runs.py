@@ -21,7 +21,7 @@ from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.data.pipeline import Batch, TrainingBatches, training_batches
 from resnets.specs import PadCropFlip, Recipe, WarmUp
 from resnets.storage import read_tensors
-from resnets.training import session
+from resnets.training import session, stretch
 from resnets.training.run import RunFolder
 from resnets.training.session import Job
 from resnets.training.state import TrainingState
@@ -126,7 +126,7 @@ def job(
 
 def run(small: Job, path: Path, *observers: Observer) -> dict[str, Any]:
     """Run a job in a folder, from wherever that stands."""
-    with mock.patch.object(session, "LOG_LINES", LOG_LINES), RunFolder(path) as folder:
+    with mock.patch.object(stretch, "LOG_LINES", LOG_LINES), RunFolder(path) as folder:
         return session.run(small, folder, list(observers))
 
 
