@@ -50,8 +50,8 @@ _HOME = {
     "train_detector": "resnets.api.detection",
     "DetectorResult": "resnets.api.detection",
     "load_detector": "resnets.api.detecting",
-    "evaluate_detector": "resnets.api.detecting",
-    "DetectionEvaluation": "resnets.api.detecting",
+    "evaluate_detector": "resnets.api.detection_evaluation",
+    "DetectionEvaluation": "resnets.api.detection_evaluation",
     "detect": "resnets.api.detecting",
     "DetectionRecipe": "resnets.specs",
     "score_detections": "resnets.api.detection_scoring",
@@ -91,12 +91,12 @@ if TYPE_CHECKING:
     from resnets.api.data import load_data as load_data
     from resnets.api.data import shard_data as shard_data
     from resnets.api.demo import demo as demo
-    from resnets.api.detecting import DetectionEvaluation as DetectionEvaluation
     from resnets.api.detecting import detect as detect
-    from resnets.api.detecting import evaluate_detector as evaluate_detector
     from resnets.api.detecting import load_detector as load_detector
     from resnets.api.detection import DetectorResult as DetectorResult
     from resnets.api.detection import train_detector as train_detector
+    from resnets.api.detection_evaluation import DetectionEvaluation as DetectionEvaluation
+    from resnets.api.detection_evaluation import evaluate_detector as evaluate_detector
     from resnets.api.detection_scoring import load_detection_data as load_detection_data
     from resnets.api.detection_scoring import score_detections as score_detections
     from resnets.api.evaluation import Evaluation as Evaluation

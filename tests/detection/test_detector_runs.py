@@ -14,11 +14,13 @@ import torch
 from small_detectors import CLASSES, RECIPE, SPEC, network, splits
 
 import resnets
-from resnets.api.detecting import detect, evaluate_detector
+from resnets.api.detecting import detect
 from resnets.api.detection import train_detector
+from resnets.api.detection_evaluation import evaluate_detector
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import catalog, weights
+from resnets.report import collection
 from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec
 from resnets.storage import read_tensors
 
@@ -114,11 +116,30 @@ def test_refinements_and_ensembles_are_scored(learnt: Path, tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [
         "comp4_det_test_green.txt",
         "comp4_det_test_red.txt",
+        "evaluation.json",
     ]
     by_coco = evaluate_detector(run, data, protocol="coco", out=tmp_path / "found", workers=0, device="cpu")
     assert len(by_coco.scores["numbers"]) == 12
     assert by_coco.scores["numbers"]["AP50"] > 0.9
     assert (tmp_path / "found" / "detections_test_results.json").exists()
+
+
+def test_a_run_and_a_test_of_it_are_in_the_report(learnt: Path, tmp_path: Path) -> None:
+    """The run's result.json is read with the evaluation.json of further tests; an ensemble's is named as no run's."""
+    data = splits(learnt / "data")
+    run = learnt / "run"
+    evaluate_detector(run, data, box_refinement=True, out=tmp_path / "refined", workers=0, device="cpu")
+    found = collection.collect([run / "result.json", tmp_path / "refined"])
+    (detector,) = found.detectors
+    assert not found.problems
+    assert {test.refinements for test in detector.tests} == {(), ("box-refinement",)}
+    assert {test.protocol for test in detector.tests} == {"voc"}
+    assert all(scores.mean_50 > 90 and set(scores.classes) == set(CLASSES) for scores in detector.tests.values())
+    assert "begun with a classifier of 10 classes instead of ImageNet's 1,000" in detector.changes
+    evaluate_detector([run, run], data, out=tmp_path / "refined", workers=0, device="cpu")
+    found = collection.collect([run / "result.json", tmp_path / "refined"])
+    assert "a test of an ensemble" in found.problems[0]
+    assert len(found.detectors) == 1
 
 
 def test_detect_draws_and_lists(learnt: Path, tmp_path: Path) -> None:
@@ -218,6 +239,16 @@ def test_what_cannot_be_is_refused_before_training(start: Path, learnt: Path, tm
         next(detect(learnt / "run", [], threshold=2.0))
     with pytest.raises(UsageError, match="shorter side is 8"):
         train(start, tmp_path / "run", dataclasses.replace(RECIPE), size=8)
+
+
+def test_random_weights_begin_with_the_statistics_of_images(tmp_path: Path) -> None:
+    """Batch norm is frozen, so that a network that was not pre-trained needs some; what is learnt of is finite."""
+    recipe = dataclasses.replace(RECIPE, iterations=2)
+    with pytest.warns(UserWarning, match="random weights"):
+        train(tmp_path, tmp_path / "run", recipe, weights=None)
+    norm = read_tensors(tmp_path / "run" / "weights.safetensors")[0]
+    statistics = next(tensor for name, tensor in norm.items() if name.endswith("layer4.0.bn1.running_var"))
+    assert not torch.equal(statistics, torch.ones_like(statistics))
 
 
 def test_a_loss_that_is_not_finite_changes_nothing(start: Path, tmp_path: Path) -> None:

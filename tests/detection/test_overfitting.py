@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnets.api.detecting import evaluate_detector
 from resnets.api.detection import train_detector
+from resnets.api.detection_evaluation import evaluate_detector
 from resnets.data.decoding import decode
 from resnets.detection import sources
 from resnets.detection.faster_rcnn import Normalization

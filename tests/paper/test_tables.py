@@ -11,9 +11,12 @@ import pytest
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.networks.complexity import measure, skeleton, stages
-from resnets.paper import figures, published, recipes, tables
-from resnets.paper.declarations import BUILT, Part, Row, Table
-from resnets.paper.published.detection import VOC_CLASSES
+from resnets.paper import figures, published, tables
+from resnets.paper.declarations import BUILT, DetectionTest, Part, Row, Table
+from resnets.paper.detection_data import DETECTION_DATA
+from resnets.paper.detection_data import stages as data_of
+from resnets.paper.detection_recipes import ALL_RECIPES, DETECTION_RECIPES
+from resnets.paper.published.detection import VOC_CLASSES, VOC_NAMES
 
 # Written out from paper.md: every line of every table, with the numbers that a table repeats from another.
 PRINTED = {
@@ -261,19 +264,47 @@ def test_trainings_name_a_recipe_and_the_shortcut_option() -> None:
     trainings = [row.training for row in OURS if row.training]
     assert trainings
     for training in trainings:
-        assert recipes.find(training.recipe).name == training.recipe
-        assert (training.shortcut is None) == training.network.startswith("plain")
+        assert ALL_RECIPES[training.recipe].name == training.recipe
+        assert (training.shortcut is None) != training.network.startswith("resnet")
     assert all((row.shortcut is None) != (row.network or "").startswith("resnet") for row in OURS)
 
 
 def test_what_is_missing_is_named() -> None:
-    """Every part is needed by a row; classification is ready, but for an ensemble whose members are not named."""
+    """Every part is needed by a row; all is ready but for localisation, ImageNet DET, and ensembles without names."""
     assert {part for row in OURS for part in row.needs} == set(get_args(Part))
     assert {table.name for table in TABLES if any(row.is_ready for row in table.rows)} == {
-        *(f"table{number}" for number in (1, 2, 3, 4, 6))
+        *(f"table{number}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 10, 11))
     }
     for row in OURS:
         assert set(row.missing) == set(row.needs) - BUILT
+
+
+def test_detectors_name_their_recipe_data_and_test() -> None:
+    """With global context it is a training of its own; what is tested with and without refinements is one training."""
+    for name in ("table7", "table8", "table9", "table10", "table11"):
+        for row in tables.find(name).rows:
+            if row.network is None:
+                continue
+            assert row.training is not None and row.detection_test is not None and row.is_ready
+            recipe = DETECTION_RECIPES[row.training.recipe]
+            assert recipe.global_context == ("global-context" in row.needs)
+            assert data_of(row.training.data)[0] in DETECTION_DATA
+            assert row.detection_test.multi_scale == (row.protocol == "multi-scale")
+    table = tables.find("table9")
+    plain, refined = table.row("baseline, ResNet-101"), table.row("+ box refinement")
+    assert plain.training == refined.training == tables.find("table8").row("ResNet-101").training
+    assert (plain.detection_test, refined.detection_test) == (
+        DetectionTest(protocol="coco"),
+        DetectionTest(protocol="coco", box_refinement=True),
+    )
+    assert tables.find("table7").rows[0].training == tables.find("table10").rows[0].training
+    assert {row.slug for row in tables.find("table12").rows if row.is_ready} == set()
+
+
+def test_the_classes_of_voc_are_those_of_its_files() -> None:
+    from resnets.detection.voc import CLASSES
+
+    assert tuple(VOC_NAMES[name] for name in VOC_CLASSES) == CLASSES
 
 
 @pytest.mark.parametrize("row", tables.find("table6").rows[6:], ids=lambda row: row.slug)

@@ -32,7 +32,7 @@ def test_a_row_is_run_left_out_with_a_reason_or_cited() -> None:
                 assert row.label not in left_out
             elif row.label in left_out:
                 assert row.missing or row.recipe is None
-                assert left_out[row.label].startswith(("needs ", "there is no recipe"))
+                assert left_out[row.label].startswith(("needs ", "`resnets ")), "an ensemble says what tests one"
             else:
                 assert row.training in trained or table.kind == "complexity"
 
@@ -52,6 +52,16 @@ def test_a_training_is_shared_by_all_that_ask_for_it() -> None:
     assert task.asked_by == ("table6", "figure6", "figure7")
     assert task.runs_in_the_paper == 1
     assert trainings[0].network == "plain20"  # the small ones first, plain beside residual
+
+
+def test_a_detector_is_trained_once_and_tested_in_each_way_that_is_asked_for() -> None:
+    plain, context, *_ = (task for task in select("table9").tasks if task.training.network == "resnet101")
+    assert [test.refinements for test in plain.detections] == [(), ("box-refinement",)]
+    assert [test.refinements for test in context.detections] == [("box-refinement",), ("box-refinement", "multi-scale")]
+    shared = next(task for task in select("all").tasks if task.name == "resnet101 voc07+12")
+    assert shared.asked_by == ("table7", "table10")
+    assert [test.protocol for test in shared.detections] == ["voc07"]
+    assert len([task for task in select("all").tasks if task.detections]) == 10
 
 
 def test_whoever_asks_responses_are_measured_where_figure_7_draws_them() -> None:

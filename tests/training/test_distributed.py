@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from torch.distributed import TCPStore
 
 import resnets
 from resnets.data import convention as conventions
+from resnets.detection import model
 from resnets.errors import UsageError
 from resnets.networks import weights
 from resnets.networks.normalization import BatchNorm2d
@@ -284,6 +286,37 @@ def test_each_image_is_counted_once(photo_folder: Path, tmp_path: Path, run: Run
             found = json.loads((tmp_path / f"found-{rank}.json").read_text())
             for name, counts in alone.items():
                 assert found[name] == counts | {"loss": pytest.approx(counts["loss"], rel=1e-5)}, (size, name)
+
+
+def test_a_detectors_score_is_that_of_one_process(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image is detected on by one process, to the last bit; one of three has nothing of two images to do."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "detection"))
+    import small_detectors
+
+    detector = small_detectors.detector()
+    model.save(tmp_path / "weights.safetensors", detector, small_detectors.CLASSES)
+    data = {str(count): small_detectors.splits(tmp_path / str(count), count) for count in (2, 4)}
+    (tmp_path / "splits").write_bytes(pickle.dumps(data))
+    together.detect_each(tmp_path)
+    alone = json.loads((tmp_path / "detected-alone.json").read_text())
+    assert [found["images"] for found in alone.values()] == [2, 4]
+    group = run(3, together.detect_each, tmp_path)
+    assert group.join() == [0] * 3
+    for rank in range(3):
+        assert json.loads((tmp_path / f"detected-{rank}.json").read_text()) == alone
+    for count in data:
+        files = sorted((tmp_path / count / "alone").glob("*.txt"))
+        assert [file.name for file in files] == ["comp4_det_test_green.txt", "comp4_det_test_red.txt"]
+        for file in files:
+            assert file.stat().st_size and file.read_text() == (tmp_path / count / "together" / file.name).read_text()
+
+
+def test_a_detector_is_not_trained_by_several(tmp_path: Path, run: Run) -> None:
+    arguments = ["detect", "train", "resnet18", "--data", "voc:/absent", "--weights", "absent", "--device", "cpu"]
+    group = run(2, together.as_a_command, [arguments, arguments], tmp_path)
+    assert 0 not in group.join(30)
+    (line,) = errors(tmp_path)
+    assert "a detector is trained by one process, and these are 2" in line
 
 
 # ---------------------------------------------------------------- failing

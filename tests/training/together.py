@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import sys
 import time
@@ -301,6 +302,19 @@ def _tested(weights: Path, data: str | DataSplits) -> dict[str, Any]:
         "loss": evaluation.loss,
         "confusion": evaluation.confusion,
     }
+
+
+def detect_each(folder: Path) -> None:
+    """Test a detector on splits, and write what each came to; its detections are in a folder for each."""
+    from resnets.api.detection_evaluation import evaluate_detector
+
+    rank = os.environ.get("RANK", "alone")
+    found = {}
+    for name, splits in pickle.loads((folder / "splits").read_bytes()).items():
+        out = folder / name / ("alone" if rank == "alone" else "together")
+        evaluation = evaluate_detector(folder / "weights.safetensors", splits, device="cpu", workers=0, out=out)
+        found[name] = {"images": evaluation.images, "scores": evaluation.scores}
+    (folder / f"detected-{rank}.json").write_text(json.dumps(found))
 
 
 class Pairs(torch.utils.data.Dataset[Any]):

@@ -16,11 +16,12 @@ from resnets.api.resolution import change
 from resnets.api.training import begin_run, begun_with, check
 from resnets.detection import model, protocols, sources
 from resnets.detection.annotations import DetectionSplits
+from resnets.detection.model import Detector
 from resnets.detection.session import DetectionJob, run
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.networks.execution import choose_device, choose_precision
-from resnets.networks.weights import spec_to_dict
+from resnets.networks.weights import Weights, spec_to_dict
 from resnets.paper import detection_recipes
 from resnets.specs import DetectionRecipe
 from resnets.training.distributed import require_alone
@@ -125,7 +126,10 @@ def train_detector(
         model.begin_with(detector, splits.classes, again)
     else:
         pixels = model.normalization(None if start is None else start.convention, splits.train)
-        detector = model.make(model.classifier(network, start), splits.classes, chosen, pixels)
+        backbone = model.classifier(network, start)
+        if start is None:
+            model.settle(backbone, splits.train)
+        detector = model.make(backbone, splits.classes, chosen, pixels)
     begun = again or start
     description: dict[str, Any] = {
         "network": spec_to_dict(detector.spec) | {"detector": "faster_rcnn"},
@@ -134,7 +138,7 @@ def train_detector(
         "seed": seed,
         "precision": choose_precision(precision, target),
         "source": data if isinstance(data, str) else None,
-        "weights": None if begun is None else begun_with(begun.path),
+        "weights": None if begun is None else begun_with(begun.path) | _kind(begun),
         "workers": workers,
         "provenance": [provenance(target)],
     }
@@ -156,6 +160,15 @@ def train_detector(
             save_every=save_every,
         )
         return _result(folder.path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))
+
+
+def _kind(begun: Detector | Weights) -> dict[str, Any]:
+    """Return what is in the weights that a run begins with, as far as they tell."""
+    kind = "detector" if isinstance(begun, Detector) else "classifier"
+    if begun.classes is None and isinstance(begun, Weights):  # a file of others: its last layer tells
+        last = next((begun.tensors[name] for name in ("fc.weight", "classifier.6.weight") if name in begun.tensors), ())
+        return {"kind": kind, "classes": len(last) or None}
+    return {"kind": kind, "classes": len(begun.classes or ())}
 
 
 def _describe_data(splits: DetectionSplits) -> dict[str, Any]:

@@ -52,6 +52,6 @@ def write_report(results: str | Path | Iterable[str | Path] = (), *, out: str | 
         sentence=found.sentence,
         depths=tuple(map(tuple, depth.table(found.study)[1])),
         counts={str(status): number for status, number in found.counts.items()},
-        runs=len(found.results.runs),
+        runs=len(found.results.runs) + len(found.results.detectors),
         problems=found.results.problems,
     )

@@ -135,6 +135,11 @@ class ShortDisplay:
             self.printed_at = time.monotonic()
 
     def finished(self, result: dict[str, Any]) -> None:
+        if "scores" in result:  # of a detector
+            mean_ap = result["scores"]["mean_ap"]
+            score = "the test images' boxes are not known" if mean_ap is None else f"test mAP {100 * mean_ap:5.2f} %"
+            self.console.print(f"{self.name:<10} {score}  {duration(result['seconds'])}")
+            return
         tested = "validation" if "validation_error" in result else "test"  # what is chosen by is shown
         errors = f"training error {result['training_error']:5.2f} %  {tested} error {result[f'{tested}_error']:5.2f} %"
         self.console.print(f"{self.name:<10} {errors}  {duration(result['seconds'])}")

@@ -29,8 +29,18 @@ def reproduce(
         Option(
             "--data",
             "-d",
-            help="A source for what is declared: cifar10:PATH, imagenet:PATH, or another; may be repeated.",
+            help="A source for what is declared: cifar10:PATH, imagenet:PATH, voc:PATH, or another; may be repeated.",
             show_default="the declared data",
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        Option(
+            "--weights",
+            "-w",
+            help="NETWORK=FILE that a detector begins with: an ImageNet classifier, or a detector of COCO; may be "
+            "repeated.",
+            show_default="a run in --out",
         ),
     ] = None,
     out: Annotated[Path, Option("--out", "-o", help="Where runs/, results/ and site/ go.")] = Path("reproduction"),
@@ -59,6 +69,7 @@ def reproduce(
         "seeds": seeds,
         "scale": scale,
         "data": data or (),
+        "weights": weights or (),
         "out": out,
         "device": device,
     }

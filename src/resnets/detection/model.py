@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import safetensors
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.data.convention import fit_photos, mean_of, std_of
 from resnets.data.datasets import ImageFiles
+from resnets.data.decoding import decode
 from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.faster_rcnn import FasterRCNN, Normalization
+from resnets.detection.pixels import as_tensor
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
@@ -26,6 +29,7 @@ from resnets.networks.weights import Weights, load_into, spec_from_dict, spec_to
 from resnets.specs import DetectionRecipe, InputConvention, Preprocessing, VGGSpec
 from resnets.storage import read_tensors, write_tensors
 
+SETTLED, SETTLED_SIDE = 8, 128  # images, and their sides in pixels, that give batch norm its statistics
 SEEN = 200  # training images whose mean is taken where a backbone does not tell its own
 
 
@@ -67,6 +71,29 @@ def classifier(name: str, start: Weights | None) -> ResNet | VGG:
     return start.build()
 
 
+@torch.no_grad()
+def settle(network: ResNet | VGG, images: Sequence[AnnotatedImage]) -> None:
+    """Give a network that was not pre-trained the batch-norm statistics of a few images.
+
+    A detector's batch norm is frozen: with statistics of nothing, the maps of a deep residual network would grow until
+    no loss is finite.
+
+    Raises: DataError, if an image cannot be decoded.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    chosen = images[:: max(1, len(images) // SETTLED)][:SETTLED]
+    views = torch.stack([as_tensor(decode(image.path).resize((SETTLED_SIDE, SETTLED_SIDE))) for image in chosen])
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0  # the statistics of this one batch
+    pixels = views.float() / 255
+    network.train()(pixels - pixels.mean((0, 2, 3), keepdim=True))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
 def make(network: ResNet | VGG, classes: Sequence[str], recipe: DetectionRecipe, pixels: Normalization) -> FasterRCNN:
     """Return a detector on a classifier, which is taken apart for it.
 
@@ -87,14 +114,20 @@ class Detector:
     device: torch.device
 
 
-def is_detector(path: Path) -> bool:
-    """Tell whether a run's folder or a weights file is a detector's."""
+def header(path: Path) -> dict[str, Any]:
+    """Return what the weights of a run's folder or a file tell of themselves, without reading them; {} if nothing."""
     file = path / "weights.safetensors" if path.is_dir() else path
     try:
         with safetensors.safe_open(file, "pt") as content:
-            return "detector" in json.loads((content.metadata() or {}).get("resnets") or "{}")
+            found: dict[str, Any] = json.loads((content.metadata() or {}).get("resnets") or "{}")
+            return found
     except (OSError, ValueError, safetensors.SafetensorError):
-        return False  # whoever reads it says what is wrong with it
+        return {}  # whoever reads it says what is wrong with it
+
+
+def is_detector(path: Path) -> bool:
+    """Tell whether a run's folder or a weights file is a detector's."""
+    return "detector" in header(path)
 
 
 def begin_with(network: FasterRCNN, classes: Sequence[str], other: Detector) -> None:

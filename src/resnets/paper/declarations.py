@@ -69,14 +69,25 @@ Part = Literal[
     "global-context",
     "multi-scale-detection",
     "detection-ensemble",
+    "imagenet-det",  # its images and boxes
     "localisation",  # per-class RPN
     "localisation-rcnn",
     "localisation-ensemble",
 ]
 """A part of the software that a row needs besides networks, recipes and the single view."""
 
-BUILT: frozenset[Part] = frozenset({"ten-crop", "dense-multi-scale", "ensemble"})
+BUILT: frozenset[Part] = frozenset(
+    {
+        *("ten-crop", "dense-multi-scale", "ensemble"),
+        *("detection", "box-refinement", "global-context", "multi-scale-detection", "detection-ensemble"),
+    }
+)
 """The parts that exist: to build one is to name it here, and its rows are ready."""
+
+DetectionProtocol = Literal["voc07", "voc", "coco"]
+
+SCORED_BY: Mapping[str, DetectionProtocol] = {"voc07": "voc07", "voc12": "voc", "coco": "coco"}
+"""How detections are scored, by the data that they are of: 11 points, area, COCO's mean over IoUs."""
 
 Style = Literal["solid", "dashed", "thin", "bold"]
 """How the paper draws a curve."""
@@ -167,6 +178,21 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DetectionTest:
+    """How a trained detector is tested: by which protocol it is scored, and with which refinements of appendix B."""
+
+    protocol: DetectionProtocol
+    box_refinement: bool = False
+    multi_scale: bool = False
+
+    @property
+    def refinements(self) -> tuple[str, ...]:
+        """The names of what is switched on, as a result has them."""
+        switches = {"box-refinement": self.box_refinement, "multi-scale": self.multi_scale}
+        return tuple(name for name, on in switches.items() if on)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row(System):
     """A system of a table: a network of ours to measure beside the published numbers, or one that is cited.
 
@@ -185,6 +211,15 @@ class Row(System):
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)  # by column
     text: Mapping[str, str] = field(default_factory=dict)  # what the row prints in columns that are no numbers
     note: str = ""
+
+    @property
+    def detection_test(self) -> DetectionTest | None:
+        """How the row's detector is tested, or None where there is none of ours."""
+        place = (self.tested_on or "").split(" ")[0]
+        if "detection" not in self.needs or place not in SCORED_BY:
+            return None
+        refined, scales = ("box-refinement" in self.needs), ("multi-scale-detection" in self.needs)
+        return DetectionTest(protocol=SCORED_BY[place], box_refinement=refined, multi_scale=scales)
 
     @property
     def missing(self) -> tuple[Part, ...]:

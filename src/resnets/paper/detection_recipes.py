@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from resnets.errors import UsageError, nearest
-from resnets.specs import DetectionRecipe, Deviation
+from resnets.paper.recipes import RECIPES
+from resnets.specs import DetectionRecipe, Deviation, Recipe
 
 _JOINT = Deviation(
     "the proposal network and the detector are trained together, in one stage",
@@ -64,6 +67,13 @@ COCO = DetectionRecipe(
     ),
 )
 
+VOC_CONTEXT = dataclasses.replace(
+    VOC, name="voc-context", source="appendix B: the recipe voc with global context", global_context=True
+)
+COCO_CONTEXT = dataclasses.replace(
+    COCO, name="coco-context", source="appendix B: the recipe coco with global context", global_context=True
+)
+
 SMALL = DetectionRecipe(
     name="small",
     source="the recipe voc, for some hundred images of one's own, on a CPU in an hour",
@@ -90,7 +100,12 @@ SMALL = DetectionRecipe(
     ),
 )
 
-DETECTION_RECIPES: dict[str, DetectionRecipe] = {recipe.name: recipe for recipe in (VOC, COCO, SMALL)}
+DETECTION_RECIPES: dict[str, DetectionRecipe] = {
+    recipe.name: recipe for recipe in (VOC, COCO, VOC_CONTEXT, COCO_CONTEXT, SMALL)
+}
+
+ALL_RECIPES: dict[str, Recipe] = {**RECIPES, **DETECTION_RECIPES}
+"""Those of classifiers and of detectors, no two of the same name."""
 
 
 def find(name: str) -> DetectionRecipe:

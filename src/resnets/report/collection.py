@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from resnets.errors import UsageError
-from resnets.report import measured, speed
-from resnets.report.measured import Measured, NotAResult, default_shortcut
+from resnets.report import detectors, measured, speed
+from resnets.report.detectors import MeasuredDetector, is_detectors
+from resnets.report.measured import Measured, NotAResult, Run, default_shortcut
 from resnets.report.speed import Benchmark
 
 _NOT_RESULTS = ("run.json",)  # of a run's folder, beside result.json
@@ -45,7 +46,8 @@ class Cost:
 class Results:
     """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result."""
 
-    runs: tuple[Measured, ...] = ()
+    runs: tuple[Measured, ...] = ()  # of classifiers
+    detectors: tuple[MeasuredDetector, ...] = ()
     costs: tuple[Cost, ...] = ()
     benchmarks: tuple[Benchmark, ...] = ()
     problems: tuple[str, ...] = ()
@@ -57,10 +59,11 @@ class Results:
         wanted = (network, shortcut or default_shortcut(network))
         return next((cost for cost in self.costs if (cost.network, cost.shortcut) == wanted), None)
 
-    def key(self, run: Measured) -> str:
+    def key(self, run: Run) -> str:
         """Return a run's name on the page: its file's, with a number where two have the same."""
         slug = _slug(run.file)
-        same = [other for other in self.runs if _slug(other.file) == slug]
+        everything: tuple[Run, ...] = (*self.runs, *self.detectors)
+        same = [other for other in everything if _slug(other.file) == slug]
         return slug if same[0] is run else f"{slug}-{1 + next(i for i, one in enumerate(same) if one is run)}"
 
 
@@ -74,6 +77,7 @@ def collect(places: Iterable[Path]) -> Results:
     Raises: UsageError, if a place does not exist or no result is found in any.
     """
     runs: dict[object, Measured] = {}
+    found: dict[object, MeasuredDetector] = {}
     costs: dict[tuple[str, str | None], Cost] = {}
     benchmarks: list[Benchmark] = []
     problems: list[str] = []
@@ -91,7 +95,10 @@ def collect(places: Iterable[Path]) -> Results:
                 benchmarks.append(speed.parse(file, content))
             else:
                 for one in _results(content):
-                    _take(runs, measured.parse(file, one), declared="declared" in one)
+                    if is_detectors(one):
+                        _take_detector(found, detectors.parse(file, one), declared="declared" in one)
+                    else:
+                        _take(runs, measured.parse(file, one), declared="declared" in one)
         except json.JSONDecodeError as error:
             problems.append(f"{file}: not shown, since it is no JSON ({error})")
         except UnicodeDecodeError:
@@ -100,17 +107,21 @@ def collect(places: Iterable[Path]) -> Results:
             problems.append(f"{file}: not shown, since it cannot be read ({error.strerror or error})")
         except NotAResult as error:
             problems.append(f"{file}: not shown, since it is no result of train, evaluate, reproduce or bench: {error}")
-    if not (runs or costs or benchmarks):
+    if not (runs or found or costs or benchmarks):
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""
         raise UsageError(f"no results in {where}{reason}; `resnets train` writes result.json, `resnets reproduce` more")
-    return Results(tuple(runs.values()), tuple(costs.values()), tuple(benchmarks), tuple(problems))
+    return Results(
+        tuple(runs.values()), tuple(found.values()), tuple(costs.values()), tuple(benchmarks), tuple(problems)
+    )
 
 
 def _results(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the results that a file holds: itself, or those of the runs whose responses or other tests it tells."""
     if content.get("kind") == "responses":
         return _of_responses(content)
+    if content.get("kind") == "detection evaluation":
+        return _of_a_detector(content)
     return _of_an_evaluation(content) if content.get("kind") == "evaluation" else [dict(content)]
 
 
@@ -138,6 +149,21 @@ def _of_an_evaluation(content: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise NotAResult(f"a test that cannot be read ({error!r})") from None
 
 
+def _of_a_detector(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    try:
+        if len(content["results"]) != 1 or content["results"][0] is None:
+            raise NotAResult(
+                "a test of an ensemble, or of a detector with no result.json of its run beside the weights"
+            )
+        run = content["results"][0]
+        same = content["digest"] is not None and content["digest"] == run["run"]["data"]["digest"]
+        if content["split"] != "test" or not same:
+            raise NotAResult(f"a test on other images than the test images of the run ({content['data']})")
+        return [run | {"tests": [*(run.get("tests") or ()), content]}]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NotAResult(f"a test that cannot be read ({error!r})") from None
+
+
 def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> None:
     """Add a run; of two files of one run the one that tells what it is declared to be counts, with what either adds."""
     same = _same_run(run)
@@ -146,6 +172,15 @@ def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> Non
     errors = {} if before is None else before.errors
     responses = chosen.responses or run.responses or (before.responses if before else ())
     runs[same] = dataclasses.replace(chosen, responses=responses, errors={**run.errors, **errors, **chosen.errors})
+
+
+def _take_detector(runs: dict[object, MeasuredDetector], run: MeasuredDetector, *, declared: bool) -> None:
+    """Add a detector's run, as `_take` does; its data is told by another name where it is declared to be an answer."""
+    same = (run.network, run.recipe, run.seed, run.seconds, run.images_per_second)
+    before = runs.get(same)
+    chosen = run if declared or before is None else before
+    earlier = {} if before is None else before.tests
+    runs[same] = dataclasses.replace(chosen, tests={**run.tests, **earlier, **chosen.tests})
 
 
 def _same_run(run: Measured) -> object:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from resnets.paper.declarations import Column, Part, Row, Statistic, Table, Tolerance
 from resnets.paper.published import Published
 from resnets.report.collection import Cost, Results
-from resnets.report.measured import Errors, Measured, Setting
+from resnets.report.detectors import MeasuredDetector
+from resnets.report.measured import Errors, Measured, Run, Setting
 from resnets.report.verdicts import Verdict, choose, judge, setting_of
 
 PARTS: dict[Part, str] = {
@@ -23,6 +24,7 @@ PARTS: dict[Part, str] = {
     "global-context": "global context",
     "multi-scale-detection": "detection at several scales",
     "detection-ensemble": "ensembles of detectors",
+    "imagenet-det": "ImageNet's detection data",
     "localisation": "localisation",
     "localisation-rcnn": "the second stage of localisation",
     "localisation-ensemble": "ensembles of localisers",
@@ -66,7 +68,7 @@ class ComparedRow:
 
     row: Row
     cells: tuple[Cell, ...]
-    runs: tuple[Measured, ...]
+    runs: tuple[Run, ...]
     verdict: Verdict
 
 
@@ -96,10 +98,9 @@ def compare_table(table: Table, results: Results) -> ComparedTable:
 
 
 def _row(table: Table, row: Row, results: Results) -> ComparedRow:
-    columns = [column.measure for column in table.columns]
     setting = setting_of(row)
     runs = (
-        choose(results.runs, setting, lambda run: any(_value(run, row, measure) is not None for measure in columns))
+        choose(_candidates(row, results), setting, lambda run: _has_any(run, row, table.columns))
         if setting and not row.cited
         else ()
     )
@@ -109,30 +110,44 @@ def _row(table: Table, row: Row, results: Results) -> ComparedRow:
     return ComparedRow(row, cells, runs, _together(table, row, cells, missing))
 
 
+def _candidates(row: Row, results: Results) -> Sequence[Run]:
+    return results.runs if row.detection_test is None else results.detectors
+
+
+def _has_any(run: Run, row: Row, columns: Sequence[Column]) -> bool:
+    return any(_value(run, row, column) is not None for column in columns)
+
+
 def _without_runs(row: Row, results: Results, setting: Setting | None, name: str) -> Verdict:
     """Return what a row is where nothing was measured."""
     if row.cited:
         return Verdict("cited", f"from {row.reference}" if row.reference else "another paper's")
     if row.missing:
         return Verdict("not built yet", f"needs {listed([PARTS[part] for part in row.missing])}")
+    if row.network is None:
+        command, server = ("evaluate", "ImageNet's") if row.detection_test is None else ("detect evaluate", "COCO's")
+        how = f"`resnets {command}` tests an ensemble of such networks"
+        return Verdict("not run", f"{how}; this one is not named, and {server} server scores the test set")
     if setting is None and row.recipe is None and row.data is not None:
         return Verdict("not built yet", "there is no recipe of it yet")
-    if setting and choose(results.runs, setting):
+    if setting and choose(_candidates(row, results), setting):
+        if row.detection_test is not None:
+            how = "`resnets detect evaluate` does, and with --out writes the files that a server scores"
+            return Verdict("not run", f"trained, and not tested so on images whose boxes are known: {how}")
         return Verdict("not run", f"trained, and not tested: `resnets evaluate` does, with --protocol {row.protocol}")
-    if row.network is None:
-        how = "`resnets evaluate` tests an ensemble of such networks"
-        return Verdict("not run", f"{how}; this one is not named, and ImageNet's server scores the test set")
     return Verdict("not run", f"`resnets reproduce {name}` runs it")
 
 
-def _value(run: Measured, row: Row, measure: str) -> float | None:
-    errors: Errors | None = run.errors.get(row.protocol or "")
+def _value(run: Run, row: Row, column: Column) -> float | None:
+    if isinstance(run, MeasuredDetector):
+        return None if row.detection_test is None else run.value(row.detection_test, column)
+    errors: Errors | None = run.errors.get(row.protocol or "") if isinstance(run, Measured) else None
     if errors is None:
         return None
-    return errors.top1 if measure == "top-1 error" else errors.top5 if measure == "top-5 error" else None
+    return {"top-1 error": errors.top1, "top-5 error": errors.top5}.get(column.measure)
 
 
-def _cell(column: Column, row: Row, runs: Sequence[Measured], cost: Cost | None, missing: Verdict) -> Cell:
+def _cell(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None, missing: Verdict) -> Cell:
     published, text = row.published.get(column.name), row.text.get(column.name, "")
     nothing = missing if published or text else Verdict(missing.status, row.reason or "the paper prints no number here")
     if column.measure == "layers":
@@ -155,11 +170,11 @@ def _cell(column: Column, row: Row, runs: Sequence[Measured], cost: Cost | None,
     return dataclasses.replace(empty, measured=measured, std=std, verdict=verdict)
 
 
-def _values(column: Column, row: Row, runs: Sequence[Measured], cost: Cost | None) -> tuple[float, ...]:
+def _values(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None) -> tuple[float, ...]:
     """Return what each run has for a column, or the one number that is known of the network without any."""
     if column.measure in EXACT:
         return () if cost is None or row.cited else (float(getattr(cost, column.measure)),)
-    found = [_value(run, row, column.measure) for run in runs]
+    found = [_value(run, row, column) for run in runs]
     return tuple(value for value in found if value is not None)
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from resnets.paper.detection_recipes import ALL_RECIPES
 from resnets.paper.figures import FIGURES
-from resnets.paper.recipes import RECIPES
 from resnets.paper.tables import TABLES
 from resnets.report import depth
 from resnets.report.collection import Results
@@ -48,11 +48,12 @@ def count(statuses: Iterable[Status]) -> dict[Status, int]:
 def assemble(results: Results) -> Content:
     """Set all tables and figures of the paper beside the results."""
     tables = tuple(compare_table(table, results) for table in TABLES.values())
-    declared = {row.recipe for table in tables for row in table.table.rows} | {run.recipe for run in results.runs}
+    declared = {row.recipe for table in tables for row in table.table.rows}
+    declared |= {run.recipe for run in (*results.runs, *results.detectors)}
     return Content(
         results=results,
         tables=tables,
         figures=tuple(compare_figure(figure, results) for figure in FIGURES.values()),
         study=depth.study(results.runs),
-        recipes=tuple(recipe for name, recipe in RECIPES.items() if name in declared),
+        recipes=tuple(recipe for name, recipe in ALL_RECIPES.items() if name in declared),
     )

@@ -63,6 +63,12 @@ def everything(content: Content) -> str:
         | {"key": content.results.key(run), "departures": run.departures}
         for run in content.results.runs
     ]
+    runs += [
+        dataclasses.asdict(dataclasses.replace(run, tests={}))
+        | {"key": content.results.key(run), "departures": run.departures}
+        | {"tests": [dataclasses.asdict(test) | dataclasses.asdict(scores) for test, scores in run.tests.items()]}
+        for run in content.results.detectors
+    ]
     tables = {
         table.table.name: [
             {

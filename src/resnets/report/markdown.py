@@ -95,7 +95,7 @@ def _speed(content: Content) -> Iterator[str]:
 
 
 def _machines(content: Content) -> str:
-    runs = content.results.runs
+    runs = (*content.results.runs, *content.results.detectors)
     if not runs:
         return ""
     hardware = [one.get("hardware", {}) for run in runs for one in run.provenance]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from resnets.paper.recipes import RECIPES
+from resnets.paper.detection_recipes import ALL_RECIPES
 
 Scale = Literal["full", "short", "smoke"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -65,12 +65,11 @@ class Response:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A run as its result file tells it. Errors in percent; `declared` is what it is an answer to."""
+class Run:
+    """What any run's result file tells. `declared` is what it is an answer to."""
 
     file: str
     network: str
-    depth: int | None
     shortcut: str | None
     recipe: str
     iterations: int
@@ -79,23 +78,12 @@ class Measured:
     seed: int
     scale: Scale
     declared: Setting
-    errors: Mapping[str, Errors]  # by test protocol
-    training_error: float
-    curve: tuple[Point, ...]
-    curve_on: Literal["test", "validation"]
-    best_validation: tuple[int, float] | None = None  # iteration and error
-    responses: tuple[Response, ...] = ()
     changes: tuple[str, ...] = ()  # from the declared network and recipe, but for the length
     deviations: tuple[tuple[str, str], ...] = ()  # the recipe's from the paper: what, why
     precision: str = ""
     seconds: float = 0.0
     images_per_second: float = 0.0
     provenance: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def is_residual(self) -> bool:
-        """Whether it is a network with shortcuts."""
-        return self.network.startswith("resnet")
 
     @property
     def departures(self) -> tuple[str, ...]:
@@ -111,6 +99,24 @@ class Measured:
     def rank(self) -> tuple[bool, bool, int]:
         """How near it is to what was declared, the nearest first: data, recipe, scale."""
         return (self.data != self.declared.data, bool(self.changes), SCALES.index(self.scale))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Run):
+    """A classifier's run as its result file tells it. Errors in percent."""
+
+    depth: int | None
+    errors: Mapping[str, Errors]  # by test protocol
+    training_error: float
+    curve: tuple[Point, ...]
+    curve_on: Literal["test", "validation"]
+    best_validation: tuple[int, float] | None = None  # iteration and error
+    responses: tuple[Response, ...] = ()
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether it is a network with shortcuts."""
+        return self.network.startswith("resnet")
 
 
 def default_shortcut(network: str) -> str | None:
@@ -147,9 +153,9 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
     network, recipe, data = run["network"], run["recipe"], run["data"]
     name, split = str(content["network"]), data.get("split", "all")
     trained_on = content["data"] if split == "all" else f"{content['data']} ({split})"
-    declared = _declared(content, network.get("shortcut"), trained_on)
+    declared = declared_in(content, network.get("shortcut"), trained_on)
     iterations = int(content["iterations"])
-    full = RECIPES[declared.recipe].iterations if declared.recipe in RECIPES else iterations
+    full = ALL_RECIPES[declared.recipe].iterations if declared.recipe in ALL_RECIPES else iterations
     curve_on: Literal["test", "validation"] = "validation" if "validation_error" in content else "test"
     provenance = run["provenance"]
     best = content.get("best_validation")
@@ -163,29 +169,32 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
         declared_iterations=full,
         data=trained_on,
         seed=int(content["seed"]),
-        scale=_scale(content.get("scale"), iterations, full, known=content["recipe"] == declared.recipe in RECIPES),
+        scale=scale_of(
+            content.get("scale"), iterations, full, known=content["recipe"] == declared.recipe in ALL_RECIPES
+        ),
         declared=declared,
         errors=_errors(content, network.get("type")),
-        training_error=_number(content["training_error"]),
+        training_error=number(content["training_error"]),
         curve=tuple(_point(point, curve_on) for point in content["curve"]),
         curve_on=curve_on,
-        best_validation=None if best is None else (int(best["iteration"]), _number(best["error"])),
-        responses=tuple(Response(str(one["layer"]), _number(one["std"])) for one in content.get("responses") or ()),
-        changes=(*_other_network(name, network, declared), *_other_recipe(recipe, network, declared)),
+        best_validation=None if best is None else (int(best["iteration"]), number(best["error"])),
+        responses=tuple(Response(str(one["layer"]), number(one["std"])) for one in content.get("responses") or ()),
+        changes=(*other_network(name, network, declared), *other_recipe(recipe, network, declared)),
         deviations=tuple((one["what"], one["why"]) for one in recipe.get("deviations", ())),
         precision=run.get("precision", ""),
-        seconds=_number(content["seconds"]),
-        images_per_second=_number(content["images_per_second"]),
+        seconds=number(content["seconds"]),
+        images_per_second=number(content["images_per_second"]),
         provenance=tuple(provenance) if isinstance(provenance, list) else (provenance,),
     )
 
 
-def _declared(content: Mapping[str, Any], shortcut: str | None, data: str) -> Setting:
+def declared_in(content: Mapping[str, Any], shortcut: str | None, data: str) -> Setting:
+    """Return what a result says to be an answer to, else what it is itself."""
     own = {"network": content["network"], "shortcut": shortcut, "recipe": content["recipe"], "data": data}
     return Setting.of(**{key: (content.get("declared") or {}).get(key, value) for key, value in own.items()})
 
 
-def _scale(named: str | None, iterations: int, full: int, *, known: bool) -> Scale:
+def scale_of(named: str | None, iterations: int, full: int, *, known: bool) -> Scale:
     """Return the scale that a file names, or a lesser one that its length tells; `known` says that it can be told."""
     if named is not None and named not in SCALES:
         raise NotAResult(f"its scale is {named!r}, not one of {', '.join(SCALES)}")
@@ -199,31 +208,33 @@ def _scale(named: str | None, iterations: int, full: int, *, known: bool) -> Sca
 def _errors(content: Mapping[str, Any], kind: str | None) -> dict[str, Errors]:
     """Return the errors by protocol; that of training's own test is one view, or the centre crop of a photo."""
     view = "center-crop" if kind == "imagenet" else "single-view"
-    found = {view: Errors(_number(content["test_error"]), _optional(content.get("test_top5_error")))}
+    found = {view: Errors(number(content["test_error"]), _optional(content.get("test_top5_error")))}
     for protocol, errors in (content.get("errors") or {}).items():
-        found[protocol] = Errors(_number(errors["top1"]), _optional(errors.get("top5")))
+        found[protocol] = Errors(number(errors["top1"]), _optional(errors.get("top5")))
     return found
 
 
 def _point(point: Mapping[str, Any], on: str) -> Point:
-    return Point(int(point["iteration"]), _number(point["training_error"]), _number(point[f"{on}_error"]))
+    return Point(int(point["iteration"]), number(point["training_error"]), number(point[f"{on}_error"]))
 
 
-def _number(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
+def number(value: Any) -> float:
+    """Return a finite number. Raises: NotAResult, if it is none."""
+    found = float(value)
+    if not math.isfinite(found):
         raise NotAResult(f"{value} is no number")
-    return number
+    return found
 
 
 def _optional(value: Any) -> float | None:
-    return None if value is None else _number(value)
+    return None if value is None else number(value)
 
 
 # ---------------------------------------------------------------- what differs from the declaration
 
 
-def _other_network(name: str, network: Mapping[str, Any], declared: Setting) -> list[str]:
+def other_network(name: str, network: Mapping[str, Any], declared: Setting) -> list[str]:
+    """Return in what a network differs from the declared one."""
     found = [] if name == declared.network else [f"{name} instead of {declared.network}"]
     shortcut = network.get("shortcut")
     if name == declared.network and shortcut is not None and shortcut != declared.shortcut:
@@ -237,17 +248,17 @@ def _other_network(name: str, network: Mapping[str, Any], declared: Setting) -> 
     return found
 
 
-def _other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declared: Setting) -> list[str]:
+def other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declared: Setting) -> list[str]:
     """Return in what a recipe differs from the declared one at the run's length; a field that it lacks is as declared.
 
     A warm-up that the network is too shallow for does not count, nor does the bound on its length.
     """
     if recipe["name"] != declared.recipe:
         return [f"recipe {recipe['name']} instead of {declared.recipe}"]
-    if declared.recipe not in RECIPES:
+    if declared.recipe not in ALL_RECIPES:
         return []
-    wanted = json.loads(json.dumps(dataclasses.asdict(RECIPES[declared.recipe].scaled(int(recipe["iterations"])))))
-    full, iterations = RECIPES[declared.recipe].iterations, int(recipe["iterations"])
+    wanted = json.loads(json.dumps(dataclasses.asdict(ALL_RECIPES[declared.recipe].scaled(int(recipe["iterations"])))))
+    full, iterations = ALL_RECIPES[declared.recipe].iterations, int(recipe["iterations"])
     longer = [f"{iterations:,} iterations instead of {full:,}"] if iterations > full else []
     warm_up = wanted.get("warm_up")
     if warm_up and (network.get("depth") or 0) < warm_up["from_depth"]:

@@ -11,7 +11,8 @@ from resnets.report import downloads, drawing, wording
 from resnets.report.comparison import EXACT, ComparedRow
 from resnets.report.content import Content, count
 from resnets.report.curves import ComparedCurve, ComparedFigure
-from resnets.report.measured import Measured
+from resnets.report.detectors import MeasuredDetector
+from resnets.report.measured import Measured, Run
 from resnets.report.speed import Comparison
 from resnets.report.verdicts import STATUSES, Status
 
@@ -62,6 +63,7 @@ def render(content: Content) -> str:
         "device": lambda run: _machine(run.provenance[-1]) if run.provenance else "",
         "test_error": lambda run: next(iter(run.errors.values())).top1,
         "facts": _facts,
+        "detection_scores": _detection_scores,
         "table_link": lambda table: downloads.link(downloads.table_csv(table), "text/csv"),
         "figure_link": lambda figure: downloads.link(downloads.figure_csv(figure), "text/csv"),
     }
@@ -214,7 +216,7 @@ def _machine(provenance: Mapping[str, Any]) -> str:
     return f"{hardware.get('processor', 'an unknown processor')}, {hardware.get('cores', '?')} cores"
 
 
-def _facts(run: Measured) -> list[tuple[str, str]]:
+def _facts(run: Run) -> list[tuple[str, str]]:
     """Return all that a run's details show."""
     facts = [
         ("file", run.file),
@@ -223,6 +225,18 @@ def _facts(run: Measured) -> list[tuple[str, str]]:
         ("recipe", f"{run.recipe}, {run.iterations:,} iterations, {run.precision}"),
         ("seed", str(run.seed)),
     ]
+    facts += _tests(run) if isinstance(run, MeasuredDetector) else _errors(run) if isinstance(run, Measured) else []
+    facts.append(("deviations of the recipe", "; ".join(f"{what} ({why})" for what, why in run.deviations)))
+    rate = f"{run.images_per_second:,.{0 if run.images_per_second >= 10 else 1}f} images/s"
+    facts.append(("time", f"{wording.duration(run.seconds)}, {rate}"))
+    for index, one in enumerate(run.provenance):
+        stretch = f", stretch {index + 1}" if len(run.provenance) > 1 else ""
+        facts += [(f"{name}{stretch}", what) for name, what in _provenance(one)]
+    return [(name, what) for name, what in facts if what]
+
+
+def _errors(run: Measured) -> list[tuple[str, str]]:
+    facts = []
     for protocol, errors in run.errors.items():
         top5 = "" if errors.top5 is None else f", top-5 {errors.top5:.2f} %"
         facts.append((f"error, {protocol}", f"top-1 {errors.top1:.2f} %{top5}"))
@@ -230,12 +244,25 @@ def _facts(run: Measured) -> list[tuple[str, str]]:
     if run.best_validation is not None:
         iteration, error = run.best_validation
         facts.append(("best on validation", f"{error:.2f} % at iteration {iteration:,} (the test set selects nothing)"))
-    facts.append(("deviations of the recipe", "; ".join(f"{what} ({why})" for what, why in run.deviations)))
-    facts.append(("time", f"{wording.duration(run.seconds)}, {run.images_per_second:,.0f} images/s"))
-    for index, one in enumerate(run.provenance):
-        stretch = f", stretch {index + 1}" if len(run.provenance) > 1 else ""
-        facts += [(f"{name}{stretch}", what) for name, what in _provenance(one)]
-    return [(name, what) for name, what in facts if what]
+    return facts
+
+
+def _tests(run: MeasuredDetector) -> list[tuple[str, str]]:
+    facts = []
+    for test, scores in run.tests.items():
+        classes = ", ".join(f"{name} {ap:.2f}" for name, ap in scores.classes.items())
+        mean = "" if scores.mean is None else f", at .5 to .95 {scores.mean:.2f} %"
+        name = ", ".join((f"test, protocol {test.protocol}", *test.refinements))
+        facts.append((name, f"mean AP at an IoU of .5 {scores.mean_50:.2f} %{mean}; by class: {classes}"))
+    return facts
+
+
+def _detection_scores(run: MeasuredDetector) -> list[tuple[str, float]]:
+    """Return the tests of a detector, each with its protocol's main number in percent."""
+    return [
+        (" ".join((test.protocol, *test.refinements)), scores.mean_50 if scores.mean is None else scores.mean)
+        for test, scores in run.tests.items()
+    ]
 
 
 def _provenance(one: Mapping[str, Any]) -> Sequence[tuple[str, str]]:

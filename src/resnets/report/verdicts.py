@@ -5,11 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from resnets.paper.declarations import System, Tolerance
 from resnets.paper.published import Published
-from resnets.report.measured import Measured, Setting
+from resnets.report.measured import Run, Setting
+
+AnyRun = TypeVar("AnyRun", bound=Run)
 
 Status = Literal["reproduced", "differs", "reduced", "not judged", "not run", "not built yet", "cited"]
 
@@ -65,13 +67,13 @@ def judge(values: Sequence[float], published: Published, tolerance: Tolerance | 
 
 
 def choose(
-    runs: Iterable[Measured], setting: Setting, has: Callable[[Measured], bool] = lambda run: True
-) -> tuple[Measured, ...]:
+    runs: Iterable[AnyRun], setting: Setting, has: Callable[[AnyRun], bool] = lambda run: True
+) -> tuple[AnyRun, ...]:
     """Return the runs to set beside the paper: of all of this setting those nearest to it, one a seed.
 
     The declared data goes before other data, the recipe unchanged before changed, full before short before smoke.
     """
-    groups: dict[tuple[str, ...], dict[int, Measured]] = {}
+    groups: dict[tuple[str, ...], dict[int, AnyRun]] = {}
     for run in runs:
         if run.declared == setting and has(run):
             groups.setdefault(run.departures, {}).setdefault(run.seed, run)

@@ -16,12 +16,14 @@ from typing import Any, Literal, get_args
 from resnets.api import measuring
 from resnets.api.resolution import resolve
 from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.detection.annotations import DetectionSplits
 from resnets.errors import Interrupted, RunError, UsageError, nearest
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
 from resnets.paper.declarations import Protocol
 from resnets.report.measured import Scale, default_shortcut
-from resnets.reproduction import fitting
+from resnets.reproduction import detectors, fitting
+from resnets.reproduction.detectors import DetectionMaterial, DetectionShelf, is_detection_data, is_detectors
 from resnets.reproduction.fitting import Material, NotHere, Shelf
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.specs import Recipe
@@ -45,13 +47,13 @@ class PlannedRun:
     name: str
     task: Task
     seed: int
-    material: Material
+    material: Material | DetectionMaterial
     recipe: Recipe
     scale: Scale
     identity: str  # SHA-256 of network, recipe, data, seed and version
     folder: Path  # weights, log, checkpoints
     file: Path  # the result
-    tests: tuple[Protocol, ...]  # besides training's own
+    tests: tuple[Protocol, ...]  # of a classifier, besides training's own
     state: State
     iteration: int  # reached
     seconds: float | None = None
@@ -60,8 +62,8 @@ class PlannedRun:
 
     @property
     def short_name(self) -> str:
-        """The network, and which of its runs."""
-        return f"{self.task.training.network}, seed {self.seed}"
+        """The network, of a detector also its data, and which of its runs."""
+        return f"{self.task.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,7 +108,8 @@ def make_plan(
     only: Sequence[str],
     seeds: int,
     scale: str,
-    data: Sequence[str | DataSplits],
+    data: Sequence[str | DataSplits | DetectionSplits],
+    weights: Sequence[str],
     out: Path,
     devices: tuple[str, ...],
     stop: StopRequest,
@@ -121,20 +124,23 @@ def make_plan(
     selection = select(name, only)
     if (out / "run.json").exists():
         raise RunError(f"{out} is the folder of a run; name another with --out")
-    shelf = Shelf(data, chosen)
+    photos = [one for one in data if not isinstance(one, DetectionSplits) and not is_detection_data(one)]
+    shelf, boxes = Shelf(photos, chosen), DetectionShelf(data, weights, chosen, out)
     runs: list[PlannedRun] = []
     left_out = list(selection.left_out)
-    material: dict[Task, Material] = {}
+    material: dict[Task, Material | DetectionMaterial] = {}
     for task in selection.tasks:
         try:
-            material[task] = shelf.material(task.training, task.protocols)
+            material[task] = (
+                boxes.material(task) if is_detectors(task) else shelf.material(task.training, task.protocols)
+            )
         except NotHere as reason:
             left_out += [LeftOut(one, task.training.network, str(reason)) for one in task.asked_by]
     begun: list[str] = []
     for task, one in material.items():
         planned = [_planned(task, seed, one, chosen, out) for seed in range(seeds)]
         rates = None
-        if chosen != "smoke" and any(run.state != "done" for run in planned):
+        if chosen != "smoke" and isinstance(one, Material) and any(run.state != "done" for run in planned):
             check(stop)
             rates = _measure(task, one, planned[0].recipe, devices[0])
         cost = _cost(task, one)
@@ -167,20 +173,30 @@ def _scale(name: str) -> Scale:
     raise UsageError(f"scale is {name!r}{nearest(name, known)}; it must be full, short or smoke")
 
 
-def _planned(task: Task, seed: int, material: Material, scale: Scale, out: Path) -> PlannedRun:
+def _planned(task: Task, seed: int, material: Material | DetectionMaterial, scale: Scale, out: Path) -> PlannedRun:
     """Return a run as it stands; what it takes is not known yet."""
     training = task.training
-    recipe = fitting.fit_recipe(training, scale, material.splits)
+    recipe: Recipe
+    tests: tuple[Protocol, ...] = ()
+    if isinstance(material, Material):
+        recipe, tests = (
+            fitting.fit_recipe(training, scale, material.splits),
+            fitting.further_tests(task.protocols, material),
+        )
+    else:
+        recipe = detectors.fit_recipe(training, scale)
     option = training.shortcut if training.shortcut != default_shortcut(training.network) else None
-    parts = (training.network, option, training.recipe, material.splits.name, scale, f"seed{seed}")
-    name = "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower()) for part in parts if part)
+    data = material.splits.name
+    if isinstance(material, DetectionMaterial):  # each declared data set has runs of its own on the same images
+        data = f"{training.data} {data}"
+    parts = (training.network, option, training.recipe, data, scale, f"seed{seed}")
+    name = "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower().replace("++", "_pp_")) for part in parts if part)
     identity = _identity(task, seed, material, recipe)
     folder = out / "runs" / f"{name}-{identity[:8]}"
     file = out / "results" / f"{name}.json"
     iteration = reached(folder)
     state: State = "to do" if iteration is None else "begun"
-    tests = fitting.further_tests(task.protocols, material)
-    if _is_result(file, identity, task.responses, tests):
+    if _is_result(file, identity, task, tests):
         state, iteration = "done", recipe.iterations
     return PlannedRun(
         name=name,
@@ -198,7 +214,7 @@ def _planned(task: Task, seed: int, material: Material, scale: Scale, out: Path)
     )
 
 
-def _identity(task: Task, seed: int, material: Material, recipe: Recipe) -> str:
+def _identity(task: Task, seed: int, material: Material | DetectionMaterial, recipe: Recipe) -> str:
     """Return the SHA-256 of what a run is: another one is another run, and is made anew.
 
     Where and how fast it is computed is no part of it, nor are a recipe's words.
@@ -212,17 +228,23 @@ def _identity(task: Task, seed: int, material: Material, recipe: Recipe) -> str:
             "seed": seed,
         }
     )
+    if isinstance(material, DetectionMaterial):
+        same += f" {training.data} {material.start_digest}"
     return hashlib.sha256(f"{same} {__version__}".encode()).hexdigest()
 
 
-def _is_result(file: Path, identity: str, responses: bool, tests: tuple[Protocol, ...]) -> bool:
+def _is_result(file: Path, identity: str, task: Task, tests: tuple[Protocol, ...]) -> bool:
     """Tell whether a file is the result of this run, with the layer responses and the tests that are wanted."""
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError):
         return False
     tested = {*tests} <= {*(content.get("errors") or {})}
-    return content.get("identity") == identity and tested and bool(content.get("responses") or not responses)
+    found = content.get("tests") or ()
+    tested = tested and all(
+        any(dataclasses.asdict(test).items() <= one.items() for one in found) for test in task.detections
+    )
+    return content.get("identity") == identity and tested and bool(content.get("responses") or not task.responses)
 
 
 def reached(folder: Path) -> int | None:
@@ -264,7 +286,7 @@ def _free(out: Path) -> int:
 # ---------------------------------------------------------------- what a run takes
 
 
-def _cost(task: Task, material: Material) -> Complexity:
+def _cost(task: Task, material: Material | DetectionMaterial) -> Complexity:
     train = material.splits.train
     spec = catalog.spec(task.training.network, num_classes=len(material.splits.classes), **options(task))
     if not isinstance(train, ImageArrays):

@@ -10,6 +10,7 @@ import torch
 
 from resnets.api.reporting import Report, write_report
 from resnets.data.datasets import DataSplits
+from resnets.detection.annotations import DetectionSplits
 from resnets.errors import RunError, TrainingError, UsageError
 from resnets.networks.execution import choose_device
 from resnets.report import collection
@@ -24,7 +25,7 @@ from resnets.training.stretch import Observer
 
 OUT = "reproduction"
 
-Data = str | DataSplits
+Data = str | DataSplits | DetectionSplits
 Observe = Callable[[PlannedRun], Observer]
 
 
@@ -52,6 +53,7 @@ def plan_reproduction(
     seeds: int = 1,
     scale: str = "full",
     data: Data | Sequence[Data] = (),
+    weights: str | Sequence[str] = (),
     out: str | Path = OUT,
     device: str = "auto",
 ) -> ReproductionPlan:
@@ -60,7 +62,7 @@ def plan_reproduction(
     Raises: UsageError, DataError; RunError, if `out` is no place for it; Interrupted after a signal.
     """
     with StopRequest() as stop:
-        return _plan(name, only, seeds, scale, data, Path(out), device, stop)
+        return _plan(name, only, seeds, scale, data, weights, Path(out), device, stop)
 
 
 def reproduce(
@@ -70,6 +72,7 @@ def reproduce(
     seeds: int = 1,
     scale: str = "full",
     data: Data | Sequence[Data] = (),
+    weights: str | Sequence[str] = (),
     out: str | Path = OUT,
     resume: bool = False,
     device: str = "auto",
@@ -82,9 +85,11 @@ def reproduce(
     `only` names rows or curves, by label, slug or network. There are `seeds` runs of each, seeded from 0 on. `scale`
     is `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (a few). `data` are sources or splits to take
     instead of the declared data: one named as a declared data set (`cifar10:PATH`) stands for it, another for whatever
-    has none of its own; a result carries what it was made on. In `out`, each run has a folder in runs/ and a file in
-    results/, and site/ is the page. Runs that are done are not made again, unless network, recipe, data or version
-    changed; with `resume` those that were begun go on. Where there are several GPUs, each has a run at a time.
+    has none of its own; a result carries what it was made on. Detectors are trained on `voc:PATH` or `coco:PATH`, and
+    begin with `weights`, each `NETWORK=FILE`, or with what `reproduce` has made in `out`. In `out`, each run has a
+    folder in runs/ and a file in results/, and site/ is the page. Runs that are done are not made again, unless
+    network, recipe, data, weights or version changed; with `resume` those that were begun go on. Where there are
+    several GPUs, each has a run at a time.
     `announce` is shown the plan before anything is begun; `observe` makes an observer for each run.
 
     Raises: UsageError, DataError, RunError, CheckpointError; Interrupted after a signal, with all saved.
@@ -93,7 +98,7 @@ def reproduce(
     if workers < 0:
         raise UsageError(f"workers is {workers}; it must be 0 or more")
     with StopRequest() as stop:
-        plan = _plan(name, only, seeds, scale, data, Path(out), device, stop)
+        plan = _plan(name, only, seeds, scale, data, weights, Path(out), device, stop)
         if announce is not None:
             announce(plan)
         begun = [run for run in plan.todo if run.state == "begun" and run.iteration < run.recipe.iterations]
@@ -131,6 +136,7 @@ def _plan(
     seeds: int,
     scale: str,
     data: Data | Sequence[Data],
+    weights: str | Sequence[str],
     out: Path,
     device: str,
     stop: StopRequest,
@@ -141,7 +147,8 @@ def _plan(
         only=[only] if isinstance(only, str) else only,
         seeds=seeds,
         scale=scale,
-        data=[data] if isinstance(data, str | DataSplits) else data,
+        data=[data] if isinstance(data, str | DataSplits | DetectionSplits) else data,
+        weights=[weights] if isinstance(weights, str) else weights,
         out=out,
         devices=_devices(device),
         stop=stop,

@@ -7,11 +7,16 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from resnets.api.detection import train_detector
+from resnets.api.detection_evaluation import evaluate_detector
 from resnets.api.evaluation import evaluate
 from resnets.api.resolution import Resolved, resolve
 from resnets.api.responses import responses
 from resnets.api.training import carry_out, describe
+from resnets.reproduction.detectors import DetectionMaterial
+from resnets.reproduction.fitting import Material
 from resnets.reproduction.planning import PlannedRun, options
+from resnets.specs import DetectionRecipe
 from resnets.storage import write_json, writing
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
@@ -23,9 +28,22 @@ def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Obse
 
     Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
     """
-    todo = _resolve(run, device)
+    if isinstance(run.material, Material):
+        content = _classifier(run, run.material, device=device, workers=workers, observers=observers)
+    else:
+        content = _detector(run, run.material, device=device, workers=workers, observers=observers)
+    write_json(run.file, content)
+    with writing(run.folder):
+        for path in RunFolder(run.folder).checkpoints.paths():
+            path.unlink(missing_ok=True)
+
+
+def _classifier(
+    run: PlannedRun, material: Material, *, device: str, workers: int, observers: Iterable[Observer]
+) -> dict[str, Any]:
+    todo = _resolve(run, material, device)
     description = describe(todo, seed=run.seed, split="all") | {
-        "source": run.material.source,
+        "source": material.source,
         "workers": workers,
         "provenance": [provenance(todo.device)],
     }
@@ -38,28 +56,60 @@ def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Obse
         save_every=None,
         observers=observers,
     )
-    folder = RunFolder(run.folder)
-    content = _content(run, folder.result() or {})
+    content = _content(run, RunFolder(run.folder).result() or {})
     if run.task.responses:
-        (of_run,) = responses([run.folder], run.material.splits, device=device, workers=workers)
+        (of_run,) = responses([run.folder], material.splits, device=device, workers=workers)
         content["responses"] = [dataclasses.asdict(one) for one in of_run.layers]
     for protocol in run.tests:
-        found = evaluate(run.folder, run.material.splits, protocol=protocol, device=device, workers=workers)
+        found = evaluate(run.folder, material.splits, protocol=protocol, device=device, workers=workers)
         errors = {"top1": found.top1_error, "top5": found.top5_error}
         content["errors"] = content.get("errors", {}) | {protocol: errors}
-    write_json(run.file, content)
-    with writing(run.folder):
-        for path in folder.checkpoints.paths():
-            path.unlink(missing_ok=True)
+    return content
 
 
-def _resolve(run: PlannedRun, device: str) -> Resolved:
+def _detector(
+    run: PlannedRun, material: DetectionMaterial, *, device: str, workers: int, observers: Iterable[Observer]
+) -> dict[str, Any]:
+    assert isinstance(run.recipe, DetectionRecipe)
+    with warnings.catch_warnings():
+        if run.scale == "smoke":  # which is no more than a trial
+            warnings.filterwarnings("ignore", message="a detector that starts from random weights")
+        train_detector(
+            run.task.training.network,
+            material.splits,
+            weights=material.start,
+            recipe=run.recipe,
+            out=run.folder,
+            resume=True,
+            seed=run.seed,
+            device=device,
+            workers=workers,
+            observers=observers,
+        )
+    content = _content(run, RunFolder(run.folder).result() or {})
+    content["tests"] = []
+    for test in run.task.detections:
+        scores = content["scores"]
+        if test.refinements or test.protocol != material.splits.protocol or not material.splits.test_annotated:
+            scores = evaluate_detector(
+                run.folder,
+                material.splits,
+                **dataclasses.asdict(test),
+                out=run.folder / "-".join(("detections", test.protocol, *test.refinements)),  # for a server, too
+                device=device,
+                workers=workers,
+            ).scores
+        content["tests"].append(dataclasses.asdict(test) | {"scores": scores})
+    return content
+
+
+def _resolve(run: PlannedRun, material: Material, device: str) -> Resolved:
     with warnings.catch_warnings():
         if run.scale == "smoke":  # which is no more than a trial, also where photos are small images
             warnings.filterwarnings("ignore", message=".* is made for photos")
         return resolve(
             run.task.training.network,
-            run.material.splits,
+            material.splits,
             recipe=run.recipe,
             seed=run.seed,
             device=device,

@@ -38,13 +38,14 @@ def plan_lines(plan: ReproductionPlan) -> list[Line]:
 
 
 def _plan_line(runs: list[PlannedRun]) -> Line:
-    training, todo = runs[0].task.training, [run for run in runs if run.state != "done"]
+    task, training, todo = runs[0].task, runs[0].task.training, [run for run in runs if run.state != "done"]
     done = len(runs) - len(todo)
     begun = "".join(f", one at {run.iteration:,}" for run in todo if run.state == "begun")
     count = f"{len(todo)}{f' + {done} done' if done else ''}{begun}" if todo else f"{done} done"
     seconds = [run.seconds for run in todo]
-    time = "seconds" if None in seconds else wording.duration(sum(one for one in seconds if one is not None))
-    name = training.network if training.shortcut is None else f"{training.network} ({training.shortcut})"
+    unknown = "seconds" if runs[0].scale == "smoke" else "not measured"
+    time = unknown if None in seconds else wording.duration(sum(one for one in seconds if one is not None))
+    name = task.name if training.shortcut is None or task.detections else f"{training.network} ({training.shortcut})"
     return (
         name,
         " ".join(runs[0].task.asked_by),
@@ -59,7 +60,8 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
     """Yield what all runs take together, what is not run and why, and what else there is to know."""
     todo, done = len(plan.todo), len(plan.runs) - len(plan.todo)
     if todo:
-        time = "some seconds each" if plan.seconds is None else f"about {wording.duration(plan.seconds)}"
+        unknown = "some seconds each" if plan.scale == "smoke" else "how long the detectors take is not measured"
+        time = unknown if plan.seconds is None else f"about {wording.duration(plan.seconds)}"
         rests = "" if plan.seconds is None else ", from a second of each network's training, measured here and now"
         where = f" on {', '.join(plan.devices)}"
         yield (

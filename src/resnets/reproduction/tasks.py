@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from resnets.errors import UsageError, nearest
-from resnets.paper.declarations import Curve, Figure, Protocol, Row, System, Table, Training
+from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table, Training
+from resnets.paper.detection_recipes import ALL_RECIPES
 from resnets.paper.figures import FIGURES
-from resnets.paper.recipes import RECIPES
 from resnets.paper.tables import TABLES
 from resnets.report.collection import Results
 from resnets.report.comparison import PARTS, compare_table
@@ -23,8 +23,8 @@ NAMES: tuple[str, ...] = (*TABLES, *FIGURES, ALL)
 class Task:
     """A training, and who asks for it: the rows and curves that it stands behind, seed by seed.
 
-    `protocols` are the tests that they ask for, `runs_in_the_paper` is the most that any of them had, and `responses`
-    says that Figure 7 wants its layer responses.
+    `protocols` are the tests that they ask for, `detections` those of a detector. `runs_in_the_paper` is the most that
+    any of them had, and `responses` says that Figure 7 wants its layer responses.
     """
 
     training: Training
@@ -32,6 +32,15 @@ class Task:
     protocols: tuple[Protocol, ...]
     runs_in_the_paper: int
     responses: bool
+    detections: tuple[DetectionTest, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The network; of a detector also what it is trained on."""
+        training = self.training
+        if not self.detections:
+            return training.network
+        return f"{training.network} {training.data}{', context' if 'context' in training.recipe else ''}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,8 @@ def select(name: str, only: Sequence[str] = ()) -> Selection:
                 first = row.row.missing[:1]  # what it needs before all else; the report names the rest
                 why = f"needs {PARTS[first[0]]}" if first else row.verdict.why
                 left_out.append(LeftOut(table.name, row.row.label, why))
+            elif row.row.network is None and row.verdict.status == "not run":  # an ensemble
+                left_out.append(LeftOut(table.name, row.row.label, row.verdict.why))
             elif row.verdict.status != "cited":
                 asking.append((table.name, row.row))
     asking += [(figure.name, curve) for figure in figures for curve in figure.curves]
@@ -122,15 +133,22 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]]) -> tuple[Task, ...]:
             protocols=tuple(dict.fromkeys(one.protocol for _, one in askers if one.protocol is not None)),
             runs_in_the_paper=max(one.seeds for _, one in askers),
             responses=training in responding,
+            detections=tuple(dict.fromkeys(_detection_tests(one for _, one in askers))),
         )
         for training, askers in found.items()
     ]
     return tuple(sorted(tasks, key=_size))
 
 
+def _detection_tests(askers: Iterable[Row | Curve]) -> Iterator[DetectionTest]:
+    for one in askers:
+        if isinstance(one, Row) and one.detection_test is not None:
+            yield one.detection_test
+
+
 def _size(task: Task) -> tuple[int, int, str]:
     training = task.training
-    return list(RECIPES).index(training.recipe), depth_of(training.network) or 0, training.network
+    return list(ALL_RECIPES).index(training.recipe), depth_of(training.network) or 0, training.network
 
 
 def responses_wanted() -> frozenset[Training]:

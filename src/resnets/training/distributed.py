@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -65,6 +65,17 @@ class World:
         if told[0] is None:
             raise FailedElsewhere(f"process 0 of {self.size} has failed")
         return told[0][0]
+
+    def in_turn(self, own: Sequence[T]) -> list[T]:
+        """Return, on all processes, a list of which each process made the items rank, rank + size, ..."""
+        if self.size == 1:
+            return list(own)
+        told: list[Any] = [None] * self.size
+        dist.all_gather_object(told, list(own), group=self.group)
+        together: list[T] = [None] * sum(map(len, told))  # type: ignore[list-item]
+        for rank, part in enumerate(told):
+            together[rank :: self.size] = part
+        return together
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Add to a tensor, in place, those of all other processes, and return it."""

@@ -18,7 +18,10 @@ def evaluate(
         str | None, Option("--protocol", "-p", help="voc07, voc or coco.", show_default="the data's")
     ] = None,
     out: Annotated[
-        Path | None, Option("--out", "-o", help="Write the detections into this folder, as VOC's or COCO's files.")
+        Path | None,
+        Option(
+            "--out", "-o", help="Write the detections into this folder, as VOC's or COCO's files, and evaluation.json."
+        ),
     ] = None,
     box_refinement: Annotated[bool, Option("--box-refinement", help="Iterated regression and box voting.")] = False,
     multi_scale: Annotated[bool, Option("--multi-scale", help="Features of two of five scales.")] = False,
@@ -35,7 +38,7 @@ def evaluate(
     from rich.markup import escape
     from rich.table import Table
 
-    from resnets.api.detecting import evaluate_detector
+    from resnets.api.detection_evaluation import evaluate_detector
     from resnets.cli.display import progress_of
 
     with progress_of("images") as progress:

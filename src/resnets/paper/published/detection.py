@@ -10,6 +10,13 @@ VOC_CLASSES = (
 )
 """The columns of Tables 10 and 11; the paper's header spells "areo"."""
 
+VOC_NAMES = {
+    **{name: name for name in VOC_CLASSES},
+    **{"aero": "aeroplane", "bike": "bicycle", "table": "diningtable", "mbike": "motorbike"},
+    **{"plant": "pottedplant", "tv": "tvmonitor"},
+}
+"""The columns' classes as VOC's files name them."""
+
 TABLE_7 = lay_out(
     "Table 7",
     columns={"07+12": ("%", "mAP on VOC 2007 test"), "07++12": ("%", "mAP on VOC 2012 test")},

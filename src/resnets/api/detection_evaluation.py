@@ -1,0 +1,163 @@
+"""`evaluate_detector`: detectors tested on a split and scored as the official tools do, by any number of processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnets.api.detecting import load_all, refinements
+from resnets.api.training import check
+from resnets.detection import protocols, sources
+from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
+from resnets.detection.model import Detector
+from resnets.detection.session import detect_all
+from resnets.errors import DataError, UsageError
+from resnets.networks.execution import choose_precision, keep_freed_memory
+from resnets.storage import write_durably, writing
+from resnets.training.distributed import World, joined
+from resnets.training.provenance import provenance
+from resnets.training.run import RunFolder
+
+EVALUATION = "evaluation.json"  # beside the detections
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionEvaluation:
+    """What detectors come to on a split. `scores` are the protocol's numbers, in [0, 1], with `mean_ap` among them.
+
+    `digest` is the data's; `results` are the runs' result.json, where that lies beside the weights.
+    """
+
+    networks: tuple[str, ...]
+    data: str
+    digest: str | None
+    split: str
+    images: int
+    protocol: str
+    box_refinement: bool
+    multi_scale: bool
+    refinements: tuple[str, ...]
+    mean_ap: float | None
+    scores: dict[str, Any]
+    seconds_per_image: float
+    results: tuple[dict[str, Any] | None, ...]
+    provenance: dict[str, Any]
+
+
+def evaluate_detector(
+    path: str | Path | Detector | Sequence[str | Path | Detector],
+    data: str | DetectionSplits,
+    *,
+    split: str = "test",
+    protocol: str | None = None,
+    out: str | Path | None = None,
+    box_refinement: bool = False,
+    multi_scale: bool = False,
+    device: str = "auto",
+    precision: str = "fp32",
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> DetectionEvaluation:
+    """Test a detector, or several as an ensemble, on a split and score it by a protocol, as the official tools do.
+
+    `protocol` is `voc07` (11 points), `voc` (area) or `coco`; None takes the data's. `out` is a folder for the
+    detections, in the files that the protocol's tools and servers read, and for `evaluation.json`, which
+    `resnets report` reads. `progress` is told after each image how many are done, and of how many. Where torchrun
+    started several processes, each image is detected on by exactly one, all are scored once, and all return the same.
+
+    Raises: WeightsError, UsageError, DataError; also where the classes are not those of the training.
+    """
+    check(seed=0, workers=workers, save_every=None)
+    with joined(device) as world:
+        detectors = load_all(path, world.device)
+        first = detectors[0]
+        splits = _fitting(data, first)
+        named = dict(splits.splits())
+        if split not in named:
+            raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(named)}")
+        if first.device.type == "cpu":
+            keep_freed_memory()
+        switches = refinements(box_refinement=box_refinement, multi_scale=multi_scale)
+        chosen = protocol or splits.protocol
+        score = protocols.score_for(splits, chosen)  # before the work is done
+        if split == "test" and not splits.test_annotated:
+            score = _unknown  # the server of VOC 2012, for example
+        images = named[split]
+        own = images[world.rank :: world.size]
+        start = time.perf_counter()
+        found: list[Detections] = []
+        for one in detect_all(
+            [detector.network for detector in detectors],
+            own,
+            switches,
+            device=first.device,
+            precision=choose_precision(precision, first.device),
+            workers=workers,
+        ):
+            found.append(one)
+            if progress is not None and world.first:
+                progress(min(len(found) * world.size, len(images)), len(images))
+        everything = world.in_turn(found)
+        seconds = time.perf_counter() - start
+        scores = world.tell(lambda: score(images, everything))
+        evaluation = DetectionEvaluation(
+            networks=tuple(detector.network.spec.name for detector in detectors),
+            data=splits.name,
+            digest=splits.digest,
+            split=split,
+            images=len(everything),
+            protocol=chosen,
+            box_refinement=box_refinement,
+            multi_scale=multi_scale,
+            refinements=(*switches.names, *(["ensemble"] if len(detectors) > 1 else [])),
+            mean_ap=scores["mean_ap"],
+            scores=scores,
+            seconds_per_image=seconds / len(everything),
+            results=tuple(_result_beside(detector) for detector in detectors),
+            provenance=provenance(first.device),
+        )
+        if out is not None:
+            _write(world, Path(out), evaluation, splits, everything)
+        return evaluation
+
+
+def _write(
+    world: World, out: Path, evaluation: DetectionEvaluation, splits: DetectionSplits, found: Sequence[Detections]
+) -> None:
+    def write() -> None:
+        protocols.write(out, splits, found, split=evaluation.split, protocol=evaluation.protocol)
+        content = {"kind": "detection evaluation"} | dataclasses.asdict(evaluation)
+        with writing(out):
+            write_durably(out / EVALUATION, (json.dumps(content, indent=1) + "\n").encode())
+
+    world.tell(write)
+
+
+def _result_beside(detector: Detector) -> dict[str, Any] | None:
+    """Return the result of the finished run whose weights these are, or None where they lie elsewhere."""
+    run = RunFolder(detector.path if detector.path.is_dir() else detector.path.parent)
+    return run.result() if run.weights == detector.path and run.path.is_dir() else None
+
+
+def _fitting(data: str | DetectionSplits, detector: Detector) -> DetectionSplits:
+    """Return a data set with a detector's classes, of which it may lack some."""
+    splits = sources.load(data) if isinstance(data, str) else data
+    if splits.classes == detector.classes:
+        return splits
+    strange = sorted(set(splits.classes) - set(detector.classes))
+    if isinstance(data, str) and not strange:
+        return sources.load(data, detector.classes)
+    what = f"class {strange[0]!r}" if strange else f"the classes {', '.join(splits.classes)}"
+    raise DataError(
+        f"{splits.name} is not what {detector.path} was trained on: it has {what}; the weights know "
+        f"{', '.join(detector.classes)}"
+    )
+
+
+def _unknown(images: Sequence[AnnotatedImage], found: Sequence[Detections]) -> dict[str, Any]:
+    return {"mean_ap": None}

@@ -1,0 +1,52 @@
+"""What section 4.3 trains detectors on: the image sets, and how a data set of whatever name is known to be these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from resnets.paper.declarations import Data
+
+AFTER_COCO = "coco+"  # begins the name of data that a detector of COCO is fine-tuned on
+
+
+@dataclass(frozen=True)
+class DetectionData:
+    """A declared data set: its kind and sets as a source names them, `voc:PATH@07+12`, and how much is in them."""
+
+    kind: Literal["voc", "coco"]
+    sets: str
+    train: int
+    test: int
+    classes: int
+
+
+DETECTION_DATA: Mapping[Data, DetectionData] = {
+    "voc07+12": DetectionData("voc", "07+12", 16_551, 4_952, 20),
+    "voc07++12": DetectionData("voc", "07++12", 21_503, 10_991, 20),
+    "coco": DetectionData("coco", "train2014/val2014", 82_783, 40_504, 80),
+    "coco-trainval": DetectionData("coco", "train2014+val2014/test-dev2015", 123_287, 20_288, 80),
+}
+
+
+def stages(data: Data) -> tuple[Data, bool]:
+    """Return on what a detector is trained last, and whether a detector of COCO is what it begins with."""
+    for name in DETECTION_DATA:
+        if data in (name, AFTER_COCO + name):
+            return name, data != name
+    raise KeyError(data)
+
+
+def name_of(train: int, test: int, classes: int) -> Data | None:
+    """Return which declared data set has so many images and classes, or None."""
+    for name, known in DETECTION_DATA.items():
+        if (known.train, known.test, known.classes) == (train, test, classes):
+            return name
+    return None
+
+
+def after(data: str, classes: int) -> str:
+    """Return the name of data that a detector of so many classes is fine-tuned on; COCO has 80."""
+    begun_on_coco = classes == DETECTION_DATA["coco"].classes
+    return f"{AFTER_COCO}{data}" if begun_on_coco else f"{data} after a detector of {classes:,} classes"

@@ -1,0 +1,138 @@
+"""One measured detector, and how it is read from the result file of `resnets detect` or `resnets reproduce`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from resnets.paper.declarations import SCORED_BY, Column, DetectionTest
+from resnets.paper.detection_data import after, name_of
+from resnets.paper.detection_recipes import ALL_RECIPES
+from resnets.paper.published.detection import VOC_NAMES
+from resnets.report.measured import NotAResult, Run, declared_in, number, other_network, other_recipe, scale_of
+
+IMAGENET_CLASSES = 1_000  # that the paper's backbones know
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What detections on a test split came to, in percent.
+
+    `mean_50` is the mean AP at an IoU of .5, `mean` that over IoUs of .5 to .95, which only COCO's protocol has;
+    `classes` is the AP of each class by the rules of the protocol.
+    """
+
+    mean_50: float
+    mean: float | None
+    classes: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredDetector(Run):
+    """A detector's run as its result file tells it, with each test of it."""
+
+    tests: Mapping[DetectionTest, Scores]
+
+    def value(self, test: DetectionTest, column: Column) -> float | None:
+        """Return what a test came to in a column of a table, or None where it was not made or has no such number."""
+        scores = self.tests.get(test)
+        if scores is None:
+            return None
+        by_coco = test.protocol == "coco"
+        if column.measure == "AP":
+            return scores.classes.get(VOC_NAMES[column.name])
+        if column.measure == "mAP@[.5, .95]":
+            return scores.mean
+        return scores.mean_50 if column.measure == ("mAP@.5" if by_coco else "mAP") else None
+
+
+def is_detectors(content: Mapping[str, Any]) -> bool:
+    """Tell whether a result file's content is of a detector."""
+    return "scores" in content
+
+
+def parse(file: str, content: Mapping[str, Any]) -> MeasuredDetector:
+    """Return the run that a detector's result file describes.
+
+    Raises: NotAResult, saying what is missing or is no number.
+    """
+    try:
+        return _parse(file, content)
+    except KeyError as error:
+        raise NotAResult(f"it has no {error}") from None
+    except (TypeError, AttributeError, IndexError, ValueError) as error:
+        raise NotAResult(str(error)) from None
+
+
+def _parse(file: str, content: Mapping[str, Any]) -> MeasuredDetector:
+    run = content["run"]
+    network, recipe, start = run["network"], run["recipe"], run.get("weights")
+    data = content["data"] if "declared" in content else _data(run["data"], start)
+    declared = declared_in(content, network.get("shortcut"), data)
+    iterations, name = int(content["iterations"]), str(content["network"])
+    full = ALL_RECIPES[declared.recipe].iterations if declared.recipe in ALL_RECIPES else iterations
+    known = content["recipe"] == declared.recipe in ALL_RECIPES
+    provenance = run["provenance"]
+    return MeasuredDetector(
+        file=file,
+        network=name,
+        shortcut=network.get("shortcut"),
+        recipe=content["recipe"],
+        iterations=iterations,
+        declared_iterations=full,
+        data=data,
+        seed=int(content["seed"]),
+        scale=scale_of(content.get("scale"), iterations, full, known=known),
+        declared=declared,
+        changes=(
+            *other_network(name, network, declared),
+            *_other_start(start),
+            *other_recipe(recipe, network, declared),
+        ),
+        deviations=tuple((one["what"], one["why"]) for one in recipe.get("deviations", ())),
+        precision=run.get("precision", ""),
+        seconds=number(content["seconds"]),
+        images_per_second=number(content["images_per_second"]),
+        provenance=tuple(provenance) if isinstance(provenance, list) else (provenance,),
+        tests=dict(_tests(content)),
+    )
+
+
+def _data(data: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
+    """Return the declared data set's name if there are as many images and classes, and the data's own otherwise."""
+    name = name_of(data["training_images"], data["test_images"], len(data["classes"])) or str(data["name"])
+    return after(name, start["classes"]) if start and start.get("kind") == "detector" else name
+
+
+def _other_start(start: Mapping[str, Any] | None) -> list[str]:
+    """Return in what the weights that a detector begins with differ from those of an ImageNet classifier."""
+    if start is None:
+        return ["begun with random weights instead of an ImageNet classifier's"]
+    if start.get("kind") == "detector":  # which the data's name tells
+        return []
+    classes = start.get("classes")
+    if classes == IMAGENET_CLASSES:
+        return []
+    what = "weights of unknown classes" if classes is None else f"a classifier of {classes:,} classes"
+    return [f"begun with {what} instead of ImageNet's {IMAGENET_CLASSES:,}"]
+
+
+def _tests(content: Mapping[str, Any]) -> Iterator[tuple[DetectionTest, Scores]]:
+    plain = {"protocol": content["scores"].get("protocol"), "scores": content["scores"]}
+    for test in (plain, *(content.get("tests") or ())):
+        scores, protocol = test["scores"], test["protocol"]
+        if scores["mean_ap"] is None:  # only a server knows these boxes
+            continue
+        if protocol not in SCORED_BY.values():
+            raise NotAResult(f"a test by the protocol {protocol!r}")
+        refined, scales = bool(test.get("box_refinement")), bool(test.get("multi_scale"))
+        yield DetectionTest(protocol=protocol, box_refinement=refined, multi_scale=scales), _scores(scores)
+
+
+def _scores(scores: Mapping[str, Any]) -> Scores:
+    numbers = scores.get("numbers")
+    classes = {name: 100 * number(ap) for name, ap in scores["ap"].items() if ap is not None}
+    if numbers is None:
+        return Scores(100 * number(scores["mean_ap"]), None, classes)
+    return Scores(100 * number(numbers["AP50"]), 100 * number(numbers["AP"]), classes)

@@ -1,0 +1,205 @@
+"""What a detector is trained on, which may be other than declared, with what it begins, and its recipe at a scale."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnets.data.datasets import DataSplits
+from resnets.detection import sources
+from resnets.detection.annotations import AnnotatedImage, DetectionSplits
+from resnets.detection.model import header, is_detector
+from resnets.errors import DataError, UsageError
+from resnets.paper import detection_recipes
+from resnets.paper.declarations import Data, Training
+from resnets.paper.detection_data import DETECTION_DATA, after, name_of, stages
+from resnets.paper.detection_recipes import DETECTION_RECIPES
+from resnets.report.measured import SHORT, Scale
+from resnets.reproduction.fitting import NotHere
+from resnets.reproduction.tasks import Task
+from resnets.specs import DetectionRecipe
+
+SMOKE_ITERATIONS = 2
+SMOKE_IMAGES, SMOKE_TESTS = 8, 4  # that a smoke run trains on and is tested on, at most
+SMOKE_SIDE = 128  # the shorter one, in pixels
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionMaterial:
+    """A detection data set, by the name that a result carries, and the weights that a detector on it begins with.
+
+    `start` is None for random weights, which do for a smoke run alone.
+    """
+
+    name: str
+    source: str | None
+    splits: DetectionSplits
+    start: Path | None
+    start_digest: str | None
+
+
+def is_detectors(task: Task) -> bool:
+    """Tell whether a task trains a detector."""
+    return task.training.recipe in DETECTION_RECIPES
+
+
+def is_detection_data(data: object) -> bool:
+    """Tell whether data that was given has boxes."""
+    return isinstance(data, DetectionSplits) or (isinstance(data, str) and data.partition(":")[0] in sources.NAMES)
+
+
+class DetectionShelf:
+    """The detection data and the weights that were given, and the runs that an earlier call made; each is read once.
+
+    Data of the declared kind (`voc:PATH`, `coco:PATH`) stands for the declared data, with its sets where they are
+    there; other data for whatever has none of its own kind. `weights` are `NETWORK=FILE`.
+    """
+
+    def __init__(
+        self,
+        given: Sequence[str | DataSplits | DetectionSplits],
+        weights: Sequence[str],
+        scale: Scale,
+        out: Path,
+    ) -> None:
+        self.given = [one for one in given if not isinstance(one, DataSplits) and is_detection_data(one)]
+        self.weights = [_named(one) for one in weights]
+        self.scale = scale
+        self.out = out
+        self._splits: dict[object, DetectionSplits] = {}
+        self._digests: dict[Path, str] = {}
+
+    def material(self, task: Task) -> DetectionMaterial:
+        """Return what a detector is trained on, and what it begins with.
+
+        Raises: NotHere, if nothing that is given will do; UsageError or DataError, if it cannot be read.
+        """
+        training = task.training
+        declared, fine_tuned = stages(training.data)
+        start = self._start(training, fine_tuned)
+        source, whole = self._read(training, declared)
+        splits = few(whole) if self.scale == "smoke" else whole
+        name = name_of(len(whole.train), len(whole.test), len(whole.classes)) or whole.name
+        if splits is not whole:
+            name += f" ({len(splits.train):,} + {len(splits.test):,} images)"
+        if fine_tuned and start is not None:
+            name = after(name, len(header(start).get("classes") or ()))
+        splits = dataclasses.replace(splits, protocol=task.detections[0].protocol)
+        return DetectionMaterial(name, source, splits, start, None if start is None else self._digest(start))
+
+    def _read(self, training: Training, declared: Data) -> tuple[str | None, DetectionSplits]:
+        wanted = DETECTION_DATA[declared]
+        kinds = [one.partition(":")[0] if isinstance(one, str) else None for one in self.given]
+        own = [one for one, kind in zip(self.given, kinds, strict=True) if kind == wanted.kind]
+        others = [one for one, kind in zip(self.given, kinds, strict=True) if kind != wanted.kind]
+        found = next(iter((*own, *others)), None)
+        if found is None:
+            raise NotHere(
+                f"the detector on {training.network} needs {training.data}: --data {wanted.kind}:PATH names its "
+                "folder, or other images with boxes"
+            )
+        if not isinstance(found, str):
+            return None, found
+        missing: Exception | None = None
+        if own and "@" not in found:
+            try:
+                source = f"{found}@{wanted.sets}"
+                return source, self._load(source)
+            except (DataError, UsageError) as error:  # not a folder with these sets
+                missing = error
+        splits = self._load(found)
+        other = name_of(len(splits.train), len(splits.test), len(splits.classes))
+        if missing is not None and other not in (None, declared):  # which is another row's
+            raise NotHere(f"the detector on {training.network} needs {training.data}: {missing}")
+        return found, splits
+
+    def _load(self, source: str) -> DetectionSplits:
+        if source not in self._splits:
+            self._splits[source] = sources.load(source)
+        return self._splits[source]
+
+    def _start(self, training: Training, fine_tuned: bool) -> Path | None:
+        """Return the weights that were named for a network, or those of a run that `reproduce` made in this folder."""
+        for network, path in self.weights:
+            if network == training.network and is_detector(path) == fine_tuned:
+                return path / "weights.safetensors" if path.is_dir() else path
+        recipe, data = (
+            (detection_recipes.COCO_CONTEXT.name, "coco-trainval") if fine_tuned else ("imagenet", "imagenet")
+        )
+        for file in sorted((self.out / "results").glob("*.json")):
+            if (run := _made(file, training.network, recipe, data, self.scale)) is not None:
+                return run
+        if self.scale == "smoke" and not fine_tuned:
+            return None
+        if fine_tuned:
+            what, how = "a detector of COCO to begin with", "`resnets reproduce table9 --only context-trainval`"
+        else:
+            what, how = "an ImageNet classifier to begin with", "`resnets convert`, or a run of `resnets train`"
+        raise NotHere(
+            f"the detector on {training.network} needs {what}: --weights {training.network}=FILE names it, from {how}"
+        )
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            with open(path, "rb") as content:
+                self._digests[path] = hashlib.file_digest(content, "sha256").hexdigest()
+        return self._digests[path]
+
+
+def _named(text: str) -> tuple[str, Path]:
+    network, equals, path = text.partition("=")
+    if not (network and equals and path):
+        raise UsageError(f"weights are {text!r}; they must be NETWORK=FILE, such as resnet101=resnet101.safetensors")
+    found = Path(path).expanduser()
+    file = found / "weights.safetensors" if found.is_dir() else found
+    if not file.is_file():
+        raise UsageError(f"weights of {network}: no file {file}")
+    return network, found
+
+
+def _made(file: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:
+    """Return the weights of the run that a result file tells of, if it is an answer to this at this scale."""
+    try:
+        content = json.loads(file.read_text())
+        declared = content["declared"]
+        weights = file.parents[1] / "runs" / f"{file.stem}-{content['identity'][:8]}" / "weights.safetensors"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    same = (declared.get("network"), declared.get("recipe"), declared.get("data")) == (network, recipe, data)
+    return weights if same and content.get("scale") == scale and weights.is_file() else None
+
+
+def few(splits: DetectionSplits) -> DetectionSplits:
+    """Return so few of the images, evenly spaced, that a smoke run takes seconds."""
+    train, test = _some(splits.train, SMOKE_IMAGES), _some(splits.test, SMOKE_TESTS)
+    if train is splits.train and test is splits.test:
+        return splits
+    digest = f"{splits.digest} ({len(train)} + {len(test)})"
+    return dataclasses.replace(splits, train=train, test=test, validation=None, digest=digest)
+
+
+def _some(images: tuple[AnnotatedImage, ...], count: int) -> tuple[AnnotatedImage, ...]:
+    return images if len(images) <= count else tuple(images[index * len(images) // count] for index in range(count))
+
+
+def fit_recipe(training: Training, scale: Scale) -> DetectionRecipe:
+    """Return the declared recipe at a scale; in a smoke run images are small, and anchors in proportion."""
+    recipe = DETECTION_RECIPES[training.recipe]
+    if scale == "short":
+        return recipe.scaled(round(recipe.iterations / SHORT))
+    if scale == "full":
+        return recipe
+    share = SMOKE_SIDE / recipe.shorter_side
+    return dataclasses.replace(
+        recipe.scaled(SMOKE_ITERATIONS),
+        batch_size=1,
+        shorter_side=SMOKE_SIDE,
+        longest_side=round(recipe.longest_side * share),
+        anchor_sizes=tuple(round(size * share) for size in recipe.anchor_sizes),
+        regions_per_image=16,
+        proposals=(64, 16),
+    )

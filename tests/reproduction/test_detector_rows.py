@@ -1,0 +1,186 @@
+"""Rows of Tables 7 to 11 from their plan to the report: two iterations of narrow networks on made-up rectangles."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+import resnets
+from resnets.detection.annotations import DetectionSplits
+from resnets.errors import UsageError
+from resnets.networks import catalog, weights
+from resnets.paper import detection_data, detection_recipes, tables
+from resnets.paper.declarations import DetectionTest, Training
+from resnets.reproduction import detectors, reproduce
+from resnets.reproduction.detectors import DetectionShelf
+from resnets.reproduction.fitting import NotHere
+from resnets.reproduction.tasks import Task, select
+from resnets.specs import InputConvention, ResNetSpec
+
+XML = """<annotation><size><width>96</width><height>64</height></size>
+<object><name>{}</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>{}</xmax><ymax>48</ymax></bndbox></object></annotation>"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """Let ResNet-101 have ten narrow layers, and one thread compute."""
+    real = catalog.spec
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def spec(name: str, **options: Any) -> Any:
+        found = real(name, **options)
+        return dataclasses.replace(found, blocks=(1, 1, 1, 1), depth=14) if name == "resnet101" else found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "spec", spec)
+        patch.setattr(ResNetSpec, "widths", property(lambda self: (16, 32, 64, 64)))
+        patch.setattr(reproduce, "write_costs", lambda file: None)  # which would be those of narrow networks
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in VOC's layout: four images of one aeroplane or bicycle each."""
+    root = tmp_path_factory.mktemp("data") / "things"
+    for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
+        (root / name).mkdir(parents=True)
+    for number in range(4):
+        width = 20 + 20 * (number % 2)
+        image = Image.new("RGB", (96, 64), (200, 180, 190))
+        image.paste((90, 30, 120), (8, 8, 8 + width, 48))
+        image.save(root / "JPEGImages" / f"{number}.jpg", quality=95)
+        name = "aeroplane" if number % 2 else "bicycle"
+        (root / "Annotations" / f"{number}.xml").write_text(XML.format(name, 8 + width))
+    (root / "ImageSets" / "Main" / "train.txt").write_text("0\n1\n")
+    (root / "ImageSets" / "Main" / "test.txt").write_text("2\n3\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def start(small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier's weights file, of ten classes."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("classifier") / "resnet101.safetensors"
+    convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
+    weights.save(path, catalog.create("resnet101", num_classes=10), classes=tuple("abcdefghij"), convention=convention)
+    return path
+
+
+@pytest.fixture(scope="module")
+def options(voc: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("reproduction")
+    given = {"data": f"voc:{voc}", "weights": f"resnet101={start}", "out": out}
+    return {"only": "resnet101", "scale": "smoke", "device": "cpu", "workers": 0} | given
+
+
+@pytest.fixture(scope="module")
+def made(options: dict[str, Any]) -> resnets.Reproduction:
+    """ResNet-101's rows of Table 9: two with context, two without, two of sets that a server scores."""
+    pytest.importorskip("pycocotools")
+    return resnets.reproduce("table9", **options)
+
+
+def test_rows_that_differ_in_testing_alone_share_a_training(made: resnets.Reproduction) -> None:
+    """Five rows of three trainings, each with the tests that its rows ask for; nothing passes for the paper's."""
+    assert len(made.made) == 3
+    assert made.failed == ()
+    plain = json.loads(next(made.plan.results.glob("resnet101-coco-coco*.json")).read_text())
+    assert [(test["box_refinement"], test["multi_scale"]) for test in plain["tests"]] == [(False, False), (True, False)]
+    assert all(test["protocol"] == "coco" and len(test["scores"]["numbers"]) == 12 for test in plain["tests"])
+    assert plain["declared"] == {"network": "resnet101", "shortcut": "B", "recipe": "coco", "data": "coco"}
+    assert (plain["scale"], plain["data"], plain["iterations"]) == ("smoke", "things", detectors.SMOKE_ITERATIONS)
+    for row in made.tables[0].rows:
+        if row.row.network != "resnet101":
+            continue
+        assert row.verdict.status == "reduced"
+        assert "things instead of coco" in row.verdict.why
+        assert "a classifier of 10 classes instead of ImageNet's 1,000" in row.verdict.why
+        assert all(cell.measured is not None for cell in row.cells)
+    page = made.report.page
+    assert page is not None and "a detector on things" in page.read_text()
+    assert "| baseline, ResNet-101 | mAP@.5 |" in made.report.markdown
+
+
+def test_what_is_done_is_not_made_again_and_other_weights_are_another_run(
+    made: resnets.Reproduction, options: dict[str, Any], tmp_path: Path
+) -> None:
+    again = resnets.plan_reproduction("table9", **_planned(options))
+    assert [run.state for run in again.runs] == ["done"] * 3
+    other = tmp_path / "other.safetensors"
+    weights.save(other, catalog.create("resnet101", num_classes=10), classes=tuple("abcdefghij"))
+    changed = _planned(options) | {"weights": f"resnet101={other}"}
+    assert [run.state for run in resnets.plan_reproduction("table9", **changed).runs] == ["to do"] * 3
+
+
+def test_a_detector_of_coco_is_fine_tuned(made: resnets.Reproduction, options: dict[str, Any]) -> None:
+    """The row baseline+++ begins with the run that Table 9 has made; without it, it says what it lacks."""
+    slug = tables.find("table10").rows[-1].slug
+    found = resnets.reproduce("table10", **(options | {"only": slug}))
+    content = json.loads(found.plan.runs[0].file.read_text())
+    assert content["data"] == "things after a detector of 20 classes"
+    assert content["run"]["weights"]["kind"] == "detector"
+    assert content["tests"][0]["protocol"] == "voc07"
+    (compared,) = found.tables[0].rows
+    shown = {cell.column.name: cell.measured for cell in compared.cells}
+    assert shown["mAP"] is not None and shown["aero"] is not None and shown["cat"] is None
+    elsewhere = resnets.plan_reproduction("table10", **_planned(options) | {"only": slug, "out": Path("/nowhere")})
+    assert "needs a detector of COCO" in elsewhere.left_out[0].why
+
+
+def _planned(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "workers"}
+
+
+def test_what_is_missing_is_said_in_a_line(voc: Path, tmp_path: Path) -> None:
+    plan = resnets.plan_reproduction("table7", only="resnet101", data=f"voc:{voc}", out=tmp_path, device="cpu")
+    assert {one.why for one in plan.left_out} == {
+        "the detector on resnet101 needs an ImageNet classifier to begin with: --weights resnet101=FILE names it, "
+        "from `resnets convert`, or a run of `resnets train`"
+    }
+    assert plan.runs == ()
+    plan = resnets.plan_reproduction("table7", only="resnet101", scale="smoke", out=tmp_path, device="cpu")
+    assert "needs voc07+12: --data voc:PATH names its folder" in plan.left_out[0].why
+    for wrong in ("resnet101", "resnet101=", "=file", f"resnet101={tmp_path / 'none'}"):
+        with pytest.raises(UsageError, match="weights"):
+            resnets.plan_reproduction("table7", weights=wrong, out=tmp_path, device="cpu")
+
+
+def test_data_is_known_by_its_images(voc: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As many images and classes as the declared data has; a folder of the other declared data is not taken for it."""
+    task = next(task for task in select("table7").tasks if task.name == "resnet101 voc07+12")
+    other = next(task for task in select("table7").tasks if task.name == "resnet101 voc07++12")
+    data = resnets.load_detection_data(f"voc:{voc}")
+    known = dict(detection_data.DETECTION_DATA)
+    known["voc07+12"] = dataclasses.replace(known["voc07+12"], train=2, test=2, classes=len(data.classes))
+    monkeypatch.setattr(detection_data, "DETECTION_DATA", known)
+
+    def shelf(given: str | DetectionSplits) -> DetectionShelf:
+        return DetectionShelf([given], [], "smoke", tmp_path)
+
+    assert shelf(data).material(task).name == "voc07+12"
+    assert shelf(f"voc:{voc}").material(task).name == "voc07+12"
+    with pytest.raises(NotHere, match=r"needs voc07\+\+12: "):
+        shelf(f"voc:{voc}").material(other)
+
+
+def test_the_recipe_at_each_scale() -> None:
+    training = Training(network="vgg16", shortcut=None, recipe="voc", data="voc07+12")
+    assert detectors.fit_recipe(training, "full") == detection_recipes.VOC
+    assert detectors.fit_recipe(training, "short") == detection_recipes.VOC.scaled(5_000)
+    smoke = detectors.fit_recipe(training, "smoke")
+    assert (smoke.iterations, smoke.shorter_side, smoke.longest_side) == (2, 128, 213)
+    assert smoke.anchor_sizes == (27, 55, 109)
+
+
+def test_a_task_tells_its_tests() -> None:
+    task: Task = next(task for task in select("table11").tasks if task.name == "vgg16 voc07++12")
+    assert task.detections == (DetectionTest(protocol="voc"),)
