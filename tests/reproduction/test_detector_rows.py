@@ -167,6 +167,8 @@ def test_data_is_known_by_its_images(voc: Path, monkeypatch: pytest.MonkeyPatch,
         return DetectionShelf([given], [], "smoke", tmp_path)
 
     assert shelf(data).material(task).name == "voc07+12"
+    fewer = dataclasses.replace(data, name="voc07+12", train=data.train[:1])
+    assert shelf(fewer).material(task).name == "what is called voc07+12"
     assert shelf(f"voc:{voc}").material(task).name == "voc07+12"
     with pytest.raises(NotHere, match=r"needs voc07\+\+12: "):
         shelf(f"voc:{voc}").material(other)
