@@ -125,6 +125,14 @@ def test_what_is_other_than_declared_is_reduced(change: dict[str, Any], why: str
     assert why in compared.verdict.why
 
 
+def test_a_name_alone_makes_no_data_set() -> None:
+    """A folder that is called coco is not COCO."""
+    content = result(data="coco", recipe="coco", scores=coco(0.5, 0.7))
+    content["run"]["data"] |= {"name": "coco", "training_images": 60}
+    assert detectors.parse("one.json", content).data == "what is called coco"
+    assert row("table8", "ResNet-101", content).verdict.status == "not run"
+
+
 def test_a_detector_of_coco_fine_tuned_is_the_row_with_coco() -> None:
     """And never the baseline's, which begins with a classifier."""
     content = result(recipe="voc-context")

@@ -136,6 +136,19 @@ def test_a_detector_of_coco_is_fine_tuned(made: resnets.Reproduction, options: d
     assert "needs a detector of COCO" in elsewhere.left_out[0].why
 
 
+def test_what_a_server_scores_is_trained_and_its_files_are_written(
+    voc: Path, options: dict[str, Any], tmp_path: Path
+) -> None:
+    data = dataclasses.replace(resnets.load_detection_data(f"voc:{voc}"), test_annotated=False)
+    only = "baseline, ResNet-101, 07++12"
+    found = resnets.reproduce("table11", **(options | {"data": data, "only": only, "out": tmp_path}))
+    (row,) = found.tables[0].rows
+    assert row.verdict.status == "not run"
+    assert "a server scores" in row.verdict.why
+    files = found.plan.runs[0].folder / "detections-voc"
+    assert (files / "comp4_det_test_aeroplane.txt").exists()
+
+
 def _planned(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key != "workers"}
 
@@ -167,6 +180,8 @@ def test_data_is_known_by_its_images(voc: Path, monkeypatch: pytest.MonkeyPatch,
         return DetectionShelf([given], [], "smoke", tmp_path)
 
     assert shelf(data).material(task).name == "voc07+12"
+    fewer = dataclasses.replace(data, name="voc07+12", train=data.train[:1])
+    assert shelf(fewer).material(task).name == "what is called voc07+12"
     assert shelf(f"voc:{voc}").material(task).name == "voc07+12"
     with pytest.raises(NotHere, match=r"needs voc07\+\+12: "):
         shelf(f"voc:{voc}").material(other)

@@ -46,6 +46,14 @@ def name_of(train: int, test: int, classes: int) -> Data | None:
     return None
 
 
+def told_apart(name: str, train: int, test: int, classes: int) -> str:
+    """Return the declared data set's name if these are its images, and their own otherwise, which is never that."""
+    same = name_of(train, test, classes)
+    if same is not None:
+        return same
+    return f"what is called {name}" if name.removeprefix(AFTER_COCO) in DETECTION_DATA else name
+
+
 def after(data: str, classes: int) -> str:
     """Return the name of data that a detector of so many classes is fine-tuned on; COCO has 80."""
     begun_on_coco = classes == DETECTION_DATA["coco"].classes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.paper.declarations import SCORED_BY, Column, DetectionTest
-from resnets.paper.detection_data import after, name_of
+from resnets.paper.detection_data import after, told_apart
 from resnets.paper.detection_recipes import ALL_RECIPES
 from resnets.paper.published.detection import VOC_NAMES
 from resnets.report.measured import NotAResult, Run, declared_in, number, other_network, other_recipe, scale_of
@@ -101,7 +101,7 @@ def _parse(file: str, content: Mapping[str, Any]) -> MeasuredDetector:
 
 def _data(data: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
     """Return the declared data set's name if there are as many images and classes, and the data's own otherwise."""
-    name = name_of(data["training_images"], data["test_images"], len(data["classes"])) or str(data["name"])
+    name = told_apart(str(data["name"]), data["training_images"], data["test_images"], len(data["classes"]))
     return after(name, start["classes"]) if start and start.get("kind") == "detector" else name
 
 

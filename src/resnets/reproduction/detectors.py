@@ -16,7 +16,7 @@ from resnets.detection.model import header, is_detector
 from resnets.errors import DataError, UsageError
 from resnets.paper import detection_recipes
 from resnets.paper.declarations import Data, Training
-from resnets.paper.detection_data import DETECTION_DATA, after, name_of, stages
+from resnets.paper.detection_data import DETECTION_DATA, after, name_of, stages, told_apart
 from resnets.paper.detection_recipes import DETECTION_RECIPES
 from resnets.report.measured import SHORT, Scale
 from resnets.reproduction.fitting import NotHere
@@ -83,7 +83,7 @@ class DetectionShelf:
         start = self._start(training, fine_tuned)
         source, whole = self._read(training, declared)
         splits = few(whole) if self.scale == "smoke" else whole
-        name = name_of(len(whole.train), len(whole.test), len(whole.classes)) or whole.name
+        name = told_apart(whole.name, len(whole.train), len(whole.test), len(whole.classes))
         if splits is not whole:
             name += f" ({len(splits.train):,} + {len(splits.test):,} images)"
         if fine_tuned and start is not None:
