@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -104,10 +105,11 @@ def _in_parts(
         optimizer.zero_grad(set_to_none=True)
         losses, wrongs = [], []
         for number, (some, theirs) in enumerate(zip(images.chunk(parts), labels.chunk(parts), strict=True)):
-            with statistics.part(number):
-                logits = forward(network, some, precision)
-            loss = F.cross_entropy(logits, theirs, label_smoothing=recipe.label_smoothing) / parts
-            loss.backward()
+            with _unsent(network) if number < parts - 1 else nullcontext():
+                with statistics.part(number):
+                    logits = forward(network, some, precision)
+                loss = F.cross_entropy(logits, theirs, label_smoothing=recipe.label_smoothing) / parts
+                loss.backward()
             losses.append(loss.detach())
             wrongs.append((logits.argmax(1) != theirs).sum())
         loss, wrong = torch.stack(losses).sum(), torch.stack(wrongs).sum()
@@ -117,6 +119,11 @@ def _in_parts(
         return wrong
 
     return step
+
+
+def _unsent(network: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+    """Keep the gradients of a part from other processes: they are averaged once, with those of the last part."""
+    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
 class Captured:
