@@ -20,7 +20,7 @@ from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.networks.execution import Precision, choose_device, choose_precision
 from resnets.paper import recipes
-from resnets.specs import AreaCropFlip, InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec
+from resnets.specs import AreaCropFlip, Deviation, InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec
 
 _AnyRecipe = TypeVar("_AnyRecipe", bound=Recipe)
 
@@ -48,6 +48,7 @@ def resolve(
     lr: float | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
+    size: int | None = None,
     bn_images: int | None = None,
     ema: float | None = None,
     seed: int = 0,
@@ -78,8 +79,8 @@ def resolve(
         bn_images=bn_images,
         ema=ema,
     )
-    resized = resize(changed, len(splits.train), iterations, epochs)  # type: ignore[arg-type]
-    chosen = _applicable(resized, network, splits)
+    scaled = resize(changed, len(splits.train), iterations, epochs)  # type: ignore[arg-type]
+    chosen = _applicable(scaled if size is None else with_crops(scaled, size), network, splits)
     begin = None if weights is None else load_weights(weights)
     convention = _fit_convention(splits, chosen, None if begin is None else begin.convention)
     chosen = _with_colors(splits, chosen)
@@ -126,6 +127,22 @@ def resize(recipe: Recipe, images: int, iterations: int | None, epochs: float | 
             raise UsageError(f"epochs is {epochs}; it must be a positive number")
         iterations = max(1, round(epochs * images / recipe.batch_size))
     return recipe if iterations is None else recipe.scaled(iterations)
+
+
+def with_crops(recipe: Recipe, size: int) -> Recipe:
+    """Return the recipe for photos with crops of another size, the sides that they are cut from in proportion.
+
+    Raises: UsageError, if the recipe is for small images, which have one size, or the size cannot be.
+    """
+    crop = recipe.augmentation
+    if not isinstance(crop, ScaleCropFlip | AreaCropFlip):
+        raise UsageError(f"size is given, and recipe {recipe.name!r} takes images at the size that they have")
+    if size < 32:
+        raise UsageError(f"size is {size}; crops of photos must be of 32 pixels or more")
+    if size == crop.crop:
+        return recipe
+    smaller = Deviation(f"crops of {size} pixels, the sides that they are cut from in proportion", "as was asked for")
+    return dataclasses.replace(recipe, augmentation=crop.at(size), deviations=(*recipe.deviations, smaller))
 
 
 def _fit_convention(splits: DataSplits, recipe: Recipe, trained: InputConvention | None) -> InputConvention | None:

@@ -63,6 +63,7 @@ def train(
     lr: float | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
+    size: int | None = None,
     bn_images: int | None = None,
     ema: float | None = None,
     accumulate: int = 1,
@@ -81,7 +82,8 @@ def train(
     `network` is a name, with `network_options` as in `create`, or any module. `data` is a source (`cifar10`,
     `folder:PATH`, ...), splits, or a pair of map-style datasets (training, test) of (image tensor, label).
     `recipe` is a name or a recipe; None takes the one for the data. `iterations` (or `epochs`) changes its length,
-    with its milestones in proportion. `split` is `all`, or holds out training images to validate on, drawn by the
+    with its milestones in proportion; `size` takes crops of photos of other than its 224 pixels, and the sides of what
+    they are cut from in proportion. `split` is `all`, or holds out training images to validate on, drawn by the
     seed: `45k5k` 5,000 of CIFAR's, `10%` (any share) of each class of any data. `weights` is a run's folder or a
     weights file of the same network to begin with: its last layer is new where its classes are others, and its input's
     mean is kept. With `resume`, a run found in `out` goes on, and a finished one is returned. With `bn_images`, batch
@@ -109,6 +111,7 @@ def train(
             lr=lr,
             momentum=momentum,
             weight_decay=weight_decay,
+            size=size,
             bn_images=bn_images,
             ema=ema,
             seed=seed,

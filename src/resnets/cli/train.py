@@ -33,6 +33,7 @@ def train(
     lr: Annotated[float | None, Option(help="Learning rate at the start.", show_default="the recipe's")] = None,
     momentum: Annotated[float | None, Option(show_default="the recipe's")] = None,
     weight_decay: Annotated[float | None, Option(show_default="the recipe's")] = None,
+    size: Annotated[int | None, Option(help="Side of the crops of photos, in pixels.", show_default="224")] = None,
     bn_images: Annotated[
         int | None,
         Option(
@@ -86,6 +87,7 @@ def train(
             lr=lr,
             momentum=momentum,
             weight_decay=weight_decay,
+            size=size,
             bn_images=bn_images,
             ema=ema,
             accumulate=accumulate,

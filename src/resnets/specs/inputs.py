@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +86,11 @@ class ScaleCropFlip:
         """The shorter side of what is tested on."""
         return self.shortest
 
+    def at(self, size: int) -> ScaleCropFlip:
+        """Return the augmentation for crops of another size, its other lengths in proportion."""
+        shortest, longest = (round(length * size / self.crop) for length in (self.shortest, self.longest))
+        return dataclasses.replace(self, shortest=shortest, longest=longest, crop=size)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AreaCropFlip:
@@ -102,6 +108,12 @@ class AreaCropFlip:
     colors: PrincipalColors | None = None
     growing_from: int | None = None
     grows: tuple[float, float] = (0.3, 0.8)
+
+    def at(self, size: int) -> AreaCropFlip:
+        """Return the augmentation for crops of another size, its other lengths in proportion."""
+        resize = round(self.resize * size / self.crop)
+        growing_from = None if self.growing_from is None else round(self.growing_from * size / self.crop)
+        return dataclasses.replace(self, resize=resize, crop=size, growing_from=growing_from)
 
     def size_at(self, share: float) -> int:
         """Return the side of the square when a share of the training is done."""
