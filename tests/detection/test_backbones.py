@@ -50,6 +50,25 @@ def test_names_are_the_classifiers(name: str) -> None:
     assert set(backbone.state_dict()) == names
 
 
+@pytest.mark.parametrize("make", [network, vgg])
+def test_the_layout_in_memory_changes_no_value(make: object) -> None:
+    """Maps and gradients are the same channel by channel and channels-last, which lie differently in memory."""
+    made = FasterRCNN(make(), 2, dataclasses.replace(RECIPE, roi_size=None), Normalization())  # type: ignore[operator]
+    image = torch.randint(0, 256, (3, 96, 128), dtype=torch.uint8)
+    found = []
+    for precision, layout in (("fp32", torch.contiguous_format), ("bf16", torch.channels_last)):
+        made.lay_out_for(torch.device("cpu"), precision)  # type: ignore[arg-type]
+        made.zero_grad()
+        maps = made.maps(image)
+        maps.square().sum().backward()
+        assert maps.is_contiguous(memory_format=layout)
+        kept = [weight for weight in made.backbone.parameters() if weight.grad is not None]
+        found.append([maps.detach(), *(weight.grad.clone() for weight in kept)])  # type: ignore[union-attr]
+    assert len(found[0]) > 5
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * float(one.abs().max()))
+
+
 def test_resnet101_shares_91_convolutions() -> None:
     """Appendix A: conv1 and those of conv2_x to conv4_x, without the shortcuts' projections."""
     with torch.device("meta"):

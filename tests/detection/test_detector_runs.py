@@ -52,9 +52,9 @@ def train(start: Path, out: Path, recipe: DetectionRecipe = RECIPE, **options: A
 
 @pytest.fixture(scope="module")
 def learnt(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 120 iterations on two images, whose test images are the same."""
+    """A run of 160 iterations on two images, whose test images are the same."""
     folder = tmp_path_factory.mktemp("learnt")
-    recipe = dataclasses.replace(RECIPE, iterations=120, lr=0.02, milestones=(90,), flip=False)
+    recipe = dataclasses.replace(RECIPE, iterations=160, lr=0.01, milestones=(100,), flip=False)
     train(start, folder / "run", recipe)
     return folder
 

@@ -20,7 +20,16 @@ from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.networks.execution import Precision, choose_device, choose_precision
 from resnets.paper import recipes
-from resnets.specs import AreaCropFlip, Deviation, InputConvention, NetworkSpec, Recipe, ResNetSpec, ScaleCropFlip, VGGSpec
+from resnets.specs import (
+    AreaCropFlip,
+    Deviation,
+    InputConvention,
+    NetworkSpec,
+    Recipe,
+    ResNetSpec,
+    ScaleCropFlip,
+    VGGSpec,
+)
 
 _AnyRecipe = TypeVar("_AnyRecipe", bound=Recipe)
 

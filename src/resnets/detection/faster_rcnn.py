@@ -14,6 +14,7 @@ from resnets.detection.proposals import ProposalNetwork
 from resnets.detection.regions import Regions, pool
 from resnets.errors import UsageError
 from resnets.networks.baselines.vgg import VGG
+from resnets.networks.execution import Precision
 from resnets.networks.resnet import ResNet
 from resnets.specs import DetectionRecipe
 
@@ -63,8 +64,21 @@ class FasterRCNN(nn.Module):
         self.proposals = ProposalNetwork(self.backbone.shared_channels, recipe)
         self.regions = Regions(features, classes, recipe)
         self.pixels = pixels
+        self._layout = torch.channels_last
         self.register_buffer("mean", torch.tensor(pixels.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(pixels.std)[:, None, None], persistent=False)
+
+    def lay_out_for(self, device: torch.device, precision: Precision) -> None:
+        """Put the shared layers as they train fastest; regions, which are many, are always channels-last.
+
+        Gradients of one image's float32 maps are half as fast channels-last on a CPU: VGG-16 then takes 1.3 times
+        as long a step. Values are unchanged.
+        """
+        by_channel = device.type == "cpu" and precision == "fp32"
+        self._layout = torch.contiguous_format if by_channel else torch.channels_last
+        for stage in self.backbone.shared_stages:
+            for module in stage:
+                module.to(memory_format=self._layout)
 
     def maps(self, image: Tensor) -> Tensor:
         """Return the shared maps of one image, whose right and lower border is filled up to the stride.
@@ -76,7 +90,7 @@ class FasterRCNN(nn.Module):
             image = image.flip(0)
         x = (image.float() * (self.pixels.white / 255) - self.mean) / self.std
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))[None]
-        return self.backbone.shared(x.contiguous(memory_format=torch.channels_last)).float()
+        return self.backbone.shared(x.contiguous(memory_format=self._layout)).float()
 
     def describe(self, maps: Tensor, regions: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the vectors of regions of an image of `size` (height, width), from which they are classified.
