@@ -152,6 +152,26 @@ def test_imagenet_networks_train_on_photos(photo_folder: Path, tmp_path: Path) -
     assert resnets.evaluate(model, f"folder:{photo_folder}", workers=0).top1_error == result.test_error
 
 
+def test_photos_are_trained_at_any_size(photo_folder: Path, tmp_path: Path) -> None:
+    """The sides that crops are cut from shrink with them; the weights know the size, the run tells the deviation."""
+    import json
+
+    source = f"folder:{photo_folder}"
+    result = resnets.train("resnet18", source, size=112, iterations=1, batch_size=2, workers=0, out=tmp_path / "run")
+    model = resnets.load(result.folder)
+    assert model.convention is not None
+    assert (model.convention.size, model.convention.resize) == (112, 128)
+    assert resnets.evaluate(model, source, workers=0).top1_error == result.test_error
+    recipe = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
+    crops = recipe["augmentation"]
+    assert (crops["shortest"], crops["longest"], crops["crop"]) == (128, 240, 112)
+    assert recipe["deviations"][-1]["what"].startswith("crops of 112 pixels")
+    with pytest.raises(UsageError, match=r"size is given, and recipe 'digits' takes images at the size that they have"):
+        resnets.train("resnet8", "digits", size=16, out=tmp_path / "digits")
+    with pytest.raises(UsageError, match=r"size is 16; crops of photos must be of 32 pixels or more"):
+        resnets.train("resnet18", source, size=16, out=tmp_path / "small")
+
+
 def test_weights_of_another_function_are_refused(tmp_path: Path) -> None:
     """A plain network and a residual one have the same names and shapes of weights, but compute something else."""
     plain = resnets.train("plain8", "digits", iterations=1, out=tmp_path / "plain")

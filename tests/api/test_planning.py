@@ -201,6 +201,7 @@ def test_a_folder_is_looked_at(photo_folder: Path) -> None:
         ({"network": "resnet21"}, "nearest: 20 and 26"),
         ({"recipe": "ciffar"}, "did you mean cifar"),
         ({"iterations": 1, "epochs": 1.0}, "one of them"),
+        ({"size": 112}, "recipe 'cifar' takes images at the size"),
     ],
 )
 def test_what_cannot_be_is_said(arguments: dict[str, Any], message: str) -> None:

@@ -66,6 +66,12 @@ def test_the_square_grows_in_steps_of_32() -> None:
     assert AreaCropFlip().size_at(0) == 224
 
 
+def test_other_sizes_are_in_proportion() -> None:
+    """Growing crops begin, and tests are, at the same share of the whole."""
+    assert ScaleCropFlip().at(112) == ScaleCropFlip(shortest=128, longest=240, crop=112)
+    assert AreaCropFlip(growing_from=128).at(112) == AreaCropFlip(crop=112, resize=128, growing_from=64)
+
+
 def test_mini_batches_grow_with_the_training(photo_folder: Path) -> None:
     train = photos_of(photo_folder)
     how = AreaCropFlip(crop=64, resize=72, growing_from=32, grows=(0.25, 0.75))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnets.data import folder, sharding, shards, sources
+from resnets.data import folder, sharding, sources, webdataset
 from resnets.data.convention import fit_photos
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.pipeline import single_pass, training_batches
@@ -248,7 +248,7 @@ def test_shards_that_are_none_are_refused(photos: DataSplits, tmp_path: Path) ->
 
 
 def test_braces_keep_their_commas() -> None:
-    assert shards._patterns("a-{0,1}.tar,b.tar") == ["a-{0,1}.tar", "b.tar"]
+    assert webdataset._patterns("a-{0,1}.tar,b.tar") == ["a-{0,1}.tar", "b.tar"]
 
 
 @pytest.mark.data
@@ -263,7 +263,7 @@ def test_real_photos(imagenette_folder: Path, tmp_path: Path) -> None:
         classes=whole.classes,
     )
     sharding.write(some, tmp_path / "shards", size=10**6)
-    splits = shards.load(str(tmp_path / "shards"))
+    splits = webdataset.load(str(tmp_path / "shards"))
     assert images_of(splits.train) == images_of(some.train)
     convention = fit_photos(splits.train, Preprocessing(), size=64, resize=72)  # type: ignore[arg-type]
     for a, b in zip(

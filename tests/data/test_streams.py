@@ -17,7 +17,8 @@ from resnets.data.convention import fit_photos
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.pipeline import single_pass, training_batches
 from resnets.data.share import Share
-from resnets.data.streams import Held, buffered_order, in_order, is_streamed, read_ahead, some_of, training_stream
+from resnets.data.stored import Held
+from resnets.data.streams import buffered_order, in_order, is_streamed, read_ahead, some_of, training_stream
 from resnets.errors import DataError, UsageError
 from resnets.specs import Preprocessing, ScaleCropFlip
 

@@ -89,8 +89,8 @@ def split_data(splits: DataSplits, split: str, seed: int) -> DataSplits:
         raise UsageError(f"split is {split!r}; it must be all or 45k5k or a share such as 10%")
     if isinstance(splits.train, ImageFiles) and is_streamed(splits.train):
         raise UsageError(
-            f"{splits.name} is read as a stream, which cannot be divided; its split must be all, not {split}; shards "
-            f"that are copied here first (webdataset:FOLDER) can be divided"
+            f"{splits.name} is read as a stream, which cannot be divided; its split must be all, not {split}; "
+            f"what is copied here first (webdataset:FOLDER, hf:REPO) can be divided"
         )
     if splits.validation is not None:
         raise UsageError(f"{splits.name} has a validation split of its own; its split must be all, not {split}")

@@ -73,6 +73,7 @@ def plan(
     iterations: int | None = None,
     epochs: float | None = None,
     batch_size: int | None = None,
+    size: int | None = None,
     accumulate: int = 1,
     devices: int = 1,
     device_kind: str | None = None,
@@ -95,7 +96,7 @@ def plan(
         chosen = resize(change(base or default_recipe(sample), batch_size=batch_size), kind.train, iterations, epochs)
         Share(size=devices).of_batch(chosen.batch_size)  # what `train` would refuse is refused here
         share = chosen.batch_size // devices
-        todo = resolve(network, sample, recipe=chosen, network_options=network_options)
+        todo = resolve(network, sample, recipe=chosen, size=size, network_options=network_options)
         require_nesting(todo.network, chosen.batch_size, devices)
         require_parts(todo.network, share, accumulate)
         part = share // accumulate  # images at once on each device

@@ -26,6 +26,7 @@ def plan(
     batch_size: Annotated[
         int | None, Option(help="Images an iteration, on all devices together.", show_default="the recipe's")
     ] = None,
+    size: Annotated[int | None, Option(help="Side of the crops of photos, in pixels.", show_default="224")] = None,
     accumulate: Annotated[int, Option(help="Parts of a mini-batch, one after the other, to fit in memory.")] = 1,
     devices: Annotated[int, Option(help="How many train together.")] = 1,
     device_kind: Annotated[
@@ -51,6 +52,7 @@ def plan(
         iterations=iterations,
         epochs=epochs,
         batch_size=batch_size,
+        size=size,
         accumulate=accumulate,
         devices=devices,
         device_kind=device_kind,

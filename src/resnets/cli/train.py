@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 DATA = (
     "digits, cifar10[:PATH], cifar100[:PATH], folder:PATH, imagenet:PATH, webdataset:FOLDER, webdataset:TRAIN,VAL "
-    "or hf:REPO[@SPLIT]."
+    "hf:REPO[@SPLIT] or hf-stream:REPO[@SPLIT]."
 )
 SCRATCH = "cifar, cifar-200, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast"
 RECIPES = f"{SCRATCH} or finetune."

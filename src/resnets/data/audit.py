@@ -20,8 +20,8 @@ from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
 from resnets.data.decoding import FORMATS, MAX_PIXELS, decode_here, quiet
 from resnets.data.folder import Listing
 from resnets.data.sharding import Progress
-from resnets.data.stored import ImageFile, content_of
-from resnets.data.streams import Held, in_order, is_streamed
+from resnets.data.stored import Held, ImageFile, content_of
+from resnets.data.streams import in_order, is_streamed
 from resnets.errors import DataError, UsageError
 
 LARGE = 25_000_000  # pixels, from which decoding takes long

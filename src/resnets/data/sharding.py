@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from resnets.data.datasets import DataSplits, ImageFiles, Images
 from resnets.data.randomness import epoch_order
-from resnets.data.shards import FORMAT, MANIFEST, read_manifest
 from resnets.data.stored import content_of, size_of
+from resnets.data.webdataset import FORMAT, MANIFEST, read_manifest
 from resnets.errors import DataError, RunError, UsageError
 from resnets.storage import sync_folder, write_durably, writing
 

@@ -1,31 +1,19 @@
-"""Tar shards in the layout of webdataset: an index of their members makes local ones as good as single files.
-
-`resnets data shard` writes the index as manifest.json; of other shards it is made by reading their headers.
-"""
+"""Images in tar shards: an index of their members makes local shards as good as single files."""
 
 from __future__ import annotations
 
 import importlib
-import json
-import os
-import re
-import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, overload
+from typing import IO, Any, Protocol, overload
 from urllib.parse import urlparse
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.datasets import DataSplits, ImageFiles
-from resnets.data.decoding import SUFFIXES
+from resnets.data.stored import Held, Stored
 from resnets.errors import DataError, UsageError
-
-FORMAT = "resnets-shards-1"
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +50,30 @@ class Member:
             raise DataError(f"{self}: not what was written there; fetch or write this shard again")
 
 
+class Part(Protocol):
+    """A part of a split that is read from its beginning. `samples` are the places of its images in the whole split."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def samples(self) -> NDArray[np.int64]: ...
+
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+
+    @property
+    def remote(self) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def member(self, index: int) -> Stored:
+        """Return an image by its place in the part; it is read by itself only where the part is not remote."""
+
+    def read(self, wanted: Sequence[int]) -> Iterator[Held]:
+        """Yield the images at these places, which ascend. Raises: DataError, if one is not there or damaged."""
+
+
 @dataclass(frozen=True, eq=False)
 class Shard:
     """One tar file and where its images lie, in the order of their bytes.
@@ -84,11 +96,40 @@ class Shard:
         crc = None if self.crcs is None else int(self.crcs[index])
         return Member(self.url, int(self.offsets[index]), int(self.sizes[index]), crc)
 
+    @property
+    def remote(self) -> bool:
+        """Whether it can only be read from its beginning."""
+        return is_remote(self.url)
 
-class Members(Sequence[Member]):
+    def read(self, wanted: Sequence[int]) -> Iterator[Held]:
+        """Yield the images at these places, which ascend, in one reading of the file."""
+        at = 0
+        try:
+            with open_url(self.url) as file:
+                for index in wanted:
+                    member = self.member(index)
+                    while at < member.offset:
+                        at += len(_some(file.read(min(1 << 20, member.offset - at)), self.url))
+                    content = bytearray()
+                    while len(content) < member.size:
+                        content += _some(file.read(member.size - len(content)), self.url)
+                    at += member.size
+                    member.verify(bytes(content))
+                    yield Held(str(member), bytes(content))
+        except OSError as error:
+            raise DataError(f"{self.url}: cannot be read ({error})") from None
+
+
+def _some(content: bytes, url: str) -> bytes:
+    if not content:
+        raise DataError(f"{url}: it ends too early; fetch or write this shard again")
+    return content
+
+
+class Members(Sequence[Stored]):
     """The images of all shards of a split, in the order of the split; each is made when it is asked for."""
 
-    def __init__(self, shards: Sequence[Shard]) -> None:
+    def __init__(self, shards: Sequence[Part]) -> None:
         self.shards = tuple(shards)
         total = sum(len(shard) for shard in shards)
         samples = np.concatenate([shard.samples for shard in shards]) if shards else np.empty(0, np.int64)
@@ -102,24 +143,24 @@ class Members(Sequence[Member]):
     @property
     def remote(self) -> bool:
         """Whether they can only be read from the beginning of their shards."""
-        return any(is_remote(shard.url) for shard in self.shards)
+        return any(shard.remote for shard in self.shards)
 
     def __len__(self) -> int:
         return len(self.shard_of)
 
     @overload
-    def __getitem__(self, index: int) -> Member: ...
+    def __getitem__(self, index: int) -> Stored: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Member]: ...
+    def __getitem__(self, index: slice) -> Sequence[Stored]: ...
 
-    def __getitem__(self, index: int | slice) -> Member | Sequence[Member]:
+    def __getitem__(self, index: int | slice) -> Stored | Sequence[Stored]:
         if isinstance(index, slice):
             return MembersSlice(self, range(len(self))[index])
         return self.shards[self.shard_of[index]].member(int(self.place_of[index]))
 
 
-class MembersSlice(Sequence[Member]):
+class MembersSlice(Sequence[Stored]):
     """Some of the images of a split, in its order: those numbered `own`."""
 
     def __init__(self, whole: Members, own: range) -> None:
@@ -129,12 +170,12 @@ class MembersSlice(Sequence[Member]):
         return len(self.own)
 
     @overload
-    def __getitem__(self, index: int) -> Member: ...
+    def __getitem__(self, index: int) -> Stored: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Member]: ...
+    def __getitem__(self, index: slice) -> Sequence[Stored]: ...
 
-    def __getitem__(self, index: int | slice) -> Member | Sequence[Member]:
+    def __getitem__(self, index: int | slice) -> Stored | Sequence[Stored]:
         if isinstance(index, slice):
             return MembersSlice(self.whole, self.own[index])
         return self.whole[self.own[index]]
@@ -153,171 +194,14 @@ def open_url(url: str) -> IO[bytes]:
     try:
         if not is_remote(url):
             return open(url, "rb")
-        return _library("gopen").gopen(url, "rb")
+        return library("gopen").gopen(url, "rb")
     except (OSError, ValueError) as error:
         raise DataError(f"{url}: cannot be opened ({error})") from None
 
 
-def _library(module: str) -> Any:
+def library(module: str) -> Any:
+    """Return a module of webdataset. Raises: UsageError, without it."""
     try:
         return importlib.import_module(f"webdataset.{module}")
     except ImportError:
         raise UsageError("remote shards and brace patterns need `pip install 'resnets[shards]'`") from None
-
-
-def load(rest: str) -> DataSplits:
-    """Return the images of shards: `FOLDER` or `URL/manifest.json` as `resnets data shard` wrote, or `TRAIN,VAL`.
-
-    TRAIN and VAL are names of tar files, with brace patterns such as train-{000000..000146}.tar. Of those each image
-    has a label in a .cls or .json file beside it. Without a manifest the headers of all shards are read first.
-
-    Raises: DataError, if there are none, or they are damaged; UsageError.
-    """
-    train, *others = _patterns(rest)
-    if not others:
-        remote = is_remote(train)
-        where = train if train.endswith(".json") else f"{train.rstrip('/')}/{MANIFEST}"
-        if not remote and not Path(where).is_file():
-            raise DataError(
-                f"webdataset: no {where}; name a folder that `resnets data shard` wrote, or TRAIN,VAL: tar files to "
-                f"train and to test on"
-            )
-        return from_manifest(where)
-    if len(others) > 1:
-        raise UsageError(f"webdataset takes one or two names, not {len(others) + 1}: {rest}")
-    splits = {name: indexed(pattern) for name, pattern in (("train", train), ("val", others[0]))}
-    labels = {name: Members(shards) for name, shards in splits.items()}
-    files = {name: _files(members) for name, members in labels.items()}
-    count = 1 + max(int(part.labels.max(initial=-1)) for part in files.values())
-    return DataSplits(
-        name=Path(urlparse(train).path).stem.partition("-")[0] or "shards",
-        train=files["train"],
-        test=files["val"],
-        classes=tuple(map(str, range(count))),
-        digest=f"{files['train'].digest()}:{files['val'].digest()}",
-    )
-
-
-def _files(members: Members, digest: str | None = None) -> ImageFiles:
-    labels = np.empty(len(members), np.int64)
-    for shard in members.shards:
-        labels[shard.samples] = shard.labels
-    return ImageFiles(members, labels, digest)
-
-
-def _patterns(rest: str) -> list[str]:
-    """Return the parts between commas that are in no braces."""
-    parts, depth = [""], 0
-    for character in rest:
-        depth += (character == "{") - (character == "}")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    if not all(parts):
-        raise UsageError(f"webdataset:{rest}: a name is empty; TRAIN,VAL are tar files to train and to test on")
-    return parts
-
-
-# ---------------------------------------------------------------- by a manifest
-
-
-def read_manifest(where: str) -> dict[str, Any]:
-    """Return what a manifest says. Raises: DataError, if it cannot be read or is of another format."""
-    try:
-        with open_url(where) as file:
-            manifest = json.loads(file.read())
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
-        return manifest
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{where}: not a manifest of shards ({error})") from None
-
-
-def from_manifest(where: str) -> DataSplits:
-    """Return the data set of a manifest; its shards lie beside it, each of the size that it tells.
-
-    Raises: DataError, if one is missing or of another size.
-    """
-    manifest = read_manifest(where)
-    beside = where.rpartition("/")[0] if is_remote(where) else str(Path(where).parent)
-    try:
-        splits = {
-            split: _files(Members([_shard(beside, told) for told in about["shards"]]), about["digest"])
-            for split, about in manifest["splits"].items()
-        }
-        return DataSplits(
-            name=manifest["name"],
-            train=splits["train"],
-            test=splits["val"],
-            classes=tuple(manifest["classes"]),
-            digest=f"{splits['train'].digest()}:{splits['val'].digest()}",
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{where}: not a whole manifest ({type(error).__name__}: {error})") from None
-
-
-def _shard(beside: str, told: dict[str, Any]) -> Shard:
-    if not re.fullmatch(r"[\w.-]+", told["file"]):  # a manifest names files beside it, and runs no commands
-        raise DataError(f"{beside}: the manifest names {told['file']!r}, which is no file beside it")
-    url = f"{beside}/{told['file']}"
-    if not is_remote(url):
-        size = os.stat(url).st_size if os.path.exists(url) else None
-        if size != told["bytes"]:
-            found = "is missing" if size is None else f"has {size:,} bytes instead of {told['bytes']:,}"
-            raise DataError(f"{url}: {found}; fetch or write it again")
-    names = ("samples", "labels", "offsets", "sizes", "crcs")
-    samples, labels, offsets, sizes, crcs = (np.asarray(told[name], np.int64) for name in names)
-    return Shard(url, samples, labels, offsets, sizes, crcs)
-
-
-# ---------------------------------------------------------------- by their headers
-
-
-def indexed(pattern: str) -> list[Shard]:
-    """Return the shards of a pattern, their headers read. Raises: DataError, if one is no tar file of images."""
-    urls = list(_library("shardlists").expand_urls(pattern)) if "{" in pattern else [pattern]
-    shards, before = [], 0
-    for url in urls:
-        with open_url(url) as file:
-            found = list(samples_in(file, url))
-        if not found:
-            raise DataError(f"{url}: no images with labels; each has its class in a .cls or .json file beside it")
-        labels, offsets, sizes = np.asarray(found, np.int64).T
-        shards.append(Shard(url, np.arange(before, before + len(found)), labels, offsets, sizes, None))
-        before += len(found)
-    return shards
-
-
-def samples_in(file: IO[bytes], url: str) -> Iterator[tuple[int, int, int]]:
-    """Yield (label, offset, size) of each image of a tar file, which is read once, from its beginning."""
-    key, label, image = "", None, None
-    try:
-        with tarfile.open(fileobj=file, mode="r|") as content:
-            for entry in content:
-                if not entry.isfile():
-                    continue
-                folder, _, name = entry.name.rpartition("/")
-                stem, _, suffix = name.partition(".")  # as webdataset divides a name
-                if (folder + "/" + stem) != key:
-                    yield from _sample(key, label, image, url)
-                    key, label, image = folder + "/" + stem, None, None
-                suffix = suffix.lower()
-                if f".{suffix}" in SUFFIXES:
-                    image = entry.offset_data, entry.size
-                elif suffix in ("cls", "json"):
-                    stored = content.extractfile(entry)
-                    assert stored is not None
-                    told = json.loads(stored.read())
-                    label = told if suffix == "cls" else told.get("label", told.get("cls", label))
-        yield from _sample(key, label, image, url)
-    except (tarfile.TarError, EOFError, ValueError, AttributeError) as error:
-        raise DataError(f"{url}: not a whole tar file of samples ({error})") from None
-
-
-def _sample(key: str, label: Any, image: tuple[int, int] | None, url: str) -> Iterable[tuple[int, int, int]]:
-    if image is None:
-        return ()
-    if not isinstance(label, int) or label < 0:
-        raise DataError(f"{url}: image {key.lstrip('/')} has no label of its class in a .cls or .json file beside it")
-    return ((label, *image),)

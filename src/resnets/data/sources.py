@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from resnets.data import cifar, digits, folder, hugging_face, imagenet, shards
+from resnets.data import cifar, digits, folder, hugging_face, imagenet, webdataset
 from resnets.data.datasets import DataSplits
 from resnets.errors import UsageError, nearest
 
-NAMES = ("digits", "cifar10", "cifar100", "folder", "imagenet", "webdataset", "hf")
+NAMES = ("digits", "cifar10", "cifar100", "folder", "imagenet", "webdataset", "hf", "hf-stream")
 
 NEEDS = {
     "folder": "a path: folder:PATH, with PATH/train/CLASS/* and PATH/val/CLASS/*",
     "imagenet": "a path: imagenet:PATH, with PATH/train/WNID/* and PATH/val, or PATH/ILSVRC/Data/CLS-LOC",
     "webdataset": "a name: webdataset:FOLDER, as `resnets data shard` wrote it, or webdataset:TRAIN,VAL, tar files",
     "hf": "a name: hf:REPO[@SPLIT], a data set of the Hugging Face Hub or a folder that `datasets` wrote",
+    "hf-stream": "a name: hf-stream:REPO[@SPLIT], a data set of the Hugging Face Hub, read as it is needed",
 }
 
 
@@ -29,7 +30,8 @@ def cache_folder() -> Path:
 def load(source: str) -> DataSplits:
     """Return the data set that a source names: `digits`, `cifar10[:PATH]`, `cifar100[:PATH]`, or one of the others.
 
-    Those are `folder:PATH`, `imagenet:PATH`, `webdataset:FOLDER` or `webdataset:TRAIN,VAL`, and `hf:REPO[@SPLIT]`.
+    Those are `folder:PATH`, `imagenet:PATH`, `webdataset:FOLDER` or `webdataset:TRAIN,VAL`, and `hf:REPO[@SPLIT]`
+    or `hf-stream:REPO[@SPLIT]`.
 
     CIFAR without a path is read from the cache folder, and fetched there when absent.
 
@@ -54,9 +56,9 @@ def load(source: str) -> DataSplits:
         if path is None:
             raise UsageError(f"data source {name!r} needs {NEEDS[name]}")
         if name == "webdataset":
-            return shards.load(rest)
-        if name == "hf":
-            return hugging_face.load(rest)
+            return webdataset.load(rest)
+        if name in ("hf", "hf-stream"):
+            return hugging_face.load(rest, stream=name == "hf-stream")
         return folder.load(path) if name == "folder" else imagenet.load(path)
     hint = f" (did you mean folder:{source}?)" if Path(source).is_dir() else nearest(name, NAMES)
     raise UsageError(f"unknown data source {source!r}{hint}; known: {', '.join(NAMES)}, as NAME[:PATH]")

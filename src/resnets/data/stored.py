@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,28 @@ class Stored(Protocol):
 
     def read(self) -> bytes:
         """Return its content. Raises: DataError, if it is gone or not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An image file in memory."""
+
+    where: str
+    content: bytes
+
+    @property
+    def name(self) -> str:
+        return self.where.rpartition("/")[2]
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def __str__(self) -> str:
+        return self.where
+
+    def read(self) -> bytes:
+        return self.content
 
 
 ImageFile = Path | Stored

@@ -1,4 +1,4 @@
-"""Remote shards, read from their beginning only: the order in which a stream is trained on, and how it is resumed.
+"""What can only be read from the beginning: the order in which a stream is trained on, and how it is resumed.
 
 An epoch visits the shards in an order of its own and shuffles what they hold within a buffer. Both are a function of
 (seed, epoch), so that a run goes on in the middle of an epoch with no sample lost or repeated; it reads again what the
@@ -10,7 +10,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import TypeVar, overload
@@ -20,34 +19,12 @@ from numpy.typing import NDArray
 
 from resnets.data.datasets import ImageFiles, Images, select
 from resnets.data.randomness import epoch_order
-from resnets.data.shards import Members, MembersSlice, Shard, open_url
-from resnets.errors import DataError
+from resnets.data.shards import Members, MembersSlice, Part
+from resnets.data.stored import Held
 
 BUFFER = 2_048  # images, some 225 MB of ImageNet's files
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An image file in memory."""
-
-    where: str
-    content: bytes
-
-    @property
-    def name(self) -> str:
-        return self.where.rpartition("/")[2]
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
-
-    def __str__(self) -> str:
-        return self.where
-
-    def read(self) -> bytes:
-        return self.content
 
 
 def is_streamed(files: ImageFiles) -> bool:
@@ -125,12 +102,12 @@ def buffered_order(seed: int, epoch: int, count: int, buffer: int) -> NDArray[np
     return order
 
 
-def _shards(files: ImageFiles) -> tuple[Shard, ...]:
+def _shards(files: ImageFiles) -> tuple[Part, ...]:
     assert isinstance(files.paths, Members)
     return files.paths.shards
 
 
-def _read(shards: Sequence[Shard], gone: NDArray[np.bool_] | None = None) -> Iterator[tuple[int, Held]]:
+def _read(shards: Sequence[Part], gone: NDArray[np.bool_] | None = None) -> Iterator[tuple[int, Held]]:
     """Yield (sample, file) of the shards, one after the other, but for the places that are gone."""
     before = 0
     for shard in shards:
@@ -138,29 +115,8 @@ def _read(shards: Sequence[Shard], gone: NDArray[np.bool_] | None = None) -> Ite
         if gone is not None:
             wanted = np.flatnonzero(~gone[before : before + len(shard)]).tolist()
         before += len(shard)
-        if not wanted:
-            continue
-        at = 0
-        try:
-            with open_url(shard.url) as file:
-                for index in wanted:
-                    member = shard.member(index)
-                    while at < member.offset:
-                        at += len(_some(file.read(min(1 << 20, member.offset - at)), shard.url))
-                    content = bytearray()
-                    while len(content) < member.size:
-                        content += _some(file.read(member.size - len(content)), shard.url)
-                    at += member.size
-                    member.verify(bytes(content))
-                    yield int(shard.samples[index]), Held(str(member), bytes(content))
-        except OSError as error:
-            raise DataError(f"{shard.url}: cannot be read ({error})") from None
-
-
-def _some(content: bytes, url: str) -> bytes:
-    if not content:
-        raise DataError(f"{url}: it ends too early; fetch or write this shard again")
-    return content
+        if wanted:
+            yield from zip(shard.samples[wanted].tolist(), shard.read(wanted), strict=True)
 
 
 def read_ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:

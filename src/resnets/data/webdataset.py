@@ -1,0 +1,180 @@
+"""Shards as a data set: by the manifest that `resnets data shard` wrote beside them, or by their own headers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlparse
+
+import numpy as np
+
+from resnets.data.datasets import DataSplits, ImageFiles
+from resnets.data.decoding import SUFFIXES
+from resnets.data.shards import Members, Shard, is_remote, library, open_url
+from resnets.errors import DataError, UsageError
+
+FORMAT = "resnets-shards-1"
+MANIFEST = "manifest.json"
+
+
+def load(rest: str) -> DataSplits:
+    """Return the images of shards: `FOLDER` or `URL/manifest.json` as `resnets data shard` wrote, or `TRAIN,VAL`.
+
+    TRAIN and VAL are names of tar files, with brace patterns such as train-{000000..000146}.tar. Of those each image
+    has a label in a .cls or .json file beside it. Without a manifest the headers of all shards are read first.
+
+    Raises: DataError, if there are none, or they are damaged; UsageError.
+    """
+    train, *others = _patterns(rest)
+    if not others:
+        remote = is_remote(train)
+        where = train if train.endswith(".json") else f"{train.rstrip('/')}/{MANIFEST}"
+        if not remote and not Path(where).is_file():
+            raise DataError(
+                f"webdataset: no {where}; name a folder that `resnets data shard` wrote, or TRAIN,VAL: tar files to "
+                f"train and to test on"
+            )
+        return from_manifest(where)
+    if len(others) > 1:
+        raise UsageError(f"webdataset takes one or two names, not {len(others) + 1}: {rest}")
+    splits = {name: indexed(pattern) for name, pattern in (("train", train), ("val", others[0]))}
+    labels = {name: Members(shards) for name, shards in splits.items()}
+    files = {name: _files(members) for name, members in labels.items()}
+    count = 1 + max(int(part.labels.max(initial=-1)) for part in files.values())
+    return DataSplits(
+        name=Path(urlparse(train).path).stem.partition("-")[0] or "shards",
+        train=files["train"],
+        test=files["val"],
+        classes=tuple(map(str, range(count))),
+        digest=f"{files['train'].digest()}:{files['val'].digest()}",
+    )
+
+
+def _files(members: Members, digest: str | None = None) -> ImageFiles:
+    labels = np.empty(len(members), np.int64)
+    for shard in members.shards:
+        labels[shard.samples] = shard.labels
+    return ImageFiles(members, labels, digest)
+
+
+def _patterns(rest: str) -> list[str]:
+    """Return the parts between commas that are in no braces."""
+    parts, depth = [""], 0
+    for character in rest:
+        depth += (character == "{") - (character == "}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if not all(parts):
+        raise UsageError(f"webdataset:{rest}: a name is empty; TRAIN,VAL are tar files to train and to test on")
+    return parts
+
+
+# ---------------------------------------------------------------- by a manifest
+
+
+def read_manifest(where: str) -> dict[str, Any]:
+    """Return what a manifest says. Raises: DataError, if it cannot be read or is of another format."""
+    try:
+        with open_url(where) as file:
+            manifest = json.loads(file.read())
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
+        return manifest
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{where}: not a manifest of shards ({error})") from None
+
+
+def from_manifest(where: str) -> DataSplits:
+    """Return the data set of a manifest; its shards lie beside it, each of the size that it tells.
+
+    Raises: DataError, if one is missing or of another size.
+    """
+    manifest = read_manifest(where)
+    beside = where.rpartition("/")[0] if is_remote(where) else str(Path(where).parent)
+    try:
+        splits = {
+            split: _files(Members([_shard(beside, told) for told in about["shards"]]), about["digest"])
+            for split, about in manifest["splits"].items()
+        }
+        return DataSplits(
+            name=manifest["name"],
+            train=splits["train"],
+            test=splits["val"],
+            classes=tuple(manifest["classes"]),
+            digest=f"{splits['train'].digest()}:{splits['val'].digest()}",
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{where}: not a whole manifest ({type(error).__name__}: {error})") from None
+
+
+def _shard(beside: str, told: dict[str, Any]) -> Shard:
+    if not re.fullmatch(r"[\w.-]+", told["file"]):  # a manifest names files beside it, and runs no commands
+        raise DataError(f"{beside}: the manifest names {told['file']!r}, which is no file beside it")
+    url = f"{beside}/{told['file']}"
+    if not is_remote(url):
+        size = os.stat(url).st_size if os.path.exists(url) else None
+        if size != told["bytes"]:
+            found = "is missing" if size is None else f"has {size:,} bytes instead of {told['bytes']:,}"
+            raise DataError(f"{url}: {found}; fetch or write it again")
+    names = ("samples", "labels", "offsets", "sizes", "crcs")
+    samples, labels, offsets, sizes, crcs = (np.asarray(told[name], np.int64) for name in names)
+    return Shard(url, samples, labels, offsets, sizes, crcs)
+
+
+# ---------------------------------------------------------------- by their headers
+
+
+def indexed(pattern: str) -> list[Shard]:
+    """Return the shards of a pattern, their headers read. Raises: DataError, if one is no tar file of images."""
+    urls = list(library("shardlists").expand_urls(pattern)) if "{" in pattern else [pattern]
+    shards, before = [], 0
+    for url in urls:
+        with open_url(url) as file:
+            found = list(samples_in(file, url))
+        if not found:
+            raise DataError(f"{url}: no images with labels; each has its class in a .cls or .json file beside it")
+        labels, offsets, sizes = np.asarray(found, np.int64).T
+        shards.append(Shard(url, np.arange(before, before + len(found)), labels, offsets, sizes, None))
+        before += len(found)
+    return shards
+
+
+def samples_in(file: IO[bytes], url: str) -> Iterator[tuple[int, int, int]]:
+    """Yield (label, offset, size) of each image of a tar file, which is read once, from its beginning."""
+    key, label, image = "", None, None
+    try:
+        with tarfile.open(fileobj=file, mode="r|") as content:
+            for entry in content:
+                if not entry.isfile():
+                    continue
+                folder, _, name = entry.name.rpartition("/")
+                stem, _, suffix = name.partition(".")  # as webdataset divides a name
+                if (folder + "/" + stem) != key:
+                    yield from _sample(key, label, image, url)
+                    key, label, image = folder + "/" + stem, None, None
+                suffix = suffix.lower()
+                if f".{suffix}" in SUFFIXES:
+                    image = entry.offset_data, entry.size
+                elif suffix in ("cls", "json"):
+                    stored = content.extractfile(entry)
+                    assert stored is not None
+                    told = json.loads(stored.read())
+                    label = told if suffix == "cls" else told.get("label", told.get("cls", label))
+        yield from _sample(key, label, image, url)
+    except (tarfile.TarError, EOFError, ValueError, AttributeError) as error:
+        raise DataError(f"{url}: not a whole tar file of samples ({error})") from None
+
+
+def _sample(key: str, label: Any, image: tuple[int, int] | None, url: str) -> Iterable[tuple[int, int, int]]:
+    if image is None:
+        return ()
+    if not isinstance(label, int) or label < 0:
+        raise DataError(f"{url}: image {key.lstrip('/')} has no label of its class in a .cls or .json file beside it")
+    return ((label, *image),)
