@@ -16,7 +16,7 @@ from resnets.data import folder
 from resnets.data.convention import fit_colors, fit_photos, std_of
 from resnets.data.datasets import ImageFiles
 from resnets.data.decoding import single_views
-from resnets.data.photos import _part, augment
+from resnets.data.photos import _part, area_crop_flip
 from resnets.data.pipeline import training_batches
 from resnets.data.randomness import normals
 from resnets.errors import UsageError
@@ -41,8 +41,7 @@ def test_parts_are_drawn_as_torchvision_draws_them(size: tuple[int, int]) -> Non
     image = Image.new("L", size)
     random.seed(0)
     torch.manual_seed(0)
-    ours = np.array([_part(image, how) for _ in range(3000)], float)
-    ours[:, 2:] -= ours[:, :2]
+    ours = np.array([_part(size, how) for _ in range(3000)], float)
     theirs = np.array(
         [RandomResizedCrop.get_params(image, list(how.scale), list(how.ratio)) for _ in range(3000)], float
     )
@@ -54,9 +53,26 @@ def test_parts_are_drawn_as_torchvision_draws_them(size: tuple[int, int]) -> Non
 
 def test_a_part_becomes_a_square() -> None:
     random.seed(0)
-    view = augment(Image.new("RGB", (300, 200), (9, 8, 7)), AreaCropFlip(crop=24))
-    assert view.shape == (24, 24, 3) and (view == [9, 8, 7]).all()
-    assert augment(Image.new("RGB", (300, 200)), AreaCropFlip(crop=24), 16).shape == (16, 16, 3)
+    image = torch.tensor([9, 8, 7], dtype=torch.uint8)[:, None, None].expand(3, 200, 300)
+    view = area_crop_flip(image, AreaCropFlip(crop=24))
+    assert view.shape == (24, 24, 3) and (view.numpy() == [9, 8, 7]).all()
+    assert area_crop_flip(image, AreaCropFlip(crop=24), 16).shape == (16, 16, 3)
+
+
+def test_a_part_is_resized_as_torchvision_resizes_it() -> None:
+    """The whole image of one that is already a square: Pillow's pixels to one grey level, mirrored by half."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3)).astype(np.uint8)
+    image = torch.from_numpy(noise).permute(2, 0, 1)
+    how = AreaCropFlip(crop=24, scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    expected = np.asarray(Image.fromarray(noise).resize((24, 24), Image.Resampling.BILINEAR)).astype(int)
+    mirrored = 0
+    for seed in range(40):
+        random.seed(seed)
+        view = area_crop_flip(image, how).numpy().astype(int)
+        straight, turned = (np.abs(view - other).max() for other in (expected, expected[:, ::-1]))
+        assert min(straight, turned) <= 1
+        mirrored += turned <= 1
+    assert 10 < mirrored < 30
 
 
 def test_the_square_grows_in_steps_of_32() -> None:

@@ -18,7 +18,7 @@ from resnets.data import folder, pipeline
 from resnets.data.convention import fit, fit_photos, mean_of
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.decoding import single_view
-from resnets.data.photos import augment
+from resnets.data.photos import scale_crop_flip
 from resnets.data.pipeline import LoaderBatches, training_batches
 from resnets.data.randomness import batch_samples
 from resnets.errors import DataError, UsageError
@@ -213,7 +213,7 @@ def test_a_random_crop_reaches_every_place_scale_and_mirror_image() -> None:
 
     ramp = Image.fromarray(np.tile(np.arange(10, dtype=np.uint8) * 20, (10, 1)))
     random.seed(0)
-    views = {augment(ramp, ScaleCropFlip(shortest=9, longest=10, crop=8)).tobytes() for _ in range(500)}
+    views = {scale_crop_flip(ramp, ScaleCropFlip(shortest=9, longest=10, crop=8)).tobytes() for _ in range(500)}
     expected = set()
     for side in (9, 10):
         resized = np.asarray(ramp.resize((side, side), Image.Resampling.BILINEAR))
@@ -221,7 +221,9 @@ def test_a_random_crop_reaches_every_place_scale_and_mirror_image() -> None:
             view = resized[:8, left : left + 8]
             expected |= {view.tobytes(), view[:, ::-1].tobytes()}
     assert views == expected
-    unflipped = {augment(ramp, ScaleCropFlip(shortest=10, longest=10, crop=8, flip=False)).tobytes() for _ in range(99)}
+    unflipped = {
+        scale_crop_flip(ramp, ScaleCropFlip(shortest=10, longest=10, crop=8, flip=False)).tobytes() for _ in range(99)
+    }
     assert len(unflipped) == 3
 
 

@@ -7,12 +7,15 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
-from resnets.data.stored import ImageFile, opened, size_of
+from resnets.data.stored import ImageFile, content_of, opened, size_of
 from resnets.errors import DataError
 from resnets.specs import InputConvention, Interpolation
 
@@ -46,9 +49,7 @@ def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
     """Return what `decode` does; for threads, within one `quiet` for all of them."""
     try:
         with opened(path) as file, Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                limit = f"at most {MAX_PIXELS // 10**6} million are read"
-                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")
+            _limit_pixels(image)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             upright: Image.Image = image
@@ -61,6 +62,31 @@ def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
         raise
     except Exception as error:  # a damaged or hostile file raises nearly anything
         raise DataError(f"{path}: {_reason(path, error)}") from error
+
+
+def decode_tensor(path: ImageFile, channels: int = 3) -> Tensor:
+    """Return what `decode` does as a tensor: colour and grey JPEGs by torchvision, others by Pillow.
+
+    Shape: (channels, H, W) uint8
+    Raises: DataError, as `decode`.
+    """
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    with quiet():
+        with contextlib.suppress(Exception):  # Pillow then says what is wrong, or reads it
+            content = content_of(path)
+            with Image.open(BytesIO(content), formats=("JPEG",)) as header:
+                _limit_pixels(header)
+                if channels == 3 and header.mode in ("RGB", "L"):
+                    encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+                    return decode_jpeg(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)
+        return torch.from_numpy(np.array(pixels(decode_here(path, channels)))).permute(2, 0, 1)
+
+
+def _limit_pixels(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        limit = f"at most {MAX_PIXELS // 10**6} million are read"
+        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")
 
 
 def _reason(path: ImageFile, error: Exception) -> str:
@@ -82,20 +108,21 @@ RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling
 
 def resize_shorter_side(image: Image.Image, length: int, interpolation: Interpolation = "bilinear") -> Image.Image:
     """Return the image with its shorter side `length` pixels long, its proportions kept, antialiased."""
-    image = limit_ratio(image)
+    box = within_ratio(image.size)
+    image = image if box == (0, 0, *image.size) else image.crop(box)
     size = resized(image.size, length)
     return image if size == image.size else image.resize(size, RESAMPLING[interpolation])
 
 
-def limit_ratio(image: Image.Image) -> Image.Image:
-    """Return the image, cut to its central 16:1 where it is longer, lest a strip of one pixel grow to gigabytes."""
-    width, height = image.size
+def within_ratio(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the box of an image of some size that is not longer than 16:1: the centre, if need be.
+
+    Else a strip of one pixel would grow to gigabytes.
+    """
+    width, height = size
     longest = MAX_RATIO * min(width, height)
-    if max(width, height) <= longest:
-        return image
-    width, height = min(width, longest), min(height, longest)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
+    left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
+    return left, top, left + min(width, longest), top + min(height, longest)
 
 
 def resized(size: tuple[int, int], length: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data.datasets import ImageFiles
-from resnets.data.decoding import RESAMPLING, decode, limit_ratio, pixels, resized, single_view
+from resnets.data.decoding import RESAMPLING, decode, decode_tensor, pixels, resized, single_view, within_ratio
 from resnets.data.stored import ImageFile
 from resnets.errors import UsageError
 from resnets.specs import AreaCropFlip, InputConvention, Interpolation, PhotoAugmentation, ScaleCropFlip
@@ -40,6 +40,9 @@ class Photos(Dataset[Any]):
                 f"crops of {augmentation.crop} pixels out of a shorter side of {augmentation.shortest} or more do not "
                 f"give the network's {convention.size} x {convention.size} input"
             )
+        if isinstance(augmentation, AreaCropFlip):
+            import torchvision.transforms.v2  # noqa: F401  # once here, and not in each worker process
+
         self.files = files
         self.convention = convention
         self.augmentation = augmentation
@@ -50,60 +53,76 @@ class Photos(Dataset[Any]):
     def __getitem__(self, key: int | PhotoKey) -> tuple[Tensor, int]:
         index, file, size = key if isinstance(key, tuple) else (key, None, None)
         file = self.files.paths[index] if file is None else file
-        if self.augmentation is None:
-            view = single_view(file, self.convention)
+        return self._view(file, size), int(self.files.labels[index])
+
+    def _view(self, file: ImageFile, size: int | None) -> Tensor:
+        how, convention = self.augmentation, self.convention
+        if isinstance(how, AreaCropFlip):
+            image = decode_tensor(file, convention.channels)
+            return area_crop_flip(image, how, size, convention.interpolation).contiguous()
+        if how is None:
+            view = single_view(file, convention)
         else:
-            view = augment(
-                decode(file, self.convention.channels), self.augmentation, size, self.convention.interpolation
-            )
-        return torch.from_numpy(np.array(view, order="C")), int(self.files.labels[index])
+            view = scale_crop_flip(decode(file, convention.channels), how, convention.interpolation)
+        return torch.from_numpy(np.array(view, order="C"))
 
 
 PhotoKey = tuple[int, ImageFile | None, int | None]
 """A sample, its file where a stream has read it already, and the side of its crop where that is not the largest."""
 
 
-def augment(
-    image: Image.Image,
-    how: PhotoAugmentation,
-    size: int | None = None,
-    interpolation: Interpolation = "bilinear",
+def scale_crop_flip(
+    image: Image.Image, how: ScaleCropFlip, interpolation: Interpolation = "bilinear"
 ) -> NDArray[np.uint8]:
     """Return a random crop of the image at a random scale, or of its mirror image.
 
-    Shape: (size, size, C) uint8, (crop, crop, C) by default
+    Only the crop is resized, from where it lies in the image, at fractions of a pixel: the same pixels as of the whole
+    resized image, in a third of the time.
+
+    Shape: (crop, crop, C) uint8
     Paper: section 3.4.
     """
-    image = limit_ratio(image)
-    box = _scaled(image, how) if isinstance(how, ScaleCropFlip) else _part(image, how)
-    side = size or how.crop
-    view = pixels(image.resize((side, side), RESAMPLING[interpolation], box))
+    left, top, right, bottom = within_ratio(image.size)
+    width, height = resized((right - left, bottom - top), random.randint(how.shortest, how.longest))
+    x, y = random.randint(0, width - how.crop), random.randint(0, height - how.crop)
+    across, down = (right - left) / width, (bottom - top) / height
+    box = (
+        left + x * across,
+        top + y * down,
+        min(right, left + (x + how.crop) * across),
+        min(bottom, top + (y + how.crop) * down),
+    )
+    view = pixels(image.resize((how.crop, how.crop), RESAMPLING[interpolation], box))
     return view[:, ::-1] if how.flip and random.random() < 0.5 else view
 
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in the image's pixels."""
+def area_crop_flip(
+    image: Tensor, how: AreaCropFlip, size: int | None = None, interpolation: Interpolation = "bilinear"
+) -> Tensor:
+    """Return a random part of the image as a square, or its mirror image: torchvision's RandomResizedCrop on tensors.
+
+    Shape: (C, H, W) uint8 -> (size, size, C) uint8, (crop, crop, C) by default
+    """
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2.functional import resized_crop
+
+    side = size or how.crop
+    left, top, right, bottom = within_ratio((image.shape[2], image.shape[1]))
+    x, y, width, height = _part((right - left, bottom - top), how)
+    mode = InterpolationMode(interpolation)
+    view = resized_crop(image, top + y, left + x, height, width, [side, side], mode, antialias=True).permute(1, 2, 0)
+    return view.flip(1) if how.flip and random.random() < 0.5 else view
 
 
-def _scaled(image: Image.Image, how: ScaleCropFlip) -> Box:
-    width, height = resized(image.size, random.randint(how.shortest, how.longest))
-    left, top = random.randint(0, width - how.crop), random.randint(0, height - how.crop)
-    # only the crop is resized, from where it lies in the image: the same pixels as of the whole, in a third of the time
-    across, down = image.width / width, image.height / height
-    return left * across, top * down, (left + how.crop) * across, (top + how.crop) * down
-
-
-def _part(image: Image.Image, how: AreaCropFlip) -> Box:
-    """Return a part as torchvision's RandomResizedCrop draws it: ten attempts, then the centre."""
-    area = image.width * image.height
+def _part(size: tuple[int, int], how: AreaCropFlip) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of a part as torchvision draws it: ten attempts, then the centre."""
+    whole_width, whole_height = size
     for _ in range(10):
-        target = area * random.uniform(*how.scale)
+        target = whole_width * whole_height * random.uniform(*how.scale)
         ratio = math.exp(random.uniform(math.log(how.ratio[0]), math.log(how.ratio[1])))
         width, height = round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
-        if 0 < width <= image.width and 0 < height <= image.height:
-            left, top = random.randint(0, image.width - width), random.randint(0, image.height - height)
-            return left, top, left + width, top + height
-    ratio = min(max(image.width / image.height, how.ratio[0]), how.ratio[1])
-    width, height = min(image.width, round(image.height * ratio)), min(image.height, round(image.width / ratio))
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return left, top, left + width, top + height
+        if 0 < width <= whole_width and 0 < height <= whole_height:
+            return random.randint(0, whole_width - width), random.randint(0, whole_height - height), width, height
+    ratio = min(max(whole_width / whole_height, how.ratio[0]), how.ratio[1])
+    width, height = min(whole_width, round(whole_height * ratio)), min(whole_height, round(whole_width / ratio))
+    return (whole_width - width) // 2, (whole_height - height) // 2, width, height
