@@ -7,15 +7,12 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from io import BytesIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
-from resnets.data.stored import ImageFile, content_of, opened, size_of
+from resnets.data.stored import ImageFile, opened, size_of
 from resnets.errors import DataError
 from resnets.specs import InputConvention, Interpolation
 
@@ -49,7 +46,7 @@ def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
     """Return what `decode` does; for threads, within one `quiet` for all of them."""
     try:
         with opened(path) as file, Image.open(file, formats=FORMATS) as image:
-            _limit_pixels(image)
+            limit_pixels(image)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             upright: Image.Image = image
@@ -64,26 +61,8 @@ def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
         raise DataError(f"{path}: {_reason(path, error)}") from error
 
 
-def decode_tensor(path: ImageFile, channels: int = 3) -> Tensor:
-    """Return what `decode` does as a tensor: colour and grey JPEGs by torchvision, others by Pillow.
-
-    Shape: (channels, H, W) uint8
-    Raises: DataError, as `decode`.
-    """
-    from torchvision.io import ImageReadMode, decode_jpeg
-
-    with quiet():
-        with contextlib.suppress(Exception):  # Pillow then says what is wrong, or reads it
-            content = content_of(path)
-            with Image.open(BytesIO(content), formats=("JPEG",)) as header:
-                _limit_pixels(header)
-                if channels == 3 and header.mode in ("RGB", "L"):
-                    encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-                    return decode_jpeg(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)
-        return torch.from_numpy(np.array(pixels(decode_here(path, channels)))).permute(2, 0, 1)
-
-
-def _limit_pixels(image: Image.Image) -> None:
+def limit_pixels(image: Image.Image) -> None:
+    """Raise DecompressionBombError, if an image's header claims more than 100 megapixels."""
     if image.width * image.height > MAX_PIXELS:
         limit = f"at most {MAX_PIXELS // 10**6} million are read"
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data.datasets import ImageFiles
-from resnets.data.decoding import RESAMPLING, decode, decode_tensor, pixels, resized, single_view, within_ratio
+from resnets.data.decoding import RESAMPLING, decode, pixels, resized, single_view, within_ratio
+from resnets.data.jpegs import decode_tensor
 from resnets.data.stored import ImageFile
 from resnets.errors import UsageError
 from resnets.specs import AreaCropFlip, InputConvention, Interpolation, PhotoAugmentation, ScaleCropFlip
