@@ -50,10 +50,20 @@ def test_names_are_the_classifiers(name: str) -> None:
     assert set(backbone.state_dict()) == names
 
 
+@pytest.mark.parametrize(("make", "size"), [(network, 4), (vgg, 7)])
+def test_every_recipe_fits_both_backbones(make: object, size: int) -> None:
+    """The size of a region's features is the recipe's for residual networks; VGG's fc6 takes 7x7 and no other."""
+    made = FasterRCNN(make(), 2, dataclasses.replace(RECIPE, roi_size=4), Normalization())  # type: ignore[operator]
+    vectors = made.describe(
+        made.maps(torch.zeros(3, 64, 64, dtype=torch.uint8)), torch.tensor([[0.0, 0, 50, 40]]), (64, 64)
+    )
+    assert (made.roi_size, vectors.shape) == (size, (1, made.backbone.region_features))
+
+
 @pytest.mark.parametrize("make", [network, vgg])
 def test_the_layout_in_memory_changes_no_value(make: object) -> None:
     """Maps and gradients are the same channel by channel and channels-last, which lie differently in memory."""
-    made = FasterRCNN(make(), 2, dataclasses.replace(RECIPE, roi_size=None), Normalization())  # type: ignore[operator]
+    made = FasterRCNN(make(), 2, RECIPE, Normalization())  # type: ignore[operator]
     image = torch.randint(0, 256, (3, 96, 128), dtype=torch.uint8)
     found = []
     for precision, layout in (("fp32", torch.contiguous_format), ("bf16", torch.channels_last)):

@@ -58,7 +58,7 @@ def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> No
         longest_side=266,
         anchor_sizes=(16, 32, 64, 128),
         roi_pooling="align",
-        roi_size=None if name == "vgg16" else 8,
+        roi_size=8,
         regions_per_image=32,
         region_negative=(0.0, 0.5),
     )

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from resnets.detection.backbones import STRIDE, make_backbone
 from resnets.detection.proposals import ProposalNetwork
 from resnets.detection.regions import Regions, pool
-from resnets.errors import UsageError
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.execution import Precision
 from resnets.networks.resnet import ResNet
@@ -55,11 +54,8 @@ class FasterRCNN(nn.Module):
         self.backbone = make_backbone(
             network, frozen_stages=recipe.frozen_stages, head_stride=1 if recipe.head_stride == 1 else 2
         )
-        self.roi_size = recipe.roi_size or self.backbone.roi_size
-        if isinstance(network, VGG) and self.roi_size != self.backbone.roi_size:
-            raise UsageError(
-                f"{self.spec.name}: fc6 takes 7x7 features of a region, not {self.roi_size}x{self.roi_size}"
-            )
+        fixed = isinstance(network, VGG)  # by fc6
+        self.roi_size = self.backbone.roi_size if fixed else recipe.roi_size or self.backbone.roi_size
         features = self.backbone.region_features * (2 if recipe.global_context else 1)
         self.proposals = ProposalNetwork(self.backbone.shared_channels, recipe)
         self.regions = Regions(features, classes, recipe)

@@ -43,7 +43,7 @@ class DetectionRecipe(Recipe):
     proposals: tuple[int, int] = (2_000, 300)  # and after it
     # regions
     roi_pooling: RoIPooling = "max"
-    roi_size: int | None = None  # None: 14 for residual networks, whose conv5_1 halves it; 7 for VGG
+    roi_size: int | None = None  # of residual networks; None: 14, which conv5_1 halves. VGG's fc6 takes 7
     head_stride: Literal[1, 2] = 2  # of conv5_1
     global_context: bool = False  # appendix B: each region's features beside those of the whole image
     regions_per_image: int = 128
