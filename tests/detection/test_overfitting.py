@@ -29,7 +29,7 @@ PIXELS = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> None:
     """Mean AP above 0.95 on what was trained on, from random weights whose batch norm has seen these images.
 
-    Images are small, so that it takes a quarter of an hour on one core for each.
+    Images are small, so that an iteration takes two to four seconds on one core. It has not been seen to pass yet.
     """
     devkit = real_data / "voc" / "VOCdevkit"
     if not devkit.is_dir():
