@@ -47,6 +47,15 @@ def test_cifar_200() -> None:
         assert getattr(recipe, field) == getattr(recipes.CIFAR, field), field
 
 
+def test_fast() -> None:
+    """36 epochs at most, mirror images in turn; the network's own share, the mean of each pixel, is as in the paper."""
+    recipe = recipes.FAST
+    assert recipe.iterations * recipe.batch_size / 50_000 <= 36.01
+    assert (recipe.nesterov, recipe.label_smoothing, recipe.fall) == (True, 0.1, "linear")
+    assert isinstance(recipe.augmentation, PadCropFlip) and recipe.augmentation.alternate
+    assert recipe.preprocessing == recipes.CIFAR.preprocessing
+
+
 def test_imagenet() -> None:
     """Section 3.4: 256, 0.1 divided by 10, up to 60e4 iterations, 1e-4, 0.9, sides of 256 to 480, crops of 224."""
     recipe = recipes.IMAGENET
@@ -95,7 +104,7 @@ COMPARED = ("iterations", "milestones", "bn_group", "preprocessing", "augmentati
 )
 def test_deviations_are_listed(name: str) -> None:
     """A recipe that differs from its section says what differs and why, in at least as many words as need be."""
-    paper = recipes.CIFAR if name in ("cifar-200", "digits") else recipes.IMAGENET
+    paper = recipes.CIFAR if name in ("cifar-200", "fast", "digits") else recipes.IMAGENET
     recipe = recipes.find(name)
     differing = [field for field in COMPARED if getattr(recipe, field) != getattr(paper, field)]
     assert differing

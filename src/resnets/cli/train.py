@@ -11,7 +11,7 @@ DATA = (
     "digits, cifar10[:PATH], cifar100[:PATH], folder:PATH, imagenet:PATH, webdataset:FOLDER, webdataset:TRAIN,VAL "
     "hf:REPO[@SPLIT] or hf-stream:REPO[@SPLIT]."
 )
-SCRATCH = "cifar, cifar-200, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast"
+SCRATCH = "cifar, cifar-200, fast, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast"
 RECIPES = f"{SCRATCH} or finetune."
 
 

@@ -53,6 +53,30 @@ CIFAR_200 = Recipe(
     ),
 )
 
+FAST = Recipe(
+    name="fast",
+    source="section 4.2 in 36 epochs instead of 164; chosen on the 45k/5k validation split",
+    iterations=14_063,  # 36 epochs
+    batch_size=128,
+    lr=0.2,
+    rise=2_813,  # a fifth
+    fall="linear",
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-4,
+    label_smoothing=0.1,
+    preprocessing=Preprocessing(mean="pixel"),
+    augmentation=PadCropFlip(pad=2, flip=True, alternate=True),
+    deviations=(
+        Deviation("36 epochs; lr rises to 0.2 for a fifth of them, then falls along a line", "the paper takes 164"),
+        Deviation("Nesterov's momentum, weight decay of 5e-4, label smoothing of 0.1", "best in so short a training"),
+        Deviation("padding of 2", "likewise: a short training overfits less"),
+        Deviation("an image is mirrored in every other epoch", "it is never seen from one side several times in a row"),
+        Deviation("batch norm over the whole batch of 128", "faster on one device"),
+        Deviation("no warm-up for 110 layers and more", "the rate rises slowly in any case"),
+    ),
+)
+
 DIGITS = Recipe(
     name="digits",
     source="section 4.2, shortened for 1,437 images of 8x8",
@@ -177,7 +201,7 @@ FINETUNE = Recipe(
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (CIFAR, CIFAR_200, DIGITS, IMAGENET, IMAGENET_PLATEAU, IMAGENET_90, IMAGENET_FAST, FINETUNE)
+    for recipe in (CIFAR, CIFAR_200, FAST, DIGITS, IMAGENET, IMAGENET_PLATEAU, IMAGENET_90, IMAGENET_FAST, FINETUNE)
 }
 
 
