@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resnets.report import depth, wording
+from resnets.report import depth, seeds, wording
 from resnets.report.comparison import EXACT, Cell, ComparedRow, ComparedTable
 from resnets.report.content import Content, count
 
 
 def render(content: Content) -> str:
-    """Return what depth did, each table that has a measured row, and where the numbers come from."""
+    """Return what depth did, each table that has a measured row, what seeds change, and where the numbers come from."""
     blocks = [content.sentence, "\n".join(_depths(content))]
     blocks += ["\n".join(_table(table)) for table in content.tables if any(map(shown, table.rows))]
+    blocks.append("\n".join(_seeds(content)))
     if content.results.benchmarks:
         blocks.append("\n".join(_speed(content)))
     blocks.append(_machines(content))
@@ -76,6 +77,17 @@ def _cells(row: ComparedRow, cell: Cell) -> tuple[str, ...]:
         "" if exact else str(len(cell.values)),
         f"{status} ({verdict.why})" if verdict.status in ("reduced", "differs") else status,
     )
+
+
+def _seeds(content: Content) -> Iterator[str]:
+    rows = seeds.table(content.results.runs)
+    if rows:
+        yield "**Several seeds: means and deviations, errors in percent**"
+        yield ""
+        yield f"| {' | '.join(seeds.TITLES)} |"
+        yield "|---|---|---|--:|---|--:|--:|--:|"
+    for cells in rows:
+        yield f"| {' | '.join(map(_escape, cells))} |"
 
 
 def _speed(content: Content) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from resnets.paper.declarations import Column, Figure, Table
-from resnets.report import downloads, drawing, wording
+from resnets.report import downloads, drawing, seeds, wording
 from resnets.report.comparison import EXACT, ComparedRow
 from resnets.report.content import Content, count
 from resnets.report.curves import ComparedCurve, ComparedFigure
@@ -61,6 +61,8 @@ def render(content: Content) -> str:
         "bounds": _bounds,
         "machine": _machine,
         "device": lambda run: _machine(run.provenance[-1]) if run.provenance else "",
+        "seed_titles": seeds.TITLES,
+        "seed_rows": seeds.table(content.results.runs),
         "test_error": lambda run: next(iter(run.errors.values())).top1,
         "facts": _facts,
         "detection_scores": _detection_scores,
