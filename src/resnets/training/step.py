@@ -80,11 +80,11 @@ def _eager(
     optimizer = state.optimizer
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)  # before the activations need the memory
         logits = forward(network, images, precision)
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         state.guard.watch(loss, state.iteration)
 
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
 
