@@ -34,6 +34,7 @@ def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> No
     """Mean AP above 0.95 on what was trained on, from a classifier that was trained on crops of the same images.
 
     Random weights would do in the end; but they give all regions nearly the same features, and learn for hours.
+    ResNet-101 was seen to pass (14 minutes on a shared core); VGG-16 was not run to its end yet.
     """
     devkit = real_data / "voc" / "VOCdevkit"
     if not devkit.is_dir():
@@ -47,7 +48,7 @@ def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> No
     pre_training = Recipe(
         name="crops",
         source="the pre-training of section 4.3, in little",
-        iterations=100,
+        iterations=100 if name == "resnet101" else 300,  # without batch norm it learns more slowly
         batch_size=16,
         lr=0.005,
         rise=20,
