@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import made_up as results
 
 from resnets.report import markdown, seeds
@@ -25,7 +27,7 @@ def test_mean_and_deviation() -> None:
 
 
 def test_only_the_seed_may_differ() -> None:
-    """Another length, recipe, data or network is another training; a single run has no deviation."""
+    """Another length, recipe, data, precision or network is another training; a single run has no deviation."""
     first = results.run("resnet20", 9.0)
     others = [
         results.run("resnet20", 9.0, seed=1, iterations=4_000),
@@ -34,6 +36,7 @@ def test_only_the_seed_may_differ() -> None:
         results.run("resnet32", 9.0, seed=1),
         results.run("resnet20", 9.0, seed=1, shortcut="B"),
         results.run("resnet20", 9.0, seed=1, recipe_changes={"lr": 0.2}),
+        dataclasses.replace(first, seed=1, precision="fp32"),
     ]
     assert seeds.table([first, *others]) == []
 

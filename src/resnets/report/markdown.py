@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from resnets.report import depth, seeds, wording
 from resnets.report.comparison import EXACT, Cell, ComparedRow, ComparedTable
@@ -22,11 +22,16 @@ def render(content: Content) -> str:
 
 def _depths(content: Content) -> Iterator[str]:
     titles, rows = depth.table(content.study)
+    yield from _grid(titles, "|---|--:|--:|--:|--:|", rows)
+
+
+def _grid(titles: Sequence[str], alignment: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a table's lines, none where it has no rows."""
     if rows:
         yield f"| {' | '.join(titles)} |"
-        yield "|---|--:|--:|--:|--:|"
+        yield alignment
     for cells in rows:
-        yield f"| {' | '.join(cells)} |"
+        yield f"| {' | '.join(map(_escape, cells))} |"
 
 
 def _table(table: ComparedTable) -> Iterator[str]:
@@ -84,10 +89,7 @@ def _seeds(content: Content) -> Iterator[str]:
     if rows:
         yield "**Several seeds: means and deviations, errors in percent**"
         yield ""
-        yield f"| {' | '.join(seeds.TITLES)} |"
-        yield "|---|---|---|--:|---|--:|--:|--:|"
-    for cells in rows:
-        yield f"| {' | '.join(map(_escape, cells))} |"
+    yield from _grid(seeds.TITLES, "|---|---|---|--:|---|--:|--:|--:|", rows)
 
 
 def _speed(content: Content) -> Iterator[str]:
