@@ -12,6 +12,7 @@ from resnets.paper import recipes
 from resnets.report import collection, measured
 from resnets.report.collection import Results
 from resnets.report.measured import Measured
+from resnets.specs import PUBLISHED_IMAGES, PublishedImages
 
 PROVENANCE = {
     "versions": {"resnets": "0.1.0", "python": "3.11.7", "torch": "2.15.0"},
@@ -60,7 +61,7 @@ def result(
         "seed": seed,
         "test_error": test_error,
         "test_top5_error": test_error / 4,
-        "test_samples": 10_000,
+        "test_samples": 50_000 if data == "imagenet" else 10_000,
         "training_error": training_error,
         "warmed_up_at": None,
         "seconds": 500.0 + depth + seed,
@@ -80,7 +81,7 @@ def result(
                 **(network_changes or {}),
             },
             "recipe": dataclasses.asdict(scaled) | dict(recipe_changes or {}),
-            "data": {"name": data, "split": split, "classes": ["a", "b"], "training_images": 50_000},
+            "data": _images(data, split),
             "seed": seed,
             "precision": "bf16",
             "provenance": [PROVENANCE],
@@ -88,6 +89,18 @@ def result(
         **more,
     }
     return json.loads(json.dumps(content))
+
+
+def _images(data: str, split: str) -> dict[str, Any]:
+    """Return what a result tells of its data, that of a published data set where it has its name."""
+    known = PUBLISHED_IMAGES.get(data, PublishedImages(data, 50_000, 10_000, 2))
+    return {
+        "name": data,
+        "split": split,
+        "digest": ":".join(known.digests) or None,
+        "classes": [str(label) for label in range(known.classes)],
+        "training_images": known.train,
+    }
 
 
 def run(*arguments: Any, **options: Any) -> Measured:

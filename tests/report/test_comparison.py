@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, get_args
 
@@ -149,6 +150,24 @@ def test_table_6_of_five_seeds() -> None:
     assert cell(found, "error").verdict.status == "not judged"
 
 
+def test_of_one_run_there_is_no_best() -> None:
+    """Its error stands once, beside the mean of the paper's five."""
+    found = row("table6", "ResNet, 110 layers", results.collected(results.result("resnet110", 6.6)))
+    assert cell(found, "mean").measured == 6.6
+    assert cell(found, "error").measured is None
+
+
+def test_a_bound_that_was_read_off_holds_as_far_as_the_reading() -> None:
+    assert judge([0.3], number(0.2, relation="<", precision=0.2)).status == "reproduced"
+    assert judge([0.41], number(0.2, relation="<", precision=0.2)).status == "differs"
+
+
+def test_precisions_are_not_averaged() -> None:
+    runs = [results.run("resnet20", 9.0, seed=seed) for seed in (0, 1)]
+    other = dataclasses.replace(results.run("resnet20", 20.0, seed=2), precision="fp32")
+    assert choose([other, *runs], RESNET20) == tuple(runs)
+
+
 def test_reduced_says_how() -> None:
     short = results.result("resnet20", 8.75, iterations=4000)
     found = row("table6", "ResNet, 20 layers", results.collected(short))
@@ -212,6 +231,16 @@ def test_what_the_paper_does_not_draw_is_a_bound() -> None:
     found = compare_figure(figures.find("figure6"), results.collected(results.result("plain110", 72.0, 71.0)))
     (curve,) = (one for one in found.panels[0] if one.curve.label == "plain-110")
     assert (curve.verdict.status, curve.verdict.why) == ("reproduced", "above 60, the paper's bound")
+
+
+def test_the_curves_of_a_figure_are_of_one_length() -> None:
+    """Most curves have a short run: they are drawn, and the one full run is not set among them; trials never win."""
+    short = [results.result(name, 20.0, iterations=4_000) for name in ("resnet20", "resnet32", "resnet44")]
+    trials = [results.result(name, 80.0, iterations=20) for name in ("plain20", "plain32", "plain44", "plain56")]
+    found = compare_figure(figures.find("figure6"), results.collected(results.result("resnet20", 8.9), *short, *trials))
+    lengths = {one.curve.label: one.runs[0].iterations for panel in found.panels for one in panel if one.runs}
+    assert {lengths[name] for name in ("ResNet-20", "ResNet-32", "ResNet-44")} == {4_000}
+    assert lengths["plain-20"] == 20  # there is nothing else
 
 
 def test_responses_are_drawn_and_not_judged() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import made_up as results
 import pytest
 
@@ -27,9 +29,17 @@ def runs(plain: tuple[float, ...], residual: tuple[float, ...], **options: int) 
             (
                 "plain networks rises from 1.3 to 5.9 %, which is degradation",
                 "that of residual networks, from 20 to 56 layers, falls from 0.5 to 0.1 %: more depth",
+                "; at 56 layers it is 0.1 %, and 5.9 % plain.",
             ),
         ),
-        ((5.0, 4.0), (5.0, 6.0), ("falls from 5.0 to 4.0 %, and no degradation shows", "rises from 5.0 to 6.0 %.")),
+        (
+            (5.0, 4.0),
+            (5.0, 6.0),
+            (
+                "falls from 5.0 to 4.0 %, and no degradation shows",
+                "rises from 5.0 to 6.0 %; at 56 layers it is 6.0 %, and 4.0 % plain.",
+            ),
+        ),
         ((5.0, 5.05), (5.0,), ("stays at 5.0 %", "residual networks are not measured at two depths yet")),
         ((5.0,), (5.0, 4.0), ("falls from 5.0 to 4.0 %; plain networks are not measured at two depths yet.",)),
     ],
@@ -61,6 +71,22 @@ def test_seeds_are_averaged_and_options_not_mixed() -> None:
     found = depth.study([other, *both])
     assert found is not None
     assert (found.residual[0].training, found.residual[0].seeds) == (1.5, 2)
+
+
+def test_a_seed_counts_once_and_precisions_are_kept_apart() -> None:
+    first = results.run("resnet20", 9, 1.0)
+    found = depth.study(
+        [first, results.run("resnet20", 9, 5.0), dataclasses.replace(first, seed=1, precision="fp32", training_error=9)]
+    )
+    assert found is not None
+    assert (found.residual[0].training, found.residual[0].seeds) == (1.0, 1)
+
+
+def test_what_may_be_chance_is_no_degradation() -> None:
+    """After 20 iterations the training error is of the 384 images of the last three."""
+    text = depth.sentence(depth.study(runs((60.0, 61.0), (60.0, 70.0), iterations=20)))
+    assert "plain networks stays at 61.0 %, and no degradation shows" in text
+    assert "rises from 60.0 to 70.0 %" in text
 
 
 def test_the_table_has_each_depth_of_both_kinds() -> None:

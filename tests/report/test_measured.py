@@ -33,7 +33,7 @@ def test_an_older_file_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("iterations", "scale"), [(64_000, "full"), (4_000, "short"), (4_001, "smoke"), (20, "smoke"), (70_000, "full")]
+    ("iterations", "scale"), [(64_000, "full"), (4_000, "short"), (39_062, "short"), (3_999, "smoke"), (70_000, "full")]
 )
 def test_the_scale_follows_from_the_length(iterations: int, scale: str) -> None:
     assert results.run("resnet20", 10, iterations=iterations).scale == scale
@@ -73,6 +73,35 @@ def test_what_reproduce_says_counts_before_what_follows() -> None:
 def test_a_run_that_changes_something_says_so(options: dict[str, object], change: str) -> None:
     declared = {"data": "cifar10"}
     assert results.run("resnet20", 9, declared=declared, **options).departures == (change,)
+
+
+def test_images_are_known_by_what_they_are_and_not_by_their_name() -> None:
+    """A folder that is called cifar10 is not CIFAR-10, and ImageNet is ImageNet wherever it lies."""
+    content = results.result("resnet20", 9.0)
+    content["run"]["data"]["digest"] = "of others"
+    assert parse("x.json", content).declared.data == "what is called cifar10"
+    content = results.result("resnet34", 25.0, recipe="imagenet", data="imagenet")
+    content["data"] = content["run"]["data"]["name"] = "ILSVRC2012"
+    assert parse("x.json", content).departures == ()
+    content["run"]["data"]["classes"] = content["run"]["data"]["classes"][:100]
+    assert parse("x.json", content).data == "ILSVRC2012"
+
+
+def test_what_is_fitted_to_the_images_is_no_change() -> None:
+    """The axes of the colours are declared by their spread alone; the spread itself counts."""
+    colors = {"std": 0.1, "values": [0.2, 0.01, 0.003], "vectors": [[1.0, 0.0, 0.0]] * 3}
+    content = results.result("resnet34", 25.0, recipe="imagenet", data="imagenet")
+    augmentation = content["run"]["recipe"]["augmentation"]
+    augmentation["colors"] = colors
+    assert parse("x.json", content).departures == ()
+    augmentation["colors"] = colors | {"std": 0.2}
+    assert parse("x.json", content).departures != ()
+
+
+def test_a_run_that_was_begun_with_trained_weights_says_so() -> None:
+    content = results.result("resnet20", 9.0)
+    content["run"]["weights"] = {"file": "other.safetensors", "sha256": "0" * 64}
+    assert parse("x.json", content).departures == ("begun with trained weights",)
 
 
 def test_what_changes_no_weight_is_no_change() -> None:

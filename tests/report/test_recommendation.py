@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from resnets.report.recommendation import (
-    StudyRow,
-    alike,
-    interval,
-    is_settled,
-    noise,
-    recommend,
-    training_noise,
-)
+from resnets.report.noise import interval, noise
+from resnets.report.recommendation import StudyRow, alike, is_settled, recommend, training_noise
 
 Curve = tuple[tuple[int, float, float], ...]
 

@@ -61,11 +61,23 @@ def test_a_file_of_responses_is_joined_to_its_run(first: str, tmp_path: Path) ->
     """Whether it is read before or after the file that tells what the run is declared to be."""
     plain = results.result("resnet20", 9.0)
     declared = plain | {"declared": {"network": "resnet20"}}
-    listed = {"kind": "responses", "networks": [{"result": plain, "responses": results.responses(19, 2.0)}]}
+    one = {"network": "resnet20", "data": "cifar10", "images": 10_000, "responses": results.responses(19, 2.0)}
+    listed = {"kind": "responses", "networks": [one | {"result": plain}]}
     results.write(tmp_path / "r", **{first: listed, "m": declared})
     (run,) = collection.collect([tmp_path / "r"]).runs
     assert len(run.responses) == 19
     assert run.file.endswith("m.json")
+
+
+@pytest.mark.parametrize("other", [{"data": "digits"}, {"images": 50}])
+def test_responses_to_other_images_are_not_drawn(other: dict[str, object], tmp_path: Path) -> None:
+    """Figure 7 is of all test images of the data that was trained on."""
+    run = results.result("resnet20", 9.0)
+    one = {"network": "resnet20", "data": "cifar10", "images": 10_000, "responses": results.responses(19, 2.0)}
+    listed = {"kind": "responses", "networks": [one | {"result": run} | other]}
+    found = collection.collect([results.write(tmp_path / "r", one=listed, two=run)])
+    assert not found.runs[0].responses
+    assert "and not to all test images of its run" in found.problems[0]
 
 
 def test_responses_without_a_run_are_no_result_and_no_problem(tmp_path: Path) -> None:

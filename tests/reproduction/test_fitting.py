@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnets.data import kinds, sources
+from resnets.data import sources
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.errors import DataError, UsageError
 from resnets.paper import recipes
 from resnets.paper.declarations import Training
 from resnets.reproduction import fitting
 from resnets.reproduction.fitting import NotHere, Shelf, fit_recipe
+from resnets.specs import IMAGENET_IMAGES, PUBLISHED_IMAGES
 
 CIFAR = Training(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
 PLAIN = dataclasses.replace(CIFAR, network="plain20", shortcut=None)
@@ -77,8 +78,8 @@ def test_imagenet_is_known_by_how_many_images_it_has(
 ) -> None:
     fake = make_photos("imagenet", train=5)
     assert Shelf([f"folder:{fake}"], "full").material(IMAGENET).name == "what is called imagenet"
-    counts = dataclasses.replace(kinds.KNOWN["imagenet"], train=12, test=6, classes=3)
-    monkeypatch.setitem(kinds.KNOWN, "imagenet", counts)
+    counts = dataclasses.replace(IMAGENET_IMAGES, train=12, test=6, classes=3)
+    monkeypatch.setitem(PUBLISHED_IMAGES, "imagenet", counts)
     assert Shelf([f"folder:{photo_folder}"], "full").material(IMAGENET).name == "imagenet"
 
 

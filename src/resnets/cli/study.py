@@ -19,7 +19,7 @@ def study(
         str | None,
         Option(help="Layers, such as 20,32,44.", show_default="20,56,110; for photos 18,34,50 if the budget allows"),
     ] = None,
-    kinds: Annotated[str, Option(help="plain, residual or both.")] = "plain,residual",
+    kinds: Annotated[str, Option(help="plain, residual, or both with a comma between.")] = "plain,residual",
     recipe: Annotated[str | None, Option(help=f"{SCRATCH}.", show_default="the one for the data")] = None,
     seed: Annotated[int, Option(help="Of the held-out images, the initial weights and the order.")] = 0,
     out: Annotated[Path | None, Option("--out", "-o", help="The study's folder.", show_default="studies/DATA")] = None,

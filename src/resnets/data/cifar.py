@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.errors import DataError
+from resnets.specs import CIFAR10_IMAGES
 from resnets.storage import read_plain_pickle
 
 PIXELS = 32 * 32 * 3
@@ -61,10 +62,7 @@ CIFAR10 = Cifar(
         ),
     ),
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    digests={
-        "train": "f912919bdea371136f1aa4feed6beeca728015a5f08b1899a29c932a7e30be2b",
-        "test": "8193b3fbce55bec361cd1b8fd4880cb1649832dc4d6de6da1e7a21847a4843aa",
-    },
+    digests=dict(zip(("train", "test"), CIFAR10_IMAGES.digests, strict=True)),
 )
 
 CIFAR100_CLASSES = (

@@ -18,7 +18,7 @@ from resnets.data.pipeline import TrainingBatches
 from resnets.data.stored import opened, size_of
 from resnets.data.streams import some_of
 from resnets.errors import UsageError
-from resnets.specs import Augmentation, PadCropFlip
+from resnets.specs import CIFAR10_IMAGES, IMAGENET_IMAGES, Augmentation, PadCropFlip, PublishedImages
 
 SAMPLE = 256  # files or images that stand for a whole split
 
@@ -50,21 +50,25 @@ class DataKind:
         return kept + self.train * padded * (1 + how.flip)
 
 
+def _published(images: PublishedImages, *, height: int, width: int, file_bytes: int | None = None) -> DataKind:
+    return DataKind(
+        name=images.name,
+        train=images.train,
+        test=images.test,
+        classes=images.classes,
+        height=height,
+        width=width,
+        file_bytes=file_bytes,
+    )
+
+
 KNOWN: dict[str, DataKind] = {
     kind.name: kind
     for kind in (
         DataKind(name="digits", train=1_437, test=360, classes=10, height=8, width=8, channels=1),
-        DataKind(name="cifar10", train=50_000, test=10_000, classes=10, height=32, width=32),
+        _published(CIFAR10_IMAGES, height=32, width=32),
         DataKind(name="cifar100", train=50_000, test=10_000, classes=100, height=32, width=32),
-        DataKind(
-            name="imagenet",
-            train=1_281_167,
-            test=50_000,
-            classes=1000,
-            height=375,
-            width=500,
-            file_bytes=110_000,
-        ),
+        _published(IMAGENET_IMAGES, height=375, width=500, file_bytes=110_000),
     )
 }
 

@@ -127,8 +127,18 @@ def _results(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _of_responses(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     try:
-        networks = [one for one in content["networks"] if one["result"] is not None]
-        return [one["result"] | {"responses": one["responses"]} for one in networks]
+        found = []
+        for one in content["networks"]:
+            run = one["result"]
+            if run is None:
+                continue
+            if (one["data"], one["images"]) != (run["data"], run.get("test_samples", one["images"])):
+                raise NotAResult(
+                    f"responses of {one['network']} to {one['images']:,} images of {one['data']}, and not to all test "
+                    f"images of its run"
+                )
+            found.append(run | {"responses": one["responses"]})
+        return found
     except (KeyError, TypeError) as error:
         raise NotAResult(f"layer responses that cannot be read ({error!r})") from None
 

@@ -157,7 +157,8 @@ def _cell(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None, miss
     statistic = "mean" if compared else column.statistic
     measured = _statistic(values, statistic, higher_is_better="AP" in column.measure)
     empty = Cell(column=column, published=published, published_text=text, values=values, verdict=nothing)
-    if measured is None or (published is None and statistic == "mean" and len(values) == 1):  # shown as the best
+    is_repeated = len(values) == 1 and (statistic == "best" or (statistic == "mean" and published is None))
+    if measured is None or is_repeated:  # of one run the column that is compared shows it
         return empty
     departures = runs[0].departures if column.measure not in EXACT else ()
     if departures:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from resnets.paper.declarations import Curve, Figure
 from resnets.report.collection import Results
-from resnets.report.measured import Measured
+from resnets.report.measured import SCALES, Measured
 from resnets.report.verdicts import Verdict, choose, judge, setting_of
 
 
@@ -36,17 +36,46 @@ class ComparedFigure:
 
 
 def compare_figure(figure: Figure, results: Results) -> ComparedFigure:
-    """Return a figure with the runs behind its curves."""
+    """Return a figure with the runs behind its curves, which are of one length wherever there are such."""
+    alike = _alike(figure, results)
     return ComparedFigure(
         figure,
-        tuple(tuple(_curve(figure, curve, panel.draws, results) for curve in panel.curves) for panel in figure.panels),
+        tuple(
+            tuple(_curve(figure, curve, panel.draws, results, alike) for curve in panel.curves)
+            for panel in figure.panels
+        ),
     )
 
 
-def _curve(figure: Figure, curve: Curve, draws: str, results: Results) -> ComparedCurve:
-    setting = setting_of(curve)
-    responses = draws != "error"
-    runs = choose(results.runs, setting, lambda run: bool(run.responses) or not responses) if setting else ()
+def _fitting(curve: Curve, draws: str, results: Results) -> list[Measured]:
+    """Return the runs that a curve can be drawn of."""
+    setting, responses = setting_of(curve), draws != "error"
+    return [run for run in results.runs if run.declared == setting and (run.responses or not responses)]
+
+
+def _alike(figure: Figure, results: Results) -> object:
+    """Return what the runs of most curves have alike, so that depth is compared and not length of training.
+
+    Of two that are there for as many curves the nearer to the paper's counts; trials only where there is nothing else.
+    """
+    found: dict[object, tuple[Measured, set[str]]] = {}
+    for panel in figure.panels:
+        for curve in panel.curves:
+            for run in _fitting(curve, panel.draws, results):
+                found.setdefault(_trained_like(run), (run, set()))[1].add(run.network)
+    ranked = sorted(found.values(), key=lambda one: (one[0].scale == SCALES[-1], -len(one[1]), one[0].rank))
+    return _trained_like(ranked[0][0]) if ranked else None
+
+
+def _trained_like(run: Measured) -> object:
+    return (run.data, run.rank)
+
+
+def _curve(figure: Figure, curve: Curve, draws: str, results: Results, alike: object) -> ComparedCurve:
+    setting, responses = setting_of(curve), draws != "error"
+    fitting = _fitting(curve, draws, results)
+    same = [run for run in fitting if _trained_like(run) == alike]
+    runs = choose(same or fitting, setting) if setting else ()
     last = curve.published[-1] if curve.published else None
     if not runs:
         return ComparedCurve(curve, (), None, None, Verdict("not run", f"`resnets reproduce {figure.name}` runs it"))

@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnets.report.measured import Measured, default_shortcut
+from resnets.report.noise import noise
 
-NOTABLE = 0.1  # points of training error
+NOTABLE = 0.1  # points of training error; what is within chance does not count either
 _NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 
 
 @dataclass(frozen=True)
 class Depth:
-    """The runs of one depth: their mean errors, in percent."""
+    """The runs of one depth: their mean errors, in percent; `images` are those that the training error is of."""
 
     layers: int
     training: float
     test: float
     seeds: int
+    images: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,8 @@ def study(runs: Iterable[Measured]) -> DepthStudy | None:
     for run in runs:
         if run.depth is not None and run.network in (f"plain{run.depth}", f"resnet{run.depth}"):
             family = default_shortcut(f"resnet{run.depth}")
-            groups.setdefault((family, run.data, run.recipe, run.iterations, run.rank, run.changes), []).append(run)
+            alike = (family, run.data, run.recipe, run.iterations, run.rank, run.changes, run.precision)
+            groups.setdefault(alike, []).append(run)
     found = [_study(group) for group in groups.values()]
     ranked = sorted(
         zip(found, groups.values(), strict=True),
@@ -77,15 +80,20 @@ def _by_depth(runs: Sequence[Measured]) -> tuple[Depth, ...]:
             statistics.fmean(run.training_error for run in same),
             statistics.fmean(next(iter(run.errors.values())).top1 for run in same),
             len(same),
+            sum(run.training_images for run in same),
         )
-        for layers, same in ((layers, _of_one_option(found)) for layers, found in sorted(depths.items()))
+        for layers, same in ((layers, _one_a_seed(found)) for layers, found in sorted(depths.items()))
     )
 
 
-def _of_one_option(runs: Sequence[Measured]) -> list[Measured]:
-    """Return the runs of one shortcut option, A where there are any: only its networks have their twins' parameters."""
+def _one_a_seed(runs: Sequence[Measured]) -> list[Measured]:
+    """Return a run a seed, of one shortcut option, A where there are any: its networks have their twins' parameters."""
     option = min(run.shortcut or "" for run in runs)
-    return [run for run in runs if (run.shortcut or "") == option]
+    seeds: dict[int, Measured] = {}
+    for run in runs:
+        if (run.shortcut or "") == option:
+            seeds.setdefault(run.seed, run)
+    return list(seeds.values())
 
 
 def sentence(found: DepthStudy | None) -> str:
@@ -108,6 +116,7 @@ def sentence(found: DepthStudy | None) -> str:
         else:
             better = ": more depth trains better" if residual.startswith("falls") else ""
             parts.append(f"that of residual networks, {_span(found.residual)}, {residual}{better}")
+            parts += _twins(found)
     return f"Measured on {_NAMES.get(found.data, found.data)} ({length}): {'; '.join(parts)}."
 
 
@@ -127,6 +136,16 @@ def _span(depths: Sequence[Depth]) -> str:
     return f"from {depths[0].layers} to {depths[-1].layers} layers"
 
 
+def _twins(found: DepthStudy) -> list[str]:
+    """Return what the deepest residual network comes to whose plain twin is measured too."""
+    plain = {depth.layers: depth for depth in found.plain}
+    both = [depth for depth in found.residual if depth.layers in plain]
+    if not both:
+        return []
+    deepest, twin = both[-1], plain[both[-1].layers]
+    return [f"at {deepest.layers} layers it is {deepest.training:.1f} %, and {twin.training:.1f} % plain"]
+
+
 def _missing(kind: str) -> str:
     return f"{kind} networks are not measured at two depths yet"
 
@@ -135,9 +154,11 @@ def _change(depths: Sequence[Depth]) -> str | None:
     """Return what the training error does between the least depth and the most, None for a single depth."""
     if len(depths) < 2:
         return None
-    first, last = depths[0].training, depths[-1].training
-    does = trend(first, last)
-    return f"stays at {last:.1f} %" if does == "stays" else f"{does} from {first:.1f} to {last:.1f} %"
+    first, last = depths[0], depths[-1]
+    chance = noise(first.training, first.images, last.training, last.images)
+    does = trend(first.training, last.training, max(NOTABLE, chance))
+    end = f"{last.training:.1f} %"
+    return f"stays at {end}" if does == "stays" else f"{does} from {first.training:.1f} to {end}"
 
 
 def trend(first: float, last: float, notable: float = NOTABLE) -> Literal["rises", "falls", "stays"]:

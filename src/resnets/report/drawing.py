@@ -134,7 +134,8 @@ def _draw_curve(axes: Axes, curve: ComparedCurve, panel: Panel) -> None:
 
 def _draw_readings(axes: Axes, curve: ComparedCurve, panel: Panel) -> None:
     """Mark the paper's readings; a mark on the frame is drawn in full, one beyond it not at all."""
-    marker = "s" if curve.curve.split == "training" else "o"
+    is_plain = not (curve.curve.network or "").startswith("resnet")
+    marker = "s" if (is_plain if panel.draws != "error" else curve.curve.split == "training") else "o"
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     for reading in curve.curve.published:
         if reading.at is None:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from resnets.paper.detection_recipes import ALL_RECIPES
+from resnets.specs import told_apart
 
 Scale = Literal["full", "short", "smoke"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
-SHORT = 16  # a short run has a sixteenth of the iterations
+SHORT = 16  # a short run has a sixteenth of the iterations, or more
 
 _RESNET = re.compile(r"(resnet|plain)([1-9][0-9]*)(_v1_5|_cifar)?")
+_FITTED = ("at_most", "values", "vectors")  # a warm-up's bound; the axes of the colours of the training images
 _WORDS = ("name", "source", "deviations", "evaluate_every")  # of a recipe; they change no weight
 
 
@@ -96,9 +98,9 @@ class Run:
         return (*found, *self.changes)
 
     @property
-    def rank(self) -> tuple[bool, bool, int]:
-        """How near it is to what was declared, the nearest first: data, recipe, scale."""
-        return (self.data != self.declared.data, bool(self.changes), SCALES.index(self.scale))
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """How near it is to what was declared, the nearest first: data, recipe, scale, length."""
+        return (self.data != self.declared.data, bool(self.changes), SCALES.index(self.scale), -self.iterations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,7 @@ class Measured(Run):
     depth: int | None
     errors: Mapping[str, Errors]  # by test protocol
     training_error: float
+    training_images: int  # that it is of: those of the last stretch
     curve: tuple[Point, ...]
     curve_on: Literal["test", "validation"]
     best_validation: tuple[int, float] | None = None  # iteration and error
@@ -151,8 +154,8 @@ def parse(file: str, content: Mapping[str, Any]) -> Measured:
 def _parse(file: str, content: Mapping[str, Any]) -> Measured:
     run = content["run"]
     network, recipe, data = run["network"], run["recipe"], run["data"]
-    name, split = str(content["network"]), data.get("split", "all")
-    trained_on = content["data"] if split == "all" else f"{content['data']} ({split})"
+    name = str(content["network"])
+    trained_on = _data(content, data)
     declared = declared_in(content, network.get("shortcut"), trained_on)
     iterations = int(content["iterations"])
     full = ALL_RECIPES[declared.recipe].iterations if declared.recipe in ALL_RECIPES else iterations
@@ -175,17 +178,40 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
         declared=declared,
         errors=_errors(content, network.get("type")),
         training_error=number(content["training_error"]),
+        training_images=_last_stretch(content) * int(recipe["batch_size"]),
         curve=tuple(_point(point, curve_on) for point in content["curve"]),
         curve_on=curve_on,
         best_validation=None if best is None else (int(best["iteration"]), number(best["error"])),
         responses=tuple(Response(str(one["layer"]), number(one["std"])) for one in content.get("responses") or ()),
-        changes=(*other_network(name, network, declared), *other_recipe(recipe, network, declared)),
+        changes=(
+            *other_network(name, network, declared),
+            *(["begun with trained weights"] if run.get("weights") else []),
+            *other_recipe(recipe, network, declared),
+        ),
         deviations=tuple((one["what"], one["why"]) for one in recipe.get("deviations", ())),
         precision=run.get("precision", ""),
         seconds=number(content["seconds"]),
         images_per_second=number(content["images_per_second"]),
         provenance=tuple(provenance) if isinstance(provenance, list) else (provenance,),
     )
+
+
+def _data(content: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Return what was trained on: what `reproduce` found it to be, else what its images show, with the split."""
+    split = data.get("split", "all")
+    name = str(content["data"])
+    if "declared" not in content:
+        train = int(data["training_images"]) if split == "all" else None
+        tested = int(content.get("test_samples", data.get("test_images", 0)))
+        classes = len(data["classes"])
+        name = told_apart(name, digest=data.get("digest"), train=train, test=tested, classes=classes)
+    return name if split == "all" else f"{name} ({split})"
+
+
+def _last_stretch(content: Mapping[str, Any]) -> int:
+    """Return the iterations from the last but one point of the curve to the last."""
+    *_, before, last = (0, *(int(point["iteration"]) for point in content["curve"]))
+    return last - before
 
 
 def declared_in(content: Mapping[str, Any], shortcut: str | None, data: str) -> Setting:
@@ -198,7 +224,7 @@ def scale_of(named: str | None, iterations: int, full: int, *, known: bool) -> S
     """Return the scale that a file names, or a lesser one that its length tells; `known` says that it can be told."""
     if named is not None and named not in SCALES:
         raise NotAResult(f"its scale is {named!r}, not one of {', '.join(SCALES)}")
-    told: Scale = "full" if iterations >= full else "short" if iterations == round(full / SHORT) else "smoke"
+    told: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "smoke"
     claimed = [scale for scale in SCALES if scale == named]
     if not known:
         return claimed[0] if claimed else "smoke"
@@ -271,8 +297,9 @@ def other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declared
 
 
 def _same(found: Any, wanted: Any) -> bool:
+    """Tell whether a recipe's value is the declared one, whatever was fitted to the data or has no effect here."""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
-        return all(found[key] == wanted[key] for key in found.keys() & wanted.keys() - {"at_most"})
+        return all(_same(found[key], wanted[key]) for key in (found.keys() & wanted.keys()) - set(_FITTED))
     return bool(found == wanted)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from resnets.paper.declarations import Column, Figure, Table
 from resnets.report import downloads, drawing, seeds, wording
-from resnets.report.comparison import EXACT, ComparedRow
+from resnets.report.comparison import EXACT, ComparedRow, listed
 from resnets.report.content import Content, count
 from resnets.report.curves import ComparedCurve, ComparedFigure
 from resnets.report.detectors import MeasuredDetector
@@ -183,14 +183,17 @@ def _drawn_note(figure: ComparedFigure) -> str:
     runs = [curve.runs[0] for curve in _curves(figure) if curve.runs and curve.curve.drawn]
     if not runs:
         return "Nothing of it is measured yet: only the paper's readings are shown."
-    departures = dict.fromkeys("; ".join(run.departures) for run in runs if run.departures)
-    if not departures:
+    departures: dict[str, dict[str, None]] = {}
+    for run in runs:
+        departures.setdefault("; ".join(run.departures), {})[run.network] = None
+    if list(departures) == [""]:
         return "Ours are the runs of the first seed."
     stretched = figure.figure.panels[0].draws == "error" and any(run.scale != "full" for run in runs)
     note = " Shorter runs are drawn over the length of the full ones." if stretched else ""
-    alike = len(departures) == 1 and all(run.departures for run in runs)
-    several = "Ours are not as the paper's" if alike else "Not all of ours are as the paper's"
-    return f"{several} ({' / '.join(departures)}).{note}"
+    if len(departures) == 1:
+        return f"Ours are not as the paper's ({next(iter(departures))}).{note}"
+    each = [f"{listed(list(networks))}: {how or 'as the paper'}" for how, networks in departures.items()]
+    return f"Ours were not all trained alike, so compare them with care ({' / '.join(each)}).{note}"
 
 
 def _readings(curve: ComparedCurve) -> str:

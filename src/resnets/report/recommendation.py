@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resnets.report.comparison import listed
 from resnets.report.degradation import KINDS, Row
+from resnets.report.noise import interval, noise
 
-Z = 1.96  # standard deviations to either side that hold 95 % of a normal distribution
 FALLING = 3.0  # points that training error falls in a quarter of the run: then the network has not settled
 GUESSING = 0.9  # of the error of guessing; above this a network has hardly learnt
 OVERFITTING = 10.0  # points from training to validation error
@@ -45,26 +44,7 @@ class Recommendation:
     cautions: tuple[str, ...]
 
 
-# ---------------------------------------------------------------- noise
-
-
-def interval(error: float, images: int) -> tuple[float, float]:
-    """Return between what an error in percent lies with 95 % confidence (Wilson's interval, which fits 0 % too)."""
-    share = error / 100
-    centre = share + Z**2 / (2 * images)
-    spread = Z * math.sqrt(share * (1 - share) / images + Z**2 / (4 * images**2))
-    low, high = ((centre + sign * spread) / (1 + Z**2 / images) for sign in (-1, 1))
-    return 100 * max(0.0, low), 100 * min(1.0, high)
-
-
-def noise(error: float, images: int, other_error: float, other_images: int) -> float:
-    """Return how many points the lower of two errors may lie below the other by chance, as on images of their own.
-
-    It is Newcombe's bound, made of both intervals. Two networks that are tested on the same images differ less by
-    chance, so this errs towards calling them alike.
-    """
-    (low, low_images), (high, high_images) = sorted(((error, images), (other_error, other_images)))
-    return math.hypot(interval(low, low_images)[1] - low, high - interval(high, high_images)[0])
+# ---------------------------------------------------------------- within noise
 
 
 def alike(one: StudyRow, other: StudyRow) -> bool:
@@ -92,8 +72,8 @@ def training_noise(rows: Sequence[StudyRow]) -> float:
 def recommend(rows: Sequence[StudyRow], *, classes: int, first_drop: int, longer: str) -> Recommendation:
     """Return the shallowest network whose validation error is within noise of the best, and what that rests on.
 
-    `rows` are in the order of the study, `first_drop` is the iteration at which the learning rate was first lowered,
-    and `longer` a budget that would tell more.
+    `rows` are in the order of the study, `first_drop` is the iteration at which the learning rate was first lowered
+    (half of all, where it falls along a line), and `longer` a budget that would tell more.
     """
     best = min(rows, key=lambda row: (row.validation_error, row.depth, not row.residual))
     depth = min(row.depth for row in rows if alike(row, best))
@@ -116,8 +96,6 @@ def _why(chosen: StudyRow, best: StudyRow, rows: Sequence[StudyRow]) -> str:
     if chosen is not best:
         times = best.seconds / chosen.seconds if chosen.seconds else 1.0
         cost = f"takes {times:.1f} times as long" if times >= 1.05 else f"has {best.depth} layers"
-        if best.depth == chosen.depth:
-            return f"{shown}, within noise of the lowest, {best.validation_error:.2f} % of {best.network}."
         return (
             f"{shown}. The lowest is {best.validation_error:.2f} %, of {best.network}, which {cost}: on so many images "
             f"that difference is within noise, and of such networks this is the shallowest."
@@ -169,9 +147,9 @@ def _cautions(
     falling = [row for row in rows if row not in stuck and not is_settled(row, first_drop)]
     if falling:
         yield (
-            f"The budget was too short for {_these(falling, rows)} to settle: training "
-            f"error was still falling when the learning rate was first lowered. With more time errors will be lower, "
-            f"and depth may pay that does not yet; --budget {longer} would tell more."
+            f"The budget was too short for {_these(falling, rows)} to settle: training error was still falling after "
+            f"{first_drop:,} iterations. With more time errors will be lower, and depth may pay that does not yet; "
+            f"--budget {longer} would tell more."
         )
     if stuck:
         yield (f"{_these(stuck, rows)} hardly learnt: training error is still near that of guessing, {guessing:.0f} %.")

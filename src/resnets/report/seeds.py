@@ -12,11 +12,11 @@ TITLES = ("network", "data", "recipe", "iterations", "precision", "test error", 
 
 def table(runs: Iterable[Measured]) -> list[tuple[str, ...]]:
     """Return the cells below `TITLES` of each network that was trained alike from several seeds, errors in percent."""
-    groups: dict[tuple[object, ...], list[Measured]] = {}
+    groups: dict[tuple[object, ...], dict[int, Measured]] = {}
     for run in runs:
         alike = (run.network, run.shortcut, run.data, run.recipe, run.changes, run.iterations, run.precision)
-        groups.setdefault(alike, []).append(run)
-    return [_cells(group) for group in groups.values() if len({run.seed for run in group}) > 1]
+        groups.setdefault(alike, {}).setdefault(run.seed, run)
+    return [_cells(list(group.values())) for group in groups.values() if len(group) > 1]
 
 
 def _cells(group: Sequence[Measured]) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ def _cells(group: Sequence[Measured]) -> tuple[str, ...]:
         first.precision,
         _spread([next(iter(run.errors.values())).top1 for run in group]),
         _spread([run.training_error for run in group]),
-        f"{len({run.seed for run in group})}",
+        f"{len(group)}",
     )
 
 

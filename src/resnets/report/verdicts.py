@@ -39,12 +39,13 @@ class Verdict:
 def judge(values: Sequence[float], published: Published, tolerance: Tolerance | None = None) -> Verdict:
     """Return whether the mean of our runs reproduces a published number, and by which rule.
 
-    It does within twice the deviation of the runs, or within the tolerance; a bound holds or does not.
+    It does within twice the deviation of the runs, or within the tolerance; a bound holds or does not, one that was
+    read off a figure by as much as the reading may be off.
     """
     mean = statistics.fmean(values)
     if published.relation:
-        above = published.relation == ">"
-        holds = mean > published.value if above else mean < published.value
+        above, slack = published.relation == ">", published.precision or 0.0
+        holds = mean > published.value - slack if above else mean < published.value + slack
         words = "above" if above else "below"
         is_not = "" if holds else "not "
         return Verdict("reproduced" if holds else "differs", f"{is_not}{words} {published.value:g}, the paper's bound")
@@ -71,12 +72,13 @@ def choose(
 ) -> tuple[AnyRun, ...]:
     """Return the runs to set beside the paper: of all of this setting those nearest to it, one a seed.
 
-    The declared data goes before other data, the recipe unchanged before changed, full before short before smoke.
+    The declared data goes before other data, the recipe unchanged before changed, longer before shorter. Runs of
+    different precisions are not taken together.
     """
-    groups: dict[tuple[str, ...], dict[int, AnyRun]] = {}
+    groups: dict[tuple[tuple[str, ...], str], dict[int, AnyRun]] = {}
     for run in runs:
         if run.declared == setting and has(run):
-            groups.setdefault(run.departures, {}).setdefault(run.seed, run)
+            groups.setdefault((run.departures, run.precision), {}).setdefault(run.seed, run)
     if not groups:
         return ()
     best = min(groups.values(), key=lambda group: (next(iter(group.values())).rank, -len(group)))

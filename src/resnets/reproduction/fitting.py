@@ -11,22 +11,19 @@ from resnets.api.data import load_data
 from resnets.api.resolution import default_recipe
 from resnets.data.cifar import CIFAR10
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
-from resnets.data.kinds import KNOWN
 from resnets.data.streams import some_of
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
 from resnets.paper.declarations import Protocol, Training
 from resnets.report.measured import SHORT, Scale
-from resnets.specs import Deviation, Recipe, ScaleCropFlip
+from resnets.specs import PUBLISHED_IMAGES, Deviation, Recipe, ScaleCropFlip, told_apart
 
 SMOKE_ITERATIONS = 5
 SMOKE_IMAGES, SMOKE_TESTS = 2_000, 400  # that a smoke run trains on and is tested on, at most
 SMOKE_PHOTOS = 32  # in a mini-batch: as many as share batch-norm statistics
 
 TRAINING_TESTS: tuple[Protocol, ...] = ("single-view", "center-crop")  # by which training itself tests at its end
-
-_DECLARED = ("cifar10", "imagenet")  # that rows and curves are trained on
 
 
 class NotHere(UsageError):
@@ -78,7 +75,7 @@ class Shelf:
             if kind == training.data:
                 return one
         for one, kind in zip(self.given, kinds, strict=True):
-            if kind not in _DECLARED:
+            if kind not in PUBLISHED_IMAGES:
                 return one
         if training.data == CIFAR10.name:  # it can be fetched
             return training.data
@@ -90,23 +87,16 @@ class Shelf:
             self._splits[key] = load_data(data)
         whole = self._splits[key]
         splits = few(whole) if self.scale == "smoke" else whole
-        name = _name(whole, training.data)
+        name = told_apart(
+            whole.name,
+            digest=whole.digest,
+            train=len(whole.train),  # type: ignore[arg-type]
+            test=len(whole.test),  # type: ignore[arg-type]
+            classes=len(whole.classes),
+        )
         if splits is not whole:
             name += f" ({len(splits.train):,} + {len(splits.test):,} images)"  # type: ignore[arg-type]
         return Material(name, data if isinstance(data, str) else None, load_data(splits, training.network))
-
-
-def _name(splits: DataSplits, declared: str) -> str:
-    """Return the declared data set's name if these are its images, and their own otherwise, which is never that."""
-    known = KNOWN[declared]
-    counts = (len(splits.train), len(splits.test), len(splits.classes))  # type: ignore[arg-type]
-    if declared == CIFAR10.name:
-        same = splits.digest == f"{CIFAR10.digests['train']}:{CIFAR10.digests['test']}"
-    else:
-        same = counts == (known.train, known.test, known.classes)
-    if same:
-        return declared
-    return f"what is called {splits.name}" if splits.name in _DECLARED else splits.name
 
 
 def few(splits: DataSplits) -> DataSplits:
