@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,22 @@ def test_evaluate_prints_and_writes(
     code, out, _ = command(capsys, "score", "-g", voc, "-d", tmp_path / "found", "--protocol", "voc", "--json")
     assert code == 0
     assert json.loads(out)["ap"] == pytest.approx(result["scores"]["ap"])
+
+
+def test_evaluate_leaves_out_classes_that_do_not_count(
+    trained: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the data has more than was trained on, they are named, as in the training."""
+    more = shutil.copytree(voc, tmp_path / "more")
+    (more / "Annotations" / "2.xml").write_text(XML.format("debris", 9, 28))
+    arguments = ("evaluate", trained, "--data", f"voc:{more}@train/test", "--workers", 0)
+    code, _, err = command(capsys, *arguments)
+    assert (code, "debris" in err) == (1, True)
+    code, out, _ = command(capsys, *arguments, "--classes", "small,large", "--json")
+    assert code == 0
+    assert set(json.loads(out)["scores"]["ap"]) == {"large", "small"}
+    code, _, err = command(capsys, *arguments, "--classes", "large,debris")
+    assert "the weights know large, small" in err
 
 
 def test_predict_prints_and_draws(trained: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

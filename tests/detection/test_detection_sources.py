@@ -92,7 +92,7 @@ def test_own_sets_are_train_val_and_test(own: Path) -> None:
         ("@07", ["07train", "07val"], ["07test"], "voc07"),
         ("@12", ["12train"], ["12val"], "voc"),
         ("@07+12/12test", ["07train", "07val", "12train", "12val"], ["12test"], "voc"),
-        ("@2012train/VOC2007val", ["12train"], ["07val"], "voc"),
+        ("@2012train/VOC2007val", ["12train"], ["07val"], "voc07"),
         ("@12train/12val/07test", ["12train"], ["07test"], "voc07"),
     ],
 )
@@ -103,8 +103,7 @@ def test_the_mixtures_of_a_devkit(devkit: Path, chosen: str, train: list[str], t
         assert ids(splits.train) == train
         assert ids(splits.test) == test
         assert splits.classes == voc.CLASSES
-        if not chosen.startswith("@20"):
-            assert splits.protocol == protocol
+        assert splits.protocol == protocol
 
 
 def test_images_of_voc_2012_test_have_no_annotations(devkit: Path) -> None:
@@ -303,6 +302,16 @@ def test_images_of_coco_s_test_sets_have_no_annotations(coco: Path) -> None:
     write_image(coco / "test2017" / "000009.jpg")
     splits = sources.load(f"coco:{coco}@train2014+val2014/test2017")
     assert (ids(splits.train), ids(splits.test), splits.test_annotated) == ([1, 2, 3], [9], False)
+
+
+def test_coco_s_test_dev_is_a_part_of_its_test_images(coco: Path) -> None:
+    """The annotations are of test-dev2015, the official images lie in test2015/."""
+    content = coco_content([9])
+    del content["annotations"]
+    (coco / "annotations" / "image_info_test-dev2015.json").write_text(json.dumps(content))
+    write_image(coco / "test2015" / "000009.jpg")
+    splits = sources.load(f"coco:{coco}@train2014+val2014/test-dev2015")
+    assert splits.test[0].path.parent.name == "test2015"
 
 
 def test_sets_of_other_categories_are_refused(coco: Path) -> None:

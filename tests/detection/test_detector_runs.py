@@ -17,6 +17,7 @@ import resnets
 from resnets.api.detecting import detect
 from resnets.api.detection import train_detector
 from resnets.api.detection_evaluation import evaluate_detector
+from resnets.detection import model, protocols
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import catalog, weights
@@ -159,6 +160,49 @@ def test_detect_draws_and_lists(learnt: Path, tmp_path: Path) -> None:
     assert [entry["drawn"] for entry in entries] == ["000000.jpg", "000000-2.jpg"]
     assert entries[0]["objects"][0] == dataclasses.asdict(objects[0]) | {"box": list(objects[0].box)}
     assert (tmp_path / "drawn" / "000000-2.jpg").stat().st_size > 1000
+
+
+def test_photos_are_never_drawn_over(learnt: Path, tmp_path: Path) -> None:
+    """Also where they are to be drawn into their own folder; what was drawn before is, and another list never is."""
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(splits(learnt / "data").train[0].path.read_bytes())
+    before = photo.read_bytes()
+    for _ in range(2):
+        list(detect(learnt / "run", [photo], out=tmp_path, device="cpu"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["detections.json", "photo-2.jpg", "photo.jpg"]
+    assert photo.read_bytes() == before
+    (tmp_path / "detections.json").write_text("[{}]")
+    with pytest.raises(UsageError, match="is not of `detect predict`, and would be lost"):
+        list(detect(learnt / "run", [photo], out=tmp_path, device="cpu"))
+
+
+def test_a_low_threshold_shows_what_is_unlikely(learnt: Path) -> None:
+    """Also below the recipe's 0.05, at which detectors are tested."""
+    photo = splits(learnt / "data").train[0].path
+    ((_, few),) = detect(learnt / "run", photo, threshold=0.05, device="cpu")
+    ((_, many),) = detect(learnt / "run", photo, threshold=0.0001, device="cpu")
+    assert not isinstance(few, DataError) and not isinstance(many, DataError)
+    assert min(found.score for found in many) < 0.05 < min(found.score for found in few)
+
+
+def test_a_fine_tuned_detector_keeps_the_network_s_options(learnt: Path, tmp_path: Path) -> None:
+    """The authors' files have a stem that pools otherwise, with the same weights: it must not be lost."""
+    other = resnets.load_detector(learnt / "run", device="cpu")
+    spec = dataclasses.replace(SPEC, pool="ceil")
+    built = model.make(catalog.build(spec), CLASSES, RECIPE, other.network.pixels)
+    built.load_state_dict(other.network.state_dict())
+    begun = dataclasses.replace(other, network=built)
+    assert model.make_from(begun, "resnet10", ("a", "b"), RECIPE).spec.pool == "ceil"
+
+
+def test_a_split_without_objects_is_refused_before_training(start: Path, tmp_path: Path) -> None:
+    data = splits(tmp_path / "data")
+    nothing = [dataclasses.replace(image, difficult=np.ones(len(image.labels), np.bool_)) for image in data.test]
+    data = dataclasses.replace(data, test=tuple(nothing))
+    with pytest.raises(DataError, match="test images: no object that counts is in any"):
+        train(start, tmp_path / "run", data=data)
+    with pytest.raises(DataError, match="no object that counts"):
+        protocols.require_objects([], "coco", "here")
 
 
 class Crash(Exception):

@@ -81,6 +81,19 @@ def test_crowds_are_no_background() -> None:
     assert crowded(torch.tensor(anchors), NOTHING).tolist() == [False] * 4
 
 
+def test_an_anchor_that_meets_no_box_is_no_object() -> None:
+    """A sliver at the border may meet no anchor that lies inside; the best one is then not an object."""
+    assert assigned([[10.0, 10, 50, 50], [60.0, 60, 90, 90]], [[98.0, 0, 100, 50]]) == [0, 0]
+
+
+def test_where_nothing_can_be_drawn_the_loss_is_nothing() -> None:
+    """As in an image that is all crowd; it would be NaN, and the training could never go on."""
+    objectness = torch.zeros(12, 1, requires_grad=True)
+    shifts = torch.zeros(12, 4)
+    losses = make().compute_loss(objectness, shifts, [torch.full((12,), -1.0)], [torch.zeros(12, 4)])
+    assert [loss.item() for loss in losses] == [0, 0]
+
+
 def test_the_loss_of_hand_made_answers() -> None:
     """Mean log loss over the drawn anchors, plus lambda / places times smooth L1 over the objects: Eq. (1) of [32]."""
     network = make(anchors_per_image=4)

@@ -74,6 +74,16 @@ def test_regions_in_a_crowd_are_not_drawn() -> None:
     assert boxes[labels == 0].tolist() == [[10.0, 10, 50, 28]]
 
 
+def test_an_image_that_is_all_crowd_still_has_regions() -> None:
+    targets = {
+        "boxes": NOTHING,
+        "labels": torch.zeros(0, dtype=torch.int64),
+        "crowds": torch.tensor([[0.0, 0, 100, 100]]),
+    }
+    _, labels, _ = make().draw(torch.tensor([BOX]), targets)
+    assert labels.tolist() == [0]
+
+
 def test_targets_are_normalised_shifts() -> None:
     """The shift over the region's size divided by 0.1, the log size by 0.2: about unit variance, as [7] has it."""
     targets = {"boxes": torch.tensor([[14.0, 10, 54, 50]]), "labels": torch.tensor([1]), "crowds": NOTHING}

@@ -64,9 +64,14 @@ def detect(
                 yield file, error
                 continue
             found = detect_on(
-                [detector.network for detector in detectors], image, switches, device=first.device, precision=multiply
+                [detector.network for detector in detectors],
+                image,
+                switches,
+                threshold=min(threshold, first.network.recipe.score),
+                device=first.device,
+                precision=multiply,
             )
-            objects = _objects(found, first.classes, threshold)
+            objects = [one for one in _objects(found, first.classes) if one.score >= threshold]
             if album is not None:
                 album.add(file, image, objects)
             yield file, objects
@@ -90,6 +95,6 @@ def load_all(path: str | Path | Detector | Sequence[str | Path | Detector], devi
     return detectors
 
 
-def _objects(found: Detections, classes: Sequence[str], threshold: float) -> list[DetectedObject]:
+def _objects(found: Detections, classes: Sequence[str]) -> list[DetectedObject]:
     rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True)
-    return [DetectedObject(classes[label], score, tuple(box)) for label, score, box in rows if score >= threshold]
+    return [DetectedObject(classes[label], score, tuple(box)) for label, score, box in rows]

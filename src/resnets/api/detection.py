@@ -120,10 +120,12 @@ def train_detector(
         evaluate_every=evaluate_every,
     )
     chosen = chosen if iterations is None else chosen.scaled(iterations)
+    for name, split in splits.splits():
+        if name != "training" and (name != "test" or splits.test_annotated):
+            protocols.require_objects(split, splits.protocol, f"{splits.name}, {name} images")
     torch.manual_seed(seed)
     if again is not None:
-        detector = model.make(model.classifier(network, None), splits.classes, chosen, again.network.pixels)
-        model.begin_with(detector, splits.classes, again)
+        detector = model.make_from(again, network, splits.classes, chosen)
     else:
         pixels = model.normalization(None if start is None else start.convention, splits.train)
         backbone = model.classifier(network, start)

@@ -30,7 +30,8 @@ EVALUATION = "evaluation.json"  # beside the detections
 class DetectionEvaluation:
     """What detectors come to on a split. `scores` are the protocol's numbers, in [0, 1], with `mean_ap` among them.
 
-    `digest` is the data's; `results` are the runs' result.json, where that lies beside the weights.
+    `digest` is the data's, in which `repairs` annotations had to be repaired, which the official tools take as they
+    are; `results` are the runs' result.json, where that lies beside the weights.
     """
 
     networks: tuple[str, ...]
@@ -38,6 +39,7 @@ class DetectionEvaluation:
     digest: str | None
     split: str
     images: int
+    repairs: int
     protocol: str
     box_refinement: bool
     multi_scale: bool
@@ -55,6 +57,7 @@ def evaluate_detector(
     *,
     split: str = "test",
     protocol: str | None = None,
+    classes: Sequence[str] | None = None,
     out: str | Path | None = None,
     box_refinement: bool = False,
     multi_scale: bool = False,
@@ -65,10 +68,12 @@ def evaluate_detector(
 ) -> DetectionEvaluation:
     """Test a detector, or several as an ensemble, on a split and score it by a protocol, as the official tools do.
 
-    `protocol` is `voc07` (11 points), `voc` (area) or `coco`; None takes the data's. `out` is a folder for the
-    detections, in the files that the protocol's tools and servers read, and for `evaluation.json`, which
-    `resnets report` reads. `progress` is told after each image how many are done, and of how many. Where torchrun
-    started several processes, each image is detected on by exactly one, all are scored once, and all return the same.
+    `protocol` is `voc07` (11 points), `voc` (area) or `coco`; None takes the data's. `classes` names those that count
+    where the data has more than the weights know; objects of others are left out, as in the training. `out` is a
+    folder for the detections, in the files that the protocol's tools and servers read, and for `evaluation.json`,
+    which `resnets report` reads. `progress` is told after each image how many are done, and of how many. Where
+    torchrun started several processes, each image is detected on by exactly one, all are scored once, and all return
+    the same.
 
     Raises: WeightsError, UsageError, DataError; also where the classes are not those of the training.
     """
@@ -76,7 +81,7 @@ def evaluate_detector(
     with joined(device) as world:
         detectors = load_all(path, world.device)
         first = detectors[0]
-        splits = _fitting(data, first)
+        splits = _fitting(data, first, classes)
         named = dict(splits.splits())
         if split not in named:
             raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(named)}")
@@ -85,9 +90,11 @@ def evaluate_detector(
         switches = refinements(box_refinement=box_refinement, multi_scale=multi_scale)
         chosen = protocol or splits.protocol
         score = protocols.score_for(splits, chosen)  # before the work is done
+        images = named[split]
         if split == "test" and not splits.test_annotated:
             score = _unknown  # the server of VOC 2012, for example
-        images = named[split]
+        else:
+            protocols.require_objects(images, chosen, f"{splits.name}, {split} images")
         own = images[world.rank :: world.size]
         start = time.perf_counter()
         found: list[Detections] = []
@@ -111,6 +118,7 @@ def evaluate_detector(
             digest=splits.digest,
             split=split,
             images=len(everything),
+            repairs=len(splits.repairs),
             protocol=chosen,
             box_refinement=box_refinement,
             multi_scale=multi_scale,
@@ -144,8 +152,14 @@ def _result_beside(detector: Detector) -> dict[str, Any] | None:
     return run.result() if run.weights == detector.path and run.path.is_dir() else None
 
 
-def _fitting(data: str | DetectionSplits, detector: Detector) -> DetectionSplits:
-    """Return a data set with a detector's classes, of which it may lack some."""
+def _fitting(data: str | DetectionSplits, detector: Detector, classes: Sequence[str] | None = None) -> DetectionSplits:
+    """Return a data set with a detector's classes, of which it may lack some; others only where classes are named."""
+    if classes is not None:
+        if not isinstance(data, str):
+            raise UsageError("classes are chosen of data that is given by its source")
+        if set(classes) != set(detector.classes):
+            raise UsageError(f"classes are {', '.join(classes)}; the weights know {', '.join(detector.classes)}")
+        return sources.load(data, detector.classes)
     splits = sources.load(data) if isinstance(data, str) else data
     if splits.classes == detector.classes:
         return splits
@@ -155,7 +169,7 @@ def _fitting(data: str | DetectionSplits, detector: Detector) -> DetectionSplits
     what = f"class {strange[0]!r}" if strange else f"the classes {', '.join(splits.classes)}"
     raise DataError(
         f"{splits.name} is not what {detector.path} was trained on: it has {what}; the weights know "
-        f"{', '.join(detector.classes)}"
+        f"{', '.join(detector.classes)}; to leave other objects out, name these as the classes"
     )
 
 

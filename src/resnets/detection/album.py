@@ -13,7 +13,10 @@ from typing import Self
 from PIL import Image
 
 from resnets.detection.drawing import Labelled, draw
+from resnets.errors import UsageError
 from resnets.storage import write_durably, writing
+
+LIST = "detections.json"
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class DetectedObject:
 class Album:
     """Writes NAME.jpg of each image, and at the end of its `with` block detections.json, which lists them.
 
-    Raises: RunError, if the folder cannot be written.
+    A file that is there counts as taken, and is never written over, unless an earlier detections.json lists it.
+
+    Raises: UsageError, if the folder holds another detections.json; RunError, if it cannot be written.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
@@ -36,6 +41,7 @@ class Album:
         self.labels = {name: label for label, name in enumerate(classes)}
         self.entries: list[dict[str, object]] = []
         self.names: set[str] = set()
+        self.earlier = _drawn_before(folder / LIST)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -61,13 +67,23 @@ class Album:
     def __exit__(self, *_: object) -> None:
         text = ",\n".join(json.dumps(entry) for entry in self.entries)
         with writing(self.folder):
-            write_durably(self.folder / "detections.json", f"[\n{text}\n]\n".encode())
+            write_durably(self.folder / LIST, f"[\n{text}\n]\n".encode())
 
     def _free(self, stem: str) -> str:
-        """Return a name that no other image has: two folders may have images of one name."""
+        """Return a name that no other file has: two folders may have images of one name, and this one photos."""
         name, number = stem, 1
-        while name in self.names:
+        while name in self.names or (f"{name}.jpg" not in self.earlier and (self.folder / f"{name}.jpg").exists()):
             number += 1
             name = f"{stem}-{number}"
         self.names.add(name)
         return name
+
+
+def _drawn_before(path: Path) -> set[str]:
+    """Return the files that an earlier album lists."""
+    if not path.exists():
+        return set()
+    try:
+        return {entry["drawn"] for entry in json.loads(path.read_text())}
+    except (OSError, ValueError, TypeError, KeyError):
+        raise UsageError(f"{path} is not of `detect predict`, and would be lost; name another folder") from None

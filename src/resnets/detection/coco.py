@@ -154,11 +154,13 @@ class Folder:
         raise DataError(f"{self.path}: no annotations/instances_{name}.json{nearest(name, known)}{there}")
 
     def images(self, name: str, files: Sequence[str]) -> list[Path]:
-        """Return the image files of a set: in the folder NAME, in images/NAME, or in images.
+        """Return the image files of a set: in the folder NAME, in images/NAME, or in images; test-dev's with test's.
 
         Raises: DataError, if one is missing.
         """
-        places = [self.path / name, self.path / "images" / name, self.path / "images"]
+        folders = dict.fromkeys((name, name.replace("test-dev", "test")))  # COCO's test-dev is a part of its test set
+        places = [parent / folder for folder in folders for parent in (self.path, self.path / "images")]
+        places.append(self.path / "images")
         folder = next((place for place in places if place.is_dir()), None)
         if folder is None:
             raise DataError(f"{self.path}: no folder {name}/ of images")

@@ -24,13 +24,15 @@ def detect(
     refinements: Refinements | None = None,
     *,
     id: int | str = 0,
+    threshold: float | None = None,
     device: torch.device,
     precision: Precision = "fp32",
 ) -> Detections:
     """Return what detectors, in evaluation mode, find on an RGB image, the most certain first; `id` is its name.
 
-    Several are an ensemble: they share their proposals, and their answers for a region are averaged. The first one's
-    recipe tells what is kept.
+    `threshold` is the least score, None for that of the recipe, with which a detector is tested. Several are an
+    ensemble: they share their proposals, and their answers for a region are averaged. The first one's recipe tells
+    what is kept.
 
     Paper: appendix B.
     """
@@ -47,7 +49,7 @@ def detect(
     found = select(
         boxes,
         scores,
-        threshold=recipe.score,
+        threshold=recipe.score if threshold is None else threshold,
         iou=recipe.nms,
         limit=recipe.detections_per_image,
         voting=refinements.box_refinement,

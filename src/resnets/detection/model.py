@@ -130,18 +130,23 @@ def is_detector(path: Path) -> bool:
     return "detector" in header(path)
 
 
-def begin_with(network: FasterRCNN, classes: Sequence[str], other: Detector) -> None:
-    """Give a new detector what another has learnt; its sibling layers only if that one knows the same classes.
+def make_from(other: Detector, name: str, classes: Sequence[str], recipe: DetectionRecipe) -> FasterRCNN:
+    """Return a detector with what another has learnt; its sibling layers only if that one knows the same classes.
 
-    Raises: WeightsError, if the other is on another network, or of other anchors or context.
+    The network is the other's, with all of its options: those of a converted file are not the catalogue's.
+
+    Raises: WeightsError, if the other is on another network than `name`, or of other anchors or context.
     Paper: appendix B, where the model of COCO is fine-tuned on VOC.
     """
-    if other.network.spec.name != network.spec.name:
-        raise WeightsError(f"{other.path}: a detector on {other.network.spec.name}, not on {network.spec.name}")
+    spec = other.network.spec
+    if spec.name != name:
+        raise WeightsError(f"{other.path}: a detector on {spec.name}, not on {name}")
+    network = make(catalog.build(spec), classes, recipe, other.network.pixels)
     learnt = other.network.state_dict()
     if tuple(classes) != other.classes:
         learnt |= {name: tensor for name, tensor in network.state_dict().items() if name.startswith("regions.")}
     load_into(network, learnt)
+    return network
 
 
 def save(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:

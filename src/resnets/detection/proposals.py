@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import AnchorGenerator, RegionProposalNetwork, RPNHead
-from torchvision.ops import clip_boxes_to_image, nms, remove_small_boxes
+from torchvision.ops import box_iou, clip_boxes_to_image, nms, remove_small_boxes
 
 from resnets.detection.backbones import STRIDE
 from resnets.specs import DetectionRecipe
@@ -120,6 +120,8 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
             if not inside.any():  # an image that is smaller than any anchor
                 inside = torch.ones_like(inside)
             some_labels, some_boxes = super().assign_targets_to_anchors([own[inside]], [target])
+            if len(target["boxes"]):  # the best anchor of a box at the border may not meet it at all
+                some_labels[0][box_iou(own[inside], target["boxes"]).amax(1) == 0] = 0
             label, box = own.new_full((len(own),), -1), own.clone()
             label[inside], box[inside] = some_labels[0], some_boxes[0]
             label[(label == 0) & crowded(own, target["crowds"])] = -1
@@ -133,7 +135,8 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
         """Return the log loss and the weighted box loss of the anchors that are drawn."""
         drawn_positive, drawn_negative = (torch.cat(drawn) > 0 for drawn in self.fg_bg_sampler(labels))
         drawn, label = drawn_positive | drawn_negative, torch.cat(labels)
-        log_loss = F.binary_cross_entropy_with_logits(objectness.flatten()[drawn], label[drawn])
+        log_loss = F.binary_cross_entropy_with_logits(objectness.flatten()[drawn], label[drawn], reduction="sum")
+        log_loss = log_loss / drawn.sum().clamp(min=1)  # a crowd may leave none to draw
         distance = F.smooth_l1_loss(
             pred_bbox_deltas[drawn_positive], torch.cat(regression_targets)[drawn_positive], reduction="sum"
         )

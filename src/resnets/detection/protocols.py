@@ -9,7 +9,7 @@ from typing import Any
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
 from resnets.detection.extra import need
 from resnets.detection.scoring import coco, results, voc
-from resnets.errors import UsageError, nearest
+from resnets.errors import DataError, UsageError, nearest
 
 PROTOCOLS = (*voc.METRICS, "coco")
 
@@ -41,6 +41,16 @@ def score_for(splits: DetectionSplits, protocol: str | None = None) -> Score:
         return {"protocol": name, "mean_ap": found.mean_ap, "ap": found.ap}
 
     return by_voc
+
+
+def require_objects(images: Sequence[AnnotatedImage], protocol: str, where: str) -> None:
+    """Make sure that a split can be scored, before hours of work that end in it.
+
+    Raises: DataError, if no object counts: an average precision of nothing is no number.
+    """
+    left_out = "crowd" if protocol == "coco" else "difficult"
+    if all(getattr(image, left_out).all() for image in images):
+        raise DataError(f"{where}: no object that counts is in any of the {len(images):,}; there is nothing to score")
 
 
 def write(

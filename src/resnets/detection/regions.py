@@ -49,7 +49,9 @@ class Regions(RoIHeads):  # type: ignore[misc]  # torchvision has no types
         Shape: (P, 4) -> (R, 4), (R,), (R, 4)
         """
         proposals = proposals.detach()
-        proposals = proposals[~crowded(proposals, targets["crowds"])]
+        free = ~crowded(proposals, targets["crowds"])
+        if free.any() or len(targets["boxes"]):  # else a crowd is all that there is to look at
+            proposals = proposals[free]
         boxes, _, labels, shifts = self.select_training_samples([proposals], [targets])
         return boxes[0], labels[0], shifts[0]
 

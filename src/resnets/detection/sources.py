@@ -99,7 +99,7 @@ def _load_voc(path: Path, chosen: str | None, classes: Sequence[str] | None) -> 
     read: dict[str, Images] = {
         name: voc_images(folder, own, needed=name in needed) for name, (folder, own) in named.items()
     }
-    protocol = "voc07" if alone is None and all(name.startswith("07") for name in sets.test) else "voc"
+    protocol = "voc07" if all(named[name][0].path.name == "VOC2007" for name in sets.test) else "voc"
     return gather(
         path.resolve().name if alone is not None else f"VOC {'+'.join(sets.train)}",
         *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),

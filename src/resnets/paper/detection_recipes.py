@@ -26,6 +26,16 @@ _WIDTH = Deviation(
     "[32] has 512, which is VGG-16's; the paper does not say it of ResNets",
 )
 
+_GRID = Deviation(
+    "anchors are centred at multiples of 16 pixels",
+    "torchvision's grid; [32]'s code has them 7.5 pixels further, in the middle of what VGG-16 sees",
+)
+_KEPT = Deviation(
+    "images without objects and proposals of any size are learnt from, and background of any overlap below 0.5 where "
+    "there is none of 0.1 and more",
+    "[32]'s code leaves out such images, and proposals of fewer than 16 pixels; there is less to learn without them",
+)
+
 VOC = DetectionRecipe(
     name="voc",
     source="section 4.3 and appendix A; Faster R-CNN [32] and Fast R-CNN [7]",
@@ -42,6 +52,8 @@ VOC = DetectionRecipe(
         _HEAD,
         _STAGES,
         _WIDTH,
+        _GRID,
+        _KEPT,
     ),
 )
 
@@ -64,6 +76,8 @@ COCO = DetectionRecipe(
         _HEAD,
         _STAGES,
         _WIDTH,
+        _GRID,
+        _KEPT,
     ),
 )
 
@@ -93,6 +107,8 @@ SMALL = DetectionRecipe(
     deviations=(
         _JOINT,
         _WIDTH,
+        _GRID,
+        _KEPT,
         Deviation("4,000 iterations, lr 0.002", "a small data set, and backbones that have seen little as well"),
         Deviation("a shorter side of 480 pixels, anchors of 32 to 256", "objects of one's own are often small"),
         Deviation("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU"),

@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnets.data.datasets import DataSplits
-from resnets.detection import sources
+from resnets.detection import coco, sources
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.model import header, is_detector
 from resnets.errors import DataError, UsageError
 from resnets.paper import detection_recipes
 from resnets.paper.declarations import Data, Training
-from resnets.paper.detection_data import DETECTION_DATA, after, name_of, stages, told_apart
+from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, name_of, stages, told_apart
 from resnets.paper.detection_recipes import DETECTION_RECIPES
 from resnets.report.measured import SHORT, Scale
 from resnets.reproduction.fitting import NotHere
@@ -115,6 +116,8 @@ class DetectionShelf:
         other = name_of(len(splits.train), len(splits.test), len(splits.classes))
         if missing is not None and other not in (None, declared):  # which is another row's
             raise NotHere(f"the detector on {training.network} needs {training.data}: {missing}")
+        if missing is not None and _has_some(Path(found.partition(":")[2]).expanduser(), wanted):
+            warnings.warn(f"{found} is taken by its own sets, not by {wanted.sets}: {missing}", stacklevel=2)
         return found, splits
 
     def _load(self, source: str) -> DetectionSplits:
@@ -175,11 +178,20 @@ def _made(file: Path, network: str, recipe: str, data: str, scale: Scale) -> Pat
 
 def few(splits: DetectionSplits) -> DetectionSplits:
     """Return so few of the images, evenly spaced, that a smoke run takes seconds."""
-    train, test = _some(splits.train, SMOKE_IMAGES), _some(splits.test, SMOKE_TESTS)
+    with_objects = tuple(image for image in splits.test if image.trainable.any())
+    train, test = _some(splits.train, SMOKE_IMAGES), _some(with_objects or splits.test, SMOKE_TESTS)
     if train is splits.train and test is splits.test:
         return splits
     digest = f"{splits.digest} ({len(train)} + {len(test)})"
     return dataclasses.replace(splits, train=train, test=test, validation=None, digest=digest)
+
+
+def _has_some(path: Path, wanted: DetectionData) -> bool:
+    """Tell whether a folder is the official one, so that it matters which of the declared sets it lacks."""
+    if wanted.kind == "voc":
+        return any((parent / year).is_dir() for parent in (path, path / "VOCdevkit") for year in ("VOC2007", "VOC2012"))
+    sets = sources.parse_sets(wanted.sets)
+    return not {*sets.train, *sets.test}.isdisjoint(coco.Folder(path).sets())
 
 
 def _some(images: tuple[AnnotatedImage, ...], count: int) -> tuple[AnnotatedImage, ...]:

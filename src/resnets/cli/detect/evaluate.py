@@ -17,6 +17,9 @@ def evaluate(
     protocol: Annotated[
         str | None, Option("--protocol", "-p", help="voc07, voc or coco.", show_default="the data's")
     ] = None,
+    classes: Annotated[
+        str | None, Option(help="Those that count, with commas.", show_default="all that are found")
+    ] = None,
     out: Annotated[
         Path | None,
         Option(
@@ -40,6 +43,7 @@ def evaluate(
 
     from resnets.api.detection_evaluation import evaluate_detector
     from resnets.cli.display import progress_of
+    from resnets.cli.lists import names
 
     with progress_of("images") as progress:
         result = evaluate_detector(
@@ -47,6 +51,7 @@ def evaluate(
             data,
             split=split,
             protocol=protocol,
+            classes=names(classes),
             out=out,
             box_refinement=box_refinement,
             multi_scale=multi_scale,
@@ -63,6 +68,11 @@ def evaluate(
         f"{' + '.join(result.networks)} on the {result.images:,} {result.split} images of {result.data}{used}, "
         f"{result.seconds_per_image:.2f} s an image"
     )
+    if result.repairs:
+        print(
+            f"annotations were repaired or left out, {result.repairs:,} times (`resnets detect check` lists repairs); "
+            "the official tools take them as they are"
+        )
     if result.mean_ap is None:
         print("the boxes of these images are not known here; their server scores the files of --out")
         return

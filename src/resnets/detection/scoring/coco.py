@@ -65,7 +65,11 @@ def score(images: Sequence[AnnotatedImage], detections: Sequence[Detections], cl
 
     Raises: DataError, if a detection is of another image.
     """
-    numbers = {image.id: number for number, image in enumerate(images, 1)}
+    known = [image.id for image in images]
+    if all(isinstance(one, int) for one in known):  # ties of scores are in the order of the ids, as for files
+        numbers: dict[int | str, int] = {one: int(one) for one in known}
+    else:
+        numbers = {one: number for number, one in enumerate(sorted(known, key=str), 1)}
     strange = [found.id for found in detections if found.id not in numbers]
     if strange:
         raise DataError(f"there are detections in image {strange[0]}, which is not among the {len(images):,} images")
