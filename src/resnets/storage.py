@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnets.errors import RunError, WeightsError
+from resnets.errors import RunError, UsageError, WeightsError
 
 
 def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
@@ -71,10 +72,18 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, so that a power cut does not undo a new or renamed file."""
+    """Wait until the names in a folder are on the disk, so that a power cut does not undo a new or renamed file.
+
+    Where the system or the disk knows no such thing, as Windows and some network disks, there is nothing to wait for.
+    """
+    if os.name == "nt":
+        return
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
     finally:
         os.close(opened)
 
@@ -89,6 +98,24 @@ def writing(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"{where}: cannot be written ({error.strerror or error})") from error
+
+
+def require_file(path: Path) -> None:
+    """Make sure that a path can be a file's, before the hours whose result is written there.
+
+    Raises: UsageError.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path}: a folder; name a file in it")
+
+
+def require_folder(path: Path) -> None:
+    """Make sure that a path can be a folder's, before the hours whose results are written there.
+
+    Raises: UsageError.
+    """
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: a file; name a folder")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -79,7 +79,22 @@ def test_the_card_shows_what_was_measured_and_the_input(tmp_path: Path) -> None:
     assert card.startswith('---\nlibrary_name: "resnets"\n') and '"value": ' in card
     measured = resnets.evaluate(model, "digits")
     card = (model.save_pretrained(tmp_path / "measured", measured=measured) / "README.md").read_text()
-    assert f"| digits | top-1 error | {measured.top1_error:.2f} | 360 test images, single view |" in card
+    assert f"| digits | top-1 error | {measured.top1_error:.2f} | 360 test images, single-view |" in card
+
+
+def test_what_is_there_of_others_is_never_written_over(tmp_path: Path) -> None:
+    """A project's README.md, or a run; a folder that was written before is."""
+    model = resnets.Model(tmp_path, resnets.create("resnet8"), None, None, torch.device("cpu"))
+    for _ in range(2):
+        model.save_pretrained(tmp_path / "own")
+    (tmp_path / "README.md").write_text("my project")
+    with pytest.raises(UsageError, match="holds a README.md of something else, which would be lost"):
+        model.save_pretrained(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "my project"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(UsageError, match="is the folder of a run"):
+        model.save_pretrained(tmp_path / "run")
 
 
 def test_a_module_of_ones_own_is_refused(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_run_prints_its_tables_and_writes_all_numbers(tmp_path: Path, capsys: 
         (["--only", "resnet20"], 2, "unknown row 'resnet20' (did you mean resnet20-"),
         (["--only", "resnet152-imagenet", "--device", "cpu"], 2, "on a GPU only"),
         (["--rounds", "0"], 2, "rounds is 0"),
-        (["--json", "/no/such/folder/x.json"], 2, "there is no folder /no/such/folder"),
+        (["--json", "/"], 2, "/: a folder; name a file in it"),
         (["--only", "cifar-pipeline", "--data", "cifar10:/no/such/folder"], 1, "no folder /no/such/folder"),
         (["--only", "photo-pipeline", "--photos", "/no/such/folder"], 1, "no folder /no/such/folder"),
     ],

@@ -80,6 +80,8 @@ def test_the_square_grows_in_steps_of_32() -> None:
     assert [how.size_at(share) for share in (0, 0.25, 0.5, 0.75, 1)] == [128, 128, 192, 224, 224]
     assert {how.size_at(i / 1000) for i in range(1001)} == {128, 160, 192, 224}
     assert AreaCropFlip().size_at(0) == 224
+    for size in (96, 160, 176):  # which are not a number of steps above where they begin: the last one is shorter
+        assert AreaCropFlip(growing_from=128).at(size).size_at(1) == size
 
 
 def test_other_sizes_are_in_proportion() -> None:

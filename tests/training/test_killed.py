@@ -17,6 +17,7 @@ from small_runs import checkpoint_name, differences, names_in
 
 from resnets.errors import RunError
 from resnets.training.run import RunFolder, fingerprint
+from resnets.training.signals import StopRequest
 
 Start = Callable[..., BaseProcess]
 
@@ -102,6 +103,17 @@ def test_second_signal(tmp_path: Path, start: Start) -> None:
     os.kill(process.pid, signal.SIGTERM)
     process.join(timeout=10)
     assert process.exitcode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(("signum", "launched"), [(signal.SIGHUP, False), (signal.SIGTERM, True)])
+def test_one_signal_that_comes_twice(signum: int, launched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a terminal that is closed, and from torchrun beside the cluster: it ends nothing at once."""
+    if launched:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
+    with StopRequest() as stop:
+        signal.raise_signal(signum)
+        signal.raise_signal(signum)
+    assert stop.signum == signum
 
 
 def test_folder_of_another_process(tmp_path: Path, start: Start) -> None:

@@ -95,6 +95,17 @@ def test_another_run(tmp_path: Path, changes: dict[str, Any], named: str) -> Non
     assert files(tmp_path) == before
 
 
+def test_the_same_data_in_a_folder_of_another_name(tmp_path: Path) -> None:
+    """A preempted job may find its data elsewhere; what the images are counts, and the first name stays."""
+    here = dataclasses.replace(splits(), digest="of these images")
+    with pytest.raises(Crash):
+        train(tmp_path, data=here, observers=[CrashAt(3)])
+    moved = dataclasses.replace(here, name="scratch-12346")
+    assert train(tmp_path, data=moved, resume=True).iterations == 6
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["data"] == result["run"]["data"]["name"] == "few-digits"
+
+
 def test_same_run_in_other_words(tmp_path: Path) -> None:
     """A recipe that a newer version explains in other words is the same recipe."""
     with pytest.raises(Crash):

@@ -151,7 +151,7 @@ def train_detector(
             return _result(folder.path, result, already_finished=True)
         job = DetectionJob(
             network=detector,
-            data=splits,
+            data=dataclasses.replace(splits, name=description["data"]["name"]),
             recipe=chosen,
             score=protocols.score_for(splits),
             seed=seed,

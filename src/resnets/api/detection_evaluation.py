@@ -18,7 +18,7 @@ from resnets.detection.model import Detector
 from resnets.detection.session import detect_all
 from resnets.errors import DataError, UsageError
 from resnets.networks.execution import choose_precision, keep_freed_memory
-from resnets.storage import write_durably, writing
+from resnets.storage import require_folder, write_durably, writing
 from resnets.training.distributed import World, joined
 from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
@@ -78,6 +78,8 @@ def evaluate_detector(
     Raises: WeightsError, UsageError, DataError; also where the classes are not those of the training.
     """
     check(seed=0, workers=workers, save_every=None)
+    if out is not None:
+        require_folder(Path(out))
     with joined(device) as world:
         detectors = load_all(path, world.device)
         first = detectors[0]

@@ -21,7 +21,7 @@ from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.metrics import Counts, Interval, wilson
 from resnets.evaluation.protocols import Agreement
 from resnets.networks.execution import keep_freed_memory
-from resnets.storage import write_json
+from resnets.storage import require_file, write_json
 from resnets.training.distributed import World, joined
 from resnets.training.provenance import provenance
 
@@ -107,6 +107,8 @@ def evaluate(
         raise UsageError("no weights are given; name a run's folder or a weights file")
     if network is not None and len(paths) > 1:
         raise UsageError("network= is for the weights of one module; load each with resnets.load, and pass the models")
+    if out is not None:
+        require_file(Path(out))
     with joined(device) as world:
         models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]
         found = _evaluate(models, load_data(data), protocol, scales, flips, precision, batch_size, workers, world)

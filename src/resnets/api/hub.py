@@ -26,7 +26,8 @@ def save_pretrained(model: Model, folder: str | Path, *, measured: Evaluation | 
     The card shows what was `measured`, or else the result of the run that the model comes from. `resnets.load` reads
     the folder; and timm too (`timm.create_model("local-dir:FOLDER", pretrained=True)`), where it has the network.
 
-    Raises: WeightsError, for a module that is not one of ours; RunError, if the folder cannot be written.
+    Raises: WeightsError, for a module that is not one of ours; UsageError, if the folder holds files of these names
+    that this did not write, or a run, or if several networks were measured; RunError, if it cannot be written.
     """
     spec = getattr(model.network, "spec", None)
     if not isinstance(spec, ResNetSpec | VGGSpec):
@@ -34,6 +35,9 @@ def save_pretrained(model: Model, folder: str | Path, *, measured: Evaluation | 
             f"a {type(model.network).__name__} cannot be saved for others: it is not one of our networks"
         )
     folder = Path(folder)
+    _require_own(folder)
+    if measured is not None and len(measured.members) != 1:
+        raise UsageError(f"measured is of an ensemble of {len(measured.members)}; a model card is of one model")
     config = _config(model, spec)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +45,21 @@ def save_pretrained(model: Model, folder: str | Path, *, measured: Evaluation | 
         write_durably(folder / CONFIG, json.dumps(config, indent=2).encode())
         write_durably(folder / CARD, _card(model, spec, _results(model, spec.name, measured)).encode())
     return folder
+
+
+def _require_own(folder: Path) -> None:
+    """Raise UsageError where a folder holds what would be lost: a run, a project's README.md, another model."""
+    there = [name for name in (FILE, CONFIG, CARD) if (folder / name).exists()]
+    if (folder / "run.json").exists():
+        raise UsageError(f"{folder} is the folder of a run; name another for the model")
+    if not there:
+        return
+    try:
+        own = json.loads((folder / CONFIG).read_text())["library_name"] == "resnets"
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        raise UsageError(f"{folder} holds a {there[-1]} of something else, which would be lost; name another folder")
 
 
 def from_pretrained(name: str | Path, *, revision: str | None = None, device: str = "auto") -> Model:
@@ -132,7 +151,7 @@ def _config(model: Model, spec: ResNetSpec | VGGSpec) -> dict[str, Any]:
 
 def _results(model: Model, network: str, measured: Evaluation | None) -> list[dict[str, Any]]:
     if measured is not None:
-        how = f"{measured.samples:,} test images, single view"
+        how = f"{measured.samples:,} test images, {measured.protocol}"
         found = [{"data": measured.data, "metric": "top-1 error", "value": measured.top1_error, "how": how}]
         if len(measured.class_errors) >= 20:
             found.append({"data": measured.data, "metric": "top-5 error", "value": measured.top5_error, "how": how})

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from resnets.api.models import Model
 from resnets.api.protocols import how_tested, label
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, without_ids
+from resnets.data import class_names
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
 from resnets.data.pipeline import single_pass
 from resnets.data.share import WHOLE, Share
 from resnets.errors import DataError, UsageError
@@ -143,15 +144,17 @@ def _engine(model: Model, test: Images, precision: Precision, batch_size: int) -
 def class_order(model: Model, splits: DataSplits) -> list[int] | None:
     """Return where each class of the data stands among the weights' classes; None where they are in the same order.
 
+    What is taken for granted is a warning.
+
     Raises: DataError, if they are other classes.
     """
     if model.classes is None:
         return None
-    ours, theirs = without_ids(splits.classes), without_ids(model.classes)
-    if ours == theirs:
-        return None
-    if {*ours} == {*theirs} and len({*theirs}) == len(theirs) == len(ours):
-        return [theirs.index(name) for name in ours]
+    if (found := class_names.match(splits.classes, model.classes)) is not None:
+        order, note = found
+        if note is not None:
+            warnings.warn(f"{splits.name} and {model.path}: {note}", stacklevel=3)
+        return order
     if len(splits.classes) != len(model.classes):
         what = f"{len(splits.classes)} classes, and the weights know {len(model.classes)}"
     else:

@@ -201,7 +201,7 @@ def carry_out(
             return _train_result(out, result, already_finished=True)
         job = Job(
             network=todo.network,
-            data=todo.data,
+            data=dataclasses.replace(todo.data, name=description["data"]["name"]),
             batches=batches,
             recipe=todo.recipe,
             convention=todo.convention,
@@ -233,6 +233,7 @@ def begin_run(
             )
         if keep_precision:
             description = description | {"precision": old["precision"]}
+        description = _named_as(old, description)
         folder.require_same(description)
         if not resume:
             raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
@@ -243,13 +244,21 @@ def begin_run(
     return description, None
 
 
+def _named_as(other: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
+    """Return a description with its data under the other's name, if it is the same data: its folder may have moved."""
+    there, here = other.get("data") or {}, description["data"]
+    if here["digest"] is None or here["digest"] != there.get("digest"):
+        return description
+    return description | {"data": here | {"name": there["name"]}}
+
+
 def _require_same_everywhere(description: dict[str, Any], world: World) -> None:
     """Check that all processes were asked for the same, of the same data.
 
     Raises: RunError, on the one that was not.
     """
     first = world.tell(lambda: identity(description))
-    if found := difference(first, identity(description)):
+    if found := difference(first, identity(_named_as(first, description))):
         where, there, here = found
         raise RunError(
             f"the {where} of this process is {reprlib.repr(here)}, and {reprlib.repr(there)} of process 0; "

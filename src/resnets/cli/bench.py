@@ -46,11 +46,10 @@ def bench(
 
     from resnets.benchmarks import run
     from resnets.cli.display import duration
-    from resnets.errors import UsageError
-    from resnets.storage import write_json
+    from resnets.storage import require_file, write_json
 
-    if json is not None and (not json.parent.is_dir() or json.is_dir()):  # before the minutes, not after
-        raise UsageError(f"{json}: {'a folder' if json.is_dir() else f'there is no folder {json.parent}'}")
+    if json is not None:
+        require_file(json)
     console = Console(highlight=False, soft_wrap=True)
     status = console.status("starting")
     if console.is_terminal:

@@ -27,12 +27,12 @@ def check(
 
     from resnets.api import data
     from resnets.cli.display import progress_of
-    from resnets.storage import write_json
+    from resnets.storage import require_file, write_json
 
+    if json is not None:
+        require_file(json)
     with progress_of("checking") as progress:
         audit = data.check_data(source, workers=workers, progress=progress)
-    if json is not None:
-        write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     console = Console(highlight=False, soft_wrap=True)
     table = Table(f"{escape(audit.name)}, {audit.classes} classes", caption="smallest / median / largest")
     for name in audit.splits:
@@ -54,6 +54,8 @@ def check(
         detail = f": {first.detail}" if first.detail else ""
         console.print(f"[bold]{count:,} {kind}[/bold] ({fails}{data.KINDS[kind]})")
         console.print(escape(f"    such as {first.file}{detail}"))
+    if json is not None:
+        write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     print("Training would FAIL." if audit.would_fail else "Nothing here would make training fail.")
     if audit.would_fail:
         raise Exit(1)

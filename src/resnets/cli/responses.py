@@ -34,9 +34,12 @@ def responses(
 
     from resnets.api import responses as measuring
     from resnets.report import responses as reporting
+    from resnets.storage import require_file
 
     if plot is not None:
         reporting.check_plot(plot)
+    if json is not None:
+        require_file(json)
     found = measuring.responses(runs, data, images=images, device=device, batch_size=batch_size, workers=workers)
     print(f"Layer responses to {found[0].images:,} test images of {found[0].data}: {measuring.PROTOCOL}.")
     table = Table("network", "run")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,15 +99,6 @@ def _labels(labels: NDArray[Any], count: int) -> NDArray[np.int64]:
             f"labels are {labels.dtype} {labels.shape}; they must be {count:,} integers, one for each image"
         )
     return np.ascontiguousarray(labels, np.int64)
-
-
-def without_ids(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return class names without the WordNet ids that may precede them (`n01440764 tench`), if they still differ.
-
-    So weights of a project that knows ImageNet's names alone are known to be of the same classes.
-    """
-    names = tuple(re.sub(r"^n\d{8} ", "", name) for name in classes)
-    return names if len(set(names)) == len(set(classes)) else classes
 
 
 Images = ImageArrays | ImageFiles | Dataset[Any]

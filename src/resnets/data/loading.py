@@ -84,6 +84,7 @@ def _end_workers() -> None:
 
 
 def _ignore_signals(worker: int) -> None:
-    """Leave Ctrl-C, which reaches a whole process group, and SIGTERM, which may, to the process that trains."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Leave signals that reach a whole process group, as Ctrl-C and a closed terminal's, to the process that trains."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

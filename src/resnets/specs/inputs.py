@@ -120,7 +120,9 @@ class AreaCropFlip:
         if self.growing_from is None:
             return self.crop
         begin, end = self.grows
-        grown = min(1.0, max(0.0, (share - begin) / (end - begin)))
+        if share >= end:  # what is left is no step of 32 for every crop
+            return self.crop
+        grown = max(0.0, (share - begin) / (end - begin))
         return min(self.crop, self.growing_from + round(grown * (self.crop - self.growing_from) / 32) * 32)
 
 

@@ -128,8 +128,10 @@ class _Session(Stretch):
         job, state = self.job, self.state
         if job.recipe.bn_images is not None:
             enough = -(-job.recipe.bn_images // job.recipe.batch_size)
-            batches = job.batches.batches(0, enough)
-            recompute_statistics(state.tested, batches, job.recipe.bn_images, job.device, self.world)
+            batches = job.batches.batches(state.iteration, state.iteration + enough)  # as the last ones: of full size
+            recompute_statistics(
+                state.tested, batches, job.recipe.bn_images, job.device, self.world, accumulate=job.accumulate
+            )
             self._lap()
         if self.folder is not None:
             with writing(self.folder.weights):

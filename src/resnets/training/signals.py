@@ -1,7 +1,8 @@
 """SIGINT, SIGTERM and SIGHUP ask a run to stop after the current iteration; a second one stops at once, if it is alone.
 
-Of several processes none may stop at once, for the others would wait for it; and each may get one signal twice, from
-its launcher and from the cluster. There the launcher's own deadline is what ends a process that does not stop.
+Of several processes none may stop at once, for the others would wait for it; and each that torchrun started may get
+one signal twice, from torchrun and from the cluster. There the launcher's own deadline is what ends a process that does
+not stop. A terminal that is closed may send SIGHUP twice: it never stops at once.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 class StopRequest:
     """Within its `with` block, remembers the first signal in `signum`; a second ends the process, if it is `alone`.
 
+    One that torchrun started never is.
+
     Within another one, a signal is a request to both.
     """
 
     def __init__(self, *, alone: bool = True) -> None:
-        self.alone = alone
+        self.alone = alone and "TORCHELASTIC_RUN_ID" not in os.environ
         self.signum: int | None = None
         self._before: dict[int, object] = {}
 
@@ -38,7 +41,7 @@ class StopRequest:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
-            if not self.alone:
+            if not self.alone or signum == getattr(signal, "SIGHUP", None):
                 return
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)

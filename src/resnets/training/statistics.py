@@ -20,6 +20,8 @@ from resnets.evaluation.protocols import in_evaluation_mode
 from resnets.networks.execution import forward
 from resnets.training.distributed import ALONE, World, norms_across
 
+AT_ONCE = 16  # images whose values are taken in together
+
 
 class _Moments:
     """Count, mean and sum of squared deviations of each channel, in float64, over all that a batch norm is given."""
@@ -30,8 +32,12 @@ class _Moments:
         self.squares = torch.zeros_like(self.mean)
 
     def add(self, norm: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Add a batch, as a hook. Shape: inputs ((N, C, ...),)."""
-        values = inputs[0].detach().transpose(0, 1).flatten(1).double()  # (C, N * H * W)
+        """Add a batch, as a hook, some images at a time: in float64 all of them may not fit. Shape: ((N, C, ...),)."""
+        for some in inputs[0].detach().split(AT_ONCE):
+            self._add(some.transpose(0, 1).flatten(1).double())
+
+    def _add(self, values: Tensor) -> None:
+        """Add what each channel is given. Shape: (C, values of it)"""
         count, mean = values.shape[1], values.mean(1)
         away = mean - self.mean
         total = self.count + count
@@ -66,12 +72,19 @@ def norms_of(network: nn.Module) -> list[_BatchNorm]:
 
 @torch.no_grad()
 def recompute_statistics(
-    network: nn.Module, batches: Iterable[Batch], count: int, device: torch.device, world: World = ALONE
+    network: nn.Module,
+    batches: Iterable[Batch],
+    count: int,
+    device: torch.device,
+    world: World = ALONE,
+    *,
+    accumulate: int = 1,
 ) -> None:
     """Set each batch norm's mean and variance to those of its input over the first `count` of these images.
 
     Upstream, images are normalised as in training, in the groups of their mini-batch, so that each layer is given what
-    it was trained on. Everything else is in evaluation mode, and is left as it was. Of several processes each is given
+    it was trained on, and each mini-batch in as many parts. Everything else is in evaluation mode, and is left as it
+    was. Of several processes each is given
     its share of the mini-batches, and they take whole ones.
     """
     norms = norms_of(network)
@@ -82,7 +95,8 @@ def recompute_statistics(
         for norm, its in zip(norms, moments, strict=True):
             norm.train()
             hooks.callback(norm.register_forward_pre_hook(its.add).remove)
-        for images, _ in batches:
+        parts = (part for images, _ in batches for part in images.split(len(images) // accumulate))
+        for images in parts:
             with norms_across(network, len(images) * world.size, world):
                 forward(network, (images[:left] if world.size == 1 else images).to(device), "fp32")
             left -= len(images) * world.size

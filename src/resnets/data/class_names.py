@@ -1,0 +1,48 @@
+"""Which class of a data set is which of the weights': one has names, another WordNet ids, synonyms or numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+ENOUGH = 0.99  # of the classes have a name in common with what stands in their place: then the order is the same
+
+
+def match(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int] | None, str | None] | None:
+    """Return where the data's classes stand among the weights', and what is taken for granted; None if they are others.
+
+    The first is None where they are in the same order, the second where nothing is: names, or ids, are the same. By
+    order alone, which is said, are matched the numbers that shards without a list of names have, and names of which one
+    side has more synonyms (`tench, Tinca tinca`).
+    """
+    if len(ours) != len(theirs):
+        return None
+    for spelt in (_without_ids, _ids):
+        here, there = spelt(ours), spelt(theirs)
+        if here is not None and here == there:
+            return None, None
+        if here is not None and there is not None and {*here} == {*there} and len({*there}) == len(there):
+            return [there.index(name) for name in here], None
+    if list(ours) == [str(number) for number in range(len(ours))]:
+        return None, "the data's classes are numbers; they are taken to be the weights', in the same order"
+    common = [bool(_synonyms(one) & _synonyms(other)) for one, other in zip(ours, theirs, strict=True)]
+    if sum(common) >= ENOUGH * len(common):
+        first = next((f": {ours[i]!r} for {theirs[i]!r}" for i, same in enumerate(common) if not same), "")
+        return None, f"the classes have other synonyms; they are taken to be the same, in the same order{first}"
+    return None
+
+
+def _without_ids(classes: Sequence[str]) -> tuple[str, ...] | None:
+    """Return class names without the WordNet ids that may precede them (`n01440764 tench`), if they still differ."""
+    names = tuple(re.sub(r"^n\d{8} ", "", name) for name in classes)
+    return names if len({*names}) == len({*classes}) else tuple(classes)
+
+
+def _ids(classes: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the WordNet ids that class names are or begin with, or None where any has none."""
+    found = [re.match(r"n\d{8}\b", name) for name in classes]
+    return tuple(match[0] for match in found if match) if all(found) else None
+
+
+def _synonyms(name: str) -> set[str]:
+    return {part.strip().lower().replace("_", " ") for part in name.split(",")}
