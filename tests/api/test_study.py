@@ -272,6 +272,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["--kinds", "odd"], "plain and residual"),
         (["--recipe", "ciffar"], "did you mean cifar"),
         (["--budget", "1s"], "too small"),
+        (["--workers", "-1"], "workers is -1"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--recipe", "finetune"], "begins with trained weights"),
     ],
 )
 def test_bad_usage(

@@ -211,6 +211,18 @@ def test_one_run_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytes
     assert result.made == ("resnet20-cifar-digits-smoke-seed1",)
 
 
+def test_a_network_that_cannot_be_measured_is_planned_without_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object) -> None:
+        raise MemoryError("too little for 128 images")
+
+    monkeypatch.setattr(planning, "_measure", too_large)
+    plan = resnets.plan_reproduction("table6", out=tmp_path, **ROW | {"scale": "short"})
+    assert plan.runs[0].seconds is None
+    assert "resnet20 could not be measured: too little for 128 images" in plan.notes
+
+
 def test_best_on_validation_is_labelled_and_replaces_nothing(tmp_path: Path) -> None:
     digits = resnets.load_data("digits").hold_out(100, 0)
     result = resnets.reproduce("table6", out=tmp_path, **ROW | {"data": digits})

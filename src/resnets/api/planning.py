@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnets.api.data import load_data
 from resnets.api.measuring import WORKERS, Measurement, loading_rate, measure
 from resnets.api.resolution import change, default_recipe, resize, resolve
 from resnets.data import kinds
@@ -17,13 +19,15 @@ from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.memory import available_memory, training_memory
 from resnets.paper import recipes
-from resnets.specs import Recipe
+from resnets.specs import AreaCropFlip, Recipe
 from resnets.training import devices as known_devices
 from resnets.training import forecast
 from resnets.training.accumulation import require_parts
 from resnets.training.devices import KnownDevice
 from resnets.training.distributed import require_nesting
 
+IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines
+NETWORK = 25e9  # bytes a second between these
 LINKS = {"cpu": 1.25e9, "cuda": 32e9}  # bytes a second: between machines like this one (10 Gbit/s), or its GPUs
 
 
@@ -93,6 +97,7 @@ def plan(
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
         kind, sample = kinds.load(data, Path(folder))
+        sample = load_data(sample, network)  # as the network takes it, which the recipe goes by
         chosen = resize(change(base or default_recipe(sample), batch_size=batch_size), kind.train, iterations, epochs)
         Share(size=devices).of_batch(chosen.batch_size)  # what `train` would refuse is refused here
         share = chosen.batch_size // devices
@@ -119,11 +124,23 @@ def plan(
             found = measure(todo, part, largest=largest, macs=cost.macs, loading=loading, folder=Path(folder))
             rates = found.rates
             notes += _about_measurement(found, part, files=kind.file_bytes is not None)
+    crops = todo.recipe.augmentation
+    if isinstance(crops, AreaCropFlip) and crops.growing_from is not None:
+        less = _share_of_full_size(crops)
+        rates = dataclasses.replace(rates, step=less * rates.step)
+        notes.append(
+            f"crops grow from {crops.growing_from} to {crops.crop} pixels: {less:.2f} of the time of full ones"
+        )
     if accumulate > 1:
         rates = dataclasses.replace(rates, step=accumulate * rates.step)
         notes.append(f"{accumulate} parts of a mini-batch, one after the other: {part} images in memory at once")
     if devices > 1:
         link = known.link if known else LINKS[device_type]
+        if devices > IN_A_MACHINE and device_type == "cuda":
+            link = min(link, NETWORK)
+            notes.append(
+                f"assumed: {IN_A_MACHINE} devices in a machine, and {8 * NETWORK / 1e9:,.0f} Gbit/s between machines"
+            )
         together = forecast.all_reduce_seconds(cost.parameters, devices, link)
         rates = dataclasses.replace(
             rates, step=rates.step + together, test=rates.test / devices, final_test=rates.final_test / devices
@@ -158,6 +175,11 @@ def plan(
         disk_bytes=forecast.disk_bytes(chosen, cost),
         assumptions=tuple(notes),
     )
+
+
+def _share_of_full_size(crops: AreaCropFlip) -> float:
+    """Return the pixels of all crops of a training whose crops grow, as a share of those of full size."""
+    return statistics.fmean(crops.size_at((step + 0.5) / 100) ** 2 for step in range(100)) / crops.crop**2
 
 
 # ---------------------------------------------------------------- what it rests on, in words

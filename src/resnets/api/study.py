@@ -15,9 +15,9 @@ from resnets.api import study_words
 from resnets.api.data import Data, load_data
 from resnets.api.study_networks import KINDS, candidates, options_for
 from resnets.api.study_plan import PlannedNetwork, Planner, StudyPlan
-from resnets.api.training import TrainResult, train
+from resnets.api.training import CANNOT_BE_TRAINED, TrainResult, check, train
 from resnets.data.datasets import DataSplits
-from resnets.errors import RunError, TrainingError
+from resnets.errors import RunError, TrainingError, UsageError
 from resnets.networks.execution import choose_device
 from resnets.paper import recipes
 from resnets.report import degradation, depth, recommendation
@@ -90,12 +90,15 @@ def study(
     require_alone("study")
     began = time.perf_counter()
     tell = tell or (lambda _: None)
+    check(seed=seed, workers=workers, save_every=None)
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
+    if base is not None and base.name == recipes.FINETUNE.name:
+        raise UsageError("recipe 'finetune' begins with trained weights; a study trains networks from random ones")
     named = None if depths is None else tuple(depths)
     kinds = tuple(kinds)
     seconds = None if budget is None else budgets.parse(budget)
     loaded = load_data(data)
-    seconds = seconds or BUDGETS.get(loaded.name, BUDGET)
+    seconds = seconds or (BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET)
     choices = candidates(loaded, named, kinds, base)
     folder = Path(out or Path("studies") / loaded.name)
     asked = {
@@ -146,7 +149,7 @@ def study(
                 observers=[observe(network.network)] if observe else [],
                 **options_for(splits),
             )
-        except TrainingError as error:
+        except CANNOT_BE_TRAINED as error:
             failed[network.network] = str(error)
             tell(f"{network.network} cannot be trained so: {error}")
             continue

@@ -33,6 +33,7 @@ PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a 
 LEAST = 20  # iterations, with fewer of which no curve is worth its time
 MEASURING = 0.5  # of the budget, that may be spent before any network is trained
 MARGIN = 0.07  # of the budget, for what the measurement did not see
+SHORT = 5_000  # iterations: a study's runs are no longer, as a rule, and measured as such
 AROUND_A_RUN = 0.5  # seconds, of setting a run up and closing it
 AROUND_ALL = 4.0  # seconds, of imports at the first run, and of the drawings at the end
 
@@ -213,16 +214,18 @@ class Planner:
     def _measure(self, name: str, task: _Task) -> _Measured:
         if name in self.measured:
             return self.measured[name]
+        before = time.perf_counter()
         todo = resolve(
             name,
             task.splits,
-            recipe=task.recipe,
+            recipe=task.recipe.scaled(min(task.recipe.iterations, SHORT)),
             seed=self.seed,
             split=task.split,
             device=self.device,
             precision=self.precision,
             network_options=options_for(task.splits),
         )
+        reading = max(0.0, time.perf_counter() - before - AROUND_A_RUN)  # of photos for their mean, in the run again
         cost, batch = _cost(name, task), todo.recipe.batch_size
         memory = self._memory(cost, todo.device, task)
         with tempfile.TemporaryDirectory(prefix="resnets-study-") as folder:
@@ -236,7 +239,8 @@ class Planner:
                 seconds=min(6.0, max(0.25, self.budget / 200)),
                 workers=self.workers,
             )
-        self.measured[name] = _Measured(name, cost.macs, cost.parameters, memory.of(batch), found.rates)
+        rates = dataclasses.replace(found.rates, start=found.rates.start + reading)
+        self.measured[name] = _Measured(name, cost.macs, cost.parameters, memory.of(batch), rates)
         return self.measured[name]
 
     def _plan(self, names: Sequence[str], task: _Task, tell: Callable[[str], None]) -> StudyPlan:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -19,7 +20,7 @@ from resnets.api.models import load_weights
 from resnets.api.resolution import Resolved, resolve
 from resnets.data.datasets import DataSplits
 from resnets.data.pipeline import training_batches
-from resnets.errors import RunError, UsageError
+from resnets.errors import RunError, TrainingError, UsageError
 from resnets.networks import weights as weights_files
 from resnets.paper import recipes
 from resnets.specs import Recipe, ResNetSpec, VGGSpec
@@ -272,6 +273,10 @@ def find_recipe(name: str) -> Recipe:
     Raises: UsageError, naming the nearest ones, if there is none.
     """
     return recipes.find(name)
+
+
+CANNOT_BE_TRAINED = (TrainingError, MemoryError, torch.OutOfMemoryError)
+"""What ends one training and leaves others to be made: a loss that is not finite, too little memory."""
 
 
 def check(*, seed: int, workers: int, save_every: int | None) -> None:

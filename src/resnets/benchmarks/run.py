@@ -31,7 +31,7 @@ QUICK = (2, 1.0)
 def bench(
     *,
     quick: bool = False,
-    only: Iterable[str] = (),
+    only: str | Iterable[str] = (),
     data: str | None = None,
     photos: str | Path | None = None,
     rounds: int | None = None,
@@ -50,7 +50,7 @@ def bench(
         raise UsageError(f"rounds is {rounds}; it must be 1 or more")
     start = time.perf_counter()
     target = choose_device(device)
-    names = tuple(only)
+    names = (only,) if isinstance(only, str) else tuple(only)
     chosen = rows.choose(names, gpu=target.type == "cuda", quick=quick)
     count, seconds = QUICK if quick else FULL
     count = rounds or count
@@ -106,6 +106,10 @@ def _measure(
     load = machine.load()
     with team(those, scratch) as workers:
         interleave(workers, rounds=rounds, seconds=seconds, tell=observe)
+    if all(worker.record.ready is None and worker.process.exitcode == 1 for worker in workers):
+        raise UsageError(
+            f"no process of row {row.name!r} came to work; a script that calls bench needs `if __name__ == '__main__':`"
+        )
     flops = _flops(row)
     sides = [results.side(worker.record, row, flops=flops, rates=rates) for worker in workers]
     return Measured(

@@ -35,7 +35,8 @@ from resnets.training.run import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.stretch import LOG_ITERATIONS
 
-WORKERS = 2  # processes that read data: `resnets train`'s default, and the usual repository's
+WORKERS = 2  # processes that read data: `resnets train`'s default
+USUAL_WORKERS = min(4, os.cpu_count() or 1)  # the usual repository's four, if there are as many cores
 
 
 # ---------------------------------------------------------------- ours
@@ -119,7 +120,7 @@ def usual(row: Row, setting: Setting, *, expert: bool = False) -> Loop:
     """Prepare the usual CIFAR repository's training, or that of its expert: autocast, channels_last, compile."""
     splits = setting.images.cifar_splits()
     assert isinstance(splits.train, ImageArrays)
-    loader = loaders.usual_cifar(splits.train, row.batch, workers=WORKERS, expert=expert)
+    loader = loaders.usual_cifar(splits.train, row.batch, workers=USUAL_WORKERS, expert=expert)
     network = UsualResNet(int(row.network.removeprefix("resnet")), len(splits.classes))
     model, flags = tune(network, setting.on(), expert=expert)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)

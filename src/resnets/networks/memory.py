@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from resnets.networks.execution import Precision
 
 MIB = 2**20
 MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
+CGROUPS = (
+    (_CGROUP / "memory.max", _CGROUP / "memory.current"),
+    (_CGROUP / "memory/memory.limit_in_bytes", _CGROUP / "memory/memory.usage_in_bytes"),
+)
 BASE = {"cpu": 740 * MIB, "cuda": 900 * MIB}  # torch, its libraries and what they set up; a GPU's context
 WEIGHTS = {"fp32": 3.0, "bf16": 3.5}  # times 4 bytes: weights, gradients, momentum, and the copies in bf16
 KEPT = {"fp32": 1.05, "bf16": 0.62}  # of the float32 bytes kept from forward to backward
@@ -62,11 +68,24 @@ def _testing(cost: Complexity) -> int:
 
 
 def available_memory(device: torch.device) -> int:
-    """Return the bytes that are free on a device now: a GPU's own, or the system's."""
+    """Return the bytes that are free on a device now: a GPU's own, or the system's, within a container's limit."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
         lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
+        free = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([free, *_left_in_containers()])
+
+
+def _left_in_containers() -> Iterator[int]:
+    """Yield the bytes that a container (Docker, Kubernetes, Slurm) has left of its limit, by either version of cgroups.
+
+    Pages of files that the kernel keeps count as used there, so that it is rather too little.
+    """
+    for limit, used in CGROUPS:
+        try:
+            yield max(0, int(limit.read_text()) - int(used.read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue

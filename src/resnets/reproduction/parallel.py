@@ -9,7 +9,8 @@ from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from resnets.errors import Interrupted, ResnetsError, RunError, TrainingError
+from resnets.api.training import CANNOT_BE_TRAINED
+from resnets.errors import Interrupted, ResnetsError, RunError
 from resnets.reproduction import runs
 from resnets.reproduction.planning import PlannedRun, check
 from resnets.training.signals import StopRequest
@@ -95,7 +96,7 @@ def make(
                 kind, message = worker.ended
                 if not kind:
                     made.append(worker.run.name)
-                elif kind in (TrainingError.__name__, "MemoryError", "OutOfMemoryError"):
+                elif kind in [error.__name__ for error in CANNOT_BE_TRAINED]:
                     failed.append((worker.run.name, message))
                 elif kind != Interrupted.__name__:
                     broken.append(worker)

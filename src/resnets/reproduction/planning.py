@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
+
 from resnets.api import measuring
 from resnets.api.resolution import resolve
+from resnets.api.training import CANNOT_BE_TRAINED
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import Interrupted, RunError, UsageError, nearest
@@ -142,7 +145,11 @@ def make_plan(
         rates = None
         if chosen != "smoke" and isinstance(one, Material) and any(run.state != "done" for run in planned):
             check(stop)
-            rates = _measure(task, one, planned[0].recipe, devices[0])
+            try:
+                rates = _measure(task, one, planned[0].recipe, devices[0])
+            except CANNOT_BE_TRAINED as error:  # the others may still be
+                begun.append(f"{task.training.network} could not be measured: {str(error).splitlines()[0]}")
+            torch.cuda.empty_cache()  # for the runs, which may be made by other processes
         cost = _cost(task, one)
         runs += [_with_costs(run, rates, cost) for run in planned]
         begun += [note for run in planned for note in _others(run)]

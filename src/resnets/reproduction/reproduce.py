@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from resnets.api.reporting import Report, write_report
+from resnets.api.training import CANNOT_BE_TRAINED
 from resnets.data.datasets import DataSplits
 from resnets.detection.annotations import DetectionSplits
-from resnets.errors import RunError, TrainingError, UsageError
+from resnets.errors import RunError, UsageError
 from resnets.networks.execution import choose_device
 from resnets.report import collection
 from resnets.report.comparison import ComparedTable, compare_table
@@ -115,7 +116,7 @@ def reproduce(
                 try:
                     runs.make(run, device=plan.devices[0], workers=workers, observers=[observe(run)] if observe else [])
                     made.append(run.name)
-                except (TrainingError, MemoryError, torch.OutOfMemoryError) as error:
+                except CANNOT_BE_TRAINED as error:
                     failed.append((run.name, str(error).partition("\n")[0]))  # the others may still be made
         check(stop)
     found = collection.collect([plan.results])

@@ -118,4 +118,5 @@ def checkpoint_bytes(cost: Complexity) -> int:
 
 def disk_bytes(recipe: Recipe, cost: Complexity) -> int:
     """Return the most that a run's folder takes: the checkpoints kept and the one being written, weights, log."""
-    return (KEEP + 1) * checkpoint_bytes(cost) + 4 * cost.parameters + log_lines(recipe) * LINE_BYTES
+    averaged = 4 * cost.parameters if recipe.ema else 0  # in each checkpoint too
+    return (KEEP + 1) * (checkpoint_bytes(cost) + averaged) + 4 * cost.parameters + log_lines(recipe) * LINE_BYTES

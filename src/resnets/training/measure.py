@@ -20,6 +20,7 @@ from resnets.specs import InputConvention, Recipe
 from resnets.training.loop import train
 from resnets.training.run import RunFolder
 from resnets.training.state import TrainingState
+from resnets.training.step import COMPILE_FROM
 
 STRETCHES = 5
 
@@ -94,7 +95,8 @@ def measure_steps(
     state = TrainingState.start(network, recipe, device)
     stopwatch = _Stopwatch(batches, device, warm_up, seconds)
     # the stopwatch ends it; at so small a rate no loss grows out of bounds, whatever the images are
-    endless = dataclasses.replace(recipe, iterations=10**9, lr=1e-6)
+    many = 10**9 if recipe.iterations >= COMPILE_FROM else COMPILE_FROM - 1  # a GPU compiles for long runs alone
+    endless = dataclasses.replace(recipe, iterations=many, lr=1e-6)
     train(state, endless, stopwatch, device=device, precision=precision, after_step=stopwatch.after_step)
     (first, first_seconds), *timed = stopwatch.stretches
     means = [elapsed / steps for steps, elapsed in timed]
