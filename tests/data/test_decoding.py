@@ -20,6 +20,7 @@ from resnets.data.decoding import (
     centre_crop,
     decode,
     pixels,
+    quiet,
     resize_shorter_side,
     single_view,
 )
@@ -127,6 +128,30 @@ def test_broken_exif_harms_nothing(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert is_flag(decode(path))
+
+
+@pytest.mark.parametrize("odd", ["72 dpi", b"\xff\xfe\xfd"])
+def test_odd_exif_does_not_keep_a_photo_from_being_turned(tmp_path: Path, odd: str | bytes) -> None:
+    """A resolution that is a text, say, which Pillow could not write again."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, odd
+    as_seen = flag().rotate(-270, expand=True)
+    path = saved(tmp_path / "a.jpg", as_seen, "JPEG", quality=95, subsampling=0, exif=exif)
+    content = path.read_bytes().replace(b"\x01\x0f", b"\x01\x1a", 1)  # Make becomes XResolution, a number elsewhere
+    path.write_bytes(content)
+    assert is_flag(decode(path))
+
+
+def test_warnings_are_as_before_whoever_leaves_last() -> None:
+    """Two threads that decode at once: the first to leave must not put the other's filters back for good."""
+    before = list(warnings.filters)
+    first, second = quiet(), quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__()
+    assert warnings.filters[0][0] == "ignore"
+    second.__exit__()
+    assert list(warnings.filters) == before
 
 
 def test_the_first_picture_of_several_is_taken(tmp_path: Path) -> None:

@@ -145,8 +145,11 @@ def test_infinities_and_nans_show() -> None:
         assert out[:, 3].isnan().all() and not out[:, 4].isnan().any()
 
 
+UNFITTING = ("evaluation", "float64", "no momentum", "no statistics", "statistics taken away")
+
+
 @needs_kernel
-@pytest.mark.parametrize("case", ["evaluation", "float64", "no momentum", "hook", "outside"])
+@pytest.mark.parametrize("case", [*UNFITTING, "hook", "backward hook", "outside"])
 def test_it_stands_back_where_it_does_not_fit(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer, relu = norm(4, None), nn.ReLU()
     x = torch.randn(3, 4, 5, 5)
@@ -159,6 +162,12 @@ def test_it_stands_back_where_it_does_not_fit(case: str, monkeypatch: pytest.Mon
         layer, x = layer.double(), x.double()
     if case == "no momentum":
         layer.momentum = None
+    if case == "no statistics":
+        layer.track_running_stats = False
+    if case == "statistics taken away":
+        layer.running_mean = layer.running_var = None
+    if case == "backward hook":
+        layer.register_full_backward_hook(lambda *_: None)
     if case == "hook":
         layer.register_forward_hook(lambda module, inputs, output: heard.append(output.clone()))
     with fusing(layer, CPU):
@@ -167,8 +176,28 @@ def test_it_stands_back_where_it_does_not_fit(case: str, monkeypatch: pytest.Mon
     if case == "outside":
         norm_add_relu(layer, relu, x)
     # a hook hears batch norm's output itself, before the ReLU: the norm alone may be computed by the kernel
-    assert calls == (["forward_float32"] if case == "hook" else [])
+    assert calls == (["forward_float32"] if case.endswith("hook") else [])
     assert len(heard) == (case == "hook")
+
+
+@needs_kernel
+def test_shapes_that_do_not_fit_are_errors_and_never_written_past() -> None:
+    """A norm of other channels, and a shortcut of another shape: torch says so."""
+    layer, x = norm(4, None), torch.randn(3, 8, 5, 5)
+    with fusing(layer, CPU):
+        with pytest.raises(RuntimeError, match="running_mean should contain 8 elements not 4"):
+            layer(x)
+        with pytest.raises(RuntimeError, match="must match the size"):
+            norm_add_relu(layer, nn.ReLU(), x[:, :4], torch.randn(3, 4, 5, 3))
+
+
+@needs_kernel
+def test_a_damaged_kernel_is_compiled_again(empty_cache: Path) -> None:
+    empty_cache.mkdir()
+    (empty_cache / "kernel.so").write_bytes(b"half of it")
+    command = ["g++", *fused._FLAGS, str(Path(fused.__file__).with_name("fused.cpp")), "-o"]
+    assert fused._loaded_from(command, "kernel.so").forward_float32
+    assert list(empty_cache.iterdir()) == []  # it is kept the next time
 
 
 def test_other_devices_and_machines_without_a_compiler_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

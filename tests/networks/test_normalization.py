@@ -70,6 +70,16 @@ def test_evaluation_is_ordinary_batch_norm_whatever_the_batch() -> None:
     assert torch.equal(grouped(maps(8))[:1], grouped(maps(8)[:1]))
 
 
+def test_averages_of_weights_can_have_statistics_of_their_own() -> None:
+    """`torch.optim.swa_utils.update_bn` takes the momentum away: statistics are then the mean over all batches."""
+    grouped, _ = norms(4)
+    batches = [maps(8), maps(8).sin()]
+    torch.optim.swa_utils.update_bn(batches, grouped)
+    mean = sum(batch.mean((0, 2, 3)) for batch in batches) / 2
+    torch.testing.assert_close(grouped.running_mean, mean)
+    assert grouped.momentum == 0.1
+
+
 def test_groups_do_not_see_each_other() -> None:
     """Changing the second half of a batch leaves the first half's outputs alone; in one group it does not."""
     halves, whole = norms(4)

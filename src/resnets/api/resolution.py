@@ -94,7 +94,7 @@ def resolve(
     convention = _fit_convention(splits, chosen, None if begin is None else begin.convention)
     chosen = _with_colors(splits, chosen)
     torch.manual_seed(seed)
-    module = _build(network, splits, chosen, convention, network_options)
+    module = _build(network, splits, chosen, convention, network_options, None if begin is None else begin.spec)
     if begin is not None:
         begin.begin_in(module, splits.classes)
     if precision == "auto" and _meets_single_pixels(module, convention):
@@ -187,8 +187,13 @@ def _build(
     recipe: Recipe,
     convention: InputConvention | None,
     options: dict[str, Any],
+    begun: NetworkSpec | None,
 ) -> nn.Module:
-    """Return the module, new if the network is a name; one of ours must fit the data."""
+    """Return the module, new if the network is a name; one of ours must fit the data.
+
+    What only converted weights have (the authors' pooling, another project's zero channels) is as in those it begins
+    with.
+    """
     if isinstance(network, str):
         fitting: dict[str, Any] = {
             "num_classes": len(splits.classes),
@@ -196,7 +201,10 @@ def _build(
         }
         if isinstance(catalog.spec(network), ResNetSpec):
             fitting["bn_group"] = recipe.bn_group
-        network = catalog.create(network, **(fitting | options))
+        declared = catalog.spec(network, **(fitting | options))
+        if isinstance(declared, ResNetSpec) and isinstance(begun, ResNetSpec):
+            declared = dataclasses.replace(declared, pool=begun.pool, zeros=begun.zeros)
+        network = catalog.build(declared)
     spec = getattr(network, "spec", None)
     if isinstance(spec, ResNetSpec | VGGSpec):
         if spec.num_classes != len(splits.classes):

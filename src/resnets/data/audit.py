@@ -17,7 +17,7 @@ from PIL import Image
 
 from resnets.data import folder, imagenet, sources
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
-from resnets.data.decoding import FORMATS, MAX_PIXELS, decode_here, quiet
+from resnets.data.decoding import FORMATS, MAX_PIXELS, decode_here, orientation, quiet
 from resnets.data.folder import Listing
 from resnets.data.sharding import Progress
 from resnets.data.stored import Held, ImageFile, content_of
@@ -198,7 +198,7 @@ def _describe(seen: _Seen, held: Held, suffix: str) -> None:
     with Image.open(BytesIO(content), formats=FORMATS) as image:  # the header only
         seen.size = image.size
         width, height = image.size
-        kind, mode, orientation = image.format or "", image.mode, _orientation(image)
+        kind, mode, turn = image.format or "", image.mode, orientation(image)
     deep = kind == "PNG" and content[24:25] == b"\x10"  # of the header: bits of a channel
     lost = len(content) - len(content.rstrip(b"\0")) if kind in ("JPEG", "MPO") else 0
     for found, name, detail in (
@@ -207,20 +207,12 @@ def _describe(seen: _Seen, held: Held, suffix: str) -> None:
         (lost >= ZEROS, "zeros at the end", f"{lost:,} bytes of them"),
         (mode == "CMYK", "CMYK", ""),
         (deep or mode.startswith("I"), "16 bits", ""),
-        (orientation not in (None, 1), "rotated", f"EXIF orientation {orientation}"),
+        (turn != 1, "rotated", f"EXIF orientation {turn}"),
         (mode in ("1", "L", "LA") or mode.startswith("I"), "grey", ""),
         (mode in ("RGBA", "LA", "PA"), "transparent", ""),
     ):
         if found:
             seen.notes.append((name, detail))
-
-
-def _orientation(image: Image.Image) -> int | None:
-    try:
-        found: int | None = image.getexif().get(0x0112)
-        return found
-    except Exception:  # broken EXIF raises nearly anything, and harms nothing
-        return None
 
 
 def _repeated(first: tuple[str, int, str], split: str, label: int, where: str) -> Iterator[Finding]:

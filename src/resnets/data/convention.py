@@ -20,6 +20,8 @@ from resnets.data.streams import some_of
 from resnets.errors import DataError
 from resnets.specs import InputConvention, Preprocessing, PrincipalColors
 
+FITTED_AT_ONCE = 3_072_000  # bytes of pixels: a float copy of all images would not be small
+
 
 def fit(train: ImageArrays, preprocessing: Preprocessing) -> InputConvention:
     """Return the input convention of a network trained on these images; the statistics are of these alone.
@@ -30,7 +32,7 @@ def fit(train: ImageArrays, preprocessing: Preprocessing) -> InputConvention:
     _, height, width, channels = train.images.shape
     if height != width:
         raise DataError(f"the training images are {height} x {width} pixels; images in memory must be square")
-    parts = np.array_split(train.images, max(1, len(train) // 1000))  # a whole float copy would not be small
+    parts = np.array_split(train.images, max(1, train.images.nbytes // FITTED_AT_ONCE))
     return _fit(parts, preprocessing, InputConvention(size=height, resize=height, channels=channels))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from resnets.data.stored import ImageFile, opened, size_of
 from resnets.errors import DataError
@@ -34,12 +35,36 @@ def decode(path: ImageFile, channels: int = 3) -> Image.Image:
         return decode_here(path, channels)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings about odd EXIF and large headers; never in a thread, the filters being shared."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+class _Quiet:
+    """Pillow's warnings about odd EXIF and large headers silenced, while anybody in any thread is within it.
+
+    The filters are the whole process's: the first to come in changes them, the last to leave puts them back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.within = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.within == 0:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+            self.within += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.within -= 1
+            if self.within == 0:
+                self.filters.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
+def quiet() -> _Quiet:
+    """Return what silences Pillow's warnings in a `with` block, from any number of threads."""
+    return _QUIET
 
 
 def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
@@ -48,8 +73,8 @@ def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
         with opened(path) as file, Image.open(file, formats=FORMATS) as image:
             limit_pixels(image)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            upright: Image.Image = image
+            turn = orientation(image)
+            upright: Image.Image = image if turn == 1 else image.transpose(_TURNS[turn])
             if upright.mode.startswith(("I", "F")):  # 16 bits: Pillow's own conversion would clip
                 high = np.asarray(upright, np.float64)
                 upright = Image.fromarray((high / 257).round().clip(0, 255).astype(np.uint8))
@@ -59,6 +84,30 @@ def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
         raise
     except Exception as error:  # a damaged or hostile file raises nearly anything
         raise DataError(f"{path}: {_reason(path, error)}") from error
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by its EXIF orientation."""
+
+
+def orientation(image: Image.Image) -> int:
+    """Return how a picture is stored, 1 to 8 as in EXIF; 1, upright, where it does not say, or not so that it is read.
+
+    Only this is read: of all that EXIF may hold, a photo often has something odd, which does not matter here.
+    """
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # broken EXIF raises nearly anything, and harms nothing
+        return 1
+    return int(found) if found in _TURNS else 1
 
 
 def limit_pixels(image: Image.Image) -> None:
@@ -179,7 +228,7 @@ def upright_sizes(paths: Sequence[ImageFile]) -> list[tuple[int, int]]:
 def _upright_size(path: ImageFile) -> tuple[int, int]:
     try:
         with opened(path) as source, Image.open(source, formats=FORMATS) as image:
-            on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            on_its_side = orientation(image) >= 5
             return (image.height, image.width) if on_its_side else image.size
     except Exception as error:  # as in decoding
         raise DataError(f"{path}: {_reason(path, error)}") from error

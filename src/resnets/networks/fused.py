@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,20 @@ def norm_add_relu(norm: BatchNorm2d, x: Tensor, skip: Tensor | None, relu: bool)
 
     Shape: (N, C, H, W), (N, C, H, W) -> (N, C, H, W), channels last in memory
     """
-    fits = x.dtype in _NAMES and norm.weight.dtype == torch.float32 and norm.momentum is not None
-    if not fits or x.device.type != "cpu" or (skip is not None and not relu) or x.numel() == 0:
+    if x.device.type != "cpu" or (skip is not None and not relu) or x.numel() == 0 or not _fits(norm, x, skip):
         return None
     return _NormAddRelu.apply(x, skip, norm.weight, norm.bias, norm, relu)
+
+
+def _fits(norm: BatchNorm2d, x: Tensor, skip: Tensor | None) -> bool:
+    """Tell whether the kernel may read and write what it is given: it trusts every shape and every pointer.
+
+    What does not fit goes torch's way, which says what is wrong with it, or computes it.
+    """
+    shaped = x.dim() == 4 and x.shape[1] == norm.num_features and (skip is None or skip.shape == x.shape)
+    weighted = norm.affine and norm.weight.dtype == torch.float32 and x.dtype in _NAMES
+    tracked = norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None
+    return shaped and weighted and tracked and norm.momentum is not None
 
 
 class _NormAddRelu(torch.autograd.Function):
@@ -142,15 +152,8 @@ def _library() -> ctypes.CDLL | str:
     try:
         version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
         what = "\n".join([source.read_text(), *_FLAGS, version, _processor()])
-        path = _cache() / f"fused-{hashlib.sha256(what.encode()).hexdigest()[:16]}.so"
-        if not path.exists():
-            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-                made = Path(folder) / path.name
-                subprocess.run(
-                    [compiler, *_FLAGS, "-o", str(made), str(source)], capture_output=True, text=True, check=True
-                )
-                made.replace(path)  # at once, for other processes may be compiling it as well
-        library = ctypes.CDLL(str(path))
+        command = [compiler, *_FLAGS, str(source), "-o"]
+        library = _loaded_from(command, f"fused-{hashlib.sha256(what.encode()).hexdigest()[:16]}.so")
     except subprocess.CalledProcessError as error:
         return f"g++ could not compile it: {(error.stderr.strip() or str(error)).splitlines()[0][:200]}"
     except OSError as error:
@@ -161,8 +164,35 @@ def _library() -> ctypes.CDLL | str:
     return library
 
 
-def _cache() -> Path:
-    """Return a folder of this user's for compiled files, which lasts where it can."""
+def _loaded_from(command: list[str], name: str) -> ctypes.CDLL:
+    """Return the library of a name in the user's cache, compiled if it is not there, or one that is not kept.
+
+    The cache may be full, damaged, or where no program may be run from.
+
+    Raises: CalledProcessError, OSError.
+    """
+    if (cache := _cache()) is not None:
+        path = cache / name
+        try:
+            if not path.exists():
+                with tempfile.TemporaryDirectory(dir=cache) as folder:
+                    made = Path(folder) / name
+                    subprocess.run([*command, str(made)], capture_output=True, text=True, check=True)
+                    with open(made, "rb") as file:
+                        os.fsync(file.fileno())
+                    made.replace(path)  # at once, for other processes may be compiling it as well
+            return ctypes.CDLL(str(path))
+        except OSError:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="resnets-") as folder:  # once loaded it is not needed there
+        made = Path(folder) / name
+        subprocess.run([*command, str(made)], capture_output=True, text=True, check=True)
+        return ctypes.CDLL(str(made))
+
+
+def _cache() -> Path | None:
+    """Return a folder of this user's for compiled files, or None where there can be none."""
     home = os.environ.get("XDG_CACHE_HOME")
     try:
         folder = (Path(home) if home else Path.home() / ".cache") / "resnets"
@@ -171,7 +201,7 @@ def _cache() -> Path:
             return folder
     except (OSError, RuntimeError):  # no home, or not ours to write to
         pass
-    return Path(tempfile.mkdtemp(prefix="resnets-"))
+    return None
 
 
 def _processor() -> str:

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from resnets.networks.spanning import norm_across
 
@@ -41,9 +42,7 @@ class BatchNorm2d(nn.BatchNorm2d):
             return out
         if not self.training or self.group is None or input.shape[0] <= self.group:
             return super().forward(input)
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        mean, var = (torch.zeros(self.num_features, dtype=self.weight.dtype, device=input.device) for _ in range(2))
         outputs = []
         for part in input.split(self.group):  # (n, C, H, W)
             # With momentum 1 the "running" statistics come back as this group's own.
@@ -52,23 +51,32 @@ class BatchNorm2d(nn.BatchNorm2d):
             share = part.shape[0] / input.shape[0]
             mean.add_(part_mean, alpha=share)
             var.add_(part_var, alpha=share)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(var, self.momentum)
-        self.num_batches_tracked.add_(1)
+        self._track(mean, var)
         return torch.cat(outputs)
 
     def _forward_across(self, input: Tensor, processes: dist.ProcessGroup) -> Tensor:
         """Normalise by statistics over the images of several processes; the group is all that they hold."""
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and self.momentum is not None
         out, mean, var = norm_across(input, self.weight, self.bias, self.eps, processes)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(var, self.momentum)
-        self.num_batches_tracked.add_(1)
+        self._track(mean, var)
         return out
+
+    def _track(self, mean: Tensor, var: Tensor) -> None:
+        """Move the running statistics, where there are any: by the momentum, or to the mean of all batches so far."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(var, share)
 
     def extra_repr(self) -> str:
         return super().extra_repr() if self.group is None else f"{super().extra_repr()}, group={self.group}"
+
+
+def _is_heard(module: nn.Module) -> bool:
+    """Tell whether anybody listens to a module, or to all modules, forwards or backwards."""
+    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(own) or _has_any_global_hook()
 
 
 def norm_add_relu(norm: nn.Module, relu: nn.Module, x: Tensor, skip: Tensor | None = None) -> Tensor:
@@ -77,9 +85,10 @@ def norm_add_relu(norm: nn.Module, relu: nn.Module, x: Tensor, skip: Tensor | No
     Shape: (N, C, H, W), (N, C, H, W) -> (N, C, H, W)
     Paper: Figure 2; section 3.4 (batch norm before activation).
     """
-    if isinstance(norm, BatchNorm2d) and norm.training and norm.fused is not None:
-        heard = norm._forward_hooks or norm._forward_pre_hooks or relu._forward_hooks or relu._forward_pre_hooks
-        if not heard and (fused := norm.fused(norm, x, skip, True)) is not None:
+    at_once = norm.fused if isinstance(norm, BatchNorm2d) and norm.training else None
+    if at_once is not None and not (_is_heard(norm) or _is_heard(relu)):
+        assert isinstance(norm, BatchNorm2d)
+        if (fused := at_once(norm, x, skip, True)) is not None:
             return fused
     out = norm(x)
     if skip is not None:

@@ -36,6 +36,8 @@ def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> Networ
             f"{found} has stride 2 on the {declared.stride} of a bottleneck, and in {layout.name}'s layout it is on "
             f"the {layout.stride}: that network's name is {right}"
         )
+    if not declared.residual and layout.unprojected:
+        raise WeightsError(f"{found} is a plain network, and those of {layout.name}'s layout are residual")
     if declared.residual:
         shortcut = _shortcut(tensors, declared.type == "cifar")
         if shortcut is not None or layout.unprojected:
