@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 import resnets
 from resnets.cli import data, run
 from resnets.errors import UsageError, WeightsError
+from resnets.networks import catalog, weights
+from resnets.specs import InputConvention
 
 MakePhotos = Callable[..., Path]
 
@@ -99,6 +102,26 @@ def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhot
         resnets.train("resnet8", f"folder:{birds}", **start | {"weights": None}, **options)
     with pytest.raises(WeightsError, match=r"weights of another network than resnet14"):
         resnets.train("resnet14", f"folder:{birds}", **start | {"out": tmp_path / "other"}, **options)
+
+
+def test_converted_weights_are_fine_tuned_with_their_own_pooling(photo_folder: Path, tmp_path: Path) -> None:
+    """The authors' pooling rounds up, which no name of a network tells."""
+    spec = dataclasses.replace(catalog.spec("resnet18", num_classes=5), pool="ceil")
+    convention = InputConvention(size=64, resize=72, mean=(0.5, 0.5, 0.5))
+    weights.save(tmp_path / "w.safetensors", catalog.build(spec), classes=tuple("abcde"), convention=convention)
+    run = resnets.train(
+        "resnet18",
+        f"folder:{photo_folder}",
+        recipe="finetune",
+        weights=tmp_path / "w.safetensors",
+        size=64,
+        batch_size=4,
+        iterations=1,
+        workers=0,
+        device="cpu",
+        out=tmp_path / "run",
+    )
+    assert resnets.load(run.folder).network.spec.pool == "ceil"
 
 
 def test_the_recipe_finetune_needs_weights(photo_folder: Path) -> None:

@@ -28,7 +28,7 @@ from resnets.networks import catalog
 from resnets.networks.complexity import skeleton
 from resnets.networks.convert import Imported, import_weights
 from resnets.networks.foreign import read_foreign
-from resnets.networks.layouts import caffe, recognise
+from resnets.networks.layouts import akamaster, caffe, recognise
 from resnets.networks.layouts import torchvision as torchvision_layout
 from resnets.networks.shapes import declare
 from resnets.specs import InputConvention, ResNetSpec
@@ -157,6 +157,13 @@ def test_a_name_with_another_stride_is_refused(tmp_path: Path) -> None:
         declare(tensors, torchvision_layout.LAYOUT, "resnet50")
     with pytest.raises(WeightsError, match=r"that network's name is resnet50$"):
         declare(tensors, caffe.LAYOUT, "resnet50_v1_5")
+
+
+def test_a_plain_name_for_weights_of_residual_networks_is_refused() -> None:
+    """akamaster's have option A, so that their names and shapes are a plain network's too."""
+    tensors = skeleton(catalog.spec("plain20")).state_dict()
+    with pytest.raises(WeightsError, match="plain20 is a plain network, and those of akamaster's layout are residual"):
+        declare(tensors, akamaster.LAYOUT, "plain20")
 
 
 def test_what_does_not_fit_is_listed_key_by_key(tmp_path: Path) -> None:
