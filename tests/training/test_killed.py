@@ -110,9 +110,13 @@ def test_one_signal_that_comes_twice(signum: int, launched: bool, monkeypatch: p
     """As from a terminal that is closed, and from torchrun beside the cluster: it ends nothing at once."""
     if launched:
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
-    with StopRequest() as stop:
-        signal.raise_signal(signum)
-        signal.raise_signal(signum)
+    before = signal.signal(signum, signal.SIG_DFL)  # these tests may run below nohup
+    try:
+        with StopRequest() as stop:
+            signal.raise_signal(signum)
+            signal.raise_signal(signum)
+    finally:
+        signal.signal(signum, before)
     assert stop.signum == signum
 
 

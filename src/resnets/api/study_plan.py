@@ -225,7 +225,8 @@ class Planner:
             precision=self.precision,
             network_options=options_for(task.splits),
         )
-        reading = max(0.0, time.perf_counter() - before - AROUND_A_RUN)  # of photos for their mean, in the run again
+        in_memory = isinstance(task.splits.train, ImageArrays)
+        reading = 0.0 if in_memory else time.perf_counter() - before  # of photos for their mean, and again in the run
         cost, batch = _cost(name, task), todo.recipe.batch_size
         memory = self._memory(cost, todo.device, task)
         with tempfile.TemporaryDirectory(prefix="resnets-study-") as folder:
@@ -234,7 +235,7 @@ class Planner:
                 batch,
                 largest=memory.largest_batch(available_memory(todo.device)),
                 macs=cost.macs,
-                loading=math.inf if isinstance(task.splits.train, ImageArrays) else loading_rate(todo, batch),
+                loading=math.inf if in_memory else loading_rate(todo, batch),
                 folder=Path(folder),
                 seconds=min(6.0, max(0.25, self.budget / 200)),
                 workers=self.workers,
