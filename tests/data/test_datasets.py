@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch.utils.data import Subset, TensorDataset
 
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.stored import Paths
 from resnets.data.streams import some_of
 from resnets.errors import DataError
 
@@ -90,7 +93,7 @@ def test_files_are_held_out_likewise() -> None:
     drawn = DataSplits(name="files", train=files, test=files, classes=TEN).hold_out(3, 0)
     assert isinstance(drawn.train, ImageFiles)
     assert isinstance(drawn.validation, ImageFiles)
-    assert sorted(drawn.train.paths + drawn.validation.paths) == sorted(files.paths)
+    assert sorted([*drawn.train.paths, *drawn.validation.paths]) == sorted(files.paths)
     assert [int(path.stem) for path in drawn.validation.paths] == drawn.validation.labels.tolist()
 
 
@@ -158,3 +161,16 @@ def test_the_digest_of_files_is_of_their_classes_names_and_sizes(tmp_path: Path)
     (tmp_path / "1" / "b.jpg").unlink()
     with pytest.raises(DataError, match=r"1/b.jpg: cannot be read \(No such file"):
         one.digest()
+
+
+def test_paths_take_no_more_than_their_names() -> None:
+    """They are what they were made of, from either end and in parts, and go to other processes as they are."""
+    made = [Path("a/b.jpg"), Path("/c d/é.png"), Path(os.fsdecode(b"\xff.jpg"))]
+    paths = Paths(made)
+    assert list(paths) == made == list(pickle.loads(pickle.dumps(paths)))
+    assert (paths[-1], paths[np.int64(1)], list(paths[::2])) == (made[2], made[1], made[::2])
+    with pytest.raises(IndexError):
+        paths[3]
+    many = Paths(Path(f"train/n{number % 1000:08}/n{number:08}.JPEG") for number in range(10_000))
+    assert len(pickle.dumps(many)) < 10_000 * 40
+    assert isinstance(ImageFiles(tuple(made), np.zeros(3, np.int64)).paths, Paths)

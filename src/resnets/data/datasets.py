@@ -7,13 +7,14 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Subset
 
-from resnets.data.stored import ImageFile, size_of
+from resnets.data.stored import ImageFile, Paths, size_of
 from resnets.errors import DataError
 
 
@@ -65,6 +66,8 @@ class ImageFiles:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _labels(self.labels, len(self.paths)))
+        if isinstance(self.paths, tuple | list) and all(isinstance(path, Path) for path in self.paths):
+            object.__setattr__(self, "paths", Paths(self.paths))
 
     def __len__(self) -> int:
         return len(self.paths)

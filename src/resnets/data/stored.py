@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, overload
+
+import numpy as np
 
 
 class Stored(Protocol):
@@ -43,6 +46,34 @@ class Held:
 
 
 ImageFile = Path | Stored
+
+
+class Paths(Sequence[Path]):
+    """Paths as their bytes, one after the other; each is made when it is asked for.
+
+    A million take the memory of their names. As objects of Python they would take half a gigabyte, and that again in
+    each process that reads images, since to look at an object is to write to it.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        encoded = [os.fsencode(path) for path in paths]
+        self._names = b"".join(encoded)
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Paths: ...
+
+    def __getitem__(self, index: int | slice) -> Path | Paths:
+        if isinstance(index, slice):
+            return Paths(self[number] for number in range(*index.indices(len(self))))
+        number = range(len(self))[index]  # which counts from the end too, or raises IndexError
+        return Path(os.fsdecode(self._names[self._ends[number] : self._ends[number + 1]]))
 
 
 @contextlib.contextmanager
