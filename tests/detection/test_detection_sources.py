@@ -295,23 +295,16 @@ def test_own_coco_folders(tmp_path: Path) -> None:
     assert (splits.classes, splits.category_ids) == (("cat",), (3,))
 
 
-def test_images_of_coco_s_test_sets_have_no_annotations(coco: Path) -> None:
+@pytest.mark.parametrize(("name", "folder"), [("test2017", "test2017"), ("test-dev2015", "test2015")])
+def test_images_of_coco_s_test_sets_have_no_annotations(coco: Path, name: str, folder: str) -> None:
+    """test-dev is a part of the test set, among whose images its own lie."""
     content = coco_content([9])
     del content["annotations"]
-    (coco / "annotations" / "image_info_test2017.json").write_text(json.dumps(content))
-    write_image(coco / "test2017" / "000009.jpg")
-    splits = sources.load(f"coco:{coco}@train2014+val2014/test2017")
+    (coco / "annotations" / f"image_info_{name}.json").write_text(json.dumps(content))
+    write_image(coco / folder / "000009.jpg")
+    splits = sources.load(f"coco:{coco}@train2014+val2014/{name}")
     assert (ids(splits.train), ids(splits.test), splits.test_annotated) == ([1, 2, 3], [9], False)
-
-
-def test_coco_s_test_dev_is_a_part_of_its_test_images(coco: Path) -> None:
-    """The annotations are of test-dev2015, the official images lie in test2015/."""
-    content = coco_content([9])
-    del content["annotations"]
-    (coco / "annotations" / "image_info_test-dev2015.json").write_text(json.dumps(content))
-    write_image(coco / "test2015" / "000009.jpg")
-    splits = sources.load(f"coco:{coco}@train2014+val2014/test-dev2015")
-    assert splits.test[0].path.parent.name == "test2015"
+    assert splits.test[0].path.parent.name == folder
 
 
 def test_sets_of_other_categories_are_refused(coco: Path) -> None:
