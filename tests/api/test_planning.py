@@ -60,6 +60,12 @@ def test_the_duration_of_the_papers_run() -> None:
     assert time.total == time.training + time.testing + time.saving
 
 
+def test_large_checkpoints_take_a_twentieth_of_the_time() -> None:
+    """Those of VGG-16 may take 15 seconds each: there is one every five minutes."""
+    slow = dataclasses.replace(RATES, save=15.0, log=0.0)
+    assert forecast.duration(recipes.CIFAR, slow, 10_000).saving == (1 + 33_302 // 300) * 15
+
+
 def test_the_last_iteration_is_tested_too() -> None:
     recipe = dataclasses.replace(recipes.DIGITS, iterations=50, evaluate_every=20)
     assert forecast.tests(recipe) == 3  # 20, 40, 50

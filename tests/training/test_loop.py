@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from resnets.errors import TrainingError
 from resnets.networks.catalog import create
 from resnets.networks.execution import place
 from resnets.specs import Recipe
-from resnets.training import step
+from resnets.training import step, stretch
+from resnets.training.checkpoint import Checkpoints
 from resnets.training.guard import LossGuard
 from resnets.training.loop import train
 from resnets.training.run import RunFolder
@@ -300,6 +302,25 @@ def test_run_ends_at_a_bad_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         assert [path.stem for path in folder.checkpoints.paths()] == ["iteration-00000004"]
     run(job(process_seed=1), tmp_path / "bad")
     assert differences(tmp_path / "sound", tmp_path / "bad") == []
+
+
+def test_checkpoints_are_rarer_where_they_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one every 30 seconds, or so rarely that they take a twentieth of the time."""
+    assert stretch.seconds_between(0.1) == 30
+    assert stretch.seconds_between(15) == 300
+
+    saved: list[int] = []
+
+    def takes_long(checkpoints: Checkpoints, state: TrainingState, run: str) -> Path:
+        saved.append(state.iteration)
+        time.sleep(0.01)
+        return tmp_path
+
+    monkeypatch.setattr(stretch, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(stretch, "SAVE_SHARE", 1e-6)  # the next one would be due hours later
+    monkeypatch.setattr(Checkpoints, "save", takes_long)
+    run(job(save_every=None), tmp_path)
+    assert saved == [1, RECIPE.iterations]
 
 
 def test_bad_loss_before_any_checkpoint(tmp_path: Path) -> None:

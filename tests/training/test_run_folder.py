@@ -40,6 +40,12 @@ def test_contents(tmp_path: Path) -> None:
     assert resnets.evaluate(tmp_path / "run", splits(), device="cpu", precision="fp32").top1_error == result.test_error
 
 
+def test_distance_of_tests(tmp_path: Path) -> None:
+    """It can be given, whatever the run's length is; there is a test at the end in any case."""
+    curve = train(tmp_path, iterations=5, evaluate_every=3).curve
+    assert [line["iteration"] for line in curve if "test_error" in line] == [3, 5]
+
+
 def test_run_exists(tmp_path: Path) -> None:
     """A folder that holds a run is not trained in again unless resumption is asked for."""
     train(tmp_path)

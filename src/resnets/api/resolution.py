@@ -60,6 +60,7 @@ def resolve(
     size: int | None = None,
     bn_images: int | None = None,
     ema: float | None = None,
+    evaluate_every: int | None = None,
     seed: int = 0,
     split: str = "all",
     device: str = "auto",
@@ -89,6 +90,7 @@ def resolve(
         ema=ema,
     )
     scaled = resize(changed, len(splits.train), iterations, epochs)  # type: ignore[arg-type]
+    scaled = change(scaled, evaluate_every=evaluate_every)
     chosen = _applicable(scaled if size is None else with_crops(scaled, size), network, splits)
     begin = None if weights is None else load_weights(weights)
     convention = _fit_convention(splits, chosen, None if begin is None else begin.convention)

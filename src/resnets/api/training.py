@@ -67,6 +67,7 @@ def train(
     size: int | None = None,
     bn_images: int | None = None,
     ema: float | None = None,
+    evaluate_every: int | None = None,
     accumulate: int = 1,
     seed: int = 0,
     split: str = "all",
@@ -89,10 +90,11 @@ def train(
     weights file of the same network to begin with: its last layer is new where its classes are others, and its input's
     mean is kept. With `resume`, a run found in `out` goes on, and a finished one is returned. With `bn_images`, batch
     norm's statistics are computed anew at the end, over so many training images; with `ema`, a decay, a moving average
-    of the weights is what is tested and saved. `accumulate` takes each mini-batch in so many parts, so that it fits in
-    memory; the gradient is the same but for rounding, and a resumed run may change it. `save_every` is in iterations;
-    None saves every 30 seconds. A module is trained in place (and gets the weights of a run that had finished); torch's
-    random state is set from the seed.
+    of the weights is what is tested and saved. `evaluate_every` is the distance of two tests, in iterations; there is
+    one at the end in any case. `accumulate` takes each mini-batch in so many parts, so that it fits in memory; the
+    gradient is the same but for rounding, and a resumed run may change it. `save_every` is in iterations; None saves
+    every 30 seconds, or so rarely that it takes a twentieth of the time. A module is trained in place (and gets the
+    weights of a run that had finished); torch's random state is set from the seed.
 
     Where torchrun started several processes, each takes its share of every mini-batch on a device of its own, with
     `workers` of its own; the first one writes the folder and tells the observers, and all return the same.
@@ -115,6 +117,7 @@ def train(
             size=size,
             bn_images=bn_images,
             ema=ema,
+            evaluate_every=evaluate_every,
             seed=seed,
             split=split,
             device=world.device,

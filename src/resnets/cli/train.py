@@ -45,6 +45,9 @@ def train(
         float | None,
         Option(help="Test and save a moving average of the weights, of this decay.", show_default="the recipe's"),
     ] = None,
+    evaluate_every: Annotated[
+        int | None, Option(help="Iterations between tests; there is one at the end.", show_default="the recipe's")
+    ] = None,
     accumulate: Annotated[int, Option(help="Parts of a mini-batch, one after the other, to fit in memory.")] = 1,
     seed: Annotated[int, Option(help="Of the initial weights, the order and the augmentation.")] = 0,
     split: Annotated[
@@ -62,7 +65,8 @@ def train(
     precision: Annotated[str, Option(help="auto, bf16 (autocast) or fp32.")] = "auto",
     workers: Annotated[int, Option(help="Processes that read image files.")] = 2,
     save_every: Annotated[
-        int | None, Option(help="Iterations between checkpoints.", show_default="one every 30 seconds")
+        int | None,
+        Option(help="Iterations between checkpoints.", show_default="one every 30 seconds or more"),
     ] = None,
 ) -> None:
     """Train a network. `resnets train resnet20 --data cifar10` is the paper's section 4.2.
@@ -90,6 +94,7 @@ def train(
             size=size,
             bn_images=bn_images,
             ema=ema,
+            evaluate_every=evaluate_every,
             accumulate=accumulate,
             seed=seed,
             split=split,

@@ -10,7 +10,7 @@ from resnets.networks.complexity import Complexity
 from resnets.specs import Recipe
 from resnets.training.checkpoint import KEEP
 from resnets.training.devices import KnownDevice
-from resnets.training.stretch import LOG_ITERATIONS, LOG_LINES, SAVE_SECONDS
+from resnets.training.stretch import LOG_ITERATIONS, LOG_LINES, seconds_between
 
 PASSES = 8  # over the kept activations, in all of a step: written and read by convolution, batch norm, ReLU, addition
 BANDWIDTH_SHARE = 0.75  # of the memory's bandwidth, that these passes reach
@@ -60,14 +60,14 @@ def log_lines(recipe: Recipe) -> int:
 
 
 def duration(recipe: Recipe, rates: Rates, test_images: int, validation_images: int | None = None) -> Duration:
-    """Return what a run takes, its tests, checkpoints (every 30 seconds, and the last) and log counted in.
+    """Return what a run takes, its tests, checkpoints (those between and the last) and log counted in.
 
     The curve is of the validation images where there are some, the final test in any case of the test images.
     """
     training = rates.start + recipe.iterations * rates.step
     of_curve = test_images if validation_images is None else validation_images
     testing = of_curve * tests(recipe) * rates.test + test_images * rates.final_test
-    saves = 1 + (training + testing) // SAVE_SECONDS
+    saves = 1 + (training + testing) // seconds_between(rates.save)
     return Duration(training, testing, saves * rates.save + log_lines(recipe) * rates.log)
 
 

@@ -24,9 +24,15 @@ from resnets.training.run import RunFolder, fingerprint
 from resnets.training.signals import StopRequest
 from resnets.training.state import TrainingState
 
-SAVE_SECONDS = 30.0
+SAVE_SECONDS = 30.0  # between two checkpoints, at least
+SAVE_SHARE = 0.05  # of the time, that they may take
 LOG_ITERATIONS = 50  # between two lines of the log, or less, so that a run has
 LOG_LINES = 50  # at least
+
+
+def seconds_between(save: float) -> float:
+    """Return the seconds from one checkpoint to the next, where one takes `save` seconds."""
+    return max(SAVE_SECONDS, save / SAVE_SHARE)
 
 
 class Observer(Protocol):
@@ -111,6 +117,7 @@ class Stretch(ABC):
             observer.started(self.work.description, self.state.iteration, notes)
         with self.stop:
             self.mark = self.saved_at = time.perf_counter()
+            self.saving = 0.0  # seconds that the last checkpoint took
             self._train()
             return self._finish()
 
@@ -146,14 +153,16 @@ class Stretch(ABC):
             self.state.guard.check(iteration)
             self._log(test)
         every = self.work.save_every
-        late = time.perf_counter() - self.saved_at > SAVE_SECONDS
+        late = time.perf_counter() - self.saved_at > seconds_between(self.saving)
         stop, late = self.meetings.decide(iteration, self.stop.signum, late)
         due = iteration % every == 0 if every else late
         if due or last or stop is not None:
             self.state.guard.check(iteration)
             self._lap()
+            began = time.perf_counter()
             self.checkpoint = self._save()
             self.saved_at = time.perf_counter()
+            self.saving = self.saved_at - began
         if stop is not None and not last:
             raise Interrupted(
                 f"stopped by {signal.Signals(stop).name} after iteration {iteration:,}; all is saved",
