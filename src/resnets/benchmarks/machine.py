@@ -87,7 +87,7 @@ def describe(device: torch.device) -> dict[str, Any]:
     """Return hardware, versions and what else bears on speed, JSON-ready."""
     named = ("LD_PRELOAD", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_CONF", "KMP_AFFINITY", "GOMP_CPU_AFFINITY")
     found = provenance(device)
-    found["versions"]["timm"] = _version("timm")
+    found["versions"] |= {package: _version(package) for package in ("timm", "openvino")}
     if hasattr(os, "sysconf"):
         found["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     found["environment"] = {name: os.environ[name] for name in named if name in os.environ}
