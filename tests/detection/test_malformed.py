@@ -192,6 +192,7 @@ def a_coco(tmp_path: Path, change: Any = None, text: str | None = None, **entry:
     ("box", "kept", "repair"),
     [
         ([10, 20, 0, 20], [], "is empty or inverted; left out"),
+        ([90, 20, 1e-6, 20], [], "is empty or inverted; left out"),  # float32 has no such width
         ([10, 20, -5, 20], [], "is empty or inverted; left out"),
         ([100, 20, 5, 20], [], "lies outside the image of 100 x 80; left out"),
         ([-5, 20, 20, 20], [[0, 20, 15, 40]], "reaches out of the image of 100 x 80; clipped"),

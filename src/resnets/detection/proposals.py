@@ -119,9 +119,9 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
             inside = (own[:, :2] >= 0).all(1) & (own[:, 2] <= width) & (own[:, 3] <= height)
             if not inside.any():  # an image that is smaller than any anchor
                 inside = torch.ones_like(inside)
-            some_labels, some_boxes = super().assign_targets_to_anchors([own[inside]], [target])
-            if len(target["boxes"]):  # the best anchor of a box at the border may not meet it at all
-                some_labels[0][box_iou(own[inside], target["boxes"]).amax(1) == 0] = 0
+            # a box at the border may meet none of them: each would then be its best one, with an overlap of nothing
+            met = target["boxes"][box_iou(own[inside], target["boxes"]).amax(0) > 0]
+            some_labels, some_boxes = super().assign_targets_to_anchors([own[inside]], [target | {"boxes": met}])
             label, box = own.new_full((len(own),), -1), own.clone()
             label[inside], box[inside] = some_labels[0], some_boxes[0]
             label[(label == 0) & crowded(own, target["crowds"])] = -1

@@ -14,6 +14,9 @@ from resnets.errors import DataError
 ROUNDING = 0.05
 """How far a box may reach out of its image without a word: COCO's coordinates are rounded to two decimals."""
 
+THIN = 0.005
+"""The side up to which a box is empty, in pixels; COCO's have two decimals, and float32 would lose thinner ones."""
+
 
 def sound_boxes(
     where: Path, names: Sequence[str], boxes: NDArray[np.float64], size: tuple[int, int]
@@ -27,13 +30,13 @@ def sound_boxes(
     """
     width, height = size
     clipped = boxes.clip(0, (width, height, width, height))
-    kept: NDArray[np.bool_] = np.all(clipped[:, 2:] > clipped[:, :2], axis=1)
+    kept: NDArray[np.bool_] = np.all(clipped[:, 2:] - clipped[:, :2] > THIN, axis=1)
     odd = ~kept | (np.abs(clipped - boxes) > ROUNDING).any(axis=1)
     repairs = []
     for index in np.flatnonzero(odd).tolist():
         x1, y1, x2, y2 = boxes[index]
         what = f"object {index + 1}, {names[index]}: box {x1:g} {y1:g} {x2:g} {y2:g} (x1 y1 x2 y2)"
-        if x2 <= x1 or y2 <= y1:
+        if min(x2 - x1, y2 - y1) <= THIN:
             problem = "is empty or inverted; left out"
         elif not kept[index]:
             problem = f"lies outside the image of {width} x {height}; left out"
