@@ -123,6 +123,57 @@ def test_evaluate_leaves_out_classes_that_do_not_count(
     assert "the weights know large, small" in err
 
 
+def test_evaluate_wants_nothing_of_the_training_images(
+    trained: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """New images may have fewer classes to train on than the detector knows, or none to train on at all."""
+    new = shutil.copytree(voc, tmp_path / "new")
+    (new / "ImageSets" / "Main" / "train.txt").write_text("0\n")  # a small one; to be tested are a small and a large
+    code, out, _ = command(capsys, "evaluate", trained, "--data", f"voc:{new}", "--workers", 0, "--json")
+    assert code == 0
+    (new / "ImageSets" / "Main" / "train.txt").unlink()
+    code, again, _ = command(capsys, "evaluate", trained, "--data", f"voc:{new}@test/test", "--workers", 0, "--json")
+    assert code == 0
+    assert json.loads(again)["scores"] == json.loads(out)["scores"]
+
+
+def test_coco_from_training_to_the_server_s_file(
+    trained: Path, start: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Categories whose ids skip numbers and are in another order than the weights' classes, and a crowd."""
+    pytest.importorskip("pycocotools", reason="the extra `detection` is not installed")
+    (tmp_path / "annotations").mkdir()
+    for name, numbers in (("train", (0, 1)), ("val", (2, 3))):
+        shutil.copytree(voc / "JPEGImages", tmp_path / name)
+        boxes = {n: [8 + 6 * n, 8, 20 + 20 * (n % 2), 40] for n in numbers}
+        objects = [
+            {"id": n, "image_id": n, "category_id": 7 if n % 2 else 3, "bbox": box, "area": box[2] * 40, "iscrowd": 0}
+            for n, box in boxes.items()
+        ]
+        objects.append(objects[0] | {"id": 9, "bbox": [60, 0, 30, 30], "area": 900, "iscrowd": 1})
+        content = {
+            "images": [{"id": n, "file_name": f"{n}.jpg", "width": 96, "height": 64} for n in numbers],
+            "categories": [{"id": 3, "name": "small"}, {"id": 7, "name": "large"}],
+            "annotations": objects,
+        }
+        (tmp_path / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
+    data = ("--data", f"coco:{tmp_path}@train/val", "--workers", 0)
+    options = ("--iterations", 1, "--batch-size", 1, "--size", 64, "--anchors", "16,32", "--regions", 16)
+    arguments = ("train", "resnet18", *data, "--weights", start, *options, "--roi-pooling", "align", "--context")
+    code, _, _ = command(capsys, *arguments, "--out", tmp_path / "run")
+    assert code == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["recipe"], result["scores"]["protocol"]) == ("coco", "coco")
+    code, out, _ = command(capsys, "evaluate", trained, *data, "--json", "--out", tmp_path / "found")
+    assert code == 0
+    found = tmp_path / "found" / "detections_test_results.json"
+    assert {entry["category_id"] for entry in json.loads(found.read_text())} == {3, 7}
+    truth = tmp_path / "annotations" / "instances_val.json"
+    code, scored, _ = command(capsys, "score", "-g", truth, "-d", found, "--protocol", "coco", "--json")
+    assert code == 0
+    assert json.loads(scored) == pytest.approx(json.loads(out)["scores"]["numbers"])
+
+
 def test_predict_prints_and_draws(trained: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each image's objects; a file that is no image is an error, the others are still done."""
     images = [voc / "JPEGImages" / "2.jpg", tmp_path / "absent.jpg"]
@@ -149,6 +200,8 @@ def test_wrong_usage_is_one_line(
         (("train", "resnet18", "--data", data, "--weights", start, "--anchors", "big"), "'big' is no list of pixels"),
         (("train", "resnet18", "--data", data, "--weights", start, "--recipe", "vok"), "did you mean voc"),
         (("train", "resnet18", "--data", data), "Missing option '--weights'"),
+        (("train", "resnet18", "--data", data, "--weights", start, "--classes", "large,cell"), "'cell' was asked for"),
+        (("train", "resnet18", "--data", data, "--weights", start, "--classes", "large,"), "'' was asked for"),
         (("evaluate", start, "--data", data), "not a detector's weights"),
         (("evaluate", trained, "--data", data, "--split", "val"), "split is 'val'"),
         (("predict", trained, voc, "--threshold", 3), "threshold is 3.0"),

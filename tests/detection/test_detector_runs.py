@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_detectors import CLASSES, RECIPE, SPEC, network, splits
+from small_detectors import CLASSES, RECIPE, SPEC, VGG_SPEC, network, splits, vgg
 
 import resnets
 from resnets.api.detecting import detect
@@ -22,17 +22,18 @@ from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import catalog, weights
 from resnets.report import collection
-from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec
+from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec, VGGSpec
 from resnets.storage import read_tensors
 
 
 @pytest.fixture(scope="module", autouse=True)
-def resnet10() -> Iterator[None]:
-    """Let the catalogue have a narrow network of ten layers, which trains in seconds."""
-    real = catalog.spec
+def small_networks() -> Iterator[None]:
+    """Let the catalogue have a narrow network of ten layers, and a VGG of eight, which train in seconds."""
+    real, small = catalog.spec, {"resnet10": SPEC, "vgg8": VGG_SPEC}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog, "spec", lambda name, **options: SPEC if name == "resnet10" else real(name, **options))
+        patch.setattr(catalog, "spec", lambda name, **options: small.get(name) or real(name, **options))
         patch.setattr(ResNetSpec, "widths", property(lambda self: (16, 32, 64, 64)))
+        patch.setattr(VGGSpec, "widths", (8, 8, 16, 16, 16))
         yield
 
 
@@ -104,6 +105,21 @@ def test_a_detector_is_fine_tuned(learnt: Path, tmp_path: Path) -> None:
         train(learnt / "run", tmp_path / "anchors", dataclasses.replace(recipe, anchor_sizes=(32,)), data=data)
     with pytest.raises(WeightsError, match="a detector on resnet10, not on resnet18"):
         train_detector("resnet18", data, weights=learnt / "run", out=tmp_path / "deeper")
+
+
+def test_vgg_detects_by_the_same_code(tmp_path: Path) -> None:
+    """From a classifier's file to objects on an image, trained, tested and loaded as a residual network is."""
+    convention = InputConvention(size=64, resize=64, mean=(0.4, 0.5, 0.6))
+    weights.save(tmp_path / "vgg8.safetensors", vgg(), classes=tuple("abcdefghij"), convention=convention)
+    data = splits(tmp_path / "data")
+    recipe = dataclasses.replace(RECIPE, iterations=2, roi_size=None)
+    options: dict[str, Any] = {"workers": 0, "device": "cpu"}
+    result = train_detector(
+        "vgg8", data, weights=tmp_path / "vgg8.safetensors", recipe=recipe, out=tmp_path / "run", **options
+    )
+    assert result.mean_ap == evaluate_detector(tmp_path / "run", data, **options).mean_ap
+    ((_, found),) = detect(tmp_path / "run", data.train[0].path, threshold=0, device="cpu")
+    assert isinstance(found, list) and found
 
 
 def test_refinements_and_ensembles_are_scored(learnt: Path, tmp_path: Path) -> None:
@@ -203,6 +219,13 @@ def test_a_split_without_objects_is_refused_before_training(start: Path, tmp_pat
         train(start, tmp_path / "run", data=data)
     with pytest.raises(DataError, match="no object that counts"):
         protocols.require_objects([], "coco", "here")
+    crowds = [dataclasses.replace(image, crowd=np.ones(len(image.labels), np.bool_)) for image in data.train]
+    for protocol in protocols.PROTOCOLS:  # VOC's have none, and leave them out too
+        with pytest.raises(DataError, match="no object that counts"):
+            protocols.require_objects(crowds, protocol, "here")
+    data = splits(tmp_path / "data")
+    with pytest.raises(DataError, match="rectangles: no object to learn is in any of the 2 training images"):
+        train(start, tmp_path / "run", data=dataclasses.replace(data, train=tuple(crowds)))
 
 
 class Crash(Exception):

@@ -212,6 +212,7 @@ def test_coco_s_boxes_are_repaired_alike(tmp_path: Path, box: list[float], kept:
     [
         ({"bbox": [1, 2, 3]}, r"annotation 2: bbox \[1, 2, 3\] is not four finite numbers"),
         ({"bbox": None}, r"annotation 2: bbox None is not four finite numbers"),
+        ({"bbox": [1, 2, 10**400, 4]}, r"annotation 2: bbox \[1, 2, 10+, 4\] is not four finite numbers"),
         ({"bbox": [1, float("nan"), 3, 4]}, r"annotation 2: bbox \[1, nan, 3, 4\]"),
         ({"bbox": [1, 2, True, 4]}, r"annotation 2: bbox \[1, 2, True, 4\]"),
         ({"id": 1}, r"annotation id 1 is there twice"),

@@ -9,6 +9,7 @@ import pytest
 from resnets.errors import UsageError
 from resnets.paper import detection_recipes
 from resnets.paper.detection_recipes import COCO, VOC
+from resnets.specs import Preprocessing
 
 
 def test_voc() -> None:
@@ -66,6 +67,9 @@ def test_a_shorter_recipe_keeps_its_proportions_and_its_one_test() -> None:
         ({"roi_size": 1}, "RoI size is 1"),
         ({"head_stride": 3}, "stride is 3"),
         ({"lr": -1.0}, "lr is -1.0"),
+        ({"ema": 0.99}, "ema is 0.99; that does not apply to a detector"),
+        ({"label_smoothing": 0.1}, "label_smoothing is 0.1"),
+        ({"preprocessing": Preprocessing()}, "preprocessing is"),
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, object], said: str) -> None:

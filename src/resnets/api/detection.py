@@ -18,7 +18,7 @@ from resnets.detection import model, protocols, sources
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.model import Detector
 from resnets.detection.session import DetectionJob, run
-from resnets.errors import UsageError
+from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
 from resnets.networks.execution import choose_device, choose_precision
 from resnets.networks.weights import Weights, spec_to_dict
@@ -120,6 +120,7 @@ def train_detector(
         evaluate_every=evaluate_every,
     )
     chosen = chosen if iterations is None else chosen.scaled(iterations)
+    _require_to_learn(splits, named=classes is not None)
     for name, split in splits.splits():
         if name != "training" and (name != "test" or splits.test_annotated):
             protocols.require_objects(split, splits.protocol, f"{splits.name}, {name} images")
@@ -162,6 +163,19 @@ def train_detector(
             save_every=save_every,
         )
         return _result(folder.path, run(job, folder, [TensorBoard(folder.tensorboard), *observers]))
+
+
+def _require_to_learn(splits: DetectionSplits, *, named: bool) -> None:
+    """Make sure that there are objects to learn, of each class where they were `named`.
+
+    Raises: DataError; UsageError, for a class that was named.
+    """
+    there = {label for image in splits.train for label in image.labels[image.trainable].tolist()}
+    if not there:
+        raise DataError(f"{splits.name}: no object to learn is in any of the {len(splits.train):,} training images")
+    absent = [name for label, name in enumerate(splits.classes) if label not in there]
+    if named and absent:
+        raise UsageError(f"class {absent[0]!r} was asked for, and no training image has an object of it")
 
 
 def _kind(begun: Detector | Weights) -> dict[str, Any]:

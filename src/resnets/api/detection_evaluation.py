@@ -161,13 +161,10 @@ def _fitting(data: str | DetectionSplits, detector: Detector, classes: Sequence[
             raise UsageError("classes are chosen of data that is given by its source")
         if set(classes) != set(detector.classes):
             raise UsageError(f"classes are {', '.join(classes)}; the weights know {', '.join(detector.classes)}")
-        return sources.load(data, detector.classes)
-    splits = sources.load(data) if isinstance(data, str) else data
-    if splits.classes == detector.classes:
+    splits = sources.load(data, detector.classes) if isinstance(data, str) else data
+    strange = [] if classes is not None else [*splits.left_out, *sorted(set(splits.classes) - set(detector.classes))]
+    if splits.classes == detector.classes and not strange:
         return splits
-    strange = sorted(set(splits.classes) - set(detector.classes))
-    if isinstance(data, str) and not strange:
-        return sources.load(data, detector.classes)
     what = f"class {strange[0]!r}" if strange else f"the classes {', '.join(splits.classes)}"
     raise DataError(
         f"{splits.name} is not what {detector.path} was trained on: it has {what}; the weights know "

@@ -88,6 +88,7 @@ class DetectionSplits:
     category_ids: tuple[int, ...] = ()  # of the classes in COCO's files, which skip numbers; 1, 2, ... if not given
     protocol: str = "voc"  # that scores it if none is named: voc07, voc or coco
     test_annotated: bool = True  # False for VOC 2012 test, whose boxes only the server knows
+    left_out: tuple[str, ...] = ()  # the classes of objects that there are besides, where some were asked for
     repairs: tuple[Repair, ...] = ()
     digest: str | None = None  # of the content; None for images that did not come from `sources.load`
 

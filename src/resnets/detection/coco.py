@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +104,8 @@ def is_box(box: Any) -> bool:
 
 def is_number(value: Any) -> TypeGuard[float]:
     """Return whether this is a finite number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # not math.isfinite, which fails on whole numbers that no float can hold
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _ids(path: Path, what: str, entries: list[dict[str, Any]], kind: Any) -> set[Any]:

@@ -140,6 +140,7 @@ def gather(
         category_ids=ids,
         protocol=protocol,
         test_annotated=all(part.annotated for part in test),
+        left_out=tuple(sorted(left_out)),
         repairs=tuple(repairs),
         digest=digest(names, parts),
     )

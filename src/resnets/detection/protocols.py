@@ -48,8 +48,7 @@ def require_objects(images: Sequence[AnnotatedImage], protocol: str, where: str)
 
     Raises: DataError, if no object counts: an average precision of nothing is no number.
     """
-    left_out = "crowd" if protocol == "coco" else "difficult"
-    if all(getattr(image, left_out).all() for image in images):
+    if all((image.crowd if protocol == "coco" else ~image.trainable).all() for image in images):
         raise DataError(f"{where}: no object that counts is in any of the {len(images):,}; there is nothing to score")
 
 

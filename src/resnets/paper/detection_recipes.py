@@ -36,6 +36,11 @@ _KEPT = Deviation(
     "[32]'s code leaves out such images, and proposals of fewer than 16 pixels; there is less to learn without them",
 )
 
+_RATE = Deviation(
+    "weights and biases have the same learning rate",
+    "[7] has twice the rate for biases, which the paper does not repeat",
+)
+
 VOC = DetectionRecipe(
     name="voc",
     source="section 4.3 and appendix A; Faster R-CNN [32] and Fast R-CNN [7]",
@@ -54,6 +59,7 @@ VOC = DetectionRecipe(
         _WIDTH,
         _GRID,
         _KEPT,
+        _RATE,
     ),
 )
 
@@ -73,11 +79,16 @@ COCO = DetectionRecipe(
             "8 images an iteration, with 128 regions each",
             "the paper's 8 for proposals; for the detector it has 16 images, of 64 regions by [7]: as many regions",
         ),
+        Deviation(
+            "anchors of 128, 256 and 512 pixels, and background from an overlap of 0.1 on, as for VOC",
+            "the paper does not say it of COCO; a later version of [32] adds anchors of 64, and takes all below 0.5",
+        ),
         _HEAD,
         _STAGES,
         _WIDTH,
         _GRID,
         _KEPT,
+        _RATE,
     ),
 )
 
@@ -109,6 +120,7 @@ SMALL = DetectionRecipe(
         _WIDTH,
         _GRID,
         _KEPT,
+        _RATE,
         Deviation("4,000 iterations, lr 0.002", "a small data set, and backbones that have seen little as well"),
         Deviation("a shorter side of 480 pixels, anchors of 32 to 256", "objects of one's own are often small"),
         Deviation("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU"),

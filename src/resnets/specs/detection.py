@@ -13,13 +13,15 @@ from resnets.specs.recipes import Recipe
 RoIPooling = Literal["max", "align"]
 """How a region's features are taken from the shared maps: RoI max pooling as in 2015, or RoI align (bilinear)."""
 
+NOT_OF_DETECTORS = ("bn_group", "bn_images", "label_smoothing", "warm_up", "ema", "preprocessing", "augmentation")
+"""Fields of a classifier's recipe that do not apply to a detector: batch norm is frozen, pixels are as they were."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionRecipe(Recipe):
     """How to train and test a Faster R-CNN on a network: what a recipe has, and what [32] and [7] set.
 
-    Of a recipe's fields those about batch norm, which is frozen, labels, warm-up, preprocessing (it is that of the
-    backbone) and augmentation do not apply. The regions that are learnt from are drawn anew at each iteration.
+    `NOT_OF_DETECTORS` are refused. The regions that are learnt from are drawn anew at each iteration.
 
     Units: pixels of the resized image for sides, anchors and `roi_size` (of the shared maps); IoU in [0, 1]
     Paper: section 4.3, appendix A.
@@ -68,6 +70,10 @@ class DetectionRecipe(Recipe):
             f"longest side is {self.longest_side}",
             f"it must be at least the shorter side, {self.shorter_side}",
         )
+        for field in dataclasses.fields(self):
+            if field.name in NOT_OF_DETECTORS:
+                value = getattr(self, field.name)
+                need(value == field.default, f"{field.name} is {value}", "that does not apply to a detector")
         sizes = bool(self.anchor_sizes) and all(size > 0 for size in self.anchor_sizes)
         need(sizes, f"anchor sizes are {self.anchor_sizes}", "they must be positive")
         ratios = bool(self.anchor_ratios) and all(ratio > 0 for ratio in self.anchor_ratios)
