@@ -21,7 +21,8 @@ NOT_OF_DETECTORS = ("bn_group", "bn_images", "label_smoothing", "warm_up", "ema"
 class DetectionRecipe(Recipe):
     """How to train and test a Faster R-CNN on a network: what a recipe has, and what [32] and [7] set.
 
-    `NOT_OF_DETECTORS` are refused. The regions that are learnt from are drawn anew at each iteration.
+    What of a classifier's recipe does not apply (`NOT_OF_DETECTORS`) is refused. The regions that are learnt from are
+    drawn anew at each iteration.
 
     Units: pixels of the resized image for sides, anchors and `roi_size` (of the shared maps); IoU in [0, 1]
     Paper: section 4.3, appendix A.
