@@ -66,8 +66,7 @@ def train(
     precision: Annotated[str, Option(help="auto, bf16 (autocast) or fp32.")] = "auto",
     workers: Annotated[int, Option(help="Processes that read image files.")] = 2,
     save_every: Annotated[
-        int | None,
-        Option(help="Iterations between checkpoints.", show_default="one every 30 seconds or more"),
+        int | None, Option(help="Iterations between checkpoints.", show_default="one every 30 seconds or more")
     ] = None,
 ) -> None:
     """Train Faster R-CNN on a network, from the weights of a classifier. Section 4.3.
