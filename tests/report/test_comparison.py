@@ -233,14 +233,18 @@ def test_what_the_paper_does_not_draw_is_a_bound() -> None:
     assert (curve.verdict.status, curve.verdict.why) == ("reproduced", "above 60, the paper's bound")
 
 
-def test_the_curves_of_a_figure_are_of_one_length() -> None:
-    """Most curves have a short run: they are drawn, and the one full run is not set among them; trials never win."""
+def test_what_is_drawn_of_a_figure_is_of_one_length() -> None:
+    """Most curves have a short run: these are drawn, and the one full run counts; trials never win."""
     short = [results.result(name, 20.0, iterations=4_000) for name in ("resnet20", "resnet32", "resnet44")]
     trials = [results.result(name, 80.0, iterations=20) for name in ("plain20", "plain32", "plain44", "plain56")]
     found = compare_figure(figures.find("figure6"), results.collected(results.result("resnet20", 8.9), *short, *trials))
-    lengths = {one.curve.label: one.runs[0].iterations for panel in found.panels for one in panel if one.runs}
-    assert {lengths[name] for name in ("ResNet-20", "ResNet-32", "ResNet-44")} == {4_000}
-    assert lengths["plain-20"] == 20  # there is nothing else
+    curves = {one.curve.label: one for panel in found.panels for one in panel if one.runs}
+    drawn = {label: curve.drawn[0].iterations for label, curve in curves.items()}
+    assert {drawn[name] for name in ("ResNet-20", "ResNet-32", "ResNet-44")} == {4_000}
+    assert drawn["plain-20"] == 20  # there is nothing else
+    twenty = curves["ResNet-20"]
+    assert (twenty.runs[0].iterations, twenty.measured, twenty.verdict.status) == (64_000, 8.9, "reproduced")
+    assert curves["ResNet-32"].verdict.status == "reduced"
 
 
 def test_responses_are_drawn_and_not_judged() -> None:

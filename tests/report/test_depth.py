@@ -20,6 +20,11 @@ def runs(plain: tuple[float, ...], residual: tuple[float, ...], **options: int) 
     ]
 
 
+def best(runs: list[Measured]) -> depth.DepthStudy:
+    """The study that tells best what depth does."""
+    return depth.studies(runs)[0]
+
+
 @pytest.mark.parametrize(
     ("plain", "residual", "parts"),
     [
@@ -45,7 +50,7 @@ def runs(plain: tuple[float, ...], residual: tuple[float, ...], **options: int) 
     ],
 )
 def test_the_sentence(plain: tuple[float, ...], residual: tuple[float, ...], parts: tuple[str, ...]) -> None:
-    text = depth.sentence(depth.study(runs(plain, residual)))
+    text = depth.sentence(best(runs(plain, residual)))
     assert text.startswith("Measured on CIFAR-10 (64,000 iterations): from 20 to 56 layers the training error of ")
     for part in parts:
         assert part in text
@@ -53,44 +58,42 @@ def test_the_sentence(plain: tuple[float, ...], residual: tuple[float, ...], par
 
 def test_nothing_to_compare() -> None:
     assert "not measured yet" in depth.sentence(None)
-    assert "not measured yet" in depth.sentence(depth.study(runs((1.0,), (1.0,))))
+    assert "not measured yet" in depth.sentence(best(runs((1.0,), (1.0,))))
 
 
 def test_the_complete_study_wins_and_the_full_one_among_such() -> None:
     short, full = runs((1, 2), (2, 1), iterations=4000), runs((1, 2), (2, 1))
     one = runs((1, 2, 3), ())
-    found = depth.study([*one[2:], *short])
-    assert found is not None and (found.iterations, found.scale) == (4000, "short")
-    found = depth.study([*short, *full])
-    assert found is not None and found.scale == "full" and found.is_cifar and found.is_complete
+    found = best([*one[2:], *short])
+    assert (found.iterations, found.scale) == (4000, "short")
+    found = best([*short, *full])
+    assert found.scale == "full" and found.is_cifar and found.is_complete
 
 
 def test_seeds_are_averaged_and_options_not_mixed() -> None:
     both = [results.run("resnet20", 9, 1.0), results.run("resnet20", 9, 2.0, seed=1)]
     other = results.run("resnet20", 9, 9.0, shortcut="B")
-    found = depth.study([other, *both])
-    assert found is not None
+    found = best([other, *both])
     assert (found.residual[0].training, found.residual[0].seeds) == (1.5, 2)
 
 
 def test_a_seed_counts_once_and_precisions_are_kept_apart() -> None:
     first = results.run("resnet20", 9, 1.0)
-    found = depth.study(
+    found = best(
         [first, results.run("resnet20", 9, 5.0), dataclasses.replace(first, seed=1, precision="fp32", training_error=9)]
     )
-    assert found is not None
     assert (found.residual[0].training, found.residual[0].seeds) == (1.0, 1)
 
 
 def test_what_may_be_chance_is_no_degradation() -> None:
     """After 20 iterations the training error is of the 384 images of the last three."""
-    text = depth.sentence(depth.study(runs((60.0, 61.0), (60.0, 70.0), iterations=20)))
+    text = depth.sentence(best(runs((60.0, 61.0), (60.0, 70.0), iterations=20)))
     assert "plain networks stays at 61.0 %, and no degradation shows" in text
     assert "rises from 60.0 to 70.0 %" in text
 
 
 def test_the_table_has_each_depth_of_both_kinds() -> None:
-    titles, rows = depth.table(depth.study(runs((1.3, 5.9), (0.5, 0.1))))
+    titles, rows = depth.table(best(runs((1.3, 5.9), (0.5, 0.1))))
     assert len(titles) == 5
     assert rows == [
         ("plain", "20", "1.30 %", "6.30 %", "1"),
@@ -98,4 +101,16 @@ def test_the_table_has_each_depth_of_both_kinds() -> None:
         ("residual", "20", "0.50 %", "5.50 %", "1"),
         ("residual", "56", "0.10 %", "5.10 %", "1"),
     ]
-    assert depth.table(depth.study(runs((1.0,), (1.0,))))[1] == depth.table(None)[1] == ()
+    assert depth.table(best(runs((1.0,), (1.0,))))[1] == depth.table(None)[1] == ()
+
+
+def test_twins_of_another_length_are_told_too() -> None:
+    """Two networks of one depth say nothing of depth, and what shortcuts do they say."""
+    complete, full = runs((20, 30), (19, 18), iterations=4000), runs((2.0,), (1.0,))
+    first, second = depth.studies([*full, *complete])
+    assert (first.iterations, second.iterations) == (4000, 64_000)
+    assert depth.twins_sentence(second) == (
+        "Measured on CIFAR-10 (64,000 iterations): at 20 layers the training error is 2.0 % plain and 1.0 % residual, "
+        "the test error 7.00 and 6.00 %."
+    )
+    assert depth.twins_sentence(best(runs((2.0,), ()))) is None

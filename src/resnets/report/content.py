@@ -25,13 +25,24 @@ class Content:
     results: Results
     tables: tuple[ComparedTable, ...]
     figures: tuple[ComparedFigure, ...]
-    study: DepthStudy | None
+    studies: tuple[DepthStudy, ...]  # the best first
     recipes: tuple[Recipe, ...]  # the declarations', and those of the runs
+
+    @property
+    def study(self) -> DepthStudy | None:
+        """The runs that tell best what depth does."""
+        return self.studies[0] if self.studies else None
 
     @property
     def sentence(self) -> str:
         """What depth did, in one sentence."""
         return depth.sentence(self.study)
+
+    @property
+    def more_sentences(self) -> tuple[str, ...]:
+        """What it did in the other studies that have a plain network beside a residual one: other data, or lengths."""
+        told = (depth.sentence(one) if one.is_complete else depth.twins_sentence(one) for one in self.studies[1:])
+        return tuple(sentence for sentence in told if sentence)
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -54,6 +65,6 @@ def assemble(results: Results) -> Content:
         results=results,
         tables=tables,
         figures=tuple(compare_figure(figure, results) for figure in FIGURES.values()),
-        study=depth.study(results.runs),
+        studies=depth.studies(results.runs),
         recipes=tuple(recipe for name, recipe in ALL_RECIPES.items() if name in declared),
     )

@@ -13,11 +13,15 @@ from resnets.report.verdicts import Verdict, choose, judge, setting_of
 
 @dataclass(frozen=True)
 class ComparedCurve:
-    """A curve, the runs behind it, and how its end stands to the last of the paper's readings."""
+    """A curve, the runs behind its numbers, and how their ends stand to the last of the paper's readings.
+
+    `runs` are those nearest to the paper; `drawn` are others where the figure's other curves are of shorter ones.
+    """
 
     curve: Curve
     runs: tuple[Measured, ...]
-    measured: float | None  # the mean at the end
+    drawn: tuple[Measured, ...]
+    measured: float | None  # the mean at the end of `runs`
     std: float | None
     verdict: Verdict
 
@@ -36,7 +40,7 @@ class ComparedFigure:
 
 
 def compare_figure(figure: Figure, results: Results) -> ComparedFigure:
-    """Return a figure with the runs behind its curves, which are of one length wherever there are such."""
+    """Return a figure with the runs behind its curves; what is drawn is of one length wherever there are such runs."""
     alike = _alike(figure, results)
     return ComparedFigure(
         figure,
@@ -74,12 +78,13 @@ def _trained_like(run: Measured) -> object:
 def _curve(figure: Figure, curve: Curve, draws: str, results: Results, alike: object) -> ComparedCurve:
     setting, responses = setting_of(curve), draws != "error"
     fitting = _fitting(curve, draws, results)
-    same = [run for run in fitting if _trained_like(run) == alike]
-    runs = choose(same or fitting, setting) if setting else ()
+    runs = choose(fitting, setting) if setting else ()
     last = curve.published[-1] if curve.published else None
-    if not runs:
-        return ComparedCurve(curve, (), None, None, Verdict("not run", f"`resnets reproduce {figure.name}` runs it"))
-    values = [_end(run, curve, draws) for run in runs]
+    if not runs or setting is None:
+        missing = Verdict("not run", f"`resnets reproduce {figure.name}` runs it")
+        return ComparedCurve(curve, (), (), None, None, missing)
+    drawn = choose([run for run in fitting if _trained_like(run) == alike], setting) or runs
+    values = [end(run, curve, draws) for run in runs]
     std = statistics.stdev(values) if len(values) > 1 else None
     if runs[0].departures:
         verdict = Verdict("reduced", "; ".join(runs[0].departures))
@@ -87,10 +92,10 @@ def _curve(figure: Figure, curve: Curve, draws: str, results: Results, alike: ob
         verdict = Verdict("not judged", curve.reason or "drawn over the paper's readings")
     else:
         verdict = judge(values, last, curve.tolerance)
-    return ComparedCurve(curve, runs, statistics.fmean(values), std, verdict)
+    return ComparedCurve(curve, runs, drawn, statistics.fmean(values), std, verdict)
 
 
-def _end(run: Measured, curve: Curve, draws: str) -> float:
+def end(run: Measured, curve: Curve, draws: str) -> float:
     """Return where a run's curve ends; of responses their mean over the layers, which has no published number."""
     if draws != "error":
         return statistics.fmean(response.std for response in run.responses)

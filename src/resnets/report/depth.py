@@ -42,8 +42,9 @@ class DepthStudy:
         return len(self.plain) > 1 and len(self.residual) > 1
 
 
-def study(runs: Iterable[Measured]) -> DepthStudy | None:
-    """Return the best study that the runs hold: both kinds at several depths, as near to the declared as there is."""
+def studies(runs: Iterable[Measured]) -> tuple[DepthStudy, ...]:
+    """Return all studies that the runs hold, the best first: both kinds at several depths, as near to the declared as
+    there is."""
     groups: dict[tuple[object, ...], list[Measured]] = {}
     for run in runs:
         if run.depth is not None and run.network in (f"plain{run.depth}", f"resnet{run.depth}"):
@@ -55,7 +56,7 @@ def study(runs: Iterable[Measured]) -> DepthStudy | None:
         zip(found, groups.values(), strict=True),
         key=lambda pair: (-min(len(pair[0].plain), 2) - min(len(pair[0].residual), 2), pair[1][0].rank, -len(pair[1])),
     )
-    return ranked[0][0] if ranked else None
+    return tuple(study for study, _ in ranked)
 
 
 def _study(runs: Sequence[Measured]) -> DepthStudy:
@@ -103,7 +104,6 @@ def sentence(found: DepthStudy | None) -> str:
             "Degradation is not measured yet: it takes runs of plain and of residual networks, "
             "each at two depths or more."
         )
-    length = f"{found.iterations:,} iterations" + (f", {found.scale} scale" if found.scale != "full" else "")
     plain, residual = (_change(depths) for depths in (found.plain, found.residual))
     if plain is None:
         parts = [f"{_span(found.residual)} the training error of residual networks {residual}", _missing("plain")]
@@ -116,8 +116,24 @@ def sentence(found: DepthStudy | None) -> str:
         else:
             better = ": more depth trains better" if residual.startswith("falls") else ""
             parts.append(f"that of residual networks, {_span(found.residual)}, {residual}{better}")
-            parts += _twins(found)
-    return f"Measured on {_NAMES.get(found.data, found.data)} ({length}): {'; '.join(parts)}."
+            if twins := _twins(found):
+                plain, residual = twins
+                parts.append(
+                    f"at {residual.layers} layers it is {residual.training:.1f} %, and {plain.training:.1f} % plain"
+                )
+    return f"{_begin(found)} {'; '.join(parts)}."
+
+
+def twins_sentence(found: DepthStudy) -> str | None:
+    """Return what the errors of a plain network and of its residual twin are, None where there are no such two."""
+    twins = _twins(found)
+    if twins is None:
+        return None
+    plain, residual = twins
+    return (
+        f"{_begin(found)} at {plain.layers} layers the training error is {plain.training:.1f} % plain and "
+        f"{residual.training:.1f} % residual, the test error {plain.test:.2f} and {residual.test:.2f} %."
+    )
 
 
 def table(found: DepthStudy | None) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -136,14 +152,16 @@ def _span(depths: Sequence[Depth]) -> str:
     return f"from {depths[0].layers} to {depths[-1].layers} layers"
 
 
-def _twins(found: DepthStudy) -> list[str]:
-    """Return what the deepest residual network comes to whose plain twin is measured too."""
-    plain = {depth.layers: depth for depth in found.plain}
-    both = [depth for depth in found.residual if depth.layers in plain]
-    if not both:
-        return []
-    deepest, twin = both[-1], plain[both[-1].layers]
-    return [f"at {deepest.layers} layers it is {deepest.training:.1f} %, and {twin.training:.1f} % plain"]
+def _begin(found: DepthStudy) -> str:
+    length = f"{found.iterations:,} iterations" + (f", {found.scale} scale" if found.scale != "full" else "")
+    return f"Measured on {_NAMES.get(found.data, found.data)} ({length}):"
+
+
+def _twins(found: DepthStudy) -> tuple[Depth, Depth] | None:
+    """Return the deepest plain and residual networks of as many layers."""
+    residual = {depth.layers: depth for depth in found.residual}
+    both = [(depth, residual[depth.layers]) for depth in found.plain if depth.layers in residual]
+    return both[-1] if both else None
 
 
 def _missing(kind: str) -> str:

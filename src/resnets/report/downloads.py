@@ -94,7 +94,8 @@ def everything(content: Content) -> str:
         ]
         for table in content.tables
     }
-    return json.dumps({"counts": content.counts, "degradation": content.sentence, "tables": tables, "runs": runs})
+    degradation = (content.sentence, *content.more_sentences)
+    return json.dumps({"counts": content.counts, "degradation": degradation, "tables": tables, "runs": runs})
 
 
 def link(text: str, kind: str) -> str:

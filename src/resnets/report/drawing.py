@@ -42,13 +42,13 @@ def series(curve: ComparedCurve) -> int:
 
 
 def line(curve: ComparedCurve, panel: Panel) -> Line | None:
-    """Return what is drawn of a curve's runs, the first seed's; a shorter run is drawn over the length of a full one.
+    """Return what is drawn of a curve, its first seed; a shorter run is drawn over the length of a full one.
 
     Paper: the axis is the declared recipe's, so that the drops of the learning rate stand where the paper's do.
     """
-    if not curve.runs:
+    if not curve.drawn:
         return None
-    run = curve.runs[0]
+    run = curve.drawn[0]
     if panel.draws != "error":
         values = [response.std for response in run.responses]
         ordered = sorted(values, reverse=True) if panel.draws == "sorted responses" else values

@@ -11,7 +11,7 @@ from resnets.report.content import Content, count
 
 def render(content: Content) -> str:
     """Return what depth did, each table that has a measured row, what seeds change, and where the numbers come from."""
-    blocks = [content.sentence, "\n".join(_depths(content))]
+    blocks = [content.sentence, "\n".join(_depths(content)), *content.more_sentences]
     blocks += ["\n".join(_table(table)) for table in content.tables if any(map(shown, table.rows))]
     blocks.append("\n".join(_seeds(content)))
     if content.results.benchmarks:

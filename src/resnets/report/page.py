@@ -10,7 +10,7 @@ from resnets.paper.declarations import Column, Figure, Table
 from resnets.report import downloads, drawing, seeds, wording
 from resnets.report.comparison import EXACT, ComparedRow, listed
 from resnets.report.content import Content, count
-from resnets.report.curves import ComparedCurve, ComparedFigure
+from resnets.report.curves import ComparedCurve, ComparedFigure, end
 from resnets.report.detectors import MeasuredDetector
 from resnets.report.measured import Measured, Run
 from resnets.report.speed import Comparison
@@ -170,9 +170,9 @@ def _alternative(figure: ComparedFigure, panel: int) -> str:
     """Return what a panel shows, for who does not see it."""
     declared = figure.figure.panels[panel]
     ends = [
-        f"{curve.curve.label} {curve.curve.split} {curve.measured:.2f}"
+        f"{curve.curve.label} {curve.curve.split} {end(curve.drawn[0], curve.curve, declared.draws):.2f}"
         for curve in figure.panels[panel]
-        if curve.measured is not None and curve.curve.drawn
+        if curve.drawn and curve.curve.drawn
     ]
     ours = f"ours end at: {', '.join(ends)}" if ends else "none of ours is measured yet"
     return f"{declared.title}: {declared.y.label} over {declared.x.label}; {ours}. The numbers are in the table below."
@@ -180,7 +180,8 @@ def _alternative(figure: ComparedFigure, panel: int) -> str:
 
 def _drawn_note(figure: ComparedFigure) -> str:
     """Return what a reader has to know of our curves: how long they are, and that shorter ones are stretched."""
-    runs = [curve.runs[0] for curve in _curves(figure) if curve.runs and curve.curve.drawn]
+    curves = [curve for curve in _curves(figure) if curve.drawn and curve.curve.drawn]
+    runs = [curve.drawn[0] for curve in curves]
     if not runs:
         return "Nothing of it is measured yet: only the paper's readings are shown."
     departures: dict[str, dict[str, None]] = {}
@@ -190,6 +191,8 @@ def _drawn_note(figure: ComparedFigure) -> str:
         return "Ours are the runs of the first seed."
     stretched = figure.figure.panels[0].draws == "error" and any(run.scale != "full" for run in runs)
     note = " Shorter runs are drawn over the length of the full ones." if stretched else ""
+    if nearer := dict.fromkeys(curve.curve.label for curve in curves if curve.runs != curve.drawn):
+        note += f" The numbers of {listed(list(nearer))} are of runs nearer to the paper, which are not drawn."
     if len(departures) == 1:
         return f"Ours are not as the paper's ({next(iter(departures))}).{note}"
     each = [f"{listed(list(networks))}: {how or 'as the paper'}" for how, networks in departures.items()]
