@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from resnets.errors import UsageError
-from resnets.report import detectors, measured, speed
+from resnets.report import detectors, ensembles, measured, speed
 from resnets.report.detectors import MeasuredDetector, is_detectors
+from resnets.report.ensembles import MeasuredEnsemble
 from resnets.report.measured import Measured, NotAResult, Run, default_shortcut
 from resnets.report.speed import Benchmark
 
@@ -48,6 +49,7 @@ class Results:
 
     runs: tuple[Measured, ...] = ()  # of classifiers
     detectors: tuple[MeasuredDetector, ...] = ()
+    ensembles: tuple[MeasuredEnsemble, ...] = ()  # of classifiers
     costs: tuple[Cost, ...] = ()
     benchmarks: tuple[Benchmark, ...] = ()
     problems: tuple[str, ...] = ()
@@ -80,6 +82,7 @@ def collect(places: Iterable[Path]) -> Results:
     found: dict[object, MeasuredDetector] = {}
     costs: dict[tuple[str, str | None], Cost] = {}
     benchmarks: list[Benchmark] = []
+    tested: list[MeasuredEnsemble] = []
     problems: list[str] = []
     places = tuple(places)
     for file, path in _files(places).items():
@@ -94,6 +97,8 @@ def collect(places: Iterable[Path]) -> Results:
             elif "rows" in content and "matrix_rates" in content:
                 benchmarks.append(speed.parse(file, content))
             else:
+                if _is_of_an_ensemble(content):
+                    tested.append(ensembles.parse(file, content))
                 for one in _results(content):
                     if is_detectors(one):
                         _take_detector(found, detectors.parse(file, one), declared="declared" in one)
@@ -107,13 +112,23 @@ def collect(places: Iterable[Path]) -> Results:
             problems.append(f"{file}: not shown, since it cannot be read ({error.strerror or error})")
         except NotAResult as error:
             problems.append(f"{file}: not shown, since it is no result of train, evaluate, reproduce or bench: {error}")
-    if not (runs or found or costs or benchmarks):
+    if not (runs or found or tested or costs or benchmarks):
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""
         raise UsageError(f"no results in {where}{reason}; `resnets train` writes result.json, `resnets reproduce` more")
     return Results(
-        tuple(runs.values()), tuple(found.values()), tuple(costs.values()), tuple(benchmarks), tuple(problems)
+        runs=tuple(runs.values()),
+        detectors=tuple(found.values()),
+        ensembles=tuple(tested),
+        costs=tuple(costs.values()),
+        benchmarks=tuple(benchmarks),
+        problems=tuple(problems),
     )
+
+
+def _is_of_an_ensemble(content: Mapping[str, Any]) -> bool:
+    members = content.get("members")
+    return content.get("kind") == "evaluation" and isinstance(members, list) and len(members) > 1
 
 
 def _results(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -144,14 +159,20 @@ def _of_responses(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _of_an_evaluation(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the runs that were tested; of an ensemble, which is shown itself, those that are known."""
     try:
         found = []
         for member in content["members"]:
             run = member["result"]
+            problem = None
             if run is None:
-                raise NotAResult(f"a test of {member['network']}, with no result.json of its run beside the weights")
-            if (content["data"], content["samples"]) != (run["data"], run.get("test_samples", content["samples"])):
-                raise NotAResult(f"a test on {content['data']} of a network that was trained on {run['data']}")
+                problem = f"a test of {member['network']}, with no result.json of its run beside the weights"
+            elif (content["data"], content["samples"]) != (run["data"], run.get("test_samples", content["samples"])):
+                problem = f"a test on {content['data']} of a network that was trained on {run['data']}"
+            if problem and _is_of_an_ensemble(content):
+                continue
+            if problem:
+                raise NotAResult(problem)
             errors = {"top1": member["top1_error"], "top5": member["top5_error"]}
             found.append(run | {"errors": (run.get("errors") or {}) | {content["protocol"]: errors}})
         return found

@@ -95,7 +95,15 @@ def everything(content: Content) -> str:
         for table in content.tables
     }
     degradation = (content.sentence, *content.more_sentences)
-    return json.dumps({"counts": content.counts, "degradation": degradation, "tables": tables, "runs": runs})
+    return json.dumps(
+        {
+            "counts": content.counts,
+            "degradation": degradation,
+            "tables": tables,
+            "runs": runs,
+            "ensembles": [dataclasses.asdict(ensemble) for ensemble in content.results.ensembles],
+        }
+    )
 
 
 def link(text: str, kind: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from resnets.report import depth, seeds, wording
+from resnets.report import depth, ensembles, seeds, wording
 from resnets.report.comparison import EXACT, Cell, ComparedRow, ComparedTable
 from resnets.report.content import Content, count
 
 
 def render(content: Content) -> str:
-    """Return what depth did, each table that has a measured row, what seeds change, and where the numbers come from."""
+    """Return what depth did, each measured table, seeds, ensembles, speed, and where the numbers come from."""
     blocks = [content.sentence, "\n".join(_depths(content)), *content.more_sentences]
     blocks += ["\n".join(_table(table)) for table in content.tables if any(map(shown, table.rows))]
-    blocks.append("\n".join(_seeds(content)))
+    blocks += ["\n".join(_seeds(content)), "\n".join(_ensembles(content))]
     if content.results.benchmarks:
         blocks.append("\n".join(_speed(content)))
     blocks.append(_machines(content))
@@ -90,6 +90,14 @@ def _seeds(content: Content) -> Iterator[str]:
         yield "**Several seeds: means and deviations, errors in percent**"
         yield ""
     yield from _grid(seeds.TITLES, "|---|---|---|--:|---|--:|--:|--:|", rows)
+
+
+def _ensembles(content: Content) -> Iterator[str]:
+    rows = ensembles.table(content.results.ensembles)
+    if rows:
+        yield "**Ensembles, errors in percent, with 95 % intervals**"
+        yield ""
+    yield from _grid(ensembles.TITLES, "|---|---|---|--:|--:|--:|--:|", rows)
 
 
 def _speed(content: Content) -> Iterator[str]:

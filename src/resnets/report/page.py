@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from resnets.paper.declarations import Column, Figure, Table
-from resnets.report import downloads, drawing, seeds, wording
+from resnets.report import downloads, drawing, ensembles, seeds, wording
 from resnets.report.comparison import EXACT, ComparedRow, listed
 from resnets.report.content import Content, count
 from resnets.report.curves import ComparedCurve, ComparedFigure, end
@@ -63,6 +63,8 @@ def render(content: Content) -> str:
         "device": lambda run: _machine(run.provenance[-1]) if run.provenance else "",
         "seed_titles": seeds.TITLES,
         "seed_rows": seeds.table(content.results.runs),
+        "ensemble_titles": ensembles.TITLES,
+        "ensemble_rows": ensembles.table(content.results.ensembles),
         "test_error": lambda run: next(iter(run.errors.values())).top1,
         "facts": _facts,
         "detection_scores": _detection_scores,
