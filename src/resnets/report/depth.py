@@ -117,10 +117,9 @@ def sentence(found: DepthStudy | None) -> str:
             better = ": more depth trains better" if residual.startswith("falls") else ""
             parts.append(f"that of residual networks, {_span(found.residual)}, {residual}{better}")
             if twins := _twins(found):
-                plain, residual = twins
-                parts.append(
-                    f"at {residual.layers} layers it is {residual.training:.1f} %, and {plain.training:.1f} % plain"
-                )
+                without, with_shortcuts = twins
+                errors = f"{with_shortcuts.training:.1f} %, and {without.training:.1f} % plain"
+                parts.append(f"at {without.layers} layers it is {errors}")
     return f"{_begin(found)} {'; '.join(parts)}."
 
 
