@@ -61,10 +61,13 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def cifar10_folder(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all of CIFAR-10 in both official layouts, unpacked once for all tests."""
+    """A folder with all of CIFAR-10 in both official layouts, unpacked once for all tests where it is packed."""
+    layouts = ("cifar-10-batches-py", "cifar-10-batches-bin")
+    if all((real_data / layout).is_dir() for layout in layouts):
+        return real_data
     script = real_data / "unpack_cifar10.py"
     if not script.is_file():
-        pytest.skip(f"no real CIFAR-10: {script} is absent")
+        pytest.skip(f"no real CIFAR-10: {real_data} has no {' and '.join(layouts)}")
     folder = tmp_path_factory.mktemp("cifar10")
     subprocess.run([sys.executable, str(script), str(folder)], check=True)
     return folder

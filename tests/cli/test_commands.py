@@ -65,6 +65,23 @@ def test_the_help_shows_all_commands_by_their_purpose(capsys: pytest.CaptureFixt
     assert [line.split()[1] for line in lines] == names
 
 
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["train"], "hf:REPO[@SPLIT]"),
+        (["data", "check"], "hf-stream:REPO[@SPLIT]"),
+        (["detect", "train"], "voc:PATH[@SETS]"),
+        (["detect", "evaluate"], "coco:PATH[@SETS]"),
+        (["detect", "check"], "voc:PATH[@SETS]"),
+    ],
+)
+def test_the_help_keeps_what_stands_in_brackets(
+    arguments: list[str], shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*arguments, "--help"]) == 0
+    assert shown in capsys.readouterr().out
+
+
 def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {path.name for path in digits_run.iterdir()}
     assert {"run.json", "metrics.jsonl", "tensorboard", "checkpoints", "weights.safetensors", "result.json"} <= names

@@ -40,7 +40,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "detect": detect.app,
         "convert": convert.convert,
     },
-    "Know before": {
+    "Know before you start": {
         "plan": plan.plan,
         "data": data.app,
         "list": networks.list_networks,

@@ -14,7 +14,7 @@ def convert(
         str,
         Argument(
             metavar="FILE",
-            help="A .pth, .pt, .safetensors, .npz, .h5 or .pkl file, a run's folder, or `torchvision`.",
+            help="A .pth, .pt, .th, .safetensors, .npz, .h5 or .pkl file, a run's folder, or `torchvision`.",
             show_default=False,
         ),
     ],

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-DATA = (
-    "digits, cifar10[:PATH], cifar100[:PATH], folder:PATH, imagenet:PATH, webdataset:FOLDER, webdataset:TRAIN,VAL "
-    "hf:REPO[@SPLIT] or hf-stream:REPO[@SPLIT]."
+DATA = (  # the backslashes keep Rich from taking [@SPLIT] for markup
+    "digits, cifar10[:PATH], cifar100[:PATH], folder:PATH, imagenet:PATH, webdataset:FOLDER, webdataset:TRAIN,VAL, "
+    r"hf:REPO\[@SPLIT] or hf-stream:REPO\[@SPLIT]."
 )
 SCRATCH = "cifar, cifar-200, fast, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast"
 RECIPES = f"{SCRATCH} or finetune."

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from resnets.cli.detect.train import DATA
+
 
 def check(
-    data: Annotated[str, Argument(help="voc:PATH[@SETS] or coco:PATH[@SETS].", show_default=False)],
+    data: Annotated[str, Argument(help=DATA, show_default=False)],
     classes: Annotated[
         str | None, Option(help="Those that count, with commas between.", show_default="all that are found")
     ] = None,

@@ -7,12 +7,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from resnets.cli.detect.train import DATA
+
 
 def evaluate(
     weights: Annotated[
         list[Path], Argument(help="A run's folder or a .safetensors file; several are an ensemble.", show_default=False)
     ],
-    data: Annotated[str, Option("--data", "-d", help="voc:PATH[@SETS] or coco:PATH[@SETS].", show_default=False)],
+    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
     split: Annotated[str, Option(help="test, validation or training.")] = "test",
     protocol: Annotated[
         str | None, Option("--protocol", "-p", help="voc07, voc or coco.", show_default="the data's")

@@ -7,12 +7,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+DATA = r"voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # the backslashes keep Rich from taking [@SETS] for markup
+
 
 def train(
     network: Annotated[
         str, Argument(help="vgg16, resnet18, resnet34, resnet50, resnet101, resnet152 ...", show_default=False)
     ],
-    data: Annotated[str, Option("--data", "-d", help="voc:PATH[@SETS] or coco:PATH[@SETS].", show_default=False)],
+    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
     weights: Annotated[
         Path,
         Option(
@@ -24,7 +26,10 @@ def train(
     ],
     recipe: Annotated[
         str | None,
-        Option(help="voc, coco, or small for some hundred images on a CPU.", show_default="the one for the data"),
+        Option(
+            help="voc, coco, either with -context, or small for some hundred images on a CPU.",
+            show_default="the one for the data",
+        ),
     ] = None,
     out: Annotated[
         Path | None, Option("--out", "-o", help="The run's folder.", show_default="runs/NET-detector-DATA")
