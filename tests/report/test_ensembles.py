@@ -9,6 +9,7 @@ import made_up as results
 import pytest
 
 from resnets.report import content, ensembles, markdown, page
+from resnets.specs import PUBLISHED_IMAGES
 
 
 def evaluated(*members: tuple[str, float, dict[str, Any] | None], **changes: Any) -> dict[str, Any]:
@@ -22,6 +23,8 @@ def evaluated(*members: tuple[str, float, dict[str, Any] | None], **changes: Any
         "top1_error": 7.5,
         "top1_interval": [7.0, 8.04],
         "top5_error": 0.25,
+        "digest": ":".join(PUBLISHED_IMAGES["cifar10"].digests),
+        "class_errors": dict.fromkeys("abcdefghij", 7.5),
         "members": [
             {"network": name, "top1_error": error, "top5_error": error / 4, "result": result}
             for name, error, result in members
@@ -46,6 +49,11 @@ def test_an_ensemble_alone_is_a_result(tmp_path: Path) -> None:
     found = results.read(results.write(tmp_path, both=evaluated(("a", 9.0, None), ("b", 8.0, None))))
     assert len(found.ensembles) == 1 and not found.runs
     assert "Ensembles" in markdown.render(content.assemble(found))
+
+
+def test_what_is_called_cifar10_is_not_cifar10(tmp_path: Path) -> None:
+    other = evaluated(("a", 9.0, None), ("b", 8.0, None), digest="of others")
+    assert results.read(results.write(tmp_path, both=other)).ensembles[0].data == "what is called cifar10"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import made_up as results
 import pytest
@@ -109,6 +110,8 @@ def test_what_changes_no_weight_is_no_change() -> None:
     changes = {"evaluate_every": 7, "warm_up": None, "source": "elsewhere"}
     assert results.run("resnet20", 9, recipe_changes=changes).changes == ()
     assert results.run("resnet110", 9, recipe_changes={"warm_up": None}).changes != ()
+    warmed_up = {"lr": 0.01, "below_error": 80.0, "from_depth": 20, "window": 50, "at_most": 2000}
+    assert results.run("resnet20", 9, recipe_changes={"warm_up": warmed_up}).changes != ()
 
 
 def test_the_curve_of_a_split_is_of_its_validation_images() -> None:
@@ -127,6 +130,8 @@ def test_the_curve_of_a_split_is_of_its_validation_images() -> None:
         ({"scale": "huge"}, "'huge'"),
         ({"run": {}}, "'network'"),
         ({"errors": {"ten-crop": {}}}, "'top1'"),
+        ({"iterations": 0}, "it has 0 iterations"),
+        ({"run": results.result("resnet20", 9)["run"] | {"provenance": None}}, "its provenance cannot be read"),
     ],
 )
 def test_what_is_no_result_says_why(change: dict[str, object], message: str) -> None:
@@ -163,6 +168,54 @@ def test_a_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
     for name, files in (("a", {"a": plain, "b": declared}), ("b", {"a": declared, "b": plain})):
         (run,) = collection.collect([results.write(tmp_path / name, **files)]).runs
         assert run.declared.data == "cifar10"
+
+
+def test_a_smoke_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
+    """The one tells of the data by the name that it found for the images, the other by their number."""
+    plain = results.result("resnet20", 9, iterations=5)
+    made = plain | {"data": "cifar10 (2,000 + 400 images)", "declared": {"data": "cifar10"}, "scale": "smoke"}
+    (run,) = results.read(results.write(tmp_path / "r", a=plain, b=made)).runs
+    assert run.data == "cifar10 (2,000 + 400 images)"
+
+
+def test_of_two_runs_of_one_seed_the_first_file_counts_and_the_other_is_named(tmp_path: Path) -> None:
+    two = {name: results.result("resnet20", error) for name, error in (("a", 8.9), ("b", 8.5))}
+    two["b"]["seconds"] += 1
+    found = results.read(results.write(tmp_path / "r", **two, c=results.result("resnet20", 8.7, seed=1)))
+    assert len(found.runs) == 3
+    assert found.problems == (
+        "r/b.json: behind no number, since r/a.json is of the same setting and seed, and comes first",
+    )
+
+
+def test_a_test_is_of_the_images_and_not_of_their_name(tmp_path: Path) -> None:
+    """What is called cifar10 is not CIFAR-10, and what a run was trained on is that in a folder of any name."""
+    run = results.result("resnet20", 8.14)
+
+    def read(name: str, **changes: Any) -> collection.Results:
+        member = {"network": "resnet20", "top1_error": 8.6, "top5_error": 1.0, "result": run} | changes
+        test = {"kind": "evaluation", "data": name, "samples": 10_000, "protocol": "ten-crop", "members": [member]}
+        return results.read(results.write(tmp_path / name / str(len(changes)), run=run, result=run, test=test))
+
+    digest = run["run"]["data"]["digest"]
+    same, renamed, other = read("cifar10"), read("elsewhere", digest=digest), read("cifar10", digest="of others")
+    assert same.runs[0].errors["ten-crop"].top1 == renamed.runs[0].errors["ten-crop"].top1 == 8.6
+    assert {*other.runs[0].errors} == {"single-view"}
+    assert "a test on other images (10,000 of cifar10)" in other.problems[0]
+
+
+def test_the_test_of_training_is_not_replaced() -> None:
+    content = results.result("resnet20", 8.14, errors={"single-view": {"top1": 8.6, "top5": 1.0}})
+    assert {name: one.top1 for name, one in parse("x.json", content).errors.items()} == {"single-view": 8.14}
+
+
+def test_responses_to_other_images_are_none_of_the_run(tmp_path: Path) -> None:
+    run = results.result("resnet20", 8.14)
+    for digest, shown in ((run["run"]["data"]["digest"], True), ("of others", False)):
+        one = {"network": "resnet20", "data": "cifar10", "digest": digest, "images": 10_000, "result": run}
+        content = {"kind": "responses", "networks": [one | {"responses": results.responses(19, 2.0)}]}
+        found = results.read(results.write(tmp_path / str(shown), result=run, of_layers=content))
+        assert bool(found.runs[0].responses) is shown
 
 
 def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def row(
     )
 
 
-def advice(rows: list[StudyRow], classes: int = 10):  # type: ignore[no-untyped-def]
-    return recommend(rows, classes=classes, first_drop=50, longer="8m")
+def advice(rows: list[StudyRow], guessing: float = 90.0):  # type: ignore[no-untyped-def]
+    return recommend(rows, guessing=guessing, first_drop=50, longer="8m")
 
 
 # ---------------------------------------------------------------- noise
@@ -114,8 +114,15 @@ def test_too_early_to_say() -> None:
     found = advice([row("resnet20", 88, 87), row("resnet56", 89, 88)])
     assert found.network is None and not found.reasons
     assert found.headline.startswith("Too early to recommend a network: the best, resnet20,")
-    assert "guessing has 90 %" in found.headline and "--budget 8m" in found.headline
+    assert "always naming the commonest class 90 %" in found.headline and "--budget 8m" in found.headline
     assert any("all of the networks hardly learnt" in caution for caution in found.cautions)
+
+
+def test_naming_the_commonest_class_is_no_learning() -> None:
+    """Of two classes, one with 95 % of the images, an error of 5 % is that of knowing nothing."""
+    found = advice([row("resnet20", 5, 5), row("resnet56", 5.1, 5)], guessing=5.0)
+    assert found.network is None and "always naming the commonest class 5.0 %" in found.headline
+    assert advice([row("resnet20", 1, 1), row("resnet56", 2, 1)], guessing=5.0).network == "resnet20"
 
 
 def test_a_budget_too_short_to_settle() -> None:

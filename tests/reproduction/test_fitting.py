@@ -92,7 +92,7 @@ def test_which_source_stands_for_what(photo_folder: Path, monkeypatch: pytest.Mo
     assert Shelf([photos, "cifar10:there"], "smoke").material(CIFAR).source == "cifar10:there"
     assert Shelf([], "smoke").material(CIFAR).source == "cifar10"
     shelf = Shelf(["cifar10:there"], "smoke")
-    with pytest.raises(NotHere, match="resnet18 needs imagenet: --data folder:PATH"):
+    with pytest.raises(NotHere, match="resnet18 needs imagenet: --data imagenet:PATH names its folder"):
         shelf.material(IMAGENET)
     read.clear()
     assert shelf.material(CIFAR) is shelf.material(PLAIN)  # read once

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import resnets
-from resnets.errors import Interrupted, RunError, TrainingError, UsageError
+from resnets.errors import DataError, Interrupted, RunError, TrainingError, UsageError
 from resnets.report import collection
-from resnets.reproduction import planning, reproduce, runs
+from resnets.reproduction import planning, reproduce, runs, summary
 from resnets.reproduction.planning import PlannedRun
 from resnets.training.forecast import Rates
 
@@ -197,6 +197,44 @@ def test_a_file_lost_after_training_is_written_again(tmp_path: Path, made: resne
     assert content(again)["test_error"] == content(made)["test_error"]
 
 
+def test_tests_that_were_made_are_not_lost_or_made_again(
+    tmp_path: Path, made: resnets.Reproduction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One table asks for one test of a run, another for another: the file has both, and responses are measured once."""
+    (run,) = resnets.reproduce("table6", out=tmp_path, **ROW).plan.runs
+    before = json.loads(run.file.read_text())
+    run.file.write_text(json.dumps(before | {"errors": {"ten-crop": {"top1": 5.0, "top5": 1.0}}}))
+    asked: list[str] = []
+
+    def tested(*_: object, protocol: str, **__: object) -> Any:
+        asked.append(protocol)
+        return type("Evaluation", (), {"top1_error": 4.0, "top5_error": 0.5})
+
+    monkeypatch.setattr(runs, "evaluate", tested)
+    monkeypatch.setattr(runs, "responses", lambda *_, **__: pytest.fail("they were measured"))
+    for protocols in (("ten-crop", "dense-multi-scale"), ("dense-multi-scale",)):
+        runs.make(dataclasses.replace(run, tests=protocols), device="cpu", workers=0)
+    after = json.loads(run.file.read_text())
+    assert asked == ["dense-multi-scale"]
+    assert {name: errors["top1"] for name, errors in after["errors"].items()} == {
+        "ten-crop": 5.0,
+        "dense-multi-scale": 4.0,
+    }
+    assert after["responses"] == before["responses"]
+
+
+def test_the_result_of_other_data_is_put_aside(tmp_path: Path) -> None:
+    digits = resnets.load_data("digits")
+    first = resnets.reproduce("table6", out=tmp_path, **ROW).plan.runs[0]
+    other = dataclasses.replace(digits, digest="other")
+    plan = resnets.plan_reproduction("table6", out=tmp_path, only="resnet20", scale="smoke", data=other)
+    assert any("and will be put aside in" in note for note in plan.notes)
+    second = resnets.reproduce("table6", out=tmp_path, **ROW | {"data": other}).plan.runs[0]
+    assert json.loads(second.file.read_text())["identity"] == second.identity != first.identity
+    (aside,) = (tmp_path / "earlier").glob("*.json")
+    assert json.loads(aside.read_text())["identity"] == first.identity
+
+
 def test_one_run_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = runs.make
 
@@ -220,8 +258,45 @@ def test_a_network_that_cannot_be_measured_is_planned_without_its_time(
     monkeypatch.setattr(planning, "_measure", too_large)
     asked = {key: value for key, value in ROW.items() if key != "workers"} | {"scale": "short"}
     plan = resnets.plan_reproduction("table6", out=tmp_path, **asked)
-    assert plan.runs[0].seconds is None
+    assert plan.runs[0].seconds is None is plan.seconds
     assert "resnet20 could not be measured: too little for 128 images" in plan.notes
+    assert "1 run to make: for how long is not measured on cpu" in "".join(summary.plan_sentences(plan))
+
+
+def test_the_time_of_some_is_told_where_others_cannot_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
+
+    def measure(task: Any, *_: object) -> Rates:
+        if task.training.network == "resnet32":
+            raise MemoryError("too little")
+        return rates
+
+    monkeypatch.setattr(planning, "_measure", measure)
+    asked = {"only": ["resnet20", "resnet32"], "scale": "short", "data": "digits", "device": "cpu"}
+    plan = resnets.plan_reproduction("table6", out=tmp_path, **asked)
+    assert (plan.seconds, plan.unmeasured) == (4_000, 1)
+    assert "measured here and now, and 1 run whose time was not measured" in "".join(summary.plan_sentences(plan))
+
+
+def test_what_is_given_and_not_used_is_said(tmp_path: Path) -> None:
+    plan = resnets.plan_reproduction(
+        "table6", only="resnet20", scale="smoke", out=tmp_path, data=["digits", "voc:/nowhere"]
+    )
+    assert "--data voc:/nowhere is not used: nothing that is run here is made on it" in plan.notes
+    assert not any("digits" in note for note in plan.notes)
+
+
+def test_what_cannot_be_fetched_leaves_what_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without network CIFAR-10's rows are left out; where nothing else is asked for, that is the error."""
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "empty"))
+    photos = dataclasses.replace(resnets.load_data("digits"), name="imagenet")
+    asked = {"scale": "smoke", "data": photos, "device": "cpu"}
+    plan = resnets.plan_reproduction("all", only=["resnet18", "resnet20"], out=tmp_path, **asked)
+    assert [one.asked_by for one in plan.left_out if "CIFAR-10" in one.why or "cifar" in one.why]
+    with pytest.raises(DataError, match="cifar"):
+        resnets.plan_reproduction("table6", out=tmp_path, **asked)
 
 
 def test_best_on_validation_is_labelled_and_replaces_nothing(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_a_training_is_shared_by_all_that_ask_for_it() -> None:
     assert len(set(trainings)) == len(trainings)
     task = next(task for task in everything.tasks if task.training.network == "resnet20")
     assert task.asked_by == ("table6", "figure6", "figure7")
+    assert task.askers[:2] == (("table6", "ResNet, 20 layers"), ("figure6", "ResNet-20"))
     assert task.runs_in_the_paper == 1
     assert trainings[0].network == "plain20"  # the small ones first, plain beside residual
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from resnets.api.data import Data, load_data
-from resnets.api.members import prepare, tested_alone
+from resnets.api.members import comparable_digest, prepare, tested_alone
 from resnets.api.models import Model, load
 from resnets.data.datasets import DataSplits
 from resnets.errors import UsageError
@@ -44,11 +44,16 @@ class Tested:
 
 @dataclass(frozen=True, kw_only=True)
 class Member(Tested):
-    """One of the networks that were tested, alone. `result` is its run's result.json, where that lies beside it."""
+    """One of the networks that were tested, alone.
+
+    `digest` is that of the images, where a run on the same ones has the same; `result` is the network's run's
+    result.json, where that lies beside it.
+    """
 
     weights: Path
     sha256: str | None  # of the weights file
     scales: tuple[int, ...]
+    digest: str | None
     result: dict[str, Any] | None
 
 
@@ -57,11 +62,12 @@ class Evaluation(Tested):
     """A test of one network, or of several as an ensemble, whose probabilities are averaged.
 
     `protocol` is the test's name, and what is unusual of it; `scales` are those of the first member in pixels, () but
-    for dense testing. `confusion[i][j]` counts the images of class i taken for class j. `agreement` compares an engine
-    with float32, where one was run on single views, else it is None.
+    for dense testing. `digest` is the data's. `confusion[i][j]` counts the images of class i taken for class j.
+    `agreement` compares an engine with float32, where one was run on single views, else it is None.
     """
 
     data: str
+    digest: str | None
     protocol: str
     flips: bool
     scales: tuple[int, ...]
@@ -148,6 +154,7 @@ def _evaluate(
     return Evaluation(
         **_numbers(together, first.name if len(members) == 1 else f"ensemble of {len(members)}", splits.classes),
         data=splits.name,
+        digest=splits.digest,
         protocol=first.label,
         flips=first.how.flips,
         scales=first.how.scales,
@@ -159,6 +166,7 @@ def _evaluate(
                 weights=member.model.path,
                 sha256=_digest(member.model.path),
                 scales=member.how.scales,
+                digest=comparable_digest(member.model, member.splits),
                 result=_result_beside(member.model.path),
             )
             for member, counts in zip(members, alone, strict=True)

@@ -23,7 +23,7 @@ from resnets.evaluation.views import Run, Scored, score
 from resnets.networks.dense import Dense
 from resnets.networks.execution import Precision, choose_precision, forward
 from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
-from resnets.specs import HowTested
+from resnets.specs import HowTested, ResNetSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +162,16 @@ def class_order(model: Model, splits: DataSplits) -> list[int] | None:
         here, there = next(pair for pair in pairs if pair[0] != pair[1])
         what = f"class {here!r} where the weights have {there!r}"
     raise DataError(f"{splits.name} is not what {model.path} was trained on: it has {what}")
+
+
+def comparable_digest(model: Model, splits: DataSplits) -> str | None:
+    """Return the digest that a run of this model on these images has, too; None where that is not known.
+
+    A CIFAR-type network's photos were decoded for its training, and its digest is of their pixels.
+    """
+    spec = getattr(model.network, "spec", None)
+    decoded = isinstance(spec, ResNetSpec) and spec.type == "cifar" and isinstance(splits.test, ImageFiles)
+    return None if decoded else splits.digest
 
 
 def fitting(model: Model, splits: DataSplits) -> DataSplits:

@@ -15,9 +15,10 @@ SITE = "site"
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a report says. `counts` are the rows of the paper's tables by status, `problems` files that are no results.
+    """What a report says. `counts` are the rows of the paper's tables by status.
 
-    `page` is None where none was asked for.
+    `problems` are files that are no results, and runs that stand behind no number. `page` is None where none was
+    asked for.
     """
 
     page: Path | None

@@ -11,7 +11,7 @@ import torch
 
 from resnets import storage
 from resnets.api.data import Data, load_data
-from resnets.api.members import fitting
+from resnets.api.members import comparable_digest, fitting
 from resnets.api.models import Model, load
 from resnets.data.datasets import DataSplits
 from resnets.data.streams import some_of
@@ -79,6 +79,7 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
         network=type(model.network).__name__ if spec is None else spec.name,
         source=str(model.path.parent if of_run else model.path),
         data=splits.name,
+        digest=comparable_digest(model, splits),
         images=len(test),  # type: ignore[arg-type]
         device=str(model.device),
         layers=tuple(Response(layer, std) for layer, std in found.items()),
@@ -99,6 +100,7 @@ def write_json(found: Sequence[LayerResponses], path: Path) -> None:
                 "network": one.network,
                 "source": one.source,
                 "data": one.data,
+                "digest": one.digest,
                 "images": one.images,
                 "responses": [dataclasses.asdict(response) for response in one.layers],
                 "result": one.result,

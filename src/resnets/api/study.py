@@ -178,7 +178,7 @@ def _conclude(
 ) -> Study:
     """Compare what was trained, and write study.json, study.png and study.html."""
     found = recommendation.recommend(
-        rows, classes=plan.classes, first_drop=plan.first_drop, longer=budgets.at_least(4 * plan.budget)
+        rows, guessing=plan.guessing, first_drop=plan.first_drop, longer=budgets.at_least(4 * plan.budget)
     )
     found = dataclasses.replace(
         found, cautions=(*(f"{name} is not among them: {reason}." for name, reason in failed.items()), *found.cautions)
@@ -275,7 +275,10 @@ def _continue(
         )
     if not resume:
         raise RunError(f"{file.parent} holds this study already: add --resume, or name another folder with --out")
-    plan = StudyPlan.from_dict(old["plan"])
+    try:
+        plan = StudyPlan.from_dict(old["plan"])
+    except (KeyError, TypeError):
+        raise RunError(f"{file} was written by another version; name another folder with --out") from None
     return plan, load_data(loaded, plan.networks[0].network)
 
 

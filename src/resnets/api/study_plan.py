@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from resnets.api import budget as budgets
@@ -19,7 +20,7 @@ from resnets.api.measuring import loading_rate, measure
 from resnets.api.resolution import default_recipe, resolve
 from resnets.api.study_networks import options_for, share_to_hold_out, size_of
 from resnets.data import kinds as data_kinds
-from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
@@ -57,12 +58,14 @@ class StudyPlan:
     """What a study does: the same iterations for each network, within a budget in seconds, on the same images.
 
     `split` is how the validation images are drawn from the training images, `all` where the data has its own.
+    `guessing` is the validation error, in percent, of always naming the commonest class.
     """
 
     data: str
     classes: int
     training_images: int
     validation_images: int
+    guessing: float
     test_images: int
     split: str
     recipe: str
@@ -281,6 +284,7 @@ class Planner:
             classes=len(divided.classes),
             training_images=len(divided.train),  # type: ignore[arg-type]
             validation_images=validation_images,
+            guessing=_guessing(divided),
             test_images=test_images,
             split=task.split,
             recipe=recipe.name,
@@ -307,6 +311,17 @@ class Planner:
             if self._longest(task, fewer) >= LEAST:
                 return f"{message}, or --depths {','.join(map(str, depths[:count]))}"
         return message
+
+
+def _guessing(divided: DataSplits) -> float:
+    """Return the validation error, in percent, of always naming the commonest class.
+
+    Where the classes of the images are not known before they are read, these are taken to be equally common.
+    """
+    validation = divided.validation
+    if not isinstance(validation, ImageArrays | ImageFiles):
+        return 100 * (1 - 1 / len(divided.classes))
+    return 100 * (1 - float(np.bincount(validation.labels).max()) / len(validation))
 
 
 def _cost(name: str, task: _Task) -> Complexity:

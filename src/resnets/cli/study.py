@@ -74,5 +74,7 @@ def study(
     if advice.network is not None:
         run = found.file.parent / "runs" / advice.network
         print(f"To use it:    resnets predict {run} IMAGE ...")
-        print(f"To train on:  resnets train {advice.network} --data {data}  (all training images, the whole recipe)")
+        chosen = f" --recipe {recipe}" if recipe else ""
+        whole = "(all training images, the whole recipe)"
+        print(f"To train on:  resnets train {advice.network} --data {data}{chosen}  {whole}")
     print(f"The curves: {found.plot} and {found.page}; every number: {found.file}")

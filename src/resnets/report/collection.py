@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Results:
-    """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result."""
+    """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result,
+    and for each run that stands behind no number, since an earlier file tells of its setting and seed.
+    """
 
     runs: tuple[Measured, ...] = ()  # of classifiers
     detectors: tuple[MeasuredDetector, ...] = ()
@@ -116,6 +118,7 @@ def collect(places: Iterable[Path]) -> Results:
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""
         raise UsageError(f"no results in {where}{reason}; `resnets train` writes result.json, `resnets reproduce` more")
+    problems += [*_doubles(runs.values()), *_doubles(found.values())]
     return Results(
         runs=tuple(runs.values()),
         detectors=tuple(found.values()),
@@ -124,6 +127,15 @@ def collect(places: Iterable[Path]) -> Results:
         benchmarks=tuple(benchmarks),
         problems=tuple(problems),
     )
+
+
+def _doubles(runs: Iterable[Run]) -> Iterator[str]:
+    """Yield a line for each run that was made as another was, of the same seed: of such runs the first one counts."""
+    first: dict[object, Run] = {}
+    for run in runs:
+        counts = first.setdefault((run.declared, run.departures, run.precision, run.seed), run)
+        if counts is not run:
+            yield f"{run.file}: behind no number, since {counts.file} is of the same setting and seed, and comes first"
 
 
 def _is_of_an_ensemble(content: Mapping[str, Any]) -> bool:
@@ -147,7 +159,7 @@ def _of_responses(content: Mapping[str, Any]) -> list[dict[str, Any]]:
             run = one["result"]
             if run is None:
                 continue
-            if (one["data"], one["images"]) != (run["data"], run.get("test_samples", one["images"])):
+            if not _same_images(one, one["images"], run):
                 raise NotAResult(
                     f"responses of {one['network']} to {one['images']:,} images of {one['data']}, and not to all test "
                     f"images of its run"
@@ -156,6 +168,13 @@ def _of_responses(content: Mapping[str, Any]) -> list[dict[str, Any]]:
         return found
     except (KeyError, TypeError) as error:
         raise NotAResult(f"layer responses that cannot be read ({error!r})") from None
+
+
+def _same_images(test: Mapping[str, Any], images: int, run: Mapping[str, Any]) -> bool:
+    """Tell whether a test is of the test images of a run: by their digest, where both have one, and else by name."""
+    here, there = test.get("digest"), run["run"]["data"].get("digest")
+    same = test["data"] == run["data"] if here is None or there is None else here == there
+    return bool(same and images == run.get("test_samples", images))
 
 
 def _of_an_evaluation(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -167,8 +186,11 @@ def _of_an_evaluation(content: Mapping[str, Any]) -> list[dict[str, Any]]:
             problem = None
             if run is None:
                 problem = f"a test of {member['network']}, with no result.json of its run beside the weights"
-            elif (content["data"], content["samples"]) != (run["data"], run.get("test_samples", content["samples"])):
-                problem = f"a test on {content['data']} of a network that was trained on {run['data']}"
+            elif not _same_images({"data": content["data"], **member}, content["samples"], run):
+                problem = (
+                    f"a test on other images ({content['samples']:,} of {content['data']}) than the test images of the "
+                    f"run ({run['data']})"
+                )
             if problem and _is_of_an_ensemble(content):
                 continue
             if problem:
@@ -216,7 +238,7 @@ def _take_detector(runs: dict[object, MeasuredDetector], run: MeasuredDetector, 
 
 def _same_run(run: Measured) -> object:
     """Return what two files of one run have alike: a run's own result.json, and what `reproduce` made of it."""
-    return (run.network, run.shortcut, run.data, run.recipe, run.seed, run.seconds, run.curve)
+    return (run.network, run.shortcut, run.recipe, run.seed, run.seconds, run.curve)
 
 
 def _files(places: Iterable[Path]) -> dict[str, Path]:

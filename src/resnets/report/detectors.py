@@ -10,7 +10,17 @@ from resnets.paper.declarations import SCORED_BY, Column, DetectionTest
 from resnets.paper.detection_data import after, told_apart
 from resnets.paper.detection_recipes import ALL_RECIPES
 from resnets.paper.published.detection import VOC_NAMES
-from resnets.report.measured import NotAResult, Run, declared_in, number, other_network, other_recipe, scale_of
+from resnets.report.measured import (
+    NotAResult,
+    Run,
+    declared_in,
+    number,
+    other_network,
+    other_recipe,
+    places,
+    positive,
+    scale_of,
+)
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
 
@@ -70,10 +80,9 @@ def _parse(file: str, content: Mapping[str, Any]) -> MeasuredDetector:
     network, recipe, start = run["network"], run["recipe"], run.get("weights")
     data = content["data"] if "declared" in content else _data(run["data"], start)
     declared = declared_in(content, network.get("shortcut"), data)
-    iterations, name = int(content["iterations"]), str(content["network"])
+    iterations, name = positive(content["iterations"]), str(content["network"])
     full = ALL_RECIPES[declared.recipe].iterations if declared.recipe in ALL_RECIPES else iterations
     known = content["recipe"] == declared.recipe in ALL_RECIPES
-    provenance = run["provenance"]
     return MeasuredDetector(
         file=file,
         network=name,
@@ -94,7 +103,7 @@ def _parse(file: str, content: Mapping[str, Any]) -> MeasuredDetector:
         precision=run.get("precision", ""),
         seconds=number(content["seconds"]),
         images_per_second=number(content["images_per_second"]),
-        provenance=tuple(provenance) if isinstance(provenance, list) else (provenance,),
+        provenance=places(run["provenance"]),
         tests=dict(_tests(content)),
     )
 

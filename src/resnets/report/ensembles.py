@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.report.measured import NotAResult
+from resnets.specs import told_apart
 
 TITLES = ("ensemble of", "data", "protocol", "images", "top-1 error", "top-5 error", "top-1 error of each alone")
 
@@ -36,7 +37,13 @@ def parse(file: str, content: Mapping[str, Any]) -> MeasuredEnsemble:
         return MeasuredEnsemble(
             file=file,
             members=tuple(str(member["network"]) for member in content["members"]),
-            data=str(content["data"]),
+            data=told_apart(
+                str(content["data"]),
+                digest=content.get("digest"),
+                train=None,
+                test=int(content["samples"]),
+                classes=len(content["class_errors"]),
+            ),
             protocol=str(content["protocol"]),
             images=int(content["samples"]),
             top1=float(content["top1_error"]),
@@ -44,7 +51,7 @@ def parse(file: str, content: Mapping[str, Any]) -> MeasuredEnsemble:
             interval=(float(low), float(high)),
             alone=tuple(float(member["top1_error"]) for member in content["members"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise NotAResult(f"a test of an ensemble that cannot be read ({error!r})") from None
 
 

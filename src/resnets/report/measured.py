@@ -157,10 +157,9 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
     name = str(content["network"])
     trained_on = _data(content, data)
     declared = declared_in(content, network.get("shortcut"), trained_on)
-    iterations = int(content["iterations"])
+    iterations = positive(content["iterations"])
     full = ALL_RECIPES[declared.recipe].iterations if declared.recipe in ALL_RECIPES else iterations
     curve_on: Literal["test", "validation"] = "validation" if "validation_error" in content else "test"
-    provenance = run["provenance"]
     best = content.get("best_validation")
     return Measured(
         file=file,
@@ -192,7 +191,7 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
         precision=run.get("precision", ""),
         seconds=number(content["seconds"]),
         images_per_second=number(content["images_per_second"]),
-        provenance=tuple(provenance) if isinstance(provenance, list) else (provenance,),
+        provenance=places(run["provenance"]),
     )
 
 
@@ -232,11 +231,14 @@ def scale_of(named: str | None, iterations: int, full: int, *, known: bool) -> S
 
 
 def _errors(content: Mapping[str, Any], kind: str | None) -> dict[str, Errors]:
-    """Return the errors by protocol; that of training's own test is one view, or the centre crop of a photo."""
+    """Return the errors by protocol, first training's own test, of one view or the centre crop of a photo.
+
+    A later test by the same protocol does not replace it.
+    """
     view = "center-crop" if kind == "imagenet" else "single-view"
     found = {view: Errors(number(content["test_error"]), _optional(content.get("test_top5_error")))}
     for protocol, errors in (content.get("errors") or {}).items():
-        found[protocol] = Errors(number(errors["top1"]), _optional(errors.get("top5")))
+        found.setdefault(protocol, Errors(number(errors["top1"]), _optional(errors.get("top5"))))
     return found
 
 
@@ -250,6 +252,21 @@ def number(value: Any) -> float:
     if not math.isfinite(found):
         raise NotAResult(f"{value} is no number")
     return found
+
+
+def positive(value: Any) -> int:
+    """Return a number of iterations. Raises: NotAResult, if it is none."""
+    if int(value) < 1:
+        raise NotAResult(f"it has {value} iterations")
+    return int(value)
+
+
+def places(provenance: Any) -> tuple[Mapping[str, Any], ...]:
+    """Return where the stretches of a run were made; older files have one object. Raises: NotAResult."""
+    found = provenance if isinstance(provenance, list) else [provenance]
+    if not all(isinstance(one, Mapping) for one in found):
+        raise NotAResult("its provenance cannot be read")
+    return tuple(found)
 
 
 def _optional(value: Any) -> float | None:
@@ -286,8 +303,8 @@ def other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declared
     wanted = json.loads(json.dumps(dataclasses.asdict(ALL_RECIPES[declared.recipe].scaled(int(recipe["iterations"])))))
     full, iterations = ALL_RECIPES[declared.recipe].iterations, int(recipe["iterations"])
     longer = [f"{iterations:,} iterations instead of {full:,}"] if iterations > full else []
-    warm_up = wanted.get("warm_up")
-    if warm_up and (network.get("depth") or 0) < warm_up["from_depth"]:
+    depth, warm_ups = network.get("depth") or 0, [one for one in (wanted["warm_up"], recipe.get("warm_up")) if one]
+    if all(depth < one["from_depth"] for one in warm_ups):
         del wanted["warm_up"]
     return longer + [
         f"{key.replace('_', ' ')} {_plain(recipe[key])} instead of {_plain(value)}"

@@ -69,22 +69,22 @@ def training_noise(rows: Sequence[StudyRow]) -> float:
 # ---------------------------------------------------------------- the choice
 
 
-def recommend(rows: Sequence[StudyRow], *, classes: int, first_drop: int, longer: str) -> Recommendation:
+def recommend(rows: Sequence[StudyRow], *, guessing: float, first_drop: int, longer: str) -> Recommendation:
     """Return the shallowest network whose validation error is within noise of the best, and what that rests on.
 
-    `rows` are in the order of the study, `first_drop` is the iteration at which the learning rate was first lowered
-    (half of all, where it falls along a line), and `longer` a budget that would tell more.
+    `rows` are in the order of the study, `guessing` is the error of always naming the commonest class, `first_drop` is
+    the iteration at which the learning rate was first lowered (half of all, where it falls along a line), and `longer`
+    a budget that would tell more.
     """
     best = min(rows, key=lambda row: (row.validation_error, row.depth, not row.residual))
     depth = min(row.depth for row in rows if alike(row, best))
     there = [row for row in rows if row.depth == depth and alike(row, best)]
     chosen = min(there, key=lambda row: (row.validation_error, not row.residual))
-    guessing = 100 * (1 - 1 / classes)
     cautions = tuple(_cautions(rows, chosen, guessing=guessing, first_drop=first_drop, longer=longer))
-    if classes > 1 and best.validation_error > GUESSING * guessing:
+    if guessing > 0 and best.validation_error > GUESSING * guessing:
         headline = (
             f"Too early to recommend a network: the best, {best.network}, has a validation error of "
-            f"{_error(best)}, and guessing has {guessing:.0f} %. Try --budget {longer}."
+            f"{_error(best)}, and always naming the commonest class {_percent(guessing)}. Try --budget {longer}."
         )
         return Recommendation(None, headline, (), cautions)
     reasons = (_why(chosen, best, rows), *_depth(rows, chosen), *_shortcuts(rows))
@@ -152,7 +152,10 @@ def _cautions(
             f"--budget {longer} would tell more."
         )
     if stuck:
-        yield (f"{_these(stuck, rows)} hardly learnt: training error is still near that of guessing, {guessing:.0f} %.")
+        yield (
+            f"{_these(stuck, rows)} hardly learnt: training error is still near that of always naming the commonest "
+            f"class, {_percent(guessing)}."
+        )
     gap = chosen.validation_error - chosen.training_error
     if gap > OVERFITTING and chosen not in falling:
         yield (
@@ -182,6 +185,10 @@ def is_settled(row: StudyRow, first_drop: int) -> bool:
         return False
     half = min(before[:-1], key=lambda point: abs(point[0] - before[-1][0] / 2))
     return half[1] - before[-1][1] <= FALLING
+
+
+def _percent(error: float) -> str:
+    return f"{error:.0f} %" if error >= 10 else f"{error:.1f} %"
 
 
 def _error(row: StudyRow) -> str:

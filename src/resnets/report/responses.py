@@ -25,7 +25,8 @@ FORMATS = (".png", ".svg", ".pdf")
 class LayerResponses:
     """How strongly the layers of a network respond: the first convolution and each other 3x3 one, in their order.
 
-    `images` is how many test images it was measured on, `result` what the run's result.json holds, None without one.
+    `digest` is the data's, where a run on it has the same, `images` how many test images it was measured on, `result`
+    what the run's result.json holds, None without one.
     """
 
     network: str
@@ -34,6 +35,7 @@ class LayerResponses:
     images: int
     device: str
     layers: tuple[Response, ...]
+    digest: str | None = None
     result: dict[str, Any] | None = dataclasses.field(default=None, repr=False)
 
     @property

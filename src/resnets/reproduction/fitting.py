@@ -12,7 +12,7 @@ from resnets.api.resolution import default_recipe
 from resnets.data.cifar import CIFAR10
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.streams import some_of
-from resnets.errors import UsageError
+from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
 from resnets.paper.declarations import Protocol, Training
@@ -79,12 +79,20 @@ class Shelf:
                 return one
         if training.data == CIFAR10.name:  # it can be fetched
             return training.data
-        raise NotHere(f"{training.network} needs {training.data}: --data folder:PATH names its folder, or other photos")
+        raise NotHere(
+            f"{training.network} needs {training.data}: --data {training.data}:PATH names its folder, or --data "
+            f"folder:PATH other photos"
+        )
 
     def _read(self, data: str | DataSplits, training: Training) -> Material:
         key = data if isinstance(data, str) else id(data)
         if key not in self._splits:
-            self._splits[key] = load_data(data)
+            try:
+                self._splits[key] = load_data(data)
+            except DataError as error:
+                if any(data is one for one in self.given):
+                    raise
+                raise NotHere(str(error)) from error  # it could not be fetched; what needs other data may still be run
         whole = self._splits[key]
         splits = few(whole) if self.scale == "smoke" else whole
         name = told_apart(

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,10 +20,10 @@ from resnets.api.resolution import resolve
 from resnets.api.training import CANNOT_BE_TRAINED
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.detection.annotations import DetectionSplits
-from resnets.errors import Interrupted, RunError, UsageError, nearest
+from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
-from resnets.paper.declarations import Protocol
+from resnets.paper.declarations import DetectionTest, Protocol
 from resnets.report.measured import Scale, default_shortcut
 from resnets.reproduction import detectors, fitting
 from resnets.reproduction.detectors import DetectionMaterial, DetectionShelf, is_detection_data, is_detectors
@@ -89,9 +89,14 @@ class ReproductionPlan:
 
     @property
     def seconds(self) -> float | None:
-        """What they take together, on all devices; None where that was not measured."""
-        parts = [run.seconds for run in self.todo]
-        return None if None in parts else sum(part for part in parts if part is not None) / len(self.devices)
+        """What those that were measured take together, on all devices, without further tests; None where none was."""
+        parts = [run.seconds for run in self.todo if run.seconds is not None]
+        return sum(parts) / len(self.devices) if parts else None
+
+    @property
+    def unmeasured(self) -> int:
+        """How many of them were not measured."""
+        return sum(run.seconds is None for run in self.todo)
 
     @property
     def disk_bytes(self) -> int:
@@ -132,13 +137,17 @@ def make_plan(
     runs: list[PlannedRun] = []
     left_out = list(selection.left_out)
     material: dict[Task, Material | DetectionMaterial] = {}
+    not_fetched: DataError | None = None
     for task in selection.tasks:
         try:
             material[task] = (
                 boxes.material(task) if is_detectors(task) else shelf.material(task.training, task.protocols)
             )
         except NotHere as reason:
-            left_out += [LeftOut(one, task.training.network, str(reason)) for one in task.asked_by]
+            left_out += [LeftOut(name, label, str(reason)) for name, label in task.askers]
+            not_fetched = not_fetched or (reason.__cause__ if isinstance(reason.__cause__, DataError) else None)
+    if not_fetched is not None and not material:
+        raise not_fetched
     begun: list[str] = []
     for task, one in material.items():
         planned = [_planned(task, seed, one, chosen, out) for seed in range(seeds)]
@@ -161,7 +170,7 @@ def make_plan(
         devices=devices,
         runs=tuple(runs),
         left_out=tuple(left_out),
-        notes=(*_more_seeds(selection, seeds), *begun),
+        notes=(*_more_seeds(selection, seeds), *_unused(data, boxes, material.values()), *begun),
         free_bytes=_free(out),
     )
 
@@ -242,16 +251,32 @@ def _identity(task: Task, seed: int, material: Material | DetectionMaterial, rec
 
 def _is_result(file: Path, identity: str, task: Task, tests: tuple[Protocol, ...]) -> bool:
     """Tell whether a file is the result of this run, with the layer responses and the tests that are wanted."""
+    content = told(file)
+    tested = {*tests} <= {*(content.get("errors") or {})}
+    tested = tested and all(made(test, content.get("tests") or ()) for test in task.detections)
+    return content.get("identity") == identity and tested and bool(content.get("responses") or not task.responses)
+
+
+def told(file: Path) -> dict[str, Any]:
+    """Return what a result file tells; nothing, where there is none or it is damaged."""
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError):
-        return False
-    tested = {*tests} <= {*(content.get("errors") or {})}
-    found = content.get("tests") or ()
-    tested = tested and all(
-        any(dataclasses.asdict(test).items() <= one.items() for one in found) for test in task.detections
-    )
-    return content.get("identity") == identity and tested and bool(content.get("responses") or not task.responses)
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def made(test: DetectionTest, tests: Iterable[Mapping[str, Any]]) -> bool:
+    """Tell whether a test is among those that a detector's result file tells."""
+    return any(dataclasses.asdict(test).items() <= one.items() for one in tests)
+
+
+def put_aside(file: Path, identity: str) -> None:
+    """Move the result file of another run, of other data or another version, to where the page does not look."""
+    aside = file.parent.with_name("earlier")
+    with writing(aside):
+        aside.mkdir(exist_ok=True)
+        file.replace(aside / f"{file.stem}-{identity[:8]}.json")
 
 
 def reached(folder: Path) -> int | None:
@@ -266,11 +291,34 @@ def reached(folder: Path) -> int | None:
 
 
 def _others(run: PlannedRun) -> list[str]:
-    """Say which runs of the same name were left unfinished, with other data or by another version."""
-    return [
+    """Say which runs of the same name there are with other data or by another version: unfinished ones, a result."""
+    aside = []
+    if told(run.file).get("identity") not in (None, run.identity):
+        where = run.file.parents[1] / "earlier"
+        aside = [f"{run.file} is of another recipe, other data or another version, and will be put aside in {where}/"]
+    return aside + [
         f"{folder} was begun with another recipe, other data or another version, and is left as it is"
         for folder in sorted(run.folder.parent.glob(f"{run.name}-*"))
         if folder != run.folder and not (folder / "result.json").exists()
+    ]
+
+
+def _unused(
+    data: Iterable[object], boxes: DetectionShelf, material: Iterable[Material | DetectionMaterial]
+) -> list[str]:
+    """Say what was given and nothing that is run is made of."""
+    material = list(material)
+    sources = [one.source or "" for one in material]
+    starts = [one.start for one in material if isinstance(one, DetectionMaterial) and one.start is not None]
+    notes = [
+        f"--data {one} is not used: nothing that is run here is made on it"
+        for one in data
+        if isinstance(one, str) and not any(source.partition("@")[0] == one.partition("@")[0] for source in sources)
+    ]
+    return notes + [
+        f"--weights {network}={path} is not used: no detector that is run here begins with it"
+        for network, path in boxes.weights
+        if not any(path in (start, start.parent) for start in starts)
     ]
 
 

@@ -15,7 +15,7 @@ from resnets.api.responses import responses
 from resnets.api.training import carry_out, describe
 from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material
-from resnets.reproduction.planning import PlannedRun, options
+from resnets.reproduction.planning import PlannedRun, made, options, put_aside, told
 from resnets.specs import DetectionRecipe
 from resnets.storage import write_json, writing
 from resnets.training.provenance import provenance
@@ -24,15 +24,17 @@ from resnets.training.stretch import Observer
 
 
 def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Observer] = ()) -> None:
-    """Train a run to its end and write its result file; its checkpoints are then of no more use, and removed.
+    """Train a run to its end and test it; its checkpoints are then of no more use, and removed.
+
+    Its result file is written after each test, and what it has of this run already is not made again. The file of
+    another run, of other data or another version, is put aside.
 
     Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
     """
     if isinstance(run.material, Material):
-        content = _classifier(run, run.material, device=device, workers=workers, observers=observers)
+        _classifier(run, run.material, device=device, workers=workers, observers=observers)
     else:
-        content = _detector(run, run.material, device=device, workers=workers, observers=observers)
-    write_json(run.file, content)
+        _detector(run, run.material, device=device, workers=workers, observers=observers)
     with writing(run.folder):
         for path in RunFolder(run.folder).checkpoints.paths():
             path.unlink(missing_ok=True)
@@ -40,7 +42,7 @@ def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Obse
 
 def _classifier(
     run: PlannedRun, material: Material, *, device: str, workers: int, observers: Iterable[Observer]
-) -> dict[str, Any]:
+) -> None:
     todo = _resolve(run, material, device)
     description = describe(todo, seed=run.seed, split="all") | {
         "source": material.source,
@@ -56,20 +58,23 @@ def _classifier(
         save_every=None,
         observers=observers,
     )
-    content = _content(run, RunFolder(run.folder).result() or {})
-    if run.task.responses:
+    content = _content(run, ("errors", "responses"))
+    write_json(run.file, content)
+    if run.task.responses and "responses" not in content:
         (of_run,) = responses([run.folder], material.splits, device=device, workers=workers)
         content["responses"] = [dataclasses.asdict(one) for one in of_run.layers]
+        write_json(run.file, content)
+    tested = content.setdefault("errors", {})
     for protocol in run.tests:
-        found = evaluate(run.folder, material.splits, protocol=protocol, device=device, workers=workers)
-        errors = {"top1": found.top1_error, "top5": found.top5_error}
-        content["errors"] = content.get("errors", {}) | {protocol: errors}
-    return content
+        if protocol not in tested:
+            found = evaluate(run.folder, material.splits, protocol=protocol, device=device, workers=workers)
+            tested[protocol] = {"top1": found.top1_error, "top5": found.top5_error}
+            write_json(run.file, content)
 
 
 def _detector(
     run: PlannedRun, material: DetectionMaterial, *, device: str, workers: int, observers: Iterable[Observer]
-) -> dict[str, Any]:
+) -> None:
     assert isinstance(run.recipe, DetectionRecipe)
     with warnings.catch_warnings():
         if run.scale == "smoke":  # which is no more than a trial
@@ -86,9 +91,12 @@ def _detector(
             workers=workers,
             observers=observers,
         )
-    content = _content(run, RunFolder(run.folder).result() or {})
-    content["tests"] = []
+    content = _content(run, ("tests",))
+    write_json(run.file, content)
+    tested = content.setdefault("tests", [])
     for test in run.task.detections:
+        if made(test, tested):
+            continue
         scores = content["scores"]
         if test.refinements or test.protocol != material.splits.protocol or not material.splits.test_annotated:
             scores = evaluate_detector(
@@ -99,8 +107,8 @@ def _detector(
                 device=device,
                 workers=workers,
             ).scores
-        content["tests"].append(dataclasses.asdict(test) | {"scores": scores})
-    return content
+        tested.append(dataclasses.asdict(test) | {"scores": scores})
+        write_json(run.file, content)
 
 
 def _resolve(run: PlannedRun, material: Material, device: str) -> Resolved:
@@ -117,8 +125,12 @@ def _resolve(run: PlannedRun, material: Material, device: str) -> Resolved:
         )
 
 
-def _content(run: PlannedRun, result: dict[str, Any]) -> dict[str, Any]:
-    """Return what the run's own result says, on which data really, at which scale and in answer to what."""
+def _content(run: PlannedRun, tests: Iterable[str]) -> dict[str, Any]:
+    """Return what the run's own result says, on which data really, at which scale and in answer to what.
+
+    With it come the tests that an earlier call made of the same run, which its result file has by these names.
+    """
+    result = RunFolder(run.folder).result() or {}
     content = result | {
         "data": run.material.name,
         "scale": run.scale,
@@ -129,4 +141,9 @@ def _content(run: PlannedRun, result: dict[str, Any]) -> dict[str, Any]:
     if validated:
         best = min(validated, key=lambda point: point["validation_error"])
         content["best_validation"] = {"iteration": best["iteration"], "error": best["validation_error"]}
+    earlier = told(run.file)
+    if earlier.get("identity") not in (None, run.identity):
+        put_aside(run.file, earlier["identity"])
+    elif all(earlier.get(name) == content[name] for name in ("identity", "seconds", "curve")):
+        content |= {name: earlier[name] for name in tests if name in earlier}
     return content

@@ -60,9 +60,13 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
     """Yield what all runs take together, what is not run and why, and what else there is to know."""
     todo, done = len(plan.todo), len(plan.runs) - len(plan.todo)
     if todo:
-        unknown = "some seconds each" if plan.scale == "smoke" else "how long the detectors take is not measured"
-        time = unknown if plan.seconds is None else f"about {wording.duration(plan.seconds)}"
-        rests = "" if plan.seconds is None else ", from a second of each network's training, measured here and now"
+        time = "some seconds each" if plan.scale == "smoke" else "for how long is not measured"
+        rests = ""
+        if plan.scale != "smoke" and plan.seconds is not None:
+            time = f"about {wording.duration(plan.seconds)}"
+            rests = ", from a second of each network's training, measured here and now"
+            if plan.unmeasured:
+                rests += f", and {plan.unmeasured} run{_s(plan.unmeasured)} whose time was not measured"
         where = f" on {', '.join(plan.devices)}"
         yield (
             f"{todo} run{_s(todo)} to make{f', {done} done' if done else ''}: {time}{where}{rests}; "
@@ -77,7 +81,10 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
     for one in plan.left_out:
         by_reason.setdefault(one.why, Counter())[one.asked_by] += 1
     for why, counts in by_reason.items():
-        where = ", ".join(f"{name} ({count} row{_s(count)})" for name, count in counts.items())
+        where = ", ".join(
+            f"{name} ({count} {'curve' if name.startswith('figure') else 'row'}{_s(count)})"
+            for name, count in counts.items()
+        )
         yield f"left out, {why}: {where}"
     yield from plan.notes
 

@@ -28,11 +28,16 @@ class Task:
     """
 
     training: Training
-    asked_by: tuple[str, ...]  # table6, figure6 ...
+    askers: tuple[tuple[str, str], ...]  # table6 and the row's label, figure6 and the curve's ...
     protocols: tuple[Protocol, ...]
     runs_in_the_paper: int
     responses: bool
     detections: tuple[DetectionTest, ...] = ()
+
+    @property
+    def asked_by(self) -> tuple[str, ...]:
+        """The tables and figures that ask for it, each once."""
+        return tuple(dict.fromkeys(name for name, _ in self.askers))
 
     @property
     def name(self) -> str:
@@ -129,7 +134,7 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]]) -> tuple[Task, ...]:
     tasks = [
         Task(
             training,
-            asked_by=tuple(dict.fromkeys(name for name, _ in askers)),
+            askers=tuple((name, one.label) for name, one in askers),
             protocols=tuple(dict.fromkeys(one.protocol for _, one in askers if one.protocol is not None)),
             runs_in_the_paper=max(one.seeds for _, one in askers),
             responses=training in responding,
