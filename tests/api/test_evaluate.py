@@ -262,6 +262,16 @@ def test_the_report_reads_the_file_beside_the_run(digits_runs: list[Path], tmp_p
             assert one.errors["single-view with flips"].top1 == member.top1_error
 
 
+def test_a_test_of_photos_that_were_decoded_for_training_is_the_runs(photo_folder: Path, tmp_path: Path) -> None:
+    """A small network's run knows their pixels, and the test their files; both are of one data set."""
+    data, run, file = f"folder:{photo_folder}", tmp_path / "run", tmp_path / "flipped.json"
+    resnets.train("resnet8", data, iterations=2, batch_size=4, out=run, workers=0)
+    found = resnets.evaluate(run, data, flips=True, workers=0, out=file)
+    assert found.digest is not None and found.members[0].digest is None
+    (of_run,) = collect([run, file]).runs
+    assert set(of_run.errors) == {"single-view", "center-crop with flips"}
+
+
 def test_a_test_without_its_run_is_said(photo_folder: Path, photo_weights: Path, tmp_path: Path) -> None:
     resnets.evaluate(photo_weights, f"folder:{photo_folder}", workers=0, out=tmp_path / "a" / "one.json")
     (tmp_path / "a" / "two.json").write_text((tmp_path / "a" / "one.json").read_text().replace("members", "x"))
