@@ -128,7 +128,8 @@ def _resolve(run: PlannedRun, material: Material, device: str) -> Resolved:
 def _content(run: PlannedRun, tests: Iterable[str]) -> dict[str, Any]:
     """Return what the run's own result says, on which data really, at which scale and in answer to what.
 
-    With it come the tests that an earlier call made of the same run, which its result file has by these names.
+    With it come the tests that an earlier call made of the same run, which its result file has by these names; the
+    file of another run is put aside.
     """
     result = RunFolder(run.folder).result() or {}
     content = result | {
