@@ -128,6 +128,15 @@ def write_json(path: Path, content: Any) -> None:
         write_durably(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the object that a JSON file holds; None, where there is none or it is damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the description of a safetensors file; its digest is verified where it has one.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import TensorDataset
@@ -19,7 +20,7 @@ from resnets.api import study_plan
 from resnets.api.measuring import Measurement
 from resnets.api.study_networks import candidates, share_to_hold_out
 from resnets.cli import run
-from resnets.data.datasets import DataSplits, ImageFiles
+from resnets.data.datasets import DataSplits, ImageFiles, select
 from resnets.errors import Interrupted, RunError, TrainingError, UsageError
 from resnets.report import collection
 from resnets.training.forecast import Rates
@@ -101,6 +102,11 @@ def test_another_study_is_not_mixed_in(tmp_path: Path) -> None:
         resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=25.0)
     with pytest.raises(RunError, match=r"another budget and seed \(budget 25.0, seed 0\)"):
         resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=90.0, seed=3, resume=True)
+    older = json.loads((tmp_path / "study.json").read_text())
+    del older["plan"]["guessing"]
+    (tmp_path / "study.json").write_text(json.dumps(older))
+    with pytest.raises(RunError, match="was written by another version; name another folder with --out"):
+        resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=25.0, resume=True)
     (tmp_path / "study.json").write_text("{}")
     with pytest.raises(RunError, match="not the file of a study"):
         resnets.study("digits", out=tmp_path, depths=[8], budget=25.0)
@@ -142,12 +148,19 @@ def test_dataset_objects(tmp_path: Path) -> None:
     splits = DataSplits(name="own", train=dataset, test=dataset, classes=tuple("abcd"))
     found = resnets.study(splits, out=tmp_path / "s", depths=[8], kinds=["residual"], budget=25.0, workers=0)
     assert (found.plan.training_images, found.plan.validation_images) == (32, 8)
+    assert found.plan.guessing == 75  # no class is known to be commoner
 
 
 def test_a_validation_split_of_ones_own_is_taken(tiny_splits: DataSplits, tmp_path: Path) -> None:
     own = dataclasses.replace(tiny_splits, validation=tiny_splits.test)
     found = resnets.study(own, out=tmp_path / "s", depths=[8], kinds=["plain"], budget=25.0)
     assert (found.plan.split, found.plan.training_images, found.plan.validation_images) == ("all", 96, 33)
+
+
+def test_guessing_is_naming_the_commonest_class(tiny_splits: DataSplits, tmp_path: Path) -> None:
+    uneven = select(tiny_splits.test, np.array([0, 3, 6, 1]))  # three of one class, one of another
+    own = dataclasses.replace(tiny_splits, validation=uneven)
+    assert resnets.study(own, out=tmp_path / "s", depths=[8], kinds=["plain"], budget=25.0).plan.guessing == 25
 
 
 def test_which_networks(tiny_splits: DataSplits, make_photos: Callable[..., Path]) -> None:

@@ -14,7 +14,7 @@ import pytest
 import resnets
 from resnets.errors import Interrupted
 from resnets.reproduction import reproduce
-from resnets.reproduction.planning import PlannedRun
+from resnets.reproduction.planned import PlannedRun
 
 pytestmark = [
     pytest.mark.slow,  # each process imports torch

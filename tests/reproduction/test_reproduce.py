@@ -16,8 +16,8 @@ import torch
 import resnets
 from resnets.errors import DataError, Interrupted, RunError, TrainingError, UsageError
 from resnets.report import collection
-from resnets.reproduction import planning, reproduce, runs, summary
-from resnets.reproduction.planning import PlannedRun
+from resnets.reproduction import planned, planning, reproduce, runs, summary
+from resnets.reproduction.planned import PlannedRun
 from resnets.training.forecast import Rates
 
 ROW = {"only": "resnet-20-layers", "scale": "smoke", "data": "digits", "device": "cpu", "workers": 0}
@@ -118,7 +118,7 @@ def test_another_recipe_data_or_version_is_another_run(
     assert states(data=digits) == ["done"]  # the same images, however they are named
     assert states(data=dataclasses.replace(digits, digest="other")) == ["to do"]
     assert states(seeds=2) == ["done", "to do"]
-    monkeypatch.setattr(planning, "__version__", "9.9")
+    monkeypatch.setattr(planned, "__version__", "9.9")
     assert states() == ["to do"]
 
 

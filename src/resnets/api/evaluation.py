@@ -21,7 +21,7 @@ from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.metrics import Counts, Interval, wilson
 from resnets.evaluation.protocols import Agreement
 from resnets.networks.execution import keep_freed_memory
-from resnets.storage import require_file, write_json
+from resnets.storage import read_object, require_file, write_json
 from resnets.training.distributed import World, joined
 from resnets.training.provenance import provenance
 
@@ -167,7 +167,7 @@ def _evaluate(
                 sha256=_digest(member.model.path),
                 scales=member.how.scales,
                 digest=comparable_digest(member.model, member.splits),
-                result=_result_beside(member.model.path),
+                result=read_object(member.model.path.with_name("result.json")),  # of the run whose folder this is
             )
             for member, counts in zip(members, alone, strict=True)
         ),
@@ -196,15 +196,6 @@ def _numbers(counts: Counts, network: str, classes: tuple[str, ...]) -> dict[str
 
 def _digest(weights: Path) -> str | None:
     return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
-
-
-def _result_beside(weights: Path) -> dict[str, Any] | None:
-    """Return the result of the run whose folder the weights lie in, or None."""
-    try:
-        result = json.loads(weights.with_name("result.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return result if isinstance(result, dict) else None
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:

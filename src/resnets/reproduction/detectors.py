@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from resnets.report.measured import SHORT, Scale
 from resnets.reproduction.fitting import NotHere
 from resnets.reproduction.tasks import Task
 from resnets.specs import DetectionRecipe
+from resnets.storage import read_object
 
 SMOKE_ITERATIONS = 2
 SMOKE_IMAGES, SMOKE_TESTS = 8, 4  # that a smoke run trains on and is tested on, at most
@@ -166,12 +166,9 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _made(file: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:
     """Return the weights of the run that a result file tells of, if it is an answer to this at this scale."""
-    try:
-        content = json.loads(file.read_text())
-        declared = content["declared"]
-        weights = file.parents[1] / "runs" / f"{file.stem}-{content['identity'][:8]}" / "weights.safetensors"
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    content = read_object(file) or {}
+    declared, identity = content.get("declared") or {}, content.get("identity") or ""
+    weights = file.parents[1] / "runs" / f"{file.stem}-{identity[:8]}" / "weights.safetensors"
     same = (declared.get("network"), declared.get("recipe"), declared.get("data")) == (network, recipe, data)
     return weights if same and content.get("scale") == scale and weights.is_file() else None
 

@@ -12,7 +12,8 @@ from typing import Any
 from resnets.api.training import CANNOT_BE_TRAINED
 from resnets.errors import Interrupted, ResnetsError, RunError
 from resnets.reproduction import runs
-from resnets.reproduction.planning import PlannedRun, check
+from resnets.reproduction.planned import PlannedRun
+from resnets.reproduction.planning import check
 from resnets.training.signals import StopRequest
 from resnets.training.stretch import Observer
 

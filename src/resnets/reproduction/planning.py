@@ -1,17 +1,14 @@
-"""The plan of a reproduction: its runs, which of them are done, and what the others will take on this machine."""
+"""The plan of a reproduction: its runs, what is left out, and what all that will take on this machine."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import re
 import shutil
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import torch
 
@@ -23,50 +20,17 @@ from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
-from resnets.paper.declarations import DetectionTest, Protocol
-from resnets.report.measured import Scale, default_shortcut
-from resnets.reproduction import detectors, fitting
+from resnets.report.measured import Scale
+from resnets.reproduction import fitting
 from resnets.reproduction.detectors import DetectionMaterial, DetectionShelf, is_detection_data, is_detectors
 from resnets.reproduction.fitting import Material, NotHere, Shelf
+from resnets.reproduction.planned import PlannedRun, options, others, planned
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.specs import Recipe
 from resnets.storage import writing
 from resnets.training import forecast
 from resnets.training.checkpoint import KEEP
-from resnets.training.run import RunFolder, fingerprint
 from resnets.training.signals import StopRequest
-from resnets.version import __version__
-
-State = Literal["to do", "begun", "done"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PlannedRun:
-    """A training of one seed, where it goes, how far it is, and what is left of it.
-
-    Units: `seconds` of what is left, None where it was not measured; bytes at the end, and while it is going on.
-    """
-
-    name: str
-    task: Task
-    seed: int
-    material: Material | DetectionMaterial
-    recipe: Recipe
-    scale: Scale
-    identity: str  # SHA-256 of network, recipe, data, seed and version
-    folder: Path  # weights, log, checkpoints
-    file: Path  # the result
-    tests: tuple[Protocol, ...]  # of a classifier, besides training's own
-    state: State
-    iteration: int  # reached
-    seconds: float | None = None
-    disk_bytes: int = 0
-    peak_bytes: int = 0
-
-    @property
-    def short_name(self) -> str:
-        """The network, of a detector also its data, and which of its runs."""
-        return f"{self.task.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,18 +114,18 @@ def make_plan(
         raise not_fetched
     begun: list[str] = []
     for task, one in material.items():
-        planned = [_planned(task, seed, one, chosen, out) for seed in range(seeds)]
+        same = [planned(task, seed, one, chosen, out) for seed in range(seeds)]
         rates = None
-        if chosen != "smoke" and isinstance(one, Material) and any(run.state != "done" for run in planned):
+        if chosen != "smoke" and isinstance(one, Material) and any(run.state != "done" for run in same):
             check(stop)
             try:
-                rates = _measure(task, one, planned[0].recipe, devices[0])
+                rates = _measure(task, one, same[0].recipe, devices[0])
             except CANNOT_BE_TRAINED as error:  # the others may still be
                 begun.append(f"{task.training.network} could not be measured: {str(error).splitlines()[0]}")
             torch.cuda.empty_cache()  # for the runs, which may be made by other processes
         cost = _cost(task, one)
-        runs += [_with_costs(run, rates, cost) for run in planned]
-        begun += [note for run in planned for note in _others(run)]
+        runs += [_with_costs(run, rates, cost) for run in same]
+        begun += [note for run in same for note in others(run)]
     runs.sort(key=lambda run: run.seed)  # each network once before any a second time
     return ReproductionPlan(
         selection=selection,
@@ -187,120 +151,6 @@ def _scale(name: str) -> Scale:
         if scale == name:
             return scale
     raise UsageError(f"scale is {name!r}{nearest(name, known)}; it must be full, short or smoke")
-
-
-def _planned(task: Task, seed: int, material: Material | DetectionMaterial, scale: Scale, out: Path) -> PlannedRun:
-    """Return a run as it stands; what it takes is not known yet."""
-    training = task.training
-    recipe: Recipe
-    tests: tuple[Protocol, ...] = ()
-    if isinstance(material, Material):
-        recipe, tests = (
-            fitting.fit_recipe(training, scale, material.splits),
-            fitting.further_tests(task.protocols, material),
-        )
-    else:
-        recipe = detectors.fit_recipe(training, scale)
-    option = training.shortcut if training.shortcut != default_shortcut(training.network) else None
-    data = material.splits.name
-    if isinstance(material, DetectionMaterial):  # each declared data set has runs of its own on the same images
-        data = f"{training.data} {data}"
-    parts = (training.network, option, training.recipe, data, scale, f"seed{seed}")
-    name = "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower().replace("++", "_pp_")) for part in parts if part)
-    identity = _identity(task, seed, material, recipe)
-    folder = out / "runs" / f"{name}-{identity[:8]}"
-    file = out / "results" / f"{name}.json"
-    iteration = reached(folder)
-    state: State = "to do" if iteration is None else "begun"
-    if _is_result(file, identity, task, tests):
-        state, iteration = "done", recipe.iterations
-    return PlannedRun(
-        name=name,
-        task=task,
-        seed=seed,
-        material=material,
-        recipe=recipe,
-        scale=scale,
-        identity=identity,
-        folder=folder,
-        file=file,
-        tests=tests,
-        state=state,
-        iteration=iteration or 0,
-    )
-
-
-def _identity(task: Task, seed: int, material: Material | DetectionMaterial, recipe: Recipe) -> str:
-    """Return the SHA-256 of what a run is: another one is another run, and is made anew.
-
-    Where and how fast it is computed is no part of it, nor are a recipe's words.
-    """
-    training, splits = task.training, material.splits
-    same = fingerprint(
-        {
-            "network": {"name": training.network, "shortcut": training.shortcut},
-            "recipe": dataclasses.asdict(recipe),
-            "data": {"name": material.name, "digest": splits.digest, "classes": list(splits.classes)},
-            "seed": seed,
-        }
-    )
-    if isinstance(material, DetectionMaterial):
-        same += f" {training.data} {material.start_digest}"
-    return hashlib.sha256(f"{same} {__version__}".encode()).hexdigest()
-
-
-def _is_result(file: Path, identity: str, task: Task, tests: tuple[Protocol, ...]) -> bool:
-    """Tell whether a file is the result of this run, with the layer responses and the tests that are wanted."""
-    content = told(file)
-    tested = {*tests} <= {*(content.get("errors") or {})}
-    tested = tested and all(made(test, content.get("tests") or ()) for test in task.detections)
-    return content.get("identity") == identity and tested and bool(content.get("responses") or not task.responses)
-
-
-def told(file: Path) -> dict[str, Any]:
-    """Return what a result file tells; nothing, where there is none or it is damaged."""
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def made(test: DetectionTest, tests: Iterable[Mapping[str, Any]]) -> bool:
-    """Tell whether a test is among those that a detector's result file tells."""
-    return any(dataclasses.asdict(test).items() <= one.items() for one in tests)
-
-
-def put_aside(file: Path, identity: str) -> None:
-    """Move the result file of another run, of other data or another version, to where the page does not look."""
-    aside = file.parent.with_name("earlier")
-    with writing(aside):
-        aside.mkdir(exist_ok=True)
-        file.replace(aside / f"{file.stem}-{identity[:8]}.json")
-
-
-def reached(folder: Path) -> int | None:
-    """Return the iteration that a run's folder can go on from, or None where there is nothing yet."""
-    if not folder.is_dir():
-        return None
-    run = RunFolder(folder)
-    if (result := run.result()) is not None:
-        return int(result["iterations"])
-    paths = run.checkpoints.paths()
-    return int(paths[0].stem.partition("-")[2]) if paths else None
-
-
-def _others(run: PlannedRun) -> list[str]:
-    """Say which runs of the same name there are with other data or by another version: unfinished ones, a result."""
-    aside = []
-    if told(run.file).get("identity") not in (None, run.identity):
-        where = run.file.parents[1] / "earlier"
-        aside = [f"{run.file} is of another recipe, other data or another version, and will be put aside in {where}/"]
-    return aside + [
-        f"{folder} was begun with another recipe, other data or another version, and is left as it is"
-        for folder in sorted(run.folder.parent.glob(f"{run.name}-*"))
-        if folder != run.folder and not (folder / "result.json").exists()
-    ]
 
 
 def _unused(
@@ -347,11 +197,6 @@ def _cost(task: Task, material: Material | DetectionMaterial) -> Complexity:
     if not isinstance(train, ImageArrays):
         return complexity.measure(complexity.skeleton(spec))
     return complexity.measure(complexity.skeleton(spec), train.images.shape[1])
-
-
-def options(task: Task) -> dict[str, Any]:
-    """Return the network's options, as `create` takes them."""
-    return {} if task.training.shortcut is None else {"shortcut": task.training.shortcut}
 
 
 def _measure(task: Task, material: Material, recipe: Recipe, device: str) -> forecast.Rates:

@@ -19,7 +19,8 @@ from resnets.report.comparison import ComparedTable, compare_table
 from resnets.report.curves import ComparedFigure, compare_figure
 from resnets.reproduction import parallel, runs
 from resnets.reproduction.costs import write_costs
-from resnets.reproduction.planning import PlannedRun, ReproductionPlan, check, make_plan
+from resnets.reproduction.planned import PlannedRun
+from resnets.reproduction.planning import ReproductionPlan, check, make_plan
 from resnets.training.distributed import require_alone
 from resnets.training.signals import StopRequest
 from resnets.training.stretch import Observer

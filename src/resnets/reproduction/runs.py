@@ -15,7 +15,7 @@ from resnets.api.responses import responses
 from resnets.api.training import carry_out, describe
 from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material
-from resnets.reproduction.planning import PlannedRun, made, options, put_aside, told
+from resnets.reproduction.planned import PlannedRun, made, options, put_aside, told
 from resnets.specs import DetectionRecipe
 from resnets.storage import write_json, writing
 from resnets.training.provenance import provenance

@@ -10,7 +10,8 @@ from resnets.report.comparison import EXACT, Cell, ComparedRow, ComparedTable
 from resnets.report.curves import ComparedCurve, ComparedFigure
 from resnets.report.markdown import shown
 from resnets.report.verdicts import Verdict
-from resnets.reproduction.planning import PlannedRun, ReproductionPlan
+from resnets.reproduction.planned import PlannedRun
+from resnets.reproduction.planning import ReproductionPlan
 
 PLAN = ("network", "asked for by", "runs", "iterations", "time", "disk")
 COMPARED = ("", "", "published", "measured", "difference", "runs", "status")
