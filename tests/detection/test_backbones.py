@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import dataclasses
 
@@ -13,11 +14,12 @@ from torch import nn
 from resnets.detection.backbones import make_backbone
 from resnets.detection.faster_rcnn import FasterRCNN, Normalization
 from resnets.detection.frozen import FrozenNorm
+from resnets.detection.model import normalization
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
-from resnets.specs import ResNetSpec
+from resnets.specs import InputConvention, ResNetSpec
 
 
 @pytest.mark.parametrize("make", [network, vgg])
@@ -162,6 +164,14 @@ def test_pixels_are_as_in_the_pre_training() -> None:
         net.maps(image)
     assert seen[0][0, :, 3, 4].tolist() == pytest.approx([1.0, 1.0, 0.0])
     assert seen[1][0, :, 3, 4].tolist() == pytest.approx([-10.0, 50.0, 250.0])
+
+
+def test_a_mean_image_is_reduced_to_the_mean_of_each_channel() -> None:
+    """A detector's images have any size, so that of a classifier's mean image only the channels' means are kept."""
+    mean = torch.rand(8, 8, 3)
+    encoded = base64.b64encode(mean.numpy().tobytes()).decode()
+    pixels = normalization(InputConvention(size=8, resize=8, mean_image=encoded), [])
+    assert pixels.mean == pytest.approx(mean.mean((0, 1)).tolist())
 
 
 def test_networks_that_do_not_fit_are_refused() -> None:

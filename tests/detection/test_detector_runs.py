@@ -87,6 +87,14 @@ def test_what_was_learnt_is_in_the_file(learnt: Path) -> None:
     assert loaded.network.pixels.mean == (0.4, 0.5, 0.6)
 
 
+def test_batch_norm_keeps_the_statistics_of_the_classifier(start: Path, learnt: Path) -> None:
+    """After a training the detector has each mean and variance of the weights that it started from, to the bit."""
+    before, after = read_tensors(start)[0], read_tensors(learnt / "run" / "weights.safetensors")[0]
+    statistics = [name for name in before if name.endswith((".running_mean", ".running_var"))]
+    assert statistics
+    assert all(torch.equal(before[name], after[f"backbone.network.{name}"]) for name in statistics)
+
+
 def test_a_detector_is_fine_tuned(learnt: Path, tmp_path: Path) -> None:
     """As the paper's from COCO to VOC: all that fits goes on; with other classes the sibling layers are new."""
     data = splits(learnt / "data")

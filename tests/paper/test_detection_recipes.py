@@ -36,10 +36,13 @@ def test_coco() -> None:
 
 @pytest.mark.parametrize("name", detection_recipes.DETECTION_RECIPES)
 def test_deviations_are_listed(name: str) -> None:
-    """Training in one stage is no recipe's of the paper, and each says so first, with its reason."""
+    """Each recipe says, with its reasons, how its stages, batch-norm statistics and mean differ from the paper's."""
     recipe = detection_recipes.find(name)
     assert "together" in recipe.deviations[0].what
     assert all(deviation.what and deviation.why for deviation in recipe.deviations)
+    said = " ".join(deviation.what for deviation in recipe.deviations)
+    assert "batch norm" in said
+    assert "mean image" in said
 
 
 def test_a_shorter_recipe_keeps_its_proportions_and_its_one_test() -> None:

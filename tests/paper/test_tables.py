@@ -331,6 +331,13 @@ def test_our_networks_have_the_layers_and_the_cost_of_table_1(row: Row) -> None:
     assert stages(network)[-1].layers == "average pool; 1000-d fc"
 
 
+@pytest.mark.parametrize("table", [tables.find("table4"), tables.find("table5")], ids=lambda table: table.name)
+def test_dense_tests_list_what_becomes_of_the_mean_image(table: Table) -> None:
+    """The tables of fully convolutional tests say what is subtracted from images larger than the mean image."""
+    assert any(row.protocol == "dense-multi-scale" for row in table.rows)
+    assert any("mean image" in choice.open and choice.ours and choice.why for choice in table.choices)
+
+
 def test_seeds() -> None:
     """Only ResNet-110 of Table 6 is said to have been run several times, five; its mean is what ours is set beside."""
     several = [(row.label, row.seeds, row.compared) for row in OURS if row.seeds > 1]

@@ -26,6 +26,15 @@ _WIDTH = Deviation(
     "[32] has 512, which is VGG-16's; the paper does not say it of ResNets",
 )
 
+_STATISTICS = Deviation(
+    "batch norm is frozen with the statistics in the backbone's weights, by default moving averages",
+    "appendix A first computes them over ImageNet's training set, which a detector's training does not read; "
+    "--bn-images computes them so at the end of the classifier's training",
+)
+_MEAN = Deviation(
+    "a mean image is reduced to the mean of each channel",
+    "it has one size, and a detector's images have any; the paper does not say what it does; [32]'s code resizes it",
+)
 _GRID = Deviation(
     "anchors are centred at multiples of 16 pixels",
     "torchvision's grid; [32]'s code has them 7.5 pixels further, in the middle of what VGG-16 sees",
@@ -56,6 +65,8 @@ VOC = DetectionRecipe(
         Deviation("128 regions of one image an iteration", "[7] has 64 of each of two, [32] one image for proposals"),
         _HEAD,
         _STAGES,
+        _STATISTICS,
+        _MEAN,
         _WIDTH,
         _GRID,
         _KEPT,
@@ -85,6 +96,8 @@ COCO = DetectionRecipe(
         ),
         _HEAD,
         _STAGES,
+        _STATISTICS,
+        _MEAN,
         _WIDTH,
         _GRID,
         _KEPT,
@@ -117,6 +130,8 @@ SMALL = DetectionRecipe(
     regions_per_image=64,
     deviations=(
         _JOINT,
+        _STATISTICS,
+        _MEAN,
         _WIDTH,
         _GRID,
         _KEPT,

@@ -237,8 +237,8 @@ _DENSE = (
     ),
     Choice(
         open="what is subtracted from an image that is larger than the mean image",
-        ours="the mean image, stretched over it",
-        why="an image of 224x224 is then treated as in training",
+        ours="the mean image, resized to the size of the image (bilinear)",
+        why="an image of 224x224 is then normalised as in training; the code of Faster R-CNN [32] resizes it too",
     ),
 )
 _ENSEMBLE = Choice(
