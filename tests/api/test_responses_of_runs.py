@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def test_the_call(folder: Path) -> None:
     assert both[1] == alone
     assert len(alone.layers) == 7 and alone.images == 360 and alone.source == str(folder / "plain8")
     assert alone.result is not None and alone.result["network"] == "plain8"
+    assert alone.bn_group == 128  # the recipe names none
+    assert None not in [value for one in alone.layers for value in dataclasses.astuple(one)]
 
 
 def test_some_images(folder: Path) -> None:
@@ -53,14 +56,17 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     file, plot = tmp_path / "responses.json", tmp_path / "figure7.png"
     assert run([*arguments, "--json", str(file), "--plot", str(plot)]) == 0
     out = capsys.readouterr().out
-    for part in ("360 test images of digits", "running statistics", "mean", "resnet8 responds"):
+    for part in ("360 test images of digits", "running statistics", "batch median", "largest std", "resnet8 responds"):
         assert part in out
     assert plot.read_bytes().startswith(b"\x89PNG")
     found = json.loads(file.read_text())
     assert [one["network"] for one in found["networks"]] == ["resnet8", "plain8"]
     assert "versions" in found["provenance"]
+    assert [one["bn_group"] for one in found["networks"]] == [128, 128]
     runs = collection.collect([folder, file]).runs
     assert [(run.network, len(run.responses)) for run in runs] == [("plain8", 7), ("resnet8", 7)]
+    (alone,) = resnets.responses(folder / "plain8", "digits")
+    assert runs[0].responses == alone.layers
 
 
 def test_a_plot_that_cannot_be_is_said_first(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

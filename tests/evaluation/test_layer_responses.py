@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import dataclasses
+import statistics
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 from resnets.data import convention as conventions
 from resnets.data.datasets import ImageArrays
 from resnets.data.pipeline import single_pass
 from resnets.errors import UsageError
-from resnets.evaluation.responses import layer_deviations, responding_layers
+from resnets.evaluation.responses import layer_deviations, responding_layers, statistics_group
 from resnets.networks import catalog
 from resnets.networks.blocks import Block
 from resnets.networks.resnet import ResNet
@@ -45,10 +51,14 @@ def _network(name: str, **options: object) -> ResNet:
     return network
 
 
-def _by_hand(network: ResNet, images: Tensor) -> dict[str, float]:
+def _images(split: ImageArrays, convention: InputConvention) -> Tensor:
+    images, _ = next(iter(single_pass(split, convention, batch_size=len(split))))
+    return images
+
+
+def _by_hand(network: ResNet, images: Tensor) -> dict[str, Tensor]:
     """The responses with the blocks written out, one layer after the other, without any hook."""
     found: dict[str, Tensor] = {}
-    network.eval()
     with torch.no_grad():
         found["conv1"] = network.bn1(network.conv1(images))
         x = network.maxpool(torch.relu(found["conv1"]))
@@ -65,7 +75,15 @@ def _by_hand(network: ResNet, images: Tensor) -> dict[str, float]:
                     if conv.kernel_size == (3, 3):
                         found[f"{stage}.{index}.conv{number}"] = x
                     x = torch.relu(x if number < block.depth else x + skip)
-    return {name: float(output.double().std(correction=0)) for name, output in found.items()}
+    return {name: output.double() for name, output in found.items()}
+
+
+def _all_at_once(output: Tensor) -> float:
+    return float(output.std(correction=0))
+
+
+def _of_the_median_image(output: Tensor) -> float:
+    return statistics.median(float(image.std(correction=0)) for image in output)
 
 
 @pytest.mark.parametrize(
@@ -81,34 +99,91 @@ def test_responses_are_those_of_the_network_written_out(
     name: str, options: dict[str, object], layers: int, split: ImageArrays, convention: InputConvention
 ) -> None:
     network = _network(name, **options)
-    images, _ = next(iter(single_pass(split, convention, batch_size=21)))
     found = layer_deviations(network, split, convention, device=CPU)
-    expected = _by_hand(network, images)
+    expected = _by_hand(network.eval(), _images(split, convention))
     assert list(found) == list(expected)
     assert len(found) == layers
-    for layer, std in expected.items():
-        assert found[layer] == pytest.approx(std, rel=1e-4), layer
+    for layer, output in expected.items():
+        assert found[layer].std == pytest.approx(_all_at_once(output), rel=1e-4), layer
+        assert found[layer].median == pytest.approx(_of_the_median_image(output), rel=1e-4), layer
+
+
+def test_batch_statistics_are_those_of_training_in_evenly_spaced_mini_batches(
+    split: ImageArrays, convention: InputConvention
+) -> None:
+    """21 images in groups of at most 8 are three mini-batches of every third image, normalised in training mode."""
+    network = _network("resnet8", bn_group=8)
+    found = layer_deviations(network, split, convention, device=CPU)
+    images, training = _images(split, convention), copy.deepcopy(network).train()
+    batches = [_by_hand(training, images[first::3]) for first in range(3)]
+    for layer, deviations in found.items():
+        output = torch.cat([batch[layer] for batch in batches])
+        assert deviations.batch_std == pytest.approx(_all_at_once(output), rel=1e-4), layer
+        assert deviations.batch_median == pytest.approx(_of_the_median_image(output), rel=1e-4), layer
+        assert deviations.batch_std != pytest.approx(deviations.std, rel=0.01), layer
+
+
+@pytest.mark.parametrize(("options", "group"), [({}, 128), ({"bn_group": 32}, 32)])
+def test_mini_batches_are_of_the_network(options: dict[str, object], group: int) -> None:
+    """They have the images that shared statistics in training, and 128 where the network does not say."""
+    assert statistics_group(catalog.create("resnet8", **options)) == group
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 21])
 def test_it_is_of_no_account_how_batches_are_cut(
     batch_size: int, split: ImageArrays, convention: InputConvention
 ) -> None:
-    network = _network("resnet8")
+    network = _network("resnet8", bn_group=8)
     whole = layer_deviations(network, split, convention, device=CPU)
     cut = layer_deviations(network, split, convention, device=CPU, batch_size=batch_size)
-    assert cut == pytest.approx(whole, rel=1e-5)
+    for layer, deviations in whole.items():
+        assert dataclasses.astuple(cut[layer]) == pytest.approx(dataclasses.astuple(deviations), rel=1e-5), layer
 
 
-def test_the_network_is_left_as_it_was(split: ImageArrays, convention: InputConvention) -> None:
-    """Neither a hook nor another mode stays, and the running statistics do not move."""
-    network = _network("resnet8").train()
+def test_one_outlier_image_changes_the_deviation_of_all_and_not_the_median(convention: InputConvention) -> None:
+    """Batch norm has zero biases, so that an image 1,000 times as bright responds 1,000 times as strongly."""
+    images = torch.randn(21, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    network = _network("plain8")
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.zeros_(module.bias)
+            module.running_mean.zero_()
+    with_outlier = images.clone()
+    strongest = int(images.std((1, 2, 3)).argmax())
+    with_outlier[strongest] *= 1000
+    before, after = (
+        layer_deviations(network, TensorDataset(tensor, torch.zeros(21)), None, device=CPU)
+        for tensor in (images, with_outlier)
+    )
+    for layer in before:
+        assert after[layer].std > 50 * before[layer].std, layer
+        assert after[layer].median == pytest.approx(before[layer].median, rel=0.1), layer
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_network_is_left_as_it_was(fails: bool, split: ImageArrays, convention: InputConvention) -> None:
+    """Neither a hook nor another mode stays, and no buffer moves: also where the second pass fails."""
+    network = _network("resnet8", bn_group=8).train()
     network.bn1.eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    layer_deviations(network, split, convention, device=CPU)
+    momenta = [module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    calls: list[object] = []
+
+    def fail_in_the_second_mini_batch(*call: object) -> None:
+        calls.append(call)
+        if fails and len(calls) == 3:  # the first pass is one call
+            raise ArithmeticError
+
+    hook = network.fc.register_forward_pre_hook(fail_in_the_second_mini_batch)
+    with pytest.raises(ArithmeticError) if fails else contextlib.nullcontext():
+        layer_deviations(network, split, convention, device=CPU)
+    assert len(calls) == (3 if fails else 4)
+    hook.remove()
     assert network.training and not network.bn1.training and network.layer1.training
     assert all(not module._forward_hooks for module in network.modules())
+    assert list(network.state_dict()) == list(before)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert momenta == [module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 def test_layers_are_those_of_the_figure() -> None:

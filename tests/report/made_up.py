@@ -108,9 +108,9 @@ def run(*arguments: Any, **options: Any) -> Measured:
     return measured.parse("results/one.json", result(*arguments, **options))
 
 
-def responses(layers: int, first: float) -> list[dict[str, Any]]:
-    """Return responses of so many layers that fall from the first."""
-    return [{"layer": f"layer{index}", "std": first / (1 + 0.05 * index)} for index in range(layers)]
+def responses(layers: int, first: float, **more: float) -> list[dict[str, Any]]:
+    """Return responses of so many layers that fall from the first; without `more` as files had them before medians."""
+    return [{"layer": f"layer{index}", "std": first / (1 + 0.05 * index)} | more for index in range(layers)]
 
 
 def study(iterations: int | None = 4000) -> list[dict[str, Any]]:

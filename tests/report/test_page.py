@@ -124,6 +124,17 @@ def test_published_and_measured_stand_side_by_side(text: str) -> None:
     assert "short: 4,000 of 64,000 iterations" in " ".join(rows)
 
 
+def test_figure_7_warns_of_responses_that_a_few_images_dominate() -> None:
+    """Only of networks whose median image is known to respond less than half as strongly."""
+    runs = [
+        results.result("resnet20", 9.0) | {"responses": results.responses(19, 3.0, median=0.5)},
+        results.result("resnet56", 9.0) | {"responses": results.responses(55, 3.0, median=2.0)},
+        results.result("plain20", 9.0) | {"responses": results.responses(19, 3.0)},
+    ]
+    text = page.render(content.assemble(results.collected(*runs)))
+    assert re.findall("A few images dominate the responses of ([^:]*):", text) == ["ResNet-20"]
+
+
 def test_what_the_page_says_besides(text: str) -> None:
     for words in (
         "which is degradation",

@@ -14,8 +14,8 @@ from resnets.report.measured import Response
 from resnets.report.responses import LayerResponses, draw, findings, write_plot
 
 
-def of(network: str, *stds: float, source: str = "runs/x") -> LayerResponses:
-    layers = tuple(Response(f"layer{index}", std) for index, std in enumerate(stds))
+def of(network: str, *stds: float, source: str = "runs/x", median: float | None = None) -> LayerResponses:
+    layers = tuple(Response(f"layer{index}", std, median, median, median) for index, std in enumerate(stds))
     return LayerResponses(network=network, source=source, data="digits", images=9, device="cpu", layers=layers)
 
 
@@ -28,8 +28,8 @@ def test_sentences() -> None:
         of("resnet50_v1_5", 1),
     ]
     twenty, fifty_six, depths = findings(found)
-    assert twenty.startswith("resnet20 responds no less than its plain twin: 3.00 against 1.50 on average")
-    assert fifty_six.startswith("resnet56 responds less than its plain twin: 1.50 against 4.50")
+    assert twenty.startswith("resnet20 responds no less than its plain counterpart: 3.00 against 1.50 on average")
+    assert fifty_six.startswith("resnet56 responds less than its plain counterpart: 1.50 against 4.50")
     assert depths.startswith(
         "From 20 to 56 layers the residual networks' mean response goes 3.00 -> 1.50: the deeper resp"
     )
@@ -37,10 +37,21 @@ def test_sentences() -> None:
     assert findings([of("plain20", 1)]) == ()
 
 
+@pytest.mark.parametrize(("median", "warned"), [(1.0, True), (1.25, False), (None, False)])
+def test_a_mean_that_a_few_images_dominate_is_warned_of_first(median: float | None, warned: bool) -> None:
+    """It is more than twice the median image's; files without medians give no warning."""
+    found = findings([of("plain8", 2, 3, source="a", median=median), of("plain8", 1, source="b", median=1)])
+    assert len(found) == warned
+    if warned:
+        assert "plain8 (a)" in found[0] and "2.50" in found[0] and "1.00" in found[0]
+
+
 def test_magnitude_and_averages() -> None:
+    """The mean over the layers is of each number, where all layers have it."""
     one = of("resnet8", 1, 4, 2.5)
     assert [response.std for response in one.by_magnitude] == [4, 2.5, 1]
-    assert (one.mean, one.median) == (2.5, 2.5)
+    assert (one.mean.std, one.mean.median, one.mean.batch_std) == (2.5, None, None)
+    assert of("resnet8", 1, 4, median=2).mean.batch_median == 2
 
 
 def test_the_panels(tmp_path: Path) -> None:
@@ -67,6 +78,21 @@ def test_a_file_of_responses_is_joined_to_its_run(first: str, tmp_path: Path) ->
     (run,) = collection.collect([tmp_path / "r"]).runs
     assert len(run.responses) == 19
     assert run.file.endswith("m.json")
+
+
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_responses_with_medians_replace_those_without(first: str, tmp_path: Path) -> None:
+    """A run's file from before there were medians, and a later file of its responses: whichever is read first."""
+    plain = results.result("resnet20", 9.0)
+    earlier = plain | {"declared": {"network": "resnet20"}, "responses": results.responses(19, 2.0)}
+    numbers = {"median": 0.5, "batch_std": 0.75, "batch_median": 0.625}
+    one = {"network": "resnet20", "data": "cifar10", "images": 10_000, "bn_group": 64, "result": plain}
+    listed = {"kind": "responses", "networks": [one | {"responses": results.responses(19, 2.0, **numbers)}]}
+    results.write(tmp_path / "r", **{first: listed, "m": earlier})
+    (run,) = collection.collect([tmp_path / "r"]).runs
+    assert run.responses[0] == Response("layer0", 2.0, **numbers)
+    (alone,) = collection.collect([tmp_path / "r" / "m.json"]).runs
+    assert alone.responses[0] == Response("layer0", 2.0)
 
 
 @pytest.mark.parametrize("other", [{"data": "digits"}, {"images": 50}])

@@ -1,4 +1,4 @@
-"""`responses`: how strongly the layers of trained networks respond, network beside network. Paper: Figure 7."""
+"""`responses`: how strongly the layers of trained networks respond, network by network. Paper: Figure 7."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resnets.api.models import Model, load
 from resnets.data.datasets import DataSplits
 from resnets.data.streams import some_of
 from resnets.errors import UsageError, WeightsError
-from resnets.evaluation.responses import layer_deviations
+from resnets.evaluation.responses import layer_deviations, statistics_group
 from resnets.networks.execution import keep_freed_memory
 from resnets.report.measured import Response
 from resnets.report.responses import LayerResponses
@@ -25,8 +25,10 @@ from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 
 PROTOCOL = (
-    "standard deviation over all images, channels and positions at once, of each layer's output after batch norm and "
-    "before ReLU or the addition; batch norm with its running statistics, images of the test split, each once as it is"
+    "standard deviation of each layer's output after batch norm and before ReLU or the addition, for the images of the "
+    "test split, each once as it is. std: over all images, channels and positions at once; median: of the median "
+    "image, over its channels and positions; both with batch norm's running statistics. batch std, batch median: the "
+    "same with the statistics of mini-batches of at most bn_group images (128 where the network has no bn_group)"
 )
 """What is measured, with what the paper leaves open."""
 
@@ -44,8 +46,12 @@ def responses(
 
     `runs` are folders of runs, weights files or loaded models, `images` how many test images serve (evenly spaced over
     the split; None: all). A response is the standard deviation of a layer's output after batch norm and before ReLU or
-    the addition. What the paper leaves open: it is taken over all images, channels and positions at once; batch norm
-    works with its running statistics; the images are those of the test split, each once as it is.
+    the addition. What the paper leaves open: `std` is taken over all images, channels and positions at once; batch
+    norm works with its running statistics; the images are those of the test split, each once as it is. Of an
+    undertrained deep network a few images can dominate it, so each layer has three more numbers: `median`, over the
+    images, of the standard deviation of one image's response; and `batch_std` and `batch_median`, the same two with
+    batch norm working with the statistics of mini-batches of the network's `bn_group` images (128 where it has none),
+    evenly spaced over the test images. No number depends on `batch_size`.
 
     Raises: UsageError, DataError, WeightsError, as `evaluate`; UsageError too for a network without batch norm.
     Paper: section 4.2, Figure 7.
@@ -70,8 +76,8 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
     found = layer_deviations(
         model.network, test, model.convention, device=model.device, batch_size=batch_size, workers=workers
     )
-    for layer, std in found.items():
-        if not math.isfinite(std):
+    for layer, deviations in found.items():
+        if not all(map(math.isfinite, dataclasses.astuple(deviations))):
             raise WeightsError(f"{model.path}: layer {layer} does not give finite numbers for images of {splits.name}")
     spec = getattr(model.network, "spec", None)
     of_run = model.path.name == "weights.safetensors"
@@ -82,7 +88,8 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
         digest=comparable_digest(model, splits),
         images=len(test),  # type: ignore[arg-type]
         device=str(model.device),
-        layers=tuple(Response(layer, std) for layer, std in found.items()),
+        bn_group=statistics_group(model.network),
+        layers=tuple(Response(layer, **dataclasses.asdict(deviations)) for layer, deviations in found.items()),
         result=RunFolder(model.path.parent).result() if of_run else None,
     )
 
@@ -102,6 +109,7 @@ def write_json(found: Sequence[LayerResponses], path: Path) -> None:
                 "data": one.data,
                 "digest": one.digest,
                 "images": one.images,
+                "bn_group": one.bn_group,
                 "responses": [dataclasses.asdict(response) for response in one.layers],
                 "result": one.result,
             }

@@ -27,6 +27,8 @@ def responses(
     """Measure how strongly the layers of trained networks respond: Figure 7, by the test images.
 
     A response is the standard deviation of a layer's output after batch norm, before ReLU or the addition.
+
+    It is taken over all images at once, and for the median image, which a few outlier images do not change.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -42,17 +44,20 @@ def responses(
         require_file(json)
     found = measuring.responses(runs, data, images=images, device=device, batch_size=batch_size, workers=workers)
     print(f"Layer responses to {found[0].images:,} test images of {found[0].data}: {measuring.PROTOCOL}.")
-    table = Table("network", "run")
-    for title in ("layers", "mean", "median", "first layer", "weakest", "strongest"):
+    print("The table has their means over the layers, and the layer with the largest std.")
+    table = Table()
+    table.add_column("network", no_wrap=True)
+    table.add_column("run", overflow="fold")
+    for title in ("std", "median", "batch\nstd", "batch\nmedian", "largest std"):
         table.add_column(title, justify="right")
     for one in found:
-        strongest, weakest = one.by_magnitude[0], one.by_magnitude[-1]
+        mean, strongest = one.mean, one.by_magnitude[0]
+        numbers = (mean.std, mean.median, mean.batch_std, mean.batch_median)
         table.add_row(
             one.network,
             escape(one.source),
-            str(len(one.layers)),
-            *(f"{value:.2f}" for value in (one.mean, one.median, one.layers[0].std)),
-            *(f"{response.std:.2f} ({response.layer})" for response in (weakest, strongest)),
+            *(f"{number:.2f}" for number in numbers),
+            f"{strongest.std:.2f} ({strongest.layer})",
         )
     Console(highlight=False, soft_wrap=True).print(table)
     for sentence in reporting.findings(found):

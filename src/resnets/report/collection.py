@@ -223,7 +223,8 @@ def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> Non
     before = runs.get(same)
     chosen = run if declared or before is None else before
     errors = {} if before is None else before.errors
-    responses = chosen.responses or run.responses or (before.responses if before else ())
+    measured = (chosen.responses, run.responses, before.responses if before else ())
+    responses = max(measured, key=lambda layers: (len(layers), bool(layers) and layers[0].median is not None))
     runs[same] = dataclasses.replace(chosen, responses=responses, errors={**run.errors, **errors, **chosen.errors})
 
 

@@ -60,10 +60,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Response:
-    """Standard deviation of a layer's response."""
+    """Standard deviation of a layer's response: over all images at once, and of the median image.
+
+    The last two are by batch norm's statistics of each mini-batch instead of its running ones. Older files have `std`
+    alone.
+    """
 
     layer: str
     std: float
+    median: float | None = None
+    batch_std: float | None = None
+    batch_median: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +188,7 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
         curve=tuple(_point(point, curve_on) for point in content["curve"]),
         curve_on=curve_on,
         best_validation=None if best is None else (int(best["iteration"]), number(best["error"])),
-        responses=tuple(Response(str(one["layer"]), number(one["std"])) for one in content.get("responses") or ()),
+        responses=tuple(_response(one) for one in content.get("responses") or ()),
         changes=(
             *other_network(name, network, declared),
             *(["begun with trained weights"] if run.get("weights") else []),
@@ -240,6 +247,11 @@ def _errors(content: Mapping[str, Any], kind: str | None) -> dict[str, Errors]:
     for protocol, errors in (content.get("errors") or {}).items():
         found.setdefault(protocol, Errors(number(errors["top1"]), _optional(errors.get("top5"))))
     return found
+
+
+def _response(response: Mapping[str, Any]) -> Response:
+    others = (_optional(response.get(name)) for name in ("median", "batch_std", "batch_median"))
+    return Response(str(response["layer"]), number(response["std"]), *others)
 
 
 def _point(point: Mapping[str, Any], on: str) -> Point:

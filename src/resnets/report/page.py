@@ -13,6 +13,7 @@ from resnets.report.content import Content, count
 from resnets.report.curves import ComparedCurve, ComparedFigure, end
 from resnets.report.detectors import MeasuredDetector
 from resnets.report.measured import Measured, Run
+from resnets.report.responses import outliers
 from resnets.report.speed import Comparison
 from resnets.report.verdicts import STATUSES, Status
 
@@ -57,6 +58,7 @@ def render(content: Content) -> str:
         "styles": _styles,
         "alternative": _alternative,
         "drawn_note": _drawn_note,
+        "outlier_notes": _outlier_notes,
         "readings": _readings,
         "bounds": _bounds,
         "machine": _machine,
@@ -199,6 +201,14 @@ def _drawn_note(figure: ComparedFigure) -> str:
         return f"Ours are not as the paper's ({next(iter(departures))}).{note}"
     each = [f"{listed(list(networks))}: {how or 'as the paper'}" for how, networks in departures.items()]
     return f"Ours were not all trained alike, so compare them with care ({' / '.join(each)}).{note}"
+
+
+def _outlier_notes(figure: ComparedFigure) -> list[str]:
+    """Return a sentence for each network whose layer responses, as drawn, are those of a few images."""
+    if figure.figure.panels[0].draws == "error":
+        return []
+    runs = {curve.curve.label: curve.drawn[0] for curve in _curves(figure) if curve.drawn}
+    return [note for label, run in runs.items() if (note := outliers(label, run.responses))]
 
 
 def _readings(curve: ComparedCurve) -> str:

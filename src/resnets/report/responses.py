@@ -18,6 +18,7 @@ from resnets.storage import write_durably, writing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OUTLIERS = 2  # a mean std of more than twice the median image's is that of a few images
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -25,8 +26,8 @@ FORMATS = (".png", ".svg", ".pdf")
 class LayerResponses:
     """How strongly the layers of a network respond: the first convolution and each other 3x3 one, in their order.
 
-    `digest` is the data's, where a run on it has the same, `images` how many test images it was measured on, `result`
-    what the run's result.json holds, None without one.
+    `digest` is the data's, where a run on it has the same, `images` how many test images it was measured on, `bn_group`
+    how many of them at most shared batch statistics, `result` what the run's result.json holds, None without one.
     """
 
     network: str
@@ -36,6 +37,7 @@ class LayerResponses:
     device: str
     layers: tuple[Response, ...]
     digest: str | None = None
+    bn_group: int | None = None
     result: dict[str, Any] | None = dataclasses.field(default=None, repr=False)
 
     @property
@@ -44,35 +46,60 @@ class LayerResponses:
         return tuple(sorted(self.layers, key=lambda response: -response.std))
 
     @property
-    def mean(self) -> float:
-        """Mean over the layers."""
-        return statistics.fmean(response.std for response in self.layers)
+    def mean(self) -> Response:
+        """Mean over the layers, of each number."""
+        return mean_of(self.layers)
 
-    @property
-    def median(self) -> float:
-        """Median over the layers."""
-        return statistics.median(response.std for response in self.layers)
+
+def mean_of(layers: Sequence[Response]) -> Response:
+    """Return the mean over the layers of each number that all of them have."""
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return statistics.fmean(known) if len(known) == len(values) else None
+
+    return Response(
+        "mean over the layers",
+        statistics.fmean(layer.std for layer in layers),
+        mean([layer.median for layer in layers]),
+        mean([layer.batch_std for layer in layers]),
+        mean([layer.batch_median for layer in layers]),
+    )
+
+
+def outliers(network: str, layers: Sequence[Response]) -> str | None:
+    """Return a warning where a few images dominate a network's responses, None where they do not or is not known."""
+    mean = mean_of(layers)
+    if mean.median is None or mean.std <= OUTLIERS * mean.median:
+        return None
+    batch = "" if mean.batch_std is None else f", {mean.batch_std:.2f} by batch statistics"
+    return (
+        f"A few images dominate the responses of {network}: on average over the layers {mean.std:.2f} over all images "
+        f"at once, {mean.median:.2f} of the median image{batch}."
+    )
 
 
 def findings(found: Sequence[LayerResponses]) -> tuple[str, ...]:
-    """Return what the paper reads off Figure 7, for these networks: plain beside residual, and depth beside depth.
+    """Return which networks a few images dominate, and what the paper reads off Figure 7.
 
-    Of two networks of one name, as of two seeds, the first counts. () where there is nothing to compare.
+    That is plain compared with residual, and depth with depth, by `std`. Of two networks of one name, as of two seeds,
+    the first counts. () where there is nothing to compare.
     """
     named = {one.network: one for one in reversed(found)}
-    sentences = []
+    warnings = (outliers(label, one.layers) for one, label in zip(found, _labels(found), strict=True))
+    sentences = [warning for warning in warnings if warning]
     for name, residual in sorted(named.items(), key=lambda pair: depth_of(pair[0]) or 0):
         plain = named.get(f"plain{name.removeprefix('resnet')}")
         if name.startswith("resnet") and plain is not None:
-            less = "less than" if residual.mean < plain.mean else "no less than"
+            less = "less than" if residual.mean.std < plain.mean.std else "no less than"
             sentences.append(
-                f"{name} responds {less} its plain twin: {residual.mean:.2f} against {plain.mean:.2f} on average over "
-                f"the layers (in the paper residual networks respond less)."
+                f"{name} responds {less} its plain counterpart: {residual.mean.std:.2f} against {plain.mean.std:.2f} "
+                f"on average over the layers (in the paper residual networks respond less)."
             )
     residual_ones = [one for name, one in named.items() if name == f"resnet{depth_of(name)}"]
     if len(residual_ones) > 1:
         deeper = sorted(residual_ones, key=lambda one: depth_of(one.network) or 0)
-        means = [one.mean for one in deeper]
+        means = [one.mean.std for one in deeper]
         falls = all(later < earlier for earlier, later in itertools.pairwise(means))
         first, last = depth_of(deeper[0].network), depth_of(deeper[-1].network)
         sentences.append(
@@ -81,6 +108,12 @@ def findings(found: Sequence[LayerResponses]) -> tuple[str, ...]:
             f"less (in the paper it does)."
         )
     return tuple(sentences)
+
+
+def _labels(found: Sequence[LayerResponses]) -> list[str]:
+    """Return the networks' names, with the run where one occurs twice."""
+    names = [one.network for one in found]
+    return [one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})" for one in found]
 
 
 def check_plot(path: Path) -> None:
@@ -112,9 +145,7 @@ def draw(found: Sequence[LayerResponses]) -> Figure:
     figure = Figure(figsize=(8, 6.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharey=True)
     depths = sorted({depth_of(one.network) or 0 for one in found})
-    names = [one.network for one in found]
-    for one in found:
-        label = one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})"
+    for one, label in zip(found, _labels(found), strict=True):
         style: dict[str, Any] = {
             "color": f"C{depths.index(depth_of(one.network) or 0)}",
             "linestyle": "--" if one.network.startswith("plain") else "-",
