@@ -147,7 +147,7 @@ def test_every_known_device_is_within_what_can_be() -> None:
 
 def test_small_networks_are_bound_by_launching() -> None:
     cost = complexity.measure(complexity.skeleton(catalog.spec("resnet20")))
-    assert forecast.estimated_rates(cost, 20, 128, devices.find("h200")).step == 20 * forecast.LAUNCH_SECONDS
+    assert forecast.estimated_rates(cost, 20, 128, devices.find("h200")).step == 20 * forecast.KERNEL_SECONDS
 
 
 # ---------------------------------------------------------------- plans

@@ -19,8 +19,9 @@ from resnets.data.convention import fit, fit_photos, mean_of
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.decoding import single_view
 from resnets.data.photos import scale_crop_flip
-from resnets.data.pipeline import LoaderBatches, training_batches
+from resnets.data.pipeline import ArrayBatches, LoaderBatches, ResidentBatches, training_batches
 from resnets.data.randomness import batch_samples
+from resnets.data.share import Share
 from resnets.errors import DataError, UsageError
 from resnets.specs import InputConvention, PadCropFlip, Preprocessing, ScaleCropFlip
 
@@ -85,6 +86,25 @@ def test_images_in_memory_come_augmented_with_their_labels_in_the_declared_order
         assert images.dtype == torch.float32
         assert labels.dtype == torch.int64
         assert labels.tolist() == batch_samples(3, i, 16, 50)[0].tolist()  # each label is its sample's number
+
+
+@pytest.mark.parametrize(
+    "augmentation", [PadCropFlip(pad=2), PadCropFlip(pad=1, alternate=True), PadCropFlip(pad=0, flip=False)]
+)
+@pytest.mark.parametrize("share", [Share(), Share(1, 2)])
+def test_images_resident_on_a_gpu_come_in_the_same_mini_batches(
+    monkeypatch: pytest.MonkeyPatch, augmentation: PadCropFlip, share: Share
+) -> None:
+    """To the bit, drawn for many iterations at once, wherever a run starts: same order, crops and mirror images."""
+    monkeypatch.setattr(pipeline, "DRAWN", 5)
+    train = images_of(30)
+    common: dict[str, Any] = {"batch_size": 8, "seed": 7, "augmentation": augmentation, "share": share}
+    at_once = ArrayBatches(train, fit(train, CHANNEL), **common)
+    resident = ResidentBatches(train, fit(train, CHANNEL), device=torch.device("cpu"), **common)
+    for start in (0, 3):
+        for ours, theirs in zip(resident.batches(start, 17), at_once.batches(start, 17), strict=True):
+            assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
+            assert ours[0].stride() == theirs[0].stride()
 
 
 def test_without_augmentation_the_images_are_the_test_images() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fake_cuda
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from resnets.data import convention as conventions
+from resnets.data import pipeline
 from resnets.data.datasets import ImageArrays
+from resnets.data.pipeline import ResidentImages
 from resnets.evaluation.metrics import Counts
-from resnets.evaluation.protocols import single_view
+from resnets.evaluation.protocols import SingleView, single_view
+from resnets.networks.catalog import create
+from resnets.networks.execution import Precision
 from resnets.specs import InputConvention, Preprocessing
 
 
@@ -52,6 +57,30 @@ def test_every_sample_once(convention: InputConvention, samples: int, batch_size
     assert counts.samples == samples
     one_by_one = [_test(network, split.select(np.array([i])), convention).confusion for i in range(samples)]
     assert torch.equal(counts.confusion, torch.stack(one_by_one).sum(0))
+
+
+@pytest.mark.parametrize(("samples", "precision"), [(1, "fp32"), (300, "fp32"), (700, "fp32"), (700, "bf16")])
+def test_images_resident_on_a_gpu_give_the_same_counts(
+    monkeypatch: pytest.MonkeyPatch, samples: int, precision: Precision
+) -> None:
+    """By recorded batches of one size, the last of which reads some images twice; after training, too."""
+    recordings = fake_cuda.install(monkeypatch)
+    monkeypatch.setattr(pipeline, "TESTED_PIXELS", 1)  # 256 images at a time, the least
+    monkeypatch.setattr(ResidentImages, "fits", staticmethod(lambda split, device: device is GPU))
+    split = _split(samples)
+    convention = conventions.fit(split, Preprocessing(mean="pixel", std=True))
+    torch.manual_seed(0)
+    network = create("resnet8", in_channels=1, num_classes=4)
+    CPU, GPU = torch.device("cpu"), torch.device("cpu")
+    plain, resident = (SingleView(network, split, convention, classes=4, device=device) for device in (CPU, GPU))
+    for _ in range(5):
+        ours, theirs = resident(precision), plain(precision)
+        assert torch.equal(ours.confusion, theirs.confusion) and ours.in_top5 == theirs.in_top5
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+        with torch.no_grad():
+            network(torch.randn(16, 1, 8, 8))  # moves the statistics, and here weights follow
+            network.fc.weight.add_(torch.randn_like(network.fc.weight))
+    assert len(recordings) == 1
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -280,6 +281,9 @@ def test_on_a_gpu(engine: str, precision: Precision) -> None:
     with torch.no_grad():
         expected = module.eval()(images)
     for count in (1, 4, 9, 2):
-        logits = found(images[:count])
-        assert logits.device.type == "cuda"
-        assert relative(logits.cpu(), expected[:count]) < (1e-2 if precision == "fp32" else 2e-2)  # TF32
+        here = found(images[:count])
+        with ThreadPoolExecutor(1) as other:
+            elsewhere = other.submit(found, images[:count]).result()
+        for logits in (here, elsewhere):
+            assert logits.device.type == "cuda"
+            assert relative(logits.cpu(), expected[:count]) < (1e-2 if precision == "fp32" else 2e-2)  # TF32

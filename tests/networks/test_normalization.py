@@ -25,6 +25,14 @@ def norms(group: int, channels: int = 5) -> tuple[BatchNorm2d, nn.BatchNorm2d]:
     return grouped, plain
 
 
+@pytest.fixture(params=["group by group", "at once"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test with the groups computed as on a CPU, and as on a GPU."""
+    if request.param == "at once":
+        monkeypatch.setattr(BatchNorm2d, "groups_at_once", lambda norm, input: len(input) % norm.group == 0)
+
+
+@pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize(("count", "group"), [(8, 4), (6, 2), (8, 8), (4, 8), (7, 3), (5, 4)])
 def test_outputs_and_gradients_are_those_of_a_batch_norm_on_each_group(count: int, group: int) -> None:
     """Also where the last group is smaller, and where the batch is one group or less."""
@@ -39,6 +47,7 @@ def test_outputs_and_gradients_are_those_of_a_batch_norm_on_each_group(count: in
     torch.testing.assert_close(grouped.bias.grad, plain.bias.grad)
 
 
+@pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize(("count", "group"), [(8, 4), (7, 3)])
 def test_running_statistics_move_once_towards_the_mean_of_the_groups(count: int, group: int) -> None:
     """Each group's mean and unbiased variance weigh as its images do; the momentum is the ordinary 0.1."""
@@ -52,6 +61,24 @@ def test_running_statistics_move_once_towards_the_mean_of_the_groups(count: int,
     torch.testing.assert_close(grouped.running_mean, 0.1 * mean)
     torch.testing.assert_close(grouped.running_var, 0.9 + 0.1 * variance)
     assert grouped.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_both_ways_agree_in_bf16_and_keep_the_memory_format(
+    monkeypatch: pytest.MonkeyPatch, memory_format: torch.memory_format
+) -> None:
+    """Statistics and sums are float32 whatever the activations are: outputs differ by bf16's rounding alone."""
+    found = []
+    for at_once in (False, True):
+        monkeypatch.setattr(BatchNorm2d, "groups_at_once", lambda *_, at_once=at_once: at_once)
+        grouped = norms(4)[0].float()
+        x = maps(8).bfloat16().contiguous(memory_format=memory_format).requires_grad_()
+        out = grouped(x)
+        out.float().square().sum().backward()
+        assert out.dtype == torch.bfloat16 and out.is_contiguous(memory_format=memory_format)
+        found.append((out, x.grad, grouped.weight.grad, grouped.running_mean, grouped.running_var))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_batch_of_one_group_is_ordinary_batch_norm_statistics_included() -> None:
@@ -80,6 +107,7 @@ def test_averages_of_weights_can_have_statistics_of_their_own() -> None:
     assert grouped.momentum == 0.1
 
 
+@pytest.mark.usefixtures("_either_way")
 def test_groups_do_not_see_each_other() -> None:
     """Changing the second half of a batch leaves the first half's outputs alone; in one group it does not."""
     halves, whole = norms(4)

@@ -70,6 +70,7 @@ def test_a_run_makes_a_result_file_that_says_what_it_is(made: resnets.Reproducti
     assert found["declared"] == {"network": "resnet20", "shortcut": "A", "recipe": "cifar", "data": "cifar10"}
     assert found["identity"] == made.plan.runs[0].identity
     assert len(found["responses"]) == 19  # Figure 7 draws this network
+    assert all({"std", "median", "batch_std", "batch_median"} < one.keys() for one in found["responses"])
     assert [point["iteration"] for point in found["curve"]] == [3, 5]
     assert {"versions", "hardware", "commit"} <= found["run"]["provenance"][0].keys()
     folder = made.plan.runs[0].folder
@@ -261,6 +262,14 @@ def test_a_network_that_cannot_be_measured_is_planned_without_its_time(
     assert plan.runs[0].seconds is None is plan.seconds
     assert "resnet20 could not be measured: too little for 128 images" in plan.notes
     assert "1 run to make: for how long is not measured on cpu" in "".join(summary.plan_sentences(plan))
+
+
+def test_a_plan_may_be_made_without_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where minutes count, the first run starts at once."""
+    monkeypatch.setattr(planning, "_measure", lambda *_: pytest.fail("a network was measured"))
+    asked = {key: value for key, value in ROW.items() if key != "workers"} | {"scale": "short"}
+    plan = resnets.plan_reproduction("table6", out=tmp_path, measure=False, **asked)
+    assert [run.seconds for run in plan.runs] == [None]
 
 
 def test_the_time_of_some_is_told_where_others_cannot_be_measured(

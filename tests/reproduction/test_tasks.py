@@ -44,6 +44,13 @@ def test_table_6_in_the_order_of_depth() -> None:
     assert networks("table1") == []
 
 
+def test_rows_that_are_named_are_run_in_their_order() -> None:
+    """So that what is worth most is made first where time is short."""
+    wanted = ("resnet56", "plain56", "ResNet-32", "plain20")
+    assert networks("all", *wanted) == ["resnet56", "plain56", "resnet32", "plain20"]
+    assert networks("all", *reversed(wanted)) == ["plain20", "resnet32", "plain56", "resnet56"]
+
+
 def test_a_training_is_shared_by_all_that_ask_for_it() -> None:
     everything = select("all")
     trainings = [task.training for task in everything.tasks]

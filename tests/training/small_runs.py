@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class CrashingBatches:
             yield batch
 
 
-DESCRIPTION = {"network": {"name": "tiny"}}  # run.json of a job
+DESCRIPTION: dict[str, Any] = {"network": {"name": "tiny"}, "provenance": [{}]}  # run.json of a job
 
 
 def job(
@@ -119,7 +120,7 @@ def job(
         seed=5,
         device=CPU,
         precision="fp32",
-        description=DESCRIPTION,
+        description=copy.deepcopy(DESCRIPTION),
         save_every=save_every,
     )
 

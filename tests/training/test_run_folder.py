@@ -245,3 +245,18 @@ def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "open", refused)
     with pytest.raises(RunError, match=f"^{tmp_path}: cannot be made or written"), RunFolder(tmp_path):
         pass
+
+
+def test_how_steps_ran_is_recorded(tmp_path: Path) -> None:
+    """In run.json and in the result; a session that runs them in another way is recorded as one of its own."""
+    run(job(crash_after=None), tmp_path)
+    with RunFolder(tmp_path) as folder:
+        description = folder.description()
+        assert description is not None and description["provenance"] == [{"execution": "eager"}]
+        assert (folder.result() or {})["run"]["provenance"] == [{"execution": "eager"}]
+        folder.record_execution(description, "eager")
+        folder.record_execution(description, "compiled, CUDA graph")
+        assert (folder.description() or {})["provenance"] == [
+            {"execution": "eager"},
+            {"execution": "compiled, CUDA graph"},
+        ]

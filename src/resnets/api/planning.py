@@ -225,7 +225,7 @@ def _about_estimate(device: KnownDevice) -> list[str]:
         f"{device.memory / 1e9:,.0f} GB of memory by its data sheet",
         f"assumed: convolutions reach {100 * device.share:.0f} % of that rate, and besides the activations pass "
         f"{forecast.PASSES} times through memory at {100 * forecast.BANDWIDTH_SHARE:.0f} % of its bandwidth",
-        f"assumed: launching takes at least {1e6 * forecast.LAUNCH_SECONDS:.0f} µs of a step for each weighted layer",
+        f"assumed: the kernels of each weighted layer take at least {1e6 * forecast.KERNEL_SECONDS:.0f} µs of a step",
         "assumed: enough loader cores and storage, so that the device never waits",
     ]
 

@@ -308,9 +308,9 @@ def _describe_network(network: nn.Module) -> dict[str, Any]:
 
 def _continued(earlier: list[dict[str, Any]], now: dict[str, Any]) -> list[dict[str, Any]]:
     """Return where each stretch of a run was made, where that changed."""
-    if earlier[-1] == now:
-        return earlier
     changed = [key for key in now if earlier[-1].get(key) != now[key]]
+    if not changed:
+        return earlier
     warnings.warn(f"continued with another {' and '.join(changed)} than before; run.json records both", stacklevel=5)
     return [*earlier, now]
 

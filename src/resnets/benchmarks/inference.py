@@ -20,8 +20,15 @@ Engine = Callable[[Tensor], Tensor]
 
 
 def ours(row: Row, setting: Setting) -> Loop:
-    """Prepare the product's inference."""
-    return _loop(optimize(create(row.network), batch_size=row.batch, device=str(setting.on())), row, setting)
+    """Prepare the product's inference.
+
+    Raises: RuntimeError, if on a GPU the network could not be compiled or recorded.
+    """
+    engine = optimize(create(row.network), batch_size=row.batch, device=str(setting.on()))
+    for choice in engine.choices:
+        if setting.on().type == "cuda" and choice.engine == "compile" and choice.skipped:
+            raise RuntimeError(choice.skipped)
+    return _loop(engine, row, setting)
 
 
 def peer(row: Row, setting: Setting, *, library: str, expert: bool = False) -> Loop:

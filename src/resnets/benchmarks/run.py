@@ -35,6 +35,7 @@ def bench(
     data: str | None = None,
     photos: str | Path | None = None,
     rounds: int | None = None,
+    round_seconds: float | None = None,
     device: str = "auto",
     observe: Callable[[str], None] = lambda text: None,
 ) -> Benchmark:
@@ -48,12 +49,14 @@ def bench(
     """
     if rounds is not None and rounds < 1:
         raise UsageError(f"rounds is {rounds}; it must be 1 or more")
+    if round_seconds is not None and not 0 < round_seconds <= 600:
+        raise UsageError(f"round_seconds is {round_seconds}; it must be above 0 and at most 600")
     start = time.perf_counter()
     target = choose_device(device)
     names = (only,) if isinstance(only, str) else tuple(only)
     chosen = rows.choose(names, gpu=target.type == "cuda", quick=quick)
     count, seconds = QUICK if quick else FULL
-    count = rounds or count
+    count, seconds = rounds or count, round_seconds or seconds
     done: list[Measured] = []
     with _signals_raise(), tempfile.TemporaryDirectory(prefix="resnets-bench-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)

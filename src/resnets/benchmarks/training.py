@@ -55,7 +55,7 @@ def ours_training(
         with RunFolder(out) as folder:
 
             def after_step() -> None:
-                if state.iteration % LOG_ITERATIONS == 0:
+                if state.iteration % LOG_ITERATIONS[device.type] == 0:
                     state.guard.check(state.iteration)
                     meter = state.meter
                     loss, error = meter.loss_sum.item() / meter.images, 100.0 * meter.wrong.item() / meter.images

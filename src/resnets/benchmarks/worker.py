@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import connection as pipes
@@ -118,7 +119,9 @@ def serve(pipe: Connection, contender: Contender, log: Path) -> None:
         import torch
 
         from resnets.benchmarks import machine
+        from resnets.networks.cuda_graph import FallbackWarning
 
+        warnings.simplefilter("error", FallbackWarning)  # what ran more slowly than it can is not measured
         device = torch.device(contender.device)
         loop = contender.prepare()
         pipe.send(Ready(torch.get_num_threads(), machine.allocator()))

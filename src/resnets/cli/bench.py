@@ -33,6 +33,9 @@ def bench(
         Option(help="A folder with train/CLASS/* and val/CLASS/*.", show_default="made-up JPEG files of 500 x 375"),
     ] = None,
     rounds: Annotated[int | None, Option(help="Of all contenders in turns.", show_default="7, quick: 2")] = None,
+    round_seconds: Annotated[
+        float | None, Option(help="Length of a contender's turn in seconds.", show_default="5, quick: 1")
+    ] = None,
     json: Annotated[Path | None, Option("--json", help="Write all numbers to this file.")] = None,
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
 ) -> None:
@@ -66,7 +69,14 @@ def bench(
 
     try:
         result = run.bench(
-            quick=quick, only=only or (), data=data, photos=photos, rounds=rounds, device=device, observe=observe
+            quick=quick,
+            only=only or (),
+            data=data,
+            photos=photos,
+            rounds=rounds,
+            round_seconds=round_seconds,
+            device=device,
+            observe=observe,
         )
     finally:
         status.stop()

@@ -18,7 +18,10 @@ def reproduce(
     name: Annotated[str, Argument(help="table1 ... table14, figure1, figure4, figure6, figure7, or all.")],
     only: Annotated[
         list[str] | None,
-        Option(help="A row's or a curve's label, slug or network; may be repeated.", show_default="all rows"),
+        Option(
+            help="A row's or a curve's label, slug or network; may be repeated: runs are made in this order.",
+            show_default="all rows",
+        ),
     ] = None,
     seeds: Annotated[
         int, Option(help="Runs of each row, seeded 0, 1 ...; the plan says where the paper made more.")
@@ -46,6 +49,9 @@ def reproduce(
     out: Annotated[Path, Option("--out", "-o", help="Where runs/, results/ and site/ go.")] = Path("reproduction"),
     resume: Annotated[bool, Option("--resume", help="Go on with the runs that were begun there.")] = False,
     plan: Annotated[bool, Option("--plan", help="Print what would be run and how long it takes; no more.")] = False,
+    measure: Annotated[
+        bool, Option("--measure/--no-measure", help="Time each network first, for the plan; or start at once.")
+    ] = True,
     device: Annotated[
         str, Option(help="cpu, cuda, cuda:1 ...", show_default="auto: every GPU, one run at a time on each")
     ] = "auto",
@@ -72,8 +78,9 @@ def reproduce(
         "weights": weights or (),
         "out": out,
         "device": device,
+        "measure": measure,
     }
-    planning = console.status("planning: some steps of each network are measured")
+    planning = console.status("planning: some steps of each network are measured" if measure else "planning")
 
     def announce(made: ReproductionPlan) -> None:
         planning.stop()

@@ -43,7 +43,7 @@ class CropFlip:
     """Training images in memory, cropped and mirrored as their (seed, epoch, sample) says.
 
     The mean is subtracted first and the padding is zero after it, so the mean image is cropped with the images.
-    With a `device` the images lie and are cropped there; only where to crop crosses over.
+    With a `device` the images are there, and are cropped there by draws that were copied to it.
     """
 
     def __init__(
@@ -71,14 +71,25 @@ class CropFlip:
 
         Shape: (B,), (B,) -> (B, C, H, W) float32, channels last in memory
         """
+        return self.crop(self.draw(epochs, samples))
+
+    def draw(self, epochs: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where samples are cropped in these epochs: the padded image, whether mirrored, top and left.
+
+        Shape: (B,), (B,) -> (4, B)
+        """
         bits = sample_bits(self.seed, epochs, samples)
         top = uniform_integers(bits, 0, 2 * self.augmentation.pad + 1)
         left = uniform_integers(bits, 1, 2 * self.augmentation.pad + 1)
         mirror = self._mirror(bits, epochs, samples)
-        where: Any = np.stack([samples + mirror * self.count, mirror, top, left])
-        if self.device is not None:
-            where = torch.from_numpy(where).to(self.device, non_blocking=True)
-        image, mirror, top, left = where
+        return np.stack([samples + mirror * self.count, mirror, top, left])
+
+    def crop(self, drawn: Any) -> Tensor:
+        """Return the images of a draw: an array, or with a `device` a tensor of it.
+
+        Shape: (4, B) -> (B, C, H, W) float32, channels last in memory
+        """
+        image, mirror, top, left = drawn
         crops = torch.as_tensor(self.images[image, top, left])  # (B, H, W * C) uint8
         means = torch.as_tensor(self.means[mirror, top, left])  # (B, H, W * C)
         images = crops.float().div_(self.divisor).sub_(means)

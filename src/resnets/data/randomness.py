@@ -34,11 +34,23 @@ def batch_samples(
 
     Shape: two arrays (batch_size,)
     """
+    indices, epochs = samples_of_batches(seed, range(iteration, iteration + 1), batch_size, samples, share)
+    return indices[0], epochs[0]
+
+
+def samples_of_batches(
+    seed: int, iterations: range, batch_size: int, samples: int, share: Share = WHOLE
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return what `batch_samples` returns for each of several iterations.
+
+    Shape: two arrays (iterations, batch_size)
+    """
     own = share.of_batch(batch_size)
-    positions = np.arange(iteration * batch_size + own.start, iteration * batch_size + own.stop, dtype=np.int64)
+    within = np.arange(own.start, own.stop, dtype=np.int64)
+    positions = np.asarray(iterations, np.int64)[:, None] * batch_size + within
     epochs, offsets = np.divmod(positions, samples)
     indices = np.empty_like(positions)
-    for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+    for epoch in range(int(epochs[0, 0]), int(epochs[-1, -1]) + 1):
         here = epochs == epoch
         indices[here] = epoch_order(seed, epoch, samples)[offsets[here]]
     return indices, epochs

@@ -84,6 +84,7 @@ class _DetectionStretch(Stretch):
         job, state = self.job, self.state
         samples = TrainingSamples(job.data.train, job.recipe, seed=job.seed, workers=job.workers)
         job.network.train().lay_out_for(job.device, job.precision)
+        state.execution = "eager"
         for images in samples.batches(state.iteration, job.recipe.iterations):
             state.set_lr(state.schedule.lr(state.iteration))
             state.optimizer.zero_grad(set_to_none=True)

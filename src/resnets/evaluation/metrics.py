@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
@@ -13,36 +11,48 @@ Interval = tuple[float, float]
 """From and to, in percent: a 95 % confidence interval."""
 
 
-@dataclass
 class Counts:
-    """Counts over a split; every sample is counted once.
+    """Counts over a split; every sample is counted once, on the device of its logits, which is not waited for.
 
     Shape: confusion (classes, classes) int64, true class by row, predicted class by column
     """
 
-    classes: int
-    confusion: Tensor = field(init=False)
-    in_top5: int = 0
-    loss_sum: float = 0.0
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
+        self._in_top5 = torch.zeros((), dtype=torch.int64)
+        self._loss_sum = torch.zeros((), dtype=torch.float64)
 
-    def __post_init__(self) -> None:
-        self.confusion = torch.zeros(self.classes, self.classes, dtype=torch.int64)
+    @property
+    def sums(self) -> tuple[Tensor, ...]:
+        """All that is counted, as tensors; counts of two parts of a split are added by adding these."""
+        return self.confusion, self._in_top5, self._loss_sum
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch. Shape: logits (B, classes), labels (B,).
+        """Count one batch. Shape: logits (B, classes), labels (B,) on the CPU.
 
         Raises: DataError, if the network has another number of classes than the data, or a label is none of them.
         """
-        logits, labels = logits.float().cpu(), labels.cpu()
         if logits.shape != (len(labels), self.classes):
             raise DataError(f"the network gives {tuple(logits.shape)[1:]} numbers an image for {self.classes} classes")
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
             raise DataError(f"labels {int(labels.min())} to {int(labels.max())} for {self.classes} classes")
+        self._move(logits.device)
+        logits, labels = logits.float(), labels.to(logits.device)
         cells = labels * self.classes + logits.argmax(1)
         self.confusion.view(-1).index_add_(0, cells, torch.ones_like(cells))
         top5 = logits.topk(min(5, self.classes), dim=1).indices
-        self.in_top5 += int((top5 == labels[:, None]).sum())
-        self.loss_sum += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
+        self._in_top5 += (top5 == labels[:, None]).sum()
+        self._loss_sum += torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+
+    def _move(self, device: torch.device) -> None:
+        if self.confusion.device != device:
+            self.confusion, self._in_top5, self._loss_sum = (each.to(device) for each in self.sums)
+
+    def cpu(self) -> Counts:
+        """Return the same counts on the CPU, once their device has made them."""
+        self._move(torch.device("cpu"))
+        return self
 
     def add_probabilities(self, probabilities: Tensor, labels: Tensor) -> None:
         """Count one batch by the classes' probabilities, which sum to 1. Shape: (B, classes), labels (B,)."""
@@ -53,9 +63,14 @@ class Counts:
         return int(self.confusion.sum())
 
     @property
+    def in_top5(self) -> int:
+        """Samples whose class is among the five most probable ones."""
+        return int(self._in_top5)
+
+    @property
     def loss(self) -> float:
         """Mean cross-entropy, in nats."""
-        return self.loss_sum / self.samples
+        return float(self._loss_sum) / self.samples
 
     @property
     def top1_wrong(self) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from resnets.data.datasets import Images
-from resnets.data.pipeline import single_pass
+from resnets.data.datasets import ImageArrays, Images
+from resnets.data.pipeline import Batch, ResidentImages, single_pass
 from resnets.evaluation.metrics import Counts
+from resnets.networks.baselines.vgg import VGG
+from resnets.networks.cuda_graph import CudaGraph
 from resnets.networks.execution import Precision, forward
 from resnets.networks.inference import BATCH_ON_CPU, Engine
+from resnets.networks.resnet import ResNet
 from resnets.specs import InputConvention
 
 COMPARED_IMAGES = 1_000
@@ -33,7 +36,6 @@ class Agreement:
     logit_difference: float
 
 
-@torch.inference_mode()
 def single_view(
     network: nn.Module,
     split: Images,
@@ -49,13 +51,62 @@ def single_view(
 
     Paper: section 4.2 ("we only evaluate the single view of the original 32x32 image").
     """
-    counts = Counts(classes)
-    at_once = min(batch_size, BATCH_ON_CPU) if device.type == "cpu" else batch_size
-    with in_evaluation_mode(network):
-        for images, labels in single_pass(split, convention, batch_size=batch_size, workers=workers):
-            parts = [forward(network, part.to(device), precision) for part in images.split(at_once)]
-            counts.add(torch.cat(parts), labels)
-    return counts
+    return SingleView(network, split, convention, classes=classes, device=device, workers=workers)(
+        precision, batch_size=batch_size
+    )
+
+
+class SingleView:
+    """A test on one view of each image, to be made several times, as during training.
+
+    Images in memory are resident on a GPU from the first test on, where they fit; a network of this package then runs
+    over a thousand and more at a time, as a CUDA graph.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        split: Images,
+        convention: InputConvention | None,
+        *,
+        classes: int,
+        device: torch.device,
+        workers: int = 0,
+    ) -> None:
+        self.network, self.split, self.convention = network, split, convention
+        self.classes, self.device, self.workers = classes, device, workers
+        self.resident: ResidentImages | None = None
+        if isinstance(split, ImageArrays) and convention is not None and ResidentImages.fits(split, device):
+            self.resident = ResidentImages(split, convention, device)
+        self.graphs: dict[Precision, CudaGraph] = {}
+
+    @torch.inference_mode()
+    def __call__(self, precision: Precision, *, batch_size: int = 256) -> Counts:
+        """Test the network as it is now; its mode is restored afterwards."""
+        counts = Counts(self.classes)
+        with in_evaluation_mode(self.network):
+            for logits, labels in self._logits(precision, batch_size):
+                counts.add(logits, labels)
+        return counts.cpu()
+
+    def _logits(self, precision: Precision, batch_size: int) -> Iterator[Batch]:
+        if self.resident is not None:
+            yield from self.resident.each_once(self._run(self.resident, precision))
+            return
+        at_once = min(batch_size, BATCH_ON_CPU) if self.device.type == "cpu" else batch_size
+        for images, labels in single_pass(self.split, self.convention, batch_size=batch_size, workers=self.workers):
+            parts = [forward(self.network, part.to(self.device), precision) for part in images.split(at_once)]
+            yield torch.cat(parts), labels
+
+    def _run(self, resident: ResidentImages, precision: Precision) -> Callable[[Tensor], Tensor]:
+        """Return what gives the logits of stored images, as a CUDA graph where the network is known to allow it."""
+
+        def run(stored: Tensor) -> Tensor:
+            return forward(self.network, resident.normalized(stored), precision)
+
+        if not isinstance(self.network, ResNet | VGG):
+            return run
+        return self.graphs.setdefault(precision, CudaGraph(run, self.device))
 
 
 @torch.inference_mode()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
+from resnets.networks.cuda_graph import CudaGraph
 from resnets.networks.execution import Precision, forward
 from resnets.networks.normalization import BatchNorm2d
 
@@ -62,21 +63,22 @@ def eager(network: nn.Module, images: Tensor, precision: Precision) -> Run:
 def compiled(network: nn.Module, images: Tensor, precision: Precision) -> Run:
     """Return the network compiled by torch for just this batch; fewer images are padded to it.
 
+    On a GPU its kernels are recorded as a CUDA graph of our own, which any thread may replay; torch's "reduce-overhead"
+    is for the thread that compiled it.
+
     Raises: Unavailable, if there is no C++ compiler for the CPU; whatever torch.compile raises.
     """
-    options: dict[str, Any]
+    options: dict[str, Any] = {}
     if images.device.type == "cpu":
         compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
         if shutil.which(compiler) is None:
             raise Unavailable(f"there is no C++ compiler {compiler}")
         options = {"options": {"freezing": True, "cpp_wrapper": True}}
-    else:
-        options = {"mode": "reduce-overhead"}
     cast, dtype = _cast(network, images, precision)
     if cast is None:
         raise Unavailable("the module cannot be cast to bfloat16")
     # These settings are torch's for this one compilation, now or later, and not left behind as global ones.
-    run = torch.compile(cast, dynamic=False, **options)
+    run: Run = torch.compile(cast, dynamic=False, **options)
     batch = torch.zeros_like(images, dtype=dtype, memory_format=torch.channels_last)
 
     def padded(part: Tensor) -> Tensor:
@@ -85,6 +87,9 @@ def compiled(network: nn.Module, images: Tensor, precision: Precision) -> Run:
 
     with torch.inference_mode(), _silent("torch.utils.cpp_extension"):
         padded(images)
+        if images.device.type == "cuda":
+            run = CudaGraph(run, images.device)
+            run.record(batch)
     return padded
 
 

@@ -42,17 +42,39 @@ class BatchNorm2d(nn.BatchNorm2d):
             return out
         if not self.training or self.group is None or input.shape[0] <= self.group:
             return super().forward(input)
+        out, mean, var = (self._at_once if self.groups_at_once(input) else self._one_by_one)(input, self.group)
+        self._track(mean, var)
+        return out
+
+    def groups_at_once(self, input: Tensor) -> bool:
+        """Return whether all groups are normalised by one reduction: on a GPU, where launching kernels takes the time.
+
+        On a CPU torch's own kernel, group by group, takes half the time.
+        """
+        return input.device.type != "cpu" and input.shape[0] % (self.group or 1) == 0
+
+    def _one_by_one(self, input: Tensor, group: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the output, and the mean and unbiased variance over the groups, by torch's kernel for each group."""
         mean, var = (torch.zeros(self.num_features, dtype=self.weight.dtype, device=input.device) for _ in range(2))
         outputs = []
-        for part in input.split(self.group):  # (n, C, H, W)
+        for part in input.split(group):  # (n, C, H, W)
             # With momentum 1 the "running" statistics come back as this group's own.
             part_mean, part_var = torch.zeros_like(mean), torch.zeros_like(var)
             outputs.append(F.batch_norm(part, part_mean, part_var, self.weight, self.bias, True, 1.0, self.eps))
             share = part.shape[0] / input.shape[0]
             mean.add_(part_mean, alpha=share)
             var.add_(part_var, alpha=share)
-        self._track(mean, var)
-        return torch.cat(outputs)
+        return torch.cat(outputs), mean, var
+
+    def _at_once(self, input: Tensor, group: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the same with one reduction for all groups, which must be whole."""
+        x = input.unflatten(0, (-1, group)).to(self.weight.dtype)  # (groups, n, C, H, W)
+        var, mean = torch.var_mean(x, dim=(1, 3, 4), correction=0, keepdim=True)  # (groups, 1, C, 1, 1)
+        scale = self.weight[:, None, None] * torch.rsqrt(var + self.eps)
+        out = ((x - mean) * scale + self.bias[:, None, None]).to(input.dtype).flatten(0, 1)
+        values = x[0].numel() // self.num_features
+        unbiased = var.detach().mean(0).flatten() * (values / max(1, values - 1))
+        return out, mean.detach().mean(0).flatten(), unbiased
 
     def _forward_across(self, input: Tensor, processes: dist.ProcessGroup) -> Tensor:
         """Normalise by statistics over the images of several processes; the group is all that they hold."""

@@ -73,20 +73,32 @@ class ResNet(nn.Module):
         """Return the blocks of all stages, in the order in which an image passes them."""
         return [block for name in self.stages for block in self.get_submodule(name).children()]  # type: ignore[misc]
 
+    def stem(self, x: Tensor) -> Tensor:
+        """Return what the first block is given: conv1, and on ImageNet the max pooling of conv2_x.
+
+        Shape: (N, in_channels, H, W) -> (N, 64, H / 4, W / 4), or (N, 16, H, W) for the CIFAR type
+        """
+        return self.maxpool(norm_add_relu(self.bn1, self.relu, self.conv1(x)))
+
     def features(self, x: Tensor) -> Tensor:
         """Return the last stage's maps, before pooling.
 
         Shape: (N, in_channels, H, W) -> (N, C, H / 32, W / 32), or / 4 for the CIFAR type
         """
-        x = self.maxpool(norm_add_relu(self.bn1, self.relu, self.conv1(x)))
+        x = self.stem(x)
         for name in self.stages:
             x = getattr(self, name)(x)
         return x
 
+    def head(self, x: Tensor) -> Tensor:
+        """Return the logits of the last stage's maps, by global average pooling and the classifier.
+
+        Shape: (N, C, H, W) -> (N, num_classes)
+        """
+        return self.fc(torch.mean(x, dim=(2, 3)))
+
     def forward(self, x: Tensor) -> Tensor:
-        x = self.features(x)
-        x = torch.mean(x, dim=(2, 3))  # (N, C): global average pooling
-        return self.fc(x)
+        return self.head(self.features(x))
 
 
 def _pool(spec: ResNetSpec) -> nn.Module:

@@ -84,9 +84,10 @@ def make_plan(
     weights: Sequence[str],
     out: Path,
     devices: tuple[str, ...],
+    measure: bool,
     stop: StopRequest,
 ) -> ReproductionPlan:
-    """Return the plan; where there is hours of work, a second of each network's training is measured for it.
+    """Return the plan; with `measure`, a second of each network's training is measured for it, but for smoke runs.
 
     Raises: UsageError, DataError; RunError, if `out` is no place for it; Interrupted.
     """
@@ -116,7 +117,7 @@ def make_plan(
     for task, one in material.items():
         same = [planned(task, seed, one, chosen, out) for seed in range(seeds)]
         rates = None
-        if chosen != "smoke" and isinstance(one, Material) and any(run.state != "done" for run in same):
+        if measure and chosen != "smoke" and isinstance(one, Material) and any(run.state != "done" for run in same):
             check(stop)
             try:
                 rates = _measure(task, one, same[0].recipe, devices[0])

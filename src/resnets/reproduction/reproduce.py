@@ -58,13 +58,14 @@ def plan_reproduction(
     weights: str | Sequence[str] = (),
     out: str | Path = OUT,
     device: str = "auto",
+    measure: bool = True,
 ) -> ReproductionPlan:
     """Return what `reproduce` with the same arguments would run, and what that takes here; nothing is begun.
 
     Raises: UsageError, DataError; RunError, if `out` is no place for it; Interrupted after a signal.
     """
     with StopRequest() as stop:
-        return _plan(name, only, seeds, scale, data, weights, Path(out), device, stop)
+        return _plan(name, only, seeds, scale, data, weights, Path(out), device, measure, stop)
 
 
 def reproduce(
@@ -78,20 +79,22 @@ def reproduce(
     out: str | Path = OUT,
     resume: bool = False,
     device: str = "auto",
+    measure: bool = True,
     workers: int = 2,
     observe: Observe | None = None,
     announce: Callable[[ReproductionPlan], None] | None = None,
 ) -> Reproduction:
     """Run a table or figure of the paper (`table6`, `figure4`, `all`) and set what is measured beside what it printed.
 
-    `only` names rows or curves, by label, slug or network. There are `seeds` runs of each, seeded from 0 on. `scale`
+    `only` names rows or curves, by label, slug or network, in the order in which they are run. There are `seeds` runs
+    of each, seeded from 0 on. `scale`
     is `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (a few). `data` are sources or splits to take
     instead of the declared data: one named as a declared data set (`cifar10:PATH`) stands for it, another for whatever
     has none of its own; a result carries what it was made on. Detectors are trained on `voc:PATH` or `coco:PATH`, and
     begin with `weights`, each `NETWORK=FILE`, or with what `reproduce` has made in `out`. In `out`, each run has a
     folder in runs/ and a file in results/, and site/ is the page. Runs that are done are not made again, unless
     network, recipe, data, weights or version changed; with `resume` those that were begun go on. Where there are
-    several GPUs, each has a run at a time.
+    several GPUs, each has a run at a time. Without `measure` the plan has no times, and the first run starts at once.
     `announce` is shown the plan before anything is begun; `observe` makes an observer for each run.
 
     Raises: UsageError, DataError, RunError, CheckpointError; Interrupted after a signal, with all saved.
@@ -100,7 +103,7 @@ def reproduce(
     if workers < 0:
         raise UsageError(f"workers is {workers}; it must be 0 or more")
     with StopRequest() as stop:
-        plan = _plan(name, only, seeds, scale, data, weights, Path(out), device, stop)
+        plan = _plan(name, only, seeds, scale, data, weights, Path(out), device, measure, stop)
         if announce is not None:
             announce(plan)
         begun = [run for run in plan.todo if run.state == "begun" and run.iteration < run.recipe.iterations]
@@ -141,6 +144,7 @@ def _plan(
     weights: str | Sequence[str],
     out: Path,
     device: str,
+    measure: bool,
     stop: StopRequest,
 ) -> ReproductionPlan:
     require_alone("reproduce")
@@ -153,6 +157,7 @@ def _plan(
         weights=[weights] if isinstance(weights, str) else weights,
         out=out,
         devices=_devices(device),
+        measure=measure,
         stop=stop,
     )
 

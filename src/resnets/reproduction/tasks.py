@@ -64,7 +64,7 @@ class Selection:
     name: str
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...]
-    tasks: tuple[Task, ...]  # small networks first
+    tasks: tuple[Task, ...]  # in the order of the rows that are named, else small networks first
     left_out: tuple[LeftOut, ...]  # what is not built yet; cited rows are not ours to run
 
 
@@ -97,7 +97,7 @@ def select(name: str, only: Sequence[str] = ()) -> Selection:
             elif row.verdict.status != "cited":
                 asking.append((table.name, row.row))
     asking += [(figure.name, curve) for figure in figures for curve in figure.curves]
-    return Selection(name, tuple(tables), tuple(figures), _tasks(asking), tuple(left_out))
+    return Selection(name, tuple(tables), tuple(figures), _tasks(asking, only), tuple(left_out))
 
 
 def _meets(system: System, only: Iterable[str]) -> bool:
@@ -124,12 +124,22 @@ def _curves_of(figure: Figure, only: Sequence[str]) -> Figure:
     return dataclasses.replace(figure, panels=tuple(panel for panel in panels if panel.curves))
 
 
-def _tasks(asking: Iterable[tuple[str, Row | Curve]]) -> tuple[Task, ...]:
-    """Return the distinct trainings: by recipe, and within it the shallow networks first, plain beside residual."""
+def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tuple[Task, ...]:
+    """Return the distinct trainings, in the order of `only`.
+
+    Where that says nothing they are ordered by recipe, and within it the shallow networks come first, each plain one
+    followed by its residual counterpart.
+    """
     found: dict[Training, list[tuple[str, Row | Curve]]] = {}
     for name, system in asking:
         if (training := system.training) is not None:
             found.setdefault(training, []).append((name, system))
+
+    def place(training: Training) -> int:
+        """Return where `only` first names a training; 0 where it names nothing."""
+        places = (at for at, one in enumerate(only) if any(_meets(system, [one]) for _, system in found[training]))
+        return next(places, 0)
+
     responding = responses_wanted()
     tasks = [
         Task(
@@ -142,7 +152,7 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]]) -> tuple[Task, ...]:
         )
         for training, askers in found.items()
     ]
-    return tuple(sorted(tasks, key=_size))
+    return tuple(sorted(tasks, key=lambda task: (place(task.training), *_size(task))))
 
 
 def _detection_tests(askers: Iterable[Row | Curve]) -> Iterator[DetectionTest]:

@@ -94,11 +94,8 @@ class World:
 
     def total(self, counts: Counts) -> Counts:
         """Return the counts over a split of which each process counted its share."""
-        integers = torch.cat([counts.confusion.flatten(), torch.tensor([counts.in_top5])])
-        *cells, in_top5 = self.sum(integers).split([counts.confusion.numel(), 1])
-        counts.confusion = cells[0].view_as(counts.confusion)
-        counts.in_top5 = int(in_top5)
-        counts.loss_sum = float(self.sum(torch.tensor(counts.loss_sum, dtype=torch.float64)))
+        for each in counts.sums:
+            self.sum(each)
         return counts
 
     def average_statistics(self, network: nn.Module) -> None:

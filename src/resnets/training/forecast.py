@@ -10,13 +10,13 @@ from resnets.networks.complexity import Complexity
 from resnets.specs import Recipe
 from resnets.training.checkpoint import KEEP
 from resnets.training.devices import KnownDevice
-from resnets.training.stretch import LOG_ITERATIONS, LOG_LINES, seconds_between
+from resnets.training.stretch import iterations_between_lines, seconds_between
 
 PASSES = 8  # over the kept activations, in all of a step: written and read by convolution, batch norm, ReLU, addition
 BANDWIDTH_SHARE = 0.75  # of the memory's bandwidth, that these passes reach
-LAUNCH_SECONDS = 250e-6  # for each weighted layer of a step, to launch its work: the least that an eager step takes
+KERNEL_SECONDS = 35e-6  # the least that a weighted layer's kernels take in a step, however small they are (estimated)
 DISK_RATE = 500e6  # bytes a second, of a checkpoint on a machine that is not at hand
-LOG_SECONDS = 5e-3  # of a line of the log, likewise
+LOG_SECONDS = 1e-3  # of a line of the log, likewise
 LINK_SHARE = 0.5  # of a link's bandwidth, that an all-reduce reaches
 LINE_BYTES = 1_000  # of the log and TensorBoard's events
 
@@ -52,8 +52,8 @@ def tests(recipe: Recipe) -> int:
 
 
 def log_lines(recipe: Recipe) -> int:
-    """Return how many lines a run logs: at even distances, and at each test."""
-    every = max(1, min(LOG_ITERATIONS, recipe.iterations // LOG_LINES))
+    """Return how many lines a run logs on a CPU, and at most on a GPU: at even distances, and at each test."""
+    every = iterations_between_lines(recipe.iterations, "cpu")
     length, test = recipe.iterations, recipe.evaluate_every
     last = 1 if length % every and length % test else 0
     return length // every + length // test - length // math.lcm(every, test) + last
@@ -90,14 +90,14 @@ def longest(recipe: Recipe, networks: Iterable[Rates], seconds: float, test_imag
 
 def estimated_rates(cost: Complexity, depth: int, batch_size: int, device: KnownDevice) -> Rates:
     """Return the rates on a device of the table, each with `batch_size` images: arithmetic and traffic, one after
-    the other, but never less than launching takes.
+    the other, but never less than so many kernels take in a CUDA graph.
     """
     bytes_of_a_number = 2 if device.precision == "bf16" else 4
     traffic = PASSES * cost.activation_bytes * bytes_of_a_number / 4
     image = 6 * cost.macs / (device.share * device.rate) + traffic / (BANDWIDTH_SHARE * device.bandwidth)
     test = image / 3  # the forward pass
     return Rates(
-        step=max(batch_size * image, depth * LAUNCH_SECONDS),
+        step=max(batch_size * image, depth * KERNEL_SECONDS),
         start=5.0,
         test=test,
         final_test=2 * test,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
-from resnets.data.pipeline import TrainingBatches
+from resnets.data.pipeline import ResidentBatches, TrainingBatches
 from resnets.networks.execution import Precision, fastest_convolutions
 from resnets.networks.fused import fusing
 from resnets.specs import Recipe
@@ -36,19 +37,29 @@ def train(
     """
     schedule = state.schedule
     state.network.train()
-    step = make_step(state, recipe, device, precision, accumulate, world)
+    gather = batches.gather if isinstance(batches, ResidentBatches) else None
+    step = make_step(state, recipe, device, precision, accumulate, world, gather)
+    own_images = recipe.batch_size // world.size
     across = norms_across(state.network, recipe.batch_size, world)
     with across, fusing(state.network, device), fastest_convolutions(device):
-        for images, labels in batches.batches(state.iteration, recipe.iterations):
-            images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        for inputs in _inputs(batches, device, state.iteration, recipe.iterations):
             state.set_lr(schedule.lr(state.iteration))
             world.seed_iteration(seed, state.iteration)
-            wrong = step(images, labels)
-            state.meter.images += len(labels)
+            wrong = step(*inputs)
+            state.meter.images += own_images
             if schedule.warming:
                 all_wrong = world.sum(wrong.clone()).item()
-                schedule.observe(state.iteration, 100.0 * all_wrong / (len(labels) * world.size))
+                schedule.observe(state.iteration, 100.0 * all_wrong / recipe.batch_size)
             state.iteration += 1
             if state.average is not None:
                 state.average.update(state.iteration)
             after_step()
+
+
+def _inputs(batches: TrainingBatches, device: torch.device, start: int, stop: int) -> Iterator[tuple[Tensor, ...]]:
+    """Yield what each step is given, on the device: a draw of resident images, which it gathers, or a mini-batch."""
+    if isinstance(batches, ResidentBatches):
+        yield from ((draw,) for draw in batches.draws(start, stop))
+        return
+    for images, labels in batches.batches(start, stop):
+        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from resnets.data.datasets import Images
-from resnets.data.pipeline import Batch, TrainingBatches
+from resnets.data.pipeline import TrainingBatches
 from resnets.evaluation.protocols import single_view
 from resnets.networks.execution import Precision, keep_freed_memory, place
 from resnets.specs import InputConvention, Recipe
@@ -42,25 +42,23 @@ class StepTime:
     steps: int
 
 
+class _Enough(Exception):
+    """All stretches are timed."""
+
+
 class _Stopwatch:
-    """Mini-batches that end when enough stretches are timed, and what is called after each step on them.
+    """Times stretches of steps, after a warm-up; called after each step, it raises `_Enough` when they are done.
 
     A GPU is waited for at the end of a stretch only, so that within one it works as in a run.
     """
 
-    def __init__(self, batches_of: TrainingBatches, device: torch.device, warm_up: int, seconds: float) -> None:
-        self.batches_of, self.device = batches_of, device
+    def __init__(self, device: torch.device, warm_up: int, seconds: float) -> None:
+        self.device = device
         self.warm_up, self.stretch = warm_up, seconds / STRETCHES
         self.done = 0
         self.steps = 0  # of this stretch
         self.stretches: list[tuple[int, float]] = []  # steps, seconds
         self.mark = time.perf_counter()
-
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        for batch in self.batches_of.batches(start, stop):
-            if len(self.stretches) > STRETCHES:  # the warm-up is the first
-                return
-            yield batch
 
     def after_step(self) -> None:
         self.done += 1
@@ -72,6 +70,8 @@ class _Stopwatch:
         now = time.perf_counter()
         self.stretches.append((self.steps, now - self.mark))
         self.steps, self.mark = 0, now
+        if len(self.stretches) > STRETCHES:  # the warm-up is the first
+            raise _Enough
 
 
 def measure_steps(
@@ -93,11 +93,12 @@ def measure_steps(
     keep_freed_memory()
     place(network, device)
     state = TrainingState.start(network, recipe, device)
-    stopwatch = _Stopwatch(batches, device, warm_up, seconds)
-    # the stopwatch ends it; at so small a rate no loss grows out of bounds, whatever the images are
+    stopwatch = _Stopwatch(device, warm_up, seconds)
+    # at so small a rate no loss grows out of bounds, whatever the images are
     many = 10**9 if recipe.iterations >= COMPILE_FROM else COMPILE_FROM - 1  # a GPU compiles for long runs alone
     endless = dataclasses.replace(recipe, iterations=many, lr=1e-6)
-    train(state, endless, stopwatch, device=device, precision=precision, after_step=stopwatch.after_step)
+    with suppress(_Enough):
+        train(state, endless, batches, device=device, precision=precision, after_step=stopwatch.after_step)
     (first, first_seconds), *timed = stopwatch.stretches
     means = [elapsed / steps for steps, elapsed in timed]
     step = statistics.median(means)

@@ -102,6 +102,18 @@ class RunFolder:
         """Write run.json."""
         self._write("run.json", description)
 
+    def record_execution(self, description: dict[str, Any], execution: str) -> None:
+        """Write into run.json how the steps of this session run; another way than before is a session of its own."""
+        sessions = description["provenance"]
+        known = sessions[-1].get("execution")
+        if known == execution:
+            return
+        if known is None:
+            sessions[-1]["execution"] = execution
+        else:
+            sessions.append(sessions[-1] | {"execution": execution})
+        self.describe(description)
+
     def require_same(self, description: dict[str, Any]) -> None:
         """Check that the run in this folder is the one described.
 
@@ -117,11 +129,15 @@ class RunFolder:
     # ------------------------------------------------------------ metrics.jsonl
 
     def log(self, line: dict[str, Any]) -> None:
-        """Append one line to the log; it is on the disk before any later checkpoint is."""
+        """Append one line to the log; `sync_log` brings it to the disk."""
         with writing(self._metrics), open(self._metrics, "a") as file:
             file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+
+    def sync_log(self) -> None:
+        """Bring what was logged to the disk: before a checkpoint, after which no line of it may be missing."""
+        if self._metrics.exists():
+            with writing(self._metrics), open(self._metrics, "a") as file:
+                os.fsync(file.fileno())
 
     def logged(self) -> list[dict[str, Any]]:
         """Return the lines of the log."""

@@ -12,7 +12,7 @@ from torch import nn
 from resnets.data.datasets import DataSplits, Images
 from resnets.data.pipeline import TrainingBatches
 from resnets.evaluation.metrics import Counts
-from resnets.evaluation.protocols import single_view
+from resnets.evaluation.protocols import SingleView
 from resnets.networks import weights
 from resnets.networks.execution import Precision
 from resnets.specs import InputConvention, Recipe
@@ -62,9 +62,8 @@ class _Session(Stretch):
         self.job = job
         # the curve is on the validation split where there is one, so that the test set is seen once, at the end
         self.curve_on = "test" if job.data.validation is None else "validation"
-        self.at_the_end = self.world.share.of_split(job.data.test)
-        held_out = job.data.validation
-        self.on_the_way = self.at_the_end if held_out is None else self.world.share.of_split(held_out)
+        self.final_test = self._test_of(job.data.test)
+        self.curve_test = self.final_test if job.data.validation is None else self._test_of(job.data.validation)
 
     def _train(self) -> None:
         train(
@@ -87,7 +86,7 @@ class _Session(Stretch):
         state.meter.reset()
         state.schedule.log(state.iteration, line["images"], line["training_error"])
         if test:
-            counts = self._test(self.on_the_way, self.job.precision)
+            counts = self._test(self.curve_test, self.job.precision)
             line |= {f"{self.curve_on}_error": counts.top1_error, f"{self.curve_on}_loss": counts.loss}
         line |= {"seconds": round(state.clock.training + state.clock.testing, 3)}
         line |= {"images_per_second": round(state.iteration * self.job.recipe.batch_size / state.clock.training, 1)}
@@ -105,20 +104,21 @@ class _Session(Stretch):
             "images": images,
         }
 
-    def _test(self, share: Images, precision: Precision) -> Counts:
-        """Test on this process's share of a split, and return the counts over all of it."""
-        job = self.job
-        self.world.average_statistics(self.state.tested)
-        counts = single_view(
+    def _test_of(self, split: Images) -> SingleView:
+        """Return the test of the network, or of its average, on this process's share of a split."""
+        return SingleView(
             self.state.tested,
-            share,
-            job.convention,
-            classes=len(job.data.classes),
-            device=job.device,
-            precision=precision,
-            workers=job.workers,
+            self.world.share.of_split(split),
+            self.job.convention,
+            classes=len(self.job.data.classes),
+            device=self.job.device,
+            workers=self.job.workers,
         )
-        counts = self.world.total(counts)
+
+    def _test(self, test: SingleView, precision: Precision) -> Counts:
+        """Test on this process's share of a split, and return the counts over all of it."""
+        self.world.average_statistics(test.network)
+        counts = self.world.total(test(precision))
         now = time.perf_counter()
         self.state.clock.testing += now - self.mark
         self.mark = now
@@ -137,11 +137,11 @@ class _Session(Stretch):
             with writing(self.folder.weights):
                 weights.save(self.folder.weights, state.tested, classes=job.data.classes, convention=job.convention)
         self.mark = time.perf_counter()
-        counts = self._test(self.at_the_end, "fp32")  # as `evaluate` does, whatever the training multiplied in
+        counts = self._test(self.final_test, "fp32")  # as `evaluate` does, whatever the training computed in
         unaveraged: Counts | None = None
         if state.average is not None:  # the last weights themselves, for comparison; then the module gets what is saved
             averaged, state.average = state.average, None
-            unaveraged = self._test(self.at_the_end, "fp32")
+            unaveraged = self._test(self._test_of(job.data.test), "fp32")
             job.network.load_state_dict(averaged.network.state_dict())
         return self.world.tell(lambda: self._write_result(counts, unaveraged))
 

@@ -69,6 +69,7 @@ class TrainingState:
     lr: float = 0.0  # of the last one
     clock: Clock = field(default_factory=Clock)
     average: Average | None = None
+    execution: str | None = None  # eager or compiled, and whether steps replay a CUDA graph; None: not known yet
 
     @classmethod
     def start(cls, network: nn.Module, recipe: Recipe, device: torch.device, world: World = ALONE) -> TrainingState:
@@ -100,6 +101,8 @@ class TrainingState:
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next update."""
+        if lr == self.lr:  # a GPU is spared a kernel
+            return
         self.lr = lr
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):

@@ -1,4 +1,4 @@
-"""One iteration's work on a device, and the same captured as a CUDA graph, so that a GPU need not wait for Python."""
+"""One iteration's work on a device: eager on a CPU; on a GPU a CUDA graph, of compiled kernels where that pays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from resnets.data.loading import Batch
 from resnets.networks.baselines.vgg import VGG
+from resnets.networks.compiled import compiled
+from resnets.networks.cuda_graph import CudaGraph, FallbackWarning
 from resnets.networks.execution import Precision, forward
 from resnets.networks.resnet import ResNet
 from resnets.specs import Recipe
@@ -21,12 +24,18 @@ from resnets.training.accumulation import Parts
 from resnets.training.distributed import ALONE, World
 from resnets.training.state import TrainingState
 
-Step = Callable[[Tensor, Tensor], Tensor]
-"""Train on images (B, C, H, W) and labels (B,) of the device, and return how many answers were wrong."""
+Step = Callable[..., Tensor]
+"""Train on a mini-batch, and return how many answers were wrong.
 
-EAGER_STEPS = 3  # before a graph is captured, so that every kernel has been chosen and every buffer is there
+It is given images (B, C, H, W) and labels (B,) of the device, or what `gather` makes them from.
+"""
+
+Gather = Callable[..., Batch]
+"""Return images and labels from a draw of `ResidentBatches`, on their device."""
+
+Forward = Callable[[Tensor], Tensor]
+
 COMPILE_FROM = 10_000  # iterations left from which a GPU's compiled kernels save more than compiling them takes
-COMPILE_DEPTH = 200  # deeper networks take the compiler too long
 
 
 def make_step(
@@ -36,6 +45,7 @@ def make_step(
     precision: Precision,
     accumulate: int = 1,
     world: World = ALONE,
+    gather: Gather | None = None,
 ) -> Step:
     """Return what an iteration does, as fast as the device can: on a GPU networks of this package as a CUDA graph.
 
@@ -45,14 +55,19 @@ def make_step(
     whose gradients are averaged while they are computed: neither a graph nor compiled, until that is tested on GPUs.
     """
     network = state.network
-    if world.size > 1:
-        return _eager(state, recipe, _averaging(network, device), precision, accumulate)
-    if device.type != "cuda" or not isinstance(network, ResNet | VGG):
-        return _eager(state, recipe, network, precision, accumulate)
+
+    def step(run: Forward) -> Step:
+        if accumulate > 1:
+            taken = _in_parts(state, recipe, run, precision, accumulate)
+        else:
+            taken = _whole(state, recipe, run, precision)
+        return taken if gather is None else lambda *draw: taken(*gather(*draw))
+
+    if world.size > 1 or device.type != "cuda" or not isinstance(network, ResNet | VGG):
+        state.execution = "eager"
+        return step(network if world.size == 1 else _averaging(network, device))
     long = accumulate == 1 and recipe.iterations - state.iteration >= COMPILE_FROM
-    long = long and network.spec.depth <= COMPILE_DEPTH
-    fastest = torch.compile(network) if long else network
-    return Captured(_eager(state, recipe, fastest, precision, accumulate), device)
+    return GpuStep(step, state, precision, device, gather, compiled(network) if long else None)
 
 
 def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
@@ -72,11 +87,7 @@ def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
     )
 
 
-def _eager(
-    state: TrainingState, recipe: Recipe, network: Callable[[Tensor], Tensor], precision: Precision, accumulate: int
-) -> Step:
-    if accumulate > 1:
-        return _in_parts(state, recipe, network, precision, accumulate)
+def _whole(state: TrainingState, recipe: Recipe, network: Forward, precision: Precision) -> Step:
     optimizer = state.optimizer
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
@@ -95,9 +106,7 @@ def _eager(
     return step
 
 
-def _in_parts(
-    state: TrainingState, recipe: Recipe, network: Callable[[Tensor], Tensor], precision: Precision, parts: int
-) -> Step:
+def _in_parts(state: TrainingState, recipe: Recipe, network: Forward, precision: Precision, parts: int) -> Step:
     """Return the same step with the gradients of equal parts summed: only one part's activations are kept at a time."""
     optimizer, statistics = state.optimizer, Parts(state.network, parts)
 
@@ -121,59 +130,61 @@ def _in_parts(
     return step
 
 
-def _unsent(network: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+def _unsent(network: Forward) -> AbstractContextManager[None]:
     """Keep the gradients of a part from other processes: they are averaged once, with those of the last part."""
     return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
-class Captured:
-    """A step that, after a few eager ones, is recorded as a CUDA graph and from then on replayed.
+class GpuStep:
+    """A step recorded as a CUDA graph, of compiled kernels where it is given a compiled forward pass.
 
-    The graph reads the learning rate from the optimiser's tensor, and the images and labels from buffers of its own.
-    Where the device cannot record it, the step stays eager.
+    The graph reads the learning rate from the optimiser's tensor. For inputs of another shape, as of crops that grow,
+    it is recorded again. What cannot be compiled or recorded runs without, with a `FallbackWarning`;
+    `state.execution` says what it came to.
     """
 
-    def __init__(self, step: Step, device: torch.device) -> None:
-        self.step = step
-        self.device = device
-        self.side = torch.cuda.Stream(device)
-        self.eager_left = EAGER_STEPS
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.failed = False
+    def __init__(
+        self,
+        make: Callable[[Forward], Step],
+        state: TrainingState,
+        precision: Precision,
+        device: torch.device,
+        gather: Gather | None,
+        compiled: Forward | None,
+    ) -> None:
+        self.make, self.state, self.precision, self.device = make, state, precision, device
+        self.gather, self.compiled = gather, compiled
+        self.shapes: list[torch.Size] = []
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        if self.failed:
-            return self.step(images, labels)
-        if self.graph is not None and images.shape != self.images.shape:  # crops that grow: it is recorded anew
-            self.graph, self.eager_left = None, EAGER_STEPS
-        if self.eager_left:
-            self.eager_left -= 1
-            return self._aside(images, labels)
-        if self.graph is None:
-            try:
-                self.graph = self._record(images, labels)
-            except RuntimeError as error:
-                warnings.warn(f"no CUDA graph, and so slower: {str(error).splitlines()[0]}", stacklevel=2)
-                self.failed = True
-                return self.step(images, labels)
-        self.images.copy_(images, non_blocking=True)
-        self.labels.copy_(labels, non_blocking=True)
-        self.graph.replay()
-        return self.wrong
-
-    def _aside(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Take an eager step on the stream on which the graph will be recorded."""
-        here = torch.cuda.current_stream(self.device)
-        self.side.wait_stream(here)
-        with torch.cuda.stream(self.side):
-            wrong = self.step(images, labels)
-        here.wait_stream(self.side)
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        if self.shapes != (shapes := [given.shape for given in inputs]):
+            self.shapes = shapes
+            if self.compiled is not None and (error := self._compile_error(inputs)):
+                self.compiled = None
+                warnings.warn(f"training runs uncompiled, and so slower: {error}", FallbackWarning, stacklevel=2)
+            self.graph = CudaGraph(self.make(self.compiled or self.state.network), self.device)
+        wrong = self.graph(*inputs)
+        if self.graph.captured or self.graph.failed:
+            kernels = "eager" if self.compiled is None else "compiled"
+            self.state.execution = f"{kernels}, CUDA graph" if self.graph.captured else kernels
         return wrong
 
-    def _record(self, images: Tensor, labels: Tensor) -> torch.cuda.CUDAGraph:
-        """Return a recorded step; recording does not take it."""
-        self.images, self.labels = torch.empty_like(images), torch.empty_like(labels)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.side):
-            self.wrong = self.step(self.images, self.labels)
-        return graph
+    def _compile_error(self, inputs: tuple[Tensor, ...]) -> str | None:
+        """Compile by one pass forward and backward that leaves no trace; return why that failed, None if it did not."""
+        network = self.state.network
+        assert self.compiled is not None
+        kept = [buffer.clone() for buffer in network.buffers()]
+        try:
+            with torch.random.fork_rng([self.device], device_type=self.device.type):
+                images, labels = inputs if self.gather is None else self.gather(*inputs)
+                F.cross_entropy(forward(self.compiled, images, self.precision), labels).backward()
+        except torch.OutOfMemoryError:  # which the uncompiled network would run into as well
+            raise
+        except Exception as error:  # of the tracer, the code generator, a C compiler that is not there
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            return " ".join([f"{type(error).__name__}:", *lines[:2]])[:300]  # the second is the cause of the first
+        finally:
+            network.zero_grad(set_to_none=True)
+            for buffer, before in zip(network.buffers(), kept, strict=True):
+                buffer.copy_(before)
+        return None

@@ -26,13 +26,18 @@ from resnets.training.state import TrainingState
 
 SAVE_SECONDS = 30.0  # between two checkpoints, at least
 SAVE_SHARE = 0.05  # of the time, that they may take
-LOG_ITERATIONS = 50  # between two lines of the log, or less, so that a run has
-LOG_LINES = 50  # at least
+LOG_ITERATIONS = {"cpu": 50, "cuda": 500}  # between two lines of the log: a GPU, which a line makes wait, has done
+LOG_LINES = 50  # more by then; or fewer iterations, so that a run has so many lines at least
 
 
 def seconds_between(save: float) -> float:
     """Return the seconds from one checkpoint to the next, where one takes `save` seconds."""
     return max(SAVE_SECONDS, save / SAVE_SHARE)
+
+
+def iterations_between_lines(iterations: int, device_type: str) -> int:
+    """Return the distance of two lines of the log of a run of so many iterations."""
+    return max(1, min(LOG_ITERATIONS[device_type], iterations // LOG_LINES))
 
 
 class Observer(Protocol):
@@ -77,7 +82,7 @@ class Stretch(ABC):
         keep_freed_memory()
         place(work.network, work.device)
         self.state = TrainingState.start(work.network, work.recipe, work.device, self.world)
-        self.log_every = max(1, min(LOG_ITERATIONS, work.recipe.iterations // LOG_LINES))
+        self.log_every = iterations_between_lines(work.recipe.iterations, work.device.type)
         self.fingerprint = fingerprint(work.description)
         self.stop = StopRequest(alone=self.world.size == 1)
         self.meetings = Meetings(self.world)
@@ -178,6 +183,9 @@ class Stretch(ABC):
 
         def save() -> Path:
             assert self.folder is not None
+            self.folder.sync_log()
+            if self.state.execution is not None:
+                self.folder.record_execution(self.work.description, self.state.execution)
             return self.folder.checkpoints.save(self.state, self.fingerprint)
 
         return self.world.tell(save)

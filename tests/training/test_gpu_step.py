@@ -1,0 +1,172 @@
+"""The step of a GPU trains as the plain step does: compiled, recorded, and where either of them fails."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import fake_cuda
+import pytest
+import torch
+from torch import Tensor
+
+from resnets.data.convention import fit
+from resnets.data.datasets import ImageArrays
+from resnets.data.pipeline import ResidentBatches
+from resnets.networks import compiled
+from resnets.networks.catalog import create
+from resnets.networks.cuda_graph import FallbackWarning
+from resnets.networks.execution import place
+from resnets.networks.normalization import BatchNorm2d
+from resnets.specs import PadCropFlip, Preprocessing, Recipe
+from resnets.training.state import TrainingState
+from resnets.training.step import COMPILE_FROM, make_step
+
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's tracer looks at it
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+RECIPE = Recipe(name="t", source="", iterations=8, batch_size=8, bn_group=4, milestones=(4, 6))
+LONG = dataclasses.replace(RECIPE, iterations=COMPILE_FROM)
+
+
+@pytest.fixture(autouse=True)
+def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute batch norm's groups as on a GPU, and trace without generating code, which takes half a minute."""
+    monkeypatch.setattr(BatchNorm2d, "groups_at_once", lambda norm, input: len(input) % norm.group == 0)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+
+
+def state_of(network: str = "resnet8") -> TrainingState:
+    torch.manual_seed(2)
+    state = TrainingState.start(place(create(network, bn_group=4).train(), CPU), RECIPE, CPU)
+    # as on a GPU: a graph looks neither at the loss nor at a rate that is a Python number
+    state.guard.deferred = True
+    for group in state.optimizer.param_groups:
+        group["lr"] = torch.tensor(group["lr"])
+    return state
+
+
+def resident() -> ResidentBatches:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (40, 16, 16, 3), generator=generator, dtype=torch.uint8).numpy()
+    train = ImageArrays(images, torch.randint(0, 10, (40,), generator=generator).numpy())
+    return ResidentBatches(
+        train, fit(train, Preprocessing()), batch_size=8, seed=3, augmentation=PadCropFlip(pad=2), device=CPU
+    )
+
+
+def train(state: TrainingState, step: Callable[..., Tensor], draws: list[Tensor]) -> None:
+    for draw in draws:
+        state.set_lr(state.schedule.lr(state.iteration))
+        step(draw)
+        state.iteration += 1
+
+
+def assert_same(one: TrainingState, other: TrainingState) -> None:
+    ours, theirs = one.tensors(), other.tensors()
+    assert ours.keys() == theirs.keys()
+    for name in ours.keys() - {"random.cpu"}:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_recorded_steps_train_as_plain_ones(monkeypatch: pytest.MonkeyPatch, accumulate: int) -> None:
+    """Weights, statistics, momentum and sums to the bit, with crops gathered inside and a rate that changes."""
+    fake_cuda.install(monkeypatch)
+    batches = resident()
+    plain, fast = state_of(), state_of()
+    train(plain, make_step(plain, RECIPE, CPU, "fp32", accumulate, gather=batches.gather), list(batches.draws(0, 8)))
+    train(fast, make_step(fast, RECIPE, GPU, "fp32", accumulate, gather=batches.gather), list(batches.draws(0, 8)))
+    assert_same(plain, fast)
+    assert (plain.execution, fast.execution) == ("eager", "eager, CUDA graph")
+
+
+@pytest.mark.filterwarnings("ignore::resnets.networks.cuda_graph.FallbackWarning")
+def test_compiled_steps_train_as_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit, where the compiler keeps to the operations as they are written."""
+    fake_cuda.install(monkeypatch, fails="not recorded here: operations cannot be listed while they are compiled")
+    batches = resident()
+    plain, fast = state_of(), state_of()
+    train(plain, make_step(plain, LONG, CPU, "fp32", gather=batches.gather), list(batches.draws(0, 8)))
+    train(fast, make_step(fast, LONG, GPU, "fp32", gather=batches.gather), list(batches.draws(0, 8)))
+    assert_same(plain, fast)
+    assert fast.execution == "compiled"
+
+
+def test_inputs_of_another_shape_are_recorded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of crops that grow in training."""
+    recordings = fake_cuda.install(monkeypatch)
+    plain, fast = state_of(), state_of()
+    shapes = [12] * 5 + [16] * 5
+    inputs = [(torch.randn(8, 3, size, size), torch.randint(0, 10, (8,))) for size in shapes]
+    for state, device in ((plain, CPU), (fast, GPU)):
+        step = make_step(state, RECIPE, device, "fp32")
+        for images, labels in inputs:
+            step(images, labels)
+            state.iteration += 1
+    assert len(recordings) == 2
+    assert_same(plain, fast)
+
+
+def test_a_network_that_cannot_be_compiled_trains_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the statistics or the random state show that compiling was tried; a warning says why it failed."""
+    fake_cuda.install(monkeypatch)
+
+    def no_compiler(*_: object) -> None:
+        raise RuntimeError("Failed to find C compiler\nPlease specify one")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile.func, backend=no_compiler))
+    batches = resident()
+    plain, fast = state_of(), state_of()
+    train(plain, make_step(plain, LONG, CPU, "fp32", gather=batches.gather), list(batches.draws(0, 5)))
+    with pytest.warns(FallbackWarning, match="uncompiled, and so slower: .*Failed to find C compiler$"):
+        train(fast, make_step(fast, LONG, GPU, "fp32", gather=batches.gather), list(batches.draws(0, 5)))
+    assert_same(plain, fast)
+    assert torch.equal(plain.tensors()["random.cpu"], fast.tensors()["random.cpu"])
+    assert fast.execution == "eager, CUDA graph"
+
+
+def test_a_step_that_cannot_be_recorded_trains_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_cuda.install(monkeypatch, fails="operation not permitted when stream is capturing")
+    batches = resident()
+    plain, fast = state_of(), state_of()
+    train(plain, make_step(plain, RECIPE, CPU, "fp32", gather=batches.gather), list(batches.draws(0, 8)))
+    with pytest.warns(FallbackWarning, match="no CUDA graph"):
+        train(fast, make_step(fast, RECIPE, GPU, "fp32", gather=batches.gather), list(batches.draws(0, 8)))
+    assert_same(plain, fast)
+    assert fast.execution == "eager"
+
+
+def test_memory_that_runs_out_while_compiling_is_not_taken_for_a_compiler_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The uncompiled network would need no less."""
+    fake_cuda.install(monkeypatch)
+
+    def out_of_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(compiled, "_by_blocks", lambda _: out_of_memory)
+    state, batches = state_of(), resident()
+    step = make_step(state, LONG, GPU, "fp32", gather=batches.gather)
+    with pytest.raises(torch.OutOfMemoryError):
+        step(next(batches.draws(0, 1)))
+
+
+def test_blocks_of_all_depths_share_their_compiled_code() -> None:
+    """One graph for each shape of a stem, block and head: 7 for all residual networks, of 5 kinds of blocks."""
+    from torch._dynamo.utils import counters
+
+    images = torch.randn(4, 3, 16, 16)
+    torch.compiler.reset()
+    counters.clear()
+    for name in ("resnet8", "resnet14", "resnet26"):
+        torch.manual_seed(0)
+        network = create(name, bn_group=2).train()
+        found = compiled.compiled(network)(images)
+        for norm in (module for module in network.modules() if isinstance(module, BatchNorm2d)):
+            norm.reset_running_stats()
+        assert torch.equal(found, network(images))
+        # resnet8 has no block that keeps its width but the first stage's
+        assert counters["stats"]["unique_graphs"] == (5 if name == "resnet8" else 7)
