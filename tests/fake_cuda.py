@@ -58,6 +58,16 @@ class FakeStream:
         pass
 
 
+class FakeEvent:
+    """Stands for `torch.cuda.Event`."""
+
+    def record(self, _: Any) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+
 def install(monkeypatch: pytest.MonkeyPatch, *, fails: str | None = None) -> list[dict[str, Any]]:
     """Let CUDA graphs be recorded on this CPU, or fail with a message; return the options of each recording."""
     recordings: list[dict[str, Any]] = []
@@ -75,6 +85,8 @@ def install(monkeypatch: pytest.MonkeyPatch, *, fails: str | None = None) -> lis
 
     monkeypatch.setattr(torch.cuda, "Stream", FakeStream)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda _: None)
     monkeypatch.setattr(torch.cuda, "graph", graph)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: FakeStream())
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())

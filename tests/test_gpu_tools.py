@@ -31,6 +31,7 @@ def test_check(tmp_path: Path) -> None:
         "step_times",
         "profile",
         "gpu_tests",
+        "combo_kernels",
         "forced_layout",
     }
     assert found["checks"]["captured_against_eager"]["execution"] == "eager"

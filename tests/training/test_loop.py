@@ -14,10 +14,11 @@ from small_runs import CPU, RECIPE, Crash, Recorder, Tiny, differences, job, lin
 from torch import Tensor, nn
 
 from resnets.errors import TrainingError
+from resnets.networks import cuda_graph
 from resnets.networks.catalog import create
 from resnets.networks.execution import place
 from resnets.specs import Recipe
-from resnets.training import step, stretch
+from resnets.training import stretch
 from resnets.training.checkpoint import Checkpoints
 from resnets.training.guard import LossGuard
 from resnets.training.loop import train
@@ -245,6 +246,7 @@ def test_deferred_guard_changes_nothing_else() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_gpu_is_not_waited_for() -> None:
     """On a GPU no iteration waits for the device, and a loss that is not finite is still found and skipped."""
     device = torch.device("cuda")
@@ -278,9 +280,10 @@ def test_a_captured_step_trains_as_an_eager_one(monkeypatch: pytest.MonkeyPatch)
         torch.manual_seed(2)
         state = TrainingState.start(place(create("resnet8", bn_group=4), device), recipe, device)
         if not captured:
-            monkeypatch.setattr(step, "EAGER_STEPS", 10**9)
+            monkeypatch.setattr(cuda_graph, "WARM_UP", 10**9)
         with torch.backends.cudnn.flags(enabled=True, deterministic=True):
             train(state, recipe, Listed(batches), device=device, precision="fp32", after_step=lambda: None)
+        assert state.execution == ("eager, CUDA graph" if captured else None)
         states.append(state)
     one, other = (state.tensors() for state in states)
     for name in one.keys() - {"random.cuda"}:

@@ -121,13 +121,15 @@ class ResidentImages:
         """Return whether the device is a GPU that has room for the images."""
         return device.type == "cuda" and len(split) > 0 and _has_room(split.images.nbytes, device)
 
-    def each_once(self, run: Callable[[Tensor], Tensor]) -> Iterator[Batch]:
+    def each_once(self, run: Callable[[Tensor], Tensor], batch_size: int) -> Iterator[Batch]:
         """Yield what `run` gives for all images, and their labels, in their order.
 
-        All of its batches are of one size. Shape: `run` (B, H, W, C) uint8 -> (B, ...)
+        All batches are of one size: `batch_size`, or more where images are small.
+
+        Shape: `run` maps (B, H, W, C) uint8 to (B, ...)
         """
         total, height, width, _ = self.images.shape
-        size = min(total, max(256, TESTED_PIXELS // (height * width)))
+        size = min(total, max(batch_size, TESTED_PIXELS // (height * width)))
         for start in range(0, total, size):
             first = min(start, total - size)  # the last batch reads some images again, which are left out
             found = run(self.images[first : first + size])

@@ -91,7 +91,7 @@ class SingleView:
 
     def _logits(self, precision: Precision, batch_size: int) -> Iterator[Batch]:
         if self.resident is not None:
-            yield from self.resident.each_once(self._run(self.resident, precision))
+            yield from self.resident.each_once(self._run(self.resident, precision), batch_size)
             return
         at_once = min(batch_size, BATCH_ON_CPU) if self.device.type == "cpu" else batch_size
         for images, labels in single_pass(self.split, self.convention, batch_size=batch_size, workers=self.workers):
@@ -106,7 +106,9 @@ class SingleView:
 
         if not isinstance(self.network, ResNet | VGG):
             return run
-        return self.graphs.setdefault(precision, CudaGraph(run, self.device))
+        if precision not in self.graphs:
+            self.graphs[precision] = CudaGraph(run, self.device)
+        return self.graphs[precision]
 
 
 @torch.inference_mode()

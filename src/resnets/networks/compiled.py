@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,14 @@ def compiled(network: nn.Module) -> Forward:
             return run(images)
 
     return within_limit
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Keep torch's advice to turn on TF32 for matrix products off the terminal: only the classifier is one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
+        yield
 
 
 def _by_blocks(network: ResNet) -> Forward:

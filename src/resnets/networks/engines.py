@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
+from resnets.networks.compiled import without_advice
 from resnets.networks.cuda_graph import CudaGraph
 from resnets.networks.execution import Precision, forward
 from resnets.networks.normalization import BatchNorm2d
@@ -85,7 +86,7 @@ def compiled(network: nn.Module, images: Tensor, precision: Precision) -> Run:
         batch[: len(part)] = part
         return run(batch)[: len(part)]
 
-    with torch.inference_mode(), _silent("torch.utils.cpp_extension"):
+    with torch.inference_mode(), _silent("torch.utils.cpp_extension"), without_advice():
         padded(images)
         if images.device.type == "cuda":
             run = CudaGraph(run, images.device)

@@ -71,7 +71,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         x = input.unflatten(0, (-1, group)).to(self.weight.dtype)  # (groups, n, C, H, W)
         var, mean = torch.var_mean(x, dim=(1, 3, 4), correction=0, keepdim=True)  # (groups, 1, C, 1, 1)
         scale = self.weight[:, None, None] * torch.rsqrt(var + self.eps)
-        out = ((x - mean) * scale + self.bias[:, None, None]).to(input.dtype).flatten(0, 1)
+        out = ((x - mean) * scale + self.bias[:, None, None]).flatten(0, 1).to(input.dtype)  # not a view in bf16
         values = x[0].numel() // self.num_features
         unbiased = var.detach().mean(0).flatten() * (values / max(1, values - 1))
         return out, mean.detach().mean(0).flatten(), unbiased

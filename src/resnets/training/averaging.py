@@ -29,8 +29,8 @@ class Average:
         decay = min(self.decay, (1 + iterations) / (10 + iterations))
         own, theirs = ([pair[which] for pair in self.averaged] for which in (0, 1))
         get_ema_multi_avg_fn(decay)(own, theirs, iterations)
-        for mine, other in self.copied:
-            mine.copy_(other)
+        if self.copied:
+            torch._foreach_copy_([mine for mine, _ in self.copied], [other for _, other in self.copied])
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:

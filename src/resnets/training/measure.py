@@ -14,7 +14,8 @@ from torch import nn
 
 from resnets.data.datasets import Images
 from resnets.data.pipeline import TrainingBatches
-from resnets.evaluation.protocols import single_view
+from resnets.evaluation.protocols import SingleView
+from resnets.networks.cuda_graph import WARM_UP
 from resnets.networks.execution import Precision, keep_freed_memory, place
 from resnets.specs import InputConvention, Recipe
 from resnets.training.loop import train
@@ -93,6 +94,7 @@ def measure_steps(
     keep_freed_memory()
     place(network, device)
     state = TrainingState.start(network, recipe, device)
+    warm_up = max(warm_up, WARM_UP + 2) if device.type == "cuda" else warm_up  # with the recording of a graph
     stopwatch = _Stopwatch(device, warm_up, seconds)
     # at so small a rate no loss grows out of bounds, whatever the images are
     many = 10**9 if recipe.iterations >= COMPILE_FROM else COMPILE_FROM - 1  # a GPU compiles for long runs alone
@@ -122,11 +124,12 @@ def measure_test(
     precision: Precision,
 ) -> float:
     """Return the seconds that one image of a split takes to test, from its second and third pass."""
+    test = SingleView(network, split, convention, classes=classes, device=device)
     times = []
     for _ in range(3):
         begin = time.perf_counter()
-        counts = single_view(network, split, convention, classes=classes, device=device, precision=precision)
-        times.append((time.perf_counter() - begin) / counts.samples)
+        samples = test(precision).samples
+        times.append((time.perf_counter() - begin) / samples)
     return min(times[1:])
 
 

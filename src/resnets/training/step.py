@@ -15,8 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from resnets.data.loading import Batch
 from resnets.networks.baselines.vgg import VGG
-from resnets.networks.compiled import compiled
-from resnets.networks.cuda_graph import CudaGraph, FallbackWarning
+from resnets.networks.compiled import compiled, without_advice
+from resnets.networks.cuda_graph import CudaGraph, FallbackWarning, Pace, SideStream
 from resnets.networks.execution import Precision, forward
 from resnets.networks.resnet import ResNet
 from resnets.specs import Recipe
@@ -154,6 +154,7 @@ class GpuStep:
     ) -> None:
         self.make, self.state, self.precision, self.device = make, state, precision, device
         self.gather, self.compiled = gather, compiled
+        self.side, self.pace = SideStream(device), Pace(device)
         self.shapes: list[torch.Size] = []
 
     def __call__(self, *inputs: Tensor) -> Tensor:
@@ -162,8 +163,9 @@ class GpuStep:
             if self.compiled is not None and (error := self._compile_error(inputs)):
                 self.compiled = None
                 warnings.warn(f"training runs uncompiled, and so slower: {error}", FallbackWarning, stacklevel=2)
-            self.graph = CudaGraph(self.make(self.compiled or self.state.network), self.device)
+            self.graph = CudaGraph(self.make(self.compiled or self.state.network), self.device, self.side)
         wrong = self.graph(*inputs)
+        self.pace.after_step()
         if self.graph.captured or self.graph.failed:
             kernels = "eager" if self.compiled is None else "compiled"
             self.state.execution = f"{kernels}, CUDA graph" if self.graph.captured else kernels
@@ -172,12 +174,10 @@ class GpuStep:
     def _compile_error(self, inputs: tuple[Tensor, ...]) -> str | None:
         """Compile by one pass forward and backward that leaves no trace; return why that failed, None if it did not."""
         network = self.state.network
-        assert self.compiled is not None
         kept = [buffer.clone() for buffer in network.buffers()]
         try:
-            with torch.random.fork_rng([self.device], device_type=self.device.type):
-                images, labels = inputs if self.gather is None else self.gather(*inputs)
-                F.cross_entropy(forward(self.compiled, images, self.precision), labels).backward()
+            with torch.random.fork_rng([self.device], device_type=self.device.type), without_advice():
+                self.side.run(self._pass, *inputs)
         except torch.OutOfMemoryError:  # which the uncompiled network would run into as well
             raise
         except Exception as error:  # of the tracer, the code generator, a C compiler that is not there
@@ -188,3 +188,11 @@ class GpuStep:
             for buffer, before in zip(network.buffers(), kept, strict=True):
                 buffer.copy_(before)
         return None
+
+    def _pass(self, *inputs: Tensor) -> Tensor:
+        """Run the compiled network forward and backward."""
+        assert self.compiled is not None
+        images, labels = inputs if self.gather is None else self.gather(*inputs)
+        loss = F.cross_entropy(forward(self.compiled, images, self.precision), labels)
+        loss.backward()
+        return loss.detach()
