@@ -117,6 +117,27 @@ def test_order_of_a_durable_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ]
 
 
+def test_the_log_is_on_the_disk_before_a_checkpoint_that_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines are not synced one by one, which a GPU would wait for, but none is missing below a checkpoint."""
+    synced: list[tuple[str, int]] = []
+    fsync = os.fsync
+
+    def noted_fsync(file: int) -> None:
+        path = Path(f"/proc/self/fd/{file}").readlink()
+        synced.append((path.name, path.read_bytes().count(b"\n") if path.name == "metrics.jsonl" else 0))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    run(job(save_every=6), tmp_path)
+    logged = [lines for name, lines in synced if name == "metrics.jsonl"]
+    names = [name for name, _ in synced if name.startswith((".iteration", "metrics"))]
+    assert logged == [3, 6]  # after iterations 3, 5, 6 and 9, 10, 12
+    assert names[:2] == ["metrics.jsonl", f".{checkpoint_name(6)}.partial"]
+    assert names[2:] == ["metrics.jsonl", f".{checkpoint_name(12)}.partial"]
+
+
 def test_permissions(tmp_path: Path) -> None:
     """Files have the permissions that the process's umask gives, not those of temporary files."""
     before = os.umask(0o027)

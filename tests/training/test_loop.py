@@ -290,6 +290,12 @@ def test_a_captured_step_trains_as_an_eager_one(monkeypatch: pytest.MonkeyPatch)
         torch.testing.assert_close(one[name], other[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
+def test_a_line_of_the_log_is_rare_on_a_gpu() -> None:
+    """Each one waits for all work that is queued; a short run has 50 lines all the same."""
+    assert [stretch.iterations_between_lines(64_000, device) for device in ("cpu", "cuda")] == [50, 500]
+    assert [stretch.iterations_between_lines(1_000, device) for device in ("cpu", "cuda")] == [20, 20]
+
+
 @pytest.mark.parametrize("deferred", [False, True])
 def test_run_ends_at_a_bad_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deferred: bool) -> None:
     """A run names the iteration and its last sound checkpoint, saves nothing of it, and can go on from there."""

@@ -59,8 +59,8 @@ def single_view(
 class SingleView:
     """A test on one view of each image, to be made several times, as during training.
 
-    Images in memory are resident on a GPU from the first test on, where they fit; a network of this package then runs
-    over a thousand and more at a time, as a CUDA graph.
+    Images in memory are kept on a GPU that has room for them; a network of this package then runs as a CUDA graph, on
+    2,000 of CIFAR-10's at a time.
     """
 
     def __init__(
