@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check lock
+.PHONY: setup demo test check bench lock
 
 setup: .venv/ready
 
@@ -17,6 +17,10 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Speed next to the peers: make bench ARGS="--quick"
+bench: setup
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lock:
 	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv; }

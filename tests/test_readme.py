@@ -60,8 +60,10 @@ def test_every_named_command_and_file_exists(page: Path) -> None:
     known = {command.name for command in (*app.registered_commands, *app.registered_groups)}
     text = page.read_text()
     named = set(re.findall(r"^\$? ?(?:torchrun .* -m )?resnets ([a-z]+)", text, re.MULTILINE))
-    assert named or "```python" in text
+    modules = set(re.findall(r"^python -m ([a-z]+)", text, re.MULTILINE))
+    assert named or modules or "```python" in text
     assert named <= known
+    assert all((ROOT / module / "__main__.py").exists() for module in modules)
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (page.parent / link).exists(), link
 

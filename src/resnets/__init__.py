@@ -40,7 +40,6 @@ _HOME = {
     "Study": "resnets.api.study",
     "plan": "resnets.api.planning",
     "Plan": "resnets.api.planning",
-    "bench": "resnets.benchmarks.run",
     "reproduce": "resnets.reproduction.reproduce",
     "plan_reproduction": "resnets.reproduction.reproduce",
     "Reproduction": "resnets.reproduction.reproduce",
@@ -120,7 +119,6 @@ if TYPE_CHECKING:
     from resnets.api.training import TrainResult as TrainResult
     from resnets.api.training import find_recipe as find_recipe
     from resnets.api.training import train as train
-    from resnets.benchmarks.run import bench as bench
     from resnets.cli.display import Display as Display
     from resnets.data.audit import Audit as Audit
     from resnets.data.datasets import DataSplits as DataSplits

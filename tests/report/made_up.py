@@ -1,4 +1,4 @@
-"""Result files made up for the tests of reports: as `resnets train`, `reproduce` and `bench` write them."""
+"""Synthetic result files for the tests of reports, as `train`, `reproduce` and the benchmarks write them."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ class Report:
 def write_report(results: str | Path | Iterable[str | Path] = (), *, out: str | Path | None = SITE) -> Report:
     """Set result files beside the paper's tables and figures, and write `out`/index.html, a page that stands alone.
 
-    `results` are files that `train`, `reproduce` or `bench` wrote, or folders that hold such; without any it is the
-    folder `results`. With `out` None no page is written.
+    `results` are files that `train`, `reproduce` or `python -m benchmarks` wrote, or folders with such files; without
+    any it is the folder `results`. With `out` None no page is written.
 
     Raises: UsageError, if there are no results; RunError, if the page cannot be written.
     """

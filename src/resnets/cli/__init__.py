@@ -14,7 +14,6 @@ import typer
 from typer.core import TyperGroup
 
 from resnets.cli import (
-    bench,
     convert,
     data,
     demo,
@@ -52,7 +51,6 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "reproduce": reproduce.reproduce,
         "responses": responses.responses,
         "report": report.report,
-        "bench": bench.bench,
     },
 }
 """All commands, as the help shows them."""
@@ -93,16 +91,16 @@ def _main(
     """Deep Residual Learning for Image Recognition (He, Zhang, Ren, Sun, 2015): train, test and use its networks."""
 
 
-def run(arguments: list[str]) -> int:
-    """Run the command with these arguments and return its exit code.
+def run(arguments: list[str], program: typer.Typer = app, name: str = "resnets") -> int:
+    """Run a program, the command `resnets` unless another is given, with these arguments and return its exit code.
 
     0: done; 1: failed; 2: wrong usage; 128 + n: stopped by signal n. An error is one line on standard error. Of
     several processes that torchrun started the first one shows everything, and the first that fails its error.
     """
     if _process() in (None, 0):
-        return _run(arguments)
+        return _run(arguments, program, name)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        return _run(arguments)
+        return _run(arguments, program, name)
 
 
 def _process() -> int | None:
@@ -111,33 +109,33 @@ def _process() -> int | None:
     return int(rank) if several.isdecimal() and int(several) > 1 and rank.isdecimal() else None
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], program: typer.Typer, name: str) -> int:
     first = _process() in (None, 0)
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a class name that the terminal cannot show is no failure
-    warnings.showwarning = lambda message, *_: _note(message) if first else None
+    warnings.showwarning = lambda message, *_: _note(message, name) if first else None
     try:
-        code = app(args=[a for a in arguments if a != "--debug"], prog_name="resnets", standalone_mode=False)
+        code = program(args=[a for a in arguments if a != "--debug"], prog_name=name, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except Interrupted as stop:
         if first:
-            print(f"resnets: {stop}", file=sys.stderr)
+            print(f"{name}: {stop}", file=sys.stderr)
         return stop.exit_code
     except FailedElsewhere as error:
         return error.exit_code
     except ResnetsError as error:
         if debug:
             raise
-        return _fail(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code, name)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", 130)
+        return _fail("interrupted", 130, name)
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except MemoryError:
-        return _fail("out of memory; a smaller --batch-size needs less", 1)
+        return _fail("out of memory; a smaller --batch-size needs less", 1, name)
     except Exception as error:
         if debug:
             raise
@@ -147,21 +145,21 @@ def _run(arguments: list[str]) -> int:
             if not message:  # `resnets` alone: the help has been shown
                 return 2
             where = f"; see `{context.command_path} --help`" if context is not None else ""
-            return _fail(f"{message.rstrip('.')}{where}", getattr(error, "exit_code", 2))
+            return _fail(f"{message.rstrip('.')}{where}", getattr(error, "exit_code", 2), name)
         line = (str(error).splitlines() or [""])[0]
-        return _fail(f"{type(error).__name__}: {line} (--debug shows where)", 1)
+        return _fail(f"{type(error).__name__}: {line} (--debug shows where)", 1, name)
 
 
-def _note(message: Warning | str) -> None:
-    print(f"resnets: note: {message}", file=sys.stderr)
+def _note(message: Warning | str, name: str) -> None:
+    print(f"{name}: note: {message}", file=sys.stderr)
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, name: str) -> int:
     if (rank := _process()) is not None:
         from resnets.training.failures import is_first_to_fail
 
         if not is_first_to_fail():
             return code
         message = f"rank {rank} of {os.environ['WORLD_SIZE']}: {message}"
-    print(f"resnets: error: {message}", file=sys.stderr)
+    print(f"{name}: error: {message}", file=sys.stderr)
     return code

@@ -12,7 +12,7 @@ def report(
     results: Annotated[
         list[Path] | None,
         Argument(
-            help="Files that train, reproduce or bench wrote, or folders that hold such.", show_default="results/"
+            help="Files that train, reproduce or the benchmarks wrote, or folders of them.", show_default="results/"
         ),
     ] = None,
     out: Annotated[Path, Option("--out", "-o", help="The folder that index.html goes to.")] = Path("site"),

@@ -113,7 +113,7 @@ def collect(places: Iterable[Path]) -> Results:
         except OSError as error:
             problems.append(f"{file}: not shown, since it cannot be read ({error.strerror or error})")
         except NotAResult as error:
-            problems.append(f"{file}: not shown, since it is no result of train, evaluate, reproduce or bench: {error}")
+            problems.append(f"{file}: not shown: no result of train, evaluate, reproduce or the benchmarks: {error}")
     if not (runs or found or tested or costs or benchmarks):
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""

@@ -1,4 +1,4 @@
-"""What `resnets bench --json` measured, as lines of a table: ours beside each peer's."""
+"""Results of `python -m benchmarks --json`, as lines of a table: ours next to each peer's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A file of `resnets bench`: its comparisons, and what they were measured on."""
+    """A file of `python -m benchmarks`: its comparisons, and what they were measured on."""
 
     file: str
     comparisons: tuple[Comparison, ...]

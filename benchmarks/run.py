@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from resnets.benchmarks import machine, results, rows
-from resnets.benchmarks.contenders import contenders
-from resnets.benchmarks.images import Images, make_photos
-from resnets.benchmarks.results import Benchmark, Measured
-from resnets.benchmarks.rows import Row
-from resnets.benchmarks.setting import Setting
-from resnets.benchmarks.team import interleave, team
-from resnets.benchmarks.worker import Contender
+from benchmarks import machine, results, rows
+from benchmarks.contenders import contenders
+from benchmarks.images import Images, make_photos
+from benchmarks.results import Benchmark, Measured
+from benchmarks.rows import Row
+from benchmarks.setting import Setting
+from benchmarks.team import interleave, team
+from benchmarks.worker import Contender
 from resnets.errors import Interrupted, UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.execution import choose_device

@@ -1,20 +1,33 @@
-"""`resnets bench`."""
+"""The command `python -m benchmarks`, run from the repository's root."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
 from typer import Option
 
-from resnets.benchmarks.rows import CPU
+from benchmarks.rows import CPU
+from resnets.cli import run as run_program
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from resnets.benchmarks.results import Benchmark, Claim, Side
+    from benchmarks.results import Benchmark, Claim, Side
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+def main(arguments: list[str]) -> int:
+    """Run the command with these arguments and return its exit code, as `resnets` does."""
+    return run_program(arguments, app, "python -m benchmarks")
+
+
+@app.command(
+    context_settings={"help_option_names": ["-h", "--help"]}, epilog="--debug shows the traceback of an error."
+)
 def bench(
     quick: Annotated[bool, Option("--quick", help="Few rows and short rounds, in two minutes.")] = False,
     only: Annotated[
@@ -30,24 +43,24 @@ def bench(
     ] = None,
     photos: Annotated[
         Path | None,
-        Option(help="A folder with train/CLASS/* and val/CLASS/*.", show_default="made-up JPEG files of 500 x 375"),
+        Option(help="A folder with train/CLASS/* and val/CLASS/*.", show_default="synthetic JPEG files of 500 x 375"),
     ] = None,
-    rounds: Annotated[int | None, Option(help="Of all contenders in turns.", show_default="7, quick: 2")] = None,
+    rounds: Annotated[int | None, Option(help="Rounds of all candidates in turn.", show_default="7, quick: 2")] = None,
     round_seconds: Annotated[
-        float | None, Option(help="Length of a contender's turn in seconds.", show_default="5, quick: 1")
+        float | None, Option(help="Length of a candidate's turn in seconds.", show_default="5, quick: 1")
     ] = None,
     json: Annotated[Path | None, Option("--json", help="Write all numbers to this file.")] = None,
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
 ) -> None:
-    """Measure speed and memory beside the peers, on this machine: torchvision, timm and the usual CIFAR repository.
+    """Measure speed and memory next to the peers, on this machine: torchvision, timm and the usual CIFAR repository.
 
-    Each works in a process of its own, one at a time and in turns. Ratios are medians over the rounds.
+    Each runs in its own process, one at a time and in turns. Ratios are medians over the rounds.
     """
     import dataclasses
 
     from rich.console import Console
 
-    from resnets.benchmarks import run
+    from benchmarks import run
     from resnets.cli.display import duration
     from resnets.storage import require_file, write_json
 
@@ -193,3 +206,7 @@ def _bytes(value: float | None) -> str:
 
 def _milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{1000 * seconds:,.{0 if seconds >= 1 else 1 if seconds >= 0.01 else 2}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from benchmarks import training
+from benchmarks.peers import UsualResNet
+from benchmarks.rows import Row
+from benchmarks.setting import Setting
+from benchmarks.worker import Loop, Tick
 from resnets.api.inference import optimize
 from resnets.api.networks import create
-from resnets.benchmarks import training
-from resnets.benchmarks.peers import UsualResNet
-from resnets.benchmarks.rows import Row
-from resnets.benchmarks.setting import Setting
-from resnets.benchmarks.worker import Loop, Tick
 
 Engine = Callable[[Tensor], Tensor]
 """Images (N, C, H, W) float32 -> logits (N, classes)."""

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import loaders
+from benchmarks.rows import Row
+from benchmarks.setting import Setting
+from benchmarks.worker import Loop, Tick
 from resnets.api.training import find_recipe
-from resnets.benchmarks import loaders
-from resnets.benchmarks.rows import Row
-from resnets.benchmarks.setting import Setting
-from resnets.benchmarks.worker import Loop, Tick
 from resnets.data import convention as conventions
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.pipeline import training_batches

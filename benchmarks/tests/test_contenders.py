@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 import resnets
-from resnets.benchmarks import inference, loaders, pipelines, training
-from resnets.benchmarks.images import PHOTOS, SIDES, Images, make_photos
-from resnets.benchmarks.peers import UsualResNet, accuracy
-from resnets.benchmarks.rows import Row
-from resnets.benchmarks.setting import Setting
-from resnets.benchmarks.worker import Loop
+from benchmarks import inference, loaders, pipelines, training
+from benchmarks.images import PHOTOS, SIDES, Images, make_photos
+from benchmarks.peers import UsualResNet, accuracy
+from benchmarks.rows import Row
+from benchmarks.setting import Setting
+from benchmarks.worker import Loop
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.errors import UsageError
 
@@ -54,10 +54,17 @@ def test_the_vectorised_pipeline_crops_and_flips() -> None:
         assert (both - view).abs().amax((1, 2, 3)).min() < 1e-5
 
 
-def test_made_up_photos_are_like_imagenets(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the synthetic photos that are measured with where no others are named."""
+    folder = tmp_path_factory.mktemp("photos")
+    make_photos(folder)
+    return folder
+
+
+def test_synthetic_photos_are_like_imagenets(photos: Path) -> None:
     """Their size in pixels is ImageNet's most frequent one, and their size in bytes about its mean of 110 kB."""
-    make_photos(tmp_path)
-    files = sorted(tmp_path.rglob("*.jpg"))
+    files = sorted(photos.rglob("*.jpg"))
     assert len(files) == PHOTOS
     for file in files:
         with Image.open(file) as image:
@@ -72,14 +79,14 @@ def test_images_in_memory_must_be_cifars(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def setting(make_photos: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
-    """A few made-up images of each kind, read in this process."""
+def setting(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    """A few synthetic images of each kind, read in this process."""
     images = ImageArrays(np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8), np.arange(64) % 10)
     few = DataSplits("few", images, images, tuple("abcdefghij"))
     monkeypatch.setattr(Images, "cifar_splits", lambda self: few)
     monkeypatch.setattr(training, "WORKERS", 0)
     threads = torch.get_num_threads()
-    yield Setting("cpu", Images(None, make_photos(size=(80, 60))), tmp_path)
+    yield Setting("cpu", Images(None, photos), tmp_path)
     torch.set_num_threads(threads)
 
 

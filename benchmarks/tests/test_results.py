@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from resnets.benchmarks import rows
-from resnets.benchmarks.results import Side, claims, percentile, side, speed, verdict
-from resnets.benchmarks.rows import CPU, CUDA, Row, Target, choose
-from resnets.benchmarks.team import Record
-from resnets.benchmarks.worker import Contender, Role, Round
+from benchmarks import rows
+from benchmarks.results import Side, claims, percentile, side, speed, verdict
+from benchmarks.rows import CPU, CUDA, Row, Target, choose
+from benchmarks.team import Record
+from benchmarks.worker import Contender, Role, Round
 from resnets.errors import UsageError
 
 ROW = Row(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from resnets.benchmarks.images import Images
+from benchmarks.images import Images
 
 
 @dataclass(frozen=True)

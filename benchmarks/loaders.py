@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resnets.benchmarks.peers import Batches, PilImages
+from benchmarks.peers import Batches, PilImages
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.specs import ScaleCropFlip
 

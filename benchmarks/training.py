@@ -11,10 +11,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from resnets.api.networks import create
-from resnets.api.training import find_recipe
-from resnets.benchmarks import loaders
-from resnets.benchmarks.peers import (
+from benchmarks import loaders
+from benchmarks.peers import (
     Batches,
     Flags,
     UsualResNet,
@@ -22,9 +20,11 @@ from resnets.benchmarks.peers import (
     torchvision_loop,
     usual_loop,
 )
-from resnets.benchmarks.rows import Row
-from resnets.benchmarks.setting import Setting
-from resnets.benchmarks.worker import Loop, Tick
+from benchmarks.rows import Row
+from benchmarks.setting import Setting
+from benchmarks.worker import Loop, Tick
+from resnets.api.networks import create
+from resnets.api.training import find_recipe
 from resnets.data import convention as conventions
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.pipeline import Batch, TrainingBatches, training_batches

@@ -1,4 +1,4 @@
-"""`resnets bench` as a user types it."""
+"""`python -m benchmarks` as a user types it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from resnets.cli import run
+from benchmarks.__main__ import main
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_run_prints_its_tables_and_writes_all_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The cheapest row, which has no peer, measured for real in a process of its own."""
+    """The cheapest row, which has no peer, measured for real in its own process."""
     file = tmp_path / "speed.json"
-    assert run(["bench", "--quick", "--only", "start-up", "--rounds", "1", "--json", str(file)]) == 0
+    assert main(["--quick", "--only", "start-up", "--rounds", "1", "--json", str(file)]) == 0
     out = capsys.readouterr().out
     assert "start-up" in out and "left out by --quick" in out
     found = json.loads(file.read_text())
@@ -46,26 +48,26 @@ def test_a_run_prints_its_tables_and_writes_all_numbers(tmp_path: Path, capsys: 
 def test_bad_usage_is_one_clear_line_before_anything_is_measured(
     arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["bench", *arguments]) == code
+    assert main(arguments) == code
     err = capsys.readouterr().err
     assert message in err
-    assert err.startswith("resnets: error: ") and err.count("\n") == 1
+    assert err.startswith("python -m benchmarks: error: ") and err.count("\n") == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux")
 def test_a_signal_ends_every_process_and_leaves_no_file(tmp_path: Path) -> None:
     """SIGTERM while the contenders prepare: one line, the code of the signal, no process and no file left."""
-    command = [sys.executable, "-m", "resnets", "bench", "--quick", "--only", "cifar-pipeline"]
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "cifar-pipeline"]
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
         assert process.stdout.readline() == "1 of 1: cifar-pipeline\n"
         children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
         assert len(children) >= 2
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert err == "resnets: stopped by SIGTERM; nothing is left of it\n"
+    assert err == "python -m benchmarks: stopped by SIGTERM; nothing is left of it\n"
     assert list(tmp_path.iterdir()) == []
     deadline = time.monotonic() + 10  # multiprocessing's own helper takes a moment to see that its parent has gone
     while any(map(_runs, children)) and time.monotonic() < deadline:
@@ -81,7 +83,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_help_names_the_peers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["bench", "--help"]) == 0
+    assert main(["--help"]) == 0
     out = capsys.readouterr().out
     for word in ("torchvision", "timm", "--quick", "--only", "--photos"):
         assert word in out

@@ -12,7 +12,7 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Protocol
 
-from resnets.benchmarks.worker import Contender, Failed, Finished, Ready, Round, serve
+from benchmarks.worker import Contender, Failed, Finished, Ready, Round, serve
 
 PATIENCE = 900.0  # seconds for one answer, such as a first step that compiles
 PAUSE = 0.1  # seconds between two rounds, in which the last one's loader fills its usual queue

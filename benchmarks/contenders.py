@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from resnets.benchmarks import inference, pipelines, training
-from resnets.benchmarks.rows import Row
-from resnets.benchmarks.setting import Setting
-from resnets.benchmarks.worker import Contender, Loop, Role
+from benchmarks import inference, pipelines, training
+from benchmarks.rows import Row
+from benchmarks.setting import Setting
+from benchmarks.worker import Contender, Loop, Role
 
 Prepare = Callable[..., Loop]
 

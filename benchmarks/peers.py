@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from resnets.benchmarks.worker import Tick
+from benchmarks.worker import Tick
 from resnets.data.datasets import ImageArrays
 
 Batches = Iterable[tuple[Tensor, Tensor]]

@@ -1,4 +1,4 @@
-"""Contenders for the tests: one that counts, and some that fail; run in processes of their own."""
+"""Contenders for the tests: one that counts, and some that fail; run in their own processes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
-from resnets.benchmarks.team import team
-from resnets.benchmarks.worker import Contender, Loop, Tick
+from benchmarks.team import team
+from benchmarks.worker import Contender, Loop, Tick
 
 
 def steady() -> Loop:
@@ -39,6 +40,18 @@ def breaking() -> Loop:
     return loop
 
 
+def falling_back() -> Loop:
+    """Go on more slowly than it could, with a warning, as where a GPU's step cannot be recorded."""
+    from resnets.networks.cuda_graph import FallbackWarning
+
+    def loop(tick: Tick) -> None:
+        tick(1)
+        warnings.warn("no CUDA graph, and so slower", FallbackWarning, stacklevel=1)
+        tick(1)
+
+    return loop
+
+
 def dying() -> Loop:
     """End the process without a word to the parent, as the system does where memory ends."""
 
@@ -49,7 +62,7 @@ def dying() -> Loop:
     return loop
 
 
-if __name__ == "__main__":  # start a contender, tell its process and die
+if __name__ == "__main__":  # start a contender, print its process id and die
     with team([Contender("steady", "ours", steady)], Path(tempfile.gettempdir())) as workers:
         workers[0].get_ready()
         workers[0].pipe.send(60.0)

@@ -118,7 +118,7 @@ def serve(pipe: Connection, contender: Contender, log: Path) -> None:
     try:
         import torch
 
-        from resnets.benchmarks import machine
+        from benchmarks import machine
         from resnets.networks.cuda_graph import FallbackWarning
 
         warnings.simplefilter("error", FallbackWarning)  # what ran more slowly than it can is not measured

@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-import fakes
 import pytest
 
-from resnets.benchmarks import team
-from resnets.benchmarks.team import Record, interleave
-from resnets.benchmarks.worker import Contender, Round
+from benchmarks import team
+from benchmarks.team import Record, interleave
+from benchmarks.tests import fakes
+from benchmarks.worker import Contender, Round
+
+ROOT = Path(__file__).parents[2]
 
 
 class Scripted:
@@ -52,14 +54,15 @@ def test_contenders_work_in_turns_after_a_first_step_and_a_warm_up(monkeypatch: 
 
 
 def test_a_contender_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
-    """One cannot be prepared, one breaks, one is killed: each says why in a line, and the steady one is measured."""
-    prepares = (fakes.steady, fakes.unprepared, fakes.breaking, fakes.dying)
+    """One cannot be prepared, one breaks, one falls back to a slower way, one is killed: each says why in a line."""
+    prepares = (fakes.steady, fakes.unprepared, fakes.breaking, fakes.falling_back, fakes.dying)
     those = [Contender(prepare.__name__, "ours", prepare) for prepare in prepares]
     with team.team(those, tmp_path) as workers:
         interleave(workers, rounds=2, seconds=0.05, tell=lambda text: None)
     records = {worker.record.contender.name: worker.record for worker in workers}
     assert records["unprepared"].failed == "nosuch is not installed"
     assert records["breaking"].failed == "RuntimeError: no compiler"
+    assert records["falling_back"].failed == "FallbackWarning: no CUDA graph, and so slower"
     assert records["dying"].failed == "its process ended (signal SIGKILL)"
     steady = records["steady"]
     assert steady.failed is None
@@ -76,9 +79,8 @@ def test_a_contender_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="a POSIX system")
 def test_no_process_outlives_a_parent_that_is_killed() -> None:
     """The parent dies by SIGKILL in the middle of a round of a minute; the contender's process goes at once."""
-    parent = subprocess.Popen(
-        [sys.executable, fakes.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "benchmarks.tests.fakes"]
+    parent = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdin is not None and parent.stdout is not None
     pid = int(parent.stdout.readline())
     os.kill(pid, 0)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from resnets.benchmarks.rows import Quantity, Row, Target
-from resnets.benchmarks.team import Record
-from resnets.benchmarks.worker import Role, Round
+from benchmarks.rows import Quantity, Row, Target
+from benchmarks.team import Record
+from benchmarks.worker import Role, Round
 
 Verdict = Literal["aim reached", "reached", "NOT REACHED"]
 

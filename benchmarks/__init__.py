@@ -1,0 +1,21 @@
+"""Speed and memory next to the peers, measured on your machine: `python -m benchmarks`, in Python `benchmarks.bench()`.
+
+Importing the package imports no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.run import bench as bench
+
+__all__ = ["bench"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "bench":
+        raise AttributeError(f"module 'benchmarks' has no attribute {name!r}")
+    from benchmarks.run import bench
+
+    return bench
