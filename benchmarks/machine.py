@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from resnets.training.provenance import provenance
+from resnets.runtime.provenance import provenance
 
 ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
 

@@ -21,8 +21,8 @@ from benchmarks.team import interleave, team
 from benchmarks.worker import Contender
 from resnets.errors import Interrupted, UsageError
 from resnets.networks import catalog, complexity
-from resnets.networks.execution import choose_device
-from resnets.training.signals import SIGNALS
+from resnets.runtime.device import choose_device
+from resnets.runtime.signals import SIGNALS
 
 FULL = (7, 5.0)  # rounds, and seconds of each
 QUICK = (2, 1.0)

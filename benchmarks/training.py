@@ -28,7 +28,7 @@ from resnets.api.training import find_recipe
 from resnets.data import convention as conventions
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.pipeline import Batch, TrainingBatches, training_batches
-from resnets.networks.execution import choose_precision, keep_freed_memory, place
+from resnets.runtime.device import choose_precision, keep_freed_memory, place
 from resnets.specs import Recipe, ScaleCropFlip
 from resnets.training.loop import train
 from resnets.training.run import RunFolder

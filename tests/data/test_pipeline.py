@@ -21,8 +21,8 @@ from resnets.data.decoding import single_view
 from resnets.data.photos import scale_crop_flip
 from resnets.data.pipeline import ArrayBatches, LoaderBatches, ResidentBatches, training_batches
 from resnets.data.randomness import batch_samples
-from resnets.data.share import Share
 from resnets.errors import DataError, UsageError
+from resnets.runtime.processes import Share
 from resnets.specs import InputConvention, PadCropFlip, Preprocessing, ScaleCropFlip
 
 CHANNEL = Preprocessing(mean="channel", std=True)

@@ -13,10 +13,10 @@ from torch.utils.data import TensorDataset
 
 from resnets.data import convention as conventions
 from resnets.data import folder
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, take
 from resnets.data.pipeline import single_pass, training_batches
-from resnets.data.share import Share
 from resnets.errors import UsageError
+from resnets.runtime.processes import Share
 from resnets.specs import PadCropFlip, Preprocessing, ScaleCropFlip
 
 
@@ -55,7 +55,7 @@ def test_splits(images: int, size: int) -> None:
     files = ImageFiles(tuple(Path(str(number)) for number in range(images)), np.arange(images))
     dataset = TensorDataset(torch.zeros(images, 1, 2, 2), torch.arange(images))
     for split in (arrays, files, dataset):
-        shares = [Share(rank, size).of_split(split) for rank in range(size)]
+        shares = [take(split, Share(rank, size)) for rank in range(size)]
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
         if split is files:
             seen = [path for share in shares for path in share.paths]

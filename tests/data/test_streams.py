@@ -14,12 +14,12 @@ import pytest
 from resnets.api.data import split_data
 from resnets.data import folder, sharding, sources, streams
 from resnets.data.convention import fit_photos
-from resnets.data.datasets import DataSplits, ImageFiles
+from resnets.data.datasets import DataSplits, ImageFiles, take
 from resnets.data.pipeline import single_pass, training_batches
-from resnets.data.share import Share
 from resnets.data.stored import Held
 from resnets.data.streams import buffered_order, in_order, is_streamed, read_ahead, some_of, training_stream
 from resnets.errors import DataError, UsageError
+from resnets.runtime.processes import Share
 from resnets.specs import Preprocessing, ScaleCropFlip
 
 COUNT = 24  # images to train on
@@ -100,7 +100,7 @@ def test_several_processes_test_each_sample_once(remote: DataSplits, size: int) 
     test, found = remote.test, dict[int, str]()
     assert isinstance(test, ImageFiles)
     for rank in range(size):
-        part = Share(rank, size).of_split(test)
+        part = take(test, Share(rank, size))
         assert isinstance(part, ImageFiles) and is_streamed(part)
         for number, held in in_order(part):
             assert part.labels[number] == test.labels[number * size + rank]

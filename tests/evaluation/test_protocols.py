@@ -15,7 +15,7 @@ from resnets.data.pipeline import ResidentImages
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import SingleView, single_view
 from resnets.networks.catalog import create
-from resnets.networks.execution import Precision
+from resnets.runtime.device import Precision
 from resnets.specs import InputConvention, Preprocessing
 
 

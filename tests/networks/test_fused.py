@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 import resnets
 from resnets.networks import fused
-from resnets.networks.fused import fusing, unavailable
+from resnets.networks.fused import fusing
 from resnets.networks.normalization import BatchNorm2d, norm_add_relu
+from resnets.runtime import kernels
+from resnets.runtime.kernels import unavailable
 
 CPU = torch.device("cpu")
 REASON = unavailable(CPU)
@@ -195,15 +197,15 @@ def test_shapes_that_do_not_fit_are_errors_and_never_written_past() -> None:
 def test_a_damaged_kernel_is_compiled_again(empty_cache: Path) -> None:
     empty_cache.mkdir()
     (empty_cache / "kernel.so").write_bytes(b"half of it")
-    command = ["g++", *fused._FLAGS, str(Path(fused.__file__).with_name("fused.cpp")), "-o"]
-    assert fused._loaded_from(command, "kernel.so").forward_float32
+    command = ["g++", *kernels.FLAGS, str(Path(kernels.__file__).with_name("kernels.cpp")), "-o"]
+    assert kernels.loaded_from(command, "kernel.so").forward_float32
     assert list(empty_cache.iterdir()) == []  # it is kept the next time
 
 
 def test_other_devices_and_machines_without_a_compiler_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unavailable(torch.device("meta")) == "it is for CPUs, not for meta"
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    reason = fused._library.__wrapped__()
+    reason = kernels.library.__wrapped__()
     assert isinstance(reason, str)
 
 
@@ -215,10 +217,10 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 @needs_kernel
 def test_it_is_compiled_once_and_kept(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not isinstance(fused._library.__wrapped__(), str)
+    assert not isinstance(kernels.library.__wrapped__(), str)
     (made,) = empty_cache.iterdir()
-    monkeypatch.setattr(fused, "_FLAGS", ("-nonsense",))
-    assert fused._library.__wrapped__().startswith("g++ could not compile it")
+    monkeypatch.setattr(kernels, "FLAGS", ("-nonsense",))
+    assert kernels.library.__wrapped__().startswith("g++ could not compile it")
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(empty_cache.parent))
     real = subprocess.run
@@ -228,5 +230,5 @@ def test_it_is_compiled_once_and_kept(empty_cache: Path, monkeypatch: pytest.Mon
         return real(command, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(subprocess, "run", no_compiling)
-    assert not isinstance(fused._library.__wrapped__(), str)
+    assert not isinstance(kernels.library.__wrapped__(), str)
     assert list(empty_cache.iterdir()) == [made]

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from resnets.errors import UsageError
 from resnets.networks import catalog, engines, inference
 from resnets.networks.engines import Unavailable
-from resnets.networks.execution import Precision
 from resnets.networks.inference import Engine, optimize
+from resnets.runtime.device import Precision
 
 CPU = torch.device("cpu")
 SHAPE = (3, 16, 16)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import resnets
 from resnets.errors import UsageError
 from resnets.networks.catalog import create
-from resnets.networks.execution import place
+from resnets.runtime.device import place
 from resnets.specs import Recipe
 from resnets.training.accumulation import require_parts
 from resnets.training.loop import train

@@ -30,11 +30,11 @@ import resnets
 from resnets.data import convention as conventions
 from resnets.detection import model
 from resnets.errors import UsageError
-from resnets.networks import weights
+from resnets.networks import sync_batch_norm, weights
 from resnets.networks.normalization import BatchNorm2d
+from resnets.runtime import launch
 from resnets.specs import InputConvention, Preprocessing
 from resnets.storage import read_tensors
-from resnets.training import distributed
 from resnets.training.run import RunFolder
 
 Start = Callable[..., BaseProcess]
@@ -176,13 +176,13 @@ def test_what_only_several_do(tmp_path: Path, run: Run) -> None:
     [(64, 128, 1, 1), (64, 128, 2, 1), (64, 128, 4, 2), (32, 256, 8, 1), (None, 128, 4, 4), (256, 128, 4, 4)],
 )
 def test_processes_of_a_group(group: int | None, batch_size: int, size: int, expected: int) -> None:
-    assert distributed.processes_of_a_group(BatchNorm2d(3, group), batch_size, size) == expected
+    assert sync_batch_norm.processes_of_a_group(BatchNorm2d(3, group), batch_size, size) == expected
 
 
 @pytest.mark.parametrize(("group", "batch_size", "size"), [(48, 128, 4), (24, 128, 4), (10, 32, 2)])
 def test_groups_that_do_not_nest(group: int, batch_size: int, size: int) -> None:
     with pytest.raises(UsageError, match=f"over groups of {group} images, and of a mini-batch of {batch_size}"):
-        distributed.require_nesting(torch.nn.Sequential(BatchNorm2d(3, group)), batch_size, size)
+        sync_batch_norm.require_nesting(torch.nn.Sequential(BatchNorm2d(3, group)), batch_size, size)
 
 
 # ---------------------------------------------------------------- devices and cores
@@ -194,16 +194,16 @@ def test_groups_that_do_not_nest(group: int, batch_size: int, size: int) -> None
 )
 def test_device_of_its_own(monkeypatch: pytest.MonkeyPatch, name: str, gpus: int, rank: int, expected: str) -> None:
     _pretend(monkeypatch, gpus, rank)
-    assert distributed.own_device(name, 4) == expected
+    assert launch.own_device(name, 4) == expected
 
 
 def test_no_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     _pretend(monkeypatch, 2, 2)
     with pytest.raises(UsageError, match="2 GPUs, and its process number 2"):
-        distributed.own_device("auto", 4)
+        launch.own_device("auto", 4)
     with pytest.raises(UsageError, match="each takes its own"):
-        distributed.own_device("cuda:1", 4)
-    assert distributed.own_device("cuda:1", 1) == "cuda:1"
+        launch.own_device("cuda:1", 4)
+    assert launch.own_device("cuda:1", 1) == "cuda:1"
 
 
 def _pretend(monkeypatch: pytest.MonkeyPatch, gpus: int, rank: int) -> None:
@@ -227,7 +227,7 @@ def test_threads(monkeypatch: pytest.MonkeyPatch, given: str | None, expected: i
             monkeypatch.setenv(name, value)
         before = torch.get_num_threads()
         torch.set_num_threads(3)
-        distributed._take_share_of_cores()
+        launch._take_share_of_cores()
         assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(before)
@@ -238,10 +238,10 @@ def test_threads(monkeypatch: pytest.MonkeyPatch, given: str | None, expected: i
 def test_without_a_meeting_point(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": ""}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match="start several processes by torchrun"), distributed.joined("cpu"):
+    with pytest.raises(UsageError, match="start several processes by torchrun"), launch.joined("cpu"):
         pass
     monkeypatch.setenv("WORLD_SIZE", "two")
-    with pytest.raises(UsageError, match="WORLD_SIZE is 'two'"), distributed.joined("cpu"):
+    with pytest.raises(UsageError, match="WORLD_SIZE is 'two'"), launch.joined("cpu"):
         pass
 
 

@@ -17,8 +17,8 @@ from resnets.data.pipeline import ResidentBatches
 from resnets.networks import compiled
 from resnets.networks.catalog import create
 from resnets.networks.cuda_graph import FallbackWarning
-from resnets.networks.execution import place
 from resnets.networks.normalization import BatchNorm2d
+from resnets.runtime.device import place
 from resnets.specs import PadCropFlip, Preprocessing, Recipe
 from resnets.training.state import TrainingState
 from resnets.training.step import COMPILE_FROM, make_step

@@ -16,8 +16,8 @@ import victims
 from small_runs import checkpoint_name, differences, names_in
 
 from resnets.errors import RunError
+from resnets.runtime.signals import StopRequest
 from resnets.training.run import RunFolder, fingerprint
-from resnets.training.signals import StopRequest
 
 Start = Callable[..., BaseProcess]
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from resnets.errors import TrainingError
 from resnets.networks import cuda_graph
 from resnets.networks.catalog import create
-from resnets.networks.execution import place
+from resnets.runtime.device import place
 from resnets.specs import Recipe
 from resnets.training import stretch
 from resnets.training.checkpoint import Checkpoints

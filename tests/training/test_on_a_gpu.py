@@ -15,7 +15,7 @@ from resnets.data import convention
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.evaluation.protocols import SingleView
 from resnets.networks.cuda_graph import FallbackWarning
-from resnets.networks.execution import place
+from resnets.runtime.device import place
 from resnets.specs import Preprocessing, Recipe
 from resnets.training.run import RunFolder
 

@@ -22,12 +22,13 @@ import resnets
 from resnets import cli
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.errors import DataError, FailedElsewhere, ResnetsError, TrainingError
+from resnets.networks import sync_batch_norm
 from resnets.networks.normalization import BatchNorm2d
+from resnets.runtime import launch
+from resnets.runtime.processes import World
+from resnets.runtime.signals import StopCoordinator
 from resnets.specs import PadCropFlip, Recipe
-from resnets.training import distributed
-from resnets.training.distributed import World
 from resnets.training.guard import LossGuard
-from resnets.training.meetings import Meetings
 
 ITERATIONS = 20
 RECIPE = Recipe(
@@ -130,7 +131,7 @@ def resume_dropping(path: Path, *observers: Any) -> None:
 
 def try_out(folder: Path) -> None:
     """Check, in each of two processes, what only several processes can; time what they agree by."""
-    with distributed.joined("cpu") as world:
+    with launch.joined("cpu") as world:
         _normalise_across(world)
         _skip_together(world)
         _tell(world)
@@ -151,7 +152,7 @@ def _normalise_across(world: World) -> None:
     x, y = everything.clone().requires_grad_(), everything[own].clone().requires_grad_()
     expected = plain(x)
     (expected * everything.sin()).sum().backward()
-    with distributed.norms_across(across, 6, world):
+    with sync_batch_norm.norms_across(across, 6, world):
         found = across(y)
         (found * everything[own].sin()).sum().backward()
     assert across.across is None
@@ -162,7 +163,7 @@ def _normalise_across(world: World) -> None:
     for ours, theirs in ((across.weight.grad, plain.weight.grad), (across.bias.grad, plain.bias.grad)):
         torch.testing.assert_close(world.sum(ours), theirs)
     across.float()
-    with distributed.norms_across(across, 6, world), torch.autocast("cpu", torch.bfloat16):
+    with sync_batch_norm.norms_across(across, 6, world), torch.autocast("cpu", torch.bfloat16):
         low = across(everything[own].bfloat16())
     assert low.dtype == torch.bfloat16
     torch.testing.assert_close(low.double(), found, rtol=0.02, atol=0.05)
@@ -193,7 +194,7 @@ def _tell(world: World) -> None:
 
 def _meet(world: World) -> float:
     """A signal to one is every process's, only the first decides on saving; return what a meeting takes."""
-    meetings = Meetings(world)
+    meetings = StopCoordinator(world)
     assert meetings.decide(1, None, due=not world.first) == (None, False)
     meetings.next = 2
     assert meetings.decide(2, 15 if world.rank == 1 else None, due=world.first) == (15, True)

@@ -17,7 +17,7 @@ from resnets.data.cifar import CIFAR10, CIFAR100
 from resnets.errors import UsageError, WeightsError, nearest
 from resnets.networks import weights as own
 from resnets.networks.convert import Imported, fetch_weights, import_weights, write_torchvision
-from resnets.networks.execution import choose_device
+from resnets.runtime.device import choose_device
 from resnets.specs import InputConvention, NetworkSpec, ResNetSpec
 from resnets.storage import read_tensors, writing
 
@@ -140,7 +140,7 @@ def import_model(path: Path, *, device: str = "auto") -> Model:
 
     Raises: WeightsError, as `convert`.
     """
-    from resnets.networks.execution import place
+    from resnets.runtime.device import place
 
     found = import_weights(path)
     assert found.weights.spec is not None

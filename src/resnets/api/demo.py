@@ -9,7 +9,7 @@ from pathlib import Path
 from resnets.api.training import TrainResult, train
 from resnets.report import degradation
 from resnets.report.degradation import Row, Words
-from resnets.training.distributed import require_alone
+from resnets.runtime.launch import require_alone
 from resnets.training.stretch import Observer
 
 DEPTHS = (20, 56, 110)

@@ -14,7 +14,7 @@ from resnets.detection.inference import detect as detect_on
 from resnets.detection.model import Detector
 from resnets.detection.refinements import PYRAMID, Refinements
 from resnets.errors import DataError, UsageError
-from resnets.networks.execution import choose_device, choose_precision
+from resnets.runtime.device import choose_device, choose_precision
 
 
 def load_detector(path: str | Path, *, device: str = "auto") -> Detector:

@@ -20,12 +20,12 @@ from resnets.detection.model import Detector
 from resnets.detection.session import DetectionJob, run
 from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
-from resnets.networks.execution import choose_device, choose_precision
 from resnets.networks.weights import Weights, spec_to_dict
 from resnets.paper import detection_recipes
+from resnets.runtime.device import choose_device, choose_precision
+from resnets.runtime.launch import require_alone
+from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe
-from resnets.training.distributed import require_alone
-from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 from resnets.training.stretch import Observer
 from resnets.training.tensorboard import TensorBoard

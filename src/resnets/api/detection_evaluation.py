@@ -17,10 +17,11 @@ from resnets.detection.annotations import AnnotatedImage, Detections, DetectionS
 from resnets.detection.model import Detector
 from resnets.detection.session import detect_all
 from resnets.errors import DataError, UsageError
-from resnets.networks.execution import choose_precision, keep_freed_memory
+from resnets.runtime.device import choose_precision, keep_freed_memory
+from resnets.runtime.launch import joined
+from resnets.runtime.processes import World
+from resnets.runtime.provenance import provenance
 from resnets.storage import require_folder, write_durably, writing
-from resnets.training.distributed import World, joined
-from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 
 EVALUATION = "evaluation.json"  # beside the detections

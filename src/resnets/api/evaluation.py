@@ -15,15 +15,16 @@ from torch import nn
 from resnets.api.data import Data, load_data
 from resnets.api.members import comparable_digest, prepare, tested_alone
 from resnets.api.models import Model, load
-from resnets.data.datasets import DataSplits
+from resnets.data.datasets import DataSplits, take
 from resnets.errors import UsageError
 from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.metrics import Counts, Interval, wilson
 from resnets.evaluation.protocols import Agreement
-from resnets.networks.execution import keep_freed_memory
+from resnets.runtime.device import keep_freed_memory
+from resnets.runtime.launch import joined
+from resnets.runtime.processes import World
+from resnets.runtime.provenance import provenance
 from resnets.storage import read_object, require_file, write_json
-from resnets.training.distributed import World, joined
-from resnets.training.provenance import provenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +148,10 @@ def _evaluate(
         alone = [together]
     else:
         passes = (member.score(batch_size, workers, world.share) for member in members)
-        samples = len(world.share.of_split(first.splits.test))  # type: ignore[arg-type]
+        samples = len(take(first.splits.test, world.share))  # type: ignore[arg-type]
         together, alone = ensemble(passes, samples, classes)
     for counts in {id(counts): counts for counts in (together, *alone)}.values():
-        world.total(counts)
+        counts.summed(world)
     return Evaluation(
         **_numbers(together, first.name if len(members) == 1 else f"ensemble of {len(members)}", splits.classes),
         data=splits.name,

@@ -10,8 +10,8 @@ from torch import nn
 from resnets.api.models import Model
 from resnets.errors import UsageError
 from resnets.networks import inference
-from resnets.networks.execution import choose_device, choose_precision
 from resnets.networks.inference import Engine
+from resnets.runtime.device import choose_device, choose_precision
 
 
 @overload

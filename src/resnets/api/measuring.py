@@ -17,7 +17,7 @@ from resnets.data.pipeline import TrainingBatches, single_pass, training_batches
 from resnets.data.streams import some_of
 from resnets.errors import UsageError
 from resnets.networks.complexity import Complexity
-from resnets.networks.execution import Precision
+from resnets.runtime.device import Precision
 from resnets.specs import AreaCropFlip
 from resnets.training.forecast import DISK_RATE, LOG_SECONDS, Rates, checkpoint_bytes
 from resnets.training.measure import StepTime, measure_saving, measure_steps, measure_test

@@ -13,16 +13,16 @@ from torch import Tensor
 from resnets.api.models import Model
 from resnets.api.protocols import how_tested, label
 from resnets.data import class_names
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
+from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, take
 from resnets.data.pipeline import single_pass
-from resnets.data.share import WHOLE, Share
 from resnets.errors import DataError, UsageError
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import Agreement, in_evaluation_mode, single_view, single_view_by_engine
 from resnets.evaluation.views import Run, Scored, score
 from resnets.networks.dense import Dense
-from resnets.networks.execution import Precision, choose_precision, forward
 from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
+from resnets.runtime.device import Precision, choose_precision, forward
+from resnets.runtime.processes import WHOLE, Share
 from resnets.specs import HowTested, ResNetSpec
 
 
@@ -58,7 +58,7 @@ class Member:
         with in_evaluation_mode(model.network):
             yield from score(
                 ordered,
-                share.of_split(self.splits.test),
+                take(self.splits.test, share),
                 model.convention,
                 self.how,
                 device=model.device,
@@ -115,7 +115,7 @@ def tested_alone(
     member: Member, classes: int, batch_size: int, workers: int, share: Share
 ) -> tuple[Counts, Agreement | None]:
     """Test by a single view, on all images or a share of them: the network itself in float32, else an engine."""
-    model, test = member.model, share.of_split(member.splits.test)
+    model, test = member.model, take(member.splits.test, share)
     options: dict[str, Any] = {"classes": classes, "batch_size": batch_size, "workers": workers}
     if model.engine is None and member.precision == "fp32":
         counts = single_view(model.network, test, model.convention, device=model.device, precision="fp32", **options)

@@ -20,16 +20,9 @@ from resnets.data.convention import normalize
 from resnets.data.decoding import reading, single_view
 from resnets.errors import DataError, UsageError, WeightsError
 from resnets.networks import weights
-from resnets.networks.execution import (
-    Precision,
-    choose_device,
-    choose_precision,
-    forward,
-    keep_freed_memory,
-    place,
-)
 from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
 from resnets.networks.weights import Weights
+from resnets.runtime.device import Precision, choose_device, choose_precision, forward, keep_freed_memory, place
 from resnets.specs import InputConvention, ResNetSpec, VGGSpec
 
 if TYPE_CHECKING:

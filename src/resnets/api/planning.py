@@ -14,17 +14,17 @@ from resnets.api.measuring import WORKERS, Measurement, loading_rate, measure
 from resnets.api.resolution import change, default_recipe, resize, resolve
 from resnets.data import kinds
 from resnets.data.kinds import DataKind
-from resnets.data.share import Share
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.memory import available_memory, training_memory
+from resnets.networks.sync_batch_norm import require_nesting
 from resnets.paper import recipes
+from resnets.runtime.processes import Share
 from resnets.specs import AreaCropFlip, Recipe
 from resnets.training import devices as known_devices
 from resnets.training import forecast
 from resnets.training.accumulation import require_parts
 from resnets.training.devices import KnownDevice
-from resnets.training.distributed import require_nesting
 
 IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines
 NETWORK = 25e9  # bytes a second between these

@@ -18,8 +18,8 @@ from resnets.data import convention as conventions
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.errors import UsageError
 from resnets.networks import catalog
-from resnets.networks.execution import Precision, choose_device, choose_precision
 from resnets.paper import recipes
+from resnets.runtime.device import Precision, choose_device, choose_precision
 from resnets.specs import (
     AreaCropFlip,
     Deviation,

@@ -17,11 +17,11 @@ from resnets.data.datasets import DataSplits
 from resnets.data.streams import some_of
 from resnets.errors import UsageError, WeightsError
 from resnets.evaluation.responses import layer_deviations, statistics_group
-from resnets.networks.execution import keep_freed_memory
 from resnets.report.measured import Response
 from resnets.report.responses import LayerResponses
-from resnets.training.distributed import require_alone
-from resnets.training.provenance import provenance
+from resnets.runtime.device import keep_freed_memory
+from resnets.runtime.launch import require_alone
+from resnets.runtime.provenance import provenance
 from resnets.training.run import RunFolder
 
 PROTOCOL = (

@@ -18,15 +18,15 @@ from resnets.api.study_plan import PlannedNetwork, Planner, StudyPlan
 from resnets.api.training import CANNOT_BE_TRAINED, TrainResult, check, train
 from resnets.data.datasets import DataSplits
 from resnets.errors import RunError, TrainingError, UsageError
-from resnets.networks.execution import choose_device
 from resnets.paper import recipes
 from resnets.report import degradation, depth, recommendation
 from resnets.report.degradation import Table, Words
 from resnets.report.recommendation import Recommendation, StudyRow
+from resnets.runtime.device import choose_device
+from resnets.runtime.launch import require_alone
+from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
 from resnets.storage import write_json
-from resnets.training.distributed import require_alone
-from resnets.training.provenance import provenance
 from resnets.training.stretch import Observer
 
 BUDGETS = {"digits": 120.0}  # seconds, where no budget is given

@@ -24,8 +24,8 @@ from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
-from resnets.networks.execution import choose_device, choose_precision
 from resnets.networks.memory import Memory, available_memory, training_memory
+from resnets.runtime.device import choose_device, choose_precision
 from resnets.specs import Recipe
 from resnets.training import forecast
 from resnets.training.forecast import Rates

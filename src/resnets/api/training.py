@@ -22,11 +22,13 @@ from resnets.data.datasets import DataSplits
 from resnets.data.pipeline import training_batches
 from resnets.errors import RunError, TrainingError, UsageError
 from resnets.networks import weights as weights_files
+from resnets.networks.sync_batch_norm import require_nesting
 from resnets.paper import recipes
+from resnets.runtime.launch import joined
+from resnets.runtime.processes import ALONE, World
+from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe, ResNetSpec, VGGSpec
 from resnets.training.accumulation import require_parts
-from resnets.training.distributed import ALONE, World, joined, require_nesting
-from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder, difference, identity
 from resnets.training.session import Job, run
 from resnets.training.statistics import norms_of

@@ -156,7 +156,7 @@ def _note(message: Warning | str, name: str) -> None:
 
 def _fail(message: str, code: int, name: str) -> int:
     if (rank := _process()) is not None:
-        from resnets.training.failures import is_first_to_fail
+        from resnets.runtime.failures import is_first_to_fail
 
         if not is_first_to_fail():
             return code

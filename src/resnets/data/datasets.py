@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, Subset
 
 from resnets.data.stored import ImageFile, Paths, size_of
 from resnets.errors import DataError
+from resnets.runtime.processes import Share
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,3 +185,15 @@ def _order(total: int, seed: int) -> NDArray[np.int64]:
 def select(split: Images, indices: NDArray[np.int64]) -> Images:
     """Return the images at `indices`."""
     return split.select(indices) if isinstance(split, ImageArrays | ImageFiles) else Subset(split, indices.tolist())
+
+
+def take(split: Images, share: Share) -> Images:
+    """Return the images numbered rank, rank + size, ...: each is in exactly one share, and a share may be empty."""
+    if share.size == 1:
+        return split
+    own = slice(share.rank, None, share.size)
+    if isinstance(split, ImageArrays):
+        return ImageArrays(split.images[own], split.labels[own])
+    if isinstance(split, ImageFiles):
+        return ImageFiles(split.paths[own], split.labels[own])
+    return Subset(split, range(len(split))[own])  # type: ignore[arg-type]

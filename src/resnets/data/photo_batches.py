@@ -15,10 +15,10 @@ from resnets.data.datasets import ImageFiles
 from resnets.data.loading import Batch, Seeded, in_batches, loader
 from resnets.data.photos import PhotoKey, Photos
 from resnets.data.randomness import batch_samples, normals, sample_bits
-from resnets.data.share import WHOLE, Share
 from resnets.data.stored import ImageFile
 from resnets.data.streams import is_streamed, read_ahead, training_stream
 from resnets.errors import UsageError
+from resnets.runtime.processes import WHOLE, Share
 from resnets.specs import AreaCropFlip, InputConvention, PhotoAugmentation, PrincipalColors
 
 _COLORS = 0x436F6C6F7273  # so that colours are drawn by other words than the crops

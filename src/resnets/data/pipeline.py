@@ -18,9 +18,9 @@ from resnets.data.loading import Seeded, in_batches, loader
 from resnets.data.photo_batches import PhotoBatches
 from resnets.data.photos import Photos
 from resnets.data.randomness import batch_samples, samples_of_batches
-from resnets.data.share import WHOLE, Share
 from resnets.data.streams import in_order, is_streamed
 from resnets.errors import UsageError
+from resnets.runtime.processes import WHOLE, Share
 from resnets.specs import AreaCropFlip, Augmentation, InputConvention, PadCropFlip, ScaleCropFlip
 
 DRAWN = 2_048  # iterations whose crops are drawn together: 10 MB of them at 128 images

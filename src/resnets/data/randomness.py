@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.share import WHOLE, Share
+from resnets.runtime.processes import WHOLE, Share
 
 _MASK = (1 << 64) - 1
 

@@ -13,8 +13,8 @@ from resnets.detection.backbones import STRIDE, make_backbone
 from resnets.detection.proposals import ProposalNetwork
 from resnets.detection.regions import Regions, pool
 from resnets.networks.baselines.vgg import VGG
-from resnets.networks.execution import Precision
 from resnets.networks.resnet import ResNet
+from resnets.runtime.device import Precision
 from resnets.specs import DetectionRecipe
 
 LOSSES = ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss")

@@ -14,7 +14,7 @@ from resnets.detection.annotations import Detections
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.pixels import as_tensor, resize
 from resnets.detection.refinements import Refinements, adjacent_scales, select
-from resnets.networks.execution import Precision
+from resnets.runtime.device import Precision
 
 
 @torch.inference_mode()

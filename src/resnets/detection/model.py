@@ -23,9 +23,9 @@ from resnets.detection.pixels import as_tensor
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
-from resnets.networks.execution import place
 from resnets.networks.resnet import ResNet
 from resnets.networks.weights import Weights, load_into, spec_from_dict, spec_to_dict
+from resnets.runtime.device import place
 from resnets.specs import DetectionRecipe, InputConvention, Preprocessing, VGGSpec
 from resnets.storage import read_tensors, write_tensors
 

@@ -16,10 +16,10 @@ from resnets.detection.inference import detect
 from resnets.detection.pixels import SplitImages, TrainingSamples
 from resnets.detection.protocols import Score
 from resnets.detection.refinements import Refinements
-from resnets.networks.execution import Precision
+from resnets.runtime.device import Precision
+from resnets.runtime.processes import ALONE, World
 from resnets.specs import DetectionRecipe
 from resnets.storage import writing
-from resnets.training.distributed import ALONE, World
 from resnets.training.run import RunFolder
 from resnets.training.state import Meter
 from resnets.training.stretch import Observer, Stretch

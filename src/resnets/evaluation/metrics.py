@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from resnets.errors import DataError
+from resnets.runtime.processes import World
 
 Interval = tuple[float, float]
 """From and to, in percent: a 95 % confidence interval."""
@@ -52,6 +53,12 @@ class Counts:
     def cpu(self) -> Counts:
         """Return the same counts on the CPU, once their device has made them."""
         self._move(torch.device("cpu"))
+        return self
+
+    def summed(self, world: World) -> Counts:
+        """Return the counts over a split of which each process counted its share; these become them too."""
+        for each in self.sums:
+            world.sum(each)
         return self
 
     def add_probabilities(self, probabilities: Tensor, labels: Tensor) -> None:

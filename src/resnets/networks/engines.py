@@ -20,8 +20,8 @@ from torch.jit._trace import TracerWarning
 
 from resnets.networks.compiled import without_advice
 from resnets.networks.cuda_graph import CudaGraph
-from resnets.networks.execution import Precision, forward
 from resnets.networks.normalization import BatchNorm2d
+from resnets.runtime.device import Precision, forward
 
 Run = Callable[[Tensor], Tensor]
 """Shape: (n, C, H, W) -> (n, classes) for n up to the batch prepared for; the result may be overwritten by the next."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from resnets.errors import UsageError, nearest
 from resnets.networks import engines
 from resnets.networks.engines import Run, Unavailable
-from resnets.networks.execution import Precision, forward
+from resnets.runtime.device import Precision, forward
 
 EngineName = Literal["eager", "openvino", "compile"]
 """eager: torch, batch norm folded. openvino: OpenVINO on the CPU. compile: torch.compile."""

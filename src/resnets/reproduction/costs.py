@@ -13,9 +13,9 @@ from resnets.api.networks import describe
 from resnets.paper.declarations import Table
 from resnets.paper.tables import TABLES
 from resnets.report.comparison import EXACT
+from resnets.runtime.provenance import provenance
 from resnets.specs import Shortcut
 from resnets.storage import write_json
-from resnets.training.provenance import provenance
 
 
 def write_costs(file: Path) -> None:

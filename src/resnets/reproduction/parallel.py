@@ -14,7 +14,7 @@ from resnets.errors import Interrupted, ResnetsError, RunError
 from resnets.reproduction import runs
 from resnets.reproduction.planned import PlannedRun
 from resnets.reproduction.planning import check
-from resnets.training.signals import StopRequest
+from resnets.runtime.signals import StopRequest
 from resnets.training.stretch import Observer
 
 LOOK_SECONDS = 0.5  # between two looks whether a signal came

@@ -26,11 +26,11 @@ from resnets.reproduction.detectors import DetectionMaterial, DetectionShelf, is
 from resnets.reproduction.fitting import Material, NotHere, Shelf
 from resnets.reproduction.planned import PlannedRun, options, others, planned
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
+from resnets.runtime.signals import StopRequest
 from resnets.specs import Recipe
 from resnets.storage import writing
 from resnets.training import forecast
 from resnets.training.checkpoint import KEEP
-from resnets.training.signals import StopRequest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

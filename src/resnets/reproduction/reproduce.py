@@ -13,7 +13,6 @@ from resnets.api.training import CANNOT_BE_TRAINED
 from resnets.data.datasets import DataSplits
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import RunError, UsageError
-from resnets.networks.execution import choose_device
 from resnets.report import collection
 from resnets.report.comparison import ComparedTable, compare_table
 from resnets.report.curves import ComparedFigure, compare_figure
@@ -21,8 +20,9 @@ from resnets.reproduction import parallel, runs
 from resnets.reproduction.costs import write_costs
 from resnets.reproduction.planned import PlannedRun
 from resnets.reproduction.planning import ReproductionPlan, check, make_plan
-from resnets.training.distributed import require_alone
-from resnets.training.signals import StopRequest
+from resnets.runtime.device import choose_device
+from resnets.runtime.launch import require_alone
+from resnets.runtime.signals import StopRequest
 from resnets.training.stretch import Observer
 
 OUT = "reproduction"

@@ -16,9 +16,9 @@ from resnets.api.training import carry_out, describe
 from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material
 from resnets.reproduction.planned import PlannedRun, made, options, put_aside, told
+from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe
 from resnets.storage import write_json, writing
-from resnets.training.provenance import provenance
 from resnets.training.run import RunFolder
 from resnets.training.stretch import Observer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resnets.errors import UsageError, nearest
-from resnets.networks.execution import Precision
+from resnets.runtime.device import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from resnets.data.pipeline import ResidentBatches, TrainingBatches
-from resnets.networks.execution import Precision, fastest_convolutions
 from resnets.networks.fused import fusing
+from resnets.networks.sync_batch_norm import norms_across
+from resnets.runtime.device import Precision, fastest_convolutions
+from resnets.runtime.processes import ALONE, World
 from resnets.specs import Recipe
-from resnets.training.distributed import ALONE, World, norms_across
 from resnets.training.state import TrainingState
 from resnets.training.step import make_step
 

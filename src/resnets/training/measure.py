@@ -16,7 +16,7 @@ from resnets.data.datasets import Images
 from resnets.data.pipeline import TrainingBatches
 from resnets.evaluation.protocols import SingleView
 from resnets.networks.cuda_graph import WARM_UP
-from resnets.networks.execution import Precision, keep_freed_memory, place
+from resnets.runtime.device import Precision, keep_freed_memory, place
 from resnets.specs import InputConvention, Recipe
 from resnets.training.loop import train
 from resnets.training.run import RunFolder

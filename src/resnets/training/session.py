@@ -9,15 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnets.data.datasets import DataSplits, Images
+from resnets.data.datasets import DataSplits, Images, take
 from resnets.data.pipeline import TrainingBatches
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import SingleView
 from resnets.networks import weights
-from resnets.networks.execution import Precision
+from resnets.networks.sync_batch_norm import average_statistics
+from resnets.runtime.device import Precision
+from resnets.runtime.processes import ALONE, World
 from resnets.specs import InputConvention, Recipe
 from resnets.storage import writing
-from resnets.training.distributed import ALONE, World
 from resnets.training.loop import train
 from resnets.training.run import RunFolder
 from resnets.training.statistics import recompute_statistics
@@ -108,7 +109,7 @@ class _Session(Stretch):
         """Return the test of the network, or of its average, on this process's share of a split."""
         return SingleView(
             self.state.tested,
-            self.world.share.of_split(split),
+            take(split, self.world.share),
             self.job.convention,
             classes=len(self.job.data.classes),
             device=self.job.device,
@@ -117,8 +118,8 @@ class _Session(Stretch):
 
     def _test(self, test: SingleView, precision: Precision) -> Counts:
         """Test on this process's share of a split, and return the counts over all of it."""
-        self.world.average_statistics(test.network)
-        counts = self.world.total(test(precision))
+        average_statistics(test.network, self.world)
+        counts = test(precision).summed(self.world)
         now = time.perf_counter()
         self.state.clock.testing += now - self.mark
         self.mark = now

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from resnets.networks.weights import load_into
+from resnets.runtime.processes import ALONE, World
 from resnets.specs import Recipe
 from resnets.training.averaging import Average
-from resnets.training.distributed import ALONE, World
 from resnets.training.guard import LossGuard
 from resnets.training.schedule import Schedule
 

@@ -17,8 +17,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnets.data.pipeline import Batch
 from resnets.errors import UsageError
 from resnets.evaluation.protocols import in_evaluation_mode
-from resnets.networks.execution import forward
-from resnets.training.distributed import ALONE, World, norms_across
+from resnets.networks.sync_batch_norm import norms_across
+from resnets.runtime.device import forward
+from resnets.runtime.processes import ALONE, World
 
 AT_ONCE = 16  # images whose values are taken in together
 

@@ -17,11 +17,11 @@ from resnets.data.loading import Batch
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.compiled import compiled, without_advice
 from resnets.networks.cuda_graph import CudaGraph, FallbackWarning, Pace, SideStream
-from resnets.networks.execution import Precision, forward
 from resnets.networks.resnet import ResNet
+from resnets.runtime.device import Precision, forward
+from resnets.runtime.processes import ALONE, World
 from resnets.specs import Recipe
 from resnets.training.accumulation import Parts
-from resnets.training.distributed import ALONE, World
 from resnets.training.state import TrainingState
 
 Step = Callable[..., Tensor]

@@ -14,14 +14,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.errors import CheckpointError, DataError, Interrupted, RunError, TrainingError, WeightsError
-from resnets.networks.execution import keep_freed_memory, place
-from resnets.networks.fused import unavailable
 from resnets.networks.normalization import BatchNorm2d
+from resnets.networks.sync_batch_norm import average_statistics
+from resnets.runtime.device import keep_freed_memory, place
+from resnets.runtime.kernels import unavailable
+from resnets.runtime.processes import World
+from resnets.runtime.signals import StopCoordinator, StopRequest
 from resnets.specs import Recipe
-from resnets.training.distributed import World
-from resnets.training.meetings import Meetings
 from resnets.training.run import RunFolder, fingerprint
-from resnets.training.signals import StopRequest
 from resnets.training.state import TrainingState
 
 SAVE_SECONDS = 30.0  # between two checkpoints, at least
@@ -85,7 +85,7 @@ class Stretch(ABC):
         self.log_every = iterations_between_lines(work.recipe.iterations, work.device.type)
         self.fingerprint = fingerprint(work.description)
         self.stop = StopRequest(alone=self.world.size == 1)
-        self.meetings = Meetings(self.world)
+        self.coordinator = StopCoordinator(self.world)
         self.checkpoint: Path | None = None  # the newest that is known to be sound
 
     @abstractmethod
@@ -159,7 +159,7 @@ class Stretch(ABC):
             self._log(test)
         every = self.work.save_every
         late = time.perf_counter() - self.saved_at > seconds_between(self.saving)
-        stop, late = self.meetings.decide(iteration, self.stop.signum, late)
+        stop, late = self.coordinator.decide(iteration, self.stop.signum, late)
         due = iteration % every == 0 if every else late
         if due or last or stop is not None:
             self.state.guard.check(iteration)
@@ -176,9 +176,9 @@ class Stretch(ABC):
 
     def _save(self) -> Path:
         """Save the state of all processes, which wait for it, and return the file."""
-        self.world.average_statistics(self.work.network)
+        average_statistics(self.work.network, self.world)
         if self.state.average is not None:
-            self.world.average_statistics(self.state.average.network)
+            average_statistics(self.state.average.network, self.world)
         self.state.meter.gather(self.world)
 
         def save() -> Path:

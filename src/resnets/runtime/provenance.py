@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from resnets.networks.fused import unavailable
+from resnets.runtime.kernels import unavailable
 from resnets.version import __version__
 
 
