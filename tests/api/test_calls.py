@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import signal
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from torch import nn
 
 import resnets
 from resnets.errors import DataError, UsageError, WeightsError
+from resnets.specs import InputConvention
 
 
 def test_every_public_name_is_there() -> None:
@@ -42,6 +45,23 @@ def test_load_gives_the_trained_network(result: resnets.TrainResult) -> None:
     evaluation = resnets.evaluate(model, "digits")
     assert evaluation.top1_error == result.test_error
     assert resnets.evaluate(result.folder, "digits", batch_size=7).top1_error == result.test_error
+
+
+def test_repr_of_a_model_is_a_few_lines(result: resnets.TrainResult) -> None:
+    """It has the network, the classes, the input size and the device, and stays short with ImageNet's mean image."""
+    model = resnets.load(result.folder)
+    text = repr(model)
+    assert len(text) < 1000 and len(text.splitlines()) < 10
+    for part in ("resnet8", "10 (0, 1, 2, ...)", "8 x 8 grey", str(model.device)):
+        assert part in text
+    mean_image = base64.b64encode(bytes(4 * 3 * 224 * 224)).decode()
+    convention = InputConvention(size=224, resize=256, mean_image=mean_image)
+    classes = tuple(f"class {number}" for number in range(1000))
+    large = dataclasses.replace(model, convention=convention, classes=classes)
+    assert len(repr(large)) < 1000 and "224 x 224 RGB" in repr(large)
+    assert len(repr(convention)) < 1000 and "224 x 224 x 3" in repr(convention)
+    bare = dataclasses.replace(model, network=nn.Flatten(), convention=None, classes=None)
+    assert "Flatten" in repr(bare)
 
 
 def test_create_with_weights(result: resnets.TrainResult) -> None:

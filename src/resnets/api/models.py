@@ -54,6 +54,25 @@ class Model:
     device: torch.device
     engine: Engine | None = None
 
+    def __repr__(self) -> str:
+        """Return a summary in a few lines; `network`, `classes` and `convention` have the details."""
+        spec, expected = getattr(self.network, "spec", None), self.convention
+        size, classes = "unknown", "unknown"
+        if expected is not None:
+            size = f"{expected.size} x {expected.size} {'grey' if expected.channels == 1 else expected.order}"
+        if self.classes is not None:
+            classes = f"{len(self.classes)} ({', '.join(self.classes[:3])}{', ...' if len(self.classes) > 3 else ''})"
+        return (
+            f"Model(\n"
+            f"  network: {getattr(spec, 'name', type(self.network).__name__)}\n"
+            f"  classes: {classes}\n"
+            f"  input: {size}\n"
+            f"  device: {self.device}\n"
+            f"  engine: {self.engine.name if self.engine else 'none'}\n"
+            f"  path: {self.path}\n"
+            f")"
+        )
+
     def predict(self, image: str | Path, *, top: int = 5) -> Prediction:
         """Return the `top` most probable classes of an image file of any size and mode.
 

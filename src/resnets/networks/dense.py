@@ -54,11 +54,12 @@ def _vgg(network: VGG, x: Tensor) -> Tensor:
     Paper: [41], its section 3.2.
     """
     maps = network.features(x)  # (N, 512, h + 6, w + 6)
+    channels = network.spec.widths[-1]
     for layer in network.classifier:
         if isinstance(layer, nn.Linear):
-            channels = maps.shape[1]
             side = round((layer.in_features / channels) ** 0.5)
             maps = F.conv2d(maps, layer.weight.view(-1, channels, side, side), layer.bias)  # (N, C, h, w)
+            channels = layer.out_features
         else:
             maps = layer(maps)
     return maps.mean((2, 3))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.nn.modules.module import _has_any_global_hook
 
 from resnets.networks.spanning import norm_across
@@ -36,6 +38,8 @@ class BatchNorm2d(nn.BatchNorm2d):
         self.group = group
 
     def forward(self, input: Tensor) -> Tensor:
+        if _is_traced(input):
+            return _recorded(self, input)
         if self.training and self.across is not None:
             return self._forward_across(input, self.across)
         if self.training and self.fused is not None and (out := self.fused(self, input, None, False)) is not None:
@@ -95,6 +99,19 @@ class BatchNorm2d(nn.BatchNorm2d):
         return super().extra_repr() if self.group is None else f"{super().extra_repr()}, group={self.group}"
 
 
+def _is_traced(x: Any) -> bool:
+    """Report whether x is not a tensor but torch.fx's placeholder for one."""
+    return isinstance(x, Proxy)
+
+
+def _recorded(module: nn.Module, x: Any) -> Any:
+    """Record the call of a module as one node of torch.fx's graph, as it does by itself for modules of `torch.nn`.
+
+    The graph is then the same in training, where what is inside depends on the number of images.
+    """
+    return x.tracer.create_proxy("call_module", x.tracer.path_of_module(module), (x,), {})
+
+
 def _is_heard(module: nn.Module) -> bool:
     """Tell whether anybody listens to a module, or to all modules, forwards or backwards."""
     own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
@@ -108,7 +125,7 @@ def norm_add_relu(norm: nn.Module, relu: nn.Module, x: Tensor, skip: Tensor | No
     Paper: Figure 2; section 3.4 (batch norm before activation).
     """
     at_once = norm.fused if isinstance(norm, BatchNorm2d) and norm.training else None
-    if at_once is not None and not (_is_heard(norm) or _is_heard(relu)):
+    if at_once is not None and not (_is_traced(x) or _is_heard(norm) or _is_heard(relu)):
         assert isinstance(norm, BatchNorm2d)
         if (fused := at_once(norm, x, skip, True)) is not None:
             return fused

@@ -42,6 +42,13 @@ class InputConvention:
     white: Literal[1, 255] = 1  # what a pixel of full brightness becomes before the mean is subtracted; black is 0
     order: Literal["RGB", "BGR"] = "RGB"
 
+    def __repr__(self) -> str:
+        """Return the fields; of a mean image, which is kilobytes of base64, only the shape."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.mean_image is not None:
+            values["mean_image"] = f"<{self.size} x {self.size} x {self.channels} float32>"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PadCropFlip:
