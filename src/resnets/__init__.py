@@ -33,6 +33,8 @@ _HOME = {
     "convert": "resnets.api.converting",
     "Conversion": "resnets.api.converting",
     "from_pretrained": "resnets.api.hub",
+    "save_pretrained": "resnets.api.hub",
+    "push_to_hub": "resnets.api.hub",
     "optimize": "resnets.api.inference",
     "Engine": "resnets.networks.inference",
     "demo": "resnets.api.demo",
@@ -101,6 +103,8 @@ if TYPE_CHECKING:
     from resnets.api.evaluation import Evaluation as Evaluation
     from resnets.api.evaluation import evaluate as evaluate
     from resnets.api.hub import from_pretrained as from_pretrained
+    from resnets.api.hub import push_to_hub as push_to_hub
+    from resnets.api.hub import save_pretrained as save_pretrained
     from resnets.api.inference import optimize as optimize
     from resnets.api.models import Model as Model
     from resnets.api.models import Prediction as Prediction

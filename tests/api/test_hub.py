@@ -33,7 +33,7 @@ def saved(
 
 def test_the_folder_comes_back_as_the_same_model(tmp_path: Path) -> None:
     model = saved(tmp_path, "resnet8")
-    folder = model.save_pretrained(tmp_path / "mine")
+    folder = resnets.save_pretrained(model, tmp_path / "mine")
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
     for back in (resnets.from_pretrained(folder), resnets.load(folder)):
         assert (back.classes, back.convention) == (model.classes, model.convention)
@@ -51,7 +51,7 @@ def test_timm_reads_the_folder(tmp_path: Path) -> None:
     """Where it has the network: the same logits, and the same input."""
     timm = pytest.importorskip("timm")
     model = saved(tmp_path)
-    folder = model.save_pretrained(tmp_path / "mine")
+    folder = resnets.save_pretrained(model, tmp_path / "mine")
     peer = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
@@ -73,12 +73,12 @@ def test_timm_is_not_promised_a_network_that_it_has_not(tmp_path: Path, name: st
 def test_the_card_shows_what_was_measured_and_the_input(tmp_path: Path) -> None:
     result = resnets.train("resnet8", "digits", iterations=3, out=tmp_path / "run")
     model = resnets.load(result.folder)
-    card = (model.save_pretrained(tmp_path / "of-the-run") / "README.md").read_text()
+    card = (resnets.save_pretrained(model, tmp_path / "of-the-run") / "README.md").read_text()
     assert f"| digits | top-1 error | {result.test_error:.2f} | recipe digits, seed 0, 3 iterations" in card
     assert "Input: 8 x 8, grey from 0 to 1, minus a mean image." in card
     assert card.startswith('---\nlibrary_name: "resnets"\n') and '"value": ' in card
     measured = resnets.evaluate(model, "digits")
-    card = (model.save_pretrained(tmp_path / "measured", measured=measured) / "README.md").read_text()
+    card = (resnets.save_pretrained(model, tmp_path / "measured", measured=measured) / "README.md").read_text()
     assert f"| digits | top-1 error | {measured.top1_error:.2f} | 360 test images, single-view |" in card
 
 
@@ -86,22 +86,22 @@ def test_what_is_there_of_others_is_never_written_over(tmp_path: Path) -> None:
     """A project's README.md, or a run; a folder that was written before is."""
     model = resnets.Model(tmp_path, resnets.create("resnet8"), None, None, torch.device("cpu"))
     for _ in range(2):
-        model.save_pretrained(tmp_path / "own")
+        resnets.save_pretrained(model, tmp_path / "own")
     (tmp_path / "README.md").write_text("my project")
     with pytest.raises(UsageError, match="holds a README.md of something else, which would be lost"):
-        model.save_pretrained(tmp_path)
+        resnets.save_pretrained(model, tmp_path)
     assert (tmp_path / "README.md").read_text() == "my project"
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
     with pytest.raises(UsageError, match="is the folder of a run"):
-        model.save_pretrained(tmp_path / "run")
+        resnets.save_pretrained(model, tmp_path / "run")
 
 
 def test_a_module_of_ones_own_is_refused(tmp_path: Path) -> None:
     module = torch.nn.Linear(3, 2)
     weights.save(tmp_path / "w.safetensors", module)
     with pytest.raises(WeightsError, match="a Linear cannot be saved for others"):
-        resnets.load(tmp_path / "w.safetensors", network=module).save_pretrained(tmp_path / "mine")
+        resnets.save_pretrained(resnets.load(tmp_path / "w.safetensors", network=module), tmp_path / "mine")
 
 
 def test_a_folder_of_timms_is_imported(tmp_path: Path) -> None:
@@ -150,10 +150,10 @@ def test_a_repository_is_fetched_and_sent(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(library, "hf_hub_download", download)
     monkeypatch.setattr(library, "HfApi", Api)
     model = saved(tmp_path, "resnet8")
-    assert model.push_to_hub("me/resnet8", private=True, token="secret") == "hub/me/resnet8"
+    assert resnets.push_to_hub(model, "me/resnet8", private=True, token="secret") == "hub/me/resnet8"
     assert resnets.from_pretrained("me/resnet8").convention == CONVENTION
     with pytest.raises(UsageError, match="it must be OWNER/NAME"):
-        model.push_to_hub("resnet8")
+        resnets.push_to_hub(model, "resnet8")
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

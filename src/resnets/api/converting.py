@@ -12,13 +12,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from resnets.api.models import Model, load_weights
-from resnets.data.cifar import CIFAR10, CIFAR100
+from resnets.api.hub import save_pretrained
+from resnets.api.models import Model, known_classes, load_weights
 from resnets.errors import UsageError, WeightsError, nearest
 from resnets.networks import weights as own
 from resnets.networks.convert import Imported, fetch_weights, import_weights, write_torchvision
 from resnets.runtime.device import choose_device
-from resnets.specs import InputConvention, NetworkSpec, ResNetSpec
+from resnets.specs import InputConvention, NetworkSpec
 from resnets.storage import read_tensors, writing
 
 Target = Literal["safetensors", "torchvision", "hub"]
@@ -76,15 +76,14 @@ def convert(
     if convention is None:
         notes.append("the weights do not say what input they expect, which evaluate and predict need; --input tells it")
     elif target == "torchvision":
-        notes.append(f"torchvision's layout has no place for the input, which is {describe_input(convention)}")
+        notes.append(f"torchvision's layout has no place for the input, which is {convention.in_words()}")
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if target == "torchvision":
             theirs = write_torchvision(out, weights)
             notes.append(f"it loads into torchvision.models.{theirs}(num_classes={spec.num_classes})")
         elif target == "hub":
-            network_ = weights.build()
-            Model(weights.path, network_, names, convention, choose_device("cpu")).save_pretrained(out)
+            save_pretrained(Model(weights.path, weights.build(), names, convention, choose_device("cpu")), out)
         else:
             own.save(out, weights.build(), classes=names, convention=convention)
     return Conversion(
@@ -133,20 +132,6 @@ def _read(source: str | Path, network: str | None) -> Imported:
     if network is not None and network != weights.spec.name:
         raise WeightsError(f"{weights.path}: weights of {weights.spec.name}, and not of {network}")
     return Imported(weights, "resnets")
-
-
-def import_model(path: Path, *, device: str = "auto") -> Model:
-    """Return the network of another project's weights, with the classes and the input that the project has.
-
-    Raises: WeightsError, as `convert`.
-    """
-    from resnets.runtime.device import place
-
-    found = import_weights(path)
-    assert found.weights.spec is not None
-    classes = _classes(found, found.weights.spec, None)
-    on = choose_device(device)
-    return Model(path, place(found.weights.build(), on), classes, found.weights.convention, on)
 
 
 def _override(
@@ -217,7 +202,7 @@ def _with_mean(convention: InputConvention, path: Path) -> InputConvention:
 
 def _classes(found: Imported, spec: NetworkSpec, given: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:
     if given is None:
-        return found.weights.classes or _known_classes(found.layout, spec)
+        return found.weights.classes or known_classes(found.layout, spec)
     if isinstance(given, str | Path):
         try:
             names = tuple(Path(given).read_text(encoding="utf-8").splitlines())
@@ -228,45 +213,3 @@ def _classes(found: Imported, spec: NetworkSpec, given: str | Path | Sequence[st
     if len(names) != spec.num_classes:
         raise UsageError(f"{len(names)} class names for the {spec.num_classes} classes of the weights")
     return names
-
-
-def _known_classes(layout: str, spec: NetworkSpec) -> tuple[str, ...] | None:
-    """Return the classes that a project's weights have, where their number leaves no doubt."""
-    if layout in ("akamaster", "chenyaofo"):
-        return {10: CIFAR10.classes, 100: CIFAR100.classes}.get(spec.num_classes)
-    if layout != "resnets" and spec.type == "imagenet" and spec.num_classes == 1000:
-        from torchvision.models import ResNet18_Weights
-
-        return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
-    return None
-
-
-def describe_input(convention: InputConvention) -> str:
-    """Return what a network expects, in words."""
-
-    def numbers(values: Sequence[float]) -> str:
-        return ", ".join(f"{value:.6g}" for value in values)
-
-    size = f"{convention.size} x {convention.size}"
-    if convention.resize != convention.size:
-        size += f" out of a shorter side of {convention.resize} pixels ({convention.interpolation})"
-    colours = "grey" if convention.channels == 1 else convention.order
-    mean = "minus a mean image" if convention.mean_image else "as they are"
-    if convention.mean is not None:
-        mean = f"minus {numbers(convention.mean)}"
-    std = "" if convention.std is None else f", divided by {numbers(convention.std)}"
-    return f"{size}, {colours} from 0 to {convention.white}, {mean}{std}"
-
-
-def describe_network(spec: NetworkSpec) -> str:
-    """Return what a network is, with what its name does not tell."""
-    if not isinstance(spec, ResNetSpec):
-        return spec.name
-    parts = [f"option {spec.shortcut}"] if spec.shortcut else []
-    if spec.zeros == "around":
-        parts[0] += " with its zeros half before, half after"
-    if spec.stride:
-        parts.append(f"stride 2 on the {spec.stride}")
-    if spec.pool == "ceil":
-        parts.append("Caffe's first pooling")
-    return f"{spec.name} ({', '.join(parts)})" if parts else spec.name

@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from resnets.api import converting
 from resnets.api.evaluation import Evaluation
-from resnets.api.models import Model, load
+from resnets.api.models import Model, import_model, load
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import weights
 from resnets.networks.layouts import timm, torchvision
@@ -72,7 +71,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     path = Path(name)
     if path.is_dir():
         if (path / FILE).exists() and not weights.load(path / FILE).spec:
-            return converting.import_model(path / FILE, device=device)
+            return import_model(path / FILE, device=device)
         return load(path, device=device)
     repository = str(name)
     if repository.count("/") != 1 or repository.startswith((".", "/", "~")):
@@ -85,7 +84,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
         hub.hf_hub_download(repository, CONFIG, revision=revision)  # beside the weights, where it is looked for
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         raise WeightsError(f"{repository}: could not be fetched from the Hub ({_reason(error)})") from None
-    return converting.import_model(fetched, device=device)
+    return import_model(fetched, device=device)
 
 
 def push_to_hub(
@@ -186,14 +185,14 @@ def _card(model: Model, spec: ResNetSpec | VGGSpec, results: list[dict[str, Any]
         head["model-index"] = [{"name": spec.name, "results": entries}]
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", "", f"# {spec.name}", ""]
     lines.append(
-        f'{converting.describe_network(spec)} of "Deep Residual Learning for Image Recognition", '
+        f'{spec.in_words()} of "Deep Residual Learning for Image Recognition", '
         f"{spec.num_classes} classes, saved by resnets {__version__}."
     )
     if results:
         lines += ["", "| data | measured | percent | how |", "|---|---|--:|---|"]
         lines += [f"| {r['data']} | {r['metric']} | {r['value']:.2f} | {r['how']} |" for r in results]
     if model.convention is not None:
-        lines += ["", f"Input: {converting.describe_input(model.convention)}."]
+        lines += ["", f"Input: {model.convention.in_words()}."]
     lines += [
         "",
         "```python",

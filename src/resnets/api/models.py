@@ -9,24 +9,22 @@ from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from resnets.data.cifar import CIFAR10, CIFAR100
 from resnets.data.convention import normalize
 from resnets.data.decoding import reading, single_view
 from resnets.errors import DataError, UsageError, WeightsError
 from resnets.networks import weights
+from resnets.networks.convert import import_weights
 from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
 from resnets.networks.weights import Weights
 from resnets.runtime.device import Precision, choose_device, choose_precision, forward, keep_freed_memory, place
-from resnets.specs import InputConvention, ResNetSpec, VGGSpec
-
-if TYPE_CHECKING:
-    from resnets.api.evaluation import Evaluation
+from resnets.specs import InputConvention, NetworkSpec, ResNetSpec, VGGSpec
 
 BATCH = 32  # images that `predict_many` reads and runs at a time
 
@@ -127,26 +125,6 @@ class Model:
             raise UsageError(f"top is {top}; it must be 1 or more")
         return classes, self.convention
 
-    def save_pretrained(self, folder: str | Path, *, measured: Evaluation | None = None) -> Path:
-        """Write a folder for the Hugging Face Hub, with a model card of what was `measured`; return it.
-
-        Raises: WeightsError, for a module that is not one of ours; RunError, if the folder cannot be written.
-        """
-        from resnets.api import hub
-
-        return hub.save_pretrained(self, folder, measured=measured)
-
-    def push_to_hub(
-        self, repository: str, *, measured: Evaluation | None = None, private: bool = False, token: str | None = None
-    ) -> str:
-        """Send the model to OWNER/NAME on the Hugging Face Hub and return its address.
-
-        Raises: WeightsError, as `save_pretrained`, or if the Hub does not take it.
-        """
-        from resnets.api import hub
-
-        return hub.push_to_hub(self, repository, measured=measured, private=private, token=token)
-
     def _prepared(self, precision: Precision) -> Model:
         _, convention = self._known(1)
         shape = (convention.channels, convention.size, convention.size)
@@ -218,6 +196,29 @@ def load_weights(path: str | Path) -> Weights:
         why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
         raise WeightsError(f"{path} holds no weights.safetensors; {why}")
     return weights.load(path / "weights.safetensors")
+
+
+def import_model(path: Path, *, device: str = "auto") -> Model:
+    """Return the network of another project's weights, with the classes and the input that the project has.
+
+    Raises: WeightsError, if the file cannot be read, or is of no network that is known.
+    """
+    found = import_weights(path)
+    assert found.weights.spec is not None
+    classes = found.weights.classes or known_classes(found.layout, found.weights.spec)
+    on = choose_device(device)
+    return Model(path, place(found.weights.build(), on), classes, found.weights.convention, on)
+
+
+def known_classes(layout: str, spec: NetworkSpec) -> tuple[str, ...] | None:
+    """Return the classes that a project's weights have, where their number leaves no doubt."""
+    if layout in ("akamaster", "chenyaofo"):
+        return {10: CIFAR10.classes, 100: CIFAR100.classes}.get(spec.num_classes)
+    if layout != "resnets" and spec.type == "imagenet" and spec.num_classes == 1000:
+        from torchvision.models import ResNet18_Weights
+
+        return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+    return None
 
 
 def predict(

@@ -68,9 +68,9 @@ def convert(
     if done.classes is not None and len(done.classes) < 3:
         names = ", ".join(done.classes)
     print(f"{source} ({done.layout}) -> {done.out}")
-    print(f"network  {converting.describe_network(done.spec)}")
+    print(f"network  {done.spec.in_words()}")
     print(f"classes  {done.spec.num_classes}: {names}")
     if done.convention is not None:
-        print(f"input    {converting.describe_input(done.convention)}")
+        print(f"input    {done.convention.in_words()}")
     for note in done.notes:
         print(f"note     {note}")

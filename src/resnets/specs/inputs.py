@@ -49,6 +49,22 @@ class InputConvention:
             values["mean_image"] = f"<{self.size} x {self.size} x {self.channels} float32>"
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
+    def in_words(self) -> str:
+        """Return what a network expects, for people to read."""
+
+        def numbers(values: tuple[float, ...]) -> str:
+            return ", ".join(f"{value:.6g}" for value in values)
+
+        size = f"{self.size} x {self.size}"
+        if self.resize != self.size:
+            size += f" out of a shorter side of {self.resize} pixels ({self.interpolation})"
+        colours = "grey" if self.channels == 1 else self.order
+        mean = "minus a mean image" if self.mean_image else "as they are"
+        if self.mean is not None:
+            mean = f"minus {numbers(self.mean)}"
+        std = "" if self.std is None else f", divided by {numbers(self.std)}"
+        return f"{size}, {colours} from 0 to {self.white}, {mean}{std}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PadCropFlip:

@@ -59,6 +59,17 @@ class ResNetSpec:
         """Side of the square input that the paper trains with, in pixels."""
         return 32 if self.type == "cifar" else 224
 
+    def in_words(self) -> str:
+        """Return what the network is: its name and the options that the name leaves open."""
+        parts = [f"option {self.shortcut}"] if self.shortcut else []
+        if self.zeros == "around":
+            parts[0] += " with its zeros half before, half after"
+        if self.stride:
+            parts.append(f"stride 2 on the {self.stride}")
+        if self.pool == "ceil":
+            parts.append("Caffe's first pooling")
+        return f"{self.name} ({', '.join(parts)})" if parts else self.name
+
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSpec:
@@ -75,6 +86,10 @@ class VGGSpec:
     type = "imagenet"
     input_size = 224
     widths = (64, 128, 256, 512, 512)
+
+    def in_words(self) -> str:
+        """Return what the network is."""
+        return self.name
 
 
 NetworkSpec = ResNetSpec | VGGSpec
