@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnets.api.data import load_data
 from resnets.data import folder
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.load import load_data
 from resnets.data.stored import size_of
 from resnets.errors import UsageError
 

@@ -61,9 +61,9 @@ _HOME = {
     "AnnotatedImage": "resnets.detection.annotations",
     "responses": "resnets.api.responses",
     "LayerResponses": "resnets.report.responses",
-    "load_data": "resnets.api.data",
-    "check_data": "resnets.api.data",
-    "shard_data": "resnets.api.data",
+    "load_data": "resnets.data.load",
+    "check_data": "resnets.data.load",
+    "shard_data": "resnets.data.load",
     "Audit": "resnets.data.audit",
     "DataSplits": "resnets.data.datasets",
     "ImageArrays": "resnets.data.datasets",
@@ -88,9 +88,6 @@ __all__ = ["__version__", *_HOME]
 if TYPE_CHECKING:
     from resnets.api.converting import Conversion as Conversion
     from resnets.api.converting import convert as convert
-    from resnets.api.data import check_data as check_data
-    from resnets.api.data import load_data as load_data
-    from resnets.api.data import shard_data as shard_data
     from resnets.api.demo import demo as demo
     from resnets.api.detecting import detect as detect
     from resnets.api.detecting import load_detector as load_detector
@@ -128,6 +125,9 @@ if TYPE_CHECKING:
     from resnets.data.datasets import DataSplits as DataSplits
     from resnets.data.datasets import ImageArrays as ImageArrays
     from resnets.data.datasets import ImageFiles as ImageFiles
+    from resnets.data.load import check_data as check_data
+    from resnets.data.load import load_data as load_data
+    from resnets.data.load import shard_data as shard_data
     from resnets.detection.annotations import AnnotatedImage as AnnotatedImage
     from resnets.detection.annotations import DetectionSplits as DetectionSplits
     from resnets.errors import CheckpointError as CheckpointError

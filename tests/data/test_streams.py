@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnets.api.data import split_data
 from resnets.data import folder, sharding, sources, streams
 from resnets.data.convention import fit_photos
 from resnets.data.datasets import DataSplits, ImageFiles, take
+from resnets.data.load import split_data
 from resnets.data.pipeline import single_pass, training_batches
 from resnets.data.stored import Held
 from resnets.data.streams import buffered_order, in_order, is_streamed, read_ahead, some_of, training_stream

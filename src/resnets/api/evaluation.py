@@ -12,10 +12,10 @@ from typing import Any
 
 from torch import nn
 
-from resnets.api.data import Data, load_data
 from resnets.api.members import comparable_digest, prepare, tested_alone
 from resnets.api.models import Model, load
 from resnets.data.datasets import DataSplits, take
+from resnets.data.load import Data, load_data
 from resnets.errors import UsageError
 from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.metrics import Counts, Interval, wilson

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnets.api.data import load_data
 from resnets.api.measuring import WORKERS, Measurement, loading_rate, measure
 from resnets.api.resolution import change, default_recipe, resize, resolve
 from resnets.data import kinds
 from resnets.data.kinds import DataKind
+from resnets.data.load import load_data
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.memory import available_memory, training_memory
@@ -97,7 +97,7 @@ def plan(
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
         kind, sample = kinds.load(data, Path(folder))
-        sample = load_data(sample, network)  # as the network takes it, which the recipe goes by
+        sample = load_data(sample, catalog.decoded_side(network))  # as the network takes it, which the recipe goes by
         chosen = resize(change(base or default_recipe(sample), batch_size=batch_size), kind.train, iterations, epochs)
         Share(size=devices).of_batch(chosen.batch_size)  # what `train` would refuse is refused here
         share = chosen.batch_size // devices

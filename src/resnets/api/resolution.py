@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from resnets.api.data import Data, load_data, split_data
 from resnets.api.models import load_weights
 from resnets.data import convention as conventions
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.load import Data, load_data, split_data
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
@@ -79,7 +79,7 @@ def resolve(
     target = choose_device(device)
     multiply = choose_precision(precision, target)
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
-    splits = split_data(load_data(data, network), split, seed)
+    splits = split_data(load_data(data, catalog.decoded_side(network)), split, seed)
     changed = change(
         base or default_recipe(splits),
         batch_size=batch_size,

@@ -12,12 +12,13 @@ from typing import Any
 
 from resnets.api import budget as budgets
 from resnets.api import study_words
-from resnets.api.data import Data, load_data
 from resnets.api.study_networks import KINDS, candidates, options_for
 from resnets.api.study_plan import PlannedNetwork, Planner, StudyPlan
 from resnets.api.training import CANNOT_BE_TRAINED, TrainResult, check, train
 from resnets.data.datasets import DataSplits
+from resnets.data.load import Data, load_data
 from resnets.errors import RunError, TrainingError, UsageError
+from resnets.networks import catalog
 from resnets.paper import recipes
 from resnets.report import degradation, depth, recommendation
 from resnets.report.degradation import Table, Words
@@ -279,7 +280,7 @@ def _continue(
         plan = StudyPlan.from_dict(old["plan"])
     except (KeyError, TypeError):
         raise RunError(f"{file} was written by another version; name another folder with --out") from None
-    return plan, load_data(loaded, plan.networks[0].network)
+    return plan, load_data(loaded, catalog.decoded_side(plan.networks[0].network))
 
 
 def _shown(value: Any) -> str:

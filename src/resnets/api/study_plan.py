@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from resnets.api import budget as budgets
-from resnets.api.data import load_data, split_data
 from resnets.api.measuring import loading_rate, measure
 from resnets.api.resolution import default_recipe, resolve
 from resnets.api.study_networks import options_for, share_to_hold_out, size_of
 from resnets.data import kinds as data_kinds
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.load import load_data, split_data
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
@@ -160,7 +160,7 @@ class Planner:
         return self._plan(names, task, tell), task.splits
 
     def _task(self, loaded: DataSplits, network: str) -> _Task:
-        splits = load_data(loaded, network)
+        splits = load_data(loaded, catalog.decoded_side(network))
         split = "all" if splits.validation is not None else share_to_hold_out(len(splits.train))  # type: ignore[arg-type]
         divided = split_data(splits, split, self.seed)
         return _Task(splits, divided, split, self.recipe or default_recipe(splits))

@@ -25,14 +25,15 @@ def check(
     from rich.markup import escape
     from rich.table import Table
 
-    from resnets.api import data
     from resnets.cli.display import progress_of
+    from resnets.data.audit import FATAL, KINDS
+    from resnets.data.load import check_data
     from resnets.storage import require_file, write_json
 
     if json is not None:
         require_file(json)
     with progress_of("checking") as progress:
-        audit = data.check_data(source, workers=workers, progress=progress)
+        audit = check_data(source, workers=workers, progress=progress)
     console = Console(highlight=False, soft_wrap=True)
     table = Table(f"{escape(audit.name)}, {audit.classes} classes", caption="smallest / median / largest")
     for name in audit.splits:
@@ -50,9 +51,9 @@ def check(
     console.print(table)
     for kind, count in audit.counts().items():
         first = next(finding for finding in audit.findings if finding.kind == kind)
-        fails = "[bold]training fails[/bold]: " if kind in data.FATAL else ""
+        fails = "[bold]training fails[/bold]: " if kind in FATAL else ""
         detail = f": {first.detail}" if first.detail else ""
-        console.print(f"[bold]{count:,} {kind}[/bold] ({fails}{data.KINDS[kind]})")
+        console.print(f"[bold]{count:,} {kind}[/bold] ({fails}{KINDS[kind]})")
         console.print(escape(f"    such as {first.file}{detail}"))
     if json is not None:
         write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
@@ -71,11 +72,11 @@ def shard(
 
     `--data webdataset:DEST` trains on them, with every promise that holds for single files.
     """
-    from resnets.api import data
     from resnets.cli.display import progress_of
+    from resnets.data.load import shard_data
 
     with progress_of("writing") as progress:
-        written = data.shard_data(source, folder, size=size, progress=progress)
+        written = shard_data(source, folder, size=size, progress=progress)
     kept = f", {written.kept} of which were there already" if written.kept else ""
     print(
         f"{written.train:,} images to train on and {written.val:,} to test on, {written.classes} classes: "

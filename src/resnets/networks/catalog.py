@@ -145,6 +145,17 @@ def create(name: str, **options: Any) -> ResNet | VGG:
     return build(spec(name, **options))
 
 
+def decoded_side(network: str | nn.Module) -> int | None:
+    """Return the side to which a network's images are resized when they are read; None: they keep their size.
+
+    For the CIFAR type it is 32 pixels: so small images are kept in memory.
+
+    Raises: UsageError, if there is no network of this name.
+    """
+    found = spec(network) if isinstance(network, str) else getattr(network, "spec", None)
+    return found.input_size if isinstance(found, ResNetSpec) and found.type == "cifar" else None
+
+
 def projections(network: nn.Module) -> int:
     """Return how many shortcuts project, that is, have weights."""
     return sum(is_projection(block.downsample) for block in network.blocks()) if isinstance(network, ResNet) else 0

@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnets.api.data import load_data
 from resnets.api.resolution import default_recipe
 from resnets.data.cifar import CIFAR10
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.load import load_data
 from resnets.data.streams import some_of
 from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
@@ -104,7 +104,8 @@ class Shelf:
         )
         if splits is not whole:
             name += f" ({len(splits.train):,} + {len(splits.test):,} images)"  # type: ignore[arg-type]
-        return Material(name, data if isinstance(data, str) else None, load_data(splits, training.network))
+        decoded = load_data(splits, catalog.decoded_side(training.network))
+        return Material(name, data if isinstance(data, str) else None, decoded)
 
 
 def few(splits: DataSplits) -> DataSplits:

@@ -1,4 +1,4 @@
-"""Data as the calls take it: a source by its name, splits, or a pair of map-style datasets."""
+"""Data sets from sources and objects: a source by its name, splits, or a pair of map-style datasets."""
 
 from __future__ import annotations
 
@@ -6,30 +6,26 @@ import re
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data import audit, sharding, sources
-from resnets.data.audit import FATAL as FATAL
-from resnets.data.audit import KINDS as KINDS
 from resnets.data.audit import Audit
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.folder import in_memory
 from resnets.data.sharding import Progress, Written
 from resnets.data.streams import is_streamed
 from resnets.errors import DataError, UsageError
-from resnets.networks import catalog
-from resnets.specs import ResNetSpec
 
 Data = str | DataSplits | tuple[Dataset[Any], Dataset[Any]]
 
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
 
-def load_data(data: Data, network: str | nn.Module | None = None) -> DataSplits:
+def load_data(data: Data, decoded_side: int | None = None) -> DataSplits:
     """Return the splits of a source (`digits`, `cifar10[:PATH]`, `folder:PATH`, `imagenet:PATH` ...) or of objects.
 
-    For a CIFAR-type network the images of a folder are resized to 32 x 32 and kept in memory.
+    With `decoded_side`, in pixels, the images of a folder are resized to such squares and kept in memory.
 
     Raises: UsageError, if there is no such source; DataError, if the data is missing or damaged.
     """
@@ -43,9 +39,8 @@ def load_data(data: Data, network: str | nn.Module | None = None) -> DataSplits:
         raise UsageError(
             f"data is a {type(data).__name__}; it must be a source, DataSplits or (training, test) datasets"
         )
-    spec = catalog.spec(network) if isinstance(network, str) else getattr(network, "spec", None)
-    if isinstance(spec, ResNetSpec) and spec.type == "cifar" and isinstance(splits.train, ImageFiles):
-        return in_memory(splits, spec.input_size)
+    if decoded_side is not None and isinstance(splits.train, ImageFiles):
+        return in_memory(splits, decoded_side)
     return splits
 
 
