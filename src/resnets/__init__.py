@@ -23,10 +23,10 @@ _HOME = {
     "list_networks": "resnets.api.networks",
     "train": "resnets.api.training",
     "TrainResult": "resnets.api.training",
-    "load": "resnets.api.models",
-    "Model": "resnets.api.models",
-    "Prediction": "resnets.api.models",
-    "predict": "resnets.api.models",
+    "load": "resnets.inference.model",
+    "Model": "resnets.inference.model",
+    "Prediction": "resnets.inference.model",
+    "predict": "resnets.inference.model",
     "evaluate": "resnets.api.evaluation",
     "Evaluation": "resnets.api.evaluation",
     "Agreement": "resnets.evaluation.protocols",
@@ -35,8 +35,8 @@ _HOME = {
     "from_pretrained": "resnets.api.hub",
     "save_pretrained": "resnets.api.hub",
     "push_to_hub": "resnets.api.hub",
-    "optimize": "resnets.api.inference",
-    "Engine": "resnets.networks.inference",
+    "optimize": "resnets.inference.optimize",
+    "Engine": "resnets.inference.engine",
     "demo": "resnets.api.demo",
     "study": "resnets.api.study",
     "Study": "resnets.api.study",
@@ -102,11 +102,6 @@ if TYPE_CHECKING:
     from resnets.api.hub import from_pretrained as from_pretrained
     from resnets.api.hub import push_to_hub as push_to_hub
     from resnets.api.hub import save_pretrained as save_pretrained
-    from resnets.api.inference import optimize as optimize
-    from resnets.api.models import Model as Model
-    from resnets.api.models import Prediction as Prediction
-    from resnets.api.models import load as load
-    from resnets.api.models import predict as predict
     from resnets.api.networks import create as create
     from resnets.api.networks import describe as describe
     from resnets.api.networks import list_networks as list_networks
@@ -140,8 +135,13 @@ if TYPE_CHECKING:
     from resnets.errors import UsageError as UsageError
     from resnets.errors import WeightsError as WeightsError
     from resnets.evaluation.protocols import Agreement as Agreement
+    from resnets.inference.engine import Engine as Engine
+    from resnets.inference.model import Model as Model
+    from resnets.inference.model import Prediction as Prediction
+    from resnets.inference.model import load as load
+    from resnets.inference.model import predict as predict
+    from resnets.inference.optimize import optimize as optimize
     from resnets.networks.growing import deepen as deepen
-    from resnets.networks.inference import Engine as Engine
     from resnets.report.responses import LayerResponses as LayerResponses
     from resnets.reproduction.planning import ReproductionPlan as ReproductionPlan
     from resnets.reproduction.reproduce import Reproduction as Reproduction

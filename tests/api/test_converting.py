@@ -17,8 +17,9 @@ import resnets
 from resnets.data.cifar import CIFAR10
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.errors import DataError, UsageError, WeightsError
-from resnets.networks import catalog, weights
+from resnets.networks import catalog
 from resnets.specs import InputConvention, ResNetSpec
+from resnets.weights import weights_file
 
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 
@@ -71,15 +72,17 @@ def test_real_cifar10_is_evaluated_with_and_without_class_names(
     )
     assert isinstance(some.test, ImageArrays)
     out = resnets.convert(path, tmp_path / "resnet20.safetensors").out
-    found = weights.load(out)
-    weights.save(tmp_path / "nameless.safetensors", found.build(), convention=found.convention)
+    found = weights_file.load(out)
+    weights_file.save(tmp_path / "nameless.safetensors", found.build(), convention=found.convention)
     for file in (out, tmp_path / "nameless.safetensors"):
         assert resnets.evaluate(file, some).top1_error == error_of(peer, some.test)
 
 
 def test_without_class_names_predict_gives_their_numbers(tmp_path: Path) -> None:
     Image.new("RGB", (40, 40), (200, 10, 10)).save(tmp_path / "red.png")
-    weights.save(tmp_path / "w.safetensors", catalog.create("resnet8"), convention=InputConvention(size=32, resize=32))
+    weights_file.save(
+        tmp_path / "w.safetensors", catalog.create("resnet8"), convention=InputConvention(size=32, resize=32)
+    )
     prediction = resnets.predict(tmp_path / "w.safetensors", tmp_path / "red.png", top=10)[0]
     assert set(prediction.classes) == {f"class {number}" for number in range(10)}
 
@@ -134,7 +137,7 @@ def test_the_input_may_be_changed_and_is_checked(akamaster: tuple[Path, Akamaste
     out = tmp_path / "w.safetensors"
     found = resnets.convert(akamaster[0], out, input={"interpolation": "bicubic", "mean": [0, 0.5, 1], "size": 28})
     assert (
-        weights.load(out).convention
+        weights_file.load(out).convention
         == found.convention
         == InputConvention(
             size=28,
@@ -172,7 +175,7 @@ def test_class_names_come_from_a_file_or_are_known(akamaster: tuple[Path, Akamas
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
     out = tmp_path / "w.safetensors"
     assert resnets.convert(akamaster[0], out, classes=tmp_path / "names.txt").classes == tuple(names)
-    assert weights.load(out).classes == tuple(names)
+    assert weights_file.load(out).classes == tuple(names)
     with pytest.raises(UsageError, match="3 class names for the 10 classes"):
         resnets.convert(akamaster[0], out, classes=["a", "b", "c"])
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "r18.pth")
@@ -184,7 +187,9 @@ def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: 
     """A data set has the ids of its folders, torchvision's weights the names alone."""
     names = ("tench", "goldfish")
     network = catalog.create("resnet8", num_classes=2)
-    weights.save(tmp_path / "w.safetensors", network, classes=names, convention=InputConvention(size=32, resize=32))
+    weights_file.save(
+        tmp_path / "w.safetensors", network, classes=names, convention=InputConvention(size=32, resize=32)
+    )
     images = ImageArrays(np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 1]))
 
     def data(*classes: str) -> DataSplits:
@@ -203,7 +208,7 @@ def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: 
 def test_a_run_is_converted_like_a_file(tmp_path: Path) -> None:
     run = resnets.train("resnet8", "digits", iterations=2, out=tmp_path / "run").folder
     done = resnets.convert(run, tmp_path / "copy.safetensors")
-    ours, copy = weights.load(run / "weights.safetensors"), weights.load(done.out)
+    ours, copy = weights_file.load(run / "weights.safetensors"), weights_file.load(done.out)
     assert (copy.spec, copy.classes, copy.convention) == (ours.spec, ours.classes, ours.convention)
     with pytest.raises(WeightsError, match="weights of resnet8, and not of resnet20"):
         resnets.convert(run, tmp_path / "copy.safetensors", network="resnet20")
@@ -267,13 +272,13 @@ def test_old_weights_files_without_the_new_fields_are_read(tmp_path: Path) -> No
     from resnets.storage import read_tensors, write_tensors
 
     path, network = tmp_path / "w.safetensors", catalog.create("resnet8")
-    weights.save(path, network, convention=InputConvention(size=32, resize=32, mean=(0.1, 0.2, 0.3)))
+    weights_file.save(path, network, convention=InputConvention(size=32, resize=32, mean=(0.1, 0.2, 0.3)))
     tensors, description = read_tensors(path)
     assert not {"zeros", "pool"} & description["network"].keys()  # a run of before this version is the same run
     for field in ("white", "order"):
         del description["input"][field]
     write_tensors(path, tensors, description)
-    loaded = weights.load(path)
+    loaded = weights_file.load(path)
     assert isinstance(loaded.spec, ResNetSpec) and loaded.spec == network.spec
     assert loaded.convention == InputConvention(size=32, resize=32, mean=(0.1, 0.2, 0.3))
 

@@ -17,9 +17,9 @@ from resnets.data.convention import normalize
 from resnets.data.decoding import single_views
 from resnets.data.pipeline import single_pass
 from resnets.errors import DataError, UsageError
-from resnets.networks import weights
 from resnets.report.collection import collect
 from resnets.specs import InputConvention
+from resnets.weights import weights_file
 
 CLASSES = ("cat", "dog", "emu")
 
@@ -46,7 +46,7 @@ def _photo_weights(path: Path, classes: Sequence[str] = CLASSES, name: str = "re
     torch.manual_seed(0)
     network = resnets.create(name, num_classes=3)
     convention = InputConvention(size=size, resize=size * 9 // 8, mean=(0.4, 0.5, 0.5))
-    weights.save(path, network, classes=tuple(classes), convention=convention)
+    weights_file.save(path, network, classes=tuple(classes), convention=convention)
     return path
 
 

@@ -14,9 +14,10 @@ from other_projects import trained
 import resnets
 from resnets.api import hub
 from resnets.errors import UsageError, WeightsError
-from resnets.networks import catalog, weights
+from resnets.networks import catalog
 from resnets.networks.complexity import skeleton
 from resnets.specs import InputConvention
+from resnets.weights import weights_file
 
 CONVENTION = InputConvention(size=64, resize=72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="bicubic")
 
@@ -27,7 +28,7 @@ def saved(
     """Return a model of made-up weights, loaded from a file in the folder."""
     network = catalog.create(name, num_classes=3, **options)
     network.load_state_dict(trained(network))
-    weights.save(folder / "w.safetensors", network, classes=("cat", "dog", "emu"), convention=convention)
+    weights_file.save(folder / "w.safetensors", network, classes=("cat", "dog", "emu"), convention=convention)
     return resnets.load(folder / "w.safetensors", device="cpu")
 
 
@@ -99,7 +100,7 @@ def test_what_is_there_of_others_is_never_written_over(tmp_path: Path) -> None:
 
 def test_a_module_of_ones_own_is_refused(tmp_path: Path) -> None:
     module = torch.nn.Linear(3, 2)
-    weights.save(tmp_path / "w.safetensors", module)
+    weights_file.save(tmp_path / "w.safetensors", module)
     with pytest.raises(WeightsError, match="a Linear cannot be saved for others"):
         resnets.save_pretrained(resnets.load(tmp_path / "w.safetensors", network=module), tmp_path / "mine")
 

@@ -12,8 +12,9 @@ from other_projects import trained
 
 import resnets
 from resnets.errors import WeightsError
-from resnets.networks import catalog, weights
+from resnets.networks import catalog
 from resnets.specs import InputConvention
+from resnets.weights import weights_file
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("resnet18", "resnet18"), ("resnet50_v1_5", "resnet50")])
@@ -21,7 +22,7 @@ def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, ours: str, the
     network = catalog.create(ours, num_classes=7)
     network.load_state_dict(trained(network))
     convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
-    weights.save(tmp_path / "w.safetensors", network, convention=convention)
+    weights_file.save(tmp_path / "w.safetensors", network, convention=convention)
     done = resnets.convert(tmp_path / "w.safetensors", tmp_path / "w.pth")
     assert done.to == "torchvision" and done.layout == "resnets"
     assert any("224 x 224 out of a shorter side of 256" in note for note in done.notes)
@@ -32,7 +33,7 @@ def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, ours: str, the
         torch.testing.assert_close(peer.eval()(images), network.eval()(images), rtol=1e-4, atol=1e-4)
     back = resnets.convert(tmp_path / "w.pth", tmp_path / "back.safetensors")
     assert back.spec == network.spec
-    returned = weights.load(back.out).tensors
+    returned = weights_file.load(back.out).tensors
     assert all(torch.equal(returned[key], tensor) for key, tensor in network.state_dict().items())
 
 
@@ -49,7 +50,7 @@ def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, ours: str, the
 def test_networks_that_torchvision_has_not_are_refused(
     tmp_path: Path, name: str, options: dict[str, Any], message: str
 ) -> None:
-    weights.save(tmp_path / "w.safetensors", catalog.create(name, num_classes=2, **options))
+    weights_file.save(tmp_path / "w.safetensors", catalog.create(name, num_classes=2, **options))
     with pytest.raises(WeightsError, match=message):
         resnets.convert(tmp_path / "w.safetensors", tmp_path / "w.pth")
     assert not (tmp_path / "w.pth").exists()

@@ -13,8 +13,9 @@ import torch
 import resnets
 from resnets.cli import data, run
 from resnets.errors import UsageError, WeightsError
-from resnets.networks import catalog, weights
+from resnets.networks import catalog
 from resnets.specs import InputConvention
+from resnets.weights import weights_file
 
 MakePhotos = Callable[..., Path]
 
@@ -108,7 +109,7 @@ def test_converted_weights_are_fine_tuned_with_their_own_pooling(photo_folder: P
     """The authors' pooling rounds up, which no name of a network tells."""
     spec = dataclasses.replace(catalog.spec("resnet18", num_classes=5), pool="ceil")
     convention = InputConvention(size=64, resize=72, mean=(0.5, 0.5, 0.5))
-    weights.save(tmp_path / "w.safetensors", catalog.build(spec), classes=tuple("abcde"), convention=convention)
+    weights_file.save(tmp_path / "w.safetensors", catalog.build(spec), classes=tuple("abcde"), convention=convention)
     run = resnets.train(
         "resnet18",
         f"folder:{photo_folder}",

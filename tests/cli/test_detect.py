@@ -13,8 +13,9 @@ from PIL import Image
 
 from resnets.cli import app, run
 from resnets.cli.detect import app as detect_app
-from resnets.networks import catalog, weights
+from resnets.networks import catalog
 from resnets.specs import InputConvention, ResNetSpec
+from resnets.weights import weights_file
 
 XML = """<annotation><size><width>96</width><height>64</height></size>
 <object><name>{}</name><bndbox><xmin>{}</xmin><ymin>9</ymin><xmax>{}</xmax><ymax>48</ymax></bndbox></object></annotation>"""
@@ -63,7 +64,7 @@ def start(narrow: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("classifier") / "resnet18.safetensors"
     convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
-    weights.save(path, catalog.create("resnet18"), classes=tuple(map(str, range(1000))), convention=convention)
+    weights_file.save(path, catalog.create("resnet18"), classes=tuple(map(str, range(1000))), convention=convention)
     return path
 
 

@@ -20,10 +20,11 @@ from resnets.api.detection_evaluation import evaluate_detector
 from resnets.detection import model, protocols
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, RunError, UsageError, WeightsError
-from resnets.networks import catalog, weights
+from resnets.networks import catalog
 from resnets.report import collection
 from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec, VGGSpec
 from resnets.storage import read_tensors
+from resnets.weights import weights_file
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,7 +43,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier's weights file."""
     path = tmp_path_factory.mktemp("classifier") / "resnet10.safetensors"
     convention = InputConvention(size=64, resize=64, mean=(0.4, 0.5, 0.6))
-    weights.save(path, network(), classes=tuple("abcdefghij"), convention=convention)
+    weights_file.save(path, network(), classes=tuple("abcdefghij"), convention=convention)
     return path
 
 
@@ -118,7 +119,7 @@ def test_a_detector_is_fine_tuned(learnt: Path, tmp_path: Path) -> None:
 def test_vgg_detects_by_the_same_code(tmp_path: Path) -> None:
     """From a classifier's file to objects on an image, trained, tested and loaded as a residual network is."""
     convention = InputConvention(size=64, resize=64, mean=(0.4, 0.5, 0.6))
-    weights.save(tmp_path / "vgg8.safetensors", vgg(), classes=tuple("abcdefghij"), convention=convention)
+    weights_file.save(tmp_path / "vgg8.safetensors", vgg(), classes=tuple("abcdefghij"), convention=convention)
     data = splits(tmp_path / "data")
     recipe = dataclasses.replace(RECIPE, iterations=2, roi_size=None)
     options: dict[str, Any] = {"workers": 0, "device": "cpu"}
@@ -289,7 +290,7 @@ def test_another_start_is_another_run(start: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="--resume"):
         train(start, tmp_path / "run", recipe)
     other = tmp_path / "other.safetensors"
-    weights.save(other, catalog.build(SPEC), classes=tuple("abcdefghij"))
+    weights_file.save(other, catalog.build(SPEC), classes=tuple("abcdefghij"))
     with pytest.raises(RunError, match="its weights is"):
         train(other, tmp_path / "run", recipe, resume=True)
 

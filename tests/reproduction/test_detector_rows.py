@@ -15,7 +15,7 @@ from PIL import Image
 import resnets
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import UsageError
-from resnets.networks import catalog, weights
+from resnets.networks import catalog
 from resnets.paper import detection_data, detection_recipes, tables
 from resnets.paper.declarations import DetectionTest, Training
 from resnets.reproduction import detectors, reproduce
@@ -23,6 +23,7 @@ from resnets.reproduction.detectors import DetectionShelf
 from resnets.reproduction.fitting import NotHere
 from resnets.reproduction.tasks import Task, select
 from resnets.specs import InputConvention, ResNetSpec
+from resnets.weights import weights_file
 
 XML = """<annotation><size><width>96</width><height>64</height></size>
 <object><name>{}</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>{}</xmax><ymax>48</ymax></bndbox></object></annotation>"""
@@ -71,7 +72,9 @@ def start(small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("classifier") / "resnet101.safetensors"
     convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
-    weights.save(path, catalog.create("resnet101", num_classes=10), classes=tuple("abcdefghij"), convention=convention)
+    weights_file.save(
+        path, catalog.create("resnet101", num_classes=10), classes=tuple("abcdefghij"), convention=convention
+    )
     return path
 
 
@@ -116,7 +119,7 @@ def test_what_is_done_is_not_made_again_and_other_weights_are_another_run(
     again = resnets.plan_reproduction("table9", **_planned(options))
     assert [run.state for run in again.runs] == ["done"] * 3
     other = tmp_path / "other.safetensors"
-    weights.save(other, catalog.create("resnet101", num_classes=10), classes=tuple("abcdefghij"))
+    weights_file.save(other, catalog.create("resnet101", num_classes=10), classes=tuple("abcdefghij"))
     changed = _planned(options) | {"weights": f"resnet101={other}"}
     assert [run.state for run in resnets.plan_reproduction("table9", **changed).runs] == ["to do"] * 3
 

@@ -30,12 +30,13 @@ import resnets
 from resnets.data import convention as conventions
 from resnets.detection import model
 from resnets.errors import UsageError
-from resnets.networks import sync_batch_norm, weights
+from resnets.networks import sync_batch_norm
 from resnets.networks.normalization import BatchNorm2d
 from resnets.runtime import launch
 from resnets.specs import InputConvention, Preprocessing
 from resnets.storage import read_tensors
 from resnets.training.run import RunFolder
+from resnets.weights import weights_file
 
 Start = Callable[..., BaseProcess]
 
@@ -271,10 +272,10 @@ def test_each_image_is_counted_once(photo_folder: Path, tmp_path: Path, run: Run
     grey, colour = (resnets.create("resnet8", num_classes=n, in_channels=c) for n, c in ((10, 1), (3, 3)))
     digits = together.few_digits(100, 1)
     fitted = conventions.fit(digits.train, Preprocessing())
-    weights.save(tmp_path / "arrays.safetensors", grey, classes=digits.classes, convention=fitted)
-    weights.save(tmp_path / "dataset.safetensors", grey, classes=digits.classes)
+    weights_file.save(tmp_path / "arrays.safetensors", grey, classes=digits.classes, convention=fitted)
+    weights_file.save(tmp_path / "dataset.safetensors", grey, classes=digits.classes)
     photos = InputConvention(size=16, resize=20, mean=(0.5, 0.5, 0.5))
-    weights.save(tmp_path / "files.safetensors", colour, classes=("cat", "dog", "emu"), convention=photos)
+    weights_file.save(tmp_path / "files.safetensors", colour, classes=("cat", "dog", "emu"), convention=photos)
     together.evaluate_each(tmp_path, photo_folder)
     alone = json.loads((tmp_path / "found-alone.json").read_text())
     assert {found["samples"] for found in alone.values()} == {*together.SIZES, 6}

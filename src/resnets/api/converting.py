@@ -13,13 +13,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from resnets.api.hub import save_pretrained
-from resnets.api.models import Model, known_classes, load_weights
 from resnets.errors import UsageError, WeightsError, nearest
-from resnets.networks import weights as own
-from resnets.networks.convert import Imported, fetch_weights, import_weights, write_torchvision
+from resnets.inference.model import Model, known_classes, load_weights
 from resnets.runtime.device import choose_device
 from resnets.specs import InputConvention, NetworkSpec
 from resnets.storage import read_tensors, writing
+from resnets.weights import weights_file as own
+from resnets.weights.import_weights import Imported, fetch_weights, import_weights, write_torchvision
 
 Target = Literal["safetensors", "torchvision", "hub"]
 

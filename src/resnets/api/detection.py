@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from resnets.api.models import load_weights
 from resnets.api.resolution import change
 from resnets.api.training import begin_run, begun_with, check
 from resnets.detection import model, protocols, sources
@@ -19,8 +18,8 @@ from resnets.detection.annotations import DetectionSplits
 from resnets.detection.model import Detector
 from resnets.detection.session import DetectionJob, run
 from resnets.errors import DataError, UsageError
+from resnets.inference.model import load_weights
 from resnets.networks import catalog
-from resnets.networks.weights import Weights, spec_to_dict
 from resnets.paper import detection_recipes
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.launch import require_alone
@@ -29,6 +28,7 @@ from resnets.specs import DetectionRecipe
 from resnets.training.run import RunFolder
 from resnets.training.stretch import Observer
 from resnets.training.tensorboard import TensorBoard
+from resnets.weights.weights_file import Weights, spec_to_dict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from resnets.api.evaluation import Evaluation
-from resnets.api.models import Model, import_model, load
 from resnets.errors import UsageError, WeightsError
-from resnets.networks import weights
-from resnets.networks.layouts import timm, torchvision
+from resnets.inference.model import Model, import_model, load
 from resnets.specs import ResNetSpec, VGGSpec
 from resnets.storage import write_durably, writing
 from resnets.version import __version__
+from resnets.weights import weights_file
+from resnets.weights.layouts import timm, torchvision
 
 FILE, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -40,7 +40,7 @@ def save_pretrained(model: Model, folder: str | Path, *, measured: Evaluation | 
     config = _config(model, spec)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        weights.save(folder / FILE, model.network, classes=model.classes, convention=model.convention)
+        weights_file.save(folder / FILE, model.network, classes=model.classes, convention=model.convention)
         write_durably(folder / CONFIG, json.dumps(config, indent=2).encode())
         write_durably(folder / CARD, _card(model, spec, _results(model, spec.name, measured)).encode())
     return folder
@@ -70,7 +70,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     """
     path = Path(name)
     if path.is_dir():
-        if (path / FILE).exists() and not weights.load(path / FILE).spec:
+        if (path / FILE).exists() and not weights_file.load(path / FILE).spec:
             return import_model(path / FILE, device=device)
         return load(path, device=device)
     repository = str(name)
@@ -79,7 +79,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     hub = _huggingface_hub()
     try:
         fetched = Path(hub.hf_hub_download(repository, FILE, revision=revision))
-        if weights.load(fetched).spec is not None:
+        if weights_file.load(fetched).spec is not None:
             return load(fetched, device=device)
         hub.hf_hub_download(repository, CONFIG, revision=revision)  # beside the weights, where it is looked for
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
@@ -133,7 +133,7 @@ def _config(model: Model, spec: ResNetSpec | VGGSpec) -> dict[str, Any]:
     config: dict[str, Any] = {
         "library_name": "resnets",
         "library_version": __version__,
-        "network": weights.spec_to_dict(spec),
+        "network": weights_file.spec_to_dict(spec),
         "num_classes": spec.num_classes,
     }
     if model.classes is not None:

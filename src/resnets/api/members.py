@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import Tensor
 
-from resnets.api.models import Model
 from resnets.api.protocols import how_tested, label
 from resnets.data import class_names
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, take
@@ -19,8 +18,9 @@ from resnets.errors import DataError, UsageError
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import Agreement, in_evaluation_mode, single_view, single_view_by_engine
 from resnets.evaluation.views import Run, Scored, score
+from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
+from resnets.inference.model import Model
 from resnets.networks.dense import Dense
-from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
 from resnets.runtime.device import Precision, choose_precision, forward
 from resnets.runtime.processes import WHOLE, Share
 from resnets.specs import HowTested, ResNetSpec
@@ -129,7 +129,7 @@ def _engine(model: Model, test: Images, precision: Precision, batch_size: int) -
     images, _ = next(iter(single_pass(test, model.convention, batch_size=1)))
     _, channels, height, width = images.shape
     make = partial(
-        optimize,
+        fastest,
         model.network,
         shape=(channels, height, width),
         batch_size=batch_size,

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnets.api.models import load_weights
+from resnets.inference.model import load_weights
 from resnets.networks import catalog, complexity
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.complexity import Complexity, Stage
-from resnets.networks.convert import fetch_weights, import_weights
 from resnets.networks.resnet import ResNet
-from resnets.networks.weights import Weights
 from resnets.paper import published
 from resnets.paper.published import Published
 from resnets.specs import Initialization, NetworkSpec, Shortcut, StridePlacement
+from resnets.weights.import_weights import fetch_weights, import_weights
+from resnets.weights.weights_file import Weights
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from resnets.api.models import load_weights
 from resnets.data import convention as conventions
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.load import Data, load_data, split_data
 from resnets.errors import UsageError
+from resnets.inference.model import load_weights
 from resnets.networks import catalog
 from resnets.paper import recipes
 from resnets.runtime.device import Precision, choose_device, choose_precision

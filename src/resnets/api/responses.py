@@ -11,12 +11,12 @@ import torch
 
 from resnets import storage
 from resnets.api.members import comparable_digest, fitting
-from resnets.api.models import Model, load
 from resnets.data.datasets import DataSplits
 from resnets.data.load import Data, load_data
 from resnets.data.streams import some_of
 from resnets.errors import UsageError, WeightsError
 from resnets.evaluation.responses import layer_deviations, statistics_group
+from resnets.inference.model import Model, load
 from resnets.report.measured import Response
 from resnets.report.responses import LayerResponses
 from resnets.runtime.device import keep_freed_memory

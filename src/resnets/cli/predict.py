@@ -24,10 +24,10 @@ def predict(
     """
     from json import dumps
 
-    from resnets.api import models
     from resnets.errors import DataError
+    from resnets.inference.model import load
 
-    model = models.load(weights, device=device)
+    model = load(weights, device=device)
     predictions = model.predict_many(images, top=top, precision=precision)
     failed = 0
     opening = "["

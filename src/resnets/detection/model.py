@@ -24,10 +24,10 @@ from resnets.errors import UsageError, WeightsError
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
-from resnets.networks.weights import Weights, load_into, spec_from_dict, spec_to_dict
 from resnets.runtime.device import place
 from resnets.specs import DetectionRecipe, InputConvention, Preprocessing, VGGSpec
 from resnets.storage import read_tensors, write_tensors
+from resnets.weights.weights_file import Weights, load_into, spec_from_dict, spec_to_dict
 
 SETTLED, SETTLED_SIDE = 8, 128  # images, and their sides in pixels, that give batch norm its statistics
 SEEN = 200  # training images whose mean is taken where a backbone does not tell its own

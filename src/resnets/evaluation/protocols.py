@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from resnets.data.datasets import ImageArrays, Images
 from resnets.data.pipeline import Batch, ResidentImages, single_pass
 from resnets.evaluation.metrics import Counts
+from resnets.inference.engine import BATCH_ON_CPU, Engine
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.cuda_graph import CudaGraph
-from resnets.networks.inference import BATCH_ON_CPU, Engine
 from resnets.networks.resnet import ResNet
 from resnets.runtime.device import Precision, forward
 from resnets.specs import InputConvention

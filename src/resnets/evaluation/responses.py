@@ -18,7 +18,7 @@ from resnets.data.pipeline import single_pass
 from resnets.data.streams import is_streamed
 from resnets.errors import UsageError
 from resnets.evaluation.protocols import in_evaluation_mode
-from resnets.networks.inference import BATCH_ON_CPU
+from resnets.inference.engine import BATCH_ON_CPU
 from resnets.runtime.device import forward
 from resnets.specs import InputConvention
 

@@ -16,7 +16,7 @@ from resnets.data.convention import Normalizer
 from resnets.data.datasets import ImageFiles, Images
 from resnets.data.pipeline import single_pass
 from resnets.data.views import View, photo_views
-from resnets.networks.inference import BATCH_ON_CPU
+from resnets.inference.engine import BATCH_ON_CPU
 from resnets.specs import HowTested, InputConvention
 
 HELD = 256 << 20  # bytes of views that may wait for others of their shape

@@ -13,7 +13,6 @@ from resnets.data.datasets import DataSplits, Images, take
 from resnets.data.pipeline import TrainingBatches
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import SingleView
-from resnets.networks import weights
 from resnets.networks.sync_batch_norm import average_statistics
 from resnets.runtime.device import Precision
 from resnets.runtime.processes import ALONE, World
@@ -23,6 +22,7 @@ from resnets.training.loop import train
 from resnets.training.run import RunFolder
 from resnets.training.statistics import recompute_statistics
 from resnets.training.stretch import Observer, Stretch
+from resnets.weights import weights_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,9 @@ class _Session(Stretch):
             self._lap()
         if self.folder is not None:
             with writing(self.folder.weights):
-                weights.save(self.folder.weights, state.tested, classes=job.data.classes, convention=job.convention)
+                weights_file.save(
+                    self.folder.weights, state.tested, classes=job.data.classes, convention=job.convention
+                )
         self.mark = time.perf_counter()
         counts = self._test(self.final_test, "fp32")  # as `evaluate` does, whatever the training computed in
         unaveraged: Counts | None = None

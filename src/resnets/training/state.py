@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resnets.networks.weights import load_into
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Recipe
 from resnets.training.averaging import Average
 from resnets.training.guard import LossGuard
 from resnets.training.schedule import Schedule
+from resnets.weights.weights_file import load_into
 
 
 @dataclass

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from resnets.errors import WeightsError
 from resnets.networks.catalog import IMAGENET, VGGS, spec
-from resnets.networks.layouts.layout import Layout, is_cifar_type
 from resnets.specs import NetworkSpec, ResNetSpec, Shortcut
+from resnets.weights.layouts.layout import Layout, is_cifar_type
 
 Tensors = dict[str, Tensor]
 

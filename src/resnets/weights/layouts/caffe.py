@@ -11,8 +11,8 @@ import re
 import torch
 from torch import Tensor
 
-from resnets.networks.layouts.layout import About, Layout, Tensors
 from resnets.specs import InputConvention, NetworkSpec
+from resnets.weights.layouts.layout import About, Layout, Tensors
 
 AUTHORS_MEAN = (103.062623801, 115.902882574, 123.151630838)
 """B, G and R of the authors' mean image, averaged over its pixels."""

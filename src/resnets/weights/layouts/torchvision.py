@@ -9,8 +9,8 @@ from typing import Any
 
 from resnets.errors import WeightsError
 from resnets.networks import catalog
-from resnets.networks.layouts.layout import About, Layout, Tensors, imagenet_input, unchanged
 from resnets.specs import InputConvention, NetworkSpec, ResNetSpec
+from resnets.weights.layouts.layout import About, Layout, Tensors, imagenet_input, unchanged
 
 NAMES = {
     "resnet18": "resnet18",

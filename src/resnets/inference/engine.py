@@ -1,4 +1,4 @@
-"""`optimize`: a network run by the fastest engine that this machine has, found by measurement and checked."""
+"""The fastest engine that this machine has for a network, found by measurement and checked."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import UsageError, nearest
-from resnets.networks import engines
-from resnets.networks.engines import Run, Unavailable
+from resnets.inference import backends
+from resnets.inference.backends import Run, Unavailable
 from resnets.runtime.device import Precision, forward
 
 EngineName = Literal["eager", "openvino", "compile"]
@@ -80,7 +80,7 @@ class Engine:
         return logits
 
 
-def optimize(
+def fastest(
     network: nn.Module,
     *,
     shape: tuple[int, int, int],
@@ -137,15 +137,15 @@ def optimize(
 
 
 _PREPARE: dict[EngineName, Callable[[nn.Module, Tensor, Precision], Run]] = {
-    "eager": engines.eager,
-    "openvino": engines.openvino,
-    "compile": engines.compiled,
+    "eager": backends.eager,
+    "openvino": backends.openvino,
+    "compile": backends.compiled,
 }
 
 
 def _prepare(network: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
     """Return the network frozen (and folded, where that is possible and right), and its logits in float32."""
-    plain = engines.frozen(network).to(images.device)
+    plain = backends.frozen(network).to(images.device)
     some = images[:CHECKED_IMAGES]
     try:
         expected = forward(plain, some, "fp32")
@@ -155,7 +155,7 @@ def _prepare(network: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
     if expected.ndim != 2 or len(expected) != len(some):
         raise UsageError(f"the network gives {tuple(expected.shape)} for {len(some)} images; it must give (n, classes)")
     try:
-        ready = engines.folded(plain)
+        ready = backends.folded(plain)
         if _relative(forward(ready, some, "fp32"), expected) < 1e-3:
             return ready, expected
     except Exception:  # of a module whose forward cannot be traced; it is run as it is
@@ -174,7 +174,7 @@ def _require_time(name: EngineName, network: nn.Module, spent: float) -> None:
 def _allowed(network: nn.Module, images: Tensor, expected: Tensor, precision: Precision) -> float:
     """Return how far an engine's logits may be from the network's: in bf16 a few times as far as torch's own."""
     if precision == "bf16":
-        return max(0.1, 3 * _relative(engines.eager(network, images, precision)(images).float(), expected))
+        return max(0.1, 3 * _relative(backends.eager(network, images, precision)(images).float(), expected))
     return 0.01 if images.device.type == "cuda" else 1e-3  # a GPU convolves in TF32
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from resnets.networks.layouts.layout import About, Layout, Tensors, is_cifar_type, unchanged
 from resnets.specs import InputConvention, NetworkSpec
+from resnets.weights.layouts.layout import About, Layout, Tensors, is_cifar_type, unchanged
 
 _CIFAR10 = InputConvention(size=32, resize=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.201))
 _CIFAR100 = InputConvention(size=32, resize=32, mean=(0.507, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2761))

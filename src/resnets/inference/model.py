@@ -19,12 +19,12 @@ from resnets.data.cifar import CIFAR10, CIFAR100
 from resnets.data.convention import normalize
 from resnets.data.decoding import reading, single_view
 from resnets.errors import DataError, UsageError, WeightsError
-from resnets.networks import weights
-from resnets.networks.convert import import_weights
-from resnets.networks.inference import PREPARATION_SECONDS, Engine, optimize
-from resnets.networks.weights import Weights
+from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.runtime.device import Precision, choose_device, choose_precision, forward, keep_freed_memory, place
 from resnets.specs import InputConvention, NetworkSpec, ResNetSpec, VGGSpec
+from resnets.weights import weights_file
+from resnets.weights.import_weights import import_weights
+from resnets.weights.weights_file import Weights
 
 BATCH = 32  # images that `predict_many` reads and runs at a time
 
@@ -128,7 +128,7 @@ class Model:
     def _prepared(self, precision: Precision) -> Model:
         _, convention = self._known(1)
         shape = (convention.channels, convention.size, convention.size)
-        engine = optimize(self.network, shape=shape, batch_size=BATCH, device=self.device, precision=precision)
+        engine = fastest(self.network, shape=shape, batch_size=BATCH, device=self.device, precision=precision)
         return dataclasses.replace(self, engine=engine)
 
     @torch.inference_mode()
@@ -188,14 +188,14 @@ def load_weights(path: str | Path) -> Weights:
     """
     path = Path(path)
     if not path.is_dir():
-        return weights.load(path)
+        return weights_file.load(path)
     if not (path / "weights.safetensors").exists():
         unfinished = (path / "run.json").exists()
         if (path / "model.safetensors").exists():
-            return weights.load(path / "model.safetensors")
+            return weights_file.load(path / "model.safetensors")
         why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
         raise WeightsError(f"{path} holds no weights.safetensors; {why}")
-    return weights.load(path / "weights.safetensors")
+    return weights_file.load(path / "weights.safetensors")
 
 
 def import_model(path: Path, *, device: str = "auto") -> Model:

@@ -9,9 +9,9 @@ import re
 
 import torch
 
-from resnets.networks.layouts.caffe import authors_input, fold, norm_of, place
-from resnets.networks.layouts.layout import About, Layout, Tensors, imagenet_input
 from resnets.specs import InputConvention, NetworkSpec
+from resnets.weights.layouts.caffe import authors_input, fold, norm_of, place
+from resnets.weights.layouts.layout import About, Layout, Tensors, imagenet_input
 
 _EPS = 1e-5  # what batch norm adds to the variance
 

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from resnets.errors import WeightsError
 from resnets.networks import catalog
 from resnets.networks.complexity import skeleton
-from resnets.networks.convert import Imported, import_weights
-from resnets.networks.foreign import read_foreign
-from resnets.networks.layouts import akamaster, caffe, recognise
-from resnets.networks.layouts import torchvision as torchvision_layout
-from resnets.networks.shapes import declare
 from resnets.specs import InputConvention, ResNetSpec
+from resnets.weights.import_weights import Imported, import_weights
+from resnets.weights.layouts import akamaster, caffe, recognise
+from resnets.weights.layouts import torchvision as torchvision_layout
+from resnets.weights.readers import read_foreign
+from resnets.weights.shapes import declare
 
 IMAGENET = InputConvention(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 FIFTY = (3, 4, 6, 3)

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import WeightsError
-from resnets.networks import catalog, weights
+from resnets.networks import catalog
 from resnets.networks.complexity import skeleton
 from resnets.specs import InputConvention
 from resnets.storage import read_tensors, write_tensors
+from resnets.weights import weights_file
 
 CONVENTION = InputConvention(size=32, resize=36, mean=(0.49, 0.48, 0.45), std=(0.2, 0.21, 0.22))
 
@@ -56,8 +57,8 @@ def test_a_network_comes_back_with_all_that_is_needed_to_use_it(
     path = tmp_path / "weights.safetensors"
     network = catalog.create(name, **options)
     classes = tuple(f"class {i}" for i in range(network.spec.num_classes))
-    weights.save(path, network, classes=classes, convention=CONVENTION)
-    loaded = weights.load(path)
+    weights_file.save(path, network, classes=classes, convention=CONVENTION)
+    loaded = weights_file.load(path)
     assert (loaded.spec, loaded.classes, loaded.convention) == (network.spec, classes, CONVENTION)
     assert same(loaded.tensors, network.state_dict())
     rebuilt = loaded.build()
@@ -68,14 +69,14 @@ def test_a_network_comes_back_with_all_that_is_needed_to_use_it(
 def test_the_declarations_of_all_networks_survive_json() -> None:
     for name in catalog.NAMES:
         spec = catalog.spec(name)
-        assert weights.spec_from_dict(json.loads(json.dumps(weights.spec_to_dict(spec)))) == spec
+        assert weights_file.spec_from_dict(json.loads(json.dumps(weights_file.spec_to_dict(spec)))) == spec
 
 
 def test_a_module_of_ones_own_is_saved_without_a_declaration(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     module = nn.Linear(3, 2)
-    weights.save(path, module)
-    loaded = weights.load(path)
+    weights_file.save(path, module)
+    loaded = weights_file.load(path)
     assert loaded.spec is None and same(loaded.tensors, module.state_dict())
     with pytest.raises(WeightsError, match="do not say which network"):
         loaded.build()
@@ -87,7 +88,7 @@ def test_a_file_of_another_project_is_read(tmp_path: Path) -> None:
     safetensors.torch.save_file(tensors, path)
     read, description = read_tensors(path)
     assert same(read, tensors) and description == {}
-    assert weights.load(path).spec is None
+    assert weights_file.load(path).spec is None
 
 
 def test_tensors_of_every_type_come_back(small: Path) -> None:
@@ -152,10 +153,10 @@ def test_a_pickle_is_refused_and_never_run(tmp_path: Path, suffix: str) -> None:
     path, victim = tmp_path / f"weights{suffix}", tmp_path / "victim"
     path.write_bytes(pickle.dumps(Hostile(victim)))
     with pytest.raises(WeightsError, match="safetensors"):
-        weights.load(path)
+        weights_file.load(path)
     torch.save({"hostile": Hostile(victim)}, path)
     with pytest.raises(WeightsError, match="safetensors"):
-        weights.load(path)
+        weights_file.load(path)
     assert not victim.exists()
 
 
@@ -164,25 +165,25 @@ def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> N
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match="not a safetensors file"):
-        weights.load(path)
+        weights_file.load(path)
 
 
 def test_a_missing_file_or_a_folder_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"cannot be read \(No such file"):
-        weights.load(tmp_path / "none.safetensors")
+        weights_file.load(tmp_path / "none.safetensors")
     with pytest.raises(WeightsError, match="cannot be read"):
-        weights.load(tmp_path)
+        weights_file.load(tmp_path)
 
 
 def test_a_description_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "new.safetensors"
-    network = {**weights.spec_to_dict(catalog.spec("resnet20")), "gates": "open"}
+    network = {**weights_file.spec_to_dict(catalog.spec("resnet20")), "gates": "open"}
     write_tensors(path, {}, {"network": network})
     with pytest.raises(WeightsError, match=r"gates.*newer version"):
-        weights.load(path)
+        weights_file.load(path)
     write_tensors(path, {}, {"network": {"kind": "transformer"}})
     with pytest.raises(WeightsError, match="newer version"):
-        weights.load(path)
+        weights_file.load(path)
 
 
 def test_writing_leaves_the_old_file_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,22 +205,22 @@ def test_writing_leaves_the_old_file_or_the_new_one(tmp_path: Path, monkeypatch:
 def test_weights_of_another_network_are_refused_with_the_keys() -> None:
     network = catalog.create("resnet20")
     with pytest.raises(WeightsError, match=r"than resnet20: missing: .*; unexpected: .*") as caught:
-        weights.load_into(network, skeleton(catalog.spec("vgg16")).state_dict())
+        weights_file.load_into(network, skeleton(catalog.spec("vgg16")).state_dict())
     assert "classifier.0.bias" in str(caught.value) and " more" in str(caught.value)
     with pytest.raises(WeightsError, match=r"unexpected: layer1.3.bn1.bias.* and \d+ more"):
-        weights.load_into(network, catalog.create("resnet26").state_dict())
+        weights_file.load_into(network, catalog.create("resnet26").state_dict())
     with pytest.raises(WeightsError, match=r"missing: layer1.2.bn1.bias"):
-        weights.load_into(network, catalog.create("resnet14").state_dict())
+        weights_file.load_into(network, catalog.create("resnet14").state_dict())
     ten_more = catalog.create("resnet20", num_classes=20).state_dict()
     with pytest.raises(WeightsError, match=r"another shape: fc.bias \(20,\) instead of \(10,\), fc.weight \(20, 64\)"):
-        weights.load_into(network, ten_more)
+        weights_file.load_into(network, ten_more)
 
 
 def test_refused_weights_leave_the_network_alone() -> None:
     network = catalog.create("resnet20")
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     with pytest.raises(WeightsError):
-        weights.load_into(network, catalog.create("resnet20", num_classes=20).state_dict())
+        weights_file.load_into(network, catalog.create("resnet20", num_classes=20).state_dict())
     assert same(network.state_dict(), before)
 
 
@@ -227,5 +228,5 @@ def test_files_without_batch_norms_counter_load() -> None:
     """torchvision's oldest ones have none."""
     network, other = catalog.create("resnet20"), catalog.create("resnet20")
     tensors = {key: tensor for key, tensor in other.state_dict().items() if not key.endswith("num_batches_tracked")}
-    weights.load_into(network, tensors)
+    weights_file.load_into(network, tensors)
     assert torch.equal(network.fc.weight, other.fc.weight)

@@ -7,10 +7,9 @@ from typing import overload
 
 from torch import nn
 
-from resnets.api.models import Model
 from resnets.errors import UsageError
-from resnets.networks import inference
-from resnets.networks.inference import Engine
+from resnets.inference.engine import Engine, fastest
+from resnets.inference.model import Model
 from resnets.runtime.device import choose_device, choose_precision
 
 
@@ -70,7 +69,7 @@ def optimize(
     if size is None:
         raise UsageError(f"{type(module).__name__} does not tell the size of its images; pass input_size=")
     channels = convention.channels if convention is not None else _channels(module)
-    found = inference.optimize(
+    found = fastest(
         module,
         shape=(channels, size, size),
         batch_size=batch_size,

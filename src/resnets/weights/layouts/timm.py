@@ -7,8 +7,8 @@ import re
 from typing import Any, get_args
 
 from resnets.errors import WeightsError
-from resnets.networks.layouts.layout import IMAGENET_MEAN, IMAGENET_STD, About, Layout, Tensors, imagenet_input
 from resnets.specs import InputConvention, Interpolation, NetworkSpec
+from resnets.weights.layouts.layout import IMAGENET_MEAN, IMAGENET_STD, About, Layout, Tensors, imagenet_input
 
 _HEAD = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
 

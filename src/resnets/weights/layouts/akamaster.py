@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from resnets.networks.layouts.layout import IMAGENET_MEAN, IMAGENET_STD, About, Layout, Tensors, is_cifar_type
 from resnets.specs import InputConvention, NetworkSpec
+from resnets.weights.layouts.layout import IMAGENET_MEAN, IMAGENET_STD, About, Layout, Tensors, is_cifar_type
 
 
 def _recognises(tensors: Tensors, about: About) -> bool:

@@ -14,13 +14,13 @@ from other_projects import noise
 from resnets.errors import WeightsError
 from resnets.networks import catalog
 from resnets.networks.complexity import skeleton
-from resnets.networks.convert import import_weights
-from resnets.networks.layouts import recognise, timm
-from resnets.networks.layouts import torchvision as torchvision_layout
-from resnets.networks.layouts.layout import imagenet_input
-from resnets.networks.shapes import declare
-from resnets.networks.weights import require_same_keys
 from resnets.specs import InputConvention
+from resnets.weights.import_weights import import_weights
+from resnets.weights.layouts import recognise, timm
+from resnets.weights.layouts import torchvision as torchvision_layout
+from resnets.weights.layouts.layout import imagenet_input
+from resnets.weights.shapes import declare
+from resnets.weights.weights_file import require_same_keys
 
 CONFIG = {
     "input_size": [3, 224, 224],

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
-from resnets.networks import catalog, engines, inference
-from resnets.networks.engines import Unavailable
-from resnets.networks.inference import Engine, optimize
+from resnets.inference import backends
+from resnets.inference import engine as engines
+from resnets.inference.backends import Unavailable
+from resnets.inference.engine import Engine, fastest
+from resnets.networks import catalog
 from resnets.runtime.device import Precision
 
 CPU = torch.device("cpu")
@@ -43,7 +45,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 
 
 def prepare(module: nn.Module, engine: str, precision: Precision = "fp32", batch_size: int = 4) -> Engine:
-    return optimize(module, shape=SHAPE, batch_size=batch_size, device=CPU, precision=precision, engine=engine)
+    return fastest(module, shape=SHAPE, batch_size=batch_size, device=CPU, precision=precision, engine=engine)
 
 
 def agrees(engine: Engine, module: nn.Module) -> None:
@@ -93,7 +95,7 @@ def test_compiled_networks(precision: Precision) -> None:
 def test_vgg(engine: str) -> None:
     torch.manual_seed(0)
     module = catalog.create("vgg16", num_classes=10)
-    found = optimize(module, shape=(3, 32, 32), batch_size=2, device=CPU, precision="fp32", engine=engine)
+    found = fastest(module, shape=(3, 32, 32), batch_size=2, device=CPU, precision="fp32", engine=engine)
     images = torch.randn(3, 3, 32, 32)
     with torch.no_grad():
         assert relative(found(images), module.eval()(images)) < 1e-5
@@ -176,7 +178,7 @@ def test_auto_takes_the_fastest_and_says_what_it_left(monkeypatch: pytest.Monkey
 def test_auto_measures_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one with the smaller time is kept, whichever it is."""
     times = {"eager": 2.0, "openvino": 1.0}
-    monkeypatch.setattr(inference, "_seconds", lambda engine, images: times[engine.name])
+    monkeypatch.setattr(engines, "_seconds", lambda engine, images: times[engine.name])
     assert prepare(network(), "auto").name == "openvino"
     times["openvino"] = 3.0
     found = prepare(network(), "auto")
@@ -187,15 +189,15 @@ def test_auto_measures_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_engine_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """One whose logits are not the network's is left out, and refused by name."""
 
-    def wrong(module: nn.Module, images: Tensor, precision: Precision) -> engines.Run:
-        run = engines.eager(module, images, precision)
+    def wrong(module: nn.Module, images: Tensor, precision: Precision) -> backends.Run:
+        run = backends.eager(module, images, precision)
         return lambda part: run(part) + 1
 
-    def broken(module: nn.Module, images: Tensor, precision: Precision) -> engines.Run:
+    def broken(module: nn.Module, images: Tensor, precision: Precision) -> backends.Run:
         raise RuntimeError("it fell apart\nat length")
 
-    monkeypatch.setitem(inference._PREPARE, "openvino", wrong)
-    monkeypatch.setitem(inference._PREPARE, "compile", broken)
+    monkeypatch.setitem(engines._PREPARE, "openvino", wrong)
+    monkeypatch.setitem(engines._PREPARE, "compile", broken)
     found = prepare(network(), "auto")
     assert found.name == "eager"
     assert "its logits for 4 images differ from the network's by" in str(found.choices[1].skipped)
@@ -206,7 +208,7 @@ def test_a_wrong_engine_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_very_deep_networks_are_not_compiled_unasked() -> None:
     with pytest.raises(Unavailable, match="compiling 300 layers takes minutes"):
-        inference._require_time("compile", nn.Sequential(*(nn.Linear(1, 1) for _ in range(300))), 0.0)
+        engines._require_time("compile", nn.Sequential(*(nn.Linear(1, 1) for _ in range(300))), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ sys.exit(any(name.startswith("openvino_telemetry") for name in sys.modules))
 def test_on_a_gpu(engine: str, precision: Precision) -> None:
     device = torch.device("cuda")
     module = network()
-    found = optimize(module, shape=SHAPE, batch_size=4, device=device, precision=precision, engine=engine)
+    found = fastest(module, shape=SHAPE, batch_size=4, device=device, precision=precision, engine=engine)
     images = torch.randn(9, *SHAPE)
     with torch.no_grad():
         expected = module.eval()(images)

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from resnets.errors import WeightsError
-from resnets.networks.convert import import_weights
-from resnets.networks.foreign import read_foreign
+from resnets.weights.import_weights import import_weights
+from resnets.weights.readers import read_foreign
 
 SUFFIXES = [".pth", ".pt", ".th", ".bin", ".tar", ".pkl", ".npz", ".h5", ".safetensors", ""]
 

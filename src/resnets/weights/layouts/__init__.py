@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from resnets.networks.layouts import akamaster, caffe, chenyaofo, detectron, timm, torchvision
-from resnets.networks.layouts.layout import About, Layout, Tensors
+from resnets.weights.layouts import akamaster, caffe, chenyaofo, detectron, timm, torchvision
+from resnets.weights.layouts.layout import About, Layout, Tensors
 
 LAYOUTS: tuple[Layout, ...] = (
     akamaster.LAYOUT,

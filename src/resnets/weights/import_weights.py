@@ -11,12 +11,12 @@ import torch
 from resnets.errors import WeightsError
 from resnets.networks.catalog import spec
 from resnets.networks.complexity import skeleton
-from resnets.networks.foreign import read_foreign
-from resnets.networks.layouts import LAYOUTS, recognise, torchvision
-from resnets.networks.layouts.layout import Tensors
-from resnets.networks.shapes import declare
-from resnets.networks.weights import Weights, require_same_keys
 from resnets.storage import write_durably
+from resnets.weights.layouts import LAYOUTS, recognise, torchvision
+from resnets.weights.layouts.layout import Tensors
+from resnets.weights.readers import read_foreign
+from resnets.weights.shapes import declare
+from resnets.weights.weights_file import Weights, require_same_keys
 
 
 @dataclass(frozen=True)

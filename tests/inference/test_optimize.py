@@ -11,9 +11,9 @@ from PIL import Image
 from torch import nn
 
 import resnets
-from resnets.api import models
 from resnets.errors import DataError, UsageError
-from resnets.networks import inference
+from resnets.inference import engine as engines
+from resnets.inference import model as models
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +112,12 @@ def test_very_many_are_worth_an_engine(
     """Once what remains takes longer than its preparation; the predictions stay the same."""
     prepared = []
 
-    def optimize(*arguments: object, **options: object) -> inference.Engine:
+    def optimize(*arguments: object, **options: object) -> engines.Engine:
         prepared.append(options)
-        return inference.optimize(*arguments, **options, engine="eager")  # type: ignore[arg-type]
+        return engines.fastest(*arguments, **options, engine="eager")  # type: ignore[arg-type]
 
     monkeypatch.setattr(models, "BATCH", 4)
-    monkeypatch.setattr(models, "optimize", optimize)
+    monkeypatch.setattr(models, "fastest", optimize)
     expected = resnets.predict(run, photos)
     assert prepared == []
     monkeypatch.setattr(models, "PREPARATION_SECONDS", 0.0)

@@ -1,0 +1,1 @@
+"""Trained networks that answer: models, and the fastest way to run them here."""

@@ -1,0 +1,1 @@
+"""Weights files, and the weights of other projects."""
