@@ -14,11 +14,11 @@ from benchmarks import loaders
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Loop, Tick
-from resnets.api.training import find_recipe
 from resnets.data import convention as conventions
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.pipeline import training_batches
 from resnets.specs import Preprocessing
+from resnets.training.train import find_recipe
 
 
 def ours_cifar(row: Row, setting: Setting) -> Loop:

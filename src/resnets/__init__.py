@@ -21,15 +21,15 @@ _HOME = {
     "deepen": "resnets.networks.growing",
     "describe": "resnets.api.networks",
     "list_networks": "resnets.api.networks",
-    "train": "resnets.api.training",
-    "TrainResult": "resnets.api.training",
+    "train": "resnets.training.train",
+    "TrainResult": "resnets.training.train",
     "load": "resnets.inference.model",
     "Model": "resnets.inference.model",
     "Prediction": "resnets.inference.model",
     "predict": "resnets.inference.model",
-    "evaluate": "resnets.api.evaluation",
-    "Evaluation": "resnets.api.evaluation",
-    "Agreement": "resnets.evaluation.protocols",
+    "evaluate": "resnets.evaluation.evaluate",
+    "Evaluation": "resnets.evaluation.evaluate",
+    "Agreement": "resnets.evaluation.single_view",
     "convert": "resnets.api.converting",
     "Conversion": "resnets.api.converting",
     "from_pretrained": "resnets.api.hub",
@@ -37,26 +37,26 @@ _HOME = {
     "push_to_hub": "resnets.api.hub",
     "optimize": "resnets.inference.optimize",
     "Engine": "resnets.inference.engine",
-    "demo": "resnets.api.demo",
-    "study": "resnets.api.study",
-    "Study": "resnets.api.study",
-    "plan": "resnets.api.planning",
-    "Plan": "resnets.api.planning",
+    "demo": "resnets.study.demo",
+    "study": "resnets.study.study",
+    "Study": "resnets.study.study",
+    "plan": "resnets.planning.plan",
+    "Plan": "resnets.planning.plan",
     "reproduce": "resnets.reproduction.reproduce",
     "plan_reproduction": "resnets.reproduction.reproduce",
     "Reproduction": "resnets.reproduction.reproduce",
     "ReproductionPlan": "resnets.reproduction.planning",
-    "write_report": "resnets.api.reporting",
-    "Report": "resnets.api.reporting",
-    "train_detector": "resnets.api.detection",
-    "DetectorResult": "resnets.api.detection",
-    "load_detector": "resnets.api.detecting",
-    "evaluate_detector": "resnets.api.detection_evaluation",
-    "DetectionEvaluation": "resnets.api.detection_evaluation",
-    "detect": "resnets.api.detecting",
+    "write_report": "resnets.report.write",
+    "Report": "resnets.report.write",
+    "train_detector": "resnets.detection.train",
+    "DetectorResult": "resnets.detection.train",
+    "load_detector": "resnets.detection.predict",
+    "evaluate_detector": "resnets.detection.evaluate",
+    "DetectionEvaluation": "resnets.detection.evaluate",
+    "detect": "resnets.detection.predict",
     "DetectionRecipe": "resnets.specs",
-    "score_detections": "resnets.api.detection_scoring",
-    "load_detection_data": "resnets.api.detection_scoring",
+    "score_detections": "resnets.detection.score",
+    "load_detection_data": "resnets.detection.score",
     "DetectionSplits": "resnets.detection.annotations",
     "AnnotatedImage": "resnets.detection.annotations",
     "responses": "resnets.api.responses",
@@ -69,7 +69,7 @@ _HOME = {
     "ImageArrays": "resnets.data.datasets",
     "ImageFiles": "resnets.data.datasets",
     "Recipe": "resnets.specs",
-    "find_recipe": "resnets.api.training",
+    "find_recipe": "resnets.training.train",
     "Observer": "resnets.training.stretch",
     "Display": "resnets.cli.display",
     "ResnetsError": "resnets.errors",
@@ -88,33 +88,13 @@ __all__ = ["__version__", *_HOME]
 if TYPE_CHECKING:
     from resnets.api.converting import Conversion as Conversion
     from resnets.api.converting import convert as convert
-    from resnets.api.demo import demo as demo
-    from resnets.api.detecting import detect as detect
-    from resnets.api.detecting import load_detector as load_detector
-    from resnets.api.detection import DetectorResult as DetectorResult
-    from resnets.api.detection import train_detector as train_detector
-    from resnets.api.detection_evaluation import DetectionEvaluation as DetectionEvaluation
-    from resnets.api.detection_evaluation import evaluate_detector as evaluate_detector
-    from resnets.api.detection_scoring import load_detection_data as load_detection_data
-    from resnets.api.detection_scoring import score_detections as score_detections
-    from resnets.api.evaluation import Evaluation as Evaluation
-    from resnets.api.evaluation import evaluate as evaluate
     from resnets.api.hub import from_pretrained as from_pretrained
     from resnets.api.hub import push_to_hub as push_to_hub
     from resnets.api.hub import save_pretrained as save_pretrained
     from resnets.api.networks import create as create
     from resnets.api.networks import describe as describe
     from resnets.api.networks import list_networks as list_networks
-    from resnets.api.planning import Plan as Plan
-    from resnets.api.planning import plan as plan
-    from resnets.api.reporting import Report as Report
-    from resnets.api.reporting import write_report as write_report
     from resnets.api.responses import responses as responses
-    from resnets.api.study import Study as Study
-    from resnets.api.study import study as study
-    from resnets.api.training import TrainResult as TrainResult
-    from resnets.api.training import find_recipe as find_recipe
-    from resnets.api.training import train as train
     from resnets.cli.display import Display as Display
     from resnets.data.audit import Audit as Audit
     from resnets.data.datasets import DataSplits as DataSplits
@@ -125,6 +105,14 @@ if TYPE_CHECKING:
     from resnets.data.load import shard_data as shard_data
     from resnets.detection.annotations import AnnotatedImage as AnnotatedImage
     from resnets.detection.annotations import DetectionSplits as DetectionSplits
+    from resnets.detection.evaluate import DetectionEvaluation as DetectionEvaluation
+    from resnets.detection.evaluate import evaluate_detector as evaluate_detector
+    from resnets.detection.predict import detect as detect
+    from resnets.detection.predict import load_detector as load_detector
+    from resnets.detection.score import load_detection_data as load_detection_data
+    from resnets.detection.score import score_detections as score_detections
+    from resnets.detection.train import DetectorResult as DetectorResult
+    from resnets.detection.train import train_detector as train_detector
     from resnets.errors import CheckpointError as CheckpointError
     from resnets.errors import DataError as DataError
     from resnets.errors import FailedElsewhere as FailedElsewhere
@@ -134,7 +122,9 @@ if TYPE_CHECKING:
     from resnets.errors import TrainingError as TrainingError
     from resnets.errors import UsageError as UsageError
     from resnets.errors import WeightsError as WeightsError
-    from resnets.evaluation.protocols import Agreement as Agreement
+    from resnets.evaluation.evaluate import Evaluation as Evaluation
+    from resnets.evaluation.evaluate import evaluate as evaluate
+    from resnets.evaluation.single_view import Agreement as Agreement
     from resnets.inference.engine import Engine as Engine
     from resnets.inference.model import Model as Model
     from resnets.inference.model import Prediction as Prediction
@@ -142,14 +132,24 @@ if TYPE_CHECKING:
     from resnets.inference.model import predict as predict
     from resnets.inference.optimize import optimize as optimize
     from resnets.networks.growing import deepen as deepen
+    from resnets.planning.plan import Plan as Plan
+    from resnets.planning.plan import plan as plan
     from resnets.report.responses import LayerResponses as LayerResponses
+    from resnets.report.write import Report as Report
+    from resnets.report.write import write_report as write_report
     from resnets.reproduction.planning import ReproductionPlan as ReproductionPlan
     from resnets.reproduction.reproduce import Reproduction as Reproduction
     from resnets.reproduction.reproduce import plan_reproduction as plan_reproduction
     from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
+    from resnets.study.demo import demo as demo
+    from resnets.study.study import Study as Study
+    from resnets.study.study import study as study
     from resnets.training.stretch import Observer as Observer
+    from resnets.training.train import TrainResult as TrainResult
+    from resnets.training.train import find_recipe as find_recipe
+    from resnets.training.train import train as train
 
 
 def __getattr__(name: str) -> Any:

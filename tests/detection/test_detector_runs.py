@@ -14,11 +14,11 @@ import torch
 from small_detectors import CLASSES, RECIPE, SPEC, VGG_SPEC, network, splits, vgg
 
 import resnets
-from resnets.api.detecting import detect
-from resnets.api.detection import train_detector
-from resnets.api.detection_evaluation import evaluate_detector
 from resnets.detection import model, protocols
 from resnets.detection.annotations import DetectionSplits
+from resnets.detection.evaluate import evaluate_detector
+from resnets.detection.predict import detect
+from resnets.detection.train import train_detector
 from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import catalog
 from resnets.report import collection

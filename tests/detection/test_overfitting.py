@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnets.api.detection import train_detector
-from resnets.api.detection_evaluation import evaluate_detector
-from resnets.api.training import train
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.data.decoding import decode
 from resnets.detection import sources
 from resnets.detection.annotations import AnnotatedImage
+from resnets.detection.evaluate import evaluate_detector
+from resnets.detection.train import train_detector
 from resnets.networks import catalog
 from resnets.networks.blocks import Block
 from resnets.paper import detection_recipes
 from resnets.specs import PadCropFlip, Preprocessing, Recipe
+from resnets.training.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from resnets.errors import DataError
 from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.metrics import Counts
-from resnets.evaluation.views import Scored
+from resnets.evaluation.multi_view import Scored
 
 
 def _pass(probabilities: Tensor, labels: Tensor, order: list[int], stretch: int = 3) -> Iterator[Scored]:

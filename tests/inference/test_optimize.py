@@ -12,6 +12,7 @@ from torch import nn
 
 import resnets
 from resnets.errors import DataError, UsageError
+from resnets.evaluation import single_view
 from resnets.inference import engine as engines
 from resnets.inference import model as models
 
@@ -127,7 +128,6 @@ def test_very_many_are_worth_an_engine(
 
 def test_bf16_tells_its_agreement(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On real images, here the digits; float32 is the network itself and has none to tell."""
-    from resnets.evaluation import protocols
 
     trained = resnets.train("resnet8", "digits", iterations=30, out=run.parent / "digits")
     exact = resnets.evaluate(trained.folder, "digits")
@@ -139,7 +139,7 @@ def test_bf16_tells_its_agreement(run: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert rounded.agreement.same_top1 >= 350
     assert 0 < rounded.agreement.logit_difference < 2e-2
     assert abs(rounded.top1_error - exact.top1_error) < 3
-    monkeypatch.setattr(protocols, "COMPARED_IMAGES", 70)
+    monkeypatch.setattr(single_view, "COMPARED_IMAGES", 70)
     some = resnets.evaluate(trained.folder, "digits", precision="bf16", batch_size=50)
     assert some.agreement is not None and some.agreement.samples == 70
     fast = resnets.optimize(resnets.load(trained.folder), engine="eager", precision="fp32")

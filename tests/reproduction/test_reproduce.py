@@ -15,10 +15,10 @@ import torch
 
 import resnets
 from resnets.errors import DataError, Interrupted, RunError, TrainingError, UsageError
+from resnets.planning.forecast import Rates
 from resnets.report import collection
 from resnets.reproduction import planned, planning, reproduce, runs, summary
 from resnets.reproduction.planned import PlannedRun
-from resnets.training.forecast import Rates
 
 ROW = {"only": "resnet-20-layers", "scale": "smoke", "data": "digits", "device": "cpu", "workers": 0}
 

@@ -26,7 +26,7 @@ def one_thread() -> Iterator[None]:
 
 
 # what a run imports, also late: where no bytecode is kept, it takes seconds, which a forked process has behind it
-IMPORTED = ["pytest", "resnets.api.training", "sklearn.datasets", "torch._dynamo", "torch.utils.tensorboard"]
+IMPORTED = ["pytest", "resnets.training.train", "sklearn.datasets", "torch._dynamo", "torch.utils.tensorboard"]
 
 Start = Callable[..., BaseProcess]
 

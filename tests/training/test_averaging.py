@@ -11,7 +11,7 @@ from small_runs import RECIPE, Crash, Tiny, differences, job, run, splits
 from torch import Tensor
 
 from resnets.errors import UsageError
-from resnets.evaluation.protocols import single_view
+from resnets.evaluation.single_view import single_view
 from resnets.storage import read_tensors
 from resnets.training.averaging import Average
 from resnets.training.run import RunFolder

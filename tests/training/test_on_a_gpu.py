@@ -13,7 +13,7 @@ import torch
 import resnets
 from resnets.data import convention
 from resnets.data.datasets import DataSplits, ImageArrays
-from resnets.evaluation.protocols import SingleView
+from resnets.evaluation.single_view import SingleView
 from resnets.networks.cuda_graph import FallbackWarning
 from resnets.runtime.device import place
 from resnets.specs import Preprocessing, Recipe

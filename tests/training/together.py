@@ -307,7 +307,7 @@ def _tested(weights: Path, data: str | DataSplits) -> dict[str, Any]:
 
 def detect_each(folder: Path) -> None:
     """Test a detector on splits, and write what each came to; its detections are in a folder for each."""
-    from resnets.api.detection_evaluation import evaluate_detector
+    from resnets.detection.evaluate import evaluate_detector
 
     rank = os.environ.get("RANK", "alone")
     found = {}

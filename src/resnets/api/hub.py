@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from resnets.api.evaluation import Evaluation
 from resnets.errors import UsageError, WeightsError
+from resnets.evaluation.evaluate import Evaluation
 from resnets.inference.model import Model, import_model, load
 from resnets.specs import ResNetSpec, VGGSpec
 from resnets.storage import write_durably, writing

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from resnets import storage
-from resnets.api.members import comparable_digest, fitting
 from resnets.data.datasets import DataSplits
 from resnets.data.load import Data, load_data
 from resnets.data.streams import some_of
 from resnets.errors import UsageError, WeightsError
+from resnets.evaluation.members import comparable_digest, fitting
 from resnets.evaluation.responses import layer_deviations, statistics_group
 from resnets.inference.model import Model, load
 from resnets.report.measured import Response

@@ -10,7 +10,7 @@ from typer import Argument, Option
 from resnets.cli.train import DATA
 
 if TYPE_CHECKING:
-    from resnets.api.evaluation import Evaluation, Tested
+    from resnets.evaluation.evaluate import Evaluation, Tested
 
 
 def evaluate(
@@ -53,8 +53,8 @@ def evaluate(
     """Test trained weights on a test set by one of the paper's protocols: the exact error, with its 95 % interval."""
     from json import dumps
 
-    from resnets.api import evaluation
     from resnets.cli.lists import numbers
+    from resnets.evaluation import evaluate as evaluation
 
     result = evaluation.evaluate(
         weights,

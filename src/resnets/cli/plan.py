@@ -42,8 +42,8 @@ def plan(
     import dataclasses
     from json import dumps
 
-    from resnets.api import planning
     from resnets.cli.display import duration
+    from resnets.planning import plan as planning
 
     found = planning.plan(
         network,

@@ -21,7 +21,7 @@ def report(
     """Show what was measured beside what the paper printed: every table and figure, on one page that stands alone."""
     import sys
 
-    from resnets.api import reporting
+    from resnets.report import write as reporting
 
     made = reporting.write_report(results or (), out=None if markdown else out)
     for problem in made.problems:

@@ -73,9 +73,9 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
     `torchrun --nproc-per-node N -m resnets train ...` shares each mini-batch among N processes.
     """
-    from resnets.api import training
     from resnets.cli.display import Display, duration
     from resnets.cli.resuming import resumable
+    from resnets.training import train as training
 
     with resumable():
         result = training.train(

@@ -8,7 +8,7 @@ import torch
 
 from resnets.errors import DataError
 from resnets.evaluation.metrics import Counts
-from resnets.evaluation.views import Scored
+from resnets.evaluation.multi_view import Scored
 
 
 @torch.inference_mode()

@@ -1,158 +1,73 @@
-"""A test by a single view, of the logits alone: the original image of section 4.2, or a photo's centre crop."""
+"""Test protocols by their names, with the choices that they leave made for a data set and a network's input."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import get_args
 
-import torch
-from torch import Tensor, nn
+from resnets.data.datasets import ImageFiles, Images
+from resnets.errors import UsageError, nearest
+from resnets.specs import SCALES, HowTested, InputConvention, TestProtocol
 
-from resnets.data.datasets import ImageArrays, Images
-from resnets.data.pipeline import Batch, ResidentImages, single_pass
-from resnets.evaluation.metrics import Counts
-from resnets.inference.engine import BATCH_ON_CPU, Engine
-from resnets.networks.baselines.vgg import VGG
-from resnets.networks.cuda_graph import CudaGraph
-from resnets.networks.resnet import ResNet
-from resnets.runtime.device import Precision, forward
-from resnets.specs import InputConvention
-
-COMPARED_IMAGES = 1_000
+PROTOCOLS: tuple[TestProtocol, ...] = get_args(TestProtocol)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """How far an engine agrees with float32 on the first 1,000 test images, or all where there are fewer.
+def find_protocol(name: str) -> TestProtocol:
+    """Return the protocol of a name, of which a beginning is enough: `dense` is `dense-multi-scale`.
 
-    `logit_difference` is the Euclidean norm of the difference of all logits over that of float32's.
+    Raises: UsageError, if there is none.
     """
+    found = [protocol for protocol in PROTOCOLS if name and protocol.startswith(name)]
+    if len(found) != 1:
+        known = ", ".join(PROTOCOLS)
+        raise UsageError(f"unknown protocol {name!r}{nearest(name, PROTOCOLS)}; it must be one of {known}")
+    return found[0]
 
-    engine: str
-    precision: str
-    samples: int
-    same_top1: int  # samples of the same most probable class
-    logit_difference: float
 
-
-def single_view(
-    network: nn.Module,
+def how_tested(
     split: Images,
     convention: InputConvention | None,
     *,
-    classes: int,
-    device: torch.device,
-    precision: Precision,
-    batch_size: int = 256,
-    workers: int = 0,
-) -> Counts:
-    """Test a network on one view of each image; the network's mode is restored afterwards.
+    protocol: str | None = None,
+    scales: Sequence[int] | None = None,
+    flips: bool | None = None,
+) -> HowTested:
+    """Return how a split is tested, for a network with this input; None leaves a choice to the paper.
 
-    Paper: section 4.2 ("we only evaluate the single view of the original 32x32 image").
+    Photos are tested by the centre crop, all else by the single view. `scales` of dense testing are the paper's in
+    proportion to the network's input: 224, 256, 384, 480 and 640 for one of 224 x 224.
+
+    Raises: UsageError, if the protocol is not for such images, or has no such choice.
     """
-    return SingleView(network, split, convention, classes=classes, device=device, workers=workers)(
-        precision, batch_size=batch_size
-    )
+    photos = isinstance(split, ImageFiles)
+    name = find_protocol(protocol) if protocol is not None else "center-crop" if photos else "single-view"
+    if photos and name == "single-view":
+        raise UsageError(
+            f"single-view tests images that are of the network's size; photos of any size are tested by "
+            f"{', '.join(PROTOCOLS[1:])}"
+        )
+    if not photos and name != "single-view":
+        raise UsageError(
+            f"{name} is for photos, which are larger than the network's input; these images are tested by single-view "
+            f"(with flips, by their mirror images too)"
+        )
+    if name == "ten-crop" and flips is False:
+        raise UsageError("ten-crop is five crops and their mirror images: it has flips by its name")
+    if scales is not None and name != "dense-multi-scale":
+        raise UsageError(f"scales are a choice of dense-multi-scale, and not of {name}")
+    if name != "dense-multi-scale":
+        return HowTested(protocol=name, flips=name == "ten-crop" if flips is None else flips)
+    assert convention is not None
+    chosen = tuple(round(scale * convention.size / 224) for scale in SCALES) if scales is None else tuple(scales)
+    if not chosen or len({*chosen}) < len(chosen):
+        raise UsageError(f"scales are {', '.join(map(str, chosen)) or 'none'}; they must be one or more, each once")
+    if min(chosen) < convention.size:
+        raise UsageError(f"scale {min(chosen)} is less than the {convention.size} pixels that the network takes")
+    return HowTested(protocol=name, flips=flips is not False, scales=chosen)
 
 
-class SingleView:
-    """A test on one view of each image, to be made several times, as during training.
-
-    Images in memory are kept on a GPU that has room for them; a network of this package then runs as a CUDA graph, on
-    2,000 of CIFAR-10's at a time.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        split: Images,
-        convention: InputConvention | None,
-        *,
-        classes: int,
-        device: torch.device,
-        workers: int = 0,
-    ) -> None:
-        self.network, self.split, self.convention = network, split, convention
-        self.classes, self.device, self.workers = classes, device, workers
-        self.resident: ResidentImages | None = None
-        if isinstance(split, ImageArrays) and convention is not None and ResidentImages.fits(split, device):
-            self.resident = ResidentImages(split, convention, device)
-        self.graphs: dict[Precision, CudaGraph] = {}
-
-    @torch.inference_mode()
-    def __call__(self, precision: Precision, *, batch_size: int = 256) -> Counts:
-        """Test the network as it is now; its mode is restored afterwards."""
-        counts = Counts(self.classes)
-        with in_evaluation_mode(self.network):
-            for logits, labels in self._logits(precision, batch_size):
-                counts.add(logits, labels)
-        return counts.cpu()
-
-    def _logits(self, precision: Precision, batch_size: int) -> Iterator[Batch]:
-        if self.resident is not None:
-            yield from self.resident.each_once(self._run(self.resident, precision), batch_size)
-            return
-        at_once = min(batch_size, BATCH_ON_CPU) if self.device.type == "cpu" else batch_size
-        for images, labels in single_pass(self.split, self.convention, batch_size=batch_size, workers=self.workers):
-            parts = [forward(self.network, part.to(self.device), precision) for part in images.split(at_once)]
-            yield torch.cat(parts), labels
-
-    def _run(self, resident: ResidentImages, precision: Precision) -> Callable[[Tensor], Tensor]:
-        """Return what gives the logits of stored images, as a CUDA graph where the network is known to allow it."""
-
-        def run(stored: Tensor) -> Tensor:
-            return forward(self.network, resident.normalized(stored), precision)
-
-        if not isinstance(self.network, ResNet | VGG):
-            return run
-        if precision not in self.graphs:
-            self.graphs[precision] = CudaGraph(run, self.device)
-        return self.graphs[precision]
-
-
-@torch.inference_mode()
-def single_view_by_engine(
-    engine: Engine,
-    reference: nn.Module,
-    split: Images,
-    convention: InputConvention | None,
-    *,
-    classes: int,
-    batch_size: int = 256,
-    workers: int = 0,
-) -> tuple[Counts, Agreement]:
-    """Test an engine on one view of each image, and compare it with its network in float32."""
-    counts = Counts(classes)
-    samples = same = 0
-    difference = norm = 0.0
-    with in_evaluation_mode(reference):
-        for images, labels in single_pass(split, convention, batch_size=batch_size, workers=workers):
-            logits = engine(images)
-            counts.add(logits, labels)
-            if samples < COMPARED_IMAGES:
-                some = images[: COMPARED_IMAGES - samples].to(engine.device)
-                expected, compared = forward(reference, some, "fp32"), logits[: len(some)]
-                samples += len(some)
-                same += int((compared.argmax(1) == expected.argmax(1)).sum())
-                difference += float((compared - expected).double().square().sum())
-                norm += float(expected.double().square().sum())
-    return counts, Agreement(
-        engine=engine.name,
-        precision=engine.precision,
-        samples=samples,
-        same_top1=same,
-        logit_difference=(difference / norm) ** 0.5 if norm else 0.0,
-    )
-
-
-@contextlib.contextmanager
-def in_evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Put a network, and all of its parts, into evaluation mode, and restore each part's own mode afterwards."""
-    modes = [(module, module.training) for module in network.modules()]  # parts may be frozen in evaluation mode
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+def label(how: HowTested, usual: HowTested) -> str:
+    """Return the protocol's name, and in what it is not the usual one: `dense-multi-scale at 256 without flips`."""
+    scales = f" at {', '.join(map(str, how.scales))}" if how.scales != usual.scales else ""
+    flips = "" if how.flips == usual.flips else " with flips" if how.flips else " without flips"
+    return how.protocol + scales + flips

@@ -17,7 +17,7 @@ from resnets.data.datasets import ImageFiles, Images, select
 from resnets.data.pipeline import single_pass
 from resnets.data.streams import is_streamed
 from resnets.errors import UsageError
-from resnets.evaluation.protocols import in_evaluation_mode
+from resnets.evaluation.single_view import in_evaluation_mode
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.runtime.device import forward
 from resnets.specs import InputConvention

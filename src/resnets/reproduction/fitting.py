@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnets.api.resolution import default_recipe
 from resnets.data.cifar import CIFAR10
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.load import load_data
@@ -18,6 +17,7 @@ from resnets.paper import recipes
 from resnets.paper.declarations import Protocol, Training
 from resnets.report.measured import SHORT, Scale
 from resnets.specs import PUBLISHED_IMAGES, Deviation, Recipe, ScaleCropFlip, told_apart
+from resnets.training.config import default_recipe
 
 SMOKE_ITERATIONS = 5
 SMOKE_IMAGES, SMOKE_TESTS = 2_000, 400  # that a smoke run trains on and is tested on, at most

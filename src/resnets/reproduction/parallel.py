@@ -9,13 +9,13 @@ from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from resnets.api.training import CANNOT_BE_TRAINED
 from resnets.errors import Interrupted, ResnetsError, RunError
 from resnets.reproduction import runs
 from resnets.reproduction.planned import PlannedRun
 from resnets.reproduction.planning import check
 from resnets.runtime.signals import StopRequest
 from resnets.training.stretch import Observer
+from resnets.training.train import CANNOT_BE_TRAINED
 
 LOOK_SECONDS = 0.5  # between two looks whether a signal came
 

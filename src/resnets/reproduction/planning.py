@@ -12,14 +12,12 @@ from typing import get_args
 
 import torch
 
-from resnets.api import measuring
-from resnets.api.resolution import resolve
-from resnets.api.training import CANNOT_BE_TRAINED
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
+from resnets.planning import forecast, measure
 from resnets.report.measured import Scale
 from resnets.reproduction import fitting
 from resnets.reproduction.detectors import DetectionMaterial, DetectionShelf, is_detection_data, is_detectors
@@ -29,8 +27,9 @@ from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.runtime.signals import StopRequest
 from resnets.specs import Recipe
 from resnets.storage import writing
-from resnets.training import forecast
 from resnets.training.checkpoint import KEEP
+from resnets.training.config import resolve
+from resnets.training.train import CANNOT_BE_TRAINED
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -208,7 +207,7 @@ def _measure(task: Task, material: Material, recipe: Recipe, device: str) -> for
         device=device,
         network_options=options(task),
     )
-    return measuring.measure_quickly(todo, _cost(task, material))
+    return measure.measure_quickly(todo, _cost(task, material))
 
 
 def _with_costs(run: PlannedRun, rates: forecast.Rates | None, cost: Complexity) -> PlannedRun:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import torch
 
-from resnets.api.reporting import Report, write_report
-from resnets.api.training import CANNOT_BE_TRAINED
 from resnets.data.datasets import DataSplits
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import RunError, UsageError
 from resnets.report import collection
 from resnets.report.comparison import ComparedTable, compare_table
 from resnets.report.curves import ComparedFigure, compare_figure
+from resnets.report.write import Report, write_report
 from resnets.reproduction import parallel, runs
 from resnets.reproduction.costs import write_costs
 from resnets.reproduction.planned import PlannedRun
@@ -24,6 +23,7 @@ from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.signals import StopRequest
 from resnets.training.stretch import Observer
+from resnets.training.train import CANNOT_BE_TRAINED
 
 OUT = "reproduction"
 

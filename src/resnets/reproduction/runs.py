@@ -7,20 +7,20 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from resnets.api.detection import train_detector
-from resnets.api.detection_evaluation import evaluate_detector
-from resnets.api.evaluation import evaluate
-from resnets.api.resolution import Resolved, resolve
 from resnets.api.responses import responses
-from resnets.api.training import carry_out, describe
+from resnets.detection.evaluate import evaluate_detector
+from resnets.detection.train import train_detector
+from resnets.evaluation.evaluate import evaluate
 from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material
 from resnets.reproduction.planned import PlannedRun, made, options, put_aside, told
 from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe
 from resnets.storage import write_json, writing
+from resnets.training.config import Resolved, resolve
 from resnets.training.run import RunFolder
 from resnets.training.stretch import Observer
+from resnets.training.train import carry_out, describe
 
 
 def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Observer] = ()) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from resnets.data.datasets import DataSplits, Images, take
 from resnets.data.pipeline import TrainingBatches
 from resnets.evaluation.metrics import Counts
-from resnets.evaluation.protocols import SingleView
+from resnets.evaluation.single_view import SingleView
 from resnets.networks.sync_batch_norm import average_statistics
 from resnets.runtime.device import Precision
 from resnets.runtime.processes import ALONE, World

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.data.pipeline import Batch
 from resnets.errors import UsageError
-from resnets.evaluation.protocols import in_evaluation_mode
+from resnets.evaluation.single_view import in_evaluation_mode
 from resnets.networks.sync_batch_norm import norms_across
 from resnets.runtime.device import forward
 from resnets.runtime.processes import ALONE, World

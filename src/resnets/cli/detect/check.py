@@ -29,8 +29,8 @@ def check(
     from rich.markup import escape
     from rich.table import Table
 
-    from resnets.api.detection_scoring import contents, load_detection_data
     from resnets.cli.lists import names
+    from resnets.detection.score import contents, load_detection_data
 
     loaded = load_detection_data(data, names(classes))
     splits = contents(loaded)

@@ -43,9 +43,9 @@ def evaluate(
     from rich.markup import escape
     from rich.table import Table
 
-    from resnets.api.detection_evaluation import evaluate_detector
     from resnets.cli.display import progress_of
     from resnets.cli.lists import names
+    from resnets.detection.evaluate import evaluate_detector
 
     with progress_of("images") as progress:
         result = evaluate_detector(

@@ -30,7 +30,7 @@ def predict(
     import dataclasses
     from json import dumps
 
-    from resnets.api.detecting import detect
+    from resnets.detection.predict import detect
     from resnets.errors import DataError
 
     failed = 0

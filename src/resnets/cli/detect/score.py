@@ -47,7 +47,7 @@ def score(
     from rich.markup import escape
     from rich.table import Table
 
-    from resnets.api.detection_scoring import score_detections
+    from resnets.detection.score import score_detections
     from resnets.detection.scoring.coco import NUMBERS, CocoScore
 
     result = score_detections(ground_truth, detections, protocol, split=split, iou_type=iou_type)

@@ -78,10 +78,10 @@ def train(
 
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
     """
-    from resnets.api.detection import train_detector
     from resnets.cli.display import Display, duration
     from resnets.cli.lists import names, numbers
     from resnets.cli.resuming import resumable
+    from resnets.detection.train import train_detector
 
     with resumable():
         result = train_detector(

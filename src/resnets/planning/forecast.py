@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from resnets.networks.complexity import Complexity
+from resnets.planning.devices import KnownDevice
 from resnets.specs import Recipe
 from resnets.training.checkpoint import KEEP
-from resnets.training.devices import KnownDevice
 from resnets.training.stretch import iterations_between_lines, seconds_between
 
 PASSES = 8  # over the kept activations, in all of a step: written and read by convolution, batch norm, ReLU, addition

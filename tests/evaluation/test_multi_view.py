@@ -15,8 +15,8 @@ from resnets.data.convention import normalize
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.decoding import decode, resize_shorter_side
 from resnets.data.views import five_crops
-from resnets.evaluation import views
-from resnets.evaluation.views import score
+from resnets.evaluation import multi_view
+from resnets.evaluation.multi_view import score
 from resnets.networks import catalog
 from resnets.networks.dense import Dense
 from resnets.networks.resnet import ResNet
@@ -53,7 +53,9 @@ def network() -> ResNet:
 
 
 @torch.inference_mode()
-def _scored(run: views.Run, files: ImageFiles, convention: InputConvention, how: HowTested, **options: int) -> Tensor:
+def _scored(
+    run: multi_view.Run, files: ImageFiles, convention: InputConvention, how: HowTested, **options: int
+) -> Tensor:
     """Return the probabilities in the order of the files; each must come once, with its own label."""
     found = torch.full((len(files), 5), torch.nan)
     for some in score(run, files, convention, how, device=CPU, **options):
@@ -96,7 +98,7 @@ def test_dense_is_the_mean_of_each_image_alone(
     held: int,
 ) -> None:
     """However images are put together by their shapes, and however few may wait."""
-    monkeypatch.setattr(views, "HELD", held)
+    monkeypatch.setattr(multi_view, "HELD", held)
     dense = Dense(network, 32)
     how = HowTested(protocol="dense-multi-scale", flips=flips, scales=(32, 48, 64))
     found = _scored(dense, photos, convention, how, batch_size=batch_size)

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from resnets.api.resolution import Resolved, resolve
 from resnets.data.datasets import DataSplits
 from resnets.data.pipeline import training_batches
 from resnets.errors import RunError, TrainingError, UsageError
@@ -28,6 +27,7 @@ from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe, ResNetSpec, VGGSpec
 from resnets.training.accumulation import require_parts
+from resnets.training.config import Resolved, resolve
 from resnets.training.run import RunFolder, difference, identity
 from resnets.training.session import Job, run
 from resnets.training.statistics import norms_of

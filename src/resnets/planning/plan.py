@@ -9,22 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnets.api.measuring import WORKERS, Measurement, loading_rate, measure
-from resnets.api.resolution import change, default_recipe, resize, resolve
-from resnets.data import kinds
-from resnets.data.kinds import DataKind
 from resnets.data.load import load_data
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
-from resnets.networks.memory import available_memory, training_memory
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.paper import recipes
+from resnets.planning import dataset_stats, forecast
+from resnets.planning import devices as known_devices
+from resnets.planning.dataset_stats import DataKind
+from resnets.planning.devices import KnownDevice
+from resnets.planning.measure import WORKERS, Measurement, loading_rate, measure
+from resnets.planning.memory import available_memory, training_memory
 from resnets.runtime.processes import Share
 from resnets.specs import AreaCropFlip, Recipe
-from resnets.training import devices as known_devices
-from resnets.training import forecast
 from resnets.training.accumulation import require_parts
-from resnets.training.devices import KnownDevice
+from resnets.training.config import change, default_recipe, resize, resolve
 
 IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines
 NETWORK = 25e9  # bytes a second between these
@@ -96,7 +95,7 @@ def plan(
     known = None if device_kind is None else known_devices.find(device_kind)
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
-        kind, sample = kinds.load(data, Path(folder))
+        kind, sample = dataset_stats.load(data, Path(folder))
         sample = load_data(sample, catalog.decoded_side(network))  # as the network takes it, which the recipe goes by
         chosen = resize(change(base or default_recipe(sample), batch_size=batch_size), kind.train, iterations, epochs)
         Share(size=devices).of_batch(chosen.batch_size)  # what `train` would refuse is refused here
@@ -105,7 +104,7 @@ def plan(
         require_nesting(todo.network, chosen.batch_size, devices)
         require_parts(todo.network, share, accumulate)
         part = share // accumulate  # images at once on each device
-        kind = kinds.as_taken(kind, todo.data.train)
+        kind = dataset_stats.as_taken(kind, todo.data.train)
         assert todo.convention is not None  # of images that are looked at there is one
         cost = complexity.measure(todo.network, todo.convention.size, todo.convention.channels)
         spec = catalog.spec(network, **network_options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resnets.report.noise import interval, noise
-from resnets.report.recommendation import StudyRow, alike, is_settled, recommend, training_noise
+from resnets.study.recommend import StudyRow, alike, is_settled, recommend, training_noise
 
 Curve = tuple[tuple[int, float, float], ...]
 

@@ -13,18 +13,15 @@ import pytest
 import torch
 
 import resnets
-from resnets.api import measuring, planning
-from resnets.api.measuring import Measurement
-from resnets.data import kinds
 from resnets.data.datasets import ImageFiles
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
-from resnets.networks import memory as memory_of_machine
-from resnets.networks.memory import Memory, available_memory, training_memory
 from resnets.paper import recipes
-from resnets.training import devices, forecast
-from resnets.training.forecast import Rates
-from resnets.training.measure import StepTime
+from resnets.planning import dataset_stats, devices, forecast, measure, plan
+from resnets.planning import memory as memory_of_machine
+from resnets.planning.forecast import Rates
+from resnets.planning.measure import Measurement, StepTime
+from resnets.planning.memory import Memory, available_memory, training_memory
 
 RATES = Rates(step=0.5, start=2.0, test=0.001, final_test=0.002, save=0.1, log=0.01)
 STEPS = StepTime(batch_size=128, step=0.5, start=2.0, spread=0.0, steps=20)
@@ -42,8 +39,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured: half a second a step, a millisecond a test image, 1,000 images/s of a loader's core."""
-    monkeypatch.setattr(planning, "measure", lambda *_, **__: Measurement(STEPS, RATES))
-    monkeypatch.setattr(planning, "loading_rate", lambda *_: 1_000.0)
+    monkeypatch.setattr(plan, "measure", lambda *_, **__: Measurement(STEPS, RATES))
+    monkeypatch.setattr(plan, "loading_rate", lambda *_: 1_000.0)
 
 
 # ---------------------------------------------------------------- arithmetic
@@ -174,7 +171,7 @@ def test_length_and_batch_are_as_in_train() -> None:
 
 def test_imagenet_on_known_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading is 110,000 bytes an image; four devices take a quarter of a mini-batch each."""
-    monkeypatch.setattr(planning, "loading_rate", lambda *_: 400.0)
+    monkeypatch.setattr(plan, "loading_rate", lambda *_: 400.0)
     one = resnets.plan("resnet18", "imagenet", device_kind="h100")
     four = resnets.plan("resnet18", "imagenet", device_kind="h100", devices=4)
     assert one.estimate
@@ -200,16 +197,16 @@ def test_a_folder_is_looked_at(photo_folder: Path) -> None:
     assert found.recipe == "cifar"  # by the images as the network takes them, as `train` chooses it
     assert (found.training_images, found.classes, found.iterations) == (12, 3, 3)
     assert found.read_bytes_per_second == 0  # 32 x 32 pixels, in memory
-    splits = kinds.load(f"folder:{photo_folder}", photo_folder)[1]
-    kind = kinds.measure_kind(splits)
+    splits = dataset_stats.load(f"folder:{photo_folder}", photo_folder)[1]
+    kind = dataset_stats.measure_kind(splits)
     assert isinstance(splits.train, ImageFiles)
     assert (kind.train, kind.test, kind.width, kind.height) == (12, 6, 48, 40)
     assert kind.file_bytes == round(sum(path.stat().st_size for path in splits.train.paths) / 12)
 
 
 def test_small_networks_on_photos_are_really_measured(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "SECONDS", 0.1)
-    monkeypatch.setattr(measuring, "TEST_SECONDS", 0.01)
+    monkeypatch.setattr(measure, "SECONDS", 0.1)
+    monkeypatch.setattr(measure, "TEST_SECONDS", 0.01)
     assert resnets.plan("resnet8", f"folder:{photo_folder}", epochs=1, batch_size=4).step_seconds > 0
 
 
@@ -252,8 +249,8 @@ def test_what_cannot_be_is_said(arguments: dict[str, Any], message: str) -> None
 
 
 def test_what_is_measured_is_positive_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "SECONDS", 0.2)
-    monkeypatch.setattr(measuring, "TEST_SECONDS", 0.01)
+    monkeypatch.setattr(measure, "SECONDS", 0.2)
+    monkeypatch.setattr(measure, "TEST_SECONDS", 0.01)
     found = resnets.plan("resnet8", "digits", iterations=20)
     assert 0 < found.step_seconds < math.inf
     assert found.training_seconds > 20 * found.step_seconds * 0.999
@@ -264,8 +261,8 @@ def test_what_is_measured_is_positive_and_ends(monkeypatch: pytest.MonkeyPatch) 
 
 def test_photos_are_measured_in_fewer_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """256 photos at once would take too long here; a few are timed, and the assumptions say so."""
-    monkeypatch.setattr(measuring, "SECONDS", 0.1)
-    monkeypatch.setattr(measuring, "STEP_MACS", 4e9)
+    monkeypatch.setattr(measure, "SECONDS", 0.1)
+    monkeypatch.setattr(measure, "STEP_MACS", 4e9)
     found = resnets.plan("resnet18", "imagenet", batch_size=4)
     assert any("a step of 4 images takes 2 times as long as one measured" in note for note in found.assumptions)
     assert found.read_bytes_per_second == pytest.approx(110_000 * found.images_per_second)

@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-from resnets.api.resolution import change
-from resnets.api.training import begin_run, begun_with, check
 from resnets.detection import model, protocols, sources
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.model import Detector
@@ -25,9 +23,11 @@ from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe
+from resnets.training.config import change
 from resnets.training.run import RunFolder
 from resnets.training.stretch import Observer
 from resnets.training.tensorboard import TensorBoard
+from resnets.training.train import begin_run, begun_with, check
 from resnets.weights.weights_file import Weights, spec_to_dict
 
 

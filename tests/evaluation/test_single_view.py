@@ -13,7 +13,7 @@ from resnets.data import pipeline
 from resnets.data.datasets import ImageArrays
 from resnets.data.pipeline import ResidentImages
 from resnets.evaluation.metrics import Counts
-from resnets.evaluation.protocols import SingleView, single_view
+from resnets.evaluation.single_view import SingleView, single_view
 from resnets.networks.catalog import create
 from resnets.runtime.device import Precision
 from resnets.specs import InputConvention, Preprocessing

@@ -12,13 +12,13 @@ from typing import Any
 
 from torch import nn
 
-from resnets.api.members import comparable_digest, prepare, tested_alone
 from resnets.data.datasets import DataSplits, take
 from resnets.data.load import Data, load_data
 from resnets.errors import UsageError
 from resnets.evaluation.ensemble import ensemble
+from resnets.evaluation.members import comparable_digest, prepare, tested_alone
 from resnets.evaluation.metrics import Counts, Interval, wilson
-from resnets.evaluation.protocols import Agreement
+from resnets.evaluation.single_view import Agreement
 from resnets.inference.model import Model, load
 from resnets.runtime.device import keep_freed_memory
 from resnets.runtime.launch import joined

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnets.api.detecting import load_all, refinements
-from resnets.api.training import check
 from resnets.detection import protocols, sources
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
 from resnets.detection.model import Detector
+from resnets.detection.predict import load_all, refinements
 from resnets.detection.session import detect_all
 from resnets.errors import DataError, UsageError
 from resnets.runtime.device import choose_precision, keep_freed_memory
@@ -23,6 +22,7 @@ from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
 from resnets.storage import require_folder, write_durably, writing
 from resnets.training.run import RunFolder
+from resnets.training.train import check
 
 EVALUATION = "evaluation.json"  # beside the detections
 

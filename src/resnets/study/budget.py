@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnets.api import budget as budgets
-from resnets.api.measuring import loading_rate, measure
-from resnets.api.resolution import default_recipe, resolve
-from resnets.api.study_networks import options_for, share_to_hold_out, size_of
-from resnets.data import kinds as data_kinds
+from resnets import durations
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.load import load_data, split_data
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
-from resnets.networks.memory import Memory, available_memory, training_memory
+from resnets.planning import dataset_stats as data_kinds
+from resnets.planning import forecast
+from resnets.planning.forecast import Rates
+from resnets.planning.measure import loading_rate, measure
+from resnets.planning.memory import Memory, available_memory, training_memory
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.specs import Recipe
-from resnets.training import forecast
-from resnets.training.forecast import Rates
+from resnets.study.candidates import options_for, share_to_hold_out, size_of
+from resnets.training.config import default_recipe, resolve
 
 PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a smaller type is taken
 LEAST = 20  # iterations, with fewer of which no curve is worth its time
@@ -201,7 +201,7 @@ class Planner:
         epochs = self._longest(task, rates) * task.recipe.batch_size / len(task.divided.train)  # type: ignore[arg-type]
         if epochs >= PHOTO_EPOCHS:
             return ""
-        return f"Within {budgets.show(self.budget)} each would see the photos only {epochs:.1f} times"
+        return f"Within {durations.show(self.budget)} each would see the photos only {epochs:.1f} times"
 
     def _longest(self, task: _Task, rates: Sequence[Rates]) -> int:
         return forecast.longest(task.recipe, rates, self._available(len(rates)), *task.tested)
@@ -256,8 +256,8 @@ class Planner:
             if needed > MEASURING * self.budget:
                 raise UsageError(
                     f"reading the data and measuring {len(names)} networks takes {needed:.0f} s of a budget of "
-                    f"{budgets.show(self.budget)}, which is too small, or this machine too busy; "
-                    f"--budget {budgets.at_least(needed / MEASURING)} would do"
+                    f"{durations.show(self.budget)}, which is too small, or this machine too busy; "
+                    f"--budget {durations.at_least(needed / MEASURING)} would do"
                 )
         divided, recipe = task.divided, task.recipe
         test_images, validation_images = task.tested
@@ -302,8 +302,8 @@ class Planner:
         runs = sum(forecast.duration(least, one.rates, *task.tested).total for one in found)
         needed = (runs + self.elapsed() + AROUND_ALL + len(found) * AROUND_A_RUN) / (1 - MARGIN)
         message = (
-            f"a budget of {budgets.show(self.budget)} is too small for {len(found)} networks: each would get "
-            f"{iterations} iterations, and {LEAST} are the least; --budget {budgets.at_least(1.1 * needed)} would do"
+            f"a budget of {durations.show(self.budget)} is too small for {len(found)} networks: each would get "
+            f"{iterations} iterations, and {LEAST} are the least; --budget {durations.at_least(1.1 * needed)} would do"
         )
         depths = sorted({catalog.spec(one.network).depth for one in found})
         for count in range(len(depths) - 1, 0, -1):

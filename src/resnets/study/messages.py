@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from resnets.api import budget as budgets
-from resnets.api.study_plan import StudyPlan
+from resnets import durations
 from resnets.report import wording
 from resnets.report.degradation import Table
-from resnets.report.recommendation import Recommendation, StudyRow
+from resnets.study.budget import StudyPlan
+from resnets.study.recommend import Recommendation, StudyRow
 
 
 def tell_plan(plan: StudyPlan, tell: Callable[[str], None]) -> None:
@@ -25,7 +25,9 @@ def tell_plan(plan: StudyPlan, tell: Callable[[str], None]) -> None:
         f"seed {plan.seed}"
     )
     each = ", ".join(f"{network.network} {wording.duration(network.seconds)}" for network in plan.networks)
-    tell(f"Reckoned: {wording.duration(plan.seconds)} of training in a budget of {budgets.show(plan.budget)} ({each})")
+    tell(
+        f"Estimated: {wording.duration(plan.seconds)} of training in a budget of {durations.show(plan.budget)} ({each})"
+    )
 
 
 def _held_out(plan: StudyPlan) -> str:
@@ -48,7 +50,7 @@ def note(plan: StudyPlan, origin: dict[str, Any]) -> str:
     return (
         f"{plan.data}: {plan.training_images:,} images to train on, {plan.validation_images:,} {_held_out(plan)}; "
         f"{plan.iterations:,} iterations of {plan.batch_size} images for each network (recipe {plan.recipe}, seed "
-        f"{plan.seed}), as many as fit in {budgets.show(plan.budget)}; resnets {versions['resnets']}, torch "
+        f"{plan.seed}), as many as fit in {durations.show(plan.budget)}; resnets {versions['resnets']}, torch "
         f"{versions['torch']}, on {hardware.get('gpu', hardware['processor'])}. Seconds are of the whole run, memory "
         f"is reckoned; study.json beside this page holds every number"
     )

@@ -10,14 +10,14 @@ from typing import Any
 
 from torch import Tensor
 
-from resnets.api.protocols import how_tested, label
 from resnets.data import class_names
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, take
 from resnets.data.pipeline import single_pass
 from resnets.errors import DataError, UsageError
 from resnets.evaluation.metrics import Counts
-from resnets.evaluation.protocols import Agreement, in_evaluation_mode, single_view, single_view_by_engine
-from resnets.evaluation.views import Run, Scored, score
+from resnets.evaluation.multi_view import Run, Scored, score
+from resnets.evaluation.protocols import how_tested, label
+from resnets.evaluation.single_view import Agreement, in_evaluation_mode, single_view, single_view_by_engine
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.model import Model
 from resnets.networks.dense import Dense

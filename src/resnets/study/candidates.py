@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from resnets.data import kinds as data_kinds
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.errors import UsageError
 from resnets.networks import catalog
+from resnets.planning import dataset_stats as data_kinds
 from resnets.specs import AreaCropFlip, Recipe, ScaleCropFlip
 
 KINDS = ("plain", "residual")

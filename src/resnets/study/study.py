@@ -10,25 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnets.api import budget as budgets
-from resnets.api import study_words
-from resnets.api.study_networks import KINDS, candidates, options_for
-from resnets.api.study_plan import PlannedNetwork, Planner, StudyPlan
-from resnets.api.training import CANNOT_BE_TRAINED, TrainResult, check, train
+from resnets import durations
 from resnets.data.datasets import DataSplits
 from resnets.data.load import Data, load_data
 from resnets.errors import RunError, TrainingError, UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
-from resnets.report import degradation, depth, recommendation
+from resnets.report import degradation, depth
 from resnets.report.degradation import Table, Words
-from resnets.report.recommendation import Recommendation, StudyRow
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
 from resnets.storage import write_json
+from resnets.study import messages, recommend
+from resnets.study.budget import PlannedNetwork, Planner, StudyPlan
+from resnets.study.candidates import KINDS, candidates, options_for
+from resnets.study.recommend import Recommendation, StudyRow
 from resnets.training.stretch import Observer
+from resnets.training.train import CANNOT_BE_TRAINED, TrainResult, check, train
 
 BUDGETS = {"digits": 120.0}  # seconds, where no budget is given
 BUDGET = 1800.0  # of other data
@@ -55,7 +55,7 @@ class Study:
     @property
     def table(self) -> Table:
         """The titles of the columns, and the cells of each row."""
-        return study_words.table(self.rows)
+        return messages.table(self.rows)
 
 
 def study(
@@ -97,7 +97,7 @@ def study(
         raise UsageError("recipe 'finetune' begins with trained weights; a study trains networks from random ones")
     named = None if depths is None else tuple(depths)
     kinds = tuple(kinds)
-    seconds = None if budget is None else budgets.parse(budget)
+    seconds = None if budget is None else durations.parse(budget)
     loaded = load_data(data)
     seconds = seconds or (BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET)
     choices = candidates(loaded, named, kinds, base)
@@ -131,7 +131,7 @@ def study(
         plan, splits = planner.plan(loaded, choices, tell)
         provenances = [provenance(choose_device(device))]
         write_json(file, {"kind": "study", "asked": asked, "plan": dataclasses.asdict(plan), "provenance": provenances})
-    study_words.tell_plan(plan, tell)
+    messages.tell_plan(plan, tell)
     rows, failed, done_before = [], {}, []
     for network in plan.networks:
         try:
@@ -178,14 +178,14 @@ def _conclude(
     record: dict[str, Any],
 ) -> Study:
     """Compare what was trained, and write study.json, study.png and study.html."""
-    found = recommendation.recommend(
-        rows, guessing=plan.guessing, first_drop=plan.first_drop, longer=budgets.at_least(4 * plan.budget)
+    found = recommend.recommend(
+        rows, guessing=plan.guessing, first_drop=plan.first_drop, longer=durations.at_least(4 * plan.budget)
     )
     found = dataclasses.replace(
         found, cautions=(*(f"{name} is not among them: {reason}." for name, reason in failed.items()), *found.cautions)
     )
-    sentences = degradation.findings(rows, max(depth.NOTABLE, recommendation.training_noise(rows)))
-    tested = study_words.tested(rows, found, plan)
+    sentences = degradation.findings(rows, max(depth.NOTABLE, recommend.training_noise(rows)))
+    tested = messages.tested(rows, found, plan)
     plot, page = degradation.write(
         rows,
         Words(
@@ -193,11 +193,11 @@ def _conclude(
             headline=found.headline,
             sentences=(*found.reasons, *tested, *sentences),
             cautions=found.cautions,
-            note=study_words.note(plan, record["provenance"][-1]),
+            note=messages.note(plan, record["provenance"][-1]),
         ),
         folder,
         name="study",
-        cells=study_words.table(rows),
+        cells=messages.table(rows),
         curve_on="validation",
         bounds={row.network: (row.interval[0], row.validation_error, row.interval[1]) for row in rows},
     )

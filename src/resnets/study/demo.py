@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.api.training import TrainResult, train
 from resnets.report import degradation
 from resnets.report.degradation import Row, Words
 from resnets.runtime.launch import require_alone
 from resnets.training.stretch import Observer
+from resnets.training.train import TrainResult, train
 
 DEPTHS = (20, 56, 110)
 

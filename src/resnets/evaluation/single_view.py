@@ -1,0 +1,158 @@
+"""A test by a single view, of the logits alone: the original image of section 4.2, or a photo's centre crop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from resnets.data.datasets import ImageArrays, Images
+from resnets.data.pipeline import Batch, ResidentImages, single_pass
+from resnets.evaluation.metrics import Counts
+from resnets.inference.engine import BATCH_ON_CPU, Engine
+from resnets.networks.baselines.vgg import VGG
+from resnets.networks.cuda_graph import CudaGraph
+from resnets.networks.resnet import ResNet
+from resnets.runtime.device import Precision, forward
+from resnets.specs import InputConvention
+
+COMPARED_IMAGES = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far an engine agrees with float32 on the first 1,000 test images, or all where there are fewer.
+
+    `logit_difference` is the Euclidean norm of the difference of all logits over that of float32's.
+    """
+
+    engine: str
+    precision: str
+    samples: int
+    same_top1: int  # samples of the same most probable class
+    logit_difference: float
+
+
+def single_view(
+    network: nn.Module,
+    split: Images,
+    convention: InputConvention | None,
+    *,
+    classes: int,
+    device: torch.device,
+    precision: Precision,
+    batch_size: int = 256,
+    workers: int = 0,
+) -> Counts:
+    """Test a network on one view of each image; the network's mode is restored afterwards.
+
+    Paper: section 4.2 ("we only evaluate the single view of the original 32x32 image").
+    """
+    return SingleView(network, split, convention, classes=classes, device=device, workers=workers)(
+        precision, batch_size=batch_size
+    )
+
+
+class SingleView:
+    """A test on one view of each image, to be made several times, as during training.
+
+    Images in memory are kept on a GPU that has room for them; a network of this package then runs as a CUDA graph, on
+    2,000 of CIFAR-10's at a time.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        split: Images,
+        convention: InputConvention | None,
+        *,
+        classes: int,
+        device: torch.device,
+        workers: int = 0,
+    ) -> None:
+        self.network, self.split, self.convention = network, split, convention
+        self.classes, self.device, self.workers = classes, device, workers
+        self.resident: ResidentImages | None = None
+        if isinstance(split, ImageArrays) and convention is not None and ResidentImages.fits(split, device):
+            self.resident = ResidentImages(split, convention, device)
+        self.graphs: dict[Precision, CudaGraph] = {}
+
+    @torch.inference_mode()
+    def __call__(self, precision: Precision, *, batch_size: int = 256) -> Counts:
+        """Test the network as it is now; its mode is restored afterwards."""
+        counts = Counts(self.classes)
+        with in_evaluation_mode(self.network):
+            for logits, labels in self._logits(precision, batch_size):
+                counts.add(logits, labels)
+        return counts.cpu()
+
+    def _logits(self, precision: Precision, batch_size: int) -> Iterator[Batch]:
+        if self.resident is not None:
+            yield from self.resident.each_once(self._run(self.resident, precision), batch_size)
+            return
+        at_once = min(batch_size, BATCH_ON_CPU) if self.device.type == "cpu" else batch_size
+        for images, labels in single_pass(self.split, self.convention, batch_size=batch_size, workers=self.workers):
+            parts = [forward(self.network, part.to(self.device), precision) for part in images.split(at_once)]
+            yield torch.cat(parts), labels
+
+    def _run(self, resident: ResidentImages, precision: Precision) -> Callable[[Tensor], Tensor]:
+        """Return what gives the logits of stored images, as a CUDA graph where the network is known to allow it."""
+
+        def run(stored: Tensor) -> Tensor:
+            return forward(self.network, resident.normalized(stored), precision)
+
+        if not isinstance(self.network, ResNet | VGG):
+            return run
+        if precision not in self.graphs:
+            self.graphs[precision] = CudaGraph(run, self.device)
+        return self.graphs[precision]
+
+
+@torch.inference_mode()
+def single_view_by_engine(
+    engine: Engine,
+    reference: nn.Module,
+    split: Images,
+    convention: InputConvention | None,
+    *,
+    classes: int,
+    batch_size: int = 256,
+    workers: int = 0,
+) -> tuple[Counts, Agreement]:
+    """Test an engine on one view of each image, and compare it with its network in float32."""
+    counts = Counts(classes)
+    samples = same = 0
+    difference = norm = 0.0
+    with in_evaluation_mode(reference):
+        for images, labels in single_pass(split, convention, batch_size=batch_size, workers=workers):
+            logits = engine(images)
+            counts.add(logits, labels)
+            if samples < COMPARED_IMAGES:
+                some = images[: COMPARED_IMAGES - samples].to(engine.device)
+                expected, compared = forward(reference, some, "fp32"), logits[: len(some)]
+                samples += len(some)
+                same += int((compared.argmax(1) == expected.argmax(1)).sum())
+                difference += float((compared - expected).double().square().sum())
+                norm += float(expected.double().square().sum())
+    return counts, Agreement(
+        engine=engine.name,
+        precision=engine.precision,
+        samples=samples,
+        same_top1=same,
+        logit_difference=(difference / norm) ** 0.5 if norm else 0.0,
+    )
+
+
+@contextlib.contextmanager
+def in_evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network, and all of its parts, into evaluation mode, and restore each part's own mode afterwards."""
+    modes = [(module, module.training) for module in network.modules()]  # parts may be frozen in evaluation mode
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
