@@ -37,9 +37,9 @@ _HOME = {
     "push_to_hub": "resnets.api.hub",
     "optimize": "resnets.inference.optimize",
     "Engine": "resnets.inference.engine",
-    "demo": "resnets.study.demo",
-    "study": "resnets.study.study",
-    "Study": "resnets.study.study",
+    "demo": "resnets.depth_study.demo",
+    "study": "resnets.depth_study.study",
+    "Study": "resnets.depth_study.study",
     "plan": "resnets.planning.plan",
     "Plan": "resnets.planning.plan",
     "reproduce": "resnets.reproduction.reproduce",
@@ -103,6 +103,9 @@ if TYPE_CHECKING:
     from resnets.data.load import check_data as check_data
     from resnets.data.load import load_data as load_data
     from resnets.data.load import shard_data as shard_data
+    from resnets.depth_study.demo import demo as demo
+    from resnets.depth_study.study import Study as Study
+    from resnets.depth_study.study import study as study
     from resnets.detection.annotations import AnnotatedImage as AnnotatedImage
     from resnets.detection.annotations import DetectionSplits as DetectionSplits
     from resnets.detection.evaluate import DetectionEvaluation as DetectionEvaluation
@@ -143,9 +146,6 @@ if TYPE_CHECKING:
     from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
-    from resnets.study.demo import demo as demo
-    from resnets.study.study import Study as Study
-    from resnets.study.study import study as study
     from resnets.training.stretch import Observer as Observer
     from resnets.training.train import TrainResult as TrainResult
     from resnets.training.train import find_recipe as find_recipe

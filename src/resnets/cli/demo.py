@@ -20,8 +20,8 @@ def demo(
 
     from resnets.cli.display import ShortDisplay, errors_table
     from resnets.cli.resuming import resumable
+    from resnets.depth_study import demo as study
     from resnets.report import degradation
-    from resnets.study import demo as study
 
     console = Console(highlight=False, soft_wrap=True)
     print(f"Six networks, {iterations} iterations each, on {os.cpu_count()} cores; everything is in {out}/")

@@ -38,7 +38,7 @@ def study(
     from resnets.cli.display import ShortDisplay, duration, errors_table
     from resnets.cli.lists import names, numbers
     from resnets.cli.resuming import resumable
-    from resnets.study import study as studying
+    from resnets.depth_study import study as studying
 
     layers = numbers(depths, "numbers of layers", "20,56,110")
     console = Console(highlight=False, soft_wrap=True)

@@ -17,13 +17,13 @@ from torch.utils.data import TensorDataset
 import resnets
 from resnets.cli import run
 from resnets.data.datasets import DataSplits, ImageFiles, select
+from resnets.depth_study import budget as planner_of
+from resnets.depth_study import study as studying
+from resnets.depth_study.candidates import candidates, share_to_hold_out
 from resnets.errors import Interrupted, RunError, TrainingError, UsageError
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import Measurement, StepTime
 from resnets.report import collection
-from resnets.study import budget
-from resnets.study import study as studying
-from resnets.study.candidates import candidates, share_to_hold_out
 
 TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
 
@@ -33,10 +33,10 @@ def reckoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is measured: a step of any network is taken to last a second, and tests and all else no time."""
     rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
     steps = StepTime(batch_size=128, step=1.0, start=0.0, spread=0.0, steps=5)
-    monkeypatch.setattr(budget, "measure", lambda *_, **__: Measurement(steps, rates))
-    monkeypatch.setattr(budget.Planner, "elapsed", lambda _: 0.0)  # whatever else this machine does
+    monkeypatch.setattr(planner_of, "measure", lambda *_, **__: Measurement(steps, rates))
+    monkeypatch.setattr(planner_of.Planner, "elapsed", lambda _: 0.0)  # whatever else this machine does
     for name in ("MARGIN", "AROUND_ALL", "AROUND_A_RUN"):
-        monkeypatch.setattr(budget, name, 0.0)
+        monkeypatch.setattr(planner_of, name, 0.0)
 
 
 # ---------------------------------------------------------------- the whole
@@ -88,7 +88,7 @@ def test_an_interrupted_study_keeps_its_plan(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(Interrupted):
         resnets.study("digits", out=tmp_path, kinds=["plain"], **TINY)
     plan = json.loads((tmp_path / "study.json").read_text())["plan"]
-    monkeypatch.setattr(budget, "measure", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(planner_of, "measure", lambda *_, **__: pytest.fail("measured again"))
     found = resnets.study("digits", out=tmp_path, kinds=["plain"], resume=True, **TINY)
     assert dataclasses.asdict(found.plan)["iterations"] == plan["iterations"]
     assert found.done_before == ("plain8",)
@@ -204,7 +204,7 @@ def test_a_budget_that_is_too_small_says_what_would_do(tmp_path: Path) -> None:
 
 def test_a_machine_that_is_too_busy_is_noticed_while_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before all networks are measured, since that alone would use the budget up."""
-    monkeypatch.setattr(budget.Planner, "elapsed", lambda planner: 40.0 * len(planner.measured))
+    monkeypatch.setattr(planner_of.Planner, "elapsed", lambda planner: 40.0 * len(planner.measured))
     with pytest.raises(
         UsageError, match="measuring 4 networks takes 160 s of a budget of 88s, .* --budget 10m would do"
     ):
@@ -221,15 +221,15 @@ def test_photos_for_which_the_budget_is_too_small(
         rates = Rates(step=step, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
         return Measurement(StepTime(batch_size=256, step=step, start=0.0, spread=0.0, steps=5), rates)
 
-    monkeypatch.setattr(budget, "measure", by_macs)
-    monkeypatch.setattr(budget, "loading_rate", lambda *_: 100.0)
-    monkeypatch.setattr(budget, "LEAST", 3)
-    monkeypatch.setattr(budget, "available_memory", lambda _: 64 * 2**30)
+    monkeypatch.setattr(planner_of, "measure", by_macs)
+    monkeypatch.setattr(planner_of, "loading_rate", lambda *_: 100.0)
+    monkeypatch.setattr(planner_of, "LEAST", 3)
+    monkeypatch.setattr(planner_of, "available_memory", lambda _: 64 * 2**30)
     photos = resnets.load_data(f"folder:{make_photos('large', size=(80, 70), train=20)}")
     lines: list[str] = []
 
     def planned(budget: float) -> tuple[str, ...]:
-        planner = budget.Planner(
+        planner = planner_of.Planner(
             began=time.perf_counter(),
             budget=budget,
             recipe=None,
@@ -245,10 +245,10 @@ def test_photos_for_which_the_budget_is_too_small(
     assert planned(5.0) == ("resnet20", "resnet56", "resnet110")
     assert "each would see the photos only" in lines[0]
     assert planned(90.0) == ("resnet18", "resnet34", "resnet50")
-    monkeypatch.setattr(budget, "available_memory", lambda _: 4 * 2**30)
+    monkeypatch.setattr(planner_of, "available_memory", lambda _: 4 * 2**30)
     assert planned(90.0) == ("resnet20", "resnet56", "resnet110")
     assert "GiB of memory with 256 images an iteration, and 4.0 GiB are free" in lines[-2]
-    monkeypatch.setattr(budget, "available_memory", lambda _: 2**30)
+    monkeypatch.setattr(planner_of, "available_memory", lambda _: 2**30)
     with pytest.raises(UsageError, match="GiB are free; name shallower networks with --depths"):
         planned(90.0)
 

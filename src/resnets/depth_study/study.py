@@ -13,6 +13,10 @@ from typing import Any
 from resnets import durations
 from resnets.data.datasets import DataSplits
 from resnets.data.load import Data, load_data
+from resnets.depth_study import messages, recommend
+from resnets.depth_study.budget import PlannedNetwork, Planner, StudyPlan
+from resnets.depth_study.candidates import KINDS, candidates, options_for
+from resnets.depth_study.recommend import Recommendation, StudyRow
 from resnets.errors import RunError, TrainingError, UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
@@ -23,10 +27,6 @@ from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
 from resnets.storage import write_json
-from resnets.study import messages, recommend
-from resnets.study.budget import PlannedNetwork, Planner, StudyPlan
-from resnets.study.candidates import KINDS, candidates, options_for
-from resnets.study.recommend import Recommendation, StudyRow
 from resnets.training.stretch import Observer
 from resnets.training.train import CANNOT_BE_TRAINED, TrainResult, check, train
 

@@ -17,6 +17,7 @@ import torch
 from resnets import durations
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.load import load_data, split_data
+from resnets.depth_study.candidates import options_for, share_to_hold_out, size_of
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
@@ -27,7 +28,6 @@ from resnets.planning.measure import loading_rate, measure
 from resnets.planning.memory import Memory, available_memory, training_memory
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.specs import Recipe
-from resnets.study.candidates import options_for, share_to_hold_out, size_of
 from resnets.training.config import default_recipe, resolve
 
 PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a smaller type is taken

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from resnets import durations
+from resnets.depth_study.budget import StudyPlan
+from resnets.depth_study.recommend import Recommendation, StudyRow
 from resnets.report import wording
 from resnets.report.degradation import Table
-from resnets.study.budget import StudyPlan
-from resnets.study.recommend import Recommendation, StudyRow
 
 
 def tell_plan(plan: StudyPlan, tell: Callable[[str], None]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from resnets.depth_study.recommend import StudyRow, alike, is_settled, recommend, training_noise
 from resnets.report.noise import interval, noise
-from resnets.study.recommend import StudyRow, alike, is_settled, recommend, training_noise
 
 Curve = tuple[tuple[int, float, float], ...]
 
