@@ -17,7 +17,7 @@ Prepare = Callable[..., Loop]
 def contenders(row: Row, setting: Setting) -> list[Contender]:
     """Return the contenders of a row: ours first, then the reference whose speed the targets are over.
 
-    timm's networks are torchvision's, so torchvision's expert stands for both.
+    timm's networks are torchvision's: on a CPU, where each takes minutes, torchvision's expert stands for both.
     """
     found: list[tuple[str, Role, Prepare, dict[str, Any]]]
     if row.kind == "start-up":
@@ -57,6 +57,8 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
             ("timm", "reference", training.timm, {}),
             ("torchvision, expert", "expert", training.torchvision, {"expert": True}),
         ]
+        if setting.on().type == "cuda":
+            found.append(("timm, expert", "expert", training.timm, {"expert": True}))
     on = setting.device if row.kind in ("training", "inference") else "cpu"
     return [
         Contender(name, role, partial(prepare, row, setting, **options), on, each_step=row.kind == "inference")

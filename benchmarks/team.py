@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
@@ -134,10 +135,11 @@ def interleave(workers: Sequence[Worker], *, rounds: int, seconds: float, tell: 
     for worker in workers:
         tell(f"{worker.record.contender.name} prepares")
         worker.get_ready()
-    for worker in workers:
-        tell(f"{worker.record.contender.name}, first step")
-        if (first := worker.work(0.0)) is not None:
-            worker.record.first_step = first.seconds
+    on_a_gpu = any(worker.record.contender.device.startswith("cuda") for worker in workers)
+    tell("first steps")
+    with ThreadPoolExecutor(len(workers) if on_a_gpu else 1) as pool:  # those that compile for a GPU do it together
+        for worker, first in zip(workers, pool.map(lambda worker: worker.work(0.0), workers), strict=True):
+            worker.record.first_step = None if first is None else first.seconds
     for number in range(rounds + 1):  # the first one warms up
         for worker in workers:
             tell(f"{worker.record.contender.name}, {f'round {number} of {rounds}' if number else 'warm-up'}")

@@ -148,13 +148,13 @@ def torchvision(row: Row, setting: Setting, *, expert: bool = False) -> Loop:
     return loop
 
 
-def timm(row: Row, setting: Setting) -> Loop:
-    """Prepare the training of timm's script."""
+def timm(row: Row, setting: Setting, *, expert: bool = False) -> Loop:
+    """Prepare the training of timm's script, or that of its expert."""
     import timm as peer
     from timm.optim import create_optimizer_v2
 
-    loader = _photo_loader(row, setting, expert=False)
-    model, flags = tune(peer.create_model(peer_name(row)), setting.on(), expert=False)
+    loader = _photo_loader(row, setting, expert=expert)
+    model, flags = tune(peer.create_model(peer_name(row)), setting.on(), expert=expert)
     optimizer = create_optimizer_v2(model, opt="sgd", lr=0.1 / 256 * row.batch, weight_decay=1e-4)
 
     def loop(tick: Tick) -> None:

@@ -18,6 +18,7 @@ from resnets.networks import compiled
 from resnets.networks.catalog import create
 from resnets.networks.cuda_graph import FallbackWarning
 from resnets.networks.normalization import BatchNorm2d
+from resnets.networks.resnet import ResNet
 from resnets.runtime.device import place
 from resnets.specs import PadCropFlip, Preprocessing, Recipe
 from resnets.training.state import TrainingState
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 RECIPE = Recipe(name="t", source="", iterations=8, batch_size=8, bn_group=4, milestones=(4, 6))
-LONG = dataclasses.replace(RECIPE, iterations=COMPILE_FROM)
+LONG = dataclasses.replace(RECIPE, iterations=COMPILE_FROM)  # of any depth
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,32 @@ def test_compiled_steps_train_as_plain_ones(monkeypatch: pytest.MonkeyPatch) -> 
     train(fast, make_step(fast, LONG, GPU, "fp32", gather=batches.gather), list(batches.draws(0, 8)))
     assert_same(plain, fast)
     assert fast.execution == "compiled"
+
+
+def test_a_subclass_and_a_hooked_network_train_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled block by block, what they do in Python would be lost."""
+
+    class Halved(ResNet):
+        def head(self, x: Tensor) -> Tensor:
+            return super().head(x) / 2
+
+    recordings = fake_cuda.install(monkeypatch)
+    batches = resident()
+    for change in ("subclass", "hook"):
+        states = []
+        for device in (CPU, GPU):
+            torch.manual_seed(2)
+            network = create("resnet8", bn_group=4)
+            if change == "subclass":
+                network = Halved(network.spec)
+            else:
+                network.layer2.register_forward_hook(lambda *arguments: arguments[2] / 2)
+            state = TrainingState.start(place(network.train(), CPU), RECIPE, CPU)
+            state.guard.deferred = True
+            train(state, make_step(state, LONG, device, "fp32", gather=batches.gather), list(batches.draws(0, 5)))
+            states.append(state)
+        assert_same(*states)
+        assert states[1].execution == "eager" and recordings == []
 
 
 def test_inputs_of_another_shape_are_recorded_again(monkeypatch: pytest.MonkeyPatch) -> None:

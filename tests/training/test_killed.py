@@ -122,6 +122,19 @@ def test_one_signal_that_comes_twice(signum: int, launched: bool, monkeypatch: p
     assert stop.signum == signum
 
 
+def test_a_signal_between_two_runs_stops_the_next_one() -> None:
+    """Several runs share a request: one that comes while none of them trains must not be lost to the next."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with StopRequest() as outer:
+            signal.raise_signal(signal.SIGTERM)
+            with StopRequest() as inner:
+                pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert outer.signum == inner.signum == signal.SIGTERM
+
+
 def test_folder_of_another_process(tmp_path: Path, start: Start) -> None:
     """A folder is held by one process; killing it frees the folder, even if processes that it started live on."""
     process = start(victims.hold, tmp_path)

@@ -41,9 +41,14 @@ def recipe(iterations: int) -> Recipe:
     return dataclasses.replace(resnets.find_recipe("cifar"), iterations=iterations, milestones=(), lr=0.02)
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulate": 2}, {"ema": 0.9}, {"network": "vgg16", "batch_size": 32}])
-def test_a_run_is_captured_and_learns_as_on_a_cpu(tmp_path: Path, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options", [{}, {"accumulate": 2}, {"ema": 0.9}, {"network": "vgg16", "batch_size": 32, "lr": 1e-3}]
+)
+def test_a_run_is_captured_and_learns_as_on_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
     """Also in two parts, with averaged weights, and of VGG, whose dropout draws inside the graph."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     options = dict(options)
     network = options.pop("network", "resnet8")
     losses = {}
@@ -56,7 +61,7 @@ def test_a_run_is_captured_and_learns_as_on_a_cpu(tmp_path: Path, options: dict[
             "eager" if device == "cpu" else "eager, CUDA graph"
         )
     if network == "resnet8":
-        np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=2e-2)  # TF32
+        np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=5e-3)
 
 
 def test_a_long_run_is_compiled_and_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -268,9 +268,8 @@ def _train_as_a_command(folder: Path, network: nn.Module, recipe: Recipe) -> Non
         resnets.train(network, splits(), recipe=recipe, out=folder / "run", device="cpu", precision="fp32")
         return 0
 
-    cli.app = trained
     sys.stderr = open(folder / f"err-{os.environ['RANK']}", "w")
-    code = cli.run([])
+    code = cli.run([], trained)  # type: ignore[arg-type]  # what stands in for the command
     sys.stderr.flush()
     sys.exit(code)
 

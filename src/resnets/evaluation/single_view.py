@@ -13,9 +13,8 @@ from resnets.data.datasets import ImageArrays, Images
 from resnets.data.pipeline import Batch, ResidentImages, single_pass
 from resnets.evaluation.metrics import Counts
 from resnets.inference.engine import BATCH_ON_CPU, Engine
-from resnets.networks.baselines.vgg import VGG
+from resnets.networks.compiled import is_known
 from resnets.networks.cuda_graph import CudaGraph
-from resnets.networks.resnet import ResNet
 from resnets.runtime.device import Precision, forward
 from resnets.specs import InputConvention
 
@@ -104,7 +103,7 @@ class SingleView:
         def run(stored: Tensor) -> Tensor:
             return forward(self.network, resident.normalized(stored), precision)
 
-        if not isinstance(self.network, ResNet | VGG):
+        if not is_known(self.network):
             return run
         if precision not in self.graphs:
             self.graphs[precision] = CudaGraph(run, self.device)

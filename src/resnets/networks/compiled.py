@@ -9,12 +9,24 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from resnets.networks.baselines.vgg import VGG
 from resnets.networks.blocks import Block
+from resnets.networks.normalization import is_heard
 from resnets.networks.resnet import ResNet
 
 Forward = Callable[[Tensor], Tensor]
 
 RECOMPILATIONS = 64  # of one function: shapes, widths, strides and shortcuts of all networks of a process
+
+
+def is_known(network: nn.Module) -> bool:
+    """Return whether a network runs the same kernels at each call, as a CUDA graph does: one of this package's.
+
+    A subclass, or a module that anybody has hooked into, may decide in Python what it does.
+    """
+    if type(network) not in (ResNet, VGG):
+        return False
+    return not any(is_heard(module) for module in network.modules())
 
 
 def compiled(network: nn.Module) -> Forward:

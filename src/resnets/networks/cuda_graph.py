@@ -37,7 +37,7 @@ class SideStream:
 class CudaGraph:
     """A function on a GPU that is called eagerly a few times, then recorded once and from then on replayed.
 
-    All calls take tensors of the same shapes. The graph copies them into buffers of its own, and its output is
+    All calls take tensors of the same shapes. The graph copies them into its own buffers, and its output is
     overwritten by the next call. Recording does not run the function. Where the graph cannot be recorded, the function
     stays eager and a `FallbackWarning` says why.
     """
@@ -111,7 +111,7 @@ class Pace:
         self.last = time.perf_counter()
 
     def after_step(self) -> None:
-        """Wait until no more than so many steps are ahead as the GPU takes a tenth of a second for."""
+        """Wait while more than a tenth of a second of steps is queued."""
         event = torch.cuda.Event()
         event.record(torch.cuda.current_stream(self.device))
         self.steps.append(event)

@@ -112,7 +112,7 @@ def _recorded(module: nn.Module, x: Any) -> Any:
     return x.tracer.create_proxy("call_module", x.tracer.path_of_module(module), (x,), {})
 
 
-def _is_heard(module: nn.Module) -> bool:
+def is_heard(module: nn.Module) -> bool:
     """Tell whether anybody listens to a module, or to all modules, forwards or backwards."""
     own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return any(own) or _has_any_global_hook()
@@ -125,7 +125,7 @@ def norm_add_relu(norm: nn.Module, relu: nn.Module, x: Tensor, skip: Tensor | No
     Paper: Figure 2; section 3.4 (batch norm before activation).
     """
     at_once = norm.fused if isinstance(norm, BatchNorm2d) and norm.training else None
-    if at_once is not None and not (_is_traced(x) or _is_heard(norm) or _is_heard(relu)):
+    if at_once is not None and not (_is_traced(x) or is_heard(norm) or is_heard(relu)):
         assert isinstance(norm, BatchNorm2d)
         if (fused := at_once(norm, x, skip, True)) is not None:
             return fused

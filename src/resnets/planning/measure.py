@@ -30,7 +30,7 @@ from resnets.training.config import Resolved
 from resnets.training.loop import train
 from resnets.training.run import RunFolder
 from resnets.training.state import TrainingState
-from resnets.training.step import COMPILE_FROM
+from resnets.training.step import COMPILE_FROM, depth_of
 
 WORKERS = 2  # processes that read image files, as `train` has by default
 STEP_MACS = 7e10  # of the images of a step on a CPU, in the forward pass: some two seconds a step
@@ -111,7 +111,9 @@ def measure_steps(
     warm_up = max(warm_up, WARM_UP + 2) if device.type == "cuda" else warm_up  # with the recording of a graph
     stopwatch = _Stopwatch(device, warm_up, seconds)
     # at so small a rate no loss grows out of bounds, whatever the images are
-    many = 10**9 if recipe.iterations >= COMPILE_FROM else COMPILE_FROM - 1  # a GPU compiles for long runs alone
+    depth = depth_of(network)
+    long = recipe.iterations * depth >= COMPILE_FROM  # a GPU compiles for long runs alone
+    many = 10**9 if long else (COMPILE_FROM - 1) // depth
     endless = dataclasses.replace(recipe, iterations=many, lr=1e-6)
     with suppress(_Enough):
         train(state, endless, batches, device=device, precision=precision, after_step=stopwatch.after_step)

@@ -87,14 +87,14 @@ def reproduce(
     """Run a table or figure of the paper (`table6`, `figure4`, `all`) and set what is measured beside what it printed.
 
     `only` names rows or curves, by label, slug or network, in the order in which they are run. There are `seeds` runs
-    of each, seeded from 0 on. `scale`
-    is `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (a few). `data` are sources or splits to take
-    instead of the declared data: one named as a declared data set (`cifar10:PATH`) stands for it, another for whatever
-    has none of its own; a result carries what it was made on. Detectors are trained on `voc:PATH` or `coco:PATH`, and
-    begin with `weights`, each `NETWORK=FILE`, or with what `reproduce` has made in `out`. In `out`, each run has a
-    folder in runs/ and a file in results/, and site/ is the page. Runs that are done are not made again, unless
-    network, recipe, data, weights or version changed; with `resume` those that were begun go on. Where there are
-    several GPUs, each has a run at a time. Without `measure` the plan has no times, and the first run starts at once.
+    of each, seeded from 0 on. `scale` is `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (a few).
+    `data` are sources or splits to take instead of the declared data: one named as a declared data set
+    (`cifar10:PATH`) stands for it, another for whatever has none of its own; a result carries what it was made on.
+    Detectors are trained on `voc:PATH` or `coco:PATH`, and begin with `weights`, each `NETWORK=FILE`, or with what
+    `reproduce` has made in `out`. In `out`, each run has a folder in runs/ and a file in results/, and site/ is the
+    page. Runs that are done are not made again, unless network, recipe, data, weights or version changed; with
+    `resume` those that were started go on. Where there are several GPUs, each has a run at a time. Without `measure`
+    the plan has no times, and the first run starts at once.
     `announce` is shown the plan before anything is begun; `observe` makes an observer for each run.
 
     Raises: UsageError, DataError, RunError, CheckpointError; Interrupted after a signal, with all saved.

@@ -22,12 +22,18 @@ from resnets.runtime.processes import World
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
+def _request_of(handler: object) -> StopRequest | None:
+    """Return the request that a signal handler belongs to, if it is one's."""
+    found = getattr(handler, "__self__", None)
+    return found if isinstance(found, StopRequest) else None
+
+
 class StopRequest:
     """Within its `with` block, remembers the first signal in `signum`; a second ends the process, if it is `alone`.
 
     One that torchrun started never is.
 
-    Within another one, a signal is a request to both.
+    Within another one, a signal is a request to both, also one that came before the inner block was entered.
     """
 
     def __init__(self, *, alone: bool = True) -> None:
@@ -39,6 +45,8 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
             heard = [signum for signum in SIGNALS if signal.getsignal(signum) != signal.SIG_IGN]  # nohup ignores SIGHUP
             self._before = {signum: signal.signal(signum, self._note) for signum in heard}
+            for outer in filter(None, map(_request_of, self._before.values())):
+                self.signum = self.signum or outer.signum
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,8 +60,8 @@ class StopRequest:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         self.signum = signum
-        outer = getattr(self._before.get(signum), "__self__", None)
-        if isinstance(outer, StopRequest):  # that of several runs, which would begin the next one
+        outer = _request_of(self._before.get(signum))
+        if outer is not None:  # that of several runs, which would begin the next one
             outer.signum = signum
 
 

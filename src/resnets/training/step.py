@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from resnets.data.loading import Batch
 from resnets.networks.baselines.vgg import VGG
-from resnets.networks.compiled import compiled, without_advice
+from resnets.networks.compiled import Forward, compiled, is_known, without_advice
 from resnets.networks.cuda_graph import CudaGraph, FallbackWarning, Pace, SideStream
 from resnets.networks.resnet import ResNet
 from resnets.runtime.device import Precision, forward
@@ -33,9 +33,7 @@ It is given images (B, C, H, W) and labels (B,) of the device, or what `gather` 
 Gather = Callable[..., Batch]
 """Return images and labels from a draw of `ResidentBatches`, on their device."""
 
-Forward = Callable[[Tensor], Tensor]
-
-COMPILE_FROM = 10_000  # iterations left from which a GPU's compiled kernels save more than compiling them takes
+COMPILE_FROM = 200_000  # layers times iterations left, from which compiled kernels save more than compiling takes
 
 
 def make_step(
@@ -51,8 +49,8 @@ def make_step(
 
     The mini-batch is taken in `accumulate` parts, one after the other.
 
-    A module of one's own runs as it is written, since it may decide in Python what it does. So do several processes,
-    whose gradients are averaged while they are computed: neither a graph nor compiled, until that is tested on GPUs.
+    A custom module runs as it is written, since it may decide in Python what it does. So do several processes, whose
+    gradients are averaged while they are computed: neither a graph nor compiled, until that is tested on GPUs.
     """
     network = state.network
 
@@ -63,11 +61,16 @@ def make_step(
             taken = _whole(state, recipe, run, precision)
         return taken if gather is None else lambda *draw: taken(*gather(*draw))
 
-    if world.size > 1 or device.type != "cuda" or not isinstance(network, ResNet | VGG):
+    if world.size > 1 or device.type != "cuda" or not is_known(network):
         state.execution = "eager"
         return step(network if world.size == 1 else _averaging(network, device))
-    long = accumulate == 1 and recipe.iterations - state.iteration >= COMPILE_FROM
+    long = accumulate == 1 and (recipe.iterations - state.iteration) * depth_of(network) >= COMPILE_FROM
     return GpuStep(step, state, precision, device, gather, compiled(network) if long else None)
+
+
+def depth_of(network: nn.Module) -> int:
+    """Return the weighted layers of a network of this package; 1 for a custom module."""
+    return getattr(getattr(network, "spec", None), "depth", 1)
 
 
 def _averaging(network: nn.Module, device: torch.device) -> nn.Module:

@@ -26,8 +26,8 @@ from resnets.training.state import TrainingState
 
 SAVE_SECONDS = 30.0  # between two checkpoints, at least
 SAVE_SHARE = 0.05  # of the time, that they may take
-LOG_ITERATIONS = {"cpu": 50, "cuda": 500}  # between two lines of the log: a GPU, which a line makes wait, has done
-LOG_LINES = 50  # more by then; or fewer iterations, so that a run has so many lines at least
+LOG_ITERATIONS = {"cpu": 50, "cuda": 500}  # between two lines of the log, at most: each makes a GPU wait
+LOG_LINES = 50  # of a run, at least
 
 
 def seconds_between(save: float) -> float:
@@ -36,7 +36,7 @@ def seconds_between(save: float) -> float:
 
 
 def iterations_between_lines(iterations: int, device_type: str) -> int:
-    """Return the distance of two lines of the log of a run of so many iterations."""
+    """Return the iterations from one line of the log to the next, in a run of this length."""
     return max(1, min(LOG_ITERATIONS[device_type], iterations // LOG_LINES))
 
 
