@@ -12,8 +12,8 @@ from benchmarks.peers import UsualResNet
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Loop, Tick
-from resnets.api.networks import create
 from resnets.inference.optimize import optimize
+from resnets.weights.create import create
 
 Engine = Callable[[Tensor], Tensor]
 """Images (N, C, H, W) float32 -> logits (N, classes)."""

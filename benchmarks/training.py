@@ -23,7 +23,6 @@ from benchmarks.peers import (
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Loop, Tick
-from resnets.api.networks import create
 from resnets.data import convention as conventions
 from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.pipeline import Batch, TrainingBatches, training_batches
@@ -34,6 +33,7 @@ from resnets.training.run import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.stretch import LOG_ITERATIONS
 from resnets.training.train import find_recipe
+from resnets.weights.create import create
 
 WORKERS = 2  # processes that read data: `resnets train`'s default
 USUAL_WORKERS = min(4, os.cpu_count() or 1)  # the usual repository's four, if there are as many cores

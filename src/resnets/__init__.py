@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from resnets.version import __version__
 
 _HOME = {
-    "create": "resnets.api.networks",
+    "create": "resnets.weights.create",
     "deepen": "resnets.networks.growing",
-    "describe": "resnets.api.networks",
-    "list_networks": "resnets.api.networks",
+    "describe": "resnets.networks.describe",
+    "list_networks": "resnets.networks.describe",
     "train": "resnets.training.train",
     "TrainResult": "resnets.training.train",
     "load": "resnets.inference.model",
@@ -30,11 +30,11 @@ _HOME = {
     "evaluate": "resnets.evaluation.evaluate",
     "Evaluation": "resnets.evaluation.evaluate",
     "Agreement": "resnets.evaluation.single_view",
-    "convert": "resnets.api.converting",
-    "Conversion": "resnets.api.converting",
-    "from_pretrained": "resnets.api.hub",
-    "save_pretrained": "resnets.api.hub",
-    "push_to_hub": "resnets.api.hub",
+    "convert": "resnets.weights.convert",
+    "Conversion": "resnets.weights.convert",
+    "from_pretrained": "resnets.inference.model",
+    "save_pretrained": "resnets.weights.hub",
+    "push_to_hub": "resnets.weights.hub",
     "optimize": "resnets.inference.optimize",
     "Engine": "resnets.inference.engine",
     "demo": "resnets.depth_study.demo",
@@ -59,8 +59,8 @@ _HOME = {
     "load_detection_data": "resnets.detection.score",
     "DetectionSplits": "resnets.detection.annotations",
     "AnnotatedImage": "resnets.detection.annotations",
-    "responses": "resnets.api.responses",
-    "LayerResponses": "resnets.report.responses",
+    "responses": "resnets.evaluation.responses",
+    "LayerResponses": "resnets.records.evaluations",
     "load_data": "resnets.data.load",
     "check_data": "resnets.data.load",
     "shard_data": "resnets.data.load",
@@ -86,15 +86,6 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
-    from resnets.api.converting import Conversion as Conversion
-    from resnets.api.converting import convert as convert
-    from resnets.api.hub import from_pretrained as from_pretrained
-    from resnets.api.hub import push_to_hub as push_to_hub
-    from resnets.api.hub import save_pretrained as save_pretrained
-    from resnets.api.networks import create as create
-    from resnets.api.networks import describe as describe
-    from resnets.api.networks import list_networks as list_networks
-    from resnets.api.responses import responses as responses
     from resnets.cli.display import Display as Display
     from resnets.data.audit import Audit as Audit
     from resnets.data.datasets import DataSplits as DataSplits
@@ -127,17 +118,21 @@ if TYPE_CHECKING:
     from resnets.errors import WeightsError as WeightsError
     from resnets.evaluation.evaluate import Evaluation as Evaluation
     from resnets.evaluation.evaluate import evaluate as evaluate
+    from resnets.evaluation.responses import responses as responses
     from resnets.evaluation.single_view import Agreement as Agreement
     from resnets.inference.engine import Engine as Engine
     from resnets.inference.model import Model as Model
     from resnets.inference.model import Prediction as Prediction
+    from resnets.inference.model import from_pretrained as from_pretrained
     from resnets.inference.model import load as load
     from resnets.inference.model import predict as predict
     from resnets.inference.optimize import optimize as optimize
+    from resnets.networks.describe import describe as describe
+    from resnets.networks.describe import list_networks as list_networks
     from resnets.networks.growing import deepen as deepen
     from resnets.planning.plan import Plan as Plan
     from resnets.planning.plan import plan as plan
-    from resnets.report.responses import LayerResponses as LayerResponses
+    from resnets.records.evaluations import LayerResponses as LayerResponses
     from resnets.report.write import Report as Report
     from resnets.report.write import write_report as write_report
     from resnets.reproduction.planning import ReproductionPlan as ReproductionPlan
@@ -150,6 +145,11 @@ if TYPE_CHECKING:
     from resnets.training.train import TrainResult as TrainResult
     from resnets.training.train import find_recipe as find_recipe
     from resnets.training.train import train as train
+    from resnets.weights.convert import Conversion as Conversion
+    from resnets.weights.convert import convert as convert
+    from resnets.weights.create import create as create
+    from resnets.weights.hub import push_to_hub as push_to_hub
+    from resnets.weights.hub import save_pretrained as save_pretrained
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,9 @@ import made_up as results
 import pytest
 
 from resnets.errors import UsageError
+from resnets.records.evaluations import LayerResponses, Response
 from resnets.report import collection
-from resnets.report.measured import Response
-from resnets.report.responses import LayerResponses, draw, findings, write_plot
+from resnets.report.responses import draw, findings, write_plot
 
 
 def of(network: str, *stds: float, source: str = "runs/x", median: float | None = None) -> LayerResponses:

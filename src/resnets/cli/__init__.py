@@ -1,4 +1,4 @@
-"""The command `resnets`: one file per command; each parses, calls the API and prints."""
+"""The command `resnets`: one file per command; each parses, calls the package and prints."""
 
 from __future__ import annotations
 

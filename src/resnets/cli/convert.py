@@ -46,8 +46,8 @@ def convert(
     import dataclasses
     from json import JSONDecodeError, dumps, loads
 
-    from resnets.api import converting
     from resnets.errors import UsageError, WeightsError
+    from resnets.weights import convert as converting
 
     try:
         changes = None if input is None else loads(input)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 if TYPE_CHECKING:
-    from resnets.api.networks import NetworkSummary
+    from resnets.networks.describe import NetworkSummary
 
 
 def list_networks(
@@ -24,7 +24,7 @@ def list_networks(
     from rich.console import Console
     from rich.table import Column, Table
 
-    from resnets.api import networks
+    from resnets.networks import describe as networks
 
     found = networks.list_networks()
     if json:
@@ -80,7 +80,7 @@ def info(
     from rich.markup import escape
     from rich.table import Table
 
-    from resnets.api import networks
+    from resnets.networks import describe as networks
     from resnets.specs import ResNetSpec
 
     found = networks.describe(network, shortcut=shortcut, stride=stride, residual_layers=residual_layers)

@@ -34,7 +34,7 @@ def responses(
     from rich.markup import escape
     from rich.table import Table
 
-    from resnets.api import responses as measuring
+    from resnets.evaluation import responses as measuring
     from resnets.report import responses as reporting
     from resnets.storage import require_file
 

@@ -16,7 +16,6 @@ from resnets.detection.annotations import DetectionSplits
 from resnets.detection.model import Detector
 from resnets.detection.session import DetectionJob, run
 from resnets.errors import DataError, UsageError
-from resnets.inference.model import load_weights
 from resnets.networks import catalog
 from resnets.paper import detection_recipes
 from resnets.runtime.device import choose_device, choose_precision
@@ -28,7 +27,7 @@ from resnets.training.run import RunFolder
 from resnets.training.stretch import Observer
 from resnets.training.tensorboard import TensorBoard
 from resnets.training.train import begin_run, begun_with, check
-from resnets.weights.weights_file import Weights, spec_to_dict
+from resnets.weights.weights_file import Weights, load_weights, spec_to_dict
 
 
 @dataclass(frozen=True, kw_only=True)

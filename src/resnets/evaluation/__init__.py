@@ -1,1 +1,1 @@
-"""Test protocols and exact metrics."""
+"""Tests of trained networks: protocols and exact metrics."""

@@ -15,16 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from resnets.data.cifar import CIFAR10, CIFAR100
 from resnets.data.convention import normalize
 from resnets.data.decoding import reading, single_view
 from resnets.errors import DataError, UsageError, WeightsError
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.runtime.device import Precision, choose_device, choose_precision, forward, keep_freed_memory, place
-from resnets.specs import InputConvention, NetworkSpec, ResNetSpec, VGGSpec
+from resnets.specs import InputConvention, ResNetSpec, VGGSpec
 from resnets.weights import weights_file
-from resnets.weights.import_weights import import_weights
-from resnets.weights.weights_file import Weights
+from resnets.weights.hub import CONFIG, FILE, client, first_line
+from resnets.weights.import_weights import import_weights, known_classes
+from resnets.weights.weights_file import load_weights
 
 BATCH = 32  # images that `predict_many` reads and runs at a time
 
@@ -181,23 +181,6 @@ def load(path: str | Path, *, network: nn.Module | None = None, device: str = "a
     return Model(found.path, place(network.eval(), on), found.classes, found.convention, on)
 
 
-def load_weights(path: str | Path) -> Weights:
-    """Read the weights of a run's folder, a weights file or a folder for the Hugging Face Hub.
-
-    Raises: WeightsError, as `load`.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return weights_file.load(path)
-    if not (path / "weights.safetensors").exists():
-        unfinished = (path / "run.json").exists()
-        if (path / "model.safetensors").exists():
-            return weights_file.load(path / "model.safetensors")
-        why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
-        raise WeightsError(f"{path} holds no weights.safetensors; {why}")
-    return weights_file.load(path / "weights.safetensors")
-
-
 def import_model(path: Path, *, device: str = "auto") -> Model:
     """Return the network of another project's weights, with the classes and the input that the project has.
 
@@ -210,15 +193,30 @@ def import_model(path: Path, *, device: str = "auto") -> Model:
     return Model(path, place(found.weights.build(), on), classes, found.weights.convention, on)
 
 
-def known_classes(layout: str, spec: NetworkSpec) -> tuple[str, ...] | None:
-    """Return the classes that a project's weights have, where their number leaves no doubt."""
-    if layout in ("akamaster", "chenyaofo"):
-        return {10: CIFAR10.classes, 100: CIFAR100.classes}.get(spec.num_classes)
-    if layout != "resnets" and spec.type == "imagenet" and spec.num_classes == 1000:
-        from torchvision.models import ResNet18_Weights
+def from_pretrained(name: str | Path, *, revision: str | None = None, device: str = "auto") -> Model:
+    """Return the model of a folder that `save_pretrained` wrote, or of a repository on the Hub.
 
-        return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
-    return None
+    A repository of timm's, such as `timm/resnet50.tv_in1k`, will do too: its weights come with their input.
+
+    Raises: WeightsError, if there is no such folder or repository, or its weights are not known.
+    """
+    path = Path(name)
+    if path.is_dir():
+        if (path / FILE).exists() and not weights_file.load(path / FILE).spec:
+            return import_model(path / FILE, device=device)
+        return load(path, device=device)
+    repository = str(name)
+    if repository.count("/") != 1 or repository.startswith((".", "/", "~")):
+        raise WeightsError(f"{name}: no such folder, and a repository on the Hub is OWNER/NAME")
+    hub = client()
+    try:
+        fetched = Path(hub.hf_hub_download(repository, FILE, revision=revision))
+        if weights_file.load(fetched).spec is not None:
+            return load(fetched, device=device)
+        hub.hf_hub_download(repository, CONFIG, revision=revision)  # beside the weights, where it is looked for
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        raise WeightsError(f"{repository}: could not be fetched from the Hub ({first_line(error)})") from None
+    return import_model(fetched, device=device)
 
 
 def predict(

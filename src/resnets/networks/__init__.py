@@ -1,1 +1,1 @@
-"""The networks of section 3 and section 4.2, their parts and their weights; knows no data set."""
+"""The networks of section 3 and section 4.2, and their parts; knows no data set."""

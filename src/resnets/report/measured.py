@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from resnets.paper.detection_recipes import ALL_RECIPES
+from resnets.records.evaluations import Response
 from resnets.specs import told_apart
 
 Scale = Literal["full", "short", "smoke"]
@@ -56,21 +57,6 @@ class Point:
     iteration: int
     training: float
     tested: float
-
-
-@dataclass(frozen=True)
-class Response:
-    """Standard deviation of a layer's response: over all images at once, and of the median image.
-
-    The last two are by batch norm's statistics of each mini-batch instead of its running ones. Older files have `std`
-    alone.
-    """
-
-    layer: str
-    std: float
-    median: float | None = None
-    batch_std: float | None = None
-    batch_median: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from resnets.api.networks import describe
+from resnets.networks.describe import describe
 from resnets.paper.declarations import Table
 from resnets.paper.tables import TABLES
 from resnets.report.comparison import EXACT

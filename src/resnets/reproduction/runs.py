@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from resnets.api.responses import responses
 from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.train import train_detector
 from resnets.evaluation.evaluate import evaluate
+from resnets.evaluation.responses import responses
 from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material
 from resnets.reproduction.planned import PlannedRun, made, options, put_aside, told

@@ -16,7 +16,6 @@ from resnets.data import convention as conventions
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.load import Data, load_data, split_data
 from resnets.errors import UsageError
-from resnets.inference.model import load_weights
 from resnets.networks import catalog
 from resnets.paper import recipes
 from resnets.runtime.device import Precision, choose_device, choose_precision
@@ -30,6 +29,7 @@ from resnets.specs import (
     ScaleCropFlip,
     VGGSpec,
 )
+from resnets.weights.weights_file import load_weights
 
 _AnyRecipe = TypeVar("_AnyRecipe", bound=Recipe)
 

@@ -19,7 +19,6 @@ from torch.utils.data import Dataset
 from resnets.data.datasets import DataSplits
 from resnets.data.pipeline import training_batches
 from resnets.errors import RunError, TrainingError, UsageError
-from resnets.inference.model import load_weights
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.paper import recipes
 from resnets.runtime.launch import joined
@@ -34,6 +33,7 @@ from resnets.training.statistics import norms_of
 from resnets.training.stretch import Observer
 from resnets.training.tensorboard import TensorBoard
 from resnets.weights import weights_file as weights_files
+from resnets.weights.weights_file import load_weights
 
 
 @dataclass(frozen=True, kw_only=True)

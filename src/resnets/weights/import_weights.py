@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
+from resnets.data.cifar import CIFAR10, CIFAR100
 from resnets.errors import WeightsError
 from resnets.networks.catalog import spec
 from resnets.networks.complexity import skeleton
+from resnets.specs import NetworkSpec
 from resnets.storage import write_durably
 from resnets.weights.layouts import LAYOUTS, recognise, torchvision
 from resnets.weights.layouts.layout import Tensors
@@ -79,3 +81,14 @@ def _with_counters(tensors: Tensors, weights: Weights) -> Tensors:
     """Return the tensors with batch norm's counters, which files of Caffe lack, in torchvision's order."""
     assert weights.spec is not None
     return {key: tensors.get(key, torch.tensor(0)) for key in skeleton(weights.spec).state_dict()}
+
+
+def known_classes(layout: str, spec: NetworkSpec) -> tuple[str, ...] | None:
+    """Return the classes that a project's weights have, where their number leaves no doubt."""
+    if layout in ("akamaster", "chenyaofo"):
+        return {10: CIFAR10.classes, 100: CIFAR100.classes}.get(spec.num_classes)
+    if layout != "resnets" and spec.type == "imagenet" and spec.num_classes == 1000:
+        from torchvision.models import ResNet18_Weights
+
+        return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+    return None

@@ -176,3 +176,20 @@ def spec_from_dict(data: dict[str, Any]) -> NetworkSpec:
 
 def _from_dict(declaration: Any, data: dict[str, Any]) -> Any:
     return declaration(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+
+
+def load_weights(path: str | Path) -> Weights:
+    """Read the weights of a run's folder, a weights file or a folder for the Hugging Face Hub.
+
+    Raises: WeightsError, as `load`.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return load(path)
+    if not (path / "weights.safetensors").exists():
+        unfinished = (path / "run.json").exists()
+        if (path / "model.safetensors").exists():
+            return load(path / "model.safetensors")
+        why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
+        raise WeightsError(f"{path} holds no weights.safetensors; {why}")
+    return load(path / "weights.safetensors")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from torch import nn
 
 from resnets.errors import UsageError, WeightsError
-from resnets.evaluation.evaluate import Evaluation
-from resnets.inference.model import Model, import_model, load
-from resnets.specs import ResNetSpec, VGGSpec
+from resnets.specs import InputConvention, ResNetSpec, VGGSpec
 from resnets.storage import write_durably, writing
 from resnets.version import __version__
 from resnets.weights import weights_file
@@ -19,7 +20,48 @@ from resnets.weights.layouts import timm, torchvision
 FILE, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
-def save_pretrained(model: Model, folder: str | Path, *, measured: Evaluation | None = None) -> Path:
+class TrainedNetwork(Protocol):
+    """What is saved: a network with its classes and input, and the file that it was read from."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def network(self) -> nn.Module: ...
+
+    @property
+    def classes(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def convention(self) -> InputConvention | None: ...
+
+
+class Measured(Protocol):
+    """What a model card shows of an evaluation (`resnets.Evaluation`)."""
+
+    @property
+    def data(self) -> str: ...
+
+    @property
+    def protocol(self) -> str: ...
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def top1_error(self) -> float: ...
+
+    @property
+    def top5_error(self) -> float: ...
+
+    @property
+    def class_errors(self) -> Sized: ...
+
+    @property
+    def members(self) -> Sized: ...
+
+
+def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Measured | None = None) -> Path:
     """Write a model as a folder for the Hub: model.safetensors, config.json and a model card, README.md.
 
     The card shows what was `measured`, or else the result of the run that the model comes from. `resnets.load` reads
@@ -61,37 +103,11 @@ def _require_own(folder: Path) -> None:
         raise UsageError(f"{folder} holds a {there[-1]} of something else, which would be lost; name another folder")
 
 
-def from_pretrained(name: str | Path, *, revision: str | None = None, device: str = "auto") -> Model:
-    """Return the model of a folder that `save_pretrained` wrote, or of a repository on the Hub.
-
-    A repository of timm's, such as `timm/resnet50.tv_in1k`, will do too: its weights come with their input.
-
-    Raises: WeightsError, if there is no such folder or repository, or its weights are not known.
-    """
-    path = Path(name)
-    if path.is_dir():
-        if (path / FILE).exists() and not weights_file.load(path / FILE).spec:
-            return import_model(path / FILE, device=device)
-        return load(path, device=device)
-    repository = str(name)
-    if repository.count("/") != 1 or repository.startswith((".", "/", "~")):
-        raise WeightsError(f"{name}: no such folder, and a repository on the Hub is OWNER/NAME")
-    hub = _huggingface_hub()
-    try:
-        fetched = Path(hub.hf_hub_download(repository, FILE, revision=revision))
-        if weights_file.load(fetched).spec is not None:
-            return load(fetched, device=device)
-        hub.hf_hub_download(repository, CONFIG, revision=revision)  # beside the weights, where it is looked for
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise WeightsError(f"{repository}: could not be fetched from the Hub ({_reason(error)})") from None
-    return import_model(fetched, device=device)
-
-
 def push_to_hub(
-    model: Model,
+    model: TrainedNetwork,
     repository: str,
     *,
-    measured: Evaluation | None = None,
+    measured: Measured | None = None,
     private: bool = False,
     token: str | None = None,
 ) -> str:
@@ -103,7 +119,7 @@ def push_to_hub(
     """
     if repository.count("/") != 1:
         raise UsageError(f"repository is {repository!r}; it must be OWNER/NAME")
-    hub = _huggingface_hub()
+    hub = client()
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(model, folder, measured=measured)
         api = hub.HfApi(token=token)
@@ -111,11 +127,15 @@ def push_to_hub(
             address = api.create_repo(repository, private=private, exist_ok=True)
             api.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"resnets {__version__}")
         except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-            raise WeightsError(f"{repository}: the Hub did not take it ({_reason(error)})") from None
+            raise WeightsError(f"{repository}: the Hub did not take it ({first_line(error)})") from None
     return str(address)
 
 
-def _huggingface_hub() -> Any:
+def client() -> Any:
+    """Return the package huggingface_hub.
+
+    Raises: UsageError, if it is not installed.
+    """
     try:
         import huggingface_hub
         import huggingface_hub.errors
@@ -124,11 +144,12 @@ def _huggingface_hub() -> Any:
     return huggingface_hub
 
 
-def _reason(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _config(model: Model, spec: ResNetSpec | VGGSpec) -> dict[str, Any]:
+def _config(model: TrainedNetwork, spec: ResNetSpec | VGGSpec) -> dict[str, Any]:
     """Return config.json: our declaration, and where timm has the same network its own."""
     config: dict[str, Any] = {
         "library_name": "resnets",
@@ -148,7 +169,7 @@ def _config(model: Model, spec: ResNetSpec | VGGSpec) -> dict[str, Any]:
     return config | {"architecture": architecture, "pretrained_cfg": pretrained}
 
 
-def _results(model: Model, network: str, measured: Evaluation | None) -> list[dict[str, Any]]:
+def _results(model: TrainedNetwork, network: str, measured: Measured | None) -> list[dict[str, Any]]:
     if measured is not None:
         how = f"{measured.samples:,} test images, {measured.protocol}"
         found = [{"data": measured.data, "metric": "top-1 error", "value": measured.top1_error, "how": how}]
@@ -166,7 +187,7 @@ def _results(model: Model, network: str, measured: Evaluation | None) -> list[di
         return []
 
 
-def _card(model: Model, spec: ResNetSpec | VGGSpec, results: list[dict[str, Any]]) -> str:
+def _card(model: TrainedNetwork, spec: ResNetSpec | VGGSpec, results: list[dict[str, Any]]) -> str:
     """Return the model card; its head is YAML, of which JSON is a part."""
     head: dict[str, Any] = {
         "library_name": "resnets",

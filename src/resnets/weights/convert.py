@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from torch import nn
 
-from resnets.api.hub import save_pretrained
 from resnets.errors import UsageError, WeightsError, nearest
-from resnets.inference.model import Model, known_classes, load_weights
-from resnets.runtime.device import choose_device
 from resnets.specs import InputConvention, NetworkSpec
 from resnets.storage import read_tensors, writing
 from resnets.weights import weights_file as own
-from resnets.weights.import_weights import Imported, fetch_weights, import_weights, write_torchvision
+from resnets.weights.hub import save_pretrained
+from resnets.weights.import_weights import Imported, fetch_weights, import_weights, known_classes, write_torchvision
+from resnets.weights.weights_file import load_weights
 
 Target = Literal["safetensors", "torchvision", "hub"]
 
@@ -35,6 +35,16 @@ class Conversion:
     classes: tuple[str, ...] | None
     convention: InputConvention | None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Converted:
+    """A network to be saved for the Hub."""
+
+    path: Path
+    network: nn.Module
+    classes: tuple[str, ...] | None
+    convention: InputConvention | None
 
 
 def convert(
@@ -83,7 +93,7 @@ def convert(
             theirs = write_torchvision(out, weights)
             notes.append(f"it loads into torchvision.models.{theirs}(num_classes={spec.num_classes})")
         elif target == "hub":
-            save_pretrained(Model(weights.path, weights.build(), names, convention, choose_device("cpu")), out)
+            save_pretrained(_Converted(weights.path, weights.build(), names, convention), out)
         else:
             own.save(out, weights.build(), classes=names, convention=convention)
     return Conversion(

@@ -1,33 +1,15 @@
-"""`create`, `list_networks` and `describe`: networks by their names, with what they cost and what the paper says."""
+"""Networks by name, with weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from resnets.inference.model import load_weights
-from resnets.networks import catalog, complexity
+from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
-from resnets.networks.complexity import Complexity, Stage
 from resnets.networks.resnet import ResNet
-from resnets.paper import published
-from resnets.paper.published import Published
-from resnets.specs import Initialization, NetworkSpec, Shortcut, StridePlacement
+from resnets.specs import Initialization, Shortcut, StridePlacement
 from resnets.weights.import_weights import fetch_weights, import_weights
-from resnets.weights.weights_file import Weights
-
-
-@dataclass(frozen=True)
-class NetworkSummary:
-    """One line of `resnets list`. `macs` are multiply-adds for one image of `input_size` pixels a side."""
-
-    name: str
-    depth: int
-    parameters: int
-    macs: int
-    input_size: int
-    published: Published | None
+from resnets.weights.weights_file import Weights, load_weights
 
 
 def create(
@@ -78,41 +60,3 @@ def _weights(source: str | Path, name: str) -> Weights:
     if path.is_file() and path.suffix != ".safetensors":
         return import_weights(path, name).weights
     return load_weights(path)
-
-
-def list_networks() -> list[NetworkSummary]:
-    """Return every network of the catalogue with its depth, parameters, multiply-adds and the paper's figure."""
-    return [_summary(name) for name in catalog.NAMES]
-
-
-def _summary(name: str) -> NetworkSummary:
-    spec = catalog.spec(name)
-    cost = complexity.measure(complexity.skeleton(spec))
-    return NetworkSummary(
-        name=name,
-        depth=spec.depth,
-        parameters=cost.parameters,
-        macs=cost.macs,
-        input_size=spec.input_size,
-        published=published.for_network(name),
-    )
-
-
-@dataclass(frozen=True)
-class Description:
-    """A network's declaration, the rows of its column in Table 1, and what each layer costs."""
-
-    spec: NetworkSpec
-    stages: tuple[Stage, ...]
-    cost: Complexity
-
-
-def describe(name: str, **options: Any) -> Description:
-    """Return what a network is made of and what it costs, without building its weights; options as in `create`.
-
-    Raises: UsageError, as `create`.
-    Paper: Table 1.
-    """
-    spec = catalog.spec(name, **options)
-    network = complexity.skeleton(spec)
-    return Description(spec, complexity.stages(network), complexity.measure(network))

@@ -12,12 +12,11 @@ import torch
 from other_projects import trained
 
 import resnets
-from resnets.api import hub
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import catalog
 from resnets.networks.complexity import skeleton
 from resnets.specs import InputConvention
-from resnets.weights import weights_file
+from resnets.weights import hub, weights_file
 
 CONVENTION = InputConvention(size=64, resize=72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="bicubic")
 

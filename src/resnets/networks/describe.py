@@ -1,0 +1,62 @@
+"""Networks with their costs and published numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from resnets.networks import catalog, complexity
+from resnets.networks.complexity import Complexity, Stage
+from resnets.paper import published
+from resnets.paper.published import Published
+from resnets.specs import NetworkSpec
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """One line of `resnets list`. `macs` are multiply-adds for one image of `input_size` pixels a side."""
+
+    name: str
+    depth: int
+    parameters: int
+    macs: int
+    input_size: int
+    published: Published | None
+
+
+def list_networks() -> list[NetworkSummary]:
+    """Return every network of the catalogue with its depth, parameters, multiply-adds and the paper's figure."""
+    return [_summary(name) for name in catalog.NAMES]
+
+
+def _summary(name: str) -> NetworkSummary:
+    spec = catalog.spec(name)
+    cost = complexity.measure(complexity.skeleton(spec))
+    return NetworkSummary(
+        name=name,
+        depth=spec.depth,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        input_size=spec.input_size,
+        published=published.for_network(name),
+    )
+
+
+@dataclass(frozen=True)
+class Description:
+    """A network's declaration, the rows of its column in Table 1, and what each layer costs."""
+
+    spec: NetworkSpec
+    stages: tuple[Stage, ...]
+    cost: Complexity
+
+
+def describe(name: str, **options: Any) -> Description:
+    """Return what a network is made of and what it costs, without building its weights; options as in `create`.
+
+    Raises: UsageError, as `create`.
+    Paper: Table 1.
+    """
+    spec = catalog.spec(name, **options)
+    network = complexity.skeleton(spec)
+    return Description(spec, complexity.stages(network), complexity.measure(network))

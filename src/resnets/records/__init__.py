@@ -1,0 +1,1 @@
+"""Results as they are written to disk and read again."""
