@@ -213,7 +213,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
         fetched = Path(hub.hf_hub_download(repository, FILE, revision=revision))
         if weights_file.load(fetched).spec is not None:
             return load(fetched, device=device)
-        hub.hf_hub_download(repository, CONFIG, revision=revision)  # beside the weights, where it is looked for
+        hub.hf_hub_download(repository, CONFIG, revision=revision)  # next to the weights, where it is looked for
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         raise WeightsError(f"{repository}: could not be fetched from the Hub ({first_line(error)})") from None
     return import_model(fetched, device=device)

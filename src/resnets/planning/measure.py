@@ -37,14 +37,14 @@ STEP_MACS = 7e10  # of the images of a step on a CPU, in the forward pass: some 
 SECONDS = 6.0  # of steps that are timed, after three that are not
 QUICK_SECONDS = 1.0  # likewise, where one of many runs is measured
 TEST_SECONDS = 1.0  # of images that are tested, several times
-STRETCHES = 5  # in which steps are timed
+INTERVALS = 5  # in which steps are timed
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepTime:
     """What a step of `batch_size` images takes, and what the first ones took beyond that.
 
-    `step` is the median over the stretches that were timed; `spread` is from the fastest to the slowest of them,
+    `step` is the median over the intervals that were timed; `spread` is from the fastest to the slowest of them,
     as a share of it.
 
     Units: seconds.
@@ -58,34 +58,34 @@ class StepTime:
 
 
 class _Enough(Exception):
-    """All stretches are timed."""
+    """All intervals are timed."""
 
 
 class _Stopwatch:
-    """Times stretches of steps, after a warm-up; called after each step, it raises `_Enough` when they are done.
+    """Times intervals of steps, after a warm-up; called after each step, it raises `_Enough` when they are done.
 
-    A GPU is waited for at the end of a stretch only, so that within one it works as in a run.
+    A GPU is waited for at the end of an interval only, so that within one it works as in a run.
     """
 
     def __init__(self, device: torch.device, warm_up: int, seconds: float) -> None:
         self.device = device
-        self.warm_up, self.stretch = warm_up, seconds / STRETCHES
+        self.warm_up, self.interval = warm_up, seconds / INTERVALS
         self.done = 0
-        self.steps = 0  # of this stretch
-        self.stretches: list[tuple[int, float]] = []  # steps, seconds
+        self.steps = 0  # of this interval
+        self.intervals: list[tuple[int, float]] = []  # steps, seconds
         self.mark = time.perf_counter()
 
     def after_step(self) -> None:
         self.done += 1
         self.steps += 1
-        if self.done < self.warm_up or (self.stretches and time.perf_counter() - self.mark < self.stretch):
+        if self.done < self.warm_up or (self.intervals and time.perf_counter() - self.mark < self.interval):
             return
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
-        self.stretches.append((self.steps, now - self.mark))
+        self.intervals.append((self.steps, now - self.mark))
         self.steps, self.mark = 0, now
-        if len(self.stretches) > STRETCHES:  # the warm-up is the first
+        if len(self.intervals) > INTERVALS:  # the warm-up is the first
             raise _Enough
 
 
@@ -101,7 +101,7 @@ def measure_steps(
 ) -> tuple[StepTime, TrainingState]:
     """Train for a few steps, as a run would, and return what one takes and the state that they led to.
 
-    After `warm_up` steps, `seconds` are timed in five stretches of one step or more each.
+    After `warm_up` steps, `seconds` are timed in five intervals of one step or more each.
 
     Raises: TrainingError, DataError, as a run.
     """
@@ -117,7 +117,7 @@ def measure_steps(
     endless = dataclasses.replace(recipe, iterations=many, lr=1e-6)
     with suppress(_Enough):
         train(state, endless, batches, device=device, precision=precision, after_step=stopwatch.after_step)
-    (first, first_seconds), *timed = stopwatch.stretches
+    (first, first_seconds), *timed = stopwatch.intervals
     means = [elapsed / steps for steps, elapsed in timed]
     step = statistics.median(means)
     found = StepTime(
