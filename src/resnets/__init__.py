@@ -50,13 +50,13 @@ _HOME = {
     "Report": "resnets.report.write",
     "train_detector": "resnets.detection.train",
     "DetectorResult": "resnets.detection.train",
-    "load_detector": "resnets.detection.predict",
+    "load_detector": "resnets.detection.detector",
     "evaluate_detector": "resnets.detection.evaluate",
     "DetectionEvaluation": "resnets.detection.evaluate",
     "detect": "resnets.detection.predict",
     "DetectionRecipe": "resnets.specs",
     "score_detections": "resnets.detection.score",
-    "load_detection_data": "resnets.detection.score",
+    "load_detection_data": "resnets.detection.sources",
     "DetectionSplits": "resnets.detection.annotations",
     "AnnotatedImage": "resnets.detection.annotations",
     "responses": "resnets.evaluation.responses",
@@ -99,12 +99,12 @@ if TYPE_CHECKING:
     from resnets.depth_study.study import study as study
     from resnets.detection.annotations import AnnotatedImage as AnnotatedImage
     from resnets.detection.annotations import DetectionSplits as DetectionSplits
+    from resnets.detection.detector import load_detector as load_detector
     from resnets.detection.evaluate import DetectionEvaluation as DetectionEvaluation
     from resnets.detection.evaluate import evaluate_detector as evaluate_detector
     from resnets.detection.predict import detect as detect
-    from resnets.detection.predict import load_detector as load_detector
-    from resnets.detection.score import load_detection_data as load_detection_data
     from resnets.detection.score import score_detections as score_detections
+    from resnets.detection.sources import load_detection_data as load_detection_data
     from resnets.detection.train import DetectorResult as DetectorResult
     from resnets.detection.train import train_detector as train_detector
     from resnets.errors import CheckpointError as CheckpointError

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ResnetsError(Exception):
@@ -61,3 +63,14 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
         return ""
     listed = matches[0] if len(matches) == 1 else f"{', '.join(matches[:-1])} or {matches[-1]}"
     return f" (did you mean {listed}?)"
+
+
+def import_extra(package: str, extra: str) -> Any:
+    """Return a module of an optional dependency. Raises: UsageError, naming the extra, if it is not installed."""
+    name = package.partition(".")[0]
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != name:
+            raise
+        raise UsageError(f"{name} is not installed: pip install 'resnets[{extra}]'") from None

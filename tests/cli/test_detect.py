@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -214,9 +215,10 @@ def test_wrong_usage_is_one_line(
 
 
 def test_every_command_and_option_is_explained() -> None:
+    """Each command has a docstring, and each of its parameters is declared as an option or an argument."""
     assert any(group.name == "detect" for group in app.registered_groups)
     for registered in detect_app.registered_commands:
         assert registered.callback is not None
         assert registered.callback.__doc__, registered.name
-        for name, annotation in registered.callback.__annotations__.items():
-            assert name == "return" or "Option" in annotation or "Argument" in annotation
+        hints = get_type_hints(registered.callback, include_extras=True)
+        assert all(name == "return" or hint.__metadata__ for name, hint in hints.items())

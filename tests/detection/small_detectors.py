@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
-from resnets.detection.faster_rcnn import FasterRCNN, Normalization
+from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
-from resnets.specs import DetectionRecipe, ResNetSpec, VGGSpec
+from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec, VGGSpec
 
 CPU = torch.device("cpu")
 CLASSES = ("red", "green")
@@ -30,6 +30,8 @@ SPEC = ResNetSpec(
     num_classes=10,
 )
 VGG_SPEC = VGGSpec(name="vgg8", depth=8, convolutions=(1, 1, 1, 1, 1), num_classes=10)
+
+INPUT = InputConvention(size=64, resize=64, mean=(0.5, 0.5, 0.5))
 
 RECIPE = DetectionRecipe(
     name="small",
@@ -79,7 +81,7 @@ def vgg() -> VGG:
 
 def detector(recipe: DetectionRecipe = RECIPE, classes: int = 2) -> FasterRCNN:
     """Return a detector on `network`."""
-    return FasterRCNN(network(), classes, recipe, Normalization(mean=(0.5, 0.5, 0.5)))
+    return FasterRCNN(network(), classes, recipe, INPUT)
 
 
 def annotated(

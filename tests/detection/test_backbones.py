@@ -8,13 +8,13 @@ import dataclasses
 
 import pytest
 import torch
-from small_detectors import RECIPE, SPEC, detector, network, vgg
+from small_detectors import INPUT, RECIPE, SPEC, detector, network, vgg
 from torch import nn
 
 from resnets.detection.backbones import make_backbone
-from resnets.detection.faster_rcnn import FasterRCNN, Normalization
-from resnets.detection.frozen import FrozenNorm
-from resnets.detection.model import normalization
+from resnets.detection.detector import detector_input
+from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.frozen_batch_norm import FrozenNorm
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
@@ -55,7 +55,7 @@ def test_names_are_the_classifiers(name: str) -> None:
 @pytest.mark.parametrize(("make", "size"), [(network, 4), (vgg, 7)])
 def test_every_recipe_fits_both_backbones(make: object, size: int) -> None:
     """The size of a region's features is the recipe's for residual networks; VGG's fc6 takes 7x7 and no other."""
-    made = FasterRCNN(make(), 2, dataclasses.replace(RECIPE, roi_size=4), Normalization())  # type: ignore[operator]
+    made = FasterRCNN(make(), 2, dataclasses.replace(RECIPE, roi_size=4), INPUT)  # type: ignore[operator]
     vectors = made.describe(
         made.maps(torch.zeros(3, 64, 64, dtype=torch.uint8)), torch.tensor([[0.0, 0, 50, 40]]), (64, 64)
     )
@@ -65,7 +65,7 @@ def test_every_recipe_fits_both_backbones(make: object, size: int) -> None:
 @pytest.mark.parametrize("make", [network, vgg])
 def test_the_layout_in_memory_changes_no_value(make: object) -> None:
     """Maps and gradients are the same channel by channel and channels-last, which lie differently in memory."""
-    made = FasterRCNN(make(), 2, RECIPE, Normalization())  # type: ignore[operator]
+    made = FasterRCNN(make(), 2, RECIPE, INPUT)  # type: ignore[operator]
     image = torch.randint(0, 256, (3, 96, 128), dtype=torch.uint8)
     found = []
     for precision, layout in (("fp32", torch.contiguous_format), ("bf16", torch.channels_last)):
@@ -156,8 +156,8 @@ def test_pixels_are_as_in_the_pre_training() -> None:
     image = torch.tensor([[[255]], [[51]], [[0]]], dtype=torch.uint8).expand(3, 16, 16)
     seen: list[torch.Tensor] = []
     for pixels in (
-        Normalization(mean=(0.5, 0.1, 0.0), std=(0.5, 0.1, 1.0)),
-        Normalization(mean=(10.0, 1.0, 5.0), white=255.0, order="BGR"),
+        InputConvention(size=64, resize=64, mean=(0.5, 0.1, 0.0), std=(0.5, 0.1, 1.0)),
+        InputConvention(size=64, resize=64, mean=(10.0, 1.0, 5.0), white=255, order="BGR"),
     ):
         net = FasterRCNN(network(), 2, RECIPE, pixels)
         net.backbone.shared = lambda x: seen.append(x) or x  # type: ignore[method-assign,func-returns-value]
@@ -170,7 +170,7 @@ def test_a_mean_image_is_reduced_to_the_mean_of_each_channel() -> None:
     """A detector's images have any size, so that of a classifier's mean image only the channels' means are kept."""
     mean = torch.rand(8, 8, 3)
     encoded = base64.b64encode(mean.numpy().tobytes()).decode()
-    pixels = normalization(InputConvention(size=8, resize=8, mean_image=encoded), [])
+    pixels = detector_input(InputConvention(size=8, resize=8, mean_image=encoded), [])
     assert pixels.mean == pytest.approx(mean.mean((0, 1)).tolist())
 
 

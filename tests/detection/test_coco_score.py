@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from made_up_boxes import instances, random_boxes
 
+from resnets.detection import coco_score as coco
+from resnets.detection import result_files
 from resnets.detection.annotations import AnnotatedImage, Detections
-from resnets.detection.scoring import coco, results
 from resnets.errors import DataError
 
 pytest.importorskip("pycocotools", reason="the extra `detection` is not installed")
@@ -252,7 +253,7 @@ def test_detections_at_hand_score_as_their_file(tmp_path: Path) -> None:
         of_file = coco.score_files(truth, folder / "found.json")
         assert at_hand.numbers == pytest.approx(of_file.numbers, abs=1e-9)
         assert at_hand.ap.keys() == of_file.ap.keys()
-    results.write_coco(
+    result_files.write_coco(
         tmp_path / "again.json", [Detections(int(d.id), d.boxes, d.scores, d.labels) for d in detections], classes
     )
     assert coco.score_files(truth, tmp_path / "again.json").numbers == pytest.approx(of_file.numbers, abs=1e-9)

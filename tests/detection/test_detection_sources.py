@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from made_up_boxes import annotation, instances, write_coco, write_image, write_voc
 
-from resnets.detection import sources, voc
+from resnets.detection import voc
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
+from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError
 
 DOG, CAT = ("dog", 11, 21, 30, 40), ("cat", 1, 1, 100, 80, True)
@@ -50,7 +51,7 @@ def devkit(tmp_path: Path) -> Path:
 
 def test_boxes_are_continuous_from_0_and_what_is_difficult_is_marked(own: Path) -> None:
     """Pixels 11 to 30, counted from 1, are the interval from 10 to 30."""
-    splits = sources.load(f"voc:{own}")
+    splits = load_detection_data(f"voc:{own}")
     assert splits.name == "pets"
     assert splits.classes == ("petcat", "petdog")
     assert splits.category_ids == (1, 2)
@@ -68,18 +69,18 @@ def test_boxes_are_continuous_from_0_and_what_is_difficult_is_marked(own: Path) 
 
 
 def test_own_sets_are_train_val_and_test(own: Path) -> None:
-    splits = sources.load(f"voc:{own}")
+    splits = load_detection_data(f"voc:{own}")
     assert (ids(splits.train), ids(splits.validation), ids(splits.test)) == (["a", "b"], ["c"], ["d", "e"])
     assert splits.protocol == "voc"
-    chosen = sources.load(f"voc:{own}@trainval")
+    chosen = load_detection_data(f"voc:{own}@trainval")
     assert (ids(chosen.train), chosen.validation, ids(chosen.test)) == (["a", "b", "c"], None, ["d", "e"])
-    chosen = sources.load(f"voc:{own}@train+val/test")
+    chosen = load_detection_data(f"voc:{own}@train+val/test")
     assert (ids(chosen.train), ids(chosen.test)) == (["a", "b", "c"], ["d", "e"])
-    chosen = sources.load(f"voc:{own}@train/test/val")
+    chosen = load_detection_data(f"voc:{own}@train/test/val")
     assert (ids(chosen.validation), ids(chosen.test)) == (["d", "e"], ["c"])
     (own / "ImageSets" / "Main" / "test.txt").unlink()
     (own / "ImageSets" / "Main" / "trainval.txt").unlink()
-    chosen = sources.load(f"voc:{own}")
+    chosen = load_detection_data(f"voc:{own}")
     assert (ids(chosen.train), chosen.validation, ids(chosen.test)) == (["a", "b"], None, ["c"])
 
 
@@ -99,7 +100,7 @@ def test_own_sets_are_train_val_and_test(own: Path) -> None:
 def test_the_mixtures_of_a_devkit(devkit: Path, chosen: str, train: list[str], test: list[str], protocol: str) -> None:
     """07+12 tests on VOC 2007 test, 07++12 trains on it and tests on VOC 2012 test, as in Table 7."""
     for path in (devkit, devkit.parent):
-        splits = sources.load(f"voc:{path}{chosen}")
+        splits = load_detection_data(f"voc:{path}{chosen}")
         assert ids(splits.train) == train
         assert ids(splits.test) == test
         assert splits.classes == voc.CLASSES
@@ -109,13 +110,13 @@ def test_the_mixtures_of_a_devkit(devkit: Path, chosen: str, train: list[str], t
 def test_images_of_voc_2012_test_have_no_annotations(devkit: Path) -> None:
     """Their boxes are with the evaluation server alone; a training image without an annotation is an error."""
     (devkit / "VOC2012" / "Annotations" / "12test.xml").unlink()
-    splits = sources.load(f"voc:{devkit}@07++12")
+    splits = load_detection_data(f"voc:{devkit}@07++12")
     assert not splits.test_annotated
     assert len(splits.test[0].labels) == 0
     with pytest.raises(
         DataError, match=r"Annotations: 1 of 1 annotations of the set test are missing; the first is 12test.xml"
     ):
-        sources.load(f"voc:{devkit}@12test/07test")
+        load_detection_data(f"voc:{devkit}@12test/07test")
 
 
 def test_voc_s_20_classes_are_kept_where_no_other_is_found(devkit: Path) -> None:
@@ -123,7 +124,7 @@ def test_voc_s_20_classes_are_kept_where_no_other_is_found(devkit: Path) -> None
     assert tuple(sorted(voc.CLASSES)) == voc.CLASSES
     path = devkit / "VOC2007" / "Annotations" / "07train.xml"
     path.write_text(annotation([("unicorn", 1, 1, 9, 9)]))
-    assert sources.load(f"voc:{devkit}@07").classes == ("dog", "unicorn")
+    assert load_detection_data(f"voc:{devkit}@07").classes == ("dog", "unicorn")
 
 
 def test_flags_after_the_names_and_other_lists_are_understood(devkit: Path) -> None:
@@ -131,36 +132,38 @@ def test_flags_after_the_names_and_other_lists_are_understood(devkit: Path) -> N
     main = devkit / "VOC2007" / "ImageSets" / "Main"
     (main / "dog_train.txt").write_text("07train  1\n07val -1\n")
     (main / "trainval.txt").write_text("07train  1\r\n07val -1\n\n")
-    assert ids(sources.load(f"voc:{devkit}@07").train) == ["07train", "07val"]
+    assert ids(load_detection_data(f"voc:{devkit}@07").train) == ["07train", "07val"]
     assert voc.Folder(devkit / "VOC2007").sets() == ("test", "train", "trainval", "val")
 
 
 def test_classes_can_be_chosen(own: Path) -> None:
     """The others' objects are left out and listed; the order is the one that was asked for."""
-    splits = sources.load(f"voc:{own}", ["petdog"])
+    splits = load_detection_data(f"voc:{own}", ["petdog"])
     assert splits.classes == ("petdog",)
     assert splits.train[0].boxes.tolist() == [[10, 20, 30, 40]]
     assert [str(r) for r in splits.repairs] == [
         f"{own}/Annotations: 2 objects of class 'petcat', which was not asked for; left out"
     ]
-    assert sources.load(f"voc:{own}", ["petdog", "petcat"]).train[0].labels.tolist() == [0, 1]
-    assert sources.load(f"voc:{own}", ["petdog", "petcat", "horse"]).classes[2] == "horse"  # a model may know more
+    assert load_detection_data(f"voc:{own}", ["petdog", "petcat"]).train[0].labels.tolist() == [0, 1]
+    assert (
+        load_detection_data(f"voc:{own}", ["petdog", "petcat", "horse"]).classes[2] == "horse"
+    )  # a model may know more
     with pytest.raises(UsageError, match=r"no objects of class 'petdgo' \(did you mean petdog"):
-        sources.load(f"voc:{own}", ["petdgo", "petcat"])
+        load_detection_data(f"voc:{own}", ["petdgo", "petcat"])
     with pytest.raises(UsageError, match="no objects of the classes aeroplane; there are petcat, petdog"):
-        sources.load(f"voc:{own}", ["aeroplane"])
+        load_detection_data(f"voc:{own}", ["aeroplane"])
     for classes in ([], ["petdog", "petdog"]):
         with pytest.raises(UsageError, match="each must be named once"):
-            sources.load(f"voc:{own}", classes)
+            load_detection_data(f"voc:{own}", classes)
 
 
 def test_the_digest_is_of_the_content(own: Path, tmp_path: Path) -> None:
-    digest = sources.load(f"voc:{own}").digest
+    digest = load_detection_data(f"voc:{own}").digest
     shutil.copytree(own, tmp_path / "copy")
-    assert sources.load(f"voc:{tmp_path / 'copy'}").digest == digest
+    assert load_detection_data(f"voc:{tmp_path / 'copy'}").digest == digest
     path = tmp_path / "copy" / "Annotations" / "a.xml"
     path.write_text(path.read_text().replace("<xmin>11<", "<xmin>12<"))
-    assert sources.load(f"voc:{tmp_path / 'copy'}").digest != digest
+    assert load_detection_data(f"voc:{tmp_path / 'copy'}").digest != digest
 
 
 @pytest.mark.parametrize(
@@ -201,19 +204,19 @@ def test_what_is_no_source_is_refused(
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(error, match=message):
-        sources.load(source.format(own=own, devkit=devkit))
+        load_detection_data(source.format(own=own, devkit=devkit))
 
 
 def test_the_same_set_may_be_trained_and_tested_on(own: Path) -> None:
     """To see whether a detector can learn its images by heart; in part, as above, it would be a mistake."""
-    splits = sources.load(f"voc:{own}@train/train")
+    splits = load_detection_data(f"voc:{own}@train/train")
     assert ids(splits.train) == ids(splits.test)
 
 
 def test_a_path_may_have_an_at_sign(own: Path) -> None:
     own.rename(own.with_name("at@home"))
-    assert sources.load(f"voc:{own.with_name('at@home')}").name == "at@home"
-    assert len(sources.load(f"voc:{own.with_name('at@home')}@trainval/test").train) == 3
+    assert load_detection_data(f"voc:{own.with_name('at@home')}").name == "at@home"
+    assert len(load_detection_data(f"voc:{own.with_name('at@home')}@trainval/test").train) == 3
 
 
 def test_a_devkit_without_the_usual_sets_says_which_there_are(devkit: Path) -> None:
@@ -221,10 +224,10 @@ def test_a_devkit_without_the_usual_sets_says_which_there_are(devkit: Path) -> N
     main = devkit / "VOC2012" / "ImageSets" / "Main"
     (main / "val.txt").unlink()
     with pytest.raises(DataError, match="the image sets 12test, 12train, 12trainval; name them: voc:PATH@TRAIN/TEST"):
-        sources.load(f"voc:{devkit}")
+        load_detection_data(f"voc:{devkit}")
     shutil.rmtree(main)
     with pytest.raises(DataError, match=r"the image sets \(none\)"):
-        sources.load(f"voc:{devkit}")
+        load_detection_data(f"voc:{devkit}")
 
 
 def coco_content(images: list[int], crowd: bool = False) -> dict[str, object]:
@@ -248,7 +251,7 @@ def coco(tmp_path: Path) -> Path:
 
 
 def test_coco_s_categories_keep_their_ids_and_crowds_are_marked(coco: Path) -> None:
-    splits = sources.load(f"coco:{coco}@train2014/val2014")
+    splits = load_detection_data(f"coco:{coco}@train2014/val2014")
     assert splits.classes == ("dog", "cat", "emu")
     assert splits.category_ids == (1, 3, 90)
     assert splits.protocol == "coco"
@@ -263,18 +266,18 @@ def test_coco_s_categories_keep_their_ids_and_crowds_are_marked(coco: Path) -> N
 
 
 def test_coco_s_usual_sets_are_the_newest_years(coco: Path) -> None:
-    splits = sources.load(f"coco:{coco}")
+    splits = load_detection_data(f"coco:{coco}")
     assert (ids(splits.train), splits.validation, ids(splits.test)) == ([4], None, [5])
-    assert ids(sources.load(f"coco:{coco}@train2014+train2017/val2014").train) == [1, 2, 4]
+    assert ids(load_detection_data(f"coco:{coco}@train2014+train2017/val2014").train) == [1, 2, 4]
     (coco / "annotations" / "instances_val2017.json").unlink()
-    assert ids(sources.load(f"coco:{coco}").test) == [3]
+    assert ids(load_detection_data(f"coco:{coco}").test) == [3]
     (coco / "annotations" / "instances_val2014.json").unlink()
     with pytest.raises(DataError, match="there are train2014, train2017; name them: coco:PATH@TRAIN/TEST"):
-        sources.load(f"coco:{coco}")
+        load_detection_data(f"coco:{coco}")
     with pytest.raises(UsageError, match="name what is tested on too, such as train2014/val2017"):
-        sources.load(f"coco:{coco}@train2014")
+        load_detection_data(f"coco:{coco}@train2014")
     with pytest.raises(DataError, match=r"no annotations/instances_train2041.json \(did you mean train201"):
-        sources.load(f"coco:{coco}@train2041/train2017")
+        load_detection_data(f"coco:{coco}@train2041/train2017")
 
 
 def test_own_coco_folders(tmp_path: Path) -> None:
@@ -285,12 +288,12 @@ def test_own_coco_folders(tmp_path: Path) -> None:
         for file in (one / name).iterdir():
             file.rename(one / "images" / file.name)
         (one / name).rmdir()
-    splits = sources.load(f"coco:{one}")
+    splits = load_detection_data(f"coco:{one}")
     assert (ids(splits.train), ids(splits.validation), ids(splits.test)) == ([0], [1], [2])
     for number, name in enumerate(("train", "valid", "test")):
         write_image(tmp_path / "two" / name / f"{number:06}.jpg")
         (tmp_path / "two" / name / "_annotations.coco.json").write_text(json.dumps(coco_content([number])))
-    splits = sources.load(f"coco:{tmp_path / 'two'}", ["cat"])
+    splits = load_detection_data(f"coco:{tmp_path / 'two'}", ["cat"])
     assert (ids(splits.train), ids(splits.validation), ids(splits.test)) == ([0], [1], [2])
     assert (splits.classes, splits.category_ids) == (("cat",), (3,))
 
@@ -302,7 +305,7 @@ def test_images_of_coco_s_test_sets_have_no_annotations(coco: Path, name: str, f
     del content["annotations"]
     (coco / "annotations" / f"image_info_{name}.json").write_text(json.dumps(content))
     write_image(coco / folder / "000009.jpg")
-    splits = sources.load(f"coco:{coco}@train2014+val2014/{name}")
+    splits = load_detection_data(f"coco:{coco}@train2014+val2014/{name}")
     assert (ids(splits.train), ids(splits.test), splits.test_annotated) == ([1, 2, 3], [9], False)
     assert splits.test[0].path.parent.name == folder
 
@@ -311,7 +314,7 @@ def test_sets_of_other_categories_are_refused(coco: Path) -> None:
     path = coco / "annotations" / "instances_val2014.json"
     path.write_text(path.read_text().replace("emu", "owl"))
     with pytest.raises(DataError, match=r"val2014.json: its categories are not those of .*train2014.json"):
-        sources.load(f"coco:{coco}@train2014/val2014")
+        load_detection_data(f"coco:{coco}@train2014/val2014")
 
 
 def test_splits_are_verified() -> None:
@@ -336,21 +339,21 @@ def test_no_torch_is_imported() -> None:
     """Neither to load nor to score; it would be most of the time of a small score."""
     code = (
         "import sys, resnets; resnets.load_detection_data; resnets.score_detections; "
-        "import resnets.detection.scoring.results; sys.exit('torch' in sys.modules)"
+        "import resnets.detection.result_files; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_without_the_extra_it_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "defusedxml", None)
-    with pytest.raises(UsageError, match=r"defusedxml is not installed; the extra resnets\[detection\] has it"):
-        sources.load(f"voc:{own}")
+    with pytest.raises(UsageError, match=r"resnets\[detection\]"):
+        load_detection_data(f"voc:{own}")
 
 
 @pytest.mark.data
 def test_real_voc(real_data: Path) -> None:
     """The 120 images of VOC 2012 trainval and 100 of VOC 2007 test at hand; nothing in them needs a repair."""
-    splits = sources.load(f"voc:{real_data / 'voc'}")
+    splits = load_detection_data(f"voc:{real_data / 'voc'}")
     assert (len(splits.train), len(splits.test), splits.classes) == (120, 100, voc.CLASSES)
     assert splits.protocol == "voc07"
     assert splits.repairs == ()
@@ -359,7 +362,7 @@ def test_real_voc(real_data: Path) -> None:
 
 @pytest.mark.data
 def test_real_coco(real_data: Path) -> None:
-    splits = sources.load(f"coco:{real_data / 'coco'}@train2017/train2017")
+    splits = load_detection_data(f"coco:{real_data / 'coco'}@train2017/train2017")
     assert (len(splits.train), len(splits.classes), splits.category_ids[-1]) == (60, 80, 90)
     assert sum(len(image.labels) for image in splits.train) == 509
     assert sum(int(image.crowd.sum()) for image in splits.train) == 4
@@ -367,7 +370,7 @@ def test_real_coco(real_data: Path) -> None:
 
 @pytest.mark.data
 def test_real_blood_cells(real_data: Path) -> None:
-    splits = sources.load(f"voc:{real_data / 'bccd'}")
+    splits = load_detection_data(f"voc:{real_data / 'bccd'}")
     assert splits.classes == ("Platelets", "RBC", "WBC")
     assert splits.validation is not None
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (205, 87, 72)

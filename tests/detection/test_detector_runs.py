@@ -14,10 +14,12 @@ import torch
 from small_detectors import CLASSES, RECIPE, SPEC, VGG_SPEC, network, splits, vgg
 
 import resnets
-from resnets.detection import model, protocols
 from resnets.detection.annotations import DetectionSplits
+from resnets.detection.detector import fine_tuned
 from resnets.detection.evaluate import evaluate_detector
+from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.predict import detect
+from resnets.detection.score import PROTOCOLS, require_objects
 from resnets.detection.train import train_detector
 from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import catalog
@@ -85,7 +87,7 @@ def test_what_was_learnt_is_in_the_file(learnt: Path) -> None:
     assert found.scores == result["scores"]
     loaded = resnets.load_detector(learnt / "run", device="cpu")
     assert loaded.classes == CLASSES
-    assert loaded.network.pixels.mean == (0.4, 0.5, 0.6)
+    assert loaded.network.input.mean == (0.4, 0.5, 0.6)
 
 
 def test_batch_norm_keeps_the_statistics_of_the_classifier(start: Path, learnt: Path) -> None:
@@ -214,10 +216,10 @@ def test_a_fine_tuned_detector_keeps_the_network_s_options(learnt: Path, tmp_pat
     """The authors' files have a stem that pools otherwise, with the same weights: it must not be lost."""
     other = resnets.load_detector(learnt / "run", device="cpu")
     spec = dataclasses.replace(SPEC, pool="ceil")
-    built = model.make(catalog.build(spec), CLASSES, RECIPE, other.network.pixels)
+    built = FasterRCNN(catalog.build(spec), len(CLASSES), RECIPE, other.network.input)
     built.load_state_dict(other.network.state_dict())
     begun = dataclasses.replace(other, network=built)
-    assert model.make_from(begun, "resnet10", ("a", "b"), RECIPE).spec.pool == "ceil"
+    assert fine_tuned(begun, "resnet10", ("a", "b"), RECIPE).spec.pool == "ceil"
 
 
 def test_a_split_without_objects_is_refused_before_training(start: Path, tmp_path: Path) -> None:
@@ -227,11 +229,11 @@ def test_a_split_without_objects_is_refused_before_training(start: Path, tmp_pat
     with pytest.raises(DataError, match="test images: no object that counts is in any"):
         train(start, tmp_path / "run", data=data)
     with pytest.raises(DataError, match="no object that counts"):
-        protocols.require_objects([], "coco", "here")
+        require_objects([], "coco", "here")
     crowds = [dataclasses.replace(image, crowd=np.ones(len(image.labels), np.bool_)) for image in data.train]
-    for protocol in protocols.PROTOCOLS:  # VOC's have none, and leave them out too
+    for protocol in PROTOCOLS:  # VOC's have none, and leave them out too
         with pytest.raises(DataError, match="no object that counts"):
-            protocols.require_objects(crowds, protocol, "here")
+            require_objects(crowds, protocol, "here")
     data = splits(tmp_path / "data")
     with pytest.raises(DataError, match="rectangles: no object to learn is in any of the 2 training images"):
         train(start, tmp_path / "run", data=dataclasses.replace(data, train=tuple(crowds)))

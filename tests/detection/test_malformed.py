@@ -10,8 +10,8 @@ import pytest
 from made_up_boxes import annotation, instances, write_coco, write_image, write_voc
 from PIL import Image
 
-from resnets.detection import sources
 from resnets.detection.annotations import DetectionSplits
+from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError
 
 GOOD = ("dog", 11, 21, 30, 40)
@@ -26,7 +26,7 @@ def load(folder: Path, xml: str | None = None) -> DetectionSplits:
     """Load the folder with another annotation of image a."""
     if xml is not None:
         (folder / "Annotations" / "a.xml").write_text(xml)
-    return sources.load(f"voc:{folder}")
+    return load_detection_data(f"voc:{folder}")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_class_that_is_never_trained_is_refused(folder: Path) -> None:
     (folder / "Annotations" / "b.xml").write_text(annotation([("ponny", 1, 1, 9, 9)]))
     with pytest.raises(DataError, match=r"b.xml: class 'ponny' is in no training image \(did you mean pony"):
         load(folder)
-    splits = sources.load(f"voc:{folder}", ["pony"])
+    splits = load_detection_data(f"voc:{folder}", ["pony"])
     assert "1 objects of class 'ponny', which was not asked for; left out" in str(splits.repairs[0])
 
 
@@ -185,7 +185,7 @@ def a_coco(tmp_path: Path, change: Any = None, text: str | None = None, **entry:
     other = instances([2], [{**good, "image_id": 2}], {1: "dog", 2: "cat"})
     root = write_coco(tmp_path / "own", {"train": instances([1], [], {}), "val": other})
     (root / "annotations" / "instances_train.json").write_text(json.dumps(content) if text is None else text)
-    return sources.load(f"coco:{root}")
+    return load_detection_data(f"coco:{root}")
 
 
 @pytest.mark.parametrize(

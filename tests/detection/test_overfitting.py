@@ -14,9 +14,9 @@ from PIL import Image
 
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.data.decoding import decode
-from resnets.detection import sources
 from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.evaluate import evaluate_detector
+from resnets.detection.sources import load_detection_data
 from resnets.detection.train import train_detector
 from resnets.networks import catalog
 from resnets.networks.blocks import Block
@@ -39,7 +39,7 @@ def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> No
     devkit = real_data / "voc" / "VOCdevkit"
     if not devkit.is_dir():
         pytest.skip(f"no VOC: {devkit} is absent")
-    everything = sources.load(f"voc:{devkit}@12trainval/07test")
+    everything = load_detection_data(f"voc:{devkit}@12trainval/07test")
     eight = [image for image in everything.train if len(image.labels) <= 4 and _is_seen(image)][:8]
     present = sorted({label for image in eight for label in image.labels.tolist()})
     data = dataclasses.replace(everything, train=tuple(eight), test=tuple(eight), protocol="voc", repairs=())

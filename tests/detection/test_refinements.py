@@ -12,7 +12,7 @@ from small_detectors import CPU, RECIPE, detector
 from torch import Tensor
 
 from resnets.detection.faster_rcnn import FasterRCNN
-from resnets.detection.inference import detect
+from resnets.detection.predict import detect_image
 from resnets.detection.refinements import PYRAMID, Refinements, adjacent_scales, select, vote
 
 
@@ -97,10 +97,10 @@ def test_box_refinement_asks_again_where_the_first_answer_is(monkeypatch: pytest
     """The union of both rounds is suppressed at 0.3, and all its boxes vote for where the best one is."""
     net = scripted([[10.0, 10, 50, 50]], monkeypatch)
     image = Image.new("RGB", (128, 96))
-    plain = detect([net], image, device=CPU)
+    plain = detect_image([net], image, device=CPU)
     assert plain.boxes.tolist() == [[14.0, 10, 54, 50]]
     net.asked.clear()
-    refined = detect([net], image, Refinements(box_refinement=True), device=CPU)
+    refined = detect_image([net], image, Refinements(box_refinement=True), device=CPU)
     assert [regions.tolist() for regions in net.asked] == [[[10.0, 10, 50, 50]], [[14.0, 10, 54, 50]]]
     first, second = (torch.tensor([0.0, x / 20, -9.0]).softmax(0)[1].item() for x in (10.0, 14.0))
     left = (first * 14 + second * 18) / (first + second)
@@ -110,7 +110,7 @@ def test_box_refinement_asks_again_where_the_first_answer_is(monkeypatch: pytest
 
 def test_an_ensemble_shares_proposals_and_averages_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = scripted([[10.0, 10, 50, 50]], monkeypatch), scripted([[60.0, 40, 90, 80]], monkeypatch)
-    found = detect([left, right], Image.new("RGB", (128, 96)), device=CPU)
+    found = detect_image([left, right], Image.new("RGB", (128, 96)), device=CPU)
     union = [[10.0, 10, 50, 50], [60.0, 40, 90, 80]]
     assert left.asked[0].tolist() == right.asked[0].tolist() == union
     assert sorted(found.boxes.tolist()) == [[14.0, 10, 54, 50], [64.0, 40, 94, 80]]
@@ -118,7 +118,7 @@ def test_an_ensemble_shares_proposals_and_averages_answers(monkeypatch: pytest.M
     monkeypatch.setattr(
         uneven.regions, "answer", lambda r: (torch.tensor([[0.0, 0, -9]] * len(r)), torch.zeros(len(r), 12))
     )
-    averaged = detect([left, uneven], Image.new("RGB", (128, 96)), device=CPU)
+    averaged = detect_image([left, uneven], Image.new("RGB", (128, 96)), device=CPU)
     assert sorted(averaged.boxes.tolist()) == [[12.0, 10, 52, 50], [62.0, 40, 92, 80]]
     sure = torch.tensor([[0.0, 0.5, -9], [0.0, 0, -9]]).softmax(1)[:, 1].mean()
     assert averaged.scores[averaged.boxes[:, 0] == 12].tolist() == pytest.approx([sure.item()])
@@ -130,7 +130,7 @@ def test_multi_scale_takes_the_greatest_of_two_scales(monkeypatch: pytest.Monkey
     vectors: list[Tensor] = []
     answer = net.regions.answer
     monkeypatch.setattr(net.regions, "answer", lambda given: vectors.append(given) or answer(given))
-    detect([net], Image.new("RGB", (256, 192)), Refinements(pyramid=(96, 192, 768)), device=CPU)
+    detect_image([net], Image.new("RGB", (256, 192)), Refinements(pyramid=(96, 192, 768)), device=CPU)
     small, large = torch.tensor([0.0, 0, 60, 60]), torch.tensor([0.0, 0, 250, 190])
     assert [regions.tolist() for regions in net.asked] == [
         [(large / 2).tolist()],
@@ -146,13 +146,13 @@ def test_every_refinement_runs_in_a_real_detector() -> None:
     image = Image.fromarray(generator.integers(0, 255, (150, 200, 3), np.uint8))
     recipe = dataclasses.replace(RECIPE, score=0.0, global_context=True)
     members = [detector(recipe).eval(), detector(recipe).eval()]
-    found = detect(members, image, Refinements(box_refinement=True, pyramid=(64, 96, 128)), id="a", device=CPU)
+    found = detect_image(members, image, Refinements(box_refinement=True, pyramid=(64, 96, 128)), id="a", device=CPU)
     assert found.id == "a"
     assert 0 < len(found.scores) <= recipe.detections_per_image
     assert found.boxes.min() >= 0
     assert (found.boxes.max(0) <= [200, 150, 200, 150]).all()
     assert (np.diff(found.scores) <= 0).all()
     assert set(found.labels) <= {0, 1}
-    again = detect(members, image, Refinements(box_refinement=True, pyramid=(64, 96, 128)), device=CPU)
+    again = detect_image(members, image, Refinements(box_refinement=True, pyramid=(64, 96, 128)), device=CPU)
     assert np.array_equal(found.boxes, again.boxes)
-    assert detect(members[:1], image, device=CPU).boxes.shape[1] == 4
+    assert detect_image(members[:1], image, device=CPU).boxes.shape[1] == 4

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from made_up_boxes import Object, random_boxes, write_voc
 
+from resnets.detection import result_files
 from resnets.detection import voc as layout
+from resnets.detection import voc_score as voc
 from resnets.detection.annotations import AnnotatedImage, Detections
-from resnets.detection.scoring import results, voc
-from resnets.detection.scoring.average_precision import Metric, average_precision
+from resnets.detection.average_precision import Metric, average_precision
 from resnets.errors import DataError, UsageError
 
 Truth = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -349,7 +350,7 @@ def test_detections_at_hand_score_exactly_as_their_files(tmp_path: Path) -> None
         scores = generator.random(6).astype(np.float32)
         found.append(Detections(str(number), images[-1].boxes + noise, scores, labels.astype(np.int64) % 2))
     root = write_voc(tmp_path / "VOC2012", {"test": written}, images=False)
-    paths = results.write_voc(tmp_path / "found", found, classes)
+    paths = result_files.write_voc(tmp_path / "found", found, classes)
     assert [path.name for path in paths] == [f"comp4_det_test_{name}.txt" for name in classes]
     for metric in ("area", "11-point"):
         at_hand = voc.score(images, found, classes, metric)  # type: ignore[arg-type]
@@ -374,7 +375,7 @@ def test_a_crowd_counts_as_difficult_and_other_images_are_refused() -> None:
 
 def test_a_class_that_can_be_no_file_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="class 'a/b' cannot be part of the name of a detection file"):
-        results.write_voc(tmp_path, [], ["a/b"])
+        result_files.write_voc(tmp_path, [], ["a/b"])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -28,7 +28,7 @@ from torch.distributed import TCPStore
 
 import resnets
 from resnets.data import convention as conventions
-from resnets.detection import model
+from resnets.detection.detector import save_detector
 from resnets.errors import UsageError
 from resnets.networks import sync_batch_norm
 from resnets.networks.normalization import BatchNorm2d
@@ -294,7 +294,7 @@ def test_a_detectors_score_is_that_of_one_process(tmp_path: Path, run: Run, monk
     import small_detectors
 
     detector = small_detectors.detector()
-    model.save(tmp_path / "weights.safetensors", detector, small_detectors.CLASSES)
+    save_detector(tmp_path / "weights.safetensors", detector, small_detectors.CLASSES)
     data = {str(count): small_detectors.splits(tmp_path / str(count), count) for count in (2, 4)}
     (tmp_path / "splits").write_bytes(pickle.dumps(data))
     together.detect_each(tmp_path)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
+
+from resnets.errors import DataError
+
+T = TypeVar("T")
 
 WIDE = 140  # characters, from which a bar fits beside the numbers
 TESTED = {
@@ -40,6 +46,42 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_answers(
+    answers: Iterable[tuple[Path, T | DataError]], key: str, entry: Callable[[T], Any], text: Callable[[T], str] | None
+) -> bool:
+    """Print the answer for each image as it comes, and return whether every file was an image.
+
+    It is a line of `text`, or without one an element of a JSON list that has `entry` under `key`; what is no image is
+    an error on standard error.
+    """
+    complete, opening = True, "["
+    for image, answer in answers:
+        if isinstance(answer, DataError):
+            print(f"resnets: error: {answer}", file=sys.stderr)
+            complete = False
+        elif text is not None:
+            print(f"{image}: {text(answer)}")
+        if text is None:  # one at a time: there may be very many
+            found = {"error": str(answer)} if isinstance(answer, DataError) else {key: entry(answer)}
+            print(opening + json.dumps({"image": str(image), **found}), end="")
+            opening = ", "
+    if text is None:
+        print("]")
+    return complete
+
+
+def print_table(header: Sequence[str], *sections: Iterable[Sequence[str]]) -> None:
+    """Print a table of sections of rows; a column with a title is one of numbers, but for the first."""
+    table = Table()
+    for number, title in enumerate(header):
+        table.add_column(escape(title), justify="right" if number and title else "left")
+    for rows in sections:
+        for row in rows:
+            table.add_row(*map(escape, row))
+        table.add_section()
+    Console(highlight=False, soft_wrap=True).print(table)
 
 
 class Display:

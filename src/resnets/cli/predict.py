@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,29 +21,16 @@ def predict(
     A file that is no image is reported on standard error (and in the JSON list, as its "error"), the others are still
     done, and the exit code is 1.
     """
-    from json import dumps
+    from resnets.cli.display import print_answers
+    from resnets.inference.model import Prediction, load
 
-    from resnets.errors import DataError
-    from resnets.inference.model import load
+    def named(prediction: Prediction) -> list[dict[str, Any]]:
+        pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+        return [{"name": name, "probability": probability} for name, probability in pairs]
 
-    model = load(weights, device=device)
-    predictions = model.predict_many(images, top=top, precision=precision)
-    failed = 0
-    opening = "["
-    for image, prediction in zip(images, predictions, strict=True):
-        if isinstance(prediction, DataError):
-            print(f"resnets: error: {prediction}", file=sys.stderr)
-            failed += 1
-            entry: dict[str, Any] = {"image": str(image), "error": str(prediction)}
-        else:
-            pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
-            entry = {"image": str(image), "classes": [{"name": n, "probability": p} for n, p in pairs]}
-            if not json:
-                print(f"{image}: " + ", ".join(f"{name} {100 * p:.1f} %" for name, p in pairs))
-        if json:  # one at a time: there may be very many
-            print(opening + dumps(entry), end="")
-            opening = ", "
-    if json:
-        print("]")
-    if failed:
+    def text(prediction: Prediction) -> str:
+        return ", ".join(f"{one['name']} {100 * one['probability']:.1f} %" for one in named(prediction))
+
+    predictions = load(weights, device=device).predict_many(images, top=top, precision=precision)
+    if not print_answers(zip(images, predictions, strict=True), "classes", named, None if json else text):
         raise Exit(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.shards import Members
 from resnets.data.stored import Held
-from resnets.errors import DataError, UsageError, nearest
+from resnets.errors import DataError, import_extra, nearest
 
 TESTED_ON = ("validation", "valid", "val", "test")  # the first that is there
 
@@ -114,7 +113,7 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
 
     Raises: UsageError, without `datasets`; DataError, if there is no such data set or split, or it has no images.
     """
-    datasets = _library()
+    datasets = import_extra("datasets", "datasets")
     repository, _, asked = rest.partition("@")
     path = Path(repository).expanduser()
     where = str(path) if path.is_dir() else repository
@@ -146,13 +145,6 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
     )
 
 
-def _library() -> Any:
-    try:
-        return importlib.import_module("datasets")
-    except ImportError:
-        raise UsageError("hf: needs `pip install 'resnets[datasets]'`") from None
-
-
 def _names(repository: str, splits: list[str], asked: str) -> tuple[str, str]:
     train, _, test = asked.partition(",") if "," in asked else ("train", ",", asked)
     test = test or next((name for name in TESTED_ON if name in splits), "")
@@ -166,7 +158,7 @@ def _names(repository: str, splits: list[str], asked: str) -> tuple[str, str]:
 
 def _columns(repository: str, rows: Any) -> tuple[str, str, tuple[str, ...]]:
     """Return the column of the images, that of the labels, and the names of the classes where they are told."""
-    datasets = _library()
+    datasets = import_extra("datasets", "datasets")
     features = rows.features
     images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     labels = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
@@ -180,7 +172,7 @@ def _columns(repository: str, rows: Any) -> tuple[str, str, tuple[str, ...]]:
 def _files(rows: Any, column: str, label: str) -> ImageFiles:
     labels = np.asarray(rows[label][:], np.int64)
     _require_classes(labels, rows.split)
-    encoded = rows.cast_column(column, _library().Image(decode=False))
+    encoded = rows.cast_column(column, import_extra("datasets", "datasets").Image(decode=False))
     digest = hashlib.sha256(labels.tobytes() + str(rows.info.dataset_size).encode()).hexdigest()
     return ImageFiles(tuple(Row(encoded, column, index) for index in range(len(labels))), labels, digest)
 
@@ -188,14 +180,16 @@ def _files(rows: Any, column: str, label: str) -> ImageFiles:
 def _labels_alone(where: str, label: str) -> Any:
     """Return the streams with the labels' column alone, where the files allow to read it by itself; else None."""
     try:
-        return _library().load_dataset(where, streaming=True, columns=[label])
+        return import_extra("datasets", "datasets").load_dataset(where, streaming=True, columns=[label])
     except (TypeError, ValueError):  # not parquet
         return None
 
 
 def _streamed(rows: Any, told: Any, column: str, label: str) -> ImageFiles:
     """Return a split whose labels are read now, from all of its files, and whose images in their turn."""
-    encoded = rows.select_columns([column]).cast_column(column, _library().Image(decode=False))
+    encoded = rows.select_columns([column]).cast_column(
+        column, import_extra("datasets", "datasets").Image(decode=False)
+    )
     files: list[StreamedFile] = []
     before, count = 0, encoded.num_shards
     for number in range(count):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Protocol, overload
+from typing import IO, Protocol, overload
 from urllib.parse import urlparse
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data.stored import Held, Stored
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, import_extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +193,6 @@ def open_url(url: str) -> IO[bytes]:
     try:
         if not is_remote(url):
             return open(url, "rb")
-        return library("gopen").gopen(url, "rb")
+        return import_extra("webdataset.gopen", "shards").gopen(url, "rb")
     except (OSError, ValueError) as error:
         raise DataError(f"{url}: cannot be opened ({error})") from None
-
-
-def library(module: str) -> Any:
-    """Return a module of webdataset. Raises: UsageError, without it."""
-    try:
-        return importlib.import_module(f"webdataset.{module}")
-    except ImportError:
-        raise UsageError("remote shards and brace patterns need `pip install 'resnets[shards]'`") from None

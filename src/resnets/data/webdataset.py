@@ -15,8 +15,8 @@ import numpy as np
 
 from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.decoding import SUFFIXES
-from resnets.data.shards import Members, Shard, is_remote, library, open_url
-from resnets.errors import DataError, UsageError
+from resnets.data.shards import Members, Shard, is_remote, open_url
+from resnets.errors import DataError, UsageError, import_extra
 
 FORMAT = "resnets-shards-1"
 MANIFEST = "manifest.json"
@@ -133,7 +133,7 @@ def _shard(beside: str, told: dict[str, Any]) -> Shard:
 
 def indexed(pattern: str) -> list[Shard]:
     """Return the shards of a pattern, their headers read. Raises: DataError, if one is no tar file of images."""
-    urls = list(library("shardlists").expand_urls(pattern)) if "{" in pattern else [pattern]
+    urls = list(import_extra("webdataset.shardlists", "shards").expand_urls(pattern)) if "{" in pattern else [pattern]
     shards, before = [], 0
     for url in urls:
         with open_url(url) as file:

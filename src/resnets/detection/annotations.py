@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,30 @@ class Repair:
         return f"{self.where}: {self.what}"
 
 
+@dataclass(frozen=True)
+class SplitContent:
+    """Numbers of images and objects in a split; difficult and crowd objects are among the objects."""
+
+    images: int
+    without_objects: int
+    objects: dict[str, int]
+    difficult: int
+    crowd: int
+
+    @classmethod
+    def of(cls, images: Sequence[AnnotatedImage], classes: Sequence[str]) -> Self:
+        """Return the content of a split."""
+        labels = np.concatenate([image.labels for image in images])
+        counts = np.bincount(labels, minlength=len(classes))
+        return cls(
+            images=len(images),
+            without_objects=sum(not len(image.labels) for image in images),
+            objects=dict(zip(classes, counts.tolist(), strict=True)),
+            difficult=sum(int(image.difficult.sum()) for image in images),
+            crowd=sum(int(image.crowd.sum()) for image in images),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class DetectionSplits:
     """A detection data set: what is trained on, what is tested on, and (optionally) what choices are made on.
@@ -90,7 +115,7 @@ class DetectionSplits:
     test_annotated: bool = True  # False for VOC 2012 test, whose boxes only the server knows
     left_out: tuple[str, ...] = ()  # the classes of objects that there are besides, where some were asked for
     repairs: tuple[Repair, ...] = ()
-    digest: str | None = None  # of the content; None for images that did not come from `sources.load`
+    digest: str | None = None  # of the content; None for images that did not come from `load_detection_data`
 
     def __post_init__(self) -> None:
         if not self.category_ids:
@@ -110,6 +135,10 @@ class DetectionSplits:
                         f"{image.path}: its labels are {image.labels.min()} to {image.labels.max()}; "
                         f"{len(self.classes)} classes have labels 0 to {len(self.classes) - 1}"
                     )
+
+    def contents(self) -> dict[str, SplitContent]:
+        """Return the content of each split, by name."""
+        return {name: SplitContent.of(split, self.classes) for name, split in self.splits()}
 
     def splits(self) -> list[tuple[str, tuple[AnnotatedImage, ...]]]:
         """Return the splits that there are, by name: training, validation, test."""

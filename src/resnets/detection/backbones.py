@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from resnets.detection.frozen import freeze_norms
+from resnets.detection.frozen_batch_norm import freeze_norms
 from resnets.errors import UsageError
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.blocks import Block

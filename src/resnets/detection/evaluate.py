@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnets.detection import protocols, sources
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
-from resnets.detection.model import Detector
-from resnets.detection.predict import load_all, refinements
-from resnets.detection.session import detect_all
+from resnets.detection.detector import Detector
+from resnets.detection.predict import detect_all, load_all
+from resnets.detection.refinements import Refinements
+from resnets.detection.score import require_objects, score_for, write_detections
+from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError
 from resnets.runtime.device import choose_precision, keep_freed_memory
 from resnets.runtime.launch import joined
@@ -90,14 +91,14 @@ def evaluate_detector(
             raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(named)}")
         if first.device.type == "cpu":
             keep_freed_memory()
-        switches = refinements(box_refinement=box_refinement, multi_scale=multi_scale)
+        switches = Refinements.of(box_refinement=box_refinement, multi_scale=multi_scale)
         chosen = protocol or splits.protocol
-        score = protocols.score_for(splits, chosen)  # before the work is done
+        score = score_for(splits, chosen)  # before the work is done
         images = named[split]
         if split == "test" and not splits.test_annotated:
             score = _unknown  # the server of VOC 2012, for example
         else:
-            protocols.require_objects(images, chosen, f"{splits.name}, {split} images")
+            require_objects(images, chosen, f"{splits.name}, {split} images")
         own = images[world.rank :: world.size]
         start = time.perf_counter()
         found: list[Detections] = []
@@ -141,7 +142,7 @@ def _write(
     world: World, out: Path, evaluation: DetectionEvaluation, splits: DetectionSplits, found: Sequence[Detections]
 ) -> None:
     def write() -> None:
-        protocols.write(out, splits, found, split=evaluation.split, protocol=evaluation.protocol)
+        write_detections(out, splits, found, split=evaluation.split, protocol=evaluation.protocol)
         content = {"kind": "detection evaluation"} | dataclasses.asdict(evaluation)
         with writing(out):
             write_durably(out / EVALUATION, (json.dumps(content, indent=1) + "\n").encode())
@@ -162,7 +163,7 @@ def _fitting(data: str | DetectionSplits, detector: Detector, classes: Sequence[
             raise UsageError("classes are chosen of data that is given by its source")
         if set(classes) != set(detector.classes):
             raise UsageError(f"classes are {', '.join(classes)}; the weights know {', '.join(detector.classes)}")
-    splits = sources.load(data, detector.classes) if isinstance(data, str) else data
+    splits = load_detection_data(data, detector.classes) if isinstance(data, str) else data
     strange = [] if classes is not None else [*splits.left_out, *sorted(set(splits.classes) - set(detector.classes))]
     if splits.classes == detector.classes and not strange:
         return splits

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,30 +9,24 @@ from torch import Tensor, nn
 from resnets.detection.backbones import STRIDE, make_backbone
 from resnets.detection.proposals import ProposalNetwork
 from resnets.detection.regions import Regions, pool
+from resnets.errors import UsageError
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
 from resnets.runtime.device import Precision
-from resnets.specs import DetectionRecipe
+from resnets.specs import DetectionRecipe, InputConvention
 
 LOSSES = ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss")
 """Log loss and box loss of the anchors, log loss and box loss of the regions; their sum is minimised."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalization:
-    """How pixels are put: channels in `order`, scaled to [0, `white`], less their `mean`, divided by their `std`."""
-
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    white: float = 1.0
-    order: Literal["RGB", "BGR"] = "RGB"
 
 
 class FasterRCNN(nn.Module):
     """A detector: shared layers, region proposal network, and for each region the layers after them.
 
     One image at a time: images of different shapes need no padding, so that a result never depends on its
-    neighbours. The `pixels` come as the backbone had them in its pre-training.
+    neighbours. The `input` is that of the backbone's pre-training, with a mean of each channel; images are resized by
+    the recipe.
+
+    Raises: UsageError, if there is no class, or the network does not fit.
     """
 
     mean: Tensor
@@ -46,9 +37,11 @@ class FasterRCNN(nn.Module):
         network: ResNet | VGG,
         classes: int,
         recipe: DetectionRecipe,
-        pixels: Normalization,
+        input: InputConvention,
     ) -> None:
         super().__init__()
+        if classes < 1:
+            raise UsageError("a detector needs at least one class")
         self.spec = network.spec
         self.recipe = recipe
         self.backbone = make_backbone(
@@ -59,10 +52,10 @@ class FasterRCNN(nn.Module):
         features = self.backbone.region_features * (2 if recipe.global_context else 1)
         self.proposals = ProposalNetwork(self.backbone.shared_channels, recipe)
         self.regions = Regions(features, classes, recipe)
-        self.pixels = pixels
+        self.input = input
         self._layout = torch.channels_last
-        self.register_buffer("mean", torch.tensor(pixels.mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(pixels.std)[:, None, None], persistent=False)
+        for name, values in (("mean", input.mean or (0.0, 0.0, 0.0)), ("std", input.std or (1.0, 1.0, 1.0))):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
     def lay_out_for(self, device: torch.device, precision: Precision) -> None:
         """Put the shared layers as they train fastest; regions, which are many, are always channels-last.
@@ -82,9 +75,9 @@ class FasterRCNN(nn.Module):
         Shape: (3, H, W) uint8 -> (1, C, ceil(H / 16), ceil(W / 16)) float32
         """
         height, width = image.shape[-2:]
-        if self.pixels.order == "BGR":
+        if self.input.order == "BGR":
             image = image.flip(0)
-        x = (image.float() * (self.pixels.white / 255) - self.mean) / self.std
+        x = (image.float() * (self.input.white / 255) - self.mean) / self.std
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))[None]
         return self.backbone.shared(x.contiguous(memory_format=self._layout)).float()
 

@@ -1,33 +1,26 @@
-"""`detect`: trained detectors on images, with appendix B's refinements."""
+"""Detections on images, by one detector or several, with appendix B's refinements."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import clip_boxes_to_image
+
 from resnets.data.decoding import decode
-from resnets.detection import model
-from resnets.detection.album import Album, DetectedObject
-from resnets.detection.annotations import Detections
-from resnets.detection.inference import detect as detect_on
-from resnets.detection.model import Detector
-from resnets.detection.refinements import PYRAMID, Refinements
+from resnets.detection.annotations import AnnotatedImage, Detections
+from resnets.detection.detector import Detector, load_detector
+from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.pixels import SplitImages, as_tensor, resize
+from resnets.detection.refinements import Refinements, adjacent_scales, select
+from resnets.detection.writer import DetectedObject, DetectionWriter
 from resnets.errors import DataError, UsageError
-from resnets.runtime.device import choose_device, choose_precision
-
-
-def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
-    """Return the trained detector of a run's folder or a weights file.
-
-    Raises: WeightsError, if there is none, or it is damaged; UsageError, if the device cannot be used.
-    """
-    return model.load(path, choose_device(device))
-
-
-def refinements(*, box_refinement: bool = False, multi_scale: bool = False) -> Refinements:
-    """Return appendix B's improvements of testing, by their switches."""
-    return Refinements(box_refinement=box_refinement, pyramid=PYRAMID if multi_scale else ())
+from resnets.runtime.device import Precision, choose_precision
 
 
 def detect(
@@ -52,10 +45,10 @@ def detect(
         raise UsageError(f"threshold is {threshold}; it must be in [0, 1]")
     detectors = load_all(path, device)
     first = detectors[0]
-    multiply = choose_precision(precision, first.device)
-    switches = refinements(box_refinement=box_refinement, multi_scale=multi_scale)
+    compute = choose_precision(precision, first.device)
+    switches = Refinements.of(box_refinement=box_refinement, multi_scale=multi_scale)
     with ExitStack() as closing:
-        album = None if out is None else closing.enter_context(Album(Path(out), first.classes))
+        writer = None if out is None else closing.enter_context(DetectionWriter(Path(out), first.classes))
         for name in [images] if isinstance(images, str | Path) else images:
             file = Path(name)
             try:
@@ -63,17 +56,17 @@ def detect(
             except DataError as error:
                 yield file, error
                 continue
-            found = detect_on(
+            found = detect_image(
                 [detector.network for detector in detectors],
                 image,
                 switches,
                 threshold=min(threshold, first.network.recipe.score),
                 device=first.device,
-                precision=multiply,
+                precision=compute,
             )
             objects = [one for one in _objects(found, first.classes) if one.score >= threshold]
-            if album is not None:
-                album.add(file, image, objects)
+            if writer is not None:
+                writer.add(file, image, objects)
             yield file, objects
 
 
@@ -93,6 +86,134 @@ def load_all(path: str | Path | Detector | Sequence[str | Path | Detector], devi
                 f"{', '.join(detectors[0].classes)}; an ensemble needs the same, in the same order"
             )
     return detectors
+
+
+def detect_all(
+    detectors: Sequence[FasterRCNN],
+    images: Sequence[AnnotatedImage],
+    refinements: Refinements | None = None,
+    *,
+    device: torch.device,
+    precision: Precision = "fp32",
+    workers: int = 0,
+) -> Iterator[Detections]:
+    """Yield what detectors find on each image of a split, in its order; they are put into evaluation mode.
+
+    Raises: DataError, for the first image that cannot be decoded.
+    """
+    for detector in detectors:
+        detector.eval()
+    for annotated, image in SplitImages(images).read(workers):
+        yield detect_image(detectors, image, refinements, id=annotated.id, device=device, precision=precision)
+
+
+@torch.inference_mode()
+def detect_image(
+    detectors: Sequence[FasterRCNN],
+    image: Image.Image,
+    refinements: Refinements | None = None,
+    *,
+    id: int | str = 0,
+    threshold: float | None = None,
+    device: torch.device,
+    precision: Precision = "fp32",
+) -> Detections:
+    """Return what detectors, in evaluation mode, find on an RGB image, the most certain first; `id` is its name.
+
+    `threshold` is the least score, by default that of the recipe, with which a detector is tested. Several are an
+    ensemble: they share their proposals, and their answers for a region are averaged. The first one's recipe decides
+    what is kept.
+
+    Paper: appendix B.
+    """
+    refinements = refinements or Refinements()
+    recipe = detectors[0].recipe
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        views = [_View(detector, image, refinements.pyramid, device) for detector in detectors]
+        regions = torch.cat([view.proposals() for view in views])
+        scores, boxes = _answers(views, regions)
+        if refinements.box_refinement and len(regions):
+            best = boxes[torch.arange(len(boxes)), scores.argmax(1)]
+            again = _answers(views, best)
+            scores, boxes = torch.cat((scores, again[0])), torch.cat((boxes, again[1]))
+    found = select(
+        boxes,
+        scores,
+        threshold=recipe.score if threshold is None else threshold,
+        iou=recipe.nms,
+        limit=recipe.detections_per_image,
+        voting=refinements.box_refinement,
+    )
+    places, certainties, labels = (part.cpu().numpy() for part in found)
+    return Detections(id, places, certainties, labels)
+
+
+def _answers(views: Sequence[_View], regions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean over detectors of each region's probabilities and boxes. Shape: (R, 4) -> (R, K), (R, K, 4)"""
+    answers = [view.answers(regions) for view in views]
+    scores, boxes = (torch.stack(parts).mean(0) for parts in zip(*answers, strict=True))
+    return scores, boxes
+
+
+class _View:
+    """One image as one detector sees it. Regions and boxes are in the image's own pixels."""
+
+    def __init__(self, detector: FasterRCNN, image: Image.Image, pyramid: Sequence[int], device: torch.device) -> None:
+        self.detector = detector
+        self.height, self.width = image.height, image.width
+        recipe = detector.recipe
+        self.whole = self._scale(image, recipe.shorter_side, recipe.longest_side, device)
+        proportion = recipe.longest_side / recipe.shorter_side  # a pyramid's larger images may be longer in it
+        self.scales = [
+            self.whole if side == recipe.shorter_side else self._scale(image, side, round(side * proportion), device)
+            for side in sorted({*pyramid} or {recipe.shorter_side})
+        ]
+
+    def _scale(self, image: Image.Image, shorter: int, longest: int, device: torch.device) -> _Scale:
+        small = resize(image, shorter, longest)
+        factors = torch.tensor([small.width / image.width, small.height / image.height] * 2, device=device)
+        maps = self.detector.maps(as_tensor(small).to(device))
+        return _Scale(maps, factors, (small.height, small.width))
+
+    def proposals(self) -> Tensor:
+        """Return where something may be. Shape: (P, 4)"""
+        boxes, _ = self.detector.proposals.propose(self.whole.maps, self.whole.size)
+        return boxes / self.whole.factors
+
+    def answers(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the probabilities of the classes and their boxes. Shape: (R, 4) -> (R, K), (R, K, 4)"""
+        scores, shifts = self.detector.regions.answer(self._vectors(regions))
+        boxes = self.detector.regions.boxes(shifts, regions)
+        clipped = clip_boxes_to_image(boxes.reshape(-1, 4), (self.height, self.width)).view_as(boxes)
+        return scores.softmax(1)[:, 1:], clipped
+
+    def _vectors(self, regions: Tensor) -> Tensor:
+        if len(self.scales) == 1:
+            return self._at(self.scales[0], regions)
+        factors = torch.stack([scale.factors[:2].prod().sqrt() for scale in self.scales])
+        lower = adjacent_scales(regions, factors)
+        vectors: Tensor | None = None
+        for number, scale in enumerate(self.scales):
+            here = ((lower == number) | (lower == number - 1)).nonzero()[:, 0]
+            if not len(here):
+                continue
+            found = self._at(scale, regions[here])
+            if vectors is None:
+                vectors = found.new_full((len(regions), found.shape[1]), -torch.inf)
+            vectors[here] = torch.maximum(vectors[here], found)  # maxout of the two scales
+        return self._at(self.scales[0], regions) if vectors is None else vectors
+
+    def _at(self, scale: _Scale, regions: Tensor) -> Tensor:
+        return self.detector.describe(scale.maps, regions * scale.factors, scale.size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scale:
+    """The shared maps of an image at one scale; `factors` turn boxes of the image into boxes of it."""
+
+    maps: Tensor
+    factors: Tensor  # (4,)
+    size: tuple[int, int]  # height, width
 
 
 def _objects(found: Detections, classes: Sequence[str]) -> list[DetectedObject]:

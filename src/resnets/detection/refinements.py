@@ -1,8 +1,9 @@
-"""Appendix B's improvements of testing, as functions of boxes and numbers: box voting, and scales of a pyramid."""
+"""Appendix B's refinements of testing, as functions of boxes and scores: box voting, and scales of a pyramid."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ VOTING_IOU = 0.5  # [6]: boxes that overlap one at least so much have a vote in 
 
 @dataclass(frozen=True, kw_only=True)
 class Refinements:
-    """What is added to a detector in testing: each is a switch. Paper: appendix B, Table 9.
+    """Refinements of a detector in testing, each a switch. Paper: appendix B, Table 9.
 
     `box_refinement` classifies and regresses each region once more from where its first answer puts it, and lets
     all boxes of a detection vote. `pyramid` takes the features of each region from two of these scales.
@@ -25,6 +26,11 @@ class Refinements:
 
     box_refinement: bool = False
     pyramid: tuple[int, ...] = ()  # shorter sides; (): only the recipe's
+
+    @classmethod
+    def of(cls, *, box_refinement: bool, multi_scale: bool) -> Self:
+        """Return the refinements that are switched on, with the paper's scales."""
+        return cls(box_refinement=box_refinement, pyramid=PYRAMID if multi_scale else ())
 
     @property
     def names(self) -> tuple[str, ...]:

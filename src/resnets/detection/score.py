@@ -1,22 +1,74 @@
-"""Scoring detections in files, and looking through a detection data set: no model and no torch are needed."""
+"""Scores by protocol: of detections in files, without a model or torch, and of detections in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from resnets.detection import coco_score, result_files, voc_score
+from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
+from resnets.detection.coco_score import CocoScore
+from resnets.detection.voc_score import VocScore
+from resnets.errors import DataError, UsageError, import_extra, nearest
 
-from resnets.detection import sources
-from resnets.detection.annotations import AnnotatedImage, DetectionSplits
-from resnets.detection.scoring import coco, voc
-from resnets.detection.scoring.coco import CocoScore
-from resnets.detection.scoring.voc import VocScore
-from resnets.errors import UsageError, nearest
+PROTOCOLS = (*voc_score.METRICS, "coco")
 
-PROTOCOLS = ("voc07", "voc", "coco")
+Score = Callable[[Sequence[AnnotatedImage], Sequence[Detections]], dict[str, Any]]
+"""Scores detections on a split; the result is JSON-ready: `protocol`, `mean_ap`, `ap` of each class, in [0, 1].
+
+With COCO's protocol `mean_ap` is AP at IoU 0.50:0.95, and the twelve `numbers` are included.
+"""
+
+
+def score_for(splits: DetectionSplits, protocol: str | None = None) -> Score:
+    """Return the function that scores detections on a data set by a protocol, by default the data set's own.
+
+    Raises: UsageError, if there is no such protocol, or what it needs is not installed.
+    """
+    name = _require_known(protocol or splits.protocol)
+    classes = splits.classes
+    if name == "coco":
+        import_extra("pycocotools.coco", "detection")  # now rather than after days of training
+
+        def by_coco(images: Sequence[AnnotatedImage], detections: Sequence[Detections]) -> dict[str, Any]:
+            found = coco_score.score(images, detections, classes)
+            return {"protocol": name, "mean_ap": found.numbers["AP"], "numbers": found.numbers, "ap": found.ap}
+
+        return by_coco
+
+    def by_voc(images: Sequence[AnnotatedImage], detections: Sequence[Detections]) -> dict[str, Any]:
+        found = voc_score.score(images, detections, classes, voc_score.METRICS[name])
+        return {"protocol": name, "mean_ap": found.mean_ap, "ap": found.ap}
+
+    return by_voc
+
+
+def require_objects(images: Sequence[AnnotatedImage], protocol: str, where: str) -> None:
+    """Verify that a split can be scored, before hours of work that end in it.
+
+    Raises: DataError, if no object counts: an average precision of nothing is no number.
+    """
+    if all((image.crowd if protocol == "coco" else ~image.trainable).all() for image in images):
+        raise DataError(f"{where}: no object that counts is in any of the {len(images):,}; there is nothing to score")
+
+
+def write_detections(
+    folder: Path, splits: DetectionSplits, detections: Sequence[Detections], *, split: str, protocol: str | None = None
+) -> list[Path]:
+    """Write detections in the format of the protocol's tools and servers, and return the files.
+
+    VOC: comp4_det_SPLIT_CLASS.txt for each class. COCO: detections_SPLIT_results.json.
+
+    Raises: RunError, if the folder cannot be written; UsageError, as `score_for`.
+    """
+    if _require_known(protocol or splits.protocol) != "coco":
+        return result_files.write_voc(folder, detections, splits.classes, split=split)
+    path = folder / f"detections_{split}_results.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    result_files.write_coco(path, detections, splits.category_ids)
+    return [path]
 
 
 def score_detections(
@@ -37,51 +89,19 @@ def score_detections(
         or damaged.
     Paper: Tables 7 to 11.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"unknown protocol {protocol!r}{nearest(protocol, PROTOCOLS)}; known: {', '.join(PROTOCOLS)}")
+    _require_known(protocol)
     if iou_type not in ("bbox", "segm"):
         raise UsageError(f"IoU type is {iou_type!r}; it must be bbox or segm")
     if protocol == "coco":
         if split is not None:
             raise UsageError(f"split {split!r}: an instances JSON is one split; name the JSON of the split that counts")
-        return coco.score_files(Path(ground_truth), Path(detections), iou_type)
+        return coco_score.score_files(Path(ground_truth), Path(detections), iou_type)
     if iou_type != "bbox":
         raise UsageError(f"protocol {protocol} scores boxes only; masks are scored by protocol coco")
-    return voc.score_files(Path(ground_truth), Path(detections), voc.METRICS[protocol], split or "test")
+    return voc_score.score_files(Path(ground_truth), Path(detections), voc_score.METRICS[protocol], split or "test")
 
 
-def load_detection_data(source: str, classes: Sequence[str] | None = None) -> DetectionSplits:
-    """Return the detection data set that a source names: `voc:PATH[@SETS]` or `coco:PATH[@SETS]`.
-
-    What a source can be, and what is done about annotations that cannot be, says `detection.sources.load`.
-
-    Raises: UsageError, if the source is none; DataError, if the data is missing or damaged.
-    """
-    return sources.load(source, classes)
-
-
-@dataclass(frozen=True)
-class SplitContent:
-    """How many images and objects a split has; difficult and crowd objects are among the objects."""
-
-    images: int
-    without_objects: int
-    objects: dict[str, int]
-    difficult: int
-    crowd: int
-
-
-def contents(data: DetectionSplits) -> dict[str, SplitContent]:
-    """Return the content of each split: training, validation (where there is one) and test."""
-    return {name: _content(split, data.classes) for name, split in data.splits()}
-
-
-def _content(images: Sequence[AnnotatedImage], classes: Sequence[str]) -> SplitContent:
-    counts = sum((np.bincount(image.labels, minlength=len(classes)) for image in images), np.zeros(len(classes), int))
-    return SplitContent(
-        images=len(images),
-        without_objects=sum(not len(image.labels) for image in images),
-        objects=dict(zip(classes, counts.tolist(), strict=True)),
-        difficult=sum(int(image.difficult.sum()) for image in images),
-        crowd=sum(int(image.crowd.sum()) for image in images),
-    )
+def _require_known(protocol: str) -> str:
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"unknown protocol {protocol!r}{nearest(protocol, PROTOCOLS)}; known: {', '.join(PROTOCOLS)}")
+    return protocol

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from resnets.detection import model
-from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
+from resnets.detection.annotations import AnnotatedImage, DetectionSplits
+from resnets.detection.detector import save_detector
 from resnets.detection.faster_rcnn import LOSSES, FasterRCNN
-from resnets.detection.inference import detect
-from resnets.detection.pixels import SplitImages, TrainingSamples
-from resnets.detection.protocols import Score
-from resnets.detection.refinements import Refinements
+from resnets.detection.pixels import TrainingSamples
+from resnets.detection.predict import detect_all
+from resnets.detection.score import Score
 from resnets.runtime.device import Precision
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import DetectionRecipe
@@ -48,25 +47,6 @@ def run(job: DetectionJob, folder: RunFolder, observers: list[Observer]) -> dict
     Raises: as `training.session.run`.
     """
     return _DetectionStretch(job, folder, observers).run()
-
-
-def detect_all(
-    detectors: Sequence[FasterRCNN],
-    images: Sequence[AnnotatedImage],
-    refinements: Refinements | None = None,
-    *,
-    device: torch.device,
-    precision: Precision = "fp32",
-    workers: int = 0,
-) -> Iterator[Detections]:
-    """Yield what detectors find on each image of a split, in its order; they are put into evaluation mode.
-
-    Raises: DataError, for the first image that cannot be decoded.
-    """
-    for detector in detectors:
-        detector.eval()
-    for annotated, image in SplitImages(images).read(workers):
-        yield detect(detectors, image, refinements, id=annotated.id, device=device, precision=precision)
 
 
 class _DetectionStretch(Stretch):
@@ -136,7 +116,7 @@ class _DetectionStretch(Stretch):
         job, state = self.job, self.state
         assert self.folder is not None
         with writing(self.folder.weights):
-            model.save(self.folder.weights, job.network, job.data.classes)
+            save_detector(self.folder.weights, job.network, job.data.classes)
         self.mark = time.perf_counter()
         final = self._test(job.data.test, "fp32")
         timings = ("seconds", "images_per_second")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resnets.detection import coco, voc
 from resnets.detection.annotations import DetectionSplits
-from resnets.detection.loading import Images, coco_images, gather, voc_images
+from resnets.detection.assemble import Images, assemble, coco_images, voc_images
 from resnets.errors import DataError, UsageError, nearest
 
 NAMES = ("voc", "coco")
@@ -32,7 +32,7 @@ class Sets:
     test: tuple[str, ...]
 
 
-def load(source: str, classes: Sequence[str] | None = None) -> DetectionSplits:
+def load_detection_data(source: str, classes: Sequence[str] | None = None) -> DetectionSplits:
     """Return the detection data set that a source names: `voc:PATH[@SETS]` or `coco:PATH[@SETS]`.
 
     PATH is a VOCdevkit (the folders VOC2007, VOC2012 ... in it), one folder in VOC's layout (Annotations,
@@ -100,7 +100,7 @@ def _load_voc(path: Path, chosen: str | None, classes: Sequence[str] | None) -> 
         name: voc_images(folder, own, needed=name in needed) for name, (folder, own) in named.items()
     }
     protocol = "voc07" if all(named[name][0].path.name == "VOC2007" for name in sets.test) else "voc"
-    return gather(
+    return assemble(
         path.resolve().name if alone is not None else f"VOC {'+'.join(sets.train)}",
         *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),
         classes=classes,
@@ -174,7 +174,7 @@ def _load_coco(path: Path, chosen: str | None, classes: Sequence[str] | None) ->
             raise UsageError(f"image sets {chosen!r}: name what is tested on too, such as {chosen}/val2017")
     needed = {*sets.train, *sets.validation}
     read = {name: coco_images(folder, name, name in needed) for name in sorted(needed | set(sets.test))}
-    return gather(
+    return assemble(
         path.resolve().name,
         *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),
         classes=classes,

@@ -11,10 +11,20 @@ from typing import Any
 
 import torch
 
-from resnets.detection import model, protocols, sources
 from resnets.detection.annotations import DetectionSplits
-from resnets.detection.model import Detector
+from resnets.detection.detector import (
+    Detector,
+    classifier,
+    detector_input,
+    fine_tuned,
+    is_detector,
+    load_detector,
+    recalibrate,
+)
+from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.score import require_objects, score_for
 from resnets.detection.session import DetectionJob, run
+from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
 from resnets.paper import detection_recipes
@@ -93,15 +103,15 @@ def train_detector(
     catalog.spec(network)  # a wrong name shows before the data is read
     target = choose_device(device)
     again, start = None, None
-    if weights is not None and model.is_detector(Path(weights)):
-        again = model.load(weights, torch.device("cpu"))
+    if weights is not None and is_detector(Path(weights)):
+        again = load_detector(weights, device="cpu")
     elif weights is not None:
         start = load_weights(weights)
     else:
         warnings.warn("a detector that starts from random weights learns little: batch norm is frozen", stacklevel=2)
     if classes is not None and not isinstance(data, str):
         raise UsageError("classes are chosen of data that is given by its source")
-    splits = sources.load(data, classes) if isinstance(data, str) else data
+    splits = load_detection_data(data, classes) if isinstance(data, str) else data
     base = detection_recipes.find(recipe) if isinstance(recipe, str) else recipe
     chosen = change(
         base or detection_recipes.find("coco" if splits.protocol == "coco" else "voc"),
@@ -122,16 +132,16 @@ def train_detector(
     _require_to_learn(splits, named=classes is not None)
     for name, split in splits.splits():
         if name != "training" and (name != "test" or splits.test_annotated):
-            protocols.require_objects(split, splits.protocol, f"{splits.name}, {name} images")
+            require_objects(split, splits.protocol, f"{splits.name}, {name} images")
     torch.manual_seed(seed)
     if again is not None:
-        detector = model.make_from(again, network, splits.classes, chosen)
+        detector = fine_tuned(again, network, splits.classes, chosen)
     else:
-        pixels = model.normalization(None if start is None else start.convention, splits.train)
-        backbone = model.classifier(network, start)
+        input = detector_input(None if start is None else start.convention, splits.train)
+        backbone = classifier(network, start)
         if start is None:
-            model.settle(backbone, splits.train)
-        detector = model.make(backbone, splits.classes, chosen, pixels)
+            recalibrate(backbone, splits.train)
+        detector = FasterRCNN(backbone, len(splits.classes), chosen, input)
     begun = again or start
     description: dict[str, Any] = {
         "network": spec_to_dict(detector.spec) | {"detector": "faster_rcnn"},
@@ -153,7 +163,7 @@ def train_detector(
             network=detector,
             data=dataclasses.replace(splits, name=description["data"]["name"]),
             recipe=chosen,
-            score=protocols.score_for(splits),
+            score=score_for(splits),
             seed=seed,
             device=target,
             precision=description["precision"],

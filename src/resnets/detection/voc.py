@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data.decoding import SUFFIXES
-from resnets.detection.extra import need
-from resnets.errors import DataError, nearest
+from resnets.errors import DataError, import_extra, nearest
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -56,7 +55,7 @@ def read(path: Path) -> Record:
     Raises: DataError, if it is missing, no VOC annotation, hostile (entities that grow), or a box is incomplete or
         not of finite numbers.
     """
-    defused, xml = need("defusedxml"), need("defusedxml.ElementTree")
+    defused, xml = (import_extra(name, "detection") for name in ("defusedxml", "defusedxml.ElementTree"))
     try:
         root = xml.parse(path).getroot()
     except OSError as error:

@@ -17,12 +17,12 @@ from torch import nn
 
 from resnets.data.convention import normalize
 from resnets.data.decoding import reading, single_view
-from resnets.errors import DataError, UsageError, WeightsError
+from resnets.errors import DataError, UsageError, WeightsError, import_extra
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.runtime.device import Precision, choose_device, choose_precision, forward, keep_freed_memory, place
 from resnets.specs import InputConvention, ResNetSpec, VGGSpec
 from resnets.weights import weights_file
-from resnets.weights.hub import CONFIG, FILE, client, first_line
+from resnets.weights.hub import CONFIG, FILE, first_line
 from resnets.weights.import_weights import import_weights, known_classes
 from resnets.weights.weights_file import load_weights
 
@@ -208,13 +208,13 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     repository = str(name)
     if repository.count("/") != 1 or repository.startswith((".", "/", "~")):
         raise WeightsError(f"{name}: no such folder, and a repository on the Hub is OWNER/NAME")
-    hub = client()
+    hub, errors = (import_extra(name, "hub") for name in ("huggingface_hub", "huggingface_hub.errors"))
     try:
         fetched = Path(hub.hf_hub_download(repository, FILE, revision=revision))
         if weights_file.load(fetched).spec is not None:
             return load(fetched, device=device)
         hub.hf_hub_download(repository, CONFIG, revision=revision)  # next to the weights, where it is looked for
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+    except (OSError, ValueError, errors.HfHubHTTPError) as error:
         raise WeightsError(f"{repository}: could not be fetched from the Hub ({first_line(error)})") from None
     return import_model(fetched, device=device)
 

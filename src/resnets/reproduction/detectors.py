@@ -12,7 +12,7 @@ from pathlib import Path
 from resnets.data.datasets import DataSplits
 from resnets.detection import coco, sources
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
-from resnets.detection.model import header, is_detector
+from resnets.detection.detector import header, is_detector
 from resnets.errors import DataError, UsageError
 from resnets.paper import detection_recipes
 from resnets.paper.declarations import Data, Training
@@ -122,7 +122,7 @@ class DetectionShelf:
 
     def _load(self, source: str) -> DetectionSplits:
         if source not in self._splits:
-            self._splits[source] = sources.load(source)
+            self._splits[source] = sources.load_detection_data(source)
         return self._splits[source]
 
     def _start(self, training: Training, fine_tuned: bool) -> Path | None:

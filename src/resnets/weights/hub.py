@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from resnets.errors import UsageError, WeightsError
+from resnets.errors import UsageError, WeightsError, import_extra
 from resnets.specs import InputConvention, ResNetSpec, VGGSpec
 from resnets.storage import write_durably, writing
 from resnets.version import __version__
@@ -119,29 +119,16 @@ def push_to_hub(
     """
     if repository.count("/") != 1:
         raise UsageError(f"repository is {repository!r}; it must be OWNER/NAME")
-    hub = client()
+    hub, errors = (import_extra(name, "hub") for name in ("huggingface_hub", "huggingface_hub.errors"))
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(model, folder, measured=measured)
         api = hub.HfApi(token=token)
         try:
             address = api.create_repo(repository, private=private, exist_ok=True)
             api.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"resnets {__version__}")
-        except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        except (OSError, ValueError, errors.HfHubHTTPError) as error:
             raise WeightsError(f"{repository}: the Hub did not take it ({first_line(error)})") from None
     return str(address)
-
-
-def client() -> Any:
-    """Return the package huggingface_hub.
-
-    Raises: UsageError, if it is not installed.
-    """
-    try:
-        import huggingface_hub
-        import huggingface_hub.errors
-    except ImportError:
-        raise UsageError("the Hub needs huggingface_hub: pip install 'resnets[hub]'") from None
-    return huggingface_hub
 
 
 def first_line(error: Exception) -> str:

@@ -112,7 +112,7 @@ def load(path: Path) -> Weights:
             tensors=tensors,
             spec=spec_from_dict(network) if network else None,
             classes=tuple(classes) if classes else None,
-            convention=_from_dict(InputConvention, convention) if convention else None,
+            convention=from_dict(InputConvention, convention) if convention else None,
         )
     except (TypeError, KeyError) as error:
         raise WeightsError(
@@ -171,10 +171,11 @@ def spec_to_dict(spec: NetworkSpec) -> dict[str, Any]:
 
 def spec_from_dict(data: dict[str, Any]) -> NetworkSpec:
     """Return the declaration that `spec_to_dict` wrote."""
-    return _from_dict(_SPECS[data["kind"]], {key: value for key, value in data.items() if key != "kind"})
+    return from_dict(_SPECS[data["kind"]], {key: value for key, value in data.items() if key != "kind"})
 
 
-def _from_dict(declaration: Any, data: dict[str, Any]) -> Any:
+def from_dict(declaration: Any, data: dict[str, Any]) -> Any:
+    """Return a declaration from the JSON of its fields."""
     return declaration(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
 
 

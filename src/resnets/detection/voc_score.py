@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from resnets.detection import voc
 from resnets.detection.annotations import AnnotatedImage, Detections
-from resnets.detection.scoring.average_precision import Metric, average_precision
+from resnets.detection.average_precision import Metric, average_precision
 from resnets.errors import DataError
 
 METRICS: dict[str, Metric] = {"voc07": "11-point", "voc": "area"}

@@ -11,9 +11,8 @@ from typing import Any
 
 from resnets.detection import coco
 from resnets.detection.annotations import AnnotatedImage, Detections
-from resnets.detection.extra import need
-from resnets.detection.scoring.results import coco_results
-from resnets.errors import DataError
+from resnets.detection.result_files import coco_results
+from resnets.errors import DataError, import_extra
 
 NUMBERS = {
     "AP": "IoU 0.50:0.95",
@@ -160,7 +159,8 @@ def _verify(path: Path, found: Any, instances: coco.Instances, iou_type: str) ->
 def _score(
     truth: dict[str, Any], found: list[dict[str, Any]], iou_type: str, notes: list[str], where: Path | None
 ) -> CocoScore:
-    truth_api, evaluation = need("pycocotools.coco").COCO(), need("pycocotools.cocoeval")
+    api, evaluation = (import_extra(f"pycocotools.{name}", "detection") for name in ("coco", "cocoeval"))
+    truth_api = api.COCO()
     with contextlib.redirect_stdout(io.StringIO()):  # its running commentary
         truth_api.dataset = truth
         truth_api.createIndex()
@@ -168,7 +168,7 @@ def _score(
             if found:
                 found_api = truth_api.loadRes(found)
             else:  # loadRes looks at the first detection
-                found_api = need("pycocotools.coco").COCO()
+                found_api = api.COCO()
                 found_api.dataset = {**truth, "annotations": []}
                 found_api.createIndex()
             run = evaluation.COCOeval(truth_api, found_api, iou_type)

@@ -1,4 +1,4 @@
-"""Detectors in files, and where a new one starts: from a classifier's weights, its layers under the same names."""
+"""Detectors in files, and how a new one starts: from the weights of a classifier, whose layers keep their names."""
 
 from __future__ import annotations
 
@@ -14,41 +14,40 @@ import safetensors
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnets.data.convention import fit_photos, mean_of, std_of
+from resnets.data.convention import fit_photos, mean_of
 from resnets.data.datasets import ImageFiles
 from resnets.data.decoding import decode
 from resnets.detection.annotations import AnnotatedImage
-from resnets.detection.faster_rcnn import FasterRCNN, Normalization
+from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.pixels import as_tensor
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
-from resnets.runtime.device import place
+from resnets.runtime.device import choose_device, place
 from resnets.specs import DetectionRecipe, InputConvention, Preprocessing, VGGSpec
 from resnets.storage import read_tensors, write_tensors
-from resnets.weights.weights_file import Weights, load_into, spec_from_dict, spec_to_dict
+from resnets.weights.weights_file import Weights, from_dict, load_into, spec_from_dict, spec_to_dict
 
-SETTLED, SETTLED_SIDE = 8, 128  # images, and their sides in pixels, that give batch norm its statistics
-SEEN = 200  # training images whose mean is taken where a backbone does not tell its own
+FITTED_IMAGES = 200  # training images whose mean is taken where the weights do not record one
+RECALIBRATION_IMAGES, RECALIBRATION_SIDE = 8, 128  # images, and their sides in pixels, for batch norm's statistics
 
 
-def normalization(convention: InputConvention | None, images: Sequence[AnnotatedImage]) -> Normalization:
-    """Return a backbone's, or where it does not tell, the mean of images. A mean image counts by its channels.
+def detector_input(trained: InputConvention | None, images: Sequence[AnnotatedImage]) -> InputConvention:
+    """Return the input of a classifier, or where it is unknown one with the mean of images.
+
+    A mean image is replaced by the mean of each channel, since a detector's images have any size.
 
     Raises: DataError, if an image cannot be decoded.
     """
-    if convention is None:
-        chosen = images[:: max(1, len(images) // SEEN)]
+    if trained is None:
+        chosen = images[:: max(1, len(images) // FITTED_IMAGES)]
         files = ImageFiles(tuple(image.path for image in chosen), np.zeros(len(chosen), np.int64))
-        convention = fit_photos(files, Preprocessing(mean="channel"), limit=SEEN)
-    std = std_of(convention)
-    return Normalization(
-        mean=convention.mean or tuple(mean_of(convention).astype(np.float64).mean(axis=(0, 1)).tolist()),
-        std=(1.0, 1.0, 1.0) if std is None else tuple(float(value) for value in std),
-        white=convention.white,
-        order=convention.order,
-    )
+        return fit_photos(files, Preprocessing(mean="channel"), limit=FITTED_IMAGES)
+    if trained.mean is not None:
+        return trained
+    mean = mean_of(trained).astype(np.float64).mean(axis=(0, 1))
+    return dataclasses.replace(trained, mean_image=None, mean=tuple(mean.tolist()))
 
 
 def classifier(name: str, start: Weights | None) -> ResNet | VGG:
@@ -72,19 +71,20 @@ def classifier(name: str, start: Weights | None) -> ResNet | VGG:
 
 
 @torch.no_grad()
-def settle(network: ResNet | VGG, images: Sequence[AnnotatedImage]) -> None:
-    """Give a network that was not pre-trained the batch-norm statistics of a few images.
+def recalibrate(network: ResNet | VGG, images: Sequence[AnnotatedImage]) -> None:
+    """Set the batch-norm statistics of a network that was not pre-trained to those of a few images.
 
-    A detector's batch norm is frozen: with statistics of nothing, the maps of a deep residual network would grow until
-    no loss is finite.
+    A detector's batch norm is frozen: with initial statistics, the maps of a deep residual network would grow until no
+    loss is finite.
 
     Raises: DataError, if an image cannot be decoded.
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         return
-    chosen = images[:: max(1, len(images) // SETTLED)][:SETTLED]
-    views = torch.stack([as_tensor(decode(image.path).resize((SETTLED_SIDE, SETTLED_SIDE))) for image in chosen])
+    chosen = images[:: max(1, len(images) // RECALIBRATION_IMAGES)][:RECALIBRATION_IMAGES]
+    size = (RECALIBRATION_SIDE, RECALIBRATION_SIDE)
+    views = torch.stack([as_tensor(decode(image.path).resize(size)) for image in chosen])
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0  # the statistics of this one batch
@@ -94,19 +94,9 @@ def settle(network: ResNet | VGG, images: Sequence[AnnotatedImage]) -> None:
         norm.momentum = momentum
 
 
-def make(network: ResNet | VGG, classes: Sequence[str], recipe: DetectionRecipe, pixels: Normalization) -> FasterRCNN:
-    """Return a detector on a classifier, which is taken apart for it.
-
-    Raises: UsageError, if the network does not fit.
-    """
-    if not classes:
-        raise UsageError("a detector needs at least one class")
-    return FasterRCNN(network, len(classes), recipe, pixels)
-
-
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """A trained detector in evaluation mode, its classes by label."""
+    """A trained detector in evaluation mode, with its classes by label."""
 
     path: Path
     network: FasterRCNN
@@ -115,25 +105,25 @@ class Detector:
 
 
 def header(path: Path) -> dict[str, Any]:
-    """Return what the weights of a run's folder or a file tell of themselves, without reading them; {} if nothing."""
+    """Return the header of the weights file of a run's folder, or of a file; {} if it has none."""
     file = path / "weights.safetensors" if path.is_dir() else path
     try:
         with safetensors.safe_open(file, "pt") as content:
             found: dict[str, Any] = json.loads((content.metadata() or {}).get("resnets") or "{}")
             return found
     except (OSError, ValueError, safetensors.SafetensorError):
-        return {}  # whoever reads it says what is wrong with it
+        return {}  # whoever reads the file reports what is wrong with it
 
 
 def is_detector(path: Path) -> bool:
-    """Tell whether a run's folder or a weights file is a detector's."""
+    """Return whether a run's folder or a weights file is a detector's."""
     return "detector" in header(path)
 
 
-def make_from(other: Detector, name: str, classes: Sequence[str], recipe: DetectionRecipe) -> FasterRCNN:
-    """Return a detector with what another has learnt; its sibling layers only if that one knows the same classes.
+def fine_tuned(other: Detector, name: str, classes: Sequence[str], recipe: DetectionRecipe) -> FasterRCNN:
+    """Return a detector that starts from another; with other classes its sibling layers are new.
 
-    The network is the other's, with all of its options: those of a converted file are not the catalogue's.
+    The network is the other's, with all of its options, which a converted file may have beyond its name.
 
     Raises: WeightsError, if the other is on another network than `name`, or of other anchors or context.
     Paper: appendix B, where the model of COCO is fine-tuned on VOC.
@@ -141,29 +131,30 @@ def make_from(other: Detector, name: str, classes: Sequence[str], recipe: Detect
     spec = other.network.spec
     if spec.name != name:
         raise WeightsError(f"{other.path}: a detector on {spec.name}, not on {name}")
-    network = make(catalog.build(spec), classes, recipe, other.network.pixels)
-    learnt = other.network.state_dict()
+    network = FasterRCNN(catalog.build(spec), len(classes), recipe, other.network.input)
+    tensors = other.network.state_dict()
     if tuple(classes) != other.classes:
-        learnt |= {name: tensor for name, tensor in network.state_dict().items() if name.startswith("regions.")}
-    load_into(network, learnt)
+        tensors |= {name: tensor for name, tensor in network.state_dict().items() if name.startswith("regions.")}
+    load_into(network, tensors)
     return network
 
 
-def save(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
+def save_detector(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
     """Write a detector's weights, with what is needed to use them elsewhere."""
     about = {
         "network": spec_to_dict(network.spec),
         "recipe": dataclasses.asdict(network.recipe),
-        "pixels": dataclasses.asdict(network.pixels),
+        "input": dataclasses.asdict(network.input),
     }
     write_tensors(path, network.state_dict(), {"detector": about, "classes": list(classes)})
 
 
-def load(path: str | Path, device: torch.device) -> Detector:
-    """Return the detector of a run's folder or a weights file.
+def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
+    """Return the trained detector of a run's folder or a weights file.
 
-    Raises: WeightsError, if there is none, or it is damaged.
+    Raises: WeightsError, if there is none, or it is damaged; UsageError, if the device is not available.
     """
+    target = choose_device(device)
     path = Path(path)
     if path.is_dir():
         unfinished = (path / "run.json").exists()
@@ -177,25 +168,13 @@ def load(path: str | Path, device: torch.device) -> Detector:
         raise WeightsError(f"{path}: not a detector's weights; `resnets detect train` makes them")
     try:
         classes = tuple(description["classes"])
-        network = make(
-            catalog.build(spec_from_dict(about["network"])),
-            classes,
-            recipe_from_dict(about["recipe"]),
-            Normalization(**_tuples(about["pixels"])),
-        )
+        recipe = from_dict(DetectionRecipe, about["recipe"] | {"deviations": ()})  # which are text
+        backbone = catalog.build(spec_from_dict(about["network"]))
+        network = FasterRCNN(backbone, len(classes), recipe, from_dict(InputConvention, about["input"]))
     except (TypeError, KeyError, UsageError) as error:
         raise WeightsError(
             f"{path}: its description is not understood ({error}); was it written by a newer version?"
         ) from None
     load_into(network, tensors)
-    place(network.eval(), device)
-    return Detector(path, network, classes, device)
-
-
-def recipe_from_dict(data: dict[str, Any]) -> DetectionRecipe:
-    """Return the recipe that a file has, without its deviations, which are words."""
-    return DetectionRecipe(**_tuples(data) | {"deviations": ()})
-
-
-def _tuples(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    place(network.eval(), target)
+    return Detector(path, network, classes, target)

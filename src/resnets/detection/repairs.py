@@ -1,4 +1,4 @@
-"""What is done about boxes that cannot be and sizes that do not agree: repaired and listed, or refused by name."""
+"""Repairs of impossible boxes and sizes: listed, or refused by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ THIN = 0.005
 """The side up to which a box is empty, in pixels; COCO's have two decimals, and float32 would lose thinner ones."""
 
 
-def sound_boxes(
+def repair_boxes(
     where: Path, names: Sequence[str], boxes: NDArray[np.float64], size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[Repair]]:
     """Return the boxes clipped to the image, which of them are kept, and what was repaired.
@@ -46,7 +46,7 @@ def sound_boxes(
     return clipped.astype(np.float32), kept, repairs
 
 
-def agreed_size(
+def repair_size(
     where: Path, written: tuple[int, int] | None, image: tuple[int, int], boxes: NDArray[np.float64]
 ) -> list[Repair]:
     """Compare the size that an annotation gives with the image's own, which is what counts from then on.

@@ -1,4 +1,4 @@
-"""From annotation files to splits: sizes compared with the images, boxes made sound, classes numbered."""
+"""Splits from annotation files: sizes compared with the images, boxes repaired, classes numbered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from resnets.data.decoding import upright_sizes
 from resnets.detection import coco, voc
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits, Repair, digest
-from resnets.detection.repairing import agreed_size, sound_boxes
+from resnets.detection.repairs import repair_boxes, repair_size
 from resnets.errors import DataError, UsageError, nearest
 
 
@@ -66,7 +66,7 @@ def voc_images(folder: voc.Folder, name: str, needed: bool) -> Images:
         else:
             record = voc.read(folder.annotation(image_id))
         names, boxes = record.names, record.boxes
-        repairs += agreed_size(record.path, record.size, size, boxes)
+        repairs += repair_size(record.path, record.size, size, boxes)
         crowd, areas = np.zeros(len(names), np.bool_), np.full(len(names), math.nan)
         images.append(Image(path, record.path, image_id, size, names, boxes, record.difficult, crowd, areas))
     return Images(folder.path / "Annotations", tuple(images), tuple(repairs), annotated=not unannotated)
@@ -89,7 +89,7 @@ def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
         boxes[:, 2:] += boxes[:, :2]
         areas = [annotation.get("area") for annotation in objects]
         where = instances.path / path.name  # which of its images
-        repairs += agreed_size(where, coco.size_of(entry), size, boxes)
+        repairs += repair_size(where, coco.size_of(entry), size, boxes)
         images.append(
             Image(
                 path=path,
@@ -106,7 +106,7 @@ def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
     return Images(instances.path, tuple(images), tuple(repairs), categories, annotated=instances.annotated)
 
 
-def gather(
+def assemble(
     name: str,
     train: Sequence[Images],
     validation: Sequence[Images],
@@ -150,7 +150,7 @@ def _annotated(images: Sequence[Image], classes: Sequence[str], repairs: list[Re
     numbers = {name: number for number, name in enumerate(classes)}
     made = []
     for image in images:
-        boxes, kept, found = sound_boxes(image.where, image.names, image.boxes, image.size)
+        boxes, kept, found = repair_boxes(image.where, image.names, image.boxes, image.size)
         repairs += found
         kept &= np.asarray([name in numbers for name in image.names], np.bool_)
         boxes = boxes[kept]

@@ -1,4 +1,4 @@
-"""A folder of detections: each image with its objects drawn on it, and all of them in one JSON file."""
+"""Drawings and lists of detections."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from resnets.detection.drawing import Labelled, draw
 from resnets.errors import UsageError
 from resnets.storage import write_durably, writing
 
@@ -28,10 +27,10 @@ class DetectedObject:
     box: tuple[float, float, float, float]
 
 
-class Album:
-    """Writes NAME.jpg of each image, and at the end of its `with` block detections.json, which lists them.
+class DetectionWriter:
+    """Writes NAME.jpg of each image with its objects, and at the end of its `with` block detections.json, their list.
 
-    A file that is there counts as taken, and is never written over, unless an earlier detections.json lists it.
+    An existing file is only overwritten if an earlier detections.json lists it.
 
     Raises: UsageError, if the folder holds another detections.json; RunError, if it cannot be written.
     """
@@ -41,7 +40,7 @@ class Album:
         self.labels = {name: label for label, name in enumerate(classes)}
         self.entries: list[dict[str, object]] = []
         self.names: set[str] = set()
-        self.earlier = _drawn_before(folder / LIST)
+        self.earlier = _earlier_drawings(folder / LIST)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -70,7 +69,7 @@ class Album:
             write_durably(self.folder / LIST, f"[\n{text}\n]\n".encode())
 
     def _free(self, stem: str) -> str:
-        """Return a name that no other file has: two folders may have images of one name, and this one photos."""
+        """Return a name that is not taken: two folders may have images of one name, and this folder may hold photos."""
         name, number = stem, 1
         while name in self.names or (f"{name}.jpg" not in self.earlier and (self.folder / f"{name}.jpg").exists()):
             number += 1
@@ -79,11 +78,43 @@ class Album:
         return name
 
 
-def _drawn_before(path: Path) -> set[str]:
-    """Return the files that an earlier album lists."""
+def _earlier_drawings(path: Path) -> set[str]:
+    """Return the files that an earlier detections.json lists."""
     if not path.exists():
         return set()
     try:
         return {entry["drawn"] for entry in json.loads(path.read_text())}
     except (OSError, ValueError, TypeError, KeyError):
         raise UsageError(f"{path} is not of `detect predict`, and would be lost; name another folder") from None
+
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
+"""Okabe and Ito's colours, which colour-blind people distinguish; the ninth class has the first one's again."""
+
+
+class Labelled(NamedTuple):
+    """A box to draw: x1, y1, x2, y2 in pixels."""
+
+    box: tuple[float, float, float, float]
+    text: str
+    label: int
+
+
+def draw(image: Image.Image, objects: Sequence[Labelled]) -> Image.Image:
+    """Return a copy of an RGB image with boxes and texts on it, legible at the image's size."""
+    drawn = image.copy()
+    pen = ImageDraw.Draw(drawn)
+    side = max(drawn.size)
+    width, size = max(2, round(side / 300)), max(11, round(side / 45))
+    font = ImageFont.load_default(size)
+    for box, text, label in reversed(objects):  # the most certain, which come first, are drawn over the others
+        colour = COLOURS[label % len(COLOURS)]
+        pen.rectangle(box, outline=colour, width=width)
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        height = bottom - top + width
+        x = max(0, min(box[0], drawn.width - (right - left) - width))
+        y = box[1] - height if box[1] >= height else box[1]  # above the box where there is room
+        pen.rectangle((x, y, x + right - left + width, y + height), fill=colour)
+        ink = "black" if colour in ("#f0e442", "#e69f00", "#56b4e9") else "white"
+        pen.text((x + width / 2 - left, y + width / 2 - top), text, fill=ink, font=font)
+    return drawn

@@ -1,1 +1,0 @@
-"""Scoring of detections as the official tools do it: PASCAL VOC's average precision and COCO's twelve numbers."""
