@@ -16,11 +16,11 @@ from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.data.decoding import decode
 from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.evaluate import evaluate_detector
+from resnets.detection.recipes import SMALL
 from resnets.detection.sources import load_detection_data
 from resnets.detection.train import train_detector
 from resnets.networks import catalog
 from resnets.networks.blocks import Block
-from resnets.paper import detection_recipes
 from resnets.specs import PadCropFlip, Preprocessing, Recipe
 from resnets.training.train import train
 
@@ -62,7 +62,7 @@ def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> No
     train(_classifier(name, len(crops.classes)), crops, recipe=pre_training, out=tmp_path / "classifier")
 
     recipe = dataclasses.replace(
-        detection_recipes.SMALL,
+        SMALL,
         iterations=400,
         milestones=(300,),
         lr=0.003,

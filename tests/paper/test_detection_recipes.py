@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
+from resnets.detection import recipes
 from resnets.errors import UsageError
-from resnets.paper import detection_recipes
 from resnets.paper.detection_recipes import COCO, VOC
 from resnets.specs import Preprocessing
 
@@ -34,10 +34,10 @@ def test_coco() -> None:
     assert COCO.batch_size * COCO.regions_per_image == 16 * 64  # Fast R-CNN's 16 images
 
 
-@pytest.mark.parametrize("name", detection_recipes.DETECTION_RECIPES)
+@pytest.mark.parametrize("name", recipes.DETECTION_RECIPES)
 def test_deviations_are_listed(name: str) -> None:
     """Each recipe says, with its reasons, how its stages, batch-norm statistics and mean differ from the paper's."""
-    recipe = detection_recipes.find(name)
+    recipe = recipes.find(name)
     assert "together" in recipe.deviations[0].what
     assert all(deviation.what and deviation.why for deviation in recipe.deviations)
     said = " ".join(deviation.what for deviation in recipe.deviations)
@@ -82,4 +82,4 @@ def test_what_cannot_be_is_refused(change: dict[str, object], said: str) -> None
 
 def test_unknown_names() -> None:
     with pytest.raises(UsageError, match="did you mean voc"):
-        detection_recipes.find("voc7")
+        recipes.find("voc7")

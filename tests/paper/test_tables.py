@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from resnets.detection.recipes import ALL_RECIPES, DETECTION_RECIPES
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.networks.complexity import measure, skeleton, stages
@@ -15,7 +16,6 @@ from resnets.paper import figures, published, tables
 from resnets.paper.declarations import BUILT, DetectionTest, Part, Row, Table
 from resnets.paper.detection_data import DETECTION_DATA
 from resnets.paper.detection_data import stages as data_of
-from resnets.paper.detection_recipes import ALL_RECIPES, DETECTION_RECIPES
 from resnets.paper.published.detection import VOC_CLASSES, VOC_NAMES
 
 # Written out from paper.md: every line of every table, with the numbers that a table repeats from another.

@@ -10,7 +10,8 @@ from typing import Any
 import made_up
 import pytest
 
-from resnets.paper import detection_recipes, tables
+from resnets.detection import recipes
+from resnets.paper import tables
 from resnets.paper.published.detection import VOC_CLASSES, VOC_NAMES
 from resnets.report import detectors, markdown, page
 from resnets.report.collection import Results, collect
@@ -31,7 +32,7 @@ def result(
         "network": network,
         "data": "VOC 07trainval+12trainval",
         "recipe": recipe,
-        "iterations": detection_recipes.find(recipe).iterations,
+        "iterations": recipes.find(recipe).iterations,
         "seed": 0,
         "test_images": test,
         "scores": scores or voc(0.764),
@@ -40,7 +41,7 @@ def result(
         "curve": [],
         "run": {
             "network": {"kind": "resnet", "name": network, "type": "imagenet", "shortcut": "B"},
-            "recipe": dataclasses.asdict(detection_recipes.find(recipe)),
+            "recipe": dataclasses.asdict(recipes.find(recipe)),
             "data": {
                 "name": "VOC 07trainval+12trainval",
                 "classes": list(map(str, range(classes))),

@@ -87,6 +87,7 @@ def train(
     from resnets.detection.train import train_detector
 
     settings |= {"anchors": numbers(anchors, "pixels", "32,64,128"), "classes": names(classes)}
+    settings["context"] = context or None  # a recipe may have it without the flag
     with resumable():
         result = train_detector(**settings, observers=[Display()])
     if result.already_finished:

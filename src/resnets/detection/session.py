@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from resnets.detection.annotations import AnnotatedImage, DetectionSplits
+from resnets.detection.annotations import AnnotatedImage
+from resnets.detection.config import DetectorTraining
 from resnets.detection.detector import save_detector
-from resnets.detection.faster_rcnn import LOSSES, FasterRCNN
+from resnets.detection.faster_rcnn import LOSSES
 from resnets.detection.pixels import TrainingSamples
 from resnets.detection.predict import detect_all
-from resnets.detection.score import Score
 from resnets.runtime.device import Precision
-from resnets.runtime.processes import ALONE, World
-from resnets.specs import DetectionRecipe
 from resnets.storage import writing
 from resnets.training.run import RunFolder
 from resnets.training.state import Meter
 from resnets.training.stretch import Observer, Stretch
 
 
-@dataclass(frozen=True, eq=False)
-class DetectionJob:
-    """Everything resolved that a detector's run needs."""
-
-    network: FasterRCNN
-    data: DetectionSplits
-    recipe: DetectionRecipe
-    score: Score
-    seed: int
-    device: torch.device
-    precision: Precision
-    description: dict[str, Any]  # run.json
-    workers: int = 0
-    save_every: int | None = None
-    world: World = ALONE  # one process
-
-
-def run(job: DetectionJob, folder: RunFolder, observers: list[Observer]) -> dict[str, Any]:
+def run(job: DetectorTraining, folder: RunFolder, observers: list[Observer]) -> dict[str, Any]:
     """Train to the end and return the result; the folder is locked by the caller.
 
     Raises: as `training.session.run`.
@@ -52,7 +32,7 @@ def run(job: DetectionJob, folder: RunFolder, observers: list[Observer]) -> dict
 class _DetectionStretch(Stretch):
     """One stretch of a detector's run."""
 
-    def __init__(self, job: DetectionJob, folder: RunFolder, observers: list[Observer]) -> None:
+    def __init__(self, job: DetectorTraining, folder: RunFolder, observers: list[Observer]) -> None:
         super().__init__(job, folder, observers)
         self.job = job
         sums = torch.zeros(len(LOSSES) + 1, dtype=torch.float64, device=job.device)  # and the share of wrong regions

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from resnets.errors import UsageError, nearest
-from resnets.paper.recipes import RECIPES
-from resnets.specs import DetectionRecipe, Deviation, Recipe
+from resnets.specs import DetectionRecipe, Deviation
 
-_JOINT = Deviation(
+JOINT = Deviation(
     "the proposal network and the detector are trained together, in one stage",
     "the paper alternates between them in four stages [32]; together is what its authors' later code and everybody "
     "since does, in a third of the time, as accurate",
@@ -50,6 +48,9 @@ _RATE = Deviation(
     "[7] has twice the rate for biases, which the paper does not repeat",
 )
 
+SHARED = (_STATISTICS, _MEAN, _WIDTH, _GRID, _KEPT, _RATE)
+"""Deviations of every recipe here."""
+
 VOC = DetectionRecipe(
     name="voc",
     source="section 4.3 and appendix A; Faster R-CNN [32] and Fast R-CNN [7]",
@@ -61,16 +62,11 @@ VOC = DetectionRecipe(
     momentum=0.9,
     weight_decay=5e-4,
     deviations=(
-        _JOINT,
+        JOINT,
         Deviation("128 regions of one image an iteration", "[7] has 64 of each of two, [32] one image for proposals"),
         _HEAD,
         _STAGES,
-        _STATISTICS,
-        _MEAN,
-        _WIDTH,
-        _GRID,
-        _KEPT,
-        _RATE,
+        *SHARED,
     ),
 )
 
@@ -85,7 +81,7 @@ COCO = DetectionRecipe(
     momentum=0.9,
     weight_decay=5e-4,
     deviations=(
-        _JOINT,
+        JOINT,
         Deviation(
             "8 images an iteration, with 128 regions each",
             "the paper's 8 for proposals; for the detector it has 16 images, of 64 regions by [7]: as many regions",
@@ -96,12 +92,7 @@ COCO = DetectionRecipe(
         ),
         _HEAD,
         _STAGES,
-        _STATISTICS,
-        _MEAN,
-        _WIDTH,
-        _GRID,
-        _KEPT,
-        _RATE,
+        *SHARED,
     ),
 )
 
@@ -111,52 +102,3 @@ VOC_CONTEXT = dataclasses.replace(
 COCO_CONTEXT = dataclasses.replace(
     COCO, name="coco-context", source="appendix B: the recipe coco with global context", global_context=True
 )
-
-SMALL = DetectionRecipe(
-    name="small",
-    source="the recipe voc, for some hundred images of one's own, on a CPU in an hour",
-    iterations=4_000,
-    batch_size=1,
-    lr=0.002,
-    milestones=(3_000,),  # in VOC's proportion
-    factor=0.1,
-    momentum=0.9,
-    weight_decay=5e-4,
-    shorter_side=480,
-    longest_side=800,
-    frozen_stages=0,
-    anchor_sizes=(32, 64, 128, 256),
-    roi_size=8,
-    regions_per_image=64,
-    deviations=(
-        _JOINT,
-        _STATISTICS,
-        _MEAN,
-        _WIDTH,
-        _GRID,
-        _KEPT,
-        _RATE,
-        Deviation("4,000 iterations, lr 0.002", "a small data set, and backbones that have seen little as well"),
-        Deviation("a shorter side of 480 pixels, anchors of 32 to 256", "objects of one's own are often small"),
-        Deviation("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU"),
-        Deviation("all stages are trained", "these backbones may have seen nothing of the kind"),
-    ),
-)
-
-DETECTION_RECIPES: dict[str, DetectionRecipe] = {
-    recipe.name: recipe for recipe in (VOC, COCO, VOC_CONTEXT, COCO_CONTEXT, SMALL)
-}
-
-ALL_RECIPES: dict[str, Recipe] = {**RECIPES, **DETECTION_RECIPES}
-"""Those of classifiers and of detectors, no two of the same name."""
-
-
-def find(name: str) -> DetectionRecipe:
-    """Return a detector's recipe by its name.
-
-    Raises: UsageError, naming the nearest ones, if there is none.
-    """
-    if name not in DETECTION_RECIPES:
-        known = ", ".join(DETECTION_RECIPES)
-        raise UsageError(f"unknown recipe {name!r} of a detector{nearest(name, DETECTION_RECIPES)}; known: {known}")
-    return DETECTION_RECIPES[name]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from resnets.paper.detection_recipes import ALL_RECIPES
+from resnets.detection.recipes import ALL_RECIPES
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.report import depth

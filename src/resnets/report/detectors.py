@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from resnets.detection.recipes import ALL_RECIPES
 from resnets.paper.declarations import SCORED_BY, Column, DetectionTest
 from resnets.paper.detection_data import after, told_apart
-from resnets.paper.detection_recipes import ALL_RECIPES
 from resnets.paper.published.detection import VOC_NAMES
 from resnets.report.measured import (
     NotAResult,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from resnets.paper.detection_recipes import ALL_RECIPES
+from resnets.detection.recipes import ALL_RECIPES
 from resnets.records.evaluations import Response
 from resnets.specs import told_apart
 

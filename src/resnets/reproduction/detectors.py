@@ -13,11 +13,11 @@ from resnets.data.datasets import DataSplits
 from resnets.detection import coco, sources
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
+from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import DataError, UsageError
-from resnets.paper import detection_recipes
 from resnets.paper.declarations import Data, Training
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, name_of, stages, told_apart
-from resnets.paper.detection_recipes import DETECTION_RECIPES
+from resnets.paper.detection_recipes import COCO_CONTEXT
 from resnets.report.measured import SHORT, Scale
 from resnets.reproduction.fitting import NotHere
 from resnets.reproduction.tasks import Task
@@ -130,9 +130,7 @@ class DetectionShelf:
         for network, path in self.weights:
             if network == training.network and is_detector(path) == fine_tuned:
                 return path / "weights.safetensors" if path.is_dir() else path
-        recipe, data = (
-            (detection_recipes.COCO_CONTEXT.name, "coco-trainval") if fine_tuned else ("imagenet", "imagenet")
-        )
+        recipe, data = (COCO_CONTEXT.name, "coco-trainval") if fine_tuned else ("imagenet", "imagenet")
         for file in sorted((self.out / "results").glob("*.json")):
             if (run := _made(file, training.network, recipe, data, self.scale)) is not None:
                 return run

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from resnets.detection.recipes import ALL_RECIPES
 from resnets.errors import UsageError, nearest
 from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table, Training
-from resnets.paper.detection_recipes import ALL_RECIPES
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.report.collection import Results

@@ -1,0 +1,200 @@
+"""Detector settings, resolved into a training. Section 4.3."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from resnets.detection.annotations import DetectionSplits
+from resnets.detection.detector import (
+    Detector,
+    classifier,
+    detector_input,
+    fine_tuned,
+    is_detector,
+    load_detector,
+    recalibrate,
+)
+from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.recipes import default_recipe, find
+from resnets.detection.score import Score, require_objects, score_for
+from resnets.detection.sources import load_detection_data
+from resnets.errors import DataError, UsageError, nearest
+from resnets.networks import catalog
+from resnets.runtime.device import Precision, choose_device, choose_precision
+from resnets.runtime.processes import ALONE, World
+from resnets.runtime.provenance import provenance
+from resnets.specs import DetectionRecipe
+from resnets.training.config import change
+from resnets.training.train import begun_with, check
+from resnets.weights.weights_file import Weights, load_weights, spec_to_dict
+
+RECIPE_SETTINGS = {"anchors": "anchor_sizes", "regions": "regions_per_image", "context": "global_context"}
+"""Settings whose names are shorter than those of the recipe's fields."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionConfig:
+    """Settings of a detector's training: `recipe_changes` are by field of the recipe, the others no part of it.
+
+    Units: pixels for `size`
+    """
+
+    weights: str | Path | None  # of a classifier, or of a detector to fine-tune; None: random ones, for tests
+    recipe: str | DetectionRecipe | None = None  # None: the one for the data
+    iterations: int | None = None  # the recipe's milestones move in proportion
+    size: int | None = None  # shorter side of images
+    classes: Sequence[str] | None = None  # those that count; None: all that are found
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int = 2
+    save_every: int | None = None  # iterations; None: every 30 seconds or more
+    recipe_changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_settings(cls, **settings: Any) -> Self:
+        """Return the configuration of settings by name, those of the recipe among them; None leaves a default.
+
+        Raises: UsageError, for an unknown name.
+        """
+        own = {one.name for one in fields(cls)} - {"recipe_changes"}
+        of_recipe = {one.name: one.name for one in fields(DetectionRecipe)} | RECIPE_SETTINGS
+        for name in settings:
+            if name not in own | of_recipe.keys():
+                raise UsageError(f"unknown setting {name!r} of a detector{nearest(name, own | of_recipe.keys())}")
+        changes = {of_recipe[name]: value for name, value in settings.items() if name not in own and value is not None}
+        changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+        return cls(**{name: settings[name] for name in own & settings.keys()}, recipe_changes=changes)
+
+    def resolve_recipe(self, protocol: str) -> DetectionRecipe:
+        """Return the recipe with its changes, by default the one for data that is scored by a protocol.
+
+        Raises: UsageError, if there is no such recipe, or a change is impossible.
+        """
+        base = find(self.recipe) if isinstance(self.recipe, str) else self.recipe or default_recipe(protocol)
+        sides = {}
+        if self.size is not None:
+            sides = {"shorter_side": self.size, "longest_side": round(self.size * 5 / 3)}  # as 1000 to 600
+        changed = change(base, **sides, **self.recipe_changes)
+        return changed if self.iterations is None else changed.scaled(self.iterations)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DetectorTraining:
+    """A detector's training, resolved: the network, what it is trained on, and how."""
+
+    network: FasterRCNN
+    data: DetectionSplits
+    recipe: DetectionRecipe
+    score: Score
+    seed: int
+    device: torch.device
+    precision: Precision
+    workers: int
+    save_every: int | None
+    description: dict[str, Any]  # run.json
+    world: World = ALONE  # one process
+
+
+def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) -> DetectorTraining:
+    """Return the training of a detector on a network by name; torch's random state is set from the seed.
+
+    Raises: UsageError, DataError, WeightsError.
+    """
+    check(seed=config.seed, workers=config.workers, save_every=config.save_every)
+    catalog.spec(network)  # a wrong name is reported before the data is read
+    device = choose_device(config.device)
+    start = _load_start(config.weights)
+    if config.classes is not None and not isinstance(data, str):
+        raise UsageError("classes are chosen of data that is given by its source")
+    splits = load_detection_data(data, config.classes) if isinstance(data, str) else data
+    recipe = config.resolve_recipe(splits.protocol)
+    _require_trainable(splits, named=config.classes is not None)
+    torch.manual_seed(config.seed)
+    detector = _build(network, start, splits, recipe)
+    precision = choose_precision(config.precision, device)
+    return DetectorTraining(
+        network=detector,
+        data=splits,
+        recipe=recipe,
+        score=score_for(splits),
+        seed=config.seed,
+        device=device,
+        precision=precision,
+        workers=config.workers,
+        save_every=config.save_every,
+        description={
+            "network": spec_to_dict(detector.spec) | {"detector": "faster_rcnn"},
+            "recipe": dataclasses.asdict(recipe),
+            "data": _describe_data(splits),
+            "seed": config.seed,
+            "precision": precision,
+            "source": data if isinstance(data, str) else None,
+            "weights": None if start is None else _describe_start(start),
+            "workers": config.workers,
+            "provenance": [provenance(device)],
+        },
+    )
+
+
+def _load_start(weights: str | Path | None) -> Detector | Weights | None:
+    if weights is None:
+        warnings.warn("a detector that starts from random weights learns little: batch norm is frozen", stacklevel=4)
+        return None
+    return load_detector(weights, device="cpu") if is_detector(Path(weights)) else load_weights(weights)
+
+
+def _build(
+    network: str, start: Detector | Weights | None, splits: DetectionSplits, recipe: DetectionRecipe
+) -> FasterRCNN:
+    if isinstance(start, Detector):
+        return fine_tuned(start, network, splits.classes, recipe)
+    input = detector_input(None if start is None else start.convention, splits.train)
+    backbone = classifier(network, start)
+    if start is None:
+        recalibrate(backbone, splits.train)
+    return FasterRCNN(backbone, len(splits.classes), recipe, input)
+
+
+def _require_trainable(splits: DetectionSplits, *, named: bool) -> None:
+    """Verify that there are objects to learn, of each class where they were `named`, and objects to score.
+
+    Raises: DataError; UsageError, for a class that was named.
+    """
+    present = {label for image in splits.train for label in image.labels[image.trainable].tolist()}
+    if not present:
+        raise DataError(f"{splits.name}: no object to learn is in any of the {len(splits.train):,} training images")
+    absent = [name for label, name in enumerate(splits.classes) if label not in present]
+    if named and absent:
+        raise UsageError(f"class {absent[0]!r} was asked for, and no training image has an object of it")
+    for name, split in splits.splits():
+        if name != "training" and (name != "test" or splits.test_annotated):
+            require_objects(split, splits.protocol, f"{splits.name}, {name} images")
+
+
+def _describe_start(start: Detector | Weights) -> dict[str, Any]:
+    """Return the file of the weights that a run starts from, its kind, and its number of classes where it is known."""
+    count = None if start.classes is None else len(start.classes)
+    if isinstance(start, Weights) and count is None:  # a file of others, whose last layer has a row for each class
+        last = [start.tensors[name] for name in ("fc.weight", "classifier.6.weight") if name in start.tensors]
+        count = len(last[0]) if last else None
+    kind = "detector" if isinstance(start, Detector) else "classifier"
+    return begun_with(start.path) | {"kind": kind, "classes": count}
+
+
+def _describe_data(splits: DetectionSplits) -> dict[str, Any]:
+    return {
+        "name": splits.name,
+        "digest": splits.digest,
+        "classes": list(splits.classes),
+        "training_images": len(splits.train),
+        "test_images": len(splits.test),
+        "repairs": len(splits.repairs),
+    }
