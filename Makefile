@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check bench lock
+.PHONY: setup demo test check docs bench lock
 
 setup: .venv/ready
 
@@ -18,6 +18,10 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The generated tables and plots of README.md and docs/.
+docs: setup
+	$(BIN)/python tools/docs.py
+
 # Speed next to the peers: make bench ARGS="--quick"
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -27,7 +31,7 @@ lock:
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--extra dev --upgrade --quiet --output-file requirements.lock pyproject.toml
 
-# Built anew when the lock or the declarations change.
+# Rebuilt when the lock or the declarations change.
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=... names one")'
 	$(PYTHON) -m venv .venv

@@ -1,23 +1,36 @@
-"""What README.md and docs/ show is what a user gets: Python examples run, tables are those of the commands."""
+"""What README.md and docs/ show is what a user gets: examples run, generated parts are fresh, names exist."""
 
 from __future__ import annotations
 
 import re
+import runpy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from resnets.cli import run
+from resnets.cli import app
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {page: page.read_text() for page in PAGES}
+README = TEXTS[PAGES[0]]
+PENDING = {  # in docs/architecture.md, and not in the package yet
+    "detection/task.py",
+    "networks/registry.py",
+    "training/classification.py",
+    "training/recipes.py",
+    "training/run_folder.py",
+    "training/trainer.py",
+}
 
 
 def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All examples: the README's in their order and in one namespace, then each page's in one of its own."""
-    examples = {page: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) for page in PAGES}
-    assert len(examples[PAGES[0]]) >= 3 and sum(map(len, examples.values())) >= 5
+    examples = {page: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for page, text in TEXTS.items()}
+    assert examples[PAGES[0]] and sum(map(len, examples.values())) >= 5
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CXX", "none")  # a reader waits for torch.compile; the test of the README need not
     for page, blocks in examples.items():
@@ -27,47 +40,58 @@ def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "runs" / "digits" / "result.json").exists()
 
 
-def test_the_table_of_networks_is_that_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """`resnets list --markdown` prints what stands between the two marks."""
-    table = re.search(r"<!-- resnets list --markdown -->\n(.*?)<!-- end -->", README, re.DOTALL)
-    assert table is not None
-    assert run(["list", "--markdown"]) == 0
-    assert capsys.readouterr().out == table[1]
+def test_generated_parts_and_plots_are_fresh() -> None:
+    outputs = runpy.run_path(str(ROOT / "tools" / "docs.py"))["outputs"]()
+    stale = [path.name for path, is_stale, _ in outputs if is_stale]
+    assert not stale, "`make docs` writes them"
+    assert all(path.stat().st_size < 100_000 for path, _, _ in outputs if path.suffix == ".png")
 
 
-def test_the_results_are_those_of_the_report(capsys: pytest.CaptureFixture[str]) -> None:
-    """`resnets report --markdown` prints what stands between the two marks, from the committed results."""
-    shown = re.search(r"<!-- resnets report --markdown -->\n(.*?)<!-- end -->", README, re.DOTALL)
-    assert shown is not None
-    assert run(["report", str(ROOT / "results"), "--markdown"]) == 0
-    assert capsys.readouterr().out == shown[1]
-
-
-def test_the_shown_network_is_that_of_the_command(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    shown = re.search(r"```\n\$ resnets info resnet34\n(.*?)```", README, re.DOTALL)
-    assert shown is not None
-    assert run(["info", "resnet34"]) == 0
-    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == shown[1].splitlines()
+def commands(text: str) -> Iterator[tuple[Any, list[str]]]:
+    """Yield each command of `resnets` that a page names, in a block or in a sentence, with the options it is given."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    lines = re.findall(r"^(?:\$ |  )?(?:torchrun .* -m )?resnets ([a-z].*)", text, re.MULTILINE)
+    quoted = re.findall(r"`resnets ([a-z][^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    program: Any = get_command(app)
+    for words in (found.split("  #")[0].split() for found in (*lines, *quoted)):
+        command = program
+        while subcommands := getattr(command, "commands", {}):
+            assert words[0] in subcommands, f"resnets {words[0]}"
+            command = subcommands[words.pop(0)]
+        yield command, [word for word in words if re.fullmatch(r"-[a-z]|--[a-z-]+", word)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_named_command_and_file_exists(page: Path) -> None:
-    from resnets.cli import app
-
-    known = {command.name for command in (*app.registered_commands, *app.registered_groups)}
-    text = page.read_text()
-    named = set(re.findall(r"^\$? ?(?:torchrun .* -m )?resnets ([a-z]+)", text, re.MULTILINE))
-    modules = set(re.findall(r"^python -m ([a-z]+)", text, re.MULTILINE))
-    assert named or modules or "```python" in text
-    assert named <= known
-    assert all((ROOT / module / "__main__.py").exists() for module in modules)
-    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+def test_every_named_command_option_and_file_exists(page: Path) -> None:
+    for command, options in commands(TEXTS[page]):
+        known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        assert set(options) <= known | {"--help"}, command.name
+    for module in re.findall(r"^python -m ([a-z]+)", TEXTS[page], re.MULTILINE):
+        assert (ROOT / module / "__main__.py").exists()
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXTS[page]):
         assert (page.parent / link).exists(), link
+    for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]*)\)", TEXTS[page]):
+        assert anchor in anchors((page.parent / link if link else page).read_text()), anchor
 
 
-def test_the_readme_leads_to_every_page() -> None:
-    linked = set(re.findall(r"\]\(docs/([^)#:]+\.md)\)", README))
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_modules_that_pages_name_exist() -> None:
+    """`training/step.py` is below src/resnets/ or the root; `resnets.train(...)` is public."""
+    import resnets
+
+    for text in TEXTS.values():
+        for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", text):
+            assert name in PENDING or any((base / name).exists() for base in (ROOT / "src/resnets", ROOT)), name
+        for name in re.findall(r"\bresnets\.([a-z_]+)\(", text):
+            assert name in resnets.__all__ or name.startswith("register_"), name
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    assert len(README.splitlines()) <= 250
+    linked = set(re.findall(r"\]\(docs/([^)#:]+\.md)", README))
     assert linked == {page.name for page in PAGES[1:]}

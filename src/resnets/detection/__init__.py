@@ -1,1 +1,1 @@
-"""Object detection: the Faster R-CNN of section 4.3 and Appendices A and B, its data and its scoring."""
+"""Object detection: Faster R-CNN (section 4.3, appendices A and B), its data and scoring."""

@@ -9,7 +9,7 @@ from resnets.specs import DetectionRecipe, Deviation, Recipe
 
 SMALL = DetectionRecipe(
     name="small",
-    source="the recipe voc, for some hundred images of one's own, on a CPU in an hour",
+    source="the recipe voc, for a few hundred images of your own, on a CPU in an hour",
     iterations=4_000,
     batch_size=1,
     lr=0.002,
@@ -27,7 +27,9 @@ SMALL = DetectionRecipe(
         JOINT,
         *SHARED,
         Deviation("4,000 iterations, lr 0.002", "a small data set, and backbones that have seen little as well"),
-        Deviation("a shorter side of 480 pixels, anchors of 32 to 256", "objects of one's own are often small"),
+        Deviation(
+            "a shorter side of 480 pixels, anchors of 32 to 256", "the objects of small data sets are often small"
+        ),
         Deviation("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU"),
         Deviation("all stages are trained", "these backbones may have seen nothing of the kind"),
     ),

@@ -1,1 +1,1 @@
-"""Trained networks that answer: models, and the fastest way to run them here."""
+"""Trained models for image files, and the fastest engine of the machine."""

@@ -116,7 +116,7 @@ IMAGENET = Recipe(
     deviations=(
         Deviation(
             "the mean image is of 10,000 training photos, the axes of their colours of 1,000, evenly spaced",
-            "so that a run begins within a minute; the mean is within one grey level of that of all",
+            "so that a run starts within a minute; the mean is within one grey level of that of all",
         ),
     ),
 )
@@ -191,7 +191,9 @@ FINETUNE = Recipe(
     augmentation=AreaCropFlip(crop=224, resize=256, scale=(0.25, 1.0)),
     evaluate_every=200,
     deviations=(
-        Deviation("begins with trained weights but for the head", "the paper trains all its networks from scratch"),
+        Deviation(
+            "starts from trained weights, except for the last layer", "the paper trains all its networks from scratch"
+        ),
         Deviation("2,000 iterations of 64 from lr 0.01, along a cosine", "a few epochs of some ten thousand photos"),
         Deviation("crops of 25 to 100 % of the area, no colour augmentation", "the weights know the rest"),
         Deviation("batch norm over the whole batch of 64", "one device"),

@@ -1,1 +1,1 @@
-"""From results to tables, plots and pages; reads numbers, never models."""
+"""Reports: results next to the paper's tables and figures; reads files, never models."""

@@ -1,1 +1,1 @@
-"""The paper as a program: what a table or figure declares becomes runs, a result file each, and a page beside it."""
+"""The paper as a program: a table or figure becomes runs, result files and a page."""

@@ -1,1 +1,1 @@
-"""How a process runs: its device, the processes that it works with, signals, and where a result comes from."""
+"""How a process runs: device, processes, signals, provenance."""

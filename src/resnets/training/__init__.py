@@ -1,1 +1,1 @@
-"""Sections 3.4 and 4.2: schedule, loop, checkpoints and the folder of a run."""
+"""Training of networks: trainer, schedules, checkpoints, run folders (sections 3.4 and 4.2)."""

@@ -1,0 +1,257 @@
+"""Write the generated parts of README.md and docs/: tables from the package, results and plots from results/.
+
+    python tools/docs.py            # write what has changed
+    python tools/docs.py --check    # write nothing; name what is stale, and exit with 1 if anything is
+
+A generated part is between `<!-- generated: NAME -->` and `<!-- end -->`; `PARTS` has the function that writes it. A
+plot's PNG file holds the digest of its numbers, by which `--check` compares it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import statistics
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+import resnets
+from resnets.cli import run as run_command
+from resnets.detection.recipes import ALL_RECIPES
+from resnets.paper.published import for_network
+from resnets.report import collection, degradation
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+SHORT, FULL, FAST = 4_000, 64_000, 14_063  # iterations of runs on CIFAR-10
+
+
+def main(arguments: Sequence[str]) -> int:
+    if set(arguments) - {"--check"}:
+        print(__doc__)
+        return 2
+    check = "--check" in arguments
+    stale = [path for path, is_stale, write in outputs() if is_stale and (check or write())]
+    for path in stale:
+        print(f"{path.relative_to(ROOT)}: {'stale; `python tools/docs.py` writes it' if check else 'written'}")
+    return 1 if check and stale else 0
+
+
+def outputs() -> list[tuple[Path, bool, Callable[[], Any]]]:
+    """Return each page and plot, whether it is stale, and what writes it."""
+    found: list[tuple[Path, bool, Callable[[], Any]]] = []
+    for page in PAGES:
+        old = page.read_text()
+        new = PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}{part[4]}", old)
+        found.append((page, new != old, lambda page=page, new=new: page.write_text(new)))
+    for name, (numbers, draw) in PLOTS.items():
+        path, digest = ROOT / "docs" / name, hashlib.sha256(repr(numbers()).encode()).hexdigest()
+        found.append((path, digest != _digest(path), lambda path=path, draw=draw, digest=digest: draw(path, digest)))
+    return found
+
+
+def _digest(plot: Path) -> str | None:
+    if not plot.exists():
+        return None
+    with Image.open(plot) as image:
+        return image.info.get("Source")
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _printed(*command: str) -> str:
+    """Return what a command prints on a terminal of 100 columns."""
+    out = io.StringIO()
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"
+    try:
+        with contextlib.redirect_stdout(out):
+            code = run_command(list(command))
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    if code != 0:
+        raise SystemExit(f"resnets {' '.join(command)} ended with code {code}")
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+
+
+def networks() -> str:
+    return _printed("list", "--markdown")
+
+
+def resnet34() -> str:
+    return f"```\n$ resnets info resnet34\n{_printed('info', 'resnet34')}```\n"
+
+
+def results() -> str:
+    return resnets.write_report(RESULTS, out=None).markdown
+
+
+def measured() -> str:
+    """Return the README's table: full-length runs, the recipe `fast`, and depth at 4,000 iterations."""
+    lines = [
+        "| network | recipe | iterations | training error | test error | runs | paper: test error, 64,000 iterations |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for iterations, names in (
+        (FULL, ("plain20", "resnet20")),
+        (FAST, ("resnet20",)),
+        (SHORT, ("plain20", "plain56", "resnet20", "resnet56", "resnet110")),
+    ):
+        for name in names:
+            runs = cifar_runs(name, iterations)
+            printed = for_network(name)
+            paper = f"{printed.value:g} %" if printed and name.startswith("resnet") else ""
+            training = _spread([run.training_error for run in runs])
+            test = _spread([next(iter(run.errors.values())).top1 for run in runs])
+            lines.append(
+                f"| `{name}` | `{runs[0].recipe}` | {iterations:,} | {training} | {test} | {len(runs)} | {paper} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _spread(errors: Sequence[float]) -> str:
+    spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+    return f"{statistics.fmean(errors):.2f}{spread} %"
+
+
+def departures() -> str:
+    """Return the recipes' own lists of departures from the paper; equal lists are printed once."""
+    lists: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for name, recipe in ALL_RECIPES.items():
+        lists.setdefault(tuple((one.what, one.why) for one in recipe.deviations), []).append(name)
+    blocks = []
+    for rows, names in lists.items():
+        title = ", ".join(f"`{name}`" for name in names)
+        if not rows:
+            blocks.append(f"**{title}**: none.\n")
+            continue
+        table = "".join(f"| {what} | {why} |\n" for what, why in rows)
+        blocks.append(f"**{title}**\n\n| what differs | why |\n|---|---|\n{table}")
+    return "\n".join(blocks)
+
+
+def floors() -> str:
+    """Return the layers of imports, as `make check` enforces them, each folder with the first line of its docstring."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    rows = []
+    for number, layer in reversed(list(enumerate(reversed(layers), 1))):
+        for place, name in enumerate(layer.split(" | ")):
+            rows.append((f"{number:2}" if place == 0 else "  ", name.removeprefix("resnets."), _docstring(name)))
+    width = max(len(name) for _, name, _ in rows)
+    return "```\n" + "".join(f"{number}  {name:<{width}}  {what}\n" for number, name, what in rows) + "```\n"
+
+
+def _docstring(module: str) -> str:
+    for base in (ROOT / "src", ROOT):
+        for path in (base / module.replace(".", "/") / "__init__.py", base / f"{module.replace('.', '/')}.py"):
+            if path.exists():
+                found = re.match(r'"""(.*?)[.;](?:\s|""")', path.read_text(), re.DOTALL)
+                return found[1] if found else ""
+    raise SystemExit(f"{module} in [tool.importlinter] is no module")
+
+
+# ---------------------------------------------------------------- plots
+
+
+@cache
+def cifar_runs(network: str, iterations: int) -> tuple[Any, ...]:
+    """Return the runs of a network on CIFAR-10 by a recipe of the package, one for each seed, seed 0 first."""
+    seeds: dict[int, Any] = {}
+    for run in collection.collect([RESULTS]).runs:
+        known = run.recipe in ALL_RECIPES and not run.changes
+        if known and (run.network, run.data, run.iterations) == (network, "cifar10", iterations):
+            seeds.setdefault(run.seed, run)
+    return tuple(seeds[seed] for seed in sorted(seeds))
+
+
+def _curves() -> list[degradation.Row]:
+    """Return plain and residual networks with the curves of seed 0, for as many iterations each."""
+    rows = []
+    for kind in ("plain", "resnet"):
+        for depth in (20, 32, 44, 56, 110):
+            for run in cifar_runs(f"{kind}{depth}", SHORT)[:1]:
+                curve = tuple((point.iteration, point.training, point.tested) for point in run.curve)
+                test = next(iter(run.errors.values())).top1
+                row = degradation.Row(run.network, depth, kind == "resnet", run.training_error, test, 0.0, curve)
+                rows.append(row)
+    return rows
+
+
+def draw_degradation(path: Path, digest: str) -> None:
+    """Draw Figure 6 in a sixteenth of its iterations: plain networks next to residual ones."""
+    _save(degradation.draw(_curves()), path, digest)
+
+
+def _full_length() -> list[tuple[str, str, list[tuple[int, float, float]]]]:
+    lines = (
+        ("plain-20, recipe cifar", "C7", "plain20", FULL),
+        ("ResNet-20, recipe cifar", "C0", "resnet20", FULL),
+        ("ResNet-20, recipe fast", "C1", "resnet20", FAST),
+    )
+    return [
+        (
+            label,
+            colour,
+            [(point.iteration, point.training, point.tested) for point in cifar_runs(name, length)[0].curve],
+        )
+        for label, colour, name, length in lines
+    ]
+
+
+def draw_full_length(path: Path, digest: str) -> None:
+    """Draw the runs that are as long as their recipes, with the paper's final error of ResNet-20."""
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for label, colour, points in _full_length():
+        iterations, training, tested = zip(*points, strict=True)
+        axes.plot(iterations, training, "--", color=colour, linewidth=1)
+        axes.plot(iterations, tested, "-", color=colour, linewidth=1.5, label=label)
+    if printed := for_network("resnet20"):
+        axes.axhline(printed.value, color="black", linestyle=":", label=f"ResNet-20 in the paper, {printed.value:g} %")
+    axes.set(xlabel="iterations", ylabel="error (%)   solid: test, dashed: training", ylim=(0, 30), xlim=(0, FULL))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _save(figure, path, digest)
+
+
+def _save(figure: Figure, path: Path, digest: str) -> None:
+    """Write a PNG file of 64 colours, which takes a third of the bytes, with the digest of its numbers."""
+    from PIL.PngImagePlugin import PngInfo
+
+    png, words = io.BytesIO(), PngInfo()
+    figure.savefig(png, format="png", dpi=120)
+    words.add_text("Source", digest)
+    Image.open(png).convert("RGB").quantize(64).save(path, optimize=True, pnginfo=words)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "networks": networks,
+    "resnet34": resnet34,
+    "results": results,
+    "measured": measured,
+    "departures": departures,
+    "floors": floors,
+}
+PLOTS: dict[str, tuple[Callable[[], Any], Callable[[Path, str], None]]] = {
+    "degradation.png": (_curves, draw_degradation),
+    "full-length.png": (_full_length, draw_full_length),
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
