@@ -15,6 +15,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # small_runs and victims, here and in the processes started from here
 
+from together import Processes
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
@@ -26,15 +28,25 @@ def one_thread() -> Iterator[None]:
 
 
 # what a run imports, also late: where no bytecode is kept, it takes seconds, which a forked process has behind it
-IMPORTED = ["pytest", "resnets.training.train", "sklearn.datasets", "torch._dynamo", "torch.utils.tensorboard"]
+IMPORTED = [
+    "pytest",
+    "rich.progress",
+    "resnets.cli",
+    "resnets.detection.evaluate",
+    "resnets.training.train",
+    "sklearn.datasets",
+    "torch._dynamo",
+    "torch.utils.tensorboard",
+]
 
 Start = Callable[..., BaseProcess]
 
 
 @pytest.fixture(autouse=True, scope="session")
 def fork_server(request: pytest.FixtureRequest) -> None:
-    """Let the process that others are forked from begin to import while the first tests run."""
-    if any("start" in getattr(item, "fixturenames", ()) for item in request.session.items):
+    """Let the process that others are forked from import while the first tests run."""
+    needing = {"start", "two_processes", "four_processes"}
+    if any(needing & {*getattr(item, "fixturenames", ())} for item in request.session.items):
         forkserver.set_forkserver_preload(IMPORTED)
         forkserver.ensure_running()
 
@@ -55,6 +67,22 @@ def start() -> Iterator[Start]:
     for process in started:
         process.kill()
         process.join()
+
+
+@pytest.fixture(scope="session")
+def two_processes() -> Iterator[Processes]:
+    """Two processes for all that two do together and survive."""
+    two = Processes(2)
+    yield two
+    two.end()
+
+
+@pytest.fixture(scope="session")
+def four_processes() -> Iterator[Processes]:
+    """Four processes for all that four do together and survive."""
+    four = Processes(4)
+    yield four
+    four.end()
 
 
 @pytest.fixture(scope="session")

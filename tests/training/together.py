@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
 import pickle
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from datetime import timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import pytest
 import small_runs
 import torch
 from torch import Tensor, nn
+from torch.distributed import TCPStore
 
 import resnets
 from resnets import cli
@@ -25,6 +29,7 @@ from resnets.errors import DataError, FailedElsewhere, ResnetsError, TrainingErr
 from resnets.networks import sync_batch_norm
 from resnets.networks.normalization import BatchNorm2d
 from resnets.runtime import launch
+from resnets.runtime.failures import is_first_to_fail
 from resnets.runtime.processes import World
 from resnets.runtime.signals import StopCoordinator
 from resnets.specs import PadCropFlip, Recipe
@@ -46,6 +51,66 @@ GROUPS = (8, 16, None)  # images that share batch norm's statistics; of 4 proces
 
 def join_as(rank: int, size: int, port: int, target: Callable[..., Any], *arguments: Any) -> None:
     """Call a function as process `rank` of `size`, which meet at a store that is there already, as torchrun's is."""
+    _set_environment(rank, size, port)
+    torch.set_num_threads(1)
+    target(*arguments)
+
+
+def serve(rank: int, size: int, port: int, connection: Connection) -> None:
+    """As process `rank` of `size`, call whatever function is received, and send its result, until the session ends."""
+    _set_environment(rank, size, port)
+    torch.set_num_threads(1)
+    streams = sys.stdout, sys.stderr
+    while True:
+        number, target, arguments = connection.recv()
+        os.environ["TORCHELASTIC_RESTART_COUNT"] = str(number)  # so that an earlier failure is forgotten
+        is_first_to_fail.cache_clear()
+        result, failure = None, ""
+        try:
+            result = target(*arguments)
+        except SystemExit as end:
+            result = end.code
+        except BaseException:
+            failure = traceback.format_exc()
+        sys.stdout, sys.stderr = streams
+        connection.send((result, failure))
+
+
+class Processes:
+    """Processes that live as long as the session, and call one function after another together."""
+
+    def __init__(self, size: int) -> None:
+        context = multiprocessing.get_context("forkserver")
+        self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
+        self.size, self.calls = size, 0
+        pipes = [context.Pipe() for _ in range(size)]
+        self.connections = [here for here, _ in pipes]
+        self.processes = [
+            context.Process(target=serve, args=(rank, size, self.store.port, there))
+            for rank, (_, there) in enumerate(pipes)
+        ]
+        for process in self.processes:
+            process.start()
+
+    def run(self, target: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Return what the function returns in each process, or the code that it exits with."""
+        self.calls += 1
+        for connection in self.connections:
+            connection.send((self.calls, target, arguments))
+        answers = []
+        for connection in self.connections:
+            assert connection.poll(120), f"{target.__name__} has not ended"
+            answers.append(connection.recv())
+        assert not any(failure for _, failure in answers), "\n".join(failure for _, failure in answers)
+        return [answer for answer, _ in answers]
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.join()
+
+
+def _set_environment(rank: int, size: int, port: int) -> None:
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -56,8 +121,6 @@ def join_as(rank: int, size: int, port: int, target: Callable[..., Any], *argume
         "TORCHELASTIC_USE_AGENT_STORE": "True",
         "OMP_NUM_THREADS": "1",
     }
-    torch.set_num_threads(1)
-    target(*arguments)
 
 
 def as_a_command(arguments: list[list[str]], folder: Path) -> None:
@@ -129,14 +192,13 @@ def resume_dropping(path: Path, *observers: Any) -> None:
 # ---------------------------------------------------------------- what they do together
 
 
-def try_out(folder: Path) -> None:
-    """Check, in each of two processes, what only several processes can; time what they agree by."""
+def try_out() -> float:
+    """Check, in each of two processes, what only several processes can do; return the seconds of an agreement."""
     with launch.joined("cpu") as world:
         _normalise_across(world)
         _skip_together(world)
         _tell(world)
-        seconds = _meet(world)
-    (folder / f"seconds-{world.rank}").write_text(str(seconds))
+        return _meet(world)
 
 
 def _normalise_across(world: World) -> None:
@@ -280,8 +342,8 @@ def _train_as_a_command(folder: Path, network: nn.Module, recipe: Recipe) -> Non
 SIZES = (1, 7, 100, 101)
 
 
-def evaluate_each(folder: Path, photos: Path) -> None:
-    """Test on splits of each size and kind, and write what each came to."""
+def evaluate_each(folder: Path, photos: Path) -> dict[str, Any]:
+    """Test on splits of each size and kind, and return the result of each."""
     found = {}
     digits = few_digits(10, max(SIZES))
     assert isinstance(digits.test, ImageArrays)
@@ -291,7 +353,7 @@ def evaluate_each(folder: Path, photos: Path) -> None:
             data = DataSplits(name=kind, train=digits.train, test=test, classes=digits.classes)
             found[f"{kind} {size}"] = _tested(folder / f"{kind}.safetensors", data)
     found["files"] = _tested(folder / "files.safetensors", f"folder:{photos}")
-    (folder / f"found-{os.environ.get('RANK', 'alone')}.json").write_text(json.dumps(found))
+    return found
 
 
 def _tested(weights: Path, data: str | DataSplits) -> dict[str, Any]:
@@ -304,17 +366,15 @@ def _tested(weights: Path, data: str | DataSplits) -> dict[str, Any]:
     }
 
 
-def detect_each(folder: Path) -> None:
-    """Test a detector on splits, and write what each came to; its detections are in a folder for each."""
+def detect_each(folder: Path, out: Path) -> dict[str, Any]:
+    """Test a detector on splits, and return the scores of each; its detections are in a folder for each."""
     from resnets.detection.evaluate import evaluate_detector
 
-    rank = os.environ.get("RANK", "alone")
     found = {}
     for name, splits in pickle.loads((folder / "splits").read_bytes()).items():
-        out = folder / name / ("alone" if rank == "alone" else "together")
-        evaluation = evaluate_detector(folder / "weights.safetensors", splits, device="cpu", workers=0, out=out)
+        evaluation = evaluate_detector(folder / "weights.safetensors", splits, device="cpu", workers=0, out=out / name)
         found[name] = {"images": evaluation.images, "scores": evaluation.scores}
-    (folder / f"detected-{rank}.json").write_text(json.dumps(found))
+    return found
 
 
 class Pairs(torch.utils.data.Dataset[Any]):
