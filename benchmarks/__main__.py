@@ -61,7 +61,7 @@ def bench(
     from rich.console import Console
 
     from benchmarks import run
-    from resnets.cli.display import duration
+    from resnets.durations import in_words
     from resnets.storage import require_file, write_json
 
     if json is not None:
@@ -105,7 +105,7 @@ def bench(
         for side in row.sides:
             if side.not_measured:
                 print(f"not measured: {row.row}, {side.name}: {side.not_measured}")
-    _about(result, duration(result.seconds))
+    _about(result, in_words(result.seconds))
 
 
 def _table(*titles: str) -> Table:

@@ -29,7 +29,9 @@ import resnets
 from resnets.cli import run as run_command
 from resnets.detection.recipes import ALL_RECIPES
 from resnets.paper.published import for_network
-from resnets.report import collection, degradation
+from resnets.records.studies import DepthRow
+from resnets.report import plots
+from resnets.report.collect import collect
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -173,36 +175,44 @@ def _docstring(module: str) -> str:
 def cifar_runs(network: str, iterations: int) -> tuple[Any, ...]:
     """Return the runs of a network on CIFAR-10 by a recipe of the package, one for each seed, seed 0 first."""
     seeds: dict[int, Any] = {}
-    for run in collection.collect([RESULTS]).runs:
+    for run in collect([RESULTS]).runs:
         known = run.recipe in ALL_RECIPES and not run.changes
         if known and (run.network, run.data, run.iterations) == (network, "cifar10", iterations):
             seeds.setdefault(run.seed, run)
     return tuple(seeds[seed] for seed in sorted(seeds))
 
 
-def _curves() -> list[degradation.Row]:
+def _curves() -> list[DepthRow]:
     """Return plain and residual networks with the curves of seed 0, for as many iterations each."""
     rows = []
     for kind in ("plain", "resnet"):
         for depth in (20, 32, 44, 56, 110):
             for run in cifar_runs(f"{kind}{depth}", SHORT)[:1]:
                 curve = tuple((point.iteration, point.training, point.tested) for point in run.curve)
-                test = next(iter(run.errors.values())).top1
-                row = degradation.Row(run.network, depth, kind == "resnet", run.training_error, test, 0.0, curve)
+                row = DepthRow(
+                    network=run.network,
+                    depth=depth,
+                    residual=kind == "resnet",
+                    training_error=run.training_error,
+                    training_images=run.training_images,
+                    test_error=run.test_error,
+                    seconds=run.seconds,
+                    curve=curve,
+                )
                 rows.append(row)
     return rows
 
 
 def draw_degradation(path: Path, digest: str) -> None:
     """Draw Figure 6 in a sixteenth of its iterations: plain networks next to residual ones."""
-    _save(degradation.draw(_curves()), path, digest)
+    _save(plots.draw_study(_curves()), path, digest)
 
 
 def _full_length() -> list[tuple[str, str, list[tuple[int, float, float]]]]:
     lines = (
-        ("plain-20, recipe cifar", "C7", "plain20", FULL),
-        ("ResNet-20, recipe cifar", "C0", "resnet20", FULL),
-        ("ResNet-20, recipe fast", "C1", "resnet20", FAST),
+        ("plain-20, recipe cifar", plots.SERIES[3], "plain20", FULL),
+        ("ResNet-20, recipe cifar", plots.SERIES[0], "resnet20", FULL),
+        ("ResNet-20, recipe fast", plots.SERIES[1], "resnet20", FAST),
     )
     return [
         (
@@ -216,17 +226,17 @@ def _full_length() -> list[tuple[str, str, list[tuple[int, float, float]]]]:
 
 def draw_full_length(path: Path, digest: str) -> None:
     """Draw the runs that are as long as their recipes, with the paper's final error of ResNet-20."""
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = plots.canvas(7, 3.5)
     for label, colour, points in _full_length():
         iterations, training, tested = zip(*points, strict=True)
         axes.plot(iterations, training, "--", color=colour, linewidth=1)
         axes.plot(iterations, tested, "-", color=colour, linewidth=1.5, label=label)
     if printed := for_network("resnet20"):
-        axes.axhline(printed.value, color="black", linestyle=":", label=f"ResNet-20 in the paper, {printed.value:g} %")
+        axes.axhline(
+            printed.value, color=plots.INK, linestyle=":", label=f"ResNet-20 in the paper, {printed.value:g} %"
+        )
     axes.set(xlabel="iterations", ylabel="error (%)   solid: test, dashed: training", ylim=(0, 30), xlim=(0, FULL))
-    axes.grid(alpha=0.3)
-    axes.legend()
+    plots.legend(axes)
     _save(figure, path, digest)
 
 

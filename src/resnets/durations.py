@@ -1,4 +1,4 @@
-"""A budget of time as people write it: 90s, 30m, 2h, 1h30m."""
+"""Lengths of time as people write them: 90s, 1h30m as options, 12 min 5 s in sentences."""
 
 from __future__ import annotations
 
@@ -40,3 +40,12 @@ def show(seconds: float) -> str:
 def at_least(seconds: float) -> str:
     """Return a round budget that is no less: 30s, 1m, 90s, 2m, 3m, 5m ... and from two hours on whole hours."""
     return show(next((nice for nice in _NICE if nice >= seconds), 3600 * math.ceil(seconds / 3600)))
+
+
+def in_words(seconds: float) -> str:
+    """Return a length of time for a sentence: 4.2 s, 48 s, 12 min 5 s, 1 h 40 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -23,7 +23,7 @@ from resnets.depth_study.candidates import candidates, share_to_hold_out
 from resnets.errors import Interrupted, RunError, TrainingError, UsageError
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import Measurement, StepTime
-from resnets.report import collection
+from resnets.report.collect import collect
 
 TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
 
@@ -69,8 +69,8 @@ def test_a_study_of_digits(tmp_path: Path) -> None:
     again = resnets.study("digits", out=tmp_path / "s", resume=True, **TINY)
     assert again.done_before == ("plain8", "plain14", "resnet8", "resnet14")
     assert (again.plan, again.rows, again.recommendation) == (plan, found.rows, found.recommendation)
-    assert len(collection.collect([tmp_path / "s"]).runs) == 4
-    assert not collection.collect([tmp_path / "s"]).problems
+    assert len(collect([tmp_path / "s"]).runs) == 4
+    assert not collect([tmp_path / "s"]).problems
 
 
 def test_an_interrupted_study_keeps_its_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from resnets.detection.score import PROTOCOLS, require_objects
 from resnets.detection.train import train_detector
 from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import catalog
-from resnets.report import collection
+from resnets.report.collect import collect
 from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec, VGGSpec
 from resnets.storage import read_tensors
 from resnets.weights import weights_file
@@ -157,7 +157,7 @@ def test_a_run_and_a_test_of_it_are_in_the_report(learnt: Path, tmp_path: Path) 
     data = splits(learnt / "data")
     run = learnt / "run"
     evaluate_detector(run, data, box_refinement=True, out=tmp_path / "refined", workers=0, device="cpu")
-    found = collection.collect([run / "result.json", tmp_path / "refined"])
+    found = collect([run / "result.json", tmp_path / "refined"])
     (detector,) = found.detectors
     assert not found.problems
     assert {test.refinements for test in detector.tests} == {(), ("box-refinement",)}
@@ -165,7 +165,7 @@ def test_a_run_and_a_test_of_it_are_in_the_report(learnt: Path, tmp_path: Path) 
     assert all(scores.mean_50 > 90 and set(scores.classes) == set(CLASSES) for scores in detector.tests.values())
     assert "begun with a classifier of 10 classes instead of ImageNet's 1,000" in detector.changes
     evaluate_detector([run, run], data, out=tmp_path / "refined", workers=0, device="cpu")
-    found = collection.collect([run / "result.json", tmp_path / "refined"])
+    found = collect([run / "result.json", tmp_path / "refined"])
     assert "a test of an ensemble" in found.problems[0]
     assert len(found.detectors) == 1
 

@@ -17,7 +17,7 @@ from resnets.data.convention import normalize
 from resnets.data.decoding import single_views
 from resnets.data.pipeline import single_pass
 from resnets.errors import DataError, UsageError
-from resnets.report.collection import collect
+from resnets.report.collect import collect
 from resnets.specs import InputConvention
 from resnets.weights import weights_file
 
@@ -277,5 +277,5 @@ def test_a_test_without_its_run_is_said(photo_folder: Path, photo_weights: Path,
     (tmp_path / "a" / "two.json").write_text((tmp_path / "a" / "one.json").read_text().replace("members", "x"))
     with pytest.raises(UsageError, match="no results in") as error:
         collect([tmp_path / "a"])
-    assert "no result.json of its run beside the weights" in str(error.value)
+    assert "no result.json of its run" in str(error.value)
     assert "a test that cannot be read (KeyError('members'))" in str(error.value)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
-from resnets.evaluation.metrics import Counts, wilson
+from resnets.evaluation.metrics import Counts
 
 
 def _random(samples: int, classes: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,15 +98,3 @@ def test_probabilities_count_as_their_logits() -> None:
     assert torch.equal(ours.confusion, expected.confusion)
     assert ours.top5_wrong == expected.top5_wrong
     assert ours.loss == pytest.approx(expected.loss, rel=1e-5)
-
-
-@pytest.mark.parametrize(("wrong", "samples"), [(0, 10), (10, 10), (1671, 10_000), (3, 7)])
-def test_the_interval_is_wilsons(wrong: int, samples: int) -> None:
-    """By his formula, in percent; it holds the error, and lies within 0 and 100."""
-    z, share = 1.959963984540054, wrong / samples
-    centre = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
-    half = z / (1 + z**2 / samples) * (share * (1 - share) / samples + z**2 / (4 * samples**2)) ** 0.5
-    low, high = wilson(wrong, samples)
-    assert low == pytest.approx(100 * (centre - half), abs=1e-9)
-    assert high == pytest.approx(100 * (centre + half), abs=1e-9)
-    assert 0 <= low <= 100 * share <= high <= 100

@@ -11,7 +11,7 @@ import pytest
 import resnets
 from resnets.cli import run
 from resnets.errors import UsageError
-from resnets.report import collection
+from resnets.report.collect import collect
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert [one["network"] for one in found["networks"]] == ["resnet8", "plain8"]
     assert "versions" in found["provenance"]
     assert [one["bn_group"] for one in found["networks"]] == [128, 128]
-    runs = collection.collect([folder, file]).runs
+    runs = collect([folder, file]).runs
     assert [(run.network, len(run.responses)) for run in runs] == [("plain8", 7), ("resnet8", 7)]
     (alone,) = resnets.responses(folder / "plain8", "digits")
     assert runs[0].responses == alone.layers

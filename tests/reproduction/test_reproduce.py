@@ -16,7 +16,7 @@ import torch
 import resnets
 from resnets.errors import DataError, Interrupted, RunError, TrainingError, UsageError
 from resnets.planning.forecast import Rates
-from resnets.report import collection
+from resnets.report.collect import collect
 from resnets.reproduction import planned, planning, reproduce, runs, summary
 from resnets.reproduction.planned import PlannedRun
 
@@ -134,7 +134,7 @@ def test_scales_do_not_pass_for_each_other(made: resnets.Reproduction, monkeypat
     claim = content(made) | {"scale": "full", "data": "cifar10"}
     file = made.plan.out / "claim.json"
     file.write_text(json.dumps(claim))
-    assert collection.collect([file]).runs[0].scale == "smoke"  # whatever the file says, its length tells
+    assert collect([file]).runs[0].scale == "smoke"  # whatever the file says, its length tells
     file.unlink()
 
 

@@ -21,7 +21,7 @@ def demo(
     from resnets.cli.display import ShortDisplay, errors_table
     from resnets.cli.resuming import resumable
     from resnets.depth_study import demo as study
-    from resnets.report import degradation
+    from resnets.depth_study import page
 
     console = Console(highlight=False, soft_wrap=True)
     print(f"Six networks, {iterations} iterations each, on {os.cpu_count()} cores; everything is in {out}/")
@@ -29,7 +29,7 @@ def demo(
         result = study.demo(out, iterations=iterations, seed=seed, observe=lambda name: ShortDisplay(name, console))
     if result.done_before:
         print(f"done before, and not trained again: {', '.join(result.done_before)} (remove {out}/ to begin anew)")
-    console.print(errors_table(*degradation.table(result.rows)))
+    console.print(errors_table(*page.table(result.rows)))
     for sentence in result.findings:
         print(sentence)
     print(f"The curves: {result.plot} and {result.page}")

@@ -81,10 +81,11 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
     """
     settings = dict(locals())  # each option is a setting of the same name
-    from resnets.cli.display import Display, duration
+    from resnets.cli.display import Display
     from resnets.cli.lists import names, numbers
     from resnets.cli.resuming import resumable
     from resnets.detection.train import train_detector
+    from resnets.durations import in_words
 
     settings |= {"anchors": numbers(anchors, "pixels", "32,64,128"), "classes": names(classes)}
     settings["context"] = context or None  # a recipe may have it without the flag
@@ -96,7 +97,7 @@ def train(
         "the test images' boxes are not known here" if result.mean_ap is None else f"mAP {100 * result.mean_ap:.2f} %"
     )
     print(
-        f"{result.network}: {score}, after {result.iterations:,} iterations in {duration(result.seconds)} "
+        f"{result.network}: {score}, after {result.iterations:,} iterations in {in_words(result.seconds)} "
         f"({result.images_per_second:,.1f} images/s)\n{result.folder}/ holds the weights, the log and result.json"
     )
 

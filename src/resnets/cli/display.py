@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from resnets.durations import in_words
 from resnets.errors import DataError
 
 T = TypeVar("T")
@@ -27,15 +28,6 @@ TESTED = {
     "validation_map": "validation mAP",
 }
 PLAIN_SECONDS = 60.0  # between two plain lines, where no test comes in between
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time as people say it: 48 s, 12 min 5 s, 1 h 40 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager
@@ -129,7 +121,7 @@ class Display:
         errors = "".join(f"  {TESTED[name]} {value:5.2f} %" for name, value in tested.items())
         rate = line["images_per_second"]
         return (
-            f"{line['iteration']:>7,}/{self.total:,}  {duration(left)} left  loss {line['loss']:.4f}  "
+            f"{line['iteration']:>7,}/{self.total:,}  {in_words(left)} left  loss {line['loss']:.4f}  "
             f"training error {line['training_error']:5.2f} %{errors}  lr {line['lr']:g}  "
             f"{rate:,.{0 if rate >= 10 else 1}f} images/s"
         )
@@ -168,7 +160,7 @@ class ShortDisplay:
         left = (self.total - line["iteration"]) / line["iteration"] * line["seconds"]
         text = (
             f"{self.name:<10} {line['iteration']:>5,}/{self.total:,}  training error {line['training_error']:5.2f} %  "
-            f"{duration(left)} left"
+            f"{in_words(left)} left"
         )
         if self.status is not None:
             self.status.update(text)
@@ -180,11 +172,11 @@ class ShortDisplay:
         if "scores" in result:  # of a detector
             mean_ap = result["scores"]["mean_ap"]
             score = "the test images' boxes are not known" if mean_ap is None else f"test mAP {100 * mean_ap:5.2f} %"
-            self.console.print(f"{self.name:<10} {score}  {duration(result['seconds'])}")
+            self.console.print(f"{self.name:<10} {score}  {in_words(result['seconds'])}")
             return
         tested = "validation" if "validation_error" in result else "test"  # what is chosen by is shown
         errors = f"training error {result['training_error']:5.2f} %  {tested} error {result[f'{tested}_error']:5.2f} %"
-        self.console.print(f"{self.name:<10} {errors}  {duration(result['seconds'])}")
+        self.console.print(f"{self.name:<10} {errors}  {in_words(result['seconds'])}")
 
     def closed(self) -> None:
         if self.status is not None:

@@ -42,7 +42,7 @@ def plan(
     import dataclasses
     from json import dumps
 
-    from resnets.cli.display import duration
+    from resnets.durations import in_words
     from resnets.planning import plan as planning
 
     found = planning.plan(
@@ -65,8 +65,8 @@ def plan(
     epochs_of_it = found.iterations * found.batch_size / found.training_images
     short = "" if found.memory_bytes <= found.available_bytes else " are there: TOO LITTLE"
     parts = (
-        f"training {duration(found.training_seconds)}, tests {duration(found.testing_seconds)}, "
-        f"checkpoints and log {duration(found.saving_seconds)}"
+        f"training {in_words(found.training_seconds)}, tests {in_words(found.testing_seconds)}, "
+        f"checkpoints and log {in_words(found.saving_seconds)}"
     )
     print(
         f"{found.network} on {found.data} ({found.training_images:,} images, {found.classes} classes), "
@@ -74,7 +74,7 @@ def plan(
         f"{found.precision} on {on}" + (", ESTIMATED" if found.estimate else "")
     )
     for title, value in (
-        ("time", f"{duration(3600 * found.hours)} ({parts})"),
+        ("time", f"{in_words(3600 * found.hours)} ({parts})"),
         ("training speed", f"{found.images_per_second:,.0f} images/s, {1000 * found.step_seconds:,.4g} ms a step"),
         ("memory", f"{_gib(found.memory_bytes)} GiB{each}, of {_gib(found.available_bytes)} GiB{short}"),
         ("largest batch", f"{found.largest_batch:,} images{each}" if found.largest_batch else "not even one image"),

@@ -120,11 +120,12 @@ def _show_plan(plan: ReproductionPlan, console: Console) -> None:
 def _show(result: Reproduction, console: Console, *, every_row: bool) -> None:
     import sys
 
+    from resnets.report.view import COMPARED
     from resnets.reproduction import summary
 
     for table in result.tables:
         if lines := summary.table_lines(table, all_rows=every_row):
-            _print(console, f"{table.table.name}: {table.table.title}", summary.COMPARED, lines, 2)
+            _print(console, f"{table.table.name}: {table.table.title}", COMPARED, lines, 2)
     for figure in result.figures:
         if lines := summary.figure_lines(figure, all_curves=every_row):
             _print(console, f"{figure.figure.name}: {figure.figure.title}", summary.CURVES, lines, 2)

@@ -35,11 +35,12 @@ def responses(
     from rich.table import Table
 
     from resnets.evaluation import responses as measuring
-    from resnets.report import responses as reporting
+    from resnets.report import plots
+    from resnets.report.responses import findings
     from resnets.storage import require_file
 
     if plot is not None:
-        reporting.check_plot(plot)
+        plots.check_plot(plot)
     if json is not None:
         require_file(json)
     found = measuring.responses(runs, data, images=images, device=device, batch_size=batch_size, workers=workers)
@@ -60,11 +61,11 @@ def responses(
             f"{strongest.std:.2f} ({strongest.layer})",
         )
     Console(highlight=False, soft_wrap=True).print(table)
-    for sentence in reporting.findings(found):
+    for sentence in findings(found):
         print(sentence)
     if json is not None:
         measuring.write_json(found, json)
         print(f"Each layer's response: {json}")
     if plot is not None:
-        reporting.write_plot(found, plot)
+        plots.save(plots.draw_responses(found), plot)
         print(f"The figure: {plot}")

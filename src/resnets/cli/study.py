@@ -35,10 +35,11 @@ def study(
     """
     from rich.console import Console
 
-    from resnets.cli.display import ShortDisplay, duration, errors_table
+    from resnets.cli.display import ShortDisplay, errors_table
     from resnets.cli.lists import names, numbers
     from resnets.cli.resuming import resumable
     from resnets.depth_study import study as studying
+    from resnets.durations import in_words
 
     layers = numbers(depths, "numbers of layers", "20,56,110")
     console = Console(highlight=False, soft_wrap=True)
@@ -70,7 +71,7 @@ def study(
         print(f"- {sentence}")
     seconds = sum(row.seconds for row in found.rows)
     slower = ", since the machine was slower than when it was measured" if seconds > found.plan.budget else ""
-    print(f"{duration(seconds)} of training, in a budget of {duration(found.plan.budget)}{slower}")
+    print(f"{in_words(seconds)} of training, in a budget of {in_words(found.plan.budget)}{slower}")
     if advice.network is not None:
         run = found.file.parent / "runs" / advice.network
         print(f"To use it:    resnets predict {run} IMAGE ...")

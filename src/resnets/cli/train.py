@@ -73,8 +73,9 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
     `torchrun --nproc-per-node N -m resnets train ...` shares each mini-batch among N processes.
     """
-    from resnets.cli.display import Display, duration
+    from resnets.cli.display import Display
     from resnets.cli.resuming import resumable
+    from resnets.durations import in_words
     from resnets.training import train as training
 
     with resumable():
@@ -114,6 +115,6 @@ def train(
     print(
         f"{result.network}: test error {result.test_error:.2f} %, {validation}"
         f"training error {result.training_error:.2f} %, "
-        f"after {result.iterations:,} iterations in {duration(result.seconds)} "
+        f"after {result.iterations:,} iterations in {in_words(result.seconds)} "
         f"({result.images_per_second:,.0f} images/s)\n{result.folder}/ holds the weights, the log and result.json"
     )

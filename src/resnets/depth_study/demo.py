@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.report import degradation
-from resnets.report.degradation import Row, Words
+from resnets.depth_study import page
+from resnets.depth_study.page import PageText
+from resnets.paper import recipes
+from resnets.records.studies import DepthRow, last_images
+from resnets.report.depth import findings_of_rows
 from resnets.runtime.launch import require_alone
 from resnets.training.stretch import Observer
 from resnets.training.train import TrainResult, train
@@ -22,7 +25,7 @@ class Demo:
     `done_before` names the networks that an earlier call had trained.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[DepthRow, ...]
     done_before: tuple[str, ...]
     findings: tuple[str, ...]
     plot: Path
@@ -62,26 +65,30 @@ def demo(
             if result.already_finished:
                 done_before.append(name)
             rows.append(_row(result, depth, residual=kind == "resnet"))
-    findings = degradation.findings(rows)
-    plot, page = degradation.write(
+    findings = findings_of_rows(rows)
+    plot, html = page.write(
         rows,
-        Words(
+        PageText(
             title="Degradation and its cure",
             sentences=findings,
             note=f"scikit-learn's digits, {iterations} iterations of 128 images, seed {seed}",
         ),
+        page.table(rows),
         folder,
+        name="degradation",
     )
-    return Demo(tuple(rows), tuple(done_before), findings, plot, page)
+    return Demo(tuple(rows), tuple(done_before), findings, plot, html)
 
 
-def _row(result: TrainResult, depth: int, *, residual: bool) -> Row:
-    return Row(
+def _row(result: TrainResult, depth: int, *, residual: bool) -> DepthRow:
+    curve = tuple((p["iteration"], p["training_error"], p["test_error"]) for p in result.curve)
+    return DepthRow(
         network=result.network,
         depth=depth,
         residual=residual,
         training_error=result.training_error,
+        training_images=last_images(curve, recipes.find("digits").batch_size),
         test_error=result.test_error,
         seconds=result.seconds,
-        curve=tuple((p["iteration"], p["training_error"], p["test_error"]) for p in result.curve),
+        curve=curve,
     )

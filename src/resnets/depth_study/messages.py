@@ -7,9 +7,9 @@ from typing import Any
 
 from resnets import durations
 from resnets.depth_study.budget import StudyPlan
-from resnets.depth_study.recommend import Recommendation, StudyRow
-from resnets.report import wording
-from resnets.report.degradation import Table
+from resnets.depth_study.page import Table
+from resnets.depth_study.recommend import Recommendation
+from resnets.records.studies import StudyRow
 
 
 def tell_plan(plan: StudyPlan, tell: Callable[[str], None]) -> None:
@@ -24,9 +24,10 @@ def tell_plan(plan: StudyPlan, tell: Callable[[str], None]) -> None:
         f"({plan.epochs:.1f} epochs; as many for each, so that none has an advantage), recipe {plan.recipe}, "
         f"seed {plan.seed}"
     )
-    each = ", ".join(f"{network.network} {wording.duration(network.seconds)}" for network in plan.networks)
+    each = ", ".join(f"{network.network} {durations.in_words(network.seconds)}" for network in plan.networks)
     tell(
-        f"Estimated: {wording.duration(plan.seconds)} of training in a budget of {durations.show(plan.budget)} ({each})"
+        f"Estimated: {durations.in_words(plan.seconds)} of training in a budget of {durations.show(plan.budget)} "
+        f"({each})"
     )
 
 
@@ -52,7 +53,7 @@ def note(plan: StudyPlan, origin: dict[str, Any]) -> str:
         f"{plan.iterations:,} iterations of {plan.batch_size} images for each network (recipe {plan.recipe}, seed "
         f"{plan.seed}), as many as fit in {durations.show(plan.budget)}; resnets {versions['resnets']}, torch "
         f"{versions['torch']}, on {hardware.get('gpu', hardware['processor'])}. Seconds are of the whole run, memory "
-        f"is reckoned; study.json beside this page holds every number"
+        f"is estimated; study.json next to this page has every number"
     )
 
 

@@ -5,33 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from resnets.report.comparison import listed
-from resnets.report.degradation import KINDS, Row
-from resnets.report.noise import interval, noise
+from resnets.records.counts import noise
+from resnets.records.studies import StudyRow
+from resnets.report.wording import listed
 
 FALLING = 3.0  # points that training error falls in a quarter of the run: then the network has not settled
 GUESSING = 0.9  # of the error of guessing; above this a network has hardly learnt
 OVERFITTING = 10.0  # points from training to validation error
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyRow(Row):
-    """One network of a study; its curve is of the validation images, and `test_error` has no part in any choice.
-
-    Units: seconds of the whole run; bytes of memory, reckoned as a plan does.
-    """
-
-    validation_error: float
-    validation_images: int
-    training_images: int  # that the training error is of: those of the last stretch
-    parameters: int
-    macs: int
-    memory: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Between what the validation error lies with 95 % confidence, by the number of images (binomial)."""
-        return interval(self.validation_error, self.validation_images)
 
 
 @dataclass(frozen=True)
@@ -44,26 +24,10 @@ class Recommendation:
     cautions: tuple[str, ...]
 
 
-# ---------------------------------------------------------------- within noise
-
-
 def alike(one: StudyRow, other: StudyRow) -> bool:
     """Tell whether two validation errors differ by no more than chance."""
     bound = noise(one.validation_error, one.validation_images, other.validation_error, other.validation_images)
     return abs(one.validation_error - other.validation_error) <= bound
-
-
-def training_noise(rows: Sequence[StudyRow]) -> float:
-    """Return the greatest difference of training errors that may be chance, over the shallowest and deepest of a kind.
-
-    Training error is of the images of the last stretch of iterations.
-    """
-    bounds = []
-    for residual, _ in KINDS:
-        if len(found := [row for row in rows if row.residual is residual]) > 1:
-            first, last = found[0], found[-1]
-            bounds.append(noise(first.training_error, first.training_images, last.training_error, last.training_images))
-    return max(bounds, default=0.0)
 
 
 # ---------------------------------------------------------------- the choice

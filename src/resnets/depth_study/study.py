@@ -13,15 +13,16 @@ from typing import Any
 from resnets import durations
 from resnets.data.datasets import DataSplits
 from resnets.data.load import Data, load_data
-from resnets.depth_study import messages, recommend
+from resnets.depth_study import messages, page, recommend
 from resnets.depth_study.budget import PlannedNetwork, Planner, StudyPlan
 from resnets.depth_study.candidates import KINDS, candidates, options_for
-from resnets.depth_study.recommend import Recommendation, StudyRow
+from resnets.depth_study.page import PageText, Table
+from resnets.depth_study.recommend import Recommendation
 from resnets.errors import RunError, TrainingError, UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
-from resnets.report import degradation, depth
-from resnets.report.degradation import Table, Words
+from resnets.records.studies import StudyRow, last_images
+from resnets.report.depth import findings_of_rows
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
@@ -184,22 +185,22 @@ def _conclude(
     found = dataclasses.replace(
         found, cautions=(*(f"{name} is not among them: {reason}." for name, reason in failed.items()), *found.cautions)
     )
-    sentences = degradation.findings(rows, max(depth.NOTABLE, recommend.training_noise(rows)))
+    sentences = findings_of_rows(rows, tests=False)
     tested = messages.tested(rows, found, plan)
-    plot, page = degradation.write(
+    plot, html = page.write(
         rows,
-        Words(
+        PageText(
             title=f"How deep is worth it on {plan.data}?",
             headline=found.headline,
             sentences=(*found.reasons, *tested, *sentences),
             cautions=found.cautions,
             note=messages.note(plan, record["provenance"][-1]),
         ),
+        messages.table(rows),
         folder,
         name="study",
-        cells=messages.table(rows),
         curve_on="validation",
-        bounds={row.network: (row.interval[0], row.validation_error, row.interval[1]) for row in rows},
+        intervals={row.network: row.interval for row in rows},
     )
     file = folder / "study.json"
     networks = [dataclasses.asdict(row) | {"interval": row.interval, "run": f"runs/{row.network}"} for row in rows]
@@ -224,20 +225,19 @@ def _conclude(
         test=" ".join(tested),
         file=file,
         plot=plot,
-        page=page,
+        page=html,
     )
 
 
 def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> StudyRow:
     assert result.validation_error is not None
-    points = [point["iteration"] for point in result.curve]
-    stretch = points[-1] - (points[-2] if len(points) > 1 else 0)
+    curve = tuple((p["iteration"], p["training_error"], p["validation_error"]) for p in result.curve)
     return StudyRow(
         network=result.network,
         depth=planned.depth,
         residual=planned.residual,
         training_error=result.training_error,
-        training_images=stretch * plan.batch_size,
+        training_images=last_images(curve, plan.batch_size),
         validation_error=result.validation_error,
         validation_images=plan.validation_images,
         test_error=result.test_error,
@@ -245,7 +245,7 @@ def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> Study
         parameters=planned.parameters,
         macs=planned.macs,
         memory=planned.memory,
-        curve=tuple((p["iteration"], p["training_error"], p["validation_error"]) for p in result.curve),
+        curve=curve,
     )
 
 

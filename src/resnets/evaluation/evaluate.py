@@ -17,9 +17,10 @@ from resnets.data.load import Data, load_data
 from resnets.errors import UsageError
 from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
-from resnets.evaluation.metrics import Counts, Interval, wilson
+from resnets.evaluation.metrics import Counts
 from resnets.evaluation.single_view import Agreement
 from resnets.inference.model import Model, load
+from resnets.records.counts import Interval, wilson
 from resnets.runtime.device import keep_freed_memory
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
@@ -186,10 +187,10 @@ def _numbers(counts: Counts, network: str, classes: tuple[str, ...]) -> dict[str
         "samples": counts.samples,
         "top1_wrong": counts.top1_wrong,
         "top1_error": counts.top1_error,
-        "top1_interval": wilson(counts.top1_wrong, counts.samples),
+        "top1_interval": wilson(counts.top1_error, counts.samples),
         "top5_wrong": counts.top5_wrong,
         "top5_error": counts.top5_error,
-        "top5_interval": wilson(counts.top5_wrong, counts.samples),
+        "top5_interval": wilson(counts.top5_error, counts.samples),
         "loss": counts.loss,
         "class_errors": dict(zip(classes, counts.class_errors, strict=True)),
     }

@@ -8,9 +8,6 @@ from torch import Tensor
 from resnets.errors import DataError
 from resnets.runtime.processes import World
 
-Interval = tuple[float, float]
-"""From and to, in percent: a 95 % confidence interval."""
-
 
 class Counts:
     """Counts over a split; every sample is counted once, on the device of its logits, which is not waited for.
@@ -104,11 +101,3 @@ class Counts:
         """Top-1 error of each class in percent; None for a class without samples."""
         totals, right = self.confusion.sum(1).tolist(), self.confusion.diagonal().tolist()
         return [100.0 * (n - k) / n if n else None for n, k in zip(totals, right, strict=True)]
-
-
-def wilson(wrong: int, samples: int) -> Interval:
-    """Return the Wilson interval of an error in percent: where it lies, with 95 % confidence, on other such samples."""
-    from scipy.stats import binomtest  # type: ignore[import-untyped]  # late: it takes a second
-
-    found = binomtest(wrong, samples).proportion_ci(confidence_level=0.95, method="wilson")
-    return 100.0 * float(found.low), 100.0 * float(found.high)

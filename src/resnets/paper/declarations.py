@@ -84,6 +84,31 @@ BUILT: frozenset[Part] = frozenset(
 )
 """The parts that exist: to build one is to name it here, and its rows are ready."""
 
+PARTS: Mapping[Part, str] = {
+    "ten-crop": "ten-crop testing",
+    "dense-multi-scale": "fully convolutional testing at several scales",
+    "ensemble": "ensembles of classifiers",
+    "detection": "the detector",
+    "box-refinement": "box refinement",
+    "global-context": "global context",
+    "multi-scale-detection": "detection at several scales",
+    "detection-ensemble": "ensembles of detectors",
+    "imagenet-det": "ImageNet's detection data",
+    "localisation": "localisation",
+    "localisation-rcnn": "the second stage of localisation",
+    "localisation-ensemble": "ensembles of localisers",
+}
+"""The parts in words."""
+
+Availability = Literal[
+    "ready",
+    "cited",  # another paper's system
+    "needs parts",  # of the software that do not exist yet
+    "no recipe",  # there is no recipe for its data yet
+    "ensemble",  # of networks that the paper does not name
+]
+"""Whether a row can be run."""
+
 DetectionProtocol = Literal["voc07", "voc", "coco"]
 
 SCORED_BY: Mapping[str, DetectionProtocol] = {"voc07": "voc07", "voc12": "voc", "coco": "coco"}
@@ -227,9 +252,15 @@ class Row(System):
         return tuple(part for part in self.needs if part not in BUILT)
 
     @property
-    def is_ready(self) -> bool:
-        """Whether the row can be measured: it is ours, and all that it needs exists."""
-        return not self.cited and self.network is not None and not self.missing
+    def availability(self) -> Availability:
+        """Whether the row can be run, and what prevents it where it cannot."""
+        if self.cited:
+            return "cited"
+        if self.missing:
+            return "needs parts"
+        if self.network is None:
+            return "ensemble"
+        return "no recipe" if self.recipe is None and self.data is not None else "ready"
 
 
 @dataclass(frozen=True, kw_only=True)

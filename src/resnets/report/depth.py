@@ -1,28 +1,28 @@
-"""Does training error rise with depth? Measured over a set of runs: a few numbers and one sentence (section 1)."""
+"""Training error by depth: whether it rises for plain networks, and what shortcuts change (section 1)."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from resnets.report.measured import Measured, default_shortcut
-from resnets.report.noise import noise
+from resnets.records.counts import noise
+from resnets.records.studies import DepthRow
+from resnets.report.runs import Measured, default_shortcut
 
 NOTABLE = 0.1  # points of training error; what is within chance does not count either
 _NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Depth:
-    """The runs of one depth: their mean errors, in percent; `images` are those that the training error is of."""
+    """The networks of one depth: their mean errors, in percent; `images` are those that the training error is of."""
 
     layers: int
     training: float
-    test: float
-    seeds: int
     images: int
+    test: float | None = None  # where it may be shown
+    seeds: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,39 @@ class DepthStudy:
     scale: str
     iterations: int
     is_cifar: bool  # of the paper's, as declared
+    has_free_shortcuts: bool  # without parameters: option A
     plain: tuple[Depth, ...]
     residual: tuple[Depth, ...]
 
     @property
-    def is_complete(self) -> bool:
-        """Whether both kinds have two depths."""
-        return len(self.plain) > 1 and len(self.residual) > 1
+    def depths(self) -> int:
+        """The number of depths, of the kind that has more."""
+        return max(len(self.plain), len(self.residual))
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What depth does, in sentences."""
+        return findings(self.plain, self.residual, free_shortcuts=self.has_free_shortcuts)
+
+    @property
+    def sentence(self) -> str:
+        """What was measured, and what depth does."""
+        length = f"{self.iterations:,} iterations" + (f", {self.scale} scale" if self.scale != "full" else "")
+        return " ".join((f"Measured on {_NAMES.get(self.data, self.data)} ({length}).", *self.findings))
+
+
+def summary(study: DepthStudy | None) -> str:
+    """Return what the best study found, and what is missing in it."""
+    if study is None or study.depths < 2:
+        return (
+            "Degradation is not measured yet: it takes runs of plain and of residual networks, at two depths or more."
+        )
+    kinds = (("plain", study.plain), ("residual", study.residual))
+    missing = [kind for kind, depths in kinds if len(depths) < 2]
+    return study.sentence + "".join(f" Of {kind} networks two depths are not measured yet." for kind in missing)
+
+
+# ---------------------------------------------------------------- studies
 
 
 def studies(runs: Iterable[Measured]) -> tuple[DepthStudy, ...]:
@@ -60,14 +86,16 @@ def studies(runs: Iterable[Measured]) -> tuple[DepthStudy, ...]:
 
 
 def _study(runs: Sequence[Measured]) -> DepthStudy:
-    first = runs[0]
+    first, residual = runs[0], [run for run in runs if run.is_residual]
+    is_cifar_type = default_shortcut(f"resnet{first.depth}") == "A"
     return DepthStudy(
         data=first.data,
         scale=first.scale,
         iterations=first.iterations,
-        is_cifar=first.declared.data == "cifar10" and default_shortcut(f"resnet{first.depth}") == "A",
+        is_cifar=first.declared.data == "cifar10" and is_cifar_type,
+        has_free_shortcuts=bool(residual) and _option(residual) == "A",
         plain=_by_depth([run for run in runs if not run.is_residual]),
-        residual=_by_depth([run for run in runs if run.is_residual]),
+        residual=_by_depth(residual),
     )
 
 
@@ -77,112 +105,100 @@ def _by_depth(runs: Sequence[Measured]) -> tuple[Depth, ...]:
         depths.setdefault(run.depth or 0, []).append(run)
     return tuple(
         Depth(
-            layers,
-            statistics.fmean(run.training_error for run in same),
-            statistics.fmean(next(iter(run.errors.values())).top1 for run in same),
-            len(same),
-            sum(run.training_images for run in same),
+            layers=layers,
+            training=statistics.fmean(run.training_error for run in same),
+            images=sum(run.training_images for run in same),
+            test=statistics.fmean(run.test_error for run in same),
+            seeds=len(same),
         )
-        for layers, same in ((layers, _one_a_seed(found)) for layers, found in sorted(depths.items()))
+        for layers, same in ((layers, _one_per_seed(found)) for layers, found in sorted(depths.items()))
     )
 
 
-def _one_a_seed(runs: Sequence[Measured]) -> list[Measured]:
-    """Return a run a seed, of one shortcut option, A where there are any: its networks have their twins' parameters."""
-    option = min(run.shortcut or "" for run in runs)
+def _one_per_seed(runs: Sequence[Measured]) -> list[Measured]:
+    """Return one run per seed, of one shortcut option: A where there are any, which adds no parameters."""
     seeds: dict[int, Measured] = {}
     for run in runs:
-        if (run.shortcut or "") == option:
+        if (run.shortcut or "") == _option(runs):
             seeds.setdefault(run.seed, run)
     return list(seeds.values())
 
 
-def sentence(found: DepthStudy | None) -> str:
-    """Return what depth does to the training error of plain and of residual networks, in one sentence."""
-    if found is None or not (len(found.plain) > 1 or len(found.residual) > 1):
-        return (
-            "Degradation is not measured yet: it takes runs of plain and of residual networks, "
-            "each at two depths or more."
-        )
-    plain, residual = (_change(depths) for depths in (found.plain, found.residual))
-    if plain is None:
-        parts = [f"{_span(found.residual)} the training error of residual networks {residual}", _missing("plain")]
-    else:
-        rises = plain.startswith("rises")
-        verdict = ", which is degradation" if rises else ", and no degradation shows"
-        parts = [f"{_span(found.plain)} the training error of plain networks {plain}{verdict}"]
-        if residual is None:
-            parts.append(_missing("residual"))
-        else:
-            better = ": more depth trains better" if residual.startswith("falls") else ""
-            parts.append(f"that of residual networks, {_span(found.residual)}, {residual}{better}")
-            if twins := _twins(found):
-                without, with_shortcuts = twins
-                errors = f"{with_shortcuts.training:.1f} %, and {without.training:.1f} % plain"
-                parts.append(f"at {without.layers} layers it is {errors}")
-    return f"{_begin(found)} {'; '.join(parts)}."
+def _option(runs: Sequence[Measured]) -> str:
+    return min(run.shortcut or "" for run in runs)
 
 
-def twins_sentence(found: DepthStudy) -> str | None:
-    """Return what the errors of a plain network and of its residual twin are, None where there are no such two."""
-    twins = _twins(found)
-    if twins is None:
-        return None
-    plain, residual = twins
-    return (
-        f"{_begin(found)} at {plain.layers} layers the training error is {plain.training:.1f} % plain and "
-        f"{residual.training:.1f} % residual, the test error {plain.test:.2f} and {residual.test:.2f} %."
+# ---------------------------------------------------------------- findings
+
+
+def findings_of_rows(rows: Sequence[DepthRow], *, tests: bool = True) -> tuple[str, ...]:
+    """Return the findings of a demo or a study; without `tests` they name no test error."""
+    plain, residual = (
+        [
+            Depth(
+                layers=row.depth,
+                training=row.training_error,
+                images=row.training_images,
+                test=row.test_error if tests else None,
+            )
+            for row in rows
+            if row.residual is wanted
+        ]
+        for wanted in (False, True)
     )
+    shortcuts = {default_shortcut(row.network) for row in rows if row.residual}
+    return findings(plain, residual, free_shortcuts=shortcuts == {"A"})
 
 
-def table(found: DepthStudy | None) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Return the titles of the columns and the cells of each depth; no rows where nothing can be compared."""
-    titles = ("kind", "layers", "training error", "test error", "runs")
-    if found is None or not (len(found.plain) > 1 or len(found.residual) > 1):
-        return titles, ()
-    return titles, [
-        (kind, f"{depth.layers}", f"{depth.training:.2f} %", f"{depth.test:.2f} %", f"{depth.seeds}")
-        for kind, depths in (("plain", found.plain), ("residual", found.residual))
-        for depth in depths
-    ]
+def findings(plain: Sequence[Depth], residual: Sequence[Depth], *, free_shortcuts: bool) -> tuple[str, ...]:
+    """Return what depth does to the training error of plain and of residual networks, and what shortcuts change.
+
+    A sentence each, where there is anything to compare. `plain` and `residual` are in the order of their depth.
+    """
+    return tuple(_findings(plain, residual, free_shortcuts))
+
+
+def _findings(plain: Sequence[Depth], residual: Sequence[Depth], free_shortcuts: bool) -> Iterator[str]:
+    if len(plain) > 1:
+        trend = _trend(plain)
+        verdict = (
+            "this is degradation, not overfitting" if trend == "rises" else "no degradation at this length of training"
+        )
+        yield f"{_span(plain)} the training error of plain networks {trend}{_steps(plain)}: {verdict}."
+    if len(residual) > 1:
+        trend = _trend(residual)
+        begin, end = f"{_span(residual)} the training error of residual networks", ""
+        if len(plain) > 1:
+            begin = f"With shortcuts{', which add no parameters,' if free_shortcuts else ''} it"
+            end = "" if _span(residual) == _span(plain) else f" {_span(residual).lower()}"
+        better = ": more depth trains better" if trend == "falls" else ""
+        yield f"{begin} {trend}{_steps(residual)}{end}{better}."
+    counterparts = {one.layers: one for one in residual}
+    pairs = [(one, counterparts[one.layers]) for one in plain if one.layers in counterparts]
+    if pairs:
+        one, other = pairs[-1]
+        tests = (
+            "" if one.test is None or other.test is None else f", the test error {one.test:.2f} and {other.test:.2f} %"
+        )
+        errors = f"{one.training:.1f} % plain and {other.training:.1f} % residual{tests}"
+        yield f"At {one.layers} layers the training error is {errors}."
 
 
 def _span(depths: Sequence[Depth]) -> str:
-    return f"from {depths[0].layers} to {depths[-1].layers} layers"
+    return f"From {depths[0].layers} to {depths[-1].layers} layers"
 
 
-def _begin(found: DepthStudy) -> str:
-    length = f"{found.iterations:,} iterations" + (f", {found.scale} scale" if found.scale != "full" else "")
-    return f"Measured on {_NAMES.get(found.data, found.data)} ({length}):"
+def _steps(depths: Sequence[Depth]) -> str:
+    return f" ({' -> '.join(f'{depth.training:.1f}' for depth in depths)} %)"
 
 
-def _twins(found: DepthStudy) -> tuple[Depth, Depth] | None:
-    """Return the deepest plain and residual networks of as many layers."""
-    residual = {depth.layers: depth for depth in found.residual}
-    both = [(depth, residual[depth.layers]) for depth in found.plain if depth.layers in residual]
-    return both[-1] if both else None
-
-
-def _missing(kind: str) -> str:
-    return f"{kind} networks are not measured at two depths yet"
-
-
-def _change(depths: Sequence[Depth]) -> str | None:
-    """Return what the training error does between the least depth and the most, None for a single depth."""
-    if len(depths) < 2:
-        return None
-    first, last = depths[0], depths[-1]
-    chance = noise(first.training, first.images, last.training, last.images)
-    does = trend(first.training, last.training, max(NOTABLE, chance))
-    end = f"{last.training:.1f} %"
-    return f"stays at {end}" if does == "stays" else f"{does} from {first.training:.1f} to {end}"
-
-
-def trend(first: float, last: float, notable: float = NOTABLE) -> Literal["rises", "falls", "stays"]:
-    """Return what the training error does from the least depth to the most; less than `notable` points do not count.
+def _trend(depths: Sequence[Depth]) -> str:
+    """Return what the training error does from the least depth to the most; what may be chance does not count.
 
     Of plain networks a rise is degradation: a deeper network can compute all that a shallower one can.
     """
-    if abs(last - first) < notable:
-        return "stays"
-    return "rises" if last > first else "falls"
+    first, last = depths[0], depths[-1]
+    chance = noise(first.training, first.images, last.training, last.images)
+    if abs(last.training - first.training) < max(NOTABLE, chance):
+        return "stays the same within noise"
+    return "rises" if last.training > first.training else "falls"

@@ -1,18 +1,15 @@
-"""One measured detector, and how it is read from the result file of `resnets detect` or `resnets reproduce`."""
+"""Result files of detectors, read as measured runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from resnets.detection.recipes import ALL_RECIPES
-from resnets.paper.declarations import SCORED_BY, Column, DetectionTest
+from resnets.paper.declarations import SCORED_BY, DetectionTest
 from resnets.paper.detection_data import after, told_apart
-from resnets.paper.published.detection import VOC_NAMES
 from resnets.report.measured import (
     NotAResult,
-    Run,
     declared_in,
     number,
     other_network,
@@ -21,40 +18,9 @@ from resnets.report.measured import (
     positive,
     scale_of,
 )
+from resnets.report.runs import MeasuredDetector, Scores
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What detections on a test split came to, in percent.
-
-    `mean_50` is the mean AP at an IoU of .5, `mean` that over IoUs of .5 to .95, which only COCO's protocol has;
-    `classes` is the AP of each class by the rules of the protocol.
-    """
-
-    mean_50: float
-    mean: float | None
-    classes: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasuredDetector(Run):
-    """A detector's run as its result file tells it, with each test of it."""
-
-    tests: Mapping[DetectionTest, Scores]
-
-    def value(self, test: DetectionTest, column: Column) -> float | None:
-        """Return what a test came to in a column of a table, or None where it was not made or has no such number."""
-        scores = self.tests.get(test)
-        if scores is None:
-            return None
-        by_coco = test.protocol == "coco"
-        if column.measure == "AP":
-            return scores.classes.get(VOC_NAMES[column.name])
-        if column.measure == "mAP@[.5, .95]":
-            return scores.mean
-        return scores.mean_50 if column.measure == ("mAP@.5" if by_coco else "mAP") else None
 
 
 def is_detectors(content: Mapping[str, Any]) -> bool:

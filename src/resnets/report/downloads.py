@@ -9,10 +9,10 @@ import io
 import json
 from collections.abc import Iterable
 
-from resnets.report.comparison import ComparedTable
-from resnets.report.content import Content
-from resnets.report.curves import ComparedFigure
-from resnets.report.drawing import line
+from resnets.report.compare_figures import ComparedFigure
+from resnets.report.compare_tables import ComparedTable
+from resnets.report.plots import line
+from resnets.report.view import View
 
 
 def table_csv(table: ComparedTable) -> str:
@@ -56,18 +56,18 @@ def figure_csv(figure: ComparedFigure) -> str:
     return _csv(lines)
 
 
-def everything(content: Content) -> str:
+def everything(view: View) -> str:
     """Return all numbers of a report as JSON, but for the runs' curves, which their result files hold."""
     runs = [
         {key: value for key, value in dataclasses.asdict(run).items() if key not in ("curve", "responses")}
-        | {"key": content.results.key(run), "departures": run.departures}
-        for run in content.results.runs
+        | {"key": view.results.key(run), "departures": run.departures}
+        for run in view.results.runs
     ]
     runs += [
         dataclasses.asdict(dataclasses.replace(run, tests={}))
-        | {"key": content.results.key(run), "departures": run.departures}
+        | {"key": view.results.key(run), "departures": run.departures}
         | {"tests": [dataclasses.asdict(test) | dataclasses.asdict(scores) for test, scores in run.tests.items()]}
-        for run in content.results.detectors
+        for run in view.results.detectors
     ]
     tables = {
         table.table.name: [
@@ -75,7 +75,7 @@ def everything(content: Content) -> str:
                 "row": row.row.label,
                 "status": row.verdict.status,
                 "why": row.verdict.why,
-                "runs": [content.results.key(run) for run in row.runs],
+                "runs": [view.results.key(run) for run in row.runs],
                 "cells": [
                     {
                         "column": cell.column.name,
@@ -92,16 +92,16 @@ def everything(content: Content) -> str:
             }
             for row in table.rows
         ]
-        for table in content.tables
+        for table in view.tables
     }
-    degradation = (content.sentence, *content.more_sentences)
+    degradation = (view.sentence, *view.more_sentences)
     return json.dumps(
         {
-            "counts": content.counts,
+            "counts": view.counts,
             "degradation": degradation,
             "tables": tables,
             "runs": runs,
-            "ensembles": [dataclasses.asdict(ensemble) for ensemble in content.results.ensembles],
+            "ensembles": [dataclasses.asdict(ensemble) for ensemble in view.results.ensembles],
         }
     )
 

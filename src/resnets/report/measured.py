@@ -1,131 +1,24 @@
-"""One measured run, and how it is read from the result file that `resnets train` or `resnets reproduce` wrote."""
+"""Result files of `resnets train` and `resnets reproduce`, read as measured runs."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from resnets.detection.recipes import ALL_RECIPES
 from resnets.records.evaluations import Response
+from resnets.report.runs import SCALES, SHORT, Errors, Measured, Point, Scale, Setting
 from resnets.specs import told_apart
 
-Scale = Literal["full", "short", "smoke"]
-SCALES: tuple[Scale, ...] = get_args(Scale)
-SHORT = 16  # a short run has a sixteenth of the iterations, or more
-
-_RESNET = re.compile(r"(resnet|plain)([1-9][0-9]*)(_v1_5|_cifar)?")
 _FITTED = ("at_most", "values", "vectors")  # a warm-up's bound; the axes of the colours of the training images
 _WORDS = ("name", "source", "deviations", "evaluate_every")  # of a recipe; they change no weight
 
 
 class NotAResult(ValueError):
     """A file's content is not a result; says why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """A network, its shortcut option, a recipe and data: what a declaration asks for and a run is an answer to."""
-
-    network: str
-    shortcut: str | None
-    recipe: str
-    data: str
-
-    @classmethod
-    def of(cls, network: str, shortcut: str | None, recipe: str, data: str) -> Setting:
-        """Return the setting, with the shortcut that the network has by default where none is named."""
-        return cls(network=network, shortcut=shortcut or default_shortcut(network), recipe=recipe, data=data)
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Of one test protocol, in percent."""
-
-    top1: float
-    top5: float | None = None
-
-
-@dataclass(frozen=True)
-class Point:
-    """Of a curve: errors in percent after some iterations; the training error is since the point before."""
-
-    iteration: int
-    training: float
-    tested: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What any run's result file tells. `declared` is what it is an answer to."""
-
-    file: str
-    network: str
-    shortcut: str | None
-    recipe: str
-    iterations: int
-    declared_iterations: int  # of the declared recipe at its full length
-    data: str  # with the split, where not all training images were trained on
-    seed: int
-    scale: Scale
-    declared: Setting
-    changes: tuple[str, ...] = ()  # from the declared network and recipe, but for the length
-    deviations: tuple[tuple[str, str], ...] = ()  # the recipe's from the paper: what, why
-    precision: str = ""
-    seconds: float = 0.0
-    images_per_second: float = 0.0
-    provenance: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def departures(self) -> tuple[str, ...]:
-        """In what it is less than, or other than, what was declared; () for a run that may be set beside the paper."""
-        found = []
-        if self.data != self.declared.data:
-            found.append(f"{self.data} instead of {self.declared.data}")
-        if self.scale != "full":
-            found.append(f"{self.scale}: {self.iterations:,} of {self.declared_iterations:,} iterations")
-        return (*found, *self.changes)
-
-    @property
-    def rank(self) -> tuple[bool, bool, int, int]:
-        """How near it is to what was declared, the nearest first: data, recipe, scale, length."""
-        return (self.data != self.declared.data, bool(self.changes), SCALES.index(self.scale), -self.iterations)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured(Run):
-    """A classifier's run as its result file tells it. Errors in percent."""
-
-    depth: int | None
-    errors: Mapping[str, Errors]  # by test protocol
-    training_error: float
-    training_images: int  # that it is of: those of the last stretch
-    curve: tuple[Point, ...]
-    curve_on: Literal["test", "validation"]
-    best_validation: tuple[int, float] | None = None  # iteration and error
-    responses: tuple[Response, ...] = ()
-
-    @property
-    def is_residual(self) -> bool:
-        """Whether it is a network with shortcuts."""
-        return self.network.startswith("resnet")
-
-
-def default_shortcut(network: str) -> str | None:
-    """Return the option that a network has by its name: A for the CIFAR type, B for the ImageNet type."""
-    if not network.startswith("resnet"):
-        return None
-    return "B" if re.fullmatch(r"resnet(18|34|50|101|152)(_v1_5)?", network) else "A"
-
-
-def depth_of(network: str) -> int | None:
-    """Return the weighted layers that a plain or residual network's name tells, or None."""
-    match = _RESNET.fullmatch(network)
-    return int(match[2]) if match else None
 
 
 # ---------------------------------------------------------------- reading

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from resnets.durations import in_words
 from resnets.paper.declarations import Column, Figure, Table
-from resnets.report import downloads, drawing, ensembles, seeds, wording
-from resnets.report.comparison import EXACT, ComparedRow, listed
-from resnets.report.content import Content, count
-from resnets.report.curves import ComparedCurve, ComparedFigure, end
-from resnets.report.detectors import MeasuredDetector
-from resnets.report.measured import Measured, Run
+from resnets.report import downloads, plots
+from resnets.report.compare_figures import ComparedCurve, ComparedFigure, end
+from resnets.report.compare_tables import EXACT, ComparedRow
 from resnets.report.responses import outliers
-from resnets.report.speed import Comparison
-from resnets.report.verdicts import STATUSES, Status
+from resnets.report.runs import Comparison, Measured, MeasuredDetector, Run
+from resnets.report.verdict import Status
+from resnets.report.view import View
+from resnets.report.wording import NOTHING, listed, measured, quantity
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _STYLES = {
     "dashed": ("training error", True, 1.4),
@@ -24,35 +27,35 @@ _STYLES = {
 }
 
 
-def render(content: Content) -> str:
-    """Return the page, the same for the same content."""
-    from jinja2 import Environment, PackageLoader
+def environment(*packages: str) -> Environment:
+    """Return the environment of a page's templates: those of some packages, and the report's own."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader
+
+    loaders = [PackageLoader(package) for package in (*packages, "resnets.report")]
+    return Environment(loader=ChoiceLoader(loaders), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def render(view: View) -> str:
+    """Return the page, the same for the same view."""
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("resnets.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
+    made = environment()
+    made.filters |= {
         "slug": lambda status: status.replace(" ", "-"),
         "capital": lambda text: text[:1].upper() + text[1:],
         "ticks": _code,
     }
-    environment.globals |= {
-        "marks": wording.MARKS,
-        "statuses": STATUSES,
-        "order": {status: index for index, status in enumerate(STATUSES)},
-        "key": content.results.key,
-        "paper": wording.paper,
-        "ours": wording.ours,
-        "difference": wording.difference,
-        "quantity": wording.quantity,
-        "duration": wording.duration,
+    made.globals |= {
+        "order": list(Status).index,
+        "key": view.results.key,
+        "quantity": quantity,
+        "measured": measured,
+        "duration": in_words,
         "unit": _unit,
         "how": _how,
         "subject": _subject,
-        "beside": lambda table, column: column.measure not in EXACT and table.has_measured(column),
+        "both": lambda table, column: column.measure not in EXACT and table.has_measured(column),
         "tally": _tally,
-        "curves": _curves,
         "tolerances": _tolerances,
         "networks": _networks,
         "styles": _styles,
@@ -63,27 +66,19 @@ def render(content: Content) -> str:
         "bounds": _bounds,
         "machine": _machine,
         "device": lambda run: _machine(run.provenance[-1]) if run.provenance else "",
-        "seed_titles": seeds.TITLES,
-        "seed_rows": seeds.table(content.results.runs),
-        "ensemble_titles": ensembles.TITLES,
-        "ensemble_rows": ensembles.table(content.results.ensembles),
-        "test_error": lambda run: next(iter(run.errors.values())).top1,
         "facts": _facts,
         "detection_scores": _detection_scores,
         "table_link": lambda table: downloads.link(downloads.table_csv(table), "text/csv"),
         "figure_link": lambda figure: downloads.link(downloads.figure_csv(figure), "text/csv"),
     }
-    study = content.study
-    page = environment.get_template("report.html").render(
-        content=content,
-        depths=Markup(drawing.draw_depths(study))
-        if study and (len(study.plain) > 1 or len(study.residual) > 1)
-        else "",
+    page = made.get_template("report.html").render(
+        view=view,
+        depths=Markup(plots.draw_depths(view.study)) if view.study else "",
         drawings={
-            figure.figure.name: [(panel, Markup(svg)) for panel, svg in drawing.draw(figure)]
-            for figure in content.figures
+            figure.figure.name: [(panel, Markup(svg)) for panel, svg in plots.draw_figure(figure)]
+            for figure in view.figures
         },
-        json_link=downloads.link(downloads.everything(content), "application/json"),
+        json_link=downloads.link(downloads.everything(view), "application/json"),
     )
     return re.sub(r"\n\s*\n+", "\n", page)
 
@@ -120,7 +115,7 @@ def _subject(declared: Table | Figure) -> str:
 
 
 def _tally(compared: Iterable[ComparedRow | ComparedCurve]) -> dict[Status, int]:
-    return count(one.verdict.status for one in compared)
+    return Status.tally(one.verdict.status for one in compared)
 
 
 def _tolerances(table: Table) -> list[tuple[str, str, str]]:
@@ -141,33 +136,25 @@ def _tolerances(table: Table) -> list[tuple[str, str, str]]:
 # ---------------------------------------------------------------- figures
 
 
-def _curves(figure: ComparedFigure) -> list[ComparedCurve]:
-    return [curve for panel in figure.panels for curve in panel]
-
-
 def _networks(figure: ComparedFigure) -> list[tuple[str, int, bool, float]]:
     """Return a legend's networks: label, colour, whether it is dashed, and the line's width."""
     responses = figure.figure.panels[0].draws != "error"
     found = {
-        curve.curve.label: (curve.curve.label, drawing.series(curve), responses and _is_plain(curve), 2.6)
-        for curve in _curves(figure)
+        curve.curve.label: (curve.curve.label, plots.series(curve), responses and curve.is_plain, 2.6)
+        for curve in figure.curves
         if curve.curve.drawn
     }
     return list(found.values())
 
 
 def _styles(figure: ComparedFigure) -> list[tuple[str, bool, float]]:
-    used = {curve.curve.style: curve.curve for curve in _curves(figure)}
+    used = {curve.curve.style: curve.curve for curve in figure.curves}
     return [
         (label.replace("test", "validation") if curve.split == "validation" else label, dashes, width)
         for style, curve in used.items()
         if style in _STYLES
         for label, dashes, width in [_STYLES[style]]
     ]
-
-
-def _is_plain(curve: ComparedCurve) -> bool:
-    return not (curve.curve.network or "").startswith("resnet")
 
 
 def _alternative(figure: ComparedFigure, panel: int) -> str:
@@ -184,7 +171,7 @@ def _alternative(figure: ComparedFigure, panel: int) -> str:
 
 def _drawn_note(figure: ComparedFigure) -> str:
     """Return what a reader has to know of our curves: how long they are, and that shorter ones are stretched."""
-    curves = [curve for curve in _curves(figure) if curve.drawn and curve.curve.drawn]
+    curves = [curve for curve in figure.curves if curve.drawn and curve.curve.drawn]
     runs = [curve.drawn[0] for curve in curves]
     if not runs:
         return "Nothing of it is measured yet: only the paper's readings are shown."
@@ -207,7 +194,7 @@ def _outlier_notes(figure: ComparedFigure) -> list[str]:
     """Return a sentence for each network whose layer responses, as drawn, are those of a few images."""
     if figure.figure.panels[0].draws == "error":
         return []
-    runs = {curve.curve.label: curve.drawn[0] for curve in _curves(figure) if curve.drawn}
+    runs = {curve.curve.label: curve.drawn[0] for curve in figure.curves if curve.drawn}
     return [note for label, run in runs.items() if (note := outliers(label, run.responses))]
 
 
@@ -216,7 +203,7 @@ def _readings(curve: ComparedCurve) -> str:
     for number in curve.curve.published:
         place = "" if number.at is None else f" at {number.at:,}" + (f" to {number.until:,}" if number.until else "")
         found.append(f"{number.printed}{place}")
-    return "; ".join(found) or curve.curve.reason or wording.NOTHING
+    return "; ".join(found) or curve.curve.reason or NOTHING
 
 
 # ---------------------------------------------------------------- speed and runs
@@ -225,8 +212,8 @@ def _readings(curve: ComparedCurve) -> str:
 def _bounds(one: Comparison) -> str:
     """Return what a comparison is to reach."""
     bounds = [bound for bound in (one.at_least, one.aim) if bound is not None]
-    shown = [wording.quantity(bound, one.quantity) if one.ratio is None else f"{bound:g}" for bound in bounds]
-    return ", ".join(shown) or wording.NOTHING
+    shown = [quantity(bound, one.quantity) if one.ratio is None else f"{bound:g}" for bound in bounds]
+    return ", ".join(shown) or NOTHING
 
 
 def _machine(provenance: Mapping[str, Any]) -> str:
@@ -248,10 +235,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts += _tests(run) if isinstance(run, MeasuredDetector) else _errors(run) if isinstance(run, Measured) else []
     facts.append(("deviations of the recipe", "; ".join(f"{what} ({why})" for what, why in run.deviations)))
     rate = f"{run.images_per_second:,.{0 if run.images_per_second >= 10 else 1}f} images/s"
-    facts.append(("time", f"{wording.duration(run.seconds)}, {rate}"))
+    facts.append(("time", f"{in_words(run.seconds)}, {rate}"))
     for index, one in enumerate(run.provenance):
-        stretch = f", stretch {index + 1}" if len(run.provenance) > 1 else ""
-        facts += [(f"{name}{stretch}", what) for name, what in _provenance(one)]
+        session = f", session {index + 1}" if len(run.provenance) > 1 else ""
+        facts += [(f"{name}{session}", what) for name, what in _provenance(one)]
     return [(name, what) for name, what in facts if what]
 
 
@@ -260,7 +247,7 @@ def _errors(run: Measured) -> list[tuple[str, str]]:
     for protocol, errors in run.errors.items():
         top5 = "" if errors.top5 is None else f", top-5 {errors.top5:.2f} %"
         facts.append((f"error, {protocol}", f"top-1 {errors.top1:.2f} %{top5}"))
-    facts.append(("training error", f"{run.training_error:.2f} %, of augmented images in the last stretch"))
+    facts.append(("training error", f"{run.training_error:.2f} %, of augmented images since the last but one test"))
     if run.best_validation is not None:
         iteration, error = run.best_validation
         facts.append(("best on validation", f"{error:.2f} % at iteration {iteration:,} (the test set selects nothing)"))

@@ -1,23 +1,14 @@
-"""How strongly the layers of networks respond: what the numbers say, and the two panels of Figure 7 (section 4.2)."""
+"""Findings about layer responses: what the paper reads off Figure 7, and whether a few images dominate them."""
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from resnets.errors import UsageError
 from resnets.records.evaluations import LayerResponses, Response, mean_of
-from resnets.report.measured import depth_of
-from resnets.storage import write_durably, writing
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from resnets.report.runs import depth_of
 
 OUTLIERS = 2  # a mean std of more than twice the median image's is that of a few images
-FORMATS = (".png", ".svg", ".pdf")
 
 
 def outliers(network: str, layers: Sequence[Response]) -> str | None:
@@ -39,7 +30,7 @@ def findings(found: Sequence[LayerResponses]) -> tuple[str, ...]:
     the first counts. () where there is nothing to compare.
     """
     named = {one.network: one for one in reversed(found)}
-    warnings = (outliers(label, one.layers) for one, label in zip(found, _labels(found), strict=True))
+    warnings = (outliers(label, one.layers) for one, label in zip(found, labels(found), strict=True))
     sentences = [warning for warning in warnings if warning]
     for name, residual in sorted(named.items(), key=lambda pair: depth_of(pair[0]) or 0):
         plain = named.get(f"plain{name.removeprefix('resnet')}")
@@ -63,55 +54,7 @@ def findings(found: Sequence[LayerResponses]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _labels(found: Sequence[LayerResponses]) -> list[str]:
+def labels(found: Sequence[LayerResponses]) -> list[str]:
     """Return the networks' names, with the run where one occurs twice."""
     names = [one.network for one in found]
     return [one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})" for one in found]
-
-
-def check_plot(path: Path) -> None:
-    """Make sure that a drawing can be written under this name, before anything is measured for it.
-
-    Raises: UsageError.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"plot {path}: its name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
-
-
-def write_plot(found: Sequence[LayerResponses], path: Path) -> None:
-    """Draw the two panels of Figure 7 to a PNG, SVG or PDF file.
-
-    Raises: UsageError, if the name ends otherwise; RunError, if the file cannot be written.
-    """
-    check_plot(path)
-    content = io.BytesIO()
-    draw(found).savefig(content, format=path.suffix.lower()[1:], dpi=150)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, content.getvalue())
-
-
-def draw(found: Sequence[LayerResponses]) -> Figure:
-    """Return the figure: the layers in their order above, by magnitude below; plain networks dashed."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 6.4), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharey=True)
-    depths = sorted({depth_of(one.network) or 0 for one in found})
-    for one, label in zip(found, _labels(found), strict=True):
-        style: dict[str, Any] = {
-            "color": f"C{depths.index(depth_of(one.network) or 0)}",
-            "linestyle": "--" if one.network.startswith("plain") else "-",
-            "linewidth": 1.6,
-        }
-        for axes, layers in ((upper, one.layers), (lower, one.by_magnitude)):
-            axes.plot(range(1, len(layers) + 1), [layer.std for layer in layers], label=label, **style)
-    upper.set(title="original order", xlabel="layer")
-    lower.set(title="sorted by magnitude", xlabel="rank")
-    for axes in (upper, lower):
-        axes.set_ylabel("standard deviation")
-        axes.set_ylim(bottom=0)
-        axes.set_xlim(left=1)
-        axes.grid(alpha=0.3)
-    upper.legend()
-    return figure

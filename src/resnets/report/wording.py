@@ -1,21 +1,12 @@
-"""How the report writes numbers: published ones as the paper prints them, ours with as many digits as are good."""
+"""How reports write numbers: published ones as the paper prints them, ours with as many digits as are good."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from resnets.paper.published import Published
-from resnets.report.comparison import Cell, ComparedRow
 
 NOTHING = "–"
-MARKS = {
-    "reproduced": "✓",
-    "differs": "≠",
-    "reduced": "◐",
-    "not judged": "·",
-    "not run": "○",
-    "not built yet": "△",
-    "cited": "”",
-}
-"""A sign for each status, beside its colour and its word."""
 
 
 def published(number: Published) -> str:
@@ -27,51 +18,32 @@ def published(number: Published) -> str:
     return number.printed
 
 
-def measured(value: float, unit: str) -> str:
-    """Return one of our numbers."""
+def measured(value: float, unit: str = "%", std: float | None = None) -> str:
+    """Return one of our numbers, with the deviation of the runs where there is one."""
     if unit == "parameters":
         return f"{value:,.0f}"
     if unit == "FLOPs":
         return f"{value / 1e9:.3f}e9"
-    return f"{value:.0f}" if unit == "layers" else f"{value:.2f}"
+    if unit == "layers":
+        return f"{value:.0f}"
+    return f"{value:.2f}" + ("" if std is None else f" ± {std:.2f}")
 
 
-def difference(cell: Cell) -> str:
-    """Return measured less published, with its sign; of counts in percent of the published; '' where there is none."""
-    if cell.difference is None or cell.published is None or cell.column.unit == "layers":
-        return ""
-    if cell.column.unit == "%":
-        return "0.00" if abs(cell.difference) < 0.005 else f"{cell.difference:+.2f}".replace("-", "−")
-    return f"{100 * cell.difference / cell.published.value:+.1f} %".replace("-", "−")
+def relative(difference: float, whole: float | None = None) -> str:
+    """Return a signed difference in points, or in percent of a whole."""
+    if whole is not None:
+        return f"{100 * difference / whole:+.1f} %".replace("-", "−")
+    return "0.00" if abs(difference) < 0.005 else f"{difference:+.2f}".replace("-", "−")
 
 
-def paper(cell: Cell) -> str:
-    """Return what the paper has in a cell."""
-    if cell.published is None:
-        return cell.published_text or NOTHING
-    return published(cell.published)
+def listed(words: Sequence[str]) -> str:
+    """Return words as a sentence has them: a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def ours(cell: Cell) -> str:
-    """Return what we have in a cell, with its deviation."""
-    if cell.measured is None:
-        return cell.measured_text or NOTHING
-    return measured(cell.measured, cell.column.unit) + ("" if cell.std is None else f" ± {cell.std:.2f}")
-
-
-def runs(row: ComparedRow) -> str:
-    """Return how many runs a row rests on."""
-    count = len(row.runs)
-    return f"{count} run{'s' if count > 1 else ''}" if count else NOTHING
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time as people say it: 48 s, 12 min 5 s, 1 h 40 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 run, 2 runs."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def quantity(value: float, name: str) -> str:

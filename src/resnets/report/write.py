@@ -1,4 +1,4 @@
-"""`write_report`: result files beside the paper, as one page and as Markdown."""
+"""`write_report`: result files next to the paper, as one page and as Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.report import collection, content, depth, markdown, page
+from resnets.report import markdown, page
+from resnets.report.collect import collect
+from resnets.report.view import View
 from resnets.storage import write_durably, writing
 
 RESULTS = "results"  # of the current folder
@@ -17,21 +19,20 @@ SITE = "site"
 class Report:
     """What a report says. `counts` are the rows of the paper's tables by status.
 
-    `problems` are files that are no results, and runs that stand behind no number. `page` is None where none was
-    asked for.
+    `problems` are files that are no results, and runs that do not count. `page` is None where none was requested.
     """
 
     page: Path | None
     markdown: str
     sentence: str  # whether training error rises with depth
-    depths: tuple[tuple[str, ...], ...]  # the numbers behind it: kind, layers, training and test error, runs
+    depths: tuple[tuple[str, ...], ...]  # the numbers of it: kind, layers, training and test error, runs
     counts: dict[str, int]
     runs: int
     problems: tuple[str, ...]
 
 
 def write_report(results: str | Path | Iterable[str | Path] = (), *, out: str | Path | None = SITE) -> Report:
-    """Set result files beside the paper's tables and figures, and write `out`/index.html, a page that stands alone.
+    """Compare result files with the paper's tables and figures, and write `out`/index.html, a page that needs no other.
 
     `results` are files that `train`, `reproduce` or `python -m benchmarks` wrote, or folders with such files; without
     any it is the folder `results`. With `out` None no page is written.
@@ -39,20 +40,20 @@ def write_report(results: str | Path | Iterable[str | Path] = (), *, out: str | 
     Raises: UsageError, if there are no results; RunError, if the page cannot be written.
     """
     places = [results] if isinstance(results, str | Path) else list(results)
-    found = content.assemble(collection.collect([Path(place) for place in places or [RESULTS]]))
+    view = View.of(collect([Path(place) for place in places or [RESULTS]]))
     written: Path | None = None
     if out is not None:
         written = Path(out) / "index.html"
-        text = page.render(found)
+        text = page.render(view)
         with writing(written):
             written.parent.mkdir(parents=True, exist_ok=True)
             write_durably(written, text.encode())
     return Report(
         page=written,
-        markdown=markdown.render(found),
-        sentence=found.sentence,
-        depths=tuple(map(tuple, depth.table(found.study)[1])),
-        counts={str(status): number for status, number in found.counts.items()},
-        runs=len(found.results.runs) + len(found.results.detectors),
-        problems=found.results.problems,
+        markdown=markdown.render(view),
+        sentence=view.sentence,
+        depths=view.depths.rows,
+        counts={str(status): number for status, number in view.counts.items()},
+        runs=len(view.results.runs) + len(view.results.detectors),
+        problems=view.results.problems,
     )

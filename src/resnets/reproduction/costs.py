@@ -12,7 +12,7 @@ import torch
 from resnets.networks.describe import describe
 from resnets.paper.declarations import Table
 from resnets.paper.tables import TABLES
-from resnets.report.comparison import EXACT
+from resnets.report.compare_tables import EXACT
 from resnets.runtime.provenance import provenance
 from resnets.specs import Shortcut
 from resnets.storage import write_json

@@ -18,7 +18,7 @@ from resnets.errors import DataError, UsageError
 from resnets.paper.declarations import Data, Training
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, name_of, stages, told_apart
 from resnets.paper.detection_recipes import COCO_CONTEXT
-from resnets.report.measured import SHORT, Scale
+from resnets.report.runs import SHORT, Scale
 from resnets.reproduction.fitting import NotHere
 from resnets.reproduction.tasks import Task
 from resnets.specs import DetectionRecipe

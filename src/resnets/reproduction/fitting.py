@@ -15,7 +15,7 @@ from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
 from resnets.paper.declarations import Protocol, Training
-from resnets.report.measured import SHORT, Scale
+from resnets.report.runs import SHORT, Scale
 from resnets.specs import PUBLISHED_IMAGES, Deviation, Recipe, ScaleCropFlip, told_apart
 from resnets.training.config import default_recipe
 

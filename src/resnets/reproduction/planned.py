@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnets.paper.declarations import DetectionTest, Protocol
-from resnets.report.measured import Scale, default_shortcut
+from resnets.report.runs import Scale, default_shortcut
 from resnets.reproduction import detectors, fitting
 from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material

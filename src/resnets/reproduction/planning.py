@@ -18,7 +18,7 @@ from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
 from resnets.planning import forecast, measure
-from resnets.report.measured import Scale
+from resnets.report.runs import Scale
 from resnets.reproduction import fitting
 from resnets.reproduction.detectors import DetectionMaterial, DetectionShelf, is_detection_data, is_detectors
 from resnets.reproduction.fitting import Material, NotHere, Shelf

@@ -11,9 +11,9 @@ import torch
 from resnets.data.datasets import DataSplits
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import RunError, UsageError
-from resnets.report import collection
-from resnets.report.comparison import ComparedTable, compare_table
-from resnets.report.curves import ComparedFigure, compare_figure
+from resnets.report.collect import collect
+from resnets.report.compare_figures import ComparedFigure, compare_figure
+from resnets.report.compare_tables import ComparedTable, compare_table
 from resnets.report.write import Report, write_report
 from resnets.reproduction import parallel, runs
 from resnets.reproduction.costs import write_costs
@@ -123,7 +123,7 @@ def reproduce(
                 except CANNOT_BE_TRAINED as error:
                     failed.append((run.name, str(error).partition("\n")[0]))  # the others may still be made
         check(stop)
-    found = collection.collect([plan.results])
+    found = collect([plan.results])
     return Reproduction(
         plan=plan,
         tables=tuple(compare_table(table, found) for table in plan.selection.tables),

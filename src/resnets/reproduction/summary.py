@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from resnets.report import wording
-from resnets.report.comparison import EXACT, Cell, ComparedRow, ComparedTable
-from resnets.report.curves import ComparedCurve, ComparedFigure
-from resnets.report.markdown import shown
-from resnets.report.verdicts import Verdict
+from resnets.durations import in_words
+from resnets.report.compare_figures import ComparedCurve, ComparedFigure
+from resnets.report.compare_tables import ComparedRow, ComparedTable
+from resnets.report.verdict import Status
+from resnets.report.view import compared_line, shown
+from resnets.report.wording import NOTHING, plural, published
 from resnets.reproduction.planned import PlannedRun
 from resnets.reproduction.planning import ReproductionPlan
 
 PLAN = ("network", "asked for by", "runs", "iterations", "time", "disk")
-COMPARED = ("", "", "published", "measured", "difference", "runs", "status")
 CURVES = ("", "", "published", "measured", "runs", "status")
-_SAID = ("not run", "cited", "reproduced")  # statuses that need no more words here
+_SAID = (Status.NOT_RUN, Status.CITED, Status.REPRODUCED)  # statuses that need no more words here
 
 Line = tuple[str, ...]
 
@@ -45,15 +45,15 @@ def _plan_line(runs: list[PlannedRun]) -> Line:
     count = f"{len(todo)}{f' + {done} done' if done else ''}{begun}" if todo else f"{done} done"
     seconds = [run.seconds for run in todo]
     unknown = "seconds" if runs[0].scale == "smoke" else "not measured"
-    time = unknown if None in seconds else wording.duration(sum(one for one in seconds if one is not None))
+    time = unknown if None in seconds else in_words(sum(one for one in seconds if one is not None))
     name = task.name if training.shortcut is None or task.detections else f"{training.network} ({training.shortcut})"
     return (
         name,
         " ".join(runs[0].task.asked_by),
         count,
         f"{runs[0].recipe.iterations:,}",
-        time if todo else wording.NOTHING,
-        f"{sum(run.disk_bytes for run in todo) / 1e6:,.0f} MB" if todo else wording.NOTHING,
+        time if todo else NOTHING,
+        f"{sum(run.disk_bytes for run in todo) / 1e6:,.0f} MB" if todo else NOTHING,
     )
 
 
@@ -64,13 +64,13 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
         time = "some seconds each" if plan.scale == "smoke" else "for how long is not measured"
         rests = ""
         if plan.scale != "smoke" and plan.seconds is not None:
-            time = f"about {wording.duration(plan.seconds)}"
+            time = f"about {in_words(plan.seconds)}"
             rests = ", from a second of each network's training, measured here and now"
             if plan.unmeasured:
-                rests += f", and {plan.unmeasured} run{_s(plan.unmeasured)} whose time was not measured"
+                rests += f", and {plural(plan.unmeasured, 'run')} whose time was not measured"
         where = f" on {', '.join(plan.devices)}"
         yield (
-            f"{todo} run{_s(todo)} to make{f', {done} done' if done else ''}: {time}{where}{rests}; "
+            f"{plural(todo, 'run')} to make{f', {done} done' if done else ''}: {time}{where}{rests}; "
             f"up to {plan.disk_bytes / 1e9:,.2f} GB in {plan.out}/, where {plan.free_bytes / 1e9:,.0f} GB are free"
             + (": TOO LITTLE" if plan.disk_bytes > plan.free_bytes else "")
         )
@@ -83,7 +83,7 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
         by_reason.setdefault(one.why, Counter())[one.asked_by] += 1
     for why, counts in by_reason.items():
         where = ", ".join(
-            f"{name} ({count} {'curve' if name.startswith('figure') else 'row'}{_s(count)})"
+            f"{name} ({plural(count, 'curve' if name.startswith('figure') else 'row')})"
             for name, count in counts.items()
         )
         yield f"left out, {why}: {where}"
@@ -102,33 +102,20 @@ def table_lines(table: ComparedTable, *, all_rows: bool = True) -> list[Line]:
     for row in table.rows:
         cells = shown(row)
         if cells:
-            lines += [_cell_line(row, cell) for cell in cells]
+            lines += [compared_line(row, cell) for cell in cells]
         elif all_rows:
             lines.append(_row_line(row))
     return lines
-
-
-def _cell_line(row: ComparedRow, cell: Cell) -> Line:
-    runs = "" if cell.column.measure in EXACT else str(len(cell.values))
-    return (
-        row.row.label,
-        cell.column.name,
-        wording.paper(cell),
-        wording.ours(cell),
-        wording.difference(cell),
-        runs,
-        _status(cell.verdict),
-    )
 
 
 def _row_line(row: ComparedRow) -> Line:
     """Return the line of a row without a number of ours: its main number, and its status."""
     printed = [cell for cell in row.cells if cell.published is not None]
     compared = [cell for cell in printed if cell.column.name in row.row.compared]
-    trained = [cell for cell in compared or printed if cell.column.measure not in EXACT]
+    trained = [cell for cell in compared or printed if not cell.is_exact]
     main = next(iter(trained or compared or printed), None)
-    name, number = (main.column.name, wording.paper(main)) if main else ("", wording.NOTHING)
-    return (row.row.label, name, number, wording.NOTHING, "", "", _status(row.verdict))
+    name, number = (main.column.name, main.paper) if main else ("", NOTHING)
+    return (row.row.label, name, number, NOTHING, "", "", row.verdict.status.signed)
 
 
 def figure_lines(figure: ComparedFigure, *, all_curves: bool = True) -> list[Line]:
@@ -150,15 +137,11 @@ def _curve_line(curve: ComparedCurve, draws: str) -> Line:
     return (
         curve.curve.label,
         f"{curve.curve.split} error" if draws == "error" else "response",
-        wording.published(last) if last else wording.NOTHING,
-        (ours + ("" if curve.std is None else f" ± {curve.std:.2f}")) or wording.NOTHING,
+        published(last) if last else NOTHING,
+        (ours + ("" if curve.std is None else f" ± {curve.std:.2f}")) or NOTHING,
         str(len(curve.runs) or ""),
-        _status(curve.verdict),
+        curve.verdict.status.signed,
     )
-
-
-def _status(verdict: Verdict) -> str:
-    return f"{wording.MARKS[verdict.status]} {verdict.status}"
 
 
 def reasons(tables: Iterable[ComparedTable], figures: Iterable[ComparedFigure]) -> list[str]:
@@ -166,7 +149,3 @@ def reasons(tables: Iterable[ComparedTable], figures: Iterable[ComparedFigure]) 
     verdicts = [row.verdict for table in tables for row in table.rows]
     verdicts += [curve.verdict for figure in figures for panel in figure.panels for curve in panel]
     return list(dict.fromkeys(f"{one.status}: {one.why}" for one in verdicts if one.status not in _SAID))
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"

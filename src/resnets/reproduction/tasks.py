@@ -11,9 +11,8 @@ from resnets.errors import UsageError, nearest
 from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table, Training
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
-from resnets.report.collection import Results
-from resnets.report.comparison import PARTS, compare_table
-from resnets.report.measured import depth_of
+from resnets.report.compare_tables import obstacle
+from resnets.report.runs import depth_of
 
 ALL = "all"
 NAMES: tuple[str, ...] = (*TABLES, *FIGURES, ALL)
@@ -87,15 +86,11 @@ def select(name: str, only: Sequence[str] = ()) -> Selection:
     asking: list[tuple[str, Row | Curve]] = []
     left_out = []
     for table in tables:
-        for row in compare_table(table, Results()).rows:  # a row without a run says what it lacks
-            if row.verdict.status == "not built yet":
-                first = row.row.missing[:1]  # what it needs before all else; the report names the rest
-                why = f"needs {PARTS[first[0]]}" if first else row.verdict.why
-                left_out.append(LeftOut(table.name, row.row.label, why))
-            elif row.row.network is None and row.verdict.status == "not run":  # an ensemble
-                left_out.append(LeftOut(table.name, row.row.label, row.verdict.why))
-            elif row.verdict.status != "cited":
-                asking.append((table.name, row.row))
+        for row in table.rows:
+            if row.availability == "ready":
+                asking.append((table.name, row))
+            elif row.availability != "cited":  # the first part is what it needs before all else
+                left_out.append(LeftOut(table.name, row.label, obstacle(row, row.missing[:1])))
     asking += [(figure.name, curve) for figure in figures for curve in figure.curves]
     return Selection(name, tuple(tables), tuple(figures), _tasks(asking, only), tuple(left_out))
 

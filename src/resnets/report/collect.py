@@ -1,78 +1,32 @@
-"""Result files found, told apart and read: runs, costs of networks, benchmarks; what is none of these is named."""
+"""Result files, found in files and folders and read; files that are no results are named."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resnets.errors import UsageError
-from resnets.report import detectors, ensembles, measured, speed
-from resnets.report.detectors import MeasuredDetector, is_detectors
-from resnets.report.ensembles import MeasuredEnsemble
-from resnets.report.measured import Measured, NotAResult, Run, default_shortcut
-from resnets.report.speed import Benchmark
+from resnets.report import detectors, measured
+from resnets.report.detectors import is_detectors
+from resnets.report.measured import NotAResult
+from resnets.report.runs import (
+    Benchmark,
+    Comparison,
+    Cost,
+    Measured,
+    MeasuredDetector,
+    MeasuredEnsemble,
+    Results,
+    Run,
+    Stage,
+    default_shortcut,
+)
+from resnets.specs import told_apart
 
-_NOT_RESULTS = ("run.json",)  # of a run's folder, beside result.json
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage of a network: its output's side in pixels, its layers in words, and what they cost."""
-
-    name: str
-    output: int
-    layers: str
-    parameters: int
-    macs: int
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a network costs, by its own count; MACs are multiply-adds of one image."""
-
-    network: str
-    shortcut: str | None
-    depth: int
-    parameters: int
-    macs: int
-    stages: tuple[Stage, ...] = ()
-
-
-@dataclass(frozen=True)
-class Results:
-    """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result,
-    and for each run that stands behind no number, since an earlier file tells of its setting and seed.
-    """
-
-    runs: tuple[Measured, ...] = ()  # of classifiers
-    detectors: tuple[MeasuredDetector, ...] = ()
-    ensembles: tuple[MeasuredEnsemble, ...] = ()  # of classifiers
-    costs: tuple[Cost, ...] = ()
-    benchmarks: tuple[Benchmark, ...] = ()
-    problems: tuple[str, ...] = ()
-
-    def cost(self, network: str | None, shortcut: str | None) -> Cost | None:
-        """Return what a network costs, where a file tells it."""
-        if network is None:
-            return None
-        wanted = (network, shortcut or default_shortcut(network))
-        return next((cost for cost in self.costs if (cost.network, cost.shortcut) == wanted), None)
-
-    def key(self, run: Run) -> str:
-        """Return a run's name on the page: its file's, with a number where two have the same."""
-        slug = _slug(run.file)
-        everything: tuple[Run, ...] = (*self.runs, *self.detectors)
-        same = [other for other in everything if _slug(other.file) == slug]
-        return slug if same[0] is run else f"{slug}-{1 + next(i for i, one in enumerate(same) if one is run)}"
-
-
-def _slug(file: str) -> str:
-    return "run-" + re.sub(r"[^a-z0-9]+", "-", file.lower().removesuffix(".json").removesuffix("/result")).strip("-")
+_NOT_RESULTS = ("run.json",)  # of a run's folder, next to result.json
 
 
 def collect(places: Iterable[Path]) -> Results:
@@ -97,10 +51,10 @@ def collect(places: Iterable[Path]) -> Results:
             if content.get("kind") == "complexity":
                 costs |= {(cost.network, cost.shortcut): cost for cost in _costs(content)}
             elif "rows" in content and "matrix_rates" in content:
-                benchmarks.append(speed.parse(file, content))
+                benchmarks.append(_benchmark(file, content))
             else:
                 if _is_of_an_ensemble(content):
-                    tested.append(ensembles.parse(file, content))
+                    tested.append(_ensemble(file, content))
                 for one in _results(content):
                     if is_detectors(one):
                         _take_detector(found, detectors.parse(file, one), declared="declared" in one)
@@ -135,7 +89,7 @@ def _doubles(runs: Iterable[Run]) -> Iterator[str]:
     for run in runs:
         counts = first.setdefault((run.declared, run.departures, run.precision, run.seed), run)
         if counts is not run:
-            yield f"{run.file}: behind no number, since {counts.file} is of the same setting and seed, and comes first"
+            yield f"{run.file}: not counted, since {counts.file} has the same setting and seed"
 
 
 def _is_of_an_ensemble(content: Mapping[str, Any]) -> bool:
@@ -185,7 +139,7 @@ def _of_an_evaluation(content: Mapping[str, Any]) -> list[dict[str, Any]]:
             run = member["result"]
             problem = None
             if run is None:
-                problem = f"a test of {member['network']}, with no result.json of its run beside the weights"
+                problem = f"a test of {member['network']}, with no result.json of its run next to the weights"
             elif not _same_images({"data": content["data"], **member}, content["samples"], run):
                 problem = (
                     f"a test on other images ({content['samples']:,} of {content['data']}) than the test images of the "
@@ -206,7 +160,7 @@ def _of_a_detector(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     try:
         if len(content["results"]) != 1 or content["results"][0] is None:
             raise NotAResult(
-                "a test of an ensemble, or of a detector with no result.json of its run beside the weights"
+                "a test of an ensemble, or of a detector with no result.json of its run next to the weights"
             )
         run = content["results"][0]
         same = content["digest"] is not None and content["digest"] == run["run"]["data"]["digest"]
@@ -281,3 +235,66 @@ def _stage(stage: Mapping[str, Any]) -> Stage:
     size = stage["output_size"]
     side = int(size[0] if isinstance(size, list) else str(size).split("x")[0])
     return Stage(stage["name"], side, stage["layers"], int(stage["parameters"]), int(stage["macs"]))
+
+
+def _ensemble(file: str, content: Mapping[str, Any]) -> MeasuredEnsemble:
+    """Return what a result file of `evaluate` tells of an ensemble.
+
+    Raises: NotAResult, if it is none.
+    """
+    try:
+        low, high = content["top1_interval"]
+        return MeasuredEnsemble(
+            file=file,
+            members=tuple(str(member["network"]) for member in content["members"]),
+            data=told_apart(
+                str(content["data"]),
+                digest=content.get("digest"),
+                train=None,
+                test=int(content["samples"]),
+                classes=len(content["class_errors"]),
+            ),
+            protocol=str(content["protocol"]),
+            images=int(content["samples"]),
+            top1=float(content["top1_error"]),
+            top5=float(content["top5_error"]),
+            interval=(float(low), float(high)),
+            alone=tuple(float(member["top1_error"]) for member in content["members"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotAResult(f"a test of an ensemble that cannot be read ({error!r})") from None
+
+
+def _benchmark(file: str, content: Mapping[str, Any]) -> Benchmark:
+    """Return the benchmark that a file's content describes.
+
+    Raises: NotAResult.
+    """
+    try:
+        return Benchmark(
+            file=file,
+            comparisons=tuple(_comparison(row, claim) for row in content["rows"] for claim in row["claims"]),
+            rounds=int(content["rounds"]),
+            data=dict(content["data"]),
+            machine=dict(content["machine"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise NotAResult(f"a benchmark that cannot be read ({error!r})") from None
+
+
+def _comparison(row: Mapping[str, Any], claim: Mapping[str, Any]) -> Comparison:
+    alone = claim["over"] is None
+    return Comparison(
+        row=row["row"],
+        what=row["what"],
+        quantity=claim["quantity"],
+        over=claim["over"],
+        ours=float(claim["median"] if alone else claim["ours"]),
+        theirs=None if alone else float(claim["theirs"]),
+        ratio=None if alone else float(claim["median"]),
+        lowest=None if alone else float(claim["lowest"]),
+        highest=None if alone else float(claim["highest"]),
+        at_least=claim["at_least"],
+        aim=claim["aim"],
+        verdict=claim["verdict"],
+    )

@@ -1,4 +1,4 @@
-"""The paper's tables with what was measured of them: for each row its runs, its numbers and a status."""
+"""The paper's tables with measurements: each row with its runs, its numbers and a status."""
 
 from __future__ import annotations
 
@@ -8,27 +8,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnets.paper.declarations import Column, Part, Row, Statistic, Table, Tolerance
+from resnets.paper.declarations import PARTS, Column, Part, Row, Statistic, Table, Tolerance
 from resnets.paper.published import Published
-from resnets.report.collection import Cost, Results
-from resnets.report.detectors import MeasuredDetector
-from resnets.report.measured import Errors, Measured, Run, Setting
-from resnets.report.verdicts import Verdict, choose, judge, setting_of
-
-PARTS: dict[Part, str] = {
-    "ten-crop": "ten-crop testing",
-    "dense-multi-scale": "fully convolutional testing at several scales",
-    "ensemble": "ensembles of classifiers",
-    "detection": "the detector",
-    "box-refinement": "box refinement",
-    "global-context": "global context",
-    "multi-scale-detection": "detection at several scales",
-    "detection-ensemble": "ensembles of detectors",
-    "imagenet-det": "ImageNet's detection data",
-    "localisation": "localisation",
-    "localisation-rcnn": "the second stage of localisation",
-    "localisation-ensemble": "ensembles of localisers",
-}
+from resnets.report.runs import Cost, Errors, Measured, MeasuredDetector, Results, Run, Setting
+from resnets.report.verdict import Status, Verdict, choose, judge, setting_of
+from resnets.report.wording import NOTHING, listed, measured, published, relative
 
 EXACT = ("layers", "depth", "parameters", "macs")  # of the network itself, known without training
 
@@ -50,6 +34,16 @@ class Cell:
     verdict: Verdict
 
     @property
+    def is_measured(self) -> bool:
+        """Whether there is anything of ours."""
+        return self.measured is not None or bool(self.measured_text)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is of the network itself, known without training."""
+        return self.column.measure in EXACT
+
+    @property
     def difference(self) -> float | None:
         """Measured less published."""
         if self.measured is None or self.published is None or self.published.relation:
@@ -57,14 +51,28 @@ class Cell:
         return self.measured - self.published.value
 
     @property
-    def is_measured(self) -> bool:
-        """Whether there is anything of ours."""
-        return self.measured is not None or bool(self.measured_text)
+    def paper(self) -> str:
+        """The paper's number in words."""
+        return self.published_text or NOTHING if self.published is None else published(self.published)
+
+    @property
+    def ours(self) -> str:
+        """Our number in words, with its deviation."""
+        if self.measured is None:
+            return self.measured_text or NOTHING
+        return measured(self.measured, self.column.unit, self.std)
+
+    @property
+    def gap(self) -> str:
+        """The difference in words: signed, of counts in percent of the published; empty where there is none."""
+        if self.difference is None or self.published is None or self.column.unit == "layers":
+            return ""
+        return relative(self.difference, None if self.column.unit == "%" else self.published.value)
 
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """A row, its cells in the order of the columns, the runs behind them, and what it comes to."""
+    """A row with its cells in the order of the columns, its runs, and its status."""
 
     row: Row
     cells: tuple[Cell, ...]
@@ -81,7 +89,7 @@ class ComparedTable:
 
     @property
     def is_measured(self) -> bool:
-        """Whether anything of ours stands in it."""
+        """Whether it has a number of ours."""
         return any(cell.is_measured for row in self.rows for cell in row.cells)
 
     def has_measured(self, column: Column) -> bool:
@@ -119,23 +127,30 @@ def _has_any(run: Run, row: Row, columns: Sequence[Column]) -> bool:
 
 
 def _without_runs(row: Row, results: Results, setting: Setting | None, name: str) -> Verdict:
-    """Return what a row is where nothing was measured."""
-    if row.cited:
-        return Verdict("cited", f"from {row.reference}" if row.reference else "another paper's")
-    if row.missing:
-        return Verdict("not built yet", f"needs {listed([PARTS[part] for part in row.missing])}")
-    if row.network is None:
-        command, server = ("evaluate", "ImageNet's") if row.detection_test is None else ("detect evaluate", "COCO's")
-        how = f"`resnets {command}` tests an ensemble of such networks"
-        return Verdict("not run", f"{how}; this one is not named, and {server} server scores the test set")
-    if setting is None and row.recipe is None and row.data is not None:
-        return Verdict("not built yet", "there is no recipe of it yet")
+    """Return the status of a row of which nothing was measured."""
+    if row.availability == "cited":
+        return Verdict(Status.CITED, f"from {row.reference}" if row.reference else "another paper's")
+    if row.availability != "ready":
+        status = Status.NOT_RUN if row.availability == "ensemble" else Status.NOT_BUILT
+        return Verdict(status, obstacle(row, row.missing))
     if setting and choose(_candidates(row, results), setting):
         if row.detection_test is not None:
             how = "`resnets detect evaluate` does, and with --out writes the files that a server scores"
-            return Verdict("not run", f"trained, and not tested so on images whose boxes are known: {how}")
-        return Verdict("not run", f"trained, and not tested: `resnets evaluate` does, with --protocol {row.protocol}")
-    return Verdict("not run", f"`resnets reproduce {name}` runs it")
+            return Verdict(Status.NOT_RUN, f"trained, and not tested so on images whose boxes are known: {how}")
+        how = f"`resnets evaluate` does, with --protocol {row.protocol}"
+        return Verdict(Status.NOT_RUN, f"trained, and not tested: {how}")
+    return Verdict(Status.NOT_RUN, f"`resnets reproduce {name}` runs it")
+
+
+def obstacle(row: Row, parts: Sequence[Part]) -> str:
+    """Return why a row cannot be run; `parts` are those that it lacks."""
+    if row.availability == "needs parts":
+        return f"needs {listed([PARTS[part] for part in parts])}"
+    if row.availability == "no recipe":
+        return "there is no recipe of it yet"
+    command, server = ("evaluate", "ImageNet's") if row.detection_test is None else ("detect evaluate", "COCO's")
+    how = f"`resnets {command}` tests an ensemble of such networks"
+    return f"{how}; this one is not named, and {server} server scores the test set"
 
 
 def _value(run: Run, row: Row, column: Column) -> float | None:
@@ -160,13 +175,13 @@ def _cell(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None, miss
     is_repeated = len(values) == 1 and (statistic == "best" or (statistic == "mean" and published is None))
     if measured is None or is_repeated:  # of one run the column that is compared shows it
         return empty
-    departures = runs[0].departures if column.measure not in EXACT else ()
+    departures = runs[0].departures if not empty.is_exact else ()
     if departures:
-        verdict = Verdict("reduced", "; ".join(departures))
+        verdict = Verdict(Status.REDUCED, "; ".join(departures))
     elif compared and published:
         verdict = judge(values, published, row.tolerances.get(column.name) or _exactly(column, published))
     else:
-        verdict = Verdict("not judged", "shown beside the number that is compared" if published else nothing.why)
+        verdict = Verdict(Status.NOT_JUDGED, "shown next to the number that is compared" if published else nothing.why)
     std = statistics.stdev(values) if statistic == "mean" and len(values) > 1 else None
     return dataclasses.replace(empty, measured=measured, std=std, verdict=verdict)
 
@@ -201,7 +216,9 @@ def _layers(column: Column, text: str, cost: Cost | None, nothing: Verdict) -> C
     if stage is None:
         return Cell(column=column, published_text=text, verdict=nothing)
     same = _words(stage.layers) == _words(text)
-    verdict = Verdict("reproduced", "the same layers") if same else Verdict("differs", f"ours: {stage.layers}")
+    verdict = (
+        Verdict(Status.REPRODUCED, "the same layers") if same else Verdict(Status.DIFFERS, f"ours: {stage.layers}")
+    )
     return Cell(column=column, published_text=text, measured_text=stage.layers, verdict=verdict)
 
 
@@ -210,23 +227,18 @@ def _words(layers: str) -> str:
 
 
 def _together(table: Table, row: Row, cells: Sequence[Cell], missing: Verdict) -> Verdict:
-    """Return a row's verdict: that of its trained cells, or of all cells of a table of costs; the worst counts."""
+    """Return a row's status: the worst of its trained cells, or of all cells in a table of costs."""
     counted = [
         cell
         for cell in cells
-        if cell.is_measured and (cell.column.measure not in EXACT or table.kind == "complexity")
+        if cell.is_measured and (not cell.is_exact or table.kind == "complexity")
         if cell.column.name in row.compared or cell.published_text
     ]
-    for status in ("differs", "reduced", "not judged", "reproduced"):
-        if found := [cell for cell in counted if cell.verdict.status == status]:
+    for status in (Status.DIFFERS, Status.REDUCED, Status.NOT_JUDGED, Status.REPRODUCED):
+        if found := [cell for cell in counted if cell.verdict.status is status]:
             of = len(found) < len(counted)  # say of which columns
             whys = dict.fromkeys(
                 f"{cell.column.name}: {cell.verdict.why}" if of else cell.verdict.why for cell in found
             )
             return Verdict(status, "; ".join(whys))
     return missing
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return words as a sentence has them: a, b and c."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

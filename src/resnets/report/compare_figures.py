@@ -1,4 +1,4 @@
-"""The paper's figures with what was measured of them: for each curve its runs, where it ends, and a status."""
+"""The paper's figures with measurements: each curve with its runs, where it ends, and a status."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import statistics
 from dataclasses import dataclass
 
 from resnets.paper.declarations import Curve, Figure
-from resnets.report.collection import Results
-from resnets.report.measured import SCALES, Measured
-from resnets.report.verdicts import Verdict, choose, judge, setting_of
+from resnets.report.runs import SCALES, Measured, Results
+from resnets.report.verdict import Status, Verdict, choose, judge, setting_of
 
 
 @dataclass(frozen=True)
 class ComparedCurve:
-    """A curve, the runs behind its numbers, and how their ends stand to the last of the paper's readings.
+    """A curve, its runs, and how their ends compare with the last of the paper's readings.
 
     `runs` are those nearest to the paper; `drawn` are others where the figure's other curves are of shorter ones.
     """
@@ -25,6 +24,11 @@ class ComparedCurve:
     std: float | None
     verdict: Verdict
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of a network without shortcuts."""
+        return not (self.curve.network or "").startswith("resnet")
+
 
 @dataclass(frozen=True)
 class ComparedFigure:
@@ -34,9 +38,9 @@ class ComparedFigure:
     panels: tuple[tuple[ComparedCurve, ...], ...]
 
     @property
-    def is_measured(self) -> bool:
-        """Whether any curve of ours is in it."""
-        return any(curve.runs for panel in self.panels for curve in panel)
+    def curves(self) -> tuple[ComparedCurve, ...]:
+        """All curves, panel by panel."""
+        return tuple(curve for panel in self.panels for curve in panel)
 
 
 def compare_figure(figure: Figure, results: Results) -> ComparedFigure:
@@ -81,15 +85,15 @@ def _curve(figure: Figure, curve: Curve, draws: str, results: Results, alike: ob
     runs = choose(fitting, setting) if setting else ()
     last = curve.published[-1] if curve.published else None
     if not runs or setting is None:
-        missing = Verdict("not run", f"`resnets reproduce {figure.name}` runs it")
+        missing = Verdict(Status.NOT_RUN, f"`resnets reproduce {figure.name}` runs it")
         return ComparedCurve(curve, (), (), None, None, missing)
     drawn = choose([run for run in fitting if _trained_like(run) == alike], setting) or runs
     values = [end(run, curve, draws) for run in runs]
     std = statistics.stdev(values) if len(values) > 1 else None
     if runs[0].departures:
-        verdict = Verdict("reduced", "; ".join(runs[0].departures))
+        verdict = Verdict(Status.REDUCED, "; ".join(runs[0].departures))
     elif last is None or responses:
-        verdict = Verdict("not judged", curve.reason or "drawn over the paper's readings")
+        verdict = Verdict(Status.NOT_JUDGED, curve.reason or "drawn over the paper's readings")
     else:
         verdict = judge(values, last, curve.tolerance)
     return ComparedCurve(curve, runs, drawn, statistics.fmean(values), std, verdict)

@@ -1,36 +1,62 @@
-"""How measured and published are compared: which runs stand beside a number of the paper, and what they come to."""
+"""Measured against published numbers: the runs that are compared, and the status that they come to."""
 
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from enum import StrEnum
+from typing import Self, TypeVar
 
 from resnets.paper.declarations import System, Tolerance
 from resnets.paper.published import Published
-from resnets.report.measured import Run, Setting
+from resnets.report.runs import Run, Setting
 
 AnyRun = TypeVar("AnyRun", bound=Run)
-
-Status = Literal["reproduced", "differs", "reduced", "not judged", "not run", "not built yet", "cited"]
-
-STATUSES: dict[Status, str] = {
-    "reproduced": "the published number is within twice the deviation of our runs, or within a declared tolerance",
-    "differs": "measured as the paper did, and further from it than that",
-    "reduced": "measured at another scale or on other data, and so no test of the paper's number",
-    "not judged": "measured, and neither a deviation nor a tolerance to judge it by",
-    "not run": "ready to be run, and no result of it is here",
-    "not built yet": "needs a part of the software that does not exist yet",
-    "cited": "another paper's system, shown for comparison",
-}
 
 _EDGE = 1e-9  # a number on the edge of a tolerance is within it
 
 
+class Status(StrEnum):
+    """What a row, a number or a curve comes to; each status has a sign and a meaning. The order is that of tallies."""
+
+    REPRODUCED = (
+        "reproduced",
+        "✓",
+        "the published number is within twice the deviation of our runs, or within a declared tolerance",
+    )
+    DIFFERS = "differs", "≠", "measured as the paper did, and further from it than that"
+    REDUCED = "reduced", "◐", "measured at another scale or on other data, and so no test of the paper's number"
+    NOT_JUDGED = "not judged", "·", "measured, and neither a deviation nor a tolerance to judge it by"
+    NOT_RUN = "not run", "○", "ready to be run, and no result of it is here"
+    NOT_BUILT = "not built yet", "△", "needs a part of the software that does not exist yet"
+    CITED = "cited", "”", "another paper's system, shown for comparison"
+
+    sign: str
+    meaning: str
+
+    def __new__(cls, words: str, sign: str, meaning: str) -> Self:
+        status = str.__new__(cls, words)
+        status._value_ = words
+        status.sign, status.meaning = sign, meaning
+        return status
+
+    @property
+    def signed(self) -> str:
+        """The words after their sign."""
+        return f"{self.sign} {self}"
+
+    @classmethod
+    def tally(cls, statuses: Iterable[Status]) -> dict[Status, int]:
+        """Return how often each status occurs, in their order; those that do not are left out."""
+        found = Counter(statuses)
+        return {status: found[status] for status in cls if found[status]}
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """A status, and what it rests on in words."""
+    """A status, and the reason for it."""
 
     status: Status
     why: str
@@ -48,29 +74,31 @@ def judge(values: Sequence[float], published: Published, tolerance: Tolerance | 
         holds = mean > published.value - slack if above else mean < published.value + slack
         words = "above" if above else "below"
         is_not = "" if holds else "not "
-        return Verdict("reproduced" if holds else "differs", f"{is_not}{words} {published.value:g}, the paper's bound")
+        return Verdict(
+            Status.REPRODUCED if holds else Status.DIFFERS, f"{is_not}{words} {published.value:g}, the paper's bound"
+        )
     distance = abs(mean - published.value)
     bounds = []
     if len(values) > 1:
         twice = 2 * statistics.stdev(values)
         if distance <= twice + _EDGE:
-            return Verdict("reproduced", f"within ±{twice:.3g}, twice the deviation of {len(values)} runs")
+            return Verdict(Status.REPRODUCED, f"within ±{twice:.3g}, twice the deviation of {len(values)} runs")
         bounds.append(f"±{twice:.3g}, twice the deviation of {len(values)} runs")
     if tolerance is not None:
         within = f"±{_short(tolerance.value)}, the declared tolerance"
         if distance <= tolerance.value + _EDGE:
-            return Verdict("reproduced", f"within {within}")
+            return Verdict(Status.REPRODUCED, f"within {within}")
         bounds.append(within)
     if not bounds:
-        return Verdict("not judged", "one run, and no tolerance is declared")
+        return Verdict(Status.NOT_JUDGED, "one run, and no tolerance is declared")
     way = "lower" if mean < published.value else "higher"
-    return Verdict("differs", f"{_short(distance)} {way}, beyond {' and '.join(bounds)}")
+    return Verdict(Status.DIFFERS, f"{_short(distance)} {way}, beyond {' and '.join(bounds)}")
 
 
 def choose(
     runs: Iterable[AnyRun], setting: Setting, has: Callable[[AnyRun], bool] = lambda run: True
 ) -> tuple[AnyRun, ...]:
-    """Return the runs to set beside the paper: of all of this setting those nearest to it, one a seed.
+    """Return the runs to compare with the paper: of all of this setting those nearest to it, one per seed.
 
     The declared data goes before other data, the recipe unchanged before changed, longer before shorter. Runs of
     different precisions are not taken together.
@@ -86,6 +114,7 @@ def choose(
 
 
 def setting_of(system: System) -> Setting | None:
+    """Return what a row or a curve declares to be trained, None where it is nothing of ours."""
     if system.network is None or system.recipe is None or system.data is None:
         return None
     return Setting.of(system.network, system.shortcut, system.recipe, system.data)

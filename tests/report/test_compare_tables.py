@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import made_up as results
 import pytest
 
 from resnets.paper import figures, tables
-from resnets.paper.declarations import Part, Tolerance
+from resnets.paper.declarations import Tolerance
 from resnets.paper.published import Published
-from resnets.report.collection import Results
-from resnets.report.comparison import PARTS, Cell, ComparedRow, ComparedTable, compare_table
-from resnets.report.curves import compare_figure
-from resnets.report.measured import Setting
-from resnets.report.verdicts import STATUSES, choose, judge
+from resnets.report.compare_figures import compare_figure
+from resnets.report.compare_tables import Cell, ComparedRow, compare_table
+from resnets.report.runs import Results, Setting
+from resnets.report.verdict import choose, judge
 
 
 def number(value: float, **more: Any) -> Published:
@@ -116,7 +115,7 @@ def test_a_table_with_nothing_has_a_status_everywhere() -> None:
         for found in compared.rows:
             assert found.verdict.status in ("not run", "not built yet", "cited")
             assert found.verdict.why
-            assert all(cell.verdict.status in STATUSES and cell.verdict.why for cell in found.cells)
+            assert all(cell.verdict.why for cell in found.cells)
             if found.row.missing:
                 assert found.verdict.status == "not built yet" and found.verdict.why.startswith("needs ")
             assert (found.verdict.status == "cited") == found.row.cited
@@ -256,11 +255,7 @@ def test_responses_are_drawn_and_not_judged() -> None:
     assert statuses == {"not judged", "not run"}
 
 
-def test_every_part_has_its_words() -> None:
-    assert set(PARTS) == set(get_args(Part))
-
-
 def test_whether_anything_is_measured_of_a_column() -> None:
-    compared: ComparedTable = compare_table(tables.find("table6"), results.collected(results.result("resnet20", 9)))
+    compared = compare_table(tables.find("table6"), results.collected(results.result("resnet20", 9)))
     has = {column.name: compared.has_measured(column) for column in compared.table.columns}
     assert has == {"# layers": False, "# params": False, "error": True, "mean": False, "std": False}

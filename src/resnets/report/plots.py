@@ -1,0 +1,316 @@
+"""All plots: the paper's figures with ours, training error by depth, the curves of a study, layer responses.
+
+They are drawn in the light colours of the page. As SVG in a page they take the page's colours, light or dark, and its
+text; the same input gives the same file.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnets.errors import UsageError
+from resnets.paper.declarations import Panel
+from resnets.paper.published import find_readings
+from resnets.records.counts import Interval
+from resnets.records.evaluations import LayerResponses
+from resnets.records.studies import DepthRow
+from resnets.report.compare_figures import ComparedCurve, ComparedFigure
+from resnets.report.depth import DepthStudy
+from resnets.report.responses import labels
+from resnets.report.runs import Measured, depth_of
+from resnets.storage import write_durably, writing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GRID, PAGE = "#59616f", "#e6e8ec", "#ffffff"  # --soft, --grid and --card of report.css
+SERIES = ("#1f6fb4", "#b35c00", "#1e8449", "#c0392b", "#7d3c98", "#3b4252")  # --series-1 and so on
+FORMATS = (".png", ".svg", ".pdf")
+
+_OF_DEPTH = {18: 1, 20: 1, 32: 2, 44: 3, 34: 4, 56: 4, 110: 5, 1202: 6}  # the series of the paper's networks
+_KINDS = (("plain", False, SERIES[3], "s"), ("residual", True, SERIES[0], "o"))
+_WIDTHS = {"solid": 1.7, "dashed": 1.1, "thin": 0.8, "bold": 2.0}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is drawn of one run: positions along the axis, and values."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    run: Measured
+
+
+# ---------------------------------------------------------------- the paper's figures
+
+
+def series(curve: ComparedCurve) -> int:
+    """Return the number of a curve's colour, that of its network's depth."""
+    return _OF_DEPTH.get(depth_of(curve.curve.network or "") or 0, len(SERIES))
+
+
+def line(curve: ComparedCurve, panel: Panel) -> Line | None:
+    """Return what is drawn of a curve, its first seed; a shorter run is drawn over the length of a full one.
+
+    Paper: the axis is the declared recipe's, so that the learning rate drops where the paper's does.
+    """
+    if not curve.drawn:
+        return None
+    run = curve.drawn[0]
+    if panel.draws != "error":
+        values = [response.std for response in run.responses]
+        ordered = sorted(values, reverse=True) if panel.draws == "sorted responses" else values
+        return Line(tuple(range(1, len(ordered) + 1)), tuple(ordered), run)
+    longer = run.declared_iterations / run.iterations
+    errors = (point.training if curve.curve.split == "training" else point.tested for point in run.curve)
+    return Line(tuple(point.iteration * longer for point in run.curve), tuple(errors), run)
+
+
+def draw_figure(compared: ComparedFigure) -> Iterator[tuple[Panel, str]]:
+    """Yield each panel of a figure and its SVG: our curves as lines, the paper's readings as hollow marks."""
+    for index, (panel, curves) in enumerate(zip(compared.figure.panels, compared.panels, strict=True)):
+        figure, (axes,) = canvas(4.4, 3.3)
+        drawn = [curve for curve in curves if curve.curve.drawn]
+        for curve in drawn:
+            _draw_curve(axes, curve, panel)
+        _set_axes(axes, panel, _top(compared, panel))
+        for curve in drawn:
+            _draw_readings(axes, curve, panel)
+        yield panel, svg(figure, f"{compared.figure.name}-{index + 1}")
+
+
+def _draw_curve(axes: Axes, curve: ComparedCurve, panel: Panel) -> None:
+    if found := line(curve, panel):
+        dashed = curve.curve.style == "dashed" or (panel.draws != "error" and not found.run.is_residual)
+        style: dict[str, Any] = {"linestyle": (0, (4, 2)) if dashed else "-", "linewidth": _WIDTHS[curve.curve.style]}
+        axes.plot(found.x, found.y, color=SERIES[series(curve) - 1], **style)
+
+
+def _draw_readings(axes: Axes, curve: ComparedCurve, panel: Panel) -> None:
+    """Mark the paper's readings; a mark on the frame is drawn in full, one beyond it not at all."""
+    square = curve.curve.split == "training" if panel.draws == "error" else curve.is_plain
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    for reading in curve.curve.published:
+        if reading.at is None:
+            continue
+        end = reading.at if reading.until is None else reading.until
+        places = [reading.at, end] if panel.draws != "error" and end != reading.at else [(reading.at + end) / 2]
+        if left <= places[0] and places[-1] <= right and low <= reading.value <= high:
+            style = _hollow(SERIES[series(curve) - 1], "s" if square else "o")
+            axes.plot(places, [reading.value] * len(places), "-", clip_on=False, **style)
+
+
+def _top(compared: ComparedFigure, panel: Panel) -> float | None:
+    """Return the axis's upper end: the paper's, or higher where our curves, of shorter runs, end above it."""
+    if panel.y.high is None:
+        return None
+    lines = [line(curve, panel) for curve in compared.curves if curve.curve.drawn]
+    needed = 1.25 * max((one.y[-1] for one in lines if one), default=0.0)
+    return panel.y.high if needed <= panel.y.high else min(100.0, 5.0 * math.ceil(needed / 5))
+
+
+def _set_axes(axes: Axes, panel: Panel, top: float | None) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    x, y = panel.x, panel.y
+    axes.set_xlim(x.low, x.high)
+    readings = [reading.value for curve in panel.curves for reading in curve.published]
+    automatic = 1.05 * max([axes.get_ylim()[1] / 1.05, *readings])
+    axes.set_ylim(0 if y.low is None else y.low, automatic if top is None else top)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+    if x.scale != 1:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / x.scale:g}"))
+    axes.set_xlabel(x.label if x.scale == 1 else f"{x.label} ({x.scale:.0e})".replace("e+0", "e"))
+    axes.set_ylabel(f"{y.label} ({y.unit})" if y.unit else y.label)
+
+
+# ---------------------------------------------------------------- depth
+
+
+def draw_depths(study: DepthStudy) -> str:
+    """Return the SVG of training error over depth, plain and residual, with the paper's readings if it has any."""
+    figure, (axes,) = canvas(4.6, 3.0)
+    both = (*study.plain, *study.residual)
+    places = {layers: place for place, layers in enumerate(sorted({depth.layers for depth in both}))}
+    for kind, residual, colour, marker in _KINDS:
+        depths = study.residual if residual else study.plain
+        if not depths:
+            continue
+        x, y = [places[depth.layers] for depth in depths], [depth.training for depth in depths]
+        axes.plot(x, y, marker=marker, markersize=6, linewidth=2, color=colour)
+        above = y[-1] >= max(depth.training for depth in both if depth.layers == depths[-1].layers)
+        place: dict[str, Any] = {"xytext": (4, 9 if above else -16), "textcoords": "offset points", "ha": "right"}
+        axes.annotate(kind, (x[-1], y[-1]), color=colour, fontweight="bold", **place)
+        for depth in depths if study.is_cifar else ():
+            name = f"{'ResNet' if residual else 'plain'}-{depth.layers}"
+            for reading in find_readings("Figure 6", name, "training")[-1:]:
+                axes.plot([places[depth.layers]], [reading.value], **_hollow(colour, marker))
+    axes.set_xticks(list(places.values()), [str(layers) for layers in places])
+    axes.set_xlim(-0.35, len(places) - 0.65)
+    axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
+    axes.set(xlabel="layers", ylabel="training error (%)")
+    return svg(figure, "depth")
+
+
+def draw_study(
+    rows: Sequence[DepthRow], *, curve_on: str = "test", intervals: Mapping[str, Interval] | None = None
+) -> Figure:
+    """Return the curves, plain networks left and residual ones right: training error dashed, tested error solid.
+
+    With `intervals` of the networks' last tested errors a third panel shows these errors by depth.
+
+    Paper: Figures 1 and 6.
+    """
+    kinds = [kind for kind in _KINDS if any(row.residual is kind[1] for row in rows)]
+    panels = len(kinds) + bool(intervals)
+    figure, axes = canvas(5 * panels, 4, columns=panels)
+    colours = _colours(row.depth for row in rows)
+    top = 5 * math.ceil(2.5 * max(max(row.curve[-1][1:]) for row in rows) / 5)
+    for axis, (kind, residual, *_) in zip(axes, kinds, strict=False):
+        for row in (row for row in rows if row.residual is residual):
+            colour = colours[row.depth]
+            iterations, training, tested = zip(*row.curve, strict=True)
+            axis.plot(iterations, training, "--", color=colour, linewidth=1)
+            axis.plot(iterations, tested, "-", color=colour, linewidth=2, label=f"{row.depth} layers")
+        axis.set(title=f"{kind} networks", xlabel="iterations", ylim=(0, min(100, max(5, top))))
+        axis.tick_params(labelleft=axis is axes[0])
+        legend(axis)
+    axes[0].set_ylabel(f"error (%)   solid: {curve_on}, dashed: training")
+    if intervals:
+        _draw_intervals(axes[-1], rows, intervals, curve_on)
+    return figure
+
+
+def _draw_intervals(axes: Axes, rows: Sequence[DepthRow], intervals: Mapping[str, Interval], curve_on: str) -> None:
+    depths = sorted({row.depth for row in rows})
+    for kind, residual, colour, marker in _KINDS:
+        own = [row for row in rows if row.residual is residual]
+        if not own:
+            continue
+        errors = [row.curve[-1][2] for row in own]
+        ends = [intervals[row.network] for row in own]
+        spread = [
+            [error - low for error, (low, _) in zip(errors, ends, strict=True)],
+            [high - error for error, (_, high) in zip(errors, ends, strict=True)],
+        ]
+        x = [depths.index(row.depth) + 0.1 * residual for row in own]  # side by side, so that both are seen
+        axes.errorbar(x, errors, yerr=spread, color=colour, marker=marker, capsize=4, label=kind)
+    axes.set(title=f"{curve_on} error at the end, 95 % intervals", xlabel="layers", ylabel="error (%)")
+    axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])
+    axes.margins(x=0.12)
+    axes.set_ylim(bottom=0)
+    legend(axes)
+
+
+# ---------------------------------------------------------------- layer responses
+
+
+def draw_responses(found: Sequence[LayerResponses]) -> Figure:
+    """Return the two panels of Figure 7: the layers in their order, and by magnitude; plain networks are dashed."""
+    figure, (upper, lower) = canvas(8, 6.4, rows=2)
+    colours = _colours(depth_of(one.network) or 0 for one in found)
+    for one, label in zip(found, labels(found), strict=True):
+        style: dict[str, Any] = {
+            "color": colours[depth_of(one.network) or 0],
+            "linestyle": "--" if one.network.startswith("plain") else "-",
+            "linewidth": 1.6,
+        }
+        for axes, layers in ((upper, one.layers), (lower, one.by_magnitude)):
+            axes.plot(range(1, len(layers) + 1), [layer.std for layer in layers], label=label, **style)
+    upper.set(title="original order", xlabel="layer")
+    lower.set(title="sorted by magnitude", xlabel="rank")
+    top = max(layer.std for one in found for layer in one.layers)
+    for axes in (upper, lower):
+        axes.set(ylabel="standard deviation", ylim=(0, 1.05 * top))
+        axes.set_xlim(left=1)
+    legend(upper)
+    return figure
+
+
+# ---------------------------------------------------------------- canvas and files
+
+
+def check_plot(path: Path) -> None:
+    """Make sure that a plot can be saved under this name, before anything is measured for it.
+
+    Raises: UsageError.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"plot {path}: its name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a plot to a PNG, SVG or PDF file.
+
+    Raises: UsageError, if the name ends otherwise; RunError, if the file cannot be written.
+    """
+    check_plot(path)
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix.lower()[1:], dpi=150)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, content.getvalue())
+
+
+def svg(figure: Figure, name: str) -> str:
+    """Return a plot as an SVG element for a page: no size of its own, no date, identifiers that start with `name`."""
+    import matplotlib
+
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        figure.savefig(out, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
+    used = set(re.findall(r"#([^\"')]+)", text))
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", text)
+    colours = {INK: "currentColor", GRID: "var(--grid)", PAGE: "var(--card)"}
+    colours |= {colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, 1)}
+    for colour, meaning in colours.items():
+        text = text.replace(colour, meaning)
+    return text
+
+
+def canvas(width: float, height: float, *, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure of some inches and its axes, row by row, in the style of all plots."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"text.color": INK, "axes.labelcolor": INK, "axes.titlesize": 11}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels:
+        axes.patch.set_visible(False)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(INK)
+        axes.tick_params(colors=INK, labelsize=10)
+        axes.grid(color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+    return figure, panels
+
+
+def legend(axes: Axes) -> None:
+    """Add the legend of the plots' labels."""
+    axes.legend(frameon=False, labelcolor=INK)
+
+
+def _colours(depths: Iterator[int]) -> dict[int, str]:
+    """Return a colour for each depth, the shallowest first."""
+    return {depth: SERIES[index % len(SERIES)] for index, depth in enumerate(sorted(set(depths)))}
+
+
+def _hollow(colour: str, marker: str) -> dict[str, Any]:
+    style = {"markersize": 5.5, "markerfacecolor": PAGE, "markeredgewidth": 1.3, "zorder": 4}
+    return {"color": colour, "marker": marker, **style}

@@ -1,0 +1,263 @@
+"""Measured runs, and how they depart from what was declared; costs of networks, and benchmarks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from resnets.paper.declarations import Column, DetectionTest
+from resnets.paper.published.detection import VOC_NAMES
+from resnets.records.evaluations import Response
+
+Scale = Literal["full", "short", "smoke"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
+SHORT = 16  # a short run has a sixteenth of the iterations, or more
+
+_RESNET = re.compile(r"(resnet|plain)([1-9][0-9]*)(_v1_5|_cifar)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A network, its shortcut option, a recipe and data: what a declaration asks for and a run is an answer to."""
+
+    network: str
+    shortcut: str | None
+    recipe: str
+    data: str
+
+    @classmethod
+    def of(cls, network: str, shortcut: str | None, recipe: str, data: str) -> Setting:
+        """Return the setting, with the shortcut that the network has by default where none is named."""
+        return cls(network=network, shortcut=shortcut or default_shortcut(network), recipe=recipe, data=data)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of one test protocol, in percent."""
+
+    top1: float
+    top5: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of a curve: errors in percent after some iterations; the training error is since the point before."""
+
+    iteration: int
+    training: float
+    tested: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What any run's result file tells. `declared` is what it is an answer to."""
+
+    file: str
+    network: str
+    shortcut: str | None
+    recipe: str
+    iterations: int
+    declared_iterations: int  # of the declared recipe at its full length
+    data: str  # with the split, where not all training images were trained on
+    seed: int
+    scale: Scale
+    declared: Setting
+    changes: tuple[str, ...] = ()  # from the declared network and recipe, but for the length
+    deviations: tuple[tuple[str, str], ...] = ()  # the recipe's from the paper: what, why
+    precision: str = ""
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    provenance: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        """How it departs from what was declared; () for a run that may be compared with the paper."""
+        found = []
+        if self.data != self.declared.data:
+            found.append(f"{self.data} instead of {self.declared.data}")
+        if self.scale != "full":
+            found.append(f"{self.scale}: {self.iterations:,} of {self.declared_iterations:,} iterations")
+        return (*found, *self.changes)
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """How near it is to what was declared, the nearest first: data, recipe, scale, length."""
+        return (self.data != self.declared.data, bool(self.changes), SCALES.index(self.scale), -self.iterations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Run):
+    """A classifier's run as its result file tells it. Errors in percent."""
+
+    depth: int | None
+    errors: Mapping[str, Errors]  # by test protocol
+    training_error: float
+    training_images: int  # that it is of: those of the last stretch
+    curve: tuple[Point, ...]
+    curve_on: Literal["test", "validation"]
+    best_validation: tuple[int, float] | None = None  # iteration and error
+    responses: tuple[Response, ...] = ()
+
+    @property
+    def test_error(self) -> float:
+        """The top-1 error of training's own test."""
+        return next(iter(self.errors.values())).top1
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether it is a network with shortcuts."""
+        return self.network.startswith("resnet")
+
+
+def default_shortcut(network: str) -> str | None:
+    """Return the option that a network has by its name: A for the CIFAR type, B for the ImageNet type."""
+    if not network.startswith("resnet"):
+        return None
+    return "B" if re.fullmatch(r"resnet(18|34|50|101|152)(_v1_5)?", network) else "A"
+
+
+def depth_of(network: str) -> int | None:
+    """Return the weighted layers that a plain or residual network's name tells, or None."""
+    match = _RESNET.fullmatch(network)
+    return int(match[2]) if match else None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What detections on a test split came to, in percent.
+
+    `mean_50` is the mean AP at an IoU of .5, `mean` that over IoUs of .5 to .95, which only COCO's protocol has;
+    `classes` is the AP of each class by the rules of the protocol.
+    """
+
+    mean_50: float
+    mean: float | None
+    classes: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredDetector(Run):
+    """A detector's run as its result file tells it, with each test of it."""
+
+    tests: Mapping[DetectionTest, Scores]
+
+    def value(self, test: DetectionTest, column: Column) -> float | None:
+        """Return what a test came to in a column of a table, or None where it was not made or has no such number."""
+        scores = self.tests.get(test)
+        if scores is None:
+            return None
+        by_coco = test.protocol == "coco"
+        if column.measure == "AP":
+            return scores.classes.get(VOC_NAMES[column.name])
+        if column.measure == "mAP@[.5, .95]":
+            return scores.mean
+        return scores.mean_50 if column.measure == ("mAP@.5" if by_coco else "mAP") else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredEnsemble:
+    """A test of an ensemble. Errors in percent, of `alone` the top-1 errors of the members in their order."""
+
+    file: str
+    members: tuple[str, ...]
+    data: str
+    protocol: str
+    images: int
+    top1: float
+    top5: float
+    interval: tuple[float, float]  # of `top1`, with 95 % confidence
+    alone: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One comparison of a benchmark with a peer, or one figure of ours (`over` is None).
+
+    Units: images/s, or bytes of peak memory; `matrix share` is a fraction. `ratio` is ours over theirs.
+    """
+
+    row: str
+    what: str
+    quantity: str
+    over: str | None
+    ours: float
+    theirs: float | None
+    ratio: float | None
+    lowest: float | None
+    highest: float | None
+    at_least: float | None
+    aim: float | None
+    verdict: str | None
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether less is better."""
+        return self.quantity == "peak memory"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A file of `python -m benchmarks`: its comparisons, and what they were measured on."""
+
+    file: str
+    comparisons: tuple[Comparison, ...]
+    rounds: int
+    data: Mapping[str, str]
+    machine: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a network: its output's side in pixels, its layers in words, and what they cost."""
+
+    name: str
+    output: int
+    layers: str
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs, by its own count; MACs are multiply-adds of one image."""
+
+    network: str
+    shortcut: str | None
+    depth: int
+    parameters: int
+    macs: int
+    stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result,
+    and for each run that does not count, since an earlier file has its setting and seed.
+    """
+
+    runs: tuple[Measured, ...] = ()  # of classifiers
+    detectors: tuple[MeasuredDetector, ...] = ()
+    ensembles: tuple[MeasuredEnsemble, ...] = ()  # of classifiers
+    costs: tuple[Cost, ...] = ()
+    benchmarks: tuple[Benchmark, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def cost(self, network: str | None, shortcut: str | None) -> Cost | None:
+        """Return what a network costs, where a file tells it."""
+        if network is None:
+            return None
+        wanted = (network, shortcut or default_shortcut(network))
+        return next((cost for cost in self.costs if (cost.network, cost.shortcut) == wanted), None)
+
+    def key(self, run: Run) -> str:
+        """Return a run's name on the page: its file's, with a number where two have the same."""
+        slug = _slug(run.file)
+        everything: tuple[Run, ...] = (*self.runs, *self.detectors)
+        same = [other for other in everything if _slug(other.file) == slug]
+        return slug if same[0] is run else f"{slug}-{1 + next(i for i, one in enumerate(same) if one is run)}"
+
+
+def _slug(file: str) -> str:
+    return "run-" + re.sub(r"[^a-z0-9]+", "-", file.lower().removesuffix(".json").removesuffix("/result")).strip("-")

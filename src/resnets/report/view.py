@@ -1,0 +1,211 @@
+"""The view model of a report: all that it says, in numbers and words, before it becomes a page or Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from resnets.detection.recipes import ALL_RECIPES
+from resnets.durations import in_words
+from resnets.paper.figures import FIGURES
+from resnets.paper.tables import TABLES
+from resnets.report import depth
+from resnets.report.compare_figures import ComparedFigure, compare_figure
+from resnets.report.compare_tables import Cell, ComparedRow, ComparedTable, compare_table
+from resnets.report.depth import DepthStudy
+from resnets.report.runs import Benchmark, Comparison, Measured, MeasuredEnsemble, Results, default_shortcut
+from resnets.report.verdict import Status
+from resnets.report.wording import measured, plural, quantity
+from resnets.specs import Recipe
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table in words. `numbers` are the titles of the columns that hold numbers."""
+
+    title: str
+    columns: tuple[str, ...]
+    numbers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """The paper's tables and figures with measurements, the studies of depth, and what else was measured."""
+
+    results: Results
+    tables: tuple[ComparedTable, ...]
+    figures: tuple[ComparedFigure, ...]
+    studies: tuple[DepthStudy, ...]  # the best first
+    recipes: tuple[Recipe, ...]  # the declarations', and those of the runs
+
+    @classmethod
+    def of(cls, results: Results) -> View:
+        """Return the view of some results: all tables and figures of the paper are compared with them."""
+        tables = tuple(compare_table(table, results) for table in TABLES.values())
+        used = {row.recipe for table in tables for row in table.table.rows}
+        used |= {run.recipe for run in (*results.runs, *results.detectors)}
+        return cls(
+            results=results,
+            tables=tables,
+            figures=tuple(compare_figure(figure, results) for figure in FIGURES.values()),
+            studies=depth.studies(results.runs),
+            recipes=tuple(recipe for name, recipe in ALL_RECIPES.items() if name in used),
+        )
+
+    @property
+    def study(self) -> DepthStudy | None:
+        """The best study, if any compares depths."""
+        return self.studies[0] if self.studies and self.studies[0].depths > 1 else None
+
+    @property
+    def sentence(self) -> str:
+        """What depth does to training error, by the best study."""
+        return depth.summary(self.study)
+
+    @property
+    def more_sentences(self) -> tuple[str, ...]:
+        """The same of each other study of plain and residual networks: on other data, or of another length."""
+        return tuple(study.sentence for study in self.studies[1:] if study.plain and study.residual and study.findings)
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many rows of all tables have each status."""
+        return Status.tally(row.verdict.status for table in self.tables for row in table.rows)
+
+    @property
+    def depths(self) -> Grid:
+        """The errors of the best study by depth."""
+        kinds = () if self.study is None else (("plain", self.study.plain), ("residual", self.study.residual))
+        rows = [
+            (kind, f"{one.layers}", f"{one.training:.2f} %", f"{one.test:.2f} %", f"{one.seeds}")
+            for kind, depths in kinds
+            for one in depths
+        ]
+        columns = ("kind", "layers", "training error", "test error", "runs")
+        return Grid("Errors by depth, means over the seeds", columns, columns[1:], tuple(rows))
+
+    @property
+    def seeds(self) -> Grid:
+        """The trainings of which there are several seeds."""
+        return _seeds(self.results.runs)
+
+    @property
+    def ensembles(self) -> Grid:
+        """The ensembles, compared with their members."""
+        return _ensembles(self.results.ensembles)
+
+    @property
+    def speed(self) -> Grid:
+        """The benchmarks, ours next to each peer's."""
+        return _speed(self.results.benchmarks)
+
+    @property
+    def machines(self) -> str:
+        """How many runs there are, how long they took, and on which machines; empty without any."""
+        runs = (*self.results.runs, *self.results.detectors)
+        if not runs:
+            return ""
+        hardware = [one.get("hardware", {}) for run in runs for one in run.provenance]
+        machines = dict.fromkeys(str(one.get("gpu") or one.get("processor", "an unknown machine")) for one in hardware)
+        seconds = in_words(sum(run.seconds for run in runs))
+        return f"{plural(len(runs), 'run')}, {seconds} in all, on {' and '.join(machines)}"
+
+
+# ---------------------------------------------------------------- the paper's tables
+
+
+COMPARED = ("", "", "published", "measured", "difference", "runs", "status")
+
+
+def shown(row: ComparedRow) -> list[Cell]:
+    """Return the cells that have a line: what is measured next to a published number, but for counts that agree."""
+    return [
+        cell
+        for cell in row.cells
+        if cell.is_measured and (cell.published or cell.published_text) and not is_as_printed(cell)
+    ]
+
+
+def is_as_printed(cell: Cell) -> bool:
+    """Return whether a count of layers or parameters is the paper's."""
+    return cell.column.measure in ("layers", "depth", "parameters") and cell.verdict.status is Status.REPRODUCED
+
+
+def compared_line(row: ComparedRow, cell: Cell) -> tuple[str, ...]:
+    """Return published next to measured, in the order of `COMPARED`."""
+    runs = "" if cell.is_exact else f"{len(cell.values)}"
+    return (row.row.label, cell.column.name, cell.paper, cell.ours, cell.gap, runs, cell.verdict.status.signed)
+
+
+# ---------------------------------------------------------------- what is no table of the paper
+
+
+def _seeds(runs: Iterable[Measured]) -> Grid:
+    groups: dict[tuple[object, ...], dict[int, Measured]] = {}
+    for run in runs:
+        alike = (run.network, run.shortcut, run.data, run.recipe, run.changes, run.iterations, run.precision)
+        groups.setdefault(alike, {}).setdefault(run.seed, run)
+    columns = ("network", "data", "recipe", "iterations", "precision", "test error", "training error", "seeds")
+    return Grid(
+        "Several seeds: means and deviations, errors in percent",
+        columns,
+        ("iterations", "test error", "training error", "seeds"),
+        tuple(_seeds_row(list(group.values())) for group in groups.values() if len(group) > 1),
+    )
+
+
+def _seeds_row(group: Sequence[Measured]) -> tuple[str, ...]:
+    first = group[0]
+    option = "" if first.shortcut == default_shortcut(first.network) else f", option {first.shortcut}"
+    return (
+        first.network + option,
+        first.data,
+        "; ".join((first.recipe, *first.changes)),
+        f"{first.iterations:,}",
+        first.precision,
+        _spread([run.test_error for run in group]),
+        _spread([run.training_error for run in group]),
+        f"{len(group)}",
+    )
+
+
+def _spread(errors: Sequence[float]) -> str:
+    return measured(statistics.fmean(errors), std=statistics.stdev(errors))
+
+
+def _ensembles(ensembles: Iterable[MeasuredEnsemble]) -> Grid:
+    rows = [
+        (
+            ", ".join(one.members),
+            one.data,
+            one.protocol,
+            f"{one.images:,}",
+            f"{one.top1:.2f} ({one.interval[0]:.1f} to {one.interval[1]:.1f})",
+            f"{one.top5:.2f}",
+            ", ".join(f"{error:.2f}" for error in one.alone),
+        )
+        for one in ensembles
+    ]
+    numbers = ("images", "top-1 error", "top-5 error", "top-1 error of each alone")
+    title = "Ensembles, errors in percent, with 95 % intervals"
+    return Grid(title, ("ensemble of", "data", "protocol", *numbers), numbers, tuple(rows))
+
+
+def _speed(benchmarks: Iterable[Benchmark]) -> Grid:
+    rows = [_speed_row(one) for benchmark in benchmarks for one in benchmark.comparisons if one.theirs is not None]
+    columns = ("", "over", "ours", "theirs", "ratio (range)", "target")
+    return Grid("Speed, ours next to the peers'", columns, columns[2:5], tuple(rows))
+
+
+def _speed_row(one: Comparison) -> tuple[str, ...]:
+    unit = "" if one.is_memory else " images/s"
+    return (
+        f"{one.what}{', peak memory' if one.is_memory else ''}",
+        one.over or "",
+        quantity(one.ours, one.quantity) + unit,
+        quantity(one.theirs or 0.0, one.quantity) + unit,
+        f"{one.ratio:.2f} ({one.lowest:.2f} to {one.highest:.2f})",
+        "" if one.at_least is None else f"{one.at_least:g}: {(one.verdict or '').lower()}",
+    )

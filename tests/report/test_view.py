@@ -1,0 +1,123 @@
+"""What the report shows besides the paper's tables: several seeds, ensembles and speed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import made_up as results
+import pytest
+
+from resnets.report import markdown, page
+from resnets.report.runs import Results
+from resnets.report.view import View
+from resnets.specs import PUBLISHED_IMAGES
+
+
+def evaluated(*members: tuple[str, float, dict[str, Any] | None], **changes: Any) -> dict[str, Any]:
+    """Return a result file of `evaluate`: of each member the network, its error, and its run's result."""
+    return {
+        "kind": "evaluation",
+        "network": f"ensemble of {len(members)}",
+        "data": "cifar10",
+        "protocol": "single-view",
+        "samples": 10_000,
+        "top1_error": 7.5,
+        "top1_interval": [7.0, 8.04],
+        "top5_error": 0.25,
+        "digest": ":".join(PUBLISHED_IMAGES["cifar10"].digests),
+        "class_errors": dict.fromkeys("abcdefghij", 7.5),
+        "members": [
+            {"network": name, "top1_error": error, "top5_error": error / 4, "result": result}
+            for name, error, result in members
+        ],
+        **changes,
+    }
+
+
+def test_an_ensemble_is_compared_with_its_members(tmp_path: Path) -> None:
+    """One member's run is known, and is a run of the report; the other came as weights alone."""
+    run = results.result("resnet20", 8.75)
+    found = results.read(results.write(tmp_path, both=evaluated(("resnet20", 8.75, run), ("resnet32", 8.25, None))))
+    assert [one.network for one in found.runs] == ["resnet20"] and not found.problems
+    row = ("resnet20, resnet32", "cifar10", "single-view", "10,000", "7.50 (7.0 to 8.0)", "0.25", "8.75, 8.25")
+    said = View.of(found)
+    assert said.ensembles.rows == (row,)
+    assert f"| {' | '.join(row)} |" in markdown.render(said)
+    assert "7.50 (7.0 to 8.0)" in page.render(said)
+
+
+def test_an_ensemble_alone_is_a_result(tmp_path: Path) -> None:
+    """The runs of its members may be unknown."""
+    found = results.read(results.write(tmp_path, both=evaluated(("a", 9.0, None), ("b", 8.0, None))))
+    assert len(found.ensembles) == 1 and not found.runs
+    assert "Ensembles" in markdown.render(View.of(found))
+
+
+def test_the_images_of_an_ensemble_are_known_by_their_digest(tmp_path: Path) -> None:
+    """What is called cifar10 is not CIFAR-10."""
+    other = evaluated(("a", 9.0, None), ("b", 8.0, None), digest="of others")
+    assert results.read(results.write(tmp_path, both=other)).ensembles[0].data == "what is called cifar10"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"top1_error": None}, {"top1_interval": 3}, {"members": [1, 2]}, {"members": 5}, {"samples": "many"}]
+)
+def test_an_ensemble_that_cannot_be_read_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """The other files are shown."""
+    broken = evaluated(("a", 9.0, None), ("b", 8.0, None), **changes)
+    found = results.read(results.write(tmp_path, one=results.result("resnet20", 9.0), broken=broken))
+    assert not found.ensembles and len(found.runs) == 1
+    (problem,) = found.problems
+    assert problem.startswith(f"{tmp_path.name}/broken.json: ")
+
+
+# ---------------------------------------------------------------- seeds
+
+
+def test_seeds_have_a_mean_and_a_deviation() -> None:
+    """The sample deviation, over the seeds."""
+    runs = [results.run("resnet20", error, 4.0, seed=seed) for seed, error in enumerate((8.0, 9.0, 10.0))]
+    (cells,) = View.of(Results(runs=tuple(runs))).seeds.rows
+    assert dict(zip(View.of(Results()).seeds.columns, cells, strict=True)) == {
+        "network": "resnet20",
+        "data": "cifar10",
+        "recipe": "cifar",
+        "iterations": "64,000",
+        "precision": runs[0].precision,
+        "test error": "9.00 ± 1.00",
+        "training error": "4.00 ± 0.00",
+        "seeds": "3",
+    }
+
+
+def test_only_the_seed_may_differ() -> None:
+    """Another length, recipe, data, precision or network is another training; a single run has no deviation."""
+    first = results.run("resnet20", 9.0)
+    others = [
+        results.run("resnet20", 9.0, seed=1, iterations=4_000),
+        results.run("resnet20", 9.0, seed=1, recipe="fast"),
+        results.run("resnet20", 9.0, seed=1, data="cifar100"),
+        results.run("resnet32", 9.0, seed=1),
+        results.run("resnet20", 9.0, seed=1, shortcut="B"),
+        results.run("resnet20", 9.0, seed=1, recipe_changes={"lr": 0.2}),
+        dataclasses.replace(first, seed=1, precision="fp32"),
+    ]
+    assert not View.of(Results(runs=(first, *others))).seeds.rows
+
+
+def test_what_departs_from_the_recipe_is_said() -> None:
+    """A change of the recipe is next to its name, an option of the network next to its."""
+    changed = [results.run("resnet20", 9.0, seed=seed, recipe_changes={"lr": 0.2}, shortcut="B") for seed in (0, 1)]
+    (cells,) = View.of(Results(runs=tuple(changed))).seeds.rows
+    assert "resnet20, option B" in cells
+    assert "lr 0.2 instead of 0.1" in cells[2]
+
+
+def test_the_markdown_has_seeds_where_there_are_several() -> None:
+    """A single run has no line."""
+    runs = [results.result("resnet20", 8.5 + seed, seed=seed, recipe="fast") for seed in (0, 1)]
+    report = markdown.render(View.of(results.collected(*runs)))
+    assert "| resnet20 | cifar10 | fast | 14,063 | " in report
+    assert "Several seeds" not in markdown.render(View.of(results.collected(*runs[:1])))
