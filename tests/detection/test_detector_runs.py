@@ -163,7 +163,7 @@ def test_a_run_and_a_test_of_it_are_in_the_report(learnt: Path, tmp_path: Path) 
     assert {test.refinements for test in detector.tests} == {(), ("box-refinement",)}
     assert {test.protocol for test in detector.tests} == {"voc"}
     assert all(scores.mean_50 > 90 and set(scores.classes) == set(CLASSES) for scores in detector.tests.values())
-    assert "begun with a classifier of 10 classes instead of ImageNet's 1,000" in detector.changes
+    assert "started from a classifier of 10 classes instead of ImageNet's 1,000" in detector.changes
     evaluate_detector([run, run], data, out=tmp_path / "refined", workers=0, device="cpu")
     found = collect([run / "result.json", tmp_path / "refined"])
     assert "a test of an ensemble" in found.problems[0]

@@ -100,10 +100,10 @@ def test_what_is_fitted_to_the_images_is_no_change() -> None:
     assert parse("x.json", content).departures != ()
 
 
-def test_a_run_that_was_begun_with_trained_weights_says_so() -> None:
+def test_a_run_that_started_from_trained_weights_says_so() -> None:
     content = results.result("resnet20", 9.0)
     content["run"]["weights"] = {"file": "other.safetensors", "sha256": "0" * 64}
-    assert parse("x.json", content).departures == ("begun with trained weights",)
+    assert parse("x.json", content).departures == ("started from trained weights",)
 
 
 def test_what_changes_no_weight_is_no_change() -> None:

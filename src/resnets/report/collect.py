@@ -98,7 +98,7 @@ def _is_of_an_ensemble(content: Mapping[str, Any]) -> bool:
 
 
 def _results(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the results that a file holds: itself, or those of the runs whose responses or other tests it tells."""
+    """Return the results that a file holds: itself, or those of the runs whose responses or other tests it holds."""
     if content.get("kind") == "responses":
         return _of_responses(content)
     if content.get("kind") == "detection evaluation":
@@ -125,7 +125,7 @@ def _of_responses(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _same_images(test: Mapping[str, Any], images: int, run: Mapping[str, Any]) -> bool:
-    """Tell whether a test is of the test images of a run: by their digest, where both have one, and else by name."""
+    """Return whether a test is of the test images of a run: by their digest, where both have one, and else by name."""
     here, there = test.get("digest"), run["run"]["data"].get("digest")
     same = test["data"] == run["data"] if here is None or there is None else here == there
     return bool(same and images == run.get("test_samples", images))
@@ -172,7 +172,7 @@ def _of_a_detector(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> None:
-    """Add a run; of two files of one run the one that tells what it is declared to be counts, with what either adds."""
+    """Add a run; of two files of one run the one that says what it is declared to be counts, with what either adds."""
     same = _same_run(run)
     before = runs.get(same)
     chosen = run if declared or before is None else before
@@ -183,7 +183,7 @@ def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> Non
 
 
 def _take_detector(runs: dict[object, MeasuredDetector], run: MeasuredDetector, *, declared: bool) -> None:
-    """Add a detector's run, as `_take` does; its data is told by another name where it is declared to be an answer."""
+    """Add a detector's run, as `_take` does; its data has another name where it is declared to be an answer."""
     same = (run.network, run.recipe, run.seed, run.seconds, run.images_per_second)
     before = runs.get(same)
     chosen = run if declared or before is None else before
@@ -238,7 +238,7 @@ def _stage(stage: Mapping[str, Any]) -> Stage:
 
 
 def _ensemble(file: str, content: Mapping[str, Any]) -> MeasuredEnsemble:
-    """Return what a result file of `evaluate` tells of an ensemble.
+    """Return the ensemble that a result file of `evaluate` describes.
 
     Raises: NotAResult, if it is none.
     """

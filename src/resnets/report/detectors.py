@@ -24,7 +24,7 @@ IMAGENET_CLASSES = 1_000  # that the paper's backbones know
 
 
 def is_detectors(content: Mapping[str, Any]) -> bool:
-    """Tell whether a result file's content is of a detector."""
+    """Return whether a result file's content is of a detector."""
     return "scores" in content
 
 
@@ -81,16 +81,16 @@ def _data(data: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
 
 
 def _other_start(start: Mapping[str, Any] | None) -> list[str]:
-    """Return in what the weights that a detector begins with differ from those of an ImageNet classifier."""
+    """Return how a detector's start weights differ from an ImageNet classifier's."""
     if start is None:
-        return ["begun with random weights instead of an ImageNet classifier's"]
-    if start.get("kind") == "detector":  # which the data's name tells
+        return ["started from random weights instead of an ImageNet classifier's"]
+    if start.get("kind") == "detector":  # which is in the data's name
         return []
     classes = start.get("classes")
     if classes == IMAGENET_CLASSES:
         return []
     what = "weights of unknown classes" if classes is None else f"a classifier of {classes:,} classes"
-    return [f"begun with {what} instead of ImageNet's {IMAGENET_CLASSES:,}"]
+    return [f"started from {what} instead of ImageNet's {IMAGENET_CLASSES:,}"]
 
 
 def _tests(content: Mapping[str, Any]) -> Iterator[tuple[DetectionTest, Scores]]:

@@ -63,14 +63,14 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
         declared=declared,
         errors=_errors(content, network.get("type")),
         training_error=number(content["training_error"]),
-        training_images=_last_stretch(content) * int(recipe["batch_size"]),
+        training_images=_last_iterations(content) * int(recipe["batch_size"]),
         curve=tuple(_point(point, curve_on) for point in content["curve"]),
         curve_on=curve_on,
         best_validation=None if best is None else (int(best["iteration"]), number(best["error"])),
         responses=tuple(_response(one) for one in content.get("responses") or ()),
         changes=(
             *other_network(name, network, declared),
-            *(["begun with trained weights"] if run.get("weights") else []),
+            *(["started from trained weights"] if run.get("weights") else []),
             *other_recipe(recipe, network, declared),
         ),
         deviations=tuple((one["what"], one["why"]) for one in recipe.get("deviations", ())),
@@ -93,7 +93,7 @@ def _data(content: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     return name if split == "all" else f"{name} ({split})"
 
 
-def _last_stretch(content: Mapping[str, Any]) -> int:
+def _last_iterations(content: Mapping[str, Any]) -> int:
     """Return the iterations from the last but one point of the curve to the last."""
     *_, before, last = (0, *(int(point["iteration"]) for point in content["curve"]))
     return last - before
@@ -106,14 +106,14 @@ def declared_in(content: Mapping[str, Any], shortcut: str | None, data: str) -> 
 
 
 def scale_of(named: str | None, iterations: int, full: int, *, known: bool) -> Scale:
-    """Return the scale that a file names, or a lesser one that its length tells; `known` says that it can be told."""
+    """Return the scale that a file names, or a lesser one by its length where the full length is `known`."""
     if named is not None and named not in SCALES:
         raise NotAResult(f"its scale is {named!r}, not one of {', '.join(SCALES)}")
-    told: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "smoke"
+    by_length: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "smoke"
     claimed = [scale for scale in SCALES if scale == named]
     if not known:
         return claimed[0] if claimed else "smoke"
-    return max([told, *claimed], key=SCALES.index)
+    return max([by_length, *claimed], key=SCALES.index)
 
 
 def _errors(content: Mapping[str, Any], kind: str | None) -> dict[str, Errors]:
@@ -153,7 +153,7 @@ def positive(value: Any) -> int:
 
 
 def places(provenance: Any) -> tuple[Mapping[str, Any], ...]:
-    """Return where the stretches of a run were made; older files have one object. Raises: NotAResult."""
+    """Return where the sessions of a run were made; older files have one object. Raises: NotAResult."""
     found = provenance if isinstance(provenance, list) else [provenance]
     if not all(isinstance(one, Mapping) for one in found):
         raise NotAResult("its provenance cannot be read")
@@ -205,7 +205,7 @@ def other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declared
 
 
 def _same(found: Any, wanted: Any) -> bool:
-    """Tell whether a recipe's value is the declared one, whatever was fitted to the data or has no effect here."""
+    """Return whether a recipe's value is the declared one, whatever was fitted to the data or has no effect here."""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         return all(_same(found[key], wanted[key]) for key in (found.keys() & wanted.keys()) - set(_FITTED))
     return bool(found == wanted)

@@ -170,7 +170,7 @@ def _alternative(figure: ComparedFigure, panel: int) -> str:
 
 
 def _drawn_note(figure: ComparedFigure) -> str:
-    """Return what a reader has to know of our curves: how long they are, and that shorter ones are stretched."""
+    """Return a note on the length of our curves, which are drawn over that of the full ones."""
     curves = [curve for curve in figure.curves if curve.drawn and curve.curve.drawn]
     runs = [curve.drawn[0] for curve in curves]
     if not runs:
@@ -180,8 +180,8 @@ def _drawn_note(figure: ComparedFigure) -> str:
         departures.setdefault("; ".join(run.departures), {})[run.network] = None
     if list(departures) == [""]:
         return "Ours are the runs of the first seed."
-    stretched = figure.figure.panels[0].draws == "error" and any(run.scale != "full" for run in runs)
-    note = " Shorter runs are drawn over the length of the full ones." if stretched else ""
+    rescaled = figure.figure.panels[0].draws == "error" and any(run.scale != "full" for run in runs)
+    note = " Shorter runs are drawn over the length of the full ones." if rescaled else ""
     if nearer := dict.fromkeys(curve.curve.label for curve in curves if curve.runs != curve.drawn):
         note += f" The numbers of {listed(list(nearer))} are of runs nearer to the paper, which are not drawn."
     if len(departures) == 1:

@@ -20,7 +20,7 @@ _RESNET = re.compile(r"(resnet|plain)([1-9][0-9]*)(_v1_5|_cifar)?")
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """A network, its shortcut option, a recipe and data: what a declaration asks for and a run is an answer to."""
+    """A network, its shortcut option, a recipe and data, as a table declares it and a run has it."""
 
     network: str
     shortcut: str | None
@@ -52,7 +52,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What any run's result file tells. `declared` is what it is an answer to."""
+    """A measured run; `declared` is the setting that it is compared with."""
 
     file: str
     network: str
@@ -89,12 +89,12 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured(Run):
-    """A classifier's run as its result file tells it. Errors in percent."""
+    """A classifier's run. Errors in percent."""
 
     depth: int | None
     errors: Mapping[str, Errors]  # by test protocol
     training_error: float
-    training_images: int  # that it is of: those of the last stretch
+    training_images: int  # that it is of: those since the last but one test
     curve: tuple[Point, ...]
     curve_on: Literal["test", "validation"]
     best_validation: tuple[int, float] | None = None  # iteration and error
@@ -119,7 +119,7 @@ def default_shortcut(network: str) -> str | None:
 
 
 def depth_of(network: str) -> int | None:
-    """Return the weighted layers that a plain or residual network's name tells, or None."""
+    """Return the weighted layers in a plain or residual network's name, or None."""
     match = _RESNET.fullmatch(network)
     return int(match[2]) if match else None
 
@@ -139,7 +139,7 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredDetector(Run):
-    """A detector's run as its result file tells it, with each test of it."""
+    """A detector's run, with each test of it."""
 
     tests: Mapping[DetectionTest, Scores]
 
@@ -245,7 +245,7 @@ class Results:
     problems: tuple[str, ...] = ()
 
     def cost(self, network: str | None, shortcut: str | None) -> Cost | None:
-        """Return what a network costs, where a file tells it."""
+        """Return what a network costs, where a file has it."""
         if network is None:
             return None
         wanted = (network, shortcut or default_shortcut(network))

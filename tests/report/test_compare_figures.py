@@ -1,0 +1,45 @@
+"""The curves of a figure: what is drawn, where it ends, and how that compares with the paper's readings."""
+
+from __future__ import annotations
+
+import made_up as results
+
+from resnets.paper import figures
+from resnets.report.compare_figures import compare_figure
+
+
+def test_the_end_of_a_curve_is_compared() -> None:
+    found = compare_figure(figures.find("figure6"), results.collected(results.result("plain20", 9.6, 1.4)))
+    curves = {(one.curve.label, one.curve.split): one for one in found.panels[0]}
+    assert curves["plain-20", "test"].verdict.status == "reproduced"
+    assert curves["plain-20", "training"].verdict.status == "not judged"  # the paper tells no spread of these
+    assert curves["plain-20", "training"].measured == 1.4
+    assert curves["plain-32", "test"].verdict.status == "not run"
+
+
+def test_what_the_paper_does_not_draw_is_a_bound() -> None:
+    found = compare_figure(figures.find("figure6"), results.collected(results.result("plain110", 72.0, 71.0)))
+    (curve,) = (one for one in found.panels[0] if one.curve.label == "plain-110")
+    assert curve.verdict.status == "reproduced" and "60" in curve.verdict.why
+
+
+def test_what_is_drawn_of_a_figure_is_of_one_length() -> None:
+    """Most curves have a short run: these are drawn, and the one full run counts; trials never win."""
+    short = [results.result(name, 20.0, iterations=4_000) for name in ("resnet20", "resnet32", "resnet44")]
+    trials = [results.result(name, 80.0, iterations=20) for name in ("plain20", "plain32", "plain44", "plain56")]
+    found = compare_figure(figures.find("figure6"), results.collected(results.result("resnet20", 8.9), *short, *trials))
+    curves = {one.curve.label: one for panel in found.panels for one in panel if one.runs}
+    drawn = {label: curve.drawn[0].iterations for label, curve in curves.items()}
+    assert {drawn[name] for name in ("ResNet-20", "ResNet-32", "ResNet-44")} == {4_000}
+    assert drawn["plain-20"] == 20  # there is nothing else
+    twenty = curves["ResNet-20"]
+    assert (twenty.runs[0].iterations, twenty.measured, twenty.verdict.status) == (64_000, 8.9, "reproduced")
+    assert curves["ResNet-32"].verdict.status == "reduced"
+
+
+def test_responses_are_drawn_and_not_judged() -> None:
+    content = results.result("resnet20", 9.0) | {"responses": results.responses(19, 2.0)}
+    found = compare_figure(figures.find("figure7"), results.collected(results.result("resnet20", 8, seed=1), content))
+    assert {len(curve.runs) for panel in found.panels for curve in panel if curve.curve.label == "ResNet-20"} == {1}
+    statuses = {curve.verdict.status for panel in found.panels for curve in panel}
+    assert statuses == {"not judged", "not run"}
