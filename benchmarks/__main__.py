@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 from typer import Option
 
@@ -56,7 +57,6 @@ def bench(
 
     Each runs in its own process, one at a time and in turns. Ratios are medians over the rounds.
     """
-    import dataclasses
 
     from rich.console import Console
 
@@ -94,7 +94,7 @@ def bench(
     finally:
         status.stop()
     if json is not None:
-        write_json(json, dataclasses.asdict(result))
+        write_json(json, msgspec.to_builtins(result))
     tables = Console(highlight=False, soft_wrap=True, width=max(console.width, 100))  # no number is ever cut
     print(f"images/s and memory, ours over the peers': medians of {result.rounds} rounds, in which they took turns")
     tables.print(_claims(result))

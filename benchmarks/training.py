@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 from collections.abc import Iterator
@@ -73,8 +72,8 @@ def ours(row: Row, setting: Setting) -> Loop:
     device = setting.on()
     recipe = find_recipe("cifar" if row.source == "cifar" else "imagenet")
     if row.source != "cifar":  # the batch's share of the rate, lest made-up images make the loss overflow
-        recipe = dataclasses.replace(recipe, lr=recipe.lr / recipe.batch_size * row.batch)
-    recipe = dataclasses.replace(recipe, batch_size=row.batch)
+        recipe = recipe.with_changes(lr=recipe.lr / recipe.batch_size * row.batch)
+    recipe = recipe.with_changes(batch_size=row.batch)
     batches, classes = _our_batches(row, recipe, setting)
     network = create(row.network, num_classes=classes, bn_group=recipe.bn_group)
     return ours_training(network, recipe, batches, device, setting.scratch / f"{row.name}-run")
@@ -90,7 +89,7 @@ def _our_batches(row: Row, recipe: Recipe, setting: Setting) -> tuple[TrainingBa
     else:
         assert isinstance(splits.train, ImageFiles) and isinstance(recipe.augmentation, ScaleCropFlip)
         convention, classes = conventions.fit_photos(splits.train, recipe.preprocessing, limit=100), 1000
-        recipe = dataclasses.replace(recipe, augmentation=loaders.SCALES)  # the peers have no colour augmentation
+        recipe = recipe.with_changes(augmentation=loaders.SCALES)  # the peers have no colour augmentation
     batches = training_batches(
         splits.train,
         convention,

@@ -100,7 +100,7 @@ class Stopping:
 def interrupted(folder: Path) -> Path:
     """Leave the training whose batch norm does not decay after three iterations, as a run that is archived then."""
     digits = resnets.find_recipe("digits")
-    recipe = dataclasses.replace(digits, name="digits-decay-weights-only", decay_all=False)
+    recipe = digits.with_changes(name="digits-decay-weights-only", decay_all=False)
     run = folder / DECAY
     with pytest.raises(Stop):
         resnets.train(

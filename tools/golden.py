@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import safetensors
 import torch
@@ -80,6 +81,8 @@ def plain(value: Any, leave_out: frozenset[str] = VOLATILE) -> Json:
         return f"{value.dtype} {value.shape} {digest(np.ascontiguousarray(value).tobytes())}"
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, msgspec.Struct):
+        value = {name: getattr(value, name) for name in value.__struct_fields__}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -486,7 +489,7 @@ def trained(name: str, network: str | nn.Module, data: Any, **options: Any) -> J
 
 def runs_on_digits() -> Json:
     """Return runs on digits: the switches of training, an interruption, bf16, and the command."""
-    grouped = dataclasses.replace(resnets.find_recipe("digits"), bn_group=16)
+    grouped = resnets.find_recipe("digits").with_changes(bn_group=16)
     found = {
         "resnet20": trained("resnet20", "resnet20", "digits", **DIGITS),
         "plain20": trained("plain20", "plain20", "digits", **DIGITS),

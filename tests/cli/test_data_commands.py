@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -107,7 +106,7 @@ def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhot
 
 def test_converted_weights_are_fine_tuned_with_their_own_pooling(photo_folder: Path, tmp_path: Path) -> None:
     """The authors' pooling rounds up, which no name of a network tells."""
-    spec = dataclasses.replace(catalog.spec("resnet18", num_classes=5), pool="ceil")
+    spec = catalog.spec("resnet18", num_classes=5).with_changes(pool="ceil")
     convention = InputConvention(size=64, resize=72, mean=(0.5, 0.5, 0.5))
     weights_file.save(tmp_path / "w.safetensors", catalog.build(spec), classes=tuple("abcde"), convention=convention)
     run = resnets.train(

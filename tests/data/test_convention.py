@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -82,8 +82,8 @@ def test_images_that_are_not_square_are_refused() -> None:
 def test_json_and_a_weights_files_header_keep_it_exactly(preprocessing: Preprocessing, tmp_path: Path) -> None:
     """The mean belongs to the trained model: it comes back bit for bit."""
     convention = fit(images_of(100), preprocessing)
-    as_json = restored(json.loads(json.dumps(dataclasses.asdict(convention))))
-    write_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)}, {"input": dataclasses.asdict(convention)})
+    as_json = restored(json.loads(json.dumps(msgspec.to_builtins(convention))))
+    write_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)}, {"input": msgspec.to_builtins(convention)})
     in_header = restored(read_tensors(tmp_path / "w.safetensors")[1]["input"])
     assert as_json == in_header == convention
     assert mean_of(in_header).tobytes() == mean_of(convention).tobytes()
@@ -170,8 +170,8 @@ def test_trained_weights_keep_their_mean_at_another_size() -> None:
     """A mean of each pixel, which has one size, becomes its channels' mean; the rest stays as it was trained."""
     channel, pixel = fit(images_of(50, size=8), CHANNEL), fit(images_of(50, size=8), PIXEL)
     other = InputConvention(size=6, resize=7)
-    assert transferred(channel, other) == dataclasses.replace(channel, size=6, resize=7)
-    assert transferred(pixel, dataclasses.replace(other, size=8)) == dataclasses.replace(pixel, resize=7)
+    assert transferred(channel, other) == channel.with_changes(size=6, resize=7)
+    assert transferred(pixel, other.with_changes(size=8)) == pixel.with_changes(resize=7)
     moved = transferred(pixel, other)
     assert moved.mean_image is None and moved.mean == pytest.approx(channel.mean, abs=1e-6)
     with pytest.raises(DataError, match=r"the weights take images of 1 channels, and these have 3"):

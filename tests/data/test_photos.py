@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -131,7 +130,7 @@ def test_a_photo_is_shifted_by_its_own_draw_in_each_epoch(photo_folder: Path) ->
     convention = fit_photos(train, CHANNEL, size=24, resize=32)
 
     def images(colors: PrincipalColors | None, start: int = 0, workers: int = 0) -> torch.Tensor:
-        augmentation = dataclasses.replace(how, colors=colors)
+        augmentation = how.with_changes(colors=colors)
         batches = training_batches(train, convention, batch_size=6, seed=4, augmentation=augmentation, workers=workers)
         return torch.cat([images for images, _ in batches.batches(start, 40)])
 
@@ -158,7 +157,7 @@ def test_colours_are_in_the_scale_and_the_order_of_trained_weights(photo_folder:
         return torch.cat([images for images, _ in batches.batches(0, 4)])
 
     plain = InputConvention(size=24, resize=32)
-    caffe = images(dataclasses.replace(plain, white=255, order="BGR"))
+    caffe = images(plain.with_changes(white=255, order="BGR"))
     torch.testing.assert_close(caffe.flip(1) / 255, images(plain), rtol=0, atol=1e-5)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -90,7 +91,7 @@ def test_an_interrupted_study_keeps_its_plan(tmp_path: Path, monkeypatch: pytest
     plan = json.loads((tmp_path / "study.json").read_text())["plan"]
     monkeypatch.setattr(planner_of, "measure", lambda *_, **__: pytest.fail("measured again"))
     found = resnets.study("digits", out=tmp_path, kinds=["plain"], resume=True, **TINY)
-    assert dataclasses.asdict(found.plan)["iterations"] == plan["iterations"]
+    assert msgspec.to_builtins(found.plan)["iterations"] == plan["iterations"]
     assert found.done_before == ("plain8",)
     assert {row.network for row in found.rows} == {"plain8", "plain14"}
 

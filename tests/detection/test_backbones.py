@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import dataclasses
 
 import pytest
 import torch
@@ -55,7 +54,7 @@ def test_names_are_the_classifiers(name: str) -> None:
 @pytest.mark.parametrize(("make", "size"), [(network, 4), (vgg, 7)])
 def test_every_recipe_fits_both_backbones(make: object, size: int) -> None:
     """The size of a region's features is the recipe's for residual networks; VGG's fc6 takes 7x7 and no other."""
-    made = FasterRCNN(make(), 2, dataclasses.replace(RECIPE, roi_size=4), INPUT)  # type: ignore[operator]
+    made = FasterRCNN(make(), 2, RECIPE.with_changes(roi_size=4), INPUT)  # type: ignore[operator]
     vectors = made.describe(
         made.maps(torch.zeros(3, 64, 64, dtype=torch.uint8)), torch.tensor([[0.0, 0, 50, 40]]), (64, 64)
     )
@@ -112,7 +111,7 @@ def test_head_stride_is_a_choice() -> None:
 
 def test_batch_norm_is_constant_in_training() -> None:
     """A step in training mode moves no statistic, scale or offset, nor what is frozen, and moves the rest."""
-    recipe = dataclasses.replace(RECIPE, frozen_stages=2)
+    recipe = RECIPE.with_changes(frozen_stages=2)
     net = detector(recipe).train()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     assert not any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
@@ -177,7 +176,7 @@ def test_a_mean_image_is_reduced_to_the_mean_of_each_channel() -> None:
 def test_networks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UsageError, match="of the CIFAR type"):
         make_backbone(catalog.create("resnet20"), frozen_stages=0, head_stride=2)
-    grey = catalog.build(dataclasses.replace(SPEC, in_channels=1))
+    grey = catalog.build(SPEC.with_changes(in_channels=1))
     assert isinstance(grey.spec, ResNetSpec)
     with pytest.raises(UsageError, match="needs RGB"):
         make_backbone(grey, frozen_stages=0, head_stride=2)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -59,7 +60,7 @@ def train(start: Path, out: Path, recipe: DetectionRecipe = RECIPE, **options: A
 def learnt(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 160 iterations on two images, whose test images are the same."""
     folder = tmp_path_factory.mktemp("learnt")
-    recipe = dataclasses.replace(RECIPE, iterations=160, lr=0.01, milestones=(100,), flip=False)
+    recipe = RECIPE.with_changes(iterations=160, lr=0.01, milestones=(100,), flip=False)
     train(start, folder / "run", recipe)
     return folder
 
@@ -101,7 +102,7 @@ def test_batch_norm_keeps_the_statistics_of_the_classifier(start: Path, learnt: 
 def test_a_detector_is_fine_tuned(learnt: Path, tmp_path: Path) -> None:
     """As the paper's from COCO to VOC: all that fits goes on; with other classes the sibling layers are new."""
     data = splits(learnt / "data")
-    recipe = dataclasses.replace(RECIPE, iterations=1, lr=1e-9)
+    recipe = RECIPE.with_changes(iterations=1, lr=1e-9)
     result = train(learnt / "run", tmp_path / "same", recipe, data=data)
     before = json.loads((learnt / "run" / "result.json").read_text())
     assert result.mean_ap == before["scores"]["mean_ap"]
@@ -113,7 +114,7 @@ def test_a_detector_is_fine_tuned(learnt: Path, tmp_path: Path) -> None:
     name = "proposals.head.cls_logits.weight"
     torch.testing.assert_close(found[name], learnt_tensors[name], rtol=1e-5, atol=1e-7)
     with pytest.raises(WeightsError, match="anchors|another shape"):
-        train(learnt / "run", tmp_path / "anchors", dataclasses.replace(recipe, anchor_sizes=(32,)), data=data)
+        train(learnt / "run", tmp_path / "anchors", recipe.with_changes(anchor_sizes=(32,)), data=data)
     with pytest.raises(WeightsError, match="a detector on resnet10, not on resnet18"):
         train_detector("resnet18", data, weights=learnt / "run", out=tmp_path / "deeper")
 
@@ -123,7 +124,7 @@ def test_vgg_detects_by_the_same_code(tmp_path: Path) -> None:
     convention = InputConvention(size=64, resize=64, mean=(0.4, 0.5, 0.6))
     weights_file.save(tmp_path / "vgg8.safetensors", vgg(), classes=tuple("abcdefghij"), convention=convention)
     data = splits(tmp_path / "data")
-    recipe = dataclasses.replace(RECIPE, iterations=2, roi_size=None)
+    recipe = RECIPE.with_changes(iterations=2, roi_size=None)
     options: dict[str, Any] = {"workers": 0, "device": "cpu"}
     result = train_detector(
         "vgg8", data, weights=tmp_path / "vgg8.safetensors", recipe=recipe, out=tmp_path / "run", **options
@@ -185,7 +186,7 @@ def test_detect_draws_and_lists(learnt: Path, tmp_path: Path) -> None:
     assert np.abs(np.asarray(first.box) - data.train[0].boxes[0]).max() < 8
     entries = json.loads((tmp_path / "drawn" / "detections.json").read_text())
     assert [entry["drawn"] for entry in entries] == ["000000.jpg", "000000-2.jpg"]
-    assert entries[0]["objects"][0] == dataclasses.asdict(objects[0]) | {"box": list(objects[0].box)}
+    assert entries[0]["objects"][0] == msgspec.to_builtins(objects[0]) | {"box": list(objects[0].box)}
     assert (tmp_path / "drawn" / "000000-2.jpg").stat().st_size > 1000
 
 
@@ -215,7 +216,7 @@ def test_a_low_threshold_shows_what_is_unlikely(learnt: Path) -> None:
 def test_a_fine_tuned_detector_keeps_the_network_s_options(learnt: Path, tmp_path: Path) -> None:
     """The authors' files have a stem that pools otherwise, with the same weights: it must not be lost."""
     other = resnets.load_detector(learnt / "run", device="cpu")
-    spec = dataclasses.replace(SPEC, pool="ceil")
+    spec = SPEC.with_changes(pool="ceil")
     built = FasterRCNN(catalog.build(spec), len(CLASSES), RECIPE, other.network.input)
     built.load_state_dict(other.network.state_dict())
     begun = dataclasses.replace(other, network=built)
@@ -263,7 +264,7 @@ class CrashAt:
 @pytest.mark.parametrize("crash", [3, 6])
 def test_resumed_to_the_last_bit(start: Path, tmp_path: Path, crash: int) -> None:
     """A run that died and went on has the same weights, momentum and log as one that never stopped."""
-    recipe = dataclasses.replace(RECIPE, batch_size=2, frozen_stages=1)
+    recipe = RECIPE.with_changes(batch_size=2, frozen_stages=1)
     train(start, tmp_path / "whole", recipe, save_every=2)
     with pytest.raises(Crash):
         train(start, tmp_path / "broken", recipe, save_every=2, observers=[CrashAt(crash)])
@@ -287,7 +288,7 @@ def _log(run: Path) -> list[dict[str, Any]]:
 
 def test_another_start_is_another_run(start: Path, tmp_path: Path) -> None:
     """The classifier's weights are part of what a run is; a folder never mixes two."""
-    recipe = dataclasses.replace(RECIPE, iterations=1)
+    recipe = RECIPE.with_changes(iterations=1)
     train(start, tmp_path / "run", recipe)
     with pytest.raises(RunError, match="--resume"):
         train(start, tmp_path / "run", recipe)
@@ -316,12 +317,12 @@ def test_what_cannot_be_is_refused_before_training(start: Path, learnt: Path, tm
     with pytest.raises(UsageError, match="threshold"):
         next(detect(learnt / "run", [], threshold=2.0))
     with pytest.raises(UsageError, match="shorter side is 8"):
-        train(start, tmp_path / "run", dataclasses.replace(RECIPE), size=8)
+        train(start, tmp_path / "run", RECIPE.with_changes(), size=8)
 
 
 def test_random_weights_begin_with_the_statistics_of_images(tmp_path: Path) -> None:
     """Batch norm is frozen, so that a network that was not pre-trained needs some; what is learnt of is finite."""
-    recipe = dataclasses.replace(RECIPE, iterations=2)
+    recipe = RECIPE.with_changes(iterations=2)
     with pytest.warns(UserWarning, match="random weights"):
         train(tmp_path, tmp_path / "run", recipe, weights=None)
     norm = read_tensors(tmp_path / "run" / "weights.safetensors")[0]
@@ -331,4 +332,4 @@ def test_random_weights_begin_with_the_statistics_of_images(tmp_path: Path) -> N
 
 def test_a_loss_that_is_not_finite_changes_nothing(start: Path, tmp_path: Path) -> None:
     with pytest.raises(resnets.TrainingError, match="the loss is"):
-        train(start, tmp_path / "run", dataclasses.replace(RECIPE, lr=1e12))
+        train(start, tmp_path / "run", RECIPE.with_changes(lr=1e12))

@@ -61,8 +61,7 @@ def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> No
     crops = _crops(eight, everything.classes)
     train(_classifier(name, len(crops.classes)), crops, recipe=pre_training, out=tmp_path / "classifier")
 
-    recipe = dataclasses.replace(
-        SMALL,
+    recipe = SMALL.with_changes(
         iterations=400,
         milestones=(300,),
         lr=0.003,

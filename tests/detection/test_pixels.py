@@ -48,7 +48,7 @@ def objects(path: Path = Path("a.png")) -> AnnotatedImage:
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_boxes_stay_on_their_objects(mirrored: bool) -> None:
     """Made twice as large, mirrored or not; difficult objects are left out, and crowds are told apart."""
-    recipe = dataclasses.replace(RECIPE, shorter_side=40, longest_side=80)
+    recipe = RECIPE.with_changes(shorter_side=40, longest_side=80)
     sample = make_sample(objects(), picture(), recipe, mirrored=mirrored)
     assert sample.image.shape == (3, 40, 80)
     assert sample.labels.tolist() == [2]  # from 1: 0 is background
@@ -62,7 +62,7 @@ def test_boxes_stay_on_their_objects(mirrored: bool) -> None:
 def test_half_of_the_images_are_mirrored(tmp_path: Path) -> None:
     """By the seed and the epoch, each time anew; without `flip` none is."""
     picture().save(tmp_path / "a.png")
-    recipe = dataclasses.replace(RECIPE, shorter_side=32, longest_side=64)
+    recipe = RECIPE.with_changes(shorter_side=32, longest_side=64)
 
     def seen(recipe: DetectionRecipe = recipe, seed: int = 0) -> list[bool]:
         samples = TrainingSamples([objects(tmp_path / "a.png")], recipe, seed=seed, workers=0)
@@ -72,4 +72,4 @@ def test_half_of_the_images_are_mirrored(tmp_path: Path) -> None:
     assert 30 < sum(first) < 70
     assert first == seen()
     assert first != seen(seed=1)
-    assert sum(seen(dataclasses.replace(recipe, flip=False))) == 0
+    assert sum(seen(recipe.with_changes(flip=False))) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
@@ -19,7 +18,7 @@ NOTHING = torch.zeros(0, 4)
 
 
 def make(**changes: object) -> ProposalNetwork:
-    return ProposalNetwork(8, dataclasses.replace(RECIPE, **changes))  # type: ignore[arg-type]
+    return ProposalNetwork(8, RECIPE.with_changes(**changes))  # type: ignore[arg-type]
 
 
 def anchors_of(network: ProposalNetwork, height: int, width: int) -> torch.Tensor:
@@ -147,7 +146,7 @@ def test_suppression_stops_where_enough_is_found() -> None:
 
 def test_proposals_are_torchvisions() -> None:
     """The same boxes as its own network proposes of the same answers."""
-    net = detector(dataclasses.replace(RECIPE, ranked=(200, 100), proposals=(40, 20))).eval().proposals
+    net = detector(RECIPE.with_changes(ranked=(200, 100), proposals=(40, 20))).eval().proposals
     objectness, shifts = torch.randn(1, 6 * 6 * 8), torch.randn(6 * 6 * 8, 4) / 4
     proposals = net.box_coder.decode(shifts, [anchors_of(net, 6, 8)]).view(1, -1, 4)
     arguments = proposals, objectness, [(90, 120)], [6 * 6 * 8]
@@ -158,7 +157,7 @@ def test_proposals_are_torchvisions() -> None:
 
 def test_proposals_are_within_the_image_and_suppress_their_neighbours() -> None:
     """At most as many as the recipe has; none overlaps another by more than 0.7."""
-    net = detector(dataclasses.replace(RECIPE, proposals=(40, 20), ranked=(200, 100))).eval()
+    net = detector(RECIPE.with_changes(proposals=(40, 20), ranked=(200, 100))).eval()
     maps = torch.randn(1, 256, 6, 8)
     for training, count in ((True, 40), (False, 20)):
         net.proposals.train(training)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -144,7 +142,7 @@ def test_every_refinement_runs_in_a_real_detector() -> None:
     """Together, on an image that has to be resized; boxes are inside it, in its own pixels."""
     generator = np.random.default_rng(0)
     image = Image.fromarray(generator.integers(0, 255, (150, 200, 3), np.uint8))
-    recipe = dataclasses.replace(RECIPE, score=0.0, global_context=True)
+    recipe = RECIPE.with_changes(score=0.0, global_context=True)
     members = [detector(recipe).eval(), detector(recipe).eval()]
     found = detect_image(members, image, Refinements(box_refinement=True, pyramid=(64, 96, 128)), id="a", device=CPU)
     assert found.id == "a"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
@@ -16,7 +15,7 @@ BOX = [10.0, 10, 50, 50]
 
 
 def make(**changes: object) -> Regions:
-    return Regions(6, 2, dataclasses.replace(RECIPE, **changes))  # type: ignore[arg-type]
+    return Regions(6, 2, RECIPE.with_changes(**changes))  # type: ignore[arg-type]
 
 
 def assigned(proposals: list[list[float]], boxes: list[list[float]], labels: list[int]) -> list[int]:
@@ -128,7 +127,7 @@ def test_max_pooling_takes_the_greatest_of_each_part() -> None:
 
 def test_global_context_joins_the_whole_image() -> None:
     """Each vector is followed by that of the whole image, which is the same for all. Appendix B."""
-    net = detector(dataclasses.replace(RECIPE, global_context=True)).eval()
+    net = detector(RECIPE.with_changes(global_context=True)).eval()
     maps = torch.rand(1, 256, 6, 8)
     regions = torch.tensor([[10.0, 10, 60, 60], [0.0, 0, 128, 96]])
     vectors = net.describe(maps, regions, (96, 128))

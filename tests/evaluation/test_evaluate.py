@@ -28,9 +28,7 @@ CLASSES = ("cat", "dog", "emu")
 def digits_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Runs of two depths on the digits, the second with another input: the channel's mean and deviation."""
     folder = tmp_path_factory.mktemp("runs")
-    other = dataclasses.replace(
-        resnets.find_recipe("digits"), preprocessing=resnets.find_recipe("cifar-200").preprocessing
-    )
+    other = resnets.find_recipe("digits").with_changes(preprocessing=resnets.find_recipe("cifar-200").preprocessing)
     resnets.train("resnet8", "digits", iterations=40, out=folder / "resnet8")
     resnets.train("plain14", "digits", recipe=other, iterations=40, seed=1, out=folder / "plain14")
     return [folder / "resnet8", folder / "plain14"]

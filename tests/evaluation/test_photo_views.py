@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +82,7 @@ def test_a_mean_image_is_stretched_over_larger_images(photo_folder: Path) -> Non
 
 
 def test_a_channel_mean_is_the_same_everywhere() -> None:
-    convention = dataclasses.replace(CONVENTION, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5))
+    convention = CONVENTION.with_changes(mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5))
     images = Normalizer(convention, torch.device("cpu"))(torch.zeros(1, 40, 50, 3, dtype=torch.uint8))
     expected = torch.tensor([-0.2, -0.4, -0.6]).view(1, 3, 1, 1).expand(1, 3, 40, 50)
     torch.testing.assert_close(images, expected)

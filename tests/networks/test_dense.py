@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,8 +14,7 @@ from resnets.networks.resnet import ResNet
 from resnets.specs import VGGSpec
 
 
-@dataclass(frozen=True, kw_only=True)
-class NarrowVGG(VGGSpec):
+class NarrowVGG(VGGSpec, frozen=True, kw_only=True):
     widths = (4, 4, 4, 4, 4)
 
 

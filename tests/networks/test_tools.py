@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -26,14 +24,13 @@ from resnets.networks.resnet import ResNet
 from resnets.specs import NetworkSpec, VGGSpec
 
 
-@dataclass(frozen=True, kw_only=True)
-class NarrowVGG(VGGSpec):
+class NarrowVGG(VGGSpec, frozen=True, kw_only=True):
     widths = (4, 4, 4, 4, 4)
 
 
 def imagenet(name: str, **parts: Any) -> NetworkSpec:
     """Return an ImageNet-type network of one block per stage."""
-    return dataclasses.replace(catalog.spec(name, num_classes=5), blocks=(1, 1, 1, 1), **parts)
+    return catalog.spec(name, num_classes=5).with_changes(blocks=(1, 1, 1, 1), **parts)
 
 
 # One of each kind.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from resnets.detection import recipes
@@ -49,7 +47,7 @@ def test_a_shorter_recipe_keeps_its_proportions_and_its_one_test() -> None:
     short = VOC.scaled(8_000)
     assert (short.iterations, short.milestones) == (8_000, (6_000,))
     assert short.evaluate_every > short.iterations
-    assert dataclasses.replace(VOC, evaluate_every=500).scaled(8_000).evaluate_every == 500
+    assert VOC.with_changes(evaluate_every=500).scaled(8_000).evaluate_every == 500
 
 
 @pytest.mark.parametrize(
@@ -77,7 +75,7 @@ def test_a_shorter_recipe_keeps_its_proportions_and_its_one_test() -> None:
 )
 def test_what_cannot_be_is_refused(change: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        dataclasses.replace(VOC, **change)  # type: ignore[arg-type]
+        VOC.with_changes(**change)  # type: ignore[arg-type]
 
 
 def test_unknown_names() -> None:

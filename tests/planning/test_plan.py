@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 
@@ -64,7 +65,7 @@ def test_large_checkpoints_take_a_twentieth_of_the_time() -> None:
 
 
 def test_the_last_iteration_is_tested_too() -> None:
-    recipe = dataclasses.replace(recipes.DIGITS, iterations=50, evaluate_every=20)
+    recipe = recipes.DIGITS.with_changes(iterations=50, evaluate_every=20)
     assert forecast.tests(recipe) == 3  # 20, 40, 50
     assert forecast.log_lines(recipe) == 50
 
@@ -160,7 +161,7 @@ def test_a_plan_for_data_that_is_not_there() -> None:
     assert found.loader_cores == pytest.approx(0.256)
     assert found.read_bytes_per_second == 0
     assert not found.estimate
-    assert json.loads(json.dumps(dataclasses.asdict(found)))["assumptions"]
+    assert json.loads(json.dumps(msgspec.to_builtins(found)))["assumptions"]
 
 
 @pytest.mark.usefixtures("fake")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from resnets.paper import recipes
 from resnets.records.studies import DepthRow
@@ -81,7 +82,7 @@ def result(
                 "initialization": "he_fan_in",
                 **(network_changes or {}),
             },
-            "recipe": dataclasses.asdict(scaled) | dict(recipe_changes or {}),
+            "recipe": msgspec.to_builtins(scaled) | dict(recipe_changes or {}),
             "data": _images(data, split),
             "seed": seed,
             "precision": "bf16",

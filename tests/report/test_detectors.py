@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import made_up
+import msgspec
 import pytest
 
 from resnets.detection import recipes
@@ -42,7 +42,7 @@ def result(
         "curve": [],
         "run": {
             "network": {"kind": "resnet", "name": network, "type": "imagenet", "shortcut": "B"},
-            "recipe": dataclasses.asdict(recipes.find(recipe)),
+            "recipe": msgspec.to_builtins(recipes.find(recipe)),
             "data": {
                 "name": "VOC 07trainval+12trainval",
                 "classes": list(map(str, range(classes))),

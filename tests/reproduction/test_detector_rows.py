@@ -38,7 +38,7 @@ def small() -> Iterator[None]:
 
     def spec(name: str, **options: Any) -> Any:
         found = real(name, **options)
-        return dataclasses.replace(found, blocks=(1, 1, 1, 1), depth=14) if name == "resnet101" else found
+        return found.with_changes(blocks=(1, 1, 1, 1), depth=14) if name == "resnet101" else found
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "spec", spec)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,7 +81,7 @@ def test_parts_that_would_change_the_training_are_refused() -> None:
 
 def test_a_mini_batch_that_is_no_multiple_of_the_group_trains(tmp_path: Path) -> None:
     """One process that takes it whole has a smaller last group, as `BatchNorm2d` says; nothing is refused."""
-    recipe = dataclasses.replace(RECIPE, bn_group=4, batch_size=10, warm_up=None)
+    recipe = RECIPE.with_changes(bn_group=4, batch_size=10, warm_up=None)
     assert resnets.train("resnet8", "digits", recipe=recipe, iterations=2, out=tmp_path / "run").iterations == 2
     with pytest.raises(UsageError, match="accumulate is 2: parts of 5 images would cut the 4"):
         require_parts(_resnet(), 10, 2)
@@ -90,7 +89,7 @@ def test_a_mini_batch_that_is_no_multiple_of_the_group_trains(tmp_path: Path) ->
 
 def test_train_takes_it(tmp_path: Path) -> None:
     """By the public call: the digits in parts end near the whole; run.json records it, and a resumed run may differ."""
-    recipe = dataclasses.replace(RECIPE, bn_group=4, warm_up=None)
+    recipe = RECIPE.with_changes(bn_group=4, warm_up=None)
 
     def run(name: str, **options: object) -> resnets.TrainResult:
         return resnets.train(

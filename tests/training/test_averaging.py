@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from resnets.training.averaging import Average
 from resnets.training.run import RunFolder
 from resnets.training.state import TrainingState
 
-WITH_EMA = dataclasses.replace(RECIPE, ema=0.8)
+WITH_EMA = RECIPE.with_changes(ema=0.8)
 
 
 def test_the_formula() -> None:
@@ -105,4 +104,4 @@ def test_a_restore_without_it_is_caught(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, float("nan")])
 def test_a_decay_that_is_none(decay: float) -> None:
     with pytest.raises(UsageError, match="ema is .*; it must be in"):
-        dataclasses.replace(RECIPE, ema=decay)
+        RECIPE.with_changes(ema=decay)

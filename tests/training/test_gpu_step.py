@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 RECIPE = Recipe(name="t", source="", iterations=8, batch_size=8, bn_group=4, milestones=(4, 6))
-LONG = dataclasses.replace(RECIPE, iterations=COMPILE_FROM)  # of any depth
+LONG = RECIPE.with_changes(iterations=COMPILE_FROM)  # of any depth
 
 
 @pytest.fixture(autouse=True)

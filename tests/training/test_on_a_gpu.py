@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def splits() -> DataSplits:
 
 
 def recipe(iterations: int) -> Recipe:
-    return dataclasses.replace(resnets.find_recipe("cifar"), iterations=iterations, milestones=(), lr=0.02)
+    return resnets.find_recipe("cifar").with_changes(iterations=iterations, milestones=(), lr=0.02)
 
 
 @pytest.mark.parametrize(

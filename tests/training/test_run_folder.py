@@ -14,8 +14,7 @@ from small_runs import RECIPE, Crash, CrashAt, differences, files, job, lines, r
 
 import resnets
 from resnets.errors import RunError
-from resnets.specs import ScaleCropFlip
-from resnets.training.run import RunFolder, fingerprint, identity
+from resnets.training.run import RunFolder
 
 
 def train(path: Path, network: str | torch.nn.Module = "resnet8", **changes: Any) -> resnets.TrainResult:
@@ -120,26 +119,6 @@ def test_same_run_in_other_words(tmp_path: Path) -> None:
     said["recipe"] |= {"source": "elsewhere", "deviations": [{"what": "this", "why": "that"}]}
     (tmp_path / "run.json").write_text(json.dumps(said))
     assert train(tmp_path, resume=True).iterations == 6
-
-
-def test_run_of_an_earlier_version(tmp_path: Path) -> None:
-    """A run whose version did not know a field of the recipe yet goes on, where the field has its default."""
-    with pytest.raises(Crash):
-        train(tmp_path, observers=[CrashAt(3)])
-    said = json.loads((tmp_path / "run.json").read_text())
-    del said["recipe"]["label_smoothing"], said["recipe"]["fall"]
-    (tmp_path / "run.json").write_text(json.dumps(said))
-    assert train(tmp_path, resume=True).iterations == 6
-
-
-def test_what_an_augmentation_leaves_out_makes_no_other_run() -> None:
-    """A field that an earlier version did not have, and that is None, changes neither identity nor fingerprint."""
-    now = {"recipe": dataclasses.asdict(dataclasses.replace(RECIPE, augmentation=ScaleCropFlip()))}
-    then = json.loads(json.dumps(now))
-    assert then["recipe"]["augmentation"].pop("colors", ...) is None
-    assert identity(then) == identity(now) and fingerprint(then) == fingerprint(now)
-    now["recipe"]["augmentation"]["colors"] = {"std": 0.1}
-    assert fingerprint(then) != fingerprint(now)
 
 
 @pytest.mark.parametrize("iteration", [1, 2, 4, 6])

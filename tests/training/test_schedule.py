@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from typing import Any
@@ -109,7 +108,7 @@ def test_state(after: int) -> None:
 
 def test_never_above_the_rate_asked_for() -> None:
     """A run at a lower rate than the warm-up's begins at its own rate."""
-    slow = dataclasses.replace(CIFAR, lr=0.001)
+    slow = CIFAR.with_changes(lr=0.001)
     assert Schedule(slow, depth=110).lr(0) == 0.001
 
 
@@ -194,7 +193,7 @@ def test_a_plateau_is_restored() -> None:
 
 def test_a_plateau_and_milestones_are_one_too_many() -> None:
     with pytest.raises(UsageError, match="drops on a plateau and milestones"):
-        dataclasses.replace(_plateau(), milestones=(5,))
+        _plateau().with_changes(milestones=(5,))
 
 
 def test_other_checkpoints_know_nothing_of_a_plateau() -> None:

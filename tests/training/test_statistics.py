@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -91,7 +90,7 @@ def test_nothing_else_changes() -> None:
 def test_a_run_ends_with_it(tmp_path: Path) -> None:
     """The weights that are saved and tested have them, of what would have come next; its training was the same."""
     run(job(), tmp_path / "without")
-    small = job(recipe=dataclasses.replace(RECIPE, bn_images=40))
+    small = job(recipe=RECIPE.with_changes(bn_images=40))
     run(small, tmp_path / "with")
     saved = []
     for name in ("without", "with"):
@@ -113,4 +112,4 @@ def test_a_network_without_batch_norm_is_refused_before_it_is_trained(tmp_path: 
         resnets.train(network, "digits", bn_images=100, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(UsageError, match="bn_images is 0"):
-        dataclasses.replace(RECIPE, bn_images=0)
+        RECIPE.with_changes(bn_images=0)

@@ -18,7 +18,7 @@ from resnets.data.cifar import CIFAR10
 from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.errors import DataError, UsageError, WeightsError
 from resnets.networks import catalog
-from resnets.specs import InputConvention, ResNetSpec
+from resnets.specs import InputConvention
 from resnets.weights import weights_file
 
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
@@ -265,22 +265,6 @@ def test_the_command_lists_all_that_does_not_fit_above_its_one_line(
     assert not (tmp_path / "w.safetensors").exists()
     assert run(["convert", str(akamaster[0]), str(tmp_path / "w.safetensors"), "--input", "resize=32"]) == 2
     assert "--input is no JSON" in capsys.readouterr().err
-
-
-def test_old_weights_files_without_the_new_fields_are_read(tmp_path: Path) -> None:
-    """Headers of before this version: no place of the zeros, no pooling, no order and no scale."""
-    from resnets.storage import read_tensors, write_tensors
-
-    path, network = tmp_path / "w.safetensors", catalog.create("resnet8")
-    weights_file.save(path, network, convention=InputConvention(size=32, resize=32, mean=(0.1, 0.2, 0.3)))
-    tensors, description = read_tensors(path)
-    assert not {"zeros", "pool"} & description["network"].keys()  # a run of before this version is the same run
-    for field in ("white", "order"):
-        del description["input"][field]
-    write_tensors(path, tensors, description)
-    loaded = weights_file.load(path)
-    assert isinstance(loaded.spec, ResNetSpec) and loaded.spec == network.spec
-    assert loaded.convention == InputConvention(size=32, resize=32, mean=(0.1, 0.2, 0.3))
 
 
 def test_a_network_with_zeros_around_survives_the_file(tmp_path: Path, akamaster: tuple[Path, Akamaster]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import safetensors.torch
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from resnets.errors import WeightsError
 from resnets.networks import catalog
 from resnets.networks.complexity import skeleton
-from resnets.specs import InputConvention
+from resnets.specs import InputConvention, NetworkSpec
 from resnets.storage import read_tensors, write_tensors
 from resnets.weights import weights_file
 
@@ -69,7 +69,7 @@ def test_a_network_comes_back_with_all_that_is_needed_to_use_it(
 def test_the_declarations_of_all_networks_survive_json() -> None:
     for name in catalog.NAMES:
         spec = catalog.spec(name)
-        assert weights_file.spec_from_dict(json.loads(json.dumps(weights_file.spec_to_dict(spec)))) == spec
+        assert msgspec.json.decode(msgspec.json.encode(spec), type=NetworkSpec) == spec
 
 
 def test_a_module_of_ones_own_is_saved_without_a_declaration(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_missing_file_or_a_folder_is_said_in_one_line(tmp_path: Path) -> None:
 
 def test_a_description_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "new.safetensors"
-    network = {**weights_file.spec_to_dict(catalog.spec("resnet20")), "gates": "open"}
+    network = {**msgspec.to_builtins(catalog.spec("resnet20")), "gates": "open"}
     write_tensors(path, {}, {"network": network})
     with pytest.raises(WeightsError, match=r"gates.*newer version"):
         weights_file.load(path)

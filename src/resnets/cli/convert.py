@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from typer import Argument, Option
 
 
@@ -43,7 +44,6 @@ def convert(
     Known by their names are torchvision, timm, akamaster, chenyaofo, detectron2's backbones and the authors' Caffe.
     No file can run code. What does not fit is listed key by key.
     """
-    import dataclasses
     from json import JSONDecodeError, dumps, loads
 
     from resnets.errors import UsageError, WeightsError
@@ -62,7 +62,7 @@ def convert(
             print(line, file=sys.stderr)
         raise
     if json:
-        print(dumps(dataclasses.asdict(done), default=str))
+        print(dumps(msgspec.to_builtins(done, enc_hook=str)))
         return
     names = "no class names" if done.classes is None else f"{done.classes[0]}, {done.classes[1]}, ..."
     if done.classes is not None and len(done.classes) < 3:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from typer import Argument, Exit, Option, Typer
 
 from resnets.cli.train import DATA
@@ -19,7 +20,6 @@ def check(
     workers: Annotated[int | None, Option(help="Threads that decode.", show_default="one for each core")] = None,
 ) -> None:
     """Read and decode every image: what would make training fail (exit code 1), and what is worth knowing."""
-    import dataclasses
 
     from rich.console import Console
     from rich.markup import escape
@@ -56,7 +56,7 @@ def check(
         console.print(f"[bold]{count:,} {kind}[/bold] ({fails}{KINDS[kind]})")
         console.print(escape(f"    such as {first.file}{detail}"))
     if json is not None:
-        write_json(json, dataclasses.asdict(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
+        write_json(json, msgspec.to_builtins(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     print("Training would FAIL." if audit.would_fail else "Nothing here would make training fail.")
     if audit.would_fail:
         raise Exit(1)

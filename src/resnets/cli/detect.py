@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 from typer import Argument, Exit, Option, Typer
 
 DATA = r"voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # the backslashes keep Rich from taking [@SETS] for markup
@@ -145,7 +145,7 @@ def evaluate(
             progress=progress,
         )
     if as_json:
-        print(json.dumps(dataclasses.asdict(result)))
+        print(json.dumps(msgspec.to_builtins(result)))
         return
     used = f", with {', '.join(result.refinements)}" if result.refinements else ""
     print(
@@ -189,7 +189,7 @@ def predict(
     from resnets.detection.writer import DetectedObject
 
     def listed(objects: list[DetectedObject]) -> list[dict[str, Any]]:
-        return [dataclasses.asdict(one) for one in objects]
+        return [msgspec.to_builtins(one) for one in objects]
 
     def text(objects: list[DetectedObject]) -> str:
         lines = [f"{one.name} {one.score:.2f}  {' '.join(f'{side:.1f}' for side in one.box)}" for one in objects]
@@ -275,7 +275,7 @@ def check(
     splits = loaded.contents()
     repairs = [str(repair) for repair in loaded.repairs]
     if as_json:
-        described = {name: dataclasses.asdict(split) for name, split in splits.items()}
+        described = {name: msgspec.to_builtins(split) for name, split in splits.items()}
         print(json.dumps({"name": loaded.name, "digest": loaded.digest, "splits": described, "repairs": repairs}))
         return
     totals = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 from typer import Argument, Option
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ def list_networks(
 
     Any other plainD and residual resnetD of a depth D = 6n + 2 exists as well.
     """
-    import dataclasses
     from json import dumps
 
     from rich.console import Console
@@ -28,7 +28,7 @@ def list_networks(
 
     found = networks.list_networks()
     if json:
-        print(dumps([dataclasses.asdict(network) for network in found]))
+        print(dumps([msgspec.to_builtins(network) for network in found]))
         return
     if markdown:
         print("| network | depth | parameters | MACs | input | the paper's error |")
@@ -73,7 +73,6 @@ def info(
     json: Annotated[bool, Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Show a network as a column of the paper's Table 1: its stages, output sizes and what they cost."""
-    import dataclasses
     from json import dumps
 
     from rich.console import Console
@@ -87,7 +86,7 @@ def info(
     if json:
         spec, cost = found.spec, found.cost
         headline = {"name": spec.name, "depth": spec.depth, "parameters": cost.parameters, "macs": cost.macs}
-        print(dumps(headline | dataclasses.asdict(found)))
+        print(dumps(headline | msgspec.to_builtins(found)))
         return
     spec, cost = found.spec, found.cost
     table = Table("layer", "output", "layers", box=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from typer import Argument, Option
 
 from resnets.cli.train import DATA, RECIPES
@@ -39,7 +40,6 @@ def plan(
 
     It measures a few steps of what `resnets train` would do here, or estimates those of a known device.
     """
-    import dataclasses
     from json import dumps
 
     from resnets.durations import in_words
@@ -58,7 +58,7 @@ def plan(
         device_kind=device_kind,
     )
     if json:
-        print(dumps(dataclasses.asdict(found)))
+        print(dumps(msgspec.to_builtins(found)))
         return
     each = " each" if found.devices > 1 else ""
     on = f"{found.devices} {found.device}" if found.devices > 1 else found.device

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -80,8 +79,7 @@ def fit_colors(
     values, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
     values, vectors = values[::-1].clip(0), vectors[:, ::-1].T  # the largest first, one in each row
     vectors = vectors * np.where(vectors[:, :1] < 0, -1, 1)  # either sign is an eigenvector; the draws are symmetric
-    return dataclasses.replace(
-        colors,
+    return colors.with_changes(
         values=tuple(values.round(6).tolist()),
         vectors=tuple(tuple(row) for row in (vectors.round(6) + 0.0).tolist()),
     )
@@ -94,11 +92,11 @@ def transferred(trained: InputConvention, fitted: InputConvention) -> InputConve
     """
     if trained.channels != fitted.channels:
         raise DataError(f"the weights take images of {trained.channels} channels, and these have {fitted.channels}")
-    sized = dataclasses.replace(trained, size=fitted.size, resize=fitted.resize)
+    sized = trained.with_changes(size=fitted.size, resize=fitted.resize)
     if trained.mean_image is None or trained.size == fitted.size:
         return sized
     mean = mean_of(trained).mean(axis=(0, 1), dtype=np.float64)  # of each pixel there is none of another size
-    return dataclasses.replace(sized, mean_image=None, mean=tuple(mean.tolist()))
+    return sized.with_changes(mean_image=None, mean=tuple(mean.tolist()))
 
 
 def _fit(
@@ -119,8 +117,7 @@ def _fit(
     # a channel that is the same everywhere (its variance is 0 but for rounding) is only shifted
     std = np.where(variance > 1e-12, np.sqrt(variance.clip(0)), 1.0)
     pixel = preprocessing.mean == "pixel"
-    return dataclasses.replace(
-        convention,
+    return convention.with_changes(
         mean=None if pixel else tuple(channel_mean.tolist()),
         mean_image=base64.b64encode(pixel_mean.astype("<f4").tobytes()).decode() if pixel else None,
         std=tuple(std.tolist()) if preprocessing.std else None,

@@ -87,7 +87,7 @@ class StudyPlan:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> StudyPlan:
-        """Return the plan that `dataclasses.asdict` made this of."""
+        """Return the plan that `msgspec.to_builtins` made this of."""
         networks = tuple(PlannedNetwork(**network) for network in content["networks"])
         return cls(**(content | {"networks": networks}))
 

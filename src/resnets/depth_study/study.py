@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from resnets import durations
 from resnets.data.datasets import DataSplits
 from resnets.data.load import Data, load_data
@@ -108,7 +110,7 @@ def study(
         "depths": None if named is None else sorted(set(named)),
         "kinds": [kind for kind in KINDS if kind in kinds],
         "budget": seconds,
-        "recipe": None if base is None else json.loads(json.dumps(dataclasses.asdict(base))),
+        "recipe": None if base is None else json.loads(json.dumps(msgspec.to_builtins(base))),
         "seed": seed,
         "precision": precision,
     }
@@ -131,7 +133,9 @@ def study(
         )
         plan, splits = planner.plan(loaded, choices, tell)
         provenances = [provenance(choose_device(device))]
-        write_json(file, {"kind": "study", "asked": asked, "plan": dataclasses.asdict(plan), "provenance": provenances})
+        write_json(
+            file, {"kind": "study", "asked": asked, "plan": msgspec.to_builtins(plan), "provenance": provenances}
+        )
     messages.tell_plan(plan, tell)
     rows, failed, done_before = [], {}, []
     for network in plan.networks:
@@ -203,14 +207,14 @@ def _conclude(
         intervals={row.network: row.interval for row in rows},
     )
     file = folder / "study.json"
-    networks = [dataclasses.asdict(row) | {"interval": row.interval, "run": f"runs/{row.network}"} for row in rows]
+    networks = [msgspec.to_builtins(row) | {"interval": row.interval, "run": f"runs/{row.network}"} for row in rows]
     content = {
         "kind": "study",
         "asked": record["asked"],
-        "plan": dataclasses.asdict(plan),
+        "plan": msgspec.to_builtins(plan),
         "networks": networks,
         "failed": failed,
-        "recommendation": dataclasses.asdict(found),
+        "recommendation": msgspec.to_builtins(found),
         "degradation": sentences,
         "provenance": record["provenance"],
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import torch
 
 from resnets.detection.annotations import DetectionSplits
@@ -33,7 +33,7 @@ from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe
 from resnets.training.config import change
 from resnets.training.train import begun_with, check
-from resnets.weights.weights_file import Weights, load_weights, spec_to_dict
+from resnets.weights.weights_file import Weights, load_weights
 
 RECIPE_SETTINGS = {"anchors": "anchor_sizes", "regions": "regions_per_image", "context": "global_context"}
 """Settings whose names are shorter than those of the recipe's fields."""
@@ -131,8 +131,8 @@ def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) 
         workers=config.workers,
         save_every=config.save_every,
         description={
-            "network": spec_to_dict(detector.spec) | {"detector": "faster_rcnn"},
-            "recipe": dataclasses.asdict(recipe),
+            "network": msgspec.to_builtins(detector.spec) | {"detector": "faster_rcnn"},
+            "recipe": msgspec.to_builtins(recipe),
             "data": _describe_data(splits),
             "seed": config.seed,
             "precision": precision,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import safetensors
 import torch
@@ -25,9 +25,9 @@ from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
 from resnets.runtime.device import choose_device, place
-from resnets.specs import DetectionRecipe, InputConvention, Preprocessing, VGGSpec
+from resnets.specs import DetectionRecipe, InputConvention, NetworkSpec, Preprocessing, VGGSpec
 from resnets.storage import read_tensors, write_tensors
-from resnets.weights.weights_file import Weights, from_dict, load_into, spec_from_dict, spec_to_dict
+from resnets.weights.weights_file import Weights, load_into
 
 FITTED_IMAGES = 200  # training images whose mean is taken where the weights do not record one
 RECALIBRATION_IMAGES, RECALIBRATION_SIDE = 8, 128  # images, and their sides in pixels, for batch norm's statistics
@@ -47,7 +47,7 @@ def detector_input(trained: InputConvention | None, images: Sequence[AnnotatedIm
     if trained.mean is not None:
         return trained
     mean = mean_of(trained).astype(np.float64).mean(axis=(0, 1))
-    return dataclasses.replace(trained, mean_image=None, mean=tuple(mean.tolist()))
+    return trained.with_changes(mean_image=None, mean=tuple(mean.tolist()))
 
 
 def classifier(name: str, start: Weights | None) -> ResNet | VGG:
@@ -142,9 +142,9 @@ def fine_tuned(other: Detector, name: str, classes: Sequence[str], recipe: Detec
 def save_detector(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
     """Write a detector's weights, with what is needed to use them elsewhere."""
     about = {
-        "network": spec_to_dict(network.spec),
-        "recipe": dataclasses.asdict(network.recipe),
-        "input": dataclasses.asdict(network.input),
+        "network": msgspec.to_builtins(network.spec),
+        "recipe": msgspec.to_builtins(network.recipe),
+        "input": msgspec.to_builtins(network.input),
     }
     write_tensors(path, network.state_dict(), {"detector": about, "classes": list(classes)})
 
@@ -168,10 +168,10 @@ def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
         raise WeightsError(f"{path}: not a detector's weights; `resnets detect train` makes them")
     try:
         classes = tuple(description["classes"])
-        recipe = from_dict(DetectionRecipe, about["recipe"] | {"deviations": ()})  # which are text
-        backbone = catalog.build(spec_from_dict(about["network"]))
-        network = FasterRCNN(backbone, len(classes), recipe, from_dict(InputConvention, about["input"]))
-    except (TypeError, KeyError, UsageError) as error:
+        recipe = msgspec.convert(about["recipe"] | {"deviations": ()}, DetectionRecipe)  # which are text
+        backbone = catalog.build(msgspec.convert(about["network"], NetworkSpec))
+        network = FasterRCNN(backbone, len(classes), recipe, msgspec.convert(about["input"], InputConvention))
+    except (TypeError, KeyError, UsageError, msgspec.ValidationError) as error:
         raise WeightsError(
             f"{path}: its description is not understood ({error}); was it written by a newer version?"
         ) from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
 from resnets.detection.detector import Detector
@@ -143,7 +144,7 @@ def _write(
 ) -> None:
     def write() -> None:
         write_detections(out, splits, found, split=evaluation.split, protocol=evaluation.protocol)
-        content = {"kind": "detection evaluation"} | dataclasses.asdict(evaluation)
+        content = {"kind": "detection evaluation"} | msgspec.to_builtins(evaluation)
         with writing(out):
             write_durably(out / EVALUATION, (json.dumps(content, indent=1) + "\n").encode())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import msgspec
 from PIL import Image, ImageDraw, ImageFont
 
 from resnets.errors import UsageError
@@ -54,7 +54,7 @@ class DetectionWriter:
         drawn.save(content, "JPEG", quality=92)
         target = self.folder / f"{self._free(path.stem)}.jpg"
         self.entries.append(
-            {"image": str(path), "drawn": target.name, "objects": [dataclasses.asdict(found) for found in objects]}
+            {"image": str(path), "drawn": target.name, "objects": [msgspec.to_builtins(found) for found in objects]}
         )
         with writing(target):
             target.write_bytes(content.getvalue())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from torch import nn
 
 from resnets.data.datasets import DataSplits, take
@@ -202,7 +201,7 @@ def _digest(weights: Path) -> str | None:
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation as JSON-ready data."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(evaluation), default=str))  # of paths
+    plain: dict[str, Any] = msgspec.to_builtins(evaluation, enc_hook=str)  # of paths
     return {"kind": "evaluation", **plain}
 
 

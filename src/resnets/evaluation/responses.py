@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -268,7 +269,7 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
         images=len(test),  # type: ignore[arg-type]
         device=str(model.device),
         bn_group=statistics_group(model.network),
-        layers=tuple(Response(layer, **dataclasses.asdict(deviations)) for layer, deviations in found.items()),
+        layers=tuple(Response(layer, **msgspec.to_builtins(deviations)) for layer, deviations in found.items()),
         result=_result_of(model.path) if of_run else None,
     )
 
@@ -298,7 +299,7 @@ def write_json(found: Sequence[LayerResponses], path: Path) -> None:
                 "digest": one.digest,
                 "images": one.images,
                 "bn_group": one.bn_group,
-                "responses": [dataclasses.asdict(response) for response in one.layers],
+                "responses": [msgspec.to_builtins(response) for response in one.layers],
                 "result": one.result,
             }
             for one in found

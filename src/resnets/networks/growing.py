@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 
 import torch
@@ -83,7 +82,7 @@ def _deeper(old: ResNetSpec, depth: int) -> ResNetSpec:
         initialization=old.initialization,
     )
     assert isinstance(new, ResNetSpec)
-    return dataclasses.replace(new, zeros=old.zeros, pool=old.pool)
+    return new.with_changes(zeros=old.zeros, pool=old.pool)
 
 
 @torch.no_grad()

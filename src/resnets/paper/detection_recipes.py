@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from resnets.specs import DetectionRecipe, Deviation
 
 JOINT = Deviation(
@@ -96,9 +94,9 @@ COCO = DetectionRecipe(
     ),
 )
 
-VOC_CONTEXT = dataclasses.replace(
-    VOC, name="voc-context", source="appendix B: the recipe voc with global context", global_context=True
+VOC_CONTEXT = VOC.with_changes(
+    name="voc-context", source="appendix B: the recipe voc with global context", global_context=True
 )
-COCO_CONTEXT = dataclasses.replace(
-    COCO, name="coco-context", source="appendix B: the recipe coco with global context", global_context=True
+COCO_CONTEXT = COCO.with_changes(
+    name="coco-context", source="appendix B: the recipe coco with global context", global_context=True
 )

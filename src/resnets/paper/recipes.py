@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from resnets.errors import UsageError, nearest
 from resnets.specs import (
     AreaCropFlip,
@@ -121,8 +119,7 @@ IMAGENET = Recipe(
     ),
 )
 
-IMAGENET_PLATEAU = dataclasses.replace(
-    IMAGENET,
+IMAGENET_PLATEAU = IMAGENET.with_changes(
     name="imagenet-plateau",
     source='section 3.4 to the letter: "divided by 10 when the error plateaus"',
     milestones=(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import statistics
@@ -114,7 +113,7 @@ def measure_steps(
     depth = depth_of(network)
     long = recipe.iterations * depth >= COMPILE_FROM  # a GPU compiles for long runs alone
     many = 10**9 if long else (COMPILE_FROM - 1) // depth
-    endless = dataclasses.replace(recipe, iterations=many, lr=1e-6)
+    endless = recipe.with_changes(iterations=many, lr=1e-6)
     with suppress(_Enough):
         train(state, endless, batches, device=device, precision=precision, after_step=stopwatch.after_step)
     (first, first_seconds), *timed = stopwatch.intervals
@@ -235,7 +234,7 @@ def _measure_steps(
         measured = math.ceil(measured / 2)
     return measure_steps(
         todo.network,
-        dataclasses.replace(todo.recipe, batch_size=measured),
+        todo.recipe.with_changes(batch_size=measured),
         _batches(todo, measured, workers=workers),
         device=todo.device,
         precision=todo.precision,
@@ -246,7 +245,7 @@ def _measure_steps(
 def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatches:
     augmentation = todo.recipe.augmentation
     if isinstance(augmentation, AreaCropFlip):  # that grow are measured at their largest
-        augmentation = dataclasses.replace(augmentation, growing_from=None)
+        augmentation = augmentation.with_changes(growing_from=None)
     return training_batches(
         todo.data.train,
         todo.convention,

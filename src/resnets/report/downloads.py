@@ -9,6 +9,8 @@ import io
 import json
 from collections.abc import Iterable
 
+import msgspec
+
 from resnets.report.compare_figures import ComparedFigure
 from resnets.report.compare_tables import ComparedTable
 from resnets.report.plots import line
@@ -59,14 +61,14 @@ def figure_csv(figure: ComparedFigure) -> str:
 def everything(view: View) -> str:
     """Return all numbers of a report as JSON, but for the runs' curves, which their result files hold."""
     runs = [
-        {key: value for key, value in dataclasses.asdict(run).items() if key not in ("curve", "responses")}
+        {key: value for key, value in msgspec.to_builtins(run).items() if key not in ("curve", "responses")}
         | {"key": view.results.key(run), "departures": run.departures}
         for run in view.results.runs
     ]
     runs += [
-        dataclasses.asdict(dataclasses.replace(run, tests={}))
+        msgspec.to_builtins(dataclasses.replace(run, tests={}))
         | {"key": view.results.key(run), "departures": run.departures}
-        | {"tests": [dataclasses.asdict(test) | dataclasses.asdict(scores) for test, scores in run.tests.items()]}
+        | {"tests": [msgspec.to_builtins(test) | msgspec.to_builtins(scores) for test, scores in run.tests.items()]}
         for run in view.results.detectors
     ]
     tables = {
@@ -101,7 +103,7 @@ def everything(view: View) -> str:
             "degradation": degradation,
             "tables": tables,
             "runs": runs,
-            "ensembles": [dataclasses.asdict(ensemble) for ensemble in view.results.ensembles],
+            "ensembles": [msgspec.to_builtins(ensemble) for ensemble in view.results.ensembles],
         }
     )
 

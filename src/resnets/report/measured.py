@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
+
+import msgspec
 
 from resnets.detection.recipes import ALL_RECIPES
 from resnets.records.evaluations import Response
@@ -191,7 +192,7 @@ def other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declared
         return [f"recipe {recipe['name']} instead of {declared.recipe}"]
     if declared.recipe not in ALL_RECIPES:
         return []
-    wanted = json.loads(json.dumps(dataclasses.asdict(ALL_RECIPES[declared.recipe].scaled(int(recipe["iterations"])))))
+    wanted = json.loads(json.dumps(msgspec.to_builtins(ALL_RECIPES[declared.recipe].scaled(int(recipe["iterations"])))))
     full, iterations = ALL_RECIPES[declared.recipe].iterations, int(recipe["iterations"])
     longer = [f"{iterations:,} iterations instead of {full:,}"] if iterations > full else []
     depth, warm_ups = network.get("depth") or 0, [one for one in (wanted["warm_up"], recipe.get("warm_up")) if one]

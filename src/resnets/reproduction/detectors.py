@@ -202,8 +202,7 @@ def fit_recipe(training: Training, scale: Scale) -> DetectionRecipe:
     if scale == "full":
         return recipe
     share = SMOKE_SIDE / recipe.shorter_side
-    return dataclasses.replace(
-        recipe.scaled(SMOKE_ITERATIONS),
+    return recipe.scaled(SMOKE_ITERATIONS).with_changes(
         batch_size=1,
         shorter_side=SMOKE_SIDE,
         longest_side=round(recipe.longest_side * share),

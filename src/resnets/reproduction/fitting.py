@@ -137,11 +137,11 @@ def fit_recipe(training: Training, scale: Scale, splits: DataSplits) -> Recipe:
     if isinstance(splits.train, ImageArrays) and (photos or own is recipes.DIGITS):
         side = splits.train.images.shape[1]
         fitted = Deviation(f"augmentation as in the recipe {own.name}", f"the images are of {side}x{side} pixels")
-        recipe = dataclasses.replace(recipe, augmentation=own.augmentation, deviations=(*recipe.deviations, fitted))
+        recipe = recipe.with_changes(augmentation=own.augmentation, deviations=(*recipe.deviations, fitted))
     if scale == "short":
         return recipe.scaled(round(recipe.iterations / SHORT))
     if scale == "smoke":
-        recipe = dataclasses.replace(recipe.scaled(SMOKE_ITERATIONS), evaluate_every=math.ceil(SMOKE_ITERATIONS / 2))
+        recipe = recipe.scaled(SMOKE_ITERATIONS).with_changes(evaluate_every=math.ceil(SMOKE_ITERATIONS / 2))
         if isinstance(splits.train, ImageFiles):
-            recipe = dataclasses.replace(recipe, batch_size=min(recipe.batch_size, SMOKE_PHOTOS))
+            recipe = recipe.with_changes(batch_size=min(recipe.batch_size, SMOKE_PHOTOS))
     return recipe

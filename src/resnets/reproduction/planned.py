@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from resnets.paper.declarations import DetectionTest, Protocol
 from resnets.report.runs import Scale, default_shortcut
@@ -103,7 +104,7 @@ def _identity(task: Task, seed: int, material: Material | DetectionMaterial, rec
     same = fingerprint(
         {
             "network": {"name": training.network, "shortcut": training.shortcut},
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": msgspec.to_builtins(recipe),
             "data": {"name": material.name, "digest": splits.digest, "classes": list(splits.classes)},
             "seed": seed,
         }
@@ -128,7 +129,7 @@ def told(file: Path) -> dict[str, Any]:
 
 def made(test: DetectionTest, tests: Iterable[Mapping[str, Any]]) -> bool:
     """Tell whether a test is among those that a detector's result file tells."""
-    return any(dataclasses.asdict(test).items() <= one.items() for one in tests)
+    return any(msgspec.to_builtins(test).items() <= one.items() for one in tests)
 
 
 def put_aside(file: Path, identity: str) -> None:

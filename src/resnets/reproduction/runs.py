@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Iterable
 from typing import Any
+
+import msgspec
 
 from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.train import train_detector
@@ -62,7 +63,7 @@ def _classifier(
     write_json(run.file, content)
     if run.task.responses and "responses" not in content:
         (of_run,) = responses([run.folder], material.splits, device=device, workers=workers)
-        content["responses"] = [dataclasses.asdict(one) for one in of_run.layers]
+        content["responses"] = [msgspec.to_builtins(one) for one in of_run.layers]
         write_json(run.file, content)
     tested = content.setdefault("errors", {})
     for protocol in run.tests:
@@ -102,12 +103,12 @@ def _detector(
             scores = evaluate_detector(
                 run.folder,
                 material.splits,
-                **dataclasses.asdict(test),
+                **msgspec.to_builtins(test),
                 out=run.folder / "-".join(("detections", test.protocol, *test.refinements)),  # for a server, too
                 device=device,
                 workers=workers,
             ).scores
-        tested.append(dataclasses.asdict(test) | {"scores": scores})
+        tested.append(msgspec.to_builtins(test) | {"scores": scores})
         write_json(run.file, content)
 
 
@@ -135,7 +136,7 @@ def _content(run: PlannedRun, tests: Iterable[str]) -> dict[str, Any]:
     content = result | {
         "data": run.material.name,
         "scale": run.scale,
-        "declared": dataclasses.asdict(run.task.training),
+        "declared": msgspec.to_builtins(run.task.training),
         "identity": run.identity,
     }
     validated = [point for point in result["curve"] if "validation_error" in point]

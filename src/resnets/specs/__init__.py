@@ -1,5 +1,6 @@
 """Frozen declarations of networks, inputs, tests and recipes; plain data, standard library only."""
 
+from resnets.specs.base import Spec as Spec
 from resnets.specs.data_sets import CIFAR10_IMAGES as CIFAR10_IMAGES
 from resnets.specs.data_sets import IMAGENET_IMAGES as IMAGENET_IMAGES
 from resnets.specs.data_sets import PUBLISHED_IMAGES as PUBLISHED_IMAGES
@@ -16,6 +17,7 @@ from resnets.specs.inputs import PhotoAugmentation as PhotoAugmentation
 from resnets.specs.inputs import Preprocessing as Preprocessing
 from resnets.specs.inputs import PrincipalColors as PrincipalColors
 from resnets.specs.inputs import ScaleCropFlip as ScaleCropFlip
+from resnets.specs.networks import WITHOUT_EFFECT as WITHOUT_EFFECT
 from resnets.specs.networks import Initialization as Initialization
 from resnets.specs.networks import NetworkSpec as NetworkSpec
 from resnets.specs.networks import ResNetSpec as ResNetSpec

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from resnets.errors import UsageError
@@ -13,12 +11,19 @@ from resnets.specs.recipes import Recipe
 RoIPooling = Literal["max", "align"]
 """How a region's features are taken from the shared maps: RoI max pooling as in 2015, or RoI align (bilinear)."""
 
-NOT_OF_DETECTORS = ("bn_group", "bn_images", "label_smoothing", "warm_up", "ema", "preprocessing", "augmentation")
-"""Fields of a classifier's recipe that do not apply to a detector: batch norm is frozen, pixels are as they were."""
+NOT_OF_DETECTORS = {
+    "bn_group": None,
+    "bn_images": None,
+    "label_smoothing": 0.0,
+    "warm_up": None,
+    "ema": None,
+    "preprocessing": None,
+    "augmentation": None,
+}
+"""Fields of a classifier's recipe that do not apply to a detector, and the only value that they may have."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DetectionRecipe(Recipe):
+class DetectionRecipe(Recipe, frozen=True, kw_only=True):
     """How to train and test a Faster R-CNN on a network: what a recipe has, and what [32] and [7] set.
 
     What of a classifier's recipe does not apply (`NOT_OF_DETECTORS`) is refused. The regions that are learnt from are
@@ -71,10 +76,9 @@ class DetectionRecipe(Recipe):
             f"longest side is {self.longest_side}",
             f"it must be at least the shorter side, {self.shorter_side}",
         )
-        for field in dataclasses.fields(self):
-            if field.name in NOT_OF_DETECTORS:
-                value = getattr(self, field.name)
-                need(value == field.default, f"{field.name} is {value}", "that does not apply to a detector")
+        for name, default in NOT_OF_DETECTORS.items():
+            value = getattr(self, name)
+            need(value == default, f"{name} is {value}", "that does not apply to a detector")
         sizes = bool(self.anchor_sizes) and all(size > 0 for size in self.anchor_sizes)
         need(sizes, f"anchor sizes are {self.anchor_sizes}", "they must be positive")
         ratios = bool(self.anchor_ratios) and all(ratio > 0 for ratio in self.anchor_ratios)
@@ -107,4 +111,4 @@ class DetectionRecipe(Recipe):
         """Return the recipe with another length, its milestones moved in proportion; the distance of tests stays."""
         scaled = super().scaled(iterations)
         assert isinstance(scaled, DetectionRecipe)
-        return dataclasses.replace(scaled, evaluate_every=self.evaluate_every)
+        return scaled.with_changes(evaluate_every=self.evaluate_every)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import Literal
 
+from resnets.specs.base import Spec
 
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
+
+class Preprocessing(Spec, frozen=True, kw_only=True):
     """What is subtracted from the pixels, which are first scaled to [0, 1]; nothing is divided by unless `std`.
 
     Paper: sections 3.4 and 4.2 subtract the per-pixel mean of the training images.
@@ -22,8 +21,7 @@ Interpolation = Literal["bilinear", "bicubic"]
 """How images are resized, antialiased."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class InputConvention:
+class InputConvention(Spec, frozen=True, kw_only=True):
     """What a trained network expects: it travels with the weights, so that nobody has to set it again.
 
     An image is resized to `resize` on its shorter side, its centre cropped to `size`, its channels put in `order`, and
@@ -44,7 +42,7 @@ class InputConvention:
 
     def __repr__(self) -> str:
         """Return the fields; of a mean image, which is kilobytes of base64, only the shape."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = self.fields()
         if self.mean_image is not None:
             values["mean_image"] = f"<{self.size} x {self.size} x {self.channels} float32>"
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
@@ -66,8 +64,7 @@ class InputConvention:
         return f"{size}, {colours} from 0 to {self.white}, {mean}{std}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PadCropFlip:
+class PadCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="pad-crop-flip"):
     """Pad `pad` zeros on each side after the mean is subtracted, crop at random, and flip by half. Section 4.2.
 
     With `alternate`, an image that one epoch shows mirrored the next one shows as it is, and so on, instead of a
@@ -79,8 +76,7 @@ class PadCropFlip:
     alternate: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class PrincipalColors:
+class PrincipalColors(Spec, frozen=True, kw_only=True):
     """Add to all pixels of an image sum_i p_i a_i l_i, with a_i drawn from N(0, std) for each image and epoch.
 
     p_i and l_i are the eigenvectors and eigenvalues of the covariance of the training images' RGB values, scaled to
@@ -94,8 +90,7 @@ class PrincipalColors:
     vectors: tuple[tuple[float, ...], ...] | None = None  # one of each value
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScaleCropFlip:
+class ScaleCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="scale-crop-flip"):
     """Resize the shorter side to a random length in [shortest, longest], crop at random, flip by half. Section 3.4."""
 
     shortest: int = 256
@@ -112,11 +107,10 @@ class ScaleCropFlip:
     def at(self, size: int) -> ScaleCropFlip:
         """Return the augmentation for crops of another size, its other lengths in proportion."""
         shortest, longest = (round(length * size / self.crop) for length in (self.shortest, self.longest))
-        return dataclasses.replace(self, shortest=shortest, longest=longest, crop=size)
+        return self.with_changes(shortest=shortest, longest=longest, crop=size)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AreaCropFlip:
+class AreaCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="area-crop-flip"):
     """Crop a part of random area and proportions, resize it to a square, flip by half: torchvision's RandomResizedCrop.
 
     With `growing_from` the square is smaller at first: it grows in steps of 32 pixels from there to `crop`, between the
@@ -136,7 +130,7 @@ class AreaCropFlip:
         """Return the augmentation for crops of another size, its other lengths in proportion."""
         resize = round(self.resize * size / self.crop)
         growing_from = None if self.growing_from is None else round(self.growing_from * size / self.crop)
-        return dataclasses.replace(self, resize=resize, crop=size, growing_from=growing_from)
+        return self.with_changes(resize=resize, crop=size, growing_from=growing_from)
 
     def size_at(self, share: float) -> int:
         """Return the side of the square when a share of the training is done."""

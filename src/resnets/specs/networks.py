@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from resnets.specs.base import Spec
 
 Shortcut = Literal["A", "B", "C"]
 """How a shortcut matches dimensions (section 3.3): A pads zeros, B projects where they grow, C always projects."""
@@ -21,8 +22,7 @@ Initialization = Literal["he_fan_in", "he_fan_out"]
 """He's normal initialisation with variance 2 / fan, by input (the default of [13]) or by output connections."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ResNetSpec:
+class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"):
     """A residual network or its plain twin.
 
     Paper: section 3.3, Table 1 (type `imagenet`) and section 4.2 (type `cifar`).
@@ -71,8 +71,7 @@ class ResNetSpec:
         return f"{self.name} ({', '.join(parts)})" if parts else self.name
 
 
-@dataclass(frozen=True, kw_only=True)
-class VGGSpec:
+class VGGSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="vgg"):
     """A VGG network, the paper's comparison on ImageNet. Paper: Figure 3 (left), Tables 3, 4, 7 and 8."""
 
     name: str
@@ -93,3 +92,6 @@ class VGGSpec:
 
 
 NetworkSpec = ResNetSpec | VGGSpec
+
+WITHOUT_EFFECT = frozenset({"name", "num_classes", "bn_group", "initialization", "dropout"})
+"""Fields without effect on what given weights compute in evaluation mode; classes show in the shapes of weights."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass, field
 from typing import Literal
 
 from resnets.errors import UsageError
+from resnets.specs.base import Spec
 from resnets.specs.inputs import Augmentation, Preprocessing
 
 Fall = Literal["steps", "linear", "cosine"]
 """How the learning rate falls: divided at the milestones as in the paper, or to 0 along a line or half a cosine."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WarmUp:
+class WarmUp(Spec, frozen=True, kw_only=True):
     """Train at a lower rate until the training error falls below a bound; for networks from a certain depth on.
 
     The error is the mean over the last `window` mini-batches. Paper: section 4.2 (110 layers: 0.01 until below
@@ -30,8 +28,7 @@ class WarmUp:
     at_most: int = 2_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plateau:
+class Plateau(Spec, frozen=True, kw_only=True):
     """Divide the rate when the training error has ceased to fall; no test set is looked at.
 
     The error is the mean since the point of the curve before. `patience` points in a row that are not `gain` below the
@@ -43,16 +40,14 @@ class Plateau:
     drops: int = 2
 
 
-@dataclass(frozen=True)
-class Deviation:
+class Deviation(Spec, frozen=True, kw_only=False):
     """Where a recipe leaves the paper: what differs, and why."""
 
     what: str
     why: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Spec, frozen=True, kw_only=True):
     """How to train: time in iterations of one mini-batch each. Paper: sections 3.4 and 4.2."""
 
     name: str
@@ -74,7 +69,7 @@ class Recipe:
     label_smoothing: float = 0.0  # probability that is spread evenly over all classes
     bn_images: int | None = None  # over which batch norm's statistics are computed anew at the end; None: not
     ema: float | None = None  # decay of the weights' moving average, which is then what is tested and saved
-    preprocessing: Preprocessing | None = field(default_factory=Preprocessing)  # None: the data comes prepared
+    preprocessing: Preprocessing | None = Preprocessing()  # None: the data comes prepared
     augmentation: Augmentation | None = None
     evaluate_every: int = 500  # iterations between two points of the test curve
     deviations: tuple[Deviation, ...] = ()
@@ -126,9 +121,8 @@ class Recipe:
         ratio = iterations / self.iterations
         warm_up = self.warm_up
         if warm_up is not None:
-            warm_up = dataclasses.replace(warm_up, at_most=max(1, round(warm_up.at_most * ratio)))
-        return dataclasses.replace(
-            self,
+            warm_up = warm_up.with_changes(at_most=max(1, round(warm_up.at_most * ratio)))
+        return self.with_changes(
             iterations=iterations,
             warm_up=warm_up,
             milestones=tuple(round(milestone * ratio) for milestone in self.milestones),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from resnets.specs.base import Spec
 
 TestProtocol = Literal["single-view", "center-crop", "ten-crop", "dense-multi-scale"]
 """How a classifier is tested: small images as they are, photos by crops or, fully convolutionally, as a whole."""
@@ -12,8 +13,7 @@ SCALES = (224, 256, 384, 480, 640)
 """Shorter sides, in pixels, at which section 3.4 tests whole images, for a network that takes 224 x 224."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class HowTested:
+class HowTested(Spec, frozen=True, kw_only=True):
     """A test protocol with its choices made: the views of an image whose class probabilities are averaged.
 
     Units: pixels of the shorter side for `scales`, which only `dense-multi-scale` has.

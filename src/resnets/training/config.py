@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
@@ -115,15 +114,15 @@ def default_recipe(splits: DataSplits) -> Recipe:
 def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) -> Recipe:
     """Return the recipe without what does not apply: a dataset object comes prepared, a module as it is."""
     if not isinstance(splits.train, ImageArrays | ImageFiles):
-        recipe = dataclasses.replace(recipe, preprocessing=None, augmentation=None)
+        recipe = recipe.with_changes(preprocessing=None, augmentation=None)
     if not isinstance(network, str):
-        recipe = dataclasses.replace(recipe, bn_group=getattr(getattr(network, "spec", None), "bn_group", None))
+        recipe = recipe.with_changes(bn_group=getattr(getattr(network, "spec", None), "bn_group", None))
     return recipe
 
 
 def change(recipe: _AnyRecipe, **changes: Any) -> _AnyRecipe:
     """Return the recipe with those of the changes that are not None."""
-    return dataclasses.replace(recipe, **{name: value for name, value in changes.items() if value is not None})
+    return recipe.with_changes(**{name: value for name, value in changes.items() if value is not None})
 
 
 def resize(recipe: Recipe, images: int, iterations: int | None, epochs: float | None) -> Recipe:
@@ -153,7 +152,7 @@ def with_crops(recipe: Recipe, size: int) -> Recipe:
     if size == crop.crop:
         return recipe
     smaller = Deviation(f"crops of {size} pixels, the sides that they are cut from in proportion", "as was asked for")
-    return dataclasses.replace(recipe, augmentation=crop.at(size), deviations=(*recipe.deviations, smaller))
+    return recipe.with_changes(augmentation=crop.at(size), deviations=(*recipe.deviations, smaller))
 
 
 def _fit_convention(splits: DataSplits, recipe: Recipe, trained: InputConvention | None) -> InputConvention | None:
@@ -180,7 +179,7 @@ def _with_colors(splits: DataSplits, recipe: Recipe) -> Recipe:
     if crop.colors is None or crop.colors.values is not None:
         return recipe
     colors = conventions.fit_colors(splits.train, crop.colors, size=crop.crop, resize=crop.resize)
-    return dataclasses.replace(recipe, augmentation=dataclasses.replace(crop, colors=colors))
+    return recipe.with_changes(augmentation=crop.with_changes(colors=colors))
 
 
 def _build(
@@ -205,7 +204,7 @@ def _build(
             fitting["bn_group"] = recipe.bn_group
         declared = catalog.spec(network, **(fitting | options))
         if isinstance(declared, ResNetSpec) and isinstance(begun, ResNetSpec):
-            declared = dataclasses.replace(declared, pool=begun.pool, zeros=begun.zeros)
+            declared = declared.with_changes(pool=begun.pool, zeros=begun.zeros)
         network = catalog.build(declared)
     spec = getattr(network, "spec", None)
     if isinstance(spec, ResNetSpec | VGGSpec):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -13,53 +12,27 @@ from typing import Any, Self
 import filelock
 
 from resnets.errors import RunError
-from resnets.specs import DetectionRecipe, Recipe
 from resnets.storage import write_durably, write_json, writing
 from resnets.training.checkpoint import Checkpoints
-
-
-def _defaults(recipe: type[Recipe]) -> dict[str, Any]:
-    """Return the default of each field of a recipe that has one, as it is in a file."""
-    fields = [field for field in dataclasses.fields(recipe) if field.name != "deviations"]
-    known = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
-    return json.loads(json.dumps(known))
-
-
-_DEFAULTS, _DETECTION_DEFAULTS = _defaults(Recipe), _defaults(DetectionRecipe)
-
-
-def _defaults_for(recipe: dict[str, Any]) -> dict[str, Any]:
-    return _DETECTION_DEFAULTS if "shorter_side" in recipe else _DEFAULTS
 
 
 def identity(description: dict[str, Any]) -> dict[str, Any]:
     """Return what makes two runs the same one; the rest of run.json may differ when a run is resumed.
 
-    The recipe's source and deviations are words, which another version may put differently. A field that an earlier
-    version did not know has its default.
+    The recipe's source and deviations are words, which another version may put differently.
     """
     same = {key: description.get(key) for key in ("network", "recipe", "data", "seed", "precision")}
-    if (weights := description.get("weights")) is not None:  # that it begins with, where not from scratch
+    if (weights := description.get("weights")) is not None:  # that it starts from, where not from scratch
         same["weights"] = weights["sha256"]
     plain: dict[str, Any] = json.loads(json.dumps(same))  # tuples become lists, as in the file
     if isinstance(recipe := plain["recipe"], dict):
-        known = {key: value for key, value in recipe.items() if key not in ("source", "deviations")}
-        if isinstance(known.get("augmentation"), dict):  # what it leaves out does not count
-            known["augmentation"] = {key: value for key, value in known["augmentation"].items() if value is not None}
-        plain["recipe"] = known | {key: value for key, value in _defaults_for(recipe).items() if key not in recipe}
+        plain["recipe"] = {key: value for key, value in recipe.items() if key not in ("source", "deviations")}
     return plain
 
 
 def fingerprint(description: dict[str, Any]) -> str:
-    """Return the SHA-256 of a run's identity, which each of its checkpoints carries.
-
-    What the recipe has by default does not count, so that a later version may know more fields.
-    """
-    same = identity(description)
-    if isinstance(recipe := same["recipe"], dict):
-        defaults = _defaults_for(recipe)
-        same["recipe"] = {key: value for key, value in recipe.items() if value != defaults.get(key, ...)}
-    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of a run's identity, which each of its checkpoints carries."""
+    return hashlib.sha256(json.dumps(identity(description), sort_keys=True).encode()).hexdigest()
 
 
 class RunFolder:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from resnets.specs import Recipe
 
@@ -74,7 +76,7 @@ class Schedule:
     def state(self) -> dict[str, Any]:
         """Return what a resumed run has to restore, JSON-ready."""
         state = {"warming": self.warming, "warmed_up_at": self.warmed_up_at, "errors": list(self.errors)}
-        return state if self.plateau is None else state | {"plateau": asdict(self.plateau)}
+        return state if self.plateau is None else state | {"plateau": msgspec.to_builtins(self.plateau)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""

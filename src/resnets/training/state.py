@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -134,7 +135,7 @@ class TrainingState:
             "iteration": self.iteration,
             "schedule": self.schedule.state(),
             "images": self.meter.images,
-            "clock": asdict(self.clock),
+            "clock": msgspec.to_builtins(self.clock),
         }
 
     def spread(self, world: World) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 from torch.utils.data import Dataset
@@ -157,7 +158,7 @@ def describe(todo: Resolved, *, seed: int, split: str) -> dict[str, Any]:
     """Return what makes a run the one that it is, JSON-ready: the part of run.json that a resumed run must share."""
     return {
         "network": _describe_network(todo.network),
-        "recipe": dataclasses.asdict(todo.recipe),
+        "recipe": msgspec.to_builtins(todo.recipe),
         "data": _describe_data(todo.data, split),
         "seed": seed,
         "precision": todo.precision,
@@ -273,7 +274,7 @@ def _require_same_everywhere(description: dict[str, Any], world: World) -> None:
 
 
 def find_recipe(name: str) -> Recipe:
-    """Return a recipe by its name, for example to change it with `dataclasses.replace`.
+    """Return a recipe by its name, for example to change it with `with_changes`.
 
     Raises: UsageError, naming the nearest ones, if there is none.
     """
@@ -303,7 +304,7 @@ def begun_with(file: Path) -> dict[str, str]:
 def _describe_network(network: nn.Module) -> dict[str, Any]:
     spec = getattr(network, "spec", None)
     if isinstance(spec, ResNetSpec | VGGSpec):
-        return weights_files.spec_to_dict(spec)
+        return msgspec.to_builtins(spec)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"name": type(network).__name__, "parameters": parameters}
 

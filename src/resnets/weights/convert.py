@@ -154,7 +154,7 @@ def _override(
         return convention
     resize = 256 if spec.type == "imagenet" else spec.input_size
     base = convention or InputConvention(size=spec.input_size, resize=resize, channels=spec.in_channels)
-    known = {field.name for field in dataclasses.fields(InputConvention)} - {"mean_image", "channels"}
+    known = set(InputConvention.__struct_fields__) - {"mean_image", "channels"}
     allowed: dict[str, tuple[Any, ...]] = {
         "white": (1, 255),
         "order": ("RGB", "BGR"),
@@ -174,7 +174,7 @@ def _override(
             raise UsageError(f"input {key} is {value!r}; it must be {base.channels} numbers, one for each channel")
     if "mean" in parts:
         parts["mean_image"] = None
-    changed = dataclasses.replace(base, **parts)
+    changed = base.with_changes(**parts)
     if changed.resize < changed.size:
         raise UsageError(f"input size {changed.size} does not fit into a shorter side of {changed.resize}: set both")
     return changed if mean is None else _with_mean(changed, Path(mean))
@@ -197,7 +197,7 @@ def _with_mean(convention: InputConvention, path: Path) -> InputConvention:
         raise WeightsError(f"{path}: not a mean in a NumPy file (.npy or .npz): {error}") from None
     channels, size = convention.channels, convention.size
     if mean.shape == (channels,):
-        return dataclasses.replace(convention, mean=tuple(mean.tolist()), mean_image=None)
+        return convention.with_changes(mean=tuple(mean.tolist()), mean_image=None)
     if mean.ndim == 3 and mean.shape[0] == channels and mean.shape[2] != channels:
         mean = mean.transpose(1, 2, 0)  # (H, W, C)
     if mean.ndim != 3 or mean.shape[2] != channels or min(mean.shape[:2]) < size:
@@ -207,7 +207,7 @@ def _with_mean(convention: InputConvention, path: Path) -> InputConvention:
         )
     top, left = (mean.shape[0] - size) // 2, (mean.shape[1] - size) // 2
     crop = np.ascontiguousarray(mean[top : top + size, left : left + size], "<f4")
-    return dataclasses.replace(convention, mean=None, mean_image=base64.b64encode(crop.tobytes()).decode())
+    return convention.with_changes(mean=None, mean_image=base64.b64encode(crop.tobytes()).decode())
 
 
 def _classes(found: Imported, spec: NetworkSpec, given: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:

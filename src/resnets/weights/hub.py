@@ -8,6 +8,7 @@ from collections.abc import Sized
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 from torch import nn
 
 from resnets.errors import UsageError, WeightsError, import_extra
@@ -141,7 +142,7 @@ def _config(model: TrainedNetwork, spec: ResNetSpec | VGGSpec) -> dict[str, Any]
     config: dict[str, Any] = {
         "library_name": "resnets",
         "library_version": __version__,
-        "network": weights_file.spec_to_dict(spec),
+        "network": msgspec.to_builtins(spec),
         "num_classes": spec.num_classes,
     }
     if model.classes is not None:

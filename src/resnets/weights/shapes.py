@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 from torch import Tensor
@@ -41,13 +40,13 @@ def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> Networ
     if declared.residual:
         shortcut = _shortcut(tensors, declared.type == "cifar")
         if shortcut is not None or layout.unprojected:
-            declared = dataclasses.replace(declared, shortcut=shortcut or "A")
+            declared = declared.with_changes(shortcut=shortcut or "A")
     if declared.block == "basic" and (layers := _numbers(tensors, r"layer1\.0\.conv([0-9]+)\.weight")) not in (0, 2):
         rebuilt = spec(found, num_classes=classes, in_channels=channels, residual_layers=layers)
         assert isinstance(rebuilt, ResNetSpec)
-        declared = dataclasses.replace(rebuilt, shortcut=declared.shortcut)
+        declared = rebuilt.with_changes(shortcut=declared.shortcut)
     zeros = layout.zeros if declared.shortcut == "A" else "after"
-    return dataclasses.replace(declared, zeros=zeros, pool=layout.pool)
+    return declared.with_changes(zeros=zeros, pool=layout.pool)
 
 
 def _name(tensors: Tensors, layout: Layout) -> str:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from torch import Tensor, nn
 
 from resnets.errors import WeightsError
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.catalog import build
 from resnets.networks.resnet import ResNet
-from resnets.specs import InputConvention, NetworkSpec, ResNetSpec, VGGSpec
+from resnets.specs import WITHOUT_EFFECT, InputConvention, NetworkSpec, ResNetSpec, VGGSpec
 from resnets.storage import read_tensors, write_tensors
-
-_SPECS: dict[str, type[ResNetSpec] | type[VGGSpec]] = {"resnet": ResNetSpec, "vgg": VGGSpec}
-_AS_EVER = (("zeros", "after"), ("pool", "padded"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +52,11 @@ class Weights:
         require_same_keys(network, self.tensors)
         own = getattr(network, "spec", None)
         if self.spec is not None and isinstance(own, ResNetSpec | VGGSpec):
-            for part in ("type", "block", "blocks", "residual", "shortcut", "stride", "zeros", "pool"):
-                theirs, ours = getattr(self.spec, part, None), getattr(own, part, None)
-                if theirs != ours:
+            for field, (theirs, ours) in self.spec.differences(own).items():
+                if field not in WITHOUT_EFFECT:
                     raise WeightsError(
                         f"weights of another network than {own.name}: they are of {self.spec.name}, "
-                        f"whose {part} is {theirs} instead of {ours}"
+                        f"whose {field} is {theirs} instead of {ours}"
                     )
         load_into(network, self.tensors)
 
@@ -90,9 +86,9 @@ def save(
         path,
         network.state_dict(),
         {
-            "network": spec_to_dict(spec) if isinstance(spec, ResNetSpec | VGGSpec) else None,
+            "network": msgspec.to_builtins(spec) if isinstance(spec, ResNetSpec | VGGSpec) else None,
             "classes": classes,
-            "input": dataclasses.asdict(convention) if convention else None,
+            "input": msgspec.to_builtins(convention) if convention else None,
         },
     )
 
@@ -110,11 +106,11 @@ def load(path: Path) -> Weights:
         return Weights(
             path=path,
             tensors=tensors,
-            spec=spec_from_dict(network) if network else None,
+            spec=msgspec.convert(network, NetworkSpec | None),
             classes=tuple(classes) if classes else None,
-            convention=from_dict(InputConvention, convention) if convention else None,
+            convention=msgspec.convert(convention, InputConvention | None),
         )
-    except (TypeError, KeyError) as error:
+    except msgspec.ValidationError as error:
         raise WeightsError(
             f"{path}: its description is not understood ({error}); was it written by a newer version?"
         ) from None
@@ -157,26 +153,6 @@ def require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
             *(f"other shape {shape}" for shape in shapes),
         )
         raise WeightsError(f"weights of another network than {name}: {'; '.join(problems)}", details)
-
-
-def spec_to_dict(spec: NetworkSpec) -> dict[str, Any]:
-    """Return a network's declaration as JSON-ready data.
-
-    What only imported weights have is left out where it is as ever, so that runs of before it are the same runs.
-    """
-    data = dataclasses.asdict(spec)
-    data = {key: value for key, value in data.items() if (key, value) not in _AS_EVER}
-    return {"kind": "vgg" if isinstance(spec, VGGSpec) else "resnet", **data}
-
-
-def spec_from_dict(data: dict[str, Any]) -> NetworkSpec:
-    """Return the declaration that `spec_to_dict` wrote."""
-    return from_dict(_SPECS[data["kind"]], {key: value for key, value in data.items() if key != "kind"})
-
-
-def from_dict(declaration: Any, data: dict[str, Any]) -> Any:
-    """Return a declaration from the JSON of its fields."""
-    return declaration(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
 
 
 def load_weights(path: str | Path) -> Weights:

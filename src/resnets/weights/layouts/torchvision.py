@@ -9,7 +9,7 @@ from typing import Any
 
 from resnets.errors import WeightsError
 from resnets.networks import catalog
-from resnets.specs import InputConvention, NetworkSpec, ResNetSpec
+from resnets.specs import WITHOUT_EFFECT, InputConvention, NetworkSpec, ResNetSpec
 from resnets.weights.layouts.layout import About, Layout, Tensors, imagenet_input, unchanged
 
 NAMES = {
@@ -97,11 +97,9 @@ def counterpart(spec: NetworkSpec) -> str:
     """
     if spec.name in NAMES:
         like = catalog.spec(spec.name, num_classes=spec.num_classes)
-        parts = ("type", "blocks", "residual", "shortcut", "stride", "residual_layers", "in_channels", "pool")
-        for part in parts:
-            theirs, ours = getattr(like, part, None), getattr(spec, part, None)
-            if theirs != ours:
-                raise WeightsError(f"torchvision's {NAMES[spec.name]} has {part} {theirs}, and this network {ours}")
+        for field, (theirs, ours) in like.differences(spec).items():
+            if field not in WITHOUT_EFFECT:
+                raise WeightsError(f"torchvision's {NAMES[spec.name]} has {field} {theirs}, and this network {ours}")
         return NAMES[spec.name]
     twin = f"{spec.name}_v1_5"
     why = (

@@ -1,0 +1,28 @@
+"""Base of all declarations: frozen data that is compared, changed and written by its fields."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import msgspec
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A frozen declaration, JSON-ready: equal where all its fields are."""
+
+    def with_changes(self, **changes: Any) -> Self:
+        """Return the declaration with some fields changed.
+
+        Raises: TypeError, if there is no such field; UsageError, as the declaration itself.
+        """
+        return msgspec.structs.replace(self, **changes)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the values of all fields by name."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+    def differences(self, other: Spec) -> dict[str, tuple[Any, Any]]:
+        """Return the fields in which two declarations differ, with both values; None where one has no such field."""
+        ours, theirs = self.fields(), other.fields()
+        pairs = {name: (ours.get(name), theirs.get(name)) for name in {**ours, **theirs}}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
