@@ -65,7 +65,7 @@ class DetectionConfig:
         Raises: UsageError, for an unknown name.
         """
         own = {one.name for one in fields(cls)} - {"recipe_changes"}
-        of_recipe = {one.name: one.name for one in fields(DetectionRecipe)} | RECIPE_SETTINGS
+        of_recipe = {name: name for name in DetectionRecipe.__struct_fields__} | RECIPE_SETTINGS
         for name in settings:
             if name not in own | of_recipe.keys():
                 raise UsageError(f"unknown setting {name!r} of a detector{nearest(name, own | of_recipe.keys())}")
