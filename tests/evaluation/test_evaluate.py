@@ -173,12 +173,12 @@ def test_dense_at_one_scale_is_the_forward_pass_on_square_photos(
     source = f"folder:{make_photos(size=(72, 72))}"
     model = resnets.load(photo_weights)
     assert model.convention is not None
-    whole = dataclasses.replace(model, convention=dataclasses.replace(model.convention, resize=65))
+    whole = dataclasses.replace(model, convention=model.convention.with_changes(resize=65))
     dense = resnets.evaluate(whole, source, protocol="dense", scales=[64], flips=False, workers=0)
     assert dense.protocol == "dense-multi-scale at 64 without flips"
     test = resnets.load_data(source).test
     assert isinstance(test, resnets.ImageFiles)
-    convention = dataclasses.replace(model.convention, resize=64)
+    convention = model.convention.with_changes(resize=64)
     pixels = normalize(single_views(test.paths, convention), convention)
     with torch.inference_mode():
         logits = model.network(torch.from_numpy(pixels).permute(0, 3, 1, 2))
