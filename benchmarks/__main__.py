@@ -62,7 +62,7 @@ def bench(
 
     from benchmarks import run
     from resnets.durations import in_words
-    from resnets.storage import require_file, write_json
+    from resnets.files import require_file, write_json
 
     if json is not None:
         require_file(json)

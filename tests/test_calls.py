@@ -275,11 +275,11 @@ def test_another_commit_or_machine_is_noted(tmp_path: Path) -> None:
 
 def test_the_same_weights_are_the_same_bytes(result: resnets.TrainResult, tmp_path: Path) -> None:
     """Two runs that agree can be compared with `cmp`: the header's order is fixed."""
-    from resnets import storage
+    from resnets.weights import tensor_file
 
-    tensors, description = storage.read_tensors(result.folder / "weights.safetensors")
+    tensors, description = tensor_file.read_tensors(result.folder / "weights.safetensors")
     for copy in range(6):
-        storage.write_tensors(tmp_path / f"{copy}.safetensors", tensors, description)
+        tensor_file.write_tensors(tmp_path / f"{copy}.safetensors", tensors, description)
     assert len({(tmp_path / f"{copy}.safetensors").read_bytes() for copy in range(6)}) == 1
 
 

@@ -19,7 +19,7 @@ from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.decoding import single_view
 from resnets.errors import DataError
 from resnets.specs import InputConvention, PadCropFlip, Preprocessing
-from resnets.storage import read_tensors, write_tensors
+from resnets.weights.tensor_file import read_tensors, write_tensors
 
 PIXEL, CHANNEL = Preprocessing(), Preprocessing(mean="channel", std=True)
 

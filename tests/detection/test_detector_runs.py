@@ -26,8 +26,8 @@ from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import catalog
 from resnets.report.collect import collect
 from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec, VGGSpec
-from resnets.storage import read_tensors
 from resnets.weights import weights_file
+from resnets.weights.tensor_file import read_tensors
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -21,12 +21,12 @@ from resnets.data import digits
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.data.pipeline import Batch, TrainingBatches, training_batches
 from resnets.specs import PadCropFlip, Recipe, WarmUp
-from resnets.storage import read_tensors
 from resnets.training import session, stretch
 from resnets.training.run import RunFolder
 from resnets.training.session import Job
 from resnets.training.state import TrainingState
 from resnets.training.stretch import Observer
+from resnets.weights.tensor_file import read_tensors
 
 CPU = torch.device("cpu")
 

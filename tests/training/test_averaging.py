@@ -11,10 +11,10 @@ from torch import Tensor
 
 from resnets.errors import UsageError
 from resnets.evaluation.single_view import single_view
-from resnets.storage import read_tensors
 from resnets.training.averaging import Average
 from resnets.training.run import RunFolder
 from resnets.training.state import TrainingState
+from resnets.weights.tensor_file import read_tensors
 
 WITH_EMA = RECIPE.with_changes(ema=0.8)
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from small_runs import DESCRIPTION, Recorder, Tiny, checkpoint_name, differences, files, job, names_in, run, tiny_state
 
-from resnets import storage
 from resnets.errors import CheckpointError, TrainingError
 from resnets.training.checkpoint import Checkpoints
+from resnets.weights import tensor_file
 
 
 def _flip(content: bytes, where: float) -> bytes:
@@ -115,17 +115,17 @@ def test_checkpoint_of_another_network(interrupted: Path, tmp_path: Path) -> Non
 def test_checkpoint_without_a_tensor(interrupted: Path, missing: str) -> None:
     """A sound file that lacks a part of the state is refused, not made up for."""
     path = interrupted / "checkpoints" / checkpoint_name(7)
-    tensors, scalars = storage.read_tensors(path)
+    tensors, scalars = tensor_file.read_tensors(path)
     del tensors[missing]
-    storage.write_tensors(path, tensors, scalars)
+    tensor_file.write_tensors(path, tensors, scalars)
     with pytest.raises(CheckpointError, match=re.escape(missing.removeprefix("network."))):
         run(job(), interrupted)
 
 
 def test_safetensors_of_another_program(interrupted: Path) -> None:
     """A file with a checkpoint's name but without its description, and so without a digest, is not trusted."""
-    tensors, _ = storage.read_tensors(interrupted / "checkpoints" / checkpoint_name(7))
-    (interrupted / "checkpoints" / checkpoint_name(8)).write_bytes(storage.safetensors.torch.save(tensors))
+    tensors, _ = tensor_file.read_tensors(interrupted / "checkpoints" / checkpoint_name(7))
+    (interrupted / "checkpoints" / checkpoint_name(8)).write_bytes(tensor_file.safetensors.torch.save(tensors))
     recorder = Recorder()
     run(job(), interrupted, recorder)
     assert recorder.notes[0].endswith(f"{checkpoint_name(8)}: is not a checkpoint of this run")

@@ -35,9 +35,9 @@ from resnets.networks import sync_batch_norm
 from resnets.networks.normalization import BatchNorm2d
 from resnets.runtime import launch
 from resnets.specs import InputConvention, Preprocessing
-from resnets.storage import read_tensors
 from resnets.training.run import RunFolder
 from resnets.weights import weights_file
+from resnets.weights.tensor_file import read_tensors
 
 Start = Callable[..., BaseProcess]
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from small_runs import checkpoint_name, differences, files, job, run, tiny_state
 
-from resnets import storage
 from resnets.errors import RunError
 from resnets.training.checkpoint import Checkpoints
+from resnets.weights import tensor_file
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="open files are looked into by /proc")
 
@@ -162,8 +162,8 @@ def test_round_trip(tmp_path: Path) -> None:
         "g": torch.tensor(-(2**62)),
     }
     path = tmp_path / "x.safetensors"
-    storage.write_tensors(path, tensors, {"text": "ü", "list": [1, 2.5, None]})
-    read, description = storage.read_tensors(path)
+    tensor_file.write_tensors(path, tensors, {"text": "ü", "list": [1, 2.5, None]})
+    read, description = tensor_file.read_tensors(path)
     assert read.keys() == tensors.keys()
     assert all(torch.equal(read[name], tensors[name]) and read[name].dtype == tensors[name].dtype for name in tensors)
     assert description == {"text": "ü", "list": [1, 2.5, None]}

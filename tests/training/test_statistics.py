@@ -12,9 +12,9 @@ from torch import Tensor, nn
 import resnets
 from resnets.errors import UsageError
 from resnets.networks.normalization import BatchNorm2d
-from resnets.storage import read_tensors
 from resnets.training.run import RunFolder
 from resnets.training.statistics import recompute_statistics
+from resnets.weights.tensor_file import read_tensors
 
 
 def _network(group: int | None = None) -> nn.Sequential:

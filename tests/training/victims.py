@@ -14,7 +14,7 @@ import small_runs
 import torch
 
 import resnets
-from resnets import storage
+from resnets import files
 from resnets.errors import ResnetsError
 from resnets.training.checkpoint import Checkpoints
 from resnets.training.run import RunFolder
@@ -110,7 +110,7 @@ def _half_written() -> None:
         file = open(path, mode)
         return _HalfFile(file) if VICTIM in str(path) else file
 
-    storage.open = opened
+    files.open = opened
 
 
 def _not_yet_synced() -> None:

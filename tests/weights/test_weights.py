@@ -16,8 +16,8 @@ from resnets.errors import WeightsError
 from resnets.networks import catalog
 from resnets.networks.complexity import skeleton
 from resnets.specs import InputConvention, NetworkSpec
-from resnets.storage import read_tensors, write_tensors
 from resnets.weights import weights_file
+from resnets.weights.tensor_file import read_tensors, write_tensors
 
 CONVENTION = InputConvention(size=32, resize=36, mean=(0.49, 0.48, 0.45), std=(0.2, 0.21, 0.22))
 

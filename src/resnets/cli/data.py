@@ -28,7 +28,7 @@ def check(
     from resnets.cli.display import progress_of
     from resnets.data.audit import FATAL, KINDS
     from resnets.data.load import check_data
-    from resnets.storage import require_file, write_json
+    from resnets.files import require_file, write_json
 
     if json is not None:
         require_file(json)

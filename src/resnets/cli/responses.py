@@ -35,9 +35,9 @@ def responses(
     from rich.table import Table
 
     from resnets.evaluation import responses as measuring
+    from resnets.files import require_file
     from resnets.report import plots
     from resnets.report.responses import findings
-    from resnets.storage import require_file
 
     if plot is not None:
         plots.check_plot(plot)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.errors import DataError
+from resnets.files import read_plain_pickle
 from resnets.specs import CIFAR10_IMAGES
-from resnets.storage import read_plain_pickle
 
 PIXELS = 32 * 32 * 3
 

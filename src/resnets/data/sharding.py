@@ -24,7 +24,7 @@ from resnets.data.randomness import epoch_order
 from resnets.data.stored import content_of, size_of
 from resnets.data.webdataset import FORMAT, MANIFEST, read_manifest
 from resnets.errors import DataError, RunError, UsageError
-from resnets.storage import sync_folder, write_durably, writing
+from resnets.files import sync_folder, write_durably, writing
 
 BLOCK = 512  # bytes of tar
 ENTRY = 3 * BLOCK  # what a sample takes beside its image: two headers and its class

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnets.files import write_durably, writing
 from resnets.records.counts import Interval
 from resnets.records.studies import DepthRow
 from resnets.report import plots
 from resnets.report.page import environment
-from resnets.storage import write_durably, writing
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """The titles of a table's columns, and its rows."""

@@ -21,6 +21,7 @@ from resnets.depth_study.candidates import KINDS, candidates, options_for
 from resnets.depth_study.page import PageText, Table
 from resnets.depth_study.recommend import Recommendation
 from resnets.errors import RunError, TrainingError, UsageError
+from resnets.files import write_json
 from resnets.networks import catalog
 from resnets.paper import recipes
 from resnets.records.studies import StudyRow, last_images
@@ -29,7 +30,6 @@ from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
-from resnets.storage import write_json
 from resnets.training.stretch import Observer
 from resnets.training.train import CANNOT_BE_TRAINED, TrainResult, check, train
 

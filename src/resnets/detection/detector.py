@@ -26,7 +26,7 @@ from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
 from resnets.runtime.device import choose_device, place
 from resnets.specs import DetectionRecipe, InputConvention, NetworkSpec, Preprocessing, VGGSpec
-from resnets.storage import read_tensors, write_tensors
+from resnets.weights.tensor_file import read_tensors, write_tensors
 from resnets.weights.weights_file import Weights, load_into
 
 FITTED_IMAGES = 200  # training images whose mean is taken where the weights do not record one

@@ -18,11 +18,11 @@ from resnets.detection.refinements import Refinements
 from resnets.detection.score import require_objects, score_for, write_detections
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError
+from resnets.files import require_folder, write_durably, writing
 from resnets.runtime.device import choose_precision, keep_freed_memory
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
-from resnets.storage import require_folder, write_durably, writing
 from resnets.training.run import RunFolder
 from resnets.training.train import check
 

@@ -21,7 +21,7 @@ def write_voc(
 
     Raises: RunError, if the folder cannot be written; UsageError, if a class cannot be part of a file's name.
     """
-    from resnets.storage import write_durably, writing  # it imports torch, which scoring does without
+    from resnets.files import write_durably, writing  # it imports torch, which scoring does without
 
     lines: dict[int, list[str]] = {label: [] for label in range(len(classes))}
     for found in detections:
@@ -42,7 +42,7 @@ def write_voc(
 
 def write_coco(path: Path, detections: Sequence[Detections], category_ids: Sequence[int]) -> None:
     """Write COCO's result JSON. Raises: RunError, if the file cannot be written."""
-    from resnets.storage import write_durably, writing
+    from resnets.files import write_durably, writing
 
     with writing(path):
         write_durably(path, json.dumps(coco_results(detections, category_ids)).encode())

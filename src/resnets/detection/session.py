@@ -14,8 +14,8 @@ from resnets.detection.detector import save_detector
 from resnets.detection.faster_rcnn import LOSSES
 from resnets.detection.pixels import TrainingSamples
 from resnets.detection.predict import detect_all
+from resnets.files import writing
 from resnets.runtime.device import Precision
-from resnets.storage import writing
 from resnets.training.run import RunFolder
 from resnets.training.state import Meter
 from resnets.training.stretch import Observer, Stretch

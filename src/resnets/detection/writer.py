@@ -13,7 +13,7 @@ import msgspec
 from PIL import Image, ImageDraw, ImageFont
 
 from resnets.errors import UsageError
-from resnets.storage import write_durably, writing
+from resnets.files import write_durably, writing
 
 LIST = "detections.json"
 

@@ -18,13 +18,13 @@ from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.single_view import Agreement
+from resnets.files import read_object, require_file, write_json
 from resnets.inference.model import Model, load
 from resnets.records.counts import Interval, wilson
 from resnets.runtime.device import keep_freed_memory
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
-from resnets.storage import read_object, require_file, write_json
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ from resnets.data.streams import is_streamed, some_of
 from resnets.errors import RunError, UsageError, WeightsError
 from resnets.evaluation.members import comparable_digest, fitting
 from resnets.evaluation.single_view import in_evaluation_mode
+from resnets.files import read_object
+from resnets.files import write_json as write_object
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model, load
 from resnets.records.evaluations import LayerResponses, Response
@@ -31,8 +33,6 @@ from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import InputConvention
-from resnets.storage import read_object
-from resnets.storage import write_json as write_object
 
 PROTOCOL = (
     "standard deviation of each layer's output after batch norm and before ReLU or the addition, for the images of the "

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.errors import UsageError
+from resnets.files import write_durably, writing
 from resnets.paper.declarations import Panel
 from resnets.paper.published import find_readings
 from resnets.records.counts import Interval
@@ -24,7 +25,6 @@ from resnets.report.compare_figures import ComparedCurve, ComparedFigure
 from resnets.report.depth import DepthStudy
 from resnets.report.responses import labels
 from resnets.report.runs import Measured, depth_of
-from resnets.storage import write_durably, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

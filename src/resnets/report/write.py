@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnets.files import write_durably, writing
 from resnets.report import markdown, page
 from resnets.report.collect import collect
 from resnets.report.view import View
-from resnets.storage import write_durably, writing
 
 RESULTS = "results"  # of the current folder
 SITE = "site"

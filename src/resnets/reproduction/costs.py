@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from resnets.files import write_json
 from resnets.networks.describe import describe
 from resnets.paper.declarations import Table
 from resnets.paper.tables import TABLES
 from resnets.report.compare_tables import EXACT
 from resnets.runtime.provenance import provenance
 from resnets.specs import Shortcut
-from resnets.storage import write_json
 
 
 def write_costs(file: Path) -> None:

@@ -15,6 +15,7 @@ from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import DataError, UsageError
+from resnets.files import read_object
 from resnets.paper.declarations import Data, Training
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, name_of, stages, told_apart
 from resnets.paper.detection_recipes import COCO_CONTEXT
@@ -22,7 +23,6 @@ from resnets.report.runs import SHORT, Scale
 from resnets.reproduction.fitting import NotHere
 from resnets.reproduction.tasks import Task
 from resnets.specs import DetectionRecipe
-from resnets.storage import read_object
 
 SMOKE_ITERATIONS = 2
 SMOKE_IMAGES, SMOKE_TESTS = 8, 4  # that a smoke run trains on and is tested on, at most

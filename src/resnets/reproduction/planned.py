@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from resnets.files import read_object, writing
 from resnets.paper.declarations import DetectionTest, Protocol
 from resnets.report.runs import Scale, default_shortcut
 from resnets.reproduction import detectors, fitting
@@ -18,7 +19,6 @@ from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material
 from resnets.reproduction.tasks import Task
 from resnets.specs import Recipe
-from resnets.storage import read_object, writing
 from resnets.training.run import RunFolder, fingerprint
 from resnets.version import __version__
 

@@ -15,6 +15,7 @@ import torch
 from resnets.data.datasets import DataSplits, ImageArrays
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest
+from resnets.files import writing
 from resnets.networks import catalog, complexity
 from resnets.networks.complexity import Complexity
 from resnets.planning import forecast, measure
@@ -26,7 +27,6 @@ from resnets.reproduction.planned import PlannedRun, options, others, planned
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.runtime.signals import StopRequest
 from resnets.specs import Recipe
-from resnets.storage import writing
 from resnets.training.checkpoint import KEEP
 from resnets.training.config import resolve
 from resnets.training.train import CANNOT_BE_TRAINED

@@ -12,12 +12,12 @@ from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.train import train_detector
 from resnets.evaluation.evaluate import evaluate
 from resnets.evaluation.responses import responses
+from resnets.files import write_json, writing
 from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material
 from resnets.reproduction.planned import PlannedRun, made, options, put_aside, told
 from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe
-from resnets.storage import write_json, writing
 from resnets.training.config import Resolved, resolve
 from resnets.training.run import RunFolder
 from resnets.training.stretch import Observer

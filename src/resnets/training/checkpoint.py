@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import CheckpointError, TrainingError, WeightsError
-from resnets.storage import read_tensors, sync_folder, write_tensors, writing
+from resnets.files import sync_folder, writing
 from resnets.training.state import TrainingState
+from resnets.weights.tensor_file import read_tensors, write_tensors
 
 KEEP = 2  # the newest, and one before it in case the newest is damaged
 

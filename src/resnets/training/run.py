@@ -12,7 +12,7 @@ from typing import Any, Self
 import filelock
 
 from resnets.errors import RunError
-from resnets.storage import write_durably, write_json, writing
+from resnets.files import write_durably, write_json, writing
 from resnets.training.checkpoint import Checkpoints
 
 

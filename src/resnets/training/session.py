@@ -13,11 +13,11 @@ from resnets.data.datasets import DataSplits, Images, take
 from resnets.data.pipeline import TrainingBatches
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.single_view import SingleView
+from resnets.files import writing
 from resnets.networks.sync_batch_norm import average_statistics
 from resnets.runtime.device import Precision
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import InputConvention, Recipe
-from resnets.storage import writing
 from resnets.training.loop import train
 from resnets.training.run import RunFolder
 from resnets.training.statistics import recompute_statistics

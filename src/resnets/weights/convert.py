@@ -14,11 +14,12 @@ import numpy as np
 from torch import nn
 
 from resnets.errors import UsageError, WeightsError, nearest
+from resnets.files import writing
 from resnets.specs import InputConvention, NetworkSpec
-from resnets.storage import read_tensors, writing
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
 from resnets.weights.import_weights import Imported, fetch_weights, import_weights, known_classes, write_torchvision
+from resnets.weights.tensor_file import read_tensors
 from resnets.weights.weights_file import load_weights
 
 Target = Literal["safetensors", "torchvision", "hub"]

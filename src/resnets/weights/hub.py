@@ -12,8 +12,8 @@ import msgspec
 from torch import nn
 
 from resnets.errors import UsageError, WeightsError, import_extra
+from resnets.files import write_durably, writing
 from resnets.specs import InputConvention, ResNetSpec, VGGSpec
-from resnets.storage import write_durably, writing
 from resnets.version import __version__
 from resnets.weights import weights_file
 from resnets.weights.layouts import timm, torchvision

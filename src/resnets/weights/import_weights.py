@@ -10,10 +10,10 @@ import torch
 
 from resnets.data.cifar import CIFAR10, CIFAR100
 from resnets.errors import WeightsError
+from resnets.files import write_durably
 from resnets.networks.catalog import spec
 from resnets.networks.complexity import skeleton
 from resnets.specs import NetworkSpec
-from resnets.storage import write_durably
 from resnets.weights.layouts import LAYOUTS, recognise, torchvision
 from resnets.weights.layouts.layout import Tensors
 from resnets.weights.readers import read_foreign

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from resnets.errors import WeightsError
-from resnets.storage import read_plain_pickle, read_tensors
+from resnets.files import read_plain_pickle
+from resnets.weights.tensor_file import read_tensors
 
 _ENTRIES = ("state_dict", "model", "model_state_dict", "net", "blobs")  # where checkpoints keep the weights
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile

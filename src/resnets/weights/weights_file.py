@@ -14,7 +14,7 @@ from resnets.networks.baselines.vgg import VGG
 from resnets.networks.catalog import build
 from resnets.networks.resnet import ResNet
 from resnets.specs import WITHOUT_EFFECT, InputConvention, NetworkSpec, ResNetSpec, VGGSpec
-from resnets.storage import read_tensors, write_tensors
+from resnets.weights.tensor_file import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,79 @@
+"""Tensors in safetensors files, verified when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from resnets.errors import WeightsError
+from resnets.files import write_durably
+
+
+def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
+    """Return the SHA-256 over names, types, shapes and bytes of all tensors, and over a text."""
+    content = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        content.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
+        content.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Write tensors and a JSON description to one safetensors file, whole or not at all.
+
+    The file is written under a temporary name, flushed to the disk and renamed; it carries a SHA-256 of everything.
+
+    Raises: OSError, if the disk is full or the folder cannot be written.
+    """
+    # a copy of each, since the format refuses tensors that share memory, such as tied weights
+    plain = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+    text = json.dumps(description, sort_keys=True)
+    content = safetensors.torch.save(plain, {"resnets": text, "sha256": _digest(plain, text)})
+    write_durably(path, _sorted_header(content))
+
+
+def _sorted_header(content: bytes) -> bytes:
+    """Return a safetensors file with its header in one order, so that the same tensors are the same bytes."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the description of a safetensors file; its digest is verified where it has one.
+
+    A file of another project has no description: {}.
+
+    Raises: WeightsError, if the file is missing, is no safetensors file, or its content is not what was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
+    if path.suffix != ".safetensors":
+        raise WeightsError(
+            f"{path}: not a safetensors file; pickles (.pt, .pth) can run code; `resnets convert` reads "
+            "the weights of one without running any"
+        )
+    try:
+        tensors = safetensors.torch.load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: damaged or not a safetensors file ({error})") from None
+    text = header.get("resnets", "")
+    if (text or "sha256" in header) and header.get("sha256") != _digest(tensors, text):
+        raise WeightsError(f"{path}: damaged: its content is not what was written (SHA-256 differs)")
+    return tensors, json.loads(text) if text else {}
