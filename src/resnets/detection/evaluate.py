@@ -1,4 +1,4 @@
-"""`evaluate_detector`: detectors tested on a split and scored as the official tools do, by any number of processes."""
+"""Scores of detectors on a split, by any number of processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resnets.detection.annotations import AnnotatedImage, Detections, DetectionS
 from resnets.detection.detector import Detector
 from resnets.detection.predict import detect_all, load_all
 from resnets.detection.refinements import Refinements
-from resnets.detection.score import require_objects, score_for, write_detections
+from resnets.detection.score import Score, require_objects, score_for, write_detections
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError
 from resnets.files import require_folder, write_durably, writing
@@ -26,15 +26,15 @@ from resnets.runtime.provenance import provenance
 from resnets.training.run import RunFolder
 from resnets.training.train import check
 
-EVALUATION = "evaluation.json"  # beside the detections
+EVALUATION = "evaluation.json"  # next to the detections
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionEvaluation:
-    """What detectors come to on a split. `scores` are the protocol's numbers, in [0, 1], with `mean_ap` among them.
+    """The result of detectors on a split. `scores` are the protocol's numbers, in [0, 1], with `mean_ap` among them.
 
     `digest` is the data's, in which `repairs` annotations had to be repaired, which the official tools take as they
-    are; `results` are the runs' result.json, where that lies beside the weights.
+    are; `results` are the runs' result.json, where it is next to the weights.
     """
 
     networks: tuple[str, ...]
@@ -74,9 +74,9 @@ def evaluate_detector(
     `protocol` is `voc07` (11 points), `voc` (area) or `coco`; None takes the data's. `classes` names those that count
     where the data has more than the weights know; objects of others are left out, as in the training. `out` is a
     folder for the detections, in the files that the protocol's tools and servers read, and for `evaluation.json`,
-    which `resnets report` reads. `progress` is told after each image how many are done, and of how many. Where
-    torchrun started several processes, each image is detected on by exactly one, all are scored once, and all return
-    the same.
+    which `resnets report` reads. `progress` is called after each image with the numbers of images done and in all.
+    Where torchrun started several processes, each image is detected on by exactly one, all are scored once, and all
+    return the same.
 
     Raises: WeightsError, UsageError, DataError; also where the classes are not those of the training.
     """
@@ -85,58 +85,74 @@ def evaluate_detector(
         require_folder(Path(out))
     with joined(device) as world:
         detectors = load_all(path, world.device)
-        first = detectors[0]
-        splits = _fitting(data, first, classes)
-        named = dict(splits.splits())
-        if split not in named:
-            raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(named)}")
-        if first.device.type == "cpu":
-            keep_freed_memory()
-        switches = Refinements.of(box_refinement=box_refinement, multi_scale=multi_scale)
+        splits = _with_classes_of(detectors[0], data, classes)
+        images = dict(splits.splits()).get(split)
+        if images is None:
+            raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(name for name, _ in splits.splits())}")
         chosen = protocol or splits.protocol
-        score = score_for(splits, chosen)  # before the work is done
-        images = named[split]
-        if split == "test" and not splits.test_annotated:
-            score = _unknown  # the server of VOC 2012, for example
-        else:
-            require_objects(images, chosen, f"{splits.name}, {split} images")
-        own = images[world.rank :: world.size]
+        score = _scorer(splits, split, images, chosen)  # before the work is done
+        refinements = Refinements.of(box_refinement=box_refinement, multi_scale=multi_scale)
         start = time.perf_counter()
-        found: list[Detections] = []
-        for one in detect_all(
-            [detector.network for detector in detectors],
-            own,
-            switches,
-            device=first.device,
-            precision=choose_precision(precision, first.device),
-            workers=workers,
-        ):
-            found.append(one)
-            if progress is not None and world.first:
-                progress(min(len(found) * world.size, len(images)), len(images))
-        everything = world.in_turn(found)
+        found = _detect_by_all(world, detectors, images, refinements, precision, workers, progress)
         seconds = time.perf_counter() - start
-        scores = world.tell(lambda: score(images, everything))
+        scores = world.tell(lambda: score(images, found))
         evaluation = DetectionEvaluation(
             networks=tuple(detector.network.spec.name for detector in detectors),
             data=splits.name,
             digest=splits.digest,
             split=split,
-            images=len(everything),
+            images=len(found),
             repairs=len(splits.repairs),
             protocol=chosen,
             box_refinement=box_refinement,
             multi_scale=multi_scale,
-            refinements=(*switches.names, *(["ensemble"] if len(detectors) > 1 else [])),
+            refinements=(*refinements.names, *(["ensemble"] if len(detectors) > 1 else [])),
             mean_ap=scores["mean_ap"],
             scores=scores,
-            seconds_per_image=seconds / len(everything),
-            results=tuple(_result_beside(detector) for detector in detectors),
-            provenance=provenance(first.device),
+            seconds_per_image=seconds / len(found),
+            results=tuple(_result_next_to(detector) for detector in detectors),
+            provenance=provenance(detectors[0].device),
         )
         if out is not None:
-            _write(world, Path(out), evaluation, splits, everything)
+            _write(world, Path(out), evaluation, splits, found)
         return evaluation
+
+
+def _scorer(splits: DetectionSplits, split: str, images: Sequence[AnnotatedImage], protocol: str) -> Score:
+    """Return what scores detections on a split. Raises: UsageError, DataError, if the split cannot be scored."""
+    score = score_for(splits, protocol)
+    if split == "test" and not splits.test_annotated:
+        return lambda images, found: {"mean_ap": None}  # the server of VOC 2012, for example, knows it
+    require_objects(images, protocol, f"{splits.name}, {split} images")
+    return score
+
+
+def _detect_by_all(
+    world: World,
+    detectors: Sequence[Detector],
+    images: Sequence[AnnotatedImage],
+    refinements: Refinements,
+    precision: str,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[Detections]:
+    """Return the detections of all processes on all images, in their order; each image is detected on by one."""
+    device = detectors[0].device
+    if device.type == "cpu":
+        keep_freed_memory()
+    found: list[Detections] = []
+    for one in detect_all(
+        [detector.network for detector in detectors],
+        images[world.rank :: world.size],
+        refinements,
+        device=device,
+        precision=choose_precision(precision, device),
+        workers=workers,
+    ):
+        found.append(one)
+        if progress is not None and world.first:
+            progress(min(len(found) * world.size, len(images)), len(images))
+    return world.in_turn(found)
 
 
 def _write(
@@ -151,13 +167,13 @@ def _write(
     world.tell(write)
 
 
-def _result_beside(detector: Detector) -> dict[str, Any] | None:
-    """Return the result of the finished run whose weights these are, or None where they lie elsewhere."""
+def _result_next_to(detector: Detector) -> dict[str, Any] | None:
+    """Return the result of the finished run whose weights these are, or None where they are elsewhere."""
     run = RunFolder(detector.path if detector.path.is_dir() else detector.path.parent)
     return run.result() if run.weights == detector.path and run.path.is_dir() else None
 
 
-def _fitting(data: str | DetectionSplits, detector: Detector, classes: Sequence[str] | None = None) -> DetectionSplits:
+def _with_classes_of(detector: Detector, data: str | DetectionSplits, classes: Sequence[str] | None) -> DetectionSplits:
     """Return a data set with a detector's classes, of which it may lack some; others only where classes are named."""
     if classes is not None:
         if not isinstance(data, str):
@@ -165,15 +181,11 @@ def _fitting(data: str | DetectionSplits, detector: Detector, classes: Sequence[
         if set(classes) != set(detector.classes):
             raise UsageError(f"classes are {', '.join(classes)}; the weights know {', '.join(detector.classes)}")
     splits = load_detection_data(data, detector.classes) if isinstance(data, str) else data
-    strange = [] if classes is not None else [*splits.left_out, *sorted(set(splits.classes) - set(detector.classes))]
-    if splits.classes == detector.classes and not strange:
+    unknown = [] if classes is not None else [*splits.left_out, *sorted(set(splits.classes) - set(detector.classes))]
+    if splits.classes == detector.classes and not unknown:
         return splits
-    what = f"class {strange[0]!r}" if strange else f"the classes {', '.join(splits.classes)}"
+    what = f"class {unknown[0]!r}" if unknown else f"the classes {', '.join(splits.classes)}"
     raise DataError(
         f"{splits.name} is not what {detector.path} was trained on: it has {what}; the weights know "
         f"{', '.join(detector.classes)}; to leave other objects out, name these as the classes"
     )
-
-
-def _unknown(images: Sequence[AnnotatedImage], found: Sequence[Detections]) -> dict[str, Any]:
-    return {"mean_ap": None}
