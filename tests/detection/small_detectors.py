@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.train import DetectorResult, train_detector
 from resnets.networks import catalog
 from resnets.networks.baselines.vgg import VGG
 from resnets.networks.resnet import ResNet
 from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec, VGGSpec
+from resnets.weights import weights_file
 
 CPU = torch.device("cpu")
 CLASSES = ("red", "green")
@@ -128,3 +134,36 @@ def splits(folder: Path, count: int = 2) -> DetectionSplits:
     folder.mkdir(parents=True, exist_ok=True)
     images = rectangles(folder, count)
     return DetectionSplits(name="rectangles", classes=CLASSES, train=images, test=images, digest="made up")
+
+
+@contextmanager
+def small_networks() -> Iterator[None]:
+    """Let the catalogue have a narrow network of ten layers, and a VGG of eight, which train in seconds."""
+    real, small = catalog.spec, {"resnet10": SPEC, "vgg8": VGG_SPEC}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "spec", lambda name, **options: small.get(name) or real(name, **options))
+        patch.setattr(ResNetSpec, "widths", property(lambda self: (16, 32, 64, 64)))
+        patch.setattr(VGGSpec, "widths", (8, 8, 16, 16, 16))
+        yield
+
+
+def save_classifier(path: Path, made: ResNet | VGG) -> Path:
+    """Write a classifier's weights, with the mean (0.4, 0.5, 0.6), and return the file."""
+    convention = InputConvention(size=64, resize=64, mean=(0.4, 0.5, 0.6))
+    weights_file.save(path, made, classes=tuple("abcdefghij"), convention=convention)
+    return path
+
+
+class TinyDetector(NamedTuple):
+    """A finished run, and its two images, which it is tested on too."""
+
+    run: Path
+    data: DetectionSplits
+
+
+def train(
+    start: Path | None, out: Path, data: DetectionSplits, recipe: DetectionRecipe = RECIPE, **settings: Any
+) -> DetectorResult:
+    """Train a detector on the network of ten layers on the CPU, in this process."""
+    settings = {"workers": 0, "device": "cpu", "precision": "fp32", "recipe": recipe} | settings
+    return train_detector(settings.pop("network", "resnet10"), data, weights=start, out=out, **settings)

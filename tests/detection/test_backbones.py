@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 
 import pytest
@@ -11,7 +10,6 @@ from small_detectors import INPUT, RECIPE, SPEC, detector, network, vgg
 from torch import nn
 
 from resnets.detection.backbones import make_backbone
-from resnets.detection.detector import detector_input
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.frozen_batch_norm import FrozenNorm
 from resnets.errors import UsageError
@@ -21,6 +19,7 @@ from resnets.networks.resnet import ResNet
 from resnets.specs import InputConvention, ResNetSpec
 
 
+@pytest.mark.usefixtures("small_networks")
 @pytest.mark.parametrize("make", [network, vgg])
 def test_shared_then_per_region_is_the_classifier(make: object) -> None:
     """Of the whole image as one region the two parts give the vector that the classifier gave to its last layer."""
@@ -51,6 +50,7 @@ def test_names_are_the_classifiers(name: str) -> None:
     assert set(backbone.state_dict()) == names
 
 
+@pytest.mark.usefixtures("small_networks")
 @pytest.mark.parametrize(("make", "size"), [(network, 4), (vgg, 7)])
 def test_every_recipe_fits_both_backbones(make: object, size: int) -> None:
     """The size of a region's features is the recipe's for residual networks; VGG's fc6 takes 7x7 and no other."""
@@ -61,6 +61,7 @@ def test_every_recipe_fits_both_backbones(make: object, size: int) -> None:
     assert (made.roi_size, vectors.shape) == (size, (1, made.backbone.region_features))
 
 
+@pytest.mark.usefixtures("small_networks")
 @pytest.mark.parametrize("make", [network, vgg])
 def test_the_layout_in_memory_changes_no_value(make: object) -> None:
     """Maps and gradients are the same channel by channel and channels-last, which lie differently in memory."""
@@ -92,6 +93,7 @@ def test_resnet101_shares_91_convolutions() -> None:
 
 
 def test_vgg16_shares_13_convolutions() -> None:
+    """All of its convolutions, of which two stages are frozen: "conv3_1 and up" of [32] are fine-tuned."""
     with torch.device("meta"):
         backbone = make_backbone(catalog.create("vgg16"), frozen_stages=2, head_stride=2)
     shared = [module for stage in backbone.shared_stages for module in stage if isinstance(module, nn.Conv2d)]
@@ -165,18 +167,11 @@ def test_pixels_are_as_in_the_pre_training() -> None:
     assert seen[1][0, :, 3, 4].tolist() == pytest.approx([-10.0, 50.0, 250.0])
 
 
-def test_a_mean_image_is_reduced_to_the_mean_of_each_channel() -> None:
-    """A detector's images have any size, so that of a classifier's mean image only the channels' means are kept."""
-    mean = torch.rand(8, 8, 3)
-    encoded = base64.b64encode(mean.numpy().tobytes()).decode()
-    pixels = detector_input(InputConvention(size=8, resize=8, mean_image=encoded), [])
-    assert pixels.mean == pytest.approx(mean.mean((0, 1)).tolist())
-
-
 def test_networks_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(UsageError, match="of the CIFAR type"):
+    """A network of the CIFAR type has no maps of stride 16, and one of grey images does not take photos."""
+    with pytest.raises(UsageError, match="CIFAR"):
         make_backbone(catalog.create("resnet20"), frozen_stages=0, head_stride=2)
     grey = catalog.build(SPEC.with_changes(in_channels=1))
     assert isinstance(grey.spec, ResNetSpec)
-    with pytest.raises(UsageError, match="needs RGB"):
+    with pytest.raises(UsageError, match="1 channels"):
         make_backbone(grey, frozen_stages=0, head_stride=2)

@@ -1,4 +1,4 @@
-"""What a detection data set is here: images with boxes, in two or three splits (section 4.3, Appendices A and B).
+"""Detection data sets: images with boxes, in two or three splits (section 4.3, appendices A and B).
 
 A box is x1, y1, x2, y2 in continuous coordinates whose origin is the upper left corner of the image: pixel number i,
 counted from 0, covers the interval from i to i + 1, so a box's width is x2 - x1 and a box around the whole image is
@@ -65,7 +65,7 @@ class AnnotatedImage:
 
 @dataclass(frozen=True)
 class Repair:
-    """One thing that was wrong with an annotation, and what was done about it."""
+    """A repaired fault of an annotation."""
 
     where: Path
     what: str
@@ -100,7 +100,7 @@ class SplitContent:
 
 @dataclass(frozen=True, eq=False)
 class DetectionSplits:
-    """A detection data set: what is trained on, what is tested on, and (optionally) what choices are made on.
+    """A detection data set: training and test images, and optionally validation images.
 
     Raises: DataError, if a split is empty, an image is twice in one, or a label has no class.
     """
@@ -113,7 +113,7 @@ class DetectionSplits:
     category_ids: tuple[int, ...] = ()  # of the classes in COCO's files, which skip numbers; 1, 2, ... if not given
     protocol: str = "voc"  # that scores it if none is named: voc07, voc or coco
     test_annotated: bool = True  # False for VOC 2012 test, whose boxes only the server knows
-    left_out: tuple[str, ...] = ()  # the classes of objects that there are besides, where some were asked for
+    left_out: tuple[str, ...] = ()  # classes of other objects in the data, where some were requested
     repairs: tuple[Repair, ...] = ()
     digest: str | None = None  # of the content; None for images that did not come from `load_detection_data`
 
@@ -148,7 +148,7 @@ class DetectionSplits:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What a detector found in one image; labels and boxes as in `AnnotatedImage`, so floats and not clipped to pixels.
+    """The detections in one image; labels and boxes as in `AnnotatedImage`, so floats and not clipped to pixels.
 
     Shape: boxes (N, 4), scores (N,), labels (N,) int64
     """
@@ -171,7 +171,7 @@ def digest(classes: Sequence[str], splits: Iterable[Sequence[AnnotatedImage]]) -
 
     Not over its pixels, which would have to be read: an edited file of the same size goes unnoticed.
 
-    Raises: DataError, if a file is gone.
+    Raises: DataError, if a file is missing.
     """
     content = hashlib.sha256("\n".join(classes).encode())
     for images in splits:
@@ -180,7 +180,7 @@ def digest(classes: Sequence[str], splits: Iterable[Sequence[AnnotatedImage]]) -
             try:
                 size = image.path.stat().st_size
             except OSError as error:
-                raise DataError(f"{image.path}: cannot be read ({error.strerror})") from None
+                raise DataError(f"{image.path}: failed to read ({error.strerror})") from None
             content.update(b"%s/%d/%d/%d\n" % (os.fsencode(image.path.name), size, *image.size))
             for array in (image.boxes, image.labels, image.difficult, image.crowd, image.areas):
                 content.update(array.astype(array.dtype.newbyteorder("<")).tobytes())

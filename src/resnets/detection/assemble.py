@@ -127,7 +127,7 @@ def assemble(
     left_out = collections.Counter(c for part in sets for image in part.images for c in image.names if c not in names)
     for other, count in sorted(left_out.items()):
         repairs.append(
-            Repair(sets[0].where, f"{count:,} objects of class {other!r}, which was not asked for; left out")
+            Repair(sets[0].where, f"{count:,} objects of class {other!r}, which was not requested; left out")
         )
     made = {part: _annotated(part.images, names, repairs) for part in sets}
     parts = [tuple(itertools.chain.from_iterable(made[part] for part in split)) for split in (train, validation, test)]
@@ -171,7 +171,7 @@ def _annotated(images: Sequence[Image], classes: Sequence[str], repairs: list[Re
 
 
 def _classes(train: Sequence[Images], sets: Sequence[Images]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the classes of sets for which none were asked, and their ids."""
+    """Return the classes of sets, where none were requested, and their ids."""
     first = sets[0]
     if first.categories is not None:
         for other in sets[1:]:
@@ -183,17 +183,17 @@ def _classes(train: Sequence[Images], sets: Sequence[Images]) -> tuple[tuple[int
         raise DataError(f"{first.where}: there is no object in any image")
     names = voc.CLASSES if found <= set(voc.CLASSES) else tuple(sorted(found))
     trained = {name for part in train for image in part.images for name in image.names}
-    if names is not voc.CLASSES and (strange := sorted(found - trained)):
-        image = next(i for part in sets for i in part.images if strange[0] in i.names)
+    if names is not voc.CLASSES and (untrained := sorted(found - trained)):
+        image = next(i for part in sets for i in part.images if untrained[0] in i.names)
         raise DataError(
-            f"{image.where}: class {strange[0]!r} is in no training image{nearest(strange[0], trained)}; "
+            f"{image.where}: class {untrained[0]!r} is in no training image{nearest(untrained[0], trained)}; "
             "name the classes that count, if it is none of them"
         )
     return tuple(range(1, len(names) + 1)), names
 
 
 def _chosen(classes: Sequence[str], sets: Sequence[Images]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the classes that were asked for, and their ids."""
+    """Return the requested classes, and their ids."""
     categories = sets[0].categories or {}
     found = {name for part in sets for image in part.images for name in image.names} | set(categories.values())
     for name in classes:

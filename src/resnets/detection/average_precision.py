@@ -1,6 +1,6 @@
 """PASCAL VOC's average precision of one class, step by step as in the devkit (VOCevaldet.m, VOCap.m).
 
-Where the devkit and the well-known port of it to Python (Fast R-CNN's voc_eval.py) differ, this is what is done:
+Where the devkit and the well-known port of it to Python (Fast R-CNN's voc_eval.py) differ, this is how it is here:
 
 - detections of one confidence are taken in the order of their file, as by MATLAB's sort, which is stable (the port's
   sort is not, so that its result may change from machine to machine);

@@ -1,7 +1,7 @@
-"""A classifier cut in two: what runs once an image, and what runs for each region. Paper: appendix A.
+"""Backbones: classifiers split into layers that run once an image and layers that run for each region. Appendix A.
 
 conv1 to conv4_x of a residual network (91 convolutions in ResNet-101) are to a detector what VGG-16's 13 convolutions
-are: all of stride 16 or less. conv5_x and the average pooling stand where VGG-16 has fc6 and fc7.
+are: all of stride 16 or less. conv5_x and the average pooling take the place of VGG-16's fc6 and fc7.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STRIDE = 16  # of the shared maps, in pixels
 
 
 class Backbone(nn.Module):
-    """The two parts of a classifier, whose parameters keep their names under `network`; its last layer is gone.
+    """The two parts of a classifier, whose parameters keep their names under `network`; without its last layer.
 
     Batch norm is frozen, and so are the first `frozen_stages` stages.
 
@@ -52,7 +52,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def per_region(self, features: Tensor) -> Tensor:
-        """Return what is classified. Shape: (R, C, roi_size, roi_size) -> (R, D)"""
+        """Return the vectors that are classified. Shape: (R, C, roi_size, roi_size) -> (R, D)"""
         raise NotImplementedError
 
 

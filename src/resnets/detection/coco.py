@@ -1,4 +1,4 @@
-"""COCO's layout, official or of one's own: an instances JSON for each set of images, and the images beside it."""
+"""COCO's layout, official or custom: an instances JSON for each set of images, and the images next to it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{path}: failed to read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON ({error})") from None
 
@@ -135,8 +135,8 @@ class Folder:
         official = (
             file.stem.removeprefix("instances_") for file in (self.path / "annotations").glob("instances_*.json")
         )
-        beside = (file.parent.name for file in self.path.glob("*/_annotations.coco.json"))
-        return tuple(sorted({*official, *beside}))
+        nested = (file.parent.name for file in self.path.glob("*/_annotations.coco.json"))
+        return tuple(sorted({*official, *nested}))
 
     def instances(self, name: str) -> Path:
         """Return the instances JSON of a set.

@@ -1,4 +1,4 @@
-"""COCO's score: the twelve numbers of pycocotools, of JSON files or of detections at hand, by boxes or masks."""
+"""COCO's score: the twelve numbers of pycocotools, of JSON files or of detections in memory, by boxes or masks."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def score(images: Sequence[AnnotatedImage], detections: Sequence[Detections], cl
         numbers: dict[int | str, int] = {one: int(one) for one in known}
     else:
         numbers = {one: number for number, one in enumerate(sorted(known, key=str), 1)}
-    strange = [found.id for found in detections if found.id not in numbers]
-    if strange:
-        raise DataError(f"there are detections in image {strange[0]}, which is not among the {len(images):,} images")
+    unknown = [found.id for found in detections if found.id not in numbers]
+    if unknown:
+        raise DataError(f"there are detections in image {unknown[0]}, which is not among the {len(images):,} images")
     annotations = [
         {
             "image_id": numbers[image.id],
@@ -128,8 +128,9 @@ def _verify(path: Path, found: Any, instances: coco.Instances, iou_type: str) ->
     if not isinstance(found, list):
         raise DataError(f"{path}: a {type(found).__name__}; a result JSON is a list of detections")
     categories = {entry["id"] for entry in instances.categories}
-    boxed = bool(found) and isinstance(found[0], dict) and bool(found[0].get("bbox"))  # as pycocotools tells them apart
-    strange = 0
+    # the first detection decides, as in pycocotools
+    boxed = bool(found) and isinstance(found[0], dict) and bool(found[0].get("bbox"))
+    unknown = 0
     for number, entry in enumerate(found, 1):
         which = f"{path}: detection number {number}"
         if not isinstance(entry, dict) or not {"image_id", "category_id", "score"} <= entry.keys():
@@ -144,11 +145,11 @@ def _verify(path: Path, found: Any, instances: coco.Instances, iou_type: str) ->
             raise DataError(
                 f"{which} has neither a bbox nor a segmentation as RLE, or not the one of the first detection"
             )
-        strange += not coco.is_id(entry["category_id"], categories)
+        unknown += not coco.is_id(entry["category_id"], categories)
     notes = []
-    if strange:
+    if unknown:
         notes.append(
-            f"{strange:,} detections of {path} are of categories that {instances.path} lacks; passed over, as COCO's "
+            f"{unknown:,} detections of {path} are of categories that {instances.path} lacks; passed over, as COCO's "
             "own tool does"
         )
     if iou_type == "segm" and boxed and any("segmentation" not in entry for entry in found):

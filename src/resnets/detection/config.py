@@ -173,7 +173,7 @@ def _require_trainable(splits: DetectionSplits, *, named: bool) -> None:
         raise DataError(f"{splits.name}: no object to learn is in any of the {len(splits.train):,} training images")
     absent = [name for label, name in enumerate(splits.classes) if label not in present]
     if named and absent:
-        raise UsageError(f"class {absent[0]!r} was asked for, and no training image has an object of it")
+        raise UsageError(f"class {absent[0]!r} was requested, and no training image has an object of it")
     for name, split in splits.splits():
         if name != "training" and (name != "test" or splits.test_annotated):
             require_objects(split, splits.protocol, f"{splits.name}, {name} images")

@@ -38,7 +38,7 @@ def detector_input(trained: InputConvention | None, images: Sequence[AnnotatedIm
 
     A mean image is replaced by the mean of each channel, since a detector's images have any size.
 
-    Raises: DataError, if an image cannot be decoded.
+    Raises: DataError, if an image fails to decode.
     """
     if trained is None:
         chosen = images[:: max(1, len(images) // FITTED_IMAGES)]
@@ -77,7 +77,7 @@ def recalibrate(network: ResNet | VGG, images: Sequence[AnnotatedImage]) -> None
     A detector's batch norm is frozen: with initial statistics, the maps of a deep residual network would grow until no
     loss is finite.
 
-    Raises: DataError, if an image cannot be decoded.
+    Raises: DataError, if an image fails to decode.
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if not norms:
@@ -140,7 +140,7 @@ def fine_tuned(other: Detector, name: str, classes: Sequence[str], recipe: Detec
 
 
 def save_detector(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
-    """Write a detector's weights, with what is needed to use them elsewhere."""
+    """Write a detector's weights, with its network, recipe, input and classes."""
     about = {
         "network": msgspec.to_builtins(network.spec),
         "recipe": msgspec.to_builtins(network.recipe),

@@ -119,7 +119,7 @@ def evaluate_detector(
 
 
 def _scorer(splits: DetectionSplits, split: str, images: Sequence[AnnotatedImage], protocol: str) -> Score:
-    """Return what scores detections on a split. Raises: UsageError, DataError, if the split cannot be scored."""
+    """Return the function that scores a split. Raises: UsageError, DataError, if the split is not scorable."""
     score = score_for(splits, protocol)
     if split == "test" and not splits.test_annotated:
         return lambda images, found: {"mean_ap": None}  # the server of VOC 2012, for example, knows it

@@ -39,7 +39,7 @@ def detect(
     Several detectors are an ensemble. `box_refinement` and `multi_scale` are appendix B's. `out` is a folder for the
     images with the objects drawn on them, under their names, and for `detections.json`.
 
-    Raises: WeightsError, as `load_detector`; UsageError; RunError, if `out` cannot be written.
+    Raises: WeightsError, as `load_detector`; UsageError; RunError, if `out` is not writable.
     """
     if not 0 <= threshold <= 1:
         raise UsageError(f"threshold is {threshold}; it must be in [0, 1]")
@@ -97,9 +97,9 @@ def detect_all(
     precision: Precision = "fp32",
     workers: int = 0,
 ) -> Iterator[Detections]:
-    """Yield what detectors find on each image of a split, in its order; they are put into evaluation mode.
+    """Yield the detections on each image of a split, in its order; detectors are put into evaluation mode.
 
-    Raises: DataError, for the first image that cannot be decoded.
+    Raises: DataError, for the first image that fails to decode.
     """
     for detector in detectors:
         detector.eval()
@@ -118,11 +118,11 @@ def detect_image(
     device: torch.device,
     precision: Precision = "fp32",
 ) -> Detections:
-    """Return what detectors, in evaluation mode, find on an RGB image, the most certain first; `id` is its name.
+    """Return detections on an RGB image, the most certain first, by detectors in evaluation mode; `id` is its name.
 
     `threshold` is the least score, by default that of the recipe, with which a detector is tested. Several are an
-    ensemble: they share their proposals, and their answers for a region are averaged. The first one's recipe decides
-    what is kept.
+    ensemble: they share their proposals, and their answers for a region are averaged. The first one's recipe sets
+    thresholds and limits.
 
     Paper: appendix B.
     """
@@ -176,7 +176,7 @@ class _View:
         return _Scale(maps, factors, (small.height, small.width))
 
     def proposals(self) -> Tensor:
-        """Return where something may be. Shape: (P, 4)"""
+        """Return regions that may hold an object. Shape: (P, 4)"""
         boxes, _ = self.detector.proposals.propose(self.whole.maps, self.whole.size)
         return boxes / self.whole.factors
 

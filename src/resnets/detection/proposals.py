@@ -14,13 +14,13 @@ from resnets.specs import DetectionRecipe
 
 Targets = dict[str, Tensor]
 """Of one image: `boxes` (N, 4) as x1, y1, x2, y2; `labels` (N,), 1 for the first class; `size` (2,): height, width;
-`crowds` (M, 4), what lies in which is neither an object nor background."""
+`crowds` (M, 4), in which nothing is an object or background."""
 
 CROWDED = 0.7  # share of a box in a crowd from which it is no background, as in the authors' code for COCO
 
 
 def crowded(boxes: Tensor, crowds: Tensor) -> Tensor:
-    """Tell which boxes lie mostly in a crowd. Shape: (N, 4), (M, 4) -> (N,) bool"""
+    """Return which boxes are mostly in a crowd. Shape: (N, 4), (M, 4) -> (N,) bool"""
     if not len(crowds):
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
     low = torch.maximum(boxes[:, None, :2], crowds[:, :2])
@@ -82,7 +82,7 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
         Shape: maps (1, C, h, w), of an image of `size` (height, width) -> (P, 4)
         """
         height, width = maps.shape[-2:]
-        padded = maps.new_zeros(()).expand(1, 1, height * STRIDE, width * STRIDE)  # tells the stride, and is not read
+        padded = maps.new_zeros(()).expand(1, 1, height * STRIDE, width * STRIDE)  # of the stride; not read
         wanted = None if targets is None else [targets]
         boxes, losses = self(ImageList(padded, [size]), {"shared": maps}, wanted)
         return boxes[0], losses

@@ -34,7 +34,7 @@ class Refinements:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of what is switched on."""
+        """The names of the active refinements."""
         switches = {"box-refinement": self.box_refinement, "multi-scale": bool(self.pyramid)}
         return tuple(name for name, on in switches.items() if on)
 

@@ -12,7 +12,7 @@ from resnets.detection.annotations import Repair
 from resnets.errors import DataError
 
 ROUNDING = 0.05
-"""How far a box may reach out of its image without a word: COCO's coordinates are rounded to two decimals."""
+"""Pixels that a box may reach out of its image without a repair: COCO's coordinates are rounded to two decimals."""
 
 THIN = 0.005
 """The side up to which a box is empty, in pixels; COCO's have two decimals, and float32 would lose thinner ones."""
@@ -21,9 +21,9 @@ THIN = 0.005
 def repair_boxes(
     where: Path, names: Sequence[str], boxes: NDArray[np.float64], size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[Repair]]:
-    """Return the boxes clipped to the image, which of them are kept, and what was repaired.
+    """Return the boxes clipped to the image, which of them are kept, and the repairs.
 
-    A box without width or height (or with less than none), and one that lies outside the image, is left out; one
+    A box without width or height (or with less than none), and one outside the image, is left out; one
     that reaches out of the image is clipped to it.
 
     Shape: boxes (N, 4) -> (N, 4) with any content where it is not kept, kept (N,)
@@ -51,7 +51,7 @@ def repair_size(
 ) -> list[Repair]:
     """Compare the size that an annotation gives with the image's own, which is what counts from then on.
 
-    Another size is a repair while every box lies in the image as it is. It is an error where one does not, or where
+    Another size is a repair if every box is inside the image as it is. It is an error if one is not, or where
     width and height have changed places: the boxes are then of another picture than the one that is trained on.
 
     Raises: DataError.

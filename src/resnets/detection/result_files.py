@@ -1,4 +1,4 @@
-"""Detections as the official tools take them: VOC's text file for each class, and COCO's result JSON."""
+"""Detections in files of the official tools: VOC's text file for each class, and COCO's result JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from resnets.detection import voc
 from resnets.detection.annotations import Detections
 from resnets.errors import UsageError
+from resnets.files import write_durably, writing
 
 
 def write_voc(
@@ -19,10 +20,8 @@ def write_voc(
 
     Numbers keep all their digits, so that scoring the files gives exactly the score of the detections.
 
-    Raises: RunError, if the folder cannot be written; UsageError, if a class cannot be part of a file's name.
+    Raises: RunError, if the folder is not writable; UsageError, if a class is not valid in a file's name.
     """
-    from resnets.files import write_durably, writing  # it imports torch, which scoring does without
-
     lines: dict[int, list[str]] = {label: [] for label in range(len(classes))}
     for found in detections:
         corners = voc.corners(found.boxes).tolist()
@@ -30,7 +29,7 @@ def write_voc(
             lines[label].append(f"{found.id} {score!r} {' '.join(map(repr, box))}\n")
     wrong = [name for name in classes if "/" in name or "\0" in name]
     if wrong:
-        raise UsageError(f"class {wrong[0]!r} cannot be part of the name of a detection file; COCO's JSON takes it")
+        raise UsageError(f"class {wrong[0]!r} is not valid in the name of a detection file; COCO's JSON takes it")
     paths = []
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,9 +40,7 @@ def write_voc(
 
 
 def write_coco(path: Path, detections: Sequence[Detections], category_ids: Sequence[int]) -> None:
-    """Write COCO's result JSON. Raises: RunError, if the file cannot be written."""
-    from resnets.files import write_durably, writing
-
+    """Write COCO's result JSON. Raises: RunError, if the file is not writable."""
     with writing(path):
         write_durably(path, json.dumps(coco_results(detections, category_ids)).encode())
 

@@ -61,7 +61,7 @@ def write_detections(
 
     VOC: comp4_det_SPLIT_CLASS.txt for each class. COCO: detections_SPLIT_results.json.
 
-    Raises: RunError, if the folder cannot be written; UsageError, as `score_for`.
+    Raises: RunError, if the folder is not writable; UsageError, as `score_for`.
     """
     if _require_known(protocol or splits.protocol) != "coco":
         return result_files.write_voc(folder, detections, splits.classes, split=split)

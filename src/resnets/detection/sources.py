@@ -37,12 +37,12 @@ def load_detection_data(source: str, classes: Sequence[str] | None = None) -> De
 
     PATH is a VOCdevkit (the folders VOC2007, VOC2012 ... in it), one folder in VOC's layout (Annotations,
     ImageSets/Main, JPEGImages), or a folder in COCO's layout (annotations/instances_SET.json and SET/). SETS names
-    what is trained and tested on: `07+12`, `07++12`, `12trainval/07test`, `train/val/test`, `train2014/val2014`.
+    the sets to train and test on: `07+12`, `07++12`, `12trainval/07test`, `train/val/test`, `train2014/val2014`.
     Without it, one folder has its sets train, val and test; a devkit every trainval and 07test; COCO train and val.
 
     The classes are VOC's 20 where no other is found, else the sorted names that are found; COCO's categories; or the
     given ones, in their order: objects of other classes are then left out and listed. Empty and outlying boxes are
-    repaired and listed; what cannot be repaired is an error.
+    repaired and listed; what is not repairable is an error.
 
     Raises: UsageError, if the source is none; DataError, if the data is missing or damaged.
     """
@@ -164,7 +164,7 @@ def _load_coco(path: Path, chosen: str | None, classes: Sequence[str] | None) ->
         usual = folder.usual_sets()
         if usual is None:
             raise DataError(
-                f"{path}: no annotations/instances_train*.json with an instances_val*.json beside it; there are "
+                f"{path}: no annotations/instances_train*.json with an instances_val*.json next to it; there are "
                 f"{', '.join(folder.sets()) or 'none'}; name them: coco:PATH@TRAIN/TEST"
             )
         sets = Sets((usual[0],), () if usual[1] is None else (usual[1],), (usual[2],))

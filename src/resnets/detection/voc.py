@@ -1,4 +1,4 @@
-"""PASCAL VOC's layout, official or of one's own: Annotations/*.xml, ImageSets/Main/SET.txt and JPEGImages."""
+"""PASCAL VOC's layout, official or custom: Annotations/*.xml, ImageSets/Main/SET.txt and JPEGImages."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read(path: Path) -> Record:
     try:
         root = xml.parse(path).getroot()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{path}: failed to read ({error.strerror})") from None
     except defused.DefusedXmlException:
         raise DataError(
             f"{path}: declares XML entities, which no annotation needs and which can fill the memory"
@@ -86,7 +86,7 @@ def read(path: Path) -> Record:
 
 
 def _corners(path: Path, which: str, entry: Any) -> list[float]:
-    box = entry.find("bndbox")  # of the object itself: the boxes of its parts lie deeper
+    box = entry.find("bndbox")  # of the object itself: the boxes of its parts are deeper
     if box is None:
         raise DataError(f"{path}: {which} has no <bndbox>")
     numbers = []
@@ -138,7 +138,7 @@ class Folder:
             there = f"; there are {', '.join(known)}" if known else ""
             raise DataError(f"{path}: no such image set{nearest(name, known)}{there}") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+            raise DataError(f"{path}: failed to read ({getattr(error, 'strerror', None) or error})") from None
         ids = [self._id(line.strip()) for line in lines if line.strip()]
         if not ids:
             raise DataError(f"{path}: an empty image set")

@@ -1,4 +1,4 @@
-"""PASCAL VOC's score: the average precision of each class and their mean, of text files or of detections at hand."""
+"""PASCAL VOC's score: the average precision of each class and their mean, of text files or of detections in memory."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def score(
     """
     truth = _truth_of_images(images, classes)
     known = {str(image.id) for image in images}
-    strange = [found.id for found in detections if str(found.id) not in known]
-    if strange:
-        raise DataError(f"there are detections in image {strange[0]}, which is not among the {len(images):,} images")
+    unknown = [found.id for found in detections if str(found.id) not in known]
+    if unknown:
+        raise DataError(f"there are detections in image {unknown[0]}, which is not among the {len(images):,} images")
     ids = np.repeat([str(found.id) for found in detections], [len(found.scores) for found in detections])
     empty = [np.zeros(0)]
     labels = np.concatenate([*empty, *(found.labels for found in detections)])
@@ -180,7 +180,7 @@ def _read(path: Path, split: str, known: set[str]) -> tuple[list[str], NDArray[n
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise DataError(f"{path}: failed to read ({getattr(error, 'strerror', None) or error})") from None
     ids: list[str] = []
     numbers: list[tuple[float, ...]] = []
     for number, line in enumerate(lines, 1):

@@ -32,7 +32,7 @@ class DetectionWriter:
 
     An existing file is only overwritten if an earlier detections.json lists it.
 
-    Raises: UsageError, if the folder holds another detections.json; RunError, if it cannot be written.
+    Raises: UsageError, if the folder holds another detections.json; RunError, if it is not writable.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ class DetectionRecipe(Recipe, frozen=True, kw_only=True):
     """How to train and test a Faster R-CNN on a network: what a recipe has, and what [32] and [7] set.
 
     What of a classifier's recipe does not apply (`NOT_OF_DETECTORS`) is refused. The regions that are learnt from are
-    drawn anew at each iteration.
+    drawn again at each iteration.
 
     Units: pixels of the resized image for sides, anchors and `roi_size` (of the shared maps); IoU in [0, 1]
     Paper: section 4.3, appendix A.
@@ -53,7 +53,7 @@ class DetectionRecipe(Recipe, frozen=True, kw_only=True):
     roi_pooling: RoIPooling = "max"
     roi_size: int | None = None  # of residual networks; None: 14, which conv5_1 halves. VGG's fc6 takes 7
     head_stride: Literal[1, 2] = 2  # of conv5_1
-    global_context: bool = False  # appendix B: each region's features beside those of the whole image
+    global_context: bool = False  # appendix B: each region's features next to those of the whole image
     regions_per_image: int = 128
     region_share: float = 0.25  # of those, that may be objects
     region_positive: float = 0.5  # IoU from which a region is an object

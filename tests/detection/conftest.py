@@ -1,0 +1,38 @@
+"""A classifier, and a detector that learnt two images by heart: made once for all tests, which only read them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import small_detectors
+from small_detectors import RECIPE, TinyDetector, save_classifier, splits, train
+
+
+@pytest.fixture
+def small_networks() -> Iterator[None]:
+    """Let the catalogue have the networks of `small_detectors`."""
+    with small_detectors.small_networks():
+        yield
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier's weights file."""
+    with small_detectors.small_networks():
+        return save_classifier(
+            tmp_path_factory.mktemp("classifier") / "resnet10.safetensors", small_detectors.network()
+        )
+
+
+@pytest.fixture(scope="session")
+def tiny_detector(start: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyDetector:
+    """A run of 160 iterations on two images."""
+    folder = tmp_path_factory.mktemp("learnt")
+    data = splits(folder / "data")
+    recipe = dataclasses.replace(RECIPE, iterations=160, lr=0.01, milestones=(100,), flip=False)
+    with small_detectors.small_networks():
+        train(start, folder / "run", data, recipe)
+    return TinyDetector(folder / "run", data)
