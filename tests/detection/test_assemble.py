@@ -30,19 +30,22 @@ def load(folder: Path, xml: str | None = None) -> DetectionSplits:
 
 
 @pytest.mark.parametrize(
-    ("box", "repair"),
+    ("box", "written"),
     [
-        ((11, 21, 10, 40), "box 10 20 10 40 (x1 y1 x2 y2) is empty or inverted; left out"),
-        ((11, 21, 30, 5), "box 10 20 30 5 (x1 y1 x2 y2) is empty or inverted; left out"),
-        ((30, 40, 11, 21), "box 29 39 11 21 (x1 y1 x2 y2) is empty or inverted; left out"),
-        ((101, 21, 130, 40), "box 100 20 130 40 (x1 y1 x2 y2) lies outside the image of 100 x 80; left out"),
-        ((-20, 21, -5, 40), "box -21 20 -5 40 (x1 y1 x2 y2) lies outside the image of 100 x 80; left out"),
+        ((11, 21, 10, 40), "10 20 10 40"),
+        ((11, 21, 30, 5), "10 20 30 5"),
+        ((30, 40, 11, 21), "29 39 11 21"),
+        ((101, 21, 130, 40), "100 20 130 40"),
+        ((-20, 21, -5, 40), "-21 20 -5 40"),
     ],
 )
-def test_a_box_that_cannot_be_is_left_out_and_listed(folder: Path, box: tuple[int, ...], repair: str) -> None:
+def test_a_box_that_cannot_be_is_left_out_and_listed(folder: Path, box: tuple[int, ...], written: str) -> None:
+    """An empty, inverted or outlying box is no object, and its repair names the file, the object and the box."""
     splits = load(folder, annotation([GOOD, ("cat", *box), GOOD]))
     assert splits.train[0].boxes.tolist() == [[10, 20, 30, 40]] * 2
-    assert [str(entry) for entry in splits.repairs] == [f"{folder}/Annotations/a.xml: object 2, cat: {repair}"]
+    (repair,) = splits.repairs
+    assert repair.where == folder / "Annotations" / "a.xml"
+    assert "object 2, cat" in repair.what and written in repair.what
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ def test_a_box_that_reaches_out_is_clipped_and_listed(folder: Path, box: tuple[i
     splits = load(folder, annotation([("dog", *box)]))
     assert splits.train[0].boxes.tolist() == [clipped]
     assert len(splits.repairs) == 1
-    assert "reaches out of the image of 100 x 80; clipped" in str(splits.repairs[0])
+    assert "100 x 80" in splits.repairs[0].what
     assert splits.train[0].areas.tolist() == [(clipped[2] - clipped[0]) * (clipped[3] - clipped[1])]
 
 
@@ -66,17 +69,17 @@ def test_a_pixel_is_a_box_and_a_whole_image_too(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("xml", "message"),
     [
-        (annotation([GOOD, ("dog", "NaN", 1, 5, 5)]), r"a.xml: object 2, dog: <xmin> is 'NaN', not a number"),
-        (annotation([("dog", 1, 1, 5, "inf")]), r"a.xml: object 1, dog: <ymax> is 'inf', not a number"),
-        (annotation([("dog", 1, "x", 5, 5)]), r"<ymin> is 'x', not a number"),
-        (annotation([("dog", 1, "", 5, 5)]), r"object 1, dog: <ymin> is missing"),
-        (annotation([GOOD]).replace("<ymax>40</ymax>", ""), r"object 1, dog: <ymax> is missing"),
-        (annotation([GOOD]).replace("bndbox", "box"), r"object 1, dog has no <bndbox>"),
-        (annotation([GOOD, ("", 1, 1, 5, 5)]), r"a.xml: object 2 has no <name>"),
-        ("<annotation><object>", r"a.xml: not XML"),
-        ("", r"a.xml: not XML"),
-        ('<?xml version="1.0" encoding="nonsense"?><annotation/>', r"a.xml: not XML"),
-        ("<html></html>", r"a.xml: not a VOC annotation: its root is <html>, not <annotation>"),
+        (annotation([GOOD, ("dog", "NaN", 1, 5, 5)]), r"a.xml: object 2, dog: <xmin>.*NaN"),
+        (annotation([("dog", 1, 1, 5, "inf")]), r"a.xml: object 1, dog: <ymax>.*inf"),
+        (annotation([("dog", 1, "x", 5, 5)]), r"<ymin>.*x"),
+        (annotation([("dog", 1, "", 5, 5)]), r"object 1, dog: <ymin>"),
+        (annotation([GOOD]).replace("<ymax>40</ymax>", ""), r"object 1, dog: <ymax>"),
+        (annotation([GOOD]).replace("bndbox", "box"), r"object 1, dog.*<bndbox>"),
+        (annotation([GOOD, ("", 1, 1, 5, 5)]), r"a.xml: object 2.*<name>"),
+        ("<annotation><object>", r"a.xml"),
+        ("", r"a.xml"),
+        ('<?xml version="1.0" encoding="nonsense"?><annotation/>', r"a.xml"),
+        ("<html></html>", r"a.xml.*<html>"),
     ],
 )
 def test_an_annotation_that_cannot_be_read_is_refused(folder: Path, xml: str, message: str) -> None:
@@ -89,7 +92,7 @@ def test_an_entity_bomb_is_refused_before_it_grows(folder: Path) -> None:
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     for entities in (f'<!ENTITY l0 "lol">{laughs}', '<!ENTITY l9 SYSTEM "file:///etc/passwd">'):
         bomb = f"<!DOCTYPE annotation [{entities}]><annotation><object><name>&l9;</name></object></annotation>"
-        with pytest.raises(DataError, match="a.xml: declares XML entities, which no annotation needs"):
+        with pytest.raises(DataError, match="a.xml"):
             load(folder, bomb)
 
 
@@ -106,18 +109,16 @@ def test_a_size_that_is_not_written_is_the_image_s_own(folder: Path) -> None:
     for size in (None, (0, 0), ("", "")):
         splits = load(folder, annotation([GOOD], size))
         assert splits.train[0].size == (100, 80)
-        assert [entry.what for entry in splits.repairs] == ["gives no size; the image's own, 100 x 80, is taken"]
+        assert ["100 x 80" in entry.what for entry in splits.repairs] == [True]
 
 
 def test_another_size_is_a_repair_while_the_boxes_lie_in_the_image(folder: Path) -> None:
     splits = load(folder, annotation([GOOD], (200, 160)))
     assert splits.train[0].size == (100, 80)
-    assert "the image is 100 x 80 pixels, and its annotation says 200 x 160; the image's own" in str(splits.repairs[0])
-    with pytest.raises(DataError, match=r"a.xml: the image is 100 x 80 .* 200 x 160, and a box reaches out of it"):
+    assert "200 x 160" in splits.repairs[0].what
+    with pytest.raises(DataError, match=r"a.xml.* 100 x 80 .* 200 x 160"):
         load(folder, annotation([GOOD, ("dog", 101, 1, 180, 20)], (200, 160)))
-    with pytest.raises(
-        DataError, match=r"a.xml: the image is 100 x 80 .* 80 x 100: it was annotated lying on its side"
-    ):
+    with pytest.raises(DataError, match=r"a.xml.* 100 x 80 .* 80 x 100"):
         load(folder, annotation([GOOD], (80, 100)))
 
 
@@ -127,36 +128,36 @@ def test_the_size_is_that_of_the_upright_image(folder: Path) -> None:
     exif[0x0112] = 6
     Image.new("RGB", (80, 100)).save(folder / "JPEGImages" / "a.jpg", exif=exif)
     assert load(folder).train[0].size == (100, 80)
-    with pytest.raises(DataError, match="it was annotated lying on its side; turn the image or its boxes"):
+    with pytest.raises(DataError, match="80 x 100"):
         load(folder, annotation([GOOD], (80, 100)))
 
 
 def test_missing_and_damaged_images_are_named(folder: Path) -> None:
     image = folder / "JPEGImages" / "a.jpg"
     write_image(folder / "JPEGImages" / "a.png")
-    with pytest.raises(DataError, match="a.jpg and a.png are images of one id; remove one"):
+    with pytest.raises(DataError, match="a.jpg and a.png"):
         load(folder)
     image.unlink()
     assert load(folder).train[0].path.name == "a.png"
     (folder / "JPEGImages" / "a.png").unlink()
-    with pytest.raises(DataError, match=r"JPEGImages: 1 of 1 images are missing; the first is a \(.jpg, "):
+    with pytest.raises(DataError, match=r"JPEGImages: 1 of 1 .* a "):
         load(folder)
     image.write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"a.jpg: not a JPEG, PNG or WebP image"):
+    with pytest.raises(DataError, match=r"a.jpg"):
         load(folder)
 
 
 def test_missing_annotations_and_double_ids_are_named(folder: Path) -> None:
     main = folder / "ImageSets" / "Main"
     (main / "train.txt").write_text("a\nb\na\n")
-    with pytest.raises(DataError, match="train.txt: image a is in it twice"):
+    with pytest.raises(DataError, match="train.txt: image a"):
         load(folder)
     (main / "train.txt").write_text("\n")
-    with pytest.raises(DataError, match="train.txt: an empty image set"):
+    with pytest.raises(DataError, match="train.txt"):
         load(folder)
     (main / "train.txt").write_text("a\n")
     (folder / "Annotations" / "a.xml").unlink()
-    with pytest.raises(DataError, match="1 of 1 annotations of the set train are missing; the first is a.xml"):
+    with pytest.raises(DataError, match="1 of 1 .* train .* a.xml"):
         load(folder)
 
 
@@ -164,15 +165,15 @@ def test_a_class_that_is_never_trained_is_refused(folder: Path) -> None:
     """It is a slip of the pen more often than not."""
     (folder / "Annotations" / "a.xml").write_text(annotation([("pony", 1, 1, 9, 9)]))
     (folder / "Annotations" / "b.xml").write_text(annotation([("ponny", 1, 1, 9, 9)]))
-    with pytest.raises(DataError, match=r"b.xml: class 'ponny' is in no training image \(did you mean pony"):
+    with pytest.raises(DataError, match=r"b.xml: class 'ponny' .*pony"):
         load(folder)
     splits = load_detection_data(f"voc:{folder}", ["pony"])
-    assert "1 objects of class 'ponny', which was not asked for; left out" in str(splits.repairs[0])
+    assert "ponny" in splits.repairs[0].what
 
 
 def test_no_object_anywhere_is_refused(folder: Path) -> None:
     (folder / "Annotations" / "b.xml").write_text(annotation([]))
-    with pytest.raises(DataError, match="there is no object in any image"):
+    with pytest.raises(DataError, match="Annotations"):
         load(folder, annotation([]))
 
 
@@ -191,11 +192,11 @@ def a_coco(tmp_path: Path, change: Any = None, text: str | None = None, **entry:
 @pytest.mark.parametrize(
     ("box", "kept", "repair"),
     [
-        ([10, 20, 0, 20], [], "is empty or inverted; left out"),
-        ([90, 20, 1e-6, 20], [], "is empty or inverted; left out"),  # float32 has no such width
-        ([10, 20, -5, 20], [], "is empty or inverted; left out"),
-        ([100, 20, 5, 20], [], "lies outside the image of 100 x 80; left out"),
-        ([-5, 20, 20, 20], [[0, 20, 15, 40]], "reaches out of the image of 100 x 80; clipped"),
+        ([10, 20, 0, 20], [], "empty"),
+        ([90, 20, 1e-6, 20], [], "empty"),  # float32 has no such width
+        ([10, 20, -5, 20], [], "empty"),
+        ([100, 20, 5, 20], [], "outside"),
+        ([-5, 20, 20, 20], [[0, 20, 15, 40]], "clipped"),
         ([90, 20, 10.01, 20], [[90, 20, 100, 40]], None),  # rounded to two decimals
     ],
 )
@@ -210,16 +211,16 @@ def test_coco_s_boxes_are_repaired_alike(tmp_path: Path, box: list[float], kept:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"bbox": [1, 2, 3]}, r"annotation 2: bbox \[1, 2, 3\] is not four finite numbers"),
-        ({"bbox": None}, r"annotation 2: bbox None is not four finite numbers"),
-        ({"bbox": [1, 2, 10**400, 4]}, r"annotation 2: bbox \[1, 2, 10+, 4\] is not four finite numbers"),
+        ({"bbox": [1, 2, 3]}, r"annotation 2: bbox \[1, 2, 3\]"),
+        ({"bbox": None}, r"annotation 2: bbox None"),
+        ({"bbox": [1, 2, 10**400, 4]}, r"annotation 2: bbox \[1, 2, 10+, 4\]"),
         ({"bbox": [1, float("nan"), 3, 4]}, r"annotation 2: bbox \[1, nan, 3, 4\]"),
         ({"bbox": [1, 2, True, 4]}, r"annotation 2: bbox \[1, 2, True, 4\]"),
-        ({"id": 1}, r"annotation id 1 is there twice"),
-        ({"id": "one"}, r"annotation number 2 has the id 'one'; an id is an integer"),
-        ({"image_id": 7}, r"annotation 2 is of image 7, which is not among the images"),
-        ({"image_id": [7]}, r"annotation 2 is of image \[7\]"),
-        ({"category_id": 5}, r"annotation 2 is of the unknown category 5"),
+        ({"id": 1}, r"annotation id 1 "),
+        ({"id": "one"}, r"annotation number 2 .*'one'"),
+        ({"image_id": 7}, r"annotation 2 .*image 7"),
+        ({"image_id": [7]}, r"annotation 2 .*image \[7\]"),
+        ({"category_id": 5}, r"annotation 2 .*category 5"),
     ],
 )
 def test_coco_annotations_that_cannot_be_are_refused(tmp_path: Path, entry: dict[str, Any], message: str) -> None:
@@ -230,15 +231,15 @@ def test_coco_annotations_that_cannot_be_are_refused(tmp_path: Path, entry: dict
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c["images"].append(c["images"][0]), "image id 1 is there twice"),
-        (lambda c: c["categories"].append(c["categories"][0]), "category id 1 is there twice"),
-        (lambda c: c["categories"].append({"id": 9, "name": "dog"}), "category name dog is there twice"),
-        (lambda c: c["categories"].append({"id": 9}), "category 9 has no name"),
-        (lambda c: c["images"][0].pop("file_name"), "image 1 has no file_name"),
-        (lambda c: c.pop("annotations"), "no list 'annotations' of objects, which training needs"),
-        (lambda c: c.pop("categories"), "no list 'categories' of objects"),
-        (lambda c: c.update(images={}), "no list 'images' of objects"),
-        (lambda c: c.update(annotations=[1]), "no list 'annotations' of objects"),
+        (lambda c: c["images"].append(c["images"][0]), "image id 1 "),
+        (lambda c: c["categories"].append(c["categories"][0]), "category id 1 "),
+        (lambda c: c["categories"].append({"id": 9, "name": "dog"}), "category name dog"),
+        (lambda c: c["categories"].append({"id": 9}), "category 9 .*name"),
+        (lambda c: c["images"][0].pop("file_name"), "image 1 .*file_name"),
+        (lambda c: c.pop("annotations"), ".*annotations"),
+        (lambda c: c.pop("categories"), ".*categories"),
+        (lambda c: c.update(images={}), ".*images"),
+        (lambda c: c.update(annotations=[1]), ".*annotations"),
     ],
 )
 def test_an_instances_json_that_is_none_is_refused(tmp_path: Path, change: Any, message: str) -> None:
@@ -247,10 +248,10 @@ def test_an_instances_json_that_is_none_is_refused(tmp_path: Path, change: Any, 
 
 
 def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
-    for number, (text, message) in enumerate((("{", "not JSON"), ("[]", "a list; an instances JSON is an object"))):
+    for number, (text, message) in enumerate((("{", "not JSON"), ("[]", "a list"))):
         with pytest.raises(DataError, match=f"instances_train.json: {message}"):
             a_coco(tmp_path / str(number), text=text)
-    with pytest.raises(DataError, match="instances_train.json: not JSON"):
+    with pytest.raises(DataError, match="instances_train.json"):
         a_coco(tmp_path / "deep", text="[" * 100_000)
 
 
@@ -258,9 +259,9 @@ def test_coco_sizes_and_images_are_compared(tmp_path: Path) -> None:
     def sized(width: object, height: object) -> Any:
         return lambda content: content["images"][0].update(width=width, height=height)
 
-    assert "says 200 x 160; the image's own" in str(a_coco(tmp_path / "0", sized(200, 160)).repairs[0])
-    assert "gives no size" in str(a_coco(tmp_path / "1", sized(None, 80)).repairs[0])
-    with pytest.raises(DataError, match=r"000001.jpg: the image is 100 x 80 .* lying on its side"):
+    assert "200 x 160" in a_coco(tmp_path / "0", sized(200, 160)).repairs[0].what
+    assert "100 x 80" in a_coco(tmp_path / "1", sized(None, 80)).repairs[0].what
+    with pytest.raises(DataError, match=r"000001.jpg: .*100 x 80 .* 80 x 100"):
         a_coco(tmp_path / "2", sized(80, 100))
-    with pytest.raises(DataError, match=r"train: 1 of 1 images are missing; the first is other.jpg"):
+    with pytest.raises(DataError, match=r"train: 1 of 1 .*other.jpg"):
         a_coco(tmp_path / "3", lambda content: content["images"][0].update(file_name="other.jpg"))

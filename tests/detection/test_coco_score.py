@@ -151,19 +151,19 @@ def test_a_crowd_is_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        ("[", r"found.json: not JSON"),
-        ({"annotations": []}, r"found.json: a dict; a result JSON is a list"),
-        ([dog(), {"image_id": 1}], r"detection number 2 lacks one of image_id, category_id and score"),
-        ([dog(image_id=3)], r"detection number 1 is of image 3, which is not in .*truth.json"),
-        ([dog(image_id=[1])], r"detection number 1 is of image \[1\], which"),
-        ([dog(score=float("nan"))], r"detection number 1 has the score nan"),
-        ([dog(score="0.9")], r"detection number 1 has the score '0.9'"),
-        ([dog(), dog(bbox=[1, 2, 3])], r"detection number 2: bbox \[1, 2, 3\] is not four finite numbers"),
-        ([dog(bbox=[1, 2, float("inf"), 4])], r"bbox \[1, 2, inf, 4\] is not four finite numbers"),
-        ([dog(bbox=None)], r"detection number 1 has neither a bbox nor a segmentation as RLE"),
+        ("[", r"found.json"),
+        ({"annotations": []}, r"found.json.*dict"),
+        ([dog(), {"image_id": 1}], r"number 2 .*category_id"),
+        ([dog(image_id=3)], r"number 1 .*image 3.*truth.json"),
+        ([dog(image_id=[1])], r"number 1 .*image \[1\]"),
+        ([dog(score=float("nan"))], r"number 1 .*nan"),
+        ([dog(score="0.9")], r"number 1 .*'0.9'"),
+        ([dog(), dog(bbox=[1, 2, 3])], r"number 2: bbox \[1, 2, 3\]"),
+        ([dog(bbox=[1, 2, float("inf"), 4])], r"bbox \[1, 2, inf, 4\]"),
+        ([dog(bbox=None)], r"number 1 .*bbox .*segmentation"),
         (
             [dog(bbox=None, segmentation={"size": [80, 100], "counts": [8000, "x"]})],
-            r"truth.json: pycocotools cannot score these",
+            r"truth.json.*pycocotools",
         ),
     ],
 )
@@ -172,15 +172,14 @@ def test_results_that_are_none_are_named(tmp_path: Path, found: Any, message: st
         one(tmp_path, found)
 
 
-def test_detections_of_unknown_categories_are_said(tmp_path: Path) -> None:
+def test_detections_of_unknown_categories_are_noted(tmp_path: Path) -> None:
     """The official tool passes over them in silence; they are often the sign of labels taken for category ids."""
     scored = one(tmp_path, [dog(), dog(category_id=12), dog(category_id=0)])
     assert scored.numbers["AP"] == pytest.approx(1)
-    assert "2 detections" in scored.notes[0]
-    assert "categories that" in scored.notes[0]
+    assert len(scored.notes) == 1 and "2 detections" in scored.notes[0]
 
 
-def test_what_own_annotations_lack_is_filled_in_and_said(tmp_path: Path) -> None:
+def test_what_own_annotations_lack_is_filled_in_and_noted(tmp_path: Path) -> None:
     """The official tool would stop at a missing iscrowd or area."""
     content = instances([1], [{"image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}] * 2, {1: "dog"})
     for key in ("id", "iscrowd", "area"):
@@ -189,12 +188,8 @@ def test_what_own_annotations_lack_is_filled_in_and_said(tmp_path: Path) -> None
     (tmp_path / "found.json").write_text(json.dumps([dog()]))
     scored = coco.score_files(tmp_path / "truth.json", tmp_path / "found.json")
     assert scored.numbers["AR100"] == pytest.approx(0.5)
-    assert [note.split("have no ")[1] for note in scored.notes] == [
-        "'id'; numbered",
-        "'iscrowd'; taken as no crowd",
-        "'area'; the box's is taken",
-    ]
-    with pytest.raises(DataError, match="an annotation of image 1 has no segmentation"):
+    assert [key in note for key, note in zip(("'id'", "'iscrowd'", "'area'"), scored.notes, strict=True)] == [True] * 3
+    with pytest.raises(DataError, match="image 1 .*segmentation"):
         coco.score_files(tmp_path / "truth.json", tmp_path / "found.json", "segm")
 
 
@@ -207,15 +202,15 @@ def test_a_ground_truth_needs_no_names(tmp_path: Path) -> None:
     (tmp_path / "found.json").write_text(json.dumps([dog(image_id="a")]))
     scored = coco.score_files(tmp_path / "truth.json", tmp_path / "found.json")
     assert scored.ap.keys() == {"1"}
-    assert "an annotation with the id 0, which COCO's own tool never takes for found" in scored.notes[0]
+    assert "id 0" in scored.notes[0]
     del content["annotations"]
     (tmp_path / "truth.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match="no list 'annotations' of objects; it is no ground truth"):
+    with pytest.raises(DataError, match="truth.json.*annotations"):
         coco.score_files(tmp_path / "truth.json", tmp_path / "found.json")
 
 
 def test_detections_at_hand_score_as_their_file(tmp_path: Path) -> None:
-    """Of images with numbers, as COCO's, and with names, as VOC's."""
+    """Detections in memory have the score of their file, of images with numbers (COCO) or names (VOC)."""
     truth, folder = random_case(tmp_path / "case", 5)
     content, found = json.loads(truth.read_text()), json.loads((folder / "found.json").read_text())
     classes = list(CATEGORIES)
@@ -257,7 +252,7 @@ def test_detections_at_hand_score_as_their_file(tmp_path: Path) -> None:
         tmp_path / "again.json", [Detections(int(d.id), d.boxes, d.scores, d.labels) for d in detections], classes
     )
     assert coco.score_files(truth, tmp_path / "again.json").numbers == pytest.approx(of_file.numbers, abs=1e-9)
-    with pytest.raises(DataError, match="detections in image 99, which is not among the 10 images"):
+    with pytest.raises(DataError, match="99"):
         coco.score(images, [Detections(99, moved[:0], np.zeros(0), np.zeros(0, np.int64))], ["dog"])
 
 

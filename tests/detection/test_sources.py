@@ -1,4 +1,4 @@
-"""What a source names: which images are trained and tested on, their boxes and classes, and what is said if not."""
+"""Sources: the images to train and test on, with their boxes and classes; and errors that name the wrong part."""
 
 from __future__ import annotations
 
@@ -113,9 +113,7 @@ def test_images_of_voc_2012_test_have_no_annotations(devkit: Path) -> None:
     splits = load_detection_data(f"voc:{devkit}@07++12")
     assert not splits.test_annotated
     assert len(splits.test[0].labels) == 0
-    with pytest.raises(
-        DataError, match=r"Annotations: 1 of 1 annotations of the set test are missing; the first is 12test.xml"
-    ):
+    with pytest.raises(DataError, match=r"1 of 1 .*12test.xml"):
         load_detection_data(f"voc:{devkit}@12test/07test")
 
 
@@ -141,19 +139,19 @@ def test_classes_can_be_chosen(own: Path) -> None:
     splits = load_detection_data(f"voc:{own}", ["petdog"])
     assert splits.classes == ("petdog",)
     assert splits.train[0].boxes.tolist() == [[10, 20, 30, 40]]
-    assert [str(r) for r in splits.repairs] == [
-        f"{own}/Annotations: 2 objects of class 'petcat', which was not asked for; left out"
-    ]
+    (repair,) = splits.repairs
+    assert repair.where == own / "Annotations"
+    assert "2 objects of class 'petcat'" in repair.what
     assert load_detection_data(f"voc:{own}", ["petdog", "petcat"]).train[0].labels.tolist() == [0, 1]
     assert (
         load_detection_data(f"voc:{own}", ["petdog", "petcat", "horse"]).classes[2] == "horse"
     )  # a model may know more
-    with pytest.raises(UsageError, match=r"no objects of class 'petdgo' \(did you mean petdog"):
+    with pytest.raises(UsageError, match=r"'petdgo'.*petdog"):
         load_detection_data(f"voc:{own}", ["petdgo", "petcat"])
-    with pytest.raises(UsageError, match="no objects of the classes aeroplane; there are petcat, petdog"):
+    with pytest.raises(UsageError, match="aeroplane; .*petcat, petdog"):
         load_detection_data(f"voc:{own}", ["aeroplane"])
     for classes in ([], ["petdog", "petdog"]):
-        with pytest.raises(UsageError, match="each must be named once"):
+        with pytest.raises(UsageError, match="classes"):
             load_detection_data(f"voc:{own}", classes)
 
 
@@ -169,27 +167,27 @@ def test_the_digest_is_of_the_content(own: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [
-        ("cifar10", UsageError, "unknown detection data source 'cifar10'; known: voc:PATH"),
-        ("vco:x", UsageError, r"unknown detection data source 'vco:x' \(did you mean voc"),
-        ("voc:", UsageError, "is incomplete"),
-        ("voc:@train", UsageError, "is incomplete"),
-        ("voc:x@", UsageError, "is incomplete"),
-        ("voc:nowhere", DataError, "voc: no folder nowhere"),
-        ("coco:nowhere@a/b", DataError, "coco: no folder nowhere"),
-        ("voc:.", DataError, "neither folders VOC20YY nor Annotations/"),
-        ("voc:{own}@a/b/c/d", UsageError, "must be TRAIN, TRAIN/TEST or TRAIN/VALIDATION/TEST"),
-        ("voc:{own}@train+/test", UsageError, "must be TRAIN"),
-        ("voc:{own}@train+train/test", UsageError, "a set is named twice"),
-        ("voc:{own}@trian/test", DataError, r"no such image set \(did you mean train or trainval"),
+        ("cifar10", UsageError, "'cifar10'.*voc:PATH"),
+        ("vco:x", UsageError, r"'vco:x'.*mean voc"),
+        ("voc:", UsageError, "'voc:'"),
+        ("voc:@train", UsageError, "'voc:@train'"),
+        ("voc:x@", UsageError, "'voc:x@'"),
+        ("voc:nowhere", DataError, "nowhere"),
+        ("coco:nowhere@a/b", DataError, "nowhere"),
+        ("voc:.", DataError, "VOC20YY"),
+        ("voc:{own}@a/b/c/d", UsageError, "'a/b/c/d'"),
+        ("voc:{own}@train+/test", UsageError, "'train\\+/test'"),
+        ("voc:{own}@train+train/test", UsageError, "'train\\+train/test'"),
+        ("voc:{own}@trian/test", DataError, r"trian.txt.*train or trainval"),
         (
             "voc:{own}@trainval/val",
             DataError,
-            "1 of 1 images that are tested on are trained on too; the first is c.jpg",
+            "1 of 1 .*c.jpg",
         ),
-        ("voc:{devkit}@07trainval", UsageError, "name what is tested on too: 07trainval/07test; known by name: 07, 12"),
-        ("voc:{devkit}@train/test", UsageError, "image set 'train' must be a year and a set of it, such as 07test"),
-        ("voc:{devkit}@07/10test", DataError, "no folder VOC2010 for image set 10test"),
-        ("voc:{devkit}@07/07tset", DataError, "no such image set"),
+        ("voc:{devkit}@07trainval", UsageError, "07trainval/07test"),
+        ("voc:{devkit}@train/test", UsageError, "'train'"),
+        ("voc:{devkit}@07/10test", DataError, "VOC2010 .*10test"),
+        ("voc:{devkit}@07/07tset", DataError, "tset"),
     ],
 )
 def test_what_is_no_source_is_refused(
@@ -223,10 +221,10 @@ def test_a_devkit_without_the_usual_sets_says_which_there_are(devkit: Path) -> N
     shutil.rmtree(devkit / "VOC2007")
     main = devkit / "VOC2012" / "ImageSets" / "Main"
     (main / "val.txt").unlink()
-    with pytest.raises(DataError, match="the image sets 12test, 12train, 12trainval; name them: voc:PATH@TRAIN/TEST"):
+    with pytest.raises(DataError, match="12test, 12train, 12trainval"):
         load_detection_data(f"voc:{devkit}")
     shutil.rmtree(main)
-    with pytest.raises(DataError, match=r"the image sets \(none\)"):
+    with pytest.raises(DataError, match=r"none"):
         load_detection_data(f"voc:{devkit}")
 
 
@@ -272,16 +270,16 @@ def test_coco_s_usual_sets_are_the_newest_years(coco: Path) -> None:
     (coco / "annotations" / "instances_val2017.json").unlink()
     assert ids(load_detection_data(f"coco:{coco}").test) == [3]
     (coco / "annotations" / "instances_val2014.json").unlink()
-    with pytest.raises(DataError, match="there are train2014, train2017; name them: coco:PATH@TRAIN/TEST"):
+    with pytest.raises(DataError, match="train2014, train2017"):
         load_detection_data(f"coco:{coco}")
-    with pytest.raises(UsageError, match="name what is tested on too, such as train2014/val2017"):
+    with pytest.raises(UsageError, match="train2014/val2017"):
         load_detection_data(f"coco:{coco}@train2014")
-    with pytest.raises(DataError, match=r"no annotations/instances_train2041.json \(did you mean train201"):
+    with pytest.raises(DataError, match=r"instances_train2041.json.*train201"):
         load_detection_data(f"coco:{coco}@train2041/train2017")
 
 
 def test_own_coco_folders(tmp_path: Path) -> None:
-    """Sets without a year, all images in one folder; and annotations that lie beside the images."""
+    """Sets without a year, all images in one folder; and annotations that are next to the images."""
     one = write_coco(tmp_path / "one", {n: coco_content([i]) for i, n in enumerate(("train", "val", "test"))})
     (one / "images").mkdir()
     for name in ("train", "val", "test"):
@@ -300,7 +298,7 @@ def test_own_coco_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "folder"), [("test2017", "test2017"), ("test-dev2015", "test2015")])
 def test_images_of_coco_s_test_sets_have_no_annotations(coco: Path, name: str, folder: str) -> None:
-    """test-dev is a part of the test set, among whose images its own lie."""
+    """test-dev is a part of the test set, among whose images its own are."""
     content = coco_content([9])
     del content["annotations"]
     (coco / "annotations" / f"image_info_{name}.json").write_text(json.dumps(content))
@@ -313,7 +311,7 @@ def test_images_of_coco_s_test_sets_have_no_annotations(coco: Path, name: str, f
 def test_sets_of_other_categories_are_refused(coco: Path) -> None:
     path = coco / "annotations" / "instances_val2014.json"
     path.write_text(path.read_text().replace("emu", "owl"))
-    with pytest.raises(DataError, match=r"val2014.json: its categories are not those of .*train2014.json"):
+    with pytest.raises(DataError, match=r"val2014.json.*train2014.json"):
         load_detection_data(f"coco:{coco}@train2014/val2014")
 
 
@@ -323,15 +321,15 @@ def test_splits_are_verified() -> None:
     )
     assert image.boxes.dtype == np.float32
     assert image.difficult.dtype == np.bool_
-    with pytest.raises(DataError, match="labels are 1 to 1; 1 classes have labels 0 to 0"):
+    with pytest.raises(DataError, match="1 to 1.* 0 to 0"):
         DetectionSplits("x", ("dog",), (image,), (image,))
-    with pytest.raises(DataError, match="x: there are no test images"):
+    with pytest.raises(DataError, match="x.*test images"):
         DetectionSplits("x", ("dog", "cat"), (image,), ())
-    with pytest.raises(DataError, match="x: image a is twice among the training images"):
+    with pytest.raises(DataError, match="image a .*training"):
         DetectionSplits("x", ("dog", "cat"), (image, image), (image,))
-    with pytest.raises(DataError, match="do not have names or ids of their own"):
+    with pytest.raises(DataError, match="2 classes"):
         DetectionSplits("x", ("dog", "dog"), (image,), (image,))
-    with pytest.raises(DataError, match=r"1 labels with boxes of shape \(2, 4\)"):
+    with pytest.raises(DataError, match=r"\(2, 4\)"):
         AnnotatedImage(Path("a"), "a", (9, 9), np.zeros((2, 4)), np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1))
 
 
