@@ -1,4 +1,4 @@
-"""`resnets detect train`, `evaluate` and `predict` as a user types them."""
+"""The five commands of `resnets detect` as a user types them: what they print, their JSON and their exit codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import get_type_hints
 import pytest
 import torch
 from PIL import Image
+from synthetic_boxes import instances, write_voc
 
+import resnets
 from resnets.cli import app, run
 from resnets.cli.detect import app as detect_app
 from resnets.networks import catalog
@@ -98,7 +100,7 @@ def test_evaluate_prints_and_writes(
     arguments = ("evaluate", trained, "--data", f"voc:{voc}", "--workers", 0)
     code, out, _ = command(capsys, *arguments, "--box-refinement", "--out", tmp_path / "found")
     assert code == 0
-    assert "resnet18 on the 2 test images of cells, with box-refinement" in out
+    assert "2 test images of cells" in out and "box-refinement" in out
     assert "large" in out
     code, out, _ = command(capsys, *arguments, "--json", "--out", tmp_path / "found")
     assert code == 0
@@ -122,7 +124,7 @@ def test_evaluate_leaves_out_classes_that_do_not_count(
     assert code == 0
     assert set(json.loads(out)["scores"]["ap"]) == {"large", "small"}
     code, _, err = command(capsys, *arguments, "--classes", "large,debris")
-    assert "the weights know large, small" in err
+    assert "large, small" in err
 
 
 def test_evaluate_wants_nothing_of_the_training_images(
@@ -182,7 +184,7 @@ def test_predict_prints_and_draws(trained: Path, voc: Path, tmp_path: Path, caps
     arguments = ("predict", trained, *images, "--threshold", 0)
     code, out, err = command(capsys, *arguments, "--out", tmp_path / "drawn")
     assert code == 1
-    assert "absent.jpg: no such file" in err
+    assert "absent.jpg" in err
     assert "2.jpg: " in out
     assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"2.jpg", "detections.json"}
     code, out, _ = command(capsys, *arguments, "--json")
@@ -193,25 +195,122 @@ def test_predict_prints_and_draws(trained: Path, voc: Path, tmp_path: Path, caps
         assert 0 <= found["box"][0] <= found["box"][2] <= 96
 
 
-def test_wrong_usage_is_one_line(
+def test_wrong_usage_is_one_line_that_names_it(
     trained: Path, start: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The exit code is 1 or 2, and the line on standard error names the wrong value."""
     data = f"voc:{voc}"
-    for arguments, said in (
-        (("train", "resnet20", "--data", data, "--weights", start, "--out", tmp_path / "a"), "of resnet18, not of"),
-        (("train", "resnet18", "--data", data, "--weights", start, "--anchors", "big"), "'big' is no list of pixels"),
-        (("train", "resnet18", "--data", data, "--weights", start, "--recipe", "vok"), "did you mean voc"),
-        (("train", "resnet18", "--data", data), "Missing option '--weights'"),
-        (("train", "resnet18", "--data", data, "--weights", start, "--classes", "large,cell"), "'cell' was asked for"),
-        (("train", "resnet18", "--data", data, "--weights", start, "--classes", "large,"), "'' was asked for"),
-        (("evaluate", start, "--data", data), "not a detector's weights"),
-        (("evaluate", trained, "--data", data, "--split", "val"), "split is 'val'"),
-        (("predict", trained, voc, "--threshold", 3), "threshold is 3.0"),
+    for arguments, named in (
+        (("train", "resnet20", "--data", data, "--weights", start, "--out", tmp_path / "a"), "resnet18"),
+        (("train", "resnet18", "--data", data, "--weights", start, "--anchors", "big"), "'big'"),
+        (("train", "resnet18", "--data", data, "--weights", start, "--recipe", "vok"), "mean voc"),
+        (("train", "resnet18", "--data", data), "--weights"),
+        (("train", "resnet18", "--data", data, "--weights", start, "--classes", "large,cell"), "'cell'"),
+        (("train", "resnet18", "--data", data, "--weights", start, "--classes", "large,"), "''"),
+        (("evaluate", start, "--data", data), "resnet18.safetensors"),
+        (("evaluate", trained, "--data", data, "--split", "val"), "'val'"),
+        (("predict", trained, voc, "--threshold", 3), "3.0"),
     ):
         code, _, err = command(capsys, *arguments)
         assert code in (1, 2), arguments
-        assert said in err
+        assert named in err
         assert len(err.splitlines()) == 1
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> list[str]:
+    """A dog found, a cat not; the arguments that score this."""
+    objects = {"000001": [("dog", 1, 1, 9, 9), ("cat", 1, 1, 9, 9)], "000002": [("dog", 1, 1, 9, 9, True)]}
+    write_voc(tmp_path / "VOC2007", {"test": objects, "val": objects}, images=False)
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "comp4_det_test_dog.txt").write_text("000001 0.9 1 1 9 9\n")
+    return ["detect", "score", "--ground-truth", str(tmp_path / "VOC2007"), "--detections", str(tmp_path / "found")]
+
+
+@pytest.mark.parametrize("protocol", ["voc07", "voc"])
+def test_voc_as_json(found: list[str], protocol: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object on standard output; that a class has no file is null there, and noted on standard error."""
+    assert run([*found, "--protocol", protocol, "--json"]) == 0
+    out, err = capsys.readouterr()
+    shown = json.loads(out)
+    assert shown.keys() == {"mean_ap", "ap"}
+    assert shown["ap"] == {"cat": None, "dog": pytest.approx(1)}
+    assert shown["mean_ap"] == pytest.approx(0.5)
+    assert "cat" in err and err.count("\n") == 1
+    scored = resnets.score_detections(found[3], found[5], protocol)
+    assert scored.ap == shown["ap"]
+
+
+def test_voc_as_a_table(found: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each class in percent, and their mean; the files are taken though they are named after another split."""
+    assert run([*found, "--protocol", "voc07", "--split", "val"]) == 0
+    out, err = capsys.readouterr()
+    assert "11-point AP at IoU 0.5, 2 images" in out
+    for line in ("cat no detection file", "dog 100.00", "mean 50.00"):
+        assert line in " ".join(out.replace("│", " ").split())
+    assert "comp4_det_test_dog.txt" in err
+
+
+def test_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The twelve numbers as JSON, -1 where no object has the size, and as a table in percent."""
+    pytest.importorskip("pycocotools", reason="the extra `detection` is not installed")
+    box = {"image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}
+    (tmp_path / "truth.json").write_text(json.dumps(instances([1], [box], {1: "dog"})))
+    (tmp_path / "found.json").write_text(json.dumps([{**box, "score": 0.5}]))
+    arguments = ["detect", "score", "-g", str(tmp_path / "truth.json"), "-d", str(tmp_path / "found.json")]
+    assert run([*arguments, "-p", "coco", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert list(shown) == ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
+    assert shown["AP"] == pytest.approx(1)
+    assert shown["APl"] == -1
+    assert run([*arguments, "-p", "coco"]) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "COCO, boxes, 1 images" in out
+    assert "AP IoU 0.50:0.95 100.00" in out
+    assert "APl large objects no objects" in out
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "named"),
+    [
+        (["--protocol", "voc12"], 2, "'voc12' (did you mean voc"),
+        (["--protocol", "voc", "--iou-type", "segm"], 2, "voc"),
+        (["--protocol", "coco", "--iou-type", "mask"], 2, "'mask'"),
+        (["--protocol", "coco", "--split", "val"], 2, "'val'"),
+        (["--protocol", "voc", "--split", "train"], 1, "train.txt"),
+        (["--protocol", "coco"], 1, "VOC2007"),
+        ([], 2, "--protocol"),
+    ],
+)
+def test_a_wrong_score_is_one_line(
+    found: list[str], more: list[str], code: int, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong options have exit code 2, wrong files 1; nothing is printed on standard output."""
+    assert run([*found, *more]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert named in err
+    assert err.count("\n") == 1
+
+
+def test_check_counts_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images and objects of each split, difficult ones among them, and repairs: ten of them, or all on request."""
+    objects = [("dog", 1, 1, 9, 9), ("dog", 9, 9, 1, 1), ("cat", 1, 1, 9, 9, True)]
+    many = [("dog", 9, 9, 1, 1)] * 11
+    root = write_voc(tmp_path / "own", {"train": {"a": objects, "b": [], "c": objects * 6}, "val": {"d": many}})
+    code, out, _ = command(capsys, "check", f"voc:{root}", "--json")
+    shown = json.loads(out)
+    counts = shown["splits"]["training"]
+    assert code == 0
+    assert (counts["images"], counts["without_objects"], counts["difficult"], counts["crowd"]) == (3, 1, 7, 0)
+    assert {name: count for name, count in counts["objects"].items() if count} == {"cat": 7, "dog": 7}
+    assert len(shown["repairs"]) == 18
+    code, short, _ = command(capsys, "check", f"voc:{root}")
+    code, long, _ = command(capsys, "check", f"voc:{root}", "--all")
+    assert (short.count("object "), long.count("object ")) == (10, 18)
+    code, out, _ = command(capsys, "check", f"voc:{root}", "--classes", "dog")
+    assert code == 0
+    assert "'cat'" in out
 
 
 def test_every_command_and_option_is_explained() -> None:
@@ -222,3 +321,24 @@ def test_every_command_and_option_is_explained() -> None:
         assert registered.callback.__doc__, registered.name
         hints = get_type_hints(registered.callback, include_extras=True)
         assert all(name == "return" or hint.__metadata__ for name, hint in hints.items())
+
+
+@pytest.mark.data
+def test_perfect_detections_of_real_annotations(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The objects of VOC 2007 test as detections, the difficult ones among them, have an AP of 1 in every class."""
+    from resnets.detection import voc as layout
+
+    root = real_data / "voc" / "VOCdevkit" / "VOC2007"
+    lines: dict[str, list[str]] = {}
+    for image_id in layout.Folder(root).image_ids("test"):
+        record = layout.read(root / "Annotations" / f"{image_id}.xml")
+        for name, corners in zip(record.names, record.corners.tolist(), strict=True):
+            lines.setdefault(name, []).append(f"{image_id} 0.5 {' '.join(map(str, corners))}\n")
+    for name, entries in lines.items():
+        (tmp_path / f"comp4_det_test_{name}.txt").write_text("".join(entries))
+    assert run(["detect", "score", "-g", str(root), "-d", str(tmp_path), "-p", "voc07", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert len(shown["ap"]) == 20
+    assert shown["ap"] == pytest.approx(dict.fromkeys(layout.CLASSES, 1.0))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_boxes import annotation, instances, write_coco, write_image, write_voc
 from PIL import Image
+from synthetic_boxes import annotation, instances, write_coco, write_image, write_voc
 
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.sources import load_detection_data
@@ -53,6 +53,7 @@ def test_a_box_that_cannot_be_is_left_out_and_listed(folder: Path, box: tuple[in
     [((0, 0, 30, 40), [0, 0, 30, 40]), ((91, 71, 110, 81), [90, 70, 100, 80]), ((-9, 1, 109, 80), [0, 0, 100, 80])],
 )
 def test_a_box_that_reaches_out_is_clipped_and_listed(folder: Path, box: tuple[int, ...], clipped: list[int]) -> None:
+    """A box that is partly outside is clipped to the image, and so is its area."""
     splits = load(folder, annotation([("dog", *box)]))
     assert splits.train[0].boxes.tolist() == [clipped]
     assert len(splits.repairs) == 1
@@ -61,6 +62,7 @@ def test_a_box_that_reaches_out_is_clipped_and_listed(folder: Path, box: tuple[i
 
 
 def test_a_pixel_is_a_box_and_a_whole_image_too(folder: Path) -> None:
+    """Boxes of one pixel, of the whole image and of fractions need no repair."""
     splits = load(folder, annotation([("dog", 5, 5, 5, 5), ("dog", 1, 1, 100, 80), ("dog", "10.5", 5, 20.5, 9)]))
     assert splits.train[0].boxes.tolist() == [[4, 4, 5, 5], [0, 0, 100, 80], [9.5, 4, 20.5, 9]]
     assert splits.repairs == ()
@@ -83,6 +85,7 @@ def test_a_pixel_is_a_box_and_a_whole_image_too(folder: Path) -> None:
     ],
 )
 def test_an_annotation_that_cannot_be_read_is_refused(folder: Path, xml: str, message: str) -> None:
+    """The error names the file, and the object and element that is wrong."""
     with pytest.raises(DataError, match=message):
         load(folder, xml)
 
@@ -106,6 +109,7 @@ def test_the_parts_of_a_person_are_no_objects(folder: Path) -> None:
 
 
 def test_a_size_that_is_not_written_is_the_image_s_own(folder: Path) -> None:
+    """A missing size is a repair, and the image's own is taken."""
     for size in (None, (0, 0), ("", "")):
         splits = load(folder, annotation([GOOD], size))
         assert splits.train[0].size == (100, 80)
@@ -113,6 +117,7 @@ def test_a_size_that_is_not_written_is_the_image_s_own(folder: Path) -> None:
 
 
 def test_another_size_is_a_repair_while_the_boxes_lie_in_the_image(folder: Path) -> None:
+    """Another size is an error where a box is outside the image, or where width and height are exchanged."""
     splits = load(folder, annotation([GOOD], (200, 160)))
     assert splits.train[0].size == (100, 80)
     assert "200 x 160" in splits.repairs[0].what
@@ -133,6 +138,7 @@ def test_the_size_is_that_of_the_upright_image(folder: Path) -> None:
 
 
 def test_missing_and_damaged_images_are_named(folder: Path) -> None:
+    """An image that is missing, damaged or present twice is an error that names it."""
     image = folder / "JPEGImages" / "a.jpg"
     write_image(folder / "JPEGImages" / "a.png")
     with pytest.raises(DataError, match="a.jpg and a.png"):
@@ -148,6 +154,7 @@ def test_missing_and_damaged_images_are_named(folder: Path) -> None:
 
 
 def test_missing_annotations_and_double_ids_are_named(folder: Path) -> None:
+    """A set that is empty or lists an image twice, and a missing annotation, are errors."""
     main = folder / "ImageSets" / "Main"
     (main / "train.txt").write_text("a\nb\na\n")
     with pytest.raises(DataError, match="train.txt: image a"):
@@ -172,6 +179,7 @@ def test_a_class_that_is_never_trained_is_refused(folder: Path) -> None:
 
 
 def test_no_object_anywhere_is_refused(folder: Path) -> None:
+    """A data set without any object has no classes, and is an error."""
     (folder / "Annotations" / "b.xml").write_text(annotation([]))
     with pytest.raises(DataError, match="Annotations"):
         load(folder, annotation([]))
@@ -201,6 +209,7 @@ def a_coco(tmp_path: Path, change: Any = None, text: str | None = None, **entry:
     ],
 )
 def test_coco_s_boxes_are_repaired_alike(tmp_path: Path, box: list[float], kept: list[Any], repair: str | None) -> None:
+    """Boxes of COCO's files are left out, clipped and listed as VOC's are."""
     splits = a_coco(tmp_path, bbox=box)
     assert splits.train[0].boxes[1:].tolist() == kept
     assert [repair in str(entry) for entry in splits.repairs] == ([] if repair is None else [True])
@@ -224,6 +233,7 @@ def test_coco_s_boxes_are_repaired_alike(tmp_path: Path, box: list[float], kept:
     ],
 )
 def test_coco_annotations_that_cannot_be_are_refused(tmp_path: Path, entry: dict[str, Any], message: str) -> None:
+    """The error names the annotation and the wrong value."""
     with pytest.raises(DataError, match=f"instances_train.json: {message}"):
         a_coco(tmp_path, **entry)
 
@@ -243,11 +253,13 @@ def test_coco_annotations_that_cannot_be_are_refused(tmp_path: Path, entry: dict
     ],
 )
 def test_an_instances_json_that_is_none_is_refused(tmp_path: Path, change: Any, message: str) -> None:
+    """The error names the id that is there twice, or the part that is missing."""
     with pytest.raises(DataError, match=f"instances_train.json: {message}"):
         a_coco(tmp_path, change)
 
 
 def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
+    """Text that is no JSON, no object, or nested too deeply is an error that names the file."""
     for number, (text, message) in enumerate((("{", "not JSON"), ("[]", "a list"))):
         with pytest.raises(DataError, match=f"instances_train.json: {message}"):
             a_coco(tmp_path / str(number), text=text)
@@ -256,6 +268,8 @@ def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
 
 
 def test_coco_sizes_and_images_are_compared(tmp_path: Path) -> None:
+    """Sizes and file names of COCO's images are compared with the image files."""
+
     def sized(width: object, height: object) -> Any:
         return lambda content: content["images"][0].update(width=width, height=height)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_boxes import instances, random_boxes
+from synthetic_boxes import instances, random_boxes
 
 from resnets.detection import coco_score as coco
 from resnets.detection import result_files
@@ -93,6 +93,7 @@ def encoded(box: list[float]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_twelve_numbers_are_pycocotools_own(tmp_path: Path, seed: int) -> None:
+    """For boxes, masks, and either scored as the other, on random objects and crowds."""
     truth, folder = random_case(tmp_path / "case", seed)
     for iou_type, name in (("bbox", "found"), ("segm", "masks"), ("bbox", "masks"), ("segm", "found")):
         scored = coco.score_files(truth, folder / f"{name}.json", iou_type)
@@ -129,6 +130,7 @@ def dog(**changed: Any) -> dict[str, Any]:
 
 
 def test_a_box_found_exactly_is_1_and_sizes_without_objects_are_minus_1(tmp_path: Path) -> None:
+    """AP is 1 for what was found, None for a class and -1 for a size without objects."""
     scored = one(tmp_path, [dog()])
     assert scored.numbers["AP"] == pytest.approx(1)
     assert scored.numbers["APs"] == pytest.approx(1)
@@ -144,6 +146,7 @@ def test_an_empty_result_is_0(tmp_path: Path) -> None:
 
 
 def test_a_crowd_is_passed_over(tmp_path: Path) -> None:
+    """With a crowd as its only object a class has nothing to find."""
     scored = one(tmp_path, [dog(), dog(image_id=2)], iscrowd=1, segmentation={"size": [80, 100], "counts": [8000]})
     assert scored.numbers["AP"] == -1
 
@@ -168,6 +171,7 @@ def test_a_crowd_is_passed_over(tmp_path: Path) -> None:
     ],
 )
 def test_results_that_are_none_are_named(tmp_path: Path, found: Any, message: str) -> None:
+    """The error names the detection by its number, and the wrong value."""
     with pytest.raises(DataError, match=message):
         one(tmp_path, found)
 

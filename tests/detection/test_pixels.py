@@ -28,6 +28,7 @@ from resnets.specs import DetectionRecipe
     ],
 )
 def test_the_shorter_side_is_600_and_none_over_1000(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Images are enlarged or reduced in proportion, and never to nothing."""
     recipe = detection_recipes.VOC
     assert resized(size, recipe.shorter_side, recipe.longest_side) == expected
 

@@ -69,6 +69,7 @@ def test_anchors_across_the_border_are_left_out() -> None:
 
 
 def test_an_image_without_objects_is_background() -> None:
+    """Without a box each anchor in the image is background."""
     assert assigned([[10.0, 10, 50, 50], [-1.0, 0, 5, 5]], []) == [0, -1]
 
 
@@ -112,6 +113,7 @@ def test_the_loss_of_hand_made_answers() -> None:
 
 
 def test_at_most_half_of_the_drawn_anchors_are_objects() -> None:
+    """Of the anchors in the loss at most half are objects, the rest background."""
     network = make(anchors_per_image=10)
     labels = torch.cat((torch.ones(50), torch.zeros(50), torch.full((20,), -1.0)))
     positive, negative = network.fg_bg_sampler([labels])

@@ -23,6 +23,7 @@ def test_voting_is_the_weighted_mean_of_overlapping_boxes() -> None:
 
 
 def test_a_box_without_voters_stays() -> None:
+    """Without an overlapping voter, or with voters of weight 0, a box is not moved."""
     boxes = torch.tensor([[0.0, 0, 10, 10]])
     far = torch.tensor([[50.0, 50, 60, 60]])
     assert torch.equal(vote(boxes, far, torch.ones(1)), boxes)
@@ -107,6 +108,7 @@ def test_box_refinement_asks_again_where_the_first_answer_is(monkeypatch: pytest
 
 
 def test_an_ensemble_shares_proposals_and_averages_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each member answers for the union of all proposals; boxes and scores are the means."""
     left, right = scripted([[10.0, 10, 50, 50]], monkeypatch), scripted([[60.0, 40, 90, 80]], monkeypatch)
     found = detect_image([left, right], Image.new("RGB", (128, 96)), device=CPU)
     union = [[10.0, 10, 50, 50], [60.0, 40, 90, 80]]

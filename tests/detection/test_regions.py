@@ -38,6 +38,7 @@ def test_assignment_by_overlap() -> None:
 
 
 def test_the_nearest_object_decides() -> None:
+    """A region has the label of the object that it overlaps most."""
     assert assigned([[10.0, 10, 50, 45]], [BOX, [10.0, 10, 50, 44]], [1, 2]) == [2]
 
 
@@ -63,6 +64,7 @@ def test_a_quarter_of_the_regions_are_objects() -> None:
 
 
 def test_regions_in_a_crowd_are_not_drawn() -> None:
+    """A region mostly in a crowd is neither an object nor background."""
     targets = {
         "boxes": torch.tensor([BOX]),
         "labels": torch.tensor([1]),
@@ -74,6 +76,7 @@ def test_regions_in_a_crowd_are_not_drawn() -> None:
 
 
 def test_an_image_that_is_all_crowd_still_has_regions() -> None:
+    """Without any other region, those in a crowd are background."""
     targets = {
         "boxes": NOTHING,
         "labels": torch.zeros(0, dtype=torch.int64),
@@ -107,6 +110,7 @@ def test_the_loss_of_hand_made_answers() -> None:
 
 
 def test_boxes_of_each_class() -> None:
+    """Each class moves and scales a region by its own shifts."""
     regions = make()
     shifts = torch.zeros(1, 12)
     shifts[0, 8:] = torch.tensor([1.0, 0, math.log(2) / 0.2, 0])  # of the second class: 0.1 to the right, twice as wide

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_boxes import annotation, instances, write_coco, write_image, write_voc
+from synthetic_boxes import annotation, instances, write_coco, write_image, write_voc
 
 from resnets.detection import voc
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
@@ -69,6 +69,7 @@ def test_boxes_are_continuous_from_0_and_what_is_difficult_is_marked(own: Path) 
 
 
 def test_own_sets_are_train_val_and_test(own: Path) -> None:
+    """The sets train, val and test by default, and any others by name, joined by +."""
     splits = load_detection_data(f"voc:{own}")
     assert (ids(splits.train), ids(splits.validation), ids(splits.test)) == (["a", "b"], ["c"], ["d", "e"])
     assert splits.protocol == "voc"
@@ -118,6 +119,7 @@ def test_images_of_voc_2012_test_have_no_annotations(devkit: Path) -> None:
 
 
 def test_voc_s_20_classes_are_kept_where_no_other_is_found(devkit: Path) -> None:
+    """VOC's classes are complete and in order; another class makes a list of those that are found."""
     assert len(voc.CLASSES) == 20
     assert tuple(sorted(voc.CLASSES)) == voc.CLASSES
     path = devkit / "VOC2007" / "Annotations" / "07train.xml"
@@ -156,6 +158,7 @@ def test_classes_can_be_chosen(own: Path) -> None:
 
 
 def test_the_digest_is_of_the_content(own: Path, tmp_path: Path) -> None:
+    """A copy has the same digest; a box moved by a pixel changes it."""
     digest = load_detection_data(f"voc:{own}").digest
     shutil.copytree(own, tmp_path / "copy")
     assert load_detection_data(f"voc:{tmp_path / 'copy'}").digest == digest
@@ -199,6 +202,7 @@ def test_what_is_no_source_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The error names the source, path or set that is wrong."""
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(error, match=message):
@@ -212,12 +216,14 @@ def test_the_same_set_may_be_trained_and_tested_on(own: Path) -> None:
 
 
 def test_a_path_may_have_an_at_sign(own: Path) -> None:
+    """An @ in an existing path does not separate sets."""
     own.rename(own.with_name("at@home"))
     assert load_detection_data(f"voc:{own.with_name('at@home')}").name == "at@home"
     assert len(load_detection_data(f"voc:{own.with_name('at@home')}@trainval/test").train) == 3
 
 
 def test_a_devkit_without_the_usual_sets_says_which_there_are(devkit: Path) -> None:
+    """The error lists the sets to choose from, or that there are none."""
     shutil.rmtree(devkit / "VOC2007")
     main = devkit / "VOC2012" / "ImageSets" / "Main"
     (main / "val.txt").unlink()
@@ -249,6 +255,7 @@ def coco(tmp_path: Path) -> Path:
 
 
 def test_coco_s_categories_keep_their_ids_and_crowds_are_marked(coco: Path) -> None:
+    """Ids that skip numbers, areas of masks and crowds are as in the file."""
     splits = load_detection_data(f"coco:{coco}@train2014/val2014")
     assert splits.classes == ("dog", "cat", "emu")
     assert splits.category_ids == (1, 3, 90)
@@ -264,6 +271,7 @@ def test_coco_s_categories_keep_their_ids_and_crowds_are_marked(coco: Path) -> N
 
 
 def test_coco_s_usual_sets_are_the_newest_years(coco: Path) -> None:
+    """By default train and val of the newest year that has both."""
     splits = load_detection_data(f"coco:{coco}")
     assert (ids(splits.train), splits.validation, ids(splits.test)) == ([4], None, [5])
     assert ids(load_detection_data(f"coco:{coco}@train2014+train2017/val2014").train) == [1, 2, 4]
@@ -309,6 +317,7 @@ def test_images_of_coco_s_test_sets_have_no_annotations(coco: Path, name: str, f
 
 
 def test_sets_of_other_categories_are_refused(coco: Path) -> None:
+    """Sets whose categories differ are an error that names both files."""
     path = coco / "annotations" / "instances_val2014.json"
     path.write_text(path.read_text().replace("emu", "owl"))
     with pytest.raises(DataError, match=r"val2014.json.*train2014.json"):
@@ -316,6 +325,7 @@ def test_sets_of_other_categories_are_refused(coco: Path) -> None:
 
 
 def test_splits_are_verified() -> None:
+    """Labels without a class, empty splits, images and classes named twice, and wrong shapes are errors."""
     image = AnnotatedImage(
         Path("a.jpg"), "a", (9, 9), np.zeros((1, 4)), np.array([1]), np.zeros(1), np.zeros(1), np.zeros(1)
     )
@@ -343,6 +353,7 @@ def test_no_torch_is_imported() -> None:
 
 
 def test_without_the_extra_it_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without defusedxml the error names the extra that has it."""
     monkeypatch.setitem(sys.modules, "defusedxml", None)
     with pytest.raises(UsageError, match=r"resnets\[detection\]"):
         load_detection_data(f"voc:{own}")
@@ -360,6 +371,7 @@ def test_real_voc(real_data: Path) -> None:
 
 @pytest.mark.data
 def test_real_coco(real_data: Path) -> None:
+    """60 images of COCO train 2017 with all their objects and crowds."""
     splits = load_detection_data(f"coco:{real_data / 'coco'}@train2017/train2017")
     assert (len(splits.train), len(splits.classes), splits.category_ids[-1]) == (60, 80, 90)
     assert sum(len(image.labels) for image in splits.train) == 509
@@ -368,6 +380,7 @@ def test_real_coco(real_data: Path) -> None:
 
 @pytest.mark.data
 def test_real_blood_cells(real_data: Path) -> None:
+    """A custom data set in VOC's layout with classes of its own."""
     splits = load_detection_data(f"voc:{real_data / 'bccd'}")
     assert splits.classes == ("Platelets", "RBC", "WBC")
     assert splits.validation is not None

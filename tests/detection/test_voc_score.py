@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_boxes import Object, random_boxes, write_voc
+from synthetic_boxes import Object, random_boxes, write_voc
 
 from resnets.detection import result_files
 from resnets.detection import voc as layout
@@ -83,6 +83,7 @@ def devkit(truth: Truth, ids: list[str], confidence: np.ndarray, boxes: np.ndarr
 
 
 def test_all_found_is_1_and_nothing_found_is_0() -> None:
+    """The ends of the scale, by both metrics."""
     truth = {"a": [(BOX, False), (AWAY, False)]}
     for metric in ("area", "11-point"):
         assert ap(truth, [("a", 0.9, BOX), ("a", 0.8, AWAY)], metric) == pytest.approx(1)  # type: ignore[arg-type]
@@ -107,6 +108,7 @@ def test_precision_is_the_best_at_that_or_a_higher_recall() -> None:
 
 
 def test_an_object_found_twice_is_false_the_second_time() -> None:
+    """A second detection of an object is a false one."""
     truth = {"a": [(BOX, False), (AWAY, False)]}
     assert ap(truth, [("a", 0.9, BOX), ("a", 0.8, BOX), ("a", 0.7, AWAY)]) == pytest.approx(1 / 2 + 1 / 2 * 2 / 3)
 
@@ -119,6 +121,7 @@ def test_the_second_detection_does_not_take_the_next_best_object() -> None:
 
 
 def test_a_difficult_object_counts_neither_way() -> None:
+    """Finding a difficult object is neither true nor false."""
     truth = {"a": [(BOX, True), (AWAY, False)]}
     assert ap(truth, [("a", 0.9, BOX), ("a", 0.8, BOX), ("a", 0.7, AWAY)]) == 1
     assert ap(truth, [("a", 0.9, BOX)]) == 0
@@ -126,6 +129,7 @@ def test_a_difficult_object_counts_neither_way() -> None:
 
 
 def test_a_class_of_difficult_objects_only_has_no_ap() -> None:
+    """Without an object that counts there is no AP."""
     assert ap({"a": [(BOX, True)]}, [("a", 0.9, BOX)]) is None
     assert ap({}, [("a", 0.9, BOX)]) is None
 
@@ -218,6 +222,7 @@ def test_files_are_scored(ground_truth: Path, tmp_path: Path) -> None:
 
 
 def test_a_class_without_a_file_is_noted_and_counts_as_0(ground_truth: Path, tmp_path: Path) -> None:
+    """A missing file is noted; an empty one means that nothing was found."""
     folder = write_detections(tmp_path / "found", {"dog": "000001 0.9 10 10 19 19\n"})
     found = voc.score_files(ground_truth, folder, "area")
     assert found.ap == {"cat": None, "dog": 0.5}
@@ -230,6 +235,7 @@ def test_a_class_without_a_file_is_noted_and_counts_as_0(ground_truth: Path, tmp
 
 
 def test_a_class_without_objects_is_left_out_of_the_mean(ground_truth: Path, tmp_path: Path) -> None:
+    """A class that only detections have does not lower the mean."""
     found = voc.score_files(
         ground_truth,
         write_detections(tmp_path / "found", {"dog": "", "cat": "", "cow": "000001 0.9 10 10 19 19\n"}),
@@ -242,6 +248,7 @@ def test_a_class_without_objects_is_left_out_of_the_mean(ground_truth: Path, tmp
 
 
 def test_a_detection_outside_the_split_is_refused_as_by_the_devkit(ground_truth: Path, tmp_path: Path) -> None:
+    """The error names the file, the line, the image and the split."""
     folder = write_detections(tmp_path / "found", {"dog": "000001 0.9 1 1 9 9\n000003 0.9 1 1 9 9\n"})
     with pytest.raises(DataError, match="dog.txt: line 2 .*'000003'.*'test'"):
         voc.score_files(ground_truth, folder, "area")
@@ -259,6 +266,7 @@ def test_a_detection_outside_the_split_is_refused_as_by_the_devkit(ground_truth:
     ],
 )
 def test_a_line_that_is_no_detection_is_named(ground_truth: Path, tmp_path: Path, line: str) -> None:
+    """A line with too few or too many fields, or no finite numbers, is an error that names it."""
     folder = write_detections(tmp_path / "found", {"dog": f"000001 0.9 1 1 9 9\n{line}\n"})
     with pytest.raises(DataError, match=r"comp4_det_test_dog.txt: line 2"):
         voc.score_files(ground_truth, folder, "area")
@@ -289,6 +297,7 @@ def test_what_windows_and_macos_add_is_passed_over(ground_truth: Path, tmp_path:
 
 
 def test_a_class_name_may_have_an_underscore_and_an_image_name_a_space(tmp_path: Path) -> None:
+    """Names of classes and images are not cut at these; two files of a class are an error."""
     root = write_voc(tmp_path / "own", {"test": {"my photo 1": [("traffic_light", *BOX)]}}, images=False)
     for name in ("comp4_det_test_traffic_light.txt", "comp4_0a-1_det_test_traffic_light.txt"):
         folder = tmp_path / name.partition("_det")[0]
@@ -301,6 +310,7 @@ def test_a_class_name_may_have_an_underscore_and_an_image_name_a_space(tmp_path:
 
 
 def test_what_is_missing_is_named(ground_truth: Path, tmp_path: Path) -> None:
+    """A missing folder, set, annotation or detection file is an error that names it."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty.*comp4_det_test_(cat|dog).txt"):
         voc.score_files(ground_truth, tmp_path / "empty", "area")
@@ -316,6 +326,7 @@ def test_what_is_missing_is_named(ground_truth: Path, tmp_path: Path) -> None:
 
 
 def test_a_devkit_of_one_year_is_as_good_as_its_folder(ground_truth: Path, tmp_path: Path) -> None:
+    """A devkit with several years is an error that lists them."""
     folder = write_detections(tmp_path / "found", {"dog": "", "cat": ""})
     assert voc.score_files(ground_truth.parent, folder, "area").images == 2
     (ground_truth.parent / "VOC2012").mkdir()
@@ -361,6 +372,7 @@ def test_detections_at_hand_score_exactly_as_their_files(tmp_path: Path) -> None
 
 
 def test_a_crowd_counts_as_difficult_and_other_images_are_refused() -> None:
+    """Crowds are passed over; detections of an unknown image are an error."""
     images = [an_image("a", [(9, 9, 19, 19), (49, 49, 59, 59)], [0, 0], [False, False], [True, False])]
     boxes = np.array([(9, 9, 19, 19), (9, 9, 19, 19), (49, 49, 59, 59)], np.float32)  # the crowd, twice, and the dog
     scores, labels = np.array([0.9, 0.8, 0.7]), np.zeros(3, np.int64)
@@ -374,6 +386,7 @@ def test_a_crowd_counts_as_difficult_and_other_images_are_refused() -> None:
 
 
 def test_a_class_that_can_be_no_file_name_is_refused(tmp_path: Path) -> None:
+    """A class with a slash is refused before anything is written."""
     with pytest.raises(UsageError, match="a/b"):
         result_files.write_voc(tmp_path, [], ["a/b"])
     assert list(tmp_path.iterdir()) == []

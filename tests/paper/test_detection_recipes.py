@@ -44,6 +44,7 @@ def test_deviations_are_listed(name: str) -> None:
 
 
 def test_a_shorter_recipe_keeps_its_proportions_and_its_one_test() -> None:
+    """Milestones move in proportion; the interval of tests stays."""
     short = VOC.scaled(8_000)
     assert (short.iterations, short.milestones) == (8_000, (6_000,))
     assert short.evaluate_every > short.iterations
@@ -74,10 +75,12 @@ def test_a_shorter_recipe_keeps_its_proportions_and_its_one_test() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, object], said: str) -> None:
+    """The error names the field and its value."""
     with pytest.raises(UsageError, match=said):
         VOC.with_changes(**change)  # type: ignore[arg-type]
 
 
 def test_unknown_names() -> None:
+    """A misspelt recipe is an error that suggests the nearest."""
     with pytest.raises(UsageError, match="did you mean voc"):
         recipes.find("voc7")

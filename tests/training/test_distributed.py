@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_detectors
 import small_runs
 import together
 import torch
@@ -298,13 +299,8 @@ def test_each_image_is_counted_once(
                 assert found[name] == counts | {"loss": pytest.approx(counts["loss"], rel=1e-5)}, name
 
 
-def test_a_detectors_score_is_that_of_one_process(
-    tmp_path: Path, four_processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_detectors_score_is_that_of_one_process(tmp_path: Path, four_processes: Processes) -> None:
     """Each image is detected on by one of four processes, to the last bit; of two images two have nothing to do."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "detection"))
-    import small_detectors
-
     detector = small_detectors.detector()
     save_detector(tmp_path / "weights.safetensors", detector, small_detectors.CLASSES)
     data = {str(count): small_detectors.splits(tmp_path / str(count), count) for count in (2, 5)}
