@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def tiny_detector(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny
     """A run of 160 iterations on two images."""
     folder = tmp_path_factory.mktemp("learnt")
     data = splits(folder / "data")
-    recipe = dataclasses.replace(RECIPE, iterations=160, lr=0.01, milestones=(100,), flip=False)
+    recipe = RECIPE.with_changes(iterations=160, lr=0.01, milestones=(100,), flip=False)
     with small_detectors.small_networks():
         train(start, folder / "run", data, recipe)
     return TinyDetector(folder / "run", data)

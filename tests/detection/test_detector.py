@@ -56,7 +56,7 @@ def test_fine_tuning_needs_the_same_network_and_anchors(tiny_detector: TinyDetec
     """Another number of anchors, or another network, is refused."""
     learnt = resnets.load_detector(tiny_detector.run, device="cpu")
     with pytest.raises(WeightsError):
-        fine_tuned(learnt, "resnet10", CLASSES, dataclasses.replace(RECIPE, anchor_sizes=(32,)))
+        fine_tuned(learnt, "resnet10", CLASSES, RECIPE.with_changes(anchor_sizes=(32,)))
     with pytest.raises(WeightsError, match="resnet18"):
         fine_tuned(learnt, "resnet18", CLASSES, RECIPE)
 
@@ -64,7 +64,7 @@ def test_fine_tuning_needs_the_same_network_and_anchors(tiny_detector: TinyDetec
 def test_fine_tuning_keeps_the_options_of_the_network(tiny_detector: TinyDetector) -> None:
     """The authors' files have a stem that pools otherwise, with the same weights: it must not be lost."""
     learnt = resnets.load_detector(tiny_detector.run, device="cpu")
-    spec = dataclasses.replace(SPEC, pool="ceil")
+    spec = SPEC.with_changes(pool="ceil")
     built = FasterRCNN(catalog.build(spec), len(CLASSES), RECIPE, learnt.network.input)
     built.load_state_dict(learnt.network.state_dict())
     start = dataclasses.replace(learnt, network=built)

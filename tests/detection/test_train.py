@@ -23,7 +23,7 @@ from resnets.networks import catalog
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 
-RESUMED = dataclasses.replace(RECIPE, batch_size=2, frozen_stages=1)
+RESUMED = RECIPE.with_changes(batch_size=2, frozen_stages=1)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_batch_norm_keeps_the_statistics_of_the_classifier(start: Path, tiny_det
 
 def test_a_detector_is_fine_tuned(tiny_detector: TinyDetector, tmp_path: Path) -> None:
     """A run from a detector's weights keeps what it learnt, and records the kind of its start."""
-    recipe = dataclasses.replace(RECIPE, iterations=1, lr=1e-9)
+    recipe = RECIPE.with_changes(iterations=1, lr=1e-9)
     result = train(tiny_detector.run, tmp_path / "run", tiny_detector.data, recipe)
     assert result.scores == json.loads((tiny_detector.run / "result.json").read_text())["scores"]
     start = json.loads((tmp_path / "run" / "run.json").read_text())["weights"]
@@ -70,7 +70,7 @@ def test_a_detector_is_fine_tuned(tiny_detector: TinyDetector, tmp_path: Path) -
 def test_vgg_detects_by_the_same_code(tmp_path: Path) -> None:
     """From a classifier's file to objects on an image, VGG is trained, tested and loaded as a residual network is."""
     start, data = save_classifier(tmp_path / "vgg8.safetensors", vgg()), splits(tmp_path / "data")
-    recipe = dataclasses.replace(RECIPE, iterations=2, roi_size=None)
+    recipe = RECIPE.with_changes(iterations=2, roi_size=None)
     result = train(start, tmp_path / "run", data, recipe, network="vgg8")
     assert result.mean_ap == evaluate_detector(tmp_path / "run", data, workers=0, device="cpu").mean_ap
     ((_, found),) = resnets.detect(tmp_path / "run", data.train[0].path, threshold=0, device="cpu")
@@ -168,7 +168,7 @@ def test_settings_change_the_recipe() -> None:
 def test_random_weights_start_with_the_statistics_of_images(tmp_path: Path) -> None:
     """Batch norm is frozen, so a network that was not pre-trained takes its statistics from the training images."""
     with pytest.warns(UserWarning, match="random weights"):
-        train(None, tmp_path / "run", splits(tmp_path / "data"), dataclasses.replace(RECIPE, iterations=2))
+        train(None, tmp_path / "run", splits(tmp_path / "data"), RECIPE.with_changes(iterations=2))
     tensors = read_tensors(tmp_path / "run" / "weights.safetensors")[0]
     variances = next(tensor for name, tensor in tensors.items() if name.endswith("layer4.0.bn1.running_var"))
     assert not torch.equal(variances, torch.ones_like(variances))
@@ -177,5 +177,5 @@ def test_random_weights_start_with_the_statistics_of_images(tmp_path: Path) -> N
 def test_a_loss_that_is_not_finite_ends_the_run(start: Path, tmp_path: Path) -> None:
     """A learning rate of 1e12 is an error, not a trained detector."""
     with pytest.raises(resnets.TrainingError):
-        train(start, tmp_path / "run", splits(tmp_path / "data"), dataclasses.replace(RECIPE, lr=1e12))
+        train(start, tmp_path / "run", splits(tmp_path / "data"), RECIPE.with_changes(lr=1e12))
     assert not (tmp_path / "run" / "result.json").exists()
