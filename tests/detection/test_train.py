@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import small_detectors
 import torch
-from resnets.weights.tensor_file import read_tensors
 from small_detectors import RECIPE, SPEC, TinyDetector, save_classifier, splits, train, vgg
 
 import resnets
@@ -20,6 +19,7 @@ from resnets.detection.config import DetectionConfig
 from resnets.detection.evaluate import evaluate_detector
 from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import catalog
+from resnets.weights.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 
