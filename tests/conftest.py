@@ -124,6 +124,16 @@ def photo_folder(make_photos: MakePhotos) -> Path:
     return make_photos()
 
 
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of `resnets train`: 10 iterations of ResNet-8 on the digits. It is only read."""
+    from resnets.cli import run
+
+    folder = tmp_path_factory.mktemp("runs") / "resnet8"
+    assert run(["train", "resnet8", "--data", "digits", "--iterations", "10", "--out", str(folder)]) == 0
+    return folder
+
+
 @pytest.fixture
 def tiny_splits() -> DataSplits:
     """96 training and 33 test images of 8x8 in three classes, by their colour: learnt in a few iterations."""

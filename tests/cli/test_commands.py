@@ -8,56 +8,45 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from resnets.cli import PANELS, app, run
 
-
-def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run `resnets` with these arguments; return its exit code, standard output and standard error."""
-    code = run([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+Command = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(scope="module")
-def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of 10 iterations of ResNet-8 on the digits."""
-    folder = tmp_path_factory.mktemp("runs") / "resnet8"
-    assert run(["train", "resnet8", "--data", "digits", "--iterations", "10", "--out", str(folder)]) == 0
-    return folder
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
-def test_help_imports_no_torch(arguments: list[str]) -> None:
-    code = f"import sys; from resnets.cli import run; run({arguments}); sys.exit('torch' in sys.modules)"
+def test_help_imports_no_torch() -> None:
+    """Neither the package, nor its public names, nor help and version import torch, which takes seconds."""
+    code = "import sys, resnets; from resnets.cli import run; dir(resnets)\n"
+    code += "for arguments in ['--help'], ['train', '--help'], ['--version']: run(arguments)\n"
+    code += "sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "resnets" in done.stdout
-
-
-def test_importing_the_package_imports_no_torch() -> None:
-    code = "import sys, resnets; dir(resnets); assert 'torch' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert "Usage: resnets train" in done.stdout
 
 
 def test_python_m_resnets_is_the_command() -> None:
+    """`python -m resnets` runs it where the script is not on the path."""
     done = subprocess.run([sys.executable, "-m", "resnets", "--version"], capture_output=True, text=True, timeout=60)
     assert re.fullmatch(r"resnets \d+\.\d+\.\d+\n", done.stdout)
 
 
 def test_every_command_and_option_is_explained() -> None:
-    for registered in app.registered_commands:
-        assert registered.callback is not None
-        assert registered.callback.__doc__, registered.name
-        for name, annotation in registered.callback.__annotations__.items():
-            assert name == "return" or "Option" in annotation or "Argument" in annotation
+    """Also those of the groups `data` and `detect`."""
+    groups = [app, *(group.typer_instance for group in app.registered_groups)]
+    assert len(groups) == 3
+    for command in (command for group in groups for command in group.registered_commands):
+        assert command.callback is not None and command.callback.__doc__, command.name
+        hints = get_type_hints(command.callback, include_extras=True)
+        assert all(name == "return" or hint.__metadata__ for name, hint in hints.items())
 
 
-def test_the_help_shows_all_commands_by_their_purpose(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--help"]) == 0
-    out = capsys.readouterr().out
+def test_the_help_shows_all_commands_by_their_purpose(command: Command) -> None:
+    """In panels, in the order of PANELS."""
+    code, out, _ = command("--help")
+    assert code == 0
     shown = [out.index(title) for title in PANELS]
     assert shown == sorted(shown)
     names = [name for commands in PANELS.values() for name in commands]
@@ -75,14 +64,13 @@ def test_the_help_shows_all_commands_by_their_purpose(capsys: pytest.CaptureFixt
         (["detect", "check"], "voc:PATH[@SETS]"),
     ],
 )
-def test_the_help_keeps_what_stands_in_brackets(
-    arguments: list[str], shown: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run([*arguments, "--help"]) == 0
-    assert shown in capsys.readouterr().out
+def test_the_help_keeps_what_stands_in_brackets(arguments: list[str], shown: str, command: Command) -> None:
+    """What looks like markup is escaped."""
+    assert shown in command(*arguments, "--help")[1]
 
 
-def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, command: Command) -> None:
+    """With the resolved recipe and provenance; the same command with --resume prints the result again."""
     names = {path.name for path in digits_run.iterdir()}
     assert {"run.json", "metrics.jsonl", "tensorboard", "checkpoints", "weights.safetensors", "result.json"} <= names
     result = json.loads((digits_run / "result.json").read_text())
@@ -91,23 +79,21 @@ def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, capsys: 
     assert result["run"]["recipe"]["milestones"] == [5, 8]  # half and three quarters of 10, rounded
     assert {"versions", "hardware", "commit"} <= result["run"]["provenance"][0].keys()
     assert result["curve"][-1]["test_error"] == pytest.approx(result["test_error"], abs=2)  # bf16 and float32
-    code, out, _ = command(
-        capsys, "train", "resnet8", "--data", "digits", "--iterations", 10, "--out", digits_run, "--resume"
-    )
+    code, out, _ = command("train", "resnet8", "--data", "digits", "--iterations", 10, "--out", digits_run, "--resume")
     assert code == 0
-    assert "is finished; nothing was to do" in out
     assert f"test error {result['test_error']:.2f} %" in out
 
 
-def test_train_refuses_a_folder_with_a_run(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = command(capsys, "train", "resnet8", "--data", "digits", "--iterations", 10, "--out", digits_run)
+def test_train_refuses_a_folder_with_a_run(digits_run: Path, command: Command) -> None:
+    """Unless --resume is given, which the error names."""
+    code, _, err = command("train", "resnet8", "--data", "digits", "--iterations", 10, "--out", digits_run)
     assert code == 1
     assert "--resume" in err
 
 
-def test_evaluate_agrees_with_the_run(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_agrees_with_the_run(digits_run: Path, command: Command) -> None:
     """The error in result.json is what `resnets evaluate` prints, exactly."""
-    code, out, _ = command(capsys, "evaluate", digits_run, "--data", "digits", "--json")
+    code, out, _ = command("evaluate", digits_run, "--data", "digits", "--json")
     evaluation = json.loads(out)
     assert code == 0
     assert evaluation["network"] == "resnet8"
@@ -117,33 +103,32 @@ def test_evaluate_agrees_with_the_run(digits_run: Path, capsys: pytest.CaptureFi
     assert sum(map(sum, evaluation["confusion"])) == 360
 
 
-def test_evaluate_shows_classes_and_confusion(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_shows_classes_and_confusion(digits_run: Path, command: Command) -> None:
+    """Of a weights file, as tables."""
     weights = digits_run / "weights.safetensors"
-    code, out, _ = command(capsys, "evaluate", weights, "--data", "digits", "--per-class", "--confusion")
+    code, out, _ = command("evaluate", weights, "--data", "digits", "--per-class", "--confusion")
     assert code == 0
     assert "360 test images of digits" in out
     assert "by column: the predicted class" in out
 
 
-def test_predict_names_images_and_reports_bad_ones(
-    digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predict_names_images_and_reports_bad_ones(digits_run: Path, tmp_path: Path, command: Command) -> None:
     from PIL import Image
 
     good, bad = tmp_path / "four.png", tmp_path / "broken.png"
     Image.new("RGBA", (30, 20), "white").save(good)
     bad.write_bytes(good.read_bytes()[:40])
-    code, out, err = command(capsys, "predict", digits_run, good, bad, "--top", 3)
+    code, out, err = command("predict", digits_run, good, bad, "--top", 3)
     assert code == 1
     assert out.startswith(f"{good}: ")
     assert out.count("%") == 3
     assert str(bad) in err
-    code, out, _ = command(capsys, "predict", digits_run, good, "--json")
+    code, out, _ = command("predict", digits_run, good, "--json")
     classes = json.loads(out)[0]["classes"]
     assert code == 0
     assert len(classes) == 5
     assert classes[0]["probability"] >= classes[1]["probability"]
-    code, out, err = command(capsys, "predict", digits_run, good, bad, good, "--json", "--precision", "bf16")
+    code, out, err = command("predict", digits_run, good, bad, good, "--json", "--precision", "bf16")
     entries = json.loads(out)
     assert code == 1
     assert [entry["image"] for entry in entries] == [str(good), str(bad), str(good)]
@@ -151,16 +136,18 @@ def test_predict_names_images_and_reports_bad_ones(
     assert str(bad) in err
 
 
-def test_evaluate_in_bf16_tells_its_agreement(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "evaluate", digits_run, "--data", "digits", "--precision", "bf16")
+def test_evaluate_in_bf16_has_its_agreement(digits_run: Path, command: Command) -> None:
+    """For how many images the class is that of float32, as text and as JSON."""
+    code, out, _ = command("evaluate", digits_run, "--data", "digits", "--precision", "bf16")
     assert code == 0
-    assert re.search(r"bf16 by engine eager: the same class as in fp32 for \d+ of the first 360 images", out)
-    _, out, _ = command(capsys, "evaluate", digits_run, "--data", "digits", "--precision", "bf16", "--json")
+    assert re.search(r"bf16.* fp32 .*\d+ .*360", out)
+    _, out, _ = command("evaluate", digits_run, "--data", "digits", "--precision", "bf16", "--json")
     assert json.loads(out)["agreement"]["samples"] == 360
 
 
-def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "list", "--json")
+def test_list_has_the_costs_and_the_papers_error(command: Command) -> None:
+    """Of each network, as JSON and as a table."""
+    code, out, _ = command("list", "--json")
     networks = {network["name"]: network for network in json.loads(out)}
     assert code == 0
     assert networks["resnet56"]["depth"] == 56
@@ -168,22 +155,20 @@ def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert networks["resnet56"]["macs"] == 125_485_696
     assert networks["resnet56"]["published"]["value"] == 6.97
     assert networks["vgg16"]["parameters"] == 138_357_544
-
-
-def test_list_shows_the_paper_beside(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = command(capsys, "list")
+    _, out, _ = command("list")
     assert re.search(r"resnet110 +110 +1,727,962 +252,887,680 +32 +6.43 %, Table 6", out)
 
 
-def test_info_is_a_column_of_table_1(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "info", "resnet50")
+def test_info_is_a_column_of_table_1(command: Command) -> None:
+    """Stages with their sizes and the total costs; also of a network with options, and as JSON."""
+    code, out, _ = command("info", "resnet50")
     assert code == 0
     for stage, size in (("conv1", 112), ("conv2_x", 56), ("conv3_x", 28), ("conv4_x", 14), ("conv5_x", 7), ("fc", 1)):
         assert re.search(rf"{stage} +{size} x {size}", out)
     assert "25,557,032  3,857,973,248" in out
-    _, out, _ = command(capsys, "info", "resnet20", "--shortcut", "B", "--layers")
+    _, out, _ = command("info", "resnet20", "--shortcut", "B", "--layers")
     assert "272,474" in out
-    code, out, _ = command(capsys, "info", "plain34", "--json")
+    code, out, _ = command("info", "plain34", "--json")
     assert json.loads(out)["cost"]["parameters"] == 21_623_848
 
 
@@ -225,10 +210,11 @@ def test_bad_usage_is_one_clear_line(
     message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: Command,
 ) -> None:
+    """The exit code, the offending value, and nothing is written."""
     monkeypatch.chdir(tmp_path)
-    actual, _, err = command(capsys, *arguments)
+    actual, _, err = command(*arguments)
     assert actual == code
     assert message in err
     assert err.startswith("resnets: error: ")
@@ -237,6 +223,7 @@ def test_bad_usage_is_one_clear_line(
 
 
 def test_debug_shows_the_traceback() -> None:
+    """--debug raises the error itself."""
     from resnets.errors import UsageError
 
     with pytest.raises(UsageError):
@@ -244,18 +231,18 @@ def test_debug_shows_the_traceback() -> None:
 
 
 @pytest.mark.filterwarnings("default")
-def test_an_imagenet_network_on_small_images_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_imagenet_network_on_small_images_is_noted(tmp_path: Path, command: Command) -> None:
     """`resnet18` on small images is not a network of the paper for them: the user is told which are."""
     code, _, err = command(
-        capsys, "train", "resnet18", "--data", "digits", "--iterations", 1, "--batch-size", 8, "--out", tmp_path / "run"
+        "train", "resnet18", "--data", "digits", "--iterations", 1, "--batch-size", 8, "--out", tmp_path / "run"
     )
     assert code == 0
     assert "resnets: note: resnet18 is made for photos" in err
 
 
-def test_demo_shows_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With 2 iterations nothing is learned; the table, both sentences and the drawings are there all the same."""
-    code, out, _ = command(capsys, "demo", "--iterations", 2, "--out", tmp_path / "demo")
+def test_demo_shows_what_it_found(tmp_path: Path, command: Command) -> None:
+    """With an iteration nothing is learned; the table, both sentences and the plots are there all the same."""
+    code, out, _ = command("demo", "--iterations", 1, "--out", tmp_path / "demo")
     assert code == 0
     for name in ("plain20", "plain56", "plain110", "resnet20", "resnet56", "resnet110"):
         assert name in out
@@ -267,35 +254,36 @@ def test_demo_shows_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "http://" not in re.sub(r'xmlns[:\w]*="[^"]*"|rdf:\w+="[^"]*"|"http://www.w3.org[^"]*"', "", page)
 
 
-def test_help_shows_the_defaults_that_depend(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = command(capsys, "train", "--help")
+def test_help_shows_the_defaults_that_depend(command: Command) -> None:
+    """On the recipe, the data and the time."""
+    _, out, _ = command("train", "--help")
     for default in ("the recipe's", "the one for the data", "every 30"):
         assert default in out
 
 
 def test_names_with_brackets_are_shown_as_they_are(
-    make_photos: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_photos: Callable[..., Path], tmp_path: Path, command: Command
 ) -> None:
     """A folder or class whose name looks like markup neither crashes a command nor disappears."""
     folder = make_photos("my[red]photos", classes=("a[bold]", "[red]"))
     arguments = ("--data", f"folder:{folder}")
     code, out, _ = command(
-        capsys, "train", "resnet8", *arguments, "--iterations", 1, "--batch-size", 4, "--out", tmp_path / "run"
+        "train", "resnet8", *arguments, "--iterations", 1, "--batch-size", 4, "--out", tmp_path / "run"
     )
     assert code == 0
     assert "my[red]photos" in out
-    code, out, _ = command(capsys, "evaluate", tmp_path / "run", *arguments, "--per-class", "--confusion")
+    code, out, _ = command("evaluate", tmp_path / "run", *arguments, "--per-class", "--confusion")
     assert code == 0
     assert "a[bold]" in out and "[red]" in out
 
 
-def test_plan_says_what_a_run_takes_and_what_that_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_says_what_a_run_takes_and_what_that_rests_on(command: Command) -> None:
     arguments = ["plan", "resnet20", "--data", "cifar10", "--device-kind", "a100", "--devices", "2"]
-    code, out, _ = command(capsys, *arguments)
+    code, out, _ = command(*arguments)
     assert code == 0
     for part in ("ESTIMATED", "on 2 a100", "largest batch", "loader cores", "This rests on:", "data sheet"):
         assert part in out
-    code, out, _ = command(capsys, *arguments, "--json")
+    code, out, _ = command(*arguments, "--json")
     found = json.loads(out)
     assert code == 0
     assert (found["network"], found["devices"], found["estimate"]) == ("resnet20", 2, True)

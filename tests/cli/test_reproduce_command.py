@@ -2,52 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from resnets.cli import run
-
-
-def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = run(["reproduce", *map(str, arguments)])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+Command = Callable[..., tuple[int, str, str]]
 
 
 SMOKE = ("--scale", "smoke", "--data", "digits", "--workers", 0)
 
 
-def test_plan_run_table_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_run_table_and_page(tmp_path: Path, command: Command) -> None:
+    """--plan writes nothing; the run is made, compared and reported; a second call has nothing to do."""
     asked = ("table6", "--only", "resnet-20-layers", *SMOKE, "--out", tmp_path)
-    code, out, err = command(capsys, *asked, "--plan")
+    code, out, err = command("reproduce", *asked, "--plan")
     assert (code, err) == (0, "")
     assert "1 run to make: some seconds each on cpu" in out
     assert not list(tmp_path.iterdir())  # a plan begins nothing
-    code, out, err = command(capsys, *asked)
+    code, out, err = command("reproduce", *asked)
     assert (code, err) == (0, "")
     assert "resnet20, seed 0 training error" in out
     assert "8.75" in out and "reduced" in out
     assert "reduced: digits instead of cifar10; smoke: 5 of 64,000 iterations" in out
     assert f"The page: {tmp_path / 'site' / 'index.html'}" in out
-    code, out, _ = command(capsys, *asked)
+    code, out, _ = command("reproduce", *asked)
     assert code == 0
     assert "the run is done" in out
 
 
-def test_what_is_left_out_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = command(capsys, "table14", "--out", tmp_path)
+def test_what_is_left_out_is_said_once(tmp_path: Path, command: Command) -> None:
+    """A part that is not built yet is named once, not once for each row."""
+    code, out, _ = command("reproduce", "table14", "--out", tmp_path)
     assert code == 0
     assert out.count("left out, needs ") == 1
     assert "not built yet" in out and "cited" in out
 
 
-def test_wrong_names_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_names_are_one_line(tmp_path: Path, command: Command) -> None:
+    """The exit code 2, and the offending name."""
     for arguments, message in (
         (("tabel6",), "unknown table or figure 'tabel6' (did you mean table6"),
         (("table6", "--only", "resnet-21"), "table6 has no row 'resnet-21'"),
         (("table6", "--scale", "tiny"), "scale is 'tiny'"),
     ):
-        code, out, err = command(capsys, *arguments, "--out", tmp_path)
+        code, out, err = command("reproduce", *arguments, "--out", tmp_path)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith(f"resnets: error: {message}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import torch
@@ -29,92 +30,118 @@ from resnets.report.collect import collect
 TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
 
 
-@pytest.fixture(autouse=True)
-def reckoned(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def estimated() -> Iterator[None]:
     """Nothing is measured: a step of any network is taken to last a second, and tests and all else no time."""
     rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
     steps = StepTime(batch_size=128, step=1.0, start=0.0, spread=0.0, steps=5)
-    monkeypatch.setattr(planner_of, "measure", lambda *_, **__: Measurement(steps, rates))
-    monkeypatch.setattr(planner_of.Planner, "elapsed", lambda _: 0.0)  # whatever else this machine does
-    for name in ("MARGIN", "AROUND_ALL", "AROUND_A_RUN"):
-        monkeypatch.setattr(planner_of, name, 0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner_of, "measure", lambda *_, **__: Measurement(steps, rates))
+        patch.setattr(planner_of.Planner, "elapsed", lambda _: 0.0)  # whatever else this machine does
+        for name in ("MARGIN", "AROUND_ALL", "AROUND_A_RUN"):
+            patch.setattr(planner_of, name, 0.0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    """What the finished study reports."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def finished(estimated: None, lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> resnets.Study:
+    """A study of four networks on digits. Its folder is only read."""
+    return resnets.study("digits", out=tmp_path_factory.mktemp("studies") / "s", tell=lines.append, **TINY)
+
+
+@pytest.fixture
+def copied(finished: resnets.Study, tmp_path: Path) -> Path:
+    """A copy of its folder."""
+    return shutil.copytree(finished.file.parent, tmp_path / "s")
 
 
 # ---------------------------------------------------------------- the whole
 
 
-def test_a_study_of_digits(tmp_path: Path) -> None:
-    """Every network has the same iterations and images; it ends with a page, and is read again by --resume."""
-    lines: list[str] = []
-    found = resnets.study("digits", out=tmp_path / "s", tell=lines.append, **TINY)
-    assert [row.network for row in found.rows] == ["plain8", "plain14", "resnet8", "resnet14"]
-    plan = found.plan
+def test_a_study_of_digits(finished: resnets.Study, lines: list[str]) -> None:
+    """Every network has the same iterations and images, and the numbers are those of its result file."""
+    assert [row.network for row in finished.rows] == ["plain8", "plain14", "resnet8", "resnet14"]
+    plan, folder = finished.plan, finished.file.parent
     assert plan.iterations == 22  # 88 s for four networks, a second a step
     assert (plan.training_images, plan.validation_images, plan.test_images) == (1148, 289, 360)
-    for row in found.rows:
-        result = json.loads((tmp_path / "s" / "runs" / row.network / "result.json").read_text())
+    for row in finished.rows:
+        result = json.loads((folder / "runs" / row.network / "result.json").read_text())
         assert result["iterations"] == plan.iterations
         assert result["run"]["data"]["split"] == "20%" and result["seed"] == 1
         assert result["validation_error"] == row.validation_error
         assert row.curve[-1] == (plan.iterations, row.training_error, row.validation_error)
         assert row.interval[0] < row.validation_error < row.interval[1]
-    assert any("1,148 images to train on, 289 held out" in line for line in lines)
-    assert any("as many for each, so that none has an advantage" in line for line in lines)
-    page = found.page.read_text()
-    assert found.recommendation.headline in page and "plain14" in page and "<svg" in page and "<script" not in page
-    assert found.plot.read_bytes().startswith(b"\x89PNG")
-    recorded = json.loads(found.file.read_text())
-    assert [network["network"] for network in recorded["networks"]] == [row.network for row in found.rows]
+    assert any("1,148" in line and "289" in line for line in lines)
+    page = finished.page.read_text()
+    assert finished.recommendation.headline in page and "plain14" in page and "<svg" in page and "<script" not in page
+    assert finished.plot.read_bytes().startswith(b"\x89PNG")
+    recorded = json.loads(finished.file.read_text())
+    assert [network["network"] for network in recorded["networks"]] == [row.network for row in finished.rows]
     assert recorded["plan"]["iterations"] == plan.iterations and recorded["provenance"][0]["versions"]
+    assert len(collect([folder]).runs) == 4
+    assert not collect([folder]).problems
 
-    again = resnets.study("digits", out=tmp_path / "s", resume=True, **TINY)
+
+def test_a_finished_study_is_read_again(finished: resnets.Study, copied: Path) -> None:
+    """With --resume no network is trained again, and plan, rows and recommendation are the same."""
+    again = resnets.study("digits", out=copied, resume=True, **TINY)
     assert again.done_before == ("plain8", "plain14", "resnet8", "resnet14")
-    assert (again.plan, again.rows, again.recommendation) == (plan, found.rows, found.recommendation)
-    assert len(collect([tmp_path / "s"]).runs) == 4
-    assert not collect([tmp_path / "s"]).problems
+    assert (again.plan, again.rows, again.recommendation) == (finished.plan, finished.rows, finished.recommendation)
+
+
+class StopSecond:
+    """An observer that stops the study, as a signal does, in the network that is trained after the first."""
+
+    def __init__(self) -> None:
+        self.networks: list[str] = []
+
+    def __call__(self, network: str) -> StopSecond:
+        self.networks.append(network)
+        return self
+
+    def started(self, *_: object) -> None: ...
+    def finished(self, *_: object) -> None: ...
+    def closed(self) -> None: ...
+    def logged(self, line: dict[str, Any]) -> None:
+        if len(self.networks) == 2:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_an_interrupted_study_keeps_its_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was measured once counts, though it would be measured otherwise now."""
-    real, trained = studying.train, []
-
-    def interrupted(network: str, *arguments: Any, **options: Any) -> Any:
-        if network == "plain14" and "plain14" not in trained:
-            trained.append(network)
-            raise Interrupted("stopped", 2)
-        trained.append(network)
-        return real(network, *arguments, **options)
-
-    monkeypatch.setattr(studying, "train", interrupted)
+    asked: dict[str, Any] = {"out": tmp_path, "depths": (8, 14), "kinds": ["plain"], "budget": 44.0}
     with pytest.raises(Interrupted):
-        resnets.study("digits", out=tmp_path, kinds=["plain"], **TINY)
+        resnets.study("digits", observe=StopSecond(), **asked)
     plan = json.loads((tmp_path / "study.json").read_text())["plan"]
     monkeypatch.setattr(planner_of, "measure", lambda *_, **__: pytest.fail("measured again"))
-    found = resnets.study("digits", out=tmp_path, kinds=["plain"], resume=True, **TINY)
-    assert msgspec.to_builtins(found.plan)["iterations"] == plan["iterations"]
+    found = resnets.study("digits", resume=True, **asked)
+    assert found.plan.iterations == plan["iterations"] == 22
     assert found.done_before == ("plain8",)
     assert {row.network for row in found.rows} == {"plain8", "plain14"}
 
 
-def test_another_study_is_not_mixed_in(tmp_path: Path) -> None:
-    resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=25.0)
-    with pytest.raises(RunError, match="add --resume"):
-        resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=25.0)
-    with pytest.raises(RunError, match=r"another budget and seed \(budget 25.0, seed 0\)"):
-        resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=90.0, seed=3, resume=True)
-    older = json.loads((tmp_path / "study.json").read_text())
+def test_another_study_is_not_mixed_in(copied: Path) -> None:
+    """Not without --resume, with other settings, nor into a folder whose file is of something else."""
+    with pytest.raises(RunError, match="--resume"):
+        resnets.study("digits", out=copied, **TINY)
+    with pytest.raises(RunError, match=r"budget 88.0, seed 1"):
+        resnets.study("digits", out=copied, resume=True, **TINY | {"budget": 90.0, "seed": 3})
+    older = json.loads((copied / "study.json").read_text())
     del older["plan"]["guessing"]
-    (tmp_path / "study.json").write_text(json.dumps(older))
-    with pytest.raises(RunError, match="was written by another version; name another folder with --out"):
-        resnets.study("digits", out=tmp_path, depths=[8], kinds=["plain"], budget=25.0, resume=True)
-    (tmp_path / "study.json").write_text("{}")
-    with pytest.raises(RunError, match="not the file of a study"):
-        resnets.study("digits", out=tmp_path, depths=[8], budget=25.0)
+    for content in (older, {}):
+        (copied / "study.json").write_text(json.dumps(content))
+        with pytest.raises(RunError, match=str(copied)):
+            resnets.study("digits", out=copied, resume=True, **TINY)
 
 
-def test_a_network_that_cannot_be_trained_does_not_end_the_study(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_that_fails_does_not_end_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named with its error; where all fail, the study does."""
     real = studying.train
 
     def failing(network: str, *arguments: Any, **options: Any) -> Any:
@@ -126,9 +153,9 @@ def test_a_network_that_cannot_be_trained_does_not_end_the_study(
     found = resnets.study("digits", out=tmp_path, depths=[8], budget=46.0)
     assert found.failed == {"plain8": "iteration 3: the loss is nan"}
     assert [row.network for row in found.rows] == ["resnet8"]
-    assert "plain8 is not among them: iteration 3: the loss is nan." in found.recommendation.cautions
+    assert any("plain8" in caution and "loss is nan" in caution for caution in found.recommendation.cautions)
     monkeypatch.setattr(studying, "train", lambda *_, **__: failing("plain8"))
-    with pytest.raises(TrainingError, match="no network could be trained"):
+    with pytest.raises(TrainingError):
         resnets.study("digits", out=tmp_path, depths=[8], budget=46.0, resume=True)
 
 
@@ -137,10 +164,10 @@ def test_a_network_that_cannot_be_trained_does_not_end_the_study(
 
 def test_a_folder_of_photos(photo_folder: Path, tmp_path: Path) -> None:
     """Photos under 64 pixels are for CIFAR-type networks, and are decoded once for all of them."""
-    found = resnets.study(f"folder:{photo_folder}", out=tmp_path / "s", depths=[8], budget=46.0)
+    found = resnets.study(f"folder:{photo_folder}", out=tmp_path / "s", depths=[8], kinds=["plain"], budget=23.0)
     assert found.plan.data == "photos"
     assert (found.plan.training_images, found.plan.validation_images) == (9, 3)  # one of four of each class
-    assert [row.network for row in found.rows] == ["plain8", "resnet8"]
+    assert [row.network for row in found.rows] == ["plain8"]
 
 
 def test_dataset_objects(tmp_path: Path) -> None:
@@ -152,18 +179,15 @@ def test_dataset_objects(tmp_path: Path) -> None:
 
 
 def test_a_validation_split_of_ones_own_is_taken(tiny_splits: DataSplits, tmp_path: Path) -> None:
-    own = dataclasses.replace(tiny_splits, validation=tiny_splits.test)
-    found = resnets.study(own, out=tmp_path / "s", depths=[8], kinds=["plain"], budget=25.0)
-    assert (found.plan.split, found.plan.training_images, found.plan.validation_images) == ("all", 96, 33)
-
-
-def test_guessing_is_naming_the_commonest_class(tiny_splits: DataSplits, tmp_path: Path) -> None:
+    """And the majority-class error is that of its commonest class."""
     uneven = select(tiny_splits.test, np.array([0, 3, 6, 1]))  # three of one class, one of another
     own = dataclasses.replace(tiny_splits, validation=uneven)
-    assert resnets.study(own, out=tmp_path / "s", depths=[8], kinds=["plain"], budget=25.0).plan.guessing == 25
+    plan = resnets.study(own, out=tmp_path / "s", depths=[8], kinds=["plain"], budget=25.0).plan
+    assert (plan.split, plan.training_images, plan.validation_images, plan.guessing) == ("all", 96, 4, 25)
 
 
 def test_which_networks(tiny_splits: DataSplits, make_photos: Callable[..., Path]) -> None:
+    """By the type of the images, the depths and kinds that are named, and the recipe."""
     small = ("plain20", "plain56", "plain110", "resnet20", "resnet56", "resnet110")
     both = ("plain", "residual")
     assert candidates(tiny_splits, None, both) == (small,)
@@ -181,12 +205,13 @@ def test_which_networks(tiny_splits: DataSplits, make_photos: Callable[..., Path
     assert candidates(photos, None, both, resnets.find_recipe("cifar")) == (small,)
     assert len(candidates(photos, None, both, resnets.find_recipe("imagenet"))) == 2
     assert len(candidates(photos, None, both, resnets.find_recipe("imagenet-90"))) == 2
-    for depths, kind, message in ((None, "odd", "kind 'odd'"), ((21,), "plain", "plain21"), ((), "plain", "no depths")):
+    for depths, kind, message in ((None, "odd", "'odd'"), ((21,), "plain", "plain21"), ((), "plain", "depths")):
         with pytest.raises(UsageError, match=message):
             candidates(tiny_splits, depths, [kind])
 
 
 def test_shares() -> None:
+    """The more images there are, the smaller the share of them that tells networks apart."""
     assert [share_to_hold_out(n) for n in (500, 50_000, 200_000, 1_281_167)] == ["20%", "10%", "5%", "1%"]
 
 
@@ -195,20 +220,15 @@ def test_shares() -> None:
 
 def test_a_budget_that_is_too_small_says_what_would_do(tmp_path: Path) -> None:
     """The longer budget does, and so do the depths that are named; nothing was begun."""
-    with pytest.raises(
-        UsageError, match=r"too small for 6 networks: each would get 14 iterations, and 20 are"
-    ) as caught:
+    with pytest.raises(UsageError, match=r"6 networks.* 14 .* 20 .*--budget 3m .*--depths 8,14"):
         resnets.study("digits", out=tmp_path / "s", depths=[8, 14, 20], budget=88.0)
-    assert str(caught.value).endswith("--budget 3m would do, or --depths 8,14")
     assert not (tmp_path / "s").exists()
 
 
 def test_a_machine_that_is_too_busy_is_noticed_while_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before all networks are measured, since that alone would use the budget up."""
     monkeypatch.setattr(planner_of.Planner, "elapsed", lambda planner: 40.0 * len(planner.measured))
-    with pytest.raises(
-        UsageError, match="measuring 4 networks takes 160 s of a budget of 88s, .* --budget 10m would do"
-    ):
+    with pytest.raises(UsageError, match="160 s .* 88s.*--budget 10m"):
         resnets.study("digits", out="never", **TINY)
 
 
@@ -257,23 +277,19 @@ def test_photos_for_which_the_budget_is_too_small(
 # ---------------------------------------------------------------- the command
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["study", "--data", "digits", "--depths", "8", "--budget", "46s", "--out", str(tmp_path / "s")]
-    assert run(arguments) == 0
+def test_the_command(copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A new study, one that is refused without --resume, and one that was finished before."""
+    new = ["--depths", "8", "--kinds", "plain", "--budget", "23s", "--out", str(tmp_path / "new")]
+    assert run(["study", "--data", "digits", *new]) == 0
     out = capsys.readouterr().out
-    for part in (
-        "Measuring a few steps of 2 networks",
-        "plain8",
-        "validation error",
-        "What to beware of",
-        "study.html",
-    ):
+    for part in ("plain8", "validation error", "study.html"):
         assert part in out
     assert "test error" not in out.replace("no part in the choice", "")  # in no line of a network
-    assert run(arguments) == 1
+    old = ["study", "--data", "digits", "--depths", "8,14", "--budget", "88s", "--seed", "1", "--out", str(copied)]
+    assert run(old) == 1
     assert "--resume" in capsys.readouterr().err
-    assert run([*arguments, "--resume"]) == 0
-    assert "done before, and not trained again: plain8, resnet8" in capsys.readouterr().out
+    assert run([*old, "--resume"]) == 0
+    assert "plain8, plain14, resnet8, resnet14" in capsys.readouterr().out.replace("\n", " ")
 
 
 @pytest.mark.parametrize(
@@ -297,6 +313,7 @@ def test_bad_usage(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """One line with the offending value, exit code 2, and nothing is written."""
     monkeypatch.chdir(tmp_path)
     assert run(["study", "--data", "digits", *arguments]) == 2
     captured = capsys.readouterr()

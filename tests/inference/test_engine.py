@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import pytest
@@ -40,12 +41,24 @@ def network(name: str = "resnet8", **options: Any) -> nn.Module:
     return module
 
 
+def tiny() -> nn.Module:
+    """The smallest of networks with a batch norm."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 196, 3))
+
+
 def relative(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
 def prepare(module: nn.Module, engine: str, precision: Precision = "fp32", batch_size: int = 4) -> Engine:
     return fastest(module, shape=SHAPE, batch_size=batch_size, device=CPU, precision=precision, engine=engine)
+
+
+@cache
+def prepared(engine: str) -> Engine:
+    """The engine of a network that no test changes."""
+    return prepare(network(), engine)
 
 
 def agrees(engine: Engine, module: nn.Module) -> None:
@@ -63,7 +76,7 @@ def agrees(engine: Engine, module: nn.Module) -> None:
 
 @pytest.mark.parametrize("engine", PREPARED)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("options", [{}, {"bn_group": 4}, {"shortcut": "C"}])
+@pytest.mark.parametrize("options", [{}, {"bn_group": 4, "shortcut": "C"}])
 def test_the_same_logits(engine: str, precision: Precision, options: dict[str, Any]) -> None:
     """Of fewer, as many and more images than the four that it was prepared for, one after the other."""
     module = network(**options)
@@ -78,7 +91,7 @@ def test_compiled_too() -> None:
     from torch._inductor import config
 
     before = config.freezing, config.cpp_wrapper
-    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 196, 3))
+    module = tiny()
     agrees(prepare(module, "compile"), module)
     assert (config.freezing, config.cpp_wrapper) == before
 
@@ -104,7 +117,7 @@ def test_vgg(engine: str) -> None:
 @pytest.mark.parametrize("engine", PREPARED)
 def test_the_network_is_left_as_it_was(engine: str) -> None:
     """Mode, weights, gradients and random numbers; and what happens to it later does not reach the engine."""
-    module = network().train()
+    module = tiny().train()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     random = torch.random.get_rng_state()
     found = prepare(module, engine)
@@ -123,7 +136,7 @@ def test_the_network_is_left_as_it_was(engine: str) -> None:
 @pytest.mark.parametrize("engine", PREPARED)
 def test_results_are_tensors_of_their_own(engine: str) -> None:
     """A later call does not change an earlier result, and it can be changed in place."""
-    found = prepare(network(), engine)
+    found = prepared(engine)
     first, second = torch.randn(4, *SHAPE), torch.randn(4, *SHAPE)
     logits = found(first)
     kept = logits.clone()
@@ -135,9 +148,8 @@ def test_results_are_tensors_of_their_own(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", PREPARED)
 def test_from_several_threads(engine: str) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    found = prepare(network(), engine)
+    """Results are those of one thread."""
+    found = prepared(engine)
     batches = [torch.randn(count, *SHAPE) for count in (1, 4, 6) for _ in range(8)]
     expected = [found(batch) for batch in batches]
     with ThreadPoolExecutor(4) as threads:
@@ -146,7 +158,8 @@ def test_from_several_threads(engine: str) -> None:
 
 
 def test_an_engine_keeps_its_precision_under_autocast() -> None:
-    found = prepare(network(), "eager")
+    """Its logits are the same to the last bit."""
+    found = prepared("eager")
     images = torch.randn(2, *SHAPE)
     with torch.autocast("cpu", torch.bfloat16):
         logits = found(images)
@@ -179,9 +192,9 @@ def test_auto_measures_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one with the smaller time is kept, whichever it is."""
     times = {"eager": 2.0, "openvino": 1.0}
     monkeypatch.setattr(engines, "_seconds", lambda engine, images: times[engine.name])
-    assert prepare(network(), "auto").name == "openvino"
+    assert prepare(tiny(), "auto").name == "openvino"
     times["openvino"] = 3.0
-    found = prepare(network(), "auto")
+    found = prepare(tiny(), "auto")
     assert found.name == "eager" and found.seconds == 2.0
     assert [choice.seconds for choice in found.choices] == [2.0, 3.0, None]
 
@@ -258,12 +271,12 @@ def test_what_gives_no_logits_is_refused() -> None:
 
 @openvino
 def test_openvino_does_not_phone_home() -> None:
-    """Its telemetry is not even imported, and nothing is printed."""
+    """Its telemetry is not even imported, and nothing is printed; in a process where nobody else has imported it."""
     code = """
 import sys, warnings
 warnings.simplefilter("error")
 import torch, resnets
-network = resnets.create("resnet8")
+network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8), torch.nn.Flatten())
 resnets.optimize(network, input_size=8, engine="openvino", precision="fp32")
 sys.exit(any(name.startswith("openvino_telemetry") for name in sys.modules))
 """

@@ -18,128 +18,22 @@ from resnets.paper.detection_data import DETECTION_DATA
 from resnets.paper.detection_data import stages as data_of
 from resnets.paper.published.detection import VOC_CLASSES, VOC_NAMES
 
-# Written out from paper.md: every line of every table, with the numbers that a table repeats from another.
+# Of each table as it is printed: its rows, its numbers (with those that it repeats from another), and their sum.
 PRINTED = {
-    "table1": """
-18-layer | 1.8e+09
-34-layer | 3.6e+09
-50-layer | 3.8e+09
-101-layer | 7.6e+09
-152-layer | 1.13e+10
-""",
-    "table2": """
-plain, 18 layers | 27.94
-ResNet, 18 layers | 27.88
-plain, 34 layers | 28.54
-ResNet, 34 layers | 25.03
-""",
-    "table3": """
-VGG-16 [41] | 28.07 9.33
-GoogLeNet [44] | - 9.15
-PReLU-net [13] | 24.27 7.38
-plain-34 | 28.54 10.02
-ResNet-34 A | 25.03 7.76
-ResNet-34 B | 24.52 7.46
-ResNet-34 C | 24.19 7.40
-ResNet-50 | 22.85 6.71
-ResNet-101 | 21.75 6.05
-ResNet-152 | 21.43 5.71
-""",
-    "table4": """
-VGG (ILSVRC'14) [41] | - 8.43
-GoogLeNet (ILSVRC'14) [44] | - 7.89
-VGG (v5) [41] | 24.4 7.1
-PReLU-net [13] | 21.59 5.71
-BN-inception [16] | 21.99 5.81
-ResNet-34 B | 21.84 5.71
-ResNet-34 C | 21.53 5.60
-ResNet-50 | 20.74 5.25
-ResNet-101 | 19.87 4.60
-ResNet-152 | 19.38 4.49
-""",
-    "table5": """
-VGG (ILSVRC'14) [41] | 7.32
-GoogLeNet (ILSVRC'14) [44] | 6.66
-VGG (v5) [41] | 6.8
-PReLU-net [13] | 4.94
-BN-inception [16] | 4.82
-ResNet (ILSVRC'15) | 3.57
-""",
-    "table6": """
-Maxout [10] | - - 9.38 - -
-NIN [25] | - - 8.81 - -
-DSN [24] | - - 8.22 - -
-FitNet, 19 layers [35] | 19 2.5e+06 8.39 - -
-Highway, 19 layers [42, 43] | 19 2.3e+06 7.54 7.72 0.16
-Highway, 32 layers [42, 43] | 32 1.25e+06 8.80 - -
-ResNet, 20 layers | 20 270000 8.75 - -
-ResNet, 32 layers | 32 460000 7.51 - -
-ResNet, 44 layers | 44 660000 7.17 - -
-ResNet, 56 layers | 56 850000 6.97 - -
-ResNet, 110 layers | 110 1.7e+06 6.43 6.61 0.16
-ResNet, 1202 layers | 1202 1.94e+07 7.93 - -
-""",
-    "table7": """
-VGG-16, 07+12 | 73.2
-VGG-16, 07++12 | 70.4
-ResNet-101, 07+12 | 76.4
-ResNet-101, 07++12 | 73.8
-""",
-    "table8": """
-VGG-16 | 41.5 21.2
-ResNet-101 | 48.4 27.2
-""",
-    "table9": """
-baseline, VGG-16 | 41.5 21.2
-baseline, ResNet-101 | 48.4 27.2
-+ box refinement | 49.9 29.9
-+ context | 51.1 30.0
-+ context, trainval | 53.3 32.2
-+ multi-scale testing | 53.8 32.5
-+ multi-scale testing, trainval | 55.7 34.9
-ensemble, trainval | 59.0 37.4
-""",
-    "table10": """
-baseline, VGG-16, 07+12 | \
-73.2 76.5 79.0 70.9 65.5 52.1 83.1 84.7 86.4 52.0 81.9 \
-65.7 84.8 84.6 77.5 76.7 38.8 73.6 73.9 83.0 72.6
-baseline, ResNet-101, 07+12 | \
-76.4 79.8 80.7 76.2 68.3 55.9 85.1 85.3 89.8 56.7 87.8 \
-69.4 88.3 88.9 80.9 78.4 41.7 78.6 79.8 85.3 72.0
-baseline+++, ResNet-101, COCO+07+12 | \
-85.6 90.0 89.6 87.8 80.8 76.1 89.9 89.9 89.6 75.5 90.0 \
-80.7 89.6 90.3 89.1 88.7 65.4 88.1 85.6 89.0 86.8
-""",
-    "table11": """
-baseline, VGG-16, 07++12 | \
-70.4 84.9 79.8 74.3 53.9 49.8 77.5 75.9 88.5 45.6 77.1 \
-55.3 86.9 81.7 80.9 79.6 40.1 72.6 60.9 81.2 61.5
-baseline, ResNet-101, 07++12 | \
-73.8 86.5 81.6 77.2 58.0 51.0 78.6 76.6 93.2 48.6 80.4 \
-59.0 92.1 85.3 84.8 80.7 48.1 77.3 66.5 84.7 65.6
-baseline+++, ResNet-101, COCO+07++12 | \
-83.8 92.1 88.4 84.8 75.9 71.4 86.3 87.8 94.2 66.8 89.4 \
-69.2 93.9 91.9 90.9 89.6 67.9 88.2 76.8 90.3 80.0
-""",
-    "table12": """
-GoogLeNet (ILSVRC'14) [44] | - 43.9
-our single model (ILSVRC'15) | 60.5 58.8
-our ensemble (ILSVRC'15) | 63.6 62.1
-""",
-    "table13": """
-VGG's, VGG-16, 1-crop [41] | 33.1 - -
-RPN, ResNet-101, 1-crop | 13.3 - -
-RPN, ResNet-101, dense | 11.7 - -
-RPN, ResNet-101, dense, classified by ResNet-101 | - 4.60 14.4
-RPN+RCNN, ResNet-101, dense, classified by ResNet-101 | - - 10.6
-RPN+RCNN, ensemble, dense, classified by an ensemble | - - 8.9
-""",
-    "table14": """
-OverFeat (ILSVRC'13) [40] | 30.0 29.9
-GoogLeNet (ILSVRC'14) [44] | - 26.7
-VGG (ILSVRC'14) [41] | 26.9 25.3
-ours (ILSVRC'15) | 8.9 9.0
-""",
+    "table1": (5, 5, 28.1e9),
+    "table2": (4, 4, 109.39),
+    "table3": (10, 19, 297.62),
+    "table4": (10, 18, 231.93),
+    "table5": (6, 6, 34.11),
+    "table6": (12, 34, 29_391_644.55),
+    "table7": (4, 4, 293.8),
+    "table8": (2, 4, 138.3),
+    "table9": (8, 16, 658.0),
+    "table10": (3, 63, 4939.9),
+    "table11": (3, 63, 4787.6),
+    "table12": (3, 5, 288.9),
+    "table13": (6, 7, 96.6),
+    "table14": (4, 7, 156.7),
 }
 
 TABLES = list(tables.TABLES.values())
@@ -147,27 +41,27 @@ ROWS = [pytest.param(table, row, id=f"{table.name}-{row.slug}") for table in TAB
 OURS = [row for table in TABLES for row in table.rows if not row.cited]
 
 
-def _line(table: Table, row: Row) -> str:
-    """A row as it is written out above."""
-    columns = [column.name for column in table.columns if column.measure != "layers"]
-    numbers = (row.published[name].printed if name in row.published else "-" for name in columns)
-    return f"{row.label} {row.reference}".strip() + " | " + " ".join(numbers)
-
-
 # ---------------------------------------------------------------- what is printed
 
 
 def test_there_are_fourteen() -> None:
+    """In the paper's order."""
     assert list(tables.TABLES) == list(PRINTED) == [f"table{number}" for number in range(1, 15)]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_each_line_is_the_papers(table: Table) -> None:
-    assert [_line(table, row) for row in table.rows] == PRINTED[table.name].strip().splitlines()
+def test_rows_and_numbers_are_as_many_as_printed_with_their_sum(table: Table) -> None:
+    """A digit, number or row that was changed, lost or added is noticed; the numbers themselves are written once."""
+    columns = {column.name for column in table.columns if column.measure != "layers"}
+    numbers = [row.published[name].value for row in table.rows for name in columns & row.published.keys()]
+    rows, count, total = PRINTED[table.name]
+    assert (len(table.rows), len(numbers)) == (rows, count)
+    assert sum(numbers) == pytest.approx(total, rel=1e-10)
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS)
 def test_each_row_has_published_numbers_or_says_why_none(table: Table, row: Row) -> None:
+    """Of a column of its table, in that column's unit."""
     columns = {column.name: column for column in table.columns}
     assert row.published or row.reason
     assert set(row.published) | set(row.text) <= set(columns)
@@ -193,6 +87,7 @@ def test_a_row_is_cited_or_can_be_compared(table: Table, row: Row) -> None:
 
 
 def test_every_number_stands_in_a_table_or_a_figure() -> None:
+    """No published number is left over, but for two of the text."""
     outside = {"section 4.1": "the multiply-adds of VGG-16 and VGG-19, which the text sets beside Table 1"}
     used = {number.place for table in TABLES for row in table.rows for number in row.published.values()}
     used |= {
@@ -203,18 +98,20 @@ def test_every_number_stands_in_a_table_or_a_figure() -> None:
 
 
 def test_rows_are_found_by_label_and_by_slug() -> None:
+    """And a wrong name is an error with the nearest one."""
     for table in TABLES:
         assert len({row.slug for row in table.rows}) == len(table.rows)
         for row in table.rows:
             assert table.row(row.label) is table.row(row.slug) is row
     assert tables.find("table6").row("resnet-110-layers").seeds == 5
-    with pytest.raises(UsageError, match=r"table6 has no row 'resnet-110' \(did you mean resnet-110-layers"):
+    with pytest.raises(UsageError, match="'resnet-110'.*resnet-110-layers"):
         tables.find("table6").row("resnet-110")
-    with pytest.raises(UsageError, match=r"unknown table 'table15' \(did you mean .*; known: table1, "):
+    with pytest.raises(UsageError, match="'table15'.*table1, "):
         tables.find("table15")
 
 
 def test_it_needs_no_torch() -> None:
+    """Tables, figures and published numbers are read without it, which takes seconds to import."""
     code = "import sys, resnets.paper.tables, resnets.paper.figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -232,6 +129,7 @@ def test_the_class_means_are_the_printed_map() -> None:
 
 
 def test_the_gains_are_those_that_the_text_names() -> None:
+    """Of detection, 6.9 and 6.0 points or 28 %; of localisation, 64 %; and a single model beats all ensembles."""
     vgg, resnet = tables.find("table8").rows
     assert resnet.published["mAP@.5"].value - vgg.published["mAP@.5"].value == pytest.approx(6.9)
     gain = resnet.published["mAP@[.5, .95]"].value - vgg.published["mAP@[.5, .95]"].value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from resnets.networks import catalog, complexity
@@ -29,6 +30,7 @@ def list_networks() -> list[NetworkSummary]:
     return [_summary(name) for name in catalog.NAMES]
 
 
+@cache
 def _summary(name: str) -> NetworkSummary:
     spec = catalog.spec(name)
     cost = complexity.measure(complexity.skeleton(spec))
