@@ -46,7 +46,7 @@ def wait_for(iterations: int, path: Path, process: BaseProcess) -> None:
 
 def test_random_moments(whole: Path, tmp_path: Path, start: Start) -> None:
     """Killed at five random moments, and resumed each time, a run ends bit-identical to one that was left alone."""
-    draw = random.Random()
+    draw = random.Random(0)  # what the machine does meanwhile makes the moments random all the same
     for stretch in range(1, 6):
         process = start(victims.train_as_a_command, tmp_path)
         goal = 7 * stretch - draw.randrange(6)
