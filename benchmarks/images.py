@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.data import folder
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.arrays import ImageArrays
+from resnets.data.image_files import ImageFiles
 from resnets.data.load import load_data
-from resnets.data.stored import size_of
+from resnets.data.splits import DataSplits
+from resnets.data.stored_file import size_of
 from resnets.errors import UsageError
 
 PHOTOS = 64
@@ -49,7 +51,7 @@ class Images:
     def describe_cifar(self) -> str:
         """Return what the small images are; real ones are looked at."""
         splits = self.cifar_splits()
-        count = f"{len(splits.train):,}"  # type: ignore[arg-type]
+        count = f"{len(splits.train):,}"
         if self.cifar is None:
             return f"{count} RANDOM images of CIFAR-10's size (--data cifar10:PATH names real ones)"
         return f"{splits.name}, {count} training images"

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.peers import Batches, PilImages
-from resnets.data.datasets import ImageArrays, ImageFiles
+from resnets.data.arrays import ImageArrays
+from resnets.data.image_files import ImageFiles
 from resnets.specs import ScaleCropFlip
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from benchmarks.worker import Tick
-from resnets.data.datasets import ImageArrays
+from resnets.data.arrays import ImageArrays
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 

@@ -14,9 +14,10 @@ from benchmarks import loaders
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Loop, Tick
-from resnets.data import convention as conventions
-from resnets.data.datasets import ImageArrays, ImageFiles
-from resnets.data.pipeline import training_batches
+from resnets.data.arrays import ImageArrays
+from resnets.data.image_files import ImageFiles
+from resnets.data.loading import Batching
+from resnets.data.normalization import fit_photos
 from resnets.specs import Preprocessing
 from resnets.training.train import find_recipe
 
@@ -24,9 +25,9 @@ from resnets.training.train import find_recipe
 def ours_cifar(row: Row, setting: Setting) -> Loop:
     """Prepare the product's batches of small images; like the peers, with the channels' mean and deviation."""
     train = _small(setting)
-    convention = conventions.fit(train, Preprocessing(mean="channel", std=True))
+    convention = train.fit_input(Preprocessing(mean="channel", std=True), None)
     augmentation = find_recipe("cifar").augmentation
-    ours = training_batches(train, convention, batch_size=row.batch, seed=0, augmentation=augmentation, workers=0)
+    ours = train.training_batches(convention, augmentation, Batching(batch_size=row.batch, seed=0))
     return _loop(ours.batches(0, sys.maxsize), row, 32)
 
 
@@ -43,8 +44,8 @@ def expert_cifar(row: Row, setting: Setting) -> Loop:
 def ours_photos(row: Row, setting: Setting) -> Loop:
     """Prepare the product's batches of photos; like the peers, with the channels' mean and deviation."""
     train = _photos(setting)
-    convention = conventions.fit_photos(train, Preprocessing(mean="channel", std=True), limit=100)
-    ours = training_batches(train, convention, batch_size=row.batch, seed=0, augmentation=loaders.SCALES, workers=0)
+    convention = fit_photos(train.subsample(100).paths, Preprocessing(mean="channel", std=True))
+    ours = train.training_batches(convention, loaders.SCALES, Batching(batch_size=row.batch, seed=0))
     return _loop(ours.batches(0, sys.maxsize), row, 224)
 
 

@@ -22,11 +22,12 @@ from benchmarks.peers import (
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Loop, Tick
-from resnets.data import convention as conventions
-from resnets.data.datasets import ImageArrays, ImageFiles
-from resnets.data.pipeline import Batch, TrainingBatches, training_batches
+from resnets.data.arrays import ImageArrays
+from resnets.data.image_files import ImageFiles
+from resnets.data.loading import Batch, Batching
+from resnets.data.splits import TrainingBatches
 from resnets.runtime.device import choose_precision, keep_freed_memory, place
-from resnets.specs import Recipe, ScaleCropFlip
+from resnets.specs import Recipe
 from resnets.training.loop import train
 from resnets.training.run import RunFolder
 from resnets.training.state import TrainingState
@@ -84,22 +85,12 @@ def _our_batches(row: Row, recipe: Recipe, setting: Setting) -> tuple[TrainingBa
         return _InMemory(row.batch, setting.on()), 1000
     splits = setting.images.cifar_splits() if row.source == "cifar" else setting.images.photo_splits()
     assert recipe.preprocessing is not None
-    if isinstance(splits.train, ImageArrays):
-        convention, classes = conventions.fit(splits.train, recipe.preprocessing), len(splits.classes)
-    else:
-        assert isinstance(splits.train, ImageFiles) and isinstance(recipe.augmentation, ScaleCropFlip)
-        convention, classes = conventions.fit_photos(splits.train, recipe.preprocessing, limit=100), 1000
-        recipe = recipe.with_changes(augmentation=loaders.SCALES)  # the peers have no colour augmentation
-    batches = training_batches(
-        splits.train,
-        convention,
-        batch_size=row.batch,
-        seed=0,
-        augmentation=recipe.augmentation,
-        workers=WORKERS,
-        device=setting.on(),
-    )
-    return batches, classes
+    photos = splits.train.kind == "photos"
+    convention = splits.train.subsample(100 if photos else None).fit_input(recipe.preprocessing, recipe.augmentation)
+    augmentation = loaders.SCALES if photos else recipe.augmentation  # the peers have no colour augmentation
+    batching = Batching(batch_size=row.batch, seed=0, workers=WORKERS, device=setting.on())
+    batches = splits.train.training_batches(convention, augmentation, batching)
+    return batches, 1000 if photos else len(splits.classes)
 
 
 class _InMemory:

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from resnets.data import cifar
-from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data.arrays import ImageArrays
+from resnets.data.splits import DataSplits
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)

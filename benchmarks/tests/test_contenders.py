@@ -18,7 +18,8 @@ from benchmarks.peers import UsualResNet, accuracy
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Loop
-from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data.arrays import ImageArrays
+from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 
 

@@ -62,12 +62,12 @@ _HOME = {
     "responses": "resnets.evaluation.responses",
     "LayerResponses": "resnets.records.evaluations",
     "load_data": "resnets.data.load",
-    "check_data": "resnets.data.load",
-    "shard_data": "resnets.data.load",
+    "check_data": "resnets.data.audit",
+    "shard_data": "resnets.data.shard_writer",
     "Audit": "resnets.data.audit",
-    "DataSplits": "resnets.data.datasets",
-    "ImageArrays": "resnets.data.datasets",
-    "ImageFiles": "resnets.data.datasets",
+    "DataSplits": "resnets.data.splits",
+    "ImageArrays": "resnets.data.arrays",
+    "ImageFiles": "resnets.data.image_files",
     "Recipe": "resnets.specs",
     "find_recipe": "resnets.training.train",
     "Observer": "resnets.training.stretch",
@@ -87,13 +87,13 @@ __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
     from resnets.cli.display import Display as Display
+    from resnets.data.arrays import ImageArrays as ImageArrays
     from resnets.data.audit import Audit as Audit
-    from resnets.data.datasets import DataSplits as DataSplits
-    from resnets.data.datasets import ImageArrays as ImageArrays
-    from resnets.data.datasets import ImageFiles as ImageFiles
-    from resnets.data.load import check_data as check_data
+    from resnets.data.audit import check_data as check_data
+    from resnets.data.image_files import ImageFiles as ImageFiles
     from resnets.data.load import load_data as load_data
-    from resnets.data.load import shard_data as shard_data
+    from resnets.data.shard_writer import shard_data as shard_data
+    from resnets.data.splits import DataSplits as DataSplits
     from resnets.depth_study.demo import demo as demo
     from resnets.depth_study.study import Study as Study
     from resnets.depth_study.study import study as study

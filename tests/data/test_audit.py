@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets.data import audit, folder, sharding
+from resnets.data import audit, folder, shard_writer
 from resnets.errors import DataError
 
 MakePhotos = Callable[..., Path]
@@ -18,7 +18,7 @@ MakePhotos = Callable[..., Path]
 
 def found(root: Path, source: str = "folder") -> dict[str, list[str]]:
     """Return the file names of the findings of each kind."""
-    result = audit.check(f"{source}:{root}", workers=2)
+    result = audit.check_data(f"{source}:{root}", workers=2)
     names: dict[str, list[str]] = {}
     for finding in result.findings:
         names.setdefault(finding.kind, []).append(Path(finding.file).name)
@@ -27,7 +27,7 @@ def found(root: Path, source: str = "folder") -> dict[str, list[str]]:
 
 def test_a_sound_data_set_is_counted(make_photos: MakePhotos) -> None:
     told: list[tuple[int, int]] = []
-    result = audit.check(
+    result = audit.check_data(
         f"folder:{make_photos(train=4, val=2)}", workers=2, progress=lambda done, total: told.append((done, total))
     )
     assert (result.would_fail, result.findings, result.classes) == (False, (), 3)
@@ -64,8 +64,8 @@ def test_what_occurs_and_trains(photo_folder: Path) -> None:
         "grey": ["deep.png", "grey.jpg", "large.png"],
         "transparent": ["clear.png"],
     }
-    assert not audit.check(f"folder:{photo_folder}", workers=1).would_fail
-    assert len(folder.in_memory(folder.load(photo_folder), 8).train) == 20  # type: ignore[arg-type]
+    assert not audit.check_data(f"folder:{photo_folder}", workers=1).would_fail
+    assert len(folder.load(photo_folder).in_memory(8).train) == 20  # type: ignore[arg-type]
     assert size == photo.size
 
 
@@ -87,7 +87,7 @@ def test_what_makes_training_fail(photo_folder: Path) -> None:
     layout = names.pop("layout")
     assert sorted(layout) == ["dog", "empty.jpg", "emu", "gone.jpg", "old.bmp", "val"]
     assert names == {}
-    assert audit.check(f"folder:{photo_folder}", workers=2).would_fail
+    assert audit.check_data(f"folder:{photo_folder}", workers=2).would_fail
 
 
 def test_a_header_that_claims_too_much_is_huge(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,38 +107,38 @@ def test_duplicates_within_and_across_splits_and_classes(photo_folder: Path) -> 
         "two classes": ["dog.jpg"],
         "duplicate": ["again.jpg", "dog.jpg"],
     }
-    result = audit.check(f"folder:{photo_folder}", workers=2)
+    result = audit.check_data(f"folder:{photo_folder}", workers=2)
     assert not result.would_fail
     assert result.findings[0].detail == f"the same as {train / 'cat' / '001.jpg'}"
 
 
 def test_shards_are_looked_into(photo_folder: Path, tmp_path: Path) -> None:
     (photo_folder / "train" / "cat" / "text.jpg").write_text("no image")
-    sharding.write(folder.load(photo_folder), tmp_path / "shards", size=10**6)
-    result = audit.check(f"webdataset:{tmp_path / 'shards'}", workers=2)
+    shard_writer.write(folder.load(photo_folder), tmp_path / "shards", size=10**6)
+    result = audit.check_data(f"webdataset:{tmp_path / 'shards'}", workers=2)
     assert [finding.kind for finding in result.findings] == ["unreadable"]
     path = tmp_path / "shards" / "val-000000.tar"
     content = bytearray(path.read_bytes())
     content[600] ^= 1
     path.write_bytes(content)
-    result = audit.check(f"webdataset:{tmp_path / 'shards'}", workers=2)
+    result = audit.check_data(f"webdataset:{tmp_path / 'shards'}", workers=2)
     assert ["not what was written there" in finding.detail for finding in result.findings] == [False, True]
 
 
 def test_images_in_memory_are_counted() -> None:
-    result = audit.check("digits", workers=1)
+    result = audit.check_data("digits", workers=1)
     assert (result.splits["train"].images, result.splits["val"].widths) == (1437, (8, 8, 8))
     assert not result.would_fail
 
 
 def test_what_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no folder train/"):
-        audit.check(f"folder:{tmp_path}", workers=1)
+        audit.check_data(f"folder:{tmp_path}", workers=1)
 
 
 @pytest.mark.data
 def test_real_photos(imagenette_folder: Path) -> None:
-    result = audit.check(f"imagenet:{imagenette_folder}", workers=2)
+    result = audit.check_data(f"imagenet:{imagenette_folder}", workers=2)
     assert not result.would_fail
     assert result.splits["train"].images == 1000
     assert result.splits["val"].widths == (224, 224, 224)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from resnets.data import cifar
-from resnets.data.datasets import ImageArrays
+from resnets.data.arrays import ImageArrays
 from resnets.errors import DataError
 
 PER_FILE = 4

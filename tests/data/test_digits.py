@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from resnets.data import digits
-from resnets.data.datasets import ImageArrays
+from resnets.data.arrays import ImageArrays
 
 
 def test_the_split_is_complete_and_fixed() -> None:

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from resnets.data import folder
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.arrays import ImageArrays
 from resnets.data.decoding import single_view
+from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError
 from resnets.specs import InputConvention
 
@@ -162,7 +164,7 @@ def test_a_name_that_is_no_unicode_is_read(photo_folder: Path) -> None:
     except OSError:
         pytest.skip("this file system knows only Unicode names")
     splits = folder.load(photo_folder)
-    assert len(folder.in_memory(splits, 8).train) == 12  # type: ignore[arg-type]
+    assert len(splits.in_memory(8).train) == 12  # type: ignore[arg-type]
 
 
 def test_photos_become_small_images_by_scale_and_crop_not_squashed(tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_photos_become_small_images_by_scale_and_crop_not_squashed(tmp_path: Pat
         photo[:100, :, 0] = photo[100:200, :, 1] = photo[200:, :, 2] = 255
         Image.fromarray(photo).save(tmp_path / split / "only" / "tall.png")
         Image.fromarray(photo.transpose(1, 0, 2)).save(tmp_path / split / "only" / "wide.png")
-    train = folder.in_memory(folder.load(tmp_path), 32).train
+    train = folder.load(tmp_path).in_memory(32).train
     assert isinstance(train, ImageArrays)
     assert train.images.shape == (2, 32, 32, 3)
     assert train.images.dtype == np.uint8
@@ -182,15 +184,12 @@ def test_photos_become_small_images_by_scale_and_crop_not_squashed(tmp_path: Pat
 
 def test_many_threads_give_what_one_file_at_a_time_gives(make_photos) -> None:  # type: ignore[no-untyped-def]
     splits = folder.load(make_photos(train=40, size=(20, 33)))
-    train, files = folder.in_memory(splits, 8).train, splits.train
+    train, files = splits.in_memory(8).train, splits.train
     assert isinstance(train, ImageArrays)
     assert isinstance(files, ImageFiles)
     view = InputConvention(size=8, resize=8)
     assert np.array_equal(train.images, np.stack([single_view(path, view) for path in files.paths]))
     assert np.array_equal(train.labels, files.labels)
-    grey = folder.in_memory(splits, 8, channels=1).train
-    assert isinstance(grey, ImageArrays)
-    assert grey.images.shape == (120, 8, 8, 1)
 
 
 def test_the_first_damaged_file_is_named_whichever_thread_sees_it(make_photos) -> None:  # type: ignore[no-untyped-def]
@@ -200,7 +199,7 @@ def test_the_first_damaged_file_is_named_whichever_thread_sees_it(make_photos) -
     filters = list(warnings.filters)
     for _ in range(3):
         with pytest.raises(DataError, match=r"cat/097.jpg: not a JPEG, PNG or WebP image$"):
-            folder.in_memory(folder.load(root), 8)
+            folder.load(root).in_memory(8)
     assert warnings.filters == filters
 
 
@@ -208,12 +207,12 @@ def test_pillows_warnings_do_not_reach_the_user(photo_folder: Path) -> None:
     """Of a header of 90 megapixels, for one; pytest makes an error of any warning."""
     strip = Image.new("L", (90_000, 1_000))
     strip.save(photo_folder / "val" / "cat" / "large.png")
-    assert len(folder.in_memory(folder.load(photo_folder), 8).test) == 7  # type: ignore[arg-type]
+    assert len(folder.load(photo_folder).in_memory(8).test) == 7  # type: ignore[arg-type]
 
 
 def test_in_memory_keeps_the_rest_of_the_splits(photo_folder: Path) -> None:
     splits = folder.load(photo_folder).hold_out(3, seed=0)
-    small = folder.in_memory(splits, 8)
+    small = splits.in_memory(8)
     assert (small.name, small.classes) == (splits.name, splits.classes)
     assert [len(part) for part in (small.train, small.validation, small.test)] == [9, 3, 6]  # type: ignore[arg-type]
     assert small.digest is not None
@@ -224,6 +223,6 @@ def test_in_memory_keeps_the_rest_of_the_splits(photo_folder: Path) -> None:
 def test_real_photos_are_read(imagenette_folder: Path) -> None:
     splits: DataSplits = folder.load(imagenette_folder)
     assert (len(splits.classes), len(splits.train), len(splits.test)) == (10, 1000, 300)  # type: ignore[arg-type]
-    small = folder.in_memory(splits, 32)
+    small = splits.in_memory(32)
     assert isinstance(small.train, ImageArrays)
     assert 100 < small.train.images.mean() < 130

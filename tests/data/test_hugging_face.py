@@ -13,10 +13,10 @@ from PIL import Image
 
 import resnets
 from resnets.data import sources
-from resnets.data.datasets import ImageFiles
 from resnets.data.decoding import decode
-from resnets.data.stored import content_of
-from resnets.data.streams import in_order, is_streamed, training_stream
+from resnets.data.image_files import ImageFiles
+from resnets.data.stored_file import content_of
+from resnets.data.streams import ImageStream
 from resnets.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -84,9 +84,9 @@ def test_a_stream_has_the_same_images(parquet: Path) -> None:
     """Each with its label, in the order of the files; none is read by itself."""
     streamed, fetched = sources.load(f"hf-stream:{parquet}").train, sources.load(f"hf:{parquet}").train
     assert isinstance(streamed, ImageFiles) and isinstance(fetched, ImageFiles)
-    assert is_streamed(streamed)
+    assert isinstance(streamed, ImageStream)
     assert streamed.labels.tolist() == fetched.labels.tolist()
-    assert [(sample, held.read()) for sample, held in in_order(streamed)] == [
+    assert [(sample, held.read()) for sample, held in streamed.numbered()] == [
         (sample, content_of(file)) for sample, file in enumerate(fetched.paths)
     ]
     with pytest.raises(DataError, match="row 2 of file 2 of 3 of split train: a stream is read from the beginning"):
@@ -97,11 +97,11 @@ def test_a_stream_goes_on_in_the_middle_of_an_epoch(parquet: Path) -> None:
     """With no image lost or repeated, in an order that differs from epoch to epoch."""
     train = sources.load(f"hf-stream:{parquet}").train
     assert isinstance(train, ImageFiles)
-    whole = [(epoch, grey(held.read())) for epoch, _, held in training_stream(train, 0, 0, 36)]
+    whole = [(epoch, grey(held.read())) for epoch, _, held in train.training_stream(0, 0, 36)]
     assert sorted(whole) == [(epoch, 10 * image) for epoch in range(2) for image in range(18)]
     assert [image for _, image in whole[:18]] != [image for _, image in whole[18:]]
     for start in (1, 7, 17, 20):
-        assert [(epoch, grey(held.read())) for epoch, _, held in training_stream(train, 0, start, 36)] == whole[start:]
+        assert [(epoch, grey(held.read())) for epoch, _, held in train.training_stream(0, start, 36)] == whole[start:]
 
 
 def test_a_network_trains_on_a_stream(parquet: Path, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_files_of_other_kinds_are_streamed_too(tmp_path: Path, monkeypatch: pyte
         Image.fromarray(np.full((8, 10, 3), 10 * number, np.uint8)).save(tmp_path / "pets" / split / name / "1.png")
     splits = sources.load(f"hf-stream:{tmp_path / 'pets'}")
     assert isinstance(splits.test, ImageFiles)
-    assert [(sample, grey(held.read())) for sample, held in in_order(splits.test)] == [(0, 20), (1, 30)]
+    assert [(sample, grey(held.read())) for sample, held in splits.test.numbered()] == [(0, 20), (1, 30)]
     assert splits.classes == ("cat", "dog")
 
 

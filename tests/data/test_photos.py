@@ -1,4 +1,4 @@
-"""Crops of random area as torchvision's, AlexNet's colours, and crops that grow."""
+"""Crops of random area as torchvision's, AlexNet's colours, crops that grow, and JPEGs as Pillow reads them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from resnets.data import folder
-from resnets.data.convention import fit_colors, fit_photos, std_of
-from resnets.data.datasets import ImageFiles
-from resnets.data.decoding import single_views
-from resnets.data.photos import _part, area_crop_flip
-from resnets.data.pipeline import training_batches
+from resnets.data.decoding import decode, pixels, single_views
+from resnets.data.image_files import ImageFiles
+from resnets.data.loading import Batching
+from resnets.data.normalization import fit_colors, fit_photos, std_of
+from resnets.data.photos import area_crop_flip, decode_tensor, random_part
 from resnets.data.randomness import normals
-from resnets.errors import UsageError
+from resnets.errors import DataError, UsageError
 from resnets.specs import AreaCropFlip, InputConvention, Preprocessing, PrincipalColors, ScaleCropFlip
 
 MakePhotos = Callable[..., Path]
@@ -40,7 +40,7 @@ def test_parts_are_drawn_as_torchvision_draws_them(size: tuple[int, int]) -> Non
     image = Image.new("L", size)
     random.seed(0)
     torch.manual_seed(0)
-    ours = np.array([_part(size, how) for _ in range(3000)], float)
+    ours = np.array([random_part(size, how) for _ in range(3000)], float)
     theirs = np.array(
         [RandomResizedCrop.get_params(image, list(how.scale), list(how.ratio)) for _ in range(3000)], float
     )
@@ -92,19 +92,17 @@ def test_other_sizes_are_in_proportion() -> None:
 def test_mini_batches_grow_with_the_training(photo_folder: Path) -> None:
     train = photos_of(photo_folder)
     how = AreaCropFlip(crop=64, resize=72, growing_from=32, grows=(0.25, 0.75))
-    convention = fit_photos(train, CHANNEL, size=64, resize=72)
+    convention = fit_photos(train.paths, CHANNEL, size=64, resize=72)
 
     def sizes(start: int, workers: int) -> list[int]:
-        batches = training_batches(
-            train, convention, batch_size=5, seed=0, augmentation=how, workers=workers, iterations=8
-        )
+        batches = train.training_batches(convention, how, Batching(batch_size=5, seed=0, workers=workers, iterations=8))
         return [images.shape[-1] for images, _ in batches.batches(start, 8)]
 
     assert sizes(0, 2) == [32, 32, 32, 32, 32, 64, 64, 64]
     assert sizes(4, 0) == [32, 64, 64, 64]
-    pixel = fit_photos(train, Preprocessing(), size=64, resize=72)
+    pixel = fit_photos(train.paths, Preprocessing(), size=64, resize=72)
     with pytest.raises(UsageError, match=r"no mean of each pixel"):
-        training_batches(train, pixel, batch_size=5, seed=0, augmentation=how, workers=0, iterations=8)
+        train.training_batches(pixel, how, Batching(batch_size=5, seed=0, iterations=8))
 
 
 # ---------------------------------------------------------------- colours
@@ -112,7 +110,7 @@ def test_mini_batches_grow_with_the_training(photo_folder: Path) -> None:
 
 def test_the_axes_are_those_of_the_training_images(photo_folder: Path) -> None:
     train = photos_of(photo_folder)
-    found = fit_colors(train, PrincipalColors(), size=24, resize=32)
+    found = fit_colors(train.paths, PrincipalColors(), size=24, resize=32)
     views = single_views(train.paths, InputConvention(size=24, resize=32)).reshape(-1, 3) / 255
     covariance = np.cov(views.T, bias=True)
     assert found.values is not None and found.vectors is not None
@@ -127,11 +125,11 @@ def test_a_photo_is_shifted_by_its_own_draw_in_each_epoch(photo_folder: Path) ->
     train = photos_of(photo_folder)
     colors = PrincipalColors(values=(3.0, 2.0, 0.0), vectors=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
     how = ScaleCropFlip(shortest=28, longest=40, crop=24)
-    convention = fit_photos(train, CHANNEL, size=24, resize=32)
+    convention = fit_photos(train.paths, CHANNEL, size=24, resize=32)
 
     def images(colors: PrincipalColors | None, start: int = 0, workers: int = 0) -> torch.Tensor:
         augmentation = how.with_changes(colors=colors)
-        batches = training_batches(train, convention, batch_size=6, seed=4, augmentation=augmentation, workers=workers)
+        batches = train.training_batches(convention, augmentation, Batching(batch_size=6, seed=4, workers=workers))
         return torch.cat([images for images, _ in batches.batches(start, 40)])
 
     coloured = images(colors)
@@ -153,7 +151,7 @@ def test_colours_are_in_the_scale_and_the_order_of_trained_weights(photo_folder:
     how = ScaleCropFlip(shortest=28, longest=40, crop=24, colors=colors)
 
     def images(convention: InputConvention) -> torch.Tensor:
-        batches = training_batches(train, convention, batch_size=6, seed=4, augmentation=how, workers=0)
+        batches = train.training_batches(convention, how, Batching(batch_size=6, seed=4))
         return torch.cat([images for images, _ in batches.batches(0, 4)])
 
     plain = InputConvention(size=24, resize=32)
@@ -164,9 +162,9 @@ def test_colours_are_in_the_scale_and_the_order_of_trained_weights(photo_folder:
 def test_axes_that_are_not_known_are_refused(photo_folder: Path) -> None:
     train = photos_of(photo_folder)
     how = ScaleCropFlip(shortest=28, longest=40, crop=24, colors=PrincipalColors())
-    convention = fit_photos(train, CHANNEL, size=24, resize=32)
+    convention = fit_photos(train.paths, CHANNEL, size=24, resize=32)
     with pytest.raises(UsageError, match=r"axes are not known"):
-        training_batches(train, convention, batch_size=6, seed=4, augmentation=how, workers=0)
+        train.training_batches(convention, how, Batching(batch_size=6, seed=4))
 
 
 def test_normal_numbers() -> None:
@@ -176,3 +174,50 @@ def test_normal_numbers() -> None:
     assert drawn.std(0) == pytest.approx([1] * 3, abs=0.02)
     assert (abs(drawn) > 1.96).mean() == pytest.approx(0.05, abs=0.005)
     assert np.corrcoef(drawn.T) == pytest.approx(np.eye(3), abs=0.02)
+
+
+# ---------------------------------------------------------------- tensors
+
+
+def same(path: Path, channels: int = 3) -> bool:
+    """Tell whether a file decodes to the same pixels both ways."""
+    expected = pixels(decode(path, channels))
+    return np.array_equal(decode_tensor(path, channels).permute(1, 2, 0).numpy(), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpegs_are_the_same_pixels_as_a_tensor(tmp_path: Path, mode: str, orientation: int) -> None:
+    """Grey and colour ones, of an odd size, turned any way."""
+    noise = np.random.default_rng(0).integers(0, 256, (21, 34, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(noise).convert(mode).save(tmp_path / "a.jpg", quality=90, exif=exif)
+    assert same(tmp_path / "a.jpg")
+    assert same(tmp_path / "a.jpg", channels=1)
+
+
+def test_what_is_no_plain_jpeg_is_the_same_as_a_tensor(tmp_path: Path) -> None:
+    """CMYK and progressive JPEGs, a PNG whatever it is called, and a WebP."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (21, 34, 3)).astype(np.uint8))
+    noise.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    noise.save(tmp_path / "progressive.jpg", progressive=True, subsampling=0)
+    noise.save(tmp_path / "png.jpg", "PNG")
+    noise.save(tmp_path / "a.webp")
+    assert all(same(path) for path in tmp_path.iterdir())
+
+
+def test_damage_is_the_same_error_as_a_tensor(tmp_path: Path) -> None:
+    """A truncated JPEG, one of too many pixels, and what is no image."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3)).astype(np.uint8)).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "b.jpg").write_bytes(content[: len(content) // 2])
+    (tmp_path / "c.jpg").write_bytes(b"no image")
+    at = content.index(b"\xff\xc0") + 5  # height and width in the header of the frame
+    (tmp_path / "d.jpg").write_bytes(content[:at] + b"\xff\xff\xff\xff" + content[at + 4 :])
+    for name in ("b.jpg", "c.jpg", "d.jpg", "e.jpg"):
+        with pytest.raises(DataError) as expected:
+            decode(tmp_path / name)
+        with pytest.raises(DataError) as found:
+            decode_tensor(tmp_path / name)
+        assert str(found.value) == str(expected.value)

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from resnets.data import folder, sharding, sources, webdataset
-from resnets.data.convention import fit_photos
-from resnets.data.datasets import DataSplits, ImageFiles
-from resnets.data.pipeline import single_pass, training_batches
-from resnets.data.stored import content_of
+from resnets.data import folder, shard_writer, sources, webdataset
+from resnets.data.image_files import ImageFiles
+from resnets.data.loading import Batching
+from resnets.data.normalization import fit_photos
+from resnets.data.splits import DataSplits
+from resnets.data.stored_file import content_of
 from resnets.errors import DataError, RunError, UsageError
 from resnets.specs import Preprocessing, ScaleCropFlip
 
@@ -33,7 +34,7 @@ def photos(make_photos: MakePhotos) -> DataSplits:
 
 @pytest.fixture
 def written(photos: DataSplits, tmp_path: Path) -> Path:
-    sharding.write(photos, tmp_path / "shards", size=SMALL)
+    shard_writer.write(photos, tmp_path / "shards", size=SMALL)
     return tmp_path / "shards"
 
 
@@ -43,10 +44,10 @@ def images_of(split: object) -> tuple[list[bytes], list[int]]:
 
 
 def batches_of(splits: DataSplits, start: int = 0, stop: int = 6, workers: int = 0) -> list[Any]:
-    convention = fit_photos(splits.train, Preprocessing(mean="channel"), size=24, resize=32)  # type: ignore[arg-type]
-    batches = training_batches(
-        splits.train, convention, batch_size=7, seed=3, augmentation=HOW, workers=workers
-    ).batches(start, stop)
+    convention = fit_photos(splits.train.paths, Preprocessing(mean="channel"), size=24, resize=32)  # type: ignore[arg-type]
+    batches = splits.train.training_batches(convention, HOW, Batching(batch_size=7, seed=3, workers=workers)).batches(
+        start, stop
+    )
     return [(images.numpy().tobytes(), labels.tolist()) for images, labels in batches]
 
 
@@ -101,7 +102,7 @@ def test_the_manifest_tells_everything(photos: DataSplits, written: Path) -> Non
 
 
 def test_the_same_images_make_the_same_bytes(photos: DataSplits, written: Path, tmp_path: Path) -> None:
-    sharding.write(photos, tmp_path / "again", size=SMALL)
+    shard_writer.write(photos, tmp_path / "again", size=SMALL)
     for path in written.glob("*.tar"):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
@@ -123,12 +124,12 @@ def test_what_was_interrupted_goes_on(photos: DataSplits, written: Path, tmp_pat
             raise Stop
 
     with pytest.raises(Stop):
-        sharding.write(photos, tmp_path / "again", size=SMALL, progress=stop)
+        shard_writer.write(photos, tmp_path / "again", size=SMALL, progress=stop)
     assert not (tmp_path / "again" / "manifest.json").exists()
     with pytest.raises(DataError, match=r"no .*/again/manifest.json"):
         sources.load(f"webdataset:{tmp_path / 'again'}")
     (tmp_path / "again" / ".train-000002.tar.partial").write_bytes(b"torn")
-    result = sharding.write(photos, tmp_path / "again", size=SMALL)
+    result = shard_writer.write(photos, tmp_path / "again", size=SMALL)
     assert result.kept == 2
     assert json.loads((tmp_path / "again" / "manifest.json").read_text()) == json.loads(
         (written / "manifest.json").read_text()
@@ -137,7 +138,7 @@ def test_what_was_interrupted_goes_on(photos: DataSplits, written: Path, tmp_pat
 
 def test_a_second_call_has_nothing_to_do(photos: DataSplits, written: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in written.glob("*.tar")}
-    result = sharding.write(photos, written, size=SMALL)
+    result = shard_writer.write(photos, written, size=SMALL)
     assert result.kept == result.shards == len(before)
     assert {path: path.stat().st_mtime_ns for path in written.glob("*.tar")} == before
 
@@ -145,21 +146,21 @@ def test_a_second_call_has_nothing_to_do(photos: DataSplits, written: Path) -> N
 def test_shards_of_other_images_are_not_overwritten(photos: DataSplits, written: Path, make_photos: MakePhotos) -> None:
     other = folder.load(make_photos("other", train=3))
     with pytest.raises(DataError, match=r"holds shards of other images, or of another size"):
-        sharding.write(other, written, size=SMALL)
+        shard_writer.write(other, written, size=SMALL)
     with pytest.raises(DataError, match=r"holds shards of other images, or of another size"):
-        sharding.write(photos, written, size=2 * SMALL)
+        shard_writer.write(photos, written, size=2 * SMALL)
 
 
 def test_one_at_a_time(photos: DataSplits, written: Path) -> None:
     import filelock
 
     with filelock.FileLock(written / ".lock"), pytest.raises(RunError, match=r"another process is writing shards here"):
-        sharding.write(photos, written, size=SMALL)
+        shard_writer.write(photos, written, size=SMALL)
 
 
 def test_only_files_are_sharded(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"shards are for image files, such as folder:PATH; digits is kept in memory"):
-        sharding.write(sources.load("digits"), tmp_path, size=SMALL)
+        shard_writer.write(sources.load("digits"), tmp_path, size=SMALL)
 
 
 # ---------------------------------------------------------------- damaged
@@ -262,13 +263,13 @@ def test_real_photos(imagenette_folder: Path, tmp_path: Path) -> None:
         test=whole.test.select(np.arange(0, 300, 30)),
         classes=whole.classes,
     )
-    sharding.write(some, tmp_path / "shards", size=10**6)
+    shard_writer.write(some, tmp_path / "shards", size=10**6)
     splits = webdataset.load(str(tmp_path / "shards"))
     assert images_of(splits.train) == images_of(some.train)
-    convention = fit_photos(splits.train, Preprocessing(), size=64, resize=72)  # type: ignore[arg-type]
+    convention = fit_photos(splits.train.paths, Preprocessing(), size=64, resize=72)  # type: ignore[arg-type]
     for a, b in zip(
-        single_pass(splits.test, convention, batch_size=4),
-        single_pass(some.test, convention, batch_size=4),
+        splits.test.test_batches(convention, batch_size=4),
+        some.test.test_batches(convention, batch_size=4),
         strict=True,
     ):
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])

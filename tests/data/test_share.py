@@ -11,10 +11,13 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from resnets.data import convention as conventions
 from resnets.data import folder
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, take
-from resnets.data.pipeline import single_pass, training_batches
+from resnets.data import normalization as conventions
+from resnets.data.arrays import ImageArrays
+from resnets.data.image_files import ImageFiles
+from resnets.data.loading import Batching
+from resnets.data.map_datasets import MapSplit
+from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.runtime.processes import Share
 from resnets.specs import PadCropFlip, Preprocessing, ScaleCropFlip
@@ -26,7 +29,7 @@ def test_mini_batches_of_arrays(tiny_splits: DataSplits, size: int) -> None:
     train = tiny_splits.train
     assert isinstance(train, ImageArrays)
     assert_shares_make_the_whole(
-        train, conventions.fit(train, Preprocessing()), size, batch_size=40, augmentation=PadCropFlip(pad=2)
+        train, conventions.fit(train.images, Preprocessing()), size, batch_size=40, augmentation=PadCropFlip(pad=2)
     )
 
 
@@ -34,14 +37,16 @@ def test_mini_batches_of_files(photo_folder: Path) -> None:
     train = folder.load(photo_folder).train
     assert isinstance(train, ImageFiles)
     augmentation = ScaleCropFlip(shortest=20, longest=30, crop=16)
-    convention = conventions.fit_photos(train, Preprocessing(), size=16, resize=20)
+    convention = conventions.fit_photos(train.paths, Preprocessing(), size=16, resize=20)
     assert_shares_make_the_whole(train, convention, 4, batch_size=8, augmentation=augmentation)
 
 
-def assert_shares_make_the_whole(train: Any, convention: Any, size: int, **options: Any) -> None:
-    whole = training_batches(train, convention, seed=3, workers=0, **options)
+def assert_shares_make_the_whole(train: Any, convention: Any, size: int, batch_size: int, augmentation: Any) -> None:
+    whole = train.training_batches(convention, augmentation, Batching(batch_size=batch_size, seed=3))
     shares = [
-        training_batches(train, convention, seed=3, workers=0, share=Share(rank, size), **options)
+        train.training_batches(
+            convention, augmentation, Batching(seed=3, share=Share(rank, size), batch_size=batch_size)
+        )
         for rank in range(size)
     ]
     for (images, labels), *parts in zip(whole.batches(0, 4), *(share.batches(0, 4) for share in shares), strict=True):
@@ -53,22 +58,22 @@ def assert_shares_make_the_whole(train: Any, convention: Any, size: int, **optio
 def test_splits(images: int, size: int) -> None:
     arrays = ImageArrays(np.zeros((images, 2, 2, 1), np.uint8), np.arange(images))
     files = ImageFiles(tuple(Path(str(number)) for number in range(images)), np.arange(images))
-    dataset = TensorDataset(torch.zeros(images, 1, 2, 2), torch.arange(images))
+    dataset = MapSplit(TensorDataset(torch.zeros(images, 1, 2, 2), torch.arange(images)))
     for split in (arrays, files, dataset):
-        shares = [take(split, Share(rank, size)) for rank in range(size)]
+        shares = [split.take(Share(rank, size)) for rank in range(size)]
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
         if split is files:
             seen = [path for share in shares for path in share.paths]
             assert sorted(seen, key=str) == sorted(files.paths, key=str)
         else:
-            view = conventions.fit(arrays, Preprocessing()) if split is arrays else None
-            passes = [single_pass(share, view, batch_size=8) for share in shares]
+            view = conventions.fit(arrays.images, Preprocessing()) if split is arrays else None
+            passes = [share.test_batches(view, batch_size=8) for share in shares]
             labels = [int(label) for one in passes for _, batch in one for label in batch]
             assert sorted(labels) == list(range(images))
 
 
 def test_a_mini_batch_that_cannot_be_shared() -> None:
     arrays = ImageArrays(np.zeros((8, 2, 2, 1), np.uint8), np.arange(8))
-    convention = conventions.fit(arrays, Preprocessing())
+    convention = conventions.fit(arrays.images, Preprocessing())
     with pytest.raises(UsageError, match="10 images cannot be shared evenly by 4 processes; .* a multiple of 4"):
-        training_batches(arrays, convention, batch_size=10, seed=0, augmentation=None, workers=0, share=Share(1, 4))
+        arrays.training_batches(convention, None, Batching(batch_size=10, seed=0, share=Share(1, 4)))

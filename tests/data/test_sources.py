@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resnets.data import cifar, sources
-from resnets.data.datasets import ImageFiles
+from resnets.data.image_files import ImageFiles
 from resnets.errors import DataError, UsageError
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnets.data import folder, sharding, sources, streams
-from resnets.data.convention import fit_photos
-from resnets.data.datasets import DataSplits, ImageFiles, take
-from resnets.data.load import split_data
-from resnets.data.pipeline import single_pass, training_batches
-from resnets.data.stored import Held
-from resnets.data.streams import buffered_order, in_order, is_streamed, read_ahead, some_of, training_stream
+from resnets.data import folder, shard_writer, sources, streams
+from resnets.data.image_files import ImageFiles
+from resnets.data.loading import Batching
+from resnets.data.normalization import fit_photos
+from resnets.data.splits import DataSplits
+from resnets.data.stored_file import InMemoryFile
+from resnets.data.streams import ImageStream, buffered_order, read_ahead
 from resnets.errors import DataError, UsageError
 from resnets.runtime.processes import Share
 from resnets.specs import Preprocessing, ScaleCropFlip
@@ -27,7 +27,7 @@ COUNT = 24  # images to train on
 
 @pytest.fixture
 def shards(make_photos: Callable[..., Path], tmp_path: Path) -> Path:
-    sharding.write(folder.load(make_photos(train=8, val=3)), tmp_path / "shards", size=20_000)
+    shard_writer.write(folder.load(make_photos(train=8, val=3)), tmp_path / "shards", size=20_000)
     return tmp_path / "shards"
 
 
@@ -41,14 +41,14 @@ def remote(shards: Path, monkeypatch: pytest.MonkeyPatch) -> DataSplits:
 
 def seen(splits: DataSplits, start: int, stop: int, seed: int = 1) -> list[tuple[int, int]]:
     assert isinstance(splits.train, ImageFiles)
-    return [(epoch, sample) for epoch, sample, _ in training_stream(splits.train, seed, start, stop)]
+    return [(epoch, sample) for epoch, sample, _ in splits.train.training_stream(seed, start, stop)]
 
 
 def batches_of(splits: DataSplits, start: int, stop: int, workers: int = 0) -> list[Any]:
     assert isinstance(splits.train, ImageFiles)
-    convention = fit_photos(splits.train, Preprocessing(mean="channel"), size=24, resize=32)
+    convention = fit_photos(splits.train.subsample(99).paths, Preprocessing(mean="channel"), size=24, resize=32)
     how = ScaleCropFlip(shortest=28, longest=40, crop=24)
-    batches = training_batches(splits.train, convention, batch_size=7, seed=1, augmentation=how, workers=workers)
+    batches = splits.train.training_batches(convention, how, Batching(batch_size=7, seed=1, workers=workers))
     return [(images.numpy().tobytes(), labels.tolist()) for images, labels in batches.batches(start, stop)]
 
 
@@ -86,10 +86,10 @@ def test_a_buffer_lets_nobody_leave_before_he_enters() -> None:
 
 def test_testing_passes_each_sample_once(remote: DataSplits, shards: Path) -> None:
     local = sources.load(f"webdataset:{shards}")
-    convention = fit_photos(local.train, Preprocessing(), size=24, resize=32)  # type: ignore[arg-type]
+    convention = fit_photos(local.train.paths, Preprocessing(), size=24, resize=32)  # type: ignore[arg-type]
     for workers in (0, 2):
-        here = list(single_pass(local.test, convention, batch_size=4))
-        there = list(single_pass(remote.test, convention, batch_size=4, workers=workers))
+        here = list(local.test.test_batches(convention, batch_size=4))
+        there = list(remote.test.test_batches(convention, batch_size=4, workers=workers))
         assert [labels.tolist() for _, labels in here] == [labels.tolist() for _, labels in there]
         assert all((a == b).all() for (a, _), (b, _) in zip(here, there, strict=True))
 
@@ -100,12 +100,12 @@ def test_several_processes_test_each_sample_once(remote: DataSplits, size: int) 
     test, found = remote.test, dict[int, str]()
     assert isinstance(test, ImageFiles)
     for rank in range(size):
-        part = take(test, Share(rank, size))
-        assert isinstance(part, ImageFiles) and is_streamed(part)
-        for number, held in in_order(part):
+        part = test.take(Share(rank, size))
+        assert isinstance(part, ImageStream)
+        for number, held in part.numbered():
             assert part.labels[number] == test.labels[number * size + rank]
             found[number * size + rank] = held.where
-    assert found == {number: held.where for number, held in in_order(test)}
+    assert found == {number: held.where for number, held in test.numbered()}
 
 
 def test_remote_shards_without_a_manifest_are_indexed_by_reading_them_once(shards: Path, remote: DataSplits) -> None:
@@ -155,18 +155,18 @@ def test_reading_ahead_keeps_the_order_hands_over_errors_and_ends() -> None:
 
 def test_some_of_a_stream_are_its_first_images_in_memory(remote: DataSplits) -> None:
     assert isinstance(remote.train, ImageFiles)
-    few = some_of(remote.train, 5)
-    order = [sample for sample, _ in itertools.islice(in_order(remote.train), 5)]
+    few = remote.train.subsample(5)
+    order = [sample for sample, _ in itertools.islice(remote.train.numbered(), 5)]
     assert few.labels.tolist() == remote.train.labels[order].tolist()
-    assert all(len(file.read()) > 0 for file in few.paths if isinstance(file, Held))
-    assert len(some_of(remote.train, 1_000).select(np.arange(COUNT)).paths) == COUNT  # any of them can be read again
+    assert all(len(file.read()) > 0 for file in few.paths if isinstance(file, InMemoryFile))
+    assert len(remote.train.subsample(1_000).select(np.arange(COUNT)).paths) == COUNT  # any of them can be read again
 
 
 def test_a_small_network_takes_a_stream_into_memory_in_the_order_of_files(remote: DataSplits, shards: Path) -> None:
-    there, here = folder.in_memory(remote, 8), folder.in_memory(sources.load(f"webdataset:{shards}"), 8)
+    there, here = remote.in_memory(8), sources.load(f"webdataset:{shards}").in_memory(8)
     assert there.digest == here.digest
 
 
 def test_a_stream_is_not_divided(remote: DataSplits) -> None:
     with pytest.raises(UsageError, match="read as a stream, which cannot be divided"):
-        split_data(remote, "10%", seed=0)
+        remote.divided("10%", seed=0)

@@ -18,7 +18,8 @@ from torch.utils.data import TensorDataset
 
 import resnets
 from resnets.cli import run
-from resnets.data.datasets import DataSplits, ImageFiles, select
+from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits
 from resnets.depth_study import budget as planner_of
 from resnets.depth_study import study as studying
 from resnets.depth_study.candidates import candidates, share_to_hold_out
@@ -180,7 +181,7 @@ def test_dataset_objects(tmp_path: Path) -> None:
 
 def test_a_validation_split_of_ones_own_is_taken(tiny_splits: DataSplits, tmp_path: Path) -> None:
     """And the majority-class error is that of its commonest class."""
-    uneven = select(tiny_splits.test, np.array([0, 3, 6, 1]))  # three of one class, one of another
+    uneven = tiny_splits.test.select(np.array([0, 3, 6, 1]))  # three of one class, one of another
     own = dataclasses.replace(tiny_splits, validation=uneven)
     plan = resnets.study(own, out=tmp_path / "s", depths=[8], kinds=["plain"], budget=25.0).plan
     assert (plan.split, plan.training_images, plan.validation_images, plan.guessing) == ("all", 96, 4, 25)

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data.arrays import ImageArrays
 from resnets.data.decoding import decode
+from resnets.data.splits import DataSplits
 from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.recipes import SMALL

@@ -13,9 +13,8 @@ import torch
 
 import resnets
 from resnets.cli import run
-from resnets.data.convention import normalize
 from resnets.data.decoding import single_views
-from resnets.data.pipeline import single_pass
+from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError
 from resnets.report.collect import collect
 from resnets.specs import InputConvention
@@ -65,7 +64,7 @@ def test_an_ensemble_of_different_depths_and_inputs(digits_runs: list[Path]) -> 
     probabilities, labels = [], None
     for folder in digits_runs:
         model = resnets.load(folder)
-        images, labels = next(single_pass(resnets.load_data("digits").test, model.convention, batch_size=999))
+        images, labels = next(resnets.load_data("digits").test.test_batches(model.convention, batch_size=999))
         with torch.inference_mode():
             probabilities.append(model.network(images).softmax(1))
     assert found.top1_wrong == int((torch.stack(probabilities).mean(0).argmax(1) != labels).sum())
@@ -93,7 +92,7 @@ def test_mirror_images_are_a_choice_and_named(digits_runs: list[Path]) -> None:
 
 @pytest.mark.parametrize("protocol", ["center-crop", "ten", "dense"])
 def test_small_images_have_no_crops(digits_runs: list[Path], protocol: str) -> None:
-    with pytest.raises(UsageError, match="is for photos, .*; these images are tested by single-view"):
+    with pytest.raises(UsageError, match="tested by single-view"):
         resnets.evaluate(digits_runs[0], "digits", protocol=protocol)
 
 
@@ -200,8 +199,8 @@ def test_members_of_other_sizes(photo_folder: Path, photo_weights: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"protocol": "single-view"}, "photos of any size are tested by center-crop, ten-crop, dense-multi-scale"),
-        ({"protocol": "ten-crop", "flips": False}, "it has flips by its name"),
+        ({"protocol": "single-view"}, "center-crop, ten-crop, dense-multi-scale"),
+        ({"protocol": "ten-crop", "flips": False}, "ten-crop has mirror images"),
         ({"protocol": "dense", "scales": (48, 64)}, "scale 48 is less than the 64 pixels"),
         ({"protocol": "dense", "scales": ()}, "scales are none"),
         ({"protocol": "dense", "scales": (64, 64)}, "each once"),

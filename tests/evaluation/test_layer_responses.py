@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from resnets.data import convention as conventions
-from resnets.data.datasets import ImageArrays
-from resnets.data.pipeline import single_pass
+from resnets.data import normalization as conventions
+from resnets.data.arrays import ImageArrays
+from resnets.data.map_datasets import MapSplit
 from resnets.errors import UsageError
-from resnets.evaluation.responses import layer_deviations, responding_layers, statistics_group
+from resnets.evaluation.responses import layer_responses, responding_layers, statistics_group
 from resnets.networks import catalog
 from resnets.networks.blocks import Block
 from resnets.networks.resnet import ResNet
@@ -34,7 +34,7 @@ def split() -> ImageArrays:
 
 @pytest.fixture(scope="module")
 def convention(split: ImageArrays) -> InputConvention:
-    return conventions.fit(split, Preprocessing())
+    return conventions.fit(split.images, Preprocessing())
 
 
 def _network(name: str, **options: object) -> ResNet:
@@ -52,7 +52,7 @@ def _network(name: str, **options: object) -> ResNet:
 
 
 def _images(split: ImageArrays, convention: InputConvention) -> Tensor:
-    images, _ = next(iter(single_pass(split, convention, batch_size=len(split))))
+    images, _ = next(iter(split.test_batches(convention, batch_size=len(split))))
     return images
 
 
@@ -99,7 +99,7 @@ def test_responses_are_those_of_the_network_written_out(
     name: str, options: dict[str, object], layers: int, split: ImageArrays, convention: InputConvention
 ) -> None:
     network = _network(name, **options)
-    found = layer_deviations(network, split, convention, device=CPU)
+    found = {one.layer: one for one in layer_responses(network, split, convention, device=CPU)}
     expected = _by_hand(network.eval(), _images(split, convention))
     assert list(found) == list(expected)
     assert len(found) == layers
@@ -113,14 +113,14 @@ def test_batch_statistics_are_those_of_training_in_evenly_spaced_mini_batches(
 ) -> None:
     """21 images in groups of at most 8 are three mini-batches of every third image, normalised in training mode."""
     network = _network("resnet8", bn_group=8)
-    found = layer_deviations(network, split, convention, device=CPU)
+    found = layer_responses(network, split, convention, device=CPU)
     images, training = _images(split, convention), copy.deepcopy(network).train()
     batches = [_by_hand(training, images[first::3]) for first in range(3)]
-    for layer, deviations in found.items():
-        output = torch.cat([batch[layer] for batch in batches])
-        assert deviations.batch_std == pytest.approx(_all_at_once(output), rel=1e-4), layer
-        assert deviations.batch_median == pytest.approx(_of_the_median_image(output), rel=1e-4), layer
-        assert deviations.batch_std != pytest.approx(deviations.std, rel=0.01), layer
+    for one in found:
+        output = torch.cat([batch[one.layer] for batch in batches])
+        assert one.batch_std == pytest.approx(_all_at_once(output), rel=1e-4), one.layer
+        assert one.batch_median == pytest.approx(_of_the_median_image(output), rel=1e-4), one.layer
+        assert one.batch_std != pytest.approx(one.std, rel=0.01), one.layer
 
 
 @pytest.mark.parametrize(("options", "group"), [({}, 128), ({"bn_group": 32}, 32)])
@@ -134,10 +134,10 @@ def test_it_is_of_no_account_how_batches_are_cut(
     batch_size: int, split: ImageArrays, convention: InputConvention
 ) -> None:
     network = _network("resnet8", bn_group=8)
-    whole = layer_deviations(network, split, convention, device=CPU)
-    cut = layer_deviations(network, split, convention, device=CPU, batch_size=batch_size)
-    for layer, deviations in whole.items():
-        assert dataclasses.astuple(cut[layer]) == pytest.approx(dataclasses.astuple(deviations), rel=1e-5), layer
+    whole = layer_responses(network, split, convention, device=CPU)
+    cut = layer_responses(network, split, convention, device=CPU, batch_size=batch_size)
+    for ours, theirs in zip(cut, whole, strict=True):
+        assert dataclasses.astuple(ours)[1:] == pytest.approx(dataclasses.astuple(theirs)[1:], rel=1e-5), ours.layer
 
 
 def test_one_outlier_image_changes_the_deviation_of_all_and_not_the_median(convention: InputConvention) -> None:
@@ -152,12 +152,12 @@ def test_one_outlier_image_changes_the_deviation_of_all_and_not_the_median(conve
     strongest = int(images.std((1, 2, 3)).argmax())
     with_outlier[strongest] *= 1000
     before, after = (
-        layer_deviations(network, TensorDataset(tensor, torch.zeros(21)), None, device=CPU)
+        layer_responses(network, MapSplit(TensorDataset(tensor, torch.zeros(21))), None, device=CPU)
         for tensor in (images, with_outlier)
     )
-    for layer in before:
-        assert after[layer].std > 50 * before[layer].std, layer
-        assert after[layer].median == pytest.approx(before[layer].median, rel=0.1), layer
+    for ours, theirs in zip(before, after, strict=True):
+        assert theirs.std > 50 * ours.std, ours.layer
+        assert theirs.median == pytest.approx(ours.median, rel=0.1), ours.layer
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -176,7 +176,7 @@ def test_the_network_is_left_as_it_was(fails: bool, split: ImageArrays, conventi
 
     hook = network.fc.register_forward_pre_hook(fail_in_the_second_mini_batch)
     with pytest.raises(ArithmeticError) if fails else contextlib.nullcontext():
-        layer_deviations(network, split, convention, device=CPU)
+        layer_responses(network, split, convention, device=CPU)
     assert len(calls) == (3 if fails else 4)
     hook.remove()
     assert network.training and not network.bn1.training and network.layer1.training
@@ -195,4 +195,4 @@ def test_layers_are_those_of_the_figure() -> None:
 
 def test_a_network_without_batch_norm_is_refused(split: ImageArrays, convention: InputConvention) -> None:
     with pytest.raises(UsageError, match="no convolutions conv1"):
-        layer_deviations(nn.Sequential(nn.Conv2d(3, 4, 3)), split, convention, device=CPU)
+        layer_responses(nn.Sequential(nn.Conv2d(3, 4, 3)), split, convention, device=CPU)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,18 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torchvision.transforms.v2 import functional
 
-from resnets.data import convention as conventions
-from resnets.data.convention import normalize
-from resnets.data.datasets import ImageArrays, ImageFiles
-from resnets.data.decoding import decode, resize_shorter_side
-from resnets.data.views import five_crops
+from resnets.data import folder
+from resnets.data import normalization as conventions
+from resnets.data.arrays import ImageArrays
+from resnets.data.decoding import decode, resize_shorter_side, single_view
+from resnets.data.image_files import ImageFiles
+from resnets.data.normalization import normalize
+from resnets.errors import DataError
 from resnets.evaluation import multi_view
-from resnets.evaluation.multi_view import score
+from resnets.evaluation.metrics import Counts
+from resnets.evaluation.multi_view import Scored, ensemble, five_crops, photo_views, score
 from resnets.networks import catalog
 from resnets.networks.dense import Dense
 from resnets.networks.resnet import ResNet
@@ -40,7 +45,7 @@ def photos(tmp_path: Path) -> ImageFiles:
 
 @pytest.fixture
 def convention(photos: ImageFiles) -> InputConvention:
-    return conventions.fit_photos(photos, Preprocessing(mean="pixel"), size=32, resize=36)
+    return conventions.fit_photos(photos.paths, Preprocessing(mean="pixel"), size=32, resize=36)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +155,7 @@ def test_one_scale_of_square_images_is_the_centre_crop(
 def test_small_images_and_their_mirror_images(network: ResNet, flips: bool, batch_size: int) -> None:
     generator = np.random.default_rng(0)
     split = ImageArrays(generator.integers(0, 256, (9, 32, 32, 3), np.uint8), np.arange(9) % 5)
-    convention = conventions.fit(split, Preprocessing(mean="pixel"))
+    convention = conventions.fit(split.images, Preprocessing(mean="pixel"))
     how = HowTested(protocol="single-view", flips=flips)
     images = torch.from_numpy(normalize(split.images, convention)).permute(0, 3, 1, 2)
     with torch.inference_mode():
@@ -161,3 +166,115 @@ def test_small_images_and_their_mirror_images(network: ResNet, flips: bool, batc
     assert torch.cat([some.numbers for some in found]).tolist() == list(range(9))
     assert torch.cat([some.labels for some in found]).tolist() == split.labels.tolist()
     torch.testing.assert_close(torch.cat([some.probabilities for some in found]), expected, rtol=1e-4, atol=1e-6)
+
+
+# ---------------------------------------------------------------- views
+
+CONVENTION = InputConvention(size=32, resize=36)
+
+
+def _files(root: Path) -> ImageFiles:
+    files = folder.load(root).test
+    assert isinstance(files, ImageFiles)
+    return files
+
+
+@pytest.mark.parametrize("size", [(50, 36), (36, 51), (36, 36), (32, 32)])
+def test_five_crops_are_torchvisions(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    image = Image.fromarray(pixels)
+    ours = [np.asarray(crop) for crop in five_crops(image, 32)]
+    for one, other in zip(ours[:4], functional.five_crop(image, [32, 32])[:4], strict=True):
+        assert (one == np.asarray(other)).all()
+    left, top = (size[0] - 32) // 2, (size[1] - 32) // 2
+    assert (ours[4] == pixels[top : top + 32, left : left + 32]).all()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_last_of_the_five_crops_is_the_centre_crop(photo_folder: Path, workers: int) -> None:
+    files = _files(photo_folder)
+    crops = list(photo_views(files, CONVENTION, HowTested(protocol="ten-crop", flips=True), workers=workers))
+    centres = photo_views(files, CONVENTION, HowTested(protocol="center-crop"), workers=workers)
+    assert [number for number, _ in crops] == list(range(len(files)))
+    for (number, five), (_, [centre]) in zip(crops, centres, strict=True):
+        assert len(five) == 5
+        assert (five[4] == centre).all()
+        assert (centre == single_view(files.paths[number], CONVENTION)).all()
+
+
+def test_whole_images_at_each_scale(photo_folder: Path) -> None:
+    """48x40 photos: the shorter side is the scale, the longer one in proportion."""
+    how = HowTested(protocol="dense-multi-scale", scales=(32, 40, 64))
+    views = [each for _, each in photo_views(_files(photo_folder), CONVENTION, how, workers=0)]
+    assert {tuple(view.shape for view in each) for each in views} == {((32, 38, 3), (40, 48, 3), (64, 77, 3))}
+
+
+def test_a_damaged_file_is_named(photo_folder: Path) -> None:
+    files = _files(photo_folder)
+    files.paths[3].write_bytes(files.paths[3].read_bytes()[:200])
+    for workers in (0, 2):
+        with pytest.raises(DataError, match=rf"^{files.paths[3]}: cannot be decoded"):
+            list(photo_views(files, CONVENTION, HowTested(protocol="ten-crop", flips=True), workers=workers))
+
+
+# ---------------------------------------------------------------- ensembles
+
+
+def _pass(probabilities: Tensor, labels: Tensor, order: list[int], stretch: int = 3) -> Iterator[Scored]:
+    """Yield the images in an order and in stretches of their own, as shapes may put them together."""
+    for part in torch.tensor(order).split(stretch):
+        yield Scored(part, labels[part], probabilities[part])
+
+
+def _random(members: int, samples: int, classes: int) -> tuple[list[Tensor], Tensor]:
+    generator = torch.Generator().manual_seed(samples)
+    logits = 2 * torch.randn(members, samples, classes, generator=generator)
+    return list(logits.softmax(2)), torch.randint(0, classes, (samples,), generator=generator)
+
+
+@pytest.mark.parametrize("samples", [1, 7, 100])
+@pytest.mark.parametrize("members", [1, 2, 6])
+def test_the_mean_of_the_probabilities_decides(members: int, samples: int) -> None:
+    probabilities, labels = _random(members, samples, 8)
+    orders = [torch.randperm(samples, generator=torch.Generator().manual_seed(i)).tolist() for i in range(members)]
+    together, alone = ensemble(
+        [_pass(each, labels, order) for each, order in zip(probabilities, orders, strict=True)], samples, 8
+    )
+    mean = torch.stack(probabilities).mean(0)
+    assert together.samples == samples
+    assert together.top1_wrong == int((mean.argmax(1) != labels).sum())
+    best = mean.topk(5).indices
+    assert together.top5_wrong == int((best != labels[:, None]).all(1).sum())
+    assert together.loss == pytest.approx(-float(mean[torch.arange(samples), labels].log().mean()), rel=1e-5)
+    for counts, each in zip(alone, probabilities, strict=True):
+        assert counts.top1_wrong == int((each.argmax(1) != labels).sum())
+
+
+def test_two_that_err_differently_are_right_together() -> None:
+    """What an ensemble is for: where one is wrong, the other is surer."""
+    labels = torch.tensor([0, 1])
+    one = torch.tensor([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0]])
+    other = torch.tensor([[0.4, 0.6, 0.0], [0.1, 0.9, 0.0]])
+    together, alone = ensemble([_pass(each, labels, [0, 1]) for each in (one, other)], 2, 3)
+    assert [counts.top1_error for counts in alone] == [50.0, 50.0]
+    assert together.top1_error == 0.0
+
+
+def test_other_labels_in_another_pass_are_an_error() -> None:
+    (one, other), labels = _random(2, 5, 4)
+    with pytest.raises(DataError, match="another order or other labels"):
+        ensemble([_pass(one, labels, [*range(5)]), _pass(other, (labels + 1) % 4, [*range(5)])], 5, 4)
+
+
+def test_an_image_that_does_not_come_is_an_error() -> None:
+    (one,), labels = _random(1, 5, 4)
+    with pytest.raises(DataError, match="2 of 5 images were not given"):
+        ensemble([_pass(one, labels, [0, 1, 3])], 5, 4)
+
+
+def test_a_probability_of_zero_is_counted() -> None:
+    """It underflows in float32; the loss stays finite."""
+    counts = Counts(3)
+    counts.add_probabilities(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([1]))
+    assert (counts.top1_wrong, counts.samples) == (1, 1)
+    assert 80 < counts.loss < 90

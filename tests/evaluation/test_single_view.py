@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnets.data import convention as conventions
-from resnets.data import pipeline
-from resnets.data.datasets import ImageArrays
-from resnets.data.pipeline import ResidentImages
+from resnets.data import arrays
+from resnets.data import normalization as conventions
+from resnets.data.arrays import ImageArrays, ResidentImages
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.single_view import SingleView, single_view
 from resnets.networks.catalog import create
@@ -45,7 +44,7 @@ def _test(network: nn.Module, split: ImageArrays, convention: InputConvention, b
 
 @pytest.fixture
 def convention() -> InputConvention:
-    return conventions.fit(_split(50), Preprocessing(mean="pixel"))
+    return conventions.fit(_split(50).images, Preprocessing(mean="pixel"))
 
 
 @pytest.mark.parametrize("samples", [1, 6, 7, 8, 20])
@@ -65,10 +64,14 @@ def test_images_resident_on_a_gpu_give_the_same_counts(
 ) -> None:
     """By recorded batches of one size, the last of which reads some images twice; after training, too."""
     recordings = fake_cuda.install(monkeypatch)
-    monkeypatch.setattr(pipeline, "TESTED_PIXELS", 1)  # 256 images at a time, the least
-    monkeypatch.setattr(ResidentImages, "fits", staticmethod(lambda split, device: device is GPU))
+    monkeypatch.setattr(arrays, "TESTED_PIXELS", 1)  # 256 images at a time, the least
+
+    def resident_on_gpu(self: ImageArrays, convention: InputConvention, device: torch.device) -> ResidentImages | None:
+        return ResidentImages(self, convention, device) if device is GPU else None
+
+    monkeypatch.setattr(ImageArrays, "resident", resident_on_gpu)
     split = _split(samples)
-    convention = conventions.fit(split, Preprocessing(mean="pixel", std=True))
+    convention = conventions.fit(split.images, Preprocessing(mean="pixel", std=True))
     torch.manual_seed(0)
     network = create("resnet8", in_channels=1, num_classes=4)
     CPU, GPU = torch.device("cpu"), torch.device("cpu")

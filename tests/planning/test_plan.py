@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import resnets
-from resnets.data.datasets import ImageFiles
+from resnets.data.image_files import ImageFiles
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
 from resnets.paper import recipes

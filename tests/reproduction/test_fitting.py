@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from resnets.data import sources
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.arrays import ImageArrays
+from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
 from resnets.paper import recipes
 from resnets.paper.declarations import Training

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnets.data import convention as conventions
 from resnets.data import digits
-from resnets.data.datasets import DataSplits, ImageArrays
-from resnets.data.pipeline import Batch, TrainingBatches, training_batches
+from resnets.data import normalization as conventions
+from resnets.data.arrays import ImageArrays
+from resnets.data.loading import Batch, Batching
+from resnets.data.splits import DataSplits, TrainingBatches
 from resnets.specs import PadCropFlip, Recipe, WarmUp
 from resnets.training import session, stretch
 from resnets.training.run import RunFolder
@@ -107,9 +108,9 @@ def job(
     """Return a job of Tiny on a few digits. `process_seed` draws the initial weights and what dropout begins with."""
     torch.manual_seed(process_seed)
     data = splits()
-    convention = conventions.fit(data.train, recipe.preprocessing)
-    batches = training_batches(
-        data.train, convention, batch_size=recipe.batch_size, seed=5, augmentation=recipe.augmentation, workers=0
+    convention = conventions.fit(data.train.images, recipe.preprocessing)
+    batches = data.train.training_batches(
+        convention, recipe.augmentation, Batching(batch_size=recipe.batch_size, seed=5)
     )
     return Job(
         network=network(),

@@ -29,7 +29,7 @@ from together import Processes
 from torch.distributed import TCPStore
 
 import resnets
-from resnets.data import convention as conventions
+from resnets.data import normalization as conventions
 from resnets.detection.detector import save_detector
 from resnets.errors import UsageError
 from resnets.networks import sync_batch_norm
@@ -286,7 +286,7 @@ def test_each_image_is_counted_once(
     torch.manual_seed(0)
     grey, colour = (resnets.create("resnet8", num_classes=n, in_channels=c) for n, c in ((10, 1), (3, 3)))
     digits = together.few_digits(100, 1)
-    fitted = conventions.fit(digits.train, Preprocessing())
+    fitted = conventions.fit(digits.train.images, Preprocessing())
     weights_file.save(tmp_path / "arrays.safetensors", grey, classes=digits.classes, convention=fitted)
     weights_file.save(tmp_path / "dataset.safetensors", grey, classes=digits.classes)
     photos = InputConvention(size=16, resize=20, mean=(0.5, 0.5, 0.5))

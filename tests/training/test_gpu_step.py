@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from resnets.data.convention import fit
-from resnets.data.datasets import ImageArrays
-from resnets.data.pipeline import ResidentBatches
+from resnets.data.arrays import ImageArrays, ResidentBatches
+from resnets.data.loading import Batching
+from resnets.data.normalization import fit
 from resnets.networks import compiled
 from resnets.networks.catalog import create
 from resnets.networks.cuda_graph import FallbackWarning
@@ -52,7 +52,7 @@ def resident() -> ResidentBatches:
     images = torch.randint(0, 256, (40, 16, 16, 3), generator=generator, dtype=torch.uint8).numpy()
     train = ImageArrays(images, torch.randint(0, 10, (40,), generator=generator).numpy())
     return ResidentBatches(
-        train, fit(train, Preprocessing()), batch_size=8, seed=3, augmentation=PadCropFlip(pad=2), device=CPU
+        train, fit(train.images, Preprocessing()), PadCropFlip(pad=2), Batching(batch_size=8, seed=3, device=CPU)
     )
 
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import resnets
-from resnets.data import convention
-from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data import normalization
+from resnets.data.arrays import ImageArrays
+from resnets.data.splits import DataSplits
 from resnets.evaluation.single_view import SingleView
 from resnets.networks.cuda_graph import FallbackWarning
 from resnets.runtime.device import place
@@ -99,7 +100,7 @@ def test_a_captured_test_reads_the_weights_as_they_are(tmp_path: Path) -> None:
     """Of images resident on the GPU, before and after the weights change, with the counts of a CPU in float32."""
     split = splits().test
     assert isinstance(split, ImageArrays)
-    fitted = convention.fit(split, Preprocessing(mean="pixel"))
+    fitted = normalization.fit(split.images, Preprocessing(mean="pixel"))
     torch.manual_seed(0)
     network = place(resnets.create("resnet8"), torch.device("cuda"))
     test = SingleView(network, split, fitted, classes=10, device=torch.device("cuda"))

@@ -12,7 +12,7 @@ import torch
 from small_runs import Crash, Recorder, Tiny, differences, job, lines, run
 from torch import Tensor
 
-from resnets.data.pipeline import ArrayBatches
+from resnets.data.arrays import ArrayBatches
 from resnets.errors import Interrupted
 from resnets.training.state import TrainingState
 

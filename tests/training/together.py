@@ -24,7 +24,8 @@ from torch.distributed import TCPStore
 
 import resnets
 from resnets import cli
-from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data.arrays import ImageArrays
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError, FailedElsewhere, ResnetsError, TrainingError
 from resnets.networks import sync_batch_norm
 from resnets.networks.normalization import BatchNorm2d

@@ -14,8 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 import resnets
+from resnets.data.arrays import ImageArrays
 from resnets.data.cifar import CIFAR10
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError, WeightsError
 from resnets.networks import catalog
 from resnets.specs import InputConvention

@@ -26,8 +26,7 @@ def check(
     from rich.table import Table
 
     from resnets.cli.display import progress_of
-    from resnets.data.audit import FATAL, KINDS
-    from resnets.data.load import check_data
+    from resnets.data.audit import FATAL, KINDS, check_data
     from resnets.files import require_file, write_json
 
     if json is not None:
@@ -73,7 +72,7 @@ def shard(
     `--data webdataset:DEST` trains on them, with every promise that holds for single files.
     """
     from resnets.cli.display import progress_of
-    from resnets.data.load import shard_data
+    from resnets.data.shard_writer import shard_data
 
     with progress_of("writing") as progress:
         written = shard_data(source, folder, size=size, progress=progress)

@@ -1,4 +1,4 @@
-"""Look at every image of a data set before it is trained on: what would fail, and what is worth knowing."""
+"""Audits of data sets before they are trained on: what would fail, and what is worth knowing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import numpy as np
 from PIL import Image
 
 from resnets.data import folder, imagenet, sources
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
+from resnets.data.arrays import ImageArrays
 from resnets.data.decoding import FORMATS, MAX_PIXELS, decode_here, orientation, quiet
 from resnets.data.folder import Listing
-from resnets.data.sharding import Progress
-from resnets.data.stored import Held, ImageFile, content_of
-from resnets.data.streams import in_order, is_streamed
+from resnets.data.image_files import ImageFiles
+from resnets.data.shard_writer import Progress
+from resnets.data.splits import DataSplits, Split
+from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
 from resnets.errors import DataError, UsageError
 
 LARGE = 25_000_000  # pixels, from which decoding takes long
@@ -108,22 +109,28 @@ class _Seen:
     notes: list[tuple[str, str]] = field(default_factory=list)  # kind, detail
 
 
-def check(source: str, *, workers: int, progress: Progress = lambda done, total: None) -> Audit:
-    """Read and decode every image of a source by `workers` threads, and return what was found.
+def check_data(source: str, *, workers: int | None = None, progress: Progress = lambda done, total: None) -> Audit:
+    """Read and decode every image of a source, and return what would make training fail and what is worth knowing.
+
+    `workers` threads decode (by default one for each core, at most sixteen); `progress` is called with how many images
+    of how many are done.
 
     Raises: UsageError, if there is no such source; DataError, if nothing of it can be listed.
     """
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is {workers}; it must be 1 or more")
+    workers = workers or min(16, os.cpu_count() or 1)
     findings: list[Finding] = []
     found = _listed(source, findings)
     splits = {"train": found.train, "val": found.test}
-    total, before = sum(len(split) for split in splits.values()), 0  # type: ignore[arg-type, misc]
+    total, before = sum(map(len, splits.values())), 0
     summaries: dict[str, SplitSummary] = {}
     first: dict[bytes, tuple[str, int, str]] = {}  # by content: split, label, place
     for name, split in splits.items():
         seen = []
-        labels = split.labels if isinstance(split, ImageArrays | ImageFiles) else np.empty(0, np.int64)
         for sample, where, image in _inspected(split, workers):
-            label = int(labels[sample])
+            assert split.labels is not None
+            label = int(split.labels[sample])
             seen.append((label, image))
             findings += [Finding(kind, name, where, detail) for kind, detail in image.notes]
             if image.digest:
@@ -149,7 +156,7 @@ def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
     return lister(Path(rest).expanduser(), note)
 
 
-def _inspected(split: Images, workers: int) -> Iterator[tuple[int, str, _Seen]]:
+def _inspected(split: Split, workers: int) -> Iterator[tuple[int, str, _Seen]]:
     """Yield each sample of a split with where it lies and what was seen of it, in order."""
     if isinstance(split, ImageArrays):
         height, width = split.images.shape[1:3]
@@ -159,8 +166,7 @@ def _inspected(split: Images, workers: int) -> Iterator[tuple[int, str, _Seen]]:
         return
     if not isinstance(split, ImageFiles):
         raise UsageError("a dataset object cannot be looked into; name a source, such as folder:PATH")
-    files: Iterator[tuple[int, ImageFile]]
-    files = in_order(split) if is_streamed(split) else enumerate(split.paths)
+    files = split.numbered()
     with quiet(), ThreadPoolExecutor(workers) as threads:
         while some := list(itertools.islice(files, 64 * workers)):
             for (sample, file), seen in zip(some, threads.map(inspect, [file for _, file in some]), strict=True):
@@ -180,7 +186,7 @@ def inspect(file: ImageFile) -> _Seen:
         return seen
     seen.length = len(content)
     seen.digest = hashlib.blake2b(content, digest_size=16).digest()
-    held = Held(str(file), content)
+    held = InMemoryFile(str(file), content)
     try:
         decode_here(held)
     except DataError as error:
@@ -193,7 +199,7 @@ def inspect(file: ImageFile) -> _Seen:
     return seen
 
 
-def _describe(seen: _Seen, held: Held, suffix: str) -> None:
+def _describe(seen: _Seen, held: InMemoryFile, suffix: str) -> None:
     content = held.content
     with Image.open(BytesIO(content), formats=FORMATS) as image:  # the header only
         seen.size = image.size
@@ -240,8 +246,3 @@ def _summary(seen: list[tuple[int, _Seen]]) -> SplitSummary:
 
 def _range(values: list[int]) -> tuple[int, int, int]:
     return (min(values), round(float(np.median(values))), max(values)) if values else (0, 0, 0)
-
-
-def default_workers() -> int:
-    """Return how many threads read and decode: one for each core, sixteen at most."""
-    return min(16, os.cpu_count() or 1)

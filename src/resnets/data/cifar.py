@@ -11,7 +11,8 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data.arrays import ImageArrays
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError
 from resnets.files import read_plain_pickle
 from resnets.specs import CIFAR10_IMAGES

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from resnets.data.stored import ImageFile, opened, size_of
+from resnets.data.stored_file import ImageFile, opened, size_of
 from resnets.errors import DataError
 from resnets.specs import InputConvention, Interpolation
 

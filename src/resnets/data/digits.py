@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data.arrays import ImageArrays
+from resnets.data.splits import DataSplits
 
 
 def load() -> DataSplits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +10,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
-from resnets.data.decoding import SUFFIXES, single_views
-from resnets.data.loading import in_batches
-from resnets.data.streams import in_order, is_streamed
+from resnets.data.decoding import SUFFIXES
+from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError
-from resnets.specs import InputConvention
 
 UNREAD = (".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".jxl")
 """Images that are not read. One of them is an error: leaving it out unsaid would change the data set."""
@@ -89,35 +86,6 @@ def roots(path: Path, source: str) -> tuple[Path, Path]:
         if not (path / name).is_dir():
             raise DataError(f"{path}: no folder {name}/; images go to train/CLASS/* and val/CLASS/*")
     return path / "train", path / "val"
-
-
-def in_memory(splits: DataSplits, size: int, channels: int = 3) -> DataSplits:
-    """Return the same images decoded, their shorter side resized to `size`, the centre cropped, and kept in memory.
-
-    The digest is then of the pixels themselves.
-
-    Raises: DataError, for the first file that cannot be decoded.
-    """
-    convention = InputConvention(size=size, resize=size, channels=channels)
-
-    def read(files: Images) -> ImageArrays:
-        assert isinstance(files, ImageFiles)
-        if not is_streamed(files):
-            return ImageArrays(single_views(files.paths, convention), files.labels)
-        images = np.empty((len(files), size, size, channels), np.uint8)
-        for part in in_batches(in_order(files), 1_000):  # as they come, each put in its place
-            images[[sample for sample, _ in part]] = single_views([held for _, held in part], convention)
-        return ImageArrays(images, files.labels)
-
-    train = read(splits.train)
-    test = train if splits.test is splits.train else read(splits.test)
-    return dataclasses.replace(
-        splits,
-        train=train,
-        test=test,
-        validation=None if splits.validation is None else read(splits.validation),
-        digest=f"{train.digest()}:{test.digest()}",
-    )
 
 
 def class_folders(root: Path) -> tuple[str, ...]:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.datasets import DataSplits, ImageFiles
+from resnets.data.image_files import ImageFiles
 from resnets.data.shards import Members
-from resnets.data.stored import Held
+from resnets.data.splits import DataSplits
+from resnets.data.stored_file import InMemoryFile
+from resnets.data.streams import ImageStream
 from resnets.errors import DataError, import_extra, nearest
 
 TESTED_ON = ("validation", "valid", "val", "test")  # the first that is there
@@ -85,7 +87,7 @@ class StreamedFile:
         """Return a row by its place in the file."""
         return StreamedRow(self.url, index)
 
-    def read(self, wanted: Sequence[int]) -> Iterator[Held]:
+    def read(self, wanted: Sequence[int]) -> Iterator[InMemoryFile]:
         """Yield the images of these rows, which ascend, in one reading of the file."""
         places = iter(wanted)
         place = next(places, None)
@@ -95,7 +97,7 @@ class StreamedFile:
                     return
                 if index == place:
                     where = str(self.member(index))
-                    yield Held(where, _content(row[self.column], where))
+                    yield InMemoryFile(where, _content(row[self.column], where))
                     place = next(places, None)
         except DataError:
             raise
@@ -130,6 +132,7 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
         raise DataError(f"hf:{repository}: cannot be loaded ({_first_line(error)})") from error
     train, test = _names(repository, list(found), asked)
     column, label, classes = _columns(repository, found[train])
+    splits: dict[str, ImageFiles]
     if stream:
         told = _labels_alone(where, label) or found
         splits = {name: _streamed(found[name], told[name], column, label) for name in (train, test)}
@@ -185,7 +188,7 @@ def _labels_alone(where: str, label: str) -> Any:
         return None
 
 
-def _streamed(rows: Any, told: Any, column: str, label: str) -> ImageFiles:
+def _streamed(rows: Any, told: Any, column: str, label: str) -> ImageStream:
     """Return a split whose labels are read now, from all of its files, and whose images in their turn."""
     encoded = rows.select_columns([column]).cast_column(
         column, import_extra("datasets", "datasets").Image(decode=False)
@@ -205,7 +208,7 @@ def _streamed(rows: Any, told: Any, column: str, label: str) -> ImageFiles:
         before += len(labels)
     members = Members(files)
     labels = np.concatenate([part.labels for part in files]) if files else np.empty(0, np.int64)
-    return ImageFiles(members, labels, hashlib.sha256(labels.tobytes()).hexdigest())
+    return ImageStream(members, labels, hashlib.sha256(labels.tobytes()).hexdigest())
 
 
 def _require_classes(labels: NDArray[np.int64], split: Any) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.decoding import SUFFIXES
 from resnets.data.folder import Complain, Listing, class_folders, files_of, images_in, refuse, roots
+from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError
 
 WNID = re.compile(r"n\d{8}")

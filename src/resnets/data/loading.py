@@ -8,19 +8,86 @@ import multiprocessing
 import random
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resnets.data.photos import PhotoKey
-from resnets.data.randomness import sample_bits
+from resnets.data.randomness import batch_samples, sample_bits
+from resnets.data.stored_file import ImageFile
 from resnets.errors import DataError
+from resnets.runtime.processes import WHOLE, Share
+
+CPU = torch.device("cpu")
 
 Batch = tuple[Tensor, Tensor]
 """Images (B, C, H, W) float32 and labels (B,) int64."""
+
+View = NDArray[np.uint8]
+"""A part of a photo, or the whole, at some size. Shape: (H, W, C)."""
+
+PhotoKey = tuple[int, ImageFile | None, int | None]
+"""A sample, its file where a stream has read it already, and the side of its crop where that is not the largest."""
+
+
+SplitKind = Literal["arrays", "photos", "tensors"]
+"""What the images of a split are, as `Split` describes it."""
+
+
+class ImageStats(NamedTuple):
+    """The typical size of an image in pixels, and of its file in bytes, if it has one."""
+
+    height: int
+    width: int
+    channels: int
+    file_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How training batches are drawn and read.
+
+    `batch_size` is of all processes together, of which one makes its `share` of each mini-batch alone. `iterations` is
+    the length of the training, which only crops that grow depend on. Images in memory are augmented on the `device`
+    where it has room for them.
+
+    Raises: UsageError, if a mini-batch cannot be shared evenly.
+    """
+
+    batch_size: int
+    seed: int
+    workers: int = 0
+    device: torch.device = CPU
+    iterations: int | None = None
+    share: Share = WHOLE
+
+    def __post_init__(self) -> None:
+        self.share.of_batch(self.batch_size)
+
+    def samples(self, iteration: int, total: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the samples, of so many, of an iteration's share, and their epochs. Shape: two arrays (B,)"""
+        return batch_samples(self.seed, iteration, self.batch_size, total, self.share)
+
+
+def evenly_spaced(total: int, count: int | None) -> NDArray[np.int64] | None:
+    """Return the places of `count` items of so many, evenly spaced; None where all are to be taken."""
+    if count is None or count >= total:
+        return None
+    return np.linspace(0, total - 1, count).round().astype(np.int64)
+
+
+def int64_labels(labels: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """Return integer labels as int64. Raises: DataError, if they are no integers, or not `count` of them."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.shape != (count,):
+        raise DataError(
+            f"labels are {labels.dtype} {labels.shape}; they must be {count:,} integers, one for each image"
+        )
+    return np.ascontiguousarray(labels, np.int64)
 
 
 class Seeded(Dataset[Any]):

@@ -1,9 +1,12 @@
-"""Image files as a map-style dataset: section 3.4's scale, crop and flip in training, the centre crop in testing."""
+"""Crops of photos: section 3.4's scale, crop and flip to train on, the centre crop to test on."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
+from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -13,22 +16,38 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resnets.data.datasets import ImageFiles
-from resnets.data.decoding import RESAMPLING, decode, pixels, resized, single_view, within_ratio
-from resnets.data.jpegs import decode_tensor
-from resnets.data.stored import ImageFile
+from resnets.data.decoding import (
+    RESAMPLING,
+    decode,
+    decode_here,
+    limit_pixels,
+    orientation,
+    pixels,
+    quiet,
+    resized,
+    single_view,
+    within_ratio,
+)
+from resnets.data.loading import PhotoKey
+from resnets.data.stored_file import ImageFile, content_of
 from resnets.errors import UsageError
 from resnets.specs import AreaCropFlip, InputConvention, Interpolation, PhotoAugmentation, ScaleCropFlip
 
 
 class Photos(Dataset[Any]):
-    """(image, label) of each file; random draws come from `random`, which the pipeline seeds for each sample.
+    """(image, label) of each file; random draws come from `random`, which `Seeded` seeds for each sample.
 
     Shape: image (size, size, C) uint8, to be normalised a mini-batch at a time
     Raises: UsageError, if the augmentation's crops are not of the network's size; DataError, for a damaged file.
     """
 
-    def __init__(self, files: ImageFiles, convention: InputConvention, augmentation: PhotoAugmentation | None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[ImageFile],
+        labels: NDArray[np.int64],
+        convention: InputConvention,
+        augmentation: PhotoAugmentation | None,
+    ) -> None:
         if isinstance(augmentation, AreaCropFlip) and augmentation.crop != convention.size:
             raise UsageError(
                 f"crops of {augmentation.crop} pixels do not give the network's {convention.size} x {convention.size} "
@@ -44,17 +63,16 @@ class Photos(Dataset[Any]):
         if isinstance(augmentation, AreaCropFlip):
             import torchvision.transforms.v2  # noqa: F401  # once here, and not in each worker process
 
-        self.files = files
+        self.paths, self.labels = paths, labels
         self.convention = convention
         self.augmentation = augmentation
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.paths)
 
-    def __getitem__(self, key: int | PhotoKey) -> tuple[Tensor, int]:
-        index, file, size = key if isinstance(key, tuple) else (key, None, None)
-        file = self.files.paths[index] if file is None else file
-        return self._view(file, size), int(self.files.labels[index])
+    def __getitem__(self, key: PhotoKey) -> tuple[Tensor, int]:
+        index, file, size = key
+        return self._view(self.paths[index] if file is None else file, size), int(self.labels[index])
 
     def _view(self, file: ImageFile, size: int | None) -> Tensor:
         how, convention = self.augmentation, self.convention
@@ -68,8 +86,18 @@ class Photos(Dataset[Any]):
         return torch.from_numpy(np.array(view, order="C"))
 
 
-PhotoKey = tuple[int, ImageFile | None, int | None]
-"""A sample, its file where a stream has read it already, and the side of its crop where that is not the largest."""
+class PhotoViews(Dataset[Any]):
+    """(number, views) of each file, as tensors: those pass through shared memory, and never fill a worker's pipe."""
+
+    def __init__(
+        self, paths: Sequence[ImageFile], cut: Callable[[Image.Image], list[Image.Image]], channels: int
+    ) -> None:
+        self.paths, self.cut, self.channels = paths, cut, channels
+
+    def __getitem__(self, key: PhotoKey) -> tuple[int, list[Tensor]]:
+        index, file, _ = key
+        image = decode(self.paths[index] if file is None else file, self.channels)
+        return index, [torch.from_numpy(np.array(pixels(view), order="C")) for view in self.cut(image)]
 
 
 def scale_crop_flip(
@@ -109,13 +137,13 @@ def area_crop_flip(
 
     side = size or how.crop
     left, top, right, bottom = within_ratio((image.shape[2], image.shape[1]))
-    x, y, width, height = _part((right - left, bottom - top), how)
+    x, y, width, height = random_part((right - left, bottom - top), how)
     mode = InterpolationMode(interpolation)
     view = resized_crop(image, top + y, left + x, height, width, [side, side], mode, antialias=True).permute(1, 2, 0)
     return view.flip(1) if how.flip and random.random() < 0.5 else view
 
 
-def _part(size: tuple[int, int], how: AreaCropFlip) -> tuple[int, int, int, int]:
+def random_part(size: tuple[int, int], how: AreaCropFlip) -> tuple[int, int, int, int]:
     """Return left, top, width and height of a part as torchvision draws it: ten attempts, then the centre."""
     whole_width, whole_height = size
     for _ in range(10):
@@ -127,3 +155,32 @@ def _part(size: tuple[int, int], how: AreaCropFlip) -> tuple[int, int, int, int]
     ratio = min(max(whole_width / whole_height, how.ratio[0]), how.ratio[1])
     width, height = min(whole_width, round(whole_height * ratio)), min(whole_height, round(whole_width / ratio))
     return (whole_width - width) // 2, (whole_height - height) // 2, width, height
+
+
+def decode_tensor(path: ImageFile, channels: int = 3) -> Tensor:
+    """Return what `decode` does as a tensor, read by torchvision where that gives the pixels that Pillow does.
+
+    That is of colour and grey JPEGs.
+
+    Shape: (channels, H, W) uint8
+    Raises: DataError, as `decode`.
+    """
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    with quiet():
+        with contextlib.suppress(Exception):  # Pillow then says what is wrong, or reads it
+            content = content_of(path)
+            with Image.open(BytesIO(content), formats=("JPEG",)) as header:
+                limit_pixels(header)
+                if channels == 3 and header.mode in ("RGB", "L"):
+                    encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+                    return _turned(decode_jpeg(encoded, mode=ImageReadMode.RGB), orientation(header))
+        return torch.from_numpy(np.array(pixels(decode_here(path, channels)))).permute(2, 0, 1)
+
+
+def _turned(image: Tensor, orientation: int) -> Tensor:
+    """Return an image upright that is stored in one of EXIF's orientations. Shape: (C, H, W)"""
+    if orientation >= 5:
+        image = image.transpose(1, 2)
+    flipped = [axis for axis, those in ((1, (3, 4, 7, 8)), (2, (2, 3, 6, 7))) if orientation in those]
+    return image.flip(flipped) if flipped else image

@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.stored import Held, Stored
+from resnets.data.stored_file import InMemoryFile, StoredFile
 from resnets.errors import DataError, import_extra
 
 
@@ -66,10 +66,10 @@ class Part(Protocol):
 
     def __len__(self) -> int: ...
 
-    def member(self, index: int) -> Stored:
+    def member(self, index: int) -> StoredFile:
         """Return an image by its place in the part; it is read by itself only where the part is not remote."""
 
-    def read(self, wanted: Sequence[int]) -> Iterator[Held]:
+    def read(self, wanted: Sequence[int]) -> Iterator[InMemoryFile]:
         """Yield the images at these places, which ascend. Raises: DataError, if one is not there or damaged."""
 
 
@@ -100,7 +100,7 @@ class Shard:
         """Whether it can only be read from its beginning."""
         return is_remote(self.url)
 
-    def read(self, wanted: Sequence[int]) -> Iterator[Held]:
+    def read(self, wanted: Sequence[int]) -> Iterator[InMemoryFile]:
         """Yield the images at these places, which ascend, in one reading of the file."""
         at = 0
         try:
@@ -114,7 +114,7 @@ class Shard:
                         content += _some(file.read(member.size - len(content)), self.url)
                     at += member.size
                     member.verify(bytes(content))
-                    yield Held(str(member), bytes(content))
+                    yield InMemoryFile(str(member), bytes(content))
         except OSError as error:
             raise DataError(f"{self.url}: cannot be read ({error})") from None
 
@@ -125,7 +125,7 @@ def _some(content: bytes, url: str) -> bytes:
     return content
 
 
-class Members(Sequence[Stored]):
+class Members(Sequence[StoredFile]):
     """The images of all shards of a split, in the order of the split; each is made when it is asked for."""
 
     def __init__(self, shards: Sequence[Part]) -> None:
@@ -148,18 +148,18 @@ class Members(Sequence[Stored]):
         return len(self.shard_of)
 
     @overload
-    def __getitem__(self, index: int) -> Stored: ...
+    def __getitem__(self, index: int) -> StoredFile: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Stored]: ...
+    def __getitem__(self, index: slice) -> Sequence[StoredFile]: ...
 
-    def __getitem__(self, index: int | slice) -> Stored | Sequence[Stored]:
+    def __getitem__(self, index: int | slice) -> StoredFile | Sequence[StoredFile]:
         if isinstance(index, slice):
             return MembersSlice(self, range(len(self))[index])
         return self.shards[self.shard_of[index]].member(int(self.place_of[index]))
 
 
-class MembersSlice(Sequence[Stored]):
+class MembersSlice(Sequence[StoredFile]):
     """Some of the images of a split, in its order: those numbered `own`."""
 
     def __init__(self, whole: Members, own: range) -> None:
@@ -169,12 +169,12 @@ class MembersSlice(Sequence[Stored]):
         return len(self.own)
 
     @overload
-    def __getitem__(self, index: int) -> Stored: ...
+    def __getitem__(self, index: int) -> StoredFile: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Stored]: ...
+    def __getitem__(self, index: slice) -> Sequence[StoredFile]: ...
 
-    def __getitem__(self, index: int | slice) -> Stored | Sequence[Stored]:
+    def __getitem__(self, index: int | slice) -> StoredFile | Sequence[StoredFile]:
         if isinstance(index, slice):
             return MembersSlice(self.whole, self.own[index])
         return self.whole[self.own[index]]

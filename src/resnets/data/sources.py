@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from resnets.data import cifar, digits, folder, hugging_face, imagenet, webdataset
-from resnets.data.datasets import DataSplits
+from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, nearest
 
 NAMES = ("digits", "cifar10", "cifar100", "folder", "imagenet", "webdataset", "hf", "hf-stream")

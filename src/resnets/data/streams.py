@@ -1,4 +1,4 @@
-"""What can only be read from the beginning: the order in which a stream is trained on, and how it is resumed.
+"""Image streams: files that can only be read from the beginning of their shards.
 
 An epoch visits the shards in an order of its own and shuffles what they hold within a buffer. Both are a function of
 (seed, epoch), so that a run goes on in the middle of an epoch with no sample lost or repeated; it reads again what the
@@ -10,76 +10,83 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import TypeVar, overload
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.datasets import ImageFiles, Images, select
+from resnets.data.image_files import Drawn, ImageFiles
+from resnets.data.loading import Batching, PhotoKey, in_batches
 from resnets.data.randomness import epoch_order
 from resnets.data.shards import Members, MembersSlice, Part
-from resnets.data.stored import Held
+from resnets.data.stored_file import InMemoryFile
+from resnets.errors import UsageError
 
 BUFFER = 2_048  # images, some 225 MB of ImageNet's files
 
 Item = TypeVar("Item")
 
 
-def is_streamed(files: ImageFiles) -> bool:
-    """Tell whether the files can only be read from the beginning of their shards."""
-    return isinstance(files.paths, Members | MembersSlice) and files.paths.remote
+@dataclass(frozen=True, eq=False)
+class ImageStream(ImageFiles):
+    """Image files that can only be read from the beginning of their shards, a `Split`.
 
-
-@overload
-def some_of(split: ImageFiles, count: int | None) -> ImageFiles: ...
-
-
-@overload
-def some_of(split: Images, count: int | None) -> Images: ...
-
-
-def some_of(split: Images, count: int | None) -> Images:
-    """Return at most so many images of a split, evenly spaced, so that of one sorted by class each has its share.
-
-    Of a stream they are the first ones, in memory. None is all of them.
+    `paths` are the members of all shards, or a process's share of them, which can be tested on only.
     """
-    if count is None:
-        return split
-    if isinstance(split, ImageFiles) and is_streamed(split):
-        found = list(islice(in_order(split), count))
-        return ImageFiles(tuple(held for _, held in found), split.labels[[sample for sample, _ in found]])
-    total = len(split)  # type: ignore[arg-type]
-    return split if count >= total else select(split, np.linspace(0, total - 1, count).round().astype(np.int64))
 
+    paths: Members | MembersSlice
 
-def in_order(files: ImageFiles) -> Iterator[tuple[int, Held]]:
-    """Yield each sample of a stream with its file, in the order of the shards."""
-    part = files.paths
-    if not isinstance(part, MembersSlice):
-        return _read(_shards(files))
-    return ((part.own.index(number), held) for number, held in _read(part.whole.shards) if number in part.own)
+    random_access = False
 
+    def select(self, indices: NDArray[np.int64]) -> ImageFiles:
+        raise UsageError("images that are read as a stream cannot be selected; copy them here first (hf:REPO)")
 
-def training_stream(files: ImageFiles, seed: int, start: int, stop: int) -> Iterator[tuple[int, int, Held]]:
-    """Yield (epoch, sample, file) of the positions start to stop - 1 in the endless stream of epochs."""
-    shards = _shards(files)
-    while start < stop:
-        epoch, begin = divmod(start, len(files))
-        end = min(len(files), begin + stop - start)
-        visited = [shards[number] for number in epoch_order(seed, epoch, len(shards))]
-        order = buffered_order(seed, epoch, len(files), BUFFER)
-        gone = np.zeros(len(files), np.bool_)
-        gone[order[:begin]] = True
-        arriving = _read(visited, gone)
-        waiting: dict[int, tuple[int, Held]] = {}
-        ahead = iter(np.flatnonzero(~gone).tolist())
-        for place in order[begin:end].tolist():
-            while place not in waiting:
-                waiting[next(ahead)] = next(arriving)
-            yield epoch, *waiting.pop(place)
-        start += end - begin
+    def subsample(self, count: int | None) -> ImageFiles:
+        """Return the first images, in memory; with None the stream itself."""
+        if count is None:
+            return self
+        found = list(islice(self.numbered(), count))
+        return ImageFiles(tuple(file for _, file in found), self.labels[[sample for sample, _ in found]])
+
+    def numbered(self) -> Iterator[tuple[int, InMemoryFile]]:
+        part = self.paths
+        if isinstance(part, Members):
+            return _read(part.shards)
+        own = part.own
+        return ((own.index(number), file) for number, file in _read(part.whole.shards) if number in own)
+
+    def _keys(self) -> Iterator[PhotoKey]:
+        return ((sample, file, None) for sample, file in self.numbered())
+
+    def drawn(self, batching: Batching, start: int, stop: int) -> Iterator[Drawn]:
+        count = batching.batch_size
+        stream = self.training_stream(batching.seed, start * count, stop * count)
+        for batch in read_ahead(in_batches(stream, count), depth=4):
+            epochs, samples, files = zip(*batch[batching.share.of_batch(count)], strict=True)
+            yield np.asarray(epochs, np.int64), np.asarray(samples, np.int64), list(files)
+
+    def training_stream(self, seed: int, start: int, stop: int) -> Iterator[tuple[int, int, InMemoryFile]]:
+        """Yield (epoch, sample, file) of the positions start to stop - 1 in the endless stream of epochs."""
+        assert isinstance(self.paths, Members)
+        shards, count = self.paths.shards, len(self)
+        while start < stop:
+            epoch, first = divmod(start, count)
+            end = min(count, first + stop - start)
+            visited = [shards[number] for number in epoch_order(seed, epoch, len(shards))]
+            order = buffered_order(seed, epoch, count, BUFFER)
+            gone = np.zeros(count, np.bool_)
+            gone[order[:first]] = True
+            arriving = _read(visited, gone)
+            waiting: dict[int, tuple[int, InMemoryFile]] = {}
+            ahead = iter(np.flatnonzero(~gone).tolist())
+            for place in order[first:end].tolist():
+                while place not in waiting:
+                    waiting[next(ahead)] = next(arriving)
+                yield epoch, *waiting.pop(place)
+            start += end - first
 
 
 @lru_cache(maxsize=2)
@@ -102,12 +109,7 @@ def buffered_order(seed: int, epoch: int, count: int, buffer: int) -> NDArray[np
     return order
 
 
-def _shards(files: ImageFiles) -> tuple[Part, ...]:
-    assert isinstance(files.paths, Members)
-    return files.paths.shards
-
-
-def _read(shards: Sequence[Part], gone: NDArray[np.bool_] | None = None) -> Iterator[tuple[int, Held]]:
+def _read(shards: Sequence[Part], gone: NDArray[np.bool_] | None = None) -> Iterator[tuple[int, InMemoryFile]]:
     """Yield (sample, file) of the shards, one after the other, but for the places that are gone."""
     before = 0
     for shard in shards:

@@ -13,9 +13,11 @@ from urllib.parse import urlparse
 
 import numpy as np
 
-from resnets.data.datasets import DataSplits, ImageFiles
 from resnets.data.decoding import SUFFIXES
+from resnets.data.image_files import ImageFiles
 from resnets.data.shards import Members, Shard, is_remote, open_url
+from resnets.data.splits import DataSplits
+from resnets.data.streams import ImageStream
 from resnets.errors import DataError, UsageError, import_extra
 
 FORMAT = "resnets-shards-1"
@@ -59,7 +61,7 @@ def _files(members: Members, digest: str | None = None) -> ImageFiles:
     labels = np.empty(len(members), np.int64)
     for shard in members.shards:
         labels[shard.samples] = shard.labels
-    return ImageFiles(members, labels, digest)
+    return (ImageStream if members.remote else ImageFiles)(members, labels, digest)
 
 
 def _patterns(rest: str) -> list[str]:

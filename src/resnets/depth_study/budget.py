@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from resnets import durations
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
-from resnets.data.load import load_data, split_data
+from resnets.data.load import load_data
+from resnets.data.splits import DataSplits
 from resnets.depth_study.candidates import options_for, share_to_hold_out, size_of
 from resnets.errors import UsageError
 from resnets.networks import catalog, complexity
@@ -116,7 +116,7 @@ class _Task:
     def tested(self) -> tuple[int, int]:
         """How many images the final test is of, and how many the curve."""
         assert self.divided.validation is not None
-        return len(self.divided.test), len(self.divided.validation)  # type: ignore[arg-type]
+        return len(self.divided.test), len(self.divided.validation)
 
 
 # ---------------------------------------------------------------- how long
@@ -161,8 +161,8 @@ class Planner:
 
     def _task(self, loaded: DataSplits, network: str) -> _Task:
         splits = load_data(loaded, catalog.decoded_side(network))
-        split = "all" if splits.validation is not None else share_to_hold_out(len(splits.train))  # type: ignore[arg-type]
-        divided = split_data(splits, split, self.seed)
+        split = "all" if splits.validation is not None else share_to_hold_out(len(splits.train))
+        divided = splits.divided(split, self.seed)
         return _Task(splits, divided, split, self.recipe or default_recipe(splits))
 
     def _too_big(self, names: Sequence[str], task: _Task) -> str:
@@ -180,14 +180,14 @@ class Planner:
 
     def _memory(self, cost: Complexity, target: torch.device, task: _Task) -> Memory:
         in_memory = 0
-        if isinstance(task.splits.train, ImageArrays):
+        if task.splits.train.kind == "arrays":
             in_memory = data_kinds.measure_kind(task.splits).memory_bytes(task.recipe.augmentation)
         return training_memory(
             cost,
             choose_precision(self.precision, target),
             target.type,
             images_bytes=in_memory,
-            test_images=len(task.splits.test),  # type: ignore[arg-type]
+            test_images=len(task.splits.test),
         )
 
     def _too_long(self, names: Sequence[str], task: _Task) -> str:
@@ -198,7 +198,7 @@ class Planner:
             times = _cost(name, task).macs / first.macs
             own = {part: times * getattr(first.rates, part) for part in ("step", "test", "final_test")}
             rates.append(dataclasses.replace(first.rates, **own))
-        epochs = self._longest(task, rates) * task.recipe.batch_size / len(task.divided.train)  # type: ignore[arg-type]
+        epochs = self._longest(task, rates) * task.recipe.batch_size / len(task.divided.train)
         if epochs >= PHOTO_EPOCHS:
             return ""
         return f"Within {durations.show(self.budget)} each would see the photos only {epochs:.1f} times"
@@ -228,7 +228,7 @@ class Planner:
             precision=self.precision,
             network_options=options_for(task.splits),
         )
-        in_memory = isinstance(task.splits.train, ImageArrays)
+        in_memory = task.splits.train.kind == "arrays"
         reading = 0.0 if in_memory else time.perf_counter() - before  # of photos for their mean, and again in the run
         cost, batch = _cost(name, task), todo.recipe.batch_size
         memory = self._memory(cost, todo.device, task)
@@ -282,7 +282,7 @@ class Planner:
         return StudyPlan(
             data=divided.name,
             classes=len(divided.classes),
-            training_images=len(divided.train),  # type: ignore[arg-type]
+            training_images=len(divided.train),
             validation_images=validation_images,
             guessing=_guessing(divided),
             test_images=test_images,
@@ -318,10 +318,10 @@ def _guessing(divided: DataSplits) -> float:
 
     Where the classes of the images are not known before they are read, these are taken to be equally common.
     """
-    validation = divided.validation
-    if not isinstance(validation, ImageArrays | ImageFiles):
+    labels = None if divided.validation is None else divided.validation.labels
+    if labels is None:
         return 100 * (1 - 1 / len(divided.classes))
-    return 100 * (1 - float(np.bincount(validation.labels).max()) / len(validation))
+    return 100 * (1 - float(np.bincount(labels).max()) / len(labels))
 
 
 def _cost(name: str, task: _Task) -> Complexity:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.networks import catalog
-from resnets.planning import dataset_stats as data_kinds
 from resnets.specs import AreaCropFlip, Recipe, ScaleCropFlip
 
 KINDS = ("plain", "residual")
@@ -38,7 +37,7 @@ def candidates(
         small = tuple(f"{prefix}{depth}" for prefix in prefixes for depth in CIFAR_DEPTHS)
         large = tuple(name for name in PHOTO_NETWORKS if name.startswith(prefixes))
         less = tuple(name for name in large if name != "resnet50")
-        if recipe is not None and isinstance(splits.train, ImageFiles):
+        if recipe is not None and splits.train.kind == "photos":
             crops = isinstance(recipe.augmentation, ScaleCropFlip | AreaCropFlip)
             return tuple(dict.fromkeys((large, less))) if crops else (small,)
         return tuple(dict.fromkeys((large, less, small))) if photos else (small,)
@@ -58,12 +57,8 @@ def candidates(
 
 
 def _are_photos(splits: DataSplits) -> bool:
-    if isinstance(splits.train, ImageArrays):
-        return min(splits.train.images.shape[1:3]) >= PHOTO
-    if isinstance(splits.train, ImageFiles):
-        kind = data_kinds.measure_kind(splits)
-        return min(kind.height, kind.width) >= PHOTO
-    return min(splits.train[0][0].shape[1:]) >= PHOTO
+    stats = splits.train.stats()
+    return min(stats.height, stats.width) >= PHOTO
 
 
 def share_to_hold_out(images: int) -> str:
@@ -76,17 +71,9 @@ def share_to_hold_out(images: int) -> str:
 
 def options_for(splits: DataSplits) -> dict[str, Any]:
     """Return what networks have to be told of dataset objects, whose images are not looked at otherwise."""
-    if isinstance(splits.train, ImageArrays | ImageFiles):
-        return {}
-    return {"in_channels": splits.train[0][0].shape[0]}
+    return {"in_channels": splits.train.channels} if splits.train.kind == "tensors" else {}
 
 
 def size_of(splits: DataSplits) -> tuple[int, int]:
     """Return the side and the channels of what a network is given."""
-    if isinstance(splits.train, ImageArrays):
-        _, height, _, channels = splits.train.images.shape
-        return height, channels
-    if isinstance(splits.train, ImageFiles):
-        return 224, 3
-    channels, height, _ = splits.train[0][0].shape
-    return height, channels
+    return splits.train.side or 224, splits.train.channels

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from resnets import durations
-from resnets.data.datasets import DataSplits
 from resnets.data.load import Data, load_data
+from resnets.data.splits import DataSplits
 from resnets.depth_study import messages, page, recommend
 from resnets.depth_study.budget import PlannedNetwork, Planner, StudyPlan
 from resnets.depth_study.candidates import KINDS, candidates, options_for

@@ -14,9 +14,9 @@ import safetensors
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnets.data.convention import fit_photos, mean_of
-from resnets.data.datasets import ImageFiles
 from resnets.data.decoding import decode
+from resnets.data.image_files import ImageFiles
+from resnets.data.normalization import fit_photos, mean_of
 from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.pixels import as_tensor
@@ -41,9 +41,9 @@ def detector_input(trained: InputConvention | None, images: Sequence[AnnotatedIm
     Raises: DataError, if an image fails to decode.
     """
     if trained is None:
-        chosen = images[:: max(1, len(images) // FITTED_IMAGES)]
-        files = ImageFiles(tuple(image.path for image in chosen), np.zeros(len(chosen), np.int64))
-        return fit_photos(files, Preprocessing(mean="channel"), limit=FITTED_IMAGES)
+        chosen = [image.path for image in images[:: max(1, len(images) // FITTED_IMAGES)]]
+        files = ImageFiles(chosen, np.zeros(len(chosen), np.int64)).subsample(FITTED_IMAGES)
+        return fit_photos(files.paths, Preprocessing(mean="channel"))
     if trained.mean is not None:
         return trained
     mean = mean_of(trained).astype(np.float64).mean(axis=(0, 1))

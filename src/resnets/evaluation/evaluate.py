@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 from torch import nn
 
-from resnets.data.datasets import DataSplits, take
 from resnets.data.load import Data, load_data
+from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
-from resnets.evaluation.ensemble import ensemble
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
+from resnets.evaluation.multi_view import ensemble
 from resnets.evaluation.single_view import Agreement
 from resnets.files import read_object, require_file, write_json
 from resnets.inference.model import Model, load
@@ -148,7 +148,7 @@ def _evaluate(
         alone = [together]
     else:
         passes = (member.score(batch_size, workers, world.share) for member in members)
-        samples = len(take(first.splits.test, world.share))  # type: ignore[arg-type]
+        samples = len(first.splits.test.take(world.share))
         together, alone = ensemble(passes, samples, classes)
     for counts in {id(counts): counts for counts in (together, *alone)}.values():
         counts.summed(world)

@@ -11,8 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from resnets.data import class_names
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images, take
-from resnets.data.pipeline import single_pass
+from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import Run, Scored, score
@@ -45,7 +44,7 @@ class Member:
     @property
     def is_plain(self) -> bool:
         """Whether one view of each image is all there is, so that the logits alone decide."""
-        return self.how.protocol in ("single-view", "center-crop") and not self.how.flips and self.order is None
+        return not (self.how.flips or self.how.scales) and self.order is None
 
     def score(self, batch_size: int, workers: int, share: Share = WHOLE) -> Iterator[Scored]:
         """Yield the probabilities of all test images, or of a share of them."""
@@ -58,7 +57,7 @@ class Member:
         with in_evaluation_mode(model.network):
             yield from score(
                 ordered,
-                take(self.splits.test, share),
+                self.splits.test.take(share),
                 model.convention,
                 self.how,
                 device=model.device,
@@ -68,7 +67,7 @@ class Member:
 
     def _run(self) -> Run:
         model = self.model
-        if self.how.protocol == "dense-multi-scale":
+        if self.how.scales:
             assert model.convention is not None
             return partial(forward, Dense(model.network, model.convention.size), precision=self.precision)
         return model.engine or partial(forward, model.network, precision=self.precision)
@@ -99,15 +98,16 @@ def prepare(
             stacklevel=4,
         )
     own = fitting(model, splits)
-    how = how_tested(own.test, model.convention, protocol=protocol, scales=scales, flips=flips)
-    if how.protocol == "dense-multi-scale":
+    photos = own.test.kind == "photos"
+    how = how_tested(photos, model.convention, protocol=protocol, scales=scales, flips=flips)
+    if how.scales:
         if model.engine is not None:
             raise UsageError(
                 "this model was optimised for images of one shape; dense testing has many, so load it anew"
             )
         assert model.convention is not None
         Dense(model.network, model.convention.size)  # what cannot be dense shows before anything is run
-    usual = how_tested(own.test, model.convention, protocol=how.protocol)
+    usual = how_tested(photos, model.convention, protocol=how.protocol)
     return Member(model, own, how, label(how, usual), multiply, order)
 
 
@@ -115,7 +115,7 @@ def tested_alone(
     member: Member, classes: int, batch_size: int, workers: int, share: Share
 ) -> tuple[Counts, Agreement | None]:
     """Test by a single view, on all images or a share of them: the network itself in float32, else an engine."""
-    model, test = member.model, take(member.splits.test, share)
+    model, test = member.model, member.splits.test.take(share)
     options: dict[str, Any] = {"classes": classes, "batch_size": batch_size, "workers": workers}
     if model.engine is None and member.precision == "fp32":
         counts = single_view(model.network, test, model.convention, device=model.device, precision="fp32", **options)
@@ -124,9 +124,9 @@ def tested_alone(
     return single_view_by_engine(engine, model.network, test, model.convention, **options)
 
 
-def _engine(model: Model, test: Images, precision: Precision, batch_size: int) -> Engine:
+def _engine(model: Model, test: Split, precision: Precision, batch_size: int) -> Engine:
     """Return the fastest engine, or where the test is short the one that needs no preparation."""
-    images, _ = next(iter(single_pass(test, model.convention, batch_size=1)))
+    images, _ = next(test.test_batches(model.convention, batch_size=1))
     _, channels, height, width = images.shape
     make = partial(
         fastest,
@@ -137,7 +137,7 @@ def _engine(model: Model, test: Images, precision: Precision, batch_size: int) -
         precision=precision,
     )
     engine = make(engine="eager")
-    batches = len(test) / engine.batch_size  # type: ignore[arg-type]
+    batches = len(test) / engine.batch_size
     return engine if batches * engine.seconds < PREPARATION_SECONDS else make(engine="auto")
 
 
@@ -170,7 +170,7 @@ def comparable_digest(model: Model, splits: DataSplits) -> str | None:
     A CIFAR-type network's photos were decoded for its training, and its digest is of their pixels.
     """
     spec = getattr(model.network, "spec", None)
-    decoded = isinstance(spec, ResNetSpec) and spec.type == "cifar" and isinstance(splits.test, ImageFiles)
+    decoded = isinstance(spec, ResNetSpec) and spec.type == "cifar" and splits.test.kind == "photos"
     return None if decoded else splits.digest
 
 
@@ -182,11 +182,11 @@ def fitting(model: Model, splits: DataSplits) -> DataSplits:
     class_order(model, splits)
     convention = model.convention
     if convention is None:
-        if not isinstance(splits.test, ImageArrays | ImageFiles):
+        if splits.test.kind == "tensors":
             return splits
         raise DataError(f"{model.path} does not tell how its input is normalised; pass a dataset that does it")
-    if isinstance(splits.test, ImageArrays):
-        _, height, width, channels = splits.test.images.shape
+    if splits.test.kind == "arrays":
+        height, width, channels, _ = splits.test.stats()
         if (height, width, channels) != (convention.size, convention.size, convention.channels):
             raise DataError(
                 f"{splits.name} has images of {height} x {width} x {channels}, and {model.path} "

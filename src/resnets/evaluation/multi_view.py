@@ -1,21 +1,27 @@
-"""The classes' probabilities by several views of an image: ten crops, whole images at scales, mirror images.
+"""Mean class probabilities over several views of an image, and over several networks.
 
-Paper: sections 3.4 and 4.2. What is averaged is the softmax, with equal weights.
+Paper: sections 3.4 and 4.2; section 4.1, Table 5. What is averaged is the softmax, with equal weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from resnets.data.convention import Normalizer
-from resnets.data.datasets import ImageFiles, Images
-from resnets.data.pipeline import single_pass
-from resnets.data.views import View, photo_views
+from resnets.data.decoding import centre_crop, resize_shorter_side
+from resnets.data.loading import View
+from resnets.data.normalization import Normalizer
+from resnets.data.splits import Split
+from resnets.errors import DataError
+from resnets.evaluation.metrics import Counts
+from resnets.evaluation.protocols import PROTOCOLS
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.specs import HowTested, InputConvention
 
@@ -39,7 +45,7 @@ class Scored:
 
 def score(
     run: Run,
-    split: Images,
+    split: Split,
     convention: InputConvention | None,
     how: HowTested,
     *,
@@ -54,12 +60,12 @@ def score(
     Raises: DataError, for the first file that cannot be decoded.
     """
     at_once = min(batch_size, BATCH_ON_CPU) if device.type == "cpu" else batch_size
-    if isinstance(split, ImageFiles):
+    if PROTOCOLS[how.protocol].views is not None:
         assert convention is not None
         yield from _score_photos(run, split, convention, how, device, at_once, workers)
         return
     start = 0
-    for images, labels in single_pass(split, convention, batch_size=at_once, workers=workers):
+    for images, labels in split.test_batches(convention, batch_size=at_once, workers=workers):
         probabilities = _probabilities(run, images.to(device), mirrored=3 if how.flips else None)
         yield Scored(torch.arange(start, start + len(labels)), labels, probabilities.cpu())
         start += len(labels)
@@ -67,14 +73,15 @@ def score(
 
 def _score_photos(
     run: Run,
-    files: ImageFiles,
+    split: Split,
     convention: InputConvention,
     how: HowTested,
     device: torch.device,
     at_once: int,
     workers: int,
 ) -> Iterator[Scored]:
-    normalized = Normalizer(convention, device)
+    normalized, labels = Normalizer(convention, device), split.labels
+    assert labels is not None
 
     def normalized_run(images: Tensor) -> Tensor:
         return run(normalized(images))
@@ -93,9 +100,9 @@ def _score_photos(
                 done.append(number)
         if done:
             means = torch.stack([torch.stack(unfinished.pop(number)[1]).mean(0) for number in done])
-            yield Scored(torch.tensor(done), torch.from_numpy(files.labels[done]), means)
+            yield Scored(torch.tensor(done), torch.from_numpy(labels[done]), means)
 
-    for number, views in photo_views(files, convention, how, workers=workers):
+    for number, views in photo_views(split, convention, how, workers=workers):
         unfinished[number] = len(views), []
         for view in views:
             for group in waiting.add(number, view):
@@ -145,3 +152,62 @@ class _Waiting:
         group = self.groups.pop(shape)
         self.bytes -= sum(view.nbytes for view in group[1])
         return group
+
+
+def photo_views(
+    split: Split, convention: InputConvention, how: HowTested, *, workers: int
+) -> Iterator[tuple[int, list[View]]]:
+    """Yield each photo's number and its views, in order; mirror images are left to the caller.
+
+    Raises: DataError, for the first file that cannot be decoded.
+    """
+    cut = pkgutil.resolve_name(PROTOCOLS[how.protocol].views or "")
+    return split.views(partial(cut, convention=convention, scales=how.scales), convention.channels, workers)
+
+
+def centre_view(image: Image.Image, convention: InputConvention, scales: tuple[int, ...]) -> list[Image.Image]:
+    """Return the central crop that a network is tested on."""
+    resized = resize_shorter_side(image, convention.resize, convention.interpolation)
+    return [centre_crop(resized, convention.size)]
+
+
+def five_views(image: Image.Image, convention: InputConvention, scales: tuple[int, ...]) -> list[Image.Image]:
+    """Return five crops of the network's size."""
+    return five_crops(resize_shorter_side(image, convention.resize, convention.interpolation), convention.size)
+
+
+def whole_views(image: Image.Image, convention: InputConvention, scales: tuple[int, ...]) -> list[Image.Image]:
+    """Return the whole image with its shorter side at each of the scales."""
+    return [resize_shorter_side(image, scale, convention.interpolation) for scale in scales]
+
+
+def five_crops(image: Image.Image, size: int) -> list[Image.Image]:
+    """Return the four corners and the centre of an image, each `size` x `size` pixels. Paper: [21], section 4.1."""
+    right, bottom = image.width - size, image.height - size
+    corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
+    return [*(image.crop((left, top, left + size, top + size)) for left, top in corners), centre_crop(image, size)]
+
+
+@torch.inference_mode()
+def ensemble(members: Iterable[Iterator[Scored]], samples: int, classes: int) -> tuple[Counts, list[Counts]]:
+    """Return the counts of the mean of the members' probabilities, and each member's own; one is run after the other.
+
+    Raises: DataError, if the members did not see the same images.
+    """
+    total, labels = torch.zeros(samples, classes), torch.full((samples,), -1)
+    alone: list[Counts] = []
+    for member in members:
+        own, seen = Counts(classes), torch.zeros(samples, dtype=torch.bool)
+        for some in member:
+            own.add_probabilities(some.probabilities, some.labels)
+            if alone and not torch.equal(labels[some.numbers], some.labels):
+                raise DataError("the data set gives its images another order or other labels at each pass")
+            labels[some.numbers] = some.labels
+            total[some.numbers] += some.probabilities
+            seen[some.numbers] = True
+        if not seen.all():
+            raise DataError(f"{int((~seen).sum()):,} of {samples:,} images were not given by the data set")
+        alone.append(own)
+    together = Counts(classes)
+    together.add_probabilities(total / len(alone), labels)
+    return together, alone

@@ -1,23 +1,63 @@
-"""Test protocols by their names, with the choices that they leave made for a data set and a network's input."""
+"""Test protocols by name, and the choices that they leave."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from dataclasses import dataclass
+from typing import Literal
 
-from resnets.data.datasets import ImageFiles, Images
 from resnets.errors import UsageError, nearest
 from resnets.specs import SCALES, HowTested, InputConvention, TestProtocol
 
-PROTOCOLS: tuple[TestProtocol, ...] = get_args(TestProtocol)
+_VIEWS = "resnets.evaluation.multi_view"
 
 
-def find_protocol(name: str) -> TestProtocol:
-    """Return the protocol of a name, of which a beginning is enough: `dense` is `dense-multi-scale`.
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """A test protocol: which views of an image are run, of whose class probabilities the mean is taken.
+
+    `images` are photos, or those of the network's size ("sized"). `views` names the function that cuts them out of a
+    photo; without one the image itself is run. `flips` says when mirror images are run as well: never unless they are
+    requested ("optional"), unless they are declined ("default") or in any case ("always"). With `scales` whole photos
+    are run at several sizes, by a fully convolutional network.
+    """
+
+    name: TestProtocol
+    summary: str
+    images: Literal["photos", "sized"] = "photos"
+    views: str | None = None
+    flips: Literal["optional", "default", "always"] = "optional"
+    scales: bool = False
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(name="single-view", summary="the image as it is (section 4.2)", images="sized"),
+        Protocol(name="center-crop", summary="one crop, of the centre", views=f"{_VIEWS}:centre_view"),
+        Protocol(
+            name="ten-crop",
+            summary="five crops and their mirror images (Tables 2 and 3)",
+            views=f"{_VIEWS}:five_views",
+            flips="always",
+        ),
+        Protocol(
+            name="dense-multi-scale",
+            summary="the whole photo at several scales (Tables 4 and 5)",
+            views=f"{_VIEWS}:whole_views",
+            flips="default",
+            scales=True,
+        ),
+    )
+}
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return the protocol of a name, of which the first letters are enough: `dense` is `dense-multi-scale`.
 
     Raises: UsageError, if there is none.
     """
-    found = [protocol for protocol in PROTOCOLS if name and protocol.startswith(name)]
+    found = [protocol for known, protocol in PROTOCOLS.items() if name and known.startswith(name)]
     if len(found) != 1:
         known = ", ".join(PROTOCOLS)
         raise UsageError(f"unknown protocol {name!r}{nearest(name, PROTOCOLS)}; it must be one of {known}")
@@ -25,45 +65,40 @@ def find_protocol(name: str) -> TestProtocol:
 
 
 def how_tested(
-    split: Images,
+    photos: bool,
     convention: InputConvention | None,
     *,
     protocol: str | None = None,
     scales: Sequence[int] | None = None,
     flips: bool | None = None,
 ) -> HowTested:
-    """Return how a split is tested, for a network with this input; None leaves a choice to the paper.
+    """Return how images, which are photos or not, are tested for a network; None leaves a choice to the paper.
 
     Photos are tested by the centre crop, all else by the single view. `scales` of dense testing are the paper's in
     proportion to the network's input: 224, 256, 384, 480 and 640 for one of 224 x 224.
 
     Raises: UsageError, if the protocol is not for such images, or has no such choice.
     """
-    photos = isinstance(split, ImageFiles)
-    name = find_protocol(protocol) if protocol is not None else "center-crop" if photos else "single-view"
-    if photos and name == "single-view":
-        raise UsageError(
-            f"single-view tests images that are of the network's size; photos of any size are tested by "
-            f"{', '.join(PROTOCOLS[1:])}"
-        )
-    if not photos and name != "single-view":
-        raise UsageError(
-            f"{name} is for photos, which are larger than the network's input; these images are tested by single-view "
-            f"(with flips, by their mirror images too)"
-        )
-    if name == "ten-crop" and flips is False:
-        raise UsageError("ten-crop is five crops and their mirror images: it has flips by its name")
-    if scales is not None and name != "dense-multi-scale":
-        raise UsageError(f"scales are a choice of dense-multi-scale, and not of {name}")
-    if name != "dense-multi-scale":
-        return HowTested(protocol=name, flips=name == "ten-crop" if flips is None else flips)
+    found = find_protocol(("center-crop" if photos else "single-view") if protocol is None else protocol)
+    if photos != (found.images == "photos"):
+        fitting = ", ".join(each.name for each in PROTOCOLS.values() if photos == (each.images == "photos"))
+        images = "photos of any size" if photos else "images of the network's size"
+        raise UsageError(f"{found.name} is not for {images}, which are tested by {fitting}")
+    if found.flips == "always" and flips is False:
+        raise UsageError(f"{found.name} has mirror images by its definition; it cannot be without flips")
+    if flips is None:
+        flips = found.flips != "optional"
+    if not found.scales:
+        if scales is not None:
+            raise UsageError(f"scales are a choice of dense-multi-scale, and not of {found.name}")
+        return HowTested(protocol=found.name, flips=flips)
     assert convention is not None
     chosen = tuple(round(scale * convention.size / 224) for scale in SCALES) if scales is None else tuple(scales)
     if not chosen or len({*chosen}) < len(chosen):
         raise UsageError(f"scales are {', '.join(map(str, chosen)) or 'none'}; they must be one or more, each once")
     if min(chosen) < convention.size:
         raise UsageError(f"scale {min(chosen)} is less than the {convention.size} pixels that the network takes")
-    return HowTested(protocol=name, flips=flips is not False, scales=chosen)
+    return HowTested(protocol=found.name, flips=flips, scales=chosen)
 
 
 def label(how: HowTested, usual: HowTested) -> str:

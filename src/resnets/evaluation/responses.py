@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnets.data.datasets import DataSplits, ImageFiles, Images, select
 from resnets.data.load import Data, load_data
-from resnets.data.pipeline import single_pass
-from resnets.data.streams import is_streamed, some_of
+from resnets.data.splits import DataSplits, Split
 from resnets.errors import RunError, UsageError, WeightsError
 from resnets.evaluation.members import comparable_digest, fitting
 from resnets.evaluation.single_view import in_evaluation_mode
@@ -46,19 +44,6 @@ MINI_BATCH = 128
 """Images that share batch statistics where a network has no `bn_group`: the paper's mini-batch on CIFAR-10."""
 
 
-@dataclass(frozen=True)
-class Deviations:
-    """Standard deviations of a layer's response: over all images at once, and of the median image.
-
-    The first two are by batch norm's running statistics, the others by those of each mini-batch.
-    """
-
-    std: float
-    median: float
-    batch_std: float
-    batch_median: float
-
-
 @dataclass
 class _Moments:
     """Mean and variance of each image's response, in double precision; of each image there are equally many values."""
@@ -66,8 +51,8 @@ class _Moments:
     means: list[float] = field(default_factory=list)  # small tensors would fragment the memory for large ones
     variances: list[float] = field(default_factory=list)
 
-    def add(self, output: Tensor) -> None:
-        """Add some images. Shape: (N, C, H, W)"""
+    def add(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        """Add a layer's output for some images, as a hook. Shape: (N, C, H, W)"""
         values = output.detach().double()
         mean = values.mean((1, 2, 3), keepdim=True)  # (N, 1, 1, 1)
         self.means += mean.flatten().tolist()
@@ -118,41 +103,35 @@ def statistics_group(network: nn.Module) -> int:
 
 
 @torch.inference_mode()
-def layer_deviations(
+def layer_responses(
     network: nn.Module,
-    split: Images,
+    split: Split,
     convention: InputConvention | None,
     *,
     device: torch.device,
     batch_size: int = 256,
     workers: int = 0,
-) -> dict[str, Deviations]:
-    """Return the standard deviations of each layer's response to a split, by the layer's name, in order.
+) -> tuple[Response, ...]:
+    """Return how strongly each layer responds to a split, in order, as `responses` describes it.
 
-    A response is a layer's output after batch norm, before ReLU (the first layer of a block) or the addition (the
-    last). What the paper leaves open: `std` is over all images, channels and positions at once, each image seen once
-    as it is, and batch norm works with its running statistics, as in testing. A few outlier images can dominate it, so
-    `median` is over the images: of the standard deviation over the channels and positions of each. `batch_std` and
-    `batch_median` are the same with each mini-batch normalised by its own statistics, as in training. These
-    mini-batches do not depend on `batch_size`: they are as few as hold at most `statistics_group` images each, of one
-    size but for one image, each evenly spaced over the split. The network is left as it was.
+    The mini-batches of the batch statistics do not depend on `batch_size`: they are as few as hold at most
+    `statistics_group` images each, of one size but for one image. The network is left as it was.
 
     Raises: UsageError, if the network has no such layers.
     Paper: section 4.2, Figure 7.
     """
     norms = responding_layers(network)
+    group = statistics_group(network)
     at_once = min(batch_size, BATCH_ON_CPU) if device.type == "cpu" else batch_size
-    batches = single_pass(split, convention, batch_size=batch_size, workers=workers)
+    batches = split.test_batches(convention, batch_size=batch_size, workers=workers)
     with in_evaluation_mode(network):
         running = _moments(network, norms, (part for images, _ in batches for part in images.split(at_once)), device)
-        mini_batches = _mini_batches(
-            split, convention, statistics_group(network), batch_size=batch_size, workers=workers
-        )
+        mini_batches = _mini_batches(split, convention, group, batch_size=batch_size, workers=workers)
         with _batch_statistics(network):
             batch = _moments(network, norms, mini_batches, device)
-    return {
-        name: Deviations(running[name].std, running[name].median, batch[name].std, batch[name].median) for name in norms
-    }
+    return tuple(
+        Response(name, running[name].std, running[name].median, batch[name].std, batch[name].median) for name in norms
+    )
 
 
 def _moments(
@@ -160,19 +139,13 @@ def _moments(
 ) -> dict[str, _Moments]:
     """Return the moments of the outputs of some batch norms, by name."""
     found = {name: _Moments() for name in norms}
-    # of a module in evaluation mode a hook is given the output before anything is added to it or cut off in place
-    hooks = [norm.register_forward_hook(_adding_to(found[name])) for name, norm in norms.items()]
-    try:
+    with contextlib.ExitStack() as hooks:
+        # of a module in evaluation mode a hook is given the output before anything is added to it or cut off in place
+        for name, norm in norms.items():
+            hooks.callback(norm.register_forward_hook(found[name].add).remove)
         for images in batches:
             forward(network, images.to(device), "fp32")
-    finally:
-        for hook in hooks:
-            hook.remove()
     return found
-
-
-def _adding_to(moments: _Moments) -> Callable[[nn.Module, object, Tensor], None]:
-    return lambda _module, _inputs, output: moments.add(output)
 
 
 @contextlib.contextmanager
@@ -192,19 +165,19 @@ def _batch_statistics(network: nn.Module) -> Iterator[None]:
 
 
 def _mini_batches(
-    split: Images, convention: InputConvention | None, group: int, *, batch_size: int, workers: int
+    split: Split, convention: InputConvention | None, group: int, *, batch_size: int, workers: int
 ) -> Iterator[Tensor]:
     """Yield a split in as few mini-batches as hold at most `group` images, of one size but for one image.
 
     Each is evenly spaced over the split, so that none is of one class where the images are sorted by class. A stream
     keeps its order.
     """
-    count = len(split)  # type: ignore[arg-type]
+    count = len(split)
     number = math.ceil(count / group)
     samples = [np.arange(first, count, number) for first in range(number)]
-    if not (isinstance(split, ImageFiles) and is_streamed(split)):
-        split = select(split, np.concatenate(samples))
-    read = (images for images, _ in single_pass(split, convention, batch_size=batch_size, workers=workers))
+    if split.random_access:
+        split = split.select(np.concatenate(samples))
+    read = (images for images, _ in split.test_batches(convention, batch_size=batch_size, workers=workers))
     left = next(read)
     for mini_batch in samples:
         while len(left) < len(mini_batch):
@@ -245,7 +218,7 @@ def responses(
         raise UsageError("no runs are named; name the folder of a run, or several")
     models = [run if isinstance(run, Model) else load(run, device=device) for run in several]
     splits = load_data(data)
-    splits = dataclasses.replace(splits, test=some_of(splits.test, images))
+    splits = dataclasses.replace(splits, test=splits.test.subsample(images))
     return tuple(_responses(model, splits, batch_size=batch_size, workers=workers) for model in models)
 
 
@@ -253,12 +226,14 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
     test = fitting(model, splits).test
     if model.device.type == "cpu":
         keep_freed_memory()
-    found = layer_deviations(
+    found = layer_responses(
         model.network, test, model.convention, device=model.device, batch_size=batch_size, workers=workers
     )
-    for layer, deviations in found.items():
-        if not all(map(math.isfinite, dataclasses.astuple(deviations))):
-            raise WeightsError(f"{model.path}: layer {layer} does not give finite numbers for images of {splits.name}")
+    for one in found:
+        if not all(map(math.isfinite, dataclasses.astuple(one)[1:])):
+            raise WeightsError(
+                f"{model.path}: layer {one.layer} does not give finite numbers for images of {splits.name}"
+            )
     spec = getattr(model.network, "spec", None)
     of_run = model.path.name == "weights.safetensors"
     return LayerResponses(
@@ -266,10 +241,10 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
         source=str(model.path.parent if of_run else model.path),
         data=splits.name,
         digest=comparable_digest(model, splits),
-        images=len(test),  # type: ignore[arg-type]
+        images=len(test),
         device=str(model.device),
         bn_group=statistics_group(model.network),
-        layers=tuple(Response(layer, **msgspec.to_builtins(deviations)) for layer, deviations in found.items()),
+        layers=found,
         result=_result_of(model.path) if of_run else None,
     )
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from resnets.data.datasets import ImageArrays, Images
-from resnets.data.pipeline import Batch, ResidentImages, single_pass
+from resnets.data.arrays import ResidentImages
+from resnets.data.loading import Batch
+from resnets.data.splits import Split
 from resnets.evaluation.metrics import Counts
 from resnets.inference.engine import BATCH_ON_CPU, Engine
 from resnets.networks.compiled import is_known
@@ -37,7 +38,7 @@ class Agreement:
 
 def single_view(
     network: nn.Module,
-    split: Images,
+    split: Split,
     convention: InputConvention | None,
     *,
     classes: int,
@@ -65,7 +66,7 @@ class SingleView:
     def __init__(
         self,
         network: nn.Module,
-        split: Images,
+        split: Split,
         convention: InputConvention | None,
         *,
         classes: int,
@@ -74,9 +75,7 @@ class SingleView:
     ) -> None:
         self.network, self.split, self.convention = network, split, convention
         self.classes, self.device, self.workers = classes, device, workers
-        self.resident: ResidentImages | None = None
-        if isinstance(split, ImageArrays) and convention is not None and ResidentImages.fits(split, device):
-            self.resident = ResidentImages(split, convention, device)
+        self.resident = split.resident(convention, device)
         self.graphs: dict[Precision, CudaGraph] = {}
 
     @torch.inference_mode()
@@ -93,7 +92,7 @@ class SingleView:
             yield from self.resident.each_once(self._run(self.resident, precision), batch_size)
             return
         at_once = min(batch_size, BATCH_ON_CPU) if self.device.type == "cpu" else batch_size
-        for images, labels in single_pass(self.split, self.convention, batch_size=batch_size, workers=self.workers):
+        for images, labels in self.split.test_batches(self.convention, batch_size=batch_size, workers=self.workers):
             parts = [forward(self.network, part.to(self.device), precision) for part in images.split(at_once)]
             yield torch.cat(parts), labels
 
@@ -114,7 +113,7 @@ class SingleView:
 def single_view_by_engine(
     engine: Engine,
     reference: nn.Module,
-    split: Images,
+    split: Split,
     convention: InputConvention | None,
     *,
     classes: int,
@@ -126,7 +125,7 @@ def single_view_by_engine(
     samples = same = 0
     difference = norm = 0.0
     with in_evaluation_mode(reference):
-        for images, labels in single_pass(split, convention, batch_size=batch_size, workers=workers):
+        for images, labels in split.test_batches(convention, batch_size=batch_size, workers=workers):
             logits = engine(images)
             counts.add(logits, labels)
             if samples < COMPARED_IMAGES:

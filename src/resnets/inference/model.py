@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from resnets.data.convention import normalize
 from resnets.data.decoding import reading, single_view
+from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError, WeightsError, import_extra
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.runtime.device import Precision, choose_device, choose_precision, forward, keep_freed_memory, place

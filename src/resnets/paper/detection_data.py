@@ -46,7 +46,7 @@ def name_of(train: int, test: int, classes: int) -> Data | None:
     return None
 
 
-def told_apart(name: str, train: int, test: int, classes: int) -> str:
+def identify(name: str, train: int, test: int, classes: int) -> str:
     """Return the declared data set's name if these are its images, and their own otherwise, which is never that."""
     same = name_of(train, test, classes)
     if same is not None:

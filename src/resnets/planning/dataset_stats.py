@@ -13,10 +13,9 @@ import torch
 from PIL import Image
 
 from resnets.data import sources
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles, Images
-from resnets.data.pipeline import TrainingBatches
-from resnets.data.stored import opened, size_of
-from resnets.data.streams import some_of
+from resnets.data.arrays import ImageArrays
+from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits, Split, TrainingBatches
 from resnets.errors import UsageError
 from resnets.specs import CIFAR10_IMAGES, IMAGENET_IMAGES, Augmentation, PadCropFlip, PublishedImages
 
@@ -78,21 +77,16 @@ def measure_kind(splits: DataSplits) -> DataKind:
 
     Raises: UsageError, for dataset objects, whose images are not known.
     """
-    train = splits.train
-    counts = {"train": len(train), "test": len(splits.test), "classes": len(splits.classes)}  # type: ignore[arg-type]
-    if isinstance(train, ImageArrays):
-        _, height, width, channels = train.images.shape
-        return DataKind(name=splits.name, height=height, width=width, channels=channels, declared=False, **counts)
-    if not isinstance(train, ImageFiles):
+    if splits.train.kind == "tensors":
         raise UsageError("a plan is for a source, such as cifar10 or folder:PATH, not for a dataset object")
-    paths = some_of(train, SAMPLE).paths
-    sizes = []
-    for path in paths:
-        with opened(path) as file, Image.open(file) as image:  # the header only
-            sizes.append(image.size)
-    width, height = (round(float(side)) for side in np.mean(sizes, axis=0))
-    file_bytes = round(sum(map(size_of, paths)) / len(paths))
-    return DataKind(name=splits.name, height=height, width=width, file_bytes=file_bytes, declared=False, **counts)
+    return DataKind(
+        name=splits.name,
+        train=len(splits.train),
+        test=len(splits.test),
+        classes=len(splits.classes),
+        declared=False,
+        **splits.train.stats()._asdict(),
+    )
 
 
 def stand_in(kind: DataKind, folder: Path) -> DataSplits:
@@ -102,7 +96,7 @@ def stand_in(kind: DataKind, folder: Path) -> DataSplits:
     """
     generator = np.random.default_rng(0)
     labels = np.arange(SAMPLE, dtype=np.int64) % kind.classes
-    split: Images
+    split: Split
     if kind.file_bytes is None:
         shape = (SAMPLE, kind.height, kind.width, kind.channels)
         split = ImageArrays(generator.integers(0, 256, shape, np.uint8), labels)
@@ -132,17 +126,17 @@ def load(source: str, folder: Path) -> tuple[DataKind, DataSplits]:
         return KNOWN[source], stand_in(KNOWN[source], folder)
     splits = sources.load(source)
     kind = measure_kind(splits)
-    if isinstance(splits.train, ImageFiles) and isinstance(splits.test, ImageFiles):
-        splits = dataclasses.replace(splits, train=some_of(splits.train, SAMPLE), test=some_of(splits.test, SAMPLE))
+    if splits.train.kind == "photos":
+        train, test = splits.train.subsample(SAMPLE), splits.test.subsample(SAMPLE)
+        splits = dataclasses.replace(splits, train=train, test=test)
     return kind, splits
 
 
-def as_taken(kind: DataKind, train: Images) -> DataKind:
+def as_taken(kind: DataKind, train: Split) -> DataKind:
     """Return the kind as a network takes it: one for small images has them decoded, resized and kept in memory."""
-    if kind.file_bytes is None or not isinstance(train, ImageArrays):
+    if kind.file_bytes is None or train.kind != "arrays":
         return kind
-    _, height, width, channels = train.images.shape
-    return dataclasses.replace(kind, height=height, width=width, channels=channels, file_bytes=None)
+    return dataclasses.replace(kind, **train.stats()._asdict())
 
 
 def loading_rate(batches: TrainingBatches, batch_size: int, seconds: float = 1.0) -> float:

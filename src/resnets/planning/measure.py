@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from resnets.data.datasets import ImageArrays, ImageFiles, Images
-from resnets.data.pipeline import TrainingBatches, single_pass, training_batches
-from resnets.data.streams import some_of
+from resnets.data.loading import Batching
+from resnets.data.map_datasets import MapSplit
+from resnets.data.splits import Split, TrainingBatches
 from resnets.errors import UsageError
 from resnets.evaluation.single_view import SingleView
 from resnets.networks.complexity import Complexity
@@ -131,7 +131,7 @@ def measure_steps(
 
 def measure_test(
     network: nn.Module,
-    split: Images,
+    split: Split,
     convention: InputConvention | None,
     *,
     classes: int,
@@ -174,7 +174,7 @@ class Measurement:
 
 def loading_rate(todo: Resolved, batch_size: int) -> float:
     """Return the images a second that one core of this machine makes ready for training."""
-    if isinstance(todo.data.train, ImageFiles):
+    if todo.data.train.kind == "photos":
         batch_size = min(batch_size, 16)  # to be done soon
     return dataset_stats.loading_rate(_batches(todo, batch_size, workers=0), batch_size)
 
@@ -246,27 +246,20 @@ def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatche
     augmentation = todo.recipe.augmentation
     if isinstance(augmentation, AreaCropFlip):  # that grow are measured at their largest
         augmentation = augmentation.with_changes(growing_from=None)
-    return training_batches(
-        todo.data.train,
-        todo.convention,
-        batch_size=batch_size,
-        seed=0,
-        augmentation=augmentation,
-        workers=workers,
-        device=todo.device,
-    )
+    batching = Batching(batch_size=batch_size, seed=0, workers=workers, device=todo.device)
+    return todo.data.train.training_batches(todo.convention, augmentation, batching)
 
 
 def _test_seconds(todo: Resolved, steps: StepTime, loading: float, workers: int) -> tuple[float, float]:
     """Return the seconds of an image in a test of the curve, and in the final one, which is in float32."""
     split = todo.data.test
     rate = steps.batch_size / steps.step
-    count = min(256, len(split), max(8, round(TEST_SECONDS * rate)))  # type: ignore[arg-type]
+    count = min(256, len(split), max(8, round(TEST_SECONDS * rate)))
     reading = 0.0
-    prepared: Images = some_of(split, count)
-    if not isinstance(split, ImageArrays):  # read before, since starting processes for so few would count too much
-        images, labels = next(single_pass(prepared, todo.convention, batch_size=count))
-        prepared = TensorDataset(images, labels)
+    prepared = split.subsample(count)
+    if split.kind != "arrays":  # read before, since starting processes for so few would count too much
+        images, labels = next(prepared.test_batches(todo.convention, batch_size=count))
+        prepared = MapSplit(TensorDataset(images, labels))
         reading = 1 / (loading * max(1, min(workers, os.cpu_count() or 1)))
 
     def seconds(precision: Precision) -> float:

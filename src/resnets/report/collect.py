@@ -24,7 +24,7 @@ from resnets.report.runs import (
     Stage,
     default_shortcut,
 )
-from resnets.specs import told_apart
+from resnets.specs import identify
 
 _NOT_RESULTS = ("run.json",)  # of a run's folder, next to result.json
 
@@ -247,7 +247,7 @@ def _ensemble(file: str, content: Mapping[str, Any]) -> MeasuredEnsemble:
         return MeasuredEnsemble(
             file=file,
             members=tuple(str(member["network"]) for member in content["members"]),
-            data=told_apart(
+            data=identify(
                 str(content["data"]),
                 digest=content.get("digest"),
                 train=None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from resnets.detection.recipes import ALL_RECIPES
 from resnets.paper.declarations import SCORED_BY, DetectionTest
-from resnets.paper.detection_data import after, told_apart
+from resnets.paper.detection_data import after, identify
 from resnets.report.measured import (
     NotAResult,
     declared_in,
@@ -76,7 +76,7 @@ def _parse(file: str, content: Mapping[str, Any]) -> MeasuredDetector:
 
 def _data(data: Mapping[str, Any], start: Mapping[str, Any] | None) -> str:
     """Return the declared data set's name if there are as many images and classes, and the data's own otherwise."""
-    name = told_apart(str(data["name"]), data["training_images"], data["test_images"], len(data["classes"]))
+    name = identify(str(data["name"]), data["training_images"], data["test_images"], len(data["classes"]))
     return after(name, start["classes"]) if start and start.get("kind") == "detector" else name
 
 

@@ -12,7 +12,7 @@ import msgspec
 from resnets.detection.recipes import ALL_RECIPES
 from resnets.records.evaluations import Response
 from resnets.report.runs import SCALES, SHORT, Errors, Measured, Point, Scale, Setting
-from resnets.specs import told_apart
+from resnets.specs import identify
 
 _FITTED = ("at_most", "values", "vectors")  # a warm-up's bound; the axes of the colours of the training images
 _WORDS = ("name", "source", "deviations", "evaluate_every")  # of a recipe; they change no weight
@@ -90,7 +90,7 @@ def _data(content: Mapping[str, Any], data: Mapping[str, Any]) -> str:
         train = int(data["training_images"]) if split == "all" else None
         tested = int(content.get("test_samples", data.get("test_images", 0)))
         classes = len(data["classes"])
-        name = told_apart(name, digest=data.get("digest"), train=train, test=tested, classes=classes)
+        name = identify(name, digest=data.get("digest"), train=train, test=tested, classes=classes)
     return name if split == "all" else f"{name} ({split})"
 
 

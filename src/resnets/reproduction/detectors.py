@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.data.datasets import DataSplits
+from resnets.data.splits import DataSplits
 from resnets.detection import coco, sources
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
@@ -17,7 +17,7 @@ from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import DataError, UsageError
 from resnets.files import read_object
 from resnets.paper.declarations import Data, Training
-from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, name_of, stages, told_apart
+from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, identify, name_of, stages
 from resnets.paper.detection_recipes import COCO_CONTEXT
 from resnets.report.runs import SHORT, Scale
 from resnets.reproduction.fitting import NotHere
@@ -84,7 +84,7 @@ class DetectionShelf:
         start = self._start(training, fine_tuned)
         source, whole = self._read(training, declared)
         splits = few(whole) if self.scale == "smoke" else whole
-        name = told_apart(whole.name, len(whole.train), len(whole.test), len(whole.classes))
+        name = identify(whole.name, len(whole.train), len(whole.test), len(whole.classes))
         if splits is not whole:
             name += f" ({len(splits.train):,} + {len(splits.test):,} images)"
         if fine_tuned and start is not None:

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnets.data.cifar import CIFAR10
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
 from resnets.data.load import load_data
-from resnets.data.streams import some_of
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
 from resnets.paper.declarations import Protocol, Training
 from resnets.report.runs import SHORT, Scale
-from resnets.specs import PUBLISHED_IMAGES, Deviation, Recipe, ScaleCropFlip, told_apart
+from resnets.specs import PUBLISHED_IMAGES, Deviation, Recipe, ScaleCropFlip, identify
 from resnets.training.config import default_recipe
 
 SMOKE_ITERATIONS = 5
@@ -65,7 +64,7 @@ class Shelf:
         found = self._material[key]
         photos = isinstance(recipes.find(training.recipe).augmentation, ScaleCropFlip)
         trial = self.scale == "smoke" and (not protocols or any(one in TRAINING_TESTS for one in protocols))
-        if photos and isinstance(found.splits.train, ImageArrays) and not trial:
+        if photos and found.splits.train.kind == "arrays" and not trial:
             raise NotHere(f"{training.network} is made for photos, which {found.name} are not: --data folder:PATH")
         return found
 
@@ -95,33 +94,32 @@ class Shelf:
                 raise NotHere(str(error)) from error  # it could not be fetched; what needs other data may still be run
         whole = self._splits[key]
         splits = few(whole) if self.scale == "smoke" else whole
-        name = told_apart(
+        name = identify(
             whole.name,
             digest=whole.digest,
-            train=len(whole.train),  # type: ignore[arg-type]
-            test=len(whole.test),  # type: ignore[arg-type]
+            train=len(whole.train),
+            test=len(whole.test),
             classes=len(whole.classes),
         )
         if splits is not whole:
-            name += f" ({len(splits.train):,} + {len(splits.test):,} images)"  # type: ignore[arg-type]
+            name += f" ({len(splits.train):,} + {len(splits.test):,} images)"
         decoded = load_data(splits, catalog.decoded_side(training.network))
         return Material(name, data if isinstance(data, str) else None, decoded)
 
 
 def few(splits: DataSplits) -> DataSplits:
     """Return so few of the images, evenly spaced, that a smoke run takes seconds; a dataset object stays as it is."""
-    if not isinstance(splits.train, ImageArrays | ImageFiles):
+    if splits.train.kind == "tensors":
         return splits
-    train, test = some_of(splits.train, SMOKE_IMAGES), some_of(splits.test, SMOKE_TESTS)
+    train, test = splits.train.subsample(SMOKE_IMAGES), splits.test.subsample(SMOKE_TESTS)
     if train is splits.train and test is splits.test:
         return splits
-    digests = [part.digest() if isinstance(part, ImageArrays | ImageFiles) else "" for part in (train, test)]
-    return dataclasses.replace(splits, train=train, test=test, digest=":".join(digests))
+    return dataclasses.replace(splits, train=train, test=test, digest=f"{train.digest() or ''}:{test.digest() or ''}")
 
 
 def further_tests(protocols: Sequence[Protocol], material: Material) -> tuple[Protocol, ...]:
     """Return the protocols that a trained network is tested by besides training's own: of photos alone."""
-    if not isinstance(material.splits.test, ImageFiles):
+    if material.splits.test.kind != "photos":
         return ()
     return tuple(protocol for protocol in protocols if protocol not in TRAINING_TESTS)
 
@@ -134,14 +132,14 @@ def fit_recipe(training: Training, scale: Scale, splits: DataSplits) -> Recipe:
     recipe = recipes.find(training.recipe)
     own = default_recipe(splits)
     photos = isinstance(recipe.augmentation, ScaleCropFlip)
-    if isinstance(splits.train, ImageArrays) and (photos or own is recipes.DIGITS):
-        side = splits.train.images.shape[1]
+    if splits.train.kind == "arrays" and (photos or own is recipes.DIGITS):
+        side = splits.train.side
         fitted = Deviation(f"augmentation as in the recipe {own.name}", f"the images are of {side}x{side} pixels")
         recipe = recipe.with_changes(augmentation=own.augmentation, deviations=(*recipe.deviations, fitted))
     if scale == "short":
         return recipe.scaled(round(recipe.iterations / SHORT))
     if scale == "smoke":
         recipe = recipe.scaled(SMOKE_ITERATIONS).with_changes(evaluate_every=math.ceil(SMOKE_ITERATIONS / 2))
-        if isinstance(splits.train, ImageFiles):
+        if splits.train.kind == "photos":
             recipe = recipe.with_changes(batch_size=min(recipe.batch_size, SMOKE_PHOTOS))
     return recipe

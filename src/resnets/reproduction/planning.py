@@ -12,7 +12,7 @@ from typing import get_args
 
 import torch
 
-from resnets.data.datasets import DataSplits, ImageArrays
+from resnets.data.splits import DataSplits
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest
 from resnets.files import writing
@@ -192,11 +192,11 @@ def _free(out: Path) -> int:
 
 
 def _cost(task: Task, material: Material | DetectionMaterial) -> Complexity:
-    train = material.splits.train
     spec = catalog.spec(task.training.network, num_classes=len(material.splits.classes), **options(task))
-    if not isinstance(train, ImageArrays):
-        return complexity.measure(complexity.skeleton(spec))
-    return complexity.measure(complexity.skeleton(spec), train.images.shape[1])
+    size = None
+    if isinstance(material, Material) and material.splits.train.kind == "arrays":
+        size = material.splits.train.side
+    return complexity.measure(complexity.skeleton(spec), size)
 
 
 def _measure(task: Task, material: Material, recipe: Recipe, device: str) -> forecast.Rates:
@@ -215,7 +215,7 @@ def _with_costs(run: PlannedRun, rates: forecast.Rates | None, cost: Complexity)
     seconds = 0.0 if run.state == "done" else None
     if rates is not None:
         left = 1 - run.iteration / run.recipe.iterations
-        seconds = left * forecast.duration(run.recipe, rates, len(run.material.splits.test)).total  # type: ignore[arg-type]
+        seconds = left * forecast.duration(run.recipe, rates, len(run.material.splits.test)).total
     return dataclasses.replace(
         run,
         seconds=seconds,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from resnets.data.datasets import DataSplits
+from resnets.data.splits import DataSplits
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import RunError, UsageError
 from resnets.report.collect import collect

@@ -5,7 +5,7 @@ from resnets.specs.data_sets import CIFAR10_IMAGES as CIFAR10_IMAGES
 from resnets.specs.data_sets import IMAGENET_IMAGES as IMAGENET_IMAGES
 from resnets.specs.data_sets import PUBLISHED_IMAGES as PUBLISHED_IMAGES
 from resnets.specs.data_sets import PublishedImages as PublishedImages
-from resnets.specs.data_sets import told_apart as told_apart
+from resnets.specs.data_sets import identify as identify
 from resnets.specs.detection import DetectionRecipe as DetectionRecipe
 from resnets.specs.detection import RoIPooling as RoIPooling
 from resnets.specs.inputs import AreaCropFlip as AreaCropFlip

@@ -36,7 +36,7 @@ PUBLISHED_IMAGES = {images.name: images for images in (CIFAR10_IMAGES, IMAGENET_
 """What rows and curves of the paper are trained on."""
 
 
-def told_apart(name: str, *, digest: str | None, train: int | None, test: int, classes: int) -> str:
+def identify(name: str, *, digest: str | None, train: int | None, test: int, classes: int) -> str:
     """Return the published data set's name if these are its images, and their own otherwise, which is never that.
 
     `train` is None where some of the training images were held out.

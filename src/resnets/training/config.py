@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from resnets.data import convention as conventions
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
-from resnets.data.load import Data, load_data, split_data
+from resnets.data.load import Data, load_data
+from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.networks import catalog
 from resnets.paper import recipes
@@ -78,7 +77,7 @@ def resolve(
     target = choose_device(device)
     multiply = choose_precision(precision, target)
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
-    splits = split_data(load_data(data, catalog.decoded_side(network)), split, seed)
+    splits = load_data(data, catalog.decoded_side(network)).divided(split, seed)
     changed = change(
         base or default_recipe(splits),
         batch_size=batch_size,
@@ -88,12 +87,15 @@ def resolve(
         bn_images=bn_images,
         ema=ema,
     )
-    scaled = resize(changed, len(splits.train), iterations, epochs)  # type: ignore[arg-type]
+    scaled = resize(changed, len(splits.train), iterations, epochs)
     scaled = change(scaled, evaluate_every=evaluate_every)
     chosen = _applicable(scaled if size is None else with_crops(scaled, size), network, splits)
     begin = None if weights is None else load_weights(weights)
-    convention = _fit_convention(splits, chosen, None if begin is None else begin.convention)
-    chosen = _with_colors(splits, chosen)
+    convention = None
+    if chosen.preprocessing is not None:
+        trained = None if begin is None else begin.convention
+        convention = splits.train.fit_input(chosen.preprocessing, chosen.augmentation, trained)
+    chosen = chosen.with_changes(augmentation=splits.train.fit_augmentation(chosen.augmentation))
     torch.manual_seed(seed)
     module = _build(network, splits, chosen, convention, network_options, None if begin is None else begin.spec)
     if begin is not None:
@@ -105,15 +107,16 @@ def resolve(
 
 def default_recipe(splits: DataSplits) -> Recipe:
     """Return the recipe for a kind of data: photos, digits, or else small images as CIFAR's."""
-    if isinstance(splits.train, ImageFiles):
+    train = splits.train
+    if train.kind == "photos":
         return recipes.IMAGENET
-    tiny = isinstance(splits.train, ImageArrays) and splits.train.images.shape[1] < 16  # pixels, as the digits
+    tiny = train.kind == "arrays" and train.side is not None and train.side < 16  # pixels, as the digits
     return recipes.DIGITS if tiny else recipes.CIFAR
 
 
 def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) -> Recipe:
     """Return the recipe without what does not apply: a dataset object comes prepared, a module as it is."""
-    if not isinstance(splits.train, ImageArrays | ImageFiles):
+    if splits.train.kind == "tensors":
         recipe = recipe.with_changes(preprocessing=None, augmentation=None)
     if not isinstance(network, str):
         recipe = recipe.with_changes(bn_group=getattr(getattr(network, "spec", None), "bn_group", None))
@@ -153,33 +156,6 @@ def with_crops(recipe: Recipe, size: int) -> Recipe:
         return recipe
     smaller = Deviation(f"crops of {size} pixels, the sides that they are cut from in proportion", "as was asked for")
     return recipe.with_changes(augmentation=crop.at(size), deviations=(*recipe.deviations, smaller))
-
-
-def _fit_convention(splits: DataSplits, recipe: Recipe, trained: InputConvention | None) -> InputConvention | None:
-    """Return the input that a network takes: that of its weights at the size of these images, or one fitted on them."""
-    if recipe.preprocessing is None:
-        return None
-    if isinstance(splits.train, ImageArrays):
-        fitted = conventions.fit(splits.train, recipe.preprocessing)
-        return fitted if trained is None else conventions.transferred(trained, fitted)
-    assert isinstance(splits.train, ImageFiles)
-    crop = recipe.augmentation
-    if not isinstance(crop, ScaleCropFlip | AreaCropFlip):
-        raise UsageError(f"recipe {recipe.name!r} pads and crops small images of one size; for photos take 'imagenet'")
-    if trained is not None:  # thousands of photos need not be read
-        return conventions.transferred(trained, InputConvention(size=crop.crop, resize=crop.resize))
-    return conventions.fit_photos(splits.train, recipe.preprocessing, size=crop.crop, resize=crop.resize)
-
-
-def _with_colors(splits: DataSplits, recipe: Recipe) -> Recipe:
-    """Return the recipe with the axes of its colour augmentation, where it has one, fitted on the training photos."""
-    crop = recipe.augmentation
-    if not isinstance(crop, ScaleCropFlip | AreaCropFlip) or not isinstance(splits.train, ImageFiles):
-        return recipe
-    if crop.colors is None or crop.colors.values is not None:
-        return recipe
-    colors = conventions.fit_colors(splits.train, crop.colors, size=crop.crop, resize=crop.resize)
-    return recipe.with_changes(augmentation=crop.with_changes(colors=colors))
 
 
 def _build(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from resnets.data.pipeline import ResidentBatches, TrainingBatches
+from resnets.data.arrays import ResidentBatches
+from resnets.data.splits import TrainingBatches
 from resnets.networks.fused import fusing
 from resnets.networks.sync_batch_norm import norms_across
 from resnets.runtime.device import Precision, fastest_convolutions

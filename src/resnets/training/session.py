@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnets.data.datasets import DataSplits, Images, take
-from resnets.data.pipeline import TrainingBatches
+from resnets.data.splits import DataSplits, Split, TrainingBatches
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.single_view import SingleView
 from resnets.files import writing
@@ -105,11 +104,11 @@ class _Session(Stretch):
             "images": images,
         }
 
-    def _test_of(self, split: Images) -> SingleView:
+    def _test_of(self, split: Split) -> SingleView:
         """Return the test of the network, or of its average, on this process's share of a split."""
         return SingleView(
             self.state.tested,
-            take(split, self.world.share),
+            split.take(self.world.share),
             self.job.convention,
             classes=len(self.job.data.classes),
             device=self.job.device,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnets.data.pipeline import Batch
+from resnets.data.loading import Batch
 from resnets.errors import UsageError
 from resnets.evaluation.single_view import in_evaluation_mode
 from resnets.networks.sync_batch_norm import norms_across

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from resnets.data.datasets import DataSplits
-from resnets.data.pipeline import training_batches
+from resnets.data.loading import Batching
+from resnets.data.splits import DataSplits
 from resnets.errors import RunError, TrainingError, UsageError
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.paper import recipes
@@ -180,17 +180,15 @@ def carry_out(
 
     Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
     """
-    batches = training_batches(
-        todo.data.train,
-        todo.convention,
+    batching = Batching(
         batch_size=todo.recipe.batch_size,
         seed=description["seed"],
-        augmentation=todo.recipe.augmentation,
         workers=description["workers"],
         device=todo.device,
         iterations=todo.recipe.iterations,
         share=world.share,
     )
+    batches = todo.data.train.training_batches(todo.convention, todo.recipe.augmentation, batching)
     require_nesting(todo.network, todo.recipe.batch_size, world.size)
     require_parts(todo.network, todo.recipe.batch_size // world.size, description.get("accumulate", 1))
     _require_same_everywhere(description, world)
@@ -324,8 +322,8 @@ def _describe_data(splits: DataSplits, split: str) -> dict[str, Any]:
         "split": split,
         "digest": splits.digest,
         "classes": list(splits.classes),
-        "training_images": len(splits.train),  # type: ignore[arg-type]
-        "test_images": len(splits.test),  # type: ignore[arg-type]
+        "training_images": len(splits.train),
+        "test_images": len(splits.test),
     }
 
 

@@ -1,21 +1,27 @@
-"""The batch at a time is the sample at a time: CropFlip beside the plainest way to write section 4.2's augmentation."""
+"""Images in memory: a batch at a time is a sample at a time, on the host and on a GPU, in the declared order."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from resnets.data.augmentation import CropFlip
-from resnets.data.convention import fit, mean_of, normalize, std_of
-from resnets.data.datasets import ImageArrays
-from resnets.data.randomness import sample_bits, uniform_integers
+from resnets.data import arrays
+from resnets.data.arrays import ArrayBatches, CropFlip, ImageArrays, ResidentBatches
+from resnets.data.loading import Batching
+from resnets.data.normalization import fit, mean_of, normalize, std_of
+from resnets.data.randomness import batch_samples, sample_bits, uniform_integers
+from resnets.runtime.processes import Share
 from resnets.specs import InputConvention, PadCropFlip, Preprocessing
 
+CHANNEL = Preprocessing(mean="channel", std=True)
 
-def images_of(count: int, size: int, channels: int, seed: int = 0) -> ImageArrays:
-    generator = np.random.default_rng(seed)
-    return ImageArrays(generator.integers(0, 256, (count, size, size, channels), np.uint8), np.arange(count) % 10)
+
+def images_of(count: int, size: int = 8, channels: int = 3) -> ImageArrays:
+    generator = np.random.default_rng(0)
+    return ImageArrays(generator.integers(0, 256, (count, size, size, channels), np.uint8), np.arange(count))
 
 
 def one_sample(
@@ -47,7 +53,7 @@ def test_a_batch_equals_the_plain_reference_bit_for_bit(
     preprocessing: Preprocessing, channels: int, pad: int, flip: bool
 ) -> None:
     train = images_of(40, 12, channels)
-    convention = fit(train, preprocessing)
+    convention = fit(train.images, preprocessing)
     crop_flip = CropFlip(train, PadCropFlip(pad=pad, flip=flip), convention, seed=5)
     samples, epochs = np.arange(80) % 40, np.repeat([0, 3], 40)
     batch = crop_flip(epochs, samples)
@@ -85,7 +91,7 @@ def test_every_crop_and_its_mirror_image_is_reached() -> None:
 def test_without_pad_and_flip_the_image_is_as_in_testing() -> None:
     """Training without augmentation and testing see the same bits."""
     train = images_of(10, 8, 3)
-    convention = fit(train, Preprocessing(mean="channel", std=True))
+    convention = fit(train.images, Preprocessing(mean="channel", std=True))
     samples = np.arange(10)
     batch = CropFlip(train, PadCropFlip(pad=0, flip=False), convention, seed=0)(samples, samples)
     expected = normalize(train.images, convention)
@@ -94,7 +100,7 @@ def test_without_pad_and_flip_the_image_is_as_in_testing() -> None:
 
 def test_the_epoch_changes_the_view_and_asking_again_does_not() -> None:
     train = images_of(64, 32, 3)
-    crop_flip = CropFlip(train, PadCropFlip(), fit(train, Preprocessing()), seed=0)
+    crop_flip = CropFlip(train, PadCropFlip(), fit(train.images, Preprocessing()), seed=0)
     samples = np.arange(64)
     first, second = crop_flip(np.zeros(64, np.int64), samples), crop_flip(np.ones(64, np.int64), samples)
     assert sum(torch.equal(a, b) for a, b in zip(first, second, strict=True)) < 5  # by chance 1 in 162
@@ -104,7 +110,7 @@ def test_the_epoch_changes_the_view_and_asking_again_does_not() -> None:
 def test_the_padding_is_zero_after_the_mean_is_subtracted() -> None:
     """Black images with a bright mean: the border shows 0, as if padded with the mean, not black minus the mean."""
     train = ImageArrays(np.full((1, 8, 8, 1), 255, np.uint8), np.array([0]))
-    bright = fit(train, Preprocessing())
+    bright = fit(train.images, Preprocessing())
     black = ImageArrays(np.zeros((1, 8, 8, 1), np.uint8), np.array([0]))
     epochs = np.arange(200)
     batch = CropFlip(black, PadCropFlip(pad=4), bright, seed=0)(epochs, np.zeros_like(epochs))
@@ -115,7 +121,7 @@ def test_memory_is_channels_last_and_the_images_are_left_alone() -> None:
     train = images_of(20, 8, 3)
     before = train.images.copy()
     samples = np.arange(20)
-    batch = CropFlip(train, PadCropFlip(), fit(train, Preprocessing(std=True)), seed=0)(samples, samples)
+    batch = CropFlip(train, PadCropFlip(), fit(train.images, Preprocessing(std=True)), seed=0)(samples, samples)
     batch.zero_()
     assert batch.is_contiguous(memory_format=torch.channels_last)
     assert np.array_equal(train.images, before)
@@ -124,10 +130,12 @@ def test_memory_is_channels_last_and_the_images_are_left_alone() -> None:
 def test_alternate_mirrors_each_image_every_other_epoch() -> None:
     """Half of the images begin mirrored; each then takes turns, whatever the crop."""
     train = images_of(200, 6, 1)
-    crop_flip = CropFlip(train, PadCropFlip(pad=0, alternate=True), fit(train, Preprocessing()), seed=5)
+    crop_flip = CropFlip(train, PadCropFlip(pad=0, alternate=True), fit(train.images, Preprocessing()), seed=5)
     samples = np.arange(200)
     first, second, third = (crop_flip(np.full(200, epoch), samples) for epoch in (0, 1, 2))
-    plain = CropFlip(train, PadCropFlip(pad=0, flip=False), fit(train, Preprocessing()), seed=5)(samples * 0, samples)
+    plain = CropFlip(train, PadCropFlip(pad=0, flip=False), fit(train.images, Preprocessing()), seed=5)(
+        samples * 0, samples
+    )
     mirrored = [not torch.equal(shown, image) for shown, image in zip(first, plain, strict=True)]
     assert 70 < sum(mirrored) < 130
     assert torch.equal(first, third)
@@ -139,8 +147,58 @@ def test_alternate_mirrors_each_image_every_other_epoch() -> None:
 def test_a_device_crops_as_the_host_does(augmentation: PadCropFlip) -> None:
     """Bit for bit; here the device is the CPU as well, but the images are a tensor on it."""
     train = images_of(30, 10, 3)
-    convention = fit(train, Preprocessing(std=True))
+    convention = fit(train.images, Preprocessing(std=True))
     samples, epochs = np.arange(60) % 30, np.repeat([0, 7], 30)
     host = CropFlip(train, augmentation, convention, seed=5)
     device = CropFlip(train, augmentation, convention, seed=5, device=torch.device("cpu"))
     assert torch.equal(host(epochs, samples), device(epochs, samples))
+
+
+def test_images_in_memory_come_augmented_with_their_labels_in_the_declared_order() -> None:
+    train = images_of(50)
+    convention = fit(train.images, Preprocessing())
+    batches = train.training_batches(convention, PadCropFlip(pad=2), Batching(batch_size=16, seed=3))
+    for i, (images, labels) in enumerate(batches.batches(0, 8)):
+        assert images.shape == (16, 3, 8, 8)
+        assert images.dtype == torch.float32
+        assert labels.dtype == torch.int64
+        assert labels.tolist() == batch_samples(3, i, 16, 50)[0].tolist()  # each label is its sample's number
+
+
+@pytest.mark.parametrize(
+    "augmentation", [PadCropFlip(pad=2), PadCropFlip(pad=1, alternate=True), PadCropFlip(pad=0, flip=False)]
+)
+@pytest.mark.parametrize("share", [Share(), Share(1, 2)])
+def test_images_resident_on_a_gpu_come_in_the_same_mini_batches(
+    monkeypatch: pytest.MonkeyPatch, augmentation: PadCropFlip, share: Share
+) -> None:
+    """To the bit, drawn for many iterations at once, wherever a run starts: same order, crops and mirror images."""
+    monkeypatch.setattr(arrays, "DRAWN", 5)
+    train = images_of(30)
+    common: dict[str, Any] = {"batch_size": 8, "seed": 7, "share": share}
+    at_once = ArrayBatches(train, fit(train.images, CHANNEL), augmentation, Batching(**common))
+    resident = ResidentBatches(
+        train, fit(train.images, CHANNEL), augmentation, Batching(device=torch.device("cpu"), **common)
+    )
+    for start in (0, 3):
+        for ours, theirs in zip(resident.batches(start, 17), at_once.batches(start, 17), strict=True):
+            assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
+            assert ours[0].stride() == theirs[0].stride()
+
+
+def test_without_augmentation_the_images_are_the_test_images() -> None:
+    train = images_of(10)
+    convention = fit(train.images, Preprocessing())
+    batches = train.training_batches(convention, None, Batching(batch_size=10, seed=0))
+    images, labels = next(iter(batches.batches(0, 1)))
+    assert torch.equal(images[labels.argsort()], next(train.test_batches(convention, batch_size=10))[0])
+
+
+@pytest.mark.parametrize("count", [1, 7, 100, 101])
+@pytest.mark.parametrize("batch_size", [1, 7, 100, 256])
+def test_each_image_in_memory_is_tested_once(count: int, batch_size: int) -> None:
+    """No padding with duplicates and no dropped rest, in order."""
+    batches = list(images_of(count).test_batches(InputConvention(size=8, resize=8), batch_size=batch_size))
+    assert torch.cat([labels for _, labels in batches]).tolist() == list(range(count))
+    assert max(len(labels) for _, labels in batches) == min(count, batch_size)
+    assert all(len(images) == len(labels) for images, labels in batches)

@@ -1,4 +1,4 @@
-"""Write a data set of image files as tar shards with a manifest; what was interrupted goes on where it stood."""
+"""Writing of tar shards with a manifest; a writing that was interrupted is resumed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.datasets import DataSplits, ImageFiles, Images
+from resnets.data import sources
+from resnets.data.image_files import ImageFiles
 from resnets.data.randomness import epoch_order
-from resnets.data.stored import content_of, size_of
+from resnets.data.splits import DataSplits, Split
+from resnets.data.stored_file import content_of, size_of
 from resnets.data.webdataset import FORMAT, MANIFEST, read_manifest
 from resnets.errors import DataError, RunError, UsageError
 from resnets.files import sync_folder, write_durably, writing
@@ -51,6 +53,20 @@ class _Planned:
     split: str
     name: str
     samples: NDArray[np.int64]
+
+
+def shard_data(
+    source: str, folder: str | Path, *, size: int = 1_000, progress: Progress = lambda done, total: None
+) -> Written:
+    """Write the image files of a source as tar shards of about `size` megabytes with a manifest; restartable.
+
+    `webdataset:FOLDER` is then the same data set, with the same order and digest.
+
+    Raises: UsageError; DataError, if an image cannot be read or the folder holds other shards; RunError.
+    """
+    if size < 1:
+        raise UsageError(f"size is {size} MB; it must be 1 or more")
+    return write(sources.load(source), Path(folder), size=size * 10**6, progress=progress)
 
 
 def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = lambda done, total: None) -> Written:
@@ -116,7 +132,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise RunError(f"{folder}: another process is writing shards here; wait for it or name another") from None
 
 
-def _files(splits: DataSplits, split: Images) -> ImageFiles:
+def _files(splits: DataSplits, split: Split) -> ImageFiles:
     if not isinstance(split, ImageFiles):
         raise UsageError(f"shards are for image files, such as folder:PATH; {splits.name} is kept in memory")
     return split

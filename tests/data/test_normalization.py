@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from resnets.data import folder
-from resnets.data.augmentation import CropFlip
-from resnets.data.convention import Normalizer, fit, fit_photos, mean_of, normalize, std_of, transferred
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
+from resnets.data.arrays import CropFlip, ImageArrays
 from resnets.data.decoding import single_view
+from resnets.data.image_files import ImageFiles
+from resnets.data.normalization import Normalizer, fit, fit_photos, mean_of, normalize, std_of, transferred
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError
 from resnets.specs import InputConvention, PadCropFlip, Preprocessing
 from resnets.weights.tensor_file import read_tensors, write_tensors
@@ -39,10 +40,10 @@ def test_the_statistics_of_cifar10_are_the_known_ones(cifar10: DataSplits) -> No
     """Not the often copied std 0.2023 0.1994 0.2010, which is a mean over images."""
     train = cifar10.train
     assert isinstance(train, ImageArrays)
-    convention = fit(train, CHANNEL)
+    convention = fit(train.images, CHANNEL)
     assert convention.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
     assert convention.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=5e-5)
-    image = mean_of(fit(train, PIXEL))
+    image = mean_of(fit(train.images, PIXEL))
     assert image.shape == (32, 32, 3)
     assert image.mean(axis=(0, 1)) == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
 
@@ -52,15 +53,15 @@ def test_the_statistics_are_numpys(count: int) -> None:
     """They are summed in parts; the parts make no difference."""
     train = images_of(count)
     scaled = train.images / 255
-    assert mean_of(fit(train, PIXEL)) == pytest.approx(scaled.mean(axis=0), abs=1e-7)
-    convention = fit(train, CHANNEL)
+    assert mean_of(fit(train.images, PIXEL)) == pytest.approx(scaled.mean(axis=0), abs=1e-7)
+    convention = fit(train.images, CHANNEL)
     assert convention.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)), abs=1e-12)
     assert convention.std == pytest.approx(scaled.std(axis=(0, 1, 2)), abs=1e-12)
-    assert fit(train, Preprocessing()).std is None
+    assert fit(train.images, Preprocessing()).std is None
 
 
 def test_grey_images_have_one_channel() -> None:
-    convention = fit(images_of(10, channels=1), CHANNEL)
+    convention = fit(images_of(10, channels=1).images, CHANNEL)
     assert convention.channels == len(convention.mean or ()) == len(convention.std or ()) == 1
 
 
@@ -68,20 +69,20 @@ def test_grey_images_have_one_channel() -> None:
 def test_a_channel_that_never_changes_is_shifted_and_not_divided_by_zero(value: int) -> None:
     train = images_of(50)
     train.images[..., 1] = value
-    convention = fit(train, CHANNEL)
+    convention = fit(train.images, CHANNEL)
     assert (convention.std or ())[1] == 1.0
     assert abs(normalize(train.images, convention)[..., 1]).max() < 1e-6
 
 
 def test_images_that_are_not_square_are_refused() -> None:
     with pytest.raises(DataError, match=r"8 x 6 pixels; images in memory must be square"):
-        fit(ImageArrays(np.zeros((2, 8, 6, 3), np.uint8), np.zeros(2, np.int64)), PIXEL)
+        fit(np.zeros((2, 8, 6, 3), np.uint8), PIXEL)
 
 
 @pytest.mark.parametrize("preprocessing", [PIXEL, CHANNEL, Preprocessing(std=True)])
 def test_json_and_a_weights_files_header_keep_it_exactly(preprocessing: Preprocessing, tmp_path: Path) -> None:
     """The mean belongs to the trained model: it comes back bit for bit."""
-    convention = fit(images_of(100), preprocessing)
+    convention = fit(images_of(100).images, preprocessing)
     as_json = restored(json.loads(json.dumps(msgspec.to_builtins(convention))))
     write_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)}, {"input": msgspec.to_builtins(convention)})
     in_header = restored(read_tensors(tmp_path / "w.safetensors")[1]["input"])
@@ -125,7 +126,7 @@ def test_bgr_of_0_to_255_is_in_the_networks_own_order_and_scale(image: bool) -> 
 
 
 def test_the_mean_cannot_be_changed_by_its_reader() -> None:
-    mean = mean_of(fit(images_of(3), PIXEL))
+    mean = mean_of(fit(images_of(3).images, PIXEL))
     with pytest.raises(ValueError, match=r"read-only"):
         mean[0] = 0
 
@@ -141,10 +142,10 @@ def test_the_statistics_of_photos_are_those_of_their_single_views(
     photo_folder: Path, preprocessing: Preprocessing
 ) -> None:
     train = photos_in(photo_folder)
-    convention = fit_photos(train, preprocessing, size=24, resize=32)
+    convention = fit_photos(train.paths, preprocessing, size=24, resize=32)
     assert (convention.size, convention.resize, convention.channels) == (24, 32, 3)
     views = np.stack([single_view(path, convention) for path in train.paths])
-    of_views = fit(ImageArrays(views, train.labels), preprocessing)
+    of_views = fit(views, preprocessing)
     assert mean_of(convention) == pytest.approx(mean_of(of_views))
     if preprocessing.std:
         assert std_of(convention) == pytest.approx(std_of(of_views))
@@ -155,24 +156,46 @@ def test_the_statistics_of_photos_are_those_of_their_single_views(
 def test_a_part_of_the_photos_is_drawn_evenly_over_all_classes(make_photos) -> None:  # type: ignore[no-untyped-def]
     """Three photos of nine, one of each class: the mean colour is grey, as of all nine, not one class's colour."""
     train = photos_in(make_photos(train=3))
-    few = fit_photos(train, CHANNEL, size=24, resize=32, limit=3)
-    assert few.mean == pytest.approx(fit_photos(train, CHANNEL, size=24, resize=32).mean, abs=0.02)
+    few = fit_photos(train.subsample(3).paths, CHANNEL, size=24, resize=32)
+    assert few.mean == pytest.approx(fit_photos(train.paths, CHANNEL, size=24, resize=32).mean, abs=0.02)
 
 
 def test_photos_cannot_be_fitted_on_a_damaged_file(photo_folder: Path) -> None:
     damaged = sorted((photo_folder / "train").rglob("*.jpg"))[5]
     damaged.write_bytes(damaged.read_bytes()[:300])
     with pytest.raises(DataError, match=str(damaged)):
-        fit_photos(photos_in(photo_folder), CHANNEL)
+        fit_photos(photos_in(photo_folder).paths, CHANNEL)
 
 
 def test_trained_weights_keep_their_mean_at_another_size() -> None:
     """A mean of each pixel, which has one size, becomes its channels' mean; the rest stays as it was trained."""
-    channel, pixel = fit(images_of(50, size=8), CHANNEL), fit(images_of(50, size=8), PIXEL)
+    channel, pixel = fit(images_of(50, size=8).images, CHANNEL), fit(images_of(50, size=8).images, PIXEL)
     other = InputConvention(size=6, resize=7)
     assert transferred(channel, other) == channel.with_changes(size=6, resize=7)
     assert transferred(pixel, other.with_changes(size=8)) == pixel.with_changes(resize=7)
     moved = transferred(pixel, other)
     assert moved.mean_image is None and moved.mean == pytest.approx(channel.mean, abs=1e-6)
     with pytest.raises(DataError, match=r"the weights take images of 1 channels, and these have 3"):
-        transferred(fit(images_of(5, channels=1), PIXEL), other)
+        transferred(fit(images_of(5, channels=1).images, PIXEL), other)
+
+
+def test_a_mean_image_is_stretched_over_larger_images(photo_folder: Path) -> None:
+    """On images of its own size it is the mean of each pixel; on others it keeps its corners and its average."""
+    train = folder.load(photo_folder).train
+    assert isinstance(train, ImageFiles)
+    convention = fit_photos(train.paths, Preprocessing(mean="pixel"), size=32, resize=36)
+    normalized = Normalizer(convention, torch.device("cpu"))
+    own = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    assert (normalized(torch.from_numpy(own)).permute(0, 2, 3, 1).numpy() == normalize(own, convention)).all()
+    black = normalized(torch.zeros(1, 64, 96, 3, dtype=torch.uint8))
+    mean = normalized(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
+    assert black.shape == (1, 3, 64, 96)
+    torch.testing.assert_close(black[..., 0, 0], mean[..., 0, 0])
+    torch.testing.assert_close(black.mean((2, 3)), mean.mean((2, 3)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_channel_mean_is_the_same_everywhere() -> None:
+    convention = InputConvention(size=32, resize=36, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5))
+    images = Normalizer(convention, torch.device("cpu"))(torch.zeros(1, 40, 50, 3, dtype=torch.uint8))
+    expected = torch.tensor([-0.2, -0.4, -0.6]).view(1, 3, 1, 1).expand(1, 3, 40, 50)
+    torch.testing.assert_close(images, expected)

@@ -13,7 +13,7 @@ from typing import Protocol, overload
 import numpy as np
 
 
-class Stored(Protocol):
+class StoredFile(Protocol):
     """An image file that is part of something larger. `str` of it says where it lies."""
 
     @property
@@ -24,7 +24,7 @@ class Stored(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class InMemoryFile:
     """An image file in memory."""
 
     where: str
@@ -45,7 +45,7 @@ class Held:
         return self.content
 
 
-ImageFile = Path | Stored
+ImageFile = Path | StoredFile
 
 
 class Paths(Sequence[Path]):

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Subset, TensorDataset
+from torch.utils.data import TensorDataset
 
-from resnets.data.datasets import DataSplits, ImageArrays, ImageFiles
-from resnets.data.stored import Paths
-from resnets.data.streams import some_of
+from resnets.data.arrays import ImageArrays
+from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits
+from resnets.data.stored_file import Paths
 from resnets.errors import DataError
 
 
@@ -57,8 +58,11 @@ def test_samples_of_a_dataset_object_are_held_out_too() -> None:
     dataset = TensorDataset(torch.arange(10.0).reshape(10, 1, 1, 1), torch.arange(10))
     splits = DataSplits(name="own", train=dataset, test=dataset, classes=TEN)
     for drawn in (splits.hold_out(2, 0), splits.hold_out_share(20, 0)):
-        assert isinstance(drawn.train, Subset) and isinstance(drawn.validation, Subset)
-        train, validation = ([int(label) for _, label in split] for split in (drawn.train, drawn.validation))
+        assert drawn.validation is not None
+        train, validation = (
+            [int(label) for _, labels in split.test_batches(None, batch_size=3) for label in labels]
+            for split in (drawn.train, drawn.validation)
+        )
         assert len(validation) == 2
         assert sorted(train + validation) == list(range(10))
 
@@ -84,8 +88,8 @@ def test_a_share_of_single_images_is_refused() -> None:
 
 
 def test_some_images_are_evenly_spaced() -> None:
-    assert numbers(some_of(numbered(9), 3)) == [0, 4, 8]
-    assert numbers(some_of(numbered(9), None)) == numbers(some_of(numbered(9), 20)) == list(range(9))
+    assert numbers(numbered(9).subsample(3)) == [0, 4, 8]
+    assert numbers(numbered(9).subsample(None)) == numbers(numbered(9).subsample(20)) == list(range(9))
 
 
 def test_files_are_held_out_likewise() -> None:

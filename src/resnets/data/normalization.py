@@ -1,10 +1,10 @@
-"""From images to a network's input: the mean and standard deviation, fitted on training images and applied."""
+"""Normalisation: the mean and standard deviation, fitted on training images and applied to inputs."""
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -13,54 +13,48 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from resnets.data.datasets import ImageArrays, ImageFiles
 from resnets.data.decoding import single_views
-from resnets.data.streams import some_of
+from resnets.data.stored_file import ImageFile
 from resnets.errors import DataError
 from resnets.specs import InputConvention, Preprocessing, PrincipalColors
 
 FITTED_AT_ONCE = 3_072_000  # bytes of pixels: a float copy of all images would not be small
 
 
-def fit(train: ImageArrays, preprocessing: Preprocessing) -> InputConvention:
+def fit(images: NDArray[np.uint8], preprocessing: Preprocessing) -> InputConvention:
     """Return the input convention of a network trained on these images; the statistics are of these alone.
 
+    Shape: images (N, H, W, C)
     Raises: DataError, if the images are not square.
     Paper: section 4.2, per-pixel mean subtracted.
     """
-    _, height, width, channels = train.images.shape
+    _, height, width, channels = images.shape
     if height != width:
         raise DataError(f"the training images are {height} x {width} pixels; images in memory must be square")
-    parts = np.array_split(train.images, max(1, train.images.nbytes // FITTED_AT_ONCE))
+    parts = np.array_split(images, max(1, images.nbytes // FITTED_AT_ONCE))
     return _fit(parts, preprocessing, InputConvention(size=height, resize=height, channels=channels))
 
 
 def fit_photos(
-    train: ImageFiles, preprocessing: Preprocessing, *, size: int = 224, resize: int = 256, limit: int | None = None
+    files: Sequence[ImageFile], preprocessing: Preprocessing, *, size: int = 224, resize: int = 256
 ) -> InputConvention:
-    """Return the input convention of a network trained on these photos: RGB, `size` cropped out of `resize`.
-
-    The statistics are of the single views of at most `limit` photos, evenly spaced over the list, which is sorted by
-    class, so every class counts by its size; of a stream they are of the first photos. By default they are of 1,000,
-    and of 10,000 for the mean of each pixel, which is then within one grey level of that of all.
+    """Return the input convention of a network trained on photos such as these: RGB, `size` cropped out of `resize`.
 
     Units: pixels for `size` and `resize`
     Raises: DataError, for the first of these files that cannot be decoded.
     Paper: section 3.4 subtracts the per-pixel mean of the 224x224 crops.
     """
     convention = InputConvention(size=size, resize=resize)
-    limit = limit or (10_000 if preprocessing.mean == "pixel" else 1_000)
-    return _fit(_views(train, convention, limit), preprocessing, convention)
+    return _fit(_views(files, convention), preprocessing, convention)
 
 
-def _views(train: ImageFiles, convention: InputConvention, limit: int) -> Iterator[NDArray[np.uint8]]:
-    chosen = some_of(train, limit)
-    for part in np.array_split(np.arange(len(chosen)), math.ceil(len(chosen) / 100)):
-        yield single_views(chosen.select(part).paths, convention)
+def _views(files: Sequence[ImageFile], convention: InputConvention) -> Iterator[NDArray[np.uint8]]:
+    for part in np.array_split(np.arange(len(files)), math.ceil(len(files) / 100)):
+        yield single_views(files[part[0] : part[-1] + 1], convention)
 
 
 def fit_colors(
-    train: ImageFiles, colors: PrincipalColors, *, size: int = 224, resize: int = 256, limit: int = 1_000
+    files: Sequence[ImageFile], colors: PrincipalColors, *, size: int = 224, resize: int = 256
 ) -> PrincipalColors:
     """Return the colour augmentation with the axes of these photos, of the same views as `fit_photos` looks at.
 
@@ -70,7 +64,7 @@ def fit_colors(
     Paper: section 3.4.
     """
     count, sums, products = 0, np.zeros(3), np.zeros((3, 3))
-    for part in _views(train, InputConvention(size=size, resize=resize), limit):
+    for part in _views(files, InputConvention(size=size, resize=resize)):
         flat = part.reshape(-1, 3).astype(np.float32) / 255
         count += len(flat)
         sums += flat.sum(axis=0, dtype=np.float64)

@@ -1,0 +1,104 @@
+"""Map-style datasets as splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import Dataset, Subset
+
+from resnets.data.loading import Batch, Batching, ImageStats, Seeded, SplitKind, View, evenly_spaced, loader
+from resnets.errors import UsageError
+from resnets.runtime.processes import Share
+from resnets.specs import Augmentation, InputConvention, Preprocessing
+
+
+class MapSplit:
+    """A map-style dataset of (image tensor (C, H, W), label), already augmented and normalised, as a `Split`.
+
+    Its random draws depend on (seed, epoch, sample) alone, from whichever of the usual generators they are.
+    """
+
+    kind: ClassVar[SplitKind] = "tensors"
+    labels = None
+    random_access = True
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    @property
+    def side(self) -> int:
+        return int(self.dataset[0][0].shape[1])
+
+    @property
+    def channels(self) -> int:
+        return int(self.dataset[0][0].shape[0])
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]  # torch's class declares no length
+
+    def digest(self) -> None:
+        return None
+
+    def stats(self) -> ImageStats:
+        channels, height, width = self.dataset[0][0].shape
+        return ImageStats(height, width, channels)
+
+    def select(self, indices: NDArray[np.int64]) -> MapSplit:
+        return MapSplit(Subset(self.dataset, indices.tolist()))
+
+    def take(self, share: Share) -> MapSplit:
+        own = slice(share.rank, None, share.size)
+        return self if share.size == 1 else MapSplit(Subset(self.dataset, range(len(self))[own]))
+
+    def subsample(self, count: int | None) -> MapSplit:
+        chosen = evenly_spaced(len(self), count)
+        return self if chosen is None else self.select(chosen)
+
+    def in_memory(self, side: int) -> MapSplit:
+        return self
+
+    def fit_input(
+        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputConvention | None = None
+    ) -> None:
+        return None
+
+    def fit_augmentation(self, augmentation: Augmentation | None) -> Augmentation | None:
+        return augmentation
+
+    def training_batches(
+        self, convention: InputConvention | None, augmentation: Augmentation | None, batching: Batching
+    ) -> LoaderBatches:
+        return LoaderBatches(self.dataset, len(self), batching)
+
+    def test_batches(self, convention: InputConvention | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
+        return loader(self.dataset, workers, None, batch_size=batch_size)
+
+    def views(
+        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int
+    ) -> Iterator[tuple[int, list[View]]]:
+        raise UsageError("views are cut out of photos, and a dataset object gives tensors")
+
+    def resident(self, convention: InputConvention | None, device: torch.device) -> None:
+        return None
+
+
+class LoaderBatches:
+    """Mini-batches of a map-style dataset, read by worker processes."""
+
+    def __init__(self, dataset: Dataset[Any], samples: int, batching: Batching) -> None:
+        self.dataset = Seeded(dataset, batching.seed)
+        self.samples = samples
+        self.batching = batching
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        def keys() -> Iterator[list[tuple[int, int]]]:
+            for iteration in range(start, stop):
+                samples, epochs = self.batching.samples(iteration, self.samples)
+                yield list(zip(epochs.tolist(), samples.tolist(), strict=True))
+
+        yield from loader(self.dataset, self.batching.workers, None, batch_sampler=keys())

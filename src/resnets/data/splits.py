@@ -1,0 +1,234 @@
+"""Data sets, and what every split offers."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnets.data.arrays import ResidentImages
+from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
+from resnets.data.map_datasets import MapSplit
+from resnets.errors import DataError, UsageError
+from resnets.runtime.processes import Share
+from resnets.specs import Augmentation, InputConvention, Preprocessing
+
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
+
+
+class TrainingBatches(Protocol):
+    """The mini-batches of a run, or a process's share of each: iteration i's depends on i and the seed alone."""
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Yield the mini-batches of iterations start, start + 1, ..., stop - 1."""
+
+
+class Split(Protocol):
+    """Images with labels, in an order: `ImageArrays`, `ImageFiles`, `ImageStream` or `MapSplit`.
+
+    `kind` is what the images are: arrays of one size in memory, photos of any size that are cropped when they are read,
+    or tensors that a map-style dataset has augmented and normalised. Networks take tensors without an input convention.
+    """
+
+    @property
+    def kind(self) -> SplitKind: ...
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The labels in order, None where only reading the images gives them. Shape: (N,)"""
+
+    @property
+    def side(self) -> int | None:
+        """The height of every image in pixels, None for photos."""
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def random_access(self) -> bool:
+        """Whether the images can be read in any order."""
+
+    def __len__(self) -> int: ...
+
+    def digest(self) -> str | None:
+        """Return the SHA-256 of the content, None where it is unknown. Raises: DataError, if a file is gone."""
+
+    def stats(self) -> ImageStats:
+        """Return the typical size of an image. Raises: DataError, OSError, for files that cannot be read."""
+
+    def select(self, indices: NDArray[np.int64]) -> Split:
+        """Return the images at `indices`. Raises: UsageError, of a stream."""
+
+    def take(self, share: Share) -> Split:
+        """Return the images numbered rank, rank + size, ...: each is in exactly one share, and a share may be empty."""
+
+    def subsample(self, count: int | None) -> Split:
+        """Return at most `count` images, evenly spaced, so that each class of a sorted split has its share.
+
+        Of a stream they are the first ones, in memory. None is all of them.
+        """
+
+    def in_memory(self, side: int) -> Split:
+        """Return photos as square arrays: shorter side resized, centre cropped; other images as they are.
+
+        Raises: DataError, for the first file that cannot be decoded.
+        """
+
+    def fit_input(
+        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputConvention | None = None
+    ) -> InputConvention | None:
+        """Return the input of a network trained on these images, or with `trained` that one at their size.
+
+        Raises: UsageError, if the augmentation is for other images; DataError.
+        """
+
+    def fit_augmentation(self, augmentation: Augmentation | None) -> Augmentation | None:
+        """Return the augmentation with the axes of its colours, if it has any, fitted on these photos."""
+
+    def training_batches(
+        self, convention: InputConvention | None, augmentation: Augmentation | None, batching: Batching
+    ) -> TrainingBatches:
+        """Return the mini-batches to train on; tensors are taken as they are, without augmentation.
+
+        Raises: UsageError, if the augmentation is for other images, or a mini-batch cannot be shared evenly.
+        """
+
+    def test_batches(self, convention: InputConvention | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
+        """Yield every image once, by a single view and in order; the last batch may be smaller. Paper: section 4.2."""
+
+    def views(
+        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int
+    ) -> Iterator[tuple[int, list[View]]]:
+        """Yield each photo's number with the views that `cut` gives, in order.
+
+        Raises: DataError, for the first file that cannot be decoded; UsageError, if these are no photos.
+        """
+
+    def resident(self, convention: InputConvention | None, device: torch.device) -> ResidentImages | None:
+        """Return the images in a GPU's memory, to be tested on there; None where they do not fit or are no arrays."""
+
+
+@dataclass(frozen=True, eq=False)
+class DataSplits:
+    """A data set: what is trained on, what is tested on, and (optionally) what choices are made on.
+
+    In place of a split, a map-style dataset of (image tensor (C, H, W), label) will do: it becomes a `MapSplit`.
+
+    Raises: DataError, if a split is empty or has a label without a class.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    validation: Split | None = None
+    digest: str | None = None  # of the content; None for a dataset object whose content is unknown
+
+    def __post_init__(self) -> None:
+        for name in ("train", "test", "validation"):
+            split = getattr(self, name)
+            if split is not None and not hasattr(split, "training_batches"):
+                object.__setattr__(self, name, MapSplit(split))
+        for name, split in (("training", self.train), ("test", self.test), ("validation", self.validation)):
+            if split is None or split.labels is None:
+                continue
+            if len(split) == 0:
+                raise DataError(f"{self.name}: there are no {name} images")
+            low, high = int(split.labels.min()), int(split.labels.max())
+            if low < 0 or high >= len(self.classes):
+                wrong = low if low < 0 else high
+                raise DataError(
+                    f"{self.name}: a {name} image has label {wrong}; {len(self.classes)} classes have labels "
+                    f"0 to {len(self.classes) - 1}"
+                )
+
+    def divided(self, split: str, seed: int) -> DataSplits:
+        """Return all training images (`all`), or some of them held out to validate on, drawn by the seed.
+
+        `45k5k` holds out 5,000 of CIFAR's, `10%` (any such share) a tenth of each class of any data.
+
+        Raises: UsageError, if there is no such split or the data set has another size; DataError, if nothing remains.
+        Paper: section 4.2.
+        """
+        if split == "all":
+            return self
+        share = _SHARE.fullmatch(split)
+        if split != "45k5k" and not (share and 0 < float(share[1]) < 100):
+            raise UsageError(f"split is {split!r}; it must be all or 45k5k or a share such as 10%")
+        if not self.train.random_access:
+            raise UsageError(
+                f"{self.name} is read as a stream, which cannot be divided; its split must be all, not {split}; "
+                f"what is copied here first (webdataset:FOLDER, hf:REPO) can be divided"
+            )
+        if self.validation is not None:
+            raise UsageError(f"{self.name} has a validation split of its own; its split must be all, not {split}")
+        if share:
+            return self.hold_out_share(float(share[1]), seed)
+        if len(self.train) != 50_000:
+            raise UsageError(f"split 45k5k is for CIFAR's 50,000 training images; {self.name} has {len(self.train):,}")
+        return self.hold_out(5_000, seed)
+
+    def hold_out(self, count: int, seed: int) -> DataSplits:
+        """Return the splits with `count` training images, drawn by `seed`, set apart for validation.
+
+        Of a dataset object the held-out samples come as it gives them, with any augmentation that it has.
+
+        Raises: DataError, if there are not more training images than that.
+        Paper: section 4.2, the 45k/5k split of CIFAR-10.
+        """
+        total = len(self.train)
+        if not 0 < count < total:
+            raise DataError(f"{self.name}: cannot hold out {count} of {total} training images")
+        return self._without(_order(total, seed)[:count])
+
+    def hold_out_share(self, percent: float, seed: int) -> DataSplits:
+        """Return the splits with a share of the training images, drawn by `seed`, set apart for validation.
+
+        Of images whose labels are known it is that share of each class, to one image: a class of two or more has at
+        least one on either side. Of a dataset object it is of all samples.
+
+        Raises: DataError, if the share is no image, or all of them.
+        """
+        total = len(self.train)
+        if self.train.labels is None:
+            return self.hold_out(round(total * percent / 100), seed)
+        order = _order(total, seed)
+        labels = self.train.labels[order]
+        held = []
+        for label in range(len(self.classes)):
+            own = order[labels == label]
+            least, most = (1, len(own) - 1) if len(own) > 1 else (0, 0)
+            held.append(own[: min(max(round(len(own) * percent / 100), least), most)])
+        chosen = np.concatenate(held)
+        if not 0 < len(chosen) < total:
+            raise DataError(f"{self.name}: cannot hold out {len(chosen)} of {total} training images")
+        return self._without(chosen)
+
+    def _without(self, held: NDArray[np.int64]) -> DataSplits:
+        """Return the splits with these training images moved to the validation split, both in their old order."""
+        rest = np.setdiff1d(np.arange(len(self.train)), held)
+        return dataclasses.replace(self, train=self.train.select(rest), validation=self.train.select(np.sort(held)))
+
+    def in_memory(self, side: int) -> DataSplits:
+        """Return the same data set with its photos, if it has any, as arrays; the digest is then of their pixels.
+
+        Raises: DataError, for the first file that cannot be decoded.
+        """
+        if self.train.kind != "photos":
+            return self
+        train = self.train.in_memory(side)
+        test = train if self.test is self.train else self.test.in_memory(side)
+        validation = None if self.validation is None else self.validation.in_memory(side)
+        digest = f"{train.digest()}:{test.digest()}"
+        return dataclasses.replace(self, train=train, test=test, validation=validation, digest=digest)
+
+
+def _order(total: int, seed: int) -> NDArray[np.int64]:
+    return np.random.Generator(np.random.Philox(key=seed)).permutation(total)

@@ -1,0 +1,160 @@
+"""Map-style datasets: iteration i is a function of (seed, i) alone, whoever reads it; tests see each sample once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from resnets.data.arrays import ImageArrays
+from resnets.data.loading import Batching
+from resnets.data.map_datasets import LoaderBatches, MapSplit
+from resnets.data.normalization import fit
+from resnets.errors import DataError
+from resnets.specs import InputConvention, PadCropFlip, Preprocessing
+
+CHANNEL = Preprocessing(mean="channel", std=True)
+
+
+class RandomTransforms(Dataset[Any]):
+    """A user's dataset: its transform draws from all three of the usual generators."""
+
+    classes = ("even", "odd")
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        drawn = [random.random(), np.random.rand(), torch.rand(()).item()]
+        return torch.tensor([index, *drawn], dtype=torch.float64), index % 2
+
+
+class Failing(RandomTransforms):
+    """A dataset with one bad sample."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index == 7:
+            raise DataError("7.jpg: an empty file, not an image")
+        return super().__getitem__(index)
+
+
+def images_of(count: int, size: int = 8) -> ImageArrays:
+    generator = np.random.default_rng(0)
+    return ImageArrays(generator.integers(0, 256, (count, size, size, 3), np.uint8), np.arange(count))
+
+
+def generator_states() -> list[Any]:
+    legacy: Any = np.random.get_state()
+    return [random.getstate(), legacy[1].tobytes(), torch.get_rng_state().tolist()]
+
+
+def rows(batches: Any) -> list[list[Any]]:
+    return [[images.flatten().tolist(), labels.tolist()] for images, labels in batches]
+
+
+def loader(workers: int = 0, seed: int = 0) -> LoaderBatches:
+    return MapSplit(RandomTransforms()).training_batches(None, None, Batching(batch_size=4, seed=seed, workers=workers))
+
+
+def test_a_run_may_start_at_any_iteration() -> None:
+    """What a resumed run sees is what the uninterrupted one saw."""
+    train = images_of(30)
+    in_memory = train.training_batches(fit(train.images, CHANNEL), PadCropFlip(), Batching(batch_size=8, seed=1))
+    for batches in (in_memory, loader()):
+        whole = rows(batches.batches(0, 12))
+        for start in (11, 5, 0):
+            assert rows(batches.batches(start, 12)) == whole[start:]
+
+
+def test_two_workers_give_what_none_gives() -> None:
+    """And a user's random transform, whichever generator it draws from, depends on (seed, epoch, sample) only."""
+    alone, by_two = rows(loader().batches(0, 8)), rows(loader(workers=2).batches(0, 8))
+    assert alone == by_two
+    assert rows(loader(seed=1).batches(0, 8)) != alone
+    samples = [tuple(images[i : i + 4]) for images, _ in alone for i in range(0, 16, 4)]
+    drawn = [value for sample in samples for value in sample[1:]]
+    assert len(set(drawn)) == len(drawn) == 3 * 32  # another draw for every sample, epoch and generator
+
+
+def test_a_sample_draws_the_same_whatever_batch_it_is_in() -> None:
+    def by_sample(batch_size: int) -> set[tuple[float, ...]]:
+        batches = MapSplit(RandomTransforms()).training_batches(None, None, Batching(batch_size=batch_size, seed=0))
+        images = torch.cat([batch[0] for batch in batches.batches(0, 40 // batch_size)])
+        return {tuple(row.tolist()) for row in images}
+
+    assert by_sample(4) == by_sample(10) == by_sample(1)
+
+
+def test_the_callers_generators_are_left_alone() -> None:
+    """A network's dropout and initialisation must not depend on how the data is read."""
+    states = generator_states()
+    rows(loader().batches(0, 3))
+    rows(loader(workers=1).batches(0, 3))
+    list(images_of(5).test_batches(InputConvention(size=8, resize=8), batch_size=2))
+    assert generator_states() == states
+
+
+@pytest.mark.gpu
+def test_the_gpus_generator_is_left_alone() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    torch.cuda.manual_seed(0)
+    expected = torch.rand(4, device="cuda")
+    torch.cuda.manual_seed(0)
+    rows(loader().batches(0, 3))
+    assert torch.equal(torch.rand(4, device="cuda"), expected)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_bad_sample_is_told_in_one_line(workers: int) -> None:
+    """A worker's error would arrive as a traceback of twenty lines."""
+    batches = MapSplit(Failing()).training_batches(None, None, Batching(batch_size=5, seed=0, workers=workers))
+    with pytest.raises(DataError) as error:
+        rows(batches.batches(0, 2))
+    assert str(error.value) == "7.jpg: an empty file, not an image"
+    with pytest.raises(DataError) as error:
+        list(MapSplit(Failing()).test_batches(None, batch_size=5, workers=workers))
+    assert str(error.value) == "7.jpg: an empty file, not an image"
+
+
+class Signalling(RandomTransforms):
+    """Sends its own process, a worker, what Ctrl-C and a scheduler send to a whole process group."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        os.kill(os.getpid(), random.choice([signal.SIGINT, signal.SIGTERM]))
+        return super().__getitem__(index)
+
+
+def test_signals_to_the_workers_do_not_stop_the_run() -> None:
+    """The process that trains decides: it finishes its iteration, saves and stops the workers itself."""
+    batches = MapSplit(Signalling()).training_batches(None, None, Batching(batch_size=4, seed=0, workers=2))
+    assert len(rows(batches.batches(0, 5))) == 5
+
+
+class Numbered(Dataset[Any]):
+    """A map-style dataset of its indices; its labels come as NumPy integers, as from many a table."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Any]:
+        return torch.full((1, 2, 2), float(index)), np.int32(index)
+
+
+@pytest.mark.parametrize(("count", "workers"), [(1, 0), (7, 0), (100, 0), (101, 0), (1, 2), (7, 2), (100, 2), (101, 2)])
+def test_each_sample_of_a_dataset_is_tested_once(count: int, workers: int) -> None:
+    batches = list(MapSplit(Numbered(count)).test_batches(None, batch_size=10, workers=workers))
+    labels = torch.cat([labels for _, labels in batches])
+    assert labels.tolist() == list(range(count))
+    assert labels.dtype == torch.int64
+    assert torch.equal(torch.cat([images for images, _ in batches])[:, 0, 0, 0], labels.float())
