@@ -20,7 +20,7 @@ from benchmarks.setting import Setting
 from benchmarks.team import interleave, team
 from benchmarks.worker import Contender
 from resnets.errors import Interrupted, UsageError
-from resnets.networks import catalog, complexity
+from resnets.networks import complexity, registry
 from resnets.runtime.device import choose_device
 from resnets.runtime.signals import SIGNALS
 
@@ -129,7 +129,7 @@ def _flops(row: Row) -> float | None:
     """Return the FLOPs of one image: two for each multiply-add, and three passes' worth in training."""
     if not row.network:
         return None
-    macs = complexity.measure(complexity.skeleton(catalog.spec(row.network))).macs
+    macs = complexity.measure(complexity.skeleton(registry.declare(row.network))).macs
     return (3 if row.kind == "training" else 1) * 2.0 * macs
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from PIL import Image
 from resnets.data import cifar
 from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
+from resnets.networks.registry import NETWORKS
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,6 +49,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", connect_here)
     monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_registrations() -> Iterator[None]:
+    """Forget what the tests of a module register."""
+    with NETWORKS.scoped():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from PIL import Image
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.train import DetectorResult, train_detector
-from resnets.networks import catalog
-from resnets.networks.baselines.vgg import VGG
+from resnets.networks import registry
+from resnets.networks.comparison.vgg import VGG
 from resnets.networks.resnet import ResNet
 from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec, VGGSpec
 from resnets.weights import weights_file
@@ -62,7 +62,7 @@ RECIPE = DetectionRecipe(
 def network() -> ResNet:
     """Return a residual network of ten layers, its batch norms as after a pre-training: no two alike."""
     torch.manual_seed(1)
-    made = catalog.build(SPEC)
+    made = registry.build(SPEC)
     assert isinstance(made, ResNet)
     for module in made.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -80,7 +80,7 @@ def network() -> ResNet:
 def vgg() -> VGG:
     """Return a VGG of five convolutions."""
     torch.manual_seed(1)
-    made = catalog.build(VGG_SPEC)
+    made = registry.build(VGG_SPEC)
     assert isinstance(made, VGG)
     return made
 
@@ -139,9 +139,9 @@ def splits(folder: Path, count: int = 2) -> DetectionSplits:
 @contextmanager
 def small_networks() -> Iterator[None]:
     """Let the catalogue have a narrow network of ten layers, and a VGG of eight, which train in seconds."""
-    real, small = catalog.spec, {"resnet10": SPEC, "vgg8": VGG_SPEC}
+    real, small = registry.declare, {"resnet10": SPEC, "vgg8": VGG_SPEC}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog, "spec", lambda name, **options: small.get(name) or real(name, **options))
+        patch.setattr(registry, "declare", lambda name, **options: small.get(name) or real(name, **options))
         patch.setattr(ResNetSpec, "widths", property(lambda self: (16, 32, 64, 64)))
         patch.setattr(VGGSpec, "widths", (8, 8, 16, 16, 16))
         yield

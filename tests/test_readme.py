@@ -19,7 +19,6 @@ TEXTS = {page: page.read_text() for page in PAGES}
 README = TEXTS[PAGES[0]]
 PENDING = {  # in docs/architecture.md, and not in the package yet
     "detection/task.py",
-    "networks/registry.py",
     "training/classification.py",
     "training/recipes.py",
     "training/run_folder.py",

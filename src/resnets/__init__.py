@@ -18,9 +18,10 @@ from resnets.version import __version__
 
 _HOME = {
     "create": "resnets.weights.create",
-    "deepen": "resnets.networks.growing",
+    "deepen": "resnets.networks.deepen",
     "describe": "resnets.networks.describe",
     "list_networks": "resnets.networks.describe",
+    "register_network": "resnets.networks.registry",
     "train": "resnets.training.train",
     "TrainResult": "resnets.training.train",
     "load": "resnets.inference.model",
@@ -127,9 +128,10 @@ if TYPE_CHECKING:
     from resnets.inference.model import load as load
     from resnets.inference.model import predict as predict
     from resnets.inference.optimize import optimize as optimize
+    from resnets.networks.deepen import deepen as deepen
     from resnets.networks.describe import describe as describe
     from resnets.networks.describe import list_networks as list_networks
-    from resnets.networks.growing import deepen as deepen
+    from resnets.networks.registry import register_network as register_network
     from resnets.planning.plan import Plan as Plan
     from resnets.planning.plan import plan as plan
     from resnets.records.evaluations import LayerResponses as LayerResponses

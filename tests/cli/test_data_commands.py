@@ -11,7 +11,7 @@ import torch
 
 import resnets
 from resnets.errors import UsageError, WeightsError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.specs import InputConvention
 from resnets.weights import weights_file
 
@@ -92,9 +92,9 @@ def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhot
 
 def test_converted_weights_are_fine_tuned_with_their_own_pooling(photo_folder: Path, tmp_path: Path) -> None:
     """The authors' pooling rounds up, which no name of a network tells."""
-    spec = catalog.spec("resnet18", num_classes=5).with_changes(pool="ceil")
+    spec = registry.declare("resnet18", num_classes=5).with_changes(pool="ceil")
     convention = InputConvention(size=64, resize=72, mean=(0.5, 0.5, 0.5))
-    weights_file.save(tmp_path / "w.safetensors", catalog.build(spec), classes=tuple("abcde"), convention=convention)
+    weights_file.save(tmp_path / "w.safetensors", registry.build(spec), classes=tuple("abcde"), convention=convention)
     run = resnets.train(
         "resnet18",
         f"folder:{photo_folder}",

@@ -16,7 +16,7 @@ from synthetic_boxes import instances, write_voc
 import resnets
 from resnets.cli import app, run
 from resnets.cli.detect import app as detect_app
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.specs import InputConvention, ResNetSpec
 from resnets.weights import weights_file
 
@@ -67,7 +67,7 @@ def start(narrow: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("classifier") / "resnet18.safetensors"
     convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
-    weights_file.save(path, catalog.create("resnet18"), classes=tuple(map(str, range(1000))), convention=convention)
+    weights_file.save(path, registry.create("resnet18"), classes=tuple(map(str, range(1000))), convention=convention)
     return path
 
 

@@ -13,8 +13,8 @@ from resnets.detection.backbones import make_backbone
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.frozen_batch_norm import FrozenNorm
 from resnets.errors import UsageError
-from resnets.networks import catalog
-from resnets.networks.baselines.vgg import VGG
+from resnets.networks import registry
+from resnets.networks.comparison.vgg import VGG
 from resnets.networks.resnet import ResNet
 from resnets.specs import InputConvention, ResNetSpec
 
@@ -43,7 +43,7 @@ def test_shared_then_per_region_is_the_classifier(make: object) -> None:
 def test_names_are_the_classifiers(name: str) -> None:
     """Each weight and statistic of a classifier has its name in the detector, but for the last layer's."""
     with torch.device("meta"):
-        classifier = catalog.create(name)
+        classifier = registry.create(name)
     names = {f"network.{key}" for key in classifier.state_dict() if not key.startswith("fc.")}
     with torch.device("meta"):
         backbone = make_backbone(classifier, frozen_stages=2, head_stride=2)
@@ -84,7 +84,7 @@ def test_the_layout_in_memory_changes_no_value(make: object) -> None:
 def test_resnet101_shares_91_convolutions() -> None:
     """Appendix A: conv1 and those of conv2_x to conv4_x, without the shortcuts' projections."""
     with torch.device("meta"):
-        backbone = make_backbone(catalog.create("resnet101"), frozen_stages=0, head_stride=2)
+        backbone = make_backbone(registry.create("resnet101"), frozen_stages=0, head_stride=2)
     shared = [module for stage in backbone.shared_stages for part in stage for module in part.named_modules()]
     convolutions = [name for name, module in shared if isinstance(module, nn.Conv2d) and "downsample" not in name]
     assert len(convolutions) == 91
@@ -95,7 +95,7 @@ def test_resnet101_shares_91_convolutions() -> None:
 def test_vgg16_shares_13_convolutions() -> None:
     """All of its convolutions, of which two stages are frozen: "conv3_1 and up" of [32] are fine-tuned."""
     with torch.device("meta"):
-        backbone = make_backbone(catalog.create("vgg16"), frozen_stages=2, head_stride=2)
+        backbone = make_backbone(registry.create("vgg16"), frozen_stages=2, head_stride=2)
     shared = [module for stage in backbone.shared_stages for module in stage if isinstance(module, nn.Conv2d)]
     assert len(shared) == 13
     trained = [module.weight.requires_grad for module in shared]
@@ -170,8 +170,8 @@ def test_pixels_are_as_in_the_pre_training() -> None:
 def test_networks_that_do_not_fit_are_refused() -> None:
     """A network of the CIFAR type has no maps of stride 16, and one of grey images does not take photos."""
     with pytest.raises(UsageError, match="CIFAR"):
-        make_backbone(catalog.create("resnet20"), frozen_stages=0, head_stride=2)
-    grey = catalog.build(SPEC.with_changes(in_channels=1))
+        make_backbone(registry.create("resnet20"), frozen_stages=0, head_stride=2)
+    grey = registry.build(SPEC.with_changes(in_channels=1))
     assert isinstance(grey.spec, ResNetSpec)
     with pytest.raises(UsageError, match="1 channels"):
         make_backbone(grey, frozen_stages=0, head_stride=2)

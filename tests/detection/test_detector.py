@@ -15,7 +15,7 @@ import resnets
 from resnets.detection.detector import detector_input, fine_tuned, is_detector
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.errors import UsageError, WeightsError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.specs import InputConvention
 
 pytestmark = pytest.mark.usefixtures("small_networks")
@@ -65,7 +65,7 @@ def test_fine_tuning_keeps_the_options_of_the_network(tiny_detector: TinyDetecto
     """The authors' files have a stem that pools otherwise, with the same weights: it must not be lost."""
     learnt = resnets.load_detector(tiny_detector.run, device="cpu")
     spec = SPEC.with_changes(pool="ceil")
-    built = FasterRCNN(catalog.build(spec), len(CLASSES), RECIPE, learnt.network.input)
+    built = FasterRCNN(registry.build(spec), len(CLASSES), RECIPE, learnt.network.input)
     built.load_state_dict(learnt.network.state_dict())
     start = dataclasses.replace(learnt, network=built)
     assert fine_tuned(start, "resnet10", ("a", "b"), RECIPE).spec.pool == "ceil"

@@ -20,7 +20,7 @@ from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.recipes import SMALL
 from resnets.detection.sources import load_detection_data
 from resnets.detection.train import train_detector
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.blocks import Block
 from resnets.specs import PadCropFlip, Preprocessing, Recipe
 from resnets.training.train import train
@@ -94,7 +94,7 @@ def _is_seen(image: AnnotatedImage) -> bool:
 def _classifier(name: str, classes: int) -> torch.nn.Module:
     """Return a network of random weights whose residuals begin small: 101 layers then learn from a few mini-batches."""
     torch.manual_seed(0)
-    network = catalog.create(name, num_classes=classes)
+    network = registry.create(name, num_classes=classes)
     for module in network.modules():
         if isinstance(module, Block) and module.residual:
             torch.nn.init.constant_(module.last_norm().weight, 0.2)  # type: ignore[arg-type]

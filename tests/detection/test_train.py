@@ -18,7 +18,7 @@ import resnets
 from resnets.detection.config import DetectionConfig
 from resnets.detection.evaluate import evaluate_detector
 from resnets.errors import DataError, RunError, UsageError, WeightsError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.weights.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("small_networks")
@@ -123,7 +123,7 @@ def test_a_folder_holds_one_run(start: Path, whole: TinyDetector, tmp_path: Path
     assert train(start, whole.run, whole.data, RESUMED, resume=True).already_finished
     with pytest.raises(RunError, match="--resume"):
         train(start, whole.run, whole.data, RESUMED)
-    other = save_classifier(tmp_path / "other.safetensors", catalog.build(SPEC))  # type: ignore[arg-type]
+    other = save_classifier(tmp_path / "other.safetensors", registry.build(SPEC))  # type: ignore[arg-type]
     with pytest.raises(RunError, match="weights"):
         train(other, whole.run, whole.data, RESUMED, resume=True)
 

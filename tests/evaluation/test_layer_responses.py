@@ -18,7 +18,7 @@ from resnets.data.arrays import ImageArrays
 from resnets.data.map_datasets import MapSplit
 from resnets.errors import UsageError
 from resnets.evaluation.responses import layer_responses, responding_layers, statistics_group
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.blocks import Block
 from resnets.networks.resnet import ResNet
 from resnets.specs import InputConvention, Preprocessing
@@ -40,7 +40,7 @@ def convention(split: ImageArrays) -> InputConvention:
 def _network(name: str, **options: object) -> ResNet:
     """A network whose running statistics and affine parameters are not those of the start."""
     torch.manual_seed(0)
-    network = catalog.create(name, **options)
+    network = registry.create(name, **options)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -126,7 +126,7 @@ def test_batch_statistics_are_those_of_training_in_evenly_spaced_mini_batches(
 @pytest.mark.parametrize(("options", "group"), [({}, 128), ({"bn_group": 32}, 32)])
 def test_mini_batches_are_of_the_network(options: dict[str, object], group: int) -> None:
     """They have the images that shared statistics in training, and 128 where the network does not say."""
-    assert statistics_group(catalog.create("resnet8", **options)) == group
+    assert statistics_group(registry.create("resnet8", **options)) == group
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 21])
@@ -188,8 +188,8 @@ def test_the_network_is_left_as_it_was(fails: bool, split: ImageArrays, conventi
 
 def test_layers_are_those_of_the_figure() -> None:
     """6n + 1 in a CIFAR-type network; projections and 1x1 layers are none."""
-    assert len(responding_layers(catalog.create("resnet110"))) == 109
-    names = list(responding_layers(catalog.create("resnet20", shortcut="C")))
+    assert len(responding_layers(registry.create("resnet110"))) == 109
+    names = list(responding_layers(registry.create("resnet20", shortcut="C")))
     assert len(names) == 19 and names[0] == "conv1" and names[-1] == "layer3.2.conv2"
 
 

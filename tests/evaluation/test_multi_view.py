@@ -22,7 +22,7 @@ from resnets.errors import DataError
 from resnets.evaluation import multi_view
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import Scored, ensemble, five_crops, photo_views, score
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.dense import Dense
 from resnets.networks.resnet import ResNet
 from resnets.specs import HowTested, InputConvention, Preprocessing
@@ -51,7 +51,7 @@ def convention(photos: ImageFiles) -> InputConvention:
 @pytest.fixture(scope="module")
 def network() -> ResNet:
     torch.manual_seed(0)
-    network = catalog.create("resnet8", num_classes=5)
+    network = registry.create("resnet8", num_classes=5)
     assert isinstance(network, ResNet)
     network.fc.weight.data *= 5  # so that views differ in what they say
     return network.eval()

@@ -13,7 +13,7 @@ from resnets.data import normalization as conventions
 from resnets.data.arrays import ImageArrays, ResidentImages
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.single_view import SingleView, single_view
-from resnets.networks.catalog import create
+from resnets.networks.registry import create
 from resnets.runtime.device import Precision
 from resnets.specs import InputConvention, Preprocessing
 

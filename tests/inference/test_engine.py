@@ -18,7 +18,7 @@ from resnets.inference import backends
 from resnets.inference import engine as engines
 from resnets.inference.backends import Unavailable
 from resnets.inference.engine import Engine, fastest
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.runtime.device import Precision
 
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ PREPARED = ["eager", pytest.param("openvino", marks=openvino)]
 def network(name: str = "resnet8", **options: Any) -> nn.Module:
     """A network whose batch norms have seen images, so that folding them matters."""
     torch.manual_seed(0)
-    module = catalog.create(name, **options)
+    module = registry.create(name, **options)
     with torch.no_grad():
         for _ in range(3):
             module(torch.randn(8, *SHAPE) * 2 + 1)
@@ -107,7 +107,7 @@ def test_compiled_networks(precision: Precision) -> None:
 @pytest.mark.parametrize("engine", PREPARED)
 def test_vgg(engine: str) -> None:
     torch.manual_seed(0)
-    module = catalog.create("vgg16", num_classes=10)
+    module = registry.create("vgg16", num_classes=10)
     found = fastest(module, shape=(3, 32, 32), batch_size=2, device=CPU, precision="fp32", engine=engine)
     images = torch.randn(3, 3, 32, 32)
     with torch.no_grad():

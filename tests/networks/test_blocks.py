@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.blocks import Block, basic, bottleneck
 from resnets.networks.complexity import skeleton
 from resnets.networks.resnet import ResNet
@@ -121,7 +121,7 @@ def test_the_three_options(option: Shortcut, same: str, wider: str, smaller: str
 
 def shortcuts(name: str, option: Shortcut) -> list[str]:
     """Return where a network's shortcuts are more than the bare identity, as `layer2.0`."""
-    network = skeleton(catalog.spec(name, shortcut=option))
+    network = skeleton(registry.declare(name, shortcut=option))
     return [key.removesuffix(".downsample") for key, _ in network.named_modules() if key.endswith(".downsample")]
 
 
@@ -141,22 +141,22 @@ def test_the_stride_stands_on_the_first_1x1_or_in_v1_5_on_the_3x3() -> None:
     skips = {f"layer{stage}.0.downsample.0": 2 for stage in (2, 3, 4)}
     first = {f"layer{stage}.0.conv1": 2 for stage in (2, 3, 4)}
     second = {f"layer{stage}.0.conv2": 2 for stage in (2, 3, 4)}
-    assert strides(skeleton(catalog.spec("resnet50"))) == {"conv1": 2} | skips | first
-    assert strides(skeleton(catalog.spec("resnet50_v1_5"))) == {"conv1": 2} | skips | second
-    assert strides(skeleton(catalog.spec("resnet50", stride="3x3"))) == {"conv1": 2} | skips | second
-    assert strides(skeleton(catalog.spec("resnet18"))) == {"conv1": 2} | skips | first
-    assert strides(skeleton(catalog.spec("plain50"))) == {"conv1": 2} | first
+    assert strides(skeleton(registry.declare("resnet50"))) == {"conv1": 2} | skips | first
+    assert strides(skeleton(registry.declare("resnet50_v1_5"))) == {"conv1": 2} | skips | second
+    assert strides(skeleton(registry.declare("resnet50", stride="3x3"))) == {"conv1": 2} | skips | second
+    assert strides(skeleton(registry.declare("resnet18"))) == {"conv1": 2} | skips | first
+    assert strides(skeleton(registry.declare("plain50"))) == {"conv1": 2} | first
 
 
 def test_there_are_no_biases_before_batch_norm() -> None:
-    network = skeleton(catalog.spec("resnet50", shortcut="C"))
+    network = skeleton(registry.declare("resnet50", shortcut="C"))
     assert all(module.bias is None for module in network.modules() if isinstance(module, nn.Conv2d))
     assert network.fc.bias is not None
 
 
 def test_a_network_and_its_plain_twin_differ_by_the_shortcuts_alone() -> None:
     """Option A has no parameters: the same weights fit both, and give another function."""
-    residual, plain = catalog.create("resnet20"), catalog.create("plain20")
+    residual, plain = registry.create("resnet20"), registry.create("plain20")
     plain.load_state_dict(residual.state_dict(), strict=True)
     assert isinstance(residual, ResNet) and isinstance(plain, ResNet)
     assert [block.depth for block in residual.blocks()] == [block.depth for block in plain.blocks()]
@@ -166,7 +166,7 @@ def test_a_network_and_its_plain_twin_differ_by_the_shortcuts_alone() -> None:
 
 def test_gradients_reach_the_image_through_the_identities_of_a_very_deep_network() -> None:
     """With every F switched off, 110 layers of option A hand the stem's maps on, and the gradient back."""
-    network = catalog.create("resnet110").eval()
+    network = registry.create("resnet110").eval()
     assert isinstance(network, ResNet)
     for block in network.blocks():
         nn.init.zeros_(block.last_norm().weight)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.complexity import LayerCost, measure, skeleton, stages
 from resnets.paper.published import SECTION_4_1, TABLE_1, Published, find
 from resnets.specs import Shortcut
@@ -64,13 +64,17 @@ def weighted_layers(network: nn.Module) -> int:
     )
 
 
+def projections_of(network: nn.Module) -> int:
+    return sum(name.endswith("downsample.0") for name, _ in network.named_modules())
+
+
 @pytest.mark.parametrize(("name", "option", "parameters", "projections", "macs"), IMAGENET)
 def test_an_imagenet_network_is_exactly_the_papers(
     name: str, option: Shortcut | None, parameters: int, projections: int, macs: int
 ) -> None:
-    network = skeleton(catalog.spec(name, shortcut=option))
+    network = skeleton(registry.declare(name, shortcut=option))
     cost = measure(network)
-    assert (cost.parameters, catalog.projections(network), cost.macs) == (parameters, projections, macs)
+    assert (cost.parameters, projections_of(network), cost.macs) == (parameters, projections, macs)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
     assert (
         weighted_layers(network)
@@ -89,9 +93,9 @@ def test_the_cifar_networks_are_exactly_the_papers(depth: int) -> None:
         (f"resnet{depth}", "B", b, 2, macs_b),
         (f"resnet{depth}", "C", c, 3 * n, macs_c),
     ):
-        network = skeleton(catalog.spec(name, shortcut=option))  # type: ignore[arg-type]
+        network = skeleton(registry.declare(name, shortcut=option))  # type: ignore[arg-type]
         cost = measure(network)
-        assert (cost.parameters, catalog.projections(network), cost.macs) == (parameters, projections, macs), (
+        assert (cost.parameters, projections_of(network), cost.macs) == (parameters, projections, macs), (
             name,
             option,
         )
@@ -105,8 +109,8 @@ def test_cifar_parameters_have_a_closed_form(depth: int) -> None:
     """97,216 n - 21,926 for any depth 6n + 2, option A or plain; option B adds 2,752."""
     n = (depth - 2) // 6
     expected = 97_216 * n - 21_926
-    assert measure(skeleton(catalog.spec(f"plain{depth}"))).parameters == expected
-    assert measure(skeleton(catalog.spec(f"resnet{depth}", shortcut="B"))).parameters == expected + 2_752
+    assert measure(skeleton(registry.declare(f"plain{depth}"))).parameters == expected
+    assert measure(skeleton(registry.declare(f"resnet{depth}", shortcut="B"))).parameters == expected + 2_752
 
 
 @pytest.mark.parametrize("published", [*TABLE_1, *SECTION_4_1], ids=lambda number: number.column)
@@ -114,12 +118,12 @@ def test_multiply_adds_agree_with_the_papers_flops(published: Published) -> None
     """Within 2.5 %; the paper's own rounding is not uniform: VGG-16's 15.3 leaves the fc layers out, 19's 19.6 not."""
     layers = published.column.split("-")[0]
     name = published.column.replace("-", "").lower() if layers == "VGG" else f"resnet{layers}"
-    assert measure(skeleton(catalog.spec(name))).macs == pytest.approx(published.value, rel=0.025)
+    assert measure(skeleton(registry.declare(name))).macs == pytest.approx(published.value, rel=0.025)
 
 
 def test_the_plain_34_layer_network_has_18_percent_of_vgg19s_flops() -> None:
     """Section 3.3."""
-    plain, vgg = (measure(skeleton(catalog.spec(name))).macs for name in ("plain34", "vgg19"))
+    plain, vgg = (measure(skeleton(registry.declare(name))).macs for name in ("plain34", "vgg19"))
     assert plain / vgg == pytest.approx(0.18, abs=0.01)
     assert plain == pytest.approx(find("Table 1", "FLOPs", "34-layer").value, rel=0.025)
 
@@ -147,7 +151,7 @@ LARGE |= {"conv4_x": "[1x1, 256; 3x3, 256; 1x1, 1024]", "conv5_x": "[1x1, 512; 3
     ],
 )
 def test_stages_are_the_rows_of_table_1(name: str, block: dict[str, str], counts: tuple[int, ...]) -> None:
-    network = skeleton(catalog.spec(name))
+    network = skeleton(registry.declare(name))
     rows = stages(network)
     cells = [f"{text} x {count}" for text, count in zip(block.values(), counts, strict=True)]
     assert [(row.name, row.output_size, row.layers) for row in rows] == [
@@ -165,7 +169,7 @@ def test_stages_are_the_rows_of_table_1(name: str, block: dict[str, str], counts
 
 @pytest.mark.parametrize(("depth", "n"), [(20, 3), (56, 9), (110, 18)])
 def test_stages_of_a_cifar_network_are_the_table_of_section_4_2(depth: int, n: int) -> None:
-    rows = stages(skeleton(catalog.spec(f"resnet{depth}")))
+    rows = stages(skeleton(registry.declare(f"resnet{depth}")))
     assert [(row.name, row.output_size, row.layers) for row in rows] == [
         ("conv1", (32, 32), "3x3, 16"),
         ("conv2_x", (32, 32), f"[3x3, 16; 3x3, 16] x {n}"),
@@ -176,7 +180,7 @@ def test_stages_of_a_cifar_network_are_the_table_of_section_4_2(depth: int, n: i
 
 
 def test_stages_of_vgg19_are_the_left_column_of_figure_3() -> None:
-    network = skeleton(catalog.spec("vgg19"))
+    network = skeleton(registry.declare("vgg19"))
     rows = stages(network)
     assert [(row.name, row.output_size, row.layers) for row in rows] == [
         ("conv1_x", (224, 224), "[3x3, 64] x 2"),
@@ -221,20 +225,20 @@ def bytes_that_autograd_keeps(network: nn.Module, images: Tensor) -> float:
     ],
 )
 def test_activations_are_what_autograd_keeps_in_training(name: str, size: int, options: dict[str, Any]) -> None:
-    network = catalog.create(name, **options).train()
+    network = registry.create(name, **options).train()
     images = torch.zeros(2, 3, size, size)
     assert measure(network, size).activation_bytes == bytes_that_autograd_keeps(network, images)
 
 
 def test_activations_of_vgg_are_what_autograd_keeps_without_dropout() -> None:
-    network = skeleton(catalog.spec("vgg16")).eval()
+    network = skeleton(registry.declare("vgg16")).eval()
     images = torch.zeros(2, 3, 32, 32)
     assert measure(network, 32).activation_bytes == bytes_that_autograd_keeps(network, images)
 
 
 def test_an_activation_counts_once_for_the_layer_that_made_it() -> None:
     """The image counts for the first convolution, an in-place ReLU or addition and the last projection for nothing."""
-    cost = measure(skeleton(catalog.spec("resnet20", shortcut="B")))
+    cost = measure(skeleton(registry.declare("resnet20", shortcut="B")))
     layer = {layer.name: layer for layer in cost.layers}
     assert layer["conv1"].activation_bytes == 4 * (3 * 32 * 32 + 16 * 32 * 32)
     assert layer["bn1"].activation_bytes == 4 * 16 * 32 * 32
@@ -245,7 +249,7 @@ def test_an_activation_counts_once_for_the_layer_that_made_it() -> None:
 
 
 def test_measuring_leaves_a_network_as_it_was() -> None:
-    network = catalog.create("resnet20").train()
+    network = registry.create("resnet20").train()
     network.layer1.eval()
     modes = [module.training for module in network.modules()]
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -288,7 +292,7 @@ def test_a_layer_that_runs_twice_costs_twice_but_has_its_parameters_once() -> No
 
 
 def test_twice_the_side_costs_four_times_the_convolutions() -> None:
-    network = skeleton(catalog.spec("resnet50"))
+    network = skeleton(registry.declare("resnet50"))
     small, large = measure(network), measure(network, 448)
     fc = 2048 * 1000
     assert large.macs - fc == 4 * (small.macs - fc)
@@ -297,9 +301,9 @@ def test_twice_the_side_costs_four_times_the_convolutions() -> None:
 
 IMPOSSIBLE: list[tuple[nn.Module, dict[str, int], str]] = [
     (nn.Conv2d(3, 4, 3), {}, "give input_size="),
-    (skeleton(catalog.spec("resnet20")), {"input_size": 0}, "must be 1 or more"),
-    (skeleton(catalog.spec("resnet20")), {"in_channels": 1}, "cannot take images of 1 x 32 x 32"),
-    (skeleton(catalog.spec("vgg16")), {"input_size": 16}, "cannot take images of 3 x 16 x 16"),
+    (skeleton(registry.declare("resnet20")), {"input_size": 0}, "must be 1 or more"),
+    (skeleton(registry.declare("resnet20")), {"in_channels": 1}, "cannot take images of 1 x 32 x 32"),
+    (skeleton(registry.declare("vgg16")), {"input_size": 16}, "cannot take images of 3 x 16 x 16"),
 ]
 
 
@@ -311,7 +315,7 @@ def test_impossible_images_are_refused_in_one_line(network: nn.Module, arguments
 
 
 def test_a_skeleton_has_the_names_and_shapes_of_the_network() -> None:
-    real, bare = catalog.create("resnet50", bn_group=32), skeleton(catalog.spec("resnet50", bn_group=32))
+    real, bare = registry.create("resnet50", bn_group=32), skeleton(registry.declare("resnet50", bn_group=32))
     assert {name: tensor.shape for name, tensor in real.state_dict().items()} == {
         name: tensor.shape for name, tensor in bare.state_dict().items()
     }

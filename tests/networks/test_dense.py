@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
-from resnets.networks import catalog
-from resnets.networks.baselines.vgg import VGG
+from resnets.networks import registry
+from resnets.networks.comparison.vgg import VGG
 from resnets.networks.dense import Dense
 from resnets.networks.resnet import ResNet
 from resnets.specs import VGGSpec
@@ -25,7 +25,7 @@ def _vgg() -> VGG:
 
 def _resnet(name: str) -> ResNet:
     torch.manual_seed(0)
-    network = catalog.create(name, num_classes=5).eval()
+    network = registry.create(name, num_classes=5).eval()
     assert isinstance(network, ResNet)
     return network
 
@@ -73,7 +73,7 @@ def test_a_vgg_is_read_at_every_position() -> None:
 
 
 def test_what_cannot_be_dense_says_why() -> None:
-    with pytest.raises(UsageError, match="Flatten is a module of your own"):
+    with pytest.raises(UsageError, match="Flatten is a custom module"):
         Dense(nn.Flatten(), 224)
     with pytest.raises(UsageError, match="of 112 x 112 pixels here"):
         Dense(_vgg(), 112)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 import resnets
 from resnets.networks import fused
+from resnets.networks.batch_norm import BatchNorm2d, norm_add_relu
 from resnets.networks.fused import fusing
-from resnets.networks.normalization import BatchNorm2d, norm_add_relu
 from resnets.runtime import kernels
 from resnets.runtime.kernels import unavailable
 

@@ -15,8 +15,8 @@ from torch.fx import symbolic_trace
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from resnets.errors import UsageError
-from resnets.networks import catalog
-from resnets.networks.baselines.vgg import VGG
+from resnets.networks import registry
+from resnets.networks.comparison.vgg import VGG
 from resnets.networks.complexity import skeleton
 from resnets.networks.dense import Dense
 from resnets.networks.fused import fusing
@@ -30,17 +30,17 @@ class NarrowVGG(VGGSpec, frozen=True, kw_only=True):
 
 def imagenet(name: str, **parts: Any) -> NetworkSpec:
     """Return an ImageNet-type network of one block per stage."""
-    return catalog.spec(name, num_classes=5).with_changes(blocks=(1, 1, 1, 1), **parts)
+    return registry.declare(name, num_classes=5).with_changes(blocks=(1, 1, 1, 1), **parts)
 
 
 # One of each kind.
 SPECS: dict[str, NetworkSpec] = {
-    "CIFAR, option A": catalog.spec("resnet8"),
-    "CIFAR, option B": catalog.spec("resnet8", shortcut="B"),
-    "CIFAR, option C": catalog.spec("resnet8", shortcut="C"),
-    "CIFAR, plain": catalog.spec("plain8"),
-    "CIFAR, three layers": catalog.spec("resnet20", residual_layers=3),
-    "batch norm in groups": catalog.spec("resnet8", bn_group=2),
+    "CIFAR, option A": registry.declare("resnet8"),
+    "CIFAR, option B": registry.declare("resnet8", shortcut="B"),
+    "CIFAR, option C": registry.declare("resnet8", shortcut="C"),
+    "CIFAR, plain": registry.declare("plain8"),
+    "CIFAR, three layers": registry.declare("resnet20", residual_layers=3),
+    "batch norm in groups": registry.declare("resnet8", bn_group=2),
     "basic": imagenet("resnet18"),
     "basic, of other projects": imagenet("resnet18", shortcut="A", zeros="around", pool="ceil"),
     "basic, plain": imagenet("plain18"),
@@ -54,7 +54,7 @@ every_network = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys()
 
 def create(spec: NetworkSpec) -> ResNet | VGG:
     """Return a network in evaluation mode, whose batch norms have statistics that are not the initial ones."""
-    network = catalog.build(spec)
+    network = registry.build(spec)
     network.load_state_dict(trained(network))
     return network.eval()
 
@@ -76,7 +76,7 @@ def test_symbolic_trace_gives_the_same_function(spec: NetworkSpec) -> None:
 @pytest.mark.parametrize("bn_group", [None, 2])
 def test_a_network_traced_while_training_trains_alike(bn_group: int | None) -> None:
     """Each batch norm is one node: logits, gradients and statistics are the network's, groups included."""
-    network = create(catalog.spec("resnet8", bn_group=bn_group)).train()
+    network = create(registry.declare("resnet8", bn_group=bn_group)).train()
     counterpart = copy.deepcopy(network)
     with fusing(network, torch.device("cpu")):
         graph = symbolic_trace(network)
@@ -125,7 +125,7 @@ def test_features_by_index_are_the_nodes_of_torchvisions_extractor(spec: Network
 @torch.no_grad()
 def test_the_extractor_takes_the_nodes_that_torchvisions_network_has() -> None:
     """The same `return_nodes` give the same maps, in the middle of a block too."""
-    network = create(catalog.spec("resnet18", num_classes=5))
+    network = create(registry.declare("resnet18", num_classes=5))
     peer = torchvision.models.resnet18(num_classes=5).eval()
     peer.load_state_dict(network.state_dict())
     nodes = {"layer1": "c2", "layer2.0.bn1": "inside", "layer4": "c5"}
@@ -142,7 +142,7 @@ def test_the_numbers_of_the_stages_are_timms(name: str) -> None:
     options = {"out_indices": tuple(range(6))} if name == "vgg16" else {}
     with torch.device("meta"):
         info = timm.create_model(name, features_only=True, **options).feature_info
-    network = skeleton(catalog.spec(name)).to("meta")
+    network = skeleton(registry.declare(name)).to("meta")
     found = network.features(torch.empty(1, 3, 224, 224, device="meta"), out_indices=range(len(info.channels())))
     assert [x.shape[1] for x in found] == info.channels()
     assert [224 // x.shape[2] for x in found] == info.reduction()
@@ -150,7 +150,7 @@ def test_the_numbers_of_the_stages_are_timms(name: str) -> None:
 
 @torch.no_grad()
 def test_indices_keep_their_order_and_later_stages_do_not_run() -> None:
-    network = create(catalog.spec("resnet8"))
+    network = create(registry.declare("resnet8"))
     network.get_submodule("layer3").register_forward_pre_hook(lambda *_: pytest.fail("layer3 ran"))
     third, first = network.features(images(2, 32), out_indices=[2, 0])
     assert third.shape == (2, 32, 16, 16) and first.shape == (2, 16, 32, 32)

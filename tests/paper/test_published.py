@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.paper.published import ALL, TABLE_2, find, find_row, for_network
 
 TOP_1 = "ImageNet validation top-1 error, 10-crop"
@@ -82,7 +82,7 @@ def test_headline_figures(name: str, headline: str) -> None:
 
 
 def test_only_networks_of_the_catalogue_have_a_figure_and_the_others_none() -> None:
-    having = {name for name in catalog.NAMES if for_network(name)}
+    having = {name for name in registry.names() if for_network(name)}
     assert len(having) == 15
     for name in ("plain20", "plain1202", "plain50", "vgg19", "resnet50_v1_5", "resnet26", "nonsense"):
         assert for_network(name) is None

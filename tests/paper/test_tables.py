@@ -10,7 +10,7 @@ import pytest
 
 from resnets.detection.recipes import ALL_RECIPES, DETECTION_RECIPES
 from resnets.errors import UsageError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.complexity import measure, skeleton, stages
 from resnets.paper import figures, published, tables
 from resnets.paper.declarations import BUILT, PARTS, DetectionTest, Part, Row, Table
@@ -153,7 +153,7 @@ def test_the_gains_are_those_that_the_text_names() -> None:
     ids=str,
 )
 def test_each_network_can_be_built(network: str, options: tuple[tuple[str, str], ...]) -> None:
-    spec = catalog.spec(network, **dict(options))  # type: ignore[arg-type]
+    spec = registry.declare(network, **dict(options))  # type: ignore[arg-type]
     assert skeleton(spec).spec == spec
 
 
@@ -208,7 +208,7 @@ def test_the_classes_of_voc_are_those_of_its_files() -> None:
 @pytest.mark.parametrize("row", tables.find("table6").rows[6:], ids=lambda row: row.slug)
 def test_our_networks_have_the_depth_and_the_parameters_of_table_6(row: Row) -> None:
     """To the digits printed: two decimals of a million below one million, one above."""
-    network = skeleton(catalog.spec(row.network or "", **row.options))
+    network = skeleton(registry.declare(row.network or "", **row.options))
     depth, parameters = row.published["# layers"].value, row.published["# params"].value
     count = sum(weight.numel() for weight in network.parameters())
     assert network.spec.depth == depth
@@ -218,7 +218,7 @@ def test_our_networks_have_the_depth_and_the_parameters_of_table_6(row: Row) -> 
 
 @pytest.mark.parametrize("row", tables.find("table1").rows, ids=lambda row: row.slug)
 def test_our_networks_have_the_layers_and_the_cost_of_table_1(row: Row) -> None:
-    network = skeleton(catalog.spec(row.network or "", **row.options))
+    network = skeleton(registry.declare(row.network or "", **row.options))
     assert f"{network.spec.depth}-layer" == row.label
     assert abs(measure(network).macs - row.published["FLOPs"].value) <= row.tolerances["FLOPs"].value
     convolutions = list(row.text.items())[:-1]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.paper import figures, recipes, tables
 from resnets.paper.declarations import System
 
@@ -20,7 +20,7 @@ NETWORKS = sorted({(system.network, system.shortcut) for system in SYSTEMS if sy
 
 
 def _parameter(network: str, shortcut: str | None) -> Any:
-    spec = catalog.spec(network)
+    spec = registry.declare(network)
     slow = [pytest.mark.slow] if spec.depth > 100 or network.startswith("vgg") else []
     return pytest.param(network, shortcut, id=f"{network}-{shortcut}" if shortcut else network, marks=slow)
 
@@ -40,7 +40,7 @@ def test_they_are_all_here() -> None:
 def test_a_training_step(network: str, shortcut: str | None) -> None:
     """Two small images: the loss is finite, every weight has a finite gradient, and the step changes the weights."""
     torch.manual_seed(0)
-    module = catalog.create(network, **({} if shortcut is None else {"shortcut": shortcut}))
+    module = registry.create(network, **({} if shortcut is None else {"shortcut": shortcut}))
     cifar = module.spec.type == "cifar"
     recipe = recipes.CIFAR if cifar else recipes.IMAGENET
     images = torch.randn(2, 3, *((32, 32) if cifar else (64, 64)))

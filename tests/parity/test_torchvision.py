@@ -8,7 +8,7 @@ import torchvision
 from other_projects import trained
 from torch import nn
 
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.complexity import measure, skeleton
 
 # Ours, torchvision's: its bottlenecks have stride 2 on the 3x3, which is v1.5.
@@ -29,7 +29,7 @@ def theirs(name: str) -> nn.Module:
 
 
 def check(ours: str, theirs_name: str, size: int) -> None:
-    peer, network = theirs(theirs_name), skeleton(catalog.spec(ours))
+    peer, network = theirs(theirs_name), skeleton(registry.declare(ours))
     state = trained(peer)
     assert list(network.state_dict()) == list(state)
     network.load_state_dict(state, strict=True, assign=True)
@@ -55,14 +55,14 @@ def test_vggs_load_both_ways_and_agree(ours: str, peer: str) -> None:
 def test_parameters_and_multiply_adds_are_those_that_torchvision_publishes(ours: str, peer: str) -> None:
     """Its GFLOPS are multiply-adds too, printed to three decimals."""
     published = torchvision.models.get_model_weights(peer)["IMAGENET1K_V1"].meta
-    cost = measure(skeleton(catalog.spec(ours)))
+    cost = measure(skeleton(registry.declare(ours)))
     assert cost.parameters == published["num_params"]
     assert cost.macs / 1e9 == pytest.approx(published["_ops"], abs=1.5e-3)
 
 
 def test_the_papers_own_stride_loads_their_weights_too_but_is_another_function() -> None:
     """resnet50 has the same names and shapes as torchvision's and another place of the stride."""
-    peer, network = theirs("resnet50"), skeleton(catalog.spec("resnet50"))
+    peer, network = theirs("resnet50"), skeleton(registry.declare("resnet50"))
     state = trained(peer)
     peer.load_state_dict(state, strict=True, assign=True)
     network.load_state_dict(state, strict=True, assign=True)

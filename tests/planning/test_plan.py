@@ -16,7 +16,7 @@ import torch
 import resnets
 from resnets.data.image_files import ImageFiles
 from resnets.errors import UsageError
-from resnets.networks import catalog, complexity
+from resnets.networks import complexity, registry
 from resnets.paper import recipes
 from resnets.planning import dataset_stats, devices, forecast, measure, plan
 from resnets.planning import memory as memory_of_machine
@@ -129,13 +129,13 @@ def test_memory_is_near_the_peaks_of_real_runs(
     name: str, batch_size: int, precision: Any, images_mib: int, peak_mib: int
 ) -> None:
     """Peaks (VmHWM) of `resnets train` on two cores, torch 2.15; ours are the ones that it is calibrated on."""
-    cost = complexity.measure(complexity.skeleton(catalog.spec(name)))
+    cost = complexity.measure(complexity.skeleton(registry.declare(name)))
     memory = training_memory(cost, precision, "cpu", images_bytes=images_mib * 2**20, test_images=10_000)
     assert memory.of(batch_size) / 2**20 == pytest.approx(peak_mib, rel=0.08)
 
 
 def test_every_known_device_is_within_what_can_be() -> None:
-    cost = complexity.measure(complexity.skeleton(catalog.spec("resnet50")))
+    cost = complexity.measure(complexity.skeleton(registry.declare("resnet50")))
     rates = {name: forecast.estimated_rates(cost, 50, 256, device) for name, device in devices.DEVICES.items()}
     assert {"h200", "h100", "a100", "v100", "rtx4090", "t4"} <= rates.keys()
     for name, device in devices.DEVICES.items():
@@ -144,7 +144,7 @@ def test_every_known_device_is_within_what_can_be() -> None:
 
 
 def test_small_networks_are_bound_by_launching() -> None:
-    cost = complexity.measure(complexity.skeleton(catalog.spec("resnet20")))
+    cost = complexity.measure(complexity.skeleton(registry.declare("resnet20")))
     assert forecast.estimated_rates(cost, 20, 128, devices.find("h200")).step == 20 * forecast.KERNEL_SECONDS
 
 

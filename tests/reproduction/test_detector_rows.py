@@ -15,7 +15,7 @@ from PIL import Image
 import resnets
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import UsageError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.paper import detection_data, detection_recipes, tables
 from resnets.paper.declarations import DetectionTest, Training
 from resnets.reproduction import detectors, reproduce
@@ -32,7 +32,7 @@ XML = """<annotation><size><width>96</width><height>64</height></size>
 @pytest.fixture(scope="module", autouse=True)
 def small() -> Iterator[None]:
     """Let ResNet-101 have ten narrow layers, and one thread compute."""
-    real = catalog.spec
+    real = registry.declare
     before = torch.get_num_threads()
     torch.set_num_threads(1)
 
@@ -41,7 +41,7 @@ def small() -> Iterator[None]:
         return found.with_changes(blocks=(1, 1, 1, 1), depth=14) if name == "resnet101" else found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog, "spec", spec)
+        patch.setattr(registry, "declare", spec)
         patch.setattr(ResNetSpec, "widths", property(lambda self: (16, 32, 64, 64)))
         patch.setattr(reproduce, "write_costs", lambda file: None)  # which would be those of narrow networks
         yield
@@ -73,7 +73,7 @@ def start(small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("classifier") / "resnet101.safetensors"
     convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
     weights_file.save(
-        path, catalog.create("resnet101", num_classes=10), classes=tuple("abcdefghij"), convention=convention
+        path, registry.create("resnet101", num_classes=10), classes=tuple("abcdefghij"), convention=convention
     )
     return path
 
@@ -119,7 +119,7 @@ def test_what_is_done_is_not_made_again_and_other_weights_are_another_run(
     again = resnets.plan_reproduction("table9", **_planned(options))
     assert [run.state for run in again.runs] == ["done"] * 3
     other = tmp_path / "other.safetensors"
-    weights_file.save(other, catalog.create("resnet101", num_classes=10), classes=tuple("abcdefghij"))
+    weights_file.save(other, registry.create("resnet101", num_classes=10), classes=tuple("abcdefghij"))
     changed = _planned(options) | {"weights": f"resnet101={other}"}
     assert [run.state for run in resnets.plan_reproduction("table9", **changed).runs] == ["to do"] * 3
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import resnets
 from resnets.errors import UsageError
-from resnets.networks.catalog import create
+from resnets.networks.registry import create
 from resnets.runtime.device import place
 from resnets.specs import Recipe
 from resnets.training.accumulation import require_parts

@@ -33,7 +33,7 @@ from resnets.data import normalization as conventions
 from resnets.detection.detector import save_detector
 from resnets.errors import UsageError
 from resnets.networks import sync_batch_norm
-from resnets.networks.normalization import BatchNorm2d
+from resnets.networks.batch_norm import BatchNorm2d
 from resnets.runtime import launch
 from resnets.specs import InputConvention, Preprocessing
 from resnets.training.run import RunFolder

@@ -14,9 +14,9 @@ from resnets.data.arrays import ImageArrays, ResidentBatches
 from resnets.data.loading import Batching
 from resnets.data.normalization import fit
 from resnets.networks import compiled
-from resnets.networks.catalog import create
+from resnets.networks.batch_norm import BatchNorm2d
 from resnets.networks.cuda_graph import FallbackWarning
-from resnets.networks.normalization import BatchNorm2d
+from resnets.networks.registry import create
 from resnets.networks.resnet import ResNet
 from resnets.runtime.device import place
 from resnets.specs import PadCropFlip, Preprocessing, Recipe

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from resnets.errors import TrainingError
 from resnets.networks import cuda_graph
-from resnets.networks.catalog import create
+from resnets.networks.registry import create
 from resnets.runtime.device import place
 from resnets.specs import Recipe
 from resnets.training import stretch

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import resnets
 from resnets.errors import UsageError
-from resnets.networks.normalization import BatchNorm2d
+from resnets.networks.batch_norm import BatchNorm2d
 from resnets.training.run import RunFolder
 from resnets.training.statistics import recompute_statistics
 from resnets.weights.tensor_file import read_tensors

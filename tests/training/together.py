@@ -28,7 +28,7 @@ from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, FailedElsewhere, ResnetsError, TrainingError
 from resnets.networks import sync_batch_norm
-from resnets.networks.normalization import BatchNorm2d
+from resnets.networks.batch_norm import BatchNorm2d
 from resnets.runtime import launch
 from resnets.runtime.failures import is_first_to_fail
 from resnets.runtime.processes import World

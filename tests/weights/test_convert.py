@@ -19,7 +19,7 @@ from resnets.data.cifar import CIFAR10
 from resnets.data.image_files import ImageFiles
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError, WeightsError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.specs import InputConvention
 from resnets.weights import weights_file
 
@@ -83,7 +83,7 @@ def test_real_cifar10_is_evaluated_with_and_without_class_names(
 def test_without_class_names_predict_gives_their_numbers(tmp_path: Path) -> None:
     Image.new("RGB", (40, 40), (200, 10, 10)).save(tmp_path / "red.png")
     weights_file.save(
-        tmp_path / "w.safetensors", catalog.create("resnet8"), convention=InputConvention(size=32, resize=32)
+        tmp_path / "w.safetensors", registry.create("resnet8"), convention=InputConvention(size=32, resize=32)
     )
     prediction = resnets.predict(tmp_path / "w.safetensors", tmp_path / "red.png", top=10)[0]
     assert set(prediction.classes) == {f"class {number}" for number in range(10)}
@@ -99,7 +99,7 @@ def test_bgr_of_0_to_255_is_predicted_and_evaluated_as_computed_by_hand(tmp_path
     if mean == "image":
         mean_array = (mean_array[:, None, None] + generator.normal(0, 20, (3, 40, 40))).astype(np.float32)
     np.save(tmp_path / "mean.npy", mean_array)
-    network = catalog.create("resnet8", shortcut="B")
+    network = registry.create("resnet8", shortcut="B")
     network.load_state_dict(trained(network))
     with torch.no_grad():
         network.conv1.weight /= 100  # for inputs of hundreds
@@ -188,7 +188,7 @@ def test_class_names_come_from_a_file_or_are_known(akamaster: tuple[Path, Akamas
 def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: Path) -> None:
     """A data set has the ids of its folders, torchvision's weights the names alone."""
     names = ("tench", "goldfish")
-    network = catalog.create("resnet8", num_classes=2)
+    network = registry.create("resnet8", num_classes=2)
     weights_file.save(
         tmp_path / "w.safetensors", network, classes=names, convention=InputConvention(size=32, resize=32)
     )
@@ -229,7 +229,7 @@ def test_where_to_write_must_be_told(akamaster: tuple[Path, Akamaster], tmp_path
 
 def test_create_takes_another_projects_file(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
     """Where it is the same function; option A with zeros on both sides is not what `create` makes."""
-    twin = catalog.create("resnet8", shortcut="B")
+    twin = registry.create("resnet8", shortcut="B")
     torch.save(twin.state_dict(), tmp_path / "w.pth")
     network = resnets.create("resnet8", shortcut="B", weights=tmp_path / "w.pth")
     assert torch.equal(network.fc.weight, twin.fc.weight)

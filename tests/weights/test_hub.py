@@ -13,7 +13,7 @@ from other_projects import trained
 
 import resnets
 from resnets.errors import UsageError, WeightsError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.complexity import skeleton
 from resnets.specs import InputConvention
 from resnets.weights import hub, weights_file
@@ -25,7 +25,7 @@ def saved(
     folder: Path, name: str = "resnet18", convention: InputConvention = CONVENTION, **options: Any
 ) -> resnets.Model:
     """Return a model of made-up weights, loaded from a file in the folder."""
-    network = catalog.create(name, num_classes=3, **options)
+    network = registry.create(name, num_classes=3, **options)
     network.load_state_dict(trained(network))
     weights_file.save(folder / "w.safetensors", network, classes=("cat", "dog", "emu"), convention=convention)
     return resnets.load(folder / "w.safetensors", device="cpu")
@@ -65,7 +65,7 @@ def test_timm_reads_the_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["resnet8", "plain18", "resnet50"])
 def test_timm_is_not_promised_a_network_that_it_has_not(tmp_path: Path, name: str) -> None:
     """resnet50 has the names of timm's and its stride elsewhere."""
-    network = skeleton(catalog.spec(name))  # without memory for its weights
+    network = skeleton(registry.declare(name))  # without memory for its weights
     model = resnets.Model(tmp_path, network, None, CONVENTION, torch.device("cpu"))
     assert "architecture" not in hub._config(model, network.spec)
 
@@ -105,7 +105,7 @@ def test_a_module_of_ones_own_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_timms_is_imported(tmp_path: Path) -> None:
-    network = catalog.create("resnet18")
+    network = registry.create("resnet18")
     safetensors.torch.save_file(network.state_dict(), tmp_path / "model.safetensors")
     config = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5] * 3, "crop_pct": 0.95}}
     (tmp_path / "config.json").write_text(json.dumps(config))

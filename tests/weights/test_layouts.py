@@ -24,14 +24,13 @@ from other_projects import (
 from torch import Tensor, nn
 
 from resnets.errors import WeightsError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.complexity import skeleton
 from resnets.specs import InputConvention, ResNetSpec
-from resnets.weights.import_weights import Imported, import_weights
+from resnets.weights.import_weights import Imported, declare, import_weights
 from resnets.weights.layouts import akamaster, caffe, recognise
 from resnets.weights.layouts import torchvision as torchvision_layout
 from resnets.weights.readers import read_foreign
-from resnets.weights.shapes import declare
 
 IMAGENET = InputConvention(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 FIFTY = (3, 4, 6, 3)
@@ -71,7 +70,7 @@ def test_akamasters_option_a_has_its_zeros_on_both_sides(tmp_path: Path, blocks:
     assert found.weights.convention == InputConvention(size=32, resize=32, mean=IMAGENET.mean, std=IMAGENET.std)
     expected = run(peer, state, 32)
     close(logits(found, 32), expected)
-    appended = catalog.create(spec.name).eval()  # with the zeros where they are otherwise it is another function
+    appended = registry.create(spec.name).eval()  # with the zeros where they are otherwise it is another function
     with pytest.raises(WeightsError, match=r"whose zeros is around instead of after"):
         found.weights.load_into(appended)
     appended.load_state_dict(found.weights.tensors)
@@ -82,7 +81,7 @@ def test_akamasters_option_a_has_its_zeros_on_both_sides(tmp_path: Path, blocks:
 @pytest.mark.parametrize(("classes", "mean"), [(10, (0.4914, 0.4822, 0.4465)), (100, (0.507, 0.4865, 0.4409))])
 def test_chenyaofo_has_option_b(tmp_path: Path, classes: int, mean: tuple[float, ...]) -> None:
     """Its names are torchvision's; the mean is that of the data set, which the number of classes tells."""
-    path, twin = tmp_path / "cifar_resnet20.pt", catalog.create("resnet20", shortcut="B", num_classes=classes)
+    path, twin = tmp_path / "cifar_resnet20.pt", registry.create("resnet20", shortcut="B", num_classes=classes)
     torch.save(trained(twin), path)
     found = import_weights(path)
     assert found.layout == "chenyaofo" and found.weights.spec == twin.spec
@@ -98,13 +97,13 @@ def test_torchvisions_networks(tmp_path: Path, ours: str, theirs: str) -> None:
     state = trained(peer)
     torch.save(state, path)
     found = import_weights(path)
-    assert found.layout == "torchvision" and found.weights.spec == catalog.spec(ours)
+    assert found.layout == "torchvision" and found.weights.spec == registry.declare(ours)
     assert found.weights.convention == IMAGENET
     close(logits(found, 64), run(peer, state, 64))
 
 
 def test_the_second_version_of_torchvisions_weights_is_known_by_its_file() -> None:
-    spec = catalog.spec("resnet50_v1_5")
+    spec = registry.declare("resnet50_v1_5")
     second = torchvision_layout.LAYOUT.convention(spec, {"file": "resnet50-11ad3fa6.pth"})
     assert second is not None and (second.size, second.resize) == (224, 232)
     assert torchvision_layout.LAYOUT.convention(spec, {"file": "resnet50-0676ba61.pth"}) == IMAGENET
@@ -114,7 +113,7 @@ def test_the_second_version_of_torchvisions_weights_is_known_by_its_file() -> No
 @pytest.mark.parametrize("name", [*torchvision_layout.NAMES, "resnet20", "resnet56", "resnet110"])
 def test_names_and_shapes_tell_the_network(name: str) -> None:
     """With option B where names alone would not tell it from a plain one; nothing is allocated."""
-    spec = catalog.spec(name) if name in torchvision_layout.NAMES else catalog.spec(name, shortcut="B")
+    spec = registry.declare(name) if name in torchvision_layout.NAMES else registry.declare(name, shortcut="B")
     with torch.device("meta"):
         tensors = skeleton(spec).state_dict()
     layout = recognise(tensors, {})
@@ -132,7 +131,7 @@ def test_names_and_shapes_tell_the_network(name: str) -> None:
     ],
 )
 def test_shapes_tell_options_too(name: str, options: dict[str, Any]) -> None:
-    spec = catalog.spec(name, **options)
+    spec = registry.declare(name, **options)
     tensors = skeleton(spec).state_dict()
     layout = recognise(tensors, {})
     assert layout is not None and declare(tensors, layout) == spec
@@ -140,19 +139,19 @@ def test_shapes_tell_options_too(name: str, options: dict[str, Any]) -> None:
 
 def test_a_network_that_shapes_cannot_tell_must_be_named(tmp_path: Path) -> None:
     """Option A and the plain twin have the same weights."""
-    path, network = tmp_path / "weights.pth", catalog.create("plain20")
+    path, network = tmp_path / "weights.pth", registry.create("plain20")
     torch.save(network.state_dict(), path)
     with pytest.raises(WeightsError, match=r"--network resnet20 or --network plain20"):
         import_weights(path)
     assert import_weights(path, "plain20").weights.spec == network.spec
-    assert import_weights(path, "resnet20").weights.spec == catalog.spec("resnet20")
+    assert import_weights(path, "resnet20").weights.spec == registry.declare("resnet20")
     assert import_weights(path, "resnet20").weights.convention is None
 
 
 def test_a_name_with_another_stride_is_refused(tmp_path: Path) -> None:
     """resnet50 has the names and shapes of torchvision's and is another function."""
     with torch.device("meta"):
-        tensors = skeleton(catalog.spec("resnet50_v1_5")).state_dict()
+        tensors = skeleton(registry.declare("resnet50_v1_5")).state_dict()
     with pytest.raises(WeightsError, match=r"on the 1x1 of a bottleneck.*that network's name is resnet50_v1_5"):
         declare(tensors, torchvision_layout.LAYOUT, "resnet50")
     with pytest.raises(WeightsError, match=r"that network's name is resnet50$"):
@@ -161,13 +160,13 @@ def test_a_name_with_another_stride_is_refused(tmp_path: Path) -> None:
 
 def test_a_plain_name_for_weights_of_residual_networks_is_refused() -> None:
     """akamaster's have option A, so that their names and shapes are a plain network's too."""
-    tensors = skeleton(catalog.spec("plain20")).state_dict()
+    tensors = skeleton(registry.declare("plain20")).state_dict()
     with pytest.raises(WeightsError, match="plain20 is a plain network, and those of akamaster's layout are residual"):
         declare(tensors, akamaster.LAYOUT, "plain20")
 
 
 def test_what_does_not_fit_is_listed_key_by_key(tmp_path: Path) -> None:
-    path, tensors = tmp_path / "weights.pth", catalog.create("resnet20", shortcut="B").state_dict()
+    path, tensors = tmp_path / "weights.pth", registry.create("resnet20", shortcut="B").state_dict()
     tensors["layer1.0.conv2.weight"] = torch.zeros(16, 16, 1, 1)
     tensors["extra.weight"] = torch.zeros(3)
     for key in [key for key in tensors if key.startswith("layer3.2.")]:
@@ -234,7 +233,7 @@ def test_detectron2s_pickles_of_torchvisions_networks(tmp_path: Path) -> None:
     arrays = {key: tensor.numpy() for key, tensor in detectron2_names(state).items()}
     path.write_bytes(pickle.dumps({"model": arrays, "__author__": "torchvision", "matching_heuristics": True}))
     found = import_weights(path)
-    assert found.weights.spec == catalog.spec("resnet18") and found.weights.convention == IMAGENET
+    assert found.weights.spec == registry.declare("resnet18") and found.weights.convention == IMAGENET
     close(logits(found, 64), run(peer, state, 64))
 
 
@@ -261,5 +260,5 @@ def test_the_authors_names_of_the_deeper_networks(name: str, counts: tuple[int, 
         *(f"res{block}_branch2a" for stage, n in enumerate(counts, 2) for block in caffe_letters(stage, n)),
     ]
     renamed = caffe.LAYOUT.rename({f"{layer}/0": torch.zeros(1, 1, 1, 1) for layer in layers})
-    expected = {key for key in skeleton(catalog.spec(name)).state_dict() if key.endswith("conv1.weight")}
+    expected = {key for key in skeleton(registry.declare(name)).state_dict() if key.endswith("conv1.weight")}
     assert set(renamed) == expected

@@ -12,14 +12,13 @@ import torch.nn.functional as F
 from other_projects import noise
 
 from resnets.errors import WeightsError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.complexity import skeleton
 from resnets.specs import InputConvention
-from resnets.weights.import_weights import import_weights
+from resnets.weights.import_weights import declare, import_weights
 from resnets.weights.layouts import recognise, timm
 from resnets.weights.layouts import torchvision as torchvision_layout
 from resnets.weights.layouts.layout import imagenet_input
-from resnets.weights.shapes import declare
 from resnets.weights.weights_file import require_same_keys
 
 CONFIG = {
@@ -35,7 +34,7 @@ CONFIG = {
 
 @pytest.mark.parametrize("where", ["header", "beside"])
 def test_timms_configuration_tells_the_input(tmp_path: Path, where: str) -> None:
-    path, network = tmp_path / "model.safetensors", catalog.create("resnet18")
+    path, network = tmp_path / "model.safetensors", registry.create("resnet18")
     if where == "header":
         safetensors.torch.save_file(network.state_dict(), path, {"pretrained_cfg": json.dumps(CONFIG)})
     else:
@@ -69,7 +68,7 @@ def test_timms_networks_have_the_names_that_we_know() -> None:
         assert layout is timm.LAYOUT
         renamed = layout.rename(tensors)
         spec = declare(renamed, layout)
-        assert spec == catalog.spec(ours)
+        assert spec == registry.declare(ours)
         require_same_keys(skeleton(spec), renamed)
 
 

@@ -12,14 +12,14 @@ from other_projects import trained
 
 import resnets
 from resnets.errors import WeightsError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.specs import InputConvention
 from resnets.weights import weights_file
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("resnet18", "resnet18"), ("resnet50_v1_5", "resnet50")])
 def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, ours: str, theirs: str) -> None:
-    network = catalog.create(ours, num_classes=7)
+    network = registry.create(ours, num_classes=7)
     network.load_state_dict(trained(network))
     convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
     weights_file.save(tmp_path / "w.safetensors", network, convention=convention)
@@ -50,7 +50,7 @@ def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, ours: str, the
 def test_networks_that_torchvision_has_not_are_refused(
     tmp_path: Path, name: str, options: dict[str, Any], message: str
 ) -> None:
-    weights_file.save(tmp_path / "w.safetensors", catalog.create(name, num_classes=2, **options))
+    weights_file.save(tmp_path / "w.safetensors", registry.create(name, num_classes=2, **options))
     with pytest.raises(WeightsError, match=message):
         resnets.convert(tmp_path / "w.safetensors", tmp_path / "w.pth")
     assert not (tmp_path / "w.pth").exists()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import WeightsError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.complexity import skeleton
 from resnets.specs import InputConvention, NetworkSpec
 from resnets.weights import weights_file
@@ -55,7 +55,7 @@ def test_a_network_comes_back_with_all_that_is_needed_to_use_it(
     tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
     path = tmp_path / "weights.safetensors"
-    network = catalog.create(name, **options)
+    network = registry.create(name, **options)
     classes = tuple(f"class {i}" for i in range(network.spec.num_classes))
     weights_file.save(path, network, classes=classes, convention=CONVENTION)
     loaded = weights_file.load(path)
@@ -67,8 +67,8 @@ def test_a_network_comes_back_with_all_that_is_needed_to_use_it(
 
 
 def test_the_declarations_of_all_networks_survive_json() -> None:
-    for name in catalog.NAMES:
-        spec = catalog.spec(name)
+    for name in registry.names():
+        spec = registry.declare(name)
         assert msgspec.json.decode(msgspec.json.encode(spec), type=NetworkSpec) == spec
 
 
@@ -177,7 +177,7 @@ def test_a_missing_file_or_a_folder_is_said_in_one_line(tmp_path: Path) -> None:
 
 def test_a_description_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "new.safetensors"
-    network = {**msgspec.to_builtins(catalog.spec("resnet20")), "gates": "open"}
+    network = {**msgspec.to_builtins(registry.declare("resnet20")), "gates": "open"}
     write_tensors(path, {}, {"network": network})
     with pytest.raises(WeightsError, match=r"gates.*newer version"):
         weights_file.load(path)
@@ -203,30 +203,30 @@ def test_writing_leaves_the_old_file_or_the_new_one(tmp_path: Path, monkeypatch:
 
 
 def test_weights_of_another_network_are_refused_with_the_keys() -> None:
-    network = catalog.create("resnet20")
+    network = registry.create("resnet20")
     with pytest.raises(WeightsError, match=r"than resnet20: missing: .*; unexpected: .*") as caught:
-        weights_file.load_into(network, skeleton(catalog.spec("vgg16")).state_dict())
+        weights_file.load_into(network, skeleton(registry.declare("vgg16")).state_dict())
     assert "classifier.0.bias" in str(caught.value) and " more" in str(caught.value)
     with pytest.raises(WeightsError, match=r"unexpected: layer1.3.bn1.bias.* and \d+ more"):
-        weights_file.load_into(network, catalog.create("resnet26").state_dict())
+        weights_file.load_into(network, registry.create("resnet26").state_dict())
     with pytest.raises(WeightsError, match=r"missing: layer1.2.bn1.bias"):
-        weights_file.load_into(network, catalog.create("resnet14").state_dict())
-    ten_more = catalog.create("resnet20", num_classes=20).state_dict()
+        weights_file.load_into(network, registry.create("resnet14").state_dict())
+    ten_more = registry.create("resnet20", num_classes=20).state_dict()
     with pytest.raises(WeightsError, match=r"another shape: fc.bias \(20,\) instead of \(10,\), fc.weight \(20, 64\)"):
         weights_file.load_into(network, ten_more)
 
 
 def test_refused_weights_leave_the_network_alone() -> None:
-    network = catalog.create("resnet20")
+    network = registry.create("resnet20")
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     with pytest.raises(WeightsError):
-        weights_file.load_into(network, catalog.create("resnet20", num_classes=20).state_dict())
+        weights_file.load_into(network, registry.create("resnet20", num_classes=20).state_dict())
     assert same(network.state_dict(), before)
 
 
 def test_files_without_batch_norms_counter_load() -> None:
     """torchvision's oldest ones have none."""
-    network, other = catalog.create("resnet20"), catalog.create("resnet20")
+    network, other = registry.create("resnet20"), registry.create("resnet20")
     tensors = {key: tensor for key, tensor in other.state_dict().items() if not key.endswith("num_batches_tracked")}
     weights_file.load_into(network, tensors)
     assert torch.equal(network.fc.weight, other.fc.weight)

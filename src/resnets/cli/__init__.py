@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -28,7 +29,7 @@ from resnets.cli import (
     study,
     train,
 )
-from resnets.errors import FailedElsewhere, Interrupted, ResnetsError
+from resnets.errors import FailedElsewhere, Interrupted, ResnetsError, UsageError
 from resnets.version import __version__
 
 PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
@@ -84,11 +85,33 @@ def _version(value: bool) -> None:
         raise typer.Exit()
 
 
+def _import(modules: list[str]) -> None:
+    if modules and "" not in sys.path:
+        sys.path.insert(0, "")  # the current folder, as with `python -m`
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            raise UsageError(f"--import {module}: there is no such module, here or installed") from None
+
+
 @app.callback()
 def _main(
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            help="Import a module first, such as one that registers networks; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Deep Residual Learning for Image Recognition (He, Zhang, Ren, Sun, 2015): train, test and use its networks."""
+    _import(modules or [])
 
 
 def run(arguments: list[str], program: typer.Typer = app, name: str = "resnets") -> int:

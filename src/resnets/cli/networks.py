@@ -83,12 +83,12 @@ def info(
     from resnets.specs import ResNetSpec
 
     found = networks.describe(network, shortcut=shortcut, stride=stride, residual_layers=residual_layers)
+    spec, cost = found.spec, found.cost
+    depth = spec.depth or cost.depth
     if json:
-        spec, cost = found.spec, found.cost
-        headline = {"name": spec.name, "depth": spec.depth, "parameters": cost.parameters, "macs": cost.macs}
+        headline = {"name": spec.name, "depth": depth, "parameters": cost.parameters, "macs": cost.macs}
         print(dumps(headline | msgspec.to_builtins(found)))
         return
-    spec, cost = found.spec, found.cost
     table = Table("layer", "output", "layers", box=None)
     for title in ("parameters", "MACs"):
         table.add_column(title, justify="right")
@@ -101,7 +101,7 @@ def info(
             size = " x ".join(map(str, stage.output_size))
             table.add_row(stage.name, size, escape(stage.layers), f"{stage.parameters:,}", f"{stage.macs:,}")
     table.add_section()
-    table.add_row("in all", "", f"{spec.depth} weighted layers", f"{cost.parameters:,}", f"{cost.macs:,}")
+    table.add_row("in all", "", f"{depth} weighted layers", f"{cost.parameters:,}", f"{cost.macs:,}")
     console = Console()
     console.print(table)
     if isinstance(spec, ResNetSpec) and spec.residual:

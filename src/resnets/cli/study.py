@@ -19,6 +19,9 @@ def study(
         str | None,
         Option(help="Layers, such as 20,32,44.", show_default="20,56,110; for photos 18,34,50 if the budget allows"),
     ] = None,
+    networks: Annotated[
+        str | None, Option(help="Networks' names instead, such as resnet20,mine.", show_default=False)
+    ] = None,
     kinds: Annotated[str, Option(help="plain, residual, or both with a comma between.")] = "plain,residual",
     recipe: Annotated[str | None, Option(help=f"{SCRATCH}.", show_default="the one for the data")] = None,
     seed: Annotated[int, Option(help="Of the held-out images, the initial weights and the order.")] = 0,
@@ -48,6 +51,7 @@ def study(
             data,
             depths=layers,
             kinds=names(kinds) or (),
+            networks=names(networks),
             budget=budget,
             recipe=recipe,
             seed=seed,

@@ -60,7 +60,7 @@ def train(
         str | None, Option(help="1x1 or 3x3: where a bottleneck has stride 2.", show_default="1x1, the authors'")
     ] = None,
     residual_layers: Annotated[int | None, Option(help="3x3 layers that a shortcut spans.", show_default="2")] = None,
-    initialization: Annotated[str, Option(help="he_fan_in or he_fan_out.")] = "he_fan_in",
+    initialization: Annotated[str | None, Option(help="he_fan_in or he_fan_out.", show_default="he_fan_in")] = None,
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     precision: Annotated[str, Option(help="auto, bf16 (autocast) or fp32.")] = "auto",
     workers: Annotated[int, Option(help="Processes that read image files.")] = 2,

@@ -19,7 +19,7 @@ from resnets.data.load import load_data
 from resnets.data.splits import DataSplits
 from resnets.depth_study.candidates import options_for, share_to_hold_out, size_of
 from resnets.errors import UsageError
-from resnets.networks import catalog, complexity
+from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.planning import dataset_stats as data_kinds
 from resnets.planning import forecast
@@ -45,7 +45,7 @@ class PlannedNetwork:
 
     network: str
     depth: int
-    residual: bool
+    residual: bool | None  # None: a registered network
     parameters: int
     macs: int
     memory: int
@@ -97,6 +97,7 @@ class _Measured:
     """A network as it was measured, before it is known how long it is trained."""
 
     network: str
+    depth: int
     macs: int
     parameters: int
     memory: int
@@ -160,7 +161,7 @@ class Planner:
         return self._plan(names, task, tell), task.splits
 
     def _task(self, loaded: DataSplits, network: str) -> _Task:
-        splits = load_data(loaded, catalog.decoded_side(network))
+        splits = load_data(loaded, registry.decoded_side(network))
         split = "all" if splits.validation is not None else share_to_hold_out(len(splits.train))
         divided = splits.divided(split, self.seed)
         return _Task(splits, divided, split, self.recipe or default_recipe(splits))
@@ -244,7 +245,8 @@ class Planner:
                 workers=self.workers,
             )
         rates = dataclasses.replace(found.rates, start=found.rates.start + reading)
-        self.measured[name] = _Measured(name, cost.macs, cost.parameters, memory.of(batch), rates)
+        depth = registry.declare(name).depth or cost.depth
+        self.measured[name] = _Measured(name, depth, cost.macs, cost.parameters, memory.of(batch), rates)
         return self.measured[name]
 
     def _plan(self, names: Sequence[str], task: _Task, tell: Callable[[str], None]) -> StudyPlan:
@@ -267,11 +269,10 @@ class Planner:
         scaled = recipe.scaled(iterations)
 
         def planned(one: _Measured) -> PlannedNetwork:
-            spec = catalog.spec(one.network)
             return PlannedNetwork(
                 network=one.network,
-                depth=spec.depth,
-                residual=one.network.startswith("resnet"),
+                depth=one.depth,
+                residual=getattr(registry.declare(one.network), "residual", None),
                 parameters=one.parameters,
                 macs=one.macs,
                 memory=one.memory,
@@ -305,9 +306,9 @@ class Planner:
             f"a budget of {durations.show(self.budget)} is too small for {len(found)} networks: each would get "
             f"{iterations} iterations, and {LEAST} are the least; --budget {durations.at_least(1.1 * needed)} would do"
         )
-        depths = sorted({catalog.spec(one.network).depth for one in found})
+        depths = sorted({one.depth for one in found})
         for count in range(len(depths) - 1, 0, -1):
-            fewer = [one.rates for one in found if catalog.spec(one.network).depth in depths[:count]]
+            fewer = [one.rates for one in found if one.depth in depths[:count]]
             if self._longest(task, fewer) >= LEAST:
                 return f"{message}, or --depths {','.join(map(str, depths[:count]))}"
         return message
@@ -327,5 +328,5 @@ def _guessing(divided: DataSplits) -> float:
 def _cost(name: str, task: _Task) -> Complexity:
     """Return what a network of this name costs on these images."""
     size, channels = size_of(task.splits)
-    spec = catalog.spec(name, num_classes=len(task.splits.classes), in_channels=channels)
+    spec = registry.declare(name, num_classes=len(task.splits.classes), in_channels=channels)
     return complexity.measure(complexity.skeleton(spec), size, channels)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.specs import AreaCropFlip, Recipe, ScaleCropFlip
+from resnets.specs.networks import IMAGENET_STAGES
 
 KINDS = ("plain", "residual")
 CIFAR_DEPTHS = (20, 56, 110)
@@ -17,14 +18,27 @@ PHOTO = 64  # pixels of the shorter side, from which a folder's images are taken
 
 
 def candidates(
-    splits: DataSplits, depths: Sequence[int] | None, kinds: Sequence[str], recipe: Recipe | None = None
+    splits: DataSplits,
+    depths: Sequence[int] | None,
+    kinds: Sequence[str],
+    recipe: Recipe | None = None,
+    networks: Sequence[str] | None = None,
 ) -> tuple[tuple[str, ...], ...]:
     """Return the networks to take, and those to fall back upon where a budget is too small for photos in full.
 
-    A recipe that is named is for one of both sizes.
+    A recipe that is named is for one of both sizes. `networks` are taken as they are named, all of one size of image.
 
     Raises: UsageError, if a kind or a depth cannot be.
     """
+    if networks is not None:
+        if depths is not None:
+            raise UsageError("networks and depths are both given; one of them is enough")
+        chosen = tuple(dict.fromkeys(networks))
+        if not chosen:
+            raise UsageError("no networks are named; --networks resnet20,resnet32 names two")
+        if len(sizes := {registry.decoded_side(name) for name in chosen}) > 1:
+            raise UsageError(f"{', '.join(chosen)} are for images of several sizes: {_sizes(sizes)}")
+        return (chosen,)
     wanted = tuple(dict.fromkeys(kinds))
     for kind in wanted:
         if kind not in KINDS:
@@ -44,16 +58,20 @@ def candidates(
     named = tuple(sorted(set(depths)))
     if not named:
         raise UsageError("no depths are named; --depths 20,56,110 names three")
-    large_ones = [depth for depth in named if depth in catalog.IMAGENET]
+    large_ones = [depth for depth in named if depth in IMAGENET_STAGES]
     of_photos = len(large_ones) == len(named) and (photos or any((depth - 2) % 6 for depth in named))
     names = tuple(
-        f"{prefix}{depth}" + ("_cifar" if depth in catalog.IMAGENET and not of_photos else "")
+        f"{prefix}{depth}" + ("_cifar" if depth in IMAGENET_STAGES and not of_photos else "")
         for prefix in prefixes
         for depth in named
     )
     for name in names:
-        catalog.spec(name)
+        registry.declare(name)
     return (names,)
+
+
+def _sizes(sides: Iterable[int | None]) -> str:
+    return ", ".join(sorted("photos" if side is None else f"{side} x {side} pixels" for side in sides))
 
 
 def _are_photos(splits: DataSplits) -> bool:

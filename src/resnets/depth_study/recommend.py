@@ -74,7 +74,7 @@ def _why(chosen: StudyRow, best: StudyRow, rows: Sequence[StudyRow]) -> str:
 def _depth(rows: Sequence[StudyRow], chosen: StudyRow) -> Iterator[str]:
     """Yield what depth does to the validation error of the networks of the chosen kind."""
     same = sorted((row for row in rows if row.residual is chosen.residual), key=lambda row: row.depth)
-    if len(same) < 2:
+    if len(same) < 2 or chosen.residual is None:
         return
     first, last, best = same[0], same[-1], min(same, key=lambda row: row.validation_error)
     steps = " -> ".join(f"{row.validation_error:.2f}" for row in same)
@@ -91,7 +91,10 @@ def _depth(rows: Sequence[StudyRow], chosen: StudyRow) -> Iterator[str]:
 def _shortcuts(rows: Sequence[StudyRow]) -> Iterator[str]:
     """Yield what shortcuts do at the greatest depth that was trained with and without them."""
     pairs = [
-        (one, other) for one in rows for other in rows if one.depth == other.depth and other.residual > one.residual
+        (one, other)
+        for one in rows
+        for other in rows
+        if one.depth == other.depth and other.residual is True and one.residual is False
     ]
     if not pairs:
         return

@@ -22,7 +22,7 @@ from resnets.depth_study.page import PageText, Table
 from resnets.depth_study.recommend import Recommendation
 from resnets.errors import RunError, TrainingError, UsageError
 from resnets.files import write_json
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.paper import recipes
 from resnets.records.studies import StudyRow, last_images
 from resnets.report.depth import findings_of_rows
@@ -66,6 +66,7 @@ def study(
     *,
     depths: Iterable[int] | None = None,
     kinds: Iterable[str] = KINDS,
+    networks: Iterable[str] | None = None,
     budget: str | float | None = None,
     recipe: str | Recipe | None = None,
     seed: int = 0,
@@ -82,10 +83,10 @@ def study(
     Every network gets the same number of iterations, as many as fit in the budget by a quick measurement, so that
     none has an advantage. They are compared on images that are held out of the training images; the test images have
     no part in the choice. `data` is as in `train`. `depths` are by default 20, 56 and 110, and for photos of 64 pixels
-    and more 18, 34 and 50, where the budget is long enough. `budget` is a length of time (`90s`, `30m`, `2h`) or
-    seconds; None is two minutes for `digits`, else half an hour. `recipe` is scaled to the iterations. With `resume`
-    a study found in `out` (None: studies/DATA) goes on by the plan that it was begun with. `observe` makes an observer
-    for the network of a name, and `tell` is given sentences on what is done.
+    and more 18, 34 and 50, where the budget is long enough; `networks` names the networks instead. `budget` is a length
+    of time (`90s`, `30m`, `2h`) or seconds; None is two minutes for `digits`, else half an hour. `recipe` is scaled to
+    the iterations. With `resume` a study found in `out` (None: studies/DATA) goes on by the plan that it was begun
+    with. `observe` makes an observer for the network of a name, and `tell` is given sentences on what is done.
 
     Raises: UsageError, also where the budget is too small; DataError; RunError, if `out` holds another study;
         Interrupted after a signal.
@@ -100,15 +101,17 @@ def study(
         raise UsageError("recipe 'finetune' begins with trained weights; a study trains networks from random ones")
     named = None if depths is None else tuple(depths)
     kinds = tuple(kinds)
+    networks = None if networks is None else tuple(networks)
     seconds = None if budget is None else durations.parse(budget)
     loaded = load_data(data)
     seconds = seconds or (BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET)
-    choices = candidates(loaded, named, kinds, base)
+    choices = candidates(loaded, named, kinds, base, networks)
     folder = Path(out or Path("studies") / loaded.name)
     asked = {
         "data": loaded.digest or loaded.name,
         "depths": None if named is None else sorted(set(named)),
         "kinds": [kind for kind in KINDS if kind in kinds],
+        "networks": networks and list(networks),
         "budget": seconds,
         "recipe": None if base is None else json.loads(json.dumps(msgspec.to_builtins(base))),
         "seed": seed,
@@ -284,7 +287,7 @@ def _continue(
         plan = StudyPlan.from_dict(old["plan"])
     except (KeyError, TypeError):
         raise RunError(f"{file} was written by another version; name another folder with --out") from None
-    return plan, load_data(loaded, catalog.decoded_side(plan.networks[0].network))
+    return plan, load_data(loaded, registry.decoded_side(plan.networks[0].network))
 
 
 def _shown(value: Any) -> str:

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from resnets.detection.frozen_batch_norm import freeze_norms
 from resnets.errors import UsageError
-from resnets.networks.baselines.vgg import VGG
+from resnets.networks.batch_norm import norm_add_relu
 from resnets.networks.blocks import Block
-from resnets.networks.normalization import norm_add_relu
+from resnets.networks.comparison.vgg import VGG
 from resnets.networks.resnet import ResNet
 from resnets.networks.shortcuts import ZeroPad
+from resnets.specs import FunctionSpec
 
 STRIDE = 16  # of the shared maps, in pixels
 
@@ -31,6 +32,7 @@ class Backbone(nn.Module):
     """
 
     roi_size: int  # side of a region's features, before `per_region`
+    has_fixed_roi_size = False
     shared_channels: int
     region_features: int
 
@@ -100,6 +102,7 @@ class VGGBackbone(Backbone):
     """13 (or 16) convolutions for the image, fc6 and fc7 for a region."""
 
     roi_size = 7
+    has_fixed_roi_size = True  # by fc6
 
     def __init__(self, network: VGG, *, frozen_stages: int) -> None:
         super().__init__(network, frozen_stages=frozen_stages)
@@ -123,13 +126,15 @@ class VGGBackbone(Backbone):
         return cast(VGG, self.network).classifier(torch.flatten(features, 1))
 
 
-def make_backbone(network: ResNet | VGG, *, frozen_stages: int, head_stride: int) -> Backbone:
+def make_backbone(network: nn.Module, *, frozen_stages: int, head_stride: int) -> Backbone:
     """Return a classifier's two parts; the classifier is taken apart for it.
 
     `head_stride` is conv5_1's: 2, as it was pre-trained, or 1, which keeps a region's features twice as fine.
 
     Raises: UsageError, if the network does not fit.
     """
+    if not isinstance(network, ResNet | VGG) or isinstance(network.spec, FunctionSpec):
+        raise UsageError(f"a detector needs a residual, a plain or a VGG network, not a {type(network).__name__}")
     if network.spec.in_channels != 3:
         raise UsageError(f"{network.spec.name} takes {network.spec.in_channels} channels; a detector needs RGB images")
     if isinstance(network, VGG):

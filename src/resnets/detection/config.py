@@ -26,7 +26,7 @@ from resnets.detection.recipes import default_recipe, find
 from resnets.detection.score import Score, require_objects, score_for
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError, nearest
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.runtime.device import Precision, choose_device, choose_precision
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
@@ -109,7 +109,7 @@ def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) 
     Raises: UsageError, DataError, WeightsError.
     """
     check(seed=config.seed, workers=config.workers, save_every=config.save_every)
-    catalog.spec(network)  # a wrong name is reported before the data is read
+    registry.declare(network)  # a wrong name is reported before the data is read
     device = choose_device(config.device)
     start = _load_start(config.weights)
     if config.classes is not None and not isinstance(data, str):

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import safetensors
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.data.decoding import decode
@@ -21,13 +22,12 @@ from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.pixels import as_tensor
 from resnets.errors import UsageError, WeightsError
-from resnets.networks import catalog
-from resnets.networks.baselines.vgg import VGG
-from resnets.networks.resnet import ResNet
+from resnets.networks import registry
+from resnets.networks.complexity import skeleton
 from resnets.runtime.device import choose_device, place
-from resnets.specs import DetectionRecipe, InputConvention, NetworkSpec, Preprocessing, VGGSpec
+from resnets.specs import DetectionRecipe, InputConvention, NetworkSpec, Preprocessing
 from resnets.weights.tensor_file import read_tensors, write_tensors
-from resnets.weights.weights_file import Weights, load_into
+from resnets.weights.weights_file import Weights, last_layer, load_into
 
 FITTED_IMAGES = 200  # training images whose mean is taken where the weights do not record one
 RECALIBRATION_IMAGES, RECALIBRATION_SIDE = 8, 128  # images, and their sides in pixels, for batch norm's statistics
@@ -50,19 +50,19 @@ def detector_input(trained: InputConvention | None, images: Sequence[AnnotatedIm
     return trained.with_changes(mean_image=None, mean=tuple(mean.tolist()))
 
 
-def classifier(name: str, start: Weights | None) -> ResNet | VGG:
+def classifier(name: str, start: Weights | None) -> nn.Module:
     """Return a network with the weights of a classifier, of any classes, or fresh ones.
 
     Raises: UsageError, if there is no such network; WeightsError, if the weights are of another.
     """
-    wanted = catalog.spec(name)
+    wanted = registry.declare(name)
     if start is None:
-        return catalog.build(wanted)
+        return registry.build(wanted)
     if start.spec is None:
-        last = "classifier.6.weight" if isinstance(wanted, VGGSpec) else "fc.weight"
+        last = f"{last_layer(skeleton(wanted))}.weight"
         if last not in start.tensors:
             raise WeightsError(f"{start.path}: not the weights of a classifier {name}: there is no {last}")
-        network = catalog.create(name, num_classes=len(start.tensors[last]))
+        network = registry.create(name, num_classes=len(start.tensors[last]))
         start.load_into(network)
         return network
     if start.spec.name != name:
@@ -71,7 +71,7 @@ def classifier(name: str, start: Weights | None) -> ResNet | VGG:
 
 
 @torch.no_grad()
-def recalibrate(network: ResNet | VGG, images: Sequence[AnnotatedImage]) -> None:
+def recalibrate(network: nn.Module, images: Sequence[AnnotatedImage]) -> None:
     """Set the batch-norm statistics of a network that was not pre-trained to those of a few images.
 
     A detector's batch norm is frozen: with initial statistics, the maps of a deep residual network would grow until no
@@ -131,7 +131,7 @@ def fine_tuned(other: Detector, name: str, classes: Sequence[str], recipe: Detec
     spec = other.network.spec
     if spec.name != name:
         raise WeightsError(f"{other.path}: a detector on {spec.name}, not on {name}")
-    network = FasterRCNN(catalog.build(spec), len(classes), recipe, other.network.input)
+    network = FasterRCNN(registry.build(spec), len(classes), recipe, other.network.input)
     tensors = other.network.state_dict()
     if tuple(classes) != other.classes:
         tensors |= {name: tensor for name, tensor in network.state_dict().items() if name.startswith("regions.")}
@@ -169,7 +169,7 @@ def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
     try:
         classes = tuple(description["classes"])
         recipe = msgspec.convert(about["recipe"] | {"deviations": ()}, DetectionRecipe)  # which are text
-        backbone = catalog.build(msgspec.convert(about["network"], NetworkSpec))
+        backbone = registry.build(msgspec.convert(about["network"], NetworkSpec))
         network = FasterRCNN(backbone, len(classes), recipe, msgspec.convert(about["input"], InputConvention))
     except (TypeError, KeyError, UsageError, msgspec.ValidationError) as error:
         raise WeightsError(

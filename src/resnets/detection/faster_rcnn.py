@@ -10,8 +10,7 @@ from resnets.detection.backbones import STRIDE, make_backbone
 from resnets.detection.proposals import ProposalNetwork
 from resnets.detection.regions import Regions, pool
 from resnets.errors import UsageError
-from resnets.networks.baselines.vgg import VGG
-from resnets.networks.resnet import ResNet
+from resnets.networks.registry import spec_of
 from resnets.runtime.device import Precision
 from resnets.specs import DetectionRecipe, InputConvention
 
@@ -34,7 +33,7 @@ class FasterRCNN(nn.Module):
 
     def __init__(
         self,
-        network: ResNet | VGG,
+        network: nn.Module,
         classes: int,
         recipe: DetectionRecipe,
         input: InputConvention,
@@ -42,13 +41,16 @@ class FasterRCNN(nn.Module):
         super().__init__()
         if classes < 1:
             raise UsageError("a detector needs at least one class")
-        self.spec = network.spec
+        spec = spec_of(network)
+        if spec is None:
+            raise UsageError(f"a detector needs a network with a name, not a {type(network).__name__}")
+        self.spec = spec
         self.recipe = recipe
         self.backbone = make_backbone(
             network, frozen_stages=recipe.frozen_stages, head_stride=1 if recipe.head_stride == 1 else 2
         )
-        fixed = isinstance(network, VGG)  # by fc6
-        self.roi_size = self.backbone.roi_size if fixed else recipe.roi_size or self.backbone.roi_size
+        chosen = None if self.backbone.has_fixed_roi_size else recipe.roi_size
+        self.roi_size = chosen or self.backbone.roi_size
         features = self.backbone.region_features * (2 if recipe.global_context else 1)
         self.proposals = ProposalNetwork(self.backbone.shared_channels, recipe)
         self.regions = Regions(features, classes, recipe)

@@ -20,9 +20,10 @@ from resnets.evaluation.single_view import Agreement, in_evaluation_mode, single
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.model import Model
 from resnets.networks.dense import Dense
+from resnets.networks.registry import decoded_side
 from resnets.runtime.device import Precision, choose_precision, forward
 from resnets.runtime.processes import WHOLE, Share
-from resnets.specs import HowTested, ResNetSpec
+from resnets.specs import HowTested
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,8 +170,7 @@ def comparable_digest(model: Model, splits: DataSplits) -> str | None:
 
     A CIFAR-type network's photos were decoded for its training, and its digest is of their pixels.
     """
-    spec = getattr(model.network, "spec", None)
-    decoded = isinstance(spec, ResNetSpec) and spec.type == "cifar" and splits.test.kind == "photos"
+    decoded = decoded_side(model.network) is not None and splits.test.kind == "photos"
     return None if decoded else splits.digest
 
 

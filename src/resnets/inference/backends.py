@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
+from resnets.networks.batch_norm import BatchNorm2d
 from resnets.networks.compiled import without_advice
 from resnets.networks.cuda_graph import CudaGraph
-from resnets.networks.normalization import BatchNorm2d
 from resnets.runtime.device import Precision, forward
 
 Run = Callable[[Tensor], Tensor]

@@ -19,8 +19,9 @@ from resnets.data.decoding import reading, single_view
 from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError, WeightsError, import_extra
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
+from resnets.networks.registry import spec_of
 from resnets.runtime.device import Precision, choose_device, choose_precision, forward, keep_freed_memory, place
-from resnets.specs import InputConvention, ResNetSpec, VGGSpec
+from resnets.specs import InputConvention
 from resnets.weights import weights_file
 from resnets.weights.hub import CONFIG, FILE, first_line
 from resnets.weights.import_weights import import_weights, known_classes
@@ -113,9 +114,9 @@ class Model:
             ready = [(path, _result(file)) for path, file in zip(paths, files, strict=True)]
 
     def _known(self, top: int) -> tuple[tuple[str, ...], InputConvention]:
-        spec = getattr(self.network, "spec", None)
+        spec = spec_of(self.network)
         classes = self.classes
-        if classes is None and isinstance(spec, ResNetSpec | VGGSpec):
+        if classes is None and spec is not None:
             classes = tuple(f"class {number}" for number in range(spec.num_classes))
         if self.convention is None or classes is None:
             raise WeightsError(

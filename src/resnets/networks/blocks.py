@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from resnets.networks.normalization import norm_add_relu
+from resnets.networks.batch_norm import norm_add_relu
 from resnets.networks.shortcuts import make_shortcut
 from resnets.specs import Shortcut, StridePlacement, ZeroChannels
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from resnets.networks.baselines.vgg import VGG
+from resnets.networks.batch_norm import is_heard
 from resnets.networks.blocks import Block
-from resnets.networks.normalization import is_heard
+from resnets.networks.comparison.vgg import VGG
 from resnets.networks.resnet import ResNet
 
 Forward = Callable[[Tensor], Tensor]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,11 +14,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from resnets.errors import UsageError
-from resnets.networks.baselines.vgg import VGG
-from resnets.networks.blocks import Block
-from resnets.networks.catalog import build
-from resnets.networks.resnet import ResNet
-from resnets.specs import NetworkSpec
+from resnets.networks.registry import build
+from resnets.networks.stages import Row
+from resnets.specs import FunctionSpec, NetworkSpec
 
 _POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
 
@@ -59,6 +58,11 @@ class Complexity:
     macs: int
     activation_bytes: int
 
+    @property
+    def depth(self) -> int:
+        """Convolutions and fully connected layers, projections among them."""
+        return sum(layer.kind in ("conv", "fc") for layer in self.layers)
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -71,11 +75,15 @@ class Stage:
     macs: int
 
 
-def skeleton(spec: NetworkSpec) -> ResNet | VGG:
+def skeleton(spec: NetworkSpec) -> nn.Module:
     """Return the network of a declaration with memory that nobody has filled: to be measured, not to be used.
 
-    It is made in milliseconds, and its weights take no memory until they are written.
+    It is made in milliseconds, and its weights take no memory until they are written. What a registered function makes
+    is made whole, since it may look at its weights.
     """
+    if isinstance(spec, FunctionSpec):
+        with torch.random.fork_rng(devices=[]):
+            return build(spec)
     with torch.device("meta"):
         network = build(spec)
     for module in network.modules():
@@ -216,56 +224,25 @@ def _kind(module: nn.Module) -> str:
 # ---------------------------------------------------------------- Table 1
 
 
-def stages(network: ResNet | VGG, input_size: int | None = None) -> tuple[Stage, ...]:
+def stages(network: nn.Module, input_size: int | None = None) -> tuple[Stage, ...]:
     """Return a network's column of Table 1: a row for each stage, with the size of its output.
+
+    The network says which, by `rows()`; without it, each of its parts is a row.
 
     Units: pixels for sizes, multiply-adds of one image.
     Paper: Table 1; section 4.2's table for the CIFAR type; Figure 3 (left) for VGG.
     """
     layers = measure(network, input_size).layers
+    rows: Callable[[], list[Row]] = getattr(network, "rows", partial(_parts, network))
     result = []
-    for row in _resnet_rows(network) if isinstance(network, ResNet) else _vgg_rows(network):
+    for row in rows():
         own = [layer for layer in layers if any(f"{layer.name}.".startswith(f"{name}.") for name in row.modules)]
-        height, width = own[-1].output_shape[1:] or (1, 1)
-        parameters, macs = sum(layer.parameters for layer in own), sum(layer.macs for layer in own)
-        result.append(Stage(row.name, (height, width), row.layers, parameters, macs))
+        if own:
+            height, width = own[-1].output_shape[1:] if len(own[-1].output_shape) == 3 else (1, 1)
+            parameters, macs = sum(layer.parameters for layer in own), sum(layer.macs for layer in own)
+            result.append(Stage(row.name, (height, width), row.layers, parameters, macs))
     return tuple(result)
 
 
-@dataclass
-class _Row:
-    name: str
-    modules: list[str]
-    layers: str
-
-
-def _resnet_rows(network: ResNet) -> list[_Row]:
-    imagenet = network.spec.type == "imagenet"
-    rows = [_Row("conv1", ["conv1", "bn1"], _conv(network.conv1) + (", stride 2" if imagenet else ""))]
-    for number, stage in enumerate(network.stages, start=2):
-        blocks: list[Block] = list(network.get_submodule(stage).children())  # type: ignore[arg-type]
-        chain = [blocks[0].get_submodule(f"conv{i}") for i in range(1, blocks[0].depth + 1)]
-        rows.append(_Row(f"conv{number}_x", [stage], f"[{'; '.join(map(_conv, chain))}] x {len(blocks)}"))
-    if imagenet:
-        rows[1].modules.append("maxpool")
-        rows[1].layers = f"3x3 max pool, stride 2; {rows[1].layers}"
-    return [*rows, _Row("fc", ["fc"], f"average pool; {network.fc.out_features}-d fc")]
-
-
-def _vgg_rows(network: VGG) -> list[_Row]:
-    rows = [_Row("conv1_x", [], "")]
-    for name, module in network.features.named_children():
-        if isinstance(module, nn.MaxPool2d):  # it opens the next stage, as in Figure 3
-            rows.append(_Row(f"conv{len(rows) + 1}_x", [], "2x2 max pool, stride 2; "))
-        rows[-1].modules.append(f"features.{name}")
-    for row, count, width in zip(rows, network.spec.convolutions, network.spec.widths, strict=False):
-        row.layers += f"[3x3, {width}] x {count}"
-    widths = [f"{layer.out_features}-d fc" for layer in network.classifier if isinstance(layer, nn.Linear)]
-    last = rows[-1]
-    return [*rows[:-1], _Row("fc", [*last.modules, "avgpool", "classifier"], last.layers + "; ".join(widths))]
-
-
-def _conv(conv: nn.Module) -> str:
-    assert isinstance(conv, nn.Conv2d)
-    height, width = conv.kernel_size
-    return f"{height}x{width}, {conv.out_channels}"
+def _parts(network: nn.Module) -> list[Row]:
+    return [Row(name, [name], type(module).__name__) for name, module in network.named_children()]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from resnets.networks import catalog, complexity
+from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity, Stage
 from resnets.paper import published
 from resnets.paper.published import Published
@@ -26,17 +26,17 @@ class NetworkSummary:
 
 
 def list_networks() -> list[NetworkSummary]:
-    """Return every network of the catalogue with its depth, parameters, multiply-adds and the paper's figure."""
-    return [_summary(name) for name in catalog.NAMES]
+    """Return every network with its depth, parameters, multiply-adds and the paper's figure."""
+    return [_summary(name) for name in registry.names()]
 
 
 @cache
 def _summary(name: str) -> NetworkSummary:
-    spec = catalog.spec(name)
+    spec = registry.declare(name)
     cost = complexity.measure(complexity.skeleton(spec))
     return NetworkSummary(
         name=name,
-        depth=spec.depth,
+        depth=spec.depth or cost.depth,
         parameters=cost.parameters,
         macs=cost.macs,
         input_size=spec.input_size,
@@ -59,6 +59,6 @@ def describe(name: str, **options: Any) -> Description:
     Raises: UsageError, as `create`.
     Paper: Table 1.
     """
-    spec = catalog.spec(name, **options)
+    spec = registry.declare(name, **options)
     network = complexity.skeleton(spec)
     return Description(spec, complexity.stages(network), complexity.measure(network))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from resnets.networks.normalization import BatchNorm2d
+from resnets.networks.batch_norm import BatchNorm2d
 from resnets.runtime.kernels import NAMES, library, unavailable
 
 

@@ -7,12 +7,13 @@ from functools import partial
 from typing import overload
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnets.networks.batch_norm import BatchNorm2d, norm_add_relu
 from resnets.networks.blocks import Block, Norm, basic, bottleneck
-from resnets.networks.features import select
 from resnets.networks.initialization import initialize
-from resnets.networks.normalization import BatchNorm2d, norm_add_relu
+from resnets.networks.stages import Row, conv_in_words, select
 from resnets.specs import ResNetSpec
 
 
@@ -125,6 +126,35 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
+
+    def dense_window(self, size: int) -> int:
+        """Return the side of the last maps of a square image: the window that dense testing averages over."""
+        return -(-size >> (5 if self._imagenet else 2))  # each halving rounds up; the whole is as if it were one
+
+    def dense_scores(self, x: Tensor, window: int) -> Tensor:
+        """Return the scores of images of any shape: the mean over all positions of a window on the last maps.
+
+        Shape: (N, in_channels, H, W) -> (N, num_classes)
+        Paper: section 3.4.
+        """
+        maps = F.avg_pool2d(self.features(x), window, stride=1)  # (N, C, h, w): a window at each position
+        return self.fc(maps.mean((2, 3)))  # fc is linear: the mean of its scores is its score of the mean
+
+    def rows(self) -> list[Row]:
+        """Return the rows of Table 1, or of section 4.2's table for the CIFAR type."""
+        rows = [Row("conv1", ["conv1", "bn1"], conv_in_words(self.conv1) + (", stride 2" if self._imagenet else ""))]
+        for number, name in enumerate(self.stages, start=2):
+            blocks: list[Block] = list(self.get_submodule(name).children())  # type: ignore[arg-type]
+            chain = [conv_in_words(blocks[0].get_submodule(f"conv{i}")) for i in range(1, blocks[0].depth + 1)]
+            rows.append(Row(f"conv{number}_x", [name], f"[{'; '.join(chain)}] x {len(blocks)}"))
+        if self._imagenet:
+            rows[1].modules.append("maxpool")
+            rows[1].layers = f"3x3 max pool, stride 2; {rows[1].layers}"
+        return [*rows, Row("fc", ["fc"], f"average pool; {self.fc.out_features}-d fc")]
+
+    @property
+    def _imagenet(self) -> bool:
+        return len(self.stages) == 4
 
 
 def _pool(spec: ResNetSpec) -> nn.Module:

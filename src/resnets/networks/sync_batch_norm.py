@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.errors import UsageError
-from resnets.networks.normalization import BatchNorm2d
+from resnets.networks.batch_norm import BatchNorm2d
 from resnets.runtime.processes import World, new_group
 
 

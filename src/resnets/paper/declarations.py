@@ -121,7 +121,7 @@ Style = Literal["solid", "dashed", "thin", "bold"]
 
 
 class NetworkOptions(TypedDict, total=False):
-    """Options of `catalog.spec`."""
+    """Options of `registry.declare`."""
 
     shortcut: Shortcut
 
@@ -157,7 +157,7 @@ class System:
 
     @property
     def options(self) -> NetworkOptions:
-        """The network's options, for `catalog.spec` or `create`."""
+        """The network's options, for `registry.declare` or `create`."""
         return {} if self.shortcut is None else {"shortcut": self.shortcut}
 
     @property

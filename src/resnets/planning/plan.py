@@ -11,7 +11,7 @@ from typing import Any
 
 from resnets.data.load import load_data
 from resnets.errors import UsageError
-from resnets.networks import catalog, complexity
+from resnets.networks import complexity, registry
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.paper import recipes
 from resnets.planning import dataset_stats, forecast
@@ -96,7 +96,7 @@ def plan(
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
         kind, sample = dataset_stats.load(data, Path(folder))
-        sample = load_data(sample, catalog.decoded_side(network))  # as the network takes it, which the recipe goes by
+        sample = load_data(sample, registry.decoded_side(network))  # as the network takes it, which the recipe goes by
         chosen = resize(change(base or default_recipe(sample), batch_size=batch_size), kind.train, iterations, epochs)
         Share(size=devices).of_batch(chosen.batch_size)  # what `train` would refuse is refused here
         share = chosen.batch_size // devices
@@ -107,7 +107,7 @@ def plan(
         kind = dataset_stats.as_taken(kind, todo.data.train)
         assert todo.convention is not None  # of images that are looked at there is one
         cost = complexity.measure(todo.network, todo.convention.size, todo.convention.channels)
-        spec = catalog.spec(network, **network_options)
+        spec = registry.declare(network, **network_options)
         precision = known.precision if known else todo.precision
         device_type = "cuda" if known else todo.device.type
         in_memory = kind.memory_bytes(todo.recipe.augmentation)
@@ -117,7 +117,7 @@ def plan(
         loading = loading_rate(todo, share)
         notes = _about_data(kind, loading)
         if known:
-            rates = forecast.estimated_rates(cost, spec.depth, part, known)
+            rates = forecast.estimated_rates(cost, spec.depth or cost.depth, part, known)
             notes += _about_estimate(known)
         else:
             found = measure(todo, part, largest=largest, macs=cost.macs, loading=loading, folder=Path(folder))

@@ -17,7 +17,7 @@ class DepthRow:
 
     network: str
     depth: int
-    residual: bool
+    residual: bool | None  # None: a registered network
     training_error: float
     training_images: int
     test_error: float

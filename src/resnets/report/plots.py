@@ -35,7 +35,7 @@ SERIES = ("#1f6fb4", "#b35c00", "#1e8449", "#c0392b", "#7d3c98", "#3b4252")  # -
 FORMATS = (".png", ".svg", ".pdf")
 
 _OF_DEPTH = {18: 1, 20: 1, 32: 2, 44: 3, 34: 4, 56: 4, 110: 5, 1202: 6}  # the series of the paper's networks
-_KINDS = (("plain", False, SERIES[3], "s"), ("residual", True, SERIES[0], "o"))
+_KINDS = (("plain", False, SERIES[3], "s"), ("residual", True, SERIES[0], "o"), ("registered", None, SERIES[2], "D"))
 _WIDTHS = {"solid": 1.7, "dashed": 1.1, "thin": 0.8, "bold": 2.0}
 
 
@@ -139,7 +139,7 @@ def draw_depths(study: DepthStudy) -> str:
     figure, (axes,) = canvas(4.6, 3.0)
     both = (*study.plain, *study.residual)
     places = {layers: place for place, layers in enumerate(sorted({depth.layers for depth in both}))}
-    for kind, residual, colour, marker in _KINDS:
+    for kind, residual, colour, marker in _KINDS[:2]:
         depths = study.residual if residual else study.plain
         if not depths:
             continue
@@ -178,7 +178,7 @@ def draw_study(
             colour = colours[row.depth]
             iterations, training, tested = zip(*row.curve, strict=True)
             axis.plot(iterations, training, "--", color=colour, linewidth=1)
-            axis.plot(iterations, tested, "-", color=colour, linewidth=2, label=f"{row.depth} layers")
+            axis.plot(iterations, tested, "-", color=colour, linewidth=2, label=_label(row))
         axis.set(title=f"{kind} networks", xlabel="iterations", ylim=(0, min(100, max(5, top))))
         axis.tick_params(labelleft=axis is axes[0])
         legend(axis)
@@ -186,6 +186,10 @@ def draw_study(
     if intervals:
         _draw_intervals(axes[-1], rows, intervals, curve_on)
     return figure
+
+
+def _label(row: DepthRow) -> str:
+    return row.network if row.residual is None else f"{row.depth} layers"
 
 
 def _draw_intervals(axes: Axes, rows: Sequence[DepthRow], intervals: Mapping[str, Interval], curve_on: str) -> None:
@@ -200,7 +204,7 @@ def _draw_intervals(axes: Axes, rows: Sequence[DepthRow], intervals: Mapping[str
             [error - low for error, (low, _) in zip(errors, ends, strict=True)],
             [high - error for error, (_, high) in zip(errors, ends, strict=True)],
         ]
-        x = [depths.index(row.depth) + 0.1 * residual for row in own]  # side by side, so that both are seen
+        x = [depths.index(row.depth) + 0.1 * bool(residual) for row in own]  # side by side, so that both are seen
         axes.errorbar(x, errors, yerr=spread, color=colour, marker=marker, capsize=4, label=kind)
     axes.set(title=f"{curve_on} error at the end, 95 % intervals", xlabel="layers", ylabel="error (%)")
     axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])

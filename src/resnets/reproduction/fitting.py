@@ -11,7 +11,7 @@ from resnets.data.cifar import CIFAR10
 from resnets.data.load import load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.paper import recipes
 from resnets.paper.declarations import Protocol, Training
 from resnets.report.runs import SHORT, Scale
@@ -57,7 +57,7 @@ class Shelf:
         Raises: NotHere, if nothing that is given will do; UsageError or DataError, if it cannot be read.
         """
         data = self._choose(training)
-        small = catalog.spec(training.network).type == "cifar"
+        small = registry.declare(training.network).type == "cifar"
         key = (data if isinstance(data, str) else id(data), training.data, small)
         if key not in self._material:
             self._material[key] = self._read(data, training)
@@ -103,7 +103,7 @@ class Shelf:
         )
         if splits is not whole:
             name += f" ({len(splits.train):,} + {len(splits.test):,} images)"
-        decoded = load_data(splits, catalog.decoded_side(training.network))
+        decoded = load_data(splits, registry.decoded_side(training.network))
         return Material(name, data if isinstance(data, str) else None, decoded)
 
 

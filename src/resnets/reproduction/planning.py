@@ -16,7 +16,7 @@ from resnets.data.splits import DataSplits
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest
 from resnets.files import writing
-from resnets.networks import catalog, complexity
+from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.planning import forecast, measure
 from resnets.report.runs import Scale
@@ -192,7 +192,7 @@ def _free(out: Path) -> int:
 
 
 def _cost(task: Task, material: Material | DetectionMaterial) -> Complexity:
-    spec = catalog.spec(task.training.network, num_classes=len(material.splits.classes), **options(task))
+    spec = registry.declare(task.training.network, num_classes=len(material.splits.classes), **options(task))
     size = None
     if isinstance(material, Material) and material.splits.train.kind == "arrays":
         size = material.splits.train.side

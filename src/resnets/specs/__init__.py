@@ -17,7 +17,7 @@ from resnets.specs.inputs import PhotoAugmentation as PhotoAugmentation
 from resnets.specs.inputs import Preprocessing as Preprocessing
 from resnets.specs.inputs import PrincipalColors as PrincipalColors
 from resnets.specs.inputs import ScaleCropFlip as ScaleCropFlip
-from resnets.specs.networks import WITHOUT_EFFECT as WITHOUT_EFFECT
+from resnets.specs.networks import FunctionSpec as FunctionSpec
 from resnets.specs.networks import Initialization as Initialization
 from resnets.specs.networks import NetworkSpec as NetworkSpec
 from resnets.specs.networks import ResNetSpec as ResNetSpec
@@ -26,6 +26,7 @@ from resnets.specs.networks import StemPool as StemPool
 from resnets.specs.networks import StridePlacement as StridePlacement
 from resnets.specs.networks import VGGSpec as VGGSpec
 from resnets.specs.networks import ZeroChannels as ZeroChannels
+from resnets.specs.networks import first_difference as first_difference
 from resnets.specs.recipes import Deviation as Deviation
 from resnets.specs.recipes import Fall as Fall
 from resnets.specs.recipes import Plateau as Plateau

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal, get_args
 
+import msgspec
+
+from resnets.errors import UsageError
 from resnets.specs.base import Spec
 
 Shortcut = Literal["A", "B", "C"]
@@ -21,9 +25,22 @@ StemPool = Literal["padded", "ceil"]
 Initialization = Literal["he_fan_in", "he_fan_out"]
 """He's normal initialisation with variance 2 / fan, by input (the default of [13]) or by output connections."""
 
+Option = bool | int | float | str | None
+"""The value of an option of a network."""
+
+# 3x3 layers (basic) or bottlenecks in conv2_x ... conv5_x: Table 1.
+IMAGENET_STAGES: dict[int, tuple[Literal["basic", "bottleneck"], tuple[int, ...]]] = {
+    18: ("basic", (4, 4, 4, 4)),
+    34: ("basic", (6, 8, 12, 6)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+VGG_STAGES = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # 3x3 layers: configurations D and E of [41]
+
 
 class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"):
-    """A residual network or its plain twin.
+    """A residual network or its plain counterpart.
 
     Paper: section 3.3, Table 1 (type `imagenet`) and section 4.2 (type `cifar`).
     """
@@ -33,7 +50,7 @@ class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"
     depth: int  # weighted layers: convolutions outside shortcuts, and the final fc
     block: Literal["basic", "bottleneck"]
     blocks: tuple[int, ...]  # of each stage
-    residual: bool  # False: the plain twin, without shortcuts
+    residual: bool  # False: the plain counterpart, without shortcuts
     shortcut: Shortcut | None  # None for a plain network
     stride: StridePlacement | None  # None for basic blocks, whose first convolution has it
     residual_layers: int = 2  # 3x3 layers of F in a basic block
@@ -43,6 +60,77 @@ class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"
     initialization: Initialization = "he_fan_in"
     zeros: ZeroChannels = "after"  # of option A; "around" only in networks whose weights come from such a project
     pool: StemPool = "padded"  # "ceil" only in networks whose weights come from Caffe
+
+    least_size = 1  # side of the smallest image, in pixels
+
+    @classmethod
+    def named(
+        cls,
+        name: str,
+        *,
+        shortcut: Shortcut | None = None,
+        stride: StridePlacement | None = None,
+        num_classes: int | None = None,
+        in_channels: int = 3,
+        residual_layers: int | None = None,
+        bn_group: int | None = None,
+        initialization: Initialization = "he_fan_in",
+    ) -> ResNetSpec:
+        """Return the declaration of `resnetD`, `plainD`, `resnetD_v1_5` or `resnetD_cifar`; None: the paper's value.
+
+        `shortcut` is option A, B or C (default A for the CIFAR type, B for the ImageNet type); `stride` is the
+        convolution of a downsampling bottleneck that has stride 2 (`1x1`, the authors', or `3x3`, which `_v1_5`
+        means); `residual_layers` is the number of 3x3 layers of F in a basic block: the depth stays, the shortcuts
+        span more or fewer layers. A depth of both types (50, 152) is the ImageNet type; `resnet50_cifar` is the other.
+
+        Raises: UsageError, if there is no such depth or an option does not apply to it.
+        """
+        match = re.fullmatch(r"(resnet|plain)([0-9]+)(_v1_5|_cifar)?", name)
+        assert match is not None
+        kind, depth, suffix = match[1], int(match[2]), match[3]
+        _require_positive(
+            num_classes=num_classes, in_channels=in_channels, residual_layers=residual_layers, bn_group=bn_group
+        )
+        _require_one_of("shortcut", shortcut, Shortcut)
+        _require_one_of("stride", stride, StridePlacement)
+        _require_one_of("initialization", initialization, Initialization)
+        imagenet = depth in IMAGENET_STAGES and suffix != "_cifar"
+        block, counts = IMAGENET_STAGES[depth] if imagenet else ("basic", (_layers_of_a_stage(name, depth),) * 3)
+        if block == "bottleneck":
+            if residual_layers is not None:
+                raise UsageError(f"{name} has bottleneck blocks of three layers; residual_layers is for basic blocks")
+            if suffix == "_v1_5" and stride == "1x1":
+                raise UsageError(f"{name} has stride 2 on the 3x3; for the first 1x1 the name is {kind}{depth}")
+            stride = stride or ("3x3" if suffix == "_v1_5" else "1x1")
+        else:
+            if stride is not None or suffix == "_v1_5":
+                raise UsageError(
+                    f"{name}: the place of the stride is a choice of bottleneck blocks (50, 101, 152 layers)"
+                )
+            layers = residual_layers or 2
+            if any(count % layers for count in counts):
+                raise UsageError(
+                    f"{name} has {' + '.join(map(str, counts))} 3x3 layers in its stages, which cannot be "
+                    f"grouped by residual_layers={layers}"
+                )
+            counts = tuple(count // layers for count in counts)
+        if kind == "plain" and shortcut is not None:
+            raise UsageError(f"{name} is a plain network and has no shortcuts; drop shortcut={shortcut!r}")
+        return cls(
+            name=name,
+            type="imagenet" if imagenet else "cifar",
+            depth=depth,
+            block=block,
+            blocks=counts,
+            residual=kind == "resnet",
+            shortcut=(shortcut or ("B" if imagenet else "A")) if kind == "resnet" else None,
+            stride=stride,
+            residual_layers=residual_layers or 2,
+            num_classes=num_classes or (1000 if imagenet else 10),
+            in_channels=in_channels,
+            bn_group=bn_group,
+            initialization=initialization,
+        )
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -84,14 +172,91 @@ class VGGSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="vgg"):
 
     type = "imagenet"
     input_size = 224
+    least_size = 32
     widths = (64, 128, 256, 512, 512)
+
+    @classmethod
+    def named(
+        cls,
+        name: str,
+        *,
+        num_classes: int | None = None,
+        in_channels: int = 3,
+        initialization: Initialization = "he_fan_in",
+    ) -> VGGSpec:
+        """Return the declaration of `vgg16` or `vgg19`. Raises: UsageError, as `ResNetSpec.named`."""
+        depth = int(name.removeprefix("vgg"))
+        _require_positive(num_classes=num_classes, in_channels=in_channels)
+        _require_one_of("initialization", initialization, Initialization)
+        return cls(
+            name=name,
+            depth=depth,
+            convolutions=VGG_STAGES[depth],
+            num_classes=num_classes or 1000,
+            in_channels=in_channels,
+            initialization=initialization,
+        )
 
     def in_words(self) -> str:
         """Return what the network is."""
         return self.name
 
 
-NetworkSpec = ResNetSpec | VGGSpec
+class FunctionSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="function"):
+    """A network that a registered function builds: what is needed to call the function again."""
 
-WITHOUT_EFFECT = frozenset({"name", "num_classes", "bn_group", "initialization", "dropout"})
-"""Fields without effect on what given weights compute in evaluation mode; classes show in the shapes of weights."""
+    name: str
+    module: str  # that registers it
+    input_size: int  # side of the square input, in pixels
+    depth: int | None = None  # weighted layers, where they were given
+    num_classes: int
+    in_channels: int = 3
+    options: dict[str, Option] = msgspec.field(default_factory=dict)  # the other arguments
+
+    least_size = 1
+
+    @property
+    def type(self) -> Literal["cifar", "imagenet"]:
+        """Small images, which are kept in memory, or photos."""
+        return "cifar" if self.input_size < 64 else "imagenet"
+
+    def in_words(self) -> str:
+        """Return what the network is: its name and its options."""
+        parts = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        return f"{self.name} ({parts})" if parts else self.name
+
+
+NetworkSpec = ResNetSpec | VGGSpec | FunctionSpec
+
+
+def first_difference(one: NetworkSpec, other: NetworkSpec) -> tuple[str, Any, Any] | None:
+    """Return the first field by which two networks with the same weights compute something else, and both values.
+
+    In evaluation mode; the number of classes shows in the shapes of the weights.
+    """
+    without_effect = {"num_classes", "bn_group", "initialization", "dropout", "module", "depth", "input_size"}
+    if not isinstance(one, FunctionSpec):
+        without_effect.add("name")  # the other fields say it all
+    found = one.differences(other).items()
+    return next(((field, *values) for field, values in found if field not in without_effect), None)
+
+
+def _layers_of_a_stage(name: str, depth: int) -> int:
+    if depth < 8 or (depth - 2) % 6:
+        lower = max(8, depth - (depth - 2) % 6)
+        raise UsageError(
+            f"no network {name!r}: a CIFAR-type depth is 6n + 2 (nearest: {lower} and {lower + 6}), "
+            f"an ImageNet-type one 18, 34, 50, 101 or 152"
+        )
+    return (depth - 2) // 3
+
+
+def _require_positive(**options: int | None) -> None:
+    for name, value in options.items():
+        if value is not None and value < 1:
+            raise UsageError(f"{name} is {value}; it must be 1 or more")
+
+
+def _require_one_of(name: str, value: str | None, literal: Any) -> None:
+    if value is not None and value not in get_args(literal):
+        raise UsageError(f"{name} is {value!r}; it must be one of {', '.join(get_args(literal))}")

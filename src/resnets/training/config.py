@@ -14,7 +14,7 @@ from torch import nn
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.paper import recipes
 from resnets.runtime.device import Precision, choose_device, choose_precision
 from resnets.specs import (
@@ -25,7 +25,6 @@ from resnets.specs import (
     Recipe,
     ResNetSpec,
     ScaleCropFlip,
-    VGGSpec,
 )
 from resnets.weights.weights_file import load_weights
 
@@ -71,13 +70,13 @@ def resolve(
     Raises: UsageError, DataError.
     """
     if isinstance(network, str):
-        catalog.spec(network, **network_options)  # a wrong name or option shows before the data is read
+        registry.declare(network, **network_options)  # a wrong name or option shows before the data is read
     elif network_options:
         raise UsageError(f"{', '.join(network_options)}: an option of networks that are given by their name")
     target = choose_device(device)
     multiply = choose_precision(precision, target)
     base = recipes.find(recipe) if isinstance(recipe, str) else recipe
-    splits = load_data(data, catalog.decoded_side(network)).divided(split, seed)
+    splits = load_data(data, registry.decoded_side(network)).divided(split, seed)
     changed = change(
         base or default_recipe(splits),
         batch_size=batch_size,
@@ -176,14 +175,13 @@ def _build(
             "num_classes": len(splits.classes),
             "in_channels": convention.channels if convention else 3,
         }
-        if isinstance(catalog.spec(network), ResNetSpec):
+        if "bn_group" in registry.find_family(network).options:
             fitting["bn_group"] = recipe.bn_group
-        declared = catalog.spec(network, **(fitting | options))
+        declared = registry.declare(network, **(fitting | options))
         if isinstance(declared, ResNetSpec) and isinstance(begun, ResNetSpec):
             declared = declared.with_changes(pool=begun.pool, zeros=begun.zeros)
-        network = catalog.build(declared)
-    spec = getattr(network, "spec", None)
-    if isinstance(spec, ResNetSpec | VGGSpec):
+        network = registry.build(declared)
+    if (spec := registry.spec_of(network)) is not None:
         if spec.num_classes != len(splits.classes):
             raise UsageError(f"{spec.name} has num_classes={spec.num_classes}; {splits.name} has {len(splits.classes)}")
         if convention is not None:
@@ -204,9 +202,10 @@ def _check_images(spec: NetworkSpec, splits: DataSplits, convention: InputConven
     size = convention.size
     if spec.in_channels != convention.channels:
         raise UsageError(f"{spec.name} has in_channels={spec.in_channels}; {splits.name} has {convention.channels}")
-    if isinstance(spec, VGGSpec) and size < 32:
+    if size < spec.least_size:
         raise UsageError(
-            f"{spec.name} needs images of 32 x 32 pixels or more; those of {splits.name} are {size} x {size}"
+            f"{spec.name} needs images of {spec.least_size} x {spec.least_size} pixels or more; those of {splits.name} "
+            f"are {size} x {size}"
         )
     if spec.type == "imagenet" and size < 64:
         warnings.warn(

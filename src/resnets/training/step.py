@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from resnets.data.loading import Batch
-from resnets.networks.baselines.vgg import VGG
 from resnets.networks.compiled import Forward, compiled, is_known, without_advice
 from resnets.networks.cuda_graph import CudaGraph, FallbackWarning, Pace, SideStream
-from resnets.networks.resnet import ResNet
+from resnets.networks.registry import spec_of
 from resnets.runtime.device import Precision, forward
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Recipe
@@ -69,8 +68,9 @@ def make_step(
 
 
 def depth_of(network: nn.Module) -> int:
-    """Return the weighted layers of a network of this package; 1 for a custom module."""
-    return getattr(getattr(network, "spec", None), "depth", 1)
+    """Return the weighted layers of a network; 1 where they are not known."""
+    spec = spec_of(network)
+    return 1 if spec is None else spec.depth or 1
 
 
 def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
@@ -85,7 +85,7 @@ def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
     return DistributedDataParallel(
         network,
         device_ids=[device] if device.type == "cuda" else None,
-        find_unused_parameters=not isinstance(network, ResNet | VGG),
+        find_unused_parameters=not is_known(network),
         **no_buffers,
     )
 

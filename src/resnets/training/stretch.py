@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.errors import CheckpointError, DataError, Interrupted, RunError, TrainingError, WeightsError
-from resnets.networks.normalization import BatchNorm2d
+from resnets.networks.batch_norm import BatchNorm2d
 from resnets.networks.sync_batch_norm import average_statistics
 from resnets.runtime.device import keep_freed_memory, place
 from resnets.runtime.kernels import unavailable

@@ -20,12 +20,13 @@ from torch.utils.data import Dataset
 from resnets.data.loading import Batching
 from resnets.data.splits import DataSplits
 from resnets.errors import RunError, TrainingError, UsageError
+from resnets.networks.registry import spec_of
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.paper import recipes
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
-from resnets.specs import Recipe, ResNetSpec, VGGSpec
+from resnets.specs import Recipe
 from resnets.training.accumulation import require_parts
 from resnets.training.config import Resolved, resolve
 from resnets.training.run import RunFolder, difference, identity
@@ -300,8 +301,7 @@ def begun_with(file: Path) -> dict[str, str]:
 
 
 def _describe_network(network: nn.Module) -> dict[str, Any]:
-    spec = getattr(network, "spec", None)
-    if isinstance(spec, ResNetSpec | VGGSpec):
+    if (spec := spec_of(network)) is not None:
         return msgspec.to_builtins(spec)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"name": type(network).__name__, "parameters": parameters}

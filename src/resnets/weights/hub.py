@@ -13,7 +13,8 @@ from torch import nn
 
 from resnets.errors import UsageError, WeightsError, import_extra
 from resnets.files import write_durably, writing
-from resnets.specs import InputConvention, ResNetSpec, VGGSpec
+from resnets.networks.registry import spec_of
+from resnets.specs import FunctionSpec, InputConvention, NetworkSpec, VGGSpec
 from resnets.version import __version__
 from resnets.weights import weights_file
 from resnets.weights.layouts import timm, torchvision
@@ -71,10 +72,11 @@ def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Meas
     Raises: WeightsError, for a module that is not one of ours; UsageError, if the folder holds files of these names
     that this did not write, or a run, or if several networks were measured; RunError, if it cannot be written.
     """
-    spec = getattr(model.network, "spec", None)
-    if not isinstance(spec, ResNetSpec | VGGSpec):
+    spec = spec_of(model.network)
+    if spec is None:
         raise WeightsError(
-            f"a {type(model.network).__name__} cannot be saved for others: it is not one of our networks"
+            f"a {type(model.network).__name__} cannot be saved for others: it is not one of our networks, and not "
+            f"registered"
         )
     folder = Path(folder)
     _require_own(folder)
@@ -137,7 +139,7 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _config(model: TrainedNetwork, spec: ResNetSpec | VGGSpec) -> dict[str, Any]:
+def _config(model: TrainedNetwork, spec: NetworkSpec) -> dict[str, Any]:
     """Return config.json: our declaration, and where timm has the same network its own."""
     config: dict[str, Any] = {
         "library_name": "resnets",
@@ -175,12 +177,12 @@ def _results(model: TrainedNetwork, network: str, measured: Measured | None) -> 
         return []
 
 
-def _card(model: TrainedNetwork, spec: ResNetSpec | VGGSpec, results: list[dict[str, Any]]) -> str:
+def _card(model: TrainedNetwork, spec: NetworkSpec, results: list[dict[str, Any]]) -> str:
     """Return the model card; its head is YAML, of which JSON is a part."""
     head: dict[str, Any] = {
         "library_name": "resnets",
         "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "resnet" if isinstance(spec, ResNetSpec) else "vgg", "pytorch"],
+        "tags": ["image-classification", str(spec.__struct_config__.tag), "pytorch"],
     }
     if results:
         entries = [
@@ -193,10 +195,8 @@ def _card(model: TrainedNetwork, spec: ResNetSpec | VGGSpec, results: list[dict[
         ]
         head["model-index"] = [{"name": spec.name, "results": entries}]
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", "", f"# {spec.name}", ""]
-    lines.append(
-        f'{spec.in_words()} of "Deep Residual Learning for Image Recognition", '
-        f"{spec.num_classes} classes, saved by resnets {__version__}."
-    )
+    paper = "" if isinstance(spec, FunctionSpec) else ' of "Deep Residual Learning for Image Recognition"'
+    lines.append(f"{spec.in_words()}{paper}, {spec.num_classes} classes, saved by resnets {__version__}.")
     if results:
         lines += ["", "| data | measured | percent | how |", "|---|---|--:|---|"]
         lines += [f"| {r['data']} | {r['metric']} | {r['value']:.2f} | {r['how']} |" for r in results]

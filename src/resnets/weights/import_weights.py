@@ -1,8 +1,9 @@
-"""Weights of other projects into ours, and ours into torchvision's layout."""
+"""Weights of other projects as ours, by their names and shapes, and ours in torchvision's layout."""
 
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,14 @@ import torch
 from resnets.data.cifar import CIFAR10, CIFAR100
 from resnets.errors import WeightsError
 from resnets.files import write_durably
-from resnets.networks.catalog import spec
+from resnets.networks import registry
 from resnets.networks.complexity import skeleton
-from resnets.specs import NetworkSpec
+from resnets.specs import NetworkSpec, ResNetSpec, Shortcut
+from resnets.specs.networks import IMAGENET_STAGES, VGG_STAGES
 from resnets.weights.layouts import LAYOUTS, recognise, torchvision
-from resnets.weights.layouts.layout import Tensors
+from resnets.weights.layouts.layout import Layout, Tensors, is_cifar_type
 from resnets.weights.readers import read_foreign
-from resnets.weights.shapes import declare
-from resnets.weights.weights_file import Weights, require_same_keys
+from resnets.weights.weights_file import Weights, last_layer, require_same_keys
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,14 @@ class Imported:
 def import_weights(path: Path, network: str | None = None) -> Imported:
     """Read a file of another project's weights; the layout is known by the names.
 
-    `network` is our name of the network, where names and shapes do not tell it.
+    `network` is our name of the network, where names and shapes do not tell it. The layout of a registered network is
+    its own.
 
     Raises: WeightsError, as `read_foreign`, if the layout is not known, or listing the keys that do not fit.
     """
     tensors, about = read_foreign(path)
+    if network is not None and network in registry.NETWORKS:
+        return Imported(_of_registered(path, tensors, network), network)
     layout = recognise(tensors, about)
     if layout is None:
         some = ", ".join(list(tensors)[:4])
@@ -54,13 +58,23 @@ def import_weights(path: Path, network: str | None = None) -> Imported:
     return Imported(Weights(path, renamed, declared, None, layout.convention(declared, about)), layout.name)
 
 
+def _of_registered(path: Path, tensors: Tensors, network: str) -> Weights:
+    last = last_layer(skeleton(registry.declare(network)))
+    declared = registry.declare(network, num_classes=_size(tensors, f"{last}.weight", axis=0))
+    try:
+        require_same_keys(skeleton(declared), tensors)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}", error.details) from None
+    return Weights(path, tensors, declared, None, None)
+
+
 def fetch_weights(name: str, version: str | None = None) -> Imported:
     """Return the weights that torchvision publishes for a network, from its cache or the network.
 
     Raises: WeightsError, as `torchvision.fetch`.
     """
     tensors, convention = torchvision.fetch(name, version)
-    return Imported(Weights(Path("torchvision"), tensors, spec(name), None, convention), "torchvision")
+    return Imported(Weights(Path("torchvision"), tensors, registry.declare(name), None, convention), "torchvision")
 
 
 def write_torchvision(path: Path, weights: Weights) -> str:
@@ -92,3 +106,91 @@ def known_classes(layout: str, spec: NetworkSpec) -> tuple[str, ...] | None:
 
         return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
     return None
+
+
+# ---------------------------------------------------------------- names and shapes
+
+
+def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> NetworkSpec:
+    """Return the declaration of the network that tensors under our names are of.
+
+    `name` is needed where they do not tell: without projections a residual network with option A and its plain twin
+    have the same weights, if the project does not say which it has.
+
+    Raises: WeightsError, if the weights are of no network here or the name contradicts them; UsageError, for a name
+    that there is not.
+    """
+    found = name or _name(tensors, layout)
+    classes = _size(tensors, "fc.weight", "classifier.6.weight", axis=0)
+    channels = _size(tensors, "conv1.weight", "features.0.weight", axis=1) or 3
+    declared = registry.declare(found, num_classes=classes, in_channels=channels)
+    if not isinstance(declared, ResNetSpec):
+        return declared
+    if declared.stride not in (None, layout.stride):
+        right = f"{found.removesuffix('_v1_5')}{'_v1_5' if layout.stride == '3x3' else ''}"
+        raise WeightsError(
+            f"{found} has stride 2 on the {declared.stride} of a bottleneck, and in {layout.name}'s layout it is on "
+            f"the {layout.stride}: that network's name is {right}"
+        )
+    if not declared.residual and layout.unprojected:
+        raise WeightsError(f"{found} is a plain network, and those of {layout.name}'s layout are residual")
+    if declared.residual:
+        shortcut = _shortcut(tensors, declared.type == "cifar")
+        if shortcut is not None or layout.unprojected:
+            declared = declared.with_changes(shortcut=shortcut or "A")
+    if declared.block == "basic" and (layers := _numbers(tensors, r"layer1\.0\.conv([0-9]+)\.weight")) not in (0, 2):
+        rebuilt = ResNetSpec.named(found, num_classes=classes, in_channels=channels, residual_layers=layers)
+        declared = rebuilt.with_changes(shortcut=declared.shortcut)
+    zeros = layout.zeros if declared.shortcut == "A" else "after"
+    return declared.with_changes(zeros=zeros, pool=layout.pool)
+
+
+def _name(tensors: Tensors, layout: Layout) -> str:
+    if "features.0.weight" in tensors:
+        convolutions = sum(re.fullmatch(r"features\.[0-9]+\.weight", key) is not None for key in tensors)
+        for depth, per_stage in VGG_STAGES.items():
+            if sum(per_stage) == convolutions:
+                return f"vgg{depth}"
+        raise WeightsError(f"a VGG of {convolutions} convolutions, and the paper's have 13 and 16; it has no twin here")
+    cifar = is_cifar_type(tensors)
+    stages = 3 if cifar else 4
+    blocks = tuple(_numbers(tensors, rf"layer{stage}\.([0-9]+)\.conv1\.weight", 1) for stage in range(1, stages + 1))
+    layers = _numbers(tensors, r"layer1\.0\.conv([0-9]+)\.weight")
+    first = tensors["layer1.0.conv1.weight"]
+    bottleneck = first.dim() == 4 and first.shape[2] == 1
+    residual = layout.unprojected or _shortcut(tensors, cifar) is not None
+    if cifar and not bottleneck:
+        if len(set(blocks)) != 1 or not blocks[0]:
+            raise WeightsError(f"stages of {blocks} blocks; a network for small images has three equal ones here")
+        depth = 2 + sum(blocks) * layers
+        if not residual:
+            raise WeightsError(
+                f"these weights do not tell a residual network with option A from a plain one; name it: "
+                f"--network resnet{depth} or --network plain{depth}"
+            )
+        return f"resnet{depth}{'_cifar' if depth in IMAGENET_STAGES else ''}"
+    for depth, (block, counts) in IMAGENET_STAGES.items():
+        per_block = 1 if block == "bottleneck" else layers
+        if (block == "bottleneck") == bottleneck and tuple(count * per_block for count in blocks) == counts:
+            suffix = "_v1_5" if bottleneck and layout.stride == "3x3" else ""
+            return f"{'resnet' if residual else 'plain'}{depth}{suffix}"
+    kind = "bottleneck" if bottleneck else "basic"
+    raise WeightsError(f"stages of {', '.join(map(str, blocks))} {kind} blocks, which no network here has")
+
+
+def _shortcut(tensors: Tensors, cifar: bool) -> Shortcut | None:
+    """Return B where only shortcuts between stages project, C where all do, None where none does."""
+    if "layer1.1.downsample.0.weight" in tensors or (cifar and "layer1.0.downsample.0.weight" in tensors):
+        return "C"
+    return "B" if "layer2.0.downsample.0.weight" in tensors else None
+
+
+def _numbers(tensors: Tensors, pattern: str, start: int = 0) -> int:
+    """Return the largest number that names have at a place, `start` added; 0 if there is none."""
+    numbers = [int(match[1]) + start for key in tensors if (match := re.fullmatch(pattern, key))]
+    return max(numbers, default=0)
+
+
+def _size(tensors: Tensors, *keys: str, axis: int) -> int | None:
+    sizes = [tensors[key].shape[axis] for key in keys if key in tensors and tensors[key].dim() > axis]
+    return sizes[0] if sizes else None

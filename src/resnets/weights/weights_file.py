@@ -9,11 +9,9 @@ from pathlib import Path
 import msgspec
 from torch import Tensor, nn
 
-from resnets.errors import WeightsError
-from resnets.networks.baselines.vgg import VGG
-from resnets.networks.catalog import build
-from resnets.networks.resnet import ResNet
-from resnets.specs import WITHOUT_EFFECT, InputConvention, NetworkSpec, ResNetSpec, VGGSpec
+from resnets.errors import UsageError, WeightsError
+from resnets.networks.registry import build, spec_of
+from resnets.specs import InputConvention, NetworkSpec, first_difference
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
 
@@ -27,17 +25,20 @@ class Weights:
     classes: tuple[str, ...] | None
     convention: InputConvention | None
 
-    def build(self) -> ResNet | VGG:
+    def build(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode.
 
-        Raises: WeightsError, if the file does not say which network it is for.
+        Raises: WeightsError, if the file does not say which network it is for, or that is not registered.
         """
         if self.spec is None:
             raise WeightsError(
                 f"{self.path}: these weights do not say which network they are for; `resnets convert` "
                 "makes files of torchvision, timm and others tell it, and in Python there is network="
             )
-        network = build(self.spec)
+        try:
+            network = build(self.spec)
+        except UsageError as error:
+            raise WeightsError(f"{self.path}: {error}") from None
         self.load_into(network)
         return network.eval()
 
@@ -50,14 +51,13 @@ class Weights:
         Raises: WeightsError, if the declarations differ, or as `load_into`.
         """
         require_same_keys(network, self.tensors)
-        own = getattr(network, "spec", None)
-        if self.spec is not None and isinstance(own, ResNetSpec | VGGSpec):
-            for field, (theirs, ours) in self.spec.differences(own).items():
-                if field not in WITHOUT_EFFECT:
-                    raise WeightsError(
-                        f"weights of another network than {own.name}: they are of {self.spec.name}, "
-                        f"whose {field} is {theirs} instead of {ours}"
-                    )
+        own = spec_of(network)
+        if self.spec is not None and own is not None and (different := first_difference(self.spec, own)):
+            field, theirs, ours = different
+            raise WeightsError(
+                f"weights of another network than {own.name}: they are of {self.spec.name}, "
+                f"whose {field} is {theirs} instead of {ours}"
+            )
         load_into(network, self.tensors)
 
     def begin_in(self, network: nn.Module, classes: tuple[str, ...]) -> None:
@@ -68,8 +68,8 @@ class Weights:
         if self.classes == classes:
             return self.load_into(network)
         own = network.state_dict()
-        head = list(own)[-1].rpartition(".")[0] + "."
-        new = {name: tensor for name, tensor in own.items() if name.startswith(head)}
+        head = last_layer(network)
+        new = {name: tensor for name, tensor in own.items() if name.startswith(f"{head}.")}
         return dataclasses.replace(self, tensors=self.tensors | new).load_into(network)
 
 
@@ -81,12 +81,12 @@ def save(
     convention: InputConvention | None = None,
 ) -> None:
     """Write a network's weights, with what is needed to use them elsewhere."""
-    spec = getattr(network, "spec", None)
+    spec = spec_of(network)
     write_tensors(
         path,
         network.state_dict(),
         {
-            "network": msgspec.to_builtins(spec) if isinstance(spec, ResNetSpec | VGGSpec) else None,
+            "network": msgspec.to_builtins(spec) if spec is not None else None,
             "classes": classes,
             "input": msgspec.to_builtins(convention) if convention else None,
         },
@@ -114,6 +114,11 @@ def load(path: Path) -> Weights:
         raise WeightsError(
             f"{path}: its description is not understood ({error}); was it written by a newer version?"
         ) from None
+
+
+def last_layer(network: nn.Module) -> str:
+    """Return the name of the layer that gives the scores: the last one that has weights."""
+    return list(network.state_dict())[-1].rpartition(".")[0]
 
 
 def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> None:

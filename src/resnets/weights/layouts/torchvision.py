@@ -8,8 +8,8 @@ import sys
 from typing import Any
 
 from resnets.errors import WeightsError
-from resnets.networks import catalog
-from resnets.specs import WITHOUT_EFFECT, InputConvention, NetworkSpec, ResNetSpec
+from resnets.networks import registry
+from resnets.specs import InputConvention, NetworkSpec, first_difference
 from resnets.weights.layouts.layout import About, Layout, Tensors, imagenet_input, unchanged
 
 NAMES = {
@@ -96,15 +96,15 @@ def counterpart(spec: NetworkSpec) -> str:
     Raises: WeightsError, if torchvision has no such network.
     """
     if spec.name in NAMES:
-        like = catalog.spec(spec.name, num_classes=spec.num_classes)
-        for field, (theirs, ours) in like.differences(spec).items():
-            if field not in WITHOUT_EFFECT:
-                raise WeightsError(f"torchvision's {NAMES[spec.name]} has {field} {theirs}, and this network {ours}")
+        like = registry.declare(spec.name, num_classes=spec.num_classes)
+        if different := first_difference(like, spec):
+            field, theirs, ours = different
+            raise WeightsError(f"torchvision's {NAMES[spec.name]} has {field} {theirs}, and this network {ours}")
         return NAMES[spec.name]
     twin = f"{spec.name}_v1_5"
     why = (
         f"its {NAMES[twin]} has stride 2 on the 3x3, and {spec.name} on the first 1x1: the names fit, the function not"
-        if isinstance(spec, ResNetSpec) and twin in NAMES
+        if twin in NAMES
         else f"it has {', '.join(NAMES.values())}"
     )
     raise WeightsError(f"torchvision has no {spec.name} ({why}); a .safetensors file holds it under the same names")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnets.networks import catalog
-from resnets.networks.normalization import BatchNorm2d
+from resnets.networks import registry
+from resnets.networks.batch_norm import BatchNorm2d
 
 
 def maps(count: int, channels: int = 5) -> Tensor:
@@ -118,7 +118,7 @@ def test_groups_do_not_see_each_other() -> None:
 
 
 def test_bn_group_reaches_every_batch_norm_and_leaves_the_state_dict_alone() -> None:
-    grouped, plain = catalog.create("resnet20", shortcut="B", bn_group=64), catalog.create("resnet20", shortcut="B")
+    grouped, plain = registry.create("resnet20", shortcut="B", bn_group=64), registry.create("resnet20", shortcut="B")
     layers = [module for module in grouped.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(layers) == 21 and all(isinstance(layer, BatchNorm2d) and layer.group == 64 for layer in layers)
     assert list(grouped.state_dict()) == list(plain.state_dict())
@@ -130,7 +130,7 @@ def test_bn_group_reaches_every_batch_norm_and_leaves_the_state_dict_alone() -> 
 def test_a_networks_gradient_in_groups_is_the_mean_of_the_gpus_gradients() -> None:
     """A step on 8 images in groups of 4 is the step of two GPUs with 4 images each: the paper's arrangement."""
     torch.manual_seed(0)
-    network = catalog.create("resnet8", bn_group=4).double().train()
+    network = registry.create("resnet8", bn_group=4).double().train()
     images, labels = torch.randn(8, 3, 16, 16).double(), torch.arange(8)
 
     def gradients(images: Tensor, labels: Tensor) -> list[Tensor]:

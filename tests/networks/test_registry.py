@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from resnets.errors import UsageError
-from resnets.networks import catalog
-from resnets.networks.baselines.vgg import VGG
+from resnets.networks import registry
+from resnets.networks.comparison.vgg import VGG
 from resnets.networks.complexity import skeleton
 from resnets.networks.resnet import ResNet
 from resnets.specs import ResNetSpec, VGGSpec
@@ -21,13 +21,13 @@ def test_the_catalogue_holds_every_network_of_the_paper() -> None:
     cifar = {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (20, 32, 44, 56, 110, 1202)}
     imagenet = {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (18, 34, 50, 101, 152)}
     v1_5 = {f"resnet{depth}_v1_5" for depth in (50, 101, 152)}
-    assert set(catalog.NAMES) == cifar | imagenet | v1_5 | {"vgg16", "vgg19"}
-    assert len(catalog.NAMES) == len(set(catalog.NAMES))
+    assert set(registry.names()) == cifar | imagenet | v1_5 | {"vgg16", "vgg19"}
+    assert len(registry.names()) == len(set(registry.names()))
 
 
-@pytest.mark.parametrize("name", catalog.NAMES)
+@pytest.mark.parametrize("name", registry.names())
 def test_a_name_gives_the_papers_defaults(name: str) -> None:
-    spec = catalog.spec(name)
+    spec = registry.declare(name)
     assert spec.name == name
     assert spec.num_classes == (10 if spec.type == "cifar" else 1000)
     assert spec.in_channels == 3 and spec.input_size == (32 if spec.type == "cifar" else 224)
@@ -40,14 +40,14 @@ def test_a_name_gives_the_papers_defaults(name: str) -> None:
 
 def test_any_depth_6n_plus_2_is_a_cifar_network() -> None:
     for depth in (8, 14, 26, 164, 1004):
-        spec = catalog.spec(f"plain{depth}")
+        spec = registry.declare(f"plain{depth}")
         assert isinstance(spec, ResNetSpec)
         assert (spec.type, spec.depth, spec.blocks) == ("cifar", depth, ((depth - 2) // 6,) * 3)
 
 
 def test_a_depth_of_both_types_is_the_imagenet_one_unless_it_says_cifar() -> None:
-    assert catalog.spec("resnet50").type == "imagenet"
-    spec = catalog.spec("resnet50_cifar")
+    assert registry.declare("resnet50").type == "imagenet"
+    spec = registry.declare("resnet50_cifar")
     assert isinstance(spec, ResNetSpec)
     assert (spec.type, spec.block, spec.blocks) == ("cifar", "basic", (8, 8, 8))
 
@@ -67,7 +67,7 @@ def test_a_depth_of_both_types_is_the_imagenet_one_unless_it_says_cifar() -> Non
     ],
 )
 def test_networks_run_forward_and_backward_on_any_size(name: str, options: dict[str, Any], size: int) -> None:
-    network = catalog.create(name, **options).train()
+    network = registry.create(name, **options).train()
     logits = network(torch.randn(2, network.spec.in_channels, size, size))
     assert logits.shape == (2, network.spec.num_classes) and logits.isfinite().all()
     logits.square().sum().backward()
@@ -78,18 +78,18 @@ def test_networks_run_forward_and_backward_on_any_size(name: str, options: dict[
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_residual_functions_of_1_2_and_3_layers_keep_the_depth(name: str, layers: int) -> None:
     """The same 3x3 layers and parameters; only the shortcuts span more or fewer of them."""
-    network = catalog.create(name, residual_layers=layers).train()
+    network = registry.create(name, residual_layers=layers).train()
     assert isinstance(network, ResNet)
     depth = 2 + sum(block.depth for block in network.blocks())
     assert depth == network.spec.depth == int(name.removeprefix("resnet").removeprefix("plain"))
     assert {block.depth for block in network.blocks()} == {layers}
-    twin = skeleton(catalog.spec(name))
+    twin = skeleton(registry.declare(name))
     assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in twin.parameters())
     assert network(torch.randn(2, 3, 16, 16)).shape == (2, 10)
 
 
 def test_an_imagenet_network_can_have_one_layer_residual_functions_too() -> None:
-    network = skeleton(catalog.spec("resnet34", residual_layers=1))
+    network = skeleton(registry.declare("resnet34", residual_layers=1))
     assert isinstance(network, ResNet) and network.spec.blocks == (6, 8, 12, 6)
     assert 2 + sum(block.depth for block in network.blocks()) == 34
 
@@ -99,7 +99,7 @@ def test_an_imagenet_network_can_have_one_layer_residual_functions_too() -> None
 def test_weights_start_as_hes(name: str, option: str, how: str) -> None:
     """Zero-mean Gaussian weights of variance 2 / fan, projections and fc included; biases 0; batch norm 1 and 0."""
     torch.manual_seed(0)
-    network = catalog.create(name, shortcut=option, initialization=how)
+    network = registry.create(name, shortcut=option, initialization=how)
     for key, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             outputs, inputs, *kernel = module.weight.shape
@@ -129,17 +129,17 @@ def test_the_first_maps_keep_their_variance_through_a_plain_stack() -> None:
 def test_a_seed_determines_the_weights() -> None:
     def weights() -> torch.Tensor:
         torch.manual_seed(7)
-        return nn.utils.parameters_to_vector(catalog.create("resnet20").parameters())
+        return nn.utils.parameters_to_vector(registry.create("resnet20").parameters())
 
     assert torch.equal(weights(), weights())
 
 
 def test_there_is_no_dropout_in_a_residual_network() -> None:
-    assert not any(isinstance(module, nn.Dropout) for module in skeleton(catalog.spec("resnet152")).modules())
+    assert not any(isinstance(module, nn.Dropout) for module in skeleton(registry.declare("resnet152")).modules())
 
 
 def test_vgg_is_what_figure_3_shows() -> None:
-    network = skeleton(catalog.spec("vgg19", num_classes=20))
+    network = skeleton(registry.declare("vgg19", num_classes=20))
     assert isinstance(network, VGG) and isinstance(network.spec, VGGSpec)
     convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     assert [conv.out_channels for conv in convs] == [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
@@ -157,7 +157,7 @@ def test_vgg_is_what_figure_3_shows() -> None:
         ("resnet-50", r"did you mean resnet50"),
         ("plain_20", r"did you mean plain20"),
         ("vgg13", r"did you mean vgg19 or vgg16|did you mean vgg16 or vgg19"),
-        ("vgg16_cifar", r"the VGG networks are vgg16 and vgg19"),
+        ("vgg16_cifar", r"did you mean .*vgg16"),
         ("alexnet", r"unknown network 'alexnet'"),
         ("resnet050", r"unknown network 'resnet050'"),
         ("resnet٥٠", r"unknown network"),
@@ -175,7 +175,7 @@ def test_vgg_is_what_figure_3_shows() -> None:
 )
 def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        catalog.spec(name)
+        registry.declare(name)
     assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
 
 
@@ -196,9 +196,9 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, message: str) ->
         ("resnet20", {"in_channels": -1}, "in_channels is -1"),
         ("resnet20", {"bn_group": 0}, "bn_group is 0"),
         ("vgg16", {"shortcut": "A"}, "vgg16 has no option 'shortcut'"),
-        ("vgg16", {"bn_group": 32}, "no batch norm"),
+        ("vgg16", {"bn_group": 32}, "no option 'bn_group'"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        catalog.spec(name, **options)
+        registry.declare(name, **options)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnets.networks.features import select
+from resnets.errors import UsageError
 from resnets.networks.initialization import initialize
+from resnets.networks.stages import Row, select
 from resnets.specs import VGGSpec
 
 
@@ -58,6 +60,7 @@ class VGG(nn.Module):
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
                 channels = width
             layers.append(nn.MaxPool2d(2, 2))
+        self.channels = channels  # of the last maps
         self.features = Convolutions(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
@@ -74,3 +77,45 @@ class VGG(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.avgpool(self.features(x))  # (N, 512, 7, 7)
         return self.classifier(torch.flatten(x, 1))
+
+    def dense_window(self, size: int) -> int:
+        """Return 7, the side of fc6 as a convolution. Raises: UsageError, if an image of `size` has other last maps."""
+        if size >> 5 != 7:
+            raise UsageError(
+                f"a VGG takes images of {size} x {size} pixels here, whose last maps it stretches to "
+                f"7x7; as convolutions its fc layers need 224 x 224"
+            )
+        return 7
+
+    def dense_scores(self, x: Tensor, window: int) -> Tensor:
+        """Return the scores of images of any shape: fc6 as a 7x7 convolution, fc7 and the classifier as 1x1 ones.
+
+        Shape: (N, in_channels, H, W) -> (N, num_classes)
+        Paper: [41], its section 3.2.
+        """
+        maps = self.features(x)  # (N, 512, h + 6, w + 6)
+        channels = self.channels
+        for layer in self.classifier:
+            if isinstance(layer, nn.Linear):
+                side = round((layer.in_features / channels) ** 0.5)
+                maps = F.conv2d(maps, layer.weight.view(-1, channels, side, side), layer.bias)  # (N, C, h, w)
+                channels = layer.out_features
+            else:
+                maps = layer(maps)
+        return maps.mean((2, 3))
+
+    def rows(self) -> list[Row]:
+        """Return the rows of Figure 3, left: pooling opens the stage that follows."""
+        rows: list[Row] = []
+        names: list[str] = []
+        widths: list[int] = []
+        pool = ""
+        for name, module in self.features.named_children():
+            if isinstance(module, nn.MaxPool2d):
+                rows.append(Row(f"conv{len(rows) + 1}_x", names, f"{pool}[3x3, {widths[-1]}] x {len(widths)}"))
+                names, widths, pool = [], [], "2x2 max pool, stride 2; "
+            elif isinstance(module, nn.Conv2d):
+                widths.append(module.out_channels)
+            names.append(f"features.{name}")
+        fc = [f"{layer.out_features}-d fc" for layer in self.classifier if isinstance(layer, nn.Linear)]
+        return [*rows, Row("fc", [*names, "avgpool", "classifier"], pool + "; ".join(fc))]

@@ -10,10 +10,11 @@ from torch import nn
 
 from resnets.errors import UsageError
 from resnets.networks.blocks import Block
-from resnets.networks.catalog import IMAGENET, spec
+from resnets.networks.registry import spec_of
 from resnets.networks.resnet import ResNet
 from resnets.networks.shortcuts import is_projection
 from resnets.specs import ResNetSpec
+from resnets.specs.networks import IMAGENET_STAGES
 
 
 def deepen(network: nn.Module, depth: int) -> ResNet:
@@ -34,11 +35,12 @@ def deepen(network: nn.Module, depth: int) -> ResNet:
     Paper: section 1, the solution by construction.
     Raises: UsageError, if there is no such deeper network; it says which there are.
     """
-    if not isinstance(network, ResNet):
+    spec = spec_of(network)
+    if not (isinstance(network, ResNet) and isinstance(spec, ResNetSpec)):
         raise UsageError(
-            f"a {type(network).__name__} cannot be deepened: only residual networks and their plain twins can"
+            f"a {type(network).__name__} cannot be deepened: only residual networks and their plain counterparts can"
         )
-    target = _deeper(network.spec, depth)
+    target = _deeper(spec, depth)
     deeper, fresh = copy.deepcopy(network), ResNet(target)
     deeper.spec = target
     like = network.conv1.weight
@@ -59,7 +61,7 @@ def _deeper(old: ResNetSpec, depth: int) -> ResNetSpec:
             f"cannot be an identity; resnet{old.depth} can be deepened, and so can plain networks of 3x3 layers"
         )
     if old.type == "imagenet":
-        depths = [deeper for deeper, (block, _) in IMAGENET.items() if block == old.block and deeper > old.depth]
+        depths = [deeper for deeper, (block, _) in IMAGENET_STAGES.items() if block == old.block and deeper > old.depth]
         possible = depth in depths
         right = (
             f"it can grow to {' or '.join(map(str, depths))}" if depths else f"it is the deepest of {old.block} blocks"
@@ -70,8 +72,10 @@ def _deeper(old: ResNetSpec, depth: int) -> ResNetSpec:
         right = f"it can grow to {old.depth + step}, {old.depth + 2 * step} and so on, in steps of {step}"
     if not possible:
         raise UsageError(f"{old.name} of {old.depth} layers cannot be deepened to {depth}: {right}")
-    suffix = "_cifar" if old.type == "cifar" and depth in IMAGENET else "_v1_5" if old.name.endswith("_v1_5") else ""
-    new = spec(
+    suffix = "_v1_5" if old.name.endswith("_v1_5") else ""
+    if old.type == "cifar" and depth in IMAGENET_STAGES:
+        suffix = "_cifar"
+    return ResNetSpec.named(
         f"{'resnet' if old.residual else 'plain'}{depth}{suffix}",
         shortcut=old.shortcut,
         stride=old.stride,
@@ -80,9 +84,7 @@ def _deeper(old: ResNetSpec, depth: int) -> ResNetSpec:
         residual_layers=old.residual_layers if old.block == "basic" else None,
         bn_group=old.bn_group,
         initialization=old.initialization,
-    )
-    assert isinstance(new, ResNetSpec)
-    return new.with_changes(zeros=old.zeros, pool=old.pool)
+    ).with_changes(zeros=old.zeros, pool=old.pool)
 
 
 @torch.no_grad()

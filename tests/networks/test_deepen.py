@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
-from resnets.networks import catalog
+from resnets.networks import registry
 from resnets.networks.complexity import skeleton
-from resnets.networks.growing import deepen
+from resnets.networks.deepen import deepen
 from resnets.networks.resnet import ResNet
 
 
 def trained(name: str, **options: Any) -> ResNet:
     """Return a network as training might leave it: batch norms with statistics, weights and biases of their own."""
     torch.manual_seed(1)
-    network = catalog.create(name, **options)
+    network = registry.create(name, **options)
     assert isinstance(network, ResNet)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -86,15 +86,15 @@ def test_the_deeper_network_is_the_catalogues(name: str, depth: int, options: di
     """Its declaration, and its parameters' names and shapes, are those of the network of that depth."""
     deeper = deepen(trained(name, **options), depth)
     grown = name.replace("20", str(depth)).replace("50", str(depth))
-    assert deeper.spec == catalog.spec(grown, **options)
-    expected = catalog.create(grown, **options)
+    assert deeper.spec == registry.declare(grown, **options)
+    expected = registry.create(grown, **options)
     assert {key: tensor.shape for key, tensor in deeper.state_dict().items()} == {
         key: tensor.shape for key, tensor in expected.state_dict().items()
     }
 
 
 def test_a_depth_of_both_types_stays_of_the_same_type() -> None:
-    assert deepen(trained("resnet44"), 50).spec == catalog.spec("resnet50_cifar")
+    assert deepen(trained("resnet44"), 50).spec == registry.declare("resnet50_cifar")
 
 
 def test_growing_in_steps_is_growing_at_once() -> None:
@@ -161,7 +161,7 @@ def test_the_added_blocks_learn(name: str, options: dict[str, Any]) -> None:
 )
 def test_a_depth_that_cannot_be_reached_is_refused_with_those_that_can(name: str, depth: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        deepen(skeleton(catalog.spec(name)), depth)
+        deepen(skeleton(registry.declare(name)), depth)
 
 
 def test_whole_blocks_of_three_layers_set_the_depths() -> None:

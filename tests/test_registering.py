@@ -1,0 +1,151 @@
+"""What a module outside the package registers (`tests/registering.py`) works like what is part of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import resnets
+from resnets.cli import run as command
+from resnets.depth_study import budget
+from resnets.errors import UsageError, WeightsError
+from resnets.networks import registry
+from resnets.networks.registry import NETWORKS, spec_of
+from resnets.planning.forecast import Rates
+from resnets.planning.measure import Measurement, StepTime
+
+QUICK: dict[str, Any] = {"iterations": 4, "device": "cpu", "precision": "fp32"}
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> Iterator[None]:
+    """Import the module as `resnets --import registering` does, in its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(HERE)
+        assert command(["--import", "registering", "info", "two-layers"]) == 0
+        yield
+        del sys.modules["registering"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of the registered network, with an option of its own."""
+    out = tmp_path_factory.mktemp("runs") / "two-layers"
+    resnets.train("two-layers", "digits", out=out, width=4, **QUICK)
+    return out
+
+
+def test_a_trained_network_is_rebuilt_from_its_weights_file(trained: Path, tmp_path: Path) -> None:
+    """Name and options are in the header; the run resumes, and it is converted, saved for the Hub and continued."""
+    model = resnets.load(trained)
+    spec = spec_of(model.network)
+    assert spec is not None and (spec.name, spec.num_classes, spec.in_channels) == ("two-layers", 10, 1)
+    assert model.network[0].out_channels == 4  # type: ignore[index]
+    error = resnets.evaluate(trained, "digits").top1_error
+    assert resnets.train("two-layers", "digits", out=trained, width=4, resume=True, **QUICK).test_error == error
+    resnets.convert(trained, tmp_path / "weights.safetensors")
+    folder = resnets.save_pretrained(model, tmp_path / "hub")
+    for path in (tmp_path / "weights.safetensors", folder):
+        assert resnets.evaluate(path, "digits").top1_error == error
+    again = {"weights": trained, "out": tmp_path / "again", "width": 4}
+    assert resnets.train("two-layers", "digits", **again, **QUICK).network == "two-layers"
+    with pytest.raises(WeightsError, match="another shape"):
+        resnets.create("two-layers", width=8, in_channels=1, weights=trained)
+
+
+def test_a_state_dict_of_a_registered_network_is_converted(trained: Path, tmp_path: Path) -> None:
+    network = resnets.create("two-layers", num_classes=3)
+    torch.save(network.state_dict(), tmp_path / "theirs.pth")
+    done = resnets.convert(tmp_path / "theirs.pth", tmp_path / "ours.safetensors", network="two-layers")
+    assert done.spec == network.spec
+    with pytest.raises(WeightsError, match="two-layers"):
+        resnets.convert(tmp_path / "theirs.pth", tmp_path / "ours.pth", network="two-layers")  # torchvision has none
+
+
+def test_the_commands_know_it(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = tmp_path / "image.png"
+    digit = resnets.load_data("digits").test.images[0]
+    Image.fromarray(digit.squeeze()).save(image)
+    for arguments in (
+        ["list"],
+        ["info", "two-layers", "--json"],
+        ["predict", str(trained), str(image)],
+        ["plan", "two-layers", "--data", "digits", "--device-kind", "h100"],
+    ):
+        assert command(arguments) == 0
+        out = capsys.readouterr().out
+        assert "two-layers" in out or str(image) in out
+    assert command(["train", "twolayers", "--data", "digits"]) == 2
+    assert "did you mean two-layers" in capsys.readouterr().err
+
+
+def test_a_study_takes_networks_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registered network is neither plain nor residual: no sentence and no panel takes it for one."""
+    rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
+    steps = StepTime(batch_size=128, step=1.0, start=0.0, spread=0.0, steps=5)
+    monkeypatch.setattr(budget, "measure", lambda *_, **__: Measurement(steps, rates))
+    names = ("two-layers", "resnet8", "plain8")
+    found = resnets.study("digits", networks=names, budget=100, out=tmp_path / "study", precision="fp32", device="cpu")
+    assert [(row.network, row.residual) for row in found.rows] == list(zip(names, (None, True, False), strict=True))
+    planned = json.loads(found.file.read_text())["plan"]["networks"]
+    assert [row["depth"] for row in planned] == [3, 8, 8]
+    with pytest.raises(UsageError, match="several sizes"):
+        resnets.study("digits", networks=["resnet8", "resnet18"], out=tmp_path / "other")
+    with pytest.raises(UsageError, match="depths"):
+        resnets.study("digits", networks=["resnet8"], depths=[8], out=tmp_path / "other")
+
+
+def test_without_the_module_one_error_says_what_to_import(trained: Path) -> None:
+    arguments = [sys.executable, "-m", "resnets", "evaluate", str(trained), "--data", "digits"]
+    done = subprocess.run(arguments, cwd=HERE, capture_output=True, text=True)
+    assert done.returncode == 1 and "resnets --import registering" in done.stderr
+    assert command(["--import", "not_there", "list"]) == 2
+
+
+def test_what_cannot_be_registered_is_refused() -> None:
+    def fixed(width: int = 3) -> nn.Module:
+        return nn.Identity()
+
+    for name in ("resnet20", "resnet21", "two-layers", "no name", ""):
+        with pytest.raises(UsageError, match=name or "''"):
+            resnets.register_network(name, fixed, num_classes=10)
+    with pytest.raises(UsageError, match="num_classes"):
+        resnets.register_network("fixed", fixed)
+    with NETWORKS.scoped():
+        resnets.register_network("fixed", fixed, num_classes=10)
+        resnets.register_network("fixed", lambda: [], num_classes=5)  # the same module may replace its own
+        for options, message in (
+            ({"num_classes": 6}, "num_classes=5"),
+            ({"width": 1}, "no option 'width'"),
+            ({}, "list"),
+        ):
+            with pytest.raises(UsageError, match=message):
+                resnets.create("fixed", **options)
+        resnets.register_network("fixed", fixed, num_classes=10)
+        with pytest.raises(UsageError, match="width is a list"):
+            resnets.create("fixed", width=[1])
+    assert "fixed" not in registry.names()
+
+
+def test_a_network_of_ours_may_be_registered_under_another_name(tmp_path: Path) -> None:
+    """What code asks a network goes by its parts, not by its declaration: stages, dense scores, weights."""
+    from resnets.networks.complexity import stages
+    from resnets.networks.dense import Dense
+
+    with NETWORKS.scoped():
+        for number, name in enumerate(("resnet8", "vgg16")):
+            resnets.register_network(f"mine{number}", partial(resnets.create, name), num_classes=5)
+            network = resnets.create(f"mine{number}")
+            assert stages(network, 32 if number == 0 else 224) == stages(resnets.create(name, num_classes=5))
+            Dense(network, 224)
