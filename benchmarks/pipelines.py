@@ -19,7 +19,7 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batching
 from resnets.data.normalization import fit_photos
 from resnets.specs import Preprocessing
-from resnets.training.train import find_recipe
+from resnets.training.recipes import find_recipe
 
 
 def ours_cifar(row: Row, setting: Setting) -> Loop:

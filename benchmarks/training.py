@@ -29,10 +29,10 @@ from resnets.data.splits import TrainingBatches
 from resnets.runtime.device import choose_precision, keep_freed_memory, place
 from resnets.specs import Recipe
 from resnets.training.loop import train
+from resnets.training.recipes import find_recipe
 from resnets.training.run import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.stretch import LOG_ITERATIONS
-from resnets.training.train import find_recipe
 from resnets.weights.create import create
 
 WORKERS = 2  # processes that read data: `resnets train`'s default

@@ -17,8 +17,11 @@ from PIL import Image
 
 from resnets.data import cifar
 from resnets.data.arrays import ImageArrays
+from resnets.data.sources import SOURCES
 from resnets.data.splits import DataSplits
+from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.networks.registry import NETWORKS
+from resnets.training.recipes import RECIPES
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,10 +54,10 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", look_up_here)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def own_registrations() -> Iterator[None]:
-    """Forget what the tests of a module register."""
-    with NETWORKS.scoped():
+    """Forget what a test registers."""
+    with NETWORKS.scoped(), RECIPES.scoped(), DETECTION_RECIPES.scoped(), SOURCES.scoped():
         yield
 
 

@@ -17,12 +17,15 @@ from torch import nn
 
 import resnets
 from resnets.cli import run as command
+from resnets.data.sources import SOURCES
 from resnets.depth_study import budget
+from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
 from resnets.networks.registry import NETWORKS, spec_of
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import Measurement, StepTime
+from resnets.training.recipes import RECIPES
 
 QUICK: dict[str, Any] = {"iterations": 4, "device": "cpu", "precision": "fp32"}
 HERE = Path(__file__).parent
@@ -31,7 +34,12 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="module", autouse=True)
 def imported() -> Iterator[None]:
     """Import the module as `resnets --import registering` does, in its folder."""
-    with pytest.MonkeyPatch.context() as patch:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        NETWORKS.scoped(),
+        RECIPES.scoped(),
+        SOURCES.scoped(),
+    ):
         patch.syspath_prepend(HERE)
         assert command(["--import", "registering", "info", "two-layers"]) == 0
         yield
@@ -88,6 +96,47 @@ def test_the_commands_know_it(trained: Path, tmp_path: Path, capsys: pytest.Capt
         assert "two-layers" in out or str(image) in out
     assert command(["train", "twolayers", "--data", "digits"]) == 2
     assert "did you mean two-layers" in capsys.readouterr().err
+
+
+def test_a_registered_recipe_and_data_source_work_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained on, tested on, planned, audited and listed; what is misspelt is answered with their names."""
+    run = tmp_path / "run"
+    for arguments, shown in (
+        (["train", "two-layers", "--data", "noise:10", "--recipe", "short", "--out", str(run)], "recipe short"),
+        (["evaluate", str(run), "--data", "noise:10"], "32 test images of noise"),
+        (["plan", "resnet8", "--data", "noise", "--recipe", "short", "--device-kind", "h100"], "recipe short"),
+        (["data", "check", "noise"], "noise"),
+        (["list", "recipes"], "short"),
+        (["list", "data"], "noise[:SIDE]"),
+    ):
+        assert command(arguments) == 0
+        assert shown in capsys.readouterr().out
+    assert json.loads((run / "run.json").read_text())["recipe"]["iterations"] == 4
+    assert "short" in [recipe.name for recipe in resnets.list_recipes()]
+    assert "noise" in [source.name for source in resnets.list_data()]
+    for options in (["--data", "noize"], ["--data", "noise", "--recipe", "shrot"]):
+        assert command(["train", "resnet8", *options]) == 2
+        error = capsys.readouterr().err
+        assert "did you mean noise" in error or "did you mean short" in error
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    """Another module's too, and a recipe's that a detector's has."""
+    short = resnets.find_recipe("short")
+    for name in ("cifar", "short", "voc"):
+        with pytest.raises(UsageError, match=f"{name!r} already"):
+            resnets.register_recipe(short.with_changes(name=name))
+    resnets.register_recipe(DETECTION_RECIPES.find("small").with_changes(name="smaller"))
+    with pytest.raises(UsageError, match="'smaller' already"):
+        resnets.register_recipe(short.with_changes(name="smaller"))
+    for name in ("digits", "noise", "a:b"):
+        with pytest.raises(UsageError, match=name):
+            resnets.register_data(name, lambda: resnets.load_data("digits"))
+    resnets.register_data("pair", lambda: (1, 2))  # type: ignore[arg-type, return-value]
+    with pytest.raises(UsageError, match="tuple"):
+        resnets.load_data("pair")
+    with pytest.raises(UsageError, match="takes no path"):
+        resnets.load_data("pair:3")
 
 
 def test_a_study_takes_networks_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

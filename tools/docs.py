@@ -27,7 +27,7 @@ from PIL import Image
 
 import resnets
 from resnets.cli import run as run_command
-from resnets.detection.recipes import ALL_RECIPES
+from resnets.detection.recipes import all_recipes
 from resnets.paper.published import for_network
 from resnets.records.studies import DepthRow
 from resnets.report import plots
@@ -134,7 +134,7 @@ def _spread(errors: Sequence[float]) -> str:
 def departures() -> str:
     """Return the recipes' own lists of departures from the paper; equal lists are printed once."""
     lists: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for name, recipe in ALL_RECIPES.items():
+    for name, recipe in all_recipes().items():
         lists.setdefault(tuple((one.what, one.why) for one in recipe.deviations), []).append(name)
     blocks = []
     for rows, names in lists.items():
@@ -176,7 +176,7 @@ def cifar_runs(network: str, iterations: int) -> tuple[Any, ...]:
     """Return the runs of a network on CIFAR-10 by a recipe of the package, one for each seed, seed 0 first."""
     seeds: dict[int, Any] = {}
     for run in collect([RESULTS]).runs:
-        known = run.recipe in ALL_RECIPES and not run.changes
+        known = run.recipe in all_recipes() and not run.changes
         if known and (run.network, run.data, run.iterations) == (network, "cifar10", iterations):
             seeds.setdefault(run.seed, run)
     return tuple(seeds[seed] for seed in sorted(seeds))

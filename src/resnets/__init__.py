@@ -63,6 +63,8 @@ _HOME = {
     "responses": "resnets.evaluation.responses",
     "LayerResponses": "resnets.records.evaluations",
     "load_data": "resnets.data.load",
+    "list_data": "resnets.data.sources",
+    "register_data": "resnets.data.sources",
     "check_data": "resnets.data.audit",
     "shard_data": "resnets.data.shard_writer",
     "Audit": "resnets.data.audit",
@@ -70,7 +72,9 @@ _HOME = {
     "ImageArrays": "resnets.data.arrays",
     "ImageFiles": "resnets.data.image_files",
     "Recipe": "resnets.specs",
-    "find_recipe": "resnets.training.train",
+    "find_recipe": "resnets.training.recipes",
+    "list_recipes": "resnets.detection.recipes",
+    "register_recipe": "resnets.detection.recipes",
     "Observer": "resnets.training.stretch",
     "Display": "resnets.cli.display",
     "ResnetsError": "resnets.errors",
@@ -94,6 +98,8 @@ if TYPE_CHECKING:
     from resnets.data.image_files import ImageFiles as ImageFiles
     from resnets.data.load import load_data as load_data
     from resnets.data.shard_writer import shard_data as shard_data
+    from resnets.data.sources import list_data as list_data
+    from resnets.data.sources import register_data as register_data
     from resnets.data.splits import DataSplits as DataSplits
     from resnets.depth_study.demo import demo as demo
     from resnets.depth_study.study import Study as Study
@@ -104,6 +110,8 @@ if TYPE_CHECKING:
     from resnets.detection.evaluate import DetectionEvaluation as DetectionEvaluation
     from resnets.detection.evaluate import evaluate_detector as evaluate_detector
     from resnets.detection.predict import detect as detect
+    from resnets.detection.recipes import list_recipes as list_recipes
+    from resnets.detection.recipes import register_recipe as register_recipe
     from resnets.detection.score import score_detections as score_detections
     from resnets.detection.sources import load_detection_data as load_detection_data
     from resnets.detection.train import DetectorResult as DetectorResult
@@ -143,9 +151,9 @@ if TYPE_CHECKING:
     from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
+    from resnets.training.recipes import find_recipe as find_recipe
     from resnets.training.stretch import Observer as Observer
     from resnets.training.train import TrainResult as TrainResult
-    from resnets.training.train import find_recipe as find_recipe
     from resnets.training.train import train as train
     from resnets.weights.convert import Conversion as Conversion
     from resnets.weights.convert import convert as convert

@@ -40,9 +40,14 @@ class Registry(Generic[T]):
 
         Raises: UsageError, if the name is taken.
         """
-        if entry.name in self and (owner is None or self._owners[entry.name] != owner):
-            raise UsageError(f"there is another {self.kind} {entry.name!r} already; give yours another name")
+        if owner is None or self._owners.get(entry.name) != owner:
+            self.require_free(entry.name)
         self._entries[entry.name], self._owners[entry.name] = entry, owner
+
+    def require_free(self, name: str) -> None:
+        """Raise UsageError if the name is taken."""
+        if name in self:
+            raise UsageError(f"there is another {self.kind} {name!r} already; give yours another name")
 
     def find(self, name: str) -> T:
         """Return the entry of a name. Raises: UsageError, with the nearest names and all, if there is none."""
@@ -55,10 +60,11 @@ class Registry(Generic[T]):
         """Return all names."""
         return tuple(self._entries)
 
-    def help(self) -> str:
-        """Return the names as a sentence for an option's help: `cifar, fast or digits.`"""
-        *names, last = self._entries
-        return f"{', '.join(names)} or {last}." if names else f"{last}."
+    def help(self, *, without: str = "") -> str:
+        """Return the names, or the forms of entries that have one, for an option's help: `cifar, fast or digits.`"""
+        shown = [getattr(entry, "form", entry.name) for entry in self if entry.name != without]
+        *others, last = (form.replace("[@", r"\[@") for form in shown)  # which Rich would take for markup
+        return f"{', '.join(others)} or {last}." if others else f"{last}."
 
     @contextmanager
     def scoped(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ def test_each_source_is_found_by_its_name(photo_folder: Path) -> None:
         ("folder", "needs a path: folder:PATH, with PATH/train/CLASS"),
         ("folder:", "'folder:': there is no path after the colon"),
         ("cifar10:", "'cifar10:': there is no path after the colon"),
-        ("digits:/tmp", "digits come with scikit-learn and take no path"),
+        ("digits:/tmp", "digits takes no path"),
     ],
 )
 def test_a_wrong_source_is_told_apart(source: str, message: str) -> None:
@@ -63,13 +63,13 @@ def test_a_missing_path_is_named_and_nothing_is_fetched(tmp_path: Path, monkeypa
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNETS_CACHE", "/own")
-    assert sources.cache_folder() == Path("/own")
+    assert cifar.cache_folder() == Path("/own")
     monkeypatch.delenv("RESNETS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert sources.cache_folder() == Path("/xdg/resnets")
+    assert cifar.cache_folder() == Path("/xdg/resnets")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/me")
-    assert sources.cache_folder() == Path("/home/me/.cache/resnets")
+    assert cifar.cache_folder() == Path("/home/me/.cache/resnets")
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

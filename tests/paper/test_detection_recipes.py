@@ -32,10 +32,10 @@ def test_coco() -> None:
     assert COCO.batch_size * COCO.regions_per_image == 16 * 64  # Fast R-CNN's 16 images
 
 
-@pytest.mark.parametrize("name", recipes.DETECTION_RECIPES)
+@pytest.mark.parametrize("name", recipes.DETECTION_RECIPES.names())
 def test_deviations_are_listed(name: str) -> None:
     """Each recipe says, with its reasons, how its stages, batch-norm statistics and mean differ from the paper's."""
-    recipe = recipes.find(name)
+    recipe = recipes.DETECTION_RECIPES.find(name)
     assert "together" in recipe.deviations[0].what
     assert all(deviation.what and deviation.why for deviation in recipe.deviations)
     said = " ".join(deviation.what for deviation in recipe.deviations)
@@ -83,4 +83,4 @@ def test_what_cannot_be_is_refused(change: dict[str, object], said: str) -> None
 def test_unknown_names() -> None:
     """A misspelt recipe is an error that suggests the nearest."""
     with pytest.raises(UsageError, match="did you mean voc"):
-        recipes.find("voc7")
+        recipes.DETECTION_RECIPES.find("voc7")

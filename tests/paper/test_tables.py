@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from resnets.detection.recipes import ALL_RECIPES, DETECTION_RECIPES
+from resnets.detection.recipes import DETECTION_RECIPES, all_recipes
 from resnets.errors import UsageError
 from resnets.networks import registry
 from resnets.networks.complexity import measure, skeleton, stages
@@ -162,7 +162,7 @@ def test_trainings_name_a_recipe_and_the_shortcut_option() -> None:
     trainings = [row.training for row in OURS if row.training]
     assert trainings
     for training in trainings:
-        assert ALL_RECIPES[training.recipe].name == training.recipe
+        assert all_recipes()[training.recipe].name == training.recipe
         assert (training.shortcut is None) != training.network.startswith("resnet")
     assert all((row.shortcut is None) != (row.network or "").startswith("resnet") for row in OURS)
 
@@ -184,7 +184,7 @@ def test_detectors_name_their_recipe_data_and_test() -> None:
             if row.network is None:
                 continue
             assert row.training is not None and row.detection_test is not None and row.availability == "ready"
-            recipe = DETECTION_RECIPES[row.training.recipe]
+            recipe = DETECTION_RECIPES.find(row.training.recipe)
             assert recipe.global_context == ("global-context" in row.needs)
             assert data_of(row.training.data)[0] in DETECTION_DATA
             assert row.detection_test.multi_scale == (row.protocol == "multi-scale")

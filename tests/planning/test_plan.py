@@ -17,12 +17,12 @@ import resnets
 from resnets.data.image_files import ImageFiles
 from resnets.errors import UsageError
 from resnets.networks import complexity, registry
-from resnets.paper import recipes
 from resnets.planning import dataset_stats, devices, forecast, measure, plan
 from resnets.planning import memory as memory_of_machine
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import Measurement, StepTime
 from resnets.planning.memory import Memory, available_memory, training_memory
+from resnets.training import recipes
 
 RATES = Rates(step=0.5, start=2.0, test=0.001, final_test=0.002, save=0.1, log=0.01)
 STEPS = StepTime(batch_size=128, step=0.5, start=2.0, spread=0.0, steps=20)

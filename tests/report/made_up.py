@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from resnets.paper import recipes
 from resnets.records.studies import DepthRow
 from resnets.report import measured
 from resnets.report.collect import collect
 from resnets.report.runs import Measured, Results
 from resnets.specs import PUBLISHED_IMAGES, PublishedImages
+from resnets.training import recipes
 
 PROVENANCE = {
     "versions": {"resnets": "0.1.0", "python": "3.11.7", "torch": "2.15.0"},
@@ -40,7 +40,7 @@ def result(
     **more: Any,
 ) -> dict[str, Any]:
     """Return the content of a result file; None for `iterations` is the recipe's full length."""
-    full = recipes.find(recipe)
+    full = recipes.find_recipe(recipe)
     scaled = full.scaled(iterations or full.iterations)
     depth = int("".join(filter(str.isdigit, network)))
     kind = "imagenet" if depth in (18, 34, 50, 101, 152) else "cifar"

@@ -33,7 +33,7 @@ def result(
         "network": network,
         "data": "VOC 07trainval+12trainval",
         "recipe": recipe,
-        "iterations": recipes.find(recipe).iterations,
+        "iterations": recipes.DETECTION_RECIPES.find(recipe).iterations,
         "seed": 0,
         "test_images": test,
         "scores": scores or voc(0.764),
@@ -42,7 +42,7 @@ def result(
         "curve": [],
         "run": {
             "network": {"kind": "resnet", "name": network, "type": "imagenet", "shortcut": "B"},
-            "recipe": msgspec.to_builtins(recipes.find(recipe)),
+            "recipe": msgspec.to_builtins(recipes.DETECTION_RECIPES.find(recipe)),
             "data": {
                 "name": "VOC 07trainval+12trainval",
                 "classes": list(map(str, range(classes))),

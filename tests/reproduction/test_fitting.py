@@ -14,11 +14,11 @@ from resnets.data.arrays import ImageArrays
 from resnets.data.image_files import ImageFiles
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
-from resnets.paper import recipes
 from resnets.paper.declarations import Training
 from resnets.reproduction import fitting
 from resnets.reproduction.fitting import NotHere, Shelf, fit_recipe
 from resnets.specs import IMAGENET_IMAGES, PUBLISHED_IMAGES
+from resnets.training import recipes
 
 CIFAR = Training(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
 PLAIN = dataclasses.replace(CIFAR, network="plain20", shortcut=None)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from resnets.errors import UsageError
-from resnets.paper.recipes import CIFAR, CIFAR_200
+from resnets.paper.recipes import CIFAR
 from resnets.specs import Fall, Plateau, Recipe, WarmUp
+from resnets.training.recipes import CIFAR_200
 from resnets.training.schedule import Schedule
 
 

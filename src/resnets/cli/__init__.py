@@ -43,7 +43,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     "Know before you start": {
         "plan": plan.plan,
         "data": data.app,
-        "list": networks.list_networks,
+        "list": networks.list_entries,
         "info": networks.info,
     },
     "Ask the paper's questions": {

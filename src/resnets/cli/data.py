@@ -8,14 +8,14 @@ from typing import Annotated
 import msgspec
 from typer import Argument, Exit, Option, Typer
 
-from resnets.cli.train import DATA
+from resnets.data.sources import SOURCES
 
 app = Typer(no_args_is_help=True, help="Look at a data set before it is trained on, or write it as shards.")
 
 
 @app.command("check")
 def check(
-    source: Annotated[str, Argument(help=DATA, show_default=False)],
+    source: Annotated[str, Argument(help=SOURCES.help(), show_default=False)],
     json: Annotated[Path | None, Option("--json", help="Write everything that was found to this file, too.")] = None,
     workers: Annotated[int | None, Option(help="Threads that decode.", show_default="one for each core")] = None,
 ) -> None:

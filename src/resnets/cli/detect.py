@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import msgspec
 from typer import Argument, Exit, Option, Typer
 
+from resnets.detection.recipes import DETECTION_RECIPES
+
 DATA = r"voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # the backslashes keep Rich from taking [@SETS] for markup
 
 Data = Annotated[str, Option("--data", "-d", help=DATA)]
@@ -37,7 +39,7 @@ def train(
     recipe: Annotated[
         str | None,
         Option(
-            help="voc, coco, either with -context, or small for some hundred images on a CPU.",
+            help=DETECTION_RECIPES.help(),
             show_default="the one for the data",
         ),
     ] = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from resnets.cli.train import DATA
+from resnets.data.sources import SOURCES
 
 if TYPE_CHECKING:
     from resnets.evaluation.evaluate import Evaluation, Tested
@@ -18,7 +18,7 @@ def evaluate(
         list[Path],
         Argument(help="A run's folder or a .safetensors file; several make an ensemble.", show_default=False),
     ],
-    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
+    data: Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)],
     protocol: Annotated[
         str | None,
         Option(

@@ -2,58 +2,99 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from typer import Argument, Option
 
+from resnets.data.sources import SOURCES
+
 if TYPE_CHECKING:
     from resnets.networks.describe import NetworkSummary
 
+NUMBERS = ("depth", "parameters", "MACs", "input", "iterations", "batch", "lr")
+"""Titles of columns that are aligned to the right."""
 
-def list_networks(
+
+Listed = tuple[tuple[str, ...], Sequence[tuple[str, ...]], Sequence[Any]]
+"""Titles of columns, rows, and what they show."""
+
+
+def list_entries(
+    what: Annotated[str, Argument(help="networks, recipes or data.")] = "networks",
     json: Annotated[bool, Option("--json", help="Print a JSON list instead.")] = False,
     markdown: Annotated[bool, Option("--markdown", help="Print a Markdown table instead.")] = False,
 ) -> None:
-    """List every network: depth, parameters, multiply-adds and the paper's figure where it has one.
+    """List every network (depth, parameters, multiply-adds, the paper's figure), every recipe or every data source.
 
     Any other plainD and residual resnetD of a depth D = 6n + 2 exists as well.
     """
     from json import dumps
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Column, Table
 
-    from resnets.networks import describe as networks
+    from resnets.errors import UsageError, nearest
 
-    found = networks.list_networks()
+    lists = {"networks": _networks, "recipes": _recipes, "data": _data}
+    if what not in lists:
+        raise UsageError(f"no list of {what!r}{nearest(what, lists)}; there are {', '.join(lists)}")
+    titles, rows, found = lists[what]()
+    right = [title in NUMBERS for title in titles]
     if json:
-        print(dumps([msgspec.to_builtins(network) for network in found]))
+        print(dumps(found))
         return
     if markdown:
-        print("| network | depth | parameters | MACs | input | the paper's error |")
-        print("|---|--:|--:|--:|--:|---|")
-        for row in map(_cells, found):
-            print(f"| `{row[0]}` | {' | '.join(row[1:])} |")
+        print(f"| {' | '.join(titles)} |")
+        print(f"|{'|'.join('--:' if number else '---' for number in right)}|")
+        for name, *cells in rows:
+            print(f"| `{name}` | {' | '.join(cells)} |")
         return
-    table = Table(Column("network", no_wrap=True), box=None)
-    for title in ("depth", "parameters", "MACs", "input"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("the paper's error")
-    for network in found:
-        table.add_row(*_cells(network))
+    table = Table(Column(titles[0], no_wrap=True), box=None)
+    for title, number in zip(titles[1:], right[1:], strict=True):
+        table.add_column(title, justify="right" if number else "left", no_wrap=number)
+    for row in rows:
+        table.add_row(*map(escape, row))
     Console().print(table)
 
 
-def _cells(network: NetworkSummary) -> list[str]:
-    return [
-        network.name,
-        str(network.depth),
-        f"{network.parameters:,}",
-        f"{network.macs:,}",
-        str(network.input_size),
-        _published(network),
+def _networks() -> Listed:
+    from resnets.networks.describe import list_networks
+
+    found = list_networks()
+    rows = [
+        (one.name, str(one.depth), f"{one.parameters:,}", f"{one.macs:,}", str(one.input_size), _published(one))
+        for one in found
     ]
+    titles = ("network", "depth", "parameters", "MACs", "input", "the paper's error")
+    return titles, rows, [msgspec.to_builtins(one) for one in found]
+
+
+def _recipes() -> Listed:
+    from resnets.detection.recipes import list_recipes
+    from resnets.specs import DetectionRecipe
+
+    found = list_recipes()
+    rows = [
+        (
+            one.name,
+            "detection" if isinstance(one, DetectionRecipe) else "classification",
+            f"{one.iterations:,}",
+            f"{one.batch_size:,}",
+            f"{one.lr:g}",
+            one.source,
+        )
+        for one in found
+    ]
+    return ("recipe", "of", "iterations", "batch", "lr", "source"), rows, [msgspec.to_builtins(one) for one in found]
+
+
+def _data() -> Listed:
+    rows = [(source.form, source.summary) for source in SOURCES]
+    found = [{"name": source.name, "form": source.form, "summary": source.summary} for source in SOURCES]
+    return ("data", ""), rows, found
 
 
 def _published(network: NetworkSummary) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 from typer import Argument, Option
 
-from resnets.cli.train import DATA, RECIPES
+from resnets.data.sources import SOURCES
+from resnets.training.recipes import RECIPES
 
 
 def plan(
@@ -17,11 +18,11 @@ def plan(
         Option(
             "--data",
             "-d",
-            help=f"{DATA} What is named without a path need not be there, imagenet neither.",
+            help=f"{SOURCES.help()} What is named without a path need not be there, imagenet neither.",
             show_default=False,
         ),
     ],
-    recipe: Annotated[str | None, Option(help=RECIPES, show_default="the one for the data")] = None,
+    recipe: Annotated[str | None, Option(help=RECIPES.help(), show_default="the one for the data")] = None,
     iterations: Annotated[int | None, Option(help="Length; the recipe's milestones move in proportion.")] = None,
     epochs: Annotated[float | None, Option(help="Length in passes over the training images instead.")] = None,
     batch_size: Annotated[

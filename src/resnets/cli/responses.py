@@ -7,12 +7,12 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from resnets.cli.train import DATA
+from resnets.data.sources import SOURCES
 
 
 def responses(
     runs: Annotated[list[Path], Argument(help="Folders of runs, or .safetensors files.", show_default=False)],
-    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
+    data: Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)],
     images: Annotated[
         int | None, Option(help="Test images, evenly spaced over the split.", show_default="all of them")
     ] = None,

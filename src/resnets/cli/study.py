@@ -7,11 +7,12 @@ from typing import Annotated
 
 from typer import Option
 
-from resnets.cli.train import DATA, SCRATCH
+from resnets.data.sources import SOURCES
+from resnets.training.recipes import RECIPES
 
 
 def study(
-    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
+    data: Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)],
     budget: Annotated[
         str | None, Option(help="Time for everything: 90s, 30m, 2h.", show_default="30m, for digits 2m")
     ] = None,
@@ -23,7 +24,9 @@ def study(
         str | None, Option(help="Networks' names instead, such as resnet20,mine.", show_default=False)
     ] = None,
     kinds: Annotated[str, Option(help="plain, residual, or both with a comma between.")] = "plain,residual",
-    recipe: Annotated[str | None, Option(help=f"{SCRATCH}.", show_default="the one for the data")] = None,
+    recipe: Annotated[
+        str | None, Option(help=RECIPES.help(without="finetune"), show_default="the one for the data")
+    ] = None,
     seed: Annotated[int, Option(help="Of the held-out images, the initial weights and the order.")] = 0,
     out: Annotated[Path | None, Option("--out", "-o", help="The study's folder.", show_default="studies/DATA")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with the study in the folder, by its plan.")] = False,

@@ -7,18 +7,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-DATA = (  # the backslashes keep Rich from taking [@SPLIT] for markup
-    "digits, cifar10[:PATH], cifar100[:PATH], folder:PATH, imagenet:PATH, webdataset:FOLDER, webdataset:TRAIN,VAL, "
-    r"hf:REPO\[@SPLIT] or hf-stream:REPO\[@SPLIT]."
-)
-SCRATCH = "cifar, cifar-200, fast, digits, imagenet, imagenet-plateau, imagenet-90, imagenet-fast"
-RECIPES = f"{SCRATCH} or finetune."
+from resnets.data.sources import SOURCES
+from resnets.training.recipes import RECIPES
 
 
 def train(
     network: Annotated[str, Argument(help="A network's name, such as resnet20 (`resnets list` shows all).")],
-    data: Annotated[str, Option("--data", "-d", help=DATA, show_default=False)],
-    recipe: Annotated[str | None, Option(help=RECIPES, show_default="the one for the data")] = None,
+    data: Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)],
+    recipe: Annotated[str | None, Option(help=RECIPES.help(), show_default="the one for the data")] = None,
     weights: Annotated[
         Path | None,
         Option(help="A run's folder or a weights file to begin with, the last layer new.", show_default="from scratch"),

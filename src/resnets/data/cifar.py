@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,31 @@ CIFAR100 = Cifar(
     classes=tuple(CIFAR100_CLASSES.split()),
     digests={},
 )
+
+
+def load_cifar10(path: Path | None = None) -> DataSplits:
+    """Return CIFAR-10 from a folder, or from the cache folder, to which it is fetched where it is absent."""
+    return _load_or_fetch(CIFAR10, path)
+
+
+def load_cifar100(path: Path | None = None) -> DataSplits:
+    """Return CIFAR-100 likewise."""
+    return _load_or_fetch(CIFAR100, path)
+
+
+def _load_or_fetch(data_set: Cifar, path: Path | None) -> DataSplits:
+    if path is None:
+        path = cache_folder()
+        if not present(data_set, path):
+            download(data_set, path)
+    return load(data_set, path)
+
+
+def cache_folder() -> Path:
+    """Return where fetched data sets are kept: $RESNETS_CACHE, else ~/.cache/resnets (by $XDG_CACHE_HOME)."""
+    if own := os.environ.get("RESNETS_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnets"
 
 
 def load(data_set: Cifar, path: Path) -> DataSplits:

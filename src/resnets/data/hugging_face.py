@@ -148,6 +148,11 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
     )
 
 
+def load_stream(rest: str) -> DataSplits:
+    """Return the same, read as it is needed."""
+    return load(rest, stream=True)
+
+
 def _names(repository: str, splits: list[str], asked: str) -> tuple[str, str]:
     train, _, test = asked.partition(",") if "," in asked else ("train", ",", asked)
     test = test or next((name for name in TESTED_ON if name in splits), "")

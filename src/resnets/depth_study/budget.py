@@ -28,7 +28,8 @@ from resnets.planning.measure import loading_rate, measure
 from resnets.planning.memory import Memory, available_memory, training_memory
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.specs import Recipe
-from resnets.training.config import default_recipe, resolve
+from resnets.training.config import resolve
+from resnets.training.recipes import default_recipe
 
 PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a smaller type is taken
 LEAST = 20  # iterations, with fewer of which no curve is worth its time

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from resnets.depth_study import page
 from resnets.depth_study.page import PageText
-from resnets.paper import recipes
 from resnets.records.studies import DepthRow, last_images
 from resnets.report.depth import findings_of_rows
 from resnets.runtime.launch import require_alone
+from resnets.training.recipes import DIGITS
 from resnets.training.stretch import Observer
 from resnets.training.train import TrainResult, train
 
@@ -87,7 +87,7 @@ def _row(result: TrainResult, depth: int, *, residual: bool) -> DepthRow:
         depth=depth,
         residual=residual,
         training_error=result.training_error,
-        training_images=last_images(curve, recipes.find("digits").batch_size),
+        training_images=last_images(curve, DIGITS.batch_size),
         test_error=result.test_error,
         seconds=result.seconds,
         curve=curve,

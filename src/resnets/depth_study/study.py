@@ -23,13 +23,13 @@ from resnets.depth_study.recommend import Recommendation
 from resnets.errors import RunError, TrainingError, UsageError
 from resnets.files import write_json
 from resnets.networks import registry
-from resnets.paper import recipes
 from resnets.records.studies import StudyRow, last_images
 from resnets.report.depth import findings_of_rows
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
+from resnets.training.recipes import FINETUNE, find_recipe
 from resnets.training.stretch import Observer
 from resnets.training.train import CANNOT_BE_TRAINED, TrainResult, check, train
 
@@ -96,8 +96,8 @@ def study(
     began = time.perf_counter()
     tell = tell or (lambda _: None)
     check(seed=seed, workers=workers, save_every=None)
-    base = recipes.find(recipe) if isinstance(recipe, str) else recipe
-    if base is not None and base.name == recipes.FINETUNE.name:
+    base = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    if base is not None and base.name == FINETUNE.name:
         raise UsageError("recipe 'finetune' begins with trained weights; a study trains networks from random ones")
     named = None if depths is None else tuple(depths)
     kinds = tuple(kinds)

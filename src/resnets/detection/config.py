@@ -22,7 +22,7 @@ from resnets.detection.detector import (
     recalibrate,
 )
 from resnets.detection.faster_rcnn import FasterRCNN
-from resnets.detection.recipes import default_recipe, find
+from resnets.detection.recipes import DETECTION_RECIPES, default_recipe
 from resnets.detection.score import Score, require_objects, score_for
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError, nearest
@@ -78,7 +78,11 @@ class DetectionConfig:
 
         Raises: UsageError, if there is no such recipe, or a change is impossible.
         """
-        base = find(self.recipe) if isinstance(self.recipe, str) else self.recipe or default_recipe(protocol)
+        base = (
+            DETECTION_RECIPES.find(self.recipe)
+            if isinstance(self.recipe, str)
+            else self.recipe or default_recipe(protocol)
+        )
         sides = {}
         if self.size is not None:
             sides = {"shorter_side": self.size, "longest_side": round(self.size * 5 / 3)}  # as 1000 to 600

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from resnets.errors import UsageError, nearest
 from resnets.paper.detection_recipes import COCO, COCO_CONTEXT, JOINT, SHARED, VOC, VOC_CONTEXT
-from resnets.paper.recipes import RECIPES
+from resnets.registry import Registry, calling_module
 from resnets.specs import DetectionRecipe, Deviation, Recipe
+from resnets.training.recipes import RECIPES
 
 SMALL = DetectionRecipe(
     name="small",
@@ -35,23 +35,32 @@ SMALL = DetectionRecipe(
     ),
 )
 
-DETECTION_RECIPES: dict[str, DetectionRecipe] = {
-    recipe.name: recipe for recipe in (VOC, COCO, VOC_CONTEXT, COCO_CONTEXT, SMALL)
-}
-
-ALL_RECIPES: dict[str, Recipe] = {**RECIPES, **DETECTION_RECIPES}
-"""Those of classifiers and of detectors, no two of the same name."""
+DETECTION_RECIPES: Registry[DetectionRecipe] = Registry(
+    "recipe of detectors", VOC, COCO, VOC_CONTEXT, COCO_CONTEXT, SMALL
+)
 
 
-def find(name: str) -> DetectionRecipe:
-    """Return a detector's recipe by its name.
+def all_recipes() -> dict[str, Recipe]:
+    """Return the recipes of classifiers and of detectors by their names, no two of the same."""
+    return {recipe.name: recipe for recipe in (*RECIPES, *DETECTION_RECIPES)}
 
-    Raises: UsageError, naming the nearest ones, if there is none.
+
+def list_recipes() -> list[Recipe]:
+    """Return all recipes; those of detectors are `DetectionRecipe`."""
+    return list(all_recipes().values())
+
+
+def register_recipe(recipe: Recipe) -> None:
+    """Register a recipe of classifiers, or a `DetectionRecipe`: its name is then known, on the command line too.
+
+    Raises: UsageError, if the name is taken.
     """
-    if name not in DETECTION_RECIPES:
-        known = ", ".join(DETECTION_RECIPES)
-        raise UsageError(f"unknown recipe {name!r} of a detector{nearest(name, DETECTION_RECIPES)}; known: {known}")
-    return DETECTION_RECIPES[name]
+    if isinstance(recipe, DetectionRecipe):
+        RECIPES.require_free(recipe.name)
+        DETECTION_RECIPES.add(recipe, calling_module())
+    else:
+        DETECTION_RECIPES.require_free(recipe.name)
+        RECIPES.add(recipe, calling_module())
 
 
 def default_recipe(protocol: str) -> DetectionRecipe:

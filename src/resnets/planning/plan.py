@@ -13,7 +13,6 @@ from resnets.data.load import load_data
 from resnets.errors import UsageError
 from resnets.networks import complexity, registry
 from resnets.networks.sync_batch_norm import require_nesting
-from resnets.paper import recipes
 from resnets.planning import dataset_stats, forecast
 from resnets.planning import devices as known_devices
 from resnets.planning.dataset_stats import DataKind
@@ -23,7 +22,8 @@ from resnets.planning.memory import available_memory, training_memory
 from resnets.runtime.processes import Share
 from resnets.specs import AreaCropFlip, Recipe
 from resnets.training.accumulation import require_parts
-from resnets.training.config import change, default_recipe, resize, resolve
+from resnets.training.config import change, resize, resolve
+from resnets.training.recipes import default_recipe, find_recipe
 
 IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines
 NETWORK = 25e9  # bytes a second between these
@@ -93,7 +93,7 @@ def plan(
     if devices < 1:
         raise UsageError(f"devices is {devices}; it must be 1 or more")
     known = None if device_kind is None else known_devices.find(device_kind)
-    base = recipes.find(recipe) if isinstance(recipe, str) else recipe
+    base = find_recipe(recipe) if isinstance(recipe, str) else recipe
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
         kind, sample = dataset_stats.load(data, Path(folder))
         sample = load_data(sample, registry.decoded_side(network))  # as the network takes it, which the recipe goes by

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from resnets.detection.recipes import ALL_RECIPES
+from resnets.detection.recipes import all_recipes
 from resnets.paper.declarations import SCORED_BY, DetectionTest
 from resnets.paper.detection_data import after, identify
 from resnets.report.measured import (
@@ -47,8 +47,9 @@ def _parse(file: str, content: Mapping[str, Any]) -> MeasuredDetector:
     data = content["data"] if "declared" in content else _data(run["data"], start)
     declared = declared_in(content, network.get("shortcut"), data)
     iterations, name = positive(content["iterations"]), str(content["network"])
-    full = ALL_RECIPES[declared.recipe].iterations if declared.recipe in ALL_RECIPES else iterations
-    known = content["recipe"] == declared.recipe in ALL_RECIPES
+    named = all_recipes().get(declared.recipe)
+    full = iterations if named is None else named.iterations
+    known = named is not None and content["recipe"] == named.name
     return MeasuredDetector(
         file=file,
         network=name,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from resnets.detection.recipes import ALL_RECIPES
+from resnets.detection.recipes import all_recipes
 from resnets.records.evaluations import Response
 from resnets.report.runs import SCALES, SHORT, Errors, Measured, Point, Scale, Setting
 from resnets.specs import identify
@@ -45,7 +45,8 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
     trained_on = _data(content, data)
     declared = declared_in(content, network.get("shortcut"), trained_on)
     iterations = positive(content["iterations"])
-    full = ALL_RECIPES[declared.recipe].iterations if declared.recipe in ALL_RECIPES else iterations
+    named = all_recipes().get(declared.recipe)
+    full = iterations if named is None else named.iterations
     curve_on: Literal["test", "validation"] = "validation" if "validation_error" in content else "test"
     best = content.get("best_validation")
     return Measured(
@@ -59,7 +60,7 @@ def _parse(file: str, content: Mapping[str, Any]) -> Measured:
         data=trained_on,
         seed=int(content["seed"]),
         scale=scale_of(
-            content.get("scale"), iterations, full, known=content["recipe"] == declared.recipe in ALL_RECIPES
+            content.get("scale"), iterations, full, known=named is not None and content["recipe"] == named.name
         ),
         declared=declared,
         errors=_errors(content, network.get("type")),
@@ -190,10 +191,11 @@ def other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declared
     """
     if recipe["name"] != declared.recipe:
         return [f"recipe {recipe['name']} instead of {declared.recipe}"]
-    if declared.recipe not in ALL_RECIPES:
+    named = all_recipes().get(declared.recipe)
+    if named is None:
         return []
-    wanted = json.loads(json.dumps(msgspec.to_builtins(ALL_RECIPES[declared.recipe].scaled(int(recipe["iterations"])))))
-    full, iterations = ALL_RECIPES[declared.recipe].iterations, int(recipe["iterations"])
+    full, iterations = named.iterations, int(recipe["iterations"])
+    wanted = json.loads(json.dumps(msgspec.to_builtins(named.scaled(iterations))))
     longer = [f"{iterations:,} iterations instead of {full:,}"] if iterations > full else []
     depth, warm_ups = network.get("depth") or 0, [one for one in (wanted["warm_up"], recipe.get("warm_up")) if one]
     if all(depth < one["from_depth"] for one in warm_ups):

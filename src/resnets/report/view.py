@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from resnets.detection.recipes import ALL_RECIPES
+from resnets.detection.recipes import all_recipes
 from resnets.durations import in_words
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
@@ -51,7 +51,7 @@ class View:
             tables=tables,
             figures=tuple(compare_figure(figure, results) for figure in FIGURES.values()),
             studies=depth.studies(results.runs),
-            recipes=tuple(recipe for name, recipe in ALL_RECIPES.items() if name in used),
+            recipes=tuple(recipe for name, recipe in all_recipes().items() if name in used),
         )
 
     @property

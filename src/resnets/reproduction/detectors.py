@@ -196,7 +196,7 @@ def _some(images: tuple[AnnotatedImage, ...], count: int) -> tuple[AnnotatedImag
 
 def fit_recipe(training: Training, scale: Scale) -> DetectionRecipe:
     """Return the declared recipe at a scale; in a smoke run images are small, and anchors in proportion."""
-    recipe = DETECTION_RECIPES[training.recipe]
+    recipe = DETECTION_RECIPES.find(training.recipe)
     if scale == "short":
         return recipe.scaled(round(recipe.iterations / SHORT))
     if scale == "full":

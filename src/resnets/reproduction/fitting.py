@@ -12,11 +12,10 @@ from resnets.data.load import load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
 from resnets.networks import registry
-from resnets.paper import recipes
 from resnets.paper.declarations import Protocol, Training
 from resnets.report.runs import SHORT, Scale
 from resnets.specs import PUBLISHED_IMAGES, Deviation, Recipe, ScaleCropFlip, identify
-from resnets.training.config import default_recipe
+from resnets.training.recipes import DIGITS, default_recipe, find_recipe
 
 SMOKE_ITERATIONS = 5
 SMOKE_IMAGES, SMOKE_TESTS = 2_000, 400  # that a smoke run trains on and is tested on, at most
@@ -62,7 +61,7 @@ class Shelf:
         if key not in self._material:
             self._material[key] = self._read(data, training)
         found = self._material[key]
-        photos = isinstance(recipes.find(training.recipe).augmentation, ScaleCropFlip)
+        photos = isinstance(find_recipe(training.recipe).augmentation, ScaleCropFlip)
         trial = self.scale == "smoke" and (not protocols or any(one in TRAINING_TESTS for one in protocols))
         if photos and found.splits.train.kind == "arrays" and not trial:
             raise NotHere(f"{training.network} is made for photos, which {found.name} are not: --data folder:PATH")
@@ -129,10 +128,10 @@ def fit_recipe(training: Training, scale: Scale, splits: DataSplits) -> Recipe:
 
     Images in memory are padded and cropped, those of fewer than 16 pixels a side as the digits are.
     """
-    recipe = recipes.find(training.recipe)
+    recipe = find_recipe(training.recipe)
     own = default_recipe(splits)
     photos = isinstance(recipe.augmentation, ScaleCropFlip)
-    if splits.train.kind == "arrays" and (photos or own is recipes.DIGITS):
+    if splits.train.kind == "arrays" and (photos or own is DIGITS):
         side = splits.train.side
         fitted = Deviation(f"augmentation as in the recipe {own.name}", f"the images are of {side}x{side} pixels")
         recipe = recipe.with_changes(augmentation=own.augmentation, deviations=(*recipe.deviations, fitted))

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from resnets.detection.recipes import ALL_RECIPES
+from resnets.detection.recipes import all_recipes
 from resnets.errors import UsageError, nearest
 from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table, Training
 from resnets.paper.figures import FIGURES
@@ -158,7 +158,7 @@ def _detection_tests(askers: Iterable[Row | Curve]) -> Iterator[DetectionTest]:
 
 def _size(task: Task) -> tuple[int, int, str]:
     training = task.training
-    return list(ALL_RECIPES).index(training.recipe), depth_of(training.network) or 0, training.network
+    return list(all_recipes()).index(training.recipe), depth_of(training.network) or 0, training.network
 
 
 def responses_wanted() -> frozenset[Training]:

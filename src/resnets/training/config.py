@@ -15,7 +15,6 @@ from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.networks import registry
-from resnets.paper import recipes
 from resnets.runtime.device import Precision, choose_device, choose_precision
 from resnets.specs import (
     AreaCropFlip,
@@ -26,6 +25,7 @@ from resnets.specs import (
     ResNetSpec,
     ScaleCropFlip,
 )
+from resnets.training.recipes import default_recipe, find_recipe
 from resnets.weights.weights_file import load_weights
 
 _AnyRecipe = TypeVar("_AnyRecipe", bound=Recipe)
@@ -75,7 +75,7 @@ def resolve(
         raise UsageError(f"{', '.join(network_options)}: an option of networks that are given by their name")
     target = choose_device(device)
     multiply = choose_precision(precision, target)
-    base = recipes.find(recipe) if isinstance(recipe, str) else recipe
+    base = find_recipe(recipe) if isinstance(recipe, str) else recipe
     splits = load_data(data, registry.decoded_side(network)).divided(split, seed)
     changed = change(
         base or default_recipe(splits),
@@ -102,15 +102,6 @@ def resolve(
     if precision == "auto" and _meets_single_pixels(module, convention):
         multiply = "fp32"
     return Resolved(module, splits, chosen, convention, target, multiply)
-
-
-def default_recipe(splits: DataSplits) -> Recipe:
-    """Return the recipe for a kind of data: photos, digits, or else small images as CIFAR's."""
-    train = splits.train
-    if train.kind == "photos":
-        return recipes.IMAGENET
-    tiny = train.kind == "arrays" and train.side is not None and train.side < 16  # pixels, as the digits
-    return recipes.DIGITS if tiny else recipes.CIFAR
 
 
 def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) -> Recipe:

@@ -22,13 +22,13 @@ from resnets.data.splits import DataSplits
 from resnets.errors import RunError, TrainingError, UsageError
 from resnets.networks.registry import spec_of
 from resnets.networks.sync_batch_norm import require_nesting
-from resnets.paper import recipes
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
 from resnets.training.accumulation import require_parts
 from resnets.training.config import Resolved, resolve
+from resnets.training.recipes import FINETUNE
 from resnets.training.run import RunFolder, difference, identity
 from resnets.training.session import Job, run
 from resnets.training.statistics import norms_of
@@ -129,7 +129,7 @@ def train(
             weights=weights,
             network_options=network_options,
         )
-        if weights is None and todo.recipe.name == recipes.FINETUNE.name:
+        if weights is None and todo.recipe.name == FINETUNE.name:
             raise UsageError(
                 "recipe 'finetune' begins with trained weights; name a run's folder or a file as --weights"
             )
@@ -270,14 +270,6 @@ def _require_same_everywhere(description: dict[str, Any], world: World) -> None:
             f"the {where} of this process is {reprlib.repr(here)}, and {reprlib.repr(there)} of process 0; "
             f"give all the same data and settings"
         )
-
-
-def find_recipe(name: str) -> Recipe:
-    """Return a recipe by its name, for example to change it with `with_changes`.
-
-    Raises: UsageError, naming the nearest ones, if there is none.
-    """
-    return recipes.find(name)
 
 
 CANNOT_BE_TRAINED = (TrainingError, MemoryError, torch.OutOfMemoryError)

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from resnets.errors import UsageError
-from resnets.paper import recipes
 from resnets.specs import AreaCropFlip, PadCropFlip, Preprocessing, PrincipalColors, Recipe, ScaleCropFlip, WarmUp
+from resnets.training import recipes
 
 
 def test_cifar() -> None:
@@ -100,12 +100,12 @@ COMPARED = ("iterations", "milestones", "bn_group", "preprocessing", "augmentati
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in recipes.RECIPES if name not in ("cifar", "imagenet", "imagenet-plateau")]
+    "name", [name for name in recipes.RECIPES.names() if name not in ("cifar", "imagenet", "imagenet-plateau")]
 )
 def test_deviations_are_listed(name: str) -> None:
     """A recipe that differs from its section says what differs and why, in at least as many words as need be."""
     paper = recipes.CIFAR if name in ("cifar-200", "fast", "digits") else recipes.IMAGENET
-    recipe = recipes.find(name)
+    recipe = recipes.find_recipe(name)
     differing = [field for field in COMPARED if getattr(recipe, field) != getattr(paper, field)]
     assert differing
     assert recipe.deviations
@@ -126,21 +126,21 @@ def test_deviations_are_listed(name: str) -> None:
 
 def test_names() -> None:
     """Each recipe is found by its own name."""
-    assert {"cifar", "cifar-200", "digits", "imagenet"} <= set(recipes.RECIPES)
-    assert all(recipes.find(name).name == name for name in recipes.RECIPES)
+    assert {"cifar", "cifar-200", "digits", "imagenet"} <= set(recipes.RECIPES.names())
+    assert all(recipes.find_recipe(name).name == name for name in recipes.RECIPES.names())
 
 
 @pytest.mark.parametrize(("name", "meant"), [("cifar10", "cifar"), ("cifar200", "cifar-200"), ("digit", "digits")])
 def test_unknown_name(name: str, meant: str) -> None:
     """An unknown name is answered with the nearest ones, and with all."""
     with pytest.raises(UsageError, match=rf"unknown recipe '{name}' \(did you mean .*{meant}.*\?\); known: cifar, "):
-        recipes.find(name)
+        recipes.find_recipe(name)
 
 
 def test_unlike_any_name() -> None:
     """A name like none is answered with all."""
     with pytest.raises(UsageError, match="unknown recipe 'xyz'; known: cifar, cifar-200"):
-        recipes.find("xyz")
+        recipes.find_recipe("xyz")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_scaled(iterations: int, milestones: tuple[int, int]) -> None:
 
 def test_json() -> None:
     """A recipe is written to run.json as it is, and another one as something else."""
-    written = [json.dumps(msgspec.to_builtins(recipe), sort_keys=True) for recipe in recipes.RECIPES.values()]
+    written = [json.dumps(msgspec.to_builtins(recipe), sort_keys=True) for recipe in recipes.RECIPES]
     assert len(set(written)) == len(written)
     stored = json.loads(json.dumps(msgspec.to_builtins(recipes.CIFAR)))
     warm_up = stored.pop("warm_up")
