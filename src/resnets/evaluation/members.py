@@ -20,7 +20,7 @@ from resnets.evaluation.single_view import Agreement, in_evaluation_mode, single
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.model import Model
 from resnets.networks.dense import Dense
-from resnets.networks.registry import decoded_side
+from resnets.networks.registry import decoded_side, name_of
 from resnets.runtime.device import Precision, choose_precision, forward
 from resnets.runtime.processes import WHOLE, Share
 from resnets.specs import HowTested
@@ -39,8 +39,7 @@ class Member:
 
     @property
     def name(self) -> str:
-        spec = getattr(self.model.network, "spec", None)
-        return spec.name if spec is not None else type(self.model.network).__name__
+        return name_of(self.model.network)
 
     @property
     def is_plain(self) -> bool:

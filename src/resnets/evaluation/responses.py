@@ -26,6 +26,7 @@ from resnets.files import read_object
 from resnets.files import write_json as write_object
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model, load
+from resnets.networks.registry import name_of
 from resnets.records.evaluations import LayerResponses, Response
 from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
@@ -234,10 +235,9 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
             raise WeightsError(
                 f"{model.path}: layer {one.layer} does not give finite numbers for images of {splits.name}"
             )
-    spec = getattr(model.network, "spec", None)
     of_run = model.path.name == "weights.safetensors"
     return LayerResponses(
-        network=type(model.network).__name__ if spec is None else spec.name,
+        network=name_of(model.network),
         source=str(model.path.parent if of_run else model.path),
         data=splits.name,
         digest=comparable_digest(model, splits),

@@ -19,7 +19,7 @@ from resnets.data.decoding import reading, single_view
 from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError, WeightsError, import_extra
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
-from resnets.networks.registry import spec_of
+from resnets.networks.registry import name_of, spec_of
 from resnets.runtime.device import Precision, choose_device, choose_precision, forward, keep_freed_memory, place
 from resnets.specs import InputConvention
 from resnets.weights import weights_file
@@ -55,7 +55,7 @@ class Model:
 
     def __repr__(self) -> str:
         """Return a summary in a few lines; `network`, `classes` and `convention` have the details."""
-        spec, expected = getattr(self.network, "spec", None), self.convention
+        expected = self.convention
         size, classes = "unknown", "unknown"
         if expected is not None:
             size = f"{expected.size} x {expected.size} {'grey' if expected.channels == 1 else expected.order}"
@@ -63,7 +63,7 @@ class Model:
             classes = f"{len(self.classes)} ({', '.join(self.classes[:3])}{', ...' if len(self.classes) > 3 else ''})"
         return (
             f"Model(\n"
-            f"  network: {getattr(spec, 'name', type(self.network).__name__)}\n"
+            f"  network: {name_of(self.network)}\n"
             f"  classes: {classes}\n"
             f"  input: {size}\n"
             f"  device: {self.device}\n"

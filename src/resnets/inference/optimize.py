@@ -10,6 +10,7 @@ from torch import nn
 from resnets.errors import UsageError
 from resnets.inference.engine import Engine, fastest
 from resnets.inference.model import Model
+from resnets.networks.registry import spec_of
 from resnets.runtime.device import choose_device, choose_precision
 
 
@@ -81,6 +82,6 @@ def optimize(
 
 
 def _channels(network: nn.Module) -> int:
-    spec = getattr(network, "spec", None)
-    convolutions = (module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d))
-    return getattr(spec, "in_channels", None) or next(convolutions, 3)
+    if (spec := spec_of(network)) is not None:
+        return spec.in_channels
+    return next((module.in_channels for module in network.modules() if isinstance(module, nn.Conv2d)), 3)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from resnets.errors import UsageError
-from resnets.networks.registry import build
+from resnets.networks.registry import build, spec_of
 from resnets.networks.stages import Row
 from resnets.specs import FunctionSpec, NetworkSpec
 
@@ -104,9 +104,9 @@ def measure(network: nn.Module, input_size: int | None = None, in_channels: int 
     Units: pixels for `input_size`.
     Raises: UsageError, if the size is not known, or the network cannot take such images.
     """
-    spec = getattr(network, "spec", None)
-    size = getattr(spec, "input_size", None) if input_size is None else input_size
-    channels = getattr(spec, "in_channels", 3) if in_channels is None else in_channels
+    spec = spec_of(network)
+    size = spec.input_size if input_size is None and spec is not None else input_size
+    channels = in_channels if in_channels is not None else 3 if spec is None else spec.in_channels
     if size is None:
         raise UsageError(
             f"a {type(network).__name__} does not say for which images it is; give input_size=, such as 224"

@@ -20,7 +20,7 @@ from resnets.specs.networks import IMAGENET_STAGES
 def deepen(network: nn.Module, depth: int) -> ResNet:
     """Return a deeper network of the same kind that computes the same function; `network` stays as it is.
 
-    The added blocks stand at the end of each stage, and each is an identity:
+    The added blocks are at the end of each stage, and each is an identity:
 
     - In a residual network the last batch norm of an added block has weight and bias 0, so F(x) = 0; the rest of F
       is initialised as ever and can learn. With options A and B the logits are the same, bit for bit, in evaluation

@@ -12,7 +12,7 @@ from resnets.specs import Initialization
 
 
 def initialize(network: nn.Module, how: Initialization) -> None:
-    """Draw every convolution's and fully connected layer's weights anew, in place."""
+    """Draw every convolution's and fully connected layer's weights again, in place."""
     mode = how.removeprefix("he_")
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and not module.weight.is_meta:  # meta: nothing to draw

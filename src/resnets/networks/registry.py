@@ -144,6 +144,12 @@ def spec_of(network: object) -> NetworkSpec | None:
     return spec if isinstance(spec, NetworkSpec) else None
 
 
+def name_of(network: object) -> str:
+    """Return the name of a network, or of a custom module's class."""
+    spec = spec_of(network)
+    return type(network).__name__ if spec is None else spec.name
+
+
 def decoded_side(network: str | nn.Module) -> int | None:
     """Return the side to which a network's images are resized when they are read; None: they keep their size.
 

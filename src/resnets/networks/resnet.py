@@ -1,4 +1,4 @@
-"""Residual networks and their plain twins, for ImageNet (section 3.3, Table 1) and for CIFAR-10 (section 4.2)."""
+"""Residual networks and their plain counterparts: for ImageNet (section 3.3, Table 1) and CIFAR-10 (section 4.2)."""
 
 from __future__ import annotations
 

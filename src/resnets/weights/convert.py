@@ -63,11 +63,11 @@ def convert(
     `source` is a file (.pth, .pt, .safetensors, .npz, .h5 or .pkl) of torchvision, timm, akamaster, chenyaofo,
     detectron2 or the authors' Caffe, known by the names of its tensors; a run's folder or a weights file; or
     `torchvision` (`torchvision:IMAGENET1K_V2`), whose published weights are fetched. `network` is needed where names
-    and shapes do not tell it.
+    and shapes leave it open.
 
     `to` is `safetensors` (with network, classes and input in its header), `torchvision` (a state_dict that loads
-    there with `strict=True`) or `hub` (a folder for the Hugging Face Hub); by default `out` tells: .safetensors,
-    .pth or .pt, or a folder.
+    there with `strict=True`) or `hub` (a folder for the Hugging Face Hub); by default it follows from `out`:
+    .safetensors, .pth or .pt, or a folder.
 
     `classes` are the names, or a file with one on each line; ImageNet's and CIFAR's are known. `input` replaces parts
     of the input convention that the project's weights have, and `mean` its mean by that of a NumPy file: an image or
@@ -85,7 +85,7 @@ def convert(
     weights = dataclasses.replace(found.weights, convention=convention, classes=names)
     notes = []
     if convention is None:
-        notes.append("the weights do not say what input they expect, which evaluate and predict need; --input tells it")
+        notes.append("the weights do not say what input they expect, which evaluate and predict need; --input sets it")
     elif target == "torchvision":
         notes.append(f"torchvision's layout has no place for the input, which is {convention.in_words()}")
     with writing(out):

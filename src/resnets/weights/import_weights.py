@@ -33,7 +33,7 @@ class Imported:
 def import_weights(path: Path, network: str | None = None) -> Imported:
     """Read a file of another project's weights; the layout is known by the names.
 
-    `network` is our name of the network, where names and shapes do not tell it. The layout of a registered network is
+    `network` is our name of the network, where names and shapes leave it open. The layout of a registered network is
     its own.
 
     Raises: WeightsError, as `read_foreign`, if the layout is not known, or listing the keys that do not fit.
@@ -114,8 +114,8 @@ def known_classes(layout: str, spec: NetworkSpec) -> tuple[str, ...] | None:
 def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> NetworkSpec:
     """Return the declaration of the network that tensors under our names are of.
 
-    `name` is needed where they do not tell: without projections a residual network with option A and its plain twin
-    have the same weights, if the project does not say which it has.
+    `name` is needed where they leave it open: without projections a residual network with option A and its plain
+    counterpart have the same weights, if the project does not say which it has.
 
     Raises: WeightsError, if the weights are of no network here or the name contradicts them; UsageError, for a name
     that there is not.
@@ -151,7 +151,9 @@ def _name(tensors: Tensors, layout: Layout) -> str:
         for depth, per_stage in VGG_STAGES.items():
             if sum(per_stage) == convolutions:
                 return f"vgg{depth}"
-        raise WeightsError(f"a VGG of {convolutions} convolutions, and the paper's have 13 and 16; it has no twin here")
+        raise WeightsError(
+            f"a VGG of {convolutions} convolutions, and the paper's have 13 and 16; it has no counterpart here"
+        )
     cifar = is_cifar_type(tensors)
     stages = 3 if cifar else 4
     blocks = tuple(_numbers(tensors, rf"layer{stage}\.([0-9]+)\.conv1\.weight", 1) for stage in range(1, stages + 1))
@@ -165,7 +167,7 @@ def _name(tensors: Tensors, layout: Layout) -> str:
         depth = 2 + sum(blocks) * layers
         if not residual:
             raise WeightsError(
-                f"these weights do not tell a residual network with option A from a plain one; name it: "
+                f"these weights may be of a residual network with option A or of a plain one; name it: "
                 f"--network resnet{depth} or --network plain{depth}"
             )
         return f"resnet{depth}{'_cifar' if depth in IMAGENET_STAGES else ''}"

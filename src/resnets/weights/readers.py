@@ -65,11 +65,11 @@ def _torch(path: Path) -> Any:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pickle.UnpicklingError as error:
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if asked is None:
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if wanted is None:
             raise WeightsError(f"{path}: damaged or no torch file") from None
         raise WeightsError(
-            f"{path}: refused, for it asks for {asked[1]}, which would run code; save the state_dict alone"
+            f"{path}: refused, for it asks for {wanted[1]}, which would run code; save the state_dict alone"
         ) from None
     except Exception as error:  # a damaged file raises nearly anything
         raise WeightsError(f"{path}: damaged or no torch file ({_first_line(error)})") from None

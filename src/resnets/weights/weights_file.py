@@ -10,7 +10,7 @@ import msgspec
 from torch import Tensor, nn
 
 from resnets.errors import UsageError, WeightsError
-from resnets.networks.registry import build, spec_of
+from resnets.networks.registry import build, name_of, spec_of
 from resnets.specs import InputConvention, NetworkSpec, first_difference
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
@@ -33,7 +33,7 @@ class Weights:
         if self.spec is None:
             raise WeightsError(
                 f"{self.path}: these weights do not say which network they are for; `resnets convert` "
-                "makes files of torchvision, timm and others tell it, and in Python there is network="
+                "writes it into files of torchvision, timm and others, and in Python there is network="
             )
         try:
             network = build(self.spec)
@@ -45,7 +45,7 @@ class Weights:
     def load_into(self, network: nn.Module) -> None:
         """Load the weights into a network that is the same function of them.
 
-        Names and shapes do not tell all: a plain network and a residual one with option A have the same, and so have
+        Names and shapes do not decide it: a plain network and a residual one with option A have the same, and so have
         both places of the stride.
 
         Raises: WeightsError, if the declarations differ, or as `load_into`.
@@ -151,13 +151,12 @@ def require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
         if keys
     ]
     if problems:
-        name = getattr(getattr(network, "spec", None), "name", type(network).__name__)
         details = (
             *(f"missing     {key} {tuple(own[key].shape)}" for key in missing),
             *(f"unexpected  {key} {tuple(tensors[key].shape)}" for key in unexpected),
             *(f"other shape {shape}" for shape in shapes),
         )
-        raise WeightsError(f"weights of another network than {name}: {'; '.join(problems)}", details)
+        raise WeightsError(f"weights of another network than {name_of(network)}: {'; '.join(problems)}", details)
 
 
 def load_weights(path: str | Path) -> Weights:

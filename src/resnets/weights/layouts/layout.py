@@ -1,4 +1,4 @@
-"""What a project's weights files are like: how to know them, their names as ours, and what names do not tell."""
+"""Layouts of weights files: how to recognise one, its names as ours, and what names leave open."""
 
 from __future__ import annotations
 

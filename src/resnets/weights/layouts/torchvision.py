@@ -29,7 +29,7 @@ def _recognises(tensors: Tensors, about: About) -> bool:
 
 
 def _convention(spec: NetworkSpec, about: About) -> InputConvention | None:
-    """Return the input of the file's own entry where its name tells it, else of the first version of the weights."""
+    """Return the input of the entry that the file's name says, else of the first version of the weights."""
     if spec.type == "cifar":
         return None
     for entry in _entries(spec.name):
@@ -68,8 +68,8 @@ def fetch(name: str, version: str | None = None) -> tuple[Tensors, InputConventi
     Raises: WeightsError, if torchvision has no such network or version, or it cannot be fetched.
     """
     if name not in NAMES:
-        twin = f"{name}_v1_5"
-        right = f"{twin}, whose stride 2 is on the 3x3" if twin in NAMES else ", ".join(NAMES)
+        v1_5 = f"{name}_v1_5"
+        right = f"{v1_5}, whose stride 2 is on the 3x3" if v1_5 in NAMES else ", ".join(NAMES)
         raise WeightsError(f"torchvision publishes no weights of {name}; it does of {right}")
     entries = {entry.name: entry for entry in _entries(name)}
     entry = entries.get(version or next(iter(entries)))
@@ -101,10 +101,10 @@ def counterpart(spec: NetworkSpec) -> str:
             field, theirs, ours = different
             raise WeightsError(f"torchvision's {NAMES[spec.name]} has {field} {theirs}, and this network {ours}")
         return NAMES[spec.name]
-    twin = f"{spec.name}_v1_5"
+    v1_5 = f"{spec.name}_v1_5"
     why = (
-        f"its {NAMES[twin]} has stride 2 on the 3x3, and {spec.name} on the first 1x1: the names fit, the function not"
-        if twin in NAMES
+        f"its {NAMES[v1_5]} has stride 2 on the 3x3, and {spec.name} on the first 1x1: the names fit, the function not"
+        if v1_5 in NAMES
         else f"it has {', '.join(NAMES.values())}"
     )
     raise WeightsError(f"torchvision has no {spec.name} ({why}); a .safetensors file holds it under the same names")
