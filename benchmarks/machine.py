@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from resnets.records.base import as_json
 from resnets.runtime.provenance import provenance
 
 ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
@@ -86,7 +87,7 @@ def load() -> list[float]:
 def describe(device: torch.device) -> dict[str, Any]:
     """Return hardware, versions and what else bears on speed, JSON-ready."""
     named = ("LD_PRELOAD", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_CONF", "KMP_AFFINITY", "GOMP_CPU_AFFINITY")
-    found = provenance(device)
+    found = as_json(provenance(device))
     found["versions"] |= {package: _version(package) for package in ("timm", "openvino")}
     if hasattr(os, "sysconf"):
         found["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from benchmarks import loaders
 from benchmarks.peers import (
@@ -24,16 +27,16 @@ from benchmarks.setting import Setting
 from benchmarks.worker import Loop, Tick
 from resnets.data.arrays import ImageArrays
 from resnets.data.image_files import ImageFiles
-from resnets.data.loading import Batch, Batching
-from resnets.data.splits import TrainingBatches
+from resnets.data.loading import Batch
+from resnets.data.map_datasets import MapSplit
+from resnets.data.splits import DataSplits
 from resnets.runtime.device import choose_precision, keep_freed_memory, place
-from resnets.specs import Recipe
-from resnets.training.loop import train
+from resnets.training.classification import ClassificationTask
+from resnets.training.config import TrainingConfig, resolve
 from resnets.training.recipes import find_recipe
-from resnets.training.run import RunFolder
+from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
-from resnets.training.stretch import LOG_ITERATIONS
-from resnets.weights.create import create
+from resnets.training.trainer import iterate, iterations_between_lines
 
 WORKERS = 2  # processes that read data: `resnets train`'s default
 USUAL_WORKERS = min(4, os.cpu_count() or 1)  # the usual repository's four, if there are as many cores
@@ -42,55 +45,48 @@ USUAL_WORKERS = min(4, os.cpu_count() or 1)  # the usual repository's four, if t
 # ---------------------------------------------------------------- ours
 
 
-def ours_training(
-    network: nn.Module, recipe: Recipe, batches: TrainingBatches, device: torch.device, out: Path
-) -> Loop:
+def ours_training(task: ClassificationTask, out: Path) -> Loop:
     """Return the product's training with its defaults and its log. The one place that knows how a session trains."""
+    training = task.training
+    recipe, device = training.recipe, training.device
     keep_freed_memory()
-    place(network, device)
-    state = TrainingState.start(network, recipe, device)
-    precision = choose_precision("auto", device)
+    place(training.network, device)
+    state = TrainingState.start(training.network, recipe, device)
+    log_every = iterations_between_lines(recipe.iterations, device.type)
 
     def loop(tick: Tick) -> None:
-        with RunFolder(out) as folder:
-
-            def after_step() -> None:
-                if state.iteration % LOG_ITERATIONS[device.type] == 0:
-                    state.guard.check(state.iteration)
-                    meter = state.meter
-                    loss, error = meter.loss_sum.item() / meter.images, 100.0 * meter.wrong.item() / meter.images
-                    folder.log({"iteration": state.iteration, "loss": loss, "training_error": error})
-                    meter.reset()
+        with RunFolder(out) as folder, closing(iterate(task, state)) as iterations:
+            for iteration in iterations:
+                if iteration % log_every == 0:
+                    state.guard.check(iteration)
+                    folder.log(task.log_line(state))
+                    state.meter.reset()
                 tick(recipe.batch_size)
-
-            train(state, recipe, batches, device=device, precision=precision, after_step=after_step)
 
     return loop
 
 
 def ours(row: Row, setting: Setting) -> Loop:
     """Prepare `resnets train` of the row's network, by the paper's recipe for its kind of data."""
-    device = setting.on()
     recipe = find_recipe("cifar" if row.source == "cifar" else "imagenet")
     if row.source != "cifar":  # the batch's share of the rate, lest made-up images make the loss overflow
         recipe = recipe.with_changes(lr=recipe.lr / recipe.batch_size * row.batch)
-    recipe = recipe.with_changes(batch_size=row.batch)
-    batches, classes = _our_batches(row, recipe, setting)
-    network = create(row.network, num_classes=classes, bn_group=recipe.bn_group)
-    return ours_training(network, recipe, batches, device, setting.scratch / f"{row.name}-run")
+        recipe = recipe.with_changes(augmentation=loaders.SCALES)  # the peers have no colour augmentation
+    config = TrainingConfig(recipe=recipe.with_changes(batch_size=row.batch), device=setting.device, workers=WORKERS)
+    training = resolve(row.network, _our_splits(row, setting), config)
+    batches = _InMemory(row.batch, setting.on()) if row.source == "memory" else None
+    return ours_training(ClassificationTask(training, batches), setting.scratch / f"{row.name}-run")
 
 
-def _our_batches(row: Row, recipe: Recipe, setting: Setting) -> tuple[TrainingBatches, int]:
-    if row.source == "memory":
-        return _InMemory(row.batch, setting.on()), 1000
-    splits = setting.images.cifar_splits() if row.source == "cifar" else setting.images.photo_splits()
-    assert recipe.preprocessing is not None
-    photos = splits.train.kind == "photos"
-    convention = splits.train.subsample(100 if photos else None).fit_input(recipe.preprocessing, recipe.augmentation)
-    augmentation = loaders.SCALES if photos else recipe.augmentation  # the peers have no colour augmentation
-    batching = Batching(batch_size=row.batch, seed=0, workers=WORKERS, device=setting.on())
-    batches = splits.train.training_batches(convention, augmentation, batching)
-    return batches, 1000 if photos else len(splits.classes)
+def _our_splits(row: Row, setting: Setting) -> DataSplits:
+    """Return the row's images; photos and those in memory have as many classes as ImageNet."""
+    if row.source == "cifar":
+        return setting.images.cifar_splits()
+    classes = tuple(map(str, range(1000)))
+    if row.source == "photos":
+        return dataclasses.replace(setting.images.photo_splits(), classes=classes)
+    images = MapSplit(TensorDataset(*next(iter(loaders.in_memory(row.batch, 224, len(classes), setting.on())))))
+    return DataSplits("random images in memory", images, images, classes)
 
 
 class _InMemory:

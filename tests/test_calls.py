@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from torch import nn
 
 import resnets
 from resnets.errors import DataError, UsageError, WeightsError
-from resnets.specs import InputConvention
+from resnets.records.runs import ClassifierResult, LogLine
+from resnets.specs import InputConvention, Recipe, ScaleCropFlip
+from resnets.training.run_folder import RunFolder
 
 
 def test_every_public_name_is_there() -> None:
@@ -33,7 +36,7 @@ def test_train_learns(result: resnets.TrainResult) -> None:
     """30 iterations bring ResNet-8 well below chance, 90 %."""
     assert result.test_error < 60
     assert result.iterations == 30
-    assert result.curve[-1]["iteration"] == 30
+    assert result.curve[-1].iteration == 30
 
 
 def test_load_gives_the_trained_network(result: resnets.TrainResult) -> None:
@@ -143,13 +146,17 @@ def test_options_are_for_named_networks(tmp_path: Path) -> None:
         resnets.train(resnets.create("resnet8"), "digits", shortcut="B", out=tmp_path / "run")
 
 
-def test_the_recipe_goes_with_the_data(tmp_path: Path) -> None:
-    import json
+def recipe_of(run: Path) -> Recipe:
+    """Return the recipe of a classifier's run, as it is recorded."""
+    record = RunFolder(run).record()
+    assert record is not None and isinstance(record.recipe, Recipe)
+    return record.recipe
 
+
+def test_the_recipe_goes_with_the_data(tmp_path: Path) -> None:
     resnets.train("resnet8", "digits", iterations=1, out=tmp_path / "a")
     resnets.train("resnet8", "digits", recipe="cifar", iterations=1, out=tmp_path / "b")
-    recipe = [json.loads((tmp_path / run / "run.json").read_text())["recipe"]["name"] for run in "ab"]
-    assert recipe == ["digits", "cifar"]
+    assert [recipe_of(tmp_path / run).name for run in "ab"] == ["digits", "cifar"]
 
 
 def test_photos_train_and_predict(photo_folder: Path, tmp_path: Path) -> None:
@@ -174,18 +181,17 @@ def test_imagenet_networks_train_on_photos(photo_folder: Path, tmp_path: Path) -
 
 def test_photos_are_trained_at_any_size(photo_folder: Path, tmp_path: Path) -> None:
     """The sides that crops are cut from shrink with them; the weights know the size, the run tells the deviation."""
-    import json
-
     source = f"folder:{photo_folder}"
     result = resnets.train("resnet18", source, size=112, iterations=1, batch_size=2, workers=0, out=tmp_path / "run")
     model = resnets.load(result.folder)
     assert model.convention is not None
     assert (model.convention.size, model.convention.resize) == (112, 128)
     assert resnets.evaluate(model, source, workers=0).top1_error == result.test_error
-    recipe = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
-    crops = recipe["augmentation"]
-    assert (crops["shortest"], crops["longest"], crops["crop"]) == (128, 240, 112)
-    assert recipe["deviations"][-1]["what"].startswith("crops of 112 pixels")
+    recipe = recipe_of(tmp_path / "run")
+    crops = recipe.augmentation
+    assert isinstance(crops, ScaleCropFlip)
+    assert (crops.shortest, crops.longest, crops.crop) == (128, 240, 112)
+    assert recipe.deviations[-1].what.startswith("crops of 112 pixels")
     with pytest.raises(UsageError, match=r"size is given, and recipe 'digits' takes images at the size that they have"):
         resnets.train("resnet8", "digits", size=16, out=tmp_path / "digits")
     with pytest.raises(UsageError, match=r"size is 16; crops of photos must be of 32 pixels or more"):
@@ -226,13 +232,11 @@ def test_a_refused_start_leaves_no_run(tmp_path: Path) -> None:
 
 def test_what_does_not_apply_is_not_recorded(tmp_path: Path) -> None:
     """A prepared dataset is not augmented, and run.json does not say that it was."""
-    import json
-
     network = nn.Sequential(nn.Flatten(), nn.Linear(108, 2))
     data = Squares(8), Squares(8)
     resnets.train(network, data, recipe="cifar", iterations=1, batch_size=4, workers=0, out=tmp_path / "run")
-    recipe = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
-    assert (recipe["augmentation"], recipe["preprocessing"], recipe["bn_group"]) == (None, None, None)
+    recipe = recipe_of(tmp_path / "run")
+    assert (recipe.augmentation, recipe.preprocessing, recipe.bn_group) == (None, None, None)
 
 
 def test_photos_are_small_for_cifar_networks_in_whatever_form(photo_folder: Path, tmp_path: Path) -> None:
@@ -250,27 +254,28 @@ def test_classes_and_logits_must_agree(tmp_path: Path) -> None:
 
 
 def test_another_commit_or_machine_is_noted(tmp_path: Path) -> None:
-    """A run that goes on elsewhere keeps the provenance of both stretches."""
-    import json
-
+    """A run that goes on elsewhere keeps the provenance of both sessions."""
     from resnets.errors import Interrupted
 
     class Stop:
         def started(self, *_: object) -> None: ...
         def finished(self, *_: object) -> None: ...
         def closed(self) -> None: ...
-        def logged(self, line: dict[str, object]) -> None:
+        def logged(self, line: LogLine) -> None:
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted):
         resnets.train("resnet8", "digits", iterations=4, out=tmp_path, observers=[Stop()])
-    description = json.loads((tmp_path / "run.json").read_text())
-    description["provenance"][0]["commit"] = "elsewhere"
-    (tmp_path / "run.json").write_text(json.dumps(description))
+    folder = RunFolder(tmp_path)
+    record = folder.record()
+    assert record is not None
+    folder.write_record(record.with_changes(provenance=(record.provenance[0].with_changes(commit="elsewhere"),)))
     with pytest.warns(UserWarning, match="continued with another commit than before"):
         resnets.train("resnet8", "digits", iterations=4, out=tmp_path, resume=True)
-    stretches = json.loads((tmp_path / "result.json").read_text())["run"]["provenance"]
-    assert len(stretches) == 2 and stretches[0]["commit"] == "elsewhere"
+    result = folder.result(ClassifierResult)
+    assert result is not None
+    earlier, now = result.run.provenance
+    assert earlier.commit == "elsewhere" != now.commit
 
 
 def test_the_same_weights_are_the_same_bytes(result: resnets.TrainResult, tmp_path: Path) -> None:
@@ -285,14 +290,30 @@ def test_the_same_weights_are_the_same_bytes(result: resnets.TrainResult, tmp_pa
 
 def test_float32_where_maps_shrink_to_a_pixel(tmp_path: Path) -> None:
     """On a CPU bf16 leaves uninitialised gradients there, so `auto` does not choose it."""
-    import json
-
     with pytest.warns(UserWarning, match="made for photos"):
         resnets.train("resnet18", "digits", iterations=1, batch_size=8, out=tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["precision"] == "fp32"
+    record = RunFolder(tmp_path / "run").record()
+    assert record is not None and record.precision == "fp32"
 
 
 @pytest.mark.parametrize("data", [None, Squares(4), 3])
 def test_data_of_another_kind(data: object, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it must be a source, DataSplits or"):
         resnets.train("resnet8", data, out=tmp_path / "run")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "wrong", "right"),
+    [
+        (lambda: resnets.train("resnet8", "digits", epoch=3), "epoch", "epochs"),
+        (lambda: resnets.train_detector("resnet18", "voc:.", weights=None, anchor=3), "anchor", "anchors"),
+        (lambda: resnets.evaluate("runs/first", "digits", protocl="ten-crop"), "protocl", "protocol"),
+        (lambda: resnets.load_data("digits", decode_side=8), "decode_side", "decoded_side"),
+        (lambda: resnets.plan("resnet20", "cifar10", shortcuts="B"), "shortcuts", "shortcut"),
+        (lambda: resnets.study("digits", depth=[8]), "depth", "depths"),
+    ],
+)
+def test_an_unknown_keyword_is_a_usage_error(call: Callable[[], object], wrong: str, right: str) -> None:
+    """It names the keyword and the nearest one, before anything is read or written."""
+    with pytest.raises(resnets.UsageError, match=f"{wrong}.*{right}"):
+        call()

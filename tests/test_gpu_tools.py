@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import resnets
+from resnets.records.runs import LogLine
 
 GPU = Path(__file__).parents[1] / "tools" / "gpu"
 HERE = ("environment", "captured_against_eager", "grouped_batch_norm", "step_times", "profile")
@@ -87,8 +88,8 @@ class Stopping:
 
     def started(self, *_: Any) -> None: ...
 
-    def logged(self, line: dict[str, Any]) -> None:
-        if line["iteration"] == 3:
+    def logged(self, line: LogLine) -> None:
+        if line.iteration == 3:
             raise Stop
 
     def finished(self, *_: Any) -> None: ...

@@ -138,7 +138,7 @@ def test_contenders_step(prepare: Callable[[Row, Setting], Loop], row: Row, sett
 
 
 def test_ours_logs_as_a_run_does(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "LOG_ITERATIONS", {"cpu": 2})
+    monkeypatch.setattr(training, "iterations_between_lines", lambda *_: 2)
     steps(training.ours(CIFAR, setting), 3)
     assert len((setting.scratch / "c-run" / "metrics.jsonl").read_text().splitlines()) == 1
 

@@ -29,8 +29,8 @@ _HOME = {
     "Prediction": "resnets.inference.model",
     "predict": "resnets.inference.model",
     "evaluate": "resnets.evaluation.evaluate",
-    "Evaluation": "resnets.evaluation.evaluate",
-    "Agreement": "resnets.evaluation.single_view",
+    "Evaluation": "resnets.records.evaluations",
+    "Agreement": "resnets.records.evaluations",
     "convert": "resnets.weights.convert",
     "Conversion": "resnets.weights.convert",
     "from_pretrained": "resnets.inference.model",
@@ -53,7 +53,7 @@ _HOME = {
     "DetectorResult": "resnets.detection.train",
     "load_detector": "resnets.detection.detector",
     "evaluate_detector": "resnets.detection.evaluate",
-    "DetectionEvaluation": "resnets.detection.evaluate",
+    "DetectionEvaluation": "resnets.records.evaluations",
     "detect": "resnets.detection.predict",
     "DetectionRecipe": "resnets.specs",
     "score_detections": "resnets.detection.score",
@@ -75,7 +75,7 @@ _HOME = {
     "find_recipe": "resnets.training.recipes",
     "list_recipes": "resnets.detection.recipes",
     "register_recipe": "resnets.detection.recipes",
-    "Observer": "resnets.training.stretch",
+    "Observer": "resnets.training.observers",
     "Display": "resnets.cli.display",
     "ResnetsError": "resnets.errors",
     "UsageError": "resnets.errors",
@@ -107,7 +107,6 @@ if TYPE_CHECKING:
     from resnets.detection.annotations import AnnotatedImage as AnnotatedImage
     from resnets.detection.annotations import DetectionSplits as DetectionSplits
     from resnets.detection.detector import load_detector as load_detector
-    from resnets.detection.evaluate import DetectionEvaluation as DetectionEvaluation
     from resnets.detection.evaluate import evaluate_detector as evaluate_detector
     from resnets.detection.predict import detect as detect
     from resnets.detection.recipes import list_recipes as list_recipes
@@ -125,10 +124,8 @@ if TYPE_CHECKING:
     from resnets.errors import TrainingError as TrainingError
     from resnets.errors import UsageError as UsageError
     from resnets.errors import WeightsError as WeightsError
-    from resnets.evaluation.evaluate import Evaluation as Evaluation
     from resnets.evaluation.evaluate import evaluate as evaluate
     from resnets.evaluation.responses import responses as responses
-    from resnets.evaluation.single_view import Agreement as Agreement
     from resnets.inference.engine import Engine as Engine
     from resnets.inference.model import Model as Model
     from resnets.inference.model import Prediction as Prediction
@@ -142,6 +139,9 @@ if TYPE_CHECKING:
     from resnets.networks.registry import register_network as register_network
     from resnets.planning.plan import Plan as Plan
     from resnets.planning.plan import plan as plan
+    from resnets.records.evaluations import Agreement as Agreement
+    from resnets.records.evaluations import DetectionEvaluation as DetectionEvaluation
+    from resnets.records.evaluations import Evaluation as Evaluation
     from resnets.records.evaluations import LayerResponses as LayerResponses
     from resnets.report.write import Report as Report
     from resnets.report.write import write_report as write_report
@@ -151,8 +151,8 @@ if TYPE_CHECKING:
     from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
+    from resnets.training.observers import Observer as Observer
     from resnets.training.recipes import find_recipe as find_recipe
-    from resnets.training.stretch import Observer as Observer
     from resnets.training.train import TrainResult as TrainResult
     from resnets.training.train import train as train
     from resnets.weights.convert import Conversion as Conversion

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
-from collections.abc import Iterable
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 
 class ResnetsError(Exception):
@@ -40,6 +42,10 @@ class RunError(ResnetsError):
     """A run's folder is in use, holds another run, or cannot be written."""
 
 
+class RecordError(RunError):
+    """A record on disk is damaged, or not of the expected kind."""
+
+
 class TrainingError(ResnetsError):
     """Training cannot go on, for example because the loss is not finite."""
 
@@ -63,6 +69,23 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
         return ""
     listed = matches[0] if len(matches) == 1 else f"{', '.join(matches[:-1])} or {matches[-1]}"
     return f" (did you mean {listed}?)"
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def public(call: F) -> F:
+    """Return a call of the package for which an unknown keyword is a UsageError that names the nearest one."""
+    known = list(inspect.signature(call).parameters)
+
+    @functools.wraps(call)
+    def checked(*arguments: Any, **keywords: Any) -> Any:
+        for name in keywords:
+            if name not in known:
+                raise UsageError(f"{call.__name__}() has no argument {name!r}{nearest(name, known)}")
+        return call(*arguments, **keywords)
+
+    return checked  # type: ignore[return-value]
 
 
 def import_extra(package: str, extra: str) -> Any:

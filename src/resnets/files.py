@@ -76,14 +76,19 @@ def require_folder(path: Path) -> None:
         raise UsageError(f"{path}: a file; name a folder")
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole or not at all, in a folder that is made where there is none.
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, in a folder that is made where there is none.
 
     Raises: RunError, if it cannot be written.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, (json.dumps(content, indent=2) + "\n").encode())
+        write_durably(path, content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file as `write_bytes` does. Raises: RunError, if it cannot be written."""
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def read_object(path: Path) -> dict[str, Any] | None:

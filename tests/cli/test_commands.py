@@ -12,7 +12,10 @@ from typing import get_type_hints
 
 import pytest
 
+import resnets
 from resnets.cli import PANELS, app, run
+from resnets.records.runs import ClassifierResult
+from resnets.training.run_folder import RunFolder
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -73,15 +76,16 @@ def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, command:
     """With the resolved recipe and provenance; the same command with --resume prints the result again."""
     names = {path.name for path in digits_run.iterdir()}
     assert {"run.json", "metrics.jsonl", "tensorboard", "checkpoints", "weights.safetensors", "result.json"} <= names
-    result = json.loads((digits_run / "result.json").read_text())
-    assert result["network"] == "resnet8"
-    assert result["run"]["data"]["training_images"] == 1437
-    assert result["run"]["recipe"]["milestones"] == [5, 8]  # half and three quarters of 10, rounded
-    assert {"versions", "hardware", "commit"} <= result["run"]["provenance"][0].keys()
-    assert result["curve"][-1]["test_error"] == pytest.approx(result["test_error"], abs=2)  # bf16 and float32
+    result = RunFolder(digits_run).result(ClassifierResult)
+    assert result is not None
+    assert result.run.network.name == "resnet8"
+    assert result.run.data.training_images == 1437
+    assert result.run.recipe.milestones == (5, 8)  # half and three quarters of 10, rounded
+    assert result.run.provenance[0].versions["resnets"] == resnets.__version__
+    assert result.curve[-1].test_error == pytest.approx(result.test_error, abs=2)  # bf16 and float32
     code, out, _ = command("train", "resnet8", "--data", "digits", "--iterations", 10, "--out", digits_run, "--resume")
     assert code == 0
-    assert f"test error {result['test_error']:.2f} %" in out
+    assert f"test error {result.test_error:.2f} %" in out
 
 
 def test_train_refuses_a_folder_with_a_run(digits_run: Path, command: Command) -> None:
@@ -98,7 +102,8 @@ def test_evaluate_agrees_with_the_run(digits_run: Path, command: Command) -> Non
     assert code == 0
     assert evaluation["network"] == "resnet8"
     assert evaluation["samples"] == 360
-    assert evaluation["top1_error"] == json.loads((digits_run / "result.json").read_text())["test_error"]
+    result = RunFolder(digits_run).result(ClassifierResult)
+    assert result is not None and evaluation["top1_error"] == result.test_error
     assert 0 <= evaluation["top5_error"] <= evaluation["top1_error"]
     assert sum(map(sum, evaluation["confusion"])) == 360
 

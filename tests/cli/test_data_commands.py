@@ -13,6 +13,7 @@ import resnets
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
 from resnets.specs import InputConvention
+from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 
 Command = Callable[..., tuple[int, str, str]]
@@ -82,9 +83,9 @@ def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhot
     assert torch.allclose(before["layer3.0.conv1.weight"], after["layer3.0.conv1.weight"], atol=1e-8)
     assert after["fc.weight"].shape == (2, 64)
     assert new.convention == old.convention and new.classes == ("owl", "tit")
-    told = json.loads((tmp_path / "birds" / "run.json").read_text())
-    assert len(told["weights"]["sha256"]) == 64
-    with pytest.raises(resnets.RunError, match="weights"):
+    run = RunFolder(tmp_path / "birds").record()
+    assert run is not None and run.start is not None and len(run.start.sha256) == 64
+    with pytest.raises(resnets.RunError, match="its start is"):
         resnets.train("resnet8", f"folder:{birds}", **start | {"weights": None}, **options)
     with pytest.raises(WeightsError, match="resnet14"):
         resnets.train("resnet14", f"folder:{birds}", **start | {"out": tmp_path / "other"}, **options)

@@ -17,7 +17,9 @@ import resnets
 from resnets.cli import app, run
 from resnets.cli.detect import app as detect_app
 from resnets.networks import registry
+from resnets.records.runs import DetectorResult
 from resnets.specs import InputConvention, ResNetSpec
+from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 
 XML = """<annotation><size><width>96</width><height>64</height></size>
@@ -166,8 +168,8 @@ def test_coco_from_training_to_the_server_s_file(
     arguments = ("train", "resnet18", *data, "--weights", start, *options, "--roi-pooling", "align", "--context")
     code, _, _ = command(capsys, *arguments, "--out", tmp_path / "run")
     assert code == 0
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert (result["recipe"], result["scores"]["protocol"]) == ("coco", "coco")
+    result = RunFolder(tmp_path / "run").result(DetectorResult)
+    assert result is not None and (result.run.recipe.name, result.scores.protocol) == ("coco", "coco")
     code, out, _ = command(capsys, "evaluate", trained, *data, "--json", "--out", tmp_path / "found")
     assert code == 0
     found = tmp_path / "found" / "detections_test_results.json"

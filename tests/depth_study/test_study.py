@@ -26,6 +26,8 @@ from resnets.depth_study.candidates import candidates, share_to_hold_out
 from resnets.errors import Interrupted, RunError, TrainingError, UsageError
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import Measurement, StepTime
+from resnets.records import base
+from resnets.records.runs import ClassifierResult, LogLine
 from resnets.report.collect import collect
 
 TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
@@ -72,10 +74,10 @@ def test_a_study_of_digits(finished: resnets.Study, lines: list[str]) -> None:
     assert plan.iterations == 22  # 88 s for four networks, a second a step
     assert (plan.training_images, plan.validation_images, plan.test_images) == (1148, 289, 360)
     for row in finished.rows:
-        result = json.loads((folder / "runs" / row.network / "result.json").read_text())
-        assert result["iterations"] == plan.iterations
-        assert result["run"]["data"]["split"] == "20%" and result["seed"] == 1
-        assert result["validation_error"] == row.validation_error
+        result = base.read(folder / "runs" / row.network / "result.json", ClassifierResult)
+        assert result is not None and result.validation_error == row.validation_error
+        assert result.run.recipe.iterations == plan.iterations
+        assert result.run.data.split == "20%" and result.run.seed == 1
         assert row.curve[-1] == (plan.iterations, row.training_error, row.validation_error)
         assert row.interval[0] < row.validation_error < row.interval[1]
     assert any("1,148" in line and "289" in line for line in lines)
@@ -109,7 +111,7 @@ class StopSecond:
     def started(self, *_: object) -> None: ...
     def finished(self, *_: object) -> None: ...
     def closed(self) -> None: ...
-    def logged(self, line: dict[str, Any]) -> None:
+    def logged(self, line: LogLine) -> None:
         if len(self.networks) == 2:
             signal.raise_signal(signal.SIGTERM)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ from small_detectors import CLASSES, TinyDetector
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.evaluate import DetectionEvaluation, evaluate_detector
 from resnets.errors import DataError, UsageError
+from resnets.records.runs import DetectorResult
 from resnets.report.collect import collect
+from resnets.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 
@@ -24,8 +25,9 @@ def evaluated(path: Any, data: DetectionSplits, **options: Any) -> DetectionEval
 
 def test_the_score_is_that_of_the_training(tiny_detector: TinyDetector) -> None:
     """Loaded from its file the detector has the scores that its run recorded."""
-    recorded = json.loads((tiny_detector.run / "result.json").read_text())["scores"]
-    assert evaluated(*tiny_detector).scores == recorded
+    recorded = RunFolder(tiny_detector.run).result(DetectorResult)
+    assert recorded is not None
+    assert evaluated(*tiny_detector).scores == recorded.scores
 
 
 def test_refinements_and_ensembles_are_scored(tiny_detector: TinyDetector, tmp_path: Path) -> None:
@@ -43,8 +45,8 @@ def test_a_data_set_is_scored_by_another_protocol(tiny_detector: TinyDetector, t
     """COCO's protocol gives twelve numbers, and writes COCO's result JSON."""
     pytest.importorskip("pycocotools", reason="the extra `detection` is not installed")
     found = evaluated(*tiny_detector, protocol="coco", out=tmp_path)
-    assert len(found.scores["numbers"]) == 12
-    assert found.scores["numbers"]["AP50"] > 0.9
+    assert found.scores.numbers is not None and len(found.scores.numbers) == 12
+    assert found.scores.numbers["AP50"] > 0.9
     assert (tmp_path / "detections_test_results.json").exists()
 
 

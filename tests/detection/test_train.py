@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +17,9 @@ from resnets.detection.config import DetectionConfig
 from resnets.detection.evaluate import evaluate_detector
 from resnets.errors import DataError, RunError, UsageError, WeightsError
 from resnets.networks import registry
+from resnets.records.runs import DetectorResult, LogLine
+from resnets.specs import DetectionRecipe
+from resnets.training.run_folder import RunFolder
 from resnets.weights.tensor_file import read_tensors
 
 pytestmark = pytest.mark.usefixtures("small_networks")
@@ -38,16 +39,17 @@ def whole(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tin
 
 def test_it_learns_a_few_images_by_heart(tiny_detector: TinyDetector) -> None:
     """Mean AP is above 0.9 on the training images, the losses fell, and the result records the run."""
-    result = json.loads((tiny_detector.run / "result.json").read_text())
-    assert result["scores"]["mean_ap"] > 0.9
-    assert result["scores"]["protocol"] == "voc"
-    curve = result["curve"]
-    assert curve[-1]["loss"] < curve[0]["loss"] / 3
-    assert curve[-1]["loss"] == pytest.approx(
-        sum(curve[-1][part] for part in ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss"))
-    )
-    assert len(result["run"]["weights"]["sha256"]) == 64
-    assert result["run"]["recipe"]["anchor_sizes"] == [32, 64]
+    result = RunFolder(tiny_detector.run).result(DetectorResult)
+    assert result is not None and result.scores.mean_ap is not None
+    assert result.scores.mean_ap > 0.9
+    assert result.scores.protocol == "voc"
+    first, *_, last = result.curve
+    assert last.loss < first.loss / 3
+    assert last.losses.keys() == {"proposal_loss", "proposal_box_loss", "class_loss", "box_loss"}
+    assert last.loss == pytest.approx(sum(last.losses.values()))
+    assert result.run.start is not None and len(result.run.start.sha256) == 64
+    recipe = result.run.recipe
+    assert isinstance(recipe, DetectionRecipe) and recipe.anchor_sizes == (32, 64)
 
 
 def test_batch_norm_keeps_the_statistics_of_the_classifier(start: Path, tiny_detector: TinyDetector) -> None:
@@ -62,9 +64,9 @@ def test_a_detector_is_fine_tuned(tiny_detector: TinyDetector, tmp_path: Path) -
     """A run from a detector's weights keeps what it learnt, and records the kind of its start."""
     recipe = RECIPE.with_changes(iterations=1, lr=1e-9)
     result = train(tiny_detector.run, tmp_path / "run", tiny_detector.data, recipe)
-    assert result.scores == json.loads((tiny_detector.run / "result.json").read_text())["scores"]
-    start = json.loads((tmp_path / "run" / "run.json").read_text())["weights"]
-    assert (start["kind"], start["classes"]) == ("detector", 2)
+    before, run = RunFolder(tiny_detector.run).result(DetectorResult), RunFolder(result.folder).record()
+    assert before is not None and result.scores == before.scores
+    assert run is not None and run.start is not None and (run.start.of, run.start.classes) == ("detector", 2)
 
 
 def test_vgg_detects_by_the_same_code(tmp_path: Path) -> None:
@@ -89,11 +91,11 @@ class CrashAt:
 
     def started(self, *_: object) -> None: ...
 
-    def logged(self, line: dict[str, Any]) -> None:
-        if line["iteration"] == self.iteration:
+    def logged(self, line: LogLine) -> None:
+        if line.iteration == self.iteration:
             raise Crash
 
-    def finished(self, result: dict[str, Any]) -> None: ...
+    def finished(self, *_: object) -> None: ...
 
     def closed(self) -> None: ...
 
@@ -113,9 +115,8 @@ def test_resumed_to_the_last_bit(start: Path, whole: TinyDetector, tmp_path: Pat
     assert _log(whole.run) == _log(tmp_path)
 
 
-def _log(run: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: line[key] for key in line if key not in ("seconds", "images_per_second")} for line in lines]
+def _log(run: Path) -> list[LogLine]:
+    return [line.with_changes(seconds=0.0, images_per_second=0.0) for line in RunFolder(run).logged()]
 
 
 def test_a_folder_holds_one_run(start: Path, whole: TinyDetector, tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_a_folder_holds_one_run(start: Path, whole: TinyDetector, tmp_path: Path
     with pytest.raises(RunError, match="--resume"):
         train(start, whole.run, whole.data, RESUMED)
     other = save_classifier(tmp_path / "other.safetensors", registry.build(SPEC))  # type: ignore[arg-type]
-    with pytest.raises(RunError, match="weights"):
+    with pytest.raises(RunError, match="its start is"):
         train(other, whole.run, whole.data, RESUMED, resume=True)
 
 

@@ -16,6 +16,7 @@ from resnets.cli import run
 from resnets.data.decoding import single_views
 from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError
+from resnets.records import base
 from resnets.report.collect import collect
 from resnets.specs import InputConvention
 from resnets.weights import weights_file
@@ -226,13 +227,14 @@ def test_the_command_shows_members_and_intervals(
     assert lines[0].startswith("ensemble of 2 on the 360 test images of digits, single-view: top-1 error ")
     assert lines[0].endswith(")") and " % (" in lines[0] and " to " in lines[0]
     assert [line.split(":")[0] for line in lines[1:]] == ["  resnet8 alone", "  plain14 alone"]
-    content = json.loads(file.read_text())
-    assert content["kind"] == "evaluation" and "confusion" not in content
-    assert {"versions", "hardware", "commit"} <= content["provenance"].keys()
-    assert content["members"][0]["result"]["network"] == "resnet8"
-    assert len(content["members"][0]["sha256"]) == 64
+    found = base.read(file, resnets.Evaluation)
+    assert found is not None and found.confusion == ()
+    assert found.provenance.versions and found.provenance.hardware and found.provenance.commit
+    first = found.members[0]
+    assert first.result is not None and first.result.run.network.name == "resnet8"
+    assert first.sha256 is not None and len(first.sha256) == 64
     assert run([*arguments, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["top1_wrong"] == content["top1_wrong"]
+    assert json.loads(capsys.readouterr().out)["top1_wrong"] == found.top1_wrong
 
 
 def test_the_command_takes_scales_as_a_list(
@@ -270,9 +272,11 @@ def test_a_test_of_photos_that_were_decoded_for_training_is_the_runs(photo_folde
 
 
 def test_a_test_without_its_run_is_said(photo_folder: Path, photo_weights: Path, tmp_path: Path) -> None:
+    """Also where the result.json next to the weights is of something else; and a file that is none is named."""
+    (photo_weights.parent / "result.json").write_text('{"accuracy": 0.9}')
     resnets.evaluate(photo_weights, f"folder:{photo_folder}", workers=0, out=tmp_path / "a" / "one.json")
     (tmp_path / "a" / "two.json").write_text((tmp_path / "a" / "one.json").read_text().replace("members", "x"))
     with pytest.raises(UsageError, match="no results in") as error:
         collect([tmp_path / "a"])
     assert "no result.json of its run" in str(error.value)
-    assert "a test that cannot be read (KeyError('members'))" in str(error.value)
+    assert "unknown field `x`" in str(error.value)

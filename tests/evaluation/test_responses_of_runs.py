@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import resnets
 from resnets.cli import run
 from resnets.errors import UsageError
+from resnets.records import base
+from resnets.records.evaluations import Responses
 from resnets.report.collect import collect
 
 
@@ -30,9 +31,9 @@ def test_the_call(folder: Path) -> None:
     assert [one.network for one in both] == ["resnet8", "plain8"]
     assert both[1] == alone
     assert len(alone.layers) == 7 and alone.images == 360 and alone.source == str(folder / "plain8")
-    assert alone.result is not None and alone.result["network"] == "plain8"
+    assert alone.result is not None and alone.result.run.network.name == "plain8"
     assert alone.bn_group == 128  # the recipe names none
-    assert None not in [value for one in alone.layers for value in dataclasses.astuple(one)]
+    assert None not in [value for one in alone.layers for value in msgspec.structs.astuple(one)]
 
 
 def test_some_images(folder: Path) -> None:
@@ -59,10 +60,9 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     for part in ("360 test images of digits", "running statistics", "batch median", "largest std", "resnet8 responds"):
         assert part in out
     assert plot.read_bytes().startswith(b"\x89PNG")
-    found = json.loads(file.read_text())
-    assert [one["network"] for one in found["networks"]] == ["resnet8", "plain8"]
-    assert "versions" in found["provenance"]
-    assert [one["bn_group"] for one in found["networks"]] == [128, 128]
+    found = base.read(file, Responses)
+    assert found is not None and found.provenance.versions
+    assert [(one.network, one.bn_group) for one in found.networks] == [("resnet8", 128), ("plain8", 128)]
     runs = collect([folder, file]).runs
     assert [(run.network, len(run.responses)) for run in runs] == [("plain8", 7), ("resnet8", 7)]
     (alone,) = resnets.responses(folder / "plain8", "digits")

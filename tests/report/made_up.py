@@ -1,4 +1,4 @@
-"""Synthetic result files for the tests of reports, as `train`, `reproduce` and the benchmarks write them."""
+"""Synthetic result files for the tests of reports, as the commands and the benchmarks write them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from resnets.networks import registry
+from resnets.records import base
+from resnets.records.base import Record
+from resnets.records.counts import wilson
+from resnets.records.evaluations import (
+    Errors,
+    Evaluation,
+    LayerResponses,
+    Member,
+    ReproducedRun,
+    Response,
+    Responses,
+    Setting,
+)
+from resnets.records.runs import (
+    ClassifierResult,
+    CurvePoint,
+    DataRecord,
+    DetectorResult,
+    NetworkRecord,
+    Provenance,
+    RunRecord,
+    StartRecord,
+)
 from resnets.records.studies import DepthRow
-from resnets.report import measured
 from resnets.report.collect import collect
+from resnets.report.measured import measured
 from resnets.report.runs import Measured, Results
-from resnets.specs import PUBLISHED_IMAGES, PublishedImages
+from resnets.specs import PUBLISHED_IMAGES, PublishedImages, Shortcut
 from resnets.training import recipes
 
-PROVENANCE = {
-    "versions": {"resnets": "0.1.0", "python": "3.11.7", "torch": "2.15.0"},
-    "hardware": {"processor": "AMD EPYC", "cores": 2, "threads": 2, "device": "cpu"},
-    "system": "Linux",
-    "commit": "2f0858b1096ed838142781b4021238a3dfe6e0e1",
-}
+PROVENANCE = Provenance(
+    versions={"resnets": "0.1.0", "python": "3.11.7", "torch": "2.15.0"},
+    hardware={"processor": "AMD EPYC", "cores": 2, "threads": 2, "device": "cpu"},
+    system="Linux",
+    commit="2f0858b1096ed838142781b4021238a3dfe6e0e1",
+)
 
 
 def result(
@@ -34,85 +56,150 @@ def result(
     iterations: int | None = None,
     data: str = "cifar10",
     split: str = "all",
-    shortcut: str | None = None,
+    shortcut: Shortcut | None = None,
+    start: StartRecord | None = None,
     recipe_changes: Mapping[str, Any] | None = None,
     network_changes: Mapping[str, Any] | None = None,
-    **more: Any,
-) -> dict[str, Any]:
-    """Return the content of a result file; None for `iterations` is the recipe's full length."""
+    data_changes: Mapping[str, Any] | None = None,
+) -> ClassifierResult:
+    """Return the result of a run; None for `iterations` is the recipe's full length.
+
+    The data is a published data set where it has its name; with a `split` the curve is of its validation images.
+    """
     full = recipes.find_recipe(recipe)
-    scaled = full.scaled(iterations or full.iterations)
-    depth = int("".join(filter(str.isdigit, network)))
-    kind = "imagenet" if depth in (18, 34, 50, 101, 152) else "cifar"
-    if shortcut is None and network.startswith("resnet"):
-        shortcut = "A" if kind == "cifar" else "B"
-    steps = 8
-    curve = [
-        {
-            "iteration": scaled.iterations * step // steps,
-            "training_error": training_error + 60 / step - 60 / steps,
-            "test_error": test_error + 50 / step - 50 / steps,
-        }
-        for step in range(1, steps + 1)
-    ]
-    content = {
-        "network": network,
-        "data": data,
-        "recipe": recipe,
-        "iterations": scaled.iterations,
-        "seed": seed,
-        "test_error": test_error,
-        "test_top5_error": test_error / 4,
-        "test_samples": 50_000 if data == "imagenet" else 10_000,
-        "training_error": training_error,
-        "warmed_up_at": None,
-        "seconds": 500.0 + depth + seed,
-        "images_per_second": 1000.0,
-        "curve": curve,
-        "run": {
-            "network": {
-                "kind": "resnet",
-                "name": network,
-                "type": kind,
-                "depth": depth,
-                "residual": network.startswith("resnet"),
-                "shortcut": shortcut,
-                "stride": None,
-                "residual_layers": 2,
-                "initialization": "he_fan_in",
-                **(network_changes or {}),
-            },
-            "recipe": msgspec.to_builtins(scaled) | dict(recipe_changes or {}),
-            "data": _images(data, split),
-            "seed": seed,
-            "precision": "bf16",
-            "provenance": [PROVENANCE],
-        },
-        **more,
-    }
-    return json.loads(json.dumps(content))
-
-
-def _images(data: str, split: str) -> dict[str, Any]:
-    """Return what a result tells of its data, that of a published data set where it has its name."""
+    scaled = full.scaled(iterations or full.iterations).with_changes(**recipe_changes or {})
     known = PUBLISHED_IMAGES.get(data, PublishedImages(data, 50_000, 10_000, 2))
-    return {
-        "name": data,
-        "split": split,
-        "digest": ":".join(known.digests) or None,
-        "classes": [str(label) for label in range(known.classes)],
-        "training_images": known.train,
-    }
+    spec: Any = registry.declare(network, num_classes=known.classes, shortcut=shortcut)
+    spec = spec.with_changes(**network_changes or {})
+    steps, curve_on = 8, "test_error" if split == "all" else "validation_error"
+    curve = tuple(
+        CurvePoint(
+            iteration=scaled.iterations * step // steps,
+            training_error=training_error + 60 / step - 60 / steps,
+            **{curve_on: test_error + 50 / step - 50 / steps},
+        )
+        for step in range(1, steps + 1)
+    )
+    images = DataRecord(
+        name=data,
+        split=split,
+        digest=":".join(known.digests) or None,
+        classes=tuple(map(str, range(known.classes))),
+        training_images=known.train,
+        test_images=known.test,
+    )
+    run = RunRecord(
+        network=NetworkRecord(name=network, spec=spec, parameters=270_000),
+        recipe=scaled,
+        data=images.with_changes(**data_changes or {}),
+        seed=seed,
+        precision="bf16",
+        start=start,
+        workers=2,
+        provenance=(PROVENANCE,),
+    )
+    return ClassifierResult(
+        test_error=test_error,
+        test_top5_error=test_error / 4,
+        test_samples=known.test,
+        training_error=training_error,
+        validation_error=None if split == "all" else test_error,
+        seconds=500.0 + spec.depth + seed,
+        images_per_second=1000.0,
+        curve=curve,
+        run=run,
+    )
+
+
+def reproduced(
+    of: ClassifierResult | DetectorResult,
+    *,
+    declared: Mapping[str, Any] | None = None,
+    data: str | None = None,
+    scale: Any = "full",
+    **tests: Any,
+) -> ReproducedRun:
+    """Return what `reproduce` makes of a run: what it is declared to be, by default itself, and its further tests."""
+    run = of.run
+    own: dict[str, Any] = {"network": run.network.name, "shortcut": getattr(run.network.spec, "shortcut", None)}
+    own |= {"recipe": run.recipe.name, "data": run.data.name}
+    return ReproducedRun(
+        result=of,
+        declared=Setting(**own | dict(declared or {})),
+        data=data or run.data.name,
+        scale=scale,
+        identity="0" * 64,
+        **tests,
+    )
+
+
+def shown(record: ClassifierResult | ReproducedRun, file: str = "results/one.json") -> Measured:
+    """Return the run that a file of this record describes."""
+    if isinstance(record, ClassifierResult):
+        return measured(file, record)
+    assert isinstance(record.result, ClassifierResult)
+    return measured(file, record.result, record)
 
 
 def run(*arguments: Any, **options: Any) -> Measured:
-    """Return the run that such a file describes."""
-    return measured.parse("results/one.json", result(*arguments, **options))
+    """Return the run that the file of such a result describes."""
+    return shown(result(*arguments, **options))
 
 
-def responses(layers: int, first: float, **more: float) -> list[dict[str, Any]]:
-    """Return responses of so many layers that fall from the first; without `more` as files had them before medians."""
-    return [{"layer": f"layer{index}", "std": first / (1 + 0.05 * index)} | more for index in range(layers)]
+def evaluated(
+    *members: tuple[str, float, ClassifierResult | None],
+    data: str = "cifar10",
+    digest: str | None = ":".join(PUBLISHED_IMAGES["cifar10"].digests),
+    protocol: str = "single-view",
+) -> Evaluation:
+    """Return the record of a test on 10,000 images: of each member the network, its error, and its run's result."""
+    samples, classes = 10_000, "abcdefghij"
+
+    def counts(network: str, error: float, top5: float) -> dict[str, Any]:
+        return {
+            "network": network,
+            "samples": samples,
+            "top1_wrong": round(error * samples / 100),
+            "top1_error": error,
+            "top1_interval": wilson(error, samples),
+            "top5_wrong": round(top5 * samples / 100),
+            "top5_error": top5,
+            "top5_interval": wilson(top5, samples),
+            "loss": 0.25,
+            "class_errors": dict.fromkeys(classes, error),
+        }
+
+    return Evaluation(
+        **counts(f"ensemble of {len(members)}", 7.5, 0.25),
+        data=data,
+        digest=digest,
+        protocol=protocol,
+        flips=False,
+        scales=(),
+        precision="fp32",
+        members=tuple(
+            Member(**counts(name, error, error / 4), weights="w", sha256=None, scales=(), digest=digest, result=of_run)
+            for name, error, of_run in members
+        ),
+        provenance=PROVENANCE,
+    )
+
+
+def responses(layers: int, first: float, **more: float) -> tuple[Response, ...]:
+    """Return responses of so many layers that fall from the first."""
+    return tuple(Response(f"layer{index}", first / (1 + 0.05 * index), **more) for index in range(layers))
+
+
+def responses_of(
+    of_run: ClassifierResult | None, layers: tuple[Response, ...], *, images: int = 10_000, **changes: Any
+) -> Responses:
+    """Return the record of a network's responses to the test images of CIFAR-10."""
+    network = "resnet20" if of_run is None else of_run.run.network.name
+    of_network = LayerResponses(
+        network=network, source="runs/x", data="cifar10", images=images, layers=layers, result=of_run
+    )
+    one = of_network.with_changes(**changes)
+    return Responses(protocol="center", networks=(one,), provenance=PROVENANCE)
 
 
 def depth_rows(plain: tuple[float, float], residual: tuple[float, float]) -> list[DepthRow]:
@@ -133,7 +220,7 @@ def depth_rows(plain: tuple[float, float], residual: tuple[float, float]) -> lis
     ]
 
 
-def study(iterations: int | None = 4000) -> list[dict[str, Any]]:
+def study(iterations: int | None = 4000) -> list[ReproducedRun]:
     """Return runs of CIFAR-10's networks that show degradation, and its cure."""
     errors = {
         "plain20": (17.0, 16.1),
@@ -146,10 +233,8 @@ def study(iterations: int | None = 4000) -> list[dict[str, Any]]:
         "resnet56": (14.5, 12.7),
         "resnet110": (14.0, 11.9),
     }
-    found = [result(name, *pair, iterations=iterations, scale="short") for name, pair in errors.items()]
-    for content, layers in zip(found, (19, 31, 43, 55, 19, 31, 43, 55, 109), strict=True):
-        content["responses"] = responses(layers, 2.5)
-    return found
+    found = [result(name, *pair, iterations=iterations) for name, pair in errors.items()]
+    return [reproduced(one, scale="short", responses=responses((one.run.network.depth or 0) - 1, 2.5)) for one in found]
 
 
 COMPLEXITY = {
@@ -175,7 +260,7 @@ COMPLEXITY = {
         },
         {"network": "resnet20", "shortcut": "A", "depth": 20, "parameters": 269_722, "macs": 40_551_040},
     ],
-    "provenance": PROVENANCE,
+    "provenance": base.as_json(PROVENANCE),
 }
 
 _CLAIM = {"values": [2.0], "lowest": 1.9, "highest": 2.2, "at_least": 1.8, "aim": 2.5, "verdict": "reached"}
@@ -205,31 +290,35 @@ BENCHMARK = {
     "data": {"small images": "CIFAR-10"},
     "left_out": [],
     "seconds": 100.0,
-    "machine": PROVENANCE | {"allocator": "glibc"},
+    "machine": base.as_json(PROVENANCE) | {"allocator": "glibc"},
 }
 
 
 def write(folder: Path, **files: Any) -> Path:
-    """Write result files by their names, without the ending, and return the folder."""
+    """Write result files by their names, without the ending, and return the folder: of records, or of any JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
+        path = folder / f"{name}.json"
+        if isinstance(content, Record | Evaluation):
+            base.write(path, content)
+        else:
+            path.write_text(json.dumps(content))
     return folder
 
 
 def everything(folder: Path) -> Path:
     """Write results of each kind, and return their folder."""
-    files = {f"{content['network']}-short": content for content in study()}
+    files: dict[str, Any] = {f"{one.result.run.network.name}-short": one for one in study()}
     files |= {f"resnet110-full-{seed}": result("resnet110", 6.5 + 0.1 * seed, 0.1, seed=seed) for seed in range(5)}
     files |= {"resnet20-full": result("resnet20", 9.9, 0.9), "plain20-full": result("plain20", 9.6, 1.4)}
-    photos = {"ten-crop": {"top1": 27.9, "top5": 9.6}}
-    files["plain18"] = result("plain18", 30.0, recipe="imagenet", data="imagenet", errors=photos)
+    plain18 = result("plain18", 30.0, recipe="imagenet", data="imagenet")
+    files["plain18"] = reproduced(plain18, errors={"ten-crop": Errors(27.9, 9.6)})
     return write(folder, complexity=COMPLEXITY, speed=BENCHMARK, **files)
 
 
-def collected(*contents: dict[str, Any]) -> Results:
-    """Return results of these contents."""
-    return Results(runs=tuple(measured.parse(f"results/{i}.json", content) for i, content in enumerate(contents)))
+def collected(*records: ClassifierResult | ReproducedRun) -> Results:
+    """Return results of these records."""
+    return Results(runs=tuple(shown(record, f"results/{i}.json") for i, record in enumerate(records)))
 
 
 def read(folder: Path) -> Results:

@@ -38,8 +38,8 @@ def test_what_is_drawn_of_a_figure_is_of_one_length() -> None:
 
 
 def test_responses_are_drawn_and_not_judged() -> None:
-    content = results.result("resnet20", 9.0) | {"responses": results.responses(19, 2.0)}
-    found = compare_figure(figures.find("figure7"), results.collected(results.result("resnet20", 8, seed=1), content))
+    measured = results.reproduced(results.result("resnet20", 9.0), responses=results.responses(19, 2.0))
+    found = compare_figure(figures.find("figure7"), results.collected(results.result("resnet20", 8, seed=1), measured))
     assert {len(curve.runs) for panel in found.panels for curve in panel if curve.curve.label == "ResNet-20"} == {1}
     statuses = {curve.verdict.status for panel in found.panels for curve in panel}
     assert statuses == {"not judged", "not run"}

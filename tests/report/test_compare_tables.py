@@ -8,6 +8,7 @@ import made_up as results
 import pytest
 
 from resnets.paper import tables
+from resnets.records.evaluations import Errors
 from resnets.report.compare_tables import Cell, ComparedRow, compare_table
 from resnets.report.runs import Results
 
@@ -84,20 +85,20 @@ def test_a_full_run_elsewhere_differs() -> None:
 def test_ten_crops_wait_for_the_test() -> None:
     """A trained network that was not tested as the table asks has no number there; with the test it has."""
     trained = results.result("plain18", 30.0, recipe="imagenet", data="imagenet")
-    crops = {"errors": {"ten-crop": {"top1": 28.0, "top5": 9.0}}}
     bare = row("table2", "plain, 18 layers", results.collected(trained))
     assert not bare.runs
     assert bare.verdict.status == "not run"
     assert bare.verdict.why == "trained, and not tested: `resnets evaluate` does, with --protocol ten-crop"
-    tested = row("table2", "plain, 18 layers", results.collected(trained | crops))
+    crops = results.reproduced(trained, errors={"ten-crop": Errors(28.0, 9.0)})
+    tested = row("table2", "plain, 18 layers", results.collected(crops))
     assert tested.verdict.status == "reproduced"
     assert cell(tested, "top-1 err.").measured == 28.0
 
 
 def test_an_error_that_was_not_measured_is_left_out() -> None:
-    crops = {"errors": {"ten-crop": {"top1": 24.4}}}
-    trained = results.result("resnet34", 26.0, recipe="imagenet", data="imagenet", **crops)
-    found = row("table3", "ResNet-34 B", results.collected(trained))
+    trained = results.result("resnet34", 26.0, recipe="imagenet", data="imagenet")
+    crops = results.reproduced(trained, errors={"ten-crop": Errors(24.4)})
+    found = row("table3", "ResNet-34 B", results.collected(crops))
     assert cell(found, "top-1 err.").measured == 24.4
     assert cell(found, "top-5 err.").measured is None
     assert found.verdict.status == "reproduced"

@@ -1,8 +1,7 @@
-"""A result file is read for what it is: older ones too, and what is no result is said in one line."""
+"""A result file is read for what it is, and what is no result is said in one line."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,12 @@ import made_up as results
 import pytest
 
 from resnets.errors import UsageError
+from resnets.records import base, evaluations
+from resnets.records.runs import StartRecord
 from resnets.report.collect import collect
-from resnets.report.measured import NotAResult, parse
-from resnets.report.runs import Errors, Results, Setting
+from resnets.report.runs import Errors, Measured, Results, Setting
+from resnets.specs import PrincipalColors, ScaleCropFlip, WarmUp
+from resnets.training import recipes
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,12 +27,13 @@ def test_a_run_as_train_writes_it_is_an_answer_to_itself() -> None:
     assert run.curve[-1].tested == 8.5 and run.curve_on == "test"
 
 
-def test_an_older_file_is_read() -> None:
-    """The first committed result has its provenance as one object, no top-5 error, and fields that came later not."""
-    file = ROOT / "results" / "cifar10" / "resnet20-4000-iterations.json"
-    run = parse(file.name, json.loads(file.read_text()))
+def test_every_committed_result_is_one() -> None:
+    """Nothing under results/ is left out; the first of them has no top-5 error and says where it ran."""
+    found = collect([ROOT / "results"])
+    assert not [problem for problem in found.problems if "not shown" in problem]
+    (run,) = (run for run in found.runs if run.file == "results/cifar10/resnet20-4000-iterations.json")
     assert run.errors["single-view"] == Errors(16.71, None)
-    assert run.provenance[0]["hardware"]["processor"] == "AMD EPYC"
+    assert run.provenance[0].hardware["processor"] == "AMD EPYC"
     assert run.departures == ("short: 4,000 of 64,000 iterations",)
 
 
@@ -43,17 +46,24 @@ def test_the_scale_follows_from_the_length(iterations: int, scale: str) -> None:
 
 def test_a_run_can_never_pass_for_more_than_it_is() -> None:
     """Its length tells, whatever the file says; a longer one is not the paper's either."""
-    assert results.run("resnet20", 9, iterations=4000, scale="full").scale == "short"
-    assert results.run("resnet20", 9, iterations=20, scale="short").scale == "smoke"
-    assert results.run("resnet20", 9, scale="smoke").scale == "smoke"
+
+    def scale(named: str, iterations: int | None = None) -> str:
+        return results.shown(
+            results.reproduced(results.result("resnet20", 9, iterations=iterations), scale=named)
+        ).scale
+
+    assert scale("full", 4000) == "short"
+    assert scale("short", 20) == "smoke"
+    assert scale("smoke") == "smoke"
     longer = results.run("resnet20", 9, iterations=70_000)
     assert longer.departures == ("70,000 iterations instead of 64,000",)
 
 
 def test_what_reproduce_says_counts_before_what_follows() -> None:
     """A run of the digits that stands for one of CIFAR-10 is that, at its scale, and says so."""
-    declared = {"network": "resnet20", "shortcut": None, "recipe": "cifar", "data": "cifar10"}
-    run = results.run("resnet20", 5, recipe="digits", data="digits", scale="smoke", declared=declared)
+    declared = {"shortcut": None, "recipe": "cifar", "data": "cifar10"}
+    of_digits = results.result("resnet20", 5, recipe="digits", data="digits")
+    run = results.shown(results.reproduced(of_digits, scale="smoke", declared=declared))
     assert run.declared == Setting.of("resnet20", "A", "cifar", "cifar10")
     assert run.departures == (
         "digits instead of cifar10",
@@ -66,44 +76,46 @@ def test_what_reproduce_says_counts_before_what_follows() -> None:
     ("options", "change"),
     [
         ({"recipe_changes": {"lr": 0.5}}, "lr 0.5 instead of 0.1"),
-        ({"recipe_changes": {"milestones": [1, 2]}}, "milestones 1, 2 instead of 32000, 48000"),
+        ({"recipe_changes": {"milestones": (1, 2)}}, "milestones 1, 2 instead of 32000, 48000"),
         ({"network_changes": {"residual_layers": 3}}, "shortcuts span 3 layers"),
         ({"network_changes": {"initialization": "he_fan_out"}}, "initialisation he_fan_out"),
         ({"split": "45k5k"}, "cifar10 (45k5k) instead of cifar10"),
     ],
 )
-def test_a_run_that_changes_something_says_so(options: dict[str, object], change: str) -> None:
-    declared = {"data": "cifar10"}
-    assert results.run("resnet20", 9, declared=declared, **options).departures == (change,)
+def test_a_run_that_changes_something_says_so(options: dict[str, Any], change: str) -> None:
+    changed: Any = results.result("resnet20", 9, **options)
+    assert results.shown(results.reproduced(changed)).departures == (change,)
 
 
 def test_images_are_known_by_what_they_are_and_not_by_their_name() -> None:
     """A folder that is called cifar10 is not CIFAR-10, and ImageNet is ImageNet wherever it lies."""
-    content = results.result("resnet20", 9.0)
-    content["run"]["data"]["digest"] = "of others"
-    assert parse("x.json", content).declared.data == "what is called cifar10"
-    content = results.result("resnet34", 25.0, recipe="imagenet", data="imagenet")
-    content["data"] = content["run"]["data"]["name"] = "ILSVRC2012"
-    assert parse("x.json", content).departures == ()
-    content["run"]["data"]["classes"] = content["run"]["data"]["classes"][:100]
-    assert parse("x.json", content).data == "ILSVRC2012"
+    other = results.run("resnet20", 9.0, data_changes={"digest": "of others"})
+    assert other.declared.data == "what is called cifar10"
+
+    def of_photos(**changes: Any) -> Measured:
+        return results.run("resnet34", 25.0, recipe="imagenet", data="imagenet", data_changes=changes)
+
+    assert of_photos(name="ILSVRC2012").departures == ()
+    assert of_photos(name="ILSVRC2012", classes=tuple(map(str, range(100)))).data == "ILSVRC2012"
 
 
 def test_what_is_fitted_to_the_images_is_no_change() -> None:
     """The axes of the colours are declared by their spread alone; the spread itself counts."""
-    colors = {"std": 0.1, "values": [0.2, 0.01, 0.003], "vectors": [[1.0, 0.0, 0.0]] * 3}
-    content = results.result("resnet34", 25.0, recipe="imagenet", data="imagenet")
-    augmentation = content["run"]["recipe"]["augmentation"]
-    augmentation["colors"] = colors
-    assert parse("x.json", content).departures == ()
-    augmentation["colors"] = colors | {"std": 0.2}
-    assert parse("x.json", content).departures != ()
+
+    def departures(std: float) -> tuple[str, ...]:
+        colors = PrincipalColors(std=std, values=(0.2, 0.01, 0.003), vectors=((1.0, 0.0, 0.0),) * 3)
+        augmentation = recipes.IMAGENET.augmentation
+        assert isinstance(augmentation, ScaleCropFlip)
+        changes = {"augmentation": augmentation.with_changes(colors=colors)}
+        return results.run("resnet34", 25.0, recipe="imagenet", data="imagenet", recipe_changes=changes).departures
+
+    assert departures(0.1) == ()
+    assert departures(0.2) != ()
 
 
 def test_a_run_that_started_from_trained_weights_says_so() -> None:
-    content = results.result("resnet20", 9.0)
-    content["run"]["weights"] = {"file": "other.safetensors", "sha256": "0" * 64}
-    assert parse("x.json", content).departures == ("started from trained weights",)
+    start = StartRecord(file="other.safetensors", sha256="0" * 64)
+    assert results.run("resnet20", 9.0, start=start).departures == ("started from trained weights",)
 
 
 def test_what_changes_no_weight_is_no_change() -> None:
@@ -111,33 +123,49 @@ def test_what_changes_no_weight_is_no_change() -> None:
     changes = {"evaluate_every": 7, "warm_up": None, "source": "elsewhere"}
     assert results.run("resnet20", 9, recipe_changes=changes).changes == ()
     assert results.run("resnet110", 9, recipe_changes={"warm_up": None}).changes != ()
-    warmed_up = {"lr": 0.01, "below_error": 80.0, "from_depth": 20, "window": 50, "at_most": 2000}
+    warmed_up = WarmUp(from_depth=20)
     assert results.run("resnet20", 9, recipe_changes={"warm_up": warmed_up}).changes != ()
 
 
 def test_the_curve_of_a_split_is_of_its_validation_images() -> None:
-    content = results.result("resnet20", 9.0, split="45k5k", validation_error=8.0)
-    for point in content["curve"]:
-        point["validation_error"] = point.pop("test_error") - 1
-    run = parse("x.json", content)
+    content = results.result("resnet20", 8.0, split="45k5k").with_changes(test_error=9.0)
+    run = results.shown(content)
     assert (run.curve_on, run.curve[-1].tested, run.errors["single-view"].top1) == ("validation", 8.0, 9.0)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("where", "value", "named"),
     [
-        ({"test_error": float("nan")}, "nan is no number"),
-        ({"curve": None}, "NoneType"),
-        ({"scale": "huge"}, "'huge'"),
-        ({"run": {}}, "'network'"),
-        ({"errors": {"ten-crop": {}}}, "'top1'"),
-        ({"iterations": 0}, "it has 0 iterations"),
-        ({"run": results.result("resnet20", 9)["run"] | {"provenance": None}}, "its provenance cannot be read"),
+        ("result.test_error", None, "$.result.test_error"),  # as a number that is not finite is written
+        ("result.curve", None, "$.result.curve"),
+        ("result.run", {}, "$.result.run"),
+        ("result.run.recipe.iterations", 0, "$.result.run.recipe"),
+        ("result.run.provenance", None, "$.result.run.provenance"),
+        ("scale", "huge", "$.scale"),
+        ("errors.ten-crop", {}, "$.errors"),
     ],
 )
-def test_what_is_no_result_says_why(change: dict[str, object], message: str) -> None:
-    with pytest.raises(NotAResult, match=message):
-        parse("x.json", results.result("resnet20", 9) | change)
+def test_what_is_no_result_says_where(tmp_path: Path, where: str, value: object, named: str) -> None:
+    """The other files are shown."""
+    content = base.as_json(results.reproduced(results.result("resnet20", 9)))
+    *path, last = where.split(".")
+    inner = content
+    for key in path:
+        inner = inner[key]
+    inner[last] = value
+    found = results.read(results.write(tmp_path / "r", broken=content, good=results.result("resnet20", 8)))
+    assert [run.file for run in found.runs] == ["r/good.json"]
+    (problem,) = found.problems
+    assert problem.startswith("r/broken.json: not shown") and named in problem
+
+
+def test_a_curve_without_errors_is_no_result(tmp_path: Path) -> None:
+    content = results.result("resnet20", 9)
+    point = content.curve[-1].with_changes(test_error=None)
+    found = results.read(
+        results.write(tmp_path / "r", a=content, b=content.with_changes(curve=(*content.curve[:-1], point)))
+    )
+    assert "its curve has no error at iteration 64,000" in found.problems[0]
 
 
 # ---------------------------------------------------------------- files
@@ -148,11 +176,12 @@ def test_a_folder_is_searched_and_what_is_no_result_is_named(tmp_path: Path) -> 
         tmp_path / "results", one=results.result("resnet20", 9), two={"a": 1}, three=[1], run={"no": "result"}
     )
     (folder / "four.json").write_text("{")
+    results.write(folder, six={"matrix_rates": {}})
     (folder / "five.json").write_bytes(b"\xff\xfe\x00")
     found = collect([folder])
     assert [run.file for run in found.runs] == ["results/one.json"]
     assert sorted(problem.split(":")[0] for problem in found.problems) == [
-        f"results/{name}.json" for name in ("five", "four", "three", "two")
+        f"results/{name}.json" for name in ("five", "four", "six", "three", "two")
     ]
     assert all("\n" not in problem for problem in found.problems)
 
@@ -165,7 +194,7 @@ def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
 def test_a_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
     """Whichever comes first: the one that says what it was declared as."""
     plain = results.result("resnet20", 9, data="digits")
-    declared = plain | {"declared": {"data": "cifar10"}, "scale": "smoke"}
+    declared = results.reproduced(plain, declared={"data": "cifar10"}, scale="smoke")
     for name, files in (("a", {"a": plain, "b": declared}), ("b", {"a": declared, "b": plain})):
         (run,) = collect([results.write(tmp_path / name, **files)]).runs
         assert run.declared.data == "cifar10"
@@ -174,15 +203,15 @@ def test_a_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
 def test_a_smoke_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
     """The one tells of the data by the name that it found for the images, the other by their number."""
     plain = results.result("resnet20", 9, iterations=5)
-    made = plain | {"data": "cifar10 (2,000 + 400 images)", "declared": {"data": "cifar10"}, "scale": "smoke"}
+    made = results.reproduced(plain, data="cifar10 (2,000 + 400 images)", scale="smoke")
     (run,) = results.read(results.write(tmp_path / "r", a=plain, b=made)).runs
     assert run.data == "cifar10 (2,000 + 400 images)"
 
 
 def test_of_two_runs_of_one_seed_the_first_file_counts_and_the_other_is_named(tmp_path: Path) -> None:
-    two = {name: results.result("resnet20", error) for name, error in (("a", 8.9), ("b", 8.5))}
-    two["b"]["seconds"] += 1
-    found = results.read(results.write(tmp_path / "r", **two, c=results.result("resnet20", 8.7, seed=1)))
+    first, second = results.result("resnet20", 8.9), results.result("resnet20", 8.5)
+    files = {"a": first, "b": second.with_changes(seconds=second.seconds + 1)}
+    found = results.read(results.write(tmp_path / "r", **files, c=results.result("resnet20", 8.7, seed=1)))
     assert len(found.runs) == 3
     (problem,) = found.problems
     assert problem.startswith("r/b.json: ") and "r/a.json" in problem
@@ -192,29 +221,27 @@ def test_a_test_is_of_the_images_and_not_of_their_name(tmp_path: Path) -> None:
     """What is called cifar10 is not CIFAR-10, and what a run was trained on is that in a folder of any name."""
     run = results.result("resnet20", 8.14)
 
-    def read(name: str, **changes: Any) -> Results:
-        member = {"network": "resnet20", "top1_error": 8.6, "top5_error": 1.0, "result": run} | changes
-        test = {"kind": "evaluation", "data": name, "samples": 10_000, "protocol": "ten-crop", "members": [member]}
-        return results.read(results.write(tmp_path / name / str(len(changes)), run=run, result=run, test=test))
+    def read(name: str, digest: str | None) -> Results:
+        test = results.evaluated(("resnet20", 8.6, run), data=name, digest=digest, protocol="ten-crop")
+        return results.read(results.write(tmp_path / name / str(digest), run=run, result=run, test=test))
 
-    digest = run["run"]["data"]["digest"]
-    same, renamed, other = read("cifar10"), read("elsewhere", digest=digest), read("cifar10", digest="of others")
+    same, renamed = read("cifar10", None), read("elsewhere", run.run.data.digest)
+    other = read("cifar10", "of others")
     assert same.runs[0].errors["ten-crop"].top1 == renamed.runs[0].errors["ten-crop"].top1 == 8.6
     assert {*other.runs[0].errors} == {"single-view"}
     assert "a test on other images (10,000 of cifar10)" in other.problems[0]
 
 
 def test_the_test_of_training_is_not_replaced() -> None:
-    content = results.result("resnet20", 8.14, errors={"single-view": {"top1": 8.6, "top5": 1.0}})
-    assert {name: one.top1 for name, one in parse("x.json", content).errors.items()} == {"single-view": 8.14}
+    again = results.reproduced(results.result("resnet20", 8.14), errors={"single-view": evaluations.Errors(8.6, 1.0)})
+    assert {name: one.top1 for name, one in results.shown(again).errors.items()} == {"single-view": 8.14}
 
 
 def test_responses_to_other_images_are_none_of_the_run(tmp_path: Path) -> None:
     run = results.result("resnet20", 8.14)
-    for digest, shown in ((run["run"]["data"]["digest"], True), ("of others", False)):
-        one = {"network": "resnet20", "data": "cifar10", "digest": digest, "images": 10_000, "result": run}
-        content = {"kind": "responses", "networks": [one | {"responses": results.responses(19, 2.0)}]}
-        found = results.read(results.write(tmp_path / str(shown), result=run, of_layers=content))
+    for digest, shown in ((run.run.data.digest, True), ("of others", False)):
+        of_layers = results.responses_of(run, results.responses(19, 2.0), digest=digest)
+        found = results.read(results.write(tmp_path / str(shown), result=run, of_layers=of_layers))
         assert bool(found.runs[0].responses) is shown
 
 

@@ -129,9 +129,12 @@ def test_published_and_measured_are_side_by_side(text: str) -> None:
 def test_figure_7_warns_of_responses_that_a_few_images_dominate() -> None:
     """Only of networks whose median image is known to respond less than half as strongly."""
     runs = [
-        results.result("resnet20", 9.0) | {"responses": results.responses(19, 3.0, median=0.5)},
-        results.result("resnet56", 9.0) | {"responses": results.responses(55, 3.0, median=2.0)},
-        results.result("plain20", 9.0) | {"responses": results.responses(19, 3.0)},
+        results.reproduced(results.result(network, 9.0), responses=layers)
+        for network, layers in (
+            ("resnet20", results.responses(19, 3.0, median=0.5)),
+            ("resnet56", results.responses(55, 3.0, median=2.0)),
+            ("plain20", results.responses(19, 3.0)),
+        )
     ]
     text = page.render(View.of(results.collected(*runs)))
     assert re.findall("A few images dominate the responses of ([^:]*):", text) == ["ResNet-20"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import made_up as results
 import pytest
 
+from resnets.records import base
 from resnets.records.evaluations import LayerResponses, Response
 from resnets.report.collect import collect
 from resnets.report.responses import findings
@@ -56,10 +57,8 @@ def test_magnitude_and_averages() -> None:
 def test_a_file_of_responses_is_joined_to_its_run(first: str, tmp_path: Path) -> None:
     """Whether it is read before or after the file that tells what the run is declared to be."""
     plain = results.result("resnet20", 9.0)
-    declared = plain | {"declared": {"network": "resnet20"}}
-    one = {"network": "resnet20", "data": "cifar10", "images": 10_000, "responses": results.responses(19, 2.0)}
-    listed = {"kind": "responses", "networks": [one | {"result": plain}]}
-    results.write(tmp_path / "r", **{first: listed, "m": declared})
+    of_layers = results.responses_of(plain, results.responses(19, 2.0))
+    results.write(tmp_path / "r", **{first: of_layers, "m": results.reproduced(plain)})
     (run,) = collect([tmp_path / "r"]).runs
     assert len(run.responses) == 19
     assert run.file.endswith("m.json")
@@ -67,13 +66,12 @@ def test_a_file_of_responses_is_joined_to_its_run(first: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("first", ["a", "z"])
 def test_responses_with_medians_replace_those_without(first: str, tmp_path: Path) -> None:
-    """A run's file from before there were medians, and a later file of its responses: whichever is read first."""
+    """A run's file without medians, and another file of its responses: whichever is read first."""
     plain = results.result("resnet20", 9.0)
-    earlier = plain | {"declared": {"network": "resnet20"}, "responses": results.responses(19, 2.0)}
+    without = results.reproduced(plain, responses=results.responses(19, 2.0))
     numbers = {"median": 0.5, "batch_std": 0.75, "batch_median": 0.625}
-    one = {"network": "resnet20", "data": "cifar10", "images": 10_000, "bn_group": 64, "result": plain}
-    listed = {"kind": "responses", "networks": [one | {"responses": results.responses(19, 2.0, **numbers)}]}
-    results.write(tmp_path / "r", **{first: listed, "m": earlier})
+    of_layers = results.responses_of(plain, results.responses(19, 2.0, **numbers), bn_group=64)
+    results.write(tmp_path / "r", **{first: of_layers, "m": without})
     (run,) = collect([tmp_path / "r"]).runs
     assert run.responses[0] == Response("layer0", 2.0, **numbers)
     (alone,) = collect([tmp_path / "r" / "m.json"]).runs
@@ -81,19 +79,19 @@ def test_responses_with_medians_replace_those_without(first: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("other", [{"data": "digits"}, {"images": 50}])
-def test_responses_to_other_images_are_not_drawn(other: dict[str, object], tmp_path: Path) -> None:
+def test_responses_to_other_images_are_not_drawn(other: dict[str, Any], tmp_path: Path) -> None:
     """Figure 7 is of all test images of the data that was trained on."""
     run = results.result("resnet20", 9.0)
-    one = {"network": "resnet20", "data": "cifar10", "images": 10_000, "responses": results.responses(19, 2.0)}
-    listed = {"kind": "responses", "networks": [one | {"result": run} | other]}
-    found = collect([results.write(tmp_path / "r", one=listed, two=run)])
+    of_layers = results.responses_of(run, results.responses(19, 2.0), **other)
+    found = collect([results.write(tmp_path / "r", one=of_layers, two=run)])
     assert not found.runs[0].responses
     assert "and not to all test images of its run" in found.problems[0]
 
 
 def test_responses_without_a_run_are_no_result_and_no_problem(tmp_path: Path) -> None:
-    listed = {"kind": "responses", "networks": [{"result": None, "responses": []}]}
+    """Damaged ones are a problem."""
+    listed = results.responses_of(None, results.responses(19, 2.0))
     found = collect([results.write(tmp_path / "r", one=listed, two=results.result("resnet20", 9.0))])
     assert len(found.runs) == 1 and not found.problems
-    (tmp_path / "r" / "bad.json").write_text(json.dumps({"kind": "responses", "networks": [{}]}))
-    assert "layer responses that cannot be read" in collect([tmp_path / "r"]).problems[0]
+    results.write(tmp_path / "r", bad=base.as_json(listed) | {"networks": [{}]})
+    assert "$.networks[0]" in collect([tmp_path / "r"]).problems[0]

@@ -73,8 +73,8 @@ def test_full_wins_over_short_over_smoke() -> None:
 
 
 def test_the_declared_data_and_recipe_win() -> None:
-    declared = {"declared": {"data": "cifar10"}}
-    other_data = results.run("resnet20", 3, data="digits", **declared)
+    of_digits = results.result("resnet20", 3, data="digits")
+    other_data = results.shown(results.reproduced(of_digits, declared={"data": "cifar10"}))
     short = results.run("resnet20", 17, iterations=4000)
     changed = results.run("resnet20", 8, recipe_changes={"lr": 0.2})
     assert choose([other_data, short], RESNET20) == (short,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from resnets.errors import UsageError
 from resnets.networks import registry
 from resnets.paper import detection_data, detection_recipes, tables
 from resnets.paper.declarations import DetectionTest, Training
+from resnets.records.base import read
+from resnets.records.evaluations import ReproducedRun, Setting
 from resnets.reproduction import detectors, reproduce
 from resnets.reproduction.detectors import DetectionShelf
 from resnets.reproduction.fitting import NotHere
@@ -96,11 +97,13 @@ def test_rows_that_differ_in_testing_alone_share_a_training(made: resnets.Reprod
     """Five rows of three trainings, each with the tests that its rows ask for; nothing passes for the paper's."""
     assert len(made.made) == 3
     assert made.failed == ()
-    plain = json.loads(next(made.plan.results.glob("resnet101-coco-coco*.json")).read_text())
-    assert [(test["box_refinement"], test["multi_scale"]) for test in plain["tests"]] == [(False, False), (True, False)]
-    assert all(test["protocol"] == "coco" and len(test["scores"]["numbers"]) == 12 for test in plain["tests"])
-    assert plain["declared"] == {"network": "resnet101", "shortcut": "B", "recipe": "coco", "data": "coco"}
-    assert (plain["scale"], plain["data"], plain["iterations"]) == ("smoke", "things", detectors.SMOKE_ITERATIONS)
+    plain = read(next(made.plan.results.glob("resnet101-coco-coco*.json")), ReproducedRun)
+    assert plain is not None
+    assert [(test.box_refinement, test.multi_scale) for test in plain.tests] == [(False, False), (True, False)]
+    assert all(test.protocol == "coco" and len(test.scores.numbers or ()) == 12 for test in plain.tests)
+    assert plain.declared == Setting(network="resnet101", shortcut="B", recipe="coco", data="coco")
+    assert (plain.scale, plain.data) == ("smoke", "things")
+    assert plain.result.run.recipe.iterations == detectors.SMOKE_ITERATIONS
     for row in made.tables[0].rows:
         if row.row.network != "resnet101":
             continue
@@ -128,10 +131,11 @@ def test_a_detector_of_coco_is_fine_tuned(made: resnets.Reproduction, options: d
     """The row baseline+++ begins with the run that Table 9 has made; without it, it says what it lacks."""
     slug = tables.find("table10").rows[-1].slug
     found = resnets.reproduce("table10", **(options | {"only": slug}))
-    content = json.loads(found.plan.runs[0].file.read_text())
-    assert content["data"] == "things after a detector of 20 classes"
-    assert content["run"]["weights"]["kind"] == "detector"
-    assert content["tests"][0]["protocol"] == "voc07"
+    record = read(found.plan.runs[0].file, ReproducedRun)
+    assert record is not None and record.result.run.start is not None
+    assert record.data == "things after a detector of 20 classes"
+    assert record.result.run.start.of == "detector"
+    assert record.tests[0].protocol == "voc07"
     (compared,) = found.tables[0].rows
     shown = {cell.column.name: cell.measured for cell in compared.cells}
     assert shown["mAP"] is not None and shown["aero"] is not None and shown["cat"] is None

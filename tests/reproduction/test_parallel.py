@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import resnets
 from resnets.errors import Interrupted
+from resnets.records.base import read
+from resnets.records.evaluations import ReproducedRun
+from resnets.records.runs import LogLine, Result, RunRecord
 from resnets.reproduction import reproduce
 from resnets.reproduction.planned import PlannedRun
 
@@ -37,15 +38,15 @@ class Told:
         self.iterations: list[int] = []
         self.closes = 0
 
-    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
+    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
         self.began_at = iteration
 
-    def logged(self, line: dict[str, Any]) -> None:
-        self.iterations.append(line["iteration"])
-        if line["iteration"] == self.stop_after:
+    def logged(self, line: LogLine) -> None:
+        self.iterations.append(line.iteration)
+        if line.iteration == self.stop_after:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def finished(self, result: dict[str, Any]) -> None:
+    def finished(self, result: Result) -> None:
         self.result = result
 
     def closed(self) -> None:
@@ -64,7 +65,8 @@ def test_runs_side_by_side_are_told_of_here(tmp_path: Path) -> None:
         observer = told[run.name]
         assert observer.iterations == [1, 2, 3, 4, 5]
         assert observer.closes == 1
-        assert json.loads(run.file.read_text())["test_error"] == observer.result["test_error"]
+        record = read(run.file, ReproducedRun)
+        assert record is not None and record.result == observer.result
 
 
 def test_a_signal_here_stops_them_all_and_they_go_on(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,9 @@ import torch
 import resnets
 from resnets.errors import DataError, Interrupted, RunError, TrainingError, UsageError
 from resnets.planning.forecast import Rates
+from resnets.records.base import read, write
+from resnets.records.evaluations import Errors, ReproducedRun, Setting
+from resnets.records.runs import ClassifierResult, LogLine, RunRecord
 from resnets.report.collect import collect
 from resnets.reproduction import planned, planning, reproduce, runs, summary
 from resnets.reproduction.planned import PlannedRun
@@ -41,14 +43,14 @@ class Recorder:
         self.began_at: int | None = None
         self.closes = 0
 
-    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
+    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
         self.began_at = iteration
 
-    def logged(self, line: dict[str, Any]) -> None:
-        if line["iteration"] == self.after:
+    def logged(self, line: LogLine) -> None:
+        if line.iteration == self.after:
             self.do()
 
-    def finished(self, result: dict[str, Any]) -> None: ...
+    def finished(self, *_: object) -> None: ...
 
     def closed(self) -> None:
         self.closes += 1
@@ -66,20 +68,30 @@ def copied(made: resnets.Reproduction, tmp_path: Path) -> Path:
     return shutil.copytree(made.plan.out, tmp_path / "copy")
 
 
-def content(made: resnets.Reproduction) -> dict[str, Any]:
-    return json.loads(made.plan.runs[0].file.read_text())
+def recorded(file: Path) -> ReproducedRun:
+    """Return what a result file holds."""
+    record = read(file, ReproducedRun)
+    assert record is not None
+    return record
+
+
+def result_of(made: resnets.Reproduction) -> ClassifierResult:
+    """Return the result of the first run."""
+    result = recorded(made.plan.runs[0].file).result
+    assert isinstance(result, ClassifierResult)
+    return result
 
 
 def test_a_run_makes_a_result_file_that_says_what_it_is(made: resnets.Reproduction) -> None:
-    found = content(made)
+    found = recorded(made.plan.runs[0].file)
     assert made.made == ("resnet20-cifar-digits-smoke-seed0",)
-    assert (found["scale"], found["data"], found["iterations"]) == ("smoke", "digits", 5)
-    assert found["declared"] == {"network": "resnet20", "shortcut": "A", "recipe": "cifar", "data": "cifar10"}
-    assert found["identity"] == made.plan.runs[0].identity
-    assert len(found["responses"]) == 19  # Figure 7 draws this network
-    assert all({"std", "median", "batch_std", "batch_median"} < one.keys() for one in found["responses"])
-    assert [point["iteration"] for point in found["curve"]] == [3, 5]
-    assert {"versions", "hardware", "commit"} <= found["run"]["provenance"][0].keys()
+    assert (found.scale, found.data, found.result.run.recipe.iterations) == ("smoke", "digits", 5)
+    assert found.declared == Setting(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
+    assert found.identity == made.plan.runs[0].identity
+    assert len(found.responses) == 19  # Figure 7 draws this network
+    assert all(None not in (one.std, one.median, one.batch_std, one.batch_median) for one in found.responses)
+    assert [point.iteration for point in found.result.curve] == [3, 5]
+    assert found.result.run.provenance[0].versions["resnets"] == resnets.__version__
     folder = made.plan.runs[0].folder
     assert (folder / "weights.safetensors").exists()
     assert not list((folder / "checkpoints").iterdir())  # of no more use
@@ -93,7 +105,7 @@ def test_it_is_set_beside_the_paper_and_passes_for_nothing_else(made: resnets.Re
     assert "digits instead of cifar10; smoke: 5 of 64,000 iterations" in row.verdict.why
     error = next(cell for cell in row.cells if cell.column.name == "error")
     assert error.published is not None and error.published.value == 8.75
-    assert error.measured == content(made)["test_error"]
+    assert error.measured == result_of(made).test_error
     depth = next(cell for cell in row.cells if cell.column.name == "# layers")
     assert depth.verdict.status == "reproduced"  # known without training
     assert made.report.page == made.plan.out / "site" / "index.html"
@@ -138,9 +150,8 @@ def test_scales_do_not_pass_for_each_other(made: resnets.Reproduction, monkeypat
         (run,) = plan.todo
         assert run.recipe.iterations == plan.seconds == iterations
         assert run.file != made.plan.runs[0].file
-    claim = content(made) | {"scale": "full", "data": "cifar10"}
     file = made.plan.out / "claim.json"
-    file.write_text(json.dumps(claim))
+    write(file, recorded(made.plan.runs[0].file).with_changes(scale="full", data="cifar10"))
     assert collect([file]).runs[0].scale == "smoke"  # whatever the file says, its length tells
     file.unlink()
 
@@ -176,8 +187,8 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path: Path, made: resnets.Repro
     observer = Recorder()
     result = resume(resume=True, observe=lambda _: observer)
     assert (observer.began_at, observer.closes) == (2, 1)
-    assert content(result)["curve"] == content(made)["curve"]
-    assert content(result)["test_error"] == content(made)["test_error"]
+    assert result_of(result).curve == result_of(made).curve
+    assert result_of(result).test_error == result_of(made).test_error
 
 
 def test_a_signal_in_a_runs_last_iteration_starts_no_other(tmp_path: Path) -> None:
@@ -200,14 +211,14 @@ def test_a_file_lost_after_training_is_written_again(copied: Path, made: resnets
     observer = Recorder()
     again = resnets.reproduce("table6", out=copied, observe=lambda _: observer, **ROW)
     assert observer.began_at is None  # nothing was trained
-    assert content(again)["test_error"] == content(made)["test_error"]
+    assert result_of(again) == result_of(made)
 
 
 def test_tests_that_were_made_are_not_lost_or_made_again(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One table asks for one test of a run, another for another: the file has both, and responses are measured once."""
     (run,) = resnets.plan_reproduction("table6", out=copied, only="resnet20", scale="smoke", data="digits").runs
-    before = json.loads(run.file.read_text())
-    run.file.write_text(json.dumps(before | {"errors": {"ten-crop": {"top1": 5.0, "top5": 1.0}}}))
+    before = recorded(run.file)
+    write(run.file, before.with_changes(errors={"ten-crop": Errors(5.0, 1.0)}))
     asked: list[str] = []
 
     def tested(*_: object, protocol: str, **__: object) -> Any:
@@ -218,13 +229,10 @@ def test_tests_that_were_made_are_not_lost_or_made_again(copied: Path, monkeypat
     monkeypatch.setattr(runs, "responses", lambda *_, **__: pytest.fail("they were measured"))
     for protocols in (("ten-crop", "dense-multi-scale"), ("dense-multi-scale",)):
         runs.make(dataclasses.replace(run, tests=protocols), device="cpu", workers=0)
-    after = json.loads(run.file.read_text())
+    after = recorded(run.file)
     assert asked == ["dense-multi-scale"]
-    assert {name: errors["top1"] for name, errors in after["errors"].items()} == {
-        "ten-crop": 5.0,
-        "dense-multi-scale": 4.0,
-    }
-    assert after["responses"] == before["responses"]
+    assert after.errors == {"ten-crop": Errors(5.0, 1.0), "dense-multi-scale": Errors(4.0, 0.5)}
+    assert after.responses == before.responses
 
 
 def test_the_result_of_other_data_is_put_aside(copied: Path, made: resnets.Reproduction) -> None:
@@ -234,9 +242,9 @@ def test_the_result_of_other_data_is_put_aside(copied: Path, made: resnets.Repro
     plan = resnets.plan_reproduction("table6", out=copied, only="resnet20", scale="smoke", data=other)
     assert any(str(copied / "earlier") in note for note in plan.notes)
     second = resnets.reproduce("table6", out=copied, **ROW | {"data": other}).plan.runs[0]
-    assert json.loads(second.file.read_text())["identity"] == second.identity != first.identity
+    assert recorded(second.file).identity == second.identity != first.identity
     (aside,) = (copied / "earlier").glob("*.json")
-    assert json.loads(aside.read_text())["identity"] == first.identity
+    assert recorded(aside).identity == first.identity
 
 
 def test_one_run_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,11 +323,12 @@ def test_what_cannot_be_fetched_leaves_what_can_be_run(tmp_path: Path, monkeypat
 def test_best_on_validation_is_labelled_and_replaces_nothing(tmp_path: Path) -> None:
     digits = resnets.load_data("digits").hold_out(100, 0)
     result = resnets.reproduce("table6", out=tmp_path, **ROW | {"data": digits})
-    found = content(result)
-    assert {"iteration", "error"} == found["best_validation"].keys()
-    assert found["best_validation"]["error"] == min(point["validation_error"] for point in found["curve"])
+    found = result_of(result)
     (run,) = result.tables[0].rows[0].runs
-    assert run.best_validation is not None and run.errors["single-view"].top1 == found["test_error"]
+    errors = {point.validation_error: point.iteration for point in reversed(found.curve)}
+    assert None not in errors
+    assert run.best_validation == (errors[min(errors)], min(errors))
+    assert run.errors["single-view"].top1 == found.test_error
 
 
 def test_table_1_needs_no_training(tmp_path: Path) -> None:
@@ -370,11 +379,10 @@ def test_photos_are_tested_as_their_rows_ask(make_photos: Callable[..., Path], t
     (run,) = plan.runs
     assert run.tests == ("ten-crop",)
     resnets.reproduce(table, out=tmp_path, workers=0, **asked)
-    content = json.loads(run.file.read_text())
-    assert {*content["errors"]} == {"ten-crop"}
+    record = recorded(run.file)
+    assert {*record.errors} == {"ten-crop"}
     (again,) = resnets.plan_reproduction(table, out=tmp_path, **asked).runs
     assert again.state == "done"
-    del content["errors"]
-    run.file.write_text(json.dumps(content))
+    write(run.file, record.with_changes(errors={}))
     (again,) = resnets.plan_reproduction(table, out=tmp_path, **asked).runs
     assert again.state == "begun"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,18 +13,24 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 from resnets.data import digits
-from resnets.data import normalization as conventions
 from resnets.data.arrays import ImageArrays
-from resnets.data.loading import Batch, Batching
+from resnets.data.loading import Batch
+from resnets.data.map_datasets import MapSplit
 from resnets.data.splits import DataSplits, TrainingBatches
+from resnets.records.base import as_json
+from resnets.records.runs import ClassifierResult, LogLine, Result, RunRecord
+from resnets.runtime.device import place
 from resnets.specs import PadCropFlip, Recipe, WarmUp
-from resnets.training import session, stretch
-from resnets.training.run import RunFolder
-from resnets.training.session import Job
+from resnets.training import trainer
+from resnets.training.classification import ClassificationTask
+from resnets.training.config import TrainingConfig, resolve
+from resnets.training.observers import Observer
+from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
-from resnets.training.stretch import Observer
+from resnets.training.trainer import Trainer, iterate
 from resnets.weights.tensor_file import read_tensors
 
 CPU = torch.device("cpu")
@@ -94,9 +98,6 @@ class CrashingBatches:
             yield batch
 
 
-DESCRIPTION: dict[str, Any] = {"network": {"name": "tiny"}, "provenance": [{}]}  # run.json of a job
-
-
 def job(
     *,
     recipe: Recipe = RECIPE,
@@ -104,32 +105,44 @@ def job(
     crash_after: int | None = None,
     save_every: int | None = 1,
     process_seed: int = 0,
-) -> Job:
-    """Return a job of Tiny on a few digits. `process_seed` draws the initial weights and what dropout begins with."""
+    seed: int = 5,
+) -> ClassificationTask:
+    """Return the task of Tiny on a few digits. `process_seed` draws initial weights and what dropout starts with."""
     torch.manual_seed(process_seed)
-    data = splits()
-    convention = conventions.fit(data.train.images, recipe.preprocessing)
-    batches = data.train.training_batches(
-        convention, recipe.augmentation, Batching(batch_size=recipe.batch_size, seed=5)
-    )
-    return Job(
-        network=network(),
-        data=data,
-        batches=batches if crash_after is None else CrashingBatches(batches, crash_after),
-        recipe=recipe,
-        convention=convention,
-        seed=5,
-        device=CPU,
-        precision="fp32",
-        description=copy.deepcopy(DESCRIPTION),
-        save_every=save_every,
-    )
+    config = TrainingConfig(recipe=recipe, seed=seed, workers=0, device="cpu", precision="fp32", save_every=save_every)
+    task = ClassificationTask(resolve(network(), splits(), config))
+    if crash_after is not None:
+        task.train = CrashingBatches(task.train, crash_after)
+    torch.manual_seed(process_seed)
+    return task
 
 
-def run(small: Job, path: Path, *observers: Observer) -> dict[str, Any]:
-    """Run a job in a folder, from wherever that stands."""
-    with mock.patch.object(stretch, "LOG_LINES", LOG_LINES), RunFolder(path) as folder:
-        return session.run(small, folder, list(observers))
+def run(task: ClassificationTask, path: Path, *observers: Observer) -> ClassifierResult:
+    """Run a task in a folder, from wherever that stands."""
+    with mock.patch.object(trainer, "LOG_LINES", LOG_LINES), RunFolder(path) as folder:
+        return Trainer(task, folder, observers).run()
+
+
+def task_of(
+    network: nn.Module, recipe: Recipe, batches: TrainingBatches, *, accumulate: int = 1, device: torch.device = CPU
+) -> ClassificationTask:
+    """Return the task of training a network on given mini-batches of as many classes as it has outputs."""
+    first, last = (list(network.parameters())[which] for which in (0, -1))
+    few = MapSplit(TensorDataset(torch.zeros(len(last), first.shape[1], 6, 6), torch.arange(len(last))))
+    data = DataSplits(name="noise", train=few, test=few, classes=tuple(map(str, range(len(last)))))
+    config = TrainingConfig(recipe=recipe, workers=0, device=str(device), precision="fp32", accumulate=accumulate)
+    return ClassificationTask(resolve(place(network, device), data, config), batches)
+
+
+def trained(
+    task: ClassificationTask, state: TrainingState | None = None, rates: list[float] | None = None
+) -> TrainingState:
+    """Train from a state, by default from the start, to the end, and return it; `rates` gets that of each iteration."""
+    state = state or task.start()
+    for _ in iterate(task, state):
+        if rates is not None:
+            rates.append(state.lr)
+    return state
 
 
 class Recorder:
@@ -137,16 +150,16 @@ class Recorder:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
-        self.lines: list[dict[str, Any]] = []
+        self.lines: list[LogLine] = []
         self.closings = 0
 
-    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
+    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
         self.notes = notes
 
-    def logged(self, line: dict[str, Any]) -> None:
+    def logged(self, line: LogLine) -> None:
         self.lines.append(line)
 
-    def finished(self, result: dict[str, Any]) -> None:
+    def finished(self, result: Result) -> None:
         pass
 
     def closed(self) -> None:
@@ -160,9 +173,9 @@ class CrashAt(Recorder):
         super().__init__()
         self.iteration = iteration
 
-    def logged(self, line: dict[str, Any]) -> None:
+    def logged(self, line: LogLine) -> None:
         super().logged(line)
-        if line["iteration"] == self.iteration:
+        if line.iteration == self.iteration:
             raise Crash
 
 
@@ -188,8 +201,8 @@ def outcome(path: Path) -> dict[str, Any]:
         tensors, scalars = read_tensors(newest)
         weights, about = read_tensors(folder.weights)
         found: dict[str, Any] = {"checkpoint": newest.name, "about weights": about}
-        found |= {f"log {i}": _untimed(line) for i, line in enumerate(folder.logged())}
-        found |= {f"result {key}": value for key, value in _untimed(folder.result() or {}).items()}
+        found |= {f"log {i}": _untimed(as_json(line)) for i, line in enumerate(folder.logged())}
+        found |= {f"result {key}": value for key, value in _untimed(as_json(folder.result(ClassifierResult))).items()}
     found |= {f"scalar {key}": value for key, value in _untimed(scalars).items()}
     found |= {f"tensor {name}": tensor for name, tensor in tensors.items()}
     return found | {f"weights {name}": tensor for name, tensor in weights.items()}
@@ -223,6 +236,6 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
+def lines(path: Path) -> list[LogLine]:
     """Return the log of a run that need not have ended."""
-    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    return RunFolder(path).logged()

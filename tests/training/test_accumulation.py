@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import CPU, RECIPE
+from small_runs import RECIPE, task_of, trained
 from torch import Tensor, nn
 
 import resnets
 from resnets.errors import UsageError
 from resnets.networks.registry import create
-from resnets.runtime.device import place
 from resnets.specs import Recipe
-from resnets.training.accumulation import require_parts
-from resnets.training.loop import train
 from resnets.training.state import TrainingState
+from resnets.training.step import require_micro_batches
 
 Batch = tuple[Tensor, Tensor]
 
@@ -33,9 +31,7 @@ class Given:
 
 def _train(network: nn.Module, accumulate: int, iterations: int = 1) -> TrainingState:
     recipe = Recipe(name="t", source="", iterations=iterations, batch_size=16, lr=0.1, label_smoothing=0.1)
-    state = TrainingState.start(place(network, CPU), recipe, CPU)
-    train(state, recipe, Given(), device=CPU, precision="fp32", after_step=lambda: None, accumulate=accumulate)
-    return state
+    return trained(task_of(network, recipe, Given(), accumulate=accumulate))
 
 
 def _resnet(group: int | None = 4) -> nn.Module:
@@ -68,15 +64,15 @@ def test_the_momentum_is_put_back() -> None:
 
 def test_parts_that_would_change_the_training_are_refused() -> None:
     with pytest.raises(UsageError, match="accumulate is 3; it must be a divisor of the batch size, which is 16"):
-        require_parts(_resnet(), 16, 3)
+        require_micro_batches(_resnet(), 16, 3)
     with pytest.raises(UsageError, match="accumulate is 0"):
-        require_parts(_resnet(), 16, 0)
+        require_micro_batches(_resnet(), 16, 0)
     with pytest.raises(UsageError, match="parts of 2 images would cut the 4 .* there can be 4 parts at most"):
-        require_parts(_resnet(), 16, 8)
+        require_micro_batches(_resnet(), 16, 8)
     with pytest.raises(UsageError, match="would cut the 16 .* 1 parts at most"):
-        require_parts(_resnet(None), 16, 2)
-    require_parts(_resnet(), 16, 4)
-    require_parts(nn.Linear(3, 3), 16, 16)  # no batch norm, no groups
+        require_micro_batches(_resnet(None), 16, 2)
+    require_micro_batches(_resnet(), 16, 4)
+    require_micro_batches(nn.Linear(3, 3), 16, 16)  # no batch norm, no groups
 
 
 def test_a_mini_batch_that_is_no_multiple_of_the_group_trains(tmp_path: Path) -> None:
@@ -84,7 +80,7 @@ def test_a_mini_batch_that_is_no_multiple_of_the_group_trains(tmp_path: Path) ->
     recipe = RECIPE.with_changes(bn_group=4, batch_size=10, warm_up=None)
     assert resnets.train("resnet8", "digits", recipe=recipe, iterations=2, out=tmp_path / "run").iterations == 2
     with pytest.raises(UsageError, match="accumulate is 2: parts of 5 images would cut the 4"):
-        require_parts(_resnet(), 10, 2)
+        require_micro_batches(_resnet(), 10, 2)
 
 
 def test_train_takes_it(tmp_path: Path) -> None:
@@ -102,6 +98,6 @@ def test_train_takes_it(tmp_path: Path) -> None:
         )
 
     whole, in_parts = run("whole"), run("parts", accumulate=4)
-    assert in_parts.curve[-1]["training_error"] == pytest.approx(whole.curve[-1]["training_error"], abs=3)
+    assert in_parts.curve[-1].training_error == pytest.approx(whole.curve[-1].training_error, abs=3)
     assert '"accumulate": 4' in (tmp_path / "parts" / "run.json").read_text()
     assert run("parts", accumulate=2, resume=True).already_finished

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from resnets.errors import UsageError
 from resnets.evaluation.single_view import single_view
-from resnets.training.averaging import Average
-from resnets.training.run import RunFolder
-from resnets.training.state import TrainingState
+from resnets.training.run_folder import RunFolder
+from resnets.training.state import Average, TrainingState
 from resnets.weights.tensor_file import read_tensors
 
 WITH_EMA = RECIPE.with_changes(ema=0.8)
@@ -50,17 +49,17 @@ def test_the_average_is_what_is_saved_and_tested(tmp_path: Path) -> None:
         saved, _ = read_tensors(folder.weights)
     for name, tensor in saved.items():
         assert torch.equal(tensor, checkpoint[f"average.{name}"])
-        assert torch.equal(tensor, small.network.state_dict()[name])
+        assert torch.equal(tensor, small.training.network.state_dict()[name])
     assert not torch.equal(saved["fc.weight"], checkpoint["network.fc.weight"])
 
     def error(of: dict[str, Tensor]) -> float:
         network = Tiny()
         network.load_state_dict(of)
         options = {"classes": 10, "device": torch.device("cpu"), "precision": "fp32"}
-        return single_view(network, splits().test, small.convention, **options).top1_error  # type: ignore[arg-type]
+        return single_view(network, splits().test, small.training.convention, **options).top1_error  # type: ignore[arg-type]
 
     last = {name: checkpoint[f"network.{name}"] for name in saved}
-    assert (result["test_error"], result["unaveraged_test_error"]) == (error(saved), error(last))
+    assert (result.test_error, result.unaveraged_test_error) == (error(saved), error(last))
 
 
 def test_without_it_nothing_changes(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from resnets.networks import sync_batch_norm
 from resnets.networks.batch_norm import BatchNorm2d
 from resnets.runtime import launch
 from resnets.specs import InputConvention, Preprocessing
-from resnets.training.run import RunFolder
+from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 from resnets.weights.tensor_file import read_tensors
 
@@ -145,22 +145,22 @@ def test_a_run_goes_on_with_another_number_of_processes(
     alone: Path, tmp_path: Path, pair: Run, two_processes: Processes, four_processes: Processes
 ) -> None:
     """Started by two, of which the first died after 7 iterations; ended by one, two and four."""
-    begun = tmp_path / "begun"
-    pair(together.resume, begun, small_runs.CrashAt(8)).join()
+    started = tmp_path / "begun"
+    pair(together.resume, started, small_runs.CrashAt(8)).join()
     assert (tmp_path / "error-0").read_text() == "Crash"
     assert (tmp_path / "error-1").read_text() == "FailedElsewhere"
-    assert log(begun)[-1]["iteration"] == 8
+    assert log(started)[-1]["iteration"] == 8
     for size, processes in ((1, None), (2, two_processes), (4, four_processes)):
         path = tmp_path / f"by-{size}"
-        shutil.copytree(begun, path)
+        shutil.copytree(started, path)
         if processes is None:
             with pytest.warns(UserWarning, match="hardware"):
                 together.resume(path)
         else:
             processes.run(together.resume, path)
         assert_same_run(alone / "group-16", path)
-        stretches = json.loads((path / "result.json").read_text())["run"]["provenance"]
-        assert [stretch["hardware"].get("processes", 1) for stretch in stretches] == ([2] if size == 2 else [2, size])
+        sessions = json.loads((path / "result.json").read_text())["run"]["provenance"]
+        assert [session["hardware"].get("processes", 1) for session in sessions] == ([2] if size == 2 else [2, size])
 
 
 def test_two_processes_resume_bit_identically(tmp_path: Path, pair: Run, two_processes: Processes) -> None:
@@ -398,7 +398,7 @@ def test_a_signal_to_one_stops_all(tmp_path: Path, pair: Run) -> None:
         time.sleep(0.05)
     assert group.join(60) == [128 + signal.SIGTERM] * 2
     (line,) = errors(tmp_path)
-    assert line.startswith("resnets: stopped by SIGTERM after iteration ") and line.endswith("all is saved")
+    assert line.startswith("resnets: stopped by SIGTERM after iteration ") and line.endswith("everything is saved")
     with RunFolder(tmp_path / "run") as folder:
         (newest, *_) = folder.checkpoints.paths()
         stopped = int(line.split("iteration ")[1].split(";")[0].replace(",", ""))

@@ -17,7 +17,7 @@ from small_runs import checkpoint_name, differences, names_in
 
 from resnets.errors import RunError
 from resnets.runtime.signals import StopRequest
-from resnets.training.run import RunFolder, fingerprint
+from resnets.training.run_folder import RunFolder
 
 Start = Callable[..., BaseProcess]
 
@@ -67,7 +67,9 @@ def test_while_a_checkpoint_is_written(whole: Path, tmp_path: Path, start: Start
     assert process.exitcode == -signal.SIGKILL
     written = moment in ("just renamed", "older not yet removed")
     with RunFolder(tmp_path) as folder:
-        newest = folder.checkpoints.load(fingerprint(folder.description() or {}))
+        record = folder.record()
+        assert record is not None
+        newest = folder.checkpoints.load(record.fingerprint())
         assert newest is not None and newest.skipped == ()
         assert newest.scalars["iteration"] == (7 if written else 6)
     victims.train(tmp_path)
@@ -84,9 +86,9 @@ def test_stopped(whole: Path, tmp_path: Path, start: Start, signum: int, code: i
     os.kill(process.pid, signum)
     process.join()
     assert process.exitcode == code
-    assert "all is saved" in (tmp_path / "error").read_text()
+    assert "everything is saved" in (tmp_path / "error").read_text()
     with RunFolder(tmp_path) as folder:
-        last = folder.logged()[-1]["iteration"]
+        last = folder.logged()[-1].iteration
         assert folder.checkpoints.paths()[0].stem == f"iteration-{last:08d}"
     victims.train(tmp_path)
     assert differences(whole, tmp_path) == []

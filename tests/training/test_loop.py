@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +10,17 @@ import msgspec
 import pytest
 import torch
 import torch.nn.functional as F
-from small_runs import CPU, RECIPE, Crash, Recorder, Tiny, differences, job, lines, run
+from small_runs import CPU, RECIPE, Crash, Recorder, Tiny, differences, job, lines, run, task_of, trained
 from torch import Tensor, nn
 
 from resnets.errors import TrainingError
 from resnets.networks import cuda_graph
 from resnets.networks.registry import create
-from resnets.runtime.device import place
 from resnets.specs import Recipe
-from resnets.training import stretch
+from resnets.training import trainer
 from resnets.training.checkpoint import Checkpoints
-from resnets.training.guard import LossGuard
-from resnets.training.loop import train
-from resnets.training.run import RunFolder
+from resnets.training.meter import LossGuard
+from resnets.training.run_folder import RunFolder
 from resnets.training.schedule import Schedule
 from resnets.training.state import TrainingState
 
@@ -55,14 +52,7 @@ def _network() -> nn.Module:
 
 
 def _train(network: nn.Module, recipe: Recipe, batches: list[Batch], rates: list[float] | None = None) -> TrainingState:
-    state = TrainingState.start(place(network, CPU), recipe, CPU)
-
-    def after_step() -> None:
-        if rates is not None:
-            rates.append(state.lr)
-
-    train(state, recipe, Listed(batches), device=CPU, precision="fp32", after_step=after_step)
-    return state
+    return trained(task_of(network, recipe, Listed(batches)), rates=rates)
 
 
 def test_sgd() -> None:
@@ -171,7 +161,7 @@ def test_rates() -> None:
 def test_rates_in_the_log(tmp_path: Path) -> None:
     """The log names the rate at which its iteration was done, also where the warm-up has just ended."""
     run(job(), tmp_path)
-    rates = {line["iteration"]: line["lr"] for line in lines(tmp_path)}
+    rates = {line.iteration: line.lr for line in lines(tmp_path)}
     assert rates == pytest.approx({3: 0.01, 5: 0.1, 6: 0.1, 9: 0.01, 10: 0.001, 12: 0.001})
 
 
@@ -180,8 +170,8 @@ def test_log(tmp_path: Path) -> None:
     recorder = Recorder()
     run(job(), tmp_path, recorder)
     assert lines(tmp_path) == recorder.lines
-    assert [line["images"] for line in recorder.lines] == [48, 32, 16, 48, 16, 32]
-    assert [line["iteration"] for line in recorder.lines if "test_error" in line] == [5, 10, 12]
+    assert [line.images for line in recorder.lines] == [48, 32, 16, 48, 16, 32]
+    assert [line.iteration for line in recorder.lines if line.test_error is not None] == [5, 10, 12]
 
 
 # ---------------------------------------------------------------- a loss that is not finite
@@ -204,9 +194,10 @@ def test_no_update(value: float) -> None:
     batches = _batches(5)
     sound = _train(_network(), Recipe(name="t", source="", iterations=3, batch_size=8), batches)
     recipe = Recipe(name="t", source="", iterations=5, batch_size=8)
-    state = TrainingState.start(place(_network(), CPU), recipe, CPU)
-    with pytest.raises(TrainingError, match=r"^iteration 4: the loss is nan; nothing was updated from it"):
-        train(state, recipe, Poisoned(Listed(batches), 4, value), device=CPU, precision="fp32", after_step=lambda: None)
+    task = task_of(_network(), recipe, Poisoned(Listed(batches), 4, value))
+    state = task.start()
+    with pytest.raises(TrainingError, match=r"^iteration 4: the loss is nan"):
+        trained(task, state)
     _assert_same(state, sound)
 
 
@@ -221,13 +212,13 @@ def test_no_update_when_nobody_waits_for_the_loss(bad: int) -> None:
     """As on a GPU: the optimiser skips this and every later update by itself, and `check` names the first."""
     batches = _batches(6)
     recipe = Recipe(name="t", source="", iterations=6, batch_size=8)
-    sound = TrainingState.start(place(_network(), CPU), recipe, CPU)
+    sound = task_of(_network(), recipe, Listed([])).start()
     if bad > 1:
         sound = _train(_network(), Recipe(name="t", source="", iterations=bad - 1, batch_size=8), batches)
-    state = TrainingState.start(place(_network(), CPU), recipe, CPU)
+    task = task_of(_network(), recipe, Poisoned(Listed(batches), bad, float("nan")))
+    state = task.start()
     state.guard = LossGuard(state.optimizer, CPU, deferred=True)
-    poisoned = Poisoned(Listed(batches), bad, float("nan"))
-    train(state, recipe, poisoned, device=CPU, precision="fp32", after_step=lambda: None)
+    trained(task, state)
     assert state.iteration == 6
     with pytest.raises(TrainingError, match=rf"^iteration {bad}: the loss is not finite; nothing was updated from it"):
         state.guard.check(state.iteration)
@@ -238,9 +229,10 @@ def test_deferred_guard_changes_nothing_else() -> None:
     """With every loss finite, both ways of watching train the same weights, and `check` is content."""
     recipe = Recipe(name="t", source="", iterations=4, batch_size=8)
     sound = _train(_network(), recipe, _batches(4))
-    state = TrainingState.start(place(_network(), CPU), recipe, CPU)
+    task = task_of(_network(), recipe, Listed(_batches(4)))
+    state = task.start()
     state.guard = LossGuard(state.optimizer, CPU, deferred=True)
-    train(state, recipe, Listed(_batches(4)), device=CPU, precision="fp32", after_step=lambda: None)
+    trained(task, state)
     state.guard.check(state.iteration)
     _assert_same(state, sound)
 
@@ -253,11 +245,11 @@ def test_gpu_is_not_waited_for() -> None:
     device = torch.device("cuda")
     batches = [(images.to(device), labels.to(device)) for images, labels in _batches(6)]
     recipe = Recipe(name="t", source="", iterations=6, batch_size=8)
-    state = TrainingState.start(place(_network(), device), recipe, device)
+    task = task_of(_network(), recipe, Poisoned(Listed(batches), 4, float("nan")), device=device)
+    state = task.start()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        poisoned = Poisoned(Listed(batches), 4, float("nan"))
-        train(state, recipe, poisoned, device=device, precision="fp32", after_step=lambda: None)
+        trained(task, state)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     with pytest.raises(TrainingError, match="^iteration 4: the loss is not finite"):
@@ -279,11 +271,11 @@ def test_a_captured_step_trains_as_an_eager_one(monkeypatch: pytest.MonkeyPatch)
     states = []
     for captured in (True, False):
         torch.manual_seed(2)
-        state = TrainingState.start(place(create("resnet8", bn_group=4), device), recipe, device)
+        task = task_of(create("resnet8", bn_group=4), recipe, Listed(batches), device=device)
         if not captured:
             monkeypatch.setattr(cuda_graph, "WARM_UP", 10**9)
         with torch.backends.cudnn.flags(enabled=True, deterministic=True):
-            train(state, recipe, Listed(batches), device=device, precision="fp32", after_step=lambda: None)
+            state = trained(task)
         assert state.execution == ("eager, CUDA graph" if captured else None)
         states.append(state)
     one, other = (state.tensors() for state in states)
@@ -293,8 +285,8 @@ def test_a_captured_step_trains_as_an_eager_one(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_line_of_the_log_is_rare_on_a_gpu() -> None:
     """Each one waits for all work that is queued; a short run has 50 lines all the same."""
-    assert [stretch.iterations_between_lines(64_000, device) for device in ("cpu", "cuda")] == [50, 500]
-    assert [stretch.iterations_between_lines(1_000, device) for device in ("cpu", "cuda")] == [20, 20]
+    assert [trainer.iterations_between_lines(64_000, device) for device in ("cpu", "cuda")] == [50, 500]
+    assert [trainer.iterations_between_lines(1_000, device) for device in ("cpu", "cuda")] == [20, 20]
 
 
 @pytest.mark.parametrize("deferred", [False, True])
@@ -305,8 +297,8 @@ def test_run_ends_at_a_bad_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         monkeypatch.setattr(LossGuard, "__init__", lambda *a, **_: watching(*a, deferred=True))
     run(job(), tmp_path / "sound")
     bad = job(save_every=4)
-    bad = dataclasses.replace(bad, batches=Poisoned(bad.batches, 8, float("nan")))
-    with pytest.raises(TrainingError, match=r"iteration 8: .*; the last sound checkpoint is .*iteration-00000004"):
+    bad.train = Poisoned(bad.train, 8, float("nan"))
+    with pytest.raises(TrainingError, match=r"iteration 8: .*; the last valid checkpoint is .*iteration-00000004"):
         run(bad, tmp_path / "bad")
     with RunFolder(tmp_path / "bad") as folder:
         assert [path.stem for path in folder.checkpoints.paths()] == ["iteration-00000004"]
@@ -316,8 +308,8 @@ def test_run_ends_at_a_bad_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 def test_checkpoints_are_rarer_where_they_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is one every 30 seconds, or so rarely that they take a twentieth of the time."""
-    assert stretch.seconds_between(0.1) == 30
-    assert stretch.seconds_between(15) == 300
+    assert trainer.seconds_between(0.1) == 30
+    assert trainer.seconds_between(15) == 300
 
     saved: list[int] = []
 
@@ -326,8 +318,8 @@ def test_checkpoints_are_rarer_where_they_take_long(tmp_path: Path, monkeypatch:
         time.sleep(0.01)
         return tmp_path
 
-    monkeypatch.setattr(stretch, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(stretch, "SAVE_SHARE", 1e-6)  # the next one would be due hours later
+    monkeypatch.setattr(trainer, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "SAVE_SHARE", 1e-6)  # the next one would be due hours later
     monkeypatch.setattr(Checkpoints, "save", takes_long)
     run(job(save_every=None), tmp_path)
     assert saved == [1, RECIPE.iterations]
@@ -336,8 +328,8 @@ def test_checkpoints_are_rarer_where_they_take_long(tmp_path: Path, monkeypatch:
 def test_bad_loss_before_any_checkpoint(tmp_path: Path) -> None:
     """Where there is no checkpoint, the error says so."""
     bad = job(save_every=4)
-    bad = dataclasses.replace(bad, batches=Poisoned(bad.batches, 2, float("nan")))
-    with pytest.raises(TrainingError, match="iteration 2: .*; there is no checkpoint yet"):
+    bad.train = Poisoned(bad.train, 2, float("nan"))
+    with pytest.raises(TrainingError, match="iteration 2: .*; no checkpoint yet"):
         run(bad, tmp_path)
 
 
@@ -351,7 +343,7 @@ def test_diverged_weights_are_not_saved(tmp_path: Path) -> None:
                 logits.register_hook(lambda gradient: gradient * float("inf"))
             return logits
 
-    with pytest.raises(TrainingError, match=r"iteration 6: \S+ is not finite; no checkpoint .* last sound .*00000005"):
+    with pytest.raises(TrainingError, match=r"iteration 6: \S+ is not finite; no checkpoint .* last valid .*00000005"):
         run(job(network=Diverges), tmp_path)
     with RunFolder(tmp_path) as folder:
         assert [path.stem for path in folder.checkpoints.paths()] == ["iteration-00000005", "iteration-00000004"]

@@ -15,9 +15,10 @@ from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
 from resnets.evaluation.single_view import SingleView
 from resnets.networks.cuda_graph import FallbackWarning
+from resnets.records.runs import ClassifierResult
 from resnets.runtime.device import place
 from resnets.specs import Preprocessing, Recipe
-from resnets.training.run import RunFolder
+from resnets.training.run_folder import RunFolder
 
 pytestmark = [
     pytest.mark.gpu,
@@ -55,11 +56,11 @@ def test_a_run_is_captured_and_learns_as_on_a_cpu(
     for device in ("cuda", "cpu") if network == "resnet8" else ("cuda",):
         folder = tmp_path / device
         resnets.train(network, splits(), recipe=recipe(12), out=folder, precision="fp32", device=device, **options)
-        run = resnets.training.run.RunFolder(folder)  # type: ignore[attr-defined]
-        losses[device] = [line["loss"] for line in run.logged()]
-        assert run.result()["run"]["provenance"][0]["execution"] == (
-            "eager" if device == "cpu" else "eager, CUDA graph"
-        )
+        run = RunFolder(folder)
+        losses[device] = [line.loss for line in run.logged()]
+        result = run.result(ClassifierResult)
+        assert result is not None
+        assert result.run.provenance[0].execution == ("eager" if device == "cpu" else "eager, CUDA graph")
     if network == "resnet8":
         np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=5e-3)
 
@@ -74,7 +75,7 @@ def test_a_long_run_is_compiled_and_goes_on_where_it_was(tmp_path: Path) -> None
         def started(self, *_: Any) -> None: ...
 
         def logged(self, line: dict[str, Any]) -> None:
-            if line["iteration"] >= 1_000:
+            if line.iteration >= 1_000:
                 raise Stop
 
         def finished(self, *_: Any) -> None: ...
@@ -91,8 +92,9 @@ def test_a_long_run_is_compiled_and_goes_on_where_it_was(tmp_path: Path) -> None
     with pytest.raises(Stop):
         resnets.train("resnet8", splits(), observers=[Stopping()], **options)
     result = resnets.train("resnet8", splits(), resume=True, **options)
-    (session,) = (RunFolder(tmp_path).description() or {})["provenance"]
-    assert session["execution"] == "compiled, CUDA graph"
+    record = RunFolder(tmp_path).record()
+    assert record is not None
+    assert [session.execution for session in record.provenance] == ["compiled, CUDA graph"]
     assert result.test_error < 50
 
 

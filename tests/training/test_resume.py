@@ -54,7 +54,7 @@ def test_crash_after_crash(reference: Path, tmp_path: Path) -> None:
 def test_before_the_first_checkpoint(reference: Path, tmp_path: Path) -> None:
     """A run that died before it saved anything starts again, and its log too."""
     interrupt(tmp_path, 4, save_every=100)
-    assert [line["iteration"] for line in lines(tmp_path)] == [3]
+    assert [line.iteration for line in lines(tmp_path)] == [3]
     run(job(), tmp_path)
     assert differences(reference, tmp_path) == []
 
@@ -68,7 +68,7 @@ class StopAt(Recorder):
 
     def logged(self, line: dict[str, Any]) -> None:
         super().logged(line)
-        if line["iteration"] == self.iteration:
+        if line.iteration == self.iteration:
             signal.raise_signal(self.signum)
 
 
@@ -77,7 +77,7 @@ def test_signal(reference: Path, tmp_path: Path, signum: int, code: int) -> None
     """A signal saves the iteration it fell into, whatever `save_every` is, and has an exit code of its own."""
     before = signal.getsignal(signum)
     with pytest.raises(
-        Interrupted, match=f"stopped by {signal.Signals(signum).name} after iteration 6; all is saved"
+        Interrupted, match=f"stopped by {signal.Signals(signum).name} after iteration 6; everything is saved"
     ) as e:
         run(job(save_every=100), tmp_path, StopAt(6, signum))
     assert e.value.exit_code == code
@@ -95,9 +95,9 @@ def test_signal_after_the_last_iteration(reference: Path, tmp_path: Path) -> Non
 def test_clock_goes_on(tmp_path: Path) -> None:
     """The seconds of a resumed run include those before the interruption that its checkpoint knew of."""
     interrupt(tmp_path, 7)
-    before = lines(tmp_path)[-1]["seconds"]
+    before = lines(tmp_path)[-1].seconds
     resume(tmp_path)
-    seconds = [line["seconds"] for line in lines(tmp_path)]
+    seconds = [line.seconds for line in lines(tmp_path)]
     assert seconds == sorted(seconds) and seconds[3] > seconds[2] == before > 0
 
 

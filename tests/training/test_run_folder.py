@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from small_runs import RECIPE, Crash, CrashAt, differences, files, job, lines, r
 
 import resnets
 from resnets.errors import RunError
-from resnets.training.run import RunFolder
+from resnets.training.run_folder import RunFolder
 
 
 def train(path: Path, network: str | torch.nn.Module = "resnet8", **changes: Any) -> resnets.TrainResult:
@@ -42,11 +44,11 @@ def test_contents(tmp_path: Path) -> None:
 def test_distance_of_tests(tmp_path: Path) -> None:
     """It can be given, whatever the run's length is; there is a test at the end in any case."""
     curve = train(tmp_path, iterations=5, evaluate_every=3).curve
-    assert [line["iteration"] for line in curve if "test_error" in line] == [3, 5]
+    assert [point.iteration for point in curve] == [3, 5]
 
 
 def test_run_exists(tmp_path: Path) -> None:
-    """A folder that holds a run is not trained in again unless resumption is asked for."""
+    """A folder that holds a run is not trained in again unless resumption is requested."""
     train(tmp_path)
     before = files(tmp_path)
     with pytest.raises(RunError, match=f"{tmp_path} holds this run already.*--resume"):
@@ -78,14 +80,14 @@ def test_resume_where_there_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"lr": 0.05}, r"recipe.lr is 0.1, and 0.05 is asked for"),
+        ({"lr": 0.05}, r"recipe.lr is 0.1, and 0.05 is requested"),
         ({"batch_size": 4}, "recipe.batch_size is 8, and 4"),
         ({"iterations": 12}, "recipe.iterations is 6, and 12"),
         ({"seed": 4}, "seed is 3, and 4"),
         ({"momentum": 0.8}, "recipe.momentum"),
         ({"weight_decay": 0.0}, "recipe.weight_decay"),
         ({"network": "plain8"}, "network.name is 'resnet8', and 'plain8'"),
-        ({"shortcut": "B"}, "network.shortcut is 'A', and 'B'"),
+        ({"shortcut": "B"}, "network.spec.shortcut is 'A', and 'B'"),
         ({"precision": "bf16"}, "precision is 'fp32', and 'bf16'"),
         ({"data": "digits"}, "data.name is 'few-digits', and 'digits'"),
     ],
@@ -108,7 +110,7 @@ def test_the_same_data_in_a_folder_of_another_name(tmp_path: Path) -> None:
     moved = dataclasses.replace(here, name="scratch-12346")
     assert train(tmp_path, data=moved, resume=True).iterations == 6
     result = json.loads((tmp_path / "result.json").read_text())
-    assert result["data"] == result["run"]["data"]["name"] == "few-digits"
+    assert result["run"]["data"]["name"] == "few-digits"
 
 
 def test_same_run_in_other_words(tmp_path: Path) -> None:
@@ -142,11 +144,46 @@ def test_checkpoints_without_description(tmp_path: Path) -> None:
     assert files(tmp_path) == before
 
 
-def test_damaged_description(tmp_path: Path) -> None:
-    """A run.json that is no JSON is an error that names it."""
-    (tmp_path / "run.json").write_text("{")
-    with pytest.raises(RunError, match=r"run\.json: cannot be read"):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: b"{", id="no JSON"),
+        pytest.param(lambda content: b"[]", id="a list"),
+        pytest.param(lambda content: b"{}", id="no kind"),
+        pytest.param(lambda content: b"\xff\xfe\x00", id="binary"),
+        pytest.param(lambda content: content.replace(b'"seed": 3', b'"seed": "three"'), id="a string for a number"),
+        pytest.param(lambda content: content.replace(b'"seed": 3,', b""), id="a field missing"),
+        pytest.param(lambda content: content.replace(b'"seed"', b'"sead"'), id="another field"),
+        pytest.param(lambda content: content.replace(b'"version": 1', b'"version": 2'), id="a later version"),
+    ],
+)
+@pytest.mark.parametrize("name", ["run.json", "result.json"])
+def test_damaged_records(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    """A damaged run.json or result.json of a finished run is a RunError that names the file; nothing is changed."""
+    train(tmp_path)
+    file = tmp_path / name
+    file.write_bytes(damage(file.read_bytes()))
+    before = files(tmp_path)
+    with pytest.raises(RunError, match=re.escape(str(file))):
         train(tmp_path, resume=True)
+    assert files(tmp_path) == before
+
+
+def test_a_log_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose log is lost next to its final checkpoint finishes with the same result: the curve is in there."""
+    run(job(), tmp_path / "whole")
+    path = tmp_path / "lost"
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(RunFolder, "finish", _dies)
+        run(job(), path)
+    (path / "metrics.jsonl").unlink()
+    run(job(process_seed=1), path)
+    assert [name for name in differences(tmp_path / "whole", path) if not name.startswith("log ")] == []
+
+
+def _dies(*_: object, **__: object) -> None:
+    raise Crash
 
 
 # ---------------------------------------------------------------- crashes between two files
@@ -159,7 +196,7 @@ def test_torn_log(tmp_path: Path) -> None:
         path = tmp_path / name
         with pytest.raises(Crash):
             run(job(crash_after=7, save_every=4), path)
-        assert [line["iteration"] for line in lines(path)] == [3, 5, 6]
+        assert [line.iteration for line in lines(path)] == [3, 5, 6]
         with open(path / "metrics.jsonl", "ab") as file:
             file.write(garbage)
         run(job(save_every=4, process_seed=1), path)
@@ -169,14 +206,10 @@ def test_torn_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["result", "weights and result"])
 def test_crash_while_finishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """A run that dies after its last checkpoint, before or after its weights are written, finishes when resumed."""
-
-    def dies(*_: object, **__: object) -> None:
-        raise Crash
-
     run(job(), tmp_path / "whole")
     path = tmp_path / "resumed"
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(RunFolder, "finish", dies)
+        patch.setattr(RunFolder, "finish", _dies)
         run(job(), path)
     assert (path / "weights.safetensors").exists() and not (path / "result.json").exists()
     if missing == "weights and result":
@@ -228,14 +261,13 @@ def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_how_steps_ran_is_recorded(tmp_path: Path) -> None:
     """In run.json and in the result; a session that runs them in another way is recorded as one of its own."""
-    run(job(crash_after=None), tmp_path)
+    result = run(job(), tmp_path)
     with RunFolder(tmp_path) as folder:
-        description = folder.description()
-        assert description is not None and description["provenance"] == [{"execution": "eager"}]
-        assert (folder.result() or {})["run"]["provenance"] == [{"execution": "eager"}]
-        folder.record_execution(description, "eager")
-        folder.record_execution(description, "compiled, CUDA graph")
-        assert (folder.description() or {})["provenance"] == [
-            {"execution": "eager"},
-            {"execution": "compiled, CUDA graph"},
-        ]
+        record = folder.record()
+        assert record is not None and record == result.run
+        assert [session.execution for session in record.provenance] == ["eager"]
+        record = folder.record_execution(record, "eager")
+        assert folder.record_execution(record, "compiled, CUDA graph") == folder.record()
+        record = folder.record()
+        assert record is not None
+        assert [session.execution for session in record.provenance] == ["eager", "compiled, CUDA graph"]

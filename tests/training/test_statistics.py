@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import resnets
 from resnets.errors import UsageError
 from resnets.networks.batch_norm import BatchNorm2d
-from resnets.training.run import RunFolder
-from resnets.training.statistics import recompute_statistics
+from resnets.training.recalibration import recompute_statistics
+from resnets.training.run_folder import RunFolder
 from resnets.weights.tensor_file import read_tensors
 
 
@@ -98,10 +98,8 @@ def test_a_run_ends_with_it(tmp_path: Path) -> None:
             saved.append(read_tensors(folder.weights)[0])
     different = {name for name in saved[0] if not torch.equal(saved[0][name], saved[1][name])}
     assert different == {"bn.running_mean", "bn.running_var"}
-    images = torch.cat(
-        [images for images, _ in small.batches.batches(small.recipe.iterations, small.recipe.iterations + 3)]
-    )[:40]
-    network = small.network
+    images = torch.cat([images for images, _ in small.train.batches(RECIPE.iterations, RECIPE.iterations + 3)])[:40]
+    network = small.training.network
     maps = network.conv(images)  # type: ignore[operator]
     torch.testing.assert_close(saved[1]["bn.running_mean"], maps.mean((0, 2, 3)).detach(), rtol=1e-4, atol=1e-5)
 

@@ -34,7 +34,7 @@ from resnets.runtime.failures import is_first_to_fail
 from resnets.runtime.processes import World
 from resnets.runtime.signals import StopCoordinator
 from resnets.specs import PadCropFlip, Recipe
-from resnets.training.guard import LossGuard
+from resnets.training.meter import LossGuard
 
 ITERATIONS = 20
 RECIPE = Recipe(
@@ -198,7 +198,7 @@ def try_out() -> float:
     with launch.joined("cpu") as world:
         _normalise_across(world)
         _skip_together(world)
-        _tell(world)
+        _broadcast_object(world)
         return _meet(world)
 
 
@@ -244,15 +244,15 @@ def _skip_together(world: World) -> None:
         guard.check(3)
 
 
-def _tell(world: World) -> None:
+def _broadcast_object(world: World) -> None:
     """What the first makes all have; what it cannot make ends all."""
-    assert world.tell(lambda: ("made by", world.rank)) == ("made by", 0)
+    assert world.broadcast_object(lambda: ("made by", world.rank)) == ("made by", 0)
 
     def fail() -> None:
         raise DataError("no such thing")
 
     with pytest.raises(DataError if world.first else FailedElsewhere):
-        world.tell(fail)
+        world.broadcast_object(fail)
 
 
 def _meet(world: World) -> float:

@@ -17,7 +17,7 @@ import resnets
 from resnets import files
 from resnets.errors import ResnetsError
 from resnets.training.checkpoint import Checkpoints
-from resnets.training.run import RunFolder
+from resnets.training.run_folder import RunFolder
 
 ITERATIONS = 40
 
@@ -58,7 +58,7 @@ class Slow(small_runs.Recorder):
         self.iteration = iteration
 
     def logged(self, line: dict[str, Any]) -> None:
-        if line["iteration"] == self.iteration:
+        if line.iteration == self.iteration:
             time.sleep(60)
 
 

@@ -11,6 +11,7 @@ import msgspec
 from typer import Argument, Exit, Option, Typer
 
 from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.records.base import encode
 
 DATA = r"voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # the backslashes keep Rich from taking [@SETS] for markup
 
@@ -147,7 +148,7 @@ def evaluate(
             progress=progress,
         )
     if as_json:
-        print(json.dumps(msgspec.to_builtins(result)))
+        print(encode(result).decode())
         return
     used = f", with {', '.join(result.refinements)}" if result.refinements else ""
     print(
@@ -162,8 +163,8 @@ def evaluate(
     if result.mean_ap is None:
         print("the boxes of these images are not known here; their server scores the files of --out")
         return
-    rows = [[name, _percent(ap)] for name, ap in result.scores["ap"].items()]
-    means = result.scores.get("numbers", {"mean": result.mean_ap})
+    rows = [[name, _percent(ap)] for name, ap in result.scores.ap.items()]
+    means = result.scores.numbers or {"mean": result.mean_ap}
     print_table([f"AP, protocol {result.protocol}", "%"], rows, [[name, _percent(means[name])] for name in means])
 
 

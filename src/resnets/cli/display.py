@@ -17,6 +17,7 @@ from rich.table import Column, Table
 
 from resnets.durations import in_words
 from resnets.errors import DataError
+from resnets.records.runs import DetectorResult, LogLine, Result, RunRecord
 
 T = TypeVar("T")
 
@@ -86,15 +87,15 @@ class Display:
         self.tested: dict[str, float] = {}
         self.printed_at = time.monotonic()
 
-    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
-        network, recipe, data = description["network"], description["recipe"], description["data"]
-        self.total: int = recipe["iterations"]
-        self.epochs_of_one = recipe["batch_size"] / data["training_images"]
+    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
+        recipe, data = run.recipe, run.data
+        self.total = recipe.iterations
+        self.epochs_of_one = recipe.batch_size / data.training_images
         self.console.print(
-            f"[bold]{network['name']}[/bold] on {escape(data['name'])} ({data['training_images']:,} images, "
-            f"{len(data['classes'])} classes), recipe {recipe['name']}: {self.total:,} iterations of "
-            f"{recipe['batch_size']} ({self.total * self.epochs_of_one:.1f} epochs), seed {description['seed']}, "
-            f"{description['precision']} on {_where(description['provenance'][-1]['hardware'])}"
+            f"[bold]{run.network.name}[/bold] on {escape(data.name)} ({data.training_images:,} images, "
+            f"{len(data.classes)} classes), recipe {recipe.name}: {self.total:,} iterations of "
+            f"{recipe.batch_size} ({self.total * self.epochs_of_one:.1f} epochs), seed {run.seed}, "
+            f"{run.precision} on {_where(run.provenance[-1].hardware)}"
         )
         for note in notes:
             print(note, file=sys.stderr)
@@ -105,28 +106,28 @@ class Display:
             self.task = self.progress.add_task("starting", total=self.total, completed=iteration)
             self.progress.start()
 
-    def logged(self, line: dict[str, Any]) -> None:
-        tested: dict[str, float] = {key: line[key] for key in TESTED if key in line}
+    def logged(self, line: LogLine) -> None:
+        tested = {name: value for name in TESTED if (value := getattr(line, name)) is not None}
         if self.progress is not None and self.task is not None:
             self.tested = tested or self.tested  # the live line keeps showing the last test
-            self.progress.update(self.task, completed=line["iteration"], description=self._text(line, self.tested))
-            if line["iteration"] == self.total:
+            self.progress.update(self.task, completed=line.iteration, description=self._text(line, self.tested))
+            if line.iteration == self.total:
                 self.console.print(self._text(line, self.tested))
         elif tested or time.monotonic() - self.printed_at > PLAIN_SECONDS:
             self.console.print(self._text(line, tested))
             self.printed_at = time.monotonic()
 
-    def _text(self, line: dict[str, Any], tested: dict[str, float]) -> str:
-        left = (self.total - line["iteration"]) / line["iteration"] * line["seconds"]
+    def _text(self, line: LogLine, tested: dict[str, float]) -> str:
+        left = (self.total - line.iteration) / line.iteration * line.seconds
         errors = "".join(f"  {TESTED[name]} {value:5.2f} %" for name, value in tested.items())
-        rate = line["images_per_second"]
+        rate = line.images_per_second
         return (
-            f"{line['iteration']:>7,}/{self.total:,}  {in_words(left)} left  loss {line['loss']:.4f}  "
-            f"training error {line['training_error']:5.2f} %{errors}  lr {line['lr']:g}  "
+            f"{line.iteration:>7,}/{self.total:,}  {in_words(left)} left  loss {line.loss:.4f}  "
+            f"training error {line.training_error:5.2f} %{errors}  lr {line.lr:g}  "
             f"{rate:,.{0 if rate >= 10 else 1}f} images/s"
         )
 
-    def finished(self, result: dict[str, Any]) -> None:
+    def finished(self, result: Result) -> None:
         pass
 
     def closed(self) -> None:
@@ -149,17 +150,17 @@ class ShortDisplay:
         self.status = console.status(f"{name:<10} starting") if console.is_terminal else None
         self.printed_at = time.monotonic()
 
-    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
-        self.total: int = description["recipe"]["iterations"]
+    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
+        self.total: int = run.recipe.iterations
         for note in notes:
             print(note, file=sys.stderr)
         if self.status is not None:
             self.status.start()
 
-    def logged(self, line: dict[str, Any]) -> None:
-        left = (self.total - line["iteration"]) / line["iteration"] * line["seconds"]
+    def logged(self, line: LogLine) -> None:
+        left = (self.total - line.iteration) / line.iteration * line.seconds
         text = (
-            f"{self.name:<10} {line['iteration']:>5,}/{self.total:,}  training error {line['training_error']:5.2f} %  "
+            f"{self.name:<10} {line.iteration:>5,}/{self.total:,}  training error {line.training_error:5.2f} %  "
             f"{in_words(left)} left"
         )
         if self.status is not None:
@@ -168,15 +169,17 @@ class ShortDisplay:
             self.console.print(text)
             self.printed_at = time.monotonic()
 
-    def finished(self, result: dict[str, Any]) -> None:
-        if "scores" in result:  # of a detector
-            mean_ap = result["scores"]["mean_ap"]
+    def finished(self, result: Result) -> None:
+        if isinstance(result, DetectorResult):
+            mean_ap = result.scores.mean_ap
             score = "the test images' boxes are not known" if mean_ap is None else f"test mAP {100 * mean_ap:5.2f} %"
-            self.console.print(f"{self.name:<10} {score}  {in_words(result['seconds'])}")
+            self.console.print(f"{self.name:<10} {score}  {in_words(result.seconds)}")
             return
-        tested = "validation" if "validation_error" in result else "test"  # what is chosen by is shown
-        errors = f"training error {result['training_error']:5.2f} %  {tested} error {result[f'{tested}_error']:5.2f} %"
-        self.console.print(f"{self.name:<10} {errors}  {in_words(result['seconds'])}")
+        tested, error = "validation", result.validation_error  # what is chosen by is shown
+        if error is None:
+            tested, error = "test", result.test_error
+        errors = f"training error {result.training_error:5.2f} %  {tested} error {error:5.2f} %"
+        self.console.print(f"{self.name:<10} {errors}  {in_words(result.seconds)}")
 
     def closed(self) -> None:
         if self.status is not None:

@@ -10,7 +10,7 @@ from typer import Argument, Option
 from resnets.data.sources import SOURCES
 
 if TYPE_CHECKING:
-    from resnets.evaluation.evaluate import Evaluation, Tested
+    from resnets.records.evaluations import Evaluation, Tested
 
 
 def evaluate(
@@ -51,10 +51,9 @@ def evaluate(
     json: Annotated[bool, Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Test trained weights on a test set by one of the paper's protocols: the exact error, with its 95 % interval."""
-    from json import dumps
-
     from resnets.cli.lists import numbers
     from resnets.evaluation import evaluate as evaluation
+    from resnets.records.base import encode
 
     result = evaluation.evaluate(
         weights,
@@ -69,7 +68,7 @@ def evaluate(
         out=out,
     )
     if json:
-        print(dumps(evaluation.to_json(result)))
+        print(encode(result).decode())
         return
     print(
         f"{result.network} on the {result.samples:,} test images of {result.data}, {result.protocol}: {_errors(result)}"

@@ -69,42 +69,14 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
     `torchrun --nproc-per-node N -m resnets train ...` shares each mini-batch among N processes.
     """
+    settings = {name: value for name, value in locals().items() if name not in ("network", "data", "out", "resume")}
     from resnets.cli.display import Display
     from resnets.cli.resuming import resumable
     from resnets.durations import in_words
     from resnets.training import train as training
 
     with resumable():
-        result = training.train(
-            network,
-            data,
-            recipe=recipe,
-            out=out,
-            resume=resume,
-            iterations=iterations,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            size=size,
-            bn_images=bn_images,
-            ema=ema,
-            evaluate_every=evaluate_every,
-            accumulate=accumulate,
-            seed=seed,
-            split=split,
-            device=device,
-            precision=precision,
-            weights=weights,
-            workers=workers,
-            save_every=save_every,
-            observers=[Display()],
-            shortcut=shortcut,
-            stride=stride,
-            residual_layers=residual_layers,
-            initialization=initialization,
-        )
+        result = training.train(network, data, out=out, resume=resume, observers=[Display()], **settings)
     if result.already_finished:
         print(f"{result.folder} is finished; nothing was to do")
     validation = "" if result.validation_error is None else f"validation error {result.validation_error:.2f} %, "

@@ -23,7 +23,7 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.shard_writer import Progress
 from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, UsageError, public
 
 LARGE = 25_000_000  # pixels, from which decoding takes long
 ZEROS = 512  # bytes at the end of a JPEG that only a broken copy has
@@ -109,6 +109,7 @@ class _Seen:
     notes: list[tuple[str, str]] = field(default_factory=list)  # kind, detail
 
 
+@public
 def check_data(source: str, *, workers: int | None = None, progress: Progress = lambda done, total: None) -> Audit:
     """Read and decode every image of a source, and return what would make training fail and what is worth knowing.
 

@@ -10,11 +10,12 @@ from torch.utils.data import Dataset
 from resnets.data import sources
 from resnets.data.map_datasets import MapSplit
 from resnets.data.splits import DataSplits
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, UsageError, public
 
 Data = str | DataSplits | tuple[Dataset[Any], Dataset[Any]]
 
 
+@public
 def load_data(data: Data, decoded_side: int | None = None) -> DataSplits:
     """Return the splits of a source (`digits`, `cifar10[:PATH]`, `folder:PATH`, `imagenet:PATH` ...) or of objects.
 

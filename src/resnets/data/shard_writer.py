@@ -25,7 +25,7 @@ from resnets.data.randomness import epoch_order
 from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import content_of, size_of
 from resnets.data.webdataset import FORMAT, MANIFEST, read_manifest
-from resnets.errors import DataError, RunError, UsageError
+from resnets.errors import DataError, RunError, UsageError, public
 from resnets.files import sync_folder, write_durably, writing
 
 BLOCK = 512  # bytes of tar
@@ -55,6 +55,7 @@ class _Planned:
     samples: NDArray[np.int64]
 
 
+@public
 def shard_data(
     source: str, folder: str | Path, *, size: int = 1_000, progress: Progress = lambda done, total: None
 ) -> Written:

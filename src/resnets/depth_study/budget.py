@@ -28,7 +28,7 @@ from resnets.planning.measure import loading_rate, measure
 from resnets.planning.memory import Memory, available_memory, training_memory
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.specs import Recipe
-from resnets.training.config import resolve
+from resnets.training.config import TrainingConfig, resolve
 from resnets.training.recipes import default_recipe
 
 PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a smaller type is taken
@@ -220,9 +220,7 @@ class Planner:
         if name in self.measured:
             return self.measured[name]
         before = time.perf_counter()
-        todo = resolve(
-            name,
-            task.splits,
+        config = TrainingConfig(
             recipe=task.recipe.scaled(min(task.recipe.iterations, SHORT)),
             seed=self.seed,
             split=task.split,
@@ -230,6 +228,7 @@ class Planner:
             precision=self.precision,
             network_options=options_for(task.splits),
         )
+        todo = resolve(name, task.splits, config)
         in_memory = task.splits.train.kind == "arrays"
         reading = 0.0 if in_memory else time.perf_counter() - before  # of photos for their mean, and again in the run
         cost, batch = _cost(name, task), todo.recipe.batch_size

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from resnets.depth_study import page
 from resnets.depth_study.page import PageText
+from resnets.errors import public
 from resnets.records.studies import DepthRow, last_images
 from resnets.report.depth import findings_of_rows
 from resnets.runtime.launch import require_alone
+from resnets.training.observers import Observer
 from resnets.training.recipes import DIGITS
-from resnets.training.stretch import Observer
 from resnets.training.train import TrainResult, train
 
 DEPTHS = (20, 56, 110)
@@ -32,6 +33,7 @@ class Demo:
     page: Path
 
 
+@public
 def demo(
     out: str | Path = "demo",
     *,
@@ -81,7 +83,7 @@ def demo(
 
 
 def _row(result: TrainResult, depth: int, *, residual: bool) -> DepthRow:
-    curve = tuple((p["iteration"], p["training_error"], p["test_error"]) for p in result.curve)
+    curve = tuple((point.iteration, point.training_error, point.test_error or 0.0) for point in result.curve)
     return DepthRow(
         network=result.network,
         depth=depth,

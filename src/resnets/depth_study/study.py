@@ -20,18 +20,20 @@ from resnets.depth_study.budget import PlannedNetwork, Planner, StudyPlan
 from resnets.depth_study.candidates import KINDS, candidates, options_for
 from resnets.depth_study.page import PageText, Table
 from resnets.depth_study.recommend import Recommendation
-from resnets.errors import RunError, TrainingError, UsageError
+from resnets.errors import RunError, TrainingError, UsageError, public
 from resnets.files import write_json
 from resnets.networks import registry
+from resnets.records.base import as_json
 from resnets.records.studies import StudyRow, last_images
 from resnets.report.depth import findings_of_rows
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
+from resnets.training.config import RunSettings
+from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE, find_recipe
-from resnets.training.stretch import Observer
-from resnets.training.train import CANNOT_BE_TRAINED, TrainResult, check, train
+from resnets.training.train import TRAINING_FAILURES, TrainResult, train
 
 BUDGETS = {"digits": 120.0}  # seconds, where no budget is given
 BUDGET = 1800.0  # of other data
@@ -61,6 +63,7 @@ class Study:
         return messages.table(self.rows)
 
 
+@public
 def study(
     data: Data,
     *,
@@ -95,7 +98,7 @@ def study(
     require_alone("study")
     began = time.perf_counter()
     tell = tell or (lambda _: None)
-    check(seed=seed, workers=workers, save_every=None)
+    RunSettings(seed=seed, workers=workers)  # an impossible one is refused before data is read
     base = find_recipe(recipe) if isinstance(recipe, str) else recipe
     if base is not None and base.name == FINETUNE.name:
         raise UsageError("recipe 'finetune' begins with trained weights; a study trains networks from random ones")
@@ -113,7 +116,7 @@ def study(
         "kinds": [kind for kind in KINDS if kind in kinds],
         "networks": networks and list(networks),
         "budget": seconds,
-        "recipe": None if base is None else json.loads(json.dumps(msgspec.to_builtins(base))),
+        "recipe": None if base is None else as_json(base),
         "seed": seed,
         "precision": precision,
     }
@@ -121,7 +124,7 @@ def study(
     if (old := _read(file)) is not None:
         plan, splits = _continue(file, old, asked, loaded, resume=resume)
         provenances = [*old["provenance"]]
-        if (now := provenance(choose_device(device))) != provenances[-1]:
+        if (now := as_json(provenance(choose_device(device)))) != provenances[-1]:
             provenances.append(now)
         tell(f"Continuing the study in {folder}/ by its plan")
     else:
@@ -135,7 +138,7 @@ def study(
             workers=workers,
         )
         plan, splits = planner.plan(loaded, choices, tell)
-        provenances = [provenance(choose_device(device))]
+        provenances = [as_json(provenance(choose_device(device)))]
         write_json(
             file, {"kind": "study", "asked": asked, "plan": msgspec.to_builtins(plan), "provenance": provenances}
         )
@@ -158,7 +161,7 @@ def study(
                 observers=[observe(network.network)] if observe else [],
                 **options_for(splits),
             )
-        except CANNOT_BE_TRAINED as error:
+        except TRAINING_FAILURES as error:
             failed[network.network] = str(error)
             tell(f"{network.network} cannot be trained so: {error}")
             continue
@@ -238,7 +241,7 @@ def _conclude(
 
 def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> StudyRow:
     assert result.validation_error is not None
-    curve = tuple((p["iteration"], p["training_error"], p["validation_error"]) for p in result.curve)
+    curve = tuple((point.iteration, point.training_error, point.validation_error or 0.0) for point in result.curve)
     return StudyRow(
         network=result.network,
         depth=planned.depth,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
 import torch
 
 from resnets.detection.annotations import DetectionSplits
@@ -27,12 +27,12 @@ from resnets.detection.score import Score, require_objects, score_for
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError, nearest
 from resnets.networks import registry
-from resnets.runtime.device import Precision, choose_device, choose_precision
+from resnets.records.runs import DataRecord, RunRecord, StartRecord
+from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
-from resnets.specs import DetectionRecipe
-from resnets.training.config import change
-from resnets.training.train import begun_with, check
+from resnets.specs import DetectionRecipe, Precision
+from resnets.training.config import RunSettings, network_record, start_record
 from resnets.weights.weights_file import Weights, load_weights
 
 RECIPE_SETTINGS = {"anchors": "anchor_sizes", "regions": "regions_per_image", "context": "global_context"}
@@ -40,23 +40,11 @@ RECIPE_SETTINGS = {"anchors": "anchor_sizes", "regions": "regions_per_image", "c
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionConfig:
-    """Settings of a detector's training: `recipe_changes` are by field of the recipe, the others no part of it.
+class DetectionConfig(RunSettings):
+    """Settings of a detector's training. `weights` are of a classifier, or of a detector to fine-tune."""
 
-    Units: pixels for `size`
-    """
-
-    weights: str | Path | None  # of a classifier, or of a detector to fine-tune; None: random ones, for tests
     recipe: str | DetectionRecipe | None = None  # None: the one for the data
-    iterations: int | None = None  # the recipe's milestones move in proportion
-    size: int | None = None  # shorter side of images
-    classes: Sequence[str] | None = None  # those that count; None: all that are found
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    workers: int = 2
-    save_every: int | None = None  # iterations; None: every 30 seconds or more
-    recipe_changes: Mapping[str, Any] = field(default_factory=dict)
+    classes: Sequence[str] | None = None  # to use; None: all that are found
 
     @classmethod
     def from_settings(cls, **settings: Any) -> Self:
@@ -86,7 +74,7 @@ class DetectionConfig:
         sides = {}
         if self.size is not None:
             sides = {"shorter_side": self.size, "longest_side": round(self.size * 5 / 3)}  # as 1000 to 600
-        changed = change(base, **sides, **self.recipe_changes)
+        changed = base.with_changes(**sides, **self.recipe_changes)
         return changed if self.iterations is None else changed.scaled(self.iterations)
 
 
@@ -98,13 +86,17 @@ class DetectorTraining:
     data: DetectionSplits
     recipe: DetectionRecipe
     score: Score
-    seed: int
     device: torch.device
     precision: Precision
-    workers: int
+    record: RunRecord
+    keep_precision: bool  # of a run that is resumed, since none was named
     save_every: int | None
-    description: dict[str, Any]  # run.json
     world: World = ALONE  # one process
+
+    def resumed(self, record: RunRecord) -> DetectorTraining:
+        """Return the training of a record: its precision, and the name that its data has there."""
+        data = dataclasses.replace(self.data, name=record.data.name)
+        return dataclasses.replace(self, record=record, data=data, precision=record.precision)
 
 
 def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) -> DetectorTraining:
@@ -112,7 +104,6 @@ def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) 
 
     Raises: UsageError, DataError, WeightsError.
     """
-    check(seed=config.seed, workers=config.workers, save_every=config.save_every)
     registry.declare(network)  # a wrong name is reported before the data is read
     device = choose_device(config.device)
     start = _load_start(config.weights)
@@ -129,22 +120,20 @@ def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) 
         data=splits,
         recipe=recipe,
         score=score_for(splits),
-        seed=config.seed,
         device=device,
         precision=precision,
-        workers=config.workers,
+        record=RunRecord(
+            network=network_record(detector, detector="faster_rcnn"),
+            recipe=recipe,
+            data=_data_record(splits, data if isinstance(data, str) else None),
+            seed=config.seed,
+            precision=precision,
+            start=None if start is None else _start_record(start),
+            workers=config.workers,
+            provenance=(provenance(device),),
+        ),
+        keep_precision=config.precision == "auto",
         save_every=config.save_every,
-        description={
-            "network": msgspec.to_builtins(detector.spec) | {"detector": "faster_rcnn"},
-            "recipe": msgspec.to_builtins(recipe),
-            "data": _describe_data(splits),
-            "seed": config.seed,
-            "precision": precision,
-            "source": data if isinstance(data, str) else None,
-            "weights": None if start is None else _describe_start(start),
-            "workers": config.workers,
-            "provenance": [provenance(device)],
-        },
     )
 
 
@@ -183,22 +172,22 @@ def _require_trainable(splits: DetectionSplits, *, named: bool) -> None:
             require_objects(split, splits.protocol, f"{splits.name}, {name} images")
 
 
-def _describe_start(start: Detector | Weights) -> dict[str, Any]:
+def _start_record(start: Detector | Weights) -> StartRecord:
     """Return the file of the weights that a run starts from, its kind, and its number of classes where it is known."""
     count = None if start.classes is None else len(start.classes)
     if isinstance(start, Weights) and count is None:  # a file of others, whose last layer has a row for each class
         last = [start.tensors[name] for name in ("fc.weight", "classifier.6.weight") if name in start.tensors]
         count = len(last[0]) if last else None
-    kind = "detector" if isinstance(start, Detector) else "classifier"
-    return begun_with(start.path) | {"kind": kind, "classes": count}
+    return start_record(start, of="detector" if isinstance(start, Detector) else "classifier", classes=count)
 
 
-def _describe_data(splits: DetectionSplits) -> dict[str, Any]:
-    return {
-        "name": splits.name,
-        "digest": splits.digest,
-        "classes": list(splits.classes),
-        "training_images": len(splits.train),
-        "test_images": len(splits.test),
-        "repairs": len(splits.repairs),
-    }
+def _data_record(splits: DetectionSplits, source: str | None) -> DataRecord:
+    return DataRecord(
+        name=splits.name,
+        source=source,
+        digest=splits.digest,
+        classes=splits.classes,
+        training_images=len(splits.train),
+        test_images=len(splits.test),
+        repairs=len(splits.repairs),
+    )

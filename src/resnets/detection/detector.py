@@ -21,7 +21,7 @@ from resnets.data.normalization import fit_photos, mean_of
 from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.pixels import as_tensor
-from resnets.errors import UsageError, WeightsError
+from resnets.errors import UsageError, WeightsError, public
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
 from resnets.runtime.device import choose_device, place
@@ -149,6 +149,7 @@ def save_detector(path: Path, network: FasterRCNN, classes: Sequence[str]) -> No
     write_tensors(path, network.state_dict(), {"detector": about, "classes": list(classes)})
 
 
+@public
 def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
     """Return the trained detector of a run's folder or a weights file.
 

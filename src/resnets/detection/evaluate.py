@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
 from resnets.detection.detector import Detector
@@ -17,43 +12,21 @@ from resnets.detection.predict import detect_all, load_all
 from resnets.detection.refinements import Refinements
 from resnets.detection.score import Score, require_objects, score_for, write_detections
 from resnets.detection.sources import load_detection_data
-from resnets.errors import DataError, UsageError
-from resnets.files import require_folder, write_durably, writing
+from resnets.errors import DataError, UsageError, public
+from resnets.files import require_folder
+from resnets.records import base
+from resnets.records.evaluations import DetectionEvaluation
+from resnets.records.runs import DetectionScores, DetectorResult, result_next_to
 from resnets.runtime.device import choose_precision, keep_freed_memory
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
-from resnets.training.run import RunFolder
-from resnets.training.train import check
+from resnets.training.config import RunSettings
 
 EVALUATION = "evaluation.json"  # next to the detections
 
 
-@dataclass(frozen=True, kw_only=True)
-class DetectionEvaluation:
-    """The result of detectors on a split. `scores` are the protocol's numbers, in [0, 1], with `mean_ap` among them.
-
-    `digest` is the data's, in which `repairs` annotations had to be repaired, which the official tools take as they
-    are; `results` are the runs' result.json, where it is next to the weights.
-    """
-
-    networks: tuple[str, ...]
-    data: str
-    digest: str | None
-    split: str
-    images: int
-    repairs: int
-    protocol: str
-    box_refinement: bool
-    multi_scale: bool
-    refinements: tuple[str, ...]
-    mean_ap: float | None
-    scores: dict[str, Any]
-    seconds_per_image: float
-    results: tuple[dict[str, Any] | None, ...]
-    provenance: dict[str, Any]
-
-
+@public
 def evaluate_detector(
     path: str | Path | Detector | Sequence[str | Path | Detector],
     data: str | DetectionSplits,
@@ -80,7 +53,7 @@ def evaluate_detector(
 
     Raises: WeightsError, UsageError, DataError; also where the classes are not those of the training.
     """
-    check(seed=0, workers=workers, save_every=None)
+    RunSettings(workers=workers)
     if out is not None:
         require_folder(Path(out))
     with joined(device) as world:
@@ -95,7 +68,7 @@ def evaluate_detector(
         start = time.perf_counter()
         found = _detect_by_all(world, detectors, images, refinements, precision, workers, progress)
         seconds = time.perf_counter() - start
-        scores = world.tell(lambda: score(images, found))
+        scores = world.broadcast_object(lambda: score(images, found))
         evaluation = DetectionEvaluation(
             networks=tuple(detector.network.spec.name for detector in detectors),
             data=splits.name,
@@ -107,7 +80,7 @@ def evaluate_detector(
             box_refinement=box_refinement,
             multi_scale=multi_scale,
             refinements=(*refinements.names, *(["ensemble"] if len(detectors) > 1 else [])),
-            mean_ap=scores["mean_ap"],
+            mean_ap=scores.mean_ap,
             scores=scores,
             seconds_per_image=seconds / len(found),
             results=tuple(_result_next_to(detector) for detector in detectors),
@@ -122,7 +95,7 @@ def _scorer(splits: DetectionSplits, split: str, images: Sequence[AnnotatedImage
     """Return the function that scores a split. Raises: UsageError, DataError, if the split is not scorable."""
     score = score_for(splits, protocol)
     if split == "test" and not splits.test_annotated:
-        return lambda images, found: {"mean_ap": None}  # the server of VOC 2012, for example, knows it
+        return lambda images, found: DetectionScores(mean_ap=None)  # the server of VOC 2012, for example, knows it
     require_objects(images, protocol, f"{splits.name}, {split} images")
     return score
 
@@ -152,7 +125,7 @@ def _detect_by_all(
         found.append(one)
         if progress is not None and world.first:
             progress(min(len(found) * world.size, len(images)), len(images))
-    return world.in_turn(found)
+    return world.gather(found)
 
 
 def _write(
@@ -160,17 +133,15 @@ def _write(
 ) -> None:
     def write() -> None:
         write_detections(out, splits, found, split=evaluation.split, protocol=evaluation.protocol)
-        content = {"kind": "detection evaluation"} | msgspec.to_builtins(evaluation)
-        with writing(out):
-            write_durably(out / EVALUATION, (json.dumps(content, indent=1) + "\n").encode())
+        base.write(out / EVALUATION, evaluation)
 
-    world.tell(write)
+    world.broadcast_object(write)
 
 
-def _result_next_to(detector: Detector) -> dict[str, Any] | None:
+def _result_next_to(detector: Detector) -> DetectorResult | None:
     """Return the result of the finished run whose weights these are, or None where they are elsewhere."""
-    run = RunFolder(detector.path if detector.path.is_dir() else detector.path.parent)
-    return run.result() if run.weights == detector.path and run.path.is_dir() else None
+    weights = detector.path / "weights.safetensors" if detector.path.is_dir() else detector.path
+    return result_next_to(weights, DetectorResult) if weights.name == "weights.safetensors" else None
 
 
 def _with_classes_of(detector: Detector, data: str | DetectionSplits, classes: Sequence[str] | None) -> DetectionSplits:

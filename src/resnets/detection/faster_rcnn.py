@@ -11,8 +11,7 @@ from resnets.detection.proposals import ProposalNetwork
 from resnets.detection.regions import Regions, pool
 from resnets.errors import UsageError
 from resnets.networks.registry import spec_of
-from resnets.runtime.device import Precision
-from resnets.specs import DetectionRecipe, InputConvention
+from resnets.specs import DetectionRecipe, InputConvention, Precision
 
 LOSSES = ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss")
 """Log loss and box loss of the anchors, log loss and box loss of the regions; their sum is minimised."""

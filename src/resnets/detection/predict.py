@@ -19,10 +19,12 @@ from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.pixels import SplitImages, as_tensor, resize
 from resnets.detection.refinements import Refinements, adjacent_scales, select
 from resnets.detection.writer import DetectedObject, DetectionWriter
-from resnets.errors import DataError, UsageError
-from resnets.runtime.device import Precision, choose_precision
+from resnets.errors import DataError, UsageError, public
+from resnets.runtime.device import choose_precision
+from resnets.specs import Precision
 
 
+@public
 def detect(
     path: str | Path | Detector | Sequence[str | Path | Detector],
     images: str | Path | Iterable[str | Path],

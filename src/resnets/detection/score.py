@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from resnets.detection import coco_score, result_files, voc_score
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
 from resnets.detection.coco_score import CocoScore
 from resnets.detection.voc_score import VocScore
-from resnets.errors import DataError, UsageError, import_extra, nearest
+from resnets.errors import DataError, UsageError, import_extra, nearest, public
+from resnets.records.runs import DetectionScores
 
 PROTOCOLS = (*voc_score.METRICS, "coco")
 
-Score = Callable[[Sequence[AnnotatedImage], Sequence[Detections]], dict[str, Any]]
-"""Scores detections on a split; the result is JSON-ready: `protocol`, `mean_ap`, `ap` of each class, in [0, 1].
-
-With COCO's protocol `mean_ap` is AP at IoU 0.50:0.95, and the twelve `numbers` are included.
-"""
+Score = Callable[[Sequence[AnnotatedImage], Sequence[Detections]], DetectionScores]
+"""Scores detections on a split. With COCO's protocol `mean_ap` is AP at IoU 0.50:0.95, with the twelve `numbers`."""
 
 
 def score_for(splits: DetectionSplits, protocol: str | None = None) -> Score:
@@ -32,15 +29,15 @@ def score_for(splits: DetectionSplits, protocol: str | None = None) -> Score:
     if name == "coco":
         import_extra("pycocotools.coco", "detection")  # now rather than after days of training
 
-        def by_coco(images: Sequence[AnnotatedImage], detections: Sequence[Detections]) -> dict[str, Any]:
+        def by_coco(images: Sequence[AnnotatedImage], detections: Sequence[Detections]) -> DetectionScores:
             found = coco_score.score(images, detections, classes)
-            return {"protocol": name, "mean_ap": found.numbers["AP"], "numbers": found.numbers, "ap": found.ap}
+            return DetectionScores(protocol=name, mean_ap=found.numbers["AP"], numbers=found.numbers, ap=found.ap)
 
         return by_coco
 
-    def by_voc(images: Sequence[AnnotatedImage], detections: Sequence[Detections]) -> dict[str, Any]:
+    def by_voc(images: Sequence[AnnotatedImage], detections: Sequence[Detections]) -> DetectionScores:
         found = voc_score.score(images, detections, classes, voc_score.METRICS[name])
-        return {"protocol": name, "mean_ap": found.mean_ap, "ap": found.ap}
+        return DetectionScores(protocol=name, mean_ap=found.mean_ap, ap=found.ap)
 
     return by_voc
 
@@ -71,6 +68,7 @@ def write_detections(
     return [path]
 
 
+@public
 def score_detections(
     ground_truth: str | PathLike[str],
     detections: str | PathLike[str],

@@ -10,7 +10,7 @@ from pathlib import Path
 from resnets.detection import coco, voc
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.assemble import Images, assemble, coco_images, voc_images
-from resnets.errors import DataError, UsageError, nearest
+from resnets.errors import DataError, UsageError, nearest, public
 
 NAMES = ("voc", "coco")
 GRAMMAR = "voc:PATH[@SETS] or coco:PATH[@SETS], with SETS as TRAIN, TRAIN/TEST or TRAIN/VALIDATION/TEST, joined by +"
@@ -32,6 +32,7 @@ class Sets:
     test: tuple[str, ...]
 
 
+@public
 def load_detection_data(source: str, classes: Sequence[str] | None = None) -> DetectionSplits:
     """Return the detection data set that a source names: `voc:PATH[@SETS]` or `coco:PATH[@SETS]`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any
 
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.config import DetectionConfig, resolve
-from resnets.detection.session import run
+from resnets.detection.task import DetectionTask
+from resnets.records import runs as records
+from resnets.records.runs import DetectionScores
 from resnets.runtime.launch import require_alone
-from resnets.training.run import RunFolder
-from resnets.training.stretch import Observer
-from resnets.training.tensorboard import TensorBoard
-from resnets.training.train import begin_run
+from resnets.training.observers import Observer
+from resnets.training.run_folder import opened
+from resnets.training.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +27,25 @@ class DetectorResult:
     iterations: int
     seed: int
     mean_ap: float | None
-    scores: dict[str, Any]  # as `evaluate_detector` gives them
+    scores: DetectionScores
     seconds: float
     images_per_second: float
     already_finished: bool = False
 
     @classmethod
-    def of(cls, folder: Path, result: dict[str, Any], *, already_finished: bool = False) -> DetectorResult:
+    def of(cls, folder: Path, result: records.DetectorResult, *, already_finished: bool = False) -> DetectorResult:
         """Return the result that result.json holds."""
-        names = ("network", "iterations", "seed", "scores", "seconds", "images_per_second")
-        values = {name: result[name] for name in names}
-        return cls(folder=folder, mean_ap=result["scores"]["mean_ap"], already_finished=already_finished, **values)
+        return cls(
+            folder=folder,
+            network=result.run.network.name,
+            iterations=result.run.recipe.iterations,
+            seed=result.run.seed,
+            mean_ap=result.scores.mean_ap,
+            scores=result.scores,
+            seconds=result.seconds,
+            images_per_second=result.images_per_second,
+            already_finished=already_finished,
+        )
 
 
 def train_detector(
@@ -69,16 +77,9 @@ def train_detector(
     config = DetectionConfig.from_settings(weights=weights, **settings)
     training = resolve(network, data, config)
     name = f"{network}-detector-{training.data.name.replace(' ', '-')}"
-    with RunFolder(Path(out or Path("runs") / name)) as folder:
-        description, result = begin_run(
-            folder, training.description, resume=resume, keep_precision=config.precision == "auto"
-        )
+    path = Path(out or Path("runs") / name)
+    with opened(path, training, records.DetectorResult, resume=resume) as (folder, record, result):
         if result is not None:
-            return DetectorResult.of(folder.path, result, already_finished=True)
-        training = dataclasses.replace(
-            training,
-            data=dataclasses.replace(training.data, name=description["data"]["name"]),
-            precision=description["precision"],
-            description=description,
-        )
-        return DetectorResult.of(folder.path, run(training, folder, [TensorBoard(folder.tensorboard), *observers]))
+            return DetectorResult.of(path, result, already_finished=True)
+        task = DetectionTask(training.resumed(record))
+        return DetectorResult.of(path, Trainer(task, folder, observers).run())

@@ -4,81 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from torch import nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError
+from resnets.errors import UsageError, public
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import ensemble
-from resnets.evaluation.single_view import Agreement
-from resnets.files import read_object, require_file, write_json
+from resnets.files import require_file
 from resnets.inference.model import Model, load
-from resnets.records.counts import Interval, wilson
+from resnets.records import base
+from resnets.records.counts import wilson
+from resnets.records.evaluations import Evaluation, Member
+from resnets.records.runs import ClassifierResult
 from resnets.runtime.device import keep_freed_memory
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tested:
-    """Counts over a test set. Errors in percent; an interval is Wilson's, of 95 % confidence."""
-
-    network: str
-    samples: int
-    top1_wrong: int
-    top1_error: float
-    top1_interval: Interval
-    top5_wrong: int
-    top5_error: float
-    top5_interval: Interval
-    loss: float
-    class_errors: dict[str, float | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member(Tested):
-    """One of the networks that were tested, alone.
-
-    `digest` is that of the images, where a run on the same ones has the same; `result` is the network's run's
-    result.json, where that lies beside it.
-    """
-
-    weights: Path
-    sha256: str | None  # of the weights file
-    scales: tuple[int, ...]
-    digest: str | None
-    result: dict[str, Any] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation(Tested):
-    """A test of one network, or of several as an ensemble, whose probabilities are averaged.
-
-    `protocol` is the test's name, and what is unusual of it; `scales` are those of the first member in pixels, () but
-    for dense testing. `digest` is the data's. `confusion[i][j]` counts the images of class i taken for class j.
-    `agreement` compares an engine with float32, where one was run on single views, else it is None.
-    """
-
-    data: str
-    digest: str | None
-    protocol: str
-    flips: bool
-    scales: tuple[int, ...]
-    precision: str
-    confusion: list[list[int]]
-    members: tuple[Member, ...]
-    agreement: Agreement | None = None
-    provenance: dict[str, Any]
-
-
+@public
 def evaluate(
     path: str | Path | Model | Sequence[str | Path | Model],
     data: Data,
@@ -120,7 +69,7 @@ def evaluate(
         models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]
         found = _evaluate(models, load_data(data), protocol, scales, flips, precision, batch_size, workers, world)
         if out is not None and world.first:
-            _write(Path(out), found)
+            base.write(Path(out), found.with_changes(confusion=()))  # of a thousand classes it is megabytes
         return found
 
 
@@ -144,7 +93,7 @@ def _evaluate(
     agreement = None
     if len(members) == 1 and first.is_plain:
         together, agreement = tested_alone(first, classes, batch_size, workers, world.share)
-        agreement = world.tell(lambda: agreement)  # on images of the first process's share
+        agreement = world.broadcast_object(lambda: agreement)  # on images of the first process's share
         alone = [together]
     else:
         passes = (member.score(batch_size, workers, world.share) for member in members)
@@ -160,15 +109,16 @@ def _evaluate(
         flips=first.how.flips,
         scales=first.how.scales,
         precision=first.precision,
-        confusion=together.confusion.tolist(),
+        confusion=tuple(map(tuple, together.confusion.tolist())),
         members=tuple(
             Member(
                 **_numbers(counts, member.name, splits.classes),
-                weights=member.model.path,
+                weights=str(member.model.path),
                 sha256=_digest(member.model.path),
                 scales=member.how.scales,
                 digest=comparable_digest(member.model, member.splits),
-                result=read_object(member.model.path.with_name("result.json")),  # of the run whose folder this is
+                # None too where the file is another project's
+                result=base.read_valid(member.model.path.with_name("result.json"), ClassifierResult),
             )
             for member, counts in zip(members, alone, strict=True)
         ),
@@ -197,15 +147,3 @@ def _numbers(counts: Counts, network: str, classes: tuple[str, ...]) -> dict[str
 
 def _digest(weights: Path) -> str | None:
     return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
-
-
-def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as JSON-ready data."""
-    plain: dict[str, Any] = msgspec.to_builtins(evaluation, enc_hook=str)  # of paths
-    return {"kind": "evaluation", **plain}
-
-
-def _write(path: Path, evaluation: Evaluation) -> None:
-    """Write an evaluation to a file, without its confusion, which of a thousand classes is megabytes."""
-    content = {key: value for key, value in to_json(evaluation).items() if key != "confusion"}
-    write_json(path, content)

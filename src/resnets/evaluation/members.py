@@ -16,14 +16,15 @@ from resnets.errors import DataError, UsageError
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import Run, Scored, score
 from resnets.evaluation.protocols import how_tested, label
-from resnets.evaluation.single_view import Agreement, in_evaluation_mode, single_view, single_view_by_engine
+from resnets.evaluation.single_view import in_evaluation_mode, single_view, single_view_by_engine
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.model import Model
 from resnets.networks.dense import Dense
 from resnets.networks.registry import decoded_side, name_of
-from resnets.runtime.device import Precision, choose_precision, forward
+from resnets.records.evaluations import Agreement
+from resnets.runtime.device import choose_precision, forward
 from resnets.runtime.processes import WHOLE, Share
-from resnets.specs import HowTested
+from resnets.specs import HowTested, Precision
 
 
 @dataclass(frozen=True, eq=False)

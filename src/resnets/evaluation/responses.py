@@ -9,7 +9,6 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,15 +18,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits, Split
-from resnets.errors import RunError, UsageError, WeightsError
+from resnets.errors import UsageError, WeightsError, public
 from resnets.evaluation.members import comparable_digest, fitting
 from resnets.evaluation.single_view import in_evaluation_mode
-from resnets.files import read_object
-from resnets.files import write_json as write_object
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model, load
 from resnets.networks.registry import name_of
-from resnets.records.evaluations import LayerResponses, Response
+from resnets.records import base
+from resnets.records.evaluations import LayerResponses, Response, Responses
+from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
@@ -187,6 +186,7 @@ def _mini_batches(
         left = left[len(mini_batch) :]
 
 
+@public
 def responses(
     runs: str | Path | Model | Iterable[str | Path | Model],
     data: Data,
@@ -231,7 +231,7 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
         model.network, test, model.convention, device=model.device, batch_size=batch_size, workers=workers
     )
     for one in found:
-        if not all(map(math.isfinite, dataclasses.astuple(one)[1:])):
+        if not all(map(math.isfinite, msgspec.structs.astuple(one)[1:])):
             raise WeightsError(
                 f"{model.path}: layer {one.layer} does not give finite numbers for images of {splits.name}"
             )
@@ -245,17 +245,8 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
         device=str(model.device),
         bn_group=statistics_group(model.network),
         layers=found,
-        result=_result_of(model.path) if of_run else None,
+        result=result_next_to(model.path, ClassifierResult) if of_run else None,
     )
-
-
-def _result_of(weights: Path) -> dict[str, Any] | None:
-    """Return what the result.json next to a run's weights holds, None where there is none."""
-    file = weights.with_name("result.json")
-    result = read_object(file)
-    if result is None and file.exists():
-        raise RunError(f"{file}: cannot be read")
-    return result
 
 
 def write_json(found: Sequence[LayerResponses], path: Path) -> None:
@@ -263,22 +254,5 @@ def write_json(found: Sequence[LayerResponses], path: Path) -> None:
 
     Raises: RunError, if it cannot be written.
     """
-    content = {
-        "kind": "responses",
-        "protocol": PROTOCOL,
-        "networks": [
-            {
-                "network": one.network,
-                "source": one.source,
-                "data": one.data,
-                "digest": one.digest,
-                "images": one.images,
-                "bn_group": one.bn_group,
-                "responses": [msgspec.to_builtins(response) for response in one.layers],
-                "result": one.result,
-            }
-            for one in found
-        ],
-        "provenance": provenance(torch.device(found[0].device)),
-    }
-    write_object(path, content)
+    where = provenance(torch.device(found[0].device))
+    base.write(path, Responses(protocol=PROTOCOL, networks=tuple(found), provenance=where))

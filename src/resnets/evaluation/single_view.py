@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,24 +15,11 @@ from resnets.evaluation.metrics import Counts
 from resnets.inference.engine import BATCH_ON_CPU, Engine
 from resnets.networks.compiled import is_known
 from resnets.networks.cuda_graph import CudaGraph
-from resnets.runtime.device import Precision, forward
-from resnets.specs import InputConvention
+from resnets.records.evaluations import Agreement
+from resnets.runtime.device import forward
+from resnets.specs import InputConvention, Precision
 
 COMPARED_IMAGES = 1_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """How far an engine agrees with float32 on the first 1,000 test images, or all where there are fewer.
-
-    `logit_difference` is the Euclidean norm of the difference of all logits over that of float32's.
-    """
-
-    engine: str
-    precision: str
-    samples: int
-    same_top1: int  # samples of the same most probable class
-    logit_difference: float
 
 
 def single_view(

@@ -21,7 +21,8 @@ from torch.jit._trace import TracerWarning
 from resnets.networks.batch_norm import BatchNorm2d
 from resnets.networks.compiled import without_advice
 from resnets.networks.cuda_graph import CudaGraph
-from resnets.runtime.device import Precision, forward
+from resnets.runtime.device import forward
+from resnets.specs import Precision
 
 Run = Callable[[Tensor], Tensor]
 """Shape: (n, C, H, W) -> (n, classes) for n up to the batch prepared for; the result may be overwritten by the next."""

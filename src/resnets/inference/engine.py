@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from resnets.errors import UsageError, nearest
 from resnets.inference import backends
 from resnets.inference.backends import Run, Unavailable
-from resnets.runtime.device import Precision, forward
+from resnets.runtime.device import forward
+from resnets.specs import Precision
 
 EngineName = Literal["eager", "openvino", "compile"]
 """eager: torch, batch norm folded. openvino: OpenVINO on the CPU. compile: torch.compile."""

@@ -17,11 +17,11 @@ from torch import nn
 
 from resnets.data.decoding import reading, single_view
 from resnets.data.normalization import normalize
-from resnets.errors import DataError, UsageError, WeightsError, import_extra
+from resnets.errors import DataError, UsageError, WeightsError, import_extra, public
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.networks.registry import name_of, spec_of
-from resnets.runtime.device import Precision, choose_device, choose_precision, forward, keep_freed_memory, place
-from resnets.specs import InputConvention
+from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
+from resnets.specs import InputConvention, Precision
 from resnets.weights import weights_file
 from resnets.weights.hub import CONFIG, FILE, first_line
 from resnets.weights.import_weights import import_weights, known_classes
@@ -166,6 +166,7 @@ def _result(file: Future[NDArray[np.uint8]]) -> NDArray[np.uint8] | DataError:
     raise error
 
 
+@public
 def load(path: str | Path, *, network: nn.Module | None = None, device: str = "auto") -> Model:
     """Return the trained network of a run's folder, a weights file or a folder for the Hugging Face Hub.
 
@@ -194,6 +195,7 @@ def import_model(path: Path, *, device: str = "auto") -> Model:
     return Model(path, place(found.weights.build(), on), classes, found.weights.convention, on)
 
 
+@public
 def from_pretrained(name: str | Path, *, revision: str | None = None, device: str = "auto") -> Model:
     """Return the model of a folder that `save_pretrained` wrote, or of a repository on the Hub.
 
@@ -220,6 +222,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     return import_model(fetched, device=device)
 
 
+@public
 def predict(
     path: str | Path,
     images: str | Path | Iterable[str | Path],

@@ -7,7 +7,7 @@ from typing import overload
 
 from torch import nn
 
-from resnets.errors import UsageError
+from resnets.errors import UsageError, public
 from resnets.inference.engine import Engine, fastest
 from resnets.inference.model import Model
 from resnets.networks.registry import spec_of
@@ -15,6 +15,7 @@ from resnets.runtime.device import choose_device, choose_precision
 
 
 @overload
+@public
 def optimize(
     network: Model,
     *,

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import nn
 
-from resnets.errors import UsageError
+from resnets.errors import UsageError, public
 from resnets.networks.blocks import Block
 from resnets.networks.registry import spec_of
 from resnets.networks.resnet import ResNet
@@ -17,6 +17,7 @@ from resnets.specs import ResNetSpec
 from resnets.specs.networks import IMAGENET_STAGES
 
 
+@public
 def deepen(network: nn.Module, depth: int) -> ResNet:
     """Return a deeper network of the same kind that computes the same function; `network` stays as it is.
 

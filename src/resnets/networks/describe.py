@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from resnets.errors import public
 from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity, Stage
 from resnets.paper import published
@@ -25,6 +26,7 @@ class NetworkSummary:
     published: Published | None
 
 
+@public
 def list_networks() -> list[NetworkSummary]:
     """Return every network with its depth, parameters, multiply-adds and the paper's figure."""
     return [_summary(name) for name in registry.names()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resnets.errors import UsageError, nearest
-from resnets.runtime.device import Precision
+from resnets.specs import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from resnets.networks.complexity import Complexity
 from resnets.planning.devices import KnownDevice
 from resnets.specs import Recipe
 from resnets.training.checkpoint import KEEP
-from resnets.training.stretch import iterations_between_lines, seconds_between
+from resnets.training.trainer import iterations_between_lines, seconds_between
 
 PASSES = 8  # over the kept activations, in all of a step: written and read by convolution, batch norm, ReLU, addition
 BANDWIDTH_SHARE = 0.75  # of the memory's bandwidth, that these passes reach

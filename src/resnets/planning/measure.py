@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import statistics
 import time
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +17,22 @@ from torch.utils.data import TensorDataset
 
 from resnets.data.loading import Batching
 from resnets.data.map_datasets import MapSplit
-from resnets.data.splits import Split, TrainingBatches
+from resnets.data.splits import Split
 from resnets.errors import UsageError
 from resnets.evaluation.single_view import SingleView
 from resnets.networks.complexity import Complexity
 from resnets.networks.cuda_graph import WARM_UP
 from resnets.planning import dataset_stats
 from resnets.planning.forecast import DISK_RATE, LOG_SECONDS, Rates, checkpoint_bytes
-from resnets.runtime.device import Precision, keep_freed_memory, place
-from resnets.specs import AreaCropFlip, InputConvention, Recipe
-from resnets.training.config import Resolved
-from resnets.training.loop import train
-from resnets.training.run import RunFolder
+from resnets.records.runs import LogLine
+from resnets.runtime.device import keep_freed_memory, place
+from resnets.specs import AreaCropFlip, InputConvention, Precision
+from resnets.training.classification import ClassificationTask
+from resnets.training.config import Training
+from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.step import COMPILE_FROM, depth_of
+from resnets.training.trainer import iterate
 
 WORKERS = 2  # processes that read image files, as `train` has by default
 STEP_MACS = 7e10  # of the images of a step on a CPU, in the forward pass: some two seconds a step
@@ -56,12 +59,8 @@ class StepTime:
     steps: int
 
 
-class _Enough(Exception):
-    """All intervals are timed."""
-
-
 class _Stopwatch:
-    """Times intervals of steps, after a warm-up; called after each step, it raises `_Enough` when they are done.
+    """Times intervals of steps, after a warm-up; called after each step, it returns whether all are done.
 
     A GPU is waited for at the end of an interval only, so that within one it works as in a run.
     """
@@ -74,48 +73,45 @@ class _Stopwatch:
         self.intervals: list[tuple[int, float]] = []  # steps, seconds
         self.mark = time.perf_counter()
 
-    def after_step(self) -> None:
+    def after_step(self) -> bool:
         self.done += 1
         self.steps += 1
         if self.done < self.warm_up or (self.intervals and time.perf_counter() - self.mark < self.interval):
-            return
+            return False
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
         self.intervals.append((self.steps, now - self.mark))
         self.steps, self.mark = 0, now
-        if len(self.intervals) > INTERVALS:  # the warm-up is the first
-            raise _Enough
+        return len(self.intervals) > INTERVALS  # the warm-up is the first
 
 
-def measure_steps(
-    network: nn.Module,
-    recipe: Recipe,
-    batches: TrainingBatches,
-    *,
-    device: torch.device,
-    precision: Precision,
-    warm_up: int = 3,
-    seconds: float = 5.0,
-) -> tuple[StepTime, TrainingState]:
+def measure_steps(training: Training, *, warm_up: int = 3, seconds: float = 5.0) -> tuple[StepTime, TrainingState]:
     """Train for a few steps, as a run would, and return what one takes and the state that they led to.
 
     After `warm_up` steps, `seconds` are timed in five intervals of one step or more each.
 
     Raises: TrainingError, DataError, as a run.
     """
+    network, recipe, device = training.network, training.recipe, training.device
     keep_freed_memory()
     place(network, device)
-    state = TrainingState.start(network, recipe, device)
-    warm_up = max(warm_up, WARM_UP + 2) if device.type == "cuda" else warm_up  # with the recording of a graph
-    stopwatch = _Stopwatch(device, warm_up, seconds)
-    # at so small a rate no loss grows out of bounds, whatever the images are
     depth = depth_of(network)
     long = recipe.iterations * depth >= COMPILE_FROM  # a GPU compiles for long runs alone
     many = 10**9 if long else (COMPILE_FROM - 1) // depth
-    endless = recipe.with_changes(iterations=many, lr=1e-6)
-    with suppress(_Enough):
-        train(state, endless, batches, device=device, precision=precision, after_step=stopwatch.after_step)
+    augmentation = recipe.augmentation
+    if isinstance(augmentation, AreaCropFlip):  # that grow are measured at their largest
+        augmentation = augmentation.with_changes(growing_from=None)
+    # at so small a rate no loss grows out of bounds, whatever the images are
+    endless = recipe.with_changes(iterations=many, lr=1e-6, augmentation=augmentation)
+    task = ClassificationTask(dataclasses.replace(training, recipe=endless))
+    state = TrainingState.start(network, recipe, device)
+    warm_up = max(warm_up, WARM_UP + 2) if device.type == "cuda" else warm_up  # with the recording of a graph
+    stopwatch = _Stopwatch(device, warm_up, seconds)
+    with closing(iterate(task, state)) as steps:
+        for _ in steps:
+            if stopwatch.after_step():
+                break
     (first, first_seconds), *timed = stopwatch.intervals
     means = [elapsed / steps for steps, elapsed in timed]
     step = statistics.median(means)
@@ -159,7 +155,7 @@ def measure_saving(state: TrainingState, folder: Path) -> tuple[float, float]:
             saving.append(time.perf_counter() - begin)
         for iteration in range(5):
             begin = time.perf_counter()
-            run.log({"iteration": iteration, "lr": 0.1, "loss": 1 / 3, "training_error": 100 / 3, "images": 128})
+            run.log(LogLine(iteration=iteration, lr=0.1, loss=1 / 3, training_error=100 / 3, images=128))
             logging.append(time.perf_counter() - begin)
     return min(saving), statistics.median(logging)
 
@@ -172,15 +168,17 @@ class Measurement:
     rates: Rates
 
 
-def loading_rate(todo: Resolved, batch_size: int) -> float:
+def loading_rate(todo: Training, batch_size: int) -> float:
     """Return the images a second that one core of this machine makes ready for training."""
     if todo.data.train.kind == "photos":
         batch_size = min(batch_size, 16)  # to be done soon
-    return dataset_stats.loading_rate(_batches(todo, batch_size, workers=0), batch_size)
+    batching = Batching(batch_size=batch_size, seed=0, device=todo.device, iterations=todo.recipe.iterations)
+    batches = todo.data.train.training_batches(todo.convention, todo.recipe.augmentation, batching)
+    return dataset_stats.loading_rate(batches, batch_size)
 
 
 def measure(
-    todo: Resolved,
+    todo: Training,
     batch_size: int,
     *,
     largest: int,
@@ -207,7 +205,7 @@ def measure(
     return Measurement(steps, Rates(step=step, start=steps.start, test=test, final_test=final_test, save=save, log=log))
 
 
-def measure_quickly(todo: Resolved, cost: Complexity) -> Rates:
+def measure_quickly(todo: Training, cost: Complexity) -> Rates:
     """Return the rates of a run from a second of its steps; tests and checkpoints are taken in proportion to them.
 
     Raises: TrainingError, DataError.
@@ -227,30 +225,17 @@ def measure_quickly(todo: Resolved, cost: Complexity) -> Rates:
 
 
 def _measure_steps(
-    todo: Resolved, batch_size: int, *, largest: int, macs: int, seconds: float, workers: int = WORKERS
+    todo: Training, batch_size: int, *, largest: int, macs: int, seconds: float, workers: int = WORKERS
 ) -> tuple[StepTime, TrainingState]:
     measured = batch_size
     while measured > 1 and (measured > largest or (todo.device.type == "cpu" and measured * macs > STEP_MACS)):
         measured = math.ceil(measured / 2)
-    return measure_steps(
-        todo.network,
-        todo.recipe.with_changes(batch_size=measured),
-        _batches(todo, measured, workers=workers),
-        device=todo.device,
-        precision=todo.precision,
-        seconds=seconds,
-    )
+    recipe = todo.recipe.with_changes(batch_size=measured)
+    record = todo.record.with_changes(workers=workers)
+    return measure_steps(dataclasses.replace(todo, recipe=recipe, record=record), seconds=seconds)
 
 
-def _batches(todo: Resolved, batch_size: int, *, workers: int) -> TrainingBatches:
-    augmentation = todo.recipe.augmentation
-    if isinstance(augmentation, AreaCropFlip):  # that grow are measured at their largest
-        augmentation = augmentation.with_changes(growing_from=None)
-    batching = Batching(batch_size=batch_size, seed=0, workers=workers, device=todo.device)
-    return todo.data.train.training_batches(todo.convention, augmentation, batching)
-
-
-def _test_seconds(todo: Resolved, steps: StepTime, loading: float, workers: int) -> tuple[float, float]:
+def _test_seconds(todo: Training, steps: StepTime, loading: float, workers: int) -> tuple[float, float]:
     """Return the seconds of an image in a test of the curve, and in the final one, which is in float32."""
     split = todo.data.test
     rate = steps.batch_size / steps.step

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from resnets.networks.complexity import Complexity
-from resnets.runtime.device import Precision
+from resnets.specs import Precision
 
 MIB = 2**20
 MEMINFO = Path("/proc/meminfo")

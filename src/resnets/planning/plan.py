@@ -7,7 +7,7 @@ import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from resnets.data.load import load_data
 from resnets.errors import UsageError
@@ -21,9 +21,8 @@ from resnets.planning.measure import WORKERS, Measurement, loading_rate, measure
 from resnets.planning.memory import available_memory, training_memory
 from resnets.runtime.processes import Share
 from resnets.specs import AreaCropFlip, Recipe
-from resnets.training.accumulation import require_parts
-from resnets.training.config import change, resize, resolve
-from resnets.training.recipes import default_recipe, find_recipe
+from resnets.training.config import NetworkSettings, TrainingConfig, resolve
+from resnets.training.step import require_micro_batches
 
 IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines
 NETWORK = 25e9  # bytes a second between these
@@ -80,7 +79,7 @@ def plan(
     accumulate: int = 1,
     devices: int = 1,
     device_kind: str | None = None,
-    **network_options: Any,
+    **network_options: Unpack[NetworkSettings],
 ) -> Plan:
     """Return what a training will take: hours, memory, the largest mini-batch, loader cores, reading and disk.
 
@@ -93,16 +92,18 @@ def plan(
     if devices < 1:
         raise UsageError(f"devices is {devices}; it must be 1 or more")
     known = None if device_kind is None else known_devices.find(device_kind)
-    base = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    config = TrainingConfig.from_settings(
+        recipe=recipe, iterations=iterations, epochs=epochs, batch_size=batch_size, size=size, **network_options
+    )
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
         kind, sample = dataset_stats.load(data, Path(folder))
         sample = load_data(sample, registry.decoded_side(network))  # as the network takes it, which the recipe goes by
-        chosen = resize(change(base or default_recipe(sample), batch_size=batch_size), kind.train, iterations, epochs)
+        chosen = config.resolve_recipe(sample, kind.train)
         Share(size=devices).of_batch(chosen.batch_size)  # what `train` would refuse is refused here
         share = chosen.batch_size // devices
-        todo = resolve(network, sample, recipe=chosen, size=size, network_options=network_options)
+        todo = resolve(network, sample, TrainingConfig(recipe=chosen, network_options=config.network_options))
         require_nesting(todo.network, chosen.batch_size, devices)
-        require_parts(todo.network, share, accumulate)
+        require_micro_batches(todo.network, share, accumulate)
         part = share // accumulate  # images at once on each device
         kind = dataset_stats.as_taken(kind, todo.data.train)
         assert todo.convention is not None  # of images that are looked at there is one

@@ -2,19 +2,83 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Literal
+
+from resnets.records.base import Record
+from resnets.records.counts import Interval
+from resnets.records.runs import ClassifierResult, DetectionScores, DetectorResult, Provenance
+from resnets.specs import Spec
 
 
-@dataclass(frozen=True)
-class Response:
+class Tested(Spec, frozen=True, kw_only=True):
+    """Counts over a test set. Errors in percent; an interval is Wilson's, of 95 % confidence."""
+
+    network: str
+    samples: int
+    top1_wrong: int
+    top1_error: float
+    top1_interval: Interval
+    top5_wrong: int
+    top5_error: float
+    top5_interval: Interval
+    loss: float | None  # null where it is not finite
+    class_errors: dict[str, float | None]
+
+
+class Member(Tested, frozen=True, kw_only=True):
+    """One of the networks that were tested, alone.
+
+    `digest` is that of the images, where a run on the same ones has the same; `result` is that of the network's run,
+    where it is next to the weights.
+    """
+
+    weights: str  # the file
+    sha256: str | None  # of it
+    scales: tuple[int, ...]
+    digest: str | None = None
+    result: ClassifierResult | None = None
+
+
+class Agreement(Spec, frozen=True, kw_only=True):
+    """How far an engine agrees with float32 on the first 1,000 test images, or all where there are fewer.
+
+    `logit_difference` is the Euclidean norm of the difference of all logits over that of float32's.
+    """
+
+    engine: str
+    precision: str
+    samples: int
+    same_top1: int  # samples of the same most probable class
+    logit_difference: float
+
+
+class Evaluation(Tested, frozen=True, kw_only=True, tag_field="kind", tag="evaluation"):
+    """A test of one network, or of several as an ensemble, whose probabilities are averaged.
+
+    `protocol` is the test's name, and what is unusual of it; `scales` are those of the first member in pixels, () but
+    for dense testing. `digest` is the data's. `confusion[i][j]` counts the images of class i taken for class j; it is
+    () in a file. `agreement` compares an engine with float32, where one ran on single views.
+    """
+
+    version: Literal[1] = 1
+    data: str
+    digest: str | None = None
+    protocol: str
+    flips: bool
+    scales: tuple[int, ...]
+    precision: str
+    confusion: tuple[tuple[int, ...], ...] = ()
+    members: tuple[Member, ...]
+    agreement: Agreement | None = None
+    provenance: Provenance
+
+
+class Response(Spec, frozen=True, kw_only=False):
     """Standard deviation of a layer's response: over all images at once, and of the median image.
 
-    The last two are by batch norm's statistics of each mini-batch instead of its running ones. Older files have `std`
-    alone.
+    The last two are by batch norm's statistics of each mini-batch instead of its running ones.
     """
 
     layer: str
@@ -24,23 +88,22 @@ class Response:
     batch_median: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerResponses:
+class LayerResponses(Spec, frozen=True, kw_only=True):
     """How strongly the layers of a network respond: the first convolution and each other 3x3 one, in their order.
 
     `digest` is the data's, where a run on it has the same, `images` how many test images it was measured on, `bn_group`
-    how many of them at most shared batch statistics, `result` what the run's result.json holds, None without one.
+    how many of them at most shared batch statistics, `result` that of the network's run, None without one.
     """
 
     network: str
     source: str  # the run's folder, or the weights file
     data: str
     images: int
-    device: str
+    device: str = "cpu"
     layers: tuple[Response, ...]
     digest: str | None = None
     bn_group: int | None = None
-    result: dict[str, Any] | None = dataclasses.field(default=None, repr=False)
+    result: ClassifierResult | None = None
 
     @property
     def by_magnitude(self) -> tuple[Response, ...]:
@@ -51,6 +114,79 @@ class LayerResponses:
     def mean(self) -> Response:
         """Mean over the layers, of each number."""
         return mean_of(self.layers)
+
+
+class Responses(Record, frozen=True, kw_only=True, tag="responses"):
+    """Layer responses of one or more networks, and how they were measured."""
+
+    protocol: str
+    networks: tuple[LayerResponses, ...]
+    provenance: Provenance
+
+
+class DetectionEvaluation(Record, frozen=True, kw_only=True, tag="detection evaluation"):
+    """The result of detectors on a split. `scores` are the protocol's numbers, in [0, 1].
+
+    `digest` is the data's, in which `repairs` annotations had to be repaired, which the official tools take as they
+    are; `results` are those of the detectors' runs, where they are next to the weights.
+    """
+
+    networks: tuple[str, ...]
+    data: str
+    digest: str | None = None
+    split: str
+    images: int
+    repairs: int = 0
+    protocol: str
+    box_refinement: bool = False
+    multi_scale: bool = False
+    refinements: tuple[str, ...] = ()
+    mean_ap: float | None
+    scores: DetectionScores
+    seconds_per_image: float
+    results: tuple[DetectorResult | None, ...]
+    provenance: Provenance
+
+
+class Errors(Spec, frozen=True, kw_only=False):
+    """Of one test protocol, in percent."""
+
+    top1: float
+    top5: float | None = None
+
+
+class DetectionTested(Spec, frozen=True, kw_only=True):
+    """A test of a detector, and its scores."""
+
+    protocol: str
+    box_refinement: bool = False
+    multi_scale: bool = False
+    scores: DetectionScores
+
+
+class Setting(Spec, frozen=True, kw_only=True):
+    """A network, its shortcut option, a recipe and data, as a table declares it and a run has it."""
+
+    network: str
+    shortcut: str | None = None
+    recipe: str
+    data: str
+
+
+class ReproducedRun(Record, frozen=True, kw_only=True, tag="reproduced run"):
+    """A run of a reproduction: its result, what it answers, on which data, and further tests of it.
+
+    `identity` is the SHA-256 of network, recipe, data, seed and version; `errors` are by test protocol.
+    """
+
+    result: ClassifierResult | DetectorResult
+    declared: Setting
+    data: str
+    scale: Literal["full", "short", "smoke"]
+    identity: str
+    errors: dict[str, Errors] = {}
+    responses: tuple[Response, ...] = ()
+    tests: tuple[DetectionTested, ...] = ()
 
 
 def mean_of(layers: Sequence[Response]) -> Response:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from resnets.errors import UsageError
-from resnets.report import detectors, measured
-from resnets.report.detectors import is_detectors
-from resnets.report.measured import NotAResult
+from resnets.errors import RecordError, UsageError
+from resnets.records.base import read
+from resnets.records.evaluations import DetectionEvaluation, DetectionTested, Evaluation, ReproducedRun, Responses
+from resnets.records.runs import ClassifierResult, DetectorResult
+from resnets.report.measured import NotAResult, detection_tests, measured, measured_detector
 from resnets.report.runs import (
     Benchmark,
     Comparison,
     Cost,
+    Errors,
     Measured,
     MeasuredDetector,
     MeasuredEnsemble,
@@ -27,6 +28,10 @@ from resnets.report.runs import (
 from resnets.specs import identify
 
 _NOT_RESULTS = ("run.json",)  # of a run's folder, next to result.json
+
+
+Found = ClassifierResult | DetectorResult | ReproducedRun | Evaluation | Responses | DetectionEvaluation
+"""Records of runs and of tests of them."""
 
 
 def collect(places: Iterable[Path]) -> Results:
@@ -43,31 +48,23 @@ def collect(places: Iterable[Path]) -> Results:
     places = tuple(places)
     for file, path in _files(places).items():
         try:
-            content = json.loads(path.read_text())
-            if not isinstance(content, dict):
-                raise NotAResult("it is no JSON object")
-            if content.get("kind") == "study":  # its runs are in files of their own
+            record = _record(path)
+            if isinstance(record, Evaluation) and len(record.members) > 1:
+                tested.append(_ensemble(file, record))
+            if isinstance(record, Mapping):
+                if "rows" in record:
+                    benchmarks.append(_benchmark(file, record))
+                elif record["kind"] == "complexity":
+                    costs |= {(cost.network, cost.shortcut): cost for cost in _costs(record)}
                 continue
-            if content.get("kind") == "complexity":
-                costs |= {(cost.network, cost.shortcut): cost for cost in _costs(content)}
-            elif "rows" in content and "matrix_rates" in content:
-                benchmarks.append(_benchmark(file, content))
-            else:
-                if _is_of_an_ensemble(content):
-                    tested.append(_ensemble(file, content))
-                for one in _results(content):
-                    if is_detectors(one):
-                        _take_detector(found, detectors.parse(file, one), declared="declared" in one)
-                    else:
-                        _take(runs, measured.parse(file, one), declared="declared" in one)
-        except json.JSONDecodeError as error:
-            problems.append(f"{file}: not shown, since it is no JSON ({error})")
-        except UnicodeDecodeError:
-            problems.append(f"{file}: not shown, since it is no text")
-        except OSError as error:
-            problems.append(f"{file}: not shown, since it cannot be read ({error.strerror or error})")
-        except NotAResult as error:
-            problems.append(f"{file}: not shown: no result of train, evaluate, reproduce or the benchmarks: {error}")
+            for run in _runs(file, record):
+                if isinstance(run, Measured):
+                    _take(runs, run, declared=isinstance(record, ReproducedRun))
+                else:
+                    _take_detector(found, run, declared=isinstance(record, ReproducedRun))
+        except (RecordError, NotAResult) as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            problems.append(f"{file}: not shown: no result of train, evaluate, reproduce or the benchmarks: {reason}")
     if not (runs or found or tested or costs or benchmarks):
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""
@@ -83,6 +80,41 @@ def collect(places: Iterable[Path]) -> Results:
     )
 
 
+def _record(path: Path) -> Found | Mapping[str, Any]:
+    """Return the record that a file holds; of a study, of costs and of a benchmark as JSON.
+
+    Raises: RecordError.
+    """
+    content = read(path, dict[str, Any])
+    assert content is not None
+    if content.get("kind") in ("study", "complexity") or {"rows", "matrix_rates"} <= content.keys():
+        return content  # the runs of a study are in files of their own
+    record = read(path, cast("type[Found]", Found))
+    assert record is not None
+    return record
+
+
+def _runs(file: str, record: Found) -> Iterator[Measured | MeasuredDetector]:
+    """Yield the runs that a file holds: its own, or those whose responses or other tests it holds."""
+    if isinstance(record, ReproducedRun):
+        result = record.result
+        yield (
+            measured(file, result, record)
+            if isinstance(result, ClassifierResult)
+            else measured_detector(file, result, record)
+        )
+    elif isinstance(record, ClassifierResult):
+        yield measured(file, record)
+    elif isinstance(record, DetectorResult):
+        yield measured_detector(file, record)
+    elif isinstance(record, Responses):
+        yield from _of_responses(file, record)
+    elif isinstance(record, Evaluation):
+        yield from _of_an_evaluation(file, record)
+    else:
+        yield _of_a_detector(file, record)
+
+
 def _doubles(runs: Iterable[Run]) -> Iterator[str]:
     """Yield a line for each run that was made as another was, of the same seed: of such runs the first one counts."""
     first: dict[object, Run] = {}
@@ -92,83 +124,61 @@ def _doubles(runs: Iterable[Run]) -> Iterator[str]:
             yield f"{run.file}: not counted, since {counts.file} has the same setting and seed"
 
 
-def _is_of_an_ensemble(content: Mapping[str, Any]) -> bool:
-    members = content.get("members")
-    return content.get("kind") == "evaluation" and isinstance(members, list) and len(members) > 1
-
-
-def _results(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the results that a file holds: itself, or those of the runs whose responses or other tests it holds."""
-    if content.get("kind") == "responses":
-        return _of_responses(content)
-    if content.get("kind") == "detection evaluation":
-        return _of_a_detector(content)
-    return _of_an_evaluation(content) if content.get("kind") == "evaluation" else [dict(content)]
-
-
-def _of_responses(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    try:
-        found = []
-        for one in content["networks"]:
-            run = one["result"]
-            if run is None:
-                continue
-            if not _same_images(one, one["images"], run):
-                raise NotAResult(
-                    f"responses of {one['network']} to {one['images']:,} images of {one['data']}, and not to all test "
-                    f"images of its run"
-                )
-            found.append(run | {"responses": one["responses"]})
-        return found
-    except (KeyError, TypeError) as error:
-        raise NotAResult(f"layer responses that cannot be read ({error!r})") from None
-
-
-def _same_images(test: Mapping[str, Any], images: int, run: Mapping[str, Any]) -> bool:
-    """Return whether a test is of the test images of a run: by their digest, where both have one, and else by name."""
-    here, there = test.get("digest"), run["run"]["data"].get("digest")
-    same = test["data"] == run["data"] if here is None or there is None else here == there
-    return bool(same and images == run.get("test_samples", images))
-
-
-def _of_an_evaluation(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the runs that were tested; of an ensemble, which is shown itself, those that are known."""
-    try:
-        found = []
-        for member in content["members"]:
-            run = member["result"]
-            problem = None
-            if run is None:
-                problem = f"a test of {member['network']}, with no result.json of its run next to the weights"
-            elif not _same_images({"data": content["data"], **member}, content["samples"], run):
-                problem = (
-                    f"a test on other images ({content['samples']:,} of {content['data']}) than the test images of the "
-                    f"run ({run['data']})"
-                )
-            if problem and _is_of_an_ensemble(content):
-                continue
-            if problem:
-                raise NotAResult(problem)
-            errors = {"top1": member["top1_error"], "top5": member["top5_error"]}
-            found.append(run | {"errors": (run.get("errors") or {}) | {content["protocol"]: errors}})
-        return found
-    except (KeyError, TypeError, AttributeError) as error:
-        raise NotAResult(f"a test that cannot be read ({error!r})") from None
-
-
-def _of_a_detector(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    try:
-        if len(content["results"]) != 1 or content["results"][0] is None:
+def _of_responses(file: str, record: Responses) -> Iterator[Measured]:
+    for one in record.networks:
+        if one.result is None:
+            continue
+        if not _same_images(one.data, one.digest, one.images, one.result):
             raise NotAResult(
-                "a test of an ensemble, or of a detector with no result.json of its run next to the weights"
+                f"responses of {one.network} to {one.images:,} images of {one.data}, and not to all test images of its "
+                f"run"
             )
-        run = content["results"][0]
-        same = content["digest"] is not None and content["digest"] == run["run"]["data"]["digest"]
-        if content["split"] != "test" or not same:
-            raise NotAResult(f"a test on other images than the test images of the run ({content['data']})")
-        return [run | {"tests": [*(run.get("tests") or ()), content]}]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise NotAResult(f"a test that cannot be read ({error!r})") from None
+        yield dataclasses.replace(measured(file, one.result), responses=one.layers)
+
+
+def _same_images(data: str, digest: str | None, images: int, result: ClassifierResult) -> bool:
+    """Return whether a test is of the test images of a run: by their digest, where both have one, and else by name."""
+    own = result.run.data
+    same = data == own.name if digest is None or own.digest is None else digest == own.digest
+    return same and images == result.test_samples
+
+
+def _of_an_evaluation(file: str, record: Evaluation) -> Iterator[Measured]:
+    """Yield the runs that were tested; of an ensemble, which is shown itself, those that are known."""
+    for member in record.members:
+        result, problem = member.result, None
+        if result is None:
+            problem = f"a test of {member.network}, with no result.json of its run next to the weights"
+        elif not _same_images(record.data, member.digest, record.samples, result):
+            problem = (
+                f"a test on other images ({record.samples:,} of {record.data}) than the test images of the run "
+                f"({result.run.data.name})"
+            )
+        if problem and len(record.members) == 1:
+            raise NotAResult(problem)
+        if problem or result is None:
+            continue
+        run = measured(file, result)
+        if record.protocol not in run.errors:  # training's own test counts
+            errors = Errors(member.top1_error, member.top5_error)
+            run = dataclasses.replace(run, errors={**run.errors, record.protocol: errors})
+        yield run
+
+
+def _of_a_detector(file: str, record: DetectionEvaluation) -> MeasuredDetector:
+    result = record.results[0] if len(record.results) == 1 else None
+    if result is None:
+        raise NotAResult("a test of an ensemble, or of a detector with no result.json of its run next to the weights")
+    if record.split != "test" or record.digest is None or record.digest != result.run.data.digest:
+        raise NotAResult(f"a test on other images than the test images of the run ({record.data})")
+    run = measured_detector(file, result)
+    test = DetectionTested(
+        protocol=record.protocol,
+        box_refinement=record.box_refinement,
+        multi_scale=record.multi_scale,
+        scores=record.scores,
+    )
+    return dataclasses.replace(run, tests={**run.tests, **dict(detection_tests([test]))})
 
 
 def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> None:
@@ -237,32 +247,20 @@ def _stage(stage: Mapping[str, Any]) -> Stage:
     return Stage(stage["name"], side, stage["layers"], int(stage["parameters"]), int(stage["macs"]))
 
 
-def _ensemble(file: str, content: Mapping[str, Any]) -> MeasuredEnsemble:
-    """Return the ensemble that a result file of `evaluate` describes.
-
-    Raises: NotAResult, if it is none.
-    """
-    try:
-        low, high = content["top1_interval"]
-        return MeasuredEnsemble(
-            file=file,
-            members=tuple(str(member["network"]) for member in content["members"]),
-            data=identify(
-                str(content["data"]),
-                digest=content.get("digest"),
-                train=None,
-                test=int(content["samples"]),
-                classes=len(content["class_errors"]),
-            ),
-            protocol=str(content["protocol"]),
-            images=int(content["samples"]),
-            top1=float(content["top1_error"]),
-            top5=float(content["top5_error"]),
-            interval=(float(low), float(high)),
-            alone=tuple(float(member["top1_error"]) for member in content["members"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NotAResult(f"a test of an ensemble that cannot be read ({error!r})") from None
+def _ensemble(file: str, record: Evaluation) -> MeasuredEnsemble:
+    return MeasuredEnsemble(
+        file=file,
+        members=tuple(member.network for member in record.members),
+        data=identify(
+            record.data, digest=record.digest, train=None, test=record.samples, classes=len(record.class_errors)
+        ),
+        protocol=record.protocol,
+        images=record.samples,
+        top1=record.top1_error,
+        top5=record.top5_error,
+        interval=record.top1_interval,
+        alone=tuple(member.top1_error for member in record.members),
+    )
 
 
 def _benchmark(file: str, content: Mapping[str, Any]) -> Benchmark:

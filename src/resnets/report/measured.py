@@ -1,209 +1,222 @@
-"""Result files of `resnets train` and `resnets reproduce`, read as measured runs."""
+"""Results of runs, compared with what they answer: measured runs of classifiers and detectors."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-import msgspec
-
 from resnets.detection.recipes import all_recipes
-from resnets.records.evaluations import Response
-from resnets.report.runs import SCALES, SHORT, Errors, Measured, Point, Scale, Setting
-from resnets.specs import identify
+from resnets.paper.declarations import SCORED_BY, DetectionTest
+from resnets.paper.detection_data import after
+from resnets.paper.detection_data import identify as identify_detection_data
+from resnets.records import base
+from resnets.records.evaluations import DetectionTested, ReproducedRun
+from resnets.records.runs import (
+    ClassifierResult,
+    CurvePoint,
+    DetectionScores,
+    DetectorResult,
+    NetworkRecord,
+    Result,
+    RunRecord,
+)
+from resnets.report.runs import SCALES, SHORT, Errors, Measured, MeasuredDetector, Point, Scale, Scores, Setting
+from resnets.specs import Recipe, ResNetSpec, identify
+
+IMAGENET_CLASSES = 1_000  # that the paper's backbones know
 
 _FITTED = ("at_most", "values", "vectors")  # a warm-up's bound; the axes of the colours of the training images
-_WORDS = ("name", "source", "deviations", "evaluate_every")  # of a recipe; they change no weight
+_NO_EFFECT = ("kind", "name", "source", "deviations", "evaluate_every")  # of a recipe; they change no weight
 
 
 class NotAResult(ValueError):
     """A file's content is not a result; says why."""
 
 
-# ---------------------------------------------------------------- reading
-
-
-def parse(file: str, content: Mapping[str, Any]) -> Measured:
-    """Return the run that a result file's content describes.
-
-    Raises: NotAResult, saying what is missing or is no number.
-    """
-    try:
-        return _parse(file, content)
-    except KeyError as error:
-        raise NotAResult(f"it has no {error}") from None
-    except (TypeError, AttributeError, IndexError, ValueError) as error:
-        raise NotAResult(str(error)) from None
-
-
-def _parse(file: str, content: Mapping[str, Any]) -> Measured:
-    run = content["run"]
-    network, recipe, data = run["network"], run["recipe"], run["data"]
-    name = str(content["network"])
-    trained_on = _data(content, data)
-    declared = declared_in(content, network.get("shortcut"), trained_on)
-    iterations = positive(content["iterations"])
-    named = all_recipes().get(declared.recipe)
-    full = iterations if named is None else named.iterations
-    curve_on: Literal["test", "validation"] = "validation" if "validation_error" in content else "test"
-    best = content.get("best_validation")
+def measured(file: str, result: ClassifierResult, answer: ReproducedRun | None = None) -> Measured:
+    """Return the measured run of a classifier's result; `answer` says what it answers. Raises: NotAResult."""
+    run = result.run
+    spec = run.network.spec
+    curve_on: Literal["test", "validation"] = "test" if result.validation_error is None else "validation"
+    curve = tuple(_point(point) for point in result.curve)
+    view = "center-crop" if spec is not None and spec.type == "imagenet" else "single-view"
+    errors = {view: Errors(result.test_error, result.test_top5_error)}
+    for protocol, found in ({} if answer is None else answer.errors).items():
+        errors.setdefault(protocol, Errors(found.top1, found.top5))
+    best = min(curve, key=lambda point: point.tested) if curve_on == "validation" else None
     return Measured(
-        file=file,
-        network=name,
-        depth=network.get("depth"),
-        shortcut=network.get("shortcut"),
-        recipe=content["recipe"],
-        iterations=iterations,
-        declared_iterations=full,
-        data=trained_on,
-        seed=int(content["seed"]),
-        scale=scale_of(
-            content.get("scale"), iterations, full, known=named is not None and content["recipe"] == named.name
-        ),
-        declared=declared,
-        errors=_errors(content, network.get("type")),
-        training_error=number(content["training_error"]),
-        training_images=_last_iterations(content) * int(recipe["batch_size"]),
-        curve=tuple(_point(point, curve_on) for point in content["curve"]),
+        **_run(file, result, answer, _data(result) if answer is None else answer.data, classifier=True),
+        depth=run.network.depth,
+        errors=errors,
+        training_error=result.training_error,
+        training_images=last_iterations(curve) * run.recipe.batch_size,
+        curve=curve,
         curve_on=curve_on,
-        best_validation=None if best is None else (int(best["iteration"]), number(best["error"])),
-        responses=tuple(_response(one) for one in content.get("responses") or ()),
-        changes=(
-            *other_network(name, network, declared),
-            *(["started from trained weights"] if run.get("weights") else []),
-            *other_recipe(recipe, network, declared),
-        ),
-        deviations=tuple((one["what"], one["why"]) for one in recipe.get("deviations", ())),
-        precision=run.get("precision", ""),
-        seconds=number(content["seconds"]),
-        images_per_second=number(content["images_per_second"]),
-        provenance=places(run["provenance"]),
+        best_validation=None if best is None else (best.iteration, best.tested),
+        responses=() if answer is None else answer.responses,
     )
 
 
-def _data(content: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    """Return what was trained on: what `reproduce` found it to be, else what its images show, with the split."""
-    split = data.get("split", "all")
-    name = str(content["data"])
-    if "declared" not in content:
-        train = int(data["training_images"]) if split == "all" else None
-        tested = int(content.get("test_samples", data.get("test_images", 0)))
-        classes = len(data["classes"])
-        name = identify(name, digest=data.get("digest"), train=train, test=tested, classes=classes)
-    return name if split == "all" else f"{name} ({split})"
+def measured_detector(file: str, result: DetectorResult, answer: ReproducedRun | None = None) -> MeasuredDetector:
+    """Return the measured run of a detector's result, as `measured` does. Raises: NotAResult."""
+    run = result.run
+    data = run.data
+    name = identify_detection_data(data.name, data.training_images, data.test_images, len(data.classes))
+    if run.start is not None and run.start.of == "detector":
+        name = after(name, run.start.classes or 0)
+    own = DetectionTested(protocol=result.scores.protocol or "", scores=result.scores)
+    return MeasuredDetector(
+        **_run(file, result, answer, name if answer is None else answer.data, classifier=False),
+        tests=dict(detection_tests((own, *(() if answer is None else answer.tests)))),
+    )
 
 
-def _last_iterations(content: Mapping[str, Any]) -> int:
-    """Return the iterations from the last but one point of the curve to the last."""
-    *_, before, last = (0, *(int(point["iteration"]) for point in content["curve"]))
+def detection_tests(tests: Iterable[DetectionTested]) -> Iterator[tuple[DetectionTest, Scores]]:
+    """Yield the tests of a detector that were scored. Raises: NotAResult, for an unknown protocol."""
+    for test in tests:
+        if test.scores.mean_ap is None:  # only a server knows these boxes
+            continue
+        if test.protocol not in SCORED_BY.values():
+            raise NotAResult(f"a test by the protocol {test.protocol!r}")
+        made = DetectionTest(
+            protocol=test.protocol,  # type: ignore[arg-type]
+            box_refinement=test.box_refinement,
+            multi_scale=test.multi_scale,
+        )
+        yield made, _scores(test.scores, test.scores.mean_ap)
+
+
+def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, classifier: bool) -> dict[str, Any]:
+    """Return the fields of any measured run."""
+    run, network = result.run, result.run.network
+    recipe = run.recipe
+    shortcut = getattr(network.spec, "shortcut", None)
+    if run.data.split != "all":
+        data = f"{data} ({run.data.split})"
+    declared = Setting.of(network.name, shortcut, recipe.name, data)
+    if answer is not None:
+        named = answer.declared
+        declared = Setting.of(named.network, named.shortcut, named.recipe, named.data)
+    named_recipe = all_recipes().get(declared.recipe)
+    full = recipe.iterations if named_recipe is None else named_recipe.iterations
+    known = named_recipe is not None and recipe.name == declared.recipe
+    return {
+        "file": file,
+        "network": network.name,
+        "shortcut": shortcut,
+        "recipe": recipe.name,
+        "iterations": recipe.iterations,
+        "declared_iterations": full,
+        "data": data,
+        "seed": run.seed,
+        "scale": scale_of(None if answer is None else answer.scale, recipe.iterations, full, known=known),
+        "declared": declared,
+        "changes": (
+            *_other_network(network, declared),
+            *_other_start(run, classifier=classifier),
+            *_other_recipe(recipe, network, declared),
+        ),
+        "deviations": tuple((one.what, one.why) for one in recipe.deviations),
+        "precision": run.precision,
+        "seconds": result.seconds,
+        "images_per_second": result.images_per_second,
+        "provenance": run.provenance,
+    }
+
+
+def _data(result: ClassifierResult) -> str:
+    """Return what was trained on, as its images show."""
+    data = result.run.data
+    return identify(
+        data.name,
+        digest=data.digest,
+        train=data.training_images if data.split == "all" else None,
+        test=result.test_samples,
+        classes=len(data.classes),
+    )
+
+
+def _point(point: CurvePoint) -> Point:
+    tested = point.validation_error if point.test_error is None else point.test_error
+    if tested is None:
+        raise NotAResult(f"its curve has no error at iteration {point.iteration:,}")
+    return Point(point.iteration, point.training_error, tested)
+
+
+def last_iterations(curve: Iterable[Point]) -> int:
+    """Return the iterations from the last but one point of a curve to the last."""
+    *_, before, last = (0, *(point.iteration for point in curve))
     return last - before
 
 
-def declared_in(content: Mapping[str, Any], shortcut: str | None, data: str) -> Setting:
-    """Return what a result says to be an answer to, else what it is itself."""
-    own = {"network": content["network"], "shortcut": shortcut, "recipe": content["recipe"], "data": data}
-    return Setting.of(**{key: (content.get("declared") or {}).get(key, value) for key, value in own.items()})
-
-
-def scale_of(named: str | None, iterations: int, full: int, *, known: bool) -> Scale:
-    """Return the scale that a file names, or a lesser one by its length where the full length is `known`."""
-    if named is not None and named not in SCALES:
-        raise NotAResult(f"its scale is {named!r}, not one of {', '.join(SCALES)}")
-    by_length: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "smoke"
-    claimed = [scale for scale in SCALES if scale == named]
+def scale_of(named: Scale | None, iterations: int, full: int, *, known: bool) -> Scale:
+    """Return the scale that a record names, or a lesser one that its length shows; `known` says that it does."""
+    shown: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "smoke"
     if not known:
-        return claimed[0] if claimed else "smoke"
-    return max([by_length, *claimed], key=SCALES.index)
+        return named or "smoke"
+    return shown if named is None else max(shown, named, key=SCALES.index)
 
 
-def _errors(content: Mapping[str, Any], kind: str | None) -> dict[str, Errors]:
-    """Return the errors by protocol, first training's own test, of one view or the centre crop of a photo.
-
-    A later test by the same protocol does not replace it.
-    """
-    view = "center-crop" if kind == "imagenet" else "single-view"
-    found = {view: Errors(number(content["test_error"]), _optional(content.get("test_top5_error")))}
-    for protocol, errors in (content.get("errors") or {}).items():
-        found.setdefault(protocol, Errors(number(errors["top1"]), _optional(errors.get("top5"))))
-    return found
-
-
-def _response(response: Mapping[str, Any]) -> Response:
-    others = (_optional(response.get(name)) for name in ("median", "batch_std", "batch_median"))
-    return Response(str(response["layer"]), number(response["std"]), *others)
-
-
-def _point(point: Mapping[str, Any], on: str) -> Point:
-    return Point(int(point["iteration"]), number(point["training_error"]), number(point[f"{on}_error"]))
-
-
-def number(value: Any) -> float:
-    """Return a finite number. Raises: NotAResult, if it is none."""
-    found = float(value)
-    if not math.isfinite(found):
-        raise NotAResult(f"{value} is no number")
-    return found
-
-
-def positive(value: Any) -> int:
-    """Return a number of iterations. Raises: NotAResult, if it is none."""
-    if int(value) < 1:
-        raise NotAResult(f"it has {value} iterations")
-    return int(value)
-
-
-def places(provenance: Any) -> tuple[Mapping[str, Any], ...]:
-    """Return where the sessions of a run were made; older files have one object. Raises: NotAResult."""
-    found = provenance if isinstance(provenance, list) else [provenance]
-    if not all(isinstance(one, Mapping) for one in found):
-        raise NotAResult("its provenance cannot be read")
-    return tuple(found)
-
-
-def _optional(value: Any) -> float | None:
-    return None if value is None else number(value)
+def _scores(scores: DetectionScores, mean_ap: float) -> Scores:
+    classes = {name: 100 * ap for name, ap in scores.ap.items() if ap is not None}
+    numbers = scores.numbers
+    if numbers is None:
+        return Scores(100 * mean_ap, None, classes)
+    return Scores(100 * numbers["AP50"], 100 * numbers["AP"], classes)
 
 
 # ---------------------------------------------------------------- what differs from the declaration
 
 
-def other_network(name: str, network: Mapping[str, Any], declared: Setting) -> list[str]:
+def _other_network(network: NetworkRecord, declared: Setting) -> list[str]:
     """Return in what a network differs from the declared one."""
+    name, spec = network.name, network.spec
     found = [] if name == declared.network else [f"{name} instead of {declared.network}"]
-    shortcut = network.get("shortcut")
-    if name == declared.network and shortcut is not None and shortcut != declared.shortcut:
-        found.append(f"shortcut option {shortcut} instead of {declared.shortcut}")
-    if network.get("residual_layers", 2) != 2:
-        found.append(f"shortcuts span {network['residual_layers']} layers")
-    if network.get("initialization", "he_fan_in") != "he_fan_in":
-        found.append(f"initialisation {network['initialization']}")
-    if network.get("stride") == "3x3" and not name.endswith("_v1_5"):
+    if not isinstance(spec, ResNetSpec):
+        return found
+    if name == declared.network and spec.shortcut is not None and spec.shortcut != declared.shortcut:
+        found.append(f"shortcut option {spec.shortcut} instead of {declared.shortcut}")
+    if spec.residual_layers != 2:
+        found.append(f"shortcuts span {spec.residual_layers} layers")
+    if spec.initialization != "he_fan_in":
+        found.append(f"initialisation {spec.initialization}")
+    if spec.stride == "3x3" and not name.endswith("_v1_5"):
         found.append("stride 2 on the 3x3 of a bottleneck")
     return found
 
 
-def other_recipe(recipe: Mapping[str, Any], network: Mapping[str, Any], declared: Setting) -> list[str]:
-    """Return in what a recipe differs from the declared one at the run's length; a field that it lacks is as declared.
+def _other_start(run: RunRecord, *, classifier: bool) -> list[str]:
+    """Return in what the weights that a run starts from differ: none of a classifier, an ImageNet one of a detector."""
+    start = run.start
+    if classifier:
+        return [] if start is None else ["started from trained weights"]
+    if start is None:
+        return ["started from random weights instead of an ImageNet classifier's"]
+    if start.of == "detector" or start.classes == IMAGENET_CLASSES:  # the data's name says so of a detector
+        return []
+    what = "weights of unknown classes" if start.classes is None else f"a classifier of {start.classes:,} classes"
+    return [f"started from {what} instead of ImageNet's {IMAGENET_CLASSES:,}"]
+
+
+def _other_recipe(recipe: Recipe, network: NetworkRecord, declared: Setting) -> list[str]:
+    """Return in what a recipe differs from the declared one at the run's length.
 
     A warm-up that the network is too shallow for does not count, nor does the bound on its length.
     """
-    if recipe["name"] != declared.recipe:
-        return [f"recipe {recipe['name']} instead of {declared.recipe}"]
-    named = all_recipes().get(declared.recipe)
-    if named is None:
+    if recipe.name != declared.recipe:
+        return [f"recipe {recipe.name} instead of {declared.recipe}"]
+    full = all_recipes().get(declared.recipe)
+    if full is None:
         return []
-    full, iterations = named.iterations, int(recipe["iterations"])
-    wanted = json.loads(json.dumps(msgspec.to_builtins(named.scaled(iterations))))
-    longer = [f"{iterations:,} iterations instead of {full:,}"] if iterations > full else []
-    depth, warm_ups = network.get("depth") or 0, [one for one in (wanted["warm_up"], recipe.get("warm_up")) if one]
-    if all(depth < one["from_depth"] for one in warm_ups):
-        del wanted["warm_up"]
-    return longer + [
-        f"{key.replace('_', ' ')} {_plain(recipe[key])} instead of {_plain(value)}"
-        for key, value in wanted.items()
-        if key not in _WORDS and key in recipe and not _same(recipe[key], value)
+    wanted, found = full.scaled(recipe.iterations), recipe
+    depth = network.depth or 0
+    if all(depth < one.from_depth for one in (wanted.warm_up, found.warm_up) if one is not None):
+        wanted, found = wanted.with_changes(warm_up=None), found.with_changes(warm_up=None)
+    longer = [f"{recipe.iterations:,} iterations instead of {full.iterations:,}"]
+    return (longer if recipe.iterations > full.iterations else []) + [
+        f"{name.replace('_', ' ')} {_plain(one)} instead of {_plain(other)}"
+        for name, (one, other) in found.differences(wanted).items()
+        if name not in _NO_EFFECT and not _same(base.as_json(one), base.as_json(other))
     ]
 
 
@@ -215,6 +228,7 @@ def _same(found: Any, wanted: Any) -> bool:
 
 
 def _plain(value: Any) -> str:
+    value = base.as_json(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key.replace('_', ' ')} {inner}" for key, inner in value.items())
+        return ", ".join(f"{key.replace('_', ' ')} {inner}" for key, inner in value.items() if key != "kind")
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

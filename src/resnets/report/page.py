@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnets.durations import in_words
 from resnets.paper.declarations import Column, Figure, Table
+from resnets.records.runs import Provenance
 from resnets.report import downloads, plots
 from resnets.report.compare_figures import ComparedCurve, ComparedFigure, end
 from resnets.report.compare_tables import EXACT, ComparedRow
@@ -64,8 +65,8 @@ def render(view: View) -> str:
         "outlier_notes": _outlier_notes,
         "readings": _readings,
         "bounds": _bounds,
-        "machine": _machine,
-        "device": lambda run: _machine(run.provenance[-1]) if run.provenance else "",
+        "machine": lambda benchmark: _machine(benchmark.machine.get("hardware", {})),
+        "device": lambda run: _machine(run.provenance[-1].hardware) if run.provenance else "",
         "facts": _facts,
         "detection_scores": _detection_scores,
         "table_link": lambda table: downloads.link(downloads.table_csv(table), "text/csv"),
@@ -216,8 +217,7 @@ def _bounds(one: Comparison) -> str:
     return ", ".join(shown) or NOTHING
 
 
-def _machine(provenance: Mapping[str, Any]) -> str:
-    hardware = provenance.get("hardware", {})
+def _machine(hardware: Mapping[str, Any]) -> str:
     if "gpu" in hardware:
         return str(hardware["gpu"])
     return f"{hardware.get('processor', 'an unknown processor')}, {hardware.get('cores', '?')} cores"
@@ -272,11 +272,10 @@ def _detection_scores(run: MeasuredDetector) -> list[tuple[str, float]]:
     ]
 
 
-def _provenance(one: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    hardware, versions = one.get("hardware", {}), one.get("versions", {})
+def _provenance(one: Provenance) -> Sequence[tuple[str, str]]:
     return (
-        ("hardware", ", ".join(f"{key} {value}" for key, value in hardware.items())),
-        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
-        ("system", str(one.get("system", ""))),
-        ("commit", str(one.get("commit") or "")),
+        ("hardware", ", ".join(f"{key} {value}" for key, value in one.hardware.items())),
+        ("versions", ", ".join(f"{name} {version}" for name, version in one.versions.items())),
+        ("system", one.system),
+        ("commit", one.commit or ""),
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from resnets.paper.declarations import Column, DetectionTest
 from resnets.paper.published.detection import VOC_NAMES
 from resnets.records.evaluations import Response
+from resnets.records.runs import Provenance
 
 Scale = Literal["full", "short", "smoke"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -69,7 +70,7 @@ class Run:
     precision: str = ""
     seconds: float = 0.0
     images_per_second: float = 0.0
-    provenance: tuple[Mapping[str, Any], ...] = ()
+    provenance: tuple[Provenance, ...] = ()
 
     @property
     def departures(self) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ class View:
         runs = (*self.results.runs, *self.results.detectors)
         if not runs:
             return ""
-        hardware = [one.get("hardware", {}) for run in runs for one in run.provenance]
+        hardware = [one.hardware for run in runs for one in run.provenance]
         machines = dict.fromkeys(str(one.get("gpu") or one.get("processor", "an unknown machine")) for one in hardware)
         seconds = in_words(sum(run.seconds for run in runs))
         return f"{plural(len(runs), 'run')}, {seconds} in all, on {' and '.join(machines)}"

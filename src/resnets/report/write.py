@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnets.errors import public
 from resnets.files import write_durably, writing
 from resnets.report import markdown, page
 from resnets.report.collect import collect
@@ -31,6 +32,7 @@ class Report:
     problems: tuple[str, ...]
 
 
+@public
 def write_report(results: str | Path | Iterable[str | Path] = (), *, out: str | Path | None = SITE) -> Report:
     """Compare result files with the paper's tables and figures, and write `out`/index.html, a page that needs no other.
 

@@ -13,6 +13,7 @@ from resnets.files import write_json
 from resnets.networks.describe import describe
 from resnets.paper.declarations import Table
 from resnets.paper.tables import TABLES
+from resnets.records.base import as_json
 from resnets.report.compare_tables import EXACT
 from resnets.runtime.provenance import provenance
 from resnets.specs import Shortcut
@@ -26,7 +27,7 @@ def write_costs(file: Path) -> None:
     content = {
         "kind": "complexity",
         "networks": [_cost(*one) for one in _networks(TABLES.values())],
-        "provenance": provenance(torch.device("cpu")),
+        "provenance": as_json(provenance(torch.device("cpu"))),
     }
     write_json(file, content)
 

@@ -15,10 +15,11 @@ from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import DataError, UsageError
-from resnets.files import read_object
 from resnets.paper.declarations import Data, Training
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, identify, name_of, stages
 from resnets.paper.detection_recipes import COCO_CONTEXT
+from resnets.records.base import read_valid
+from resnets.records.evaluations import ReproducedRun
 from resnets.report.runs import SHORT, Scale
 from resnets.reproduction.fitting import NotHere
 from resnets.reproduction.tasks import Task
@@ -164,11 +165,13 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _made(file: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:
     """Return the weights of the run that a result file tells of, if it is an answer to this at this scale."""
-    content = read_object(file) or {}
-    declared, identity = content.get("declared") or {}, content.get("identity") or ""
-    weights = file.parents[1] / "runs" / f"{file.stem}-{identity[:8]}" / "weights.safetensors"
-    same = (declared.get("network"), declared.get("recipe"), declared.get("data")) == (network, recipe, data)
-    return weights if same and content.get("scale") == scale and weights.is_file() else None
+    record = read_valid(file, ReproducedRun)
+    if record is None:
+        return None
+    declared = record.declared
+    weights = file.parents[1] / "runs" / f"{file.stem}-{record.identity[:8]}" / "weights.safetensors"
+    same = (declared.network, declared.recipe, declared.data, record.scale) == (network, recipe, data, scale)
+    return weights if same and weights.is_file() else None
 
 
 def few(splits: DetectionSplits) -> DetectionSplits:

@@ -10,12 +10,13 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from resnets.errors import Interrupted, ResnetsError, RunError
+from resnets.records.runs import LogLine, Result, RunRecord
 from resnets.reproduction import runs
 from resnets.reproduction.planned import PlannedRun
 from resnets.reproduction.planning import check
 from resnets.runtime.signals import StopRequest
-from resnets.training.stretch import Observer
-from resnets.training.train import CANNOT_BE_TRAINED
+from resnets.training.observers import Observer
+from resnets.training.train import TRAINING_FAILURES
 
 LOOK_SECONDS = 0.5  # between two looks whether a signal came
 
@@ -30,25 +31,25 @@ class _Worker:
     ended: tuple[str, str] | None = None  # the kind of an error and its message, or ("", "")
 
 
-class _Teller:
-    """An observer that passes on all that it is told. If nobody listens any more, its run ends."""
+class _Sender:
+    """An observer that passes on everything. If nobody listens any more, its run ends."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
 
-    def started(self, description: dict[str, Any], iteration: int, notes: list[str]) -> None:
-        self._tell("started", description, iteration, notes)
+    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
+        self._send("started", run, iteration, notes)
 
-    def logged(self, line: dict[str, Any]) -> None:
-        self._tell("logged", line)
+    def logged(self, line: LogLine) -> None:
+        self._send("logged", line)
 
-    def finished(self, result: dict[str, Any]) -> None:
-        self._tell("finished", result)
+    def finished(self, result: Result) -> None:
+        self._send("finished", result)
 
     def closed(self) -> None:
         pass  # the process that listens closes its own
 
-    def _tell(self, what: str, *arguments: Any) -> None:
+    def _send(self, what: str, *arguments: Any) -> None:
         try:
             self.pipe.send((what, arguments))
         except OSError:
@@ -59,7 +60,7 @@ def _work(pipe: Connection, run: PlannedRun, device: str, workers: int) -> None:
     os.setsid()  # Ctrl-C reaches the process that began this one, which passes it on once
     ended = ("", "")
     try:
-        runs.make(run, device=device, workers=workers, observers=[_Teller(pipe)])
+        runs.make(run, device=device, workers=workers, observers=[_Sender(pipe)])
     except Exception as error:
         ended = (type(error).__name__, str(error).partition("\n")[0])
     pipe.send(("ended", ended))
@@ -97,7 +98,7 @@ def make(
                 kind, message = worker.ended
                 if not kind:
                     made.append(worker.run.name)
-                elif kind in [error.__name__ for error in CANNOT_BE_TRAINED]:
+                elif kind in [error.__name__ for error in TRAINING_FAILURES]:
                     failed.append((worker.run.name, message))
                 elif kind != Interrupted.__name__:
                     broken.append(worker)

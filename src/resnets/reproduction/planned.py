@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-import msgspec
-
-from resnets.files import read_object, writing
+from resnets.files import writing
 from resnets.paper.declarations import DetectionTest, Protocol
+from resnets.records.base import as_json, read, read_valid
+from resnets.records.evaluations import ReproducedRun
+from resnets.records.runs import NO_EFFECT, Result
 from resnets.report.runs import Scale, default_shortcut
 from resnets.reproduction import detectors, fitting
 from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material
 from resnets.reproduction.tasks import Task
 from resnets.specs import Recipe
-from resnets.training.run import RunFolder, fingerprint
+from resnets.training.run_folder import RunFolder
 from resnets.version import __version__
 
 State = Literal["to do", "begun", "done"]
@@ -101,43 +102,40 @@ def _identity(task: Task, seed: int, material: Material | DetectionMaterial, rec
     Where and how fast it is computed is no part of it, nor are a recipe's words.
     """
     training, splits = task.training, material.splits
-    same = fingerprint(
-        {
-            "network": {"name": training.network, "shortcut": training.shortcut},
-            "recipe": msgspec.to_builtins(recipe),
-            "data": {"name": material.name, "digest": splits.digest, "classes": list(splits.classes)},
-            "seed": seed,
-        }
-    )
+    settings = {name: value for name, value in as_json(recipe).items() if name not in NO_EFFECT}
+    same = {
+        "network": {"name": training.network, "shortcut": training.shortcut},
+        "recipe": settings,
+        "data": {"name": material.name, "digest": splits.digest, "classes": splits.classes},
+        "seed": seed,
+        "version": __version__,
+    }
     if isinstance(material, DetectionMaterial):
-        same += f" {training.data} {material.start_digest}"
-    return hashlib.sha256(f"{same} {__version__}".encode()).hexdigest()
+        same |= {"declared data": training.data, "start": material.start_digest}
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
 def _is_result(file: Path, identity: str, task: Task, tests: tuple[Protocol, ...]) -> bool:
-    """Tell whether a file is the result of this run, with the layer responses and the tests that are wanted."""
-    content = told(file)
-    tested = {*tests} <= {*(content.get("errors") or {})}
-    tested = tested and all(made(test, content.get("tests") or ()) for test in task.detections)
-    return content.get("identity") == identity and tested and bool(content.get("responses") or not task.responses)
+    """Return whether a file is the result of this run, with the layer responses and the tests that are requested."""
+    record = read_valid(file, ReproducedRun)
+    if record is None or record.identity != identity:
+        return False
+    tested = {*tests} <= {*record.errors} and all(is_tested(test, record) for test in task.detections)
+    return tested and bool(record.responses or not task.responses)
 
 
-def told(file: Path) -> dict[str, Any]:
-    """Return what a result file tells; nothing, where there is none or it is damaged."""
-    return read_object(file) or {}
+def is_tested(test: DetectionTest, record: ReproducedRun) -> bool:
+    """Return whether a test is among those of a detector's record."""
+    made = [(one.protocol, one.box_refinement, one.multi_scale) for one in record.tests]
+    return (test.protocol, test.box_refinement, test.multi_scale) in made
 
 
-def made(test: DetectionTest, tests: Iterable[Mapping[str, Any]]) -> bool:
-    """Tell whether a test is among those that a detector's result file tells."""
-    return any(msgspec.to_builtins(test).items() <= one.items() for one in tests)
-
-
-def put_aside(file: Path, identity: str) -> None:
+def archive(file: Path, identity: str) -> None:
     """Move the result file of another run, of other data or another version, to where the page does not look."""
-    aside = file.parent.with_name("earlier")
-    with writing(aside):
-        aside.mkdir(exist_ok=True)
-        file.replace(aside / f"{file.stem}-{identity[:8]}.json")
+    earlier = file.parent.with_name("earlier")
+    with writing(earlier):
+        earlier.mkdir(exist_ok=True)
+        file.replace(earlier / f"{file.stem}-{identity[:8]}.json")
 
 
 def reached(folder: Path) -> int | None:
@@ -145,20 +143,22 @@ def reached(folder: Path) -> int | None:
     if not folder.is_dir():
         return None
     run = RunFolder(folder)
-    if (result := run.result()) is not None:
-        return int(result["iterations"])
+    result: Result | None = read(folder / "result.json", cast("type[Result]", Result))
+    if result is not None:
+        return result.run.recipe.iterations
     paths = run.checkpoints.paths()
     return int(paths[0].stem.partition("-")[2]) if paths else None
 
 
 def others(run: PlannedRun) -> list[str]:
     """Say which runs of the same name there are with other data or by another version: unfinished ones, a result."""
-    aside = []
-    if told(run.file).get("identity") not in (None, run.identity):
+    archived = []
+    record = read_valid(run.file, ReproducedRun)
+    if record is not None and record.identity != run.identity:
         where = run.file.parents[1] / "earlier"
-        aside = [f"{run.file} is of another recipe, other data or another version, and will be put aside in {where}/"]
-    return aside + [
-        f"{folder} was begun with another recipe, other data or another version, and is left as it is"
+        archived = [f"{run.file} is of another recipe, other data or another version, and will be archived in {where}/"]
+    return archived + [
+        f"{folder} was started with another recipe, other data or another version, and is left as it is"
         for folder in sorted(run.folder.parent.glob(f"{run.name}-*"))
         if folder != run.folder and not (folder / "result.json").exists()
     ]

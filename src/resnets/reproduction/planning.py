@@ -28,8 +28,8 @@ from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.runtime.signals import StopRequest
 from resnets.specs import Recipe
 from resnets.training.checkpoint import KEEP
-from resnets.training.config import resolve
-from resnets.training.train import CANNOT_BE_TRAINED
+from resnets.training.config import TrainingConfig, resolve
+from resnets.training.train import TRAINING_FAILURES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,7 +120,7 @@ def make_plan(
             check(stop)
             try:
                 rates = _measure(task, one, same[0].recipe, devices[0])
-            except CANNOT_BE_TRAINED as error:  # the others may still be
+            except TRAINING_FAILURES as error:  # the others may still be
                 begun.append(f"{task.training.network} could not be measured: {str(error).splitlines()[0]}")
             torch.cuda.empty_cache()  # for the runs, which may be made by other processes
         cost = _cost(task, one)
@@ -200,13 +200,8 @@ def _cost(task: Task, material: Material | DetectionMaterial) -> Complexity:
 
 
 def _measure(task: Task, material: Material, recipe: Recipe, device: str) -> forecast.Rates:
-    todo = resolve(
-        task.training.network,
-        fitting.few(material.splits),  # as many as are needed for some steps
-        recipe=recipe,
-        device=device,
-        network_options=options(task),
-    )
+    config = TrainingConfig(recipe=recipe, device=device, network_options=options(task))
+    todo = resolve(task.training.network, fitting.few(material.splits), config)  # of as many as some steps need
     return measure.measure_quickly(todo, _cost(task, material))
 
 

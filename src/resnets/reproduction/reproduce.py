@@ -10,7 +10,7 @@ import torch
 
 from resnets.data.splits import DataSplits
 from resnets.detection.annotations import DetectionSplits
-from resnets.errors import RunError, UsageError
+from resnets.errors import RunError, UsageError, public
 from resnets.report.collect import collect
 from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import ComparedTable, compare_table
@@ -22,8 +22,8 @@ from resnets.reproduction.planning import ReproductionPlan, check, make_plan
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.signals import StopRequest
-from resnets.training.stretch import Observer
-from resnets.training.train import CANNOT_BE_TRAINED
+from resnets.training.observers import Observer
+from resnets.training.train import TRAINING_FAILURES
 
 OUT = "reproduction"
 
@@ -48,6 +48,7 @@ class Reproduction:
     failed: tuple[tuple[str, str], ...]
 
 
+@public
 def plan_reproduction(
     name: str,
     *,
@@ -68,6 +69,7 @@ def plan_reproduction(
         return _plan(name, only, seeds, scale, data, weights, Path(out), device, measure, stop)
 
 
+@public
 def reproduce(
     name: str,
     *,
@@ -120,7 +122,7 @@ def reproduce(
                 try:
                     runs.make(run, device=plan.devices[0], workers=workers, observers=[observe(run)] if observe else [])
                     made.append(run.name)
-                except CANNOT_BE_TRAINED as error:
+                except TRAINING_FAILURES as error:
                     failed.append((run.name, str(error).partition("\n")[0]))  # the others may still be made
         check(stop)
     found = collect([plan.results])

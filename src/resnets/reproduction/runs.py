@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -12,16 +13,20 @@ from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.train import train_detector
 from resnets.evaluation.evaluate import evaluate
 from resnets.evaluation.responses import responses
-from resnets.files import write_json, writing
+from resnets.files import writing
+from resnets.records.base import read_valid, write
+from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Setting
+from resnets.records.runs import ClassifierResult, DetectorResult
 from resnets.reproduction.detectors import DetectionMaterial
 from resnets.reproduction.fitting import Material
-from resnets.reproduction.planned import PlannedRun, made, options, put_aside, told
-from resnets.runtime.provenance import provenance
+from resnets.reproduction.planned import PlannedRun, archive, is_tested, options
 from resnets.specs import DetectionRecipe
-from resnets.training.config import Resolved, resolve
-from resnets.training.run import RunFolder
-from resnets.training.stretch import Observer
-from resnets.training.train import carry_out, describe
+from resnets.training import train
+from resnets.training.config import TrainingConfig, resolve
+from resnets.training.observers import Observer
+from resnets.training.run_folder import RunFolder
+
+R = TypeVar("R")
 
 
 def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Observer] = ()) -> None:
@@ -44,33 +49,29 @@ def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Obse
 def _classifier(
     run: PlannedRun, material: Material, *, device: str, workers: int, observers: Iterable[Observer]
 ) -> None:
-    todo = _resolve(run, material, device)
-    description = describe(todo, seed=run.seed, split="all") | {
-        "source": material.source,
-        "workers": workers,
-        "provenance": [provenance(todo.device)],
-    }
-    carry_out(
-        todo,
-        description,
-        run.folder,
-        resume=True,
-        keep_precision=True,
-        save_every=None,
-        observers=observers,
+    config = TrainingConfig(
+        recipe=run.recipe, seed=run.seed, device=device, workers=workers, network_options=options(run.task)
     )
-    content = _content(run, ("errors", "responses"))
-    write_json(run.file, content)
-    if run.task.responses and "responses" not in content:
+    with warnings.catch_warnings():
+        if run.scale == "smoke":  # which is no more than a trial, also where photos are small images
+            warnings.filterwarnings("ignore", message=".* is made for photos")
+        training = resolve(run.task.training.network, material.splits, config)
+    data = training.record.data.with_changes(source=material.source)
+    training = dataclasses.replace(training, record=training.record.with_changes(data=data))
+    train.run(training, run.folder, resume=True, observers=observers)
+    result = _required(RunFolder(run.folder).result(ClassifierResult))
+    record = _record(run, result)
+    write(run.file, record)
+    if run.task.responses and not record.responses:
         (of_run,) = responses([run.folder], material.splits, device=device, workers=workers)
-        content["responses"] = [msgspec.to_builtins(one) for one in of_run.layers]
-        write_json(run.file, content)
-    tested = content.setdefault("errors", {})
+        record = record.with_changes(responses=of_run.layers)
+        write(run.file, record)
     for protocol in run.tests:
-        if protocol not in tested:
+        if protocol not in record.errors:
             found = evaluate(run.folder, material.splits, protocol=protocol, device=device, workers=workers)
-            tested[protocol] = {"top1": found.top1_error, "top5": found.top5_error}
-            write_json(run.file, content)
+            errors = record.errors | {protocol: Errors(found.top1_error, found.top5_error)}
+            record = record.with_changes(errors=errors)
+            write(run.file, record)
 
 
 def _detector(
@@ -92,13 +93,13 @@ def _detector(
             workers=workers,
             observers=observers,
         )
-    content = _content(run, ("tests",))
-    write_json(run.file, content)
-    tested = content.setdefault("tests", [])
+    result = _required(RunFolder(run.folder).result(DetectorResult))
+    record = _record(run, result)
+    write(run.file, record)
     for test in run.task.detections:
-        if made(test, tested):
+        if is_tested(test, record):
             continue
-        scores = content["scores"]
+        scores = result.scores
         if test.refinements or test.protocol != material.splits.protocol or not material.splits.test_annotated:
             scores = evaluate_detector(
                 run.folder,
@@ -108,44 +109,34 @@ def _detector(
                 device=device,
                 workers=workers,
             ).scores
-        tested.append(msgspec.to_builtins(test) | {"scores": scores})
-        write_json(run.file, content)
+        tested = DetectionTested(**msgspec.to_builtins(test), scores=scores)
+        record = record.with_changes(tests=(*record.tests, tested))
+        write(run.file, record)
 
 
-def _resolve(run: PlannedRun, material: Material, device: str) -> Resolved:
-    with warnings.catch_warnings():
-        if run.scale == "smoke":  # which is no more than a trial, also where photos are small images
-            warnings.filterwarnings("ignore", message=".* is made for photos")
-        return resolve(
-            run.task.training.network,
-            material.splits,
-            recipe=run.recipe,
-            seed=run.seed,
-            device=device,
-            network_options=options(run.task),
-        )
+def _required(result: R | None) -> R:
+    assert result is not None  # of a run that is finished
+    return result
 
 
-def _content(run: PlannedRun, tests: Iterable[str]) -> dict[str, Any]:
-    """Return what the run's own result says, on which data really, at which scale and in answer to what.
+def _record(run: PlannedRun, result: ClassifierResult | DetectorResult) -> ReproducedRun:
+    """Return the run's own result, with what it answers, on which data really and at which scale.
 
-    With it come the tests that an earlier call made of the same run, which its result file has by these names; the
-    file of another run is put aside.
+    The tests that an earlier call made of the same run are kept; the file of another run is archived.
     """
-    result = RunFolder(run.folder).result() or {}
-    content = result | {
-        "data": run.material.name,
-        "scale": run.scale,
-        "declared": msgspec.to_builtins(run.task.training),
-        "identity": run.identity,
-    }
-    validated = [point for point in result["curve"] if "validation_error" in point]
-    if validated:
-        best = min(validated, key=lambda point: point["validation_error"])
-        content["best_validation"] = {"iteration": best["iteration"], "error": best["validation_error"]}
-    earlier = told(run.file)
-    if earlier.get("identity") not in (None, run.identity):
-        put_aside(run.file, earlier["identity"])
-    elif all(earlier.get(name) == content[name] for name in ("identity", "seconds", "curve")):
-        content |= {name: earlier[name] for name in tests if name in earlier}
-    return content
+    record = ReproducedRun(
+        result=result,
+        declared=Setting(**msgspec.to_builtins(run.task.training)),
+        data=run.material.name,
+        scale=run.scale,
+        identity=run.identity,
+    )
+    earlier = read_valid(run.file, ReproducedRun)
+    if earlier is None:
+        return record
+    if earlier.identity != run.identity:
+        archive(run.file, earlier.identity)
+        return record
+    if (earlier.result.seconds, earlier.result.curve) != (result.seconds, result.curve):
+        return record
+    return record.with_changes(errors=earlier.errors, responses=earlier.responses, tests=earlier.tests)

@@ -6,17 +6,13 @@ import ctypes
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
-
-Precision = Literal["bf16", "fp32"]
-"""bf16: autocast to bfloat16. Weights, gradients of weights, updates and batch norm's statistics are float32;
-activations, and so each block's output and its sum F(x) + x, are bfloat16. fp32: everything in float32 (on a GPU
-convolutions in TF32, unless torch.backends.cudnn.allow_tf32 is off, as torch has it)."""
+from resnets.specs import Precision
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -61,34 +61,34 @@ class World:
     def share(self) -> Share:
         return Share(self.rank, self.size)
 
-    def tell(self, make: Callable[[], T]) -> T:
+    def broadcast_object(self, make: Callable[[], T]) -> T:
         """Return, on all processes, what `make` returns on the first, the only one that calls it.
 
         Raises: what `make` raises, on the first; FailedElsewhere on the others.
         """
         if self.size == 1:
             return make()
-        told: list[Any] = [None]
+        sent: list[Any] = [None]
         if self.first:
             try:
-                told = [(make(),)]
+                sent = [(make(),)]
             except BaseException:
                 is_first_to_fail()
-                dist.broadcast_object_list(told, src=0, group=self.group)
+                dist.broadcast_object_list(sent, src=0, group=self.group)
                 raise
-        dist.broadcast_object_list(told, src=0, group=self.group)
-        if told[0] is None:
+        dist.broadcast_object_list(sent, src=0, group=self.group)
+        if sent[0] is None:
             raise FailedElsewhere(f"process 0 of {self.size} has failed")
-        return told[0][0]
+        return sent[0][0]
 
-    def in_turn(self, own: Sequence[T]) -> list[T]:
+    def gather(self, own: Sequence[T]) -> list[T]:
         """Return, on all processes, a list of which each process made the items rank, rank + size, ..."""
         if self.size == 1:
             return list(own)
-        told: list[Any] = [None] * self.size
-        dist.all_gather_object(told, list(own), group=self.group)
-        together: list[T] = [None] * sum(map(len, told))  # type: ignore[list-item]
-        for rank, part in enumerate(told):
+        sent: list[Any] = [None] * self.size
+        dist.all_gather_object(sent, list(own), group=self.group)
+        together: list[T] = [None] * sum(map(len, sent))  # type: ignore[list-item]
+        for rank, part in enumerate(sent):
             together[rank :: self.size] = part
         return together
 
@@ -98,7 +98,7 @@ class World:
             dist.all_reduce(tensor, group=self._group_for(tensor))
         return tensor
 
-    def spread(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Give all processes the values of the first, in place."""
         if self.size == 1:
             return

@@ -7,20 +7,20 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from resnets.records.runs import Provenance
 from resnets.runtime.kernels import unavailable
 from resnets.version import __version__
 
 
-def provenance(device: torch.device, processes: int = 1) -> dict[str, Any]:
-    """Return the versions, the hardware and the commit that this process runs with, JSON-ready.
+def provenance(device: torch.device, processes: int = 1) -> Provenance:
+    """Return the versions, the hardware and the commit that this process runs with.
 
     The hardware is that of one of `processes`, where they are several.
     """
-    hardware: dict[str, Any] = {
+    hardware: dict[str, str | int | None] = {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -37,7 +37,7 @@ def provenance(device: torch.device, processes: int = 1) -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = "unknown"
-    return {"versions": versions, "hardware": hardware, "system": platform.platform(), "commit": _commit()}
+    return Provenance(versions=versions, hardware=hardware, system=platform.platform(), commit=_commit())
 
 
 def _processor() -> str:

@@ -34,4 +34,5 @@ from resnets.specs.recipes import Recipe as Recipe
 from resnets.specs.recipes import WarmUp as WarmUp
 from resnets.specs.testing import SCALES as SCALES
 from resnets.specs.testing import HowTested as HowTested
+from resnets.specs.testing import Precision as Precision
 from resnets.specs.testing import TestProtocol as TestProtocol

@@ -23,7 +23,7 @@ NOT_OF_DETECTORS = {
 """Fields of a classifier's recipe that do not apply to a detector, and the only value that they may have."""
 
 
-class DetectionRecipe(Recipe, frozen=True, kw_only=True):
+class DetectionRecipe(Recipe, frozen=True, kw_only=True, tag="detection"):
     """How to train and test a Faster R-CNN on a network: what a recipe has, and what [32] and [7] set.
 
     What of a classifier's recipe does not apply (`NOT_OF_DETECTORS`) is refused. The regions that are learnt from are

@@ -7,7 +7,7 @@ from typing import Literal
 
 from resnets.errors import UsageError
 from resnets.specs.base import Spec
-from resnets.specs.inputs import Augmentation, Preprocessing
+from resnets.specs.inputs import AreaCropFlip, Augmentation, Preprocessing, ScaleCropFlip
 
 Fall = Literal["steps", "linear", "cosine"]
 """How the learning rate falls: divided at the milestones as in the paper, or to 0 along a line or half a cosine."""
@@ -47,7 +47,7 @@ class Deviation(Spec, frozen=True, kw_only=False):
     why: str
 
 
-class Recipe(Spec, frozen=True, kw_only=True):
+class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classification"):
     """How to train: time in iterations of one mini-batch each. Paper: sections 3.4 and 4.2."""
 
     name: str
@@ -129,3 +129,18 @@ class Recipe(Spec, frozen=True, kw_only=True):
             rise=min(round(self.rise * ratio), iterations - 1),
             evaluate_every=max(1, min(self.evaluate_every, 200, iterations // 10), round(self.evaluate_every * ratio)),
         )
+
+    def with_crops(self, size: int) -> Recipe:
+        """Return the recipe for photos with crops of another size, the sides that they are cut from in proportion.
+
+        Raises: UsageError, if the recipe is for small images, which have one size, or the size is impossible.
+        """
+        crop = self.augmentation
+        if not isinstance(crop, ScaleCropFlip | AreaCropFlip):
+            raise UsageError(f"size is given, and recipe {self.name!r} takes images at the size that they have")
+        if size < 32:
+            raise UsageError(f"size is {size}; crops of photos must be of 32 pixels or more")
+        if size == crop.crop:
+            return self
+        smaller = Deviation(f"crops of {size} pixels, the sides that they are cut from in proportion", "as requested")
+        return self.with_changes(augmentation=crop.at(size), deviations=(*self.deviations, smaller))

@@ -9,6 +9,14 @@ from resnets.specs.base import Spec
 TestProtocol = Literal["single-view", "center-crop", "ten-crop", "dense-multi-scale"]
 """How a classifier is tested: small images as they are, photos by crops or, fully convolutionally, as a whole."""
 
+Precision = Literal["bf16", "fp32"]
+"""What a network computes in.
+
+bf16: autocast to bfloat16. Weights, gradients of weights, updates and batch norm's statistics are float32; activations,
+and so each block's output and its sum F(x) + x, are bfloat16. fp32: everything in float32 (on a GPU convolutions in
+TF32, unless torch.backends.cudnn.allow_tf32 is off, as torch has it).
+"""
+
 SCALES = (224, 256, 384, 480, 640)
 """Shorter sides, in pixels, at which section 3.4 tests whole images, for a network that takes 224 x 224."""
 

@@ -59,17 +59,17 @@ class Checkpoints:
     def _prune(self, iteration: int) -> None:
         """Remove what is older than the newest two up to an iteration, and what is of no use any more.
 
-        A checkpoint of a later iteration is one that was not sound when the run was continued from an earlier one; a
+        A checkpoint of a later iteration is one that was not valid when the run was continued from an earlier one; a
         partial file is what a killed process was writing.
         """
-        sound = [path for path in self.paths() if _iteration(path) <= iteration]
-        for path in {*self.paths(), *self.folder.glob(".*.partial")} - {*sound[:KEEP]}:
+        valid = [path for path in self.paths() if _iteration(path) <= iteration]
+        for path in {*self.paths(), *self.folder.glob(".*.partial")} - {*valid[:KEEP]}:
             path.unlink(missing_ok=True)
 
     def load(self, run: str) -> Checkpoint | None:
-        """Return the newest checkpoint that is sound and of this run, or None where there is none at all.
+        """Return the newest checkpoint that is valid and of this run, or None where there is none at all.
 
-        Raises: CheckpointError, if there are some and none is sound.
+        Raises: CheckpointError, if there are some and none is valid.
         """
         skipped: list[str] = []
         for path in self.paths():
@@ -83,7 +83,7 @@ class Checkpoints:
             skipped.append(f"{path}: is not a checkpoint of this run")
         if skipped:
             raise CheckpointError(
-                f"none of the {len(skipped)} checkpoints in {self.folder} is sound ({skipped[0]}); "
+                f"none of the {len(skipped)} checkpoints in {self.folder} is valid ({skipped[0]}); "
                 f"nothing was changed; to train from the start, choose another folder"
             )
         return None

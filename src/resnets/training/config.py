@@ -1,39 +1,163 @@
-"""What is asked for, by name or as objects, resolved into what is trained: network, data, recipe, device, precision."""
+"""Training settings, resolved into a training: network, data, recipe, device and precision."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypedDict, Unpack
 
 import torch
 from torch import nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError
+from resnets.errors import UsageError, nearest
 from resnets.networks import registry
-from resnets.runtime.device import Precision, choose_device, choose_precision
+from resnets.networks.sync_batch_norm import require_nesting
+from resnets.records.runs import DataRecord, NetworkRecord, RunRecord, StartRecord
+from resnets.runtime.device import choose_device, choose_precision
+from resnets.runtime.processes import ALONE, World
+from resnets.runtime.provenance import provenance
 from resnets.specs import (
-    AreaCropFlip,
-    Deviation,
+    Initialization,
     InputConvention,
     NetworkSpec,
+    Precision,
     Recipe,
     ResNetSpec,
-    ScaleCropFlip,
+    Shortcut,
+    StridePlacement,
 )
+from resnets.training.recalibration import norms_of
 from resnets.training.recipes import default_recipe, find_recipe
+from resnets.training.step import require_micro_batches
 from resnets.weights.weights_file import load_weights
 
-_AnyRecipe = TypeVar("_AnyRecipe", bound=Recipe)
+
+class RecipeSettings(TypedDict, total=False):
+    """Fields of a recipe that a training may change; None keeps the recipe's."""
+
+    batch_size: int | None
+    lr: float | None
+    momentum: float | None
+    weight_decay: float | None
+    label_smoothing: float | None
+    bn_images: int | None
+    ema: float | None
+    evaluate_every: int | None
 
 
-@dataclass(frozen=True, eq=False)
-class Resolved:
-    """What is trained, on what and how; nothing of it has begun."""
+class NetworkSettings(TypedDict, total=False):
+    """Options of a network that is given by its name, as in `create`."""
+
+    num_classes: int
+    in_channels: int
+    shortcut: Shortcut | None
+    stride: StridePlacement | None
+    residual_layers: int | None
+    bn_group: int | None
+    initialization: Initialization
+
+
+class TrainSettings(RecipeSettings, NetworkSettings, total=False):
+    """All settings of a training by name; `TrainingConfig` has their meanings and defaults."""
+
+    recipe: str | Recipe | None
+    weights: str | Path | None
+    split: str
+    seed: int
+    iterations: int | None
+    epochs: float | None
+    size: int | None
+    accumulate: int
+    device: str
+    precision: str
+    workers: int
+    save_every: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Settings of any training, of a classifier or a detector. Raises: UsageError, naming one that is impossible."""
+
+    weights: str | Path | None = None  # to start from: a run's folder or a weights file; None: random ones
+    seed: int = 0  # of initialisation, data order and augmentation
+    iterations: int | None = None  # length; the recipe's milestones move in proportion
+    size: int | None = None  # training crop size, or a detector's shorter side, in pixels
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int = 2  # data-loading processes
+    save_every: int | None = None  # iterations between checkpoints; None: every 30 seconds or more
+    recipe_changes: dict[str, Any] = field(default_factory=dict)  # by field of the recipe
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed is {self.seed}; it must be 0 or more and below 2**63")
+        if self.workers < 0:
+            raise UsageError(f"workers is {self.workers}; it must be 0 or more")
+        if self.save_every is not None and self.save_every < 1:
+            raise UsageError(f"save_every is {self.save_every} iterations; it must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(RunSettings):
+    """Settings of a classifier's training."""
+
+    recipe: str | Recipe | None = None  # None: the one for the data
+    split: str = "all"  # or training images to validate on: 45k5k, 10%
+    epochs: float | None = None  # length in passes over the training images instead
+    accumulate: int = 1  # gradient-accumulation steps
+    network_options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_settings(cls, **settings: Unpack[TrainSettings]) -> Self:
+        """Return the configuration of settings by name; what is neither here nor a recipe's is the network's.
+
+        Raises: UsageError, as the class.
+        """
+        own = {one.name for one in dataclasses.fields(cls)} - {"recipe_changes", "network_options"}
+        of_recipe = RecipeSettings.__annotations__.keys()
+        given: dict[str, Any] = dict(settings)
+        return cls(
+            **{name: given[name] for name in given.keys() & own},
+            recipe_changes={name: given[name] for name in given if name in of_recipe and given[name] is not None},
+            network_options={name: given[name] for name in given if name not in own and name not in of_recipe},
+        )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.iterations is not None and self.epochs is not None:
+            raise UsageError("iterations and epochs are both given; one of them is enough")
+        if self.epochs is not None and not (math.isfinite(self.epochs) and self.epochs > 0):
+            raise UsageError(f"epochs is {self.epochs}; it must be a positive number")
+
+    def resolve_recipe(self, splits: DataSplits, images: int | None = None) -> Recipe:
+        """Return the recipe with its changes and its length; `images` are those of an epoch, by default the splits'.
+
+        Raises: UsageError, if there is no such recipe, or a change is impossible.
+        """
+        base = find_recipe(self.recipe) if isinstance(self.recipe, str) else self.recipe or default_recipe(splits)
+        changes = dict(self.recipe_changes)
+        every = changes.pop("evaluate_every", None)  # iterations of the run, whatever its length
+        recipe = base.with_changes(**changes)
+        iterations = self.iterations
+        if self.epochs is not None:
+            images = images or len(splits.train)
+            iterations = max(1, round(self.epochs * images / recipe.batch_size))
+        if iterations is not None:
+            recipe = recipe.scaled(iterations)
+        if every is not None:
+            recipe = recipe.with_changes(evaluate_every=every)
+        return recipe if self.size is None else recipe.with_crops(self.size)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Training:
+    """A training, resolved: what is trained, on what and how. Nothing of it has started."""
 
     network: nn.Module
     data: DataSplits
@@ -41,67 +165,121 @@ class Resolved:
     convention: InputConvention | None
     device: torch.device
     precision: Precision
+    record: RunRecord
+    keep_precision: bool  # of a run that is resumed, since none was named
+    save_every: int | None
+    world: World = ALONE
+
+    def resumed(self, record: RunRecord) -> Training:
+        """Return the training of a record: its precision, and the name that its data has there."""
+        data = dataclasses.replace(self.data, name=record.data.name)
+        return dataclasses.replace(self, record=record, data=data, precision=record.precision)
 
 
-def resolve(
-    network: str | nn.Module,
-    data: Data,
-    *,
-    recipe: str | Recipe | None,
-    iterations: int | None = None,
-    epochs: float | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    momentum: float | None = None,
-    weight_decay: float | None = None,
-    size: int | None = None,
-    bn_images: int | None = None,
-    ema: float | None = None,
-    evaluate_every: int | None = None,
-    seed: int = 0,
-    split: str = "all",
-    device: str = "auto",
-    precision: str = "auto",
-    weights: str | Path | None = None,
-    network_options: dict[str, Any],
-) -> Resolved:
-    """Return what a training is made of; the arguments are those of `train`. torch's random state is set by the seed.
+def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world: World = ALONE) -> Training:
+    """Return a training from its settings. torch's random state is set from the seed.
 
-    Raises: UsageError, DataError.
+    Raises: UsageError, DataError, WeightsError.
     """
-    if isinstance(network, str):
-        registry.declare(network, **network_options)  # a wrong name or option shows before the data is read
-    elif network_options:
-        raise UsageError(f"{', '.join(network_options)}: an option of networks that are given by their name")
-    target = choose_device(device)
-    multiply = choose_precision(precision, target)
-    base = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    splits = load_data(data, registry.decoded_side(network)).divided(split, seed)
-    changed = change(
-        base or default_recipe(splits),
-        batch_size=batch_size,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        bn_images=bn_images,
-        ema=ema,
-    )
-    scaled = resize(changed, len(splits.train), iterations, epochs)
-    scaled = change(scaled, evaluate_every=evaluate_every)
-    chosen = _applicable(scaled if size is None else with_crops(scaled, size), network, splits)
-    begin = None if weights is None else load_weights(weights)
+    options = config.network_options
+    _require_known(network, options)  # a wrong name or option is reported before the data is read
+    device = choose_device(config.device if world.size == 1 else world.device)
+    precision = choose_precision(config.precision, device)
+    splits = load_data(data, registry.decoded_side(network)).divided(config.split, config.seed)
+    recipe = _applicable(config.resolve_recipe(splits), network, splits)
+    start = None if config.weights is None else load_weights(config.weights)
     convention = None
-    if chosen.preprocessing is not None:
-        trained = None if begin is None else begin.convention
-        convention = splits.train.fit_input(chosen.preprocessing, chosen.augmentation, trained)
-    chosen = chosen.with_changes(augmentation=splits.train.fit_augmentation(chosen.augmentation))
-    torch.manual_seed(seed)
-    module = _build(network, splits, chosen, convention, network_options, None if begin is None else begin.spec)
-    if begin is not None:
-        begin.begin_in(module, splits.classes)
-    if precision == "auto" and _meets_single_pixels(module, convention):
-        multiply = "fp32"
-    return Resolved(module, splits, chosen, convention, target, multiply)
+    if recipe.preprocessing is not None:
+        trained = None if start is None else start.convention
+        convention = splits.train.fit_input(recipe.preprocessing, recipe.augmentation, trained)
+    recipe = recipe.with_changes(augmentation=splits.train.fit_augmentation(recipe.augmentation))
+    torch.manual_seed(config.seed)
+    module = _build(network, splits, recipe, convention, options, None if start is None else start.spec)
+    if start is not None:
+        start.begin_in(module, splits.classes)
+    if config.precision == "auto" and _meets_single_pixels(module, convention):
+        precision = "fp32"
+    if recipe.bn_images is not None:
+        norms_of(module)  # a network without any is refused before it is trained
+    require_nesting(module, recipe.batch_size, world.size)
+    require_micro_batches(module, recipe.batch_size // world.size, config.accumulate)
+    record = RunRecord(
+        network=network_record(module),
+        recipe=recipe,
+        data=_data_record(splits, config.split, data if isinstance(data, str) else None),
+        seed=config.seed,
+        precision=precision,
+        start=None if start is None else start_record(start),
+        workers=config.workers,
+        accumulate=config.accumulate,
+        provenance=(provenance(device, world.size),),
+    )
+    return Training(
+        network=module,
+        data=splits,
+        recipe=recipe,
+        convention=convention,
+        device=device,
+        precision=precision,
+        record=record,
+        keep_precision=config.precision == "auto",
+        save_every=config.save_every,
+        world=world,
+    )
+
+
+class HasClasses(Protocol):
+    """Weights of a classifier or a detector in a file."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def classes(self) -> tuple[str, ...] | None: ...
+
+
+def network_record(network: nn.Module, **more: Any) -> NetworkRecord:
+    """Return the record of a network: a custom module is known by its class and its number of parameters."""
+    spec = registry.spec_of(network)
+    return NetworkRecord(
+        name=registry.name_of(network),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        spec=spec,
+        **more,
+    )
+
+
+def start_record(start: HasClasses, **more: Any) -> StartRecord:
+    """Return the record of the weights file that a run starts from."""
+    with open(start.path, "rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    count = None if start.classes is None else len(start.classes)
+    return StartRecord(file=str(start.path), sha256=digest, **({"classes": count} | more))
+
+
+def _data_record(splits: DataSplits, split: str, source: str | None) -> DataRecord:
+    return DataRecord(
+        name=splits.name,
+        source=source,
+        split=split,
+        digest=splits.digest,
+        classes=splits.classes,
+        training_images=len(splits.train),
+        test_images=len(splits.test),
+    )
+
+
+def _require_known(network: str | nn.Module, options: dict[str, Any]) -> None:
+    """Verify a network's name and its options. Raises: UsageError, with the nearest setting for an unknown one."""
+    of_network: frozenset[str] = registry.find_family(network).options if isinstance(network, str) else frozenset()
+    known = {*TrainSettings.__annotations__, *of_network}
+    for name in options:
+        if name not in known:
+            raise UsageError(f"unknown setting {name!r} of a training{nearest(name, known)}")
+    if isinstance(network, str):
+        registry.declare(network, **options)
+    elif options:
+        raise UsageError(f"{', '.join(options)}: an option of networks that are given by their name")
 
 
 def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) -> Recipe:
@@ -111,41 +289,6 @@ def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) ->
     if not isinstance(network, str):
         recipe = recipe.with_changes(bn_group=getattr(getattr(network, "spec", None), "bn_group", None))
     return recipe
-
-
-def change(recipe: _AnyRecipe, **changes: Any) -> _AnyRecipe:
-    """Return the recipe with those of the changes that are not None."""
-    return recipe.with_changes(**{name: value for name, value in changes.items() if value is not None})
-
-
-def resize(recipe: Recipe, images: int, iterations: int | None, epochs: float | None) -> Recipe:
-    """Return the recipe with another length, given in iterations or in epochs of so many images.
-
-    Raises: UsageError, if both are given or one cannot be.
-    """
-    if iterations is not None and epochs is not None:
-        raise UsageError("iterations and epochs are both given; one of them is enough")
-    if epochs is not None:
-        if not (math.isfinite(epochs) and epochs > 0):
-            raise UsageError(f"epochs is {epochs}; it must be a positive number")
-        iterations = max(1, round(epochs * images / recipe.batch_size))
-    return recipe if iterations is None else recipe.scaled(iterations)
-
-
-def with_crops(recipe: Recipe, size: int) -> Recipe:
-    """Return the recipe for photos with crops of another size, the sides that they are cut from in proportion.
-
-    Raises: UsageError, if the recipe is for small images, which have one size, or the size cannot be.
-    """
-    crop = recipe.augmentation
-    if not isinstance(crop, ScaleCropFlip | AreaCropFlip):
-        raise UsageError(f"size is given, and recipe {recipe.name!r} takes images at the size that they have")
-    if size < 32:
-        raise UsageError(f"size is {size}; crops of photos must be of 32 pixels or more")
-    if size == crop.crop:
-        return recipe
-    smaller = Deviation(f"crops of {size} pixels, the sides that they are cut from in proportion", "as was asked for")
-    return recipe.with_changes(augmentation=crop.at(size), deviations=(*recipe.deviations, smaller))
 
 
 def _build(

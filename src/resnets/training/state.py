@@ -2,59 +2,49 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from resnets.records.runs import CurvePoint, LogLine
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Recipe
-from resnets.training.averaging import Average
-from resnets.training.guard import LossGuard
+from resnets.training.meter import Clock, LossGuard, Meter
 from resnets.training.schedule import Schedule
 from resnets.weights.weights_file import load_into
 
 
-@dataclass
-class Meter:
-    """Loss and training error summed since the last line of the log, on the device that computes them."""
+class Average:
+    """A copy of a network whose weights and batch-norm statistics follow it, a little at each iteration.
 
-    loss_sum: Tensor
-    wrong: Tensor
-    images: int = 0
+    The decay is at most (1 + t) / (10 + t) after t iterations, so that the initial weights are soon forgotten.
+    """
 
-    def add(self, loss: Tensor, wrong: Tensor, images: int) -> None:
-        """Add one mini-batch on the device: its mean loss and its wrong answers; `images` the caller counts."""
-        self.loss_sum += loss.detach().double() * images
-        self.wrong += wrong
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.decay = decay
+        own, theirs = _all_tensors(self.network), _all_tensors(network)
+        pairs = list(zip(own, theirs, strict=True))
+        self.averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self.copied = [pair for pair in pairs if not pair[0].is_floating_point()]  # counters
 
-    def gather(self, world: World) -> None:
-        """Bring the sums of all processes to the first; the others start anew."""
-        if world.size == 1:
-            return
-        sums = torch.stack([self.loss_sum, self.wrong.double(), torch.full_like(self.loss_sum, self.images)])
-        loss_sum, wrong, images = world.sum(sums)
-        self.reset()
-        if world.first:
-            self.loss_sum += loss_sum
-            self.wrong += wrong.long()
-            self.images = int(images)
-
-    def reset(self) -> None:
-        """Start anew."""
-        self.loss_sum.zero_()
-        self.wrong.zero_()
-        self.images = 0
+    @torch.no_grad()
+    def update(self, iterations: int) -> None:
+        """Follow the network after so many iterations."""
+        decay = min(self.decay, (1 + iterations) / (10 + iterations))
+        own, theirs = ([pair[which] for pair in self.averaged] for which in (0, 1))
+        get_ema_multi_avg_fn(decay)(own, theirs, iterations)
+        if self.copied:
+            torch._foreach_copy_([mine for mine, _ in self.copied], [other for _, other in self.copied])
 
 
-@dataclass
-class Clock:
-    """Seconds that a run has taken, over all its interruptions."""
-
-    training: float = 0.0
-    testing: float = 0.0
+def _all_tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
 
 
 @dataclass
@@ -70,6 +60,8 @@ class TrainingState:
     lr: float = 0.0  # of the last one
     clock: Clock = field(default_factory=Clock)
     average: Average | None = None
+    curve: list[CurvePoint] = field(default_factory=list)
+    since_point: list[float] = field(default_factory=lambda: [0, 0.0])  # images and wrong answers, since the last point
     execution: str | None = None  # eager or compiled, and whether steps replay a CUDA graph; None: not known yet
 
     @classmethod
@@ -111,6 +103,16 @@ class TrainingState:
             else:
                 group["lr"] = lr
 
+    def add_to_curve(self, line: LogLine, tested: dict[str, float]) -> None:
+        """Take note of a line of the log, and where it has a test's errors, add a point to the curve."""
+        self.since_point[0] += line.images
+        self.since_point[1] += line.images * line.training_error
+        errors = {name: value for name, value in tested.items() if name in ("test_error", "validation_error")}
+        if errors:
+            images, wrong = self.since_point
+            self.curve.append(CurvePoint(iteration=line.iteration, training_error=wrong / images, **errors))
+            self.since_point = [0, 0.0]
+
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name: weights, batch norm statistics, momentum, sums and random states."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
@@ -135,17 +137,18 @@ class TrainingState:
             "iteration": self.iteration,
             "schedule": self.schedule.state(),
             "images": self.meter.images,
-            "clock": msgspec.to_builtins(self.clock),
+            "clock": [self.clock.training, self.clock.testing],
+            "curve": msgspec.to_builtins(self.curve),
+            "since_point": self.since_point,
         }
 
-    def spread(self, world: World) -> None:
+    def broadcast(self, world: World) -> None:
         """Give all processes the state of the first; sums and clock are its own."""
-        scalars = world.tell(self.scalars)
-        self.schedule.restore(scalars["schedule"])
-        self.iteration = scalars["iteration"]
-        world.spread([*self.network.state_dict().values(), *self._momentum().values()])
+        scalars = world.broadcast_object(self.scalars)
+        self._restore_progress(scalars)
+        world.broadcast([*self.network.state_dict().values(), *self._momentum().values()])
         if self.average is not None:
-            world.spread(self.average.network.state_dict().values())
+            world.broadcast(self.average.network.state_dict().values())
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
         """Restore what `tensors` and `scalars` returned.
@@ -164,9 +167,14 @@ class TrainingState:
         device = self.meter.loss_sum.device
         if "random.cuda" in tensors and device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], device)
+        self.clock = Clock(*scalars["clock"])
+        self._restore_progress(scalars)
+
+    def _restore_progress(self, scalars: dict[str, Any]) -> None:
         self.schedule.restore(scalars["schedule"])
         self.iteration = scalars["iteration"]
-        self.clock = Clock(**scalars["clock"])
+        self.curve = msgspec.convert(scalars["curve"], list[CurvePoint])
+        self.since_point = list(scalars["since_point"])
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

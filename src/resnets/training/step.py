@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from resnets.data.loading import Batch
+from resnets.errors import UsageError
 from resnets.networks.compiled import Forward, compiled, is_known, without_advice
 from resnets.networks.cuda_graph import CudaGraph, FallbackWarning, Pace, SideStream
 from resnets.networks.registry import spec_of
-from resnets.runtime.device import Precision, forward
+from resnets.runtime.device import forward
 from resnets.runtime.processes import ALONE, World
-from resnets.specs import Recipe
-from resnets.training.accumulation import Parts
+from resnets.specs import Precision, Recipe
 from resnets.training.state import TrainingState
 
 Step = Callable[..., Tensor]
@@ -55,7 +56,7 @@ def make_step(
 
     def step(run: Forward) -> Step:
         if accumulate > 1:
-            taken = _in_parts(state, recipe, run, precision, accumulate)
+            taken = _in_micro_batches(state, recipe, run, precision, accumulate)
         else:
             taken = _whole(state, recipe, run, precision)
         return taken if gather is None else lambda *draw: taken(*gather(*draw))
@@ -109,9 +110,9 @@ def _whole(state: TrainingState, recipe: Recipe, network: Forward, precision: Pr
     return step
 
 
-def _in_parts(state: TrainingState, recipe: Recipe, network: Forward, precision: Precision, parts: int) -> Step:
+def _in_micro_batches(state: TrainingState, recipe: Recipe, network: Forward, precision: Precision, parts: int) -> Step:
     """Return the same step with the gradients of equal parts summed: only one part's activations are kept at a time."""
-    optimizer, statistics = state.optimizer, Parts(state.network, parts)
+    optimizer, statistics = state.optimizer, MicroBatches(state.network, parts)
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -199,3 +200,51 @@ class GpuStep:
         loss = F.cross_entropy(forward(self.compiled, images, self.precision), labels)
         loss.backward()
         return loss.detach()
+
+
+def require_micro_batches(network: nn.Module, batch_size: int, parts: int) -> None:
+    """Verify that a mini-batch in so many micro-batches trains as it does whole.
+
+    Raises: UsageError, if they are not equal, or would cut a group of images that share batch-norm statistics.
+    """
+    if parts < 1 or batch_size % parts:
+        raise UsageError(f"accumulate is {parts}; it must be a divisor of the batch size, which is {batch_size}")
+    if parts == 1:
+        return
+    part = batch_size // parts
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            group = min(getattr(module, "group", None) or batch_size, batch_size)
+            if part % group:
+                raise UsageError(
+                    f"accumulate is {parts}: parts of {part} images would cut the {group} that share batch-norm "
+                    f"statistics; of {batch_size} images there can be {batch_size // group} parts at most"
+                )
+
+
+class MicroBatches:
+    """Lets the running statistics of a network move once for all micro-batches, as for the whole mini-batch."""
+
+    def __init__(self, network: nn.Module, parts: int) -> None:
+        self.norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        self.parts = parts
+
+    @contextmanager
+    def part(self, number: int) -> Iterator[None]:
+        """Take a part, counted from 0.
+
+        The last part moves them by m / parts, with m the momentum, and each earlier one by as much more as later ones
+        take away from it again: together by m towards the mean of all.
+        """
+        momenta = [norm.momentum for norm in self.norms]
+        for norm in self.norms:
+            if norm.momentum is not None:
+                share = norm.momentum / self.parts
+                norm.momentum = share / (1 - (self.parts - 1 - number) * share)
+        try:
+            yield
+        finally:
+            for norm, momentum in zip(self.norms, momenta, strict=True):
+                norm.momentum = momentum
+                if number and norm.num_batches_tracked is not None:
+                    norm.num_batches_tracked -= 1  # the whole is one batch

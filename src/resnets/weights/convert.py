@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from torch import nn
 
-from resnets.errors import UsageError, WeightsError, nearest
+from resnets.errors import UsageError, WeightsError, nearest, public
 from resnets.files import writing
 from resnets.specs import InputConvention, NetworkSpec
 from resnets.weights import weights_file as own
@@ -48,6 +48,7 @@ class _Converted:
     convention: InputConvention | None
 
 
+@public
 def convert(
     source: str | Path,
     out: str | Path,

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import msgspec
 from torch import nn
 
-from resnets.errors import UsageError, WeightsError, import_extra
+from resnets.errors import RecordError, UsageError, WeightsError, import_extra, public
 from resnets.files import write_durably, writing
 from resnets.networks.registry import spec_of
+from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.specs import FunctionSpec, InputConvention, NetworkSpec, VGGSpec
 from resnets.version import __version__
 from resnets.weights import weights_file
@@ -63,6 +64,7 @@ class Measured(Protocol):
     def members(self) -> Sized: ...
 
 
+@public
 def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Measured | None = None) -> Path:
     """Write a model as a folder for the Hub: model.safetensors, config.json and a model card, README.md.
 
@@ -106,6 +108,7 @@ def _require_own(folder: Path) -> None:
         raise UsageError(f"{folder} holds a {there[-1]} of something else, which would be lost; name another folder")
 
 
+@public
 def push_to_hub(
     model: TrainedNetwork,
     repository: str,
@@ -166,15 +169,15 @@ def _results(model: TrainedNetwork, network: str, measured: Measured | None) -> 
         if len(measured.class_errors) >= 20:
             found.append({"data": measured.data, "metric": "top-5 error", "value": measured.top5_error, "how": how})
         return found
-    file = model.path.with_name("result.json")
     try:
-        result = json.loads(file.read_text())
-        if result["network"] != network:
-            return []
-        how = f"recipe {result['recipe']}, seed {result['seed']}, {result['iterations']:,} iterations, the final one"
-        return [{"data": result["data"], "metric": "top-1 error", "value": float(result["test_error"]), "how": how}]
-    except (OSError, ValueError, KeyError, TypeError):  # not of a run, or not of one of ours
+        result = result_next_to(model.path, ClassifierResult)
+    except RecordError:  # another project's file
+        result = None
+    if result is None or result.run.network.name != network:
         return []
+    run = result.run
+    how = f"recipe {run.recipe.name}, seed {run.seed}, {run.recipe.iterations:,} iterations, the final one"
+    return [{"data": run.data.name, "metric": "top-1 error", "value": result.test_error, "how": how}]
 
 
 def _card(model: TrainedNetwork, spec: NetworkSpec, results: list[dict[str, Any]]) -> str:

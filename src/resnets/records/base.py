@@ -1,0 +1,79 @@
+"""Reading and writing of records: each is one JSON object with its `kind` and `version`, verified field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from resnets.errors import RecordError
+from resnets.files import write_bytes
+from resnets.specs import Spec
+
+T = TypeVar("T")
+
+
+class Record(Spec, frozen=True, kw_only=True, tag_field="kind"):
+    """A record on disk. A subclass names its kind as its `tag`."""
+
+    version: Literal[1] = 1
+
+
+def as_json(value: Any) -> Any:
+    """Return a record, or a part of one, as plain JSON values."""
+    return msgspec.json.decode(encode(value))
+
+
+def encode(value: Any) -> bytes:
+    """Return a record, or a part of one, as JSON on one line; a number that is not finite becomes null."""
+    return msgspec.json.encode(value, enc_hook=str)  # of paths
+
+
+def write(path: Path, record: Any) -> None:
+    """Write a record whole or not at all, in a folder that is made where there is none.
+
+    Raises: RunError, if it cannot be written.
+    """
+    write_bytes(path, msgspec.json.format(encode(record), indent=2) + b"\n")
+
+
+def read(path: Path, kind: type[T]) -> T | None:
+    """Return the record that a file holds; None where there is no file.
+
+    Raises: RecordError, naming the field that is wrong.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return decode(content, kind, path)
+
+
+def read_valid(path: Path, kind: type[T]) -> T | None:
+    """Return the record that a file holds; None where there is no file, or it is damaged."""
+    try:
+        return read(path, kind)
+    except RecordError:
+        return None
+
+
+def decode(content: bytes | str, kind: type[T], where: Path | str) -> T:
+    """Return the record that JSON holds. Raises: RecordError, naming where it is and the field that is wrong."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        raise RecordError(f"{where}: {error}") from None
+
+
+def difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:
+    """Return where two JSON values first differ, and both values there."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in {**old, **new}:
+            if found := difference(old.get(key), new.get(key), f"{where}.{key}".lstrip(".")):
+                return found
+        return None
+    return None if old == new else (where, old, new)

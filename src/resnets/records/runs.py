@@ -1,0 +1,184 @@
+"""Records of runs: run.json, the lines of metrics.jsonl, and result.json."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from resnets.records import base
+from resnets.records.base import Record
+from resnets.specs import DetectionRecipe, NetworkSpec, Precision, Recipe, Spec
+
+R = TypeVar("R")
+
+NO_EFFECT = ("source", "deviations")
+"""Fields of a recipe that are text, which another version may put differently."""
+
+
+class NetworkRecord(Spec, frozen=True, kw_only=True):
+    """The network of a run. `spec` is None for a custom module, `detector` for a classifier."""
+
+    name: str
+    spec: NetworkSpec | None = None
+    parameters: int
+    detector: Literal["faster_rcnn"] | None = None
+
+    @property
+    def depth(self) -> int | None:
+        """Weighted layers; None for a custom module."""
+        return None if self.spec is None else self.spec.depth
+
+
+class DataRecord(Spec, frozen=True, kw_only=True):
+    """The data of a run. `digest` is of the training and test images, None where they are too many to read."""
+
+    name: str
+    source: str | None = None  # as it was named; None for data that was passed as an object
+    split: str = "all"
+    digest: str | None
+    classes: tuple[str, ...]
+    training_images: int
+    validation_images: int | None = None
+    test_images: int
+    repairs: int = 0  # of boxes and sizes
+
+
+class StartRecord(Spec, frozen=True, kw_only=True):
+    """The weights file that a run starts from; `classes` is their number, where it is known."""
+
+    file: str
+    sha256: str
+    of: Literal["classifier", "detector"] = "classifier"
+    classes: int | None = None
+
+
+class Provenance(Spec, frozen=True, kw_only=True):
+    """Versions, hardware and commit of a result. `execution` says how training steps ran, once that is known."""
+
+    versions: dict[str, str]
+    hardware: dict[str, str | int | None]
+    system: str
+    commit: str | None = None
+    execution: str | None = None
+
+
+class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
+    """What makes a run the one that it is, and where its sessions ran."""
+
+    network: NetworkRecord
+    recipe: Recipe | DetectionRecipe
+    data: DataRecord
+    seed: int
+    precision: Precision
+    start: StartRecord | None = None  # None: random weights
+    workers: int
+    accumulate: int = 1
+    provenance: tuple[Provenance, ...]  # of the sessions, where they differ
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed run must share, as JSON values: the rest may differ."""
+        same = base.as_json(self)
+        for name in ("kind", "version", "workers", "accumulate", "provenance"):
+            del same[name]
+        del same["data"]["source"]
+        same["recipe"] = {name: value for name, value in same["recipe"].items() if name not in NO_EFFECT}
+        same["start"] = None if self.start is None else self.start.sha256
+        return same
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the identity, which each checkpoint of the run carries."""
+        return hashlib.sha256(msgspec.json.encode(self.identity(), order="sorted")).hexdigest()
+
+    def difference(self, other: RunRecord) -> tuple[str, Any, Any] | None:
+        """Return where the identities of two runs first differ, and both values there."""
+        return base.difference(self.identity(), other.identity())
+
+    def named_as(self, other: RunRecord) -> RunRecord:
+        """Return this record with its data under the other's name, if it is the same data: a folder may have moved."""
+        if self.data.digest is None or self.data.digest != other.data.digest:
+            return self
+        return self.with_changes(data=self.data.with_changes(name=other.data.name))
+
+
+class LogLine(Spec, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a run's log: what was trained since the line before, and a test where one was due.
+
+    Units: errors and mAP in percent; seconds of training and tests since the start of the run.
+    """
+
+    iteration: int
+    lr: float
+    loss: float
+    losses: dict[str, float] = {}  # a detector's, by part
+    training_error: float  # of a detector: of the regions that were drawn
+    images: int
+    test_error: float | None = None
+    test_loss: float | None = None
+    test_map: float | None = None
+    validation_error: float | None = None
+    validation_loss: float | None = None
+    validation_map: float | None = None
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+
+
+class CurvePoint(Spec, frozen=True, kw_only=True, omit_defaults=True):
+    """A point of a classifier's curve, in percent; the training error is since the point before."""
+
+    iteration: int
+    training_error: float
+    test_error: float | None = None
+    validation_error: float | None = None
+
+
+class ClassifierResult(Record, frozen=True, kw_only=True, tag="classifier result"):
+    """The result of a classifier's run. Errors are in percent; `training_error` is since the last point of the curve
+    but one.
+    """
+
+    test_error: float
+    test_top5_error: float | None
+    test_samples: int
+    training_error: float
+    validation_error: float | None = None
+    unaveraged_test_error: float | None = None  # of the last weights, where their average is tested
+    warm_up_end: int | None = None  # iteration
+    seconds: float
+    images_per_second: float
+    curve: tuple[CurvePoint, ...]
+    run: RunRecord
+
+
+class DetectionScores(Spec, frozen=True, kw_only=True):
+    """Scores of detections on a split, in [0, 1]; `mean_ap` is None where the boxes are with a server alone.
+
+    `ap` is the average precision of each class, `numbers` are COCO's twelve.
+    """
+
+    protocol: str | None = None
+    mean_ap: float | None
+    ap: dict[str, float | None] = {}
+    numbers: dict[str, float] | None = None
+
+
+class DetectorResult(Record, frozen=True, kw_only=True, tag="detector result"):
+    """The result of a detector's run."""
+
+    test_images: int
+    scores: DetectionScores
+    validation_scores: DetectionScores | None = None
+    seconds: float
+    images_per_second: float
+    curve: tuple[LogLine, ...]
+    run: RunRecord
+
+
+Result = ClassifierResult | DetectorResult
+
+
+def result_next_to(weights: Path, kind: type[R]) -> R | None:
+    """Return the result of the run that weights are of, where it is next to them. Raises: RecordError."""
+    return base.read(weights.with_name("result.json"), kind)

@@ -1,0 +1,202 @@
+"""Run folders: the record of a run, its log, checkpoints, weights and result."""
+
+from __future__ import annotations
+
+import os
+import reprlib
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Protocol, Self, TypeVar
+
+import filelock
+
+from resnets.errors import RecordError, RunError
+from resnets.files import write_durably, writing
+from resnets.records import base
+from resnets.records.runs import LogLine, Provenance, Result, RunRecord
+from resnets.runtime.processes import World
+from resnets.training.checkpoint import Checkpoints
+
+R = TypeVar("R", bound=Result)
+
+
+class RunFolder:
+    """A run's folder, held by one process at a time.
+
+    `run.json` is the record of the run, `metrics.jsonl` its log, `tensorboard/` the same for TensorBoard,
+    `checkpoints/` the states, and at the end `weights.safetensors` and `result.json`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = Checkpoints(path / "checkpoints")
+        self.weights = path / "weights.safetensors"
+        self.tensorboard = path / "tensorboard"
+        self.metrics = path / "metrics.jsonl"
+        self._lock = filelock.FileLock(path / "lock", timeout=0)
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise RunError(
+                f"{self.path}: another process is training in this folder; wait for it or name another"
+            ) from None
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be made or written ({error.strerror or error})") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    # ------------------------------------------------------------ run.json
+
+    def record(self) -> RunRecord | None:
+        """Return the record of the run; None where there is no run yet. Raises: RecordError."""
+        return base.read(self.path / "run.json", RunRecord)
+
+    def write_record(self, record: RunRecord) -> None:
+        base.write(self.path / "run.json", record)
+
+    def record_execution(self, record: RunRecord, execution: str) -> RunRecord:
+        """Return and write the record with how the steps of this session run; another way is another session."""
+        *earlier, last = record.provenance
+        if last.execution == execution:
+            return record
+        kept = [] if last.execution is None else [last]
+        record = record.with_changes(provenance=(*earlier, *kept, last.with_changes(execution=execution)))
+        self.write_record(record)
+        return record
+
+    # ------------------------------------------------------------ metrics.jsonl
+
+    def log(self, line: LogLine) -> None:
+        """Append one line to the log; `sync_log` brings it to the disk."""
+        with writing(self.metrics), open(self.metrics, "ab") as file:
+            file.write(base.encode(line) + b"\n")
+
+    def sync_log(self) -> None:
+        """Bring what was logged to the disk: before a checkpoint, after which no line of it may be missing."""
+        if self.metrics.exists():
+            with writing(self.metrics), open(self.metrics, "a") as file:
+                os.fsync(file.fileno())
+
+    def logged(self) -> list[LogLine]:
+        """Return the lines of the log. Raises: RecordError."""
+        return [base.decode(line, LogLine, f"{self.metrics}, line {n}") for n, line in enumerate(self._lines(), 1)]
+
+    def rewind(self, iteration: int) -> None:
+        """Drop what was logged after an iteration, as a crash may have left it, and what is no line of a log."""
+        if not self.metrics.exists():
+            return
+        kept = []
+        for line in self._lines():
+            with suppress(RecordError):
+                if base.decode(line, LogLine, self.metrics).iteration <= iteration:
+                    kept.append(line + b"\n")
+        with writing(self.metrics):
+            write_durably(self.metrics, b"".join(kept))
+
+    def _lines(self) -> list[bytes]:
+        try:
+            return [line for line in self.metrics.read_bytes().splitlines() if line]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RecordError(f"{self.metrics}: cannot be read ({error.strerror or error})") from None
+
+    # ------------------------------------------------------------ result.json
+
+    def result(self, kind: type[R]) -> R | None:
+        """Return the result of the run; None where it has not finished. Raises: RecordError."""
+        return base.read(self.path / "result.json", kind)
+
+    def finish(self, result: Result) -> None:
+        """Write result.json, which marks the run as finished."""
+        base.write(self.path / "result.json", result)
+
+
+class Resolved(Protocol):
+    """A training of any kind, as far as its folder is concerned."""
+
+    @property
+    def record(self) -> RunRecord: ...
+
+    @property
+    def keep_precision(self) -> bool: ...
+
+    @property
+    def world(self) -> World: ...
+
+
+@contextmanager
+def opened(
+    path: Path, training: Resolved, kind: type[R], *, resume: bool
+) -> Iterator[tuple[RunFolder | None, RunRecord, R | None]]:
+    """Hold a run's folder, and yield it, the record of the run, and its result where it is finished already.
+
+    Of several processes the first holds it, and the others get None.
+
+    Raises: RunError, if the folder holds another run, or this one and it is not to be resumed; or on a process whose
+        settings or data are not those of the first.
+    """
+    world = training.world
+    _require_same_everywhere(training.record, world)
+    with RunFolder(path) if world.first else nullcontext() as folder:
+
+        def enter() -> tuple[RunRecord, R | None]:
+            assert folder is not None
+            return _enter(folder, training.record, kind, resume=resume, keep_precision=training.keep_precision)
+
+        record, result = world.broadcast_object(enter)
+        yield folder, record, result
+
+
+def _enter(
+    folder: RunFolder, record: RunRecord, kind: type[R], *, resume: bool, keep_precision: bool
+) -> tuple[RunRecord, R | None]:
+    """Write run.json, and return what it holds, and the result where the run is finished."""
+    if folder.checkpoints.paths() or (folder.path / "result.json").exists():  # else there is nothing to lose
+        old = folder.record()
+        if old is None:
+            raise RunError(
+                f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
+            )
+        if keep_precision:
+            record = record.with_changes(precision=old.precision)
+        record = record.named_as(old)
+        if found := old.difference(record):
+            where, was, now = found
+            raise RunError(
+                f"{folder.path} holds another run: its {where} is {reprlib.repr(was)}, and {reprlib.repr(now)} is "
+                f"requested; request the same or name another folder"
+            )
+        if not resume:
+            raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
+        if (result := folder.result(kind)) is not None:
+            return record, result
+        record = record.with_changes(provenance=_continued(old.provenance, record.provenance[0]))
+    folder.write_record(record)
+    return record, None
+
+
+def _require_same_everywhere(record: RunRecord, world: World) -> None:
+    first = world.broadcast_object(lambda: record)
+    if found := first.difference(record.named_as(first)):
+        where, there, here = found
+        raise RunError(
+            f"the {where} of this process is {reprlib.repr(here)}, and {reprlib.repr(there)} of process 0; "
+            f"give all the same data and settings"
+        )
+
+
+def _continued(earlier: Sequence[Provenance], now: Provenance) -> tuple[Provenance, ...]:
+    """Return where the sessions of a run ran, where that changed."""
+    changed = [name for name in earlier[-1].differences(now) if name != "execution"]
+    if not changed:
+        return tuple(earlier)
+    warnings.warn(f"continued with another {' and '.join(changed)} than before; run.json records both", stacklevel=6)
+    return (*earlier, now)
