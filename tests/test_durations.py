@@ -1,10 +1,10 @@
-"""Budgets of time are read as people write them, and written likewise."""
+"""Budgets of time are read as people write them; durations and quantities are written for sentences."""
 
 from __future__ import annotations
 
 import pytest
 
-from resnets import durations
+from resnets import durations, quantities
 from resnets.errors import UsageError
 
 
@@ -33,3 +33,60 @@ def test_shown(seconds: float, text: str) -> None:
 
 def test_a_round_budget_that_is_no_less() -> None:
     assert [durations.at_least(s) for s in (10, 61, 480, 5_401, 30_000)] == ["30s", "90s", "10m", "2h", "9h"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (4.21, "4.2 s"),
+        (59.4, "59 s"),
+        (725, "12 min 5 s"),
+        (6_000, "1 h 40 min"),
+        (47.9 * 3600, "47 h 54 min"),
+        (48 * 3600, "2 days"),
+        (76 * 3600, "3 days 4 h"),
+        (120 * 86_400, "120 days"),
+        (365 * 86_400, "1 year"),
+        (31_799 * 3600, "3.6 years"),
+        (40 * 365 * 86_400, "40 years"),
+    ],
+)
+def test_in_words(seconds: float, text: str) -> None:
+    """Up to years, each with the digits that matter."""
+    assert durations.in_words(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.00042, "0.42 ms"),
+        (0.01397, "14 ms"),
+        (0.9994, "999 ms"),
+        (0.9999, "1 s"),
+        (1.817, "1.82 s"),
+        (181.7, "182 s"),
+    ],
+)
+def test_times_of_steps(seconds: float, text: str) -> None:
+    """In three digits, never as 1.817e+05 ms."""
+    assert durations.of_a_step(seconds) == text
+
+
+def test_plurals() -> None:
+    """One of a thing is singular, and nouns that end in a hiss have -es."""
+    counts = [(1, "iteration"), (0, "image"), (4_000, "iteration"), (1, "class"), (2, "class"), (2, "batch")]
+    shown = [quantities.plural(*count) for count in counts]
+    assert shown == ["1 iteration", "0 images", "4,000 iterations", "1 class", "2 classes", "2 batches"]
+
+
+def test_lengths_of_trainings() -> None:
+    """Epochs that round to zero are omitted."""
+    assert quantities.training_length(4_000, 128, 50_000) == "4,000 iterations of 128 (10.2 epochs)"
+    assert quantities.training_length(1, 8, 50_000) == "1 iteration of 8"
+
+
+def test_rates_and_sizes() -> None:
+    """In three digits, with the unit that fits."""
+    assert [quantities.rate(one) for one in (0.0618, 25.44, 999.7, 18_330)] == ["0.0618", "25.4", "1,000", "18,330"]
+    sizes = [quantities.megabytes(one) for one in (850_000, 145_400_000, 999_900_000, 150e9, 2.5e12)]
+    assert sizes == ["0.85 MB", "145 MB", "1 GB", "150 GB", "2.5 TB"]

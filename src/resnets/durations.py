@@ -8,6 +8,9 @@ import re
 from resnets.errors import UsageError
 
 _BUDGET = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?")
+HOUR = 3600
+DAY = 24 * HOUR
+YEAR = 365 * DAY
 _NICE = (30, 60, 90, 120, 180, 300, 600, 900, 1200, 1800, 2700, 3600, 5400)
 
 
@@ -43,9 +46,24 @@ def at_least(seconds: float) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """Return a length of time for a sentence: 4.2 s, 48 s, 12 min 5 s, 1 h 40 min."""
+    """Return a length of time for a sentence: 4.2 s, 48 s, 12 min 5 s, 1 h 40 min, 3 days 4 h, 120 days, 3.6 years."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
     minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    if whole < 2 * DAY:
+        return f"{minutes // 60} h {minutes % 60} min"
+    if whole < YEAR:
+        days, hours = divmod(round(whole / HOUR), 24)
+        return f"{days} days {hours} h" if days < 10 and hours else f"{round(whole / DAY)} days"
+    years = f"{whole / YEAR:,.{1 if whole < 10 * YEAR else 0}f}".removesuffix(".0")
+    return f"{years} year" if years == "1" else f"{years} years"
+
+
+def of_a_step(seconds: float) -> str:
+    """Return the time of a training step in three digits or to whole seconds: 0.42 ms, 13.9 ms, 1.82 s, 182 s."""
+    if seconds < 0.9995:
+        return f"{1000 * seconds:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 99.95 else f"{seconds:,.0f} s"

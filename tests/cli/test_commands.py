@@ -13,7 +13,8 @@ from typing import get_type_hints
 import pytest
 
 import resnets
-from resnets.cli import PANELS, app, run
+from resnets.cli import ELSEWHERE, PANELS, app, run
+from resnets.cli.options import GROUPS
 from resnets.records.runs import ClassifierResult
 from resnets.training.run_folder import RunFolder
 
@@ -114,7 +115,7 @@ def test_evaluate_shows_classes_and_confusion(digits_run: Path, command: Command
     code, out, _ = command("evaluate", weights, "--data", "digits", "--per-class", "--confusion")
     assert code == 0
     assert "360 test images of digits" in out
-    assert "by column: the predicted class" in out
+    assert "columns: predicted class" in out
 
 
 def test_predict_names_images_and_reports_bad_ones(digits_run: Path, tmp_path: Path, command: Command) -> None:
@@ -202,6 +203,19 @@ def test_info_is_a_column_of_table_1(command: Command) -> None:
         (["train", "vgg16", "--data", "digits"], 2, "32 x 32 pixels or more"),
         (["train", "resnet20"], 2, "--data"),
         (["train", "resnet20", "--data", "digits", "--nope"], 2, "--nope"),
+        (["train", "resnet20", "--data", "digits", "--pretrained"], 2, "--pretrained; use --weights"),
+        (["train", "resnet20", "--data", "digits", "--batch", "9"], 2, "--batch; use --batch-size"),
+        (["train", "resnet20", "--data", "digits", "--batch_size", "9"], 2, "--batch_size; use --batch-size"),
+        (["train", "resnet20", "--data", "digits", "--epoch", "9"], 2, "--epoch; use --epochs"),
+        (["train", "resnet20", "--data", "digits", "--learning-rate=1"], 2, "--learning-rate; use --lr"),
+        (["train", "resnet20", "--data", "digits", "--wd", "0"], 2, "--wd; use --weight-decay"),
+        (["train", "resnet20", "--data", "digits", "--opt", "adam"], 2, "--opt; use --recipe"),
+        (["train", "--model", "resnet20", "--data", "digits"], 2, "argument NETWORK"),
+        (["detect", "train", "resnet50", "--epochs", "9"], 2, "--epochs; use --iterations"),
+        (["detect", "train", "resnet50", "--imgsz", "600"], 2, "--imgsz; use --size"),
+        (["predict", "--arch", "resnet50"], 2, "argument WEIGHTS"),
+        (["predict", "run", "image.jpg", "--gpu", "0"], 2, "--gpu; use --device"),
+        (["report", "--gpu", "0"], 2, "No such option: --gpu"),
         (["plan", "resnet20", "--data", "cifar11"], 2, "did you mean cifar10"),
         (["plan", "resnet20", "--data", "cifar10", "--device-kind", "k80"], 2, "known: h200"),
         (["plan", "resnet20", "--data", "cifar10", "--devices", "0"], 2, "devices is 0"),
@@ -237,12 +251,16 @@ def test_debug_shows_the_traceback() -> None:
 
 @pytest.mark.filterwarnings("default")
 def test_an_imagenet_network_on_small_images_is_noted(tmp_path: Path, command: Command) -> None:
-    """`resnet18` on small images is not a network of the paper for them: the user is told which are."""
-    code, _, err = command(
+    """`resnet18` on small images is not a network of the paper for them: the note names those that are.
+
+    One iteration is singular, and its epochs, which round to zero, are omitted.
+    """
+    code, out, err = command(
         "train", "resnet18", "--data", "digits", "--iterations", 1, "--batch-size", 8, "--out", tmp_path / "run"
     )
     assert code == 0
     assert "resnets: note: resnet18 is made for photos" in err
+    assert ": 1 iteration of 8, seed 0" in out and "after 1 iteration in" in out
 
 
 def test_demo_shows_what_it_found(tmp_path: Path, command: Command) -> None:
@@ -257,6 +275,22 @@ def test_demo_shows_what_it_found(tmp_path: Path, command: Command) -> None:
     page = (tmp_path / "demo" / "degradation.html").read_text()
     assert "<svg" in page
     assert "http://" not in re.sub(r'xmlns[:\w]*="[^"]*"|rdf:\w+="[^"]*"|"http://www.w3.org[^"]*"', "", page)
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["detect", "train"]])
+def test_the_help_of_a_training_is_in_groups(arguments: list[str], command: Command) -> None:
+    """In the order of GROUPS, each of which has options."""
+    _, out, _ = command(*arguments, "--help")
+    parts = re.split("|".join(f"─ {title} ─" for title in GROUPS), out)[1:]
+    for part, option in zip(parts, ("--data", "--iterations", "--lr", "--weights", "--device"), strict=True):
+        assert f" {option} " in part
+
+
+def test_every_other_tools_option_has_a_parameter() -> None:
+    """The names on the left of ELSEWHERE are those of parameters."""
+    groups = [app, *(found.typer_instance for found in app.registered_groups)]
+    commands = [command.callback for group in groups for command in group.registered_commands]
+    assert set(ELSEWHERE) <= {name for command in commands if command is not None for name in get_type_hints(command)}
 
 
 def test_help_shows_the_defaults_that_depend(command: Command) -> None:
@@ -286,7 +320,7 @@ def test_plan_says_what_a_run_takes_and_what_that_rests_on(command: Command) -> 
     arguments = ["plan", "resnet20", "--data", "cifar10", "--device-kind", "a100", "--devices", "2"]
     code, out, _ = command(*arguments)
     assert code == 0
-    for part in ("ESTIMATED", "on 2 a100", "largest batch", "loader cores", "This rests on:", "data sheet"):
+    for part in ("ESTIMATED", "on 2 a100", "largest batch", "loader cores", "Based on:", "data sheet"):
         assert part in out
     code, out, _ = command(*arguments, "--json")
     found = json.loads(out)

@@ -267,7 +267,7 @@ def test_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown["APl"] == -1
     assert run([*arguments, "-p", "coco"]) == 0
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "COCO, boxes, 1 images" in out
+    assert "COCO, boxes, 1 image" in out
     assert "AP IoU 0.50:0.95 100.00" in out
     assert "APl large objects no objects" in out
 

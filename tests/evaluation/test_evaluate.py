@@ -224,7 +224,7 @@ def test_the_command_shows_members_and_intervals(
     arguments = ["evaluate", *map(str, digits_runs), "--data", "digits", "--out", str(file)]
     assert run(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("ensemble of 2 on the 360 test images of digits, single-view: top-1 error ")
+    assert lines[0].startswith("ensemble of 2 on 360 test images of digits, single-view: top-1 error ")
     assert lines[0].endswith(")") and " % (" in lines[0] and " to " in lines[0]
     assert [line.split(":")[0] for line in lines[1:]] == ["  resnet8 alone", "  plain14 alone"]
     found = base.read(file, resnets.Evaluation)
@@ -244,7 +244,7 @@ def test_the_command_takes_scales_as_a_list(
     assert run([*arguments, "--scales", "64,80", "--no-flips", "--workers", "0"]) == 0
     assert "dense-multi-scale at 64, 80 without flips: top-1 error" in capsys.readouterr().out
     assert run([*arguments, "--scales", "64;80"]) == 2
-    assert "is no list of pixels" in capsys.readouterr().err
+    assert "is not a list of pixels" in capsys.readouterr().err
 
 
 def test_the_report_reads_the_file_beside_the_run(digits_runs: list[Path], tmp_path: Path) -> None:

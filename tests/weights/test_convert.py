@@ -266,7 +266,7 @@ def test_the_command_lists_all_that_does_not_fit_above_its_one_line(
     assert line.startswith("resnets: error: ") and "weights of another network than resnet26" in line
     assert not (tmp_path / "w.safetensors").exists()
     assert run(["convert", str(akamaster[0]), str(tmp_path / "w.safetensors"), "--input", "resize=32"]) == 2
-    assert "--input is no JSON" in capsys.readouterr().err
+    assert "--input is not JSON" in capsys.readouterr().err
 
 
 def test_a_network_with_zeros_around_survives_the_file(tmp_path: Path, akamaster: tuple[Path, Akamaster]) -> None:

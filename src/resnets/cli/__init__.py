@@ -29,6 +29,7 @@ from resnets.cli import (
     study,
     train,
 )
+from resnets.cli.options import TrainingCommand
 from resnets.errors import FailedElsewhere, Interrupted, ResnetsError, UsageError
 from resnets.version import __version__
 
@@ -40,7 +41,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "detect": detect.app,
         "convert": convert.convert,
     },
-    "Know before you start": {
+    "Plan and inspect": {
         "plan": plan.plan,
         "data": data.app,
         "list": networks.list_entries,
@@ -55,6 +56,37 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     },
 }
 """All commands, as the help shows them."""
+
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "network": ("--model", "--arch", "-a", "--net", "--backbone", "--model-name"),
+    "weights": ("--pretrained", "--checkpoint", "--ckpt", "--initial-checkpoint", "--finetune", "--model", "--arch"),
+    "data": ("--dataset", "--data-path", "--data-dir", "--data-root", "--train-data"),
+    "source": ("--dataset", "--data-path", "--data-dir", "--data-root", "--data", "-d"),
+    "images": ("--source", "--image", "--input", "-i"),
+    "out": ("--output", "--output-dir", "--save-dir", "--work-dir", "--project", "--log-dir"),
+    "epochs": ("--epoch", "--num-epochs", "--max-epochs"),
+    "iterations": ("--epochs", "--epoch", "--max-iter", "--max-steps", "--steps", "--iters", "--iteration"),
+    "batch_size": ("--batch", "--bs", "-b", "--batchsize", "--train-batch-size"),
+    "lr": ("--learning-rate", "--lr0", "--base-lr", "--initial-lr"),
+    "weight_decay": ("--wd", "--decay", "--l2"),
+    "recipe": ("--opt", "--optimizer", "--sched", "--scheduler", "--lr-scheduler", "--config", "--cfg"),
+    "size": ("--imgsz", "--img-size", "--image-size", "--input-size", "--crop-size", "--train-crop-size"),
+    "accumulate": ("--grad-accum-steps", "--grad-accum", "--accumulation-steps", "--gradient-accumulation-steps"),
+    "ema": ("--model-ema", "--ema-decay", "--model-ema-decay"),
+    "evaluate_every": ("--eval-every", "--val-every", "--eval-interval", "--val-interval"),
+    "save_every": ("--save-period", "--checkpoint-interval", "--save-interval", "--checkpoint-hist"),
+    "seed": ("--random-seed", "--manual-seed"),
+    "split": ("--val-split", "--validation-split"),
+    "classes": ("--class-names",),
+    "device": ("--gpu", "--gpus", "--gpu-id", "--cuda", "--devices", "--accelerator"),
+    "precision": ("--amp", "--fp16", "--bf16", "--half", "--dtype"),
+    "workers": ("--num-workers", "--nw", "-j"),
+    "protocol": ("--tta", "--crops", "--metric"),
+    "top": ("--topk", "--top-k"),
+    "threshold": ("--conf", "--score-threshold", "--conf-thres"),
+    "frozen_stages": ("--freeze", "--trainable-backbone-layers"),
+}
+"""Options of torchvision's, timm's and other trainers, by the parameter here that does their work."""
 
 
 class _InOrder(TyperGroup):
@@ -76,7 +108,8 @@ for _panel, _commands in PANELS.items():
         if isinstance(_command, typer.Typer):
             app.add_typer(_command, name=_name, rich_help_panel=_panel)
         else:
-            app.command(_name, rich_help_panel=_panel)(_command)
+            cls = TrainingCommand if _name == "train" else None
+            app.command(_name, cls=cls, rich_help_panel=_panel)(_command)
 
 
 def _version(value: bool) -> None:
@@ -164,13 +197,27 @@ def _run(arguments: list[str], program: typer.Typer, name: str) -> int:
             raise
         if hasattr(error, "format_message"):  # Typer's own: an unknown option, a missing argument ...
             context = getattr(error, "ctx", None)
-            message = error.format_message()
+            message = _right_option(getattr(error, "option_name", None), context) or error.format_message()
             if not message:  # `resnets` alone: the help has been shown
                 return 2
             where = f"; see `{context.command_path} --help`" if context is not None else ""
             return _fail(f"{message.rstrip('.')}{where}", getattr(error, "exit_code", 2), name)
         line = (str(error).splitlines() or [""])[0]
         return _fail(f"{type(error).__name__}: {line} (--debug shows where)", 1, name)
+
+
+def _right_option(name: str | None, context: Any) -> str:
+    """Return a sentence that names this command's parameter for an option of another tool, or "" if there is none."""
+    wrong = (name or "").replace("_", "-")
+    parameters = {parameter.name: parameter for parameter in context.command.params} if wrong else {}
+    for parameter in parameters.values():
+        if wrong in parameter.opts:  # but for an underscore
+            return f"there is no option {name}; use {wrong}"
+    for right in (right for right, names in ELSEWHERE.items() if wrong in names and right in parameters):
+        if parameters[right].param_type_name == "argument":
+            return f"there is no option {name}; it is the argument {right.upper()}"
+        return f"there is no option {name}; use {max(parameters[right].opts, key=len)}"
+    return ""
 
 
 def _note(message: Warning | str, name: str) -> None:

@@ -9,13 +9,15 @@ from typing import Annotated
 import msgspec
 from typer import Argument, Option
 
+from resnets.cli import options
+
 
 def convert(
     source: Annotated[
         str,
         Argument(
             metavar="FILE",
-            help="A .pth, .pt, .th, .safetensors, .npz, .h5 or .pkl file, a run's folder, or `torchvision`.",
+            help="A .pth, .pt, .th, .safetensors, .npz, .h5 or .pkl file, a run folder, or `torchvision`.",
             show_default=False,
         ),
     ],
@@ -23,26 +25,27 @@ def convert(
         Path, Argument(help="A .safetensors file, a .pth file or a folder for the Hub.", show_default=False)
     ],
     network: Annotated[
-        str | None, Option("--network", "-n", help="Its name here.", show_default="told by names and shapes")
+        str | None,
+        Option("--network", "-n", help="Name of the network in resnets.", show_default="found by names and shapes"),
     ] = None,
     to: Annotated[
-        str | None, Option(help="safetensors, torchvision or hub.", show_default="by the name of OUT")
+        str | None, Option(help="safetensors, torchvision or hub.", show_default="from the name of OUT")
     ] = None,
     classes: Annotated[
-        Path | None, Option(help="A file of class names, one on each line.", show_default="the known ones")
+        Path | None, Option(help="A file of class names, one per line.", show_default="the known ones")
     ] = None,
     mean: Annotated[
         Path | None, Option(help="A mean image or mean pixel (.npy or .npz).", show_default="the project's")
     ] = None,
     input: Annotated[
-        str | None, Option(help="What the input is, as JSON: '{\"resize\": 232}'.", show_default="the project's")
+        str | None, Option(help="Changes of the input, as JSON: '{\"resize\": 232}'.", show_default="the project's")
     ] = None,
-    json: Annotated[bool, Option("--json", help="Print one JSON object instead.")] = False,
+    json: options.Json = False,
 ) -> None:
-    """Read weights of torchvision, timm, the authors' Caffe and others, and write them for here, there or the Hub.
+    """Convert weights between resnets, torchvision, timm, Caffe and the Hub.
 
-    Known by their names are torchvision, timm, akamaster, chenyaofo, detectron2's backbones and the authors' Caffe.
-    No file can run code. What does not fit is listed key by key.
+    Recognised layouts: torchvision, timm, akamaster, chenyaofo, detectron2's backbones and the authors' Caffe. No code
+    in a file is run. Keys that do not fit are listed.
     """
     from json import JSONDecodeError, dumps, loads
 
@@ -52,7 +55,7 @@ def convert(
     try:
         changes = None if input is None else loads(input)
     except JSONDecodeError as error:
-        raise UsageError(f"--input is no JSON ({error})") from None
+        raise UsageError(f"--input is not JSON ({error})") from None
     if changes is not None and not isinstance(changes, dict):
         raise UsageError('--input must be a JSON object, such as {"resize": 232}')
     try:

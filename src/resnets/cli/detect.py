@@ -10,78 +10,74 @@ from typing import Annotated, Any
 import msgspec
 from typer import Argument, Exit, Option, Typer
 
+from resnets.cli import options
+from resnets.cli.options import BY_RECIPE
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.records.base import encode
 
 DATA = r"voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # the backslashes keep Rich from taking [@SETS] for markup
 
 Data = Annotated[str, Option("--data", "-d", help=DATA)]
-Classes = Annotated[str | None, Option(help="Those that count, with commas.", show_default="all that are found")]
-BoxRefinement = Annotated[bool, Option("--box-refinement", help="Iterated regression and box voting.")]
-MultiScale = Annotated[bool, Option("--multi-scale", help="Features of two of five scales.")]
-Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")]
-Precision = Annotated[str, Option(help="fp32, bf16 or auto (bf16 where it is native).")]
-Workers = Annotated[int, Option(help="Processes that read image files.")]
+Classes = Annotated[str | None, Option(help="Comma-separated classes to use.", show_default="all of the data")]
+BoxRefinement = Annotated[bool, Option("--box-refinement", help="Iterative box regression and box voting.")]
+MultiScale = Annotated[bool, Option("--multi-scale", help="Maxout of the features at two of five scales.")]
 
 app = Typer(no_args_is_help=True, help="Detect objects (section 4.3): Faster R-CNN, its data and its scores.")
 
 
-def _of_recipe(value: str = "") -> str:
-    return f"the recipe's, {value} of voc" if value else "the recipe's"
-
-
-@app.command()
+@app.command(cls=options.TrainingCommand)
 def train(
     network: Annotated[str, Argument(help="vgg16, resnet18, resnet34, resnet50, resnet101, resnet152 ...")],
     data: Data,
     weights: Annotated[
-        Path, Option("--weights", "-w", help="Of a classifier (or a detector to fine-tune): a run's folder or a file.")
-    ],
-    recipe: Annotated[
-        str | None,
+        Path,
         Option(
-            help=DETECTION_RECIPES.help(),
-            show_default="the one for the data",
+            "--weights",
+            "-w",
+            help="Run folder or weights file to start from: of a classifier, or of a detector to fine-tune.",
         ),
-    ] = None,
+    ],
+    recipe: Annotated[str | None, Option(help=DETECTION_RECIPES.help(), show_default="the one for the data")] = None,
     out: Annotated[
-        Path | None, Option("--out", "-o", help="The run's folder.", show_default="runs/NET-detector-DATA")
+        Path | None, Option("--out", "-o", help="Run folder.", show_default="runs/NET-detector-DATA")
     ] = None,
-    resume: Annotated[
-        bool, Option("--resume", help="Continue the run in the folder; start it where there is none.")
-    ] = False,
-    iterations: Annotated[int | None, Option(help="Length; the recipe's milestones move in proportion.")] = None,
-    batch_size: Annotated[int | None, Option(help="Images an iteration.", show_default=_of_recipe())] = None,
-    lr: Annotated[float | None, Option(help="Learning rate at the start.", show_default=_of_recipe())] = None,
-    momentum: Annotated[float | None, Option(show_default=_of_recipe())] = None,
-    weight_decay: Annotated[float | None, Option(show_default=_of_recipe())] = None,
+    resume: options.Resume = False,
+    iterations: options.Iterations = None,
+    batch_size: options.BatchSize = None,
+    lr: options.LearningRate = None,
+    momentum: options.Momentum = None,
+    weight_decay: options.WeightDecay = None,
     size: Annotated[
-        int | None, Option(help="Shorter side of images, in pixels.", show_default=_of_recipe("600"))
+        int | None, Option(help="Shorter side of images in pixels.", show_default=f"{BY_RECIPE}, 600 in voc")
     ] = None,
     anchors: Annotated[
-        str | None, Option(help="Sides of anchors in pixels, with commas.", show_default=_of_recipe("128,256,512"))
+        str | None,
+        Option(help="Comma-separated anchor sizes in pixels.", show_default=f"{BY_RECIPE}, 128,256,512 in voc"),
     ] = None,
-    regions: Annotated[int | None, Option(help="Regions drawn of an image.", show_default=_of_recipe("128"))] = None,
+    regions: Annotated[
+        int | None, Option(help="Regions sampled per image.", show_default=f"{BY_RECIPE}, 128 in voc")
+    ] = None,
     classes: Classes = None,
     frozen_stages: Annotated[
-        int | None, Option(help="Stages (conv1, conv2_x ...) that are not fine-tuned.", show_default=_of_recipe("2"))
+        int | None,
+        Option(help="Stages (conv1, conv2_x ...) that are not fine-tuned.", show_default=f"{BY_RECIPE}, 2 in voc"),
     ] = None,
-    roi_pooling: Annotated[str | None, Option(help="max (2015's) or align.", show_default=_of_recipe("max"))] = None,
+    roi_pooling: Annotated[
+        str | None, Option(help="max (RoI max pooling) or align (RoIAlign).", show_default=f"{BY_RECIPE}, max in voc")
+    ] = None,
     context: Annotated[bool, Option("--context", help="Global context (appendix B).")] = False,
     evaluate_every: Annotated[
         int | None, Option(help="Iterations between tests.", show_default="one test, at the end")
     ] = None,
-    seed: Annotated[int, Option(help="Of the new layers, the order and what is drawn.")] = 0,
-    device: Device = "auto",
-    precision: Annotated[str, Option(help="auto, bf16 (autocast) or fp32.")] = "auto",
-    workers: Workers = 2,
-    save_every: Annotated[
-        int | None, Option(help="Iterations between checkpoints.", show_default="one every 30 seconds or more")
-    ] = None,
+    seed: Annotated[int, Option(help="Random seed for new layers, data order and sampling.")] = 0,
+    device: options.Device = "auto",
+    precision: options.TrainingPrecision = "auto",
+    workers: options.Workers = 2,
+    save_every: options.SaveEvery = None,
 ) -> None:
     """Train Faster R-CNN on a network, from the weights of a classifier. Section 4.3.
 
-    SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
+    SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     """
     settings = dict(locals())  # each option is a setting of the same name
     from resnets.cli.display import Display
@@ -89,25 +85,24 @@ def train(
     from resnets.cli.resuming import resumable
     from resnets.detection.train import train_detector
     from resnets.durations import in_words
+    from resnets.quantities import plural, rate
 
     settings |= {"anchors": numbers(anchors, "pixels", "32,64,128"), "classes": names(classes)}
     settings["context"] = context or None  # a recipe may have it without the flag
     with resumable():
         result = train_detector(**settings, observers=[Display()])
     if result.already_finished:
-        print(f"{result.folder} is finished; nothing was to do")
-    score = (
-        "the test images' boxes are not known here" if result.mean_ap is None else f"mAP {100 * result.mean_ap:.2f} %"
-    )
+        print(f"{result.folder} is finished; nothing to do")
+    score = "the test images are not annotated" if result.mean_ap is None else f"mAP {100 * result.mean_ap:.2f} %"
     print(
-        f"{result.network}: {score}, after {result.iterations:,} iterations in {in_words(result.seconds)} "
-        f"({result.images_per_second:,.1f} images/s)\n{result.folder}/ holds the weights, the log and result.json"
+        f"{result.network}: {score}, after {plural(result.iterations, 'iteration')} in {in_words(result.seconds)} "
+        f"({rate(result.images_per_second)} images/s)\n{result.folder}/ holds the weights, the log and result.json"
     )
 
 
 @app.command()
 def evaluate(
-    weights: Annotated[list[Path], Argument(help="A run's folder or a .safetensors file; several are an ensemble.")],
+    weights: options.Weights,
     data: Data,
     split: Annotated[str, Option(help="test, validation or training.")] = "test",
     protocol: Annotated[
@@ -116,21 +111,21 @@ def evaluate(
     classes: Classes = None,
     out: Annotated[
         Path | None,
-        Option(
-            "--out", "-o", help="Write the detections into this folder, as VOC's or COCO's files, and evaluation.json."
-        ),
+        Option("--out", "-o", help="Folder for the detections, in VOC's or COCO's format, and evaluation.json."),
     ] = None,
     box_refinement: BoxRefinement = False,
     multi_scale: MultiScale = False,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    workers: Workers = 2,
-    as_json: Annotated[bool, Option("--json", help="Print one JSON object instead, of fractions.")] = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    workers: options.Workers = 2,
+    as_json: Annotated[bool, Option("--json", help="Print JSON instead, with fractions.")] = False,
 ) -> None:
-    """Test a detector on a data set and score it as the official tools do; appendix B's refinements are switches."""
+    """Evaluate a detector on a data set with the official metrics; appendix B's refinements are options."""
     from resnets.cli.display import print_table, progress_of
     from resnets.cli.lists import names
     from resnets.detection.evaluate import evaluate_detector
+    from resnets.durations import of_a_step
+    from resnets.quantities import plural
 
     with progress_of("images") as progress:
         result = evaluate_detector(
@@ -152,16 +147,16 @@ def evaluate(
         return
     used = f", with {', '.join(result.refinements)}" if result.refinements else ""
     print(
-        f"{' + '.join(result.networks)} on the {result.images:,} {result.split} images of {result.data}{used}, "
-        f"{result.seconds_per_image:.2f} s an image"
+        f"{' + '.join(result.networks)} on {plural(result.images, f'{result.split} image')} of {result.data}{used}, "
+        f"{of_a_step(result.seconds_per_image)} per image"
     )
     if result.repairs:
         print(
-            f"annotations were repaired or left out, {result.repairs:,} times (`resnets detect check` lists repairs); "
-            "the official tools take them as they are"
+            f"{plural(result.repairs, 'annotation')} repaired or left out (`resnets detect check` lists them); "
+            "the official tools use annotations as they are"
         )
     if result.mean_ap is None:
-        print("the boxes of these images are not known here; their server scores the files of --out")
+        print("these images are not annotated; the evaluation server scores the files of --out")
         return
     rows = [[name, _percent(ap)] for name, ap in result.scores.ap.items()]
     means = result.scores.numbers or {"mean": result.mean_ap}
@@ -170,33 +165,34 @@ def evaluate(
 
 @app.command()
 def predict(
-    weights: Annotated[Path, Argument(help="A detector's run folder or .safetensors file.")],
-    images: Annotated[list[Path], Argument(help="Image files of any size.")],
+    weights: Annotated[Path, Argument(help="Run folder or .safetensors file of a detector.")],
+    images: options.Images,
     out: Annotated[
-        Path | None, Option("--out", "-o", help="Write the images with boxes, and detections.json, into this folder.")
+        Path | None, Option("--out", "-o", help="Folder for the images with boxes, and detections.json.")
     ] = None,
-    threshold: Annotated[float, Option(help="The least score of an object, from 0 to 1.")] = 0.5,
+    threshold: Annotated[float, Option(help="Minimum score of an object, from 0 to 1.")] = 0.5,
     box_refinement: BoxRefinement = False,
     multi_scale: MultiScale = False,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    as_json: Annotated[bool, Option("--json", help="Print a JSON list instead.")] = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    as_json: options.Json = False,
 ) -> None:
-    """Find objects on images: their classes, scores and boxes.
+    """Detect objects in images: their classes, scores and boxes.
 
-    A box is x1, y1, x2, y2 in pixels. A file that is no image is reported on standard error (and in the JSON list, as
-    its "error"), the others are still done, and the exit code is 1.
+    A box is x1, y1, x2, y2 in pixels. A file that is not an image is reported on standard error (and as "error" in the
+    JSON), the others are processed, and the exit code is 1.
     """
     from resnets.cli.display import print_answers
     from resnets.detection.predict import detect
     from resnets.detection.writer import DetectedObject
+    from resnets.quantities import plural
 
     def listed(objects: list[DetectedObject]) -> list[dict[str, Any]]:
         return [msgspec.to_builtins(one) for one in objects]
 
     def text(objects: list[DetectedObject]) -> str:
         lines = [f"{one.name} {one.score:.2f}  {' '.join(f'{side:.1f}' for side in one.box)}" for one in objects]
-        return "\n  ".join([f"{len(objects)} object{'' if len(objects) == 1 else 's'}", *lines])
+        return "\n  ".join([plural(len(objects), "object"), *lines])
 
     found = detect(
         weights,
@@ -217,26 +213,32 @@ def predict(
 
 @app.command()
 def score(
-    ground_truth: Annotated[Path, Option("--ground-truth", "-g", help="A VOC20YY folder, or COCO's instances JSON.")],
+    ground_truth: Annotated[
+        Path, Option("--ground-truth", "-g", help="A VOC20YY folder, or an instances JSON file of COCO.")
+    ],
     detections: Annotated[
-        Path, Option("--detections", "-d", help="A folder of comp4_det_SPLIT_CLASS.txt, or COCO's result JSON.")
+        Path,
+        Option(
+            "--detections", "-d", help="A folder of comp4_det_SPLIT_CLASS.txt files, or a result JSON file of COCO."
+        ),
     ],
     protocol: Annotated[
         str, Option("--protocol", "-p", help="voc07 (11-point AP), voc (area AP, as from VOC 2010) or coco.")
     ],
     split: Annotated[
-        str | None, Option(help="VOC's image set that counts, ImageSets/Main/SPLIT.txt.", show_default="test")
+        str | None, Option(help="Image set of VOC, ImageSets/Main/SPLIT.txt.", show_default="test")
     ] = None,
-    iou_type: Annotated[str, Option(help="COCO's overlap of boxes or of masks: bbox or segm.")] = "bbox",
-    as_json: Annotated[bool, Option("--json", help="Print one JSON object instead, of fractions.")] = False,
+    iou_type: Annotated[str, Option(help="Overlap in COCO of boxes or masks: bbox or segm.")] = "bbox",
+    as_json: Annotated[bool, Option("--json", help="Print JSON instead, with fractions.")] = False,
 ) -> None:
-    """Score detections in files as the official tools do: no model is needed, and no photo.
+    """Score detection files with the official metrics; needs neither a model nor the images.
 
-    VOC: the AP of each class and their mean at IoU 0.5, difficult objects passed over. COCO: the twelve numbers.
+    VOC: the AP per class and the mean AP at IoU 0.5, without difficult objects. COCO: the twelve numbers.
     """
     from resnets.cli.display import print_table
     from resnets.detection.coco_score import NUMBERS, CocoScore
     from resnets.detection.score import score_detections
+    from resnets.quantities import plural
 
     result = score_detections(ground_truth, detections, protocol, split=split, iou_type=iou_type)
     for note in result.notes:
@@ -245,7 +247,7 @@ def score(
         if as_json:
             print(json.dumps(result.numbers))
             return
-        header = [f"COCO, {'boxes' if iou_type == 'bbox' else 'masks'}, {result.images:,} images", "", "%"]
+        header = [f"COCO, {'boxes' if iou_type == 'bbox' else 'masks'}, {plural(result.images, 'image')}", "", "%"]
         print_table(header, [[name, NUMBERS[name], _percent(value)] for name, value in result.numbers.items()])
     else:
         if as_json:
@@ -254,7 +256,7 @@ def score(
         rows = [
             [name, "no detection file" if name in result.missing else _percent(ap)] for name, ap in result.ap.items()
         ]
-        header = [f"{result.metric} AP at IoU 0.5, {result.images:,} images", "%"]
+        header = [f"{result.metric} AP at IoU 0.5, {plural(result.images, 'image')}", "%"]
         print_table(header, rows, [["mean", _percent(result.mean_ap)]])
 
 
@@ -262,17 +264,18 @@ def score(
 def check(
     data: Annotated[str, Argument(help=DATA)],
     classes: Classes = None,
-    every: Annotated[bool, Option("--all", help="List every repair, not the first ten.")] = False,
-    as_json: Annotated[bool, Option("--json", help="Print one JSON object instead.")] = False,
+    every: Annotated[bool, Option("--all", help="List every repair instead of the first ten.")] = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Look through a detection data set: its images and objects, and what in its annotations had to be repaired.
+    """Check a detection data set: its images and objects, and the repairs of its annotations.
 
-    SETS names what is trained and tested on: TRAIN/TEST or TRAIN/VALIDATION/TEST, joined by +, such as 07+12,
+    SETS names the sets for training and testing: TRAIN/TEST or TRAIN/VALIDATION/TEST, joined by +, such as 07+12,
     07++12, 12trainval/07test, train+val/test or train2014/val2014.
     """
     from resnets.cli.display import print_table
     from resnets.cli.lists import names
     from resnets.detection.sources import load_detection_data
+    from resnets.quantities import plural
 
     loaded = load_detection_data(data, names(classes))
     splits = loaded.contents()
@@ -285,8 +288,8 @@ def check(
         "images": [split.images for split in splits.values()],
         "without objects": [split.without_objects for split in splits.values()],
         "objects": [sum(split.objects.values()) for split in splits.values()],
-        "of them difficult": [split.difficult for split in splits.values()],
-        "of them a crowd": [split.crowd for split in splits.values()],
+        "difficult objects": [split.difficult for split in splits.values()],
+        "crowd objects": [split.crowd for split in splits.values()],
     }
     of_classes = {label: [split.objects[label] for split in splits.values()] for label in loaded.classes}
     print_table(
@@ -297,17 +300,13 @@ def check(
         ),
     )
     if not loaded.test_annotated:
-        print("the test images have no annotations; their score is not known here")
-    print(f"{len(repairs):,} repairs" if len(repairs) != 1 else "1 repair")
+        print("the test images are not annotated; their score is unknown")
+    print(plural(len(repairs), "repair"))
     shown = repairs if every else repairs[:10]
     for repair in shown:
         print(f"  {repair}")
     if len(shown) < len(repairs):
         print(f"  and {len(repairs) - len(shown):,} more; --all lists them")
-
-
-def _counted(counts: dict[str, list[int]]) -> list[list[str]]:
-    return [[name, *(f"{count:,}" for count in of_splits)] for name, of_splits in counts.items()]
 
 
 def _percent(fraction: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What a training run shows: a live line in a terminal, plain lines elsewhere."""
+"""Progress of runs: a live line in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from rich.table import Column, Table
 
 from resnets.durations import in_words
 from resnets.errors import DataError
+from resnets.quantities import plural, rate, training_length
 from resnets.records.runs import DetectorResult, LogLine, Result, RunRecord
 
 T = TypeVar("T")
 
-WIDE = 140  # characters, from which a bar fits beside the numbers
+WIDE = 140  # characters, from which a bar fits next to the numbers
 TESTED = {
     "test_error": "test error",
     "validation_error": "validation error",
     "test_map": "test mAP",
     "validation_map": "validation mAP",
 }
-PLAIN_SECONDS = 60.0  # between two plain lines, where no test comes in between
+PLAIN_SECONDS = 60.0  # between two plain lines, unless there is a test
 
 
 @contextmanager
 def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how many of how many are done, on standard error where that is a terminal."""
+    """Show a progress bar on standard error if that is a terminal."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -44,10 +45,10 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
 def print_answers(
     answers: Iterable[tuple[Path, T | DataError]], key: str, entry: Callable[[T], Any], text: Callable[[T], str] | None
 ) -> bool:
-    """Print the answer for each image as it comes, and return whether every file was an image.
+    """Print the answer for each image as it arrives, and return whether every file was an image.
 
-    It is a line of `text`, or without one an element of a JSON list that has `entry` under `key`; what is no image is
-    an error on standard error.
+    Prints a line of `text`, or without one an element of a JSON list that has `entry` under `key`; a file that is not
+    an image is an error on standard error.
     """
     complete, opening = True, "["
     for image, answer in answers:
@@ -66,7 +67,7 @@ def print_answers(
 
 
 def print_table(header: Sequence[str], *sections: Iterable[Sequence[str]]) -> None:
-    """Print a table of sections of rows; a column with a title is one of numbers, but for the first."""
+    """Print a table of sections of rows; titled columns after the first hold numbers."""
     table = Table()
     for number, title in enumerate(header):
         table.add_column(escape(title), justify="right" if number and title else "left")
@@ -90,11 +91,10 @@ class Display:
     def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
         recipe, data = run.recipe, run.data
         self.total = recipe.iterations
-        self.epochs_of_one = recipe.batch_size / data.training_images
         self.console.print(
-            f"[bold]{run.network.name}[/bold] on {escape(data.name)} ({data.training_images:,} images, "
-            f"{len(data.classes)} classes), recipe {recipe.name}: {self.total:,} iterations of "
-            f"{recipe.batch_size} ({self.total * self.epochs_of_one:.1f} epochs), seed {run.seed}, "
+            f"[bold]{run.network.name}[/bold] on {escape(data.name)} ({plural(data.training_images, 'image')}, "
+            f"{plural(len(data.classes), 'class')}), recipe {recipe.name}: "
+            f"{training_length(self.total, recipe.batch_size, data.training_images)}, seed {run.seed}, "
             f"{run.precision} on {_where(run.provenance[-1].hardware)}"
         )
         for note in notes:
@@ -120,11 +120,10 @@ class Display:
     def _text(self, line: LogLine, tested: dict[str, float]) -> str:
         left = (self.total - line.iteration) / line.iteration * line.seconds
         errors = "".join(f"  {TESTED[name]} {value:5.2f} %" for name, value in tested.items())
-        rate = line.images_per_second
         return (
             f"{line.iteration:>7,}/{self.total:,}  {in_words(left)} left  loss {line.loss:.4f}  "
             f"training error {line.training_error:5.2f} %{errors}  lr {line.lr:g}  "
-            f"{rate:,.{0 if rate >= 10 else 1}f} images/s"
+            f"{rate(line.images_per_second)} images/s"
         )
 
     def finished(self, result: Result) -> None:
@@ -136,7 +135,7 @@ class Display:
 
 
 def _where(hardware: dict[str, Any]) -> str:
-    """Return the device, or how many processes have one of its kind."""
+    """Return the device, or the number of processes and the kind of their devices."""
     if "processes" not in hardware:
         return str(hardware["device"])
     return f"{hardware['processes']} processes, each with {hardware['device'].partition(':')[0]}"
@@ -172,10 +171,10 @@ class ShortDisplay:
     def finished(self, result: Result) -> None:
         if isinstance(result, DetectorResult):
             mean_ap = result.scores.mean_ap
-            score = "the test images' boxes are not known" if mean_ap is None else f"test mAP {100 * mean_ap:5.2f} %"
+            score = "the test images are not annotated" if mean_ap is None else f"test mAP {100 * mean_ap:5.2f} %"
             self.console.print(f"{self.name:<10} {score}  {in_words(result.seconds)}")
             return
-        tested, error = "validation", result.validation_error  # what is chosen by is shown
+        tested, error = "validation", result.validation_error  # the error that selects is shown
         if error is None:
             tested, error = "test", result.test_error
         errors = f"training error {result.training_error:5.2f} %  {tested} error {error:5.2f} %"

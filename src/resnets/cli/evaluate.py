@@ -5,54 +5,55 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Option
 
-from resnets.data.sources import SOURCES
+from resnets.cli import options
 
 if TYPE_CHECKING:
     from resnets.records.evaluations import Evaluation, Tested
 
 
 def evaluate(
-    weights: Annotated[
-        list[Path],
-        Argument(help="A run's folder or a .safetensors file; several make an ensemble.", show_default=False),
-    ],
-    data: Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)],
+    weights: options.Weights,
+    data: options.Data,
     protocol: Annotated[
         str | None,
         Option(
             "--protocol",
             "-p",
-            help="single-view (of small images), center-crop, ten-crop or dense-multi-scale (of photos); "
-            "a beginning will do.",
+            help="single-view (of 32 x 32 images), center-crop, ten-crop or dense-multi-scale (of larger images); "
+            "may be abbreviated.",
             show_default="single-view or center-crop",
         ),
     ] = None,
     scales: Annotated[
         str | None,
-        Option(help="Shorter sides of dense testing, in pixels.", show_default="224,256,384,480,640 at 224 pixels"),
+        Option(
+            help="Comma-separated shorter sides in pixels for dense testing.",
+            show_default="224,256,384,480,640 at 224 pixels",
+        ),
     ] = None,
     flips: Annotated[
         bool | None,
-        Option("--flips/--no-flips", help="Average over mirror images too.", show_default="in ten-crop and dense"),
+        Option("--flips/--no-flips", help="Also average over horizontal flips.", show_default="in ten-crop and dense"),
     ] = None,
-    per_class: Annotated[bool, Option("--per-class", help="Show each class's error.")] = False,
-    confusion: Annotated[bool, Option("--confusion", help="Show which classes are taken for which.")] = False,
-    batch_size: Annotated[int, Option(help="Images at a time; the result is the same.")] = 256,
-    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    per_class: Annotated[bool, Option("--per-class", help="Show the error of each class.")] = False,
+    confusion: Annotated[bool, Option("--confusion", help="Show the confusion matrix.")] = False,
+    batch_size: options.TestBatchSize = 256,
+    device: options.Device = "auto",
     precision: Annotated[
-        str, Option(help="fp32, bf16 (of a single view, its agreement with fp32 is shown) or auto.")
+        str, Option(help="fp32, bf16 (with its agreement with fp32, for a single view) or auto.")
     ] = "fp32",
-    workers: Annotated[int, Option(help="Processes that read image files.")] = 2,
+    workers: options.Workers = 2,
     out: Annotated[
-        Path | None, Option("--out", "-o", help="Write a result file, for `resnets report`.", show_default=False)
+        Path | None, Option("--out", "-o", help="Result file to write, for `resnets report`.", show_default=False)
     ] = None,
-    json: Annotated[bool, Option("--json", help="Print one JSON object instead.")] = False,
+    json: options.Json = False,
 ) -> None:
-    """Test trained weights on a test set by one of the paper's protocols: the exact error, with its 95 % interval."""
+    """Evaluate trained weights on a test set by one of the paper's protocols: the error, with its 95 % interval."""
     from resnets.cli.lists import numbers
     from resnets.evaluation import evaluate as evaluation
+    from resnets.quantities import plural
     from resnets.records.base import encode
 
     result = evaluation.evaluate(
@@ -71,15 +72,16 @@ def evaluate(
         print(encode(result).decode())
         return
     print(
-        f"{result.network} on the {result.samples:,} test images of {result.data}, {result.protocol}: {_errors(result)}"
+        f"{result.network} on {plural(result.samples, 'test image')} of {result.data}, {result.protocol}: "
+        f"{_errors(result)}"
     )
     if len(result.members) > 1:
         for member in result.members:
             print(f"  {member.network} alone: {_errors(member)}  {member.weights}")
     if (agreement := result.agreement) is not None:
         print(
-            f"{agreement.precision} by engine {agreement.engine}: the same class as in fp32 for "
-            f"{agreement.same_top1:,} of the first {agreement.samples:,} images, "
+            f"{agreement.precision} with engine {agreement.engine}: the same class as fp32 for "
+            f"{agreement.same_top1:,} of the first {plural(agreement.samples, 'image')}, "
             f"logits differ by {100 * agreement.logit_difference:.2g} %"
         )
     if per_class:
@@ -91,7 +93,7 @@ def evaluate(
 def _errors(tested: Tested) -> str:
     low, high = tested.top1_interval
     top1 = f"top-1 error {tested.top1_error:.2f} % ({low:.1f} to {high:.1f})"
-    if len(tested.class_errors) < 20:  # among ten classes five guesses say little
+    if len(tested.class_errors) < 20:  # among ten classes a top-5 error says little
         return top1
     low, high = tested.top5_interval
     return f"{top1}, top-5 error {tested.top5_error:.2f} % ({low:.1f} to {high:.1f})"
@@ -119,9 +121,9 @@ def _show_confusion(result: Evaluation) -> None:
         print("the most frequent confusions:")
         pairs = [(n, i, j) for i, row in enumerate(result.confusion) for j, n in enumerate(row) if n and i != j]
         for count, true, predicted in sorted(pairs, reverse=True)[:20]:
-            print(f"{count:>6,}  {names[true]} taken for {names[predicted]}")
+            print(f"{count:>6,}  {names[true]} predicted as {names[predicted]}")
         return
-    table = Table("true class", title="by column: the predicted class")
+    table = Table("true class", title="columns: predicted class")
     for number in range(len(names)):
         table.add_column(str(number), justify="right")
     for number, (name, row) in enumerate(zip(names, result.confusion, strict=True)):

@@ -1,4 +1,4 @@
-"""Lists as they are typed: with commas between."""
+"""Comma-separated lists."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from resnets.errors import UsageError
 
 
 def names(text: str | None) -> list[str] | None:
-    """Return the names in a text, or None for none."""
+    """Return the names in a text, or None for None."""
     return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def numbers(text: str | None, what: str, such_as: str) -> list[int] | None:
-    """Return the whole numbers in a text, or None for none; `what` they are and an example are for the error.
+    """Return the whole numbers in a text, or None for None. `what` and `such_as` describe them in the error.
 
-    Raises: UsageError, if one is no whole number.
+    Raises: UsageError, if one is not a whole number.
     """
     if text is None:
         return None
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"{text!r} is no list of {what}, such as {such_as}") from None
+        raise UsageError(f"{text!r} is not a list of {what}, such as {such_as}") from None

@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from typer import Argument, Option
 
+from resnets.cli import options
 from resnets.data.sources import SOURCES
 
 if TYPE_CHECKING:
     from resnets.networks.describe import NetworkSummary
 
 NUMBERS = ("depth", "parameters", "MACs", "input", "iterations", "batch", "lr")
-"""Titles of columns that are aligned to the right."""
+"""Titles of right-aligned columns."""
 
 
 Listed = tuple[tuple[str, ...], Sequence[tuple[str, ...]], Sequence[Any]]
-"""Titles of columns, rows, and what they show."""
+"""Column titles, rows, and the objects that they show."""
 
 
 def list_entries(
     what: Annotated[str, Argument(help="networks, recipes or data.")] = "networks",
-    json: Annotated[bool, Option("--json", help="Print a JSON list instead.")] = False,
+    json: options.Json = False,
     markdown: Annotated[bool, Option("--markdown", help="Print a Markdown table instead.")] = False,
 ) -> None:
     """List every network (depth, parameters, multiply-adds, the paper's figure), every recipe or every data source.
 
-    Any other plainD and residual resnetD of a depth D = 6n + 2 exists as well.
+    There are also plainD and resnetD of every other depth D = 6n + 2.
     """
     from json import dumps
 
@@ -106,14 +107,14 @@ def _published(network: NetworkSummary) -> str:
 
 
 def info(
-    network: Annotated[str, Argument(help="A network's name.", show_default=False)],
+    network: Annotated[str, Argument(help="Name of a network.", show_default=False)],
     shortcut: Annotated[str | None, Option(help="A, B or C.")] = None,
     stride: Annotated[str | None, Option(help="1x1 or 3x3.")] = None,
-    residual_layers: Annotated[int | None, Option(help="3x3 layers that a shortcut spans.")] = None,
-    layers: Annotated[bool, Option("--layers", help="Show every layer instead of the stages.")] = False,
-    json: Annotated[bool, Option("--json", help="Print one JSON object instead.")] = False,
+    residual_layers: Annotated[int | None, Option(help="3x3 layers per residual block.")] = None,
+    layers: Annotated[bool, Option("--layers", help="Show every layer instead of stages.")] = False,
+    json: options.Json = False,
 ) -> None:
-    """Show a network as a column of the paper's Table 1: its stages, output sizes and what they cost."""
+    """Show a network as a column of the paper's Table 1: its stages, output sizes, parameters and multiply-adds."""
     from json import dumps
 
     from rich.console import Console
@@ -142,7 +143,7 @@ def info(
             size = " x ".join(map(str, stage.output_size))
             table.add_row(stage.name, size, escape(stage.layers), f"{stage.parameters:,}", f"{stage.macs:,}")
     table.add_section()
-    table.add_row("in all", "", f"{depth} weighted layers", f"{cost.parameters:,}", f"{cost.macs:,}")
+    table.add_row("total", "", f"{depth} weighted layers", f"{cost.parameters:,}", f"{cost.macs:,}")
     console = Console()
     console.print(table)
     if isinstance(spec, ResNetSpec) and spec.residual:

@@ -7,19 +7,21 @@ from typing import Annotated, Any
 
 from typer import Argument, Exit, Option
 
+from resnets.cli import options
+
 
 def predict(
-    weights: Annotated[Path, Argument(help="A run's folder or a .safetensors file.", show_default=False)],
-    images: Annotated[list[Path], Argument(help="Image files of any size.", show_default=False)],
-    top: Annotated[int, Option(help="How many classes to show.", min=1)] = 5,
-    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    precision: Annotated[str, Option(help="fp32, bf16 or auto (bf16 where it is native).")] = "fp32",
-    json: Annotated[bool, Option("--json", help="Print a JSON list instead.")] = False,
+    weights: Annotated[Path, Argument(help="Run folder or .safetensors file.", show_default=False)],
+    images: options.Images,
+    top: Annotated[int, Option(help="Number of classes to show.", min=1)] = 5,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    json: options.Json = False,
 ) -> None:
-    """Name what is on images: the most probable classes with their probabilities.
+    """Classify images: the most probable classes with their probabilities.
 
-    A file that is no image is reported on standard error (and in the JSON list, as its "error"), the others are still
-    done, and the exit code is 1.
+    A file that is not an image is reported on standard error (and as "error" in the JSON), the others are processed,
+    and the exit code is 1.
     """
     from resnets.cli.display import print_answers
     from resnets.inference.model import Prediction, load

@@ -12,15 +12,16 @@ def report(
     results: Annotated[
         list[Path] | None,
         Argument(
-            help="Files that train, reproduce or the benchmarks wrote, or folders of them.", show_default="results/"
+            help="Result files of train, reproduce or the benchmarks, or folders of them.", show_default="results/"
         ),
     ] = None,
-    out: Annotated[Path, Option("--out", "-o", help="The folder that index.html goes to.")] = Path("site"),
-    markdown: Annotated[bool, Option("--markdown", help="Print Markdown instead; no page is written.")] = False,
+    out: Annotated[Path, Option("--out", "-o", help="Folder for index.html.")] = Path("site"),
+    markdown: Annotated[bool, Option("--markdown", help="Print Markdown instead of writing a page.")] = False,
 ) -> None:
-    """Show what was measured beside what the paper printed: every table and figure, on one page that stands alone."""
+    """Compare your results with the paper's: every table and figure, on one self-contained page."""
     import sys
 
+    from resnets.quantities import plural
     from resnets.report import write as reporting
 
     made = reporting.write_report(results or (), out=None if markdown else out)
@@ -30,7 +31,7 @@ def report(
         print(made.markdown, end="")
         return
     rows = ", ".join(f"{number} {status}" for status, number in made.counts.items())
-    print(f"{made.runs} run{'' if made.runs == 1 else 's'}; rows of the paper's tables: {rows}")
+    print(f"{plural(made.runs, 'run')}; rows of the paper's tables: {rows}")
     print(made.sentence)
     for kind, layers, training, test, _ in made.depths:
         print(f"  {kind:<8} {layers:>4} layers  training error {training:>7}  test error {test:>7}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from resnets.cli import options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -19,20 +21,22 @@ def reproduce(
     only: Annotated[
         list[str] | None,
         Option(
-            help="A row's or a curve's label, slug or network; may be repeated: runs are made in this order.",
+            help="Label, slug or network of a row or curve; may be repeated, and runs follow this order.",
             show_default="all rows",
         ),
     ] = None,
     seeds: Annotated[
-        int, Option(help="Runs of each row, seeded 0, 1 ...; the plan says where the paper made more.")
+        int, Option(help="Runs per row, with seeds 0, 1 ...; the plan shows where the paper has more.")
     ] = 1,
-    scale: Annotated[str, Option(help="full (the paper's), short (a sixteenth), or smoke (5 iterations).")] = "full",
+    scale: Annotated[
+        str, Option(help="Length: full (the paper's), short (a sixteenth) or smoke (5 iterations).")
+    ] = "full",
     data: Annotated[
         list[str] | None,
         Option(
             "--data",
             "-d",
-            help="A source for what is declared: cifar10:PATH, imagenet:PATH, voc:PATH, or another; may be repeated.",
+            help="Data to use for the declared data: cifar10:PATH, imagenet:PATH, voc:PATH ...; may be repeated.",
             show_default="the declared data",
         ),
     ] = None,
@@ -41,26 +45,23 @@ def reproduce(
         Option(
             "--weights",
             "-w",
-            help="NETWORK=FILE that a detector begins with: an ImageNet classifier, or a detector of COCO; may be "
-            "repeated.",
+            help="Initial weights of detectors, NETWORK=FILE: an ImageNet classifier or a COCO detector; repeatable.",
             show_default="a run in --out",
         ),
     ] = None,
-    out: Annotated[Path, Option("--out", "-o", help="Where runs/, results/ and site/ go.")] = Path("reproduction"),
-    resume: Annotated[bool, Option("--resume", help="Go on with the runs that were begun there.")] = False,
-    plan: Annotated[bool, Option("--plan", help="Print what would be run and how long it takes; no more.")] = False,
-    measure: Annotated[
-        bool, Option("--measure/--no-measure", help="Time each network first, for the plan; or start at once.")
-    ] = True,
+    out: Annotated[Path, Option("--out", "-o", help="Folder for runs/, results/ and site/.")] = Path("reproduction"),
+    resume: Annotated[bool, Option("--resume", help="Continue the runs in the folder.")] = False,
+    plan: Annotated[bool, Option("--plan", help="Only print the runs and their estimated time.")] = False,
+    measure: Annotated[bool, Option("--measure/--no-measure", help="Measure each network first, for the plan.")] = True,
     device: Annotated[
-        str, Option(help="cpu, cuda, cuda:1 ...", show_default="auto: every GPU, one run at a time on each")
+        str, Option(help="auto, cpu, cuda, cuda:1 ...", show_default="auto: every GPU, one run per GPU")
     ] = "auto",
-    workers: Annotated[int, Option(help="Processes that read image files.")] = 2,
+    workers: options.Workers = 2,
 ) -> None:
-    """Run a table or figure of the paper and set what is measured beside what it printed.
+    """Reproduce a table or figure of the paper, and compare the results with the paper's.
 
-    `resnets reproduce table6 --scale short` is section 4.2 in a sixteenth of the iterations. Runs that are done are
-    not made again. SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume goes on.
+    `resnets reproduce table6 --scale short` is section 4.2 in a sixteenth of the iterations. Finished runs are not
+    repeated. SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     """
     from rich.console import Console
     from typer import Exit
@@ -70,7 +71,7 @@ def reproduce(
     from resnets.reproduction import reproduce as reproduction
 
     console = Console(highlight=False, soft_wrap=True)
-    asked: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "only": only or (),
         "seeds": seeds,
         "scale": scale,
@@ -80,7 +81,7 @@ def reproduce(
         "device": device,
         "measure": measure,
     }
-    planning = console.status("planning: some steps of each network are measured" if measure else "planning")
+    planning = console.status("planning: measuring some steps of each network" if measure else "planning")
 
     def announce(made: ReproductionPlan) -> None:
         planning.stop()
@@ -91,11 +92,11 @@ def reproduce(
     try:
         with resumable():
             if plan:
-                announce(reproduction.plan_reproduction(name, **asked))
+                announce(reproduction.plan_reproduction(name, **settings))
                 return
             result = reproduction.reproduce(
                 name,
-                **asked,
+                **settings,
                 resume=resume,
                 workers=workers,
                 announce=announce,

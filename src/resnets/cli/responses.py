@@ -7,28 +7,30 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from resnets.data.sources import SOURCES
+from resnets.cli import options
 
 
 def responses(
-    runs: Annotated[list[Path], Argument(help="Folders of runs, or .safetensors files.", show_default=False)],
-    data: Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)],
+    runs: Annotated[list[Path], Argument(help="Run folders or .safetensors files.", show_default=False)],
+    data: options.Data,
     images: Annotated[
-        int | None, Option(help="Test images, evenly spaced over the split.", show_default="all of them")
+        int | None, Option(help="Number of test images, evenly spaced over the split.", show_default="all")
     ] = None,
     json: Annotated[
-        Path | None, Option("--json", help="Write each layer's response to a file, which `resnets report` reads.")
+        Path | None, Option("--json", help="Result file to write with each layer's response, for `resnets report`.")
     ] = None,
-    plot: Annotated[Path | None, Option("--plot", help="Draw Figure 7's two panels to a .png, .svg or .pdf.")] = None,
-    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    batch_size: Annotated[int, Option(help="Images at a time; the result is the same.")] = 256,
-    workers: Annotated[int, Option(help="Processes that read image files.")] = 2,
+    plot: Annotated[
+        Path | None, Option("--plot", help="Plot file to write with Figure 7's two panels: .png, .svg or .pdf.")
+    ] = None,
+    device: options.Device = "auto",
+    batch_size: options.TestBatchSize = 256,
+    workers: options.Workers = 2,
 ) -> None:
-    """Measure how strongly the layers of trained networks respond: Figure 7, by the test images.
+    """Measure the layer responses of trained networks on the test images, as in Figure 7.
 
     A response is the standard deviation of a layer's output after batch norm, before ReLU or the addition.
 
-    It is taken over all images at once, and for the median image, which a few outlier images do not change.
+    It is computed over all images together, and for the median image, which a few outliers do not change.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -36,6 +38,7 @@ def responses(
 
     from resnets.evaluation import responses as measuring
     from resnets.files import require_file
+    from resnets.quantities import plural
     from resnets.report import plots
     from resnets.report.responses import findings
 
@@ -44,8 +47,8 @@ def responses(
     if json is not None:
         require_file(json)
     found = measuring.responses(runs, data, images=images, device=device, batch_size=batch_size, workers=workers)
-    print(f"Layer responses to {found[0].images:,} test images of {found[0].data}: {measuring.PROTOCOL}.")
-    print("The table has their means over the layers, and the layer with the largest std.")
+    print(f"Layer responses to {plural(found[0].images, 'test image')} of {found[0].data}: {measuring.PROTOCOL}.")
+    print("The table shows means over the layers, and the layer with the largest std.")
     table = Table()
     table.add_column("network", no_wrap=True)
     table.add_column("run", overflow="fold")

@@ -1,4 +1,4 @@
-"""What is said of a command that was stopped: how it goes on."""
+"""Interruption of a command: the message says how to continue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnets.errors import Interrupted
 
 @contextmanager
 def resumable(how: str = "the same command with --resume continues") -> Iterator[None]:
-    """Add to the line of an interruption how to go on. Raises: Interrupted, as what is done within."""
+    """Add to the message of an interruption how to continue. Raises: Interrupted."""
     try:
         yield
     except Interrupted as stop:

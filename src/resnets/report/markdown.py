@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from resnets.quantities import plural
 from resnets.report.compare_tables import ComparedTable
 from resnets.report.verdict import Status
 from resnets.report.view import COMPARED, Grid, View, compared_line, is_as_printed, shown
-from resnets.report.wording import plural
 
 
 def render(view: View) -> str:

@@ -10,13 +10,14 @@ from resnets.detection.recipes import all_recipes
 from resnets.durations import in_words
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
+from resnets.quantities import plural
 from resnets.report import depth
 from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import Cell, ComparedRow, ComparedTable, compare_table
 from resnets.report.depth import DepthStudy
 from resnets.report.runs import Benchmark, Comparison, Measured, MeasuredEnsemble, Results, default_shortcut
 from resnets.report.verdict import Status
-from resnets.report.wording import measured, plural, quantity
+from resnets.report.wording import measured, quantity
 from resnets.specs import Recipe
 
 

@@ -41,11 +41,6 @@ def listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def plural(number: int, noun: str) -> str:
-    """Return a number with its noun: 1 run, 2 runs."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def quantity(value: float, name: str) -> str:
     """Return a benchmark's number: images/s, GiB of memory, or a share in percent."""
     if name == "peak memory":

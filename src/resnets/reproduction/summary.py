@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from resnets.durations import in_words
+from resnets.quantities import plural
 from resnets.report.compare_figures import ComparedCurve, ComparedFigure
 from resnets.report.compare_tables import ComparedRow, ComparedTable
 from resnets.report.verdict import Status
 from resnets.report.view import compared_line, shown
-from resnets.report.wording import NOTHING, plural, published
+from resnets.report.wording import NOTHING, published
 from resnets.reproduction.planned import PlannedRun
 from resnets.reproduction.planning import ReproductionPlan
 

@@ -1,0 +1,66 @@
+"""Options that several commands share, and the groups in which the help of a training shows its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option
+from typer.core import TyperCommand
+
+from resnets.data.sources import SOURCES
+from resnets.training.recipes import RECIPES
+
+BY_RECIPE = "the recipe's"
+
+Network = Annotated[str, Argument(help="Name of a network, such as resnet20 (`resnets list` shows all).")]
+Data = Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)]
+Recipe = Annotated[str | None, Option(help=RECIPES.help(), show_default="the one for the data")]
+Size = Annotated[int | None, Option(help="Training crop size in pixels.", show_default="224")]
+Iterations = Annotated[int | None, Option(help="Training length; the recipe's milestones scale with it.")]
+Epochs = Annotated[float | None, Option(help="Training length in epochs instead.")]
+BatchSize = Annotated[int | None, Option(help="Images per iteration, over all devices.", show_default=BY_RECIPE)]
+LearningRate = Annotated[float | None, Option(help="Initial learning rate.", show_default=BY_RECIPE)]
+Momentum = Annotated[float | None, Option(help="Momentum of SGD.", show_default=BY_RECIPE)]
+WeightDecay = Annotated[float | None, Option(help="Weight decay (L2 penalty).", show_default=BY_RECIPE)]
+Accumulate = Annotated[int, Option(help="Gradient-accumulation steps per iteration.")]
+Resume = Annotated[bool, Option("--resume", help="Continue the run in the folder; start it if there is none.")]
+SaveEvery = Annotated[
+    int | None, Option(help="Iterations between checkpoints.", show_default="one every 30 seconds or more")
+]
+Seed = Annotated[int, Option(help="Random seed for initialisation, data order and augmentation.")]
+Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")]
+TrainingPrecision = Annotated[str, Option("--precision", help="auto, bf16 (autocast) or fp32.")]
+Precision = Annotated[str, Option(help="fp32, bf16 or auto (bf16 on devices with native support).")]
+Workers = Annotated[int, Option(help="Data-loading processes.")]
+TestBatchSize = Annotated[int, Option("--batch-size", help="Images per batch; the result does not depend on it.")]
+Weights = Annotated[
+    list[Path], Argument(help="Run folders or .safetensors files; several are an ensemble.", show_default=False)
+]
+Images = Annotated[list[Path], Argument(help="Image files of any size.", show_default=False)]
+Json = Annotated[bool, Option("--json", help="Print JSON instead.")]
+
+GROUPS = {
+    "Data": ("data", "classes", "split", "size"),
+    "Length": ("iterations", "epochs", "evaluate_every", "save_every"),
+    "Optimiser": ("batch_size", "accumulate", "lr", "momentum", "weight_decay", "ema", "bn_images", "seed"),
+    "Network": (
+        *("weights", "shortcut", "stride", "residual_layers", "initialization"),
+        *("frozen_stages", "anchors", "regions", "roi_pooling", "context"),
+    ),
+    "Machine": ("device", "precision", "workers"),
+}
+"""The panels of `resnets train --help` and `resnets detect train --help`."""
+
+
+class TrainingCommand(TyperCommand):
+    """A command whose help shows its options in GROUPS."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        panels = {name: panel for panel, names in GROUPS.items() for name in names}
+        order = list(panels)
+        for parameter in self.params:
+            if parameter.param_type_name == "option":
+                parameter.rich_help_panel = panels.get(parameter.name or "")  # type: ignore[attr-defined]
+        self.params.sort(key=lambda parameter: order.index(parameter.name) if parameter.name in order else -1)
