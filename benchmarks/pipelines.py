@@ -25,9 +25,9 @@ from resnets.training.recipes import find_recipe
 def ours_cifar(row: Row, setting: Setting) -> Loop:
     """Prepare the product's batches of small images; like the peers, with the channels' mean and deviation."""
     train = _small(setting)
-    convention = train.fit_input(Preprocessing(mean="channel", std=True), None)
+    input_spec = train.fit_input(Preprocessing(mean="channel", std=True), None)
     augmentation = find_recipe("cifar").augmentation
-    ours = train.training_batches(convention, augmentation, Batching(batch_size=row.batch, seed=0))
+    ours = train.training_batches(input_spec, augmentation, Batching(batch_size=row.batch, seed=0))
     return _loop(ours.batches(0, sys.maxsize), row, 32)
 
 
@@ -44,8 +44,8 @@ def expert_cifar(row: Row, setting: Setting) -> Loop:
 def ours_photos(row: Row, setting: Setting) -> Loop:
     """Prepare the product's batches of photos; like the peers, with the channels' mean and deviation."""
     train = _photos(setting)
-    convention = fit_photos(train.subsample(100).paths, Preprocessing(mean="channel", std=True))
-    ours = train.training_batches(convention, loaders.SCALES, Batching(batch_size=row.batch, seed=0))
+    input_spec = fit_photos(train.subsample(100).paths, Preprocessing(mean="channel", std=True))
+    ours = train.training_batches(input_spec, loaders.SCALES, Batching(batch_size=row.batch, seed=0))
     return _loop(ours.batches(0, sys.maxsize), row, 224)
 
 

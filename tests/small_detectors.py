@@ -18,7 +18,7 @@ from resnets.detection.train import DetectorResult, train_detector
 from resnets.networks import registry
 from resnets.networks.comparison.vgg import VGG
 from resnets.networks.resnet import ResNet
-from resnets.specs import DetectionRecipe, InputConvention, ResNetSpec, VGGSpec
+from resnets.specs import DetectionRecipe, InputSpec, ResNetSpec, VGGSpec
 from resnets.weights import weights_file
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ SPEC = ResNetSpec(
 )
 VGG_SPEC = VGGSpec(name="vgg8", depth=8, convolutions=(1, 1, 1, 1, 1), num_classes=10)
 
-INPUT = InputConvention(size=64, resize=64, mean=(0.5, 0.5, 0.5))
+INPUT = InputSpec(size=64, resize=64, mean=(0.5, 0.5, 0.5))
 
 RECIPE = DetectionRecipe(
     name="small",
@@ -149,8 +149,8 @@ def small_networks() -> Iterator[None]:
 
 def save_classifier(path: Path, made: ResNet | VGG) -> Path:
     """Write a classifier's weights, with the mean (0.4, 0.5, 0.6), and return the file."""
-    convention = InputConvention(size=64, resize=64, mean=(0.4, 0.5, 0.6))
-    weights_file.save(path, made, classes=tuple("abcdefghij"), convention=convention)
+    input_spec = InputSpec(size=64, resize=64, mean=(0.4, 0.5, 0.6))
+    weights_file.save(path, made, classes=tuple("abcdefghij"), input_spec=input_spec)
     return path
 
 

@@ -16,7 +16,7 @@ from torch import nn
 import resnets
 from resnets.errors import DataError, UsageError, WeightsError
 from resnets.records.runs import ClassifierResult, LogLine
-from resnets.specs import InputConvention, Recipe, ScaleCropFlip
+from resnets.specs import InputSpec, Recipe, ScaleCropFlip
 from resnets.training.run_folder import RunFolder
 
 
@@ -43,8 +43,8 @@ def test_load_gives_the_trained_network(result: resnets.TrainResult) -> None:
     model = resnets.load(result.folder)
     assert not model.network.training
     assert model.classes == tuple("0123456789")
-    assert model.convention is not None
-    assert model.convention.mean_image is not None  # the per-pixel mean travels with the weights
+    assert model.input_spec is not None
+    assert model.input_spec.mean_image is not None  # the per-pixel mean travels with the weights
     evaluation = resnets.evaluate(model, "digits")
     assert evaluation.top1_error == result.test_error
     assert resnets.evaluate(result.folder, "digits", batch_size=7).top1_error == result.test_error
@@ -58,12 +58,12 @@ def test_repr_of_a_model_is_a_few_lines(result: resnets.TrainResult) -> None:
     for part in ("resnet8", "10 (0, 1, 2, ...)", "8 x 8 grey", str(model.device)):
         assert part in text
     mean_image = base64.b64encode(bytes(4 * 3 * 224 * 224)).decode()
-    convention = InputConvention(size=224, resize=256, mean_image=mean_image)
+    input_spec = InputSpec(size=224, resize=256, mean_image=mean_image)
     classes = tuple(f"class {number}" for number in range(1000))
-    large = dataclasses.replace(model, convention=convention, classes=classes)
+    large = dataclasses.replace(model, input_spec=input_spec, classes=classes)
     assert len(repr(large)) < 1000 and "224 x 224 RGB" in repr(large)
-    assert len(repr(convention)) < 1000 and "224 x 224 x 3" in repr(convention)
-    bare = dataclasses.replace(model, network=nn.Flatten(), convention=None, classes=None)
+    assert len(repr(input_spec)) < 1000 and "224 x 224 x 3" in repr(input_spec)
+    bare = dataclasses.replace(model, network=nn.Flatten(), input_spec=None, classes=None)
     assert "Flatten" in repr(bare)
 
 
@@ -174,8 +174,8 @@ def test_imagenet_networks_train_on_photos(photo_folder: Path, tmp_path: Path) -
         "resnet18", f"folder:{photo_folder}", iterations=1, batch_size=2, workers=0, out=tmp_path / "run"
     )
     model = resnets.load(result.folder)
-    assert model.convention is not None
-    assert (model.convention.size, model.convention.resize) == (224, 256)
+    assert model.input_spec is not None
+    assert (model.input_spec.size, model.input_spec.resize) == (224, 256)
     assert resnets.evaluate(model, f"folder:{photo_folder}", workers=0).top1_error == result.test_error
 
 
@@ -184,14 +184,14 @@ def test_photos_are_trained_at_any_size(photo_folder: Path, tmp_path: Path) -> N
     source = f"folder:{photo_folder}"
     result = resnets.train("resnet18", source, size=112, iterations=1, batch_size=2, workers=0, out=tmp_path / "run")
     model = resnets.load(result.folder)
-    assert model.convention is not None
-    assert (model.convention.size, model.convention.resize) == (112, 128)
+    assert model.input_spec is not None
+    assert (model.input_spec.size, model.input_spec.resize) == (112, 128)
     assert resnets.evaluate(model, source, workers=0).top1_error == result.test_error
     recipe = recipe_of(tmp_path / "run")
     crops = recipe.augmentation
     assert isinstance(crops, ScaleCropFlip)
     assert (crops.shortest, crops.longest, crops.crop) == (128, 240, 112)
-    assert recipe.deviations[-1].what.startswith("crops of 112 pixels")
+    assert recipe.departures[-1].what.startswith("crops of 112 pixels")
     with pytest.raises(UsageError, match=r"size is given, and recipe 'digits' takes images at the size that they have"):
         resnets.train("resnet8", "digits", size=16, out=tmp_path / "digits")
     with pytest.raises(UsageError, match=r"size is 16; crops of photos must be of 32 pixels or more"):
@@ -242,8 +242,8 @@ def test_what_does_not_apply_is_not_recorded(tmp_path: Path) -> None:
 def test_photos_are_small_for_cifar_networks_in_whatever_form(photo_folder: Path, tmp_path: Path) -> None:
     splits = resnets.load_data(f"folder:{photo_folder}")
     result = resnets.train("resnet8", splits, iterations=1, batch_size=4, out=tmp_path / "run")
-    convention = resnets.load(result.folder).convention
-    assert convention is not None and convention.size == 32
+    input_spec = resnets.load(result.folder).input_spec
+    assert input_spec is not None and input_spec.size == 32
 
 
 def test_classes_and_logits_must_agree(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def departures() -> str:
     """Return the recipes' own lists of departures from the paper; equal lists are printed once."""
     lists: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for name, recipe in all_recipes().items():
-        lists.setdefault(tuple((one.what, one.why) for one in recipe.deviations), []).append(name)
+        lists.setdefault(tuple((one.what, one.why) for one in recipe.departures), []).append(name)
     blocks = []
     for rows, names in lists.items():
         title = ", ".join(f"`{name}`" for name in names)

@@ -51,7 +51,7 @@ Json = Any
 
 ROOT = Path(__file__).resolve().parents[1]
 VOLATILE = frozenset({"seconds", "images_per_second", "seconds_per_image", "provenance", "free_bytes"})
-WORDS = frozenset({"deviations", "source"})  # of recipes in runs: a section of their own has them
+WORDS = frozenset({"departures", "source"})  # of recipes in runs: a section of their own has them
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 MODULES = re.compile(r"(\w+\.)+")  # before the name of a class
 LONG = 300  # characters
@@ -651,7 +651,7 @@ def conversions() -> Json:
         "theirs": digest_of_tensors(torch.load(back.out, weights_only=True)),
         "hub": plain(hub),
         "files": digest_of_folder(hub.out),
-        "fetched": [digest_of_tensors(fetched.network.state_dict()), plain(fetched.classes), plain(fetched.convention)],
+        "fetched": [digest_of_tensors(fetched.network.state_dict()), plain(fetched.classes), plain(fetched.input_spec)],
         "created": digest_of_tensors(loaded.state_dict()),
     }
 

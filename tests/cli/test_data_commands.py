@@ -12,7 +12,7 @@ import torch
 import resnets
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
-from resnets.specs import InputConvention
+from resnets.specs import InputSpec
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 
@@ -82,7 +82,7 @@ def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhot
     before, after = old.network.state_dict(), new.network.state_dict()
     assert torch.allclose(before["layer3.0.conv1.weight"], after["layer3.0.conv1.weight"], atol=1e-8)
     assert after["fc.weight"].shape == (2, 64)
-    assert new.convention == old.convention and new.classes == ("owl", "tit")
+    assert new.input_spec == old.input_spec and new.classes == ("owl", "tit")
     run = RunFolder(tmp_path / "birds").record()
     assert run is not None and run.start is not None and len(run.start.sha256) == 64
     with pytest.raises(resnets.RunError, match="its start is"):
@@ -94,8 +94,8 @@ def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhot
 def test_converted_weights_are_fine_tuned_with_their_own_pooling(photo_folder: Path, tmp_path: Path) -> None:
     """The authors' pooling rounds up, which no name of a network tells."""
     spec = registry.declare("resnet18", num_classes=5).with_changes(pool="ceil")
-    convention = InputConvention(size=64, resize=72, mean=(0.5, 0.5, 0.5))
-    weights_file.save(tmp_path / "w.safetensors", registry.build(spec), classes=tuple("abcde"), convention=convention)
+    input_spec = InputSpec(size=64, resize=72, mean=(0.5, 0.5, 0.5))
+    weights_file.save(tmp_path / "w.safetensors", registry.build(spec), classes=tuple("abcde"), input_spec=input_spec)
     run = resnets.train(
         "resnet18",
         f"folder:{photo_folder}",

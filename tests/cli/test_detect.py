@@ -18,7 +18,7 @@ from resnets.cli import app, run
 from resnets.cli.detect import app as detect_app
 from resnets.networks import registry
 from resnets.records.runs import DetectorResult
-from resnets.specs import InputConvention, ResNetSpec
+from resnets.specs import InputSpec, ResNetSpec
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 
@@ -68,8 +68,8 @@ def start(narrow: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) 
     """A classifier's weights file."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("classifier") / "resnet18.safetensors"
-    convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
-    weights_file.save(path, registry.create("resnet18"), classes=tuple(map(str, range(1000))), convention=convention)
+    input_spec = InputSpec(size=224, resize=256, mean=(0.5, 0.5, 0.5))
+    weights_file.save(path, registry.create("resnet18"), classes=tuple(map(str, range(1000))), input_spec=input_spec)
     return path
 
 

@@ -14,7 +14,7 @@ from resnets.data.loading import Batching
 from resnets.data.normalization import fit, mean_of, normalize, std_of
 from resnets.data.randomness import batch_samples, sample_bits, uniform_integers
 from resnets.runtime.processes import Share
-from resnets.specs import InputConvention, PadCropFlip, Preprocessing
+from resnets.specs import InputSpec, PadCropFlip, Preprocessing
 
 CHANNEL = Preprocessing(mean="channel", std=True)
 
@@ -53,8 +53,8 @@ def test_a_batch_equals_the_plain_reference_bit_for_bit(
     preprocessing: Preprocessing, channels: int, pad: int, flip: bool
 ) -> None:
     train = images_of(40, 12, channels)
-    convention = fit(train.images, preprocessing)
-    crop_flip = CropFlip(train, PadCropFlip(pad=pad, flip=flip), convention, seed=5)
+    input_spec = fit(train.images, preprocessing)
+    crop_flip = CropFlip(train, PadCropFlip(pad=pad, flip=flip), input_spec, seed=5)
     samples, epochs = np.arange(80) % 40, np.repeat([0, 3], 40)
     batch = crop_flip(epochs, samples)
     assert batch.dtype == torch.float32
@@ -64,7 +64,7 @@ def test_a_batch_equals_the_plain_reference_bit_for_bit(
     mirrors = uniform_integers(bits, 2, 2) if flip else np.zeros(80, np.int64)
     for i, sample in enumerate(samples):
         expected = one_sample(
-            train.images[sample], mean_of(convention), std_of(convention), pad, tops[i], lefts[i], mirrors[i]
+            train.images[sample], mean_of(input_spec), std_of(input_spec), pad, tops[i], lefts[i], mirrors[i]
         )
         assert batch[i].numpy().tobytes() == expected.tobytes()
 
@@ -72,7 +72,7 @@ def test_a_batch_equals_the_plain_reference_bit_for_bit(
 def test_every_crop_and_its_mirror_image_is_reached() -> None:
     """Of one image with pad 2, all 5 x 5 x 2 views come, each about equally often, and no other."""
     train = ImageArrays(np.arange(101, 126, dtype=np.uint8).reshape(1, 5, 5, 1), np.array([0]))
-    nothing_subtracted = InputConvention(size=5, resize=5, channels=1)
+    nothing_subtracted = InputSpec(size=5, resize=5, channels=1)
     epochs = np.arange(10_000)
     batch = CropFlip(train, PadCropFlip(pad=2), nothing_subtracted, seed=0)(epochs, np.zeros_like(epochs))
     views, counts = np.unique(batch.numpy().reshape(len(epochs), -1), axis=0, return_counts=True)
@@ -91,10 +91,10 @@ def test_every_crop_and_its_mirror_image_is_reached() -> None:
 def test_without_pad_and_flip_the_image_is_as_in_testing() -> None:
     """Training without augmentation and testing see the same bits."""
     train = images_of(10, 8, 3)
-    convention = fit(train.images, Preprocessing(mean="channel", std=True))
+    input_spec = fit(train.images, Preprocessing(mean="channel", std=True))
     samples = np.arange(10)
-    batch = CropFlip(train, PadCropFlip(pad=0, flip=False), convention, seed=0)(samples, samples)
-    expected = normalize(train.images, convention)
+    batch = CropFlip(train, PadCropFlip(pad=0, flip=False), input_spec, seed=0)(samples, samples)
+    expected = normalize(train.images, input_spec)
     assert np.array_equal(batch.permute(0, 2, 3, 1).numpy(), expected)
 
 
@@ -147,17 +147,17 @@ def test_alternate_mirrors_each_image_every_other_epoch() -> None:
 def test_a_device_crops_as_the_host_does(augmentation: PadCropFlip) -> None:
     """Bit for bit; here the device is the CPU as well, but the images are a tensor on it."""
     train = images_of(30, 10, 3)
-    convention = fit(train.images, Preprocessing(std=True))
+    input_spec = fit(train.images, Preprocessing(std=True))
     samples, epochs = np.arange(60) % 30, np.repeat([0, 7], 30)
-    host = CropFlip(train, augmentation, convention, seed=5)
-    device = CropFlip(train, augmentation, convention, seed=5, device=torch.device("cpu"))
+    host = CropFlip(train, augmentation, input_spec, seed=5)
+    device = CropFlip(train, augmentation, input_spec, seed=5, device=torch.device("cpu"))
     assert torch.equal(host(epochs, samples), device(epochs, samples))
 
 
 def test_images_in_memory_come_augmented_with_their_labels_in_the_declared_order() -> None:
     train = images_of(50)
-    convention = fit(train.images, Preprocessing())
-    batches = train.training_batches(convention, PadCropFlip(pad=2), Batching(batch_size=16, seed=3))
+    input_spec = fit(train.images, Preprocessing())
+    batches = train.training_batches(input_spec, PadCropFlip(pad=2), Batching(batch_size=16, seed=3))
     for i, (images, labels) in enumerate(batches.batches(0, 8)):
         assert images.shape == (16, 3, 8, 8)
         assert images.dtype == torch.float32
@@ -188,17 +188,17 @@ def test_images_resident_on_a_gpu_come_in_the_same_mini_batches(
 
 def test_without_augmentation_the_images_are_the_test_images() -> None:
     train = images_of(10)
-    convention = fit(train.images, Preprocessing())
-    batches = train.training_batches(convention, None, Batching(batch_size=10, seed=0))
+    input_spec = fit(train.images, Preprocessing())
+    batches = train.training_batches(input_spec, None, Batching(batch_size=10, seed=0))
     images, labels = next(iter(batches.batches(0, 1)))
-    assert torch.equal(images[labels.argsort()], next(train.test_batches(convention, batch_size=10))[0])
+    assert torch.equal(images[labels.argsort()], next(train.test_batches(input_spec, batch_size=10))[0])
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 101])
 @pytest.mark.parametrize("batch_size", [1, 7, 100, 256])
 def test_each_image_in_memory_is_tested_once(count: int, batch_size: int) -> None:
     """No padding with duplicates and no dropped rest, in order."""
-    batches = list(images_of(count).test_batches(InputConvention(size=8, resize=8), batch_size=batch_size))
+    batches = list(images_of(count).test_batches(InputSpec(size=8, resize=8), batch_size=batch_size))
     assert torch.cat([labels for _, labels in batches]).tolist() == list(range(count))
     assert max(len(labels) for _, labels in batches) == min(count, batch_size)
     assert all(len(images) == len(labels) for images, labels in batches)

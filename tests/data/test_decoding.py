@@ -25,7 +25,7 @@ from resnets.data.decoding import (
     single_view,
 )
 from resnets.errors import DataError
-from resnets.specs import InputConvention, Interpolation
+from resnets.specs import InputSpec, Interpolation
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -247,7 +247,7 @@ def test_the_largest_image_is_about_100_megapixels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 3), (224, 224), (500, 375), (375, 500), (31, 4000)])
 def test_any_size_gives_the_one_view(tmp_path: Path, size: tuple[int, int]) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", size, (10, 20, 30)), "PNG")
-    view = single_view(path, InputConvention(size=24, resize=32))
+    view = single_view(path, InputSpec(size=24, resize=32))
     assert view.shape == (24, 24, 3)
     assert (view == [10, 20, 30]).all()
 
@@ -258,7 +258,7 @@ def test_any_size_gives_the_one_view(tmp_path: Path, size: tuple[int, int]) -> N
 def test_the_interpolation_is_the_networks(tmp_path: Path, name: Interpolation, filter: Image.Resampling) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
     path = saved(tmp_path / "a.png", Image.fromarray(noise), "PNG")
-    view = single_view(path, InputConvention(size=24, resize=32, interpolation=name))
+    view = single_view(path, InputSpec(size=24, resize=32, interpolation=name))
     by_pillow = Image.fromarray(noise).resize((48, 32), filter).crop((12, 4, 36, 28))
     assert (view == np.asarray(by_pillow)).all()
 
@@ -268,7 +268,7 @@ def test_a_strip_of_one_pixel_does_not_grow_to_gigabytes(tmp_path: Path, size: t
     """Its shorter side resized to 256, the whole strip would have 65 billion pixels."""
     path = saved(tmp_path / "strip.png", Image.new("RGB", size, RED), "PNG")
     start = time.perf_counter()
-    view = single_view(path, InputConvention(size=224, resize=256))
+    view = single_view(path, InputSpec(size=224, resize=256))
     assert (view == RED).all()
     assert time.perf_counter() - start < 5
     assert max(resize_shorter_side(Image.new("L", size), 256).size) == 16 * 256

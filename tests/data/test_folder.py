@@ -17,7 +17,7 @@ from resnets.data.decoding import single_view
 from resnets.data.image_files import ImageFiles
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError
-from resnets.specs import InputConvention
+from resnets.specs import InputSpec
 
 
 def files_of(split: object) -> list[str]:
@@ -187,7 +187,7 @@ def test_many_threads_give_what_one_file_at_a_time_gives(make_photos) -> None:  
     train, files = splits.in_memory(8).train, splits.train
     assert isinstance(train, ImageArrays)
     assert isinstance(files, ImageFiles)
-    view = InputConvention(size=8, resize=8)
+    view = InputSpec(size=8, resize=8)
     assert np.array_equal(train.images, np.stack([single_view(path, view) for path in files.paths]))
     assert np.array_equal(train.labels, files.labels)
 

@@ -18,7 +18,7 @@ from resnets.data.loading import Batching
 from resnets.data.normalization import fit_photos, mean_of
 from resnets.data.photos import scale_crop_flip
 from resnets.errors import UsageError
-from resnets.specs import InputConvention, PadCropFlip, Preprocessing, ScaleCropFlip
+from resnets.specs import InputSpec, PadCropFlip, Preprocessing, ScaleCropFlip
 
 CHANNEL = Preprocessing(mean="channel", std=True)
 
@@ -31,7 +31,7 @@ def photos_of(root: Path) -> ImageFiles:
 
 def test_a_recipe_for_other_images_is_refused(photo_folder: Path) -> None:
     options: dict[str, Any] = {"batch_size": 2, "seed": 0, "workers": 0}
-    view = InputConvention(size=8, resize=8)
+    view = InputSpec(size=8, resize=8)
     arrays = ImageArrays(np.zeros((3, 8, 8, 3), np.uint8), np.arange(3))
     with pytest.raises(UsageError, match=r"images in memory need one that pads and crops"):
         arrays.training_batches(view, ScaleCropFlip(), Batching(**options))
@@ -46,11 +46,11 @@ def test_a_recipe_for_other_images_is_refused(photo_folder: Path) -> None:
 
 def test_photos_are_scaled_cropped_and_flipped_at_random(make_photos) -> None:  # type: ignore[no-untyped-def]
     train = photos_of(make_photos(train=2))
-    convention = fit_photos(train.paths, CHANNEL, size=24, resize=32)
+    input_spec = fit_photos(train.paths, CHANNEL, size=24, resize=32)
     how = ScaleCropFlip(shortest=28, longest=40, crop=24)
     options: dict[str, Any] = {"batch_size": 6, "seed": 0}
-    alone = train.training_batches(convention, how, Batching(**options))
-    by_two = train.training_batches(convention, how, Batching(workers=2, **options))
+    alone = train.training_batches(input_spec, how, Batching(**options))
+    by_two = train.training_batches(input_spec, how, Batching(workers=2, **options))
     seen = []
     for (images, labels), (again, also) in zip(alone.batches(0, 4), by_two.batches(0, 4), strict=True):
         assert images.shape == (6, 3, 24, 24)
@@ -84,8 +84,8 @@ def test_a_random_crop_reaches_every_place_scale_and_mirror_image() -> None:
 
 def test_photos_are_tested_on_their_centre(photo_folder: Path) -> None:
     train = photos_of(photo_folder)
-    convention = fit_photos(train.paths, Preprocessing(), size=24, resize=32)
-    images = torch.cat([batch[0] for batch in train.test_batches(convention, batch_size=5)])
+    input_spec = fit_photos(train.paths, Preprocessing(), size=24, resize=32)
+    images = torch.cat([batch[0] for batch in train.test_batches(input_spec, batch_size=5)])
     for image, path in zip(images, train.paths, strict=True):
-        expected = single_view(path, convention).astype(np.float32) / np.float32(255) - mean_of(convention)
+        expected = single_view(path, input_spec).astype(np.float32) / np.float32(255) - mean_of(input_spec)
         assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)

@@ -153,7 +153,7 @@ def test_folders_of_other_names_are_refused(make_photos: MakePhotos) -> None:
 def test_a_png_and_cmyk_images_named_jpeg_are_trained_on(make_photos: MakePhotos) -> None:
     """As they occur in ImageNet: n02105855_2933.JPEG is a PNG, and some twenty are CMYK."""
 
-    from resnets.specs import InputConvention
+    from resnets.specs import InputSpec
 
     root = make_photos(classes=THREE, train=1, val=1)
     for name, mode, kind in (("a.JPEG", "RGBA", "PNG"), ("b.JPEG", "CMYK", "JPEG"), ("c.JPEG", "L", "JPEG")):
@@ -161,7 +161,7 @@ def test_a_png_and_cmyk_images_named_jpeg_are_trained_on(make_photos: MakePhotos
         Image.new(mode, (40, 30), 128 if mode == "L" else tuple([128] * len(mode))).save(content, kind)
         (root / "train" / "n01440764" / name).write_bytes(content.getvalue())
     splits = imagenet.load(root)
-    images, _ = next(iter(splits.train.test_batches(InputConvention(size=24, resize=32), batch_size=10)))
+    images, _ = next(iter(splits.train.test_batches(InputSpec(size=24, resize=32), batch_size=10)))
     assert images.shape == (6, 3, 24, 24)
 
 

@@ -18,7 +18,7 @@ from resnets.data.loading import Batching
 from resnets.data.map_datasets import LoaderBatches, MapSplit
 from resnets.data.normalization import fit
 from resnets.errors import DataError
-from resnets.specs import InputConvention, PadCropFlip, Preprocessing
+from resnets.specs import InputSpec, PadCropFlip, Preprocessing
 
 CHANNEL = Preprocessing(mean="channel", std=True)
 
@@ -97,7 +97,7 @@ def test_the_callers_generators_are_left_alone() -> None:
     states = generator_states()
     rows(loader().batches(0, 3))
     rows(loader(workers=1).batches(0, 3))
-    list(images_of(5).test_batches(InputConvention(size=8, resize=8), batch_size=2))
+    list(images_of(5).test_batches(InputSpec(size=8, resize=8), batch_size=2))
     assert generator_states() == states
 
 

@@ -1,4 +1,4 @@
-"""The input convention: statistics of the training images, exact after a trip through files, applied as declared."""
+"""The input specification: statistics of the training images, exact after a trip through files, applied as declared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.normalization import Normalizer, fit, fit_photos, mean_of, normalize, std_of, transferred
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError
-from resnets.specs import InputConvention, PadCropFlip, Preprocessing
+from resnets.specs import InputSpec, PadCropFlip, Preprocessing
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
 PIXEL, CHANNEL = Preprocessing(), Preprocessing(mean="channel", std=True)
@@ -30,9 +30,9 @@ def images_of(count: int, size: int = 8, channels: int = 3) -> ImageArrays:
     return ImageArrays(generator.integers(0, 256, (count, size, size, channels), np.uint8), np.zeros(count, np.int64))
 
 
-def restored(data: dict[str, Any]) -> InputConvention:
+def restored(data: dict[str, Any]) -> InputSpec:
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    return InputConvention(**fields)
+    return InputSpec(**fields)
 
 
 @pytest.mark.data
@@ -40,9 +40,9 @@ def test_the_statistics_of_cifar10_are_the_known_ones(cifar10: DataSplits) -> No
     """Not the often copied std 0.2023 0.1994 0.2010, which is a mean over images."""
     train = cifar10.train
     assert isinstance(train, ImageArrays)
-    convention = fit(train.images, CHANNEL)
-    assert convention.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
-    assert convention.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=5e-5)
+    input_spec = fit(train.images, CHANNEL)
+    assert input_spec.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
+    assert input_spec.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=5e-5)
     image = mean_of(fit(train.images, PIXEL))
     assert image.shape == (32, 32, 3)
     assert image.mean(axis=(0, 1)) == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)
@@ -54,24 +54,24 @@ def test_the_statistics_are_numpys(count: int) -> None:
     train = images_of(count)
     scaled = train.images / 255
     assert mean_of(fit(train.images, PIXEL)) == pytest.approx(scaled.mean(axis=0), abs=1e-7)
-    convention = fit(train.images, CHANNEL)
-    assert convention.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)), abs=1e-12)
-    assert convention.std == pytest.approx(scaled.std(axis=(0, 1, 2)), abs=1e-12)
+    input_spec = fit(train.images, CHANNEL)
+    assert input_spec.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)), abs=1e-12)
+    assert input_spec.std == pytest.approx(scaled.std(axis=(0, 1, 2)), abs=1e-12)
     assert fit(train.images, Preprocessing()).std is None
 
 
 def test_grey_images_have_one_channel() -> None:
-    convention = fit(images_of(10, channels=1).images, CHANNEL)
-    assert convention.channels == len(convention.mean or ()) == len(convention.std or ()) == 1
+    input_spec = fit(images_of(10, channels=1).images, CHANNEL)
+    assert input_spec.channels == len(input_spec.mean or ()) == len(input_spec.std or ()) == 1
 
 
 @pytest.mark.parametrize("value", [0, 77, 255])
 def test_a_channel_that_never_changes_is_shifted_and_not_divided_by_zero(value: int) -> None:
     train = images_of(50)
     train.images[..., 1] = value
-    convention = fit(train.images, CHANNEL)
-    assert (convention.std or ())[1] == 1.0
-    assert abs(normalize(train.images, convention)[..., 1]).max() < 1e-6
+    input_spec = fit(train.images, CHANNEL)
+    assert (input_spec.std or ())[1] == 1.0
+    assert abs(normalize(train.images, input_spec)[..., 1]).max() < 1e-6
 
 
 def test_images_that_are_not_square_are_refused() -> None:
@@ -82,20 +82,20 @@ def test_images_that_are_not_square_are_refused() -> None:
 @pytest.mark.parametrize("preprocessing", [PIXEL, CHANNEL, Preprocessing(std=True)])
 def test_json_and_a_weights_files_header_keep_it_exactly(preprocessing: Preprocessing, tmp_path: Path) -> None:
     """The mean belongs to the trained model: it comes back bit for bit."""
-    convention = fit(images_of(100).images, preprocessing)
-    as_json = restored(json.loads(json.dumps(msgspec.to_builtins(convention))))
-    write_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)}, {"input": msgspec.to_builtins(convention)})
+    input_spec = fit(images_of(100).images, preprocessing)
+    as_json = restored(json.loads(json.dumps(msgspec.to_builtins(input_spec))))
+    write_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)}, {"input": msgspec.to_builtins(input_spec)})
     in_header = restored(read_tensors(tmp_path / "w.safetensors")[1]["input"])
-    assert as_json == in_header == convention
-    assert mean_of(in_header).tobytes() == mean_of(convention).tobytes()
+    assert as_json == in_header == input_spec
+    assert mean_of(in_header).tobytes() == mean_of(input_spec).tobytes()
 
 
 def test_normalize_does_what_the_declaration_says() -> None:
-    convention = InputConvention(size=2, resize=2, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))
+    input_spec = InputSpec(size=2, resize=2, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))
     image = np.array([[[[0, 255, 51]] * 2] * 2], np.uint8)
-    assert normalize(image, convention)[0, 0, 0] == pytest.approx([-1.0, 3.0, 0.1])
+    assert normalize(image, input_spec)[0, 0, 0] == pytest.approx([-1.0, 3.0, 0.1])
     assert image.dtype == np.uint8
-    assert normalize(image, InputConvention(size=2, resize=2))[0, 0, 0] == pytest.approx([0.0, 1.0, 0.2])
+    assert normalize(image, InputSpec(size=2, resize=2))[0, 0, 0] == pytest.approx([0.0, 1.0, 0.2])
 
 
 @pytest.mark.parametrize("image", [False, True])
@@ -104,22 +104,22 @@ def test_bgr_of_0_to_255_is_in_the_networks_own_order_and_scale(image: bool) -> 
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (3, 4, 4, 3), np.uint8)
     means = generator.uniform(90, 130, (4, 4, 3)).astype(np.float32)
-    convention = InputConvention(
+    input_spec = InputSpec(
         size=4,
         resize=4,
-        white=255,
-        order="BGR",
+        max_value=255,
+        channel_order="BGR",
         mean=None if image else (103.0, 115.0, 123.0),
         mean_image=base64.b64encode(means.tobytes()).decode() if image else None,
         std=(1.0, 2.0, 4.0),
     )
     by_hand = (pixels[..., [2, 1, 0]].astype(np.float32) - (means if image else (103, 115, 123))) / (1, 2, 4)
-    assert normalize(pixels, convention) == pytest.approx(by_hand, abs=1e-4)
-    torch.from_numpy(normalize(pixels, convention))  # which takes no array that runs backwards
-    on_device = Normalizer(convention, torch.device("cpu"))(torch.from_numpy(pixels))
+    assert normalize(pixels, input_spec) == pytest.approx(by_hand, abs=1e-4)
+    torch.from_numpy(normalize(pixels, input_spec))  # which takes no array that runs backwards
+    on_device = Normalizer(input_spec, torch.device("cpu"))(torch.from_numpy(pixels))
     assert on_device.permute(0, 2, 3, 1).numpy() == pytest.approx(by_hand, abs=1e-4)
     trained_on = CropFlip(
-        ImageArrays(pixels, np.zeros(3, np.int64)), PadCropFlip(pad=0, flip=False), convention, seed=0
+        ImageArrays(pixels, np.zeros(3, np.int64)), PadCropFlip(pad=0, flip=False), input_spec, seed=0
     )
     batch = trained_on(np.zeros(3, np.int64), np.arange(3))
     assert batch.permute(0, 2, 3, 1).numpy() == pytest.approx(by_hand, abs=1e-4)
@@ -142,15 +142,15 @@ def test_the_statistics_of_photos_are_those_of_their_single_views(
     photo_folder: Path, preprocessing: Preprocessing
 ) -> None:
     train = photos_in(photo_folder)
-    convention = fit_photos(train.paths, preprocessing, size=24, resize=32)
-    assert (convention.size, convention.resize, convention.channels) == (24, 32, 3)
-    views = np.stack([single_view(path, convention) for path in train.paths])
+    input_spec = fit_photos(train.paths, preprocessing, size=24, resize=32)
+    assert (input_spec.size, input_spec.resize, input_spec.channels) == (24, 32, 3)
+    views = np.stack([single_view(path, input_spec) for path in train.paths])
     of_views = fit(views, preprocessing)
-    assert mean_of(convention) == pytest.approx(mean_of(of_views))
+    assert mean_of(input_spec) == pytest.approx(mean_of(of_views))
     if preprocessing.std:
-        assert std_of(convention) == pytest.approx(std_of(of_views))
+        assert std_of(input_spec) == pytest.approx(std_of(of_views))
     else:
-        assert convention.std is None
+        assert input_spec.std is None
 
 
 def test_a_part_of_the_photos_is_drawn_evenly_over_all_classes(make_photos) -> None:  # type: ignore[no-untyped-def]
@@ -170,7 +170,7 @@ def test_photos_cannot_be_fitted_on_a_damaged_file(photo_folder: Path) -> None:
 def test_trained_weights_keep_their_mean_at_another_size() -> None:
     """A mean of each pixel, which has one size, becomes its channels' mean; the rest stays as it was trained."""
     channel, pixel = fit(images_of(50, size=8).images, CHANNEL), fit(images_of(50, size=8).images, PIXEL)
-    other = InputConvention(size=6, resize=7)
+    other = InputSpec(size=6, resize=7)
     assert transferred(channel, other) == channel.with_changes(size=6, resize=7)
     assert transferred(pixel, other.with_changes(size=8)) == pixel.with_changes(resize=7)
     moved = transferred(pixel, other)
@@ -183,10 +183,10 @@ def test_a_mean_image_is_stretched_over_larger_images(photo_folder: Path) -> Non
     """On images of its own size it is the mean of each pixel; on others it keeps its corners and its average."""
     train = folder.load(photo_folder).train
     assert isinstance(train, ImageFiles)
-    convention = fit_photos(train.paths, Preprocessing(mean="pixel"), size=32, resize=36)
-    normalized = Normalizer(convention, torch.device("cpu"))
+    input_spec = fit_photos(train.paths, Preprocessing(mean="pixel"), size=32, resize=36)
+    normalized = Normalizer(input_spec, torch.device("cpu"))
     own = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    assert (normalized(torch.from_numpy(own)).permute(0, 2, 3, 1).numpy() == normalize(own, convention)).all()
+    assert (normalized(torch.from_numpy(own)).permute(0, 2, 3, 1).numpy() == normalize(own, input_spec)).all()
     black = normalized(torch.zeros(1, 64, 96, 3, dtype=torch.uint8))
     mean = normalized(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
     assert black.shape == (1, 3, 64, 96)
@@ -195,7 +195,7 @@ def test_a_mean_image_is_stretched_over_larger_images(photo_folder: Path) -> Non
 
 
 def test_a_channel_mean_is_the_same_everywhere() -> None:
-    convention = InputConvention(size=32, resize=36, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5))
-    images = Normalizer(convention, torch.device("cpu"))(torch.zeros(1, 40, 50, 3, dtype=torch.uint8))
+    input_spec = InputSpec(size=32, resize=36, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5))
+    images = Normalizer(input_spec, torch.device("cpu"))(torch.zeros(1, 40, 50, 3, dtype=torch.uint8))
     expected = torch.tensor([-0.2, -0.4, -0.6]).view(1, 3, 1, 1).expand(1, 3, 40, 50)
     torch.testing.assert_close(images, expected)

@@ -19,7 +19,7 @@ from resnets.data.normalization import fit_colors, fit_photos, std_of
 from resnets.data.photos import area_crop_flip, decode_tensor, random_part
 from resnets.data.randomness import normals
 from resnets.errors import DataError, UsageError
-from resnets.specs import AreaCropFlip, InputConvention, Preprocessing, PrincipalColors, ScaleCropFlip
+from resnets.specs import AreaCropFlip, InputSpec, Preprocessing, PrincipalColors, ScaleCropFlip
 
 MakePhotos = Callable[..., Path]
 CHANNEL = Preprocessing(mean="channel", std=True)
@@ -75,27 +75,27 @@ def test_a_part_is_resized_as_torchvision_resizes_it() -> None:
 
 
 def test_the_square_grows_in_steps_of_32() -> None:
-    how = AreaCropFlip(growing_from=128, grows=(0.25, 0.75))
+    how = AreaCropFlip(start_crop=128, resize_between=(0.25, 0.75))
     assert [how.size_at(share) for share in (0, 0.25, 0.5, 0.75, 1)] == [128, 128, 192, 224, 224]
     assert {how.size_at(i / 1000) for i in range(1001)} == {128, 160, 192, 224}
     assert AreaCropFlip().size_at(0) == 224
     for size in (96, 160, 176):  # which are not a number of steps above where they begin: the last one is shorter
-        assert AreaCropFlip(growing_from=128).at(size).size_at(1) == size
+        assert AreaCropFlip(start_crop=128).at(size).size_at(1) == size
 
 
 def test_other_sizes_are_in_proportion() -> None:
     """Growing crops begin, and tests are, at the same share of the whole."""
     assert ScaleCropFlip().at(112) == ScaleCropFlip(shortest=128, longest=240, crop=112)
-    assert AreaCropFlip(growing_from=128).at(112) == AreaCropFlip(crop=112, resize=128, growing_from=64)
+    assert AreaCropFlip(start_crop=128).at(112) == AreaCropFlip(crop=112, resize=128, start_crop=64)
 
 
 def test_mini_batches_grow_with_the_training(photo_folder: Path) -> None:
     train = photos_of(photo_folder)
-    how = AreaCropFlip(crop=64, resize=72, growing_from=32, grows=(0.25, 0.75))
-    convention = fit_photos(train.paths, CHANNEL, size=64, resize=72)
+    how = AreaCropFlip(crop=64, resize=72, start_crop=32, resize_between=(0.25, 0.75))
+    input_spec = fit_photos(train.paths, CHANNEL, size=64, resize=72)
 
     def sizes(start: int, workers: int) -> list[int]:
-        batches = train.training_batches(convention, how, Batching(batch_size=5, seed=0, workers=workers, iterations=8))
+        batches = train.training_batches(input_spec, how, Batching(batch_size=5, seed=0, workers=workers, iterations=8))
         return [images.shape[-1] for images, _ in batches.batches(start, 8)]
 
     assert sizes(0, 2) == [32, 32, 32, 32, 32, 64, 64, 64]
@@ -111,7 +111,7 @@ def test_mini_batches_grow_with_the_training(photo_folder: Path) -> None:
 def test_the_axes_are_those_of_the_training_images(photo_folder: Path) -> None:
     train = photos_of(photo_folder)
     found = fit_colors(train.paths, PrincipalColors(), size=24, resize=32)
-    views = single_views(train.paths, InputConvention(size=24, resize=32)).reshape(-1, 3) / 255
+    views = single_views(train.paths, InputSpec(size=24, resize=32)).reshape(-1, 3) / 255
     covariance = np.cov(views.T, bias=True)
     assert found.values is not None and found.vectors is not None
     values, vectors = np.array(found.values), np.array(found.vectors)
@@ -125,17 +125,17 @@ def test_a_photo_is_shifted_by_its_own_draw_in_each_epoch(photo_folder: Path) ->
     train = photos_of(photo_folder)
     colors = PrincipalColors(values=(3.0, 2.0, 0.0), vectors=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
     how = ScaleCropFlip(shortest=28, longest=40, crop=24)
-    convention = fit_photos(train.paths, CHANNEL, size=24, resize=32)
+    input_spec = fit_photos(train.paths, CHANNEL, size=24, resize=32)
 
     def images(colors: PrincipalColors | None, start: int = 0, workers: int = 0) -> torch.Tensor:
         augmentation = how.with_changes(colors=colors)
-        batches = train.training_batches(convention, augmentation, Batching(batch_size=6, seed=4, workers=workers))
+        batches = train.training_batches(input_spec, augmentation, Batching(batch_size=6, seed=4, workers=workers))
         return torch.cat([images for images, _ in batches.batches(start, 40)])
 
     coloured = images(colors)
     shift = coloured - images(None)
     assert (shift.amax((2, 3)) - shift.amin((2, 3))).max() < 1e-5
-    std = std_of(convention)
+    std = std_of(input_spec)
     assert std is not None
     drawn = shift.mean((2, 3)).numpy() * std  # (240, 3)
     assert drawn.std(0) == pytest.approx([0.3, 0.2, 0.0], rel=0.15, abs=1e-6)
@@ -150,21 +150,21 @@ def test_colours_are_in_the_scale_and_the_order_of_trained_weights(photo_folder:
     colors = PrincipalColors(values=(3.0, 2.0, 1.0), vectors=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
     how = ScaleCropFlip(shortest=28, longest=40, crop=24, colors=colors)
 
-    def images(convention: InputConvention) -> torch.Tensor:
-        batches = train.training_batches(convention, how, Batching(batch_size=6, seed=4))
+    def images(input_spec: InputSpec) -> torch.Tensor:
+        batches = train.training_batches(input_spec, how, Batching(batch_size=6, seed=4))
         return torch.cat([images for images, _ in batches.batches(0, 4)])
 
-    plain = InputConvention(size=24, resize=32)
-    caffe = images(plain.with_changes(white=255, order="BGR"))
+    plain = InputSpec(size=24, resize=32)
+    caffe = images(plain.with_changes(max_value=255, channel_order="BGR"))
     torch.testing.assert_close(caffe.flip(1) / 255, images(plain), rtol=0, atol=1e-5)
 
 
 def test_axes_that_are_not_known_are_refused(photo_folder: Path) -> None:
     train = photos_of(photo_folder)
     how = ScaleCropFlip(shortest=28, longest=40, crop=24, colors=PrincipalColors())
-    convention = fit_photos(train.paths, CHANNEL, size=24, resize=32)
+    input_spec = fit_photos(train.paths, CHANNEL, size=24, resize=32)
     with pytest.raises(UsageError, match=r"axes are not known"):
-        train.training_batches(convention, how, Batching(batch_size=6, seed=4))
+        train.training_batches(input_spec, how, Batching(batch_size=6, seed=4))
 
 
 def test_normal_numbers() -> None:

@@ -44,8 +44,8 @@ def images_of(split: object) -> tuple[list[bytes], list[int]]:
 
 
 def batches_of(splits: DataSplits, start: int = 0, stop: int = 6, workers: int = 0) -> list[Any]:
-    convention = fit_photos(splits.train.paths, Preprocessing(mean="channel"), size=24, resize=32)  # type: ignore[arg-type]
-    batches = splits.train.training_batches(convention, HOW, Batching(batch_size=7, seed=3, workers=workers)).batches(
+    input_spec = fit_photos(splits.train.paths, Preprocessing(mean="channel"), size=24, resize=32)  # type: ignore[arg-type]
+    batches = splits.train.training_batches(input_spec, HOW, Batching(batch_size=7, seed=3, workers=workers)).batches(
         start, stop
     )
     return [(images.numpy().tobytes(), labels.tolist()) for images, labels in batches]
@@ -266,10 +266,10 @@ def test_real_photos(imagenette_folder: Path, tmp_path: Path) -> None:
     shard_writer.write(some, tmp_path / "shards", size=10**6)
     splits = webdataset.load(str(tmp_path / "shards"))
     assert images_of(splits.train) == images_of(some.train)
-    convention = fit_photos(splits.train.paths, Preprocessing(), size=64, resize=72)  # type: ignore[arg-type]
+    input_spec = fit_photos(splits.train.paths, Preprocessing(), size=64, resize=72)  # type: ignore[arg-type]
     for a, b in zip(
-        splits.test.test_batches(convention, batch_size=4),
-        some.test.test_batches(convention, batch_size=4),
+        splits.test.test_batches(input_spec, batch_size=4),
+        some.test.test_batches(input_spec, batch_size=4),
         strict=True,
     ):
         assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from resnets.data import folder
-from resnets.data import normalization as conventions
+from resnets.data import folder, normalization
 from resnets.data.arrays import ImageArrays
 from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batching
@@ -29,7 +28,7 @@ def test_mini_batches_of_arrays(tiny_splits: DataSplits, size: int) -> None:
     train = tiny_splits.train
     assert isinstance(train, ImageArrays)
     assert_shares_make_the_whole(
-        train, conventions.fit(train.images, Preprocessing()), size, batch_size=40, augmentation=PadCropFlip(pad=2)
+        train, normalization.fit(train.images, Preprocessing()), size, batch_size=40, augmentation=PadCropFlip(pad=2)
     )
 
 
@@ -37,15 +36,15 @@ def test_mini_batches_of_files(photo_folder: Path) -> None:
     train = folder.load(photo_folder).train
     assert isinstance(train, ImageFiles)
     augmentation = ScaleCropFlip(shortest=20, longest=30, crop=16)
-    convention = conventions.fit_photos(train.paths, Preprocessing(), size=16, resize=20)
-    assert_shares_make_the_whole(train, convention, 4, batch_size=8, augmentation=augmentation)
+    input_spec = normalization.fit_photos(train.paths, Preprocessing(), size=16, resize=20)
+    assert_shares_make_the_whole(train, input_spec, 4, batch_size=8, augmentation=augmentation)
 
 
-def assert_shares_make_the_whole(train: Any, convention: Any, size: int, batch_size: int, augmentation: Any) -> None:
-    whole = train.training_batches(convention, augmentation, Batching(batch_size=batch_size, seed=3))
+def assert_shares_make_the_whole(train: Any, input_spec: Any, size: int, batch_size: int, augmentation: Any) -> None:
+    whole = train.training_batches(input_spec, augmentation, Batching(batch_size=batch_size, seed=3))
     shares = [
         train.training_batches(
-            convention, augmentation, Batching(seed=3, share=Share(rank, size), batch_size=batch_size)
+            input_spec, augmentation, Batching(seed=3, share=Share(rank, size), batch_size=batch_size)
         )
         for rank in range(size)
     ]
@@ -66,7 +65,7 @@ def test_splits(images: int, size: int) -> None:
             seen = [path for share in shares for path in share.paths]
             assert sorted(seen, key=str) == sorted(files.paths, key=str)
         else:
-            view = conventions.fit(arrays.images, Preprocessing()) if split is arrays else None
+            view = normalization.fit(arrays.images, Preprocessing()) if split is arrays else None
             passes = [share.test_batches(view, batch_size=8) for share in shares]
             labels = [int(label) for one in passes for _, batch in one for label in batch]
             assert sorted(labels) == list(range(images))
@@ -74,6 +73,6 @@ def test_splits(images: int, size: int) -> None:
 
 def test_a_mini_batch_that_cannot_be_shared() -> None:
     arrays = ImageArrays(np.zeros((8, 2, 2, 1), np.uint8), np.arange(8))
-    convention = conventions.fit(arrays.images, Preprocessing())
+    input_spec = normalization.fit(arrays.images, Preprocessing())
     with pytest.raises(UsageError, match="10 images cannot be shared evenly by 4 processes; .* a multiple of 4"):
-        arrays.training_batches(convention, None, Batching(batch_size=10, seed=0, share=Share(1, 4)))
+        arrays.training_batches(input_spec, None, Batching(batch_size=10, seed=0, share=Share(1, 4)))

@@ -46,9 +46,9 @@ def seen(splits: DataSplits, start: int, stop: int, seed: int = 1) -> list[tuple
 
 def batches_of(splits: DataSplits, start: int, stop: int, workers: int = 0) -> list[Any]:
     assert isinstance(splits.train, ImageFiles)
-    convention = fit_photos(splits.train.subsample(99).paths, Preprocessing(mean="channel"), size=24, resize=32)
+    input_spec = fit_photos(splits.train.subsample(99).paths, Preprocessing(mean="channel"), size=24, resize=32)
     how = ScaleCropFlip(shortest=28, longest=40, crop=24)
-    batches = splits.train.training_batches(convention, how, Batching(batch_size=7, seed=1, workers=workers))
+    batches = splits.train.training_batches(input_spec, how, Batching(batch_size=7, seed=1, workers=workers))
     return [(images.numpy().tobytes(), labels.tolist()) for images, labels in batches.batches(start, stop)]
 
 
@@ -86,10 +86,10 @@ def test_a_buffer_lets_nobody_leave_before_he_enters() -> None:
 
 def test_testing_passes_each_sample_once(remote: DataSplits, shards: Path) -> None:
     local = sources.load(f"webdataset:{shards}")
-    convention = fit_photos(local.train.paths, Preprocessing(), size=24, resize=32)  # type: ignore[arg-type]
+    input_spec = fit_photos(local.train.paths, Preprocessing(), size=24, resize=32)  # type: ignore[arg-type]
     for workers in (0, 2):
-        here = list(local.test.test_batches(convention, batch_size=4))
-        there = list(remote.test.test_batches(convention, batch_size=4, workers=workers))
+        here = list(local.test.test_batches(input_spec, batch_size=4))
+        there = list(remote.test.test_batches(input_spec, batch_size=4, workers=workers))
         assert [labels.tolist() for _, labels in here] == [labels.tolist() for _, labels in there]
         assert all((a == b).all() for (a, _), (b, _) in zip(here, there, strict=True))
 

@@ -35,8 +35,8 @@ def row(
     )
 
 
-def advice(rows: list[StudyRow], guessing: float = 90.0):  # type: ignore[no-untyped-def]
-    return recommend(rows, guessing=guessing, first_drop=50, longer="8m")
+def advice(rows: list[StudyRow], majority_class_error: float = 90.0):  # type: ignore[no-untyped-def]
+    return recommend(rows, majority_class_error=majority_class_error, first_drop=50, longer="8m")
 
 
 def test_errors_are_alike_where_the_difference_may_be_chance() -> None:
@@ -102,9 +102,9 @@ def test_too_early_to_say() -> None:
 
 def test_naming_the_commonest_class_is_no_learning() -> None:
     """Of two classes, one with 95 % of the images, an error of 5 % is that of knowing nothing."""
-    found = advice([row("resnet20", 5, 5), row("resnet56", 5.1, 5)], guessing=5.0)
+    found = advice([row("resnet20", 5, 5), row("resnet56", 5.1, 5)], majority_class_error=5.0)
     assert found.network is None and "always naming the commonest class 5.0 %" in found.headline
-    assert advice([row("resnet20", 1, 1), row("resnet56", 2, 1)], guessing=5.0).network == "resnet20"
+    assert advice([row("resnet20", 1, 1), row("resnet56", 2, 1)], majority_class_error=5.0).network == "resnet20"
 
 
 def test_a_budget_too_short_to_settle() -> None:

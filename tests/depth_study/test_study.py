@@ -136,7 +136,7 @@ def test_another_study_is_not_mixed_in(copied: Path) -> None:
     with pytest.raises(RunError, match=r"budget 88.0, seed 1"):
         resnets.study("digits", out=copied, resume=True, **TINY | {"budget": 90.0, "seed": 3})
     older = json.loads((copied / "study.json").read_text())
-    del older["plan"]["guessing"]
+    del older["plan"]["majority_class_error"]
     for content in (older, {}):
         (copied / "study.json").write_text(json.dumps(content))
         with pytest.raises(RunError, match=str(copied)):
@@ -178,7 +178,7 @@ def test_dataset_objects(tmp_path: Path) -> None:
     splits = DataSplits(name="own", train=dataset, test=dataset, classes=tuple("abcd"))
     found = resnets.study(splits, out=tmp_path / "s", depths=[8], kinds=["residual"], budget=25.0, workers=0)
     assert (found.plan.training_images, found.plan.validation_images) == (32, 8)
-    assert found.plan.guessing == 75  # no class is known to be commoner
+    assert found.plan.majority_class_error == 75  # no class is known to be commoner
 
 
 def test_a_validation_split_of_ones_own_is_taken(tiny_splits: DataSplits, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_validation_split_of_ones_own_is_taken(tiny_splits: DataSplits, tmp_pa
     uneven = tiny_splits.test.select(np.array([0, 3, 6, 1]))  # three of one class, one of another
     own = dataclasses.replace(tiny_splits, validation=uneven)
     plan = resnets.study(own, out=tmp_path / "s", depths=[8], kinds=["plain"], budget=25.0).plan
-    assert (plan.split, plan.training_images, plan.validation_images, plan.guessing) == ("all", 96, 4, 25)
+    assert (plan.split, plan.training_images, plan.validation_images, plan.majority_class_error) == ("all", 96, 4, 25)
 
 
 def test_which_networks(tiny_splits: DataSplits, make_photos: Callable[..., Path]) -> None:

@@ -16,7 +16,7 @@ from resnets.errors import UsageError
 from resnets.networks import registry
 from resnets.networks.comparison.vgg import VGG
 from resnets.networks.resnet import ResNet
-from resnets.specs import InputConvention, ResNetSpec
+from resnets.specs import InputSpec, ResNetSpec
 
 
 @pytest.mark.usefixtures("small_networks")
@@ -157,8 +157,8 @@ def test_pixels_are_as_in_the_pre_training() -> None:
     image = torch.tensor([[[255]], [[51]], [[0]]], dtype=torch.uint8).expand(3, 16, 16)
     seen: list[torch.Tensor] = []
     for pixels in (
-        InputConvention(size=64, resize=64, mean=(0.5, 0.1, 0.0), std=(0.5, 0.1, 1.0)),
-        InputConvention(size=64, resize=64, mean=(10.0, 1.0, 5.0), white=255, order="BGR"),
+        InputSpec(size=64, resize=64, mean=(0.5, 0.1, 0.0), std=(0.5, 0.1, 1.0)),
+        InputSpec(size=64, resize=64, mean=(10.0, 1.0, 5.0), max_value=255, channel_order="BGR"),
     ):
         net = FasterRCNN(network(), 2, RECIPE, pixels)
         net.backbone.shared = lambda x: seen.append(x) or x  # type: ignore[method-assign,func-returns-value]

@@ -16,7 +16,7 @@ from resnets.detection.detector import detector_input, fine_tuned, is_detector
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
-from resnets.specs import InputConvention
+from resnets.specs import InputSpec
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 
@@ -74,7 +74,7 @@ def test_fine_tuning_keeps_the_options_of_the_network(tiny_detector: TinyDetecto
 def test_a_mean_image_is_reduced_to_the_mean_of_each_channel() -> None:
     """A detector's images have any size, so only the channels' means of a classifier's mean image are kept."""
     mean = np.random.default_rng(0).random((8, 8, 3), np.float32)
-    found = detector_input(InputConvention(size=8, resize=8, mean_image=base64.b64encode(mean.tobytes()).decode()), [])
+    found = detector_input(InputSpec(size=8, resize=8, mean_image=base64.b64encode(mean.tobytes()).decode()), [])
     assert found.mean_image is None
     assert found.mean == pytest.approx(mean.mean((0, 1)).tolist())
 

@@ -52,8 +52,8 @@ def test_eight_images_by_heart(name: str, real_data: Path, tmp_path: Path) -> No
         iterations=100 if name == "resnet101" else 300,  # without batch norm it learns more slowly
         batch_size=16,
         lr=0.005,
-        rise=20,
-        fall="linear",
+        linear_warm_up=20,
+        decay="linear",
         weight_decay=5e-4,
         preprocessing=Preprocessing(mean="channel", std=True),
         augmentation=PadCropFlip(pad=4),

@@ -18,7 +18,7 @@ from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError
 from resnets.records import base
 from resnets.report.collect import collect
-from resnets.specs import InputConvention
+from resnets.specs import InputSpec
 from resnets.weights import weights_file
 
 CLASSES = ("cat", "dog", "emu")
@@ -43,8 +43,8 @@ def photo_weights(tmp_path: Path) -> Path:
 def _photo_weights(path: Path, classes: Sequence[str] = CLASSES, name: str = "resnet18", size: int = 64) -> Path:
     torch.manual_seed(0)
     network = resnets.create(name, num_classes=3)
-    convention = InputConvention(size=size, resize=size * 9 // 8, mean=(0.4, 0.5, 0.5))
-    weights_file.save(path, network, classes=tuple(classes), convention=convention)
+    input_spec = InputSpec(size=size, resize=size * 9 // 8, mean=(0.4, 0.5, 0.5))
+    weights_file.save(path, network, classes=tuple(classes), input_spec=input_spec)
     return path
 
 
@@ -65,7 +65,7 @@ def test_an_ensemble_of_different_depths_and_inputs(digits_runs: list[Path]) -> 
     probabilities, labels = [], None
     for folder in digits_runs:
         model = resnets.load(folder)
-        images, labels = next(resnets.load_data("digits").test.test_batches(model.convention, batch_size=999))
+        images, labels = next(resnets.load_data("digits").test.test_batches(model.input_spec, batch_size=999))
         with torch.inference_mode():
             probabilities.append(model.network(images).softmax(1))
     assert found.top1_wrong == int((torch.stack(probabilities).mean(0).argmax(1) != labels).sum())
@@ -172,14 +172,14 @@ def test_dense_at_one_scale_is_the_forward_pass_on_square_photos(
     """At the network's own size a square photo is its whole input, as the centre crop out of just that size."""
     source = f"folder:{make_photos(size=(72, 72))}"
     model = resnets.load(photo_weights)
-    assert model.convention is not None
-    whole = dataclasses.replace(model, convention=model.convention.with_changes(resize=65))
+    assert model.input_spec is not None
+    whole = dataclasses.replace(model, input_spec=model.input_spec.with_changes(resize=65))
     dense = resnets.evaluate(whole, source, protocol="dense", scales=[64], flips=False, workers=0)
     assert dense.protocol == "dense-multi-scale at 64 without flips"
     test = resnets.load_data(source).test
     assert isinstance(test, resnets.ImageFiles)
-    convention = model.convention.with_changes(resize=64)
-    pixels = normalize(single_views(test.paths, convention), convention)
+    input_spec = model.input_spec.with_changes(resize=64)
+    pixels = normalize(single_views(test.paths, input_spec), input_spec)
     with torch.inference_mode():
         logits = model.network(torch.from_numpy(pixels).permute(0, 3, 1, 2))
     loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(test.labels))

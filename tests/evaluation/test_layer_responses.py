@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from resnets.data import normalization as conventions
+from resnets.data import normalization
 from resnets.data.arrays import ImageArrays
 from resnets.data.map_datasets import MapSplit
 from resnets.errors import UsageError
@@ -21,7 +21,7 @@ from resnets.evaluation.responses import layer_responses, responding_layers, sta
 from resnets.networks import registry
 from resnets.networks.blocks import Block
 from resnets.networks.resnet import ResNet
-from resnets.specs import InputConvention, Preprocessing
+from resnets.specs import InputSpec, Preprocessing
 
 CPU = torch.device("cpu")
 
@@ -33,8 +33,8 @@ def split() -> ImageArrays:
 
 
 @pytest.fixture(scope="module")
-def convention(split: ImageArrays) -> InputConvention:
-    return conventions.fit(split.images, Preprocessing())
+def input_spec(split: ImageArrays) -> InputSpec:
+    return normalization.fit(split.images, Preprocessing())
 
 
 def _network(name: str, **options: object) -> ResNet:
@@ -51,8 +51,8 @@ def _network(name: str, **options: object) -> ResNet:
     return network
 
 
-def _images(split: ImageArrays, convention: InputConvention) -> Tensor:
-    images, _ = next(iter(split.test_batches(convention, batch_size=len(split))))
+def _images(split: ImageArrays, input_spec: InputSpec) -> Tensor:
+    images, _ = next(iter(split.test_batches(input_spec, batch_size=len(split))))
     return images
 
 
@@ -96,11 +96,11 @@ def _of_the_median_image(output: Tensor) -> float:
     ],
 )
 def test_responses_are_those_of_the_network_written_out(
-    name: str, options: dict[str, object], layers: int, split: ImageArrays, convention: InputConvention
+    name: str, options: dict[str, object], layers: int, split: ImageArrays, input_spec: InputSpec
 ) -> None:
     network = _network(name, **options)
-    found = {one.layer: one for one in layer_responses(network, split, convention, device=CPU)}
-    expected = _by_hand(network.eval(), _images(split, convention))
+    found = {one.layer: one for one in layer_responses(network, split, input_spec, device=CPU)}
+    expected = _by_hand(network.eval(), _images(split, input_spec))
     assert list(found) == list(expected)
     assert len(found) == layers
     for layer, output in expected.items():
@@ -109,12 +109,12 @@ def test_responses_are_those_of_the_network_written_out(
 
 
 def test_batch_statistics_are_those_of_training_in_evenly_spaced_mini_batches(
-    split: ImageArrays, convention: InputConvention
+    split: ImageArrays, input_spec: InputSpec
 ) -> None:
     """21 images in groups of at most 8 are three mini-batches of every third image, normalised in training mode."""
     network = _network("resnet8", bn_group=8)
-    found = layer_responses(network, split, convention, device=CPU)
-    images, training = _images(split, convention), copy.deepcopy(network).train()
+    found = layer_responses(network, split, input_spec, device=CPU)
+    images, training = _images(split, input_spec), copy.deepcopy(network).train()
     batches = [_by_hand(training, images[first::3]) for first in range(3)]
     for one in found:
         output = torch.cat([batch[one.layer] for batch in batches])
@@ -130,18 +130,16 @@ def test_mini_batches_are_of_the_network(options: dict[str, object], group: int)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 21])
-def test_it_is_of_no_account_how_batches_are_cut(
-    batch_size: int, split: ImageArrays, convention: InputConvention
-) -> None:
+def test_it_is_of_no_account_how_batches_are_cut(batch_size: int, split: ImageArrays, input_spec: InputSpec) -> None:
     network = _network("resnet8", bn_group=8)
-    whole = layer_responses(network, split, convention, device=CPU)
-    cut = layer_responses(network, split, convention, device=CPU, batch_size=batch_size)
+    whole = layer_responses(network, split, input_spec, device=CPU)
+    cut = layer_responses(network, split, input_spec, device=CPU, batch_size=batch_size)
     for ours, theirs in zip(cut, whole, strict=True):
         ours_numbers, numbers = (msgspec.structs.astuple(one)[1:] for one in (ours, theirs))
         assert ours_numbers == pytest.approx(numbers, rel=1e-5), ours.layer
 
 
-def test_one_outlier_image_changes_the_deviation_of_all_and_not_the_median(convention: InputConvention) -> None:
+def test_one_outlier_image_changes_the_deviation_of_all_and_not_the_median(input_spec: InputSpec) -> None:
     """Batch norm has zero biases, so that an image 1,000 times as bright responds 1,000 times as strongly."""
     images = torch.randn(21, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     network = _network("plain8")
@@ -162,7 +160,7 @@ def test_one_outlier_image_changes_the_deviation_of_all_and_not_the_median(conve
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_the_network_is_left_as_it_was(fails: bool, split: ImageArrays, convention: InputConvention) -> None:
+def test_the_network_is_left_as_it_was(fails: bool, split: ImageArrays, input_spec: InputSpec) -> None:
     """Neither a hook nor another mode stays, and no buffer moves: also where the second pass fails."""
     network = _network("resnet8", bn_group=8).train()
     network.bn1.eval()
@@ -177,7 +175,7 @@ def test_the_network_is_left_as_it_was(fails: bool, split: ImageArrays, conventi
 
     hook = network.fc.register_forward_pre_hook(fail_in_the_second_mini_batch)
     with pytest.raises(ArithmeticError) if fails else contextlib.nullcontext():
-        layer_responses(network, split, convention, device=CPU)
+        layer_responses(network, split, input_spec, device=CPU)
     assert len(calls) == (3 if fails else 4)
     hook.remove()
     assert network.training and not network.bn1.training and network.layer1.training
@@ -194,6 +192,6 @@ def test_layers_are_those_of_the_figure() -> None:
     assert len(names) == 19 and names[0] == "conv1" and names[-1] == "layer3.2.conv2"
 
 
-def test_a_network_without_batch_norm_is_refused(split: ImageArrays, convention: InputConvention) -> None:
+def test_a_network_without_batch_norm_is_refused(split: ImageArrays, input_spec: InputSpec) -> None:
     with pytest.raises(UsageError, match="no convolutions conv1"):
-        layer_responses(nn.Sequential(nn.Conv2d(3, 4, 3)), split, convention, device=CPU)
+        layer_responses(nn.Sequential(nn.Conv2d(3, 4, 3)), split, input_spec, device=CPU)

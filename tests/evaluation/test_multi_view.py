@@ -12,8 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from resnets.data import folder
-from resnets.data import normalization as conventions
+from resnets.data import folder, normalization
 from resnets.data.arrays import ImageArrays
 from resnets.data.decoding import decode, resize_shorter_side, single_view
 from resnets.data.image_files import ImageFiles
@@ -25,7 +24,7 @@ from resnets.evaluation.multi_view import Scored, ensemble, five_crops, photo_vi
 from resnets.networks import registry
 from resnets.networks.dense import Dense
 from resnets.networks.resnet import ResNet
-from resnets.specs import HowTested, InputConvention, Preprocessing
+from resnets.specs import InputSpec, Preprocessing, TestConfig
 
 SIZES = [(50, 40), (40, 50), (40, 40), (50, 40), (90, 40), (50, 40), (41, 60)]
 CPU = torch.device("cpu")
@@ -44,8 +43,8 @@ def photos(tmp_path: Path) -> ImageFiles:
 
 
 @pytest.fixture
-def convention(photos: ImageFiles) -> InputConvention:
-    return conventions.fit_photos(photos.paths, Preprocessing(mean="pixel"), size=32, resize=36)
+def input_spec(photos: ImageFiles) -> InputSpec:
+    return normalization.fit_photos(photos.paths, Preprocessing(mean="pixel"), size=32, resize=36)
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +57,10 @@ def network() -> ResNet:
 
 
 @torch.inference_mode()
-def _scored(
-    run: multi_view.Run, files: ImageFiles, convention: InputConvention, how: HowTested, **options: int
-) -> Tensor:
+def _scored(run: multi_view.Run, files: ImageFiles, input_spec: InputSpec, how: TestConfig, **options: int) -> Tensor:
     """Return the probabilities in the order of the files; each must come once, with its own label."""
     found = torch.full((len(files), 5), torch.nan)
-    for some in score(run, files, convention, how, device=CPU, **options):
+    for some in score(run, files, input_spec, how, device=CPU, **options):
         assert found[some.numbers].isnan().all()
         assert some.labels.tolist() == files.labels[some.numbers.numpy()].tolist()
         found[some.numbers] = some.probabilities
@@ -73,18 +70,18 @@ def _scored(
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(256, 0), (3, 2), (1, 0)])
 def test_ten_crops_are_the_mean_of_ten_passes(
-    photos: ImageFiles, convention: InputConvention, network: ResNet, batch_size: int, workers: int
+    photos: ImageFiles, input_spec: InputSpec, network: ResNet, batch_size: int, workers: int
 ) -> None:
     """Five crops and their mirror images, each normalised and run on its own, and the mean of the softmax."""
-    how = HowTested(protocol="ten-crop", flips=True)
-    found = _scored(network, photos, convention, how, batch_size=batch_size, workers=workers)
+    how = TestConfig(protocol="ten-crop", flips=True)
+    found = _scored(network, photos, input_spec, how, batch_size=batch_size, workers=workers)
     passes = []
     for view in range(10):
         crops = []
         for path in photos.paths:
             crop = five_crops(resize_shorter_side(decode(path), 36), 32)[view % 5]
             crops.append(np.asarray(crop if view < 5 else ImageOps.mirror(crop)))
-        images = torch.from_numpy(normalize(np.stack(crops), convention)).permute(0, 3, 1, 2)
+        images = torch.from_numpy(normalize(np.stack(crops), input_spec)).permute(0, 3, 1, 2)
         with torch.inference_mode():
             passes.append(network(images).softmax(1))
     torch.testing.assert_close(found, torch.stack(passes).mean(0), rtol=1e-4, atol=1e-6)
@@ -95,7 +92,7 @@ def test_ten_crops_are_the_mean_of_ten_passes(
 @pytest.mark.parametrize(("batch_size", "held"), [(256, 1 << 28), (2, 1 << 28), (256, 20_000)])
 def test_dense_is_the_mean_of_each_image_alone(
     photos: ImageFiles,
-    convention: InputConvention,
+    input_spec: InputSpec,
     network: ResNet,
     monkeypatch: pytest.MonkeyPatch,
     flips: bool,
@@ -105,9 +102,9 @@ def test_dense_is_the_mean_of_each_image_alone(
     """However images are put together by their shapes, and however few may wait."""
     monkeypatch.setattr(multi_view, "HELD", held)
     dense = Dense(network, 32)
-    how = HowTested(protocol="dense-multi-scale", flips=flips, scales=(32, 48, 64))
-    found = _scored(dense, photos, convention, how, batch_size=batch_size)
-    normalized = conventions.Normalizer(convention, CPU)
+    how = TestConfig(protocol="dense-multi-scale", flips=flips, scales=(32, 48, 64))
+    found = _scored(dense, photos, input_spec, how, batch_size=batch_size)
+    normalized = normalization.Normalizer(input_spec, CPU)
     for number, path in enumerate(photos.paths):
         softmax = []
         for scale in how.scales:
@@ -119,7 +116,7 @@ def test_dense_is_the_mean_of_each_image_alone(
 
 
 def test_what_waits_is_bounded(
-    photos: ImageFiles, convention: InputConvention, network: ResNet, monkeypatch: pytest.MonkeyPatch
+    photos: ImageFiles, input_spec: InputSpec, network: ResNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No batch has more pixels than `batch_size` images of the network's size, but for an image that alone has more."""
     shapes: list[tuple[int, ...]] = []
@@ -128,24 +125,22 @@ def test_what_waits_is_bounded(
         shapes.append(tuple(images.shape))
         return torch.zeros(len(images), 5)
 
-    how = HowTested(protocol="dense-multi-scale", scales=(32, 48, 64, 96))
-    _scored(run, photos, convention, how, batch_size=6)
+    how = TestConfig(protocol="dense-multi-scale", scales=(32, 48, 64, 96))
+    _scored(run, photos, input_spec, how, batch_size=6)
     assert all(count * height * width <= 6 * 32 * 32 or count == 1 for count, _, height, width in shapes)
     assert any(count > 1 for count, *_ in shapes)
     assert sum(count for count, *_ in shapes) == 4 * len(photos)
 
 
-def test_one_scale_of_square_images_is_the_centre_crop(
-    tmp_path: Path, convention: InputConvention, network: ResNet
-) -> None:
+def test_one_scale_of_square_images_is_the_centre_crop(tmp_path: Path, input_spec: InputSpec, network: ResNet) -> None:
     """A 32x32 image at scale 32: one position, the ordinary forward pass."""
     pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "square.png")
     files = ImageFiles((tmp_path / "square.png",), np.array([4]))
     found = _scored(
-        Dense(network, 32), files, convention, HowTested(protocol="dense-multi-scale", scales=(32,)), batch_size=8
+        Dense(network, 32), files, input_spec, TestConfig(protocol="dense-multi-scale", scales=(32,)), batch_size=8
     )
-    images = torch.from_numpy(normalize(pixels[None], convention)).permute(0, 3, 1, 2)
+    images = torch.from_numpy(normalize(pixels[None], input_spec)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         torch.testing.assert_close(found, network(images).softmax(1), rtol=1e-5, atol=1e-6)
 
@@ -155,11 +150,11 @@ def test_one_scale_of_square_images_is_the_centre_crop(
 def test_small_images_and_their_mirror_images(network: ResNet, flips: bool, batch_size: int) -> None:
     generator = np.random.default_rng(0)
     split = ImageArrays(generator.integers(0, 256, (9, 32, 32, 3), np.uint8), np.arange(9) % 5)
-    convention = conventions.fit(split.images, Preprocessing(mean="pixel"))
-    how = HowTested(protocol="single-view", flips=flips)
-    images = torch.from_numpy(normalize(split.images, convention)).permute(0, 3, 1, 2)
+    input_spec = normalization.fit(split.images, Preprocessing(mean="pixel"))
+    how = TestConfig(protocol="single-view", flips=flips)
+    images = torch.from_numpy(normalize(split.images, input_spec)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        found = list(score(network, split, convention, how, device=CPU, batch_size=batch_size))
+        found = list(score(network, split, input_spec, how, device=CPU, batch_size=batch_size))
         expected = network(images).softmax(1)
         if flips:
             expected = (expected + network(images.flip(3)).softmax(1)) / 2
@@ -170,7 +165,7 @@ def test_small_images_and_their_mirror_images(network: ResNet, flips: bool, batc
 
 # ---------------------------------------------------------------- views
 
-CONVENTION = InputConvention(size=32, resize=36)
+CONVENTION = InputSpec(size=32, resize=36)
 
 
 def _files(root: Path) -> ImageFiles:
@@ -193,8 +188,8 @@ def test_five_crops_are_torchvisions(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_last_of_the_five_crops_is_the_centre_crop(photo_folder: Path, workers: int) -> None:
     files = _files(photo_folder)
-    crops = list(photo_views(files, CONVENTION, HowTested(protocol="ten-crop", flips=True), workers=workers))
-    centres = photo_views(files, CONVENTION, HowTested(protocol="center-crop"), workers=workers)
+    crops = list(photo_views(files, CONVENTION, TestConfig(protocol="ten-crop", flips=True), workers=workers))
+    centres = photo_views(files, CONVENTION, TestConfig(protocol="center-crop"), workers=workers)
     assert [number for number, _ in crops] == list(range(len(files)))
     for (number, five), (_, [centre]) in zip(crops, centres, strict=True):
         assert len(five) == 5
@@ -204,7 +199,7 @@ def test_the_last_of_the_five_crops_is_the_centre_crop(photo_folder: Path, worke
 
 def test_whole_images_at_each_scale(photo_folder: Path) -> None:
     """48x40 photos: the shorter side is the scale, the longer one in proportion."""
-    how = HowTested(protocol="dense-multi-scale", scales=(32, 40, 64))
+    how = TestConfig(protocol="dense-multi-scale", scales=(32, 40, 64))
     views = [each for _, each in photo_views(_files(photo_folder), CONVENTION, how, workers=0)]
     assert {tuple(view.shape for view in each) for each in views} == {((32, 38, 3), (40, 48, 3), (64, 77, 3))}
 
@@ -214,7 +209,7 @@ def test_a_damaged_file_is_named(photo_folder: Path) -> None:
     files.paths[3].write_bytes(files.paths[3].read_bytes()[:200])
     for workers in (0, 2):
         with pytest.raises(DataError, match=rf"^{files.paths[3]}: cannot be decoded"):
-            list(photo_views(files, CONVENTION, HowTested(protocol="ten-crop", flips=True), workers=workers))
+            list(photo_views(files, CONVENTION, TestConfig(protocol="ten-crop", flips=True), workers=workers))
 
 
 # ---------------------------------------------------------------- ensembles

@@ -53,7 +53,7 @@ def test_an_optimized_model_predicts_the_same(run: Path, photos: list[Path], eng
     model = resnets.load(run)
     fast = resnets.optimize(model, engine=engine, precision=precision)
     assert isinstance(fast, resnets.Model) and fast.engine is not None
-    assert (fast.classes, fast.convention) == (model.classes, model.convention)
+    assert (fast.classes, fast.input_spec) == (model.classes, model.input_spec)
     tolerance = 1e-6 if precision == "fp32" else 2e-2
     for photo in photos:
         assert close(fast.predict(photo), model.predict(photo), tolerance)

@@ -13,7 +13,7 @@ from resnets.specs import Preprocessing
 def test_voc() -> None:
     """Number by number: Faster R-CNN's (section 3 of [32]) and Fast R-CNN's (section 2.3 of [7])."""
     assert (VOC.iterations, VOC.milestones) == (60_000 + 20_000, (60_000,))
-    assert (VOC.lr, VOC.factor, VOC.momentum, VOC.weight_decay) == (0.001, 0.1, 0.9, 0.0005)
+    assert (VOC.lr, VOC.decay_factor, VOC.momentum, VOC.weight_decay) == (0.001, 0.1, 0.9, 0.0005)
     assert (VOC.shorter_side, VOC.longest_side, VOC.flip) == (600, 1000, True)
     assert VOC.anchor_sizes == (128, 256, 512)
     assert sorted(VOC.anchor_ratios) == [1 / 2, 1, 2]
@@ -28,17 +28,17 @@ def test_voc() -> None:
 def test_coco() -> None:
     """Section 4.3 and appendix A: 240k iterations at 0.001, 80k at 0.0001, 8 images for proposals."""
     assert (COCO.iterations, COCO.milestones) == (240_000 + 80_000, (240_000,))
-    assert (COCO.lr, COCO.factor, COCO.batch_size) == (0.001, 0.1, 8)
+    assert (COCO.lr, COCO.decay_factor, COCO.batch_size) == (0.001, 0.1, 8)
     assert COCO.batch_size * COCO.regions_per_image == 16 * 64  # Fast R-CNN's 16 images
 
 
 @pytest.mark.parametrize("name", recipes.DETECTION_RECIPES.names())
-def test_deviations_are_listed(name: str) -> None:
+def test_departures_are_listed(name: str) -> None:
     """Each recipe says, with its reasons, how its stages, batch-norm statistics and mean differ from the paper's."""
     recipe = recipes.DETECTION_RECIPES.find(name)
-    assert "together" in recipe.deviations[0].what
-    assert all(deviation.what and deviation.why for deviation in recipe.deviations)
-    said = " ".join(deviation.what for deviation in recipe.deviations)
+    assert "together" in recipe.departures[0].what
+    assert all(deviation.what and deviation.why for deviation in recipe.departures)
+    said = " ".join(deviation.what for deviation in recipe.departures)
     assert "batch norm" in said
     assert "mean image" in said
 

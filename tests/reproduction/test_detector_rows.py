@@ -20,10 +20,10 @@ from resnets.paper.declarations import DetectionTest, Training
 from resnets.records.base import read
 from resnets.records.evaluations import ReproducedRun, Setting
 from resnets.reproduction import detectors, reproduce
-from resnets.reproduction.detectors import DetectionShelf
-from resnets.reproduction.fitting import NotHere
+from resnets.reproduction.detectors import DetectionDataResolver
+from resnets.reproduction.fitting import MissingData
 from resnets.reproduction.tasks import Task, select
-from resnets.specs import InputConvention, ResNetSpec
+from resnets.specs import InputSpec, ResNetSpec
 from resnets.weights import weights_file
 
 XML = """<annotation><size><width>96</width><height>64</height></size>
@@ -72,9 +72,9 @@ def start(small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier's weights file, of ten classes."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("classifier") / "resnet101.safetensors"
-    convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
+    input_spec = InputSpec(size=224, resize=256, mean=(0.5, 0.5, 0.5))
     weights_file.save(
-        path, registry.create("resnet101", num_classes=10), classes=tuple("abcdefghij"), convention=convention
+        path, registry.create("resnet101", num_classes=10), classes=tuple("abcdefghij"), input_spec=input_spec
     )
     return path
 
@@ -183,14 +183,14 @@ def test_data_is_known_by_its_images(voc: Path, monkeypatch: pytest.MonkeyPatch,
     known["voc07+12"] = dataclasses.replace(known["voc07+12"], train=2, test=2, classes=len(data.classes))
     monkeypatch.setattr(detection_data, "DETECTION_DATA", known)
 
-    def shelf(given: str | DetectionSplits) -> DetectionShelf:
-        return DetectionShelf([given], [], "smoke", tmp_path)
+    def shelf(given: str | DetectionSplits) -> DetectionDataResolver:
+        return DetectionDataResolver([given], [], "smoke", tmp_path)
 
     assert shelf(data).material(task).name == "voc07+12"
     fewer = dataclasses.replace(data, name="voc07+12", train=data.train[:1])
     assert shelf(fewer).material(task).name == "what is called voc07+12"
     assert shelf(f"voc:{voc}").material(task).name == "voc07+12"
-    with pytest.raises(NotHere, match=r"needs voc07\+\+12: "):
+    with pytest.raises(MissingData, match=r"needs voc07\+\+12: "):
         shelf(f"voc:{voc}").material(other)
 
 

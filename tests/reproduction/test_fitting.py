@@ -16,7 +16,7 @@ from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
 from resnets.paper.declarations import Training
 from resnets.reproduction import fitting
-from resnets.reproduction.fitting import NotHere, Shelf, fit_recipe
+from resnets.reproduction.fitting import DataResolver, MissingData, fit_recipe
 from resnets.specs import IMAGENET_IMAGES, PUBLISHED_IMAGES
 from resnets.training import recipes
 
@@ -54,7 +54,7 @@ def test_digits_are_not_mirrored_and_the_recipe_says_so(digits: DataSplits) -> N
     fitted = fit_recipe(CIFAR, "full", digits)
     assert fitted.augmentation == recipes.DIGITS.augmentation
     assert (fitted.iterations, fitted.lr) == (64_000, 0.1)  # the rest is the declared one
-    assert fitted.deviations[-1].why == "the images are of 8x8 pixels"
+    assert fitted.departures[-1].why == "the images are of 8x8 pixels"
 
 
 def test_photos_at_smoke_scale_come_in_small_batches(photo_folder: Path) -> None:
@@ -64,13 +64,13 @@ def test_photos_at_smoke_scale_come_in_small_batches(photo_folder: Path) -> None
 
 
 def test_a_data_set_is_known_by_its_images_and_not_by_its_name(small_images: DataSplits) -> None:
-    assert Shelf([small_images], "full").material(CIFAR).name == "what is called cifar10"
+    assert DataResolver([small_images], "full").material(CIFAR).name == "what is called cifar10"
 
 
 @pytest.mark.data
 def test_the_real_data_set_is_the_declared_one(cifar10_folder: Path) -> None:
-    assert Shelf([f"cifar10:{cifar10_folder}"], "full").material(CIFAR).name == "cifar10"
-    few = Shelf([f"cifar10:{cifar10_folder}"], "smoke").material(CIFAR)
+    assert DataResolver([f"cifar10:{cifar10_folder}"], "full").material(CIFAR).name == "cifar10"
+    few = DataResolver([f"cifar10:{cifar10_folder}"], "smoke").material(CIFAR)
     assert few.name == "cifar10 (2,000 + 400 images)"
     assert len(few.splits.train) == 2_000
 
@@ -79,22 +79,22 @@ def test_imagenet_is_known_by_how_many_images_it_has(
     photo_folder: Path, monkeypatch: pytest.MonkeyPatch, make_photos: Callable[..., Path]
 ) -> None:
     fake = make_photos("imagenet", train=5)
-    assert Shelf([f"folder:{fake}"], "full").material(IMAGENET).name == "what is called imagenet"
+    assert DataResolver([f"folder:{fake}"], "full").material(IMAGENET).name == "what is called imagenet"
     counts = dataclasses.replace(IMAGENET_IMAGES, train=12, test=6, classes=3)
     monkeypatch.setitem(PUBLISHED_IMAGES, "imagenet", counts)
-    assert Shelf([f"folder:{photo_folder}"], "full").material(IMAGENET).name == "imagenet"
+    assert DataResolver([f"folder:{photo_folder}"], "full").material(IMAGENET).name == "imagenet"
 
 
 def test_which_source_stands_for_what(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = f"folder:{photo_folder}"
-    assert Shelf(["digits"], "smoke").material(IMAGENET).source == "digits"
-    assert Shelf(["digits", photos], "smoke").material(CIFAR).source == "digits"
+    assert DataResolver(["digits"], "smoke").material(IMAGENET).source == "digits"
+    assert DataResolver(["digits", photos], "smoke").material(CIFAR).source == "digits"
     read: list[str] = []
     monkeypatch.setattr(fitting, "load_data", lambda data, network=None: read.append(data) or sources.load("digits"))
-    assert Shelf([photos, "cifar10:there"], "smoke").material(CIFAR).source == "cifar10:there"
-    assert Shelf([], "smoke").material(CIFAR).source == "cifar10"
-    shelf = Shelf(["cifar10:there"], "smoke")
-    with pytest.raises(NotHere, match="resnet18 needs imagenet: --data imagenet:PATH names its folder"):
+    assert DataResolver([photos, "cifar10:there"], "smoke").material(CIFAR).source == "cifar10:there"
+    assert DataResolver([], "smoke").material(CIFAR).source == "cifar10"
+    shelf = DataResolver(["cifar10:there"], "smoke")
+    with pytest.raises(MissingData, match="resnet18 needs imagenet: --data imagenet:PATH names its folder"):
         shelf.material(IMAGENET)
     read.clear()
     assert shelf.material(CIFAR) is shelf.material(PLAIN)  # read once
@@ -102,7 +102,7 @@ def test_which_source_stands_for_what(photo_folder: Path, monkeypatch: pytest.Mo
 
 
 def test_a_folder_is_resized_for_the_small_networks(photo_folder: Path) -> None:
-    shelf = Shelf([f"folder:{photo_folder}"], "full")
+    shelf = DataResolver([f"folder:{photo_folder}"], "full")
     small, large = shelf.material(CIFAR).splits.train, shelf.material(IMAGENET).splits.train
     assert isinstance(small, ImageArrays) and small.images.shape[1:] == (32, 32, 3)
     assert isinstance(large, ImageFiles)
@@ -110,20 +110,20 @@ def test_a_folder_is_resized_for_the_small_networks(photo_folder: Path) -> None:
 
 @pytest.mark.parametrize("scale", ["full", "short"])
 def test_networks_for_photos_are_not_run_on_digits(scale: fitting.Scale) -> None:
-    with pytest.raises(NotHere, match="resnet18 is made for photos, which digits are not"):
-        Shelf(["digits"], scale).material(IMAGENET)
+    with pytest.raises(MissingData, match="resnet18 is made for photos, which digits are not"):
+        DataResolver(["digits"], scale).material(IMAGENET)
 
 
 def test_photos_are_needed_for_the_tests_of_photos() -> None:
     """At smoke scale Figure 4's networks learn digits, which no ten crops can be taken of."""
-    shelf = Shelf(["digits"], "smoke")
+    shelf = DataResolver(["digits"], "smoke")
     assert shelf.material(IMAGENET, ("center-crop", "ten-crop")).name == "digits"
-    with pytest.raises(NotHere, match="made for photos"):
+    with pytest.raises(MissingData, match="made for photos"):
         shelf.material(IMAGENET, ("ten-crop",))
 
 
 def test_wrong_sources() -> None:
     with pytest.raises(UsageError, match="unknown data source 'digit' .did you mean digits"):
-        Shelf(["digit"], "full").material(CIFAR)
+        DataResolver(["digit"], "full").material(CIFAR)
     with pytest.raises(DataError, match="no folder"):
-        Shelf(["folder:/nowhere"], "full").material(CIFAR)
+        DataResolver(["folder:/nowhere"], "full").material(CIFAR)

@@ -56,7 +56,7 @@ def test_the_average_is_what_is_saved_and_tested(tmp_path: Path) -> None:
         network = Tiny()
         network.load_state_dict(of)
         options = {"classes": 10, "device": torch.device("cpu"), "precision": "fp32"}
-        return single_view(network, splits().test, small.training.convention, **options).top1_error  # type: ignore[arg-type]
+        return single_view(network, splits().test, small.training.input_spec, **options).top1_error  # type: ignore[arg-type]
 
     last = {name: checkpoint[f"network.{name}"] for name in saved}
     assert (result.test_error, result.unaveraged_test_error) == (error(saved), error(last))

@@ -29,13 +29,13 @@ from together import Processes
 from torch.distributed import TCPStore
 
 import resnets
-from resnets.data import normalization as conventions
+from resnets.data import normalization
 from resnets.detection.detector import save_detector
 from resnets.errors import UsageError
 from resnets.networks import sync_batch_norm
 from resnets.networks.batch_norm import BatchNorm2d
 from resnets.runtime import launch
-from resnets.specs import InputConvention, Preprocessing
+from resnets.specs import InputSpec, Preprocessing
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 from resnets.weights.tensor_file import read_tensors
@@ -286,11 +286,11 @@ def test_each_image_is_counted_once(
     torch.manual_seed(0)
     grey, colour = (resnets.create("resnet8", num_classes=n, in_channels=c) for n, c in ((10, 1), (3, 3)))
     digits = together.few_digits(100, 1)
-    fitted = conventions.fit(digits.train.images, Preprocessing())
-    weights_file.save(tmp_path / "arrays.safetensors", grey, classes=digits.classes, convention=fitted)
+    fitted = normalization.fit(digits.train.images, Preprocessing())
+    weights_file.save(tmp_path / "arrays.safetensors", grey, classes=digits.classes, input_spec=fitted)
     weights_file.save(tmp_path / "dataset.safetensors", grey, classes=digits.classes)
-    photos = InputConvention(size=16, resize=20, mean=(0.5, 0.5, 0.5))
-    weights_file.save(tmp_path / "files.safetensors", colour, classes=("cat", "dog", "emu"), convention=photos)
+    photos = InputSpec(size=16, resize=20, mean=(0.5, 0.5, 0.5))
+    weights_file.save(tmp_path / "files.safetensors", colour, classes=("cat", "dog", "emu"), input_spec=photos)
     alone = together.evaluate_each(tmp_path, photo_folder)
     assert {found["samples"] for found in alone.values()} == {*together.SIZES, 6}
     for processes in (two_processes, four_processes):

@@ -17,12 +17,12 @@ def test_cifar() -> None:
     recipe = recipes.CIFAR
     assert (recipe.weight_decay, recipe.momentum) == (0.0001, 0.9)
     assert (recipe.batch_size, recipe.bn_group) == (128, 128 // 2)
-    assert (recipe.lr, recipe.factor) == (0.1, 1 / 10)
+    assert (recipe.lr, recipe.decay_factor) == (0.1, 1 / 10)
     assert recipe.milestones == (32_000, 48_000)
     assert recipe.iterations == 64_000
     assert recipe.augmentation == PadCropFlip(pad=4, flip=True)
     assert recipe.preprocessing == Preprocessing(mean="pixel", std=False)
-    assert recipe.deviations == ()
+    assert recipe.departures == ()
 
 
 def test_cifar_warm_up() -> None:
@@ -43,7 +43,7 @@ def test_cifar_200() -> None:
     epoch = 50_000 / recipe.batch_size
     assert recipe.iterations == 200 * epoch
     assert recipe.milestones == pytest.approx((100 * epoch, 150 * epoch), abs=1)
-    for field in ("batch_size", "lr", "factor", "momentum", "weight_decay", "augmentation", "warm_up"):
+    for field in ("batch_size", "lr", "decay_factor", "momentum", "weight_decay", "augmentation", "warm_up"):
         assert getattr(recipe, field) == getattr(recipes.CIFAR, field), field
 
 
@@ -51,7 +51,7 @@ def test_fast() -> None:
     """36 epochs at most, mirror images in turn; the network's own share, the mean of each pixel, is as in the paper."""
     recipe = recipes.FAST
     assert recipe.iterations * recipe.batch_size / 50_000 <= 36.01
-    assert (recipe.nesterov, recipe.label_smoothing, recipe.fall) == (True, 0.1, "linear")
+    assert (recipe.nesterov, recipe.label_smoothing, recipe.decay) == (True, 0.1, "linear")
     assert isinstance(recipe.augmentation, PadCropFlip) and recipe.augmentation.alternate
     assert recipe.preprocessing == recipes.CIFAR.preprocessing
 
@@ -59,7 +59,7 @@ def test_fast() -> None:
 def test_imagenet() -> None:
     """Section 3.4: 256, 0.1 divided by 10, up to 60e4 iterations, 1e-4, 0.9, sides of 256 to 480, crops of 224."""
     recipe = recipes.IMAGENET
-    assert (recipe.batch_size, recipe.lr, recipe.factor) == (256, 0.1, 0.1)
+    assert (recipe.batch_size, recipe.lr, recipe.decay_factor) == (256, 0.1, 0.1)
     assert (recipe.iterations, recipe.weight_decay, recipe.momentum) == (600_000, 0.0001, 0.9)
     assert recipe.milestones == (150_000, 300_000)  # as Figure 4 shows
     assert recipe.augmentation == ScaleCropFlip(
@@ -91,8 +91,8 @@ def test_imagenet_fast() -> None:
     """16 epochs of growing images, without decay of vectors."""
     recipe = recipes.IMAGENET_FAST
     assert recipe.iterations == pytest.approx(16 * 1_281_167 / recipe.batch_size, abs=1)
-    assert (recipe.decay_all, recipe.label_smoothing, recipe.fall) == (False, 0.1, "linear")
-    assert isinstance(recipe.augmentation, AreaCropFlip) and recipe.augmentation.growing_from == 128
+    assert (recipe.decay_all, recipe.label_smoothing, recipe.decay) == (False, 0.1, "linear")
+    assert isinstance(recipe.augmentation, AreaCropFlip) and recipe.augmentation.start_crop == 128
 
 
 # what of a recipe has to be explained where it is not the paper's
@@ -102,15 +102,15 @@ COMPARED = ("iterations", "milestones", "bn_group", "preprocessing", "augmentati
 @pytest.mark.parametrize(
     "name", [name for name in recipes.RECIPES.names() if name not in ("cifar", "imagenet", "imagenet-plateau")]
 )
-def test_deviations_are_listed(name: str) -> None:
+def test_departures_are_listed(name: str) -> None:
     """A recipe that differs from its section says what differs and why, in at least as many words as need be."""
     paper = recipes.CIFAR if name in ("cifar-200", "fast", "digits") else recipes.IMAGENET
     recipe = recipes.find_recipe(name)
     differing = [field for field in COMPARED if getattr(recipe, field) != getattr(paper, field)]
     assert differing
-    assert recipe.deviations
-    assert all(deviation.what and deviation.why for deviation in recipe.deviations)
-    said = " ".join(f"{deviation.what} {deviation.why}".lower() for deviation in recipe.deviations)
+    assert recipe.departures
+    assert all(deviation.what and deviation.why for deviation in recipe.departures)
+    said = " ".join(f"{deviation.what} {deviation.why}".lower() for deviation in recipe.departures)
     words = {
         "iterations": ("iterations", "epochs"),
         "milestones": ("iterations", "epochs"),

@@ -118,7 +118,7 @@ def test_same_run_in_other_words(tmp_path: Path) -> None:
     with pytest.raises(Crash):
         train(tmp_path, observers=[CrashAt(3)])
     said = json.loads((tmp_path / "run.json").read_text())
-    said["recipe"] |= {"source": "elsewhere", "deviations": [{"what": "this", "why": "that"}]}
+    said["recipe"] |= {"source": "elsewhere", "departures": [{"what": "this", "why": "that"}]}
     (tmp_path / "run.json").write_text(json.dumps(said))
     assert train(tmp_path, resume=True).iterations == 6
 

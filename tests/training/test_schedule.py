@@ -10,7 +10,7 @@ import pytest
 
 from resnets.errors import UsageError
 from resnets.paper.recipes import CIFAR
-from resnets.specs import Fall, Plateau, Recipe, WarmUp
+from resnets.specs import Decay, Plateau, Recipe, WarmUp
 from resnets.training.recipes import CIFAR_200
 from resnets.training.schedule import Schedule
 
@@ -123,9 +123,9 @@ def test_a_short_run_comes_to_its_full_rate() -> None:
 
 
 @pytest.mark.parametrize("fall", ["linear", "cosine"])
-def test_one_cycle(fall: Fall) -> None:
+def test_one_cycle(fall: Decay) -> None:
     """Up along a line from nearly 0 to the full rate, then down to nearly 0; half the rate half of the way down."""
-    recipe = Recipe(name="test", source="here", iterations=100, batch_size=1, lr=0.4, rise=20, fall=fall)
+    recipe = Recipe(name="test", source="here", iterations=100, batch_size=1, lr=0.4, linear_warm_up=20, decay=fall)
     rates = [Schedule(recipe, None).lr(iteration) for iteration in range(100)]
     assert rates[0] == pytest.approx(0.4 / 21) and rates[19] == pytest.approx(0.4 * 20 / 21)
     assert rates[20] == max(rates) == pytest.approx(0.4)
@@ -135,16 +135,21 @@ def test_one_cycle(fall: Fall) -> None:
 
 
 def test_one_cycle_scaled() -> None:
-    recipe = Recipe(name="test", source="here", iterations=100, batch_size=1, rise=20, fall="linear").scaled(10)
+    recipe = Recipe(name="test", source="here", iterations=100, batch_size=1, linear_warm_up=20, decay="linear").scaled(
+        10
+    )
     rates = [Schedule(recipe, None).lr(iteration) for iteration in range(10)]
-    assert recipe.rise == 2 and rates.index(max(rates)) == 2
+    assert recipe.linear_warm_up == 2 and rates.index(max(rates)) == 2
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rise": 100}, "rise is 100 iterations; it must be less than all of them"),
-        ({"fall": "linear", "milestones": (50,)}, "milestones and a linear fall are both given; one of them is enough"),
+        ({"linear_warm_up": 100}, "linear warm-up is 100 iterations; it must be less than all of them"),
+        (
+            {"decay": "linear", "milestones": (50,)},
+            "milestones and a linear decay are both given; one of them is enough",
+        ),
         ({"label_smoothing": 1.0}, "label smoothing is 1.0; it must be in"),
         ({"nesterov": True, "momentum": 0.0}, "Nesterov's momentum is asked for with momentum 0; raise it"),
     ],

@@ -20,7 +20,7 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError, WeightsError
 from resnets.networks import registry
-from resnets.specs import InputConvention
+from resnets.specs import InputSpec
 from resnets.weights import weights_file
 
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
@@ -75,16 +75,14 @@ def test_real_cifar10_is_evaluated_with_and_without_class_names(
     assert isinstance(some.test, ImageArrays)
     out = resnets.convert(path, tmp_path / "resnet20.safetensors").out
     found = weights_file.load(out)
-    weights_file.save(tmp_path / "nameless.safetensors", found.build(), convention=found.convention)
+    weights_file.save(tmp_path / "nameless.safetensors", found.build(), input_spec=found.input_spec)
     for file in (out, tmp_path / "nameless.safetensors"):
         assert resnets.evaluate(file, some).top1_error == error_of(peer, some.test)
 
 
 def test_without_class_names_predict_gives_their_numbers(tmp_path: Path) -> None:
     Image.new("RGB", (40, 40), (200, 10, 10)).save(tmp_path / "red.png")
-    weights_file.save(
-        tmp_path / "w.safetensors", registry.create("resnet8"), convention=InputConvention(size=32, resize=32)
-    )
+    weights_file.save(tmp_path / "w.safetensors", registry.create("resnet8"), input_spec=InputSpec(size=32, resize=32))
     prediction = resnets.predict(tmp_path / "w.safetensors", tmp_path / "red.png", top=10)[0]
     assert set(prediction.classes) == {f"class {number}" for number in range(10)}
 
@@ -108,9 +106,9 @@ def test_bgr_of_0_to_255_is_predicted_and_evaluated_as_computed_by_hand(tmp_path
         tmp_path / "w.pth",
         tmp_path / "w.safetensors",
         mean=tmp_path / "mean.npy",
-        input={"size": 40, "resize": 44, "std": None, "white": 255, "order": "BGR"},
+        input={"size": 40, "resize": 44, "std": None, "max_value": 255, "channel_order": "BGR"},
     )
-    assert done.convention is not None and (done.convention.mean is None) == (mean == "image")
+    assert done.input_spec is not None and (done.input_spec.mean is None) == (mean == "image")
 
     resized = picture.resize((round(70 * 44 / 50), 44), Image.Resampling.BILINEAR)
     left, top = (resized.width - 40) // 2, (resized.height - 40) // 2
@@ -139,9 +137,9 @@ def test_the_input_may_be_changed_and_is_checked(akamaster: tuple[Path, Akamaste
     out = tmp_path / "w.safetensors"
     found = resnets.convert(akamaster[0], out, input={"interpolation": "bicubic", "mean": [0, 0.5, 1], "size": 28})
     assert (
-        weights_file.load(out).convention
-        == found.convention
-        == InputConvention(
+        weights_file.load(out).input_spec
+        == found.input_spec
+        == InputSpec(
             size=28,
             resize=32,
             mean=(0, 0.5, 1),
@@ -151,8 +149,8 @@ def test_the_input_may_be_changed_and_is_checked(akamaster: tuple[Path, Akamaste
     )
     for wrong, message in (
         ({"resise": 32}, r"input has no 'resise' \(did you mean resize or size\?\)"),
-        ({"order": "GBR"}, "input order is 'GBR'; it must be RGB or BGR"),
-        ({"white": 254}, "it must be 1 or 255"),
+        ({"channel_order": "GBR"}, "input channel_order is 'GBR'; it must be RGB or BGR"),
+        ({"max_value": 254}, "it must be 1 or 255"),
         ({"interpolation": "nearest"}, "it must be bilinear or bicubic"),
         ({"mean": [0.5]}, "must be 3 numbers"),
         ({"size": 0}, "must be a number of 1 or more"),
@@ -189,9 +187,7 @@ def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: 
     """A data set has the ids of its folders, torchvision's weights the names alone."""
     names = ("tench", "goldfish")
     network = registry.create("resnet8", num_classes=2)
-    weights_file.save(
-        tmp_path / "w.safetensors", network, classes=names, convention=InputConvention(size=32, resize=32)
-    )
+    weights_file.save(tmp_path / "w.safetensors", network, classes=names, input_spec=InputSpec(size=32, resize=32))
     images = ImageArrays(np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 1]))
 
     def data(*classes: str) -> DataSplits:
@@ -211,7 +207,7 @@ def test_a_run_is_converted_like_a_file(tmp_path: Path) -> None:
     run = resnets.train("resnet8", "digits", iterations=2, out=tmp_path / "run").folder
     done = resnets.convert(run, tmp_path / "copy.safetensors")
     ours, copy = weights_file.load(run / "weights.safetensors"), weights_file.load(done.out)
-    assert (copy.spec, copy.classes, copy.convention) == (ours.spec, ours.classes, ours.convention)
+    assert (copy.spec, copy.classes, copy.input_spec) == (ours.spec, ours.classes, ours.input_spec)
     with pytest.raises(WeightsError, match="weights of resnet8, and not of resnet20"):
         resnets.convert(run, tmp_path / "copy.safetensors", network="resnet20")
 

@@ -15,19 +15,17 @@ import resnets
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
-from resnets.specs import InputConvention
+from resnets.specs import InputSpec
 from resnets.weights import hub, weights_file
 
-CONVENTION = InputConvention(size=64, resize=72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="bicubic")
+CONVENTION = InputSpec(size=64, resize=72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="bicubic")
 
 
-def saved(
-    folder: Path, name: str = "resnet18", convention: InputConvention = CONVENTION, **options: Any
-) -> resnets.Model:
+def saved(folder: Path, name: str = "resnet18", input_spec: InputSpec = CONVENTION, **options: Any) -> resnets.Model:
     """Return a model of made-up weights, loaded from a file in the folder."""
     network = registry.create(name, num_classes=3, **options)
     network.load_state_dict(trained(network))
-    weights_file.save(folder / "w.safetensors", network, classes=("cat", "dog", "emu"), convention=convention)
+    weights_file.save(folder / "w.safetensors", network, classes=("cat", "dog", "emu"), input_spec=input_spec)
     return resnets.load(folder / "w.safetensors", device="cpu")
 
 
@@ -36,7 +34,7 @@ def test_the_folder_comes_back_as_the_same_model(tmp_path: Path) -> None:
     folder = resnets.save_pretrained(model, tmp_path / "mine")
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
     for back in (resnets.from_pretrained(folder), resnets.load(folder)):
-        assert (back.classes, back.convention) == (model.classes, model.convention)
+        assert (back.classes, back.input_spec) == (model.classes, model.input_spec)
         ours, theirs = model.network.state_dict(), back.network.state_dict()
         assert all(torch.equal(ours[key], theirs[key].cpu()) for key in ours)
 
@@ -44,7 +42,7 @@ def test_the_folder_comes_back_as_the_same_model(tmp_path: Path) -> None:
 def test_convert_writes_the_folder_too(tmp_path: Path) -> None:
     model = saved(tmp_path, "resnet8")
     done = resnets.convert(model.path, tmp_path / "mine")
-    assert done.to == "hub" and resnets.from_pretrained(done.out).convention == CONVENTION
+    assert done.to == "hub" and resnets.from_pretrained(done.out).input_spec == CONVENTION
 
 
 def test_timm_reads_the_folder(tmp_path: Path) -> None:
@@ -110,7 +108,7 @@ def test_a_folder_of_timms_is_imported(tmp_path: Path) -> None:
     config = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5] * 3, "crop_pct": 0.95}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     model = resnets.from_pretrained(tmp_path)
-    assert model.convention is not None and model.convention.mean == (0.5, 0.5, 0.5)
+    assert model.input_spec is not None and model.input_spec.mean == (0.5, 0.5, 0.5)
     assert model.classes is not None and model.classes[0] == "tench"
 
 
@@ -151,7 +149,7 @@ def test_a_repository_is_fetched_and_sent(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(library, "HfApi", Api)
     model = saved(tmp_path, "resnet8")
     assert resnets.push_to_hub(model, "me/resnet8", private=True, token="secret") == "hub/me/resnet8"
-    assert resnets.from_pretrained("me/resnet8").convention == CONVENTION
+    assert resnets.from_pretrained("me/resnet8").input_spec == CONVENTION
     with pytest.raises(UsageError, match="it must be OWNER/NAME"):
         resnets.push_to_hub(model, "resnet8")
 

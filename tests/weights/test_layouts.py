@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from resnets.errors import WeightsError
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
-from resnets.specs import InputConvention, ResNetSpec
+from resnets.specs import InputSpec, ResNetSpec
 from resnets.weights.import_weights import Imported, declare, import_weights
 from resnets.weights.layouts import akamaster, caffe, recognise
 from resnets.weights.layouts import torchvision as torchvision_layout
 from resnets.weights.readers import read_foreign
 
-IMAGENET = InputConvention(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+IMAGENET = InputSpec(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 FIFTY = (3, 4, 6, 3)
 
 
@@ -67,7 +67,7 @@ def test_akamasters_option_a_has_its_zeros_on_both_sides(tmp_path: Path, blocks:
         "A",
         "around",
     )
-    assert found.weights.convention == InputConvention(size=32, resize=32, mean=IMAGENET.mean, std=IMAGENET.std)
+    assert found.weights.input_spec == InputSpec(size=32, resize=32, mean=IMAGENET.mean, std=IMAGENET.std)
     expected = run(peer, state, 32)
     close(logits(found, 32), expected)
     appended = registry.create(spec.name).eval()  # with the zeros where they are otherwise it is another function
@@ -85,7 +85,7 @@ def test_chenyaofo_has_option_b(tmp_path: Path, classes: int, mean: tuple[float,
     torch.save(trained(twin), path)
     found = import_weights(path)
     assert found.layout == "chenyaofo" and found.weights.spec == twin.spec
-    assert found.weights.convention is not None and found.weights.convention.mean == mean
+    assert found.weights.input_spec is not None and found.weights.input_spec.mean == mean
     close(logits(found, 32), run(twin, trained(twin), 32))
 
 
@@ -98,16 +98,16 @@ def test_torchvisions_networks(tmp_path: Path, ours: str, theirs: str) -> None:
     torch.save(state, path)
     found = import_weights(path)
     assert found.layout == "torchvision" and found.weights.spec == registry.declare(ours)
-    assert found.weights.convention == IMAGENET
+    assert found.weights.input_spec == IMAGENET
     close(logits(found, 64), run(peer, state, 64))
 
 
 def test_the_second_version_of_torchvisions_weights_is_known_by_its_file() -> None:
     spec = registry.declare("resnet50_v1_5")
-    second = torchvision_layout.LAYOUT.convention(spec, {"file": "resnet50-11ad3fa6.pth"})
+    second = torchvision_layout.LAYOUT.input_spec(spec, {"file": "resnet50-11ad3fa6.pth"})
     assert second is not None and (second.size, second.resize) == (224, 232)
-    assert torchvision_layout.LAYOUT.convention(spec, {"file": "resnet50-0676ba61.pth"}) == IMAGENET
-    assert torchvision_layout.LAYOUT.convention(spec, {"file": "mine.pth"}) == IMAGENET
+    assert torchvision_layout.LAYOUT.input_spec(spec, {"file": "resnet50-0676ba61.pth"}) == IMAGENET
+    assert torchvision_layout.LAYOUT.input_spec(spec, {"file": "mine.pth"}) == IMAGENET
 
 
 @pytest.mark.parametrize("name", [*torchvision_layout.NAMES, "resnet20", "resnet56", "resnet110"])
@@ -145,7 +145,7 @@ def test_a_network_that_shapes_cannot_tell_must_be_named(tmp_path: Path) -> None
         import_weights(path)
     assert import_weights(path, "plain20").weights.spec == network.spec
     assert import_weights(path, "resnet20").weights.spec == registry.declare("resnet20")
-    assert import_weights(path, "resnet20").weights.convention is None
+    assert import_weights(path, "resnet20").weights.input_spec is None
 
 
 def test_a_name_with_another_stride_is_refused(tmp_path: Path) -> None:
@@ -203,9 +203,9 @@ def authors() -> tuple[dict[str, list[Tensor]], Tensor]:
 def check_authors(path: Path, expected: Tensor) -> None:
     found = import_weights(path)
     assert found.weights.spec is not None and found.weights.spec.name == "resnet50"
-    convention = found.weights.convention
-    assert convention is not None and (convention.white, convention.order) == (255, "BGR")
-    assert convention.mean == pytest.approx((103.06, 115.90, 123.15), abs=0.01)
+    input_spec = found.weights.input_spec
+    assert input_spec is not None and (input_spec.max_value, input_spec.channel_order) == (255, "BGR")
+    assert input_spec.mean == pytest.approx((103.06, 115.90, 123.15), abs=0.01)
     close(logits(found, 75), expected)
 
 
@@ -233,7 +233,7 @@ def test_detectron2s_pickles_of_torchvisions_networks(tmp_path: Path) -> None:
     arrays = {key: tensor.numpy() for key, tensor in detectron2_names(state).items()}
     path.write_bytes(pickle.dumps({"model": arrays, "__author__": "torchvision", "matching_heuristics": True}))
     found = import_weights(path)
-    assert found.weights.spec == registry.declare("resnet18") and found.weights.convention == IMAGENET
+    assert found.weights.spec == registry.declare("resnet18") and found.weights.input_spec == IMAGENET
     close(logits(found, 64), run(peer, state, 64))
 
 

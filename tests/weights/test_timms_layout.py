@@ -14,7 +14,7 @@ from other_projects import noise
 from resnets.errors import WeightsError
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
-from resnets.specs import InputConvention
+from resnets.specs import InputSpec
 from resnets.weights.import_weights import declare, import_weights
 from resnets.weights.layouts import recognise, timm
 from resnets.weights.layouts import torchvision as torchvision_layout
@@ -42,20 +42,20 @@ def test_timms_configuration_tells_the_input(tmp_path: Path, where: str) -> None
         (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18", "pretrained_cfg": CONFIG}))
     found = import_weights(path)
     assert found.layout == "timm" and found.weights.spec == network.spec
-    assert found.weights.convention == InputConvention(
+    assert found.weights.input_spec == InputSpec(
         size=288, resize=288, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="bicubic"
     )
 
 
 def test_timms_crop_share_gives_the_size_to_resize_to() -> None:
     config = {key: value for key, value in CONFIG.items() if not key.startswith("test_")}
-    assert timm.convention_of(config).resize == 235  # 224 / 0.95, rounded down as timm does
-    assert timm.convention_of({}) == imagenet_input()
+    assert timm.input_spec_of(config).resize == 235  # 224 / 0.95, rounded down as timm does
+    assert timm.input_spec_of({}) == imagenet_input()
     for size, resize in ((224, 232), (224, 256), (64, 72), *((32, resize) for resize in range(32, 99))):
-        declared = timm.config_of(InputConvention(size=size, resize=resize, mean=(0.5,) * 3), 10)
-        assert declared is not None and timm.convention_of(declared).resize == resize
+        declared = timm.config_of(InputSpec(size=size, resize=resize, mean=(0.5,) * 3), 10)
+        assert declared is not None and timm.input_spec_of(declared).resize == resize
     with pytest.raises(WeightsError, match=r"pretrained_cfg is not understood \(interpolation 'random'\)"):
-        timm.convention_of({"interpolation": "random"})
+        timm.input_spec_of({"interpolation": "random"})
 
 
 def test_timms_networks_have_the_names_that_we_know() -> None:

@@ -13,7 +13,7 @@ from other_projects import trained
 import resnets
 from resnets.errors import WeightsError
 from resnets.networks import registry
-from resnets.specs import InputConvention
+from resnets.specs import InputSpec
 from resnets.weights import weights_file
 
 
@@ -21,8 +21,8 @@ from resnets.weights import weights_file
 def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, ours: str, theirs: str) -> None:
     network = registry.create(ours, num_classes=7)
     network.load_state_dict(trained(network))
-    convention = InputConvention(size=224, resize=256, mean=(0.5, 0.5, 0.5))
-    weights_file.save(tmp_path / "w.safetensors", network, convention=convention)
+    input_spec = InputSpec(size=224, resize=256, mean=(0.5, 0.5, 0.5))
+    weights_file.save(tmp_path / "w.safetensors", network, input_spec=input_spec)
     done = resnets.convert(tmp_path / "w.safetensors", tmp_path / "w.pth")
     assert done.to == "torchvision" and done.layout == "resnets"
     assert any("224 x 224 out of a shorter side of 256" in note for note in done.notes)
@@ -65,7 +65,7 @@ def test_torchvisions_published_weights_come_from_its_cache(tmp_path: Path, monk
     network = resnets.create("resnet18", weights="torchvision")
     assert torch.equal(network.fc.weight, peer.fc.weight)
     done = resnets.convert("torchvision", tmp_path / "w.safetensors", network="resnet18")
-    assert done.convention is not None and (done.convention.size, done.convention.resize) == (224, 256)
+    assert done.input_spec is not None and (done.input_spec.size, done.input_spec.resize) == (224, 256)
     assert done.classes is not None and len(done.classes) == 1000
 
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from resnets.errors import WeightsError
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
-from resnets.specs import InputConvention, NetworkSpec
+from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
-CONVENTION = InputConvention(size=32, resize=36, mean=(0.49, 0.48, 0.45), std=(0.2, 0.21, 0.22))
+CONVENTION = InputSpec(size=32, resize=36, mean=(0.49, 0.48, 0.45), std=(0.2, 0.21, 0.22))
 
 
 def same(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> bool:
@@ -57,9 +57,9 @@ def test_a_network_comes_back_with_all_that_is_needed_to_use_it(
     path = tmp_path / "weights.safetensors"
     network = registry.create(name, **options)
     classes = tuple(f"class {i}" for i in range(network.spec.num_classes))
-    weights_file.save(path, network, classes=classes, convention=CONVENTION)
+    weights_file.save(path, network, classes=classes, input_spec=CONVENTION)
     loaded = weights_file.load(path)
-    assert (loaded.spec, loaded.classes, loaded.convention) == (network.spec, classes, CONVENTION)
+    assert (loaded.spec, loaded.classes, loaded.input_spec) == (network.spec, classes, CONVENTION)
     assert same(loaded.tensors, network.state_dict())
     rebuilt = loaded.build()
     assert not rebuilt.training

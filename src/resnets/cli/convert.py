@@ -73,7 +73,7 @@ def convert(
     print(f"{source} ({done.layout}) -> {done.out}")
     print(f"network  {done.spec.in_words()}")
     print(f"classes  {done.spec.num_classes}: {names}")
-    if done.convention is not None:
-        print(f"input    {done.convention.in_words()}")
+    if done.input_spec is not None:
+        print(f"input    {done.input_spec.in_words()}")
     for note in done.notes:
         print(f"note     {note}")

@@ -19,7 +19,7 @@ from resnets.data.normalization import Normalizer, divisor_of, fit, mean_of, nor
 from resnets.data.randomness import sample_bits, samples_of_batches, uniform_integers
 from resnets.errors import DataError, UsageError
 from resnets.runtime.processes import Share
-from resnets.specs import Augmentation, InputConvention, PadCropFlip, Preprocessing
+from resnets.specs import Augmentation, InputSpec, PadCropFlip, Preprocessing
 
 DRAWN = 2_048  # iterations whose crops are drawn together: 10 MB of them at 128 images
 TESTED_PIXELS = 2_048_000  # of the images that are tested together: 2,000 of CIFAR's
@@ -84,8 +84,8 @@ class ImageArrays:
         return self
 
     def fit_input(
-        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputConvention | None = None
-    ) -> InputConvention:
+        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputSpec | None = None
+    ) -> InputSpec:
         fitted = fit(self.images, preprocessing)
         return fitted if trained is None else transferred(trained, fitted)
 
@@ -93,22 +93,22 @@ class ImageArrays:
         return augmentation
 
     def training_batches(
-        self, convention: InputConvention | None, augmentation: Augmentation | None, batching: Batching
+        self, input_spec: InputSpec | None, augmentation: Augmentation | None, batching: Batching
     ) -> ArrayBatches | ResidentBatches:
-        assert convention is not None
+        assert input_spec is not None
         how = augmentation or PadCropFlip(pad=0, flip=False)
         if not isinstance(how, PadCropFlip):
             raise UsageError("this recipe resizes and crops photos; images in memory need one that pads and crops")
         _, height, width, _ = self.images.shape
         padded = (height + 2 * how.pad) * (width + 2 * how.pad) / (height * width)
         if _has_room(self.images.nbytes * padded * (1 + how.flip), batching.device):
-            return ResidentBatches(self, convention, how, batching)
-        return ArrayBatches(self, convention, how, batching)
+            return ResidentBatches(self, input_spec, how, batching)
+        return ArrayBatches(self, input_spec, how, batching)
 
-    def test_batches(self, convention: InputConvention | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
-        assert convention is not None
+    def test_batches(self, input_spec: InputSpec | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
+        assert input_spec is not None
         for start in range(0, len(self), batch_size):
-            images = normalize(self.images[start : start + batch_size], convention)
+            images = normalize(self.images[start : start + batch_size], input_spec)
             labels = self.labels[start : start + batch_size]
             yield torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
 
@@ -117,10 +117,10 @@ class ImageArrays:
     ) -> Iterator[tuple[int, list[View]]]:
         raise UsageError("views are cut out of photos, and these images are of one size")
 
-    def resident(self, convention: InputConvention | None, device: torch.device) -> ResidentImages | None:
-        if convention is None or len(self) == 0 or not _has_room(self.images.nbytes, device):
+    def resident(self, input_spec: InputSpec | None, device: torch.device) -> ResidentImages | None:
+        if input_spec is None or len(self) == 0 or not _has_room(self.images.nbytes, device):
             return None
-        return ResidentImages(self, convention, device)
+        return ResidentImages(self, input_spec, device)
 
 
 def _has_room(size: float, device: torch.device) -> bool:
@@ -132,11 +132,11 @@ class ArrayBatches:
     """Mini-batches of images in memory, augmented a batch at a time."""
 
     def __init__(
-        self, train: ImageArrays, convention: InputConvention, augmentation: PadCropFlip, batching: Batching
+        self, train: ImageArrays, input_spec: InputSpec, augmentation: PadCropFlip, batching: Batching
     ) -> None:
         self.labels = torch.from_numpy(train.labels)
         self.batching = batching
-        self.images = CropFlip(train, augmentation, convention, batching.seed)
+        self.images = CropFlip(train, augmentation, input_spec, batching.seed)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         for iteration in range(start, stop):
@@ -152,11 +152,11 @@ class ResidentBatches:
     """
 
     def __init__(
-        self, train: ImageArrays, convention: InputConvention, augmentation: PadCropFlip, batching: Batching
+        self, train: ImageArrays, input_spec: InputSpec, augmentation: PadCropFlip, batching: Batching
     ) -> None:
         self.labels = train.labels
         self.batching = batching
-        self.images = CropFlip(train, augmentation, convention, batching.seed, batching.device)
+        self.images = CropFlip(train, augmentation, input_spec, batching.seed, batching.device)
 
     def draws(self, start: int, stop: int) -> Iterator[Tensor]:
         """Yield what each iteration's mini-batch is gathered by. Shape: (5, B) int64, on the device"""
@@ -184,10 +184,10 @@ class ResidentBatches:
 class ResidentImages:
     """A split in a GPU's memory, to be tested on there, one byte a pixel; its labels stay on the CPU."""
 
-    def __init__(self, split: ImageArrays, convention: InputConvention, device: torch.device) -> None:
+    def __init__(self, split: ImageArrays, input_spec: InputSpec, device: torch.device) -> None:
         self.images = torch.from_numpy(np.ascontiguousarray(split.images)).to(device)  # (N, H, W, C) uint8
         self.labels = torch.from_numpy(split.labels)
-        self.normalized = Normalizer(convention, device)
+        self.normalized = Normalizer(input_spec, device)
 
     def each_once(self, run: Callable[[Tensor], Tensor], batch_size: int) -> Iterator[Batch]:
         """Yield what `run` gives for all images, and their labels, in their order.
@@ -238,7 +238,7 @@ class CropFlip:
         self,
         train: ImageArrays,
         augmentation: PadCropFlip,
-        convention: InputConvention,
+        input_spec: InputSpec,
         seed: int,
         device: torch.device | None = None,
     ) -> None:
@@ -247,11 +247,11 @@ class CropFlip:
         self.augmentation = augmentation
         self.seed = seed
         self.device = device
-        self.divisor = divisor_of(convention)
-        pixels = train.images[..., ::-1] if convention.order == "BGR" else train.images
+        self.divisor = divisor_of(input_spec)
+        pixels = train.images[..., ::-1] if input_spec.channel_order == "BGR" else train.images
         self.images: Any = _windows(pixels, augmentation.pad, augmentation.flip, device)
-        self.means: Any = _windows(mean_of(convention)[None], augmentation.pad, augmentation.flip, device)
-        std = std_of(convention)
+        self.means: Any = _windows(mean_of(input_spec)[None], augmentation.pad, augmentation.flip, device)
+        std = std_of(input_spec)
         self.std = None if std is None else torch.from_numpy(std).to(device)
 
     def __call__(self, epochs: NDArray[np.int64], samples: NDArray[np.int64]) -> Tensor:

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from resnets.data.stored_file import ImageFile, opened, size_of
 from resnets.errors import DataError
-from resnets.specs import InputConvention, Interpolation
+from resnets.specs import InputSpec, Interpolation
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -172,33 +172,33 @@ def pixels(image: Image.Image) -> NDArray[np.uint8]:
     return array[..., None] if array.ndim == 2 else array
 
 
-def single_view(path: ImageFile, convention: InputConvention) -> NDArray[np.uint8]:
+def single_view(path: ImageFile, input_spec: InputSpec) -> NDArray[np.uint8]:
     """Return the one view that a network is tested on: shorter side resized, centre cropped.
 
     Shape: (size, size, channels) uint8
     Raises: DataError, as `decode`.
     """
     with quiet():
-        return _single_view(path, convention)
+        return _single_view(path, input_spec)
 
 
-def _single_view(path: ImageFile, convention: InputConvention) -> NDArray[np.uint8]:
-    image = resize_shorter_side(decode_here(path, convention.channels), convention.resize, convention.interpolation)
-    return pixels(centre_crop(image, convention.size))
+def _single_view(path: ImageFile, input_spec: InputSpec) -> NDArray[np.uint8]:
+    image = resize_shorter_side(decode_here(path, input_spec.channels), input_spec.resize, input_spec.interpolation)
+    return pixels(centre_crop(image, input_spec.size))
 
 
-def single_views(paths: Sequence[ImageFile], convention: InputConvention) -> NDArray[np.uint8]:
+def single_views(paths: Sequence[ImageFile], input_spec: InputSpec) -> NDArray[np.uint8]:
     """Return the single views of many files, decoded on up to eight cores.
 
     Shape: (N, size, size, channels) uint8
     Raises: DataError, as `decode`, for the first file that cannot be decoded.
     """
-    views = np.empty((len(paths), convention.size, convention.size, convention.channels), np.uint8)
+    views = np.empty((len(paths), input_spec.size, input_spec.size, input_spec.channels), np.uint8)
     stretch = 32  # files of one task
 
     def read(start: int) -> None:
         for index, path in enumerate(paths[start : start + stretch], start):
-            views[index] = _single_view(path, convention)
+            views[index] = _single_view(path, input_spec)
 
     with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for _ in threads.map(read, range(0, len(paths), stretch)):  # in order, so the first error is raised
@@ -207,13 +207,13 @@ def single_views(paths: Sequence[ImageFile], convention: InputConvention) -> NDA
 
 
 @contextlib.contextmanager
-def reading(paths: Sequence[ImageFile], convention: InputConvention) -> Iterator[list[Future[NDArray[np.uint8]]]]:
+def reading(paths: Sequence[ImageFile], input_spec: InputSpec) -> Iterator[list[Future[NDArray[np.uint8]]]]:
     """Decode the single views of files on up to eight cores while the block runs; at its end all have a result.
 
     Each result is (size, size, channels) uint8, or the DataError of a file that cannot be decoded.
     """
     with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        yield [threads.submit(_single_view, path, convention) for path in paths]
+        yield [threads.submit(_single_view, path, input_spec) for path in paths]
 
 
 def upright_sizes(paths: Sequence[ImageFile]) -> list[tuple[int, int]]:

@@ -43,7 +43,7 @@ from resnets.runtime.processes import Share
 from resnets.specs import (
     AreaCropFlip,
     Augmentation,
-    InputConvention,
+    InputSpec,
     PadCropFlip,
     PhotoAugmentation,
     Preprocessing,
@@ -128,21 +128,21 @@ class ImageFiles:
         return enumerate(self.paths)
 
     def in_memory(self, side: int) -> ImageArrays:
-        view = InputConvention(size=side, resize=side)
+        view = InputSpec(size=side, resize=side)
         images = np.empty((len(self), side, side, self.channels), np.uint8)
         for part in in_batches(self.numbered(), 1_000):  # as they come, each put in its place
             images[[sample for sample, _ in part]] = single_views([file for _, file in part], view)
         return ImageArrays(images, self.labels)
 
     def fit_input(
-        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputConvention | None = None
-    ) -> InputConvention:
+        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputSpec | None = None
+    ) -> InputSpec:
         """Return the input as the protocol says, fitted on at most 10,000 files for a mean image, else on 1,000."""
         if augmentation is None or isinstance(augmentation, PadCropFlip):
             raise UsageError("this recipe pads and crops small images of one size; for photos take 'imagenet'")
         size, resize = augmentation.crop, augmentation.resize
         if trained is not None:  # thousands of photos need not be read
-            return transferred(trained, InputConvention(size=size, resize=resize))
+            return transferred(trained, InputSpec(size=size, resize=resize))
         chosen = self.subsample(FITTED[preprocessing.mean])
         return fit_photos(chosen.paths, preprocessing, size=size, resize=resize)
 
@@ -156,12 +156,12 @@ class ImageFiles:
         return augmentation.with_changes(colors=colors)
 
     def training_batches(
-        self, convention: InputConvention | None, augmentation: Augmentation | None, batching: Batching
+        self, input_spec: InputSpec | None, augmentation: Augmentation | None, batching: Batching
     ) -> PhotoBatches:
-        assert convention is not None
+        assert input_spec is not None
         if isinstance(augmentation, PadCropFlip):
             raise UsageError("this recipe pads and crops small images; photos need one that resizes and crops")
-        return PhotoBatches(self, convention, augmentation, batching)
+        return PhotoBatches(self, input_spec, augmentation, batching)
 
     def drawn(self, batching: Batching, start: int, stop: int) -> Iterator[Drawn]:
         """Yield what the mini-batches of iterations start to stop - 1 are made of."""
@@ -169,10 +169,10 @@ class ImageFiles:
             samples, epochs = batching.samples(iteration, len(self))
             yield epochs, samples, [None] * len(samples)
 
-    def test_batches(self, convention: InputConvention | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
-        assert convention is not None
-        photos = Photos(self.paths, self.labels, convention, None)
-        normalized = Normalizer(convention, CPU)
+    def test_batches(self, input_spec: InputSpec | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
+        assert input_spec is not None
+        photos = Photos(self.paths, self.labels, input_spec, None)
+        normalized = Normalizer(input_spec, CPU)
         yield from loader(photos, workers, normalized, batch_sampler=in_batches(self._keys(), batch_size))
 
     def views(
@@ -186,7 +186,7 @@ class ImageFiles:
     def _keys(self) -> Iterator[PhotoKey]:
         return ((sample, None, None) for sample in range(len(self)))
 
-    def resident(self, convention: InputConvention | None, device: torch.device) -> None:
+    def resident(self, input_spec: InputSpec | None, device: torch.device) -> None:
         return None
 
 
@@ -204,19 +204,19 @@ class PhotoBatches:
     def __init__(
         self,
         train: ImageFiles,
-        convention: InputConvention,
+        input_spec: InputSpec,
         augmentation: PhotoAugmentation | None,
         batching: Batching,
     ) -> None:
-        growing = augmentation if isinstance(augmentation, AreaCropFlip) and augmentation.growing_from else None
-        if growing is not None and (batching.iterations is None or convention.mean_image is not None):
+        growing = augmentation if isinstance(augmentation, AreaCropFlip) and augmentation.start_crop else None
+        if growing is not None and (batching.iterations is None or input_spec.mean_image is not None):
             raise UsageError("crops that grow need the length of the training, and no mean of each pixel")
         self.growing = growing
         self.train, self.batching = train, batching
-        self.dataset = Seeded(Photos(train.paths, train.labels, convention, augmentation), batching.seed)
-        self.normalized = Normalizer(convention, batching.device)
+        self.dataset = Seeded(Photos(train.paths, train.labels, input_spec, augmentation), batching.seed)
+        self.normalized = Normalizer(input_spec, batching.device)
         colors = None if augmentation is None else augmentation.colors
-        self.colors = None if colors is None else _Colors(colors, convention, batching.seed, batching.device)
+        self.colors = None if colors is None else _Colors(colors, input_spec, batching.seed, batching.device)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         loading_now: deque[tuple[NDArray[np.int64], NDArray[np.int64]]] = deque()  # epochs and samples
@@ -239,12 +239,12 @@ class PhotoBatches:
 class _Colors:
     """Section 3.4's colour augmentation, a mini-batch of normalised images at a time."""
 
-    def __init__(self, colors: PrincipalColors, convention: InputConvention, seed: int, device: torch.device) -> None:
+    def __init__(self, colors: PrincipalColors, input_spec: InputSpec, seed: int, device: torch.device) -> None:
         if colors.values is None or colors.vectors is None:
             raise UsageError("the colour augmentation's axes are not known; resolve it with resnets.data's fit_colors")
         axes = np.asarray(colors.values)[:, None] * np.asarray(colors.vectors) * colors.std  # (3, RGB), of white 1
-        self.axes = convention.white * (axes[:, ::-1] if convention.order == "BGR" else axes)
-        self.std = std_of(convention)
+        self.axes = input_spec.max_value * (axes[:, ::-1] if input_spec.channel_order == "BGR" else axes)
+        self.std = std_of(input_spec)
         self.seed, self.device = seed, device
 
     def __call__(self, images: Tensor, epochs: NDArray[np.int64], samples: NDArray[np.int64]) -> Tensor:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Subset
 from resnets.data.loading import Batch, Batching, ImageStats, Seeded, SplitKind, View, evenly_spaced, loader
 from resnets.errors import UsageError
 from resnets.runtime.processes import Share
-from resnets.specs import Augmentation, InputConvention, Preprocessing
+from resnets.specs import Augmentation, InputSpec, Preprocessing
 
 
 class MapSplit:
@@ -63,7 +63,7 @@ class MapSplit:
         return self
 
     def fit_input(
-        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputConvention | None = None
+        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputSpec | None = None
     ) -> None:
         return None
 
@@ -71,11 +71,11 @@ class MapSplit:
         return augmentation
 
     def training_batches(
-        self, convention: InputConvention | None, augmentation: Augmentation | None, batching: Batching
+        self, input_spec: InputSpec | None, augmentation: Augmentation | None, batching: Batching
     ) -> LoaderBatches:
         return LoaderBatches(self.dataset, len(self), batching)
 
-    def test_batches(self, convention: InputConvention | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
+    def test_batches(self, input_spec: InputSpec | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
         return loader(self.dataset, workers, None, batch_size=batch_size)
 
     def views(
@@ -83,7 +83,7 @@ class MapSplit:
     ) -> Iterator[tuple[int, list[View]]]:
         raise UsageError("views are cut out of photos, and a dataset object gives tensors")
 
-    def resident(self, convention: InputConvention | None, device: torch.device) -> None:
+    def resident(self, input_spec: InputSpec | None, device: torch.device) -> None:
         return None
 
 

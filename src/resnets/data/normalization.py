@@ -16,13 +16,13 @@ from torch.nn import functional
 from resnets.data.decoding import single_views
 from resnets.data.stored_file import ImageFile
 from resnets.errors import DataError
-from resnets.specs import InputConvention, Preprocessing, PrincipalColors
+from resnets.specs import InputSpec, Preprocessing, PrincipalColors
 
 FITTED_AT_ONCE = 3_072_000  # bytes of pixels: a float copy of all images would not be small
 
 
-def fit(images: NDArray[np.uint8], preprocessing: Preprocessing) -> InputConvention:
-    """Return the input convention of a network trained on these images; the statistics are of these alone.
+def fit(images: NDArray[np.uint8], preprocessing: Preprocessing) -> InputSpec:
+    """Return the input specification of a network trained on these images; the statistics are of these alone.
 
     Shape: images (N, H, W, C)
     Raises: DataError, if the images are not square.
@@ -32,25 +32,25 @@ def fit(images: NDArray[np.uint8], preprocessing: Preprocessing) -> InputConvent
     if height != width:
         raise DataError(f"the training images are {height} x {width} pixels; images in memory must be square")
     parts = np.array_split(images, max(1, images.nbytes // FITTED_AT_ONCE))
-    return _fit(parts, preprocessing, InputConvention(size=height, resize=height, channels=channels))
+    return _fit(parts, preprocessing, InputSpec(size=height, resize=height, channels=channels))
 
 
 def fit_photos(
     files: Sequence[ImageFile], preprocessing: Preprocessing, *, size: int = 224, resize: int = 256
-) -> InputConvention:
-    """Return the input convention of a network trained on photos such as these: RGB, `size` cropped out of `resize`.
+) -> InputSpec:
+    """Return the input specification of a network trained on photos such as these: RGB, `size` cropped out of `resize`.
 
     Units: pixels for `size` and `resize`
     Raises: DataError, for the first of these files that cannot be decoded.
     Paper: section 3.4 subtracts the per-pixel mean of the 224x224 crops.
     """
-    convention = InputConvention(size=size, resize=resize)
-    return _fit(_views(files, convention), preprocessing, convention)
+    input_spec = InputSpec(size=size, resize=resize)
+    return _fit(_views(files, input_spec), preprocessing, input_spec)
 
 
-def _views(files: Sequence[ImageFile], convention: InputConvention) -> Iterator[NDArray[np.uint8]]:
+def _views(files: Sequence[ImageFile], input_spec: InputSpec) -> Iterator[NDArray[np.uint8]]:
     for part in np.array_split(np.arange(len(files)), math.ceil(len(files) / 100)):
-        yield single_views(files[part[0] : part[-1] + 1], convention)
+        yield single_views(files[part[0] : part[-1] + 1], input_spec)
 
 
 def fit_colors(
@@ -64,7 +64,7 @@ def fit_colors(
     Paper: section 3.4.
     """
     count, sums, products = 0, np.zeros(3), np.zeros((3, 3))
-    for part in _views(files, InputConvention(size=size, resize=resize)):
+    for part in _views(files, InputSpec(size=size, resize=resize)):
         flat = part.reshape(-1, 3).astype(np.float32) / 255
         count += len(flat)
         sums += flat.sum(axis=0, dtype=np.float64)
@@ -79,8 +79,8 @@ def fit_colors(
     )
 
 
-def transferred(trained: InputConvention, fitted: InputConvention) -> InputConvention:
-    """Return the convention of trained weights for images of the size that another one was fitted for.
+def transferred(trained: InputSpec, fitted: InputSpec) -> InputSpec:
+    """Return the input of trained weights for images of the size that another one was fitted for.
 
     Raises: DataError, if one is of grey and the other of colour images.
     """
@@ -93,13 +93,11 @@ def transferred(trained: InputConvention, fitted: InputConvention) -> InputConve
     return sized.with_changes(mean_image=None, mean=tuple(mean.tolist()))
 
 
-def _fit(
-    parts: Iterable[NDArray[np.uint8]], preprocessing: Preprocessing, convention: InputConvention
-) -> InputConvention:
-    """Return the convention with the statistics of all images of all parts. Shape: parts (N, size, size, channels)."""
+def _fit(parts: Iterable[NDArray[np.uint8]], preprocessing: Preprocessing, input_spec: InputSpec) -> InputSpec:
+    """Return the input with the statistics of all images of all parts. Shape: parts (N, size, size, channels)."""
     count = 0
-    sums = np.zeros((convention.size, convention.size, convention.channels))
-    squares = np.zeros(convention.channels)
+    sums = np.zeros((input_spec.size, input_spec.size, input_spec.channels))
+    squares = np.zeros(input_spec.channels)
     for part in parts:
         scaled = part.astype(np.float64) / 255
         count += len(part)
@@ -107,23 +105,23 @@ def _fit(
         squares += np.square(scaled).sum(axis=(0, 1, 2))
     pixel_mean = sums / count
     channel_mean = pixel_mean.mean(axis=(0, 1))
-    variance = squares / (count * convention.size**2) - channel_mean**2
+    variance = squares / (count * input_spec.size**2) - channel_mean**2
     # a channel that is the same everywhere (its variance is 0 but for rounding) is only shifted
     std = np.where(variance > 1e-12, np.sqrt(variance.clip(0)), 1.0)
     pixel = preprocessing.mean == "pixel"
-    return convention.with_changes(
+    return input_spec.with_changes(
         mean=None if pixel else tuple(channel_mean.tolist()),
         mean_image=base64.b64encode(pixel_mean.astype("<f4").tobytes()).decode() if pixel else None,
         std=tuple(std.tolist()) if preprocessing.std else None,
     )
 
 
-def mean_of(convention: InputConvention) -> NDArray[np.float32]:
+def mean_of(input_spec: InputSpec) -> NDArray[np.float32]:
     """Return the mean that is subtracted, for every pixel; read-only. Shape: (size, size, channels)."""
-    shape = (convention.size, convention.size, convention.channels)
-    if convention.mean_image is not None:
-        return _image(convention.mean_image, shape)
-    return np.broadcast_to(np.asarray(convention.mean or 0.0, np.float32), shape)
+    shape = (input_spec.size, input_spec.size, input_spec.channels)
+    if input_spec.mean_image is not None:
+        return _image(input_spec.mean_image, shape)
+    return np.broadcast_to(np.asarray(input_spec.mean or 0.0, np.float32), shape)
 
 
 @lru_cache(maxsize=4)  # else every photo of a data set would decode the mean image again
@@ -133,26 +131,26 @@ def _image(encoded: str, shape: tuple[int, int, int]) -> NDArray[np.float32]:
     return image
 
 
-def std_of(convention: InputConvention) -> NDArray[np.float32] | None:
+def std_of(input_spec: InputSpec) -> NDArray[np.float32] | None:
     """Return the standard deviation that is divided by, or None. Shape: (channels,)."""
-    return None if convention.std is None else np.asarray(convention.std, np.float32)
+    return None if input_spec.std is None else np.asarray(input_spec.std, np.float32)
 
 
-def divisor_of(convention: InputConvention) -> float:
+def divisor_of(input_spec: InputSpec) -> float:
     """Return what a byte is divided by to be in the network's scale: 255, or 1 where white is 255 there too."""
-    return 255 / convention.white
+    return 255 / input_spec.max_value
 
 
-def normalize(images: NDArray[np.uint8], convention: InputConvention) -> NDArray[np.float32]:
-    """Return images as a network with this convention expects them.
+def normalize(images: NDArray[np.uint8], input_spec: InputSpec) -> NDArray[np.float32]:
+    """Return images as a network with this input expects them.
 
     Shape: (N, size, size, channels) uint8 -> the same, float32
     """
-    ordered = images[..., ::-1] if convention.order == "BGR" else images
+    ordered = images[..., ::-1] if input_spec.channel_order == "BGR" else images
     result = ordered.astype(np.float32, order="C")
-    result /= divisor_of(convention)
-    result -= mean_of(convention)
-    if (std := std_of(convention)) is not None:
+    result /= divisor_of(input_spec)
+    result -= mean_of(input_spec)
+    if (std := std_of(input_spec)) is not None:
         result /= std
     return result
 
@@ -163,13 +161,13 @@ class Normalizer:
     Images need not be of the network's size; a mean image is stretched over those that are not.
     """
 
-    def __init__(self, convention: InputConvention, device: torch.device) -> None:
-        std = std_of(convention)
+    def __init__(self, input_spec: InputSpec, device: torch.device) -> None:
+        std = std_of(input_spec)
         self.device = device
-        self.reversed = convention.order == "BGR"
-        self.divisor = divisor_of(convention)
+        self.reversed = input_spec.channel_order == "BGR"
+        self.divisor = divisor_of(input_spec)
         # a mean of each channel fits images of any size, as those that grow in training
-        mean = mean_of(convention) if convention.mean_image is not None else mean_of(convention)[0, 0]
+        mean = mean_of(input_spec) if input_spec.mean_image is not None else mean_of(input_spec)[0, 0]
         self.mean = torch.from_numpy(np.array(mean)).to(device)
         self.std = None if std is None else torch.from_numpy(std).to(device)
 

@@ -31,7 +31,7 @@ from resnets.data.decoding import (
 from resnets.data.loading import PhotoKey
 from resnets.data.stored_file import ImageFile, content_of
 from resnets.errors import UsageError
-from resnets.specs import AreaCropFlip, InputConvention, Interpolation, PhotoAugmentation, ScaleCropFlip
+from resnets.specs import AreaCropFlip, InputSpec, Interpolation, PhotoAugmentation, ScaleCropFlip
 
 
 class Photos(Dataset[Any]):
@@ -45,26 +45,26 @@ class Photos(Dataset[Any]):
         self,
         paths: Sequence[ImageFile],
         labels: NDArray[np.int64],
-        convention: InputConvention,
+        input_spec: InputSpec,
         augmentation: PhotoAugmentation | None,
     ) -> None:
-        if isinstance(augmentation, AreaCropFlip) and augmentation.crop != convention.size:
+        if isinstance(augmentation, AreaCropFlip) and augmentation.crop != input_spec.size:
             raise UsageError(
-                f"crops of {augmentation.crop} pixels do not give the network's {convention.size} x {convention.size} "
+                f"crops of {augmentation.crop} pixels do not give the network's {input_spec.size} x {input_spec.size} "
                 f"input"
             )
         if isinstance(augmentation, ScaleCropFlip) and not (
-            augmentation.crop == convention.size <= augmentation.shortest
+            augmentation.crop == input_spec.size <= augmentation.shortest
         ):
             raise UsageError(
                 f"crops of {augmentation.crop} pixels out of a shorter side of {augmentation.shortest} or more do not "
-                f"give the network's {convention.size} x {convention.size} input"
+                f"give the network's {input_spec.size} x {input_spec.size} input"
             )
         if isinstance(augmentation, AreaCropFlip):
             import torchvision.transforms.v2  # noqa: F401  # once here, and not in each worker process
 
         self.paths, self.labels = paths, labels
-        self.convention = convention
+        self.input_spec = input_spec
         self.augmentation = augmentation
 
     def __len__(self) -> int:
@@ -75,14 +75,14 @@ class Photos(Dataset[Any]):
         return self._view(self.paths[index] if file is None else file, size), int(self.labels[index])
 
     def _view(self, file: ImageFile, size: int | None) -> Tensor:
-        how, convention = self.augmentation, self.convention
+        how, input_spec = self.augmentation, self.input_spec
         if isinstance(how, AreaCropFlip):
-            image = decode_tensor(file, convention.channels)
-            return area_crop_flip(image, how, size, convention.interpolation).contiguous()
+            image = decode_tensor(file, input_spec.channels)
+            return area_crop_flip(image, how, size, input_spec.interpolation).contiguous()
         if how is None:
-            view = single_view(file, convention)
+            view = single_view(file, input_spec)
         else:
-            view = scale_crop_flip(decode(file, convention.channels), how, convention.interpolation)
+            view = scale_crop_flip(decode(file, input_spec.channels), how, input_spec.interpolation)
         return torch.from_numpy(np.array(view, order="C"))
 
 

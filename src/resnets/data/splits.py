@@ -18,7 +18,7 @@ from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
 from resnets.data.map_datasets import MapSplit
 from resnets.errors import DataError, UsageError
 from resnets.runtime.processes import Share
-from resnets.specs import Augmentation, InputConvention, Preprocessing
+from resnets.specs import Augmentation, InputSpec, Preprocessing
 
 _SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
@@ -34,7 +34,7 @@ class Split(Protocol):
     """Images with labels, in an order: `ImageArrays`, `ImageFiles`, `ImageStream` or `MapSplit`.
 
     `kind` is what the images are: arrays of one size in memory, photos of any size that are cropped when they are read,
-    or tensors that a map-style dataset has augmented and normalised. Networks take tensors without an input convention.
+    or tensors that a map-style dataset has augmented and normalised, which networks take as they are.
     """
 
     @property
@@ -82,8 +82,8 @@ class Split(Protocol):
         """
 
     def fit_input(
-        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputConvention | None = None
-    ) -> InputConvention | None:
+        self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputSpec | None = None
+    ) -> InputSpec | None:
         """Return the input of a network trained on these images, or with `trained` that one at their size.
 
         Raises: UsageError, if the augmentation is for other images; DataError.
@@ -93,14 +93,14 @@ class Split(Protocol):
         """Return the augmentation with the axes of its colours, if it has any, fitted on these photos."""
 
     def training_batches(
-        self, convention: InputConvention | None, augmentation: Augmentation | None, batching: Batching
+        self, input_spec: InputSpec | None, augmentation: Augmentation | None, batching: Batching
     ) -> TrainingBatches:
         """Return the mini-batches to train on; tensors are taken as they are, without augmentation.
 
         Raises: UsageError, if the augmentation is for other images, or a mini-batch cannot be shared evenly.
         """
 
-    def test_batches(self, convention: InputConvention | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
+    def test_batches(self, input_spec: InputSpec | None, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
         """Yield every image once, by a single view and in order; the last batch may be smaller. Paper: section 4.2."""
 
     def views(
@@ -111,7 +111,7 @@ class Split(Protocol):
         Raises: DataError, for the first file that cannot be decoded; UsageError, if these are no photos.
         """
 
-    def resident(self, convention: InputConvention | None, device: torch.device) -> ResidentImages | None:
+    def resident(self, input_spec: InputSpec | None, device: torch.device) -> ResidentImages | None:
         """Return the images in a GPU's memory, to be tested on there; None where they do not fit or are no arrays."""
 
 

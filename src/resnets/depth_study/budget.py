@@ -66,7 +66,7 @@ class StudyPlan:
     classes: int
     training_images: int
     validation_images: int
-    guessing: float
+    majority_class_error: float
     test_images: int
     split: str
     recipe: str
@@ -285,7 +285,7 @@ class Planner:
             classes=len(divided.classes),
             training_images=len(divided.train),
             validation_images=validation_images,
-            guessing=_guessing(divided),
+            majority_class_error=_guessing(divided),
             test_images=test_images,
             split=task.split,
             recipe=recipe.name,

@@ -10,7 +10,7 @@ from resnets.records.studies import StudyRow
 from resnets.report.wording import listed
 
 FALLING = 3.0  # points that training error falls in a quarter of the run: then the network has not settled
-GUESSING = 0.9  # of the error of guessing; above this a network has hardly learnt
+MAJORITY_SHARE = 0.9  # of the majority-class error; above this a network has hardly learnt
 OVERFITTING = 10.0  # points from training to validation error
 
 
@@ -33,22 +33,25 @@ def alike(one: StudyRow, other: StudyRow) -> bool:
 # ---------------------------------------------------------------- the choice
 
 
-def recommend(rows: Sequence[StudyRow], *, guessing: float, first_drop: int, longer: str) -> Recommendation:
+def recommend(rows: Sequence[StudyRow], *, majority_class_error: float, first_drop: int, longer: str) -> Recommendation:
     """Return the shallowest network whose validation error is within noise of the best, and what that rests on.
 
-    `rows` are in the order of the study, `guessing` is the error of always naming the commonest class, `first_drop` is
-    the iteration at which the learning rate was first lowered (half of all, where it falls along a line), and `longer`
-    a budget that would tell more.
+    `rows` are in the order of the study, `majority_class_error` is that of always naming the commonest class,
+    `first_drop` is the iteration at which the learning rate was first lowered (half of all, where it falls along a
+    line), and `longer` a budget that would show more.
     """
     best = min(rows, key=lambda row: (row.validation_error, row.depth, not row.residual))
     depth = min(row.depth for row in rows if alike(row, best))
     there = [row for row in rows if row.depth == depth and alike(row, best)]
     chosen = min(there, key=lambda row: (row.validation_error, not row.residual))
-    cautions = tuple(_cautions(rows, chosen, guessing=guessing, first_drop=first_drop, longer=longer))
-    if guessing > 0 and best.validation_error > GUESSING * guessing:
+    cautions = tuple(
+        _cautions(rows, chosen, majority_class_error=majority_class_error, first_drop=first_drop, longer=longer)
+    )
+    if majority_class_error > 0 and best.validation_error > MAJORITY_SHARE * majority_class_error:
         headline = (
             f"Too early to recommend a network: the best, {best.network}, has a validation error of "
-            f"{_error(best)}, and always naming the commonest class {_percent(guessing)}. Try --budget {longer}."
+            f"{_error(best)}, and always naming the commonest class {_percent(majority_class_error)}. Try --budget "
+            f"{longer}."
         )
         return Recommendation(None, headline, (), cautions)
     reasons = (_why(chosen, best, rows), *_depth(rows, chosen), *_shortcuts(rows))
@@ -108,9 +111,9 @@ def _shortcuts(rows: Sequence[StudyRow]) -> Iterator[str]:
 
 
 def _cautions(
-    rows: Sequence[StudyRow], chosen: StudyRow, *, guessing: float, first_drop: int, longer: str
+    rows: Sequence[StudyRow], chosen: StudyRow, *, majority_class_error: float, first_drop: int, longer: str
 ) -> Iterator[str]:
-    stuck = [row for row in rows if row.training_error > GUESSING * guessing]
+    stuck = [row for row in rows if row.training_error > MAJORITY_SHARE * majority_class_error]
     falling = [row for row in rows if row not in stuck and not is_settled(row, first_drop)]
     if falling:
         yield (
@@ -121,7 +124,7 @@ def _cautions(
     if stuck:
         yield (
             f"{_these(stuck, rows)} hardly learnt: training error is still near that of always naming the commonest "
-            f"class, {_percent(guessing)}."
+            f"class, {_percent(majority_class_error)}."
         )
     gap = chosen.validation_error - chosen.training_error
     if gap > OVERFITTING and chosen not in falling:

@@ -190,7 +190,10 @@ def _conclude(
 ) -> Study:
     """Compare what was trained, and write study.json, study.png and study.html."""
     found = recommend.recommend(
-        rows, guessing=plan.guessing, first_drop=plan.first_drop, longer=durations.at_least(4 * plan.budget)
+        rows,
+        majority_class_error=plan.majority_class_error,
+        first_drop=plan.first_drop,
+        longer=durations.at_least(4 * plan.budget),
     )
     found = dataclasses.replace(
         found, cautions=(*(f"{name} is not among them: {reason}." for name, reason in failed.items()), *found.cautions)

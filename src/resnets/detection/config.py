@@ -149,7 +149,7 @@ def _build(
 ) -> FasterRCNN:
     if isinstance(start, Detector):
         return fine_tuned(start, network, splits.classes, recipe)
-    input = detector_input(None if start is None else start.convention, splits.train)
+    input = detector_input(None if start is None else start.input_spec, splits.train)
     backbone = classifier(network, start)
     if start is None:
         recalibrate(backbone, splits.train)

@@ -25,7 +25,7 @@ from resnets.errors import UsageError, WeightsError, public
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
 from resnets.runtime.device import choose_device, place
-from resnets.specs import DetectionRecipe, InputConvention, NetworkSpec, Preprocessing
+from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, Preprocessing
 from resnets.weights.tensor_file import read_tensors, write_tensors
 from resnets.weights.weights_file import Weights, last_layer, load_into
 
@@ -33,7 +33,7 @@ FITTED_IMAGES = 200  # training images whose mean is taken where the weights do 
 RECALIBRATION_IMAGES, RECALIBRATION_SIDE = 8, 128  # images, and their sides in pixels, for batch norm's statistics
 
 
-def detector_input(trained: InputConvention | None, images: Sequence[AnnotatedImage]) -> InputConvention:
+def detector_input(trained: InputSpec | None, images: Sequence[AnnotatedImage]) -> InputSpec:
     """Return the input of a classifier, or where it is unknown one with the mean of images.
 
     A mean image is replaced by the mean of each channel, since a detector's images have any size.
@@ -169,9 +169,9 @@ def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
         raise WeightsError(f"{path}: not a detector's weights; `resnets detect train` makes them")
     try:
         classes = tuple(description["classes"])
-        recipe = msgspec.convert(about["recipe"] | {"deviations": ()}, DetectionRecipe)  # which are text
+        recipe = msgspec.convert(about["recipe"] | {"departures": ()}, DetectionRecipe)  # which are text
         backbone = registry.build(msgspec.convert(about["network"], NetworkSpec))
-        network = FasterRCNN(backbone, len(classes), recipe, msgspec.convert(about["input"], InputConvention))
+        network = FasterRCNN(backbone, len(classes), recipe, msgspec.convert(about["input"], InputSpec))
     except (TypeError, KeyError, UsageError, msgspec.ValidationError) as error:
         raise WeightsError(
             f"{path}: its description is not understood ({error}); was it written by a newer version?"

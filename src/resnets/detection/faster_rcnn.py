@@ -11,7 +11,7 @@ from resnets.detection.proposals import ProposalNetwork
 from resnets.detection.regions import Regions, pool
 from resnets.errors import UsageError
 from resnets.networks.registry import spec_of
-from resnets.specs import DetectionRecipe, InputConvention, Precision
+from resnets.specs import DetectionRecipe, InputSpec, Precision
 
 LOSSES = ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss")
 """Log loss and box loss of the anchors, log loss and box loss of the regions; their sum is minimised."""
@@ -35,7 +35,7 @@ class FasterRCNN(nn.Module):
         network: nn.Module,
         classes: int,
         recipe: DetectionRecipe,
-        input: InputConvention,
+        input: InputSpec,
     ) -> None:
         super().__init__()
         if classes < 1:
@@ -76,9 +76,9 @@ class FasterRCNN(nn.Module):
         Shape: (3, H, W) uint8 -> (1, C, ceil(H / 16), ceil(W / 16)) float32
         """
         height, width = image.shape[-2:]
-        if self.input.order == "BGR":
+        if self.input.channel_order == "BGR":
             image = image.flip(0)
-        x = (image.float() * (self.input.white / 255) - self.mean) / self.std
+        x = (image.float() * (self.input.max_value / 255) - self.mean) / self.std
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))[None]
         return self.backbone.shared(x.contiguous(memory_format=self._layout)).float()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resnets.paper.detection_recipes import COCO, COCO_CONTEXT, JOINT, SHARED, VOC, VOC_CONTEXT
 from resnets.registry import Registry, calling_module
-from resnets.specs import DetectionRecipe, Deviation, Recipe
+from resnets.specs import Departure, DetectionRecipe, Recipe
 from resnets.training.recipes import RECIPES
 
 SMALL = DetectionRecipe(
@@ -14,7 +14,7 @@ SMALL = DetectionRecipe(
     batch_size=1,
     lr=0.002,
     milestones=(3_000,),  # in VOC's proportion
-    factor=0.1,
+    decay_factor=0.1,
     momentum=0.9,
     weight_decay=5e-4,
     shorter_side=480,
@@ -23,15 +23,15 @@ SMALL = DetectionRecipe(
     anchor_sizes=(32, 64, 128, 256),
     roi_size=8,
     regions_per_image=64,
-    deviations=(
+    departures=(
         JOINT,
         *SHARED,
-        Deviation("4,000 iterations, lr 0.002", "a small data set, and backbones that have seen little as well"),
-        Deviation(
+        Departure("4,000 iterations, lr 0.002", "a small data set, and backbones that have seen little as well"),
+        Departure(
             "a shorter side of 480 pixels, anchors of 32 to 256", "the objects of small data sets are often small"
         ),
-        Deviation("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU"),
-        Deviation("all stages are trained", "these backbones may have seen nothing of the kind"),
+        Departure("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU"),
+        Departure("all stages are trained", "these backbones may have seen nothing of the kind"),
     ),
 )
 

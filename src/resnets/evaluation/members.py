@@ -24,7 +24,7 @@ from resnets.networks.registry import decoded_side, name_of
 from resnets.records.evaluations import Agreement
 from resnets.runtime.device import choose_precision, forward
 from resnets.runtime.processes import WHOLE, Share
-from resnets.specs import HowTested, Precision
+from resnets.specs import Precision, TestConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Member:
 
     model: Model
     splits: DataSplits
-    how: HowTested
+    how: TestConfig
     label: str
     precision: Precision
     order: list[int] | None  # of its logits, where its classes are those of the data in another order
@@ -59,7 +59,7 @@ class Member:
             yield from score(
                 ordered,
                 self.splits.test.take(share),
-                model.convention,
+                model.input_spec,
                 self.how,
                 device=model.device,
                 batch_size=batch_size,
@@ -69,8 +69,8 @@ class Member:
     def _run(self) -> Run:
         model = self.model
         if self.how.scales:
-            assert model.convention is not None
-            return partial(forward, Dense(model.network, model.convention.size), precision=self.precision)
+            assert model.input_spec is not None
+            return partial(forward, Dense(model.network, model.input_spec.size), precision=self.precision)
         return model.engine or partial(forward, model.network, precision=self.precision)
 
 
@@ -100,15 +100,15 @@ def prepare(
         )
     own = fitting(model, splits)
     photos = own.test.kind == "photos"
-    how = how_tested(photos, model.convention, protocol=protocol, scales=scales, flips=flips)
+    how = how_tested(photos, model.input_spec, protocol=protocol, scales=scales, flips=flips)
     if how.scales:
         if model.engine is not None:
             raise UsageError(
                 "this model was optimised for images of one shape; dense testing has many, so load it anew"
             )
-        assert model.convention is not None
-        Dense(model.network, model.convention.size)  # what cannot be dense shows before anything is run
-    usual = how_tested(photos, model.convention, protocol=how.protocol)
+        assert model.input_spec is not None
+        Dense(model.network, model.input_spec.size)  # what cannot be dense shows before anything is run
+    usual = how_tested(photos, model.input_spec, protocol=how.protocol)
     return Member(model, own, how, label(how, usual), multiply, order)
 
 
@@ -119,15 +119,15 @@ def tested_alone(
     model, test = member.model, member.splits.test.take(share)
     options: dict[str, Any] = {"classes": classes, "batch_size": batch_size, "workers": workers}
     if model.engine is None and member.precision == "fp32":
-        counts = single_view(model.network, test, model.convention, device=model.device, precision="fp32", **options)
+        counts = single_view(model.network, test, model.input_spec, device=model.device, precision="fp32", **options)
         return counts, None
     engine = model.engine or _engine(model, member.splits.test, member.precision, batch_size)
-    return single_view_by_engine(engine, model.network, test, model.convention, **options)
+    return single_view_by_engine(engine, model.network, test, model.input_spec, **options)
 
 
 def _engine(model: Model, test: Split, precision: Precision, batch_size: int) -> Engine:
     """Return the fastest engine, or where the test is short the one that needs no preparation."""
-    images, _ = next(test.test_batches(model.convention, batch_size=1))
+    images, _ = next(test.test_batches(model.input_spec, batch_size=1))
     _, channels, height, width = images.shape
     make = partial(
         fastest,
@@ -180,16 +180,16 @@ def fitting(model: Model, splits: DataSplits) -> DataSplits:
     Raises: DataError, where they are not of the kind that it was trained on.
     """
     class_order(model, splits)
-    convention = model.convention
-    if convention is None:
+    input_spec = model.input_spec
+    if input_spec is None:
         if splits.test.kind == "tensors":
             return splits
         raise DataError(f"{model.path} does not tell how its input is normalised; pass a dataset that does it")
     if splits.test.kind == "arrays":
         height, width, channels, _ = splits.test.stats()
-        if (height, width, channels) != (convention.size, convention.size, convention.channels):
+        if (height, width, channels) != (input_spec.size, input_spec.size, input_spec.channels):
             raise DataError(
                 f"{splits.name} has images of {height} x {width} x {channels}, and {model.path} "
-                f"takes {convention.size} x {convention.size} x {convention.channels}"
+                f"takes {input_spec.size} x {input_spec.size} x {input_spec.channels}"
             )
     return splits

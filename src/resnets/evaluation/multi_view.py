@@ -23,7 +23,7 @@ from resnets.errors import DataError
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.protocols import PROTOCOLS
 from resnets.inference.engine import BATCH_ON_CPU
-from resnets.specs import HowTested, InputConvention
+from resnets.specs import InputSpec, TestConfig
 
 HELD = 256 << 20  # bytes of views that may wait for others of their shape
 
@@ -46,8 +46,8 @@ class Scored:
 def score(
     run: Run,
     split: Split,
-    convention: InputConvention | None,
-    how: HowTested,
+    input_spec: InputSpec | None,
+    how: TestConfig,
     *,
     device: torch.device,
     batch_size: int = 256,
@@ -61,11 +61,11 @@ def score(
     """
     at_once = min(batch_size, BATCH_ON_CPU) if device.type == "cpu" else batch_size
     if PROTOCOLS[how.protocol].views is not None:
-        assert convention is not None
-        yield from _score_photos(run, split, convention, how, device, at_once, workers)
+        assert input_spec is not None
+        yield from _score_photos(run, split, input_spec, how, device, at_once, workers)
         return
     start = 0
-    for images, labels in split.test_batches(convention, batch_size=at_once, workers=workers):
+    for images, labels in split.test_batches(input_spec, batch_size=at_once, workers=workers):
         probabilities = _probabilities(run, images.to(device), mirrored=3 if how.flips else None)
         yield Scored(torch.arange(start, start + len(labels)), labels, probabilities.cpu())
         start += len(labels)
@@ -74,19 +74,19 @@ def score(
 def _score_photos(
     run: Run,
     split: Split,
-    convention: InputConvention,
-    how: HowTested,
+    input_spec: InputSpec,
+    how: TestConfig,
     device: torch.device,
     at_once: int,
     workers: int,
 ) -> Iterator[Scored]:
-    normalized, labels = Normalizer(convention, device), split.labels
+    normalized, labels = Normalizer(input_spec, device), split.labels
     assert labels is not None
 
     def normalized_run(images: Tensor) -> Tensor:
         return run(normalized(images))
 
-    waiting = _Waiting(at_once * convention.size**2)
+    waiting = _Waiting(at_once * input_spec.size**2)
     unfinished: dict[int, tuple[int, list[Tensor]]] = {}  # of each image: how many views, and what they gave
 
     def run_together(numbers: list[int], views: list[View]) -> Iterator[Scored]:
@@ -102,7 +102,7 @@ def _score_photos(
             means = torch.stack([torch.stack(unfinished.pop(number)[1]).mean(0) for number in done])
             yield Scored(torch.tensor(done), torch.from_numpy(labels[done]), means)
 
-    for number, views in photo_views(split, convention, how, workers=workers):
+    for number, views in photo_views(split, input_spec, how, workers=workers):
         unfinished[number] = len(views), []
         for view in views:
             for group in waiting.add(number, view):
@@ -155,30 +155,30 @@ class _Waiting:
 
 
 def photo_views(
-    split: Split, convention: InputConvention, how: HowTested, *, workers: int
+    split: Split, input_spec: InputSpec, how: TestConfig, *, workers: int
 ) -> Iterator[tuple[int, list[View]]]:
     """Yield each photo's number and its views, in order; mirror images are left to the caller.
 
     Raises: DataError, for the first file that cannot be decoded.
     """
     cut = pkgutil.resolve_name(PROTOCOLS[how.protocol].views or "")
-    return split.views(partial(cut, convention=convention, scales=how.scales), convention.channels, workers)
+    return split.views(partial(cut, input_spec=input_spec, scales=how.scales), input_spec.channels, workers)
 
 
-def centre_view(image: Image.Image, convention: InputConvention, scales: tuple[int, ...]) -> list[Image.Image]:
+def centre_view(image: Image.Image, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
     """Return the central crop that a network is tested on."""
-    resized = resize_shorter_side(image, convention.resize, convention.interpolation)
-    return [centre_crop(resized, convention.size)]
+    resized = resize_shorter_side(image, input_spec.resize, input_spec.interpolation)
+    return [centre_crop(resized, input_spec.size)]
 
 
-def five_views(image: Image.Image, convention: InputConvention, scales: tuple[int, ...]) -> list[Image.Image]:
+def five_views(image: Image.Image, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
     """Return five crops of the network's size."""
-    return five_crops(resize_shorter_side(image, convention.resize, convention.interpolation), convention.size)
+    return five_crops(resize_shorter_side(image, input_spec.resize, input_spec.interpolation), input_spec.size)
 
 
-def whole_views(image: Image.Image, convention: InputConvention, scales: tuple[int, ...]) -> list[Image.Image]:
+def whole_views(image: Image.Image, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
     """Return the whole image with its shorter side at each of the scales."""
-    return [resize_shorter_side(image, scale, convention.interpolation) for scale in scales]
+    return [resize_shorter_side(image, scale, input_spec.interpolation) for scale in scales]
 
 
 def five_crops(image: Image.Image, size: int) -> list[Image.Image]:

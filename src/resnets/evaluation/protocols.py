@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnets.errors import UsageError, nearest
-from resnets.specs import SCALES, HowTested, InputConvention, TestProtocol
+from resnets.specs import SCALES, InputSpec, TestConfig, TestProtocol
 
 _VIEWS = "resnets.evaluation.multi_view"
 
@@ -66,12 +66,12 @@ def find_protocol(name: str) -> Protocol:
 
 def how_tested(
     photos: bool,
-    convention: InputConvention | None,
+    input_spec: InputSpec | None,
     *,
     protocol: str | None = None,
     scales: Sequence[int] | None = None,
     flips: bool | None = None,
-) -> HowTested:
+) -> TestConfig:
     """Return how images, which are photos or not, are tested for a network; None leaves a choice to the paper.
 
     Photos are tested by the centre crop, all else by the single view. `scales` of dense testing are the paper's in
@@ -91,17 +91,17 @@ def how_tested(
     if not found.scales:
         if scales is not None:
             raise UsageError(f"scales are a choice of dense-multi-scale, and not of {found.name}")
-        return HowTested(protocol=found.name, flips=flips)
-    assert convention is not None
-    chosen = tuple(round(scale * convention.size / 224) for scale in SCALES) if scales is None else tuple(scales)
+        return TestConfig(protocol=found.name, flips=flips)
+    assert input_spec is not None
+    chosen = tuple(round(scale * input_spec.size / 224) for scale in SCALES) if scales is None else tuple(scales)
     if not chosen or len({*chosen}) < len(chosen):
         raise UsageError(f"scales are {', '.join(map(str, chosen)) or 'none'}; they must be one or more, each once")
-    if min(chosen) < convention.size:
-        raise UsageError(f"scale {min(chosen)} is less than the {convention.size} pixels that the network takes")
-    return HowTested(protocol=found.name, flips=flips, scales=chosen)
+    if min(chosen) < input_spec.size:
+        raise UsageError(f"scale {min(chosen)} is less than the {input_spec.size} pixels that the network takes")
+    return TestConfig(protocol=found.name, flips=flips, scales=chosen)
 
 
-def label(how: HowTested, usual: HowTested) -> str:
+def label(how: TestConfig, usual: TestConfig) -> str:
     """Return the protocol's name, and in what it is not the usual one: `dense-multi-scale at 256 without flips`."""
     scales = f" at {', '.join(map(str, how.scales))}" if how.scales != usual.scales else ""
     flips = "" if how.flips == usual.flips else " with flips" if how.flips else " without flips"

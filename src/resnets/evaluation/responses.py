@@ -30,7 +30,7 @@ from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
-from resnets.specs import InputConvention
+from resnets.specs import InputSpec
 
 PROTOCOL = (
     "standard deviation of each layer's output after batch norm and before ReLU or the addition, for the images of the "
@@ -106,7 +106,7 @@ def statistics_group(network: nn.Module) -> int:
 def layer_responses(
     network: nn.Module,
     split: Split,
-    convention: InputConvention | None,
+    input_spec: InputSpec | None,
     *,
     device: torch.device,
     batch_size: int = 256,
@@ -123,10 +123,10 @@ def layer_responses(
     norms = responding_layers(network)
     group = statistics_group(network)
     at_once = min(batch_size, BATCH_ON_CPU) if device.type == "cpu" else batch_size
-    batches = split.test_batches(convention, batch_size=batch_size, workers=workers)
+    batches = split.test_batches(input_spec, batch_size=batch_size, workers=workers)
     with in_evaluation_mode(network):
         running = _moments(network, norms, (part for images, _ in batches for part in images.split(at_once)), device)
-        mini_batches = _mini_batches(split, convention, group, batch_size=batch_size, workers=workers)
+        mini_batches = _mini_batches(split, input_spec, group, batch_size=batch_size, workers=workers)
         with _batch_statistics(network):
             batch = _moments(network, norms, mini_batches, device)
     return tuple(
@@ -165,7 +165,7 @@ def _batch_statistics(network: nn.Module) -> Iterator[None]:
 
 
 def _mini_batches(
-    split: Split, convention: InputConvention | None, group: int, *, batch_size: int, workers: int
+    split: Split, input_spec: InputSpec | None, group: int, *, batch_size: int, workers: int
 ) -> Iterator[Tensor]:
     """Yield a split in as few mini-batches as hold at most `group` images, of one size but for one image.
 
@@ -177,7 +177,7 @@ def _mini_batches(
     samples = [np.arange(first, count, number) for first in range(number)]
     if split.random_access:
         split = split.select(np.concatenate(samples))
-    read = (images for images, _ in split.test_batches(convention, batch_size=batch_size, workers=workers))
+    read = (images for images, _ in split.test_batches(input_spec, batch_size=batch_size, workers=workers))
     left = next(read)
     for mini_batch in samples:
         while len(left) < len(mini_batch):
@@ -228,7 +228,7 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
     if model.device.type == "cpu":
         keep_freed_memory()
     found = layer_responses(
-        model.network, test, model.convention, device=model.device, batch_size=batch_size, workers=workers
+        model.network, test, model.input_spec, device=model.device, batch_size=batch_size, workers=workers
     )
     for one in found:
         if not all(map(math.isfinite, msgspec.structs.astuple(one)[1:])):

@@ -17,7 +17,7 @@ from resnets.networks.compiled import is_known
 from resnets.networks.cuda_graph import CudaGraph
 from resnets.records.evaluations import Agreement
 from resnets.runtime.device import forward
-from resnets.specs import InputConvention, Precision
+from resnets.specs import InputSpec, Precision
 
 COMPARED_IMAGES = 1_000
 
@@ -25,7 +25,7 @@ COMPARED_IMAGES = 1_000
 def single_view(
     network: nn.Module,
     split: Split,
-    convention: InputConvention | None,
+    input_spec: InputSpec | None,
     *,
     classes: int,
     device: torch.device,
@@ -37,7 +37,7 @@ def single_view(
 
     Paper: section 4.2 ("we only evaluate the single view of the original 32x32 image").
     """
-    return SingleView(network, split, convention, classes=classes, device=device, workers=workers)(
+    return SingleView(network, split, input_spec, classes=classes, device=device, workers=workers)(
         precision, batch_size=batch_size
     )
 
@@ -53,15 +53,15 @@ class SingleView:
         self,
         network: nn.Module,
         split: Split,
-        convention: InputConvention | None,
+        input_spec: InputSpec | None,
         *,
         classes: int,
         device: torch.device,
         workers: int = 0,
     ) -> None:
-        self.network, self.split, self.convention = network, split, convention
+        self.network, self.split, self.input_spec = network, split, input_spec
         self.classes, self.device, self.workers = classes, device, workers
-        self.resident = split.resident(convention, device)
+        self.resident = split.resident(input_spec, device)
         self.graphs: dict[Precision, CudaGraph] = {}
 
     @torch.inference_mode()
@@ -78,7 +78,7 @@ class SingleView:
             yield from self.resident.each_once(self._run(self.resident, precision), batch_size)
             return
         at_once = min(batch_size, BATCH_ON_CPU) if self.device.type == "cpu" else batch_size
-        for images, labels in self.split.test_batches(self.convention, batch_size=batch_size, workers=self.workers):
+        for images, labels in self.split.test_batches(self.input_spec, batch_size=batch_size, workers=self.workers):
             parts = [forward(self.network, part.to(self.device), precision) for part in images.split(at_once)]
             yield torch.cat(parts), labels
 
@@ -100,7 +100,7 @@ def single_view_by_engine(
     engine: Engine,
     reference: nn.Module,
     split: Split,
-    convention: InputConvention | None,
+    input_spec: InputSpec | None,
     *,
     classes: int,
     batch_size: int = 256,
@@ -111,7 +111,7 @@ def single_view_by_engine(
     samples = same = 0
     difference = norm = 0.0
     with in_evaluation_mode(reference):
-        for images, labels in split.test_batches(convention, batch_size=batch_size, workers=workers):
+        for images, labels in split.test_batches(input_spec, batch_size=batch_size, workers=workers):
             logits = engine(images)
             counts.add(logits, labels)
             if samples < COMPARED_IMAGES:

@@ -21,7 +21,7 @@ from resnets.errors import DataError, UsageError, WeightsError, import_extra, pu
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.networks.registry import name_of, spec_of
 from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
-from resnets.specs import InputConvention, Precision
+from resnets.specs import InputSpec, Precision
 from resnets.weights import weights_file
 from resnets.weights.hub import CONFIG, FILE, first_line
 from resnets.weights.import_weights import import_weights, known_classes
@@ -41,7 +41,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network in evaluation mode. `classes` and `convention` are None where the file does not tell them.
+    """A trained network in evaluation mode. `classes` and `input_spec` are None where the file does not tell them.
 
     `engine` runs it in the network's stead after `resnets.optimize`.
     """
@@ -49,16 +49,16 @@ class Model:
     path: Path
     network: nn.Module
     classes: tuple[str, ...] | None
-    convention: InputConvention | None
+    input_spec: InputSpec | None
     device: torch.device
     engine: Engine | None = None
 
     def __repr__(self) -> str:
-        """Return a summary in a few lines; `network`, `classes` and `convention` have the details."""
-        expected = self.convention
+        """Return a summary in a few lines; `network`, `classes` and `input_spec` have the details."""
+        expected = self.input_spec
         size, classes = "unknown", "unknown"
         if expected is not None:
-            size = f"{expected.size} x {expected.size} {'grey' if expected.channels == 1 else expected.order}"
+            size = f"{expected.size} x {expected.size} {'grey' if expected.channels == 1 else expected.channel_order}"
         if self.classes is not None:
             classes = f"{len(self.classes)} ({', '.join(self.classes[:3])}{', ...' if len(self.classes) > 3 else ''})"
         return (
@@ -77,8 +77,8 @@ class Model:
 
         Raises: DataError, if the file is no image; WeightsError, if the weights do not tell their classes and input.
         """
-        _, convention = self._known(top)
-        view = single_view(Path(image), convention)
+        _, input_spec = self._known(top)
+        view = single_view(Path(image), input_spec)
         return self._classify([(Path(image), view)], top, "fp32")[0]
 
     def predict_many(
@@ -92,13 +92,13 @@ class Model:
 
         Raises: WeightsError and UsageError, as `predict`.
         """
-        _, convention = self._known(top)
+        _, input_spec = self._known(top)
         multiply = choose_precision(precision, self.device)
         total = len(images) if isinstance(images, Sized) else None
         model, seconds, done = self, 0.0, 0
         ready: list[tuple[Path, NDArray[np.uint8] | DataError]] = []
         for paths in itertools.chain(_batches(images), [[]]):
-            with reading(paths, convention) as files:
+            with reading(paths, input_spec) as files:
                 start = time.perf_counter()
                 good = [(path, view) for path, view in ready if not isinstance(view, DataError)]
                 predictions = iter(model._classify(good, top, multiply))
@@ -113,22 +113,22 @@ class Model:
                 model = model._prepared(multiply)
             ready = [(path, _result(file)) for path, file in zip(paths, files, strict=True)]
 
-    def _known(self, top: int) -> tuple[tuple[str, ...], InputConvention]:
+    def _known(self, top: int) -> tuple[tuple[str, ...], InputSpec]:
         spec = spec_of(self.network)
         classes = self.classes
         if classes is None and spec is not None:
             classes = tuple(f"class {number}" for number in range(spec.num_classes))
-        if self.convention is None or classes is None:
+        if self.input_spec is None or classes is None:
             raise WeightsError(
                 f"{self.path}: these weights do not tell their classes and input, so images cannot be read"
             )
         if top < 1:
             raise UsageError(f"top is {top}; it must be 1 or more")
-        return classes, self.convention
+        return classes, self.input_spec
 
     def _prepared(self, precision: Precision) -> Model:
-        _, convention = self._known(1)
-        shape = (convention.channels, convention.size, convention.size)
+        _, input_spec = self._known(1)
+        shape = (input_spec.channels, input_spec.size, input_spec.size)
         engine = fastest(self.network, shape=shape, batch_size=BATCH, device=self.device, precision=precision)
         return dataclasses.replace(self, engine=engine)
 
@@ -138,8 +138,8 @@ class Model:
     ) -> list[Prediction]:
         if not views:
             return []
-        classes, convention = self._known(top)
-        images = torch.from_numpy(normalize(np.stack([view for _, view in views]), convention))  # (N, H, W, C)
+        classes, input_spec = self._known(top)
+        images = torch.from_numpy(normalize(np.stack([view for _, view in views]), input_spec))  # (N, H, W, C)
         images = images.permute(0, 3, 1, 2).to(self.device)
         logits = forward(self.network, images, precision) if self.engine is None else self.engine(images)
         best = logits.softmax(1).topk(min(top, len(classes)))
@@ -180,7 +180,7 @@ def load(path: str | Path, *, network: nn.Module | None = None, device: str = "a
     else:
         found.load_into(network)
     on = choose_device(device)
-    return Model(found.path, place(network.eval(), on), found.classes, found.convention, on)
+    return Model(found.path, place(network.eval(), on), found.classes, found.input_spec, on)
 
 
 def import_model(path: Path, *, device: str = "auto") -> Model:
@@ -192,7 +192,7 @@ def import_model(path: Path, *, device: str = "auto") -> Model:
     assert found.weights.spec is not None
     classes = found.weights.classes or known_classes(found.layout, found.weights.spec)
     on = choose_device(device)
-    return Model(path, place(found.weights.build(), on), classes, found.weights.convention, on)
+    return Model(path, place(found.weights.build(), on), classes, found.weights.input_spec, on)
 
 
 @public

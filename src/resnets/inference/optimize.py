@@ -65,12 +65,12 @@ def optimize(
     else:
         model, module = None, network
         on = choose_device(device)
-    convention = model.convention if model is not None else None
+    input_spec = model.input_spec if model is not None else None
     spec = getattr(module, "spec", None)
-    size = input_size or (convention.size if convention is not None else getattr(spec, "input_size", None))
+    size = input_size or (input_spec.size if input_spec is not None else getattr(spec, "input_size", None))
     if size is None:
         raise UsageError(f"{type(module).__name__} does not tell the size of its images; pass input_size=")
-    channels = convention.channels if convention is not None else _channels(module)
+    channels = input_spec.channels if input_spec is not None else _channels(module)
     found = fastest(
         module,
         shape=(channels, size, size),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnets.specs import Deviation, PadCropFlip, Plateau, Preprocessing, PrincipalColors, Recipe, ScaleCropFlip, WarmUp
+from resnets.specs import Departure, PadCropFlip, Plateau, Preprocessing, PrincipalColors, Recipe, ScaleCropFlip, WarmUp
 
 CIFAR = Recipe(
     name="cifar",
@@ -12,7 +12,7 @@ CIFAR = Recipe(
     bn_group=64,  # 128 "on two GPUs"
     lr=0.1,
     milestones=(32_000, 48_000),
-    factor=0.1,
+    decay_factor=0.1,
     warm_up=WarmUp(lr=0.01, below_error=80.0, from_depth=110),
     momentum=0.9,
     weight_decay=1e-4,
@@ -28,14 +28,14 @@ IMAGENET = Recipe(
     bn_group=32,  # 256 on eight GPUs
     lr=0.1,
     milestones=(150_000, 300_000),
-    factor=0.1,
+    decay_factor=0.1,
     momentum=0.9,
     weight_decay=1e-4,
     preprocessing=Preprocessing(mean="pixel"),
     augmentation=ScaleCropFlip(shortest=256, longest=480, crop=224, flip=True, colors=PrincipalColors(std=0.1)),
     evaluate_every=5_000,
-    deviations=(
-        Deviation(
+    departures=(
+        Departure(
             "the mean image is of 10,000 training photos, the axes of their colours of 1,000, evenly spaced",
             "so that a run starts within a minute; the mean is within one grey level of that of all",
         ),

@@ -26,7 +26,7 @@ from resnets.planning import dataset_stats
 from resnets.planning.forecast import DISK_RATE, LOG_SECONDS, Rates, checkpoint_bytes
 from resnets.records.runs import LogLine
 from resnets.runtime.device import keep_freed_memory, place
-from resnets.specs import AreaCropFlip, InputConvention, Precision
+from resnets.specs import AreaCropFlip, InputSpec, Precision
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import Training
 from resnets.training.run_folder import RunFolder
@@ -101,7 +101,7 @@ def measure_steps(training: Training, *, warm_up: int = 3, seconds: float = 5.0)
     many = 10**9 if long else (COMPILE_FROM - 1) // depth
     augmentation = recipe.augmentation
     if isinstance(augmentation, AreaCropFlip):  # that grow are measured at their largest
-        augmentation = augmentation.with_changes(growing_from=None)
+        augmentation = augmentation.with_changes(start_crop=None)
     # at so small a rate no loss grows out of bounds, whatever the images are
     endless = recipe.with_changes(iterations=many, lr=1e-6, augmentation=augmentation)
     task = ClassificationTask(dataclasses.replace(training, recipe=endless))
@@ -128,14 +128,14 @@ def measure_steps(training: Training, *, warm_up: int = 3, seconds: float = 5.0)
 def measure_test(
     network: nn.Module,
     split: Split,
-    convention: InputConvention | None,
+    input_spec: InputSpec | None,
     *,
     classes: int,
     device: torch.device,
     precision: Precision,
 ) -> float:
     """Return the seconds that one image of a split takes to test, from its second and third pass."""
-    test = SingleView(network, split, convention, classes=classes, device=device)
+    test = SingleView(network, split, input_spec, classes=classes, device=device)
     times = []
     for _ in range(3):
         begin = time.perf_counter()
@@ -173,7 +173,7 @@ def loading_rate(todo: Training, batch_size: int) -> float:
     if todo.data.train.kind == "photos":
         batch_size = min(batch_size, 16)  # to be done soon
     batching = Batching(batch_size=batch_size, seed=0, device=todo.device, iterations=todo.recipe.iterations)
-    batches = todo.data.train.training_batches(todo.convention, todo.recipe.augmentation, batching)
+    batches = todo.data.train.training_batches(todo.input_spec, todo.recipe.augmentation, batching)
     return dataset_stats.loading_rate(batches, batch_size)
 
 
@@ -243,7 +243,7 @@ def _test_seconds(todo: Training, steps: StepTime, loading: float, workers: int)
     reading = 0.0
     prepared = split.subsample(count)
     if split.kind != "arrays":  # read before, since starting processes for so few would count too much
-        images, labels = next(prepared.test_batches(todo.convention, batch_size=count))
+        images, labels = next(prepared.test_batches(todo.input_spec, batch_size=count))
         prepared = MapSplit(TensorDataset(images, labels))
         reading = 1 / (loading * max(1, min(workers, os.cpu_count() or 1)))
 
@@ -251,7 +251,7 @@ def _test_seconds(todo: Training, steps: StepTime, loading: float, workers: int)
         passing = measure_test(
             todo.network,
             prepared,
-            todo.convention,
+            todo.input_spec,
             classes=len(todo.data.classes),
             device=todo.device,
             precision=precision,

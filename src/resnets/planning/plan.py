@@ -106,8 +106,8 @@ def plan(
         require_micro_batches(todo.network, share, accumulate)
         part = share // accumulate  # images at once on each device
         kind = dataset_stats.as_taken(kind, todo.data.train)
-        assert todo.convention is not None  # of images that are looked at there is one
-        cost = complexity.measure(todo.network, todo.convention.size, todo.convention.channels)
+        assert todo.input_spec is not None  # of images that are looked at there is one
+        cost = complexity.measure(todo.network, todo.input_spec.size, todo.input_spec.channels)
         spec = registry.declare(network, **network_options)
         precision = known.precision if known else todo.precision
         device_type = "cuda" if known else todo.device.type
@@ -125,12 +125,10 @@ def plan(
             rates = found.rates
             notes += _about_measurement(found, part, files=kind.file_bytes is not None)
     crops = todo.recipe.augmentation
-    if isinstance(crops, AreaCropFlip) and crops.growing_from is not None:
+    if isinstance(crops, AreaCropFlip) and crops.start_crop is not None:
         less = _share_of_full_size(crops)
         rates = dataclasses.replace(rates, step=less * rates.step)
-        notes.append(
-            f"crops grow from {crops.growing_from} to {crops.crop} pixels: {less:.2f} of the time of full ones"
-        )
+        notes.append(f"crops grow from {crops.start_crop} to {crops.crop} pixels: {less:.2f} of the time of full ones")
     if accumulate > 1:
         rates = dataclasses.replace(rates, step=accumulate * rates.step)
         notes.append(f"{accumulate} parts of a mini-batch, one after the other: {part} images in memory at once")

@@ -14,7 +14,7 @@ from resnets.specs import DetectionRecipe, NetworkSpec, Precision, Recipe, Spec
 
 R = TypeVar("R")
 
-NO_EFFECT = ("source", "deviations")
+NO_EFFECT = ("source", "departures")
 """Fields of a recipe that are text, which another version may put differently."""
 
 

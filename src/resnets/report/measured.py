@@ -26,7 +26,7 @@ from resnets.specs import Recipe, ResNetSpec, identify
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
 
 _FITTED = ("at_most", "values", "vectors")  # a warm-up's bound; the axes of the colours of the training images
-_NO_EFFECT = ("kind", "name", "source", "deviations", "evaluate_every")  # of a recipe; they change no weight
+_NO_EFFECT = ("kind", "name", "source", "departures", "evaluate_every")  # of a recipe; they change no weight
 
 
 class NotAResult(ValueError):
@@ -116,7 +116,7 @@ def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, 
             *_other_start(run, classifier=classifier),
             *_other_recipe(recipe, network, declared),
         ),
-        "deviations": tuple((one.what, one.why) for one in recipe.deviations),
+        "recipe_departures": tuple((one.what, one.why) for one in recipe.departures),
         "precision": run.precision,
         "seconds": result.seconds,
         "images_per_second": result.images_per_second,

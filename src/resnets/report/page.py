@@ -233,7 +233,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("seed", str(run.seed)),
     ]
     facts += _tests(run) if isinstance(run, MeasuredDetector) else _errors(run) if isinstance(run, Measured) else []
-    facts.append(("deviations of the recipe", "; ".join(f"{what} ({why})" for what, why in run.deviations)))
+    facts.append(("departures of the recipe", "; ".join(f"{what} ({why})" for what, why in run.recipe_departures)))
     rate = f"{run.images_per_second:,.{0 if run.images_per_second >= 10 else 1}f} images/s"
     facts.append(("time", f"{in_words(run.seconds)}, {rate}"))
     for index, one in enumerate(run.provenance):

@@ -66,7 +66,7 @@ class Run:
     scale: Scale
     declared: Setting
     changes: tuple[str, ...] = ()  # from the declared network and recipe, but for the length
-    deviations: tuple[tuple[str, str], ...] = ()  # the recipe's from the paper: what, why
+    recipe_departures: tuple[tuple[str, str], ...] = ()  # the recipe's from the paper: what, why
     precision: str = ""
     seconds: float = 0.0
     images_per_second: float = 0.0

@@ -21,7 +21,7 @@ from resnets.paper.detection_recipes import COCO_CONTEXT
 from resnets.records.base import read_valid
 from resnets.records.evaluations import ReproducedRun
 from resnets.report.runs import SHORT, Scale
-from resnets.reproduction.fitting import NotHere
+from resnets.reproduction.fitting import MissingData
 from resnets.reproduction.tasks import Task
 from resnets.specs import DetectionRecipe
 
@@ -31,7 +31,7 @@ SMOKE_SIDE = 128  # the shorter one, in pixels
 
 
 @dataclass(frozen=True, eq=False)
-class DetectionMaterial:
+class ResolvedDetectionData:
     """A detection data set, by the name that a result carries, and the weights that a detector on it begins with.
 
     `start` is None for random weights, which do for a smoke run alone.
@@ -54,7 +54,7 @@ def is_detection_data(data: object) -> bool:
     return isinstance(data, DetectionSplits) or (isinstance(data, str) and data.partition(":")[0] in sources.NAMES)
 
 
-class DetectionShelf:
+class DetectionDataResolver:
     """The detection data and the weights that were given, and the runs that an earlier call made; each is read once.
 
     Data of the declared kind (`voc:PATH`, `coco:PATH`) stands for the declared data, with its sets where they are
@@ -75,7 +75,7 @@ class DetectionShelf:
         self._splits: dict[object, DetectionSplits] = {}
         self._digests: dict[Path, str] = {}
 
-    def material(self, task: Task) -> DetectionMaterial:
+    def material(self, task: Task) -> ResolvedDetectionData:
         """Return what a detector is trained on, and what it begins with.
 
         Raises: NotHere, if nothing that is given will do; UsageError or DataError, if it cannot be read.
@@ -91,7 +91,7 @@ class DetectionShelf:
         if fine_tuned and start is not None:
             name = after(name, len(header(start).get("classes") or ()))
         splits = dataclasses.replace(splits, protocol=task.detections[0].protocol)
-        return DetectionMaterial(name, source, splits, start, None if start is None else self._digest(start))
+        return ResolvedDetectionData(name, source, splits, start, None if start is None else self._digest(start))
 
     def _read(self, training: Training, declared: Data) -> tuple[str | None, DetectionSplits]:
         wanted = DETECTION_DATA[declared]
@@ -100,7 +100,7 @@ class DetectionShelf:
         others = [one for one, kind in zip(self.given, kinds, strict=True) if kind != wanted.kind]
         found = next(iter((*own, *others)), None)
         if found is None:
-            raise NotHere(
+            raise MissingData(
                 f"the detector on {training.network} needs {training.data}: --data {wanted.kind}:PATH names its "
                 "folder, or other images with boxes"
             )
@@ -116,7 +116,7 @@ class DetectionShelf:
         splits = self._load(found)
         other = name_of(len(splits.train), len(splits.test), len(splits.classes))
         if missing is not None and other not in (None, declared):  # which is another row's
-            raise NotHere(f"the detector on {training.network} needs {training.data}: {missing}")
+            raise MissingData(f"the detector on {training.network} needs {training.data}: {missing}")
         if missing is not None and _has_some(Path(found.partition(":")[2]).expanduser(), wanted):
             warnings.warn(f"{found} is taken by its own sets, not by {wanted.sets}: {missing}", stacklevel=2)
         return found, splits
@@ -141,7 +141,7 @@ class DetectionShelf:
             what, how = "a detector of COCO to begin with", "`resnets reproduce table9 --only context-trainval`"
         else:
             what, how = "an ImageNet classifier to begin with", "`resnets convert`, or a run of `resnets train`"
-        raise NotHere(
+        raise MissingData(
             f"the detector on {training.network} needs {what}: --weights {training.network}=FILE names it, from {how}"
         )
 

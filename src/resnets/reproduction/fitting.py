@@ -14,7 +14,7 @@ from resnets.errors import DataError, UsageError
 from resnets.networks import registry
 from resnets.paper.declarations import Protocol, Training
 from resnets.report.runs import SHORT, Scale
-from resnets.specs import PUBLISHED_IMAGES, Deviation, Recipe, ScaleCropFlip, identify
+from resnets.specs import PUBLISHED_IMAGES, Departure, Recipe, ScaleCropFlip, identify
 from resnets.training.recipes import DIGITS, default_recipe, find_recipe
 
 SMOKE_ITERATIONS = 5
@@ -24,12 +24,12 @@ SMOKE_PHOTOS = 32  # in a mini-batch: as many as share batch-norm statistics
 TRAINING_TESTS: tuple[Protocol, ...] = ("single-view", "center-crop")  # by which training itself tests at its end
 
 
-class NotHere(UsageError):
+class MissingData(UsageError):
     """A training cannot be run on what is given; says what would be right."""
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class ResolvedData:
     """A data set as a network takes it: `name` is what a result carries, `source` what it was asked for by."""
 
     name: str
@@ -37,7 +37,7 @@ class Material:
     splits: DataSplits
 
 
-class Shelf:
+class DataResolver:
     """The data that was given, or else the declared data; each is read once.
 
     What is named as a declared data set (`cifar10:PATH`) stands for that one; anything else for whatever has none of
@@ -48,9 +48,9 @@ class Shelf:
         self.given = given
         self.scale = scale
         self._splits: dict[object, DataSplits] = {}
-        self._material: dict[object, Material] = {}
+        self._material: dict[object, ResolvedData] = {}
 
-    def material(self, training: Training, protocols: Sequence[Protocol] = ()) -> Material:
+    def material(self, training: Training, protocols: Sequence[Protocol] = ()) -> ResolvedData:
         """Return what a training is made on that is to be tested by these protocols.
 
         Raises: NotHere, if nothing that is given will do; UsageError or DataError, if it cannot be read.
@@ -64,7 +64,7 @@ class Shelf:
         photos = isinstance(find_recipe(training.recipe).augmentation, ScaleCropFlip)
         trial = self.scale == "smoke" and (not protocols or any(one in TRAINING_TESTS for one in protocols))
         if photos and found.splits.train.kind == "arrays" and not trial:
-            raise NotHere(f"{training.network} is made for photos, which {found.name} are not: --data folder:PATH")
+            raise MissingData(f"{training.network} is made for photos, which {found.name} are not: --data folder:PATH")
         return found
 
     def _choose(self, training: Training) -> str | DataSplits:
@@ -77,12 +77,12 @@ class Shelf:
                 return one
         if training.data == CIFAR10.name:  # it can be fetched
             return training.data
-        raise NotHere(
+        raise MissingData(
             f"{training.network} needs {training.data}: --data {training.data}:PATH names its folder, or --data "
             f"folder:PATH other photos"
         )
 
-    def _read(self, data: str | DataSplits, training: Training) -> Material:
+    def _read(self, data: str | DataSplits, training: Training) -> ResolvedData:
         key = data if isinstance(data, str) else id(data)
         if key not in self._splits:
             try:
@@ -90,7 +90,9 @@ class Shelf:
             except DataError as error:
                 if any(data is one for one in self.given):
                     raise
-                raise NotHere(str(error)) from error  # it could not be fetched; what needs other data may still be run
+                raise MissingData(
+                    str(error)
+                ) from error  # it could not be fetched; what needs other data may still be run
         whole = self._splits[key]
         splits = few(whole) if self.scale == "smoke" else whole
         name = identify(
@@ -103,7 +105,7 @@ class Shelf:
         if splits is not whole:
             name += f" ({len(splits.train):,} + {len(splits.test):,} images)"
         decoded = load_data(splits, registry.decoded_side(training.network))
-        return Material(name, data if isinstance(data, str) else None, decoded)
+        return ResolvedData(name, data if isinstance(data, str) else None, decoded)
 
 
 def few(splits: DataSplits) -> DataSplits:
@@ -116,7 +118,7 @@ def few(splits: DataSplits) -> DataSplits:
     return dataclasses.replace(splits, train=train, test=test, digest=f"{train.digest() or ''}:{test.digest() or ''}")
 
 
-def further_tests(protocols: Sequence[Protocol], material: Material) -> tuple[Protocol, ...]:
+def further_tests(protocols: Sequence[Protocol], material: ResolvedData) -> tuple[Protocol, ...]:
     """Return the protocols that a trained network is tested by besides training's own: of photos alone."""
     if material.splits.test.kind != "photos":
         return ()
@@ -133,8 +135,8 @@ def fit_recipe(training: Training, scale: Scale, splits: DataSplits) -> Recipe:
     photos = isinstance(recipe.augmentation, ScaleCropFlip)
     if splits.train.kind == "arrays" and (photos or own is DIGITS):
         side = splits.train.side
-        fitted = Deviation(f"augmentation as in the recipe {own.name}", f"the images are of {side}x{side} pixels")
-        recipe = recipe.with_changes(augmentation=own.augmentation, deviations=(*recipe.deviations, fitted))
+        fitted = Departure(f"augmentation as in the recipe {own.name}", f"the images are of {side}x{side} pixels")
+        recipe = recipe.with_changes(augmentation=own.augmentation, departures=(*recipe.departures, fitted))
     if scale == "short":
         return recipe.scaled(round(recipe.iterations / SHORT))
     if scale == "smoke":

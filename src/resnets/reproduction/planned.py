@@ -16,8 +16,8 @@ from resnets.records.evaluations import ReproducedRun
 from resnets.records.runs import NO_EFFECT, Result
 from resnets.report.runs import Scale, default_shortcut
 from resnets.reproduction import detectors, fitting
-from resnets.reproduction.detectors import DetectionMaterial
-from resnets.reproduction.fitting import Material
+from resnets.reproduction.detectors import ResolvedDetectionData
+from resnets.reproduction.fitting import ResolvedData
 from resnets.reproduction.tasks import Task
 from resnets.specs import Recipe
 from resnets.training.run_folder import RunFolder
@@ -36,7 +36,7 @@ class PlannedRun:
     name: str
     task: Task
     seed: int
-    material: Material | DetectionMaterial
+    material: ResolvedData | ResolvedDetectionData
     recipe: Recipe
     scale: Scale
     identity: str  # SHA-256 of network, recipe, data, seed and version
@@ -55,12 +55,14 @@ class PlannedRun:
         return f"{self.task.name}, seed {self.seed}"
 
 
-def planned(task: Task, seed: int, material: Material | DetectionMaterial, scale: Scale, out: Path) -> PlannedRun:
+def planned(
+    task: Task, seed: int, material: ResolvedData | ResolvedDetectionData, scale: Scale, out: Path
+) -> PlannedRun:
     """Return a run as it stands; what it takes is not known yet."""
     training = task.training
     recipe: Recipe
     tests: tuple[Protocol, ...] = ()
-    if isinstance(material, Material):
+    if isinstance(material, ResolvedData):
         recipe, tests = (
             fitting.fit_recipe(training, scale, material.splits),
             fitting.further_tests(task.protocols, material),
@@ -69,7 +71,7 @@ def planned(task: Task, seed: int, material: Material | DetectionMaterial, scale
         recipe = detectors.fit_recipe(training, scale)
     option = training.shortcut if training.shortcut != default_shortcut(training.network) else None
     data = material.splits.name
-    if isinstance(material, DetectionMaterial):  # each declared data set has runs of its own on the same images
+    if isinstance(material, ResolvedDetectionData):  # each declared data set has runs of its own on the same images
         data = f"{training.data} {data}"
     parts = (training.network, option, training.recipe, data, scale, f"seed{seed}")
     name = "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower().replace("++", "_pp_")) for part in parts if part)
@@ -96,7 +98,7 @@ def planned(task: Task, seed: int, material: Material | DetectionMaterial, scale
     )
 
 
-def _identity(task: Task, seed: int, material: Material | DetectionMaterial, recipe: Recipe) -> str:
+def _identity(task: Task, seed: int, material: ResolvedData | ResolvedDetectionData, recipe: Recipe) -> str:
     """Return the SHA-256 of what a run is: another one is another run, and is made anew.
 
     Where and how fast it is computed is no part of it, nor are a recipe's words.
@@ -110,7 +112,7 @@ def _identity(task: Task, seed: int, material: Material | DetectionMaterial, rec
         "seed": seed,
         "version": __version__,
     }
-    if isinstance(material, DetectionMaterial):
+    if isinstance(material, ResolvedDetectionData):
         same |= {"declared data": training.data, "start": material.start_digest}
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 

@@ -21,8 +21,8 @@ from resnets.networks.complexity import Complexity
 from resnets.planning import forecast, measure
 from resnets.report.runs import Scale
 from resnets.reproduction import fitting
-from resnets.reproduction.detectors import DetectionMaterial, DetectionShelf, is_detection_data, is_detectors
-from resnets.reproduction.fitting import Material, NotHere, Shelf
+from resnets.reproduction.detectors import DetectionDataResolver, ResolvedDetectionData, is_detection_data, is_detectors
+from resnets.reproduction.fitting import DataResolver, MissingData, ResolvedData
 from resnets.reproduction.planned import PlannedRun, options, others, planned
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.runtime.signals import StopRequest
@@ -97,17 +97,17 @@ def make_plan(
     if (out / "run.json").exists():
         raise RunError(f"{out} is the folder of a run; name another with --out")
     photos = [one for one in data if not isinstance(one, DetectionSplits) and not is_detection_data(one)]
-    shelf, boxes = Shelf(photos, chosen), DetectionShelf(data, weights, chosen, out)
+    shelf, boxes = DataResolver(photos, chosen), DetectionDataResolver(data, weights, chosen, out)
     runs: list[PlannedRun] = []
     left_out = list(selection.left_out)
-    material: dict[Task, Material | DetectionMaterial] = {}
+    material: dict[Task, ResolvedData | ResolvedDetectionData] = {}
     not_fetched: DataError | None = None
     for task in selection.tasks:
         try:
             material[task] = (
                 boxes.material(task) if is_detectors(task) else shelf.material(task.training, task.protocols)
             )
-        except NotHere as reason:
+        except MissingData as reason:
             left_out += [LeftOut(name, label, str(reason)) for name, label in task.askers]
             not_fetched = not_fetched or (reason.__cause__ if isinstance(reason.__cause__, DataError) else None)
     if not_fetched is not None and not material:
@@ -116,7 +116,7 @@ def make_plan(
     for task, one in material.items():
         same = [planned(task, seed, one, chosen, out) for seed in range(seeds)]
         rates = None
-        if measure and chosen != "smoke" and isinstance(one, Material) and any(run.state != "done" for run in same):
+        if measure and chosen != "smoke" and isinstance(one, ResolvedData) and any(run.state != "done" for run in same):
             check(stop)
             try:
                 rates = _measure(task, one, same[0].recipe, devices[0])
@@ -154,12 +154,12 @@ def _scale(name: str) -> Scale:
 
 
 def _unused(
-    data: Iterable[object], boxes: DetectionShelf, material: Iterable[Material | DetectionMaterial]
+    data: Iterable[object], boxes: DetectionDataResolver, material: Iterable[ResolvedData | ResolvedDetectionData]
 ) -> list[str]:
     """Say what was given and nothing that is run is made of."""
     material = list(material)
     sources = [one.source or "" for one in material]
-    starts = [one.start for one in material if isinstance(one, DetectionMaterial) and one.start is not None]
+    starts = [one.start for one in material if isinstance(one, ResolvedDetectionData) and one.start is not None]
     notes = [
         f"--data {one} is not used: nothing that is run here is made on it"
         for one in data
@@ -191,15 +191,15 @@ def _free(out: Path) -> int:
 # ---------------------------------------------------------------- what a run takes
 
 
-def _cost(task: Task, material: Material | DetectionMaterial) -> Complexity:
+def _cost(task: Task, material: ResolvedData | ResolvedDetectionData) -> Complexity:
     spec = registry.declare(task.training.network, num_classes=len(material.splits.classes), **options(task))
     size = None
-    if isinstance(material, Material) and material.splits.train.kind == "arrays":
+    if isinstance(material, ResolvedData) and material.splits.train.kind == "arrays":
         size = material.splits.train.side
     return complexity.measure(complexity.skeleton(spec), size)
 
 
-def _measure(task: Task, material: Material, recipe: Recipe, device: str) -> forecast.Rates:
+def _measure(task: Task, material: ResolvedData, recipe: Recipe, device: str) -> forecast.Rates:
     config = TrainingConfig(recipe=recipe, device=device, network_options=options(task))
     todo = resolve(task.training.network, fitting.few(material.splits), config)  # of as many as some steps need
     return measure.measure_quickly(todo, _cost(task, material))

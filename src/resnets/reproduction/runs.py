@@ -17,8 +17,8 @@ from resnets.files import writing
 from resnets.records.base import read_valid, write
 from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Setting
 from resnets.records.runs import ClassifierResult, DetectorResult
-from resnets.reproduction.detectors import DetectionMaterial
-from resnets.reproduction.fitting import Material
+from resnets.reproduction.detectors import ResolvedDetectionData
+from resnets.reproduction.fitting import ResolvedData
 from resnets.reproduction.planned import PlannedRun, archive, is_tested, options
 from resnets.specs import DetectionRecipe
 from resnets.training import train
@@ -37,7 +37,7 @@ def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Obse
 
     Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
     """
-    if isinstance(run.material, Material):
+    if isinstance(run.material, ResolvedData):
         _classifier(run, run.material, device=device, workers=workers, observers=observers)
     else:
         _detector(run, run.material, device=device, workers=workers, observers=observers)
@@ -47,7 +47,7 @@ def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Obse
 
 
 def _classifier(
-    run: PlannedRun, material: Material, *, device: str, workers: int, observers: Iterable[Observer]
+    run: PlannedRun, material: ResolvedData, *, device: str, workers: int, observers: Iterable[Observer]
 ) -> None:
     config = TrainingConfig(
         recipe=run.recipe, seed=run.seed, device=device, workers=workers, network_options=options(run.task)
@@ -75,7 +75,7 @@ def _classifier(
 
 
 def _detector(
-    run: PlannedRun, material: DetectionMaterial, *, device: str, workers: int, observers: Iterable[Observer]
+    run: PlannedRun, material: ResolvedDetectionData, *, device: str, workers: int, observers: Iterable[Observer]
 ) -> None:
     assert isinstance(run.recipe, DetectionRecipe)
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from resnets.specs.detection import DetectionRecipe as DetectionRecipe
 from resnets.specs.detection import RoIPooling as RoIPooling
 from resnets.specs.inputs import AreaCropFlip as AreaCropFlip
 from resnets.specs.inputs import Augmentation as Augmentation
-from resnets.specs.inputs import InputConvention as InputConvention
+from resnets.specs.inputs import InputSpec as InputSpec
 from resnets.specs.inputs import Interpolation as Interpolation
 from resnets.specs.inputs import PadCropFlip as PadCropFlip
 from resnets.specs.inputs import PhotoAugmentation as PhotoAugmentation
@@ -27,12 +27,12 @@ from resnets.specs.networks import StridePlacement as StridePlacement
 from resnets.specs.networks import VGGSpec as VGGSpec
 from resnets.specs.networks import ZeroChannels as ZeroChannels
 from resnets.specs.networks import first_difference as first_difference
-from resnets.specs.recipes import Deviation as Deviation
-from resnets.specs.recipes import Fall as Fall
+from resnets.specs.recipes import Decay as Decay
+from resnets.specs.recipes import Departure as Departure
 from resnets.specs.recipes import Plateau as Plateau
 from resnets.specs.recipes import Recipe as Recipe
 from resnets.specs.recipes import WarmUp as WarmUp
 from resnets.specs.testing import SCALES as SCALES
-from resnets.specs.testing import HowTested as HowTested
 from resnets.specs.testing import Precision as Precision
+from resnets.specs.testing import TestConfig as TestConfig
 from resnets.specs.testing import TestProtocol as TestProtocol

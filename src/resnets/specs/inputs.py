@@ -21,7 +21,7 @@ Interpolation = Literal["bilinear", "bicubic"]
 """How images are resized, antialiased."""
 
 
-class InputConvention(Spec, frozen=True, kw_only=True):
+class InputSpec(Spec, frozen=True, kw_only=True):
     """What a trained network expects: it travels with the weights, so that nobody has to set it again.
 
     An image is resized to `resize` on its shorter side, its centre cropped to `size`, its channels put in `order`, and
@@ -37,8 +37,8 @@ class InputConvention(Spec, frozen=True, kw_only=True):
     mean_image: str | None = None  # or of each pixel: base64 of float32, (size, size, channels), little endian
     std: tuple[float, ...] | None = None  # of each channel
     interpolation: Interpolation = "bilinear"
-    white: Literal[1, 255] = 1  # what a pixel of full brightness becomes before the mean is subtracted; black is 0
-    order: Literal["RGB", "BGR"] = "RGB"
+    max_value: Literal[1, 255] = 1  # what a pixel of full brightness becomes before the mean is subtracted; black is 0
+    channel_order: Literal["RGB", "BGR"] = "RGB"
 
     def __repr__(self) -> str:
         """Return the fields; of a mean image, which is kilobytes of base64, only the shape."""
@@ -56,12 +56,12 @@ class InputConvention(Spec, frozen=True, kw_only=True):
         size = f"{self.size} x {self.size}"
         if self.resize != self.size:
             size += f" out of a shorter side of {self.resize} pixels ({self.interpolation})"
-        colours = "grey" if self.channels == 1 else self.order
+        colours = "grey" if self.channels == 1 else self.channel_order
         mean = "minus a mean image" if self.mean_image else "as they are"
         if self.mean is not None:
             mean = f"minus {numbers(self.mean)}"
         std = "" if self.std is None else f", divided by {numbers(self.std)}"
-        return f"{size}, {colours} from 0 to {self.white}, {mean}{std}"
+        return f"{size}, {colours} from 0 to {self.max_value}, {mean}{std}"
 
 
 class PadCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="pad-crop-flip"):
@@ -123,24 +123,24 @@ class AreaCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="area-
     ratio: tuple[float, float] = (3 / 4, 4 / 3)  # its width over its height
     flip: bool = True
     colors: PrincipalColors | None = None
-    growing_from: int | None = None
-    grows: tuple[float, float] = (0.3, 0.8)
+    start_crop: int | None = None
+    resize_between: tuple[float, float] = (0.3, 0.8)
 
     def at(self, size: int) -> AreaCropFlip:
         """Return the augmentation for crops of another size, its other lengths in proportion."""
         resize = round(self.resize * size / self.crop)
-        growing_from = None if self.growing_from is None else round(self.growing_from * size / self.crop)
-        return self.with_changes(resize=resize, crop=size, growing_from=growing_from)
+        start_crop = None if self.start_crop is None else round(self.start_crop * size / self.crop)
+        return self.with_changes(resize=resize, crop=size, start_crop=start_crop)
 
     def size_at(self, share: float) -> int:
         """Return the side of the square when a share of the training is done."""
-        if self.growing_from is None:
+        if self.start_crop is None:
             return self.crop
-        begin, end = self.grows
+        begin, end = self.resize_between
         if share >= end:  # what is left is no step of 32 for every crop
             return self.crop
         grown = max(0.0, (share - begin) / (end - begin))
-        return min(self.crop, self.growing_from + round(grown * (self.crop - self.growing_from) / 32) * 32)
+        return min(self.crop, self.start_crop + round(grown * (self.crop - self.start_crop) / 32) * 32)
 
 
 PhotoAugmentation = ScaleCropFlip | AreaCropFlip

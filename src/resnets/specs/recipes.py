@@ -9,7 +9,7 @@ from resnets.errors import UsageError
 from resnets.specs.base import Spec
 from resnets.specs.inputs import AreaCropFlip, Augmentation, Preprocessing, ScaleCropFlip
 
-Fall = Literal["steps", "linear", "cosine"]
+Decay = Literal["steps", "linear", "cosine"]
 """How the learning rate falls: divided at the milestones as in the paper, or to 0 along a line or half a cosine."""
 
 
@@ -40,7 +40,7 @@ class Plateau(Spec, frozen=True, kw_only=True):
     drops: int = 2
 
 
-class Deviation(Spec, frozen=True, kw_only=False):
+class Departure(Spec, frozen=True, kw_only=False):
     """Where a recipe leaves the paper: what differs, and why."""
 
     what: str
@@ -57,9 +57,9 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
     bn_group: int | None = None  # images that share batch-norm statistics; None: the whole batch
     lr: float = 0.1
     milestones: tuple[int, ...] = ()  # iterations at which lr is multiplied by `factor`
-    factor: float = 0.1
-    rise: int = 0  # iterations in which lr rises linearly from 0 at the start
-    fall: Fall = "steps"
+    decay_factor: float = 0.1
+    linear_warm_up: int = 0  # iterations in which lr rises linearly from 0 at the start
+    decay: Decay = "steps"
     plateau: Plateau | None = None  # drops by the training error instead of milestones
     warm_up: WarmUp | None = None
     momentum: float = 0.9
@@ -72,7 +72,7 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
     preprocessing: Preprocessing | None = Preprocessing()  # None: the data comes prepared
     augmentation: Augmentation | None = None
     evaluate_every: int = 500  # iterations between two points of the test curve
-    deviations: tuple[Deviation, ...] = ()
+    departures: tuple[Departure, ...] = ()
 
     def __post_init__(self) -> None:
         def need(condition: bool, what: str, right: str) -> None:
@@ -93,7 +93,11 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             f"bn_group is {self.bn_group}",
             "it must be 1 or more images, or None for the whole batch",
         )
-        need(0 <= self.rise < self.iterations, f"rise is {self.rise} iterations", "it must be less than all of them")
+        need(
+            0 <= self.linear_warm_up < self.iterations,
+            f"linear warm-up is {self.linear_warm_up} iterations",
+            "it must be less than all of them",
+        )
         need(0 <= self.label_smoothing < 1, f"label smoothing is {self.label_smoothing}", "it must be in [0, 1)")
         need(
             self.bn_images is None or self.bn_images >= 1,
@@ -103,13 +107,13 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
         need(self.ema is None or 0 < self.ema < 1, f"ema is {self.ema}", "it must be in (0, 1), such as 0.9999")
         need(not self.nesterov or self.momentum > 0, "Nesterov's momentum is asked for with momentum 0", "raise it")
         need(
-            self.fall == "steps" or not self.milestones,
-            f"milestones and a {self.fall} fall are both given",
+            self.decay == "steps" or not self.milestones,
+            f"milestones and a {self.decay} decay are both given",
             "one of them is enough",
         )
         need(
-            self.plateau is None or (self.fall == "steps" and not self.milestones),
-            "drops on a plateau and milestones or another fall are both given",
+            self.plateau is None or (self.decay == "steps" and not self.milestones),
+            "drops on a plateau and milestones or another decay are both given",
             "one of them is enough",
         )
         need(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}", "it must be 1 or more")
@@ -126,7 +130,7 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             iterations=iterations,
             warm_up=warm_up,
             milestones=tuple(round(milestone * ratio) for milestone in self.milestones),
-            rise=min(round(self.rise * ratio), iterations - 1),
+            linear_warm_up=min(round(self.linear_warm_up * ratio), iterations - 1),
             evaluate_every=max(1, min(self.evaluate_every, 200, iterations // 10), round(self.evaluate_every * ratio)),
         )
 
@@ -142,5 +146,5 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             raise UsageError(f"size is {size}; crops of photos must be of 32 pixels or more")
         if size == crop.crop:
             return self
-        smaller = Deviation(f"crops of {size} pixels, the sides that they are cut from in proportion", "as requested")
-        return self.with_changes(augmentation=crop.at(size), deviations=(*self.deviations, smaller))
+        smaller = Departure(f"crops of {size} pixels, the sides that they are cut from in proportion", "as requested")
+        return self.with_changes(augmentation=crop.at(size), departures=(*self.departures, smaller))

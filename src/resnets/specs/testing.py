@@ -21,7 +21,7 @@ SCALES = (224, 256, 384, 480, 640)
 """Shorter sides, in pixels, at which section 3.4 tests whole images, for a network that takes 224 x 224."""
 
 
-class HowTested(Spec, frozen=True, kw_only=True):
+class TestConfig(Spec, frozen=True, kw_only=True):
     """A test protocol with its choices made: the views of an image whose class probabilities are averaged.
 
     Units: pixels of the shorter side for `scales`, which only `dense-multi-scale` has.

@@ -46,7 +46,7 @@ class ClassificationTask:
             iterations=recipe.iterations,
             share=training.world.share,
         )
-        self.train = train or training.data.train.training_batches(training.convention, recipe.augmentation, batching)
+        self.train = train or training.data.train.training_batches(training.input_spec, recipe.augmentation, batching)
         self.curve_on = "test" if training.data.validation is None else "validation"
 
     def start(self) -> TrainingState:
@@ -98,7 +98,7 @@ class ClassificationTask:
         if folder is not None:
             with writing(folder.weights):
                 weights_file.save(
-                    folder.weights, state.tested, classes=training.data.classes, convention=training.convention
+                    folder.weights, state.tested, classes=training.data.classes, input_spec=training.input_spec
                 )
         state.clock.start()
         counts = self._counts(state, self.final_test, "fp32")  # as `evaluate` does, whatever training computed in
@@ -138,7 +138,7 @@ class ClassificationTask:
         return SingleView(
             network,
             split.take(training.world.share),
-            training.convention,
+            training.input_spec,
             classes=len(training.data.classes),
             device=training.device,
             workers=training.record.workers,

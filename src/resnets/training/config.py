@@ -24,7 +24,7 @@ from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
 from resnets.specs import (
     Initialization,
-    InputConvention,
+    InputSpec,
     NetworkSpec,
     Precision,
     Recipe,
@@ -162,7 +162,7 @@ class Training:
     network: nn.Module
     data: DataSplits
     recipe: Recipe
-    convention: InputConvention | None
+    input_spec: InputSpec | None
     device: torch.device
     precision: Precision
     record: RunRecord
@@ -188,16 +188,16 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
     splits = load_data(data, registry.decoded_side(network)).divided(config.split, config.seed)
     recipe = _applicable(config.resolve_recipe(splits), network, splits)
     start = None if config.weights is None else load_weights(config.weights)
-    convention = None
+    input_spec = None
     if recipe.preprocessing is not None:
-        trained = None if start is None else start.convention
-        convention = splits.train.fit_input(recipe.preprocessing, recipe.augmentation, trained)
+        trained = None if start is None else start.input_spec
+        input_spec = splits.train.fit_input(recipe.preprocessing, recipe.augmentation, trained)
     recipe = recipe.with_changes(augmentation=splits.train.fit_augmentation(recipe.augmentation))
     torch.manual_seed(config.seed)
-    module = _build(network, splits, recipe, convention, options, None if start is None else start.spec)
+    module = _build(network, splits, recipe, input_spec, options, None if start is None else start.spec)
     if start is not None:
         start.begin_in(module, splits.classes)
-    if config.precision == "auto" and _meets_single_pixels(module, convention):
+    if config.precision == "auto" and _meets_single_pixels(module, input_spec):
         precision = "fp32"
     if recipe.bn_images is not None:
         norms_of(module)  # a network without any is refused before it is trained
@@ -218,7 +218,7 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
         network=module,
         data=splits,
         recipe=recipe,
-        convention=convention,
+        input_spec=input_spec,
         device=device,
         precision=precision,
         record=record,
@@ -295,7 +295,7 @@ def _build(
     network: str | nn.Module,
     splits: DataSplits,
     recipe: Recipe,
-    convention: InputConvention | None,
+    input_spec: InputSpec | None,
     options: dict[str, Any],
     begun: NetworkSpec | None,
 ) -> nn.Module:
@@ -307,7 +307,7 @@ def _build(
     if isinstance(network, str):
         fitting: dict[str, Any] = {
             "num_classes": len(splits.classes),
-            "in_channels": convention.channels if convention else 3,
+            "in_channels": input_spec.channels if input_spec else 3,
         }
         if "bn_group" in registry.find_family(network).options:
             fitting["bn_group"] = recipe.bn_group
@@ -318,24 +318,24 @@ def _build(
     if (spec := registry.spec_of(network)) is not None:
         if spec.num_classes != len(splits.classes):
             raise UsageError(f"{spec.name} has num_classes={spec.num_classes}; {splits.name} has {len(splits.classes)}")
-        if convention is not None:
-            _check_images(spec, splits, convention)
+        if input_spec is not None:
+            _check_images(spec, splits, input_spec)
     return network
 
 
-def _meets_single_pixels(network: nn.Module, convention: InputConvention | None) -> bool:
+def _meets_single_pixels(network: nn.Module, input_spec: InputSpec | None) -> bool:
     """Tell whether a 3x3 convolution of stride 2 would see maps of one pixel.
 
     There torch's bf16 gradient on a CPU holds uninitialised memory at the taps that only meet padding.
     """
     spec = getattr(network, "spec", None)
-    return isinstance(spec, ResNetSpec) and spec.type == "imagenet" and convention is not None and convention.size <= 16
+    return isinstance(spec, ResNetSpec) and spec.type == "imagenet" and input_spec is not None and input_spec.size <= 16
 
 
-def _check_images(spec: NetworkSpec, splits: DataSplits, convention: InputConvention) -> None:
-    size = convention.size
-    if spec.in_channels != convention.channels:
-        raise UsageError(f"{spec.name} has in_channels={spec.in_channels}; {splits.name} has {convention.channels}")
+def _check_images(spec: NetworkSpec, splits: DataSplits, input_spec: InputSpec) -> None:
+    size = input_spec.size
+    if spec.in_channels != input_spec.channels:
+        raise UsageError(f"{spec.name} has in_channels={spec.in_channels}; {splits.name} has {input_spec.channels}")
     if size < spec.least_size:
         raise UsageError(
             f"{spec.name} needs images of {spec.least_size} x {spec.least_size} pixels or more; those of {splits.name} "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from resnets.paper.recipes import CIFAR, IMAGENET, IMAGENET_PLATEAU
 from resnets.registry import Registry
-from resnets.specs import AreaCropFlip, Deviation, PadCropFlip, Preprocessing, Recipe
+from resnets.specs import AreaCropFlip, Departure, PadCropFlip, Preprocessing, Recipe
 
 if TYPE_CHECKING:
     from resnets.data.splits import DataSplits
@@ -21,16 +21,16 @@ CIFAR_200 = Recipe(
     batch_size=128,
     lr=0.1,
     milestones=(39_062, 58_594),  # epochs 100 and 150
-    factor=0.1,
+    decay_factor=0.1,
     warm_up=CIFAR.warm_up,
     momentum=0.9,
     weight_decay=1e-4,
     preprocessing=Preprocessing(mean="channel", std=True),
     augmentation=PadCropFlip(pad=4, flip=True),
-    deviations=(
-        Deviation("200 epochs, lr divided by 10 at epochs 100 and 150", "what most re-implementations train"),
-        Deviation("channel mean and standard deviation", "likewise; the paper subtracts the per-pixel mean only"),
-        Deviation("batch norm over the whole batch of 128", "one GPU instead of the paper's two"),
+    departures=(
+        Departure("200 epochs, lr divided by 10 at epochs 100 and 150", "what most re-implementations train"),
+        Departure("channel mean and standard deviation", "likewise; the paper subtracts the per-pixel mean only"),
+        Departure("batch norm over the whole batch of 128", "one GPU instead of the paper's two"),
     ),
 )
 
@@ -40,21 +40,21 @@ FAST = Recipe(
     iterations=14_063,  # 36 epochs
     batch_size=128,
     lr=0.2,
-    rise=2_813,  # a fifth
-    fall="linear",
+    linear_warm_up=2_813,  # a fifth
+    decay="linear",
     momentum=0.9,
     nesterov=True,
     weight_decay=5e-4,
     label_smoothing=0.1,
     preprocessing=Preprocessing(mean="pixel"),
     augmentation=PadCropFlip(pad=2, flip=True, alternate=True),
-    deviations=(
-        Deviation("36 epochs; lr rises to 0.2 for a fifth of them, then falls along a line", "the paper takes 164"),
-        Deviation("Nesterov's momentum, weight decay of 5e-4, label smoothing of 0.1", "usual in short trainings"),
-        Deviation("padding of 2", "better on the validation split: a short training overfits less"),
-        Deviation("an image is mirrored in every other epoch", "it is never seen from one side several times in a row"),
-        Deviation("batch norm over the whole batch of 128", "one device instead of the paper's two"),
-        Deviation("no warm-up for 110 layers and more", "the rate rises slowly in any case"),
+    departures=(
+        Departure("36 epochs; lr rises to 0.2 for a fifth of them, then falls along a line", "the paper takes 164"),
+        Departure("Nesterov's momentum, weight decay of 5e-4, label smoothing of 0.1", "usual in short trainings"),
+        Departure("padding of 2", "better on the validation split: a short training overfits less"),
+        Departure("an image is mirrored in every other epoch", "it is never seen from one side several times in a row"),
+        Departure("batch norm over the whole batch of 128", "one device instead of the paper's two"),
+        Departure("no warm-up for 110 layers and more", "the rate rises slowly in any case"),
     ),
 )
 
@@ -65,18 +65,18 @@ DIGITS = Recipe(
     batch_size=128,
     lr=0.02,
     milestones=(100, 150),  # in the paper's proportion, 1/2 and 3/4
-    factor=0.1,
+    decay_factor=0.1,
     momentum=0.9,
     weight_decay=1e-4,
     preprocessing=Preprocessing(mean="pixel"),
     augmentation=PadCropFlip(pad=1, flip=False),
     evaluate_every=20,
-    deviations=(
-        Deviation("handwritten digits of 8x8 instead of CIFAR-10", "offline and in minutes"),
-        Deviation("200 iterations", "18 epochs of this small data set"),
-        Deviation("learning rate 0.02 without a warm-up", "in so short a run 110 layers do not settle at 0.1"),
-        Deviation("padding of 1 and no mirror images", "the images are small, and a mirrored digit is none"),
-        Deviation("batch norm over the whole batch of 128", "one device"),
+    departures=(
+        Departure("handwritten digits of 8x8 instead of CIFAR-10", "offline and in minutes"),
+        Departure("200 iterations", "18 epochs of this small data set"),
+        Departure("learning rate 0.02 without a warm-up", "in so short a run 110 layers do not settle at 0.1"),
+        Departure("padding of 1 and no mirror images", "the images are small, and a mirrored digit is none"),
+        Departure("batch norm over the whole batch of 128", "one device"),
     ),
 )
 
@@ -88,17 +88,17 @@ IMAGENET_90 = Recipe(
     bn_group=32,
     lr=0.1,
     milestones=(150_137, 300_274),  # epochs 30 and 60
-    factor=0.1,
+    decay_factor=0.1,
     momentum=0.9,
     weight_decay=1e-4,
     preprocessing=Preprocessing(mean="channel", std=True),
     augmentation=AreaCropFlip(crop=224, resize=256, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)),
     evaluate_every=5_005,
-    deviations=(
-        Deviation("90 epochs, lr divided by 10 at epochs 30 and 60", "the usual length; the paper trains up to 120"),
-        Deviation("crops of 8 to 100 % of the area, of proportions 3:4 to 4:3", "the usual RandomResizedCrop"),
-        Deviation("no colour augmentation", "likewise"),
-        Deviation("channel mean and standard deviation", "likewise; the paper subtracts the per-pixel mean only"),
+    departures=(
+        Departure("90 epochs, lr divided by 10 at epochs 30 and 60", "the usual length; the paper trains up to 120"),
+        Departure("crops of 8 to 100 % of the area, of proportions 3:4 to 4:3", "the usual RandomResizedCrop"),
+        Departure("no colour augmentation", "likewise"),
+        Departure("channel mean and standard deviation", "likewise; the paper subtracts the per-pixel mean only"),
     ),
 )
 
@@ -108,23 +108,23 @@ IMAGENET_FAST = Recipe(
     iterations=20_018,  # 16 epochs
     batch_size=1_024,
     lr=2.0,  # 0.5 / 256 * batch
-    rise=2_502,  # 2 epochs
-    fall="linear",
+    linear_warm_up=2_502,  # 2 epochs
+    decay="linear",
     momentum=0.9,
     weight_decay=5e-5,
     decay_all=False,
     label_smoothing=0.1,
     preprocessing=Preprocessing(mean="channel", std=True),
-    augmentation=AreaCropFlip(crop=224, resize=256, scale=(0.25, 1.0), growing_from=128, grows=(0.3, 0.8)),
+    augmentation=AreaCropFlip(crop=224, resize=256, scale=(0.25, 1.0), start_crop=128, resize_between=(0.3, 0.8)),
     evaluate_every=1_251,
-    deviations=(
-        Deviation("16 epochs; lr rises for 2, then falls along a line", "best for its length; --epochs 40 for more"),
-        Deviation("mini-batches of 1,024, batch norm over all of them on a device", "fewer, larger steps fill a GPU"),
-        Deviation("images of 128 pixels at first, growing to 224", "early epochs cost a third"),
-        Deviation("crops of 25 to 100 % of the area, no colour augmentation", "so short a training overfits less"),
-        Deviation("label smoothing of 0.1", "helps short trainings"),
-        Deviation("weight decay of 5e-5, and not on batch norm and biases", "likewise"),
-        Deviation("channel mean and standard deviation", "a mean of each pixel has one size"),
+    departures=(
+        Departure("16 epochs; lr rises for 2, then falls along a line", "best for its length; --epochs 40 for more"),
+        Departure("mini-batches of 1,024, batch norm over all of them on a device", "fewer, larger steps fill a GPU"),
+        Departure("images of 128 pixels at first, growing to 224", "early epochs cost a third"),
+        Departure("crops of 25 to 100 % of the area, no colour augmentation", "so short a training overfits less"),
+        Departure("label smoothing of 0.1", "helps short trainings"),
+        Departure("weight decay of 5e-5, and not on batch norm and biases", "likewise"),
+        Departure("channel mean and standard deviation", "a mean of each pixel has one size"),
     ),
 )
 
@@ -134,21 +134,21 @@ FINETUNE = Recipe(
     iterations=2_000,
     batch_size=64,
     lr=0.01,
-    rise=100,
-    fall="cosine",
+    linear_warm_up=100,
+    decay="cosine",
     momentum=0.9,
     weight_decay=1e-4,
     preprocessing=Preprocessing(mean="channel", std=True),
     augmentation=AreaCropFlip(crop=224, resize=256, scale=(0.25, 1.0)),
     evaluate_every=200,
-    deviations=(
-        Deviation(
+    departures=(
+        Departure(
             "starts from trained weights, except for the last layer", "the paper trains all its networks from scratch"
         ),
-        Deviation("2,000 iterations of 64 from lr 0.01, along a cosine", "a few epochs of some ten thousand photos"),
-        Deviation("crops of 25 to 100 % of the area, no colour augmentation", "the weights know the rest"),
-        Deviation("batch norm over the whole batch of 64", "one device"),
-        Deviation("the input's mean is that of the weights", "else of each channel, with the standard deviation"),
+        Departure("2,000 iterations of 64 from lr 0.01, along a cosine", "a few epochs of some ten thousand photos"),
+        Departure("crops of 25 to 100 % of the area, no colour augmentation", "the weights know the rest"),
+        Departure("batch norm over the whole batch of 64", "one device"),
+        Departure("the input's mean is that of the weights", "else of each channel, with the standard deviation"),
     ),
 )
 

@@ -32,14 +32,14 @@ class Schedule:
             assert self.recipe.warm_up is not None
             return min(self.recipe.warm_up.lr, self.recipe.lr)  # never above the rate that it warms up to
         recipe = self.recipe
-        if iteration < recipe.rise:
-            return recipe.lr * (iteration + 1) / (recipe.rise + 1)
-        if recipe.fall == "steps":
+        if iteration < recipe.linear_warm_up:
+            return recipe.lr * (iteration + 1) / (recipe.linear_warm_up + 1)
+        if recipe.decay == "steps":
             drops = sum(iteration >= milestone for milestone in recipe.milestones)
             drops += self.plateau.drops if self.plateau else 0
-            return recipe.lr * recipe.factor**drops
-        left = (recipe.iterations - iteration) / (recipe.iterations - recipe.rise)  # from 1 down to nearly 0
-        return recipe.lr * (left if recipe.fall == "linear" else (1 - math.cos(math.pi * left)) / 2)
+            return recipe.lr * recipe.decay_factor**drops
+        left = (recipe.iterations - iteration) / (recipe.iterations - recipe.linear_warm_up)  # from 1 down to nearly 0
+        return recipe.lr * (left if recipe.decay == "linear" else (1 - math.cos(math.pi * left)) / 2)
 
     def observe(self, iteration: int, error: float) -> None:
         """Take note of an iteration's training error (percent), which may end the warm-up after it."""

@@ -15,7 +15,7 @@ from torch import nn
 
 from resnets.errors import UsageError, WeightsError, nearest, public
 from resnets.files import writing
-from resnets.specs import InputConvention, NetworkSpec
+from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
 from resnets.weights.import_weights import Imported, fetch_weights, import_weights, known_classes, write_torchvision
@@ -34,7 +34,7 @@ class Conversion:
     layout: str
     spec: NetworkSpec
     classes: tuple[str, ...] | None
-    convention: InputConvention | None
+    input_spec: InputSpec | None
     notes: tuple[str, ...] = ()
 
 
@@ -45,7 +45,7 @@ class _Converted:
     path: Path
     network: nn.Module
     classes: tuple[str, ...] | None
-    convention: InputConvention | None
+    input_spec: InputSpec | None
 
 
 @public
@@ -71,7 +71,7 @@ def convert(
     .safetensors, .pth or .pt, or a folder.
 
     `classes` are the names, or a file with one on each line; ImageNet's and CIFAR's are known. `input` replaces parts
-    of the input convention that the project's weights have, and `mean` its mean by that of a NumPy file: an image or
+    of the input specification that the project's weights have, and `mean` its mean by that of a NumPy file: an image or
     a number for each channel, in the network's own scale and order.
 
     Raises: WeightsError, if the file cannot be read, listing key by key what does not fit (`details`); UsageError.
@@ -81,30 +81,30 @@ def convert(
     found = _read(source, network)
     spec = found.weights.spec
     assert spec is not None
-    convention = _override(found.weights.convention, spec, input, mean)
+    input_spec = _override(found.weights.input_spec, spec, input, mean)
     names = _classes(found, spec, classes)
-    weights = dataclasses.replace(found.weights, convention=convention, classes=names)
+    weights = dataclasses.replace(found.weights, input_spec=input_spec, classes=names)
     notes = []
-    if convention is None:
+    if input_spec is None:
         notes.append("the weights do not say what input they expect, which evaluate and predict need; --input sets it")
     elif target == "torchvision":
-        notes.append(f"torchvision's layout has no place for the input, which is {convention.in_words()}")
+        notes.append(f"torchvision's layout has no place for the input, which is {input_spec.in_words()}")
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         if target == "torchvision":
             theirs = write_torchvision(out, weights)
             notes.append(f"it loads into torchvision.models.{theirs}(num_classes={spec.num_classes})")
         elif target == "hub":
-            save_pretrained(_Converted(weights.path, weights.build(), names, convention), out)
+            save_pretrained(_Converted(weights.path, weights.build(), names, input_spec), out)
         else:
-            own.save(out, weights.build(), classes=names, convention=convention)
+            own.save(out, weights.build(), classes=names, input_spec=input_spec)
     return Conversion(
         out=out,
         to=target,
         layout=found.layout,
         spec=spec,
         classes=names,
-        convention=convention,
+        input_spec=input_spec,
         notes=tuple(notes),
     )
 
@@ -147,19 +147,19 @@ def _read(source: str | Path, network: str | None) -> Imported:
 
 
 def _override(
-    convention: InputConvention | None,
+    input_spec: InputSpec | None,
     spec: NetworkSpec,
     changes: Mapping[str, Any] | None,
     mean: str | Path | None,
-) -> InputConvention | None:
+) -> InputSpec | None:
     if changes is None and mean is None:
-        return convention
+        return input_spec
     resize = 256 if spec.type == "imagenet" else spec.input_size
-    base = convention or InputConvention(size=spec.input_size, resize=resize, channels=spec.in_channels)
-    known = set(InputConvention.__struct_fields__) - {"mean_image", "channels"}
+    base = input_spec or InputSpec(size=spec.input_size, resize=resize, channels=spec.in_channels)
+    known = set(InputSpec.__struct_fields__) - {"mean_image", "channels"}
     allowed: dict[str, tuple[Any, ...]] = {
-        "white": (1, 255),
-        "order": ("RGB", "BGR"),
+        "max_value": (1, 255),
+        "channel_order": ("RGB", "BGR"),
         "interpolation": ("bilinear", "bicubic"),
     }
     parts: dict[str, Any] = {
@@ -188,8 +188,8 @@ def _numbers(value: Any, count: int) -> bool:
     )
 
 
-def _with_mean(convention: InputConvention, path: Path) -> InputConvention:
-    """Return the convention with the mean of a NumPy file; Raises: WeightsError, if that is no mean of its input."""
+def _with_mean(input_spec: InputSpec, path: Path) -> InputSpec:
+    """Return the input with the mean of a NumPy file; Raises: WeightsError, if that is no mean of its input."""
     try:
         with open(path, "rb") as file:
             content = np.load(file, allow_pickle=False)
@@ -197,9 +197,9 @@ def _with_mean(convention: InputConvention, path: Path) -> InputConvention:
         mean = np.squeeze(np.asarray(array, np.float32))
     except (OSError, ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path}: not a mean in a NumPy file (.npy or .npz): {error}") from None
-    channels, size = convention.channels, convention.size
+    channels, size = input_spec.channels, input_spec.size
     if mean.shape == (channels,):
-        return convention.with_changes(mean=tuple(mean.tolist()), mean_image=None)
+        return input_spec.with_changes(mean=tuple(mean.tolist()), mean_image=None)
     if mean.ndim == 3 and mean.shape[0] == channels and mean.shape[2] != channels:
         mean = mean.transpose(1, 2, 0)  # (H, W, C)
     if mean.ndim != 3 or mean.shape[2] != channels or min(mean.shape[:2]) < size:
@@ -209,7 +209,7 @@ def _with_mean(convention: InputConvention, path: Path) -> InputConvention:
         )
     top, left = (mean.shape[0] - size) // 2, (mean.shape[1] - size) // 2
     crop = np.ascontiguousarray(mean[top : top + size, left : left + size], "<f4")
-    return convention.with_changes(mean=None, mean_image=base64.b64encode(crop.tobytes()).decode())
+    return input_spec.with_changes(mean=None, mean_image=base64.b64encode(crop.tobytes()).decode())
 
 
 def _classes(found: Imported, spec: NetworkSpec, given: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:

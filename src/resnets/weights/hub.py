@@ -15,7 +15,7 @@ from resnets.errors import RecordError, UsageError, WeightsError, import_extra, 
 from resnets.files import write_durably, writing
 from resnets.networks.registry import spec_of
 from resnets.records.runs import ClassifierResult, result_next_to
-from resnets.specs import FunctionSpec, InputConvention, NetworkSpec, VGGSpec
+from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, VGGSpec
 from resnets.version import __version__
 from resnets.weights import weights_file
 from resnets.weights.layouts import timm, torchvision
@@ -36,7 +36,7 @@ class TrainedNetwork(Protocol):
     def classes(self) -> tuple[str, ...] | None: ...
 
     @property
-    def convention(self) -> InputConvention | None: ...
+    def input_spec(self) -> InputSpec | None: ...
 
 
 class Measured(Protocol):
@@ -87,7 +87,7 @@ def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Meas
     config = _config(model, spec)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        weights_file.save(folder / FILE, model.network, classes=model.classes, convention=model.convention)
+        weights_file.save(folder / FILE, model.network, classes=model.classes, input_spec=model.input_spec)
         write_durably(folder / CONFIG, json.dumps(config, indent=2).encode())
         write_durably(folder / CARD, _card(model, spec, _results(model, spec.name, measured)).encode())
     return folder
@@ -152,7 +152,7 @@ def _config(model: TrainedNetwork, spec: NetworkSpec) -> dict[str, Any]:
     }
     if model.classes is not None:
         config["label_names"] = list(model.classes)
-    pretrained = timm.config_of(model.convention, spec.num_classes) if model.convention is not None else None
+    pretrained = timm.config_of(model.input_spec, spec.num_classes) if model.input_spec is not None else None
     if pretrained is None or isinstance(spec, VGGSpec):  # timm's VGG has another head
         return config
     try:
@@ -203,8 +203,8 @@ def _card(model: TrainedNetwork, spec: NetworkSpec, results: list[dict[str, Any]
     if results:
         lines += ["", "| data | measured | percent | how |", "|---|---|--:|---|"]
         lines += [f"| {r['data']} | {r['metric']} | {r['value']:.2f} | {r['how']} |" for r in results]
-    if model.convention is not None:
-        lines += ["", f"Input: {model.convention.in_words()}."]
+    if model.input_spec is not None:
+        lines += ["", f"Input: {model.input_spec.in_words()}."]
     lines += [
         "",
         "```python",

@@ -55,7 +55,7 @@ def import_weights(path: Path, network: str | None = None) -> Imported:
         require_same_keys(skeleton(declared), renamed)
     except WeightsError as error:
         raise WeightsError(f"{path} ({layout.name}): {error}", error.details) from None
-    return Imported(Weights(path, renamed, declared, None, layout.convention(declared, about)), layout.name)
+    return Imported(Weights(path, renamed, declared, None, layout.input_spec(declared, about)), layout.name)
 
 
 def _of_registered(path: Path, tensors: Tensors, network: str) -> Weights:
@@ -73,8 +73,8 @@ def fetch_weights(name: str, version: str | None = None) -> Imported:
 
     Raises: WeightsError, as `torchvision.fetch`.
     """
-    tensors, convention = torchvision.fetch(name, version)
-    return Imported(Weights(Path("torchvision"), tensors, registry.declare(name), None, convention), "torchvision")
+    tensors, input_spec = torchvision.fetch(name, version)
+    return Imported(Weights(Path("torchvision"), tensors, registry.declare(name), None, input_spec), "torchvision")
 
 
 def write_torchvision(path: Path, weights: Weights) -> str:

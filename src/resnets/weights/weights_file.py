@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from resnets.errors import UsageError, WeightsError
 from resnets.networks.registry import build, name_of, spec_of
-from resnets.specs import InputConvention, NetworkSpec, first_difference
+from resnets.specs import InputSpec, NetworkSpec, first_difference
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
 
@@ -23,7 +23,7 @@ class Weights:
     tensors: dict[str, Tensor]
     spec: NetworkSpec | None
     classes: tuple[str, ...] | None
-    convention: InputConvention | None
+    input_spec: InputSpec | None
 
     def build(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode.
@@ -78,7 +78,7 @@ def save(
     network: nn.Module,
     *,
     classes: tuple[str, ...] | None = None,
-    convention: InputConvention | None = None,
+    input_spec: InputSpec | None = None,
 ) -> None:
     """Write a network's weights, with what is needed to use them elsewhere."""
     spec = spec_of(network)
@@ -88,7 +88,7 @@ def save(
         {
             "network": msgspec.to_builtins(spec) if spec is not None else None,
             "classes": classes,
-            "input": msgspec.to_builtins(convention) if convention else None,
+            "input": msgspec.to_builtins(input_spec) if input_spec else None,
         },
     )
 
@@ -101,14 +101,14 @@ def load(path: Path) -> Weights:
     tensors, description = read_tensors(path)
     if "detector" in description:
         raise WeightsError(f"{path}: a detector's weights, not a classifier's; `resnets detect` uses them")
-    network, classes, convention = (description.get(key) for key in ("network", "classes", "input"))
+    network, classes, input_spec = (description.get(key) for key in ("network", "classes", "input"))
     try:
         return Weights(
             path=path,
             tensors=tensors,
             spec=msgspec.convert(network, NetworkSpec | None),
             classes=tuple(classes) if classes else None,
-            convention=msgspec.convert(convention, InputConvention | None),
+            input_spec=msgspec.convert(input_spec, InputSpec | None),
         )
     except msgspec.ValidationError as error:
         raise WeightsError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from resnets.specs import InputConvention, NetworkSpec
+from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights.layouts.layout import IMAGENET_MEAN, IMAGENET_STD, About, Layout, Tensors, is_cifar_type
 
 
@@ -19,16 +19,16 @@ def _rename(tensors: Tensors) -> Tensors:
     return {ours(key): tensor for key, tensor in tensors.items()}
 
 
-def _convention(spec: NetworkSpec, about: About) -> InputConvention:
+def _input_spec(spec: NetworkSpec, about: About) -> InputSpec:
     """Its trainer normalises CIFAR-10 by ImageNet's mean and standard deviation."""
-    return InputConvention(size=32, resize=32, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return InputSpec(size=32, resize=32, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 LAYOUT = Layout(
     name="akamaster",
     recognises=_recognises,
     rename=_rename,
-    convention=_convention,
+    input_spec=_input_spec,
     zeros="around",
     unprojected=True,
 )

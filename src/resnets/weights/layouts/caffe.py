@@ -11,7 +11,7 @@ import re
 import torch
 from torch import Tensor
 
-from resnets.specs import InputConvention, NetworkSpec
+from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights.layouts.layout import About, Layout, Tensors
 
 AUTHORS_MEAN = (103.062623801, 115.902882574, 123.151630838)
@@ -20,9 +20,9 @@ AUTHORS_MEAN = (103.062623801, 115.902882574, 123.151630838)
 _BLOCK = r"([2-5])([a-z])([0-9]*)_branch(1|2[abc])"  # as in 4b22_branch2a
 
 
-def authors_input(spec: NetworkSpec, about: About) -> InputConvention:
+def authors_input(spec: NetworkSpec, about: About) -> InputSpec:
     """Return what the released networks expect; their mean image itself is a file of its own."""
-    return InputConvention(size=224, resize=256, mean=AUTHORS_MEAN, white=255, order="BGR")
+    return InputSpec(size=224, resize=256, mean=AUTHORS_MEAN, max_value=255, channel_order="BGR")
 
 
 def _blobs(tensors: Tensors) -> dict[tuple[str, int], Tensor]:
@@ -108,7 +108,7 @@ LAYOUT = Layout(
     name="the authors' Caffe",
     recognises=_recognises,
     rename=_rename,
-    convention=authors_input,
+    input_spec=authors_input,
     stride="1x1",
     pool="ceil",
 )

@@ -9,7 +9,7 @@ import re
 
 import torch
 
-from resnets.specs import InputConvention, NetworkSpec
+from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights.layouts.caffe import authors_input, fold, norm_of, place
 from resnets.weights.layouts.layout import About, Layout, Tensors, imagenet_input
 
@@ -58,7 +58,7 @@ CAFFE2 = Layout(
     name="detectron2 (the authors' networks)",
     recognises=_recognises_caffe2,
     rename=_rename_caffe2,
-    convention=authors_input,
+    input_spec=authors_input,
     stride="1x1",
     pool="ceil",
 )
@@ -78,7 +78,7 @@ def _rename_torchvision(tensors: Tensors) -> Tensors:
     return {ours(key): tensor for key, tensor in tensors.items()}
 
 
-def _torchvisions_input(spec: NetworkSpec, about: About) -> InputConvention:
+def _torchvisions_input(spec: NetworkSpec, about: About) -> InputSpec:
     return imagenet_input()
 
 
@@ -86,5 +86,5 @@ TORCHVISION = Layout(
     name="detectron2 (torchvision's networks)",
     recognises=_recognises_torchvision,
     rename=_rename_torchvision,
-    convention=_torchvisions_input,
+    input_spec=_torchvisions_input,
 )

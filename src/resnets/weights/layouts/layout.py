@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from resnets.specs import InputConvention, NetworkSpec, StemPool, StridePlacement, ZeroChannels
+from resnets.specs import InputSpec, NetworkSpec, StemPool, StridePlacement, ZeroChannels
 
 Tensors = dict[str, Tensor]
 About = dict[str, Any]
@@ -22,14 +22,14 @@ class Layout:
     """One project's way to name and arrange the weights of these networks.
 
     `rename` returns the tensors under our names, which are torchvision's; a name that it does not know stays, so that
-    it is reported. `convention` returns the input that the project's published weights expect, None where no such
+    it is reported. `input_spec` returns the input that the project's published weights expect, None where no such
     thing is known.
     """
 
     name: str
     recognises: Callable[[Tensors, About], bool]
     rename: Callable[[Tensors], Tensors]
-    convention: Callable[[NetworkSpec, About], InputConvention | None]
+    input_spec: Callable[[NetworkSpec, About], InputSpec | None]
     stride: StridePlacement = "3x3"  # of its bottlenecks
     zeros: ZeroChannels = "after"
     pool: StemPool = "padded"
@@ -42,9 +42,9 @@ def is_cifar_type(tensors: Tensors) -> bool:
     return stem is not None and stem.dim() == 4 and stem.shape[0] == 16 and stem.shape[2:] == (3, 3)
 
 
-def imagenet_input(*, resize: int = 256) -> InputConvention:
+def imagenet_input(*, resize: int = 256) -> InputSpec:
     """Return what most networks for photos expect: torchvision's mean and deviation, 224 pixels out of 256."""
-    return InputConvention(size=224, resize=resize, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return InputSpec(size=224, resize=resize, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def unchanged(tensors: Tensors) -> Tensors:

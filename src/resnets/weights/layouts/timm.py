@@ -7,7 +7,7 @@ import re
 from typing import Any, get_args
 
 from resnets.errors import WeightsError
-from resnets.specs import InputConvention, Interpolation, NetworkSpec
+from resnets.specs import InputSpec, Interpolation, NetworkSpec
 from resnets.weights.layouts.layout import IMAGENET_MEAN, IMAGENET_STD, About, Layout, Tensors, imagenet_input
 
 _HEAD = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
@@ -27,12 +27,12 @@ def _rename(tensors: Tensors) -> Tensors:
     return renamed
 
 
-def _convention(spec: NetworkSpec, about: About) -> InputConvention:
+def _input_spec(spec: NetworkSpec, about: About) -> InputSpec:
     config = about.get("pretrained_cfg")
-    return imagenet_input() if config is None else convention_of(config)
+    return imagenet_input() if config is None else input_spec_of(config)
 
 
-def convention_of(config: dict[str, Any]) -> InputConvention:
+def input_spec_of(config: dict[str, Any]) -> InputSpec:
     """Return the input that a `pretrained_cfg` declares, of the size that timm tests with.
 
     Raises: WeightsError, if it is not understood.
@@ -45,7 +45,7 @@ def convention_of(config: dict[str, Any]) -> InputConvention:
             raise ValueError(f"interpolation {interpolation!r}")
         mean = config.get("mean") or IMAGENET_MEAN
         std = config.get("std") or IMAGENET_STD
-        return InputConvention(
+        return InputSpec(
             size=int(size),
             resize=math.floor(size / crop),
             channels=int(channels),
@@ -57,23 +57,23 @@ def convention_of(config: dict[str, Any]) -> InputConvention:
         raise WeightsError(f"timm's pretrained_cfg is not understood ({error})") from None
 
 
-def config_of(convention: InputConvention, num_classes: int) -> dict[str, Any] | None:
+def config_of(input_spec: InputSpec, num_classes: int) -> dict[str, Any] | None:
     """Return the `pretrained_cfg` that declares this input, or None where timm has no words for it."""
-    plain = convention.white == 1 and convention.order == "RGB" and convention.mean_image is None
-    if not plain or convention.channels != 3:
+    plain = input_spec.max_value == 1 and input_spec.channel_order == "RGB" and input_spec.mean_image is None
+    if not plain or input_spec.channels != 3:
         return None
-    crop = convention.size / convention.resize
-    if math.floor(convention.size / crop) < convention.resize:  # as timm reckons, and rounding may cost a pixel
+    crop = input_spec.size / input_spec.resize
+    if math.floor(input_spec.size / crop) < input_spec.resize:  # as timm reckons, and rounding may cost a pixel
         crop = math.nextafter(crop, 0)
     return {
-        "input_size": [3, convention.size, convention.size],
-        "interpolation": convention.interpolation,
+        "input_size": [3, input_spec.size, input_spec.size],
+        "interpolation": input_spec.interpolation,
         "crop_pct": crop,
         "crop_mode": "center",
-        "mean": list(convention.mean or (0.0, 0.0, 0.0)),
-        "std": list(convention.std or (1.0, 1.0, 1.0)),
+        "mean": list(input_spec.mean or (0.0, 0.0, 0.0)),
+        "std": list(input_spec.std or (1.0, 1.0, 1.0)),
         "num_classes": num_classes,
     }
 
 
-LAYOUT = Layout(name="timm", recognises=_recognises, rename=_rename, convention=_convention)
+LAYOUT = Layout(name="timm", recognises=_recognises, rename=_rename, input_spec=_input_spec)

@@ -9,7 +9,7 @@ from typing import Any
 
 from resnets.errors import WeightsError
 from resnets.networks import registry
-from resnets.specs import InputConvention, NetworkSpec, first_difference
+from resnets.specs import InputSpec, NetworkSpec, first_difference
 from resnets.weights.layouts.layout import About, Layout, Tensors, imagenet_input, unchanged
 
 NAMES = {
@@ -28,7 +28,7 @@ def _recognises(tensors: Tensors, about: About) -> bool:
     return ("fc.weight" in tensors and "layer1.0.conv1.weight" in tensors) or "classifier.6.weight" in tensors
 
 
-def _convention(spec: NetworkSpec, about: About) -> InputConvention | None:
+def _input_spec(spec: NetworkSpec, about: About) -> InputSpec | None:
     """Return the input of the entry that the file's name says, else of the first version of the weights."""
     if spec.type == "cifar":
         return None
@@ -38,7 +38,7 @@ def _convention(spec: NetworkSpec, about: About) -> InputConvention | None:
     return imagenet_input()
 
 
-LAYOUT = Layout(name="torchvision", recognises=_recognises, rename=unchanged, convention=_convention)
+LAYOUT = Layout(name="torchvision", recognises=_recognises, rename=unchanged, input_spec=_input_spec)
 
 
 def _entries(name: str) -> list[Any]:
@@ -49,9 +49,9 @@ def _entries(name: str) -> list[Any]:
     return list(torchvision.models.get_model_weights(NAMES[name]))
 
 
-def _input(entry: Any) -> InputConvention:
+def _input(entry: Any) -> InputSpec:
     transforms = entry.transforms()
-    return InputConvention(
+    return InputSpec(
         size=transforms.crop_size[0],
         resize=transforms.resize_size[0],
         mean=tuple(transforms.mean),
@@ -60,7 +60,7 @@ def _input(entry: Any) -> InputConvention:
     )
 
 
-def fetch(name: str, version: str | None = None) -> tuple[Tensors, InputConvention]:
+def fetch(name: str, version: str | None = None) -> tuple[Tensors, InputSpec]:
     """Return the weights that torchvision publishes for a network, from its cache or the network, and their input.
 
     `version` is torchvision's name of an entry, by default the first, `IMAGENET1K_V1`.
