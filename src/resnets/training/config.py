@@ -196,7 +196,7 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
     torch.manual_seed(config.seed)
     module = _build(network, splits, recipe, input_spec, options, None if start is None else start.spec)
     if start is not None:
-        start.begin_in(module, splits.classes)
+        start.load_to_train(module, splits.classes)
     if config.precision == "auto" and _meets_single_pixels(module, input_spec):
         precision = "fp32"
     if recipe.bn_images is not None:
@@ -297,12 +297,12 @@ def _build(
     recipe: Recipe,
     input_spec: InputSpec | None,
     options: dict[str, Any],
-    begun: NetworkSpec | None,
+    start: NetworkSpec | None,
 ) -> nn.Module:
     """Return the module, new if the network is a name; one of ours must fit the data.
 
-    What only converted weights have (the authors' pooling, another project's zero channels) is as in those it begins
-    with.
+    What only converted weights have (the authors' pooling, another project's zero channels) is as in those that it
+    starts from.
     """
     if isinstance(network, str):
         fitting: dict[str, Any] = {
@@ -312,8 +312,8 @@ def _build(
         if "bn_group" in registry.find_family(network).options:
             fitting["bn_group"] = recipe.bn_group
         declared = registry.declare(network, **(fitting | options))
-        if isinstance(declared, ResNetSpec) and isinstance(begun, ResNetSpec):
-            declared = declared.with_changes(pool=begun.pool, zeros=begun.zeros)
+        if isinstance(declared, ResNetSpec) and isinstance(start, ResNetSpec):
+            declared = declared.with_changes(pool=start.pool, zeros=start.zeros)
         network = registry.build(declared)
     if (spec := registry.spec_of(network)) is not None:
         if spec.num_classes != len(splits.classes):
@@ -324,7 +324,7 @@ def _build(
 
 
 def _meets_single_pixels(network: nn.Module, input_spec: InputSpec | None) -> bool:
-    """Tell whether a 3x3 convolution of stride 2 would see maps of one pixel.
+    """Return whether a 3x3 convolution of stride 2 would see maps of one pixel.
 
     There torch's bf16 gradient on a CPU holds uninitialised memory at the taps that only meet padding.
     """

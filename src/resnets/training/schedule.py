@@ -1,6 +1,6 @@
-"""The learning rate of each iteration: how it rises and falls, and the warm-up of very deep networks.
+"""Learning-rate schedules, and the warm-up of very deep networks.
 
-Paper: section 3.4; section 4.2 (0.1, divided by 10 at 32k and 48k iterations; 110 layers begin at 0.01).
+Paper: section 3.4; section 4.2 (0.1, divided by 10 at 32k and 48k iterations; 110 layers start at 0.01).
 """
 
 from __future__ import annotations
@@ -57,21 +57,21 @@ class Schedule:
 
         `iteration` is how many are done, and the images are those since the last note.
         """
-        told, so_far = self.recipe.plateau, self.plateau
-        if told is None or so_far is None:
+        declared, progress = self.recipe.plateau, self.plateau
+        if declared is None or progress is None:
             return
-        so_far.images += images
-        so_far.wrong += images * error
+        progress.images += images
+        progress.wrong += images * error
         if iteration % self.recipe.evaluate_every:
             return
-        mean = so_far.wrong / so_far.images
-        so_far.images, so_far.wrong = 0, 0.0
-        if so_far.best is None or mean <= so_far.best - told.gain:
-            so_far.best, so_far.stale = mean, 0
+        mean = progress.wrong / progress.images
+        progress.images, progress.wrong = 0, 0.0
+        if progress.best is None or mean <= progress.best - declared.gain:
+            progress.best, progress.stale = mean, 0
             return
-        so_far.stale += 1
-        if so_far.stale >= told.patience and so_far.drops < told.drops:
-            so_far.drops, so_far.stale = so_far.drops + 1, 0
+        progress.stale += 1
+        if progress.stale >= declared.patience and progress.drops < declared.drops:
+            progress.drops, progress.stale = progress.drops + 1, 0
 
     def state(self) -> dict[str, Any]:
         """Return what a resumed run has to restore, JSON-ready."""

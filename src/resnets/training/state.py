@@ -76,7 +76,7 @@ class TrainingState:
             fused=device.type in ("cpu", "cuda"),
         )
         if recipe.momentum:
-            # from zero, as if torch had done it, which cannot begin with only some parameters having a gradient
+            # from zero, as torch would, if it could start while only some parameters have a gradient
             for parameter in filter(lambda parameter: parameter.requires_grad, network.parameters()):
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         depth = getattr(getattr(network, "spec", None), "depth", None)

@@ -60,7 +60,7 @@ class Weights:
             )
         load_into(network, self.tensors)
 
-    def begin_in(self, network: nn.Module, classes: tuple[str, ...]) -> None:
+    def load_to_train(self, network: nn.Module, classes: tuple[str, ...]) -> None:
         """Load the weights into a network to be trained on; its last layer stays as it is where the classes are others.
 
         Raises: WeightsError, as `load_into`.
