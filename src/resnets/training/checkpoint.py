@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, verified when read; the newest valid one is used.
+"""Checkpoints: written whole or not at all, verified when read; the newest valid one is used."""
 
 from __future__ import annotations
 

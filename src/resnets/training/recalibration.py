@@ -1,4 +1,4 @@
-"""Batch norm's mean and variance over training images, recalibrated after training: the exact ones instead of a moving average.
+"""Batch-norm statistics recalibrated on training images: exact ones in place of a moving average.
 
 Paper: the authors' released models have them so, as the page that they are on says; appendix A computes them before
 batch norm is frozen for detection.
