@@ -37,6 +37,6 @@ lock:
 	$(PYTHON) -m venv .venv
 	@echo "setting up .venv: some gigabytes are downloaded once, and 6 GB of disk are needed"
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
 	touch $@
