@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resnets.depth_study.recommend import alike, is_settled, recommend
+from resnets.records.counts import wilson
 from resnets.records.studies import StudyRow
 
 Curve = tuple[tuple[int, float, float], ...]
@@ -26,6 +27,7 @@ def row(
         training_images=2560,
         validation_error=validation,
         validation_images=images,
+        interval=wilson(validation, images),
         test_error=99.0,  # must never matter
         seconds=seconds,
         parameters=1,

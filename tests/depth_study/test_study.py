@@ -23,12 +23,14 @@ from resnets.data.splits import DataSplits
 from resnets.depth_study import budget as planner_of
 from resnets.depth_study import study as studying
 from resnets.depth_study.candidates import candidates, share_to_hold_out
-from resnets.errors import Interrupted, RunError, TrainingError, UsageError
+from resnets.errors import Interrupted, RecordError, RunError, TrainingError, UsageError
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import Measurement, StepTime
 from resnets.records import base
 from resnets.records.runs import ClassifierResult, LogLine
+from resnets.records.studies import StudyRecord
 from resnets.report.collect import collect
+from resnets.training.config import TrainingConfig
 
 TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
 
@@ -84,9 +86,9 @@ def test_a_study_of_digits(finished: resnets.Study, lines: list[str]) -> None:
     page = finished.page.read_text()
     assert finished.recommendation.headline in page and "plain14" in page and "<svg" in page and "<script" not in page
     assert finished.plot.read_bytes().startswith(b"\x89PNG")
-    recorded = json.loads(finished.file.read_text())
-    assert [network["network"] for network in recorded["networks"]] == [row.network for row in finished.rows]
-    assert recorded["plan"]["iterations"] == plan.iterations and recorded["provenance"][0]["versions"]
+    recorded = base.read(finished.file, StudyRecord)
+    assert recorded is not None and recorded.provenance[0].versions
+    assert (recorded.plan, recorded.rows, recorded.recommendation) == (plan, finished.rows, finished.recommendation)
     assert len(collect([folder]).runs) == 4
     assert not collect([folder]).problems
 
@@ -121,10 +123,10 @@ def test_an_interrupted_study_keeps_its_plan(tmp_path: Path, monkeypatch: pytest
     asked: dict[str, Any] = {"out": tmp_path, "depths": (8, 14), "kinds": ["plain"], "budget": 44.0}
     with pytest.raises(Interrupted):
         resnets.study("digits", observe=StopSecond(), **asked)
-    plan = json.loads((tmp_path / "study.json").read_text())["plan"]
+    begun = base.read(tmp_path / "study.json", StudyRecord)
     monkeypatch.setattr(planner_of, "measure", lambda *_, **__: pytest.fail("measured again"))
     found = resnets.study("digits", resume=True, **asked)
-    assert found.plan.iterations == plan["iterations"] == 22
+    assert begun is not None and found.plan == begun.plan and found.plan.iterations == 22
     assert found.done_before == ("plain8",)
     assert {row.network for row in found.rows} == {"plain8", "plain14"}
 
@@ -135,11 +137,11 @@ def test_another_study_is_not_mixed_in(copied: Path) -> None:
         resnets.study("digits", out=copied, **TINY)
     with pytest.raises(RunError, match=r"budget 88.0, seed 1"):
         resnets.study("digits", out=copied, resume=True, **TINY | {"budget": 90.0, "seed": 3})
-    older = json.loads((copied / "study.json").read_text())
-    del older["plan"]["majority_class_error"]
-    for content in (older, {}):
+    damaged = json.loads((copied / "study.json").read_text())
+    damaged["plan"]["iterations"] = "many"
+    for content, field in ((damaged, r"\$.plan.iterations"), ({}, "`request`")):
         (copied / "study.json").write_text(json.dumps(content))
-        with pytest.raises(RunError, match=str(copied)):
+        with pytest.raises(RecordError, match=f"{copied}.*{field}"):
             resnets.study("digits", out=copied, resume=True, **TINY)
 
 
@@ -253,15 +255,8 @@ def test_photos_for_which_the_budget_is_too_small(
     lines: list[str] = []
 
     def planned(budget: float) -> tuple[str, ...]:
-        planner = planner_of.Planner(
-            began=time.perf_counter(),
-            budget=budget,
-            recipe=None,
-            seed=0,
-            device="cpu",
-            precision="fp32",
-            workers=0,
-        )
+        config = TrainingConfig(device="cpu", precision="fp32", workers=0)
+        planner = planner_of.Planner(time.perf_counter(), budget, config)
         chosen = candidates(photos, None, ["residual"])
         plan, _ = planner.plan(photos, chosen, lines.append)
         return tuple(network.network for network in plan.networks)

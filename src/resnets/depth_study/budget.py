@@ -7,9 +7,8 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,10 +25,10 @@ from resnets.planning import forecast
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import loading_rate, measure
 from resnets.planning.memory import Memory, available_memory, training_memory
+from resnets.records.studies import PlannedNetwork, StudyPlan
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.specs import Recipe
 from resnets.training.config import TrainingConfig, resolve
-from resnets.training.recipes import default_recipe
 
 PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a smaller type is taken
 LEAST = 20  # iterations, with fewer of which no curve is worth its time
@@ -38,59 +37,6 @@ MARGIN = 0.07  # of the budget, for what the measurement did not see
 SHORT = 5_000  # iterations: a study's runs are no longer, as a rule, and measured as such
 AROUND_A_RUN = 0.5  # seconds, of setting a run up and closing it
 AROUND_ALL = 4.0  # seconds, of imports at the first run, and of the drawings at the end
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedNetwork:
-    """One network of a study. Units: seconds of a step and, reckoned, of the whole run; bytes of memory, reckoned."""
-
-    network: str
-    depth: int
-    residual: bool | None  # None: a registered network
-    parameters: int
-    macs: int
-    memory: int
-    step_seconds: float
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyPlan:
-    """What a study does: the same iterations for each network, within a budget in seconds, on the same images.
-
-    `split` is how the validation images are drawn from the training images, `all` where the data has its own.
-    `guessing` is the validation error, in percent, of always naming the commonest class.
-    """
-
-    data: str
-    classes: int
-    training_images: int
-    validation_images: int
-    majority_class_error: float
-    test_images: int
-    split: str
-    recipe: str
-    iterations: int
-    batch_size: int
-    first_drop: int  # the iteration at which the learning rate is lowered first; half of all where it never jumps
-    seed: int
-    budget: float
-    networks: tuple[PlannedNetwork, ...]
-
-    @property
-    def epochs(self) -> float:
-        return self.iterations * self.batch_size / self.training_images
-
-    @property
-    def seconds(self) -> float:
-        """What all runs take, as reckoned."""
-        return sum(network.seconds for network in self.networks)
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> StudyPlan:
-        """Return the plan that `msgspec.to_builtins` made this of."""
-        networks = tuple(PlannedNetwork(**network) for network in content["networks"])
-        return cls(**(content | {"networks": networks}))
 
 
 @dataclass(frozen=True)
@@ -124,23 +70,14 @@ class _Task:
 # ---------------------------------------------------------------- how long
 
 
+@dataclass(eq=False)
 class Planner:
     """Measures networks on this machine, each once, and reckons what fits in what remains of a budget."""
 
-    def __init__(
-        self,
-        *,
-        began: float,
-        budget: float,
-        recipe: Recipe | None,
-        seed: int,
-        device: str,
-        precision: str,
-        workers: int,
-    ) -> None:
-        self.began, self.budget, self.recipe, self.seed = began, budget, recipe, seed
-        self.device, self.precision, self.workers = device, precision, workers
-        self.measured: dict[str, _Measured] = {}
+    began: float  # by time.perf_counter
+    budget: float  # in seconds
+    config: TrainingConfig
+    measured: dict[str, _Measured] = field(default_factory=dict)
 
     def plan(
         self, loaded: DataSplits, choices: Sequence[tuple[str, ...]], tell: Callable[[str], None]
@@ -164,12 +101,12 @@ class Planner:
     def _task(self, loaded: DataSplits, network: str) -> _Task:
         splits = load_data(loaded, registry.decoded_side(network))
         split = "all" if splits.validation is not None else share_to_hold_out(len(splits.train))
-        divided = splits.divided(split, self.seed)
-        return _Task(splits, divided, split, self.recipe or default_recipe(splits))
+        divided = splits.divided(split, self.config.seed)
+        return _Task(splits, divided, split, self.config.resolve_recipe(splits))
 
     def _too_big(self, names: Sequence[str], task: _Task) -> str:
         """Return a phrase on the first network that takes more memory than is free, or ''."""
-        target = choose_device(self.device)
+        target = choose_device(self.config.device)
         available, batch = available_memory(target), task.recipe.batch_size
         for name in names:
             needed = self._memory(_cost(name, task), target, task).of(batch)
@@ -186,7 +123,7 @@ class Planner:
             in_memory = data_kinds.measure_kind(task.splits).memory_bytes(task.recipe.augmentation)
         return training_memory(
             cost,
-            choose_precision(self.precision, target),
+            choose_precision(self.config.precision, target),
             target.type,
             images_bytes=in_memory,
             test_images=len(task.splits.test),
@@ -220,12 +157,10 @@ class Planner:
         if name in self.measured:
             return self.measured[name]
         before = time.perf_counter()
-        config = TrainingConfig(
+        config = dataclasses.replace(
+            self.config,
             recipe=task.recipe.scaled(min(task.recipe.iterations, SHORT)),
-            seed=self.seed,
             split=task.split,
-            device=self.device,
-            precision=self.precision,
             network_options=options_for(task.splits),
         )
         todo = resolve(name, task.splits, config)
@@ -242,7 +177,7 @@ class Planner:
                 loading=math.inf if in_memory else loading_rate(todo, batch),
                 folder=Path(folder),
                 seconds=min(6.0, max(0.25, self.budget / 200)),
-                workers=self.workers,
+                workers=config.workers,
             )
         rates = dataclasses.replace(found.rates, start=found.rates.start + reading)
         depth = registry.declare(name).depth or cost.depth
@@ -285,14 +220,14 @@ class Planner:
             classes=len(divided.classes),
             training_images=len(divided.train),
             validation_images=validation_images,
-            majority_class_error=_guessing(divided),
+            majority_class_error=_majority_class_error(divided),
             test_images=test_images,
             split=task.split,
             recipe=recipe.name,
             iterations=iterations,
             batch_size=recipe.batch_size,
             first_drop=scaled.milestones[0] if scaled.milestones else iterations // 2,
-            seed=self.seed,
+            seed=self.config.seed,
             budget=self.budget,
             networks=tuple(map(planned, found)),
         )
@@ -314,7 +249,7 @@ class Planner:
         return message
 
 
-def _guessing(divided: DataSplits) -> float:
+def _majority_class_error(divided: DataSplits) -> float:
     """Return the validation error, in percent, of always naming the commonest class.
 
     Where the classes of the images are not known before they are read, these are taken to be equally common.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from resnets import durations
-from resnets.depth_study.budget import StudyPlan
 from resnets.depth_study.page import Table
-from resnets.depth_study.recommend import Recommendation
-from resnets.records.studies import StudyRow
+from resnets.records.runs import Provenance
+from resnets.records.studies import Recommendation, StudyPlan, StudyRow
 
 
 def tell_plan(plan: StudyPlan, tell: Callable[[str], None]) -> None:
@@ -45,9 +43,9 @@ def tested(rows: Sequence[StudyRow], found: Recommendation, plan: StudyPlan) -> 
     )
 
 
-def note(plan: StudyPlan, origin: dict[str, Any]) -> str:
+def note(plan: StudyPlan, origin: Provenance) -> str:
     """Return what a page says below its table: data, length, budget, versions and hardware."""
-    versions, hardware = origin["versions"], origin["hardware"]
+    versions, hardware = origin.versions, origin.hardware
     return (
         f"{plan.data}: {plan.training_images:,} images to train on, {plan.validation_images:,} {_held_out(plan)}; "
         f"{plan.iterations:,} iterations of {plan.batch_size} images for each network (recipe {plan.recipe}, seed "

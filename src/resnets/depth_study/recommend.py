@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from resnets.records.counts import noise
-from resnets.records.studies import StudyRow
+from resnets.records.studies import Recommendation, StudyRow
 from resnets.report.wording import listed
 
 FALLING = 3.0  # points that training error falls in a quarter of the run: then the network has not settled
 MAJORITY_SHARE = 0.9  # of the majority-class error; above this a network has hardly learnt
 OVERFITTING = 10.0  # points from training to validation error
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The network to take, why, and what to beware of, in sentences; `network` is None where it is too early to say."""
-
-    network: str | None
-    headline: str
-    reasons: tuple[str, ...]
-    cautions: tuple[str, ...]
 
 
 def alike(one: StudyRow, other: StudyRow) -> bool:

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from resnets import durations
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
 from resnets.depth_study import messages, page, recommend
-from resnets.depth_study.budget import PlannedNetwork, Planner, StudyPlan
+from resnets.depth_study.budget import Planner
 from resnets.depth_study.candidates import KINDS, candidates, options_for
 from resnets.depth_study.page import PageText, Table
-from resnets.depth_study.recommend import Recommendation
 from resnets.errors import RunError, TrainingError, UsageError, public
-from resnets.files import write_json
 from resnets.networks import registry
-from resnets.records.base import as_json
-from resnets.records.studies import StudyRow, last_images
+from resnets.records import base as records
+from resnets.records.counts import wilson
+from resnets.records.runs import Provenance
+from resnets.records.studies import (
+    PlannedNetwork,
+    Recommendation,
+    StudyPlan,
+    StudyRecord,
+    StudyRequest,
+    StudyRow,
+    last_images,
+)
 from resnets.report.depth import findings_of_rows
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
-from resnets.training.config import RunSettings
+from resnets.training.config import TrainingConfig
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE, find_recipe
 from resnets.training.train import TRAINING_FAILURES, TrainResult, train
 
+FILE = "study.json"
 BUDGETS = {"digits": 120.0}  # seconds, where no budget is given
 BUDGET = 1800.0  # of other data
 
@@ -98,148 +102,128 @@ def study(
     require_alone("study")
     began = time.perf_counter()
     tell = tell or (lambda _: None)
-    RunSettings(seed=seed, workers=workers)  # an impossible one is refused before data is read
+    base = _base(recipe)
+    config = TrainingConfig(recipe=base, seed=seed, device=device, precision=precision, workers=workers)
+    limit = None if budget is None else durations.parse(budget)
+    named = None if depths is None else tuple(sorted(set(depths)))
+    kinds = tuple(kinds)
+    networks = None if networks is None else tuple(networks)
+    loaded = load_data(data)
+    choices = candidates(loaded, named, kinds, base, networks)
+    request = StudyRequest(
+        data=loaded.digest or loaded.name,
+        depths=named,
+        kinds=tuple(kind for kind in KINDS if kind in kinds),
+        networks=networks,
+        budget=limit or (BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET),
+        recipe=base,
+        seed=seed,
+        precision=precision,
+    )
+    folder = Path(out or Path("studies") / loaded.name)
+    planner = Planner(began, request.budget, config)
+    record, splits = _open(folder, request, loaded, choices, planner, tell, resume=resume)
+    messages.tell_plan(record.plan, tell)
+    record, done_before = _train(record, splits, config, folder, observe, tell)
+    return _conclude(record, folder, done_before)
+
+
+def _base(recipe: str | Recipe | None) -> Recipe | None:
     base = find_recipe(recipe) if isinstance(recipe, str) else recipe
     if base is not None and base.name == FINETUNE.name:
         raise UsageError("recipe 'finetune' begins with trained weights; a study trains networks from random ones")
-    named = None if depths is None else tuple(depths)
-    kinds = tuple(kinds)
-    networks = None if networks is None else tuple(networks)
-    seconds = None if budget is None else durations.parse(budget)
-    loaded = load_data(data)
-    seconds = seconds or (BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET)
-    choices = candidates(loaded, named, kinds, base, networks)
-    folder = Path(out or Path("studies") / loaded.name)
-    asked = {
-        "data": loaded.digest or loaded.name,
-        "depths": None if named is None else sorted(set(named)),
-        "kinds": [kind for kind in KINDS if kind in kinds],
-        "networks": networks and list(networks),
-        "budget": seconds,
-        "recipe": None if base is None else as_json(base),
-        "seed": seed,
-        "precision": precision,
-    }
-    file = folder / "study.json"
-    if (old := _read(file)) is not None:
-        plan, splits = _continue(file, old, asked, loaded, resume=resume)
-        provenances = [*old["provenance"]]
-        if (now := as_json(provenance(choose_device(device)))) != provenances[-1]:
-            provenances.append(now)
-        tell(f"Continuing the study in {folder}/ by its plan")
-    else:
-        planner = Planner(
-            began=began,
-            budget=seconds,
-            recipe=base,
-            seed=seed,
-            device=device,
-            precision=precision,
-            workers=workers,
-        )
+    return base
+
+
+# ---------------------------------------------------------------- the study's folder
+
+
+def _open(
+    folder: Path,
+    request: StudyRequest,
+    loaded: DataSplits,
+    choices: Sequence[tuple[str, ...]],
+    planner: Planner,
+    tell: Callable[[str], None],
+    *,
+    resume: bool,
+) -> tuple[StudyRecord, DataSplits]:
+    """Return the record of the study that the folder holds, or of a new one, and its images.
+
+    Raises: RunError, if it holds another study, or this one and it is not to be resumed; UsageError, as `Planner`.
+    """
+    record = records.read(folder / FILE, StudyRecord)
+    if record is None:
         plan, splits = planner.plan(loaded, choices, tell)
-        provenances = [as_json(provenance(choose_device(device)))]
-        write_json(
-            file, {"kind": "study", "asked": asked, "plan": msgspec.to_builtins(plan), "provenance": provenances}
-        )
-    messages.tell_plan(plan, tell)
+        record = StudyRecord(request=request, plan=plan, provenance=(_provenance(planner),))
+        records.write(folder / FILE, record)
+        return record, splits
+    if different := record.request.differences(request):
+        was = ", ".join(f"{name} {_shown(old)}" for name, (old, _) in different.items())
+        raise RunError(f"{folder} holds a study with another {' and '.join(different)} ({was}); name another --out")
+    if not resume:
+        raise RunError(f"{folder} holds this study already: add --resume, or name another folder with --out")
+    if (now := _provenance(planner)) != record.provenance[-1]:
+        record = record.with_changes(provenance=(*record.provenance, now))
+    tell(f"Continuing the study in {folder}/ by its plan")
+    return record, load_data(loaded, registry.decoded_side(record.plan.networks[0].network))
+
+
+def _provenance(planner: Planner) -> Provenance:
+    return provenance(choose_device(planner.config.device))
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "by default"
+    text = value.name if isinstance(value, Recipe) else str(value)
+    return text if len(text) <= 20 else f"{text[:16]}..."
+
+
+# ---------------------------------------------------------------- the runs
+
+
+def _train(
+    record: StudyRecord,
+    splits: DataSplits,
+    config: TrainingConfig,
+    folder: Path,
+    observe: Callable[[str], Observer] | None,
+    tell: Callable[[str], None],
+) -> tuple[StudyRecord, tuple[str, ...]]:
+    """Train the networks of the plan, and return the record with their rows, and those that were trained before.
+
+    Raises: TrainingError, if no network can be trained.
+    """
     rows, failed, done_before = [], {}, []
-    for network in plan.networks:
+    for planned in record.plan.networks:
+        name = planned.network
         try:
             result = train(
-                network.network,
+                name,
                 splits,
-                recipe=base,
-                iterations=plan.iterations,
-                seed=seed,
-                split=plan.split,
-                out=folder / "runs" / network.network,
+                recipe=config.recipe,
+                iterations=record.plan.iterations,
+                seed=config.seed,
+                split=record.plan.split,
+                out=folder / "runs" / name,
                 resume=True,
-                device=device,
-                precision=precision,
-                workers=workers,
-                observers=[observe(network.network)] if observe else [],
+                device=config.device,
+                precision=config.precision,
+                workers=config.workers,
+                observers=[observe(name)] if observe else [],
                 **options_for(splits),
             )
         except TRAINING_FAILURES as error:
-            failed[network.network] = str(error)
-            tell(f"{network.network} cannot be trained so: {error}")
+            failed[name] = str(error)
+            tell(f"{name} cannot be trained so: {error}")
             continue
         if result.already_finished:
-            done_before.append(network.network)
-        rows.append(_row(result, network, plan))
+            done_before.append(name)
+        rows.append(_row(result, planned, record.plan))
     if not rows:
         raise TrainingError(f"{folder}: no network could be trained; see its runs/ and try another --recipe")
-    return _conclude(
-        folder,
-        plan,
-        rows,
-        failed,
-        tuple(done_before),
-        {"asked": asked, "provenance": provenances},
-    )
-
-
-def _conclude(
-    folder: Path,
-    plan: StudyPlan,
-    rows: Sequence[StudyRow],
-    failed: dict[str, str],
-    done_before: tuple[str, ...],
-    record: dict[str, Any],
-) -> Study:
-    """Compare what was trained, and write study.json, study.png and study.html."""
-    found = recommend.recommend(
-        rows,
-        majority_class_error=plan.majority_class_error,
-        first_drop=plan.first_drop,
-        longer=durations.at_least(4 * plan.budget),
-    )
-    found = dataclasses.replace(
-        found, cautions=(*(f"{name} is not among them: {reason}." for name, reason in failed.items()), *found.cautions)
-    )
-    sentences = findings_of_rows(rows, tests=False)
-    tested = messages.tested(rows, found, plan)
-    plot, html = page.write(
-        rows,
-        PageText(
-            title=f"How deep is worth it on {plan.data}?",
-            headline=found.headline,
-            sentences=(*found.reasons, *tested, *sentences),
-            cautions=found.cautions,
-            note=messages.note(plan, record["provenance"][-1]),
-        ),
-        messages.table(rows),
-        folder,
-        name="study",
-        curve_on="validation",
-        intervals={row.network: row.interval for row in rows},
-    )
-    file = folder / "study.json"
-    networks = [msgspec.to_builtins(row) | {"interval": row.interval, "run": f"runs/{row.network}"} for row in rows]
-    content = {
-        "kind": "study",
-        "asked": record["asked"],
-        "plan": msgspec.to_builtins(plan),
-        "networks": networks,
-        "failed": failed,
-        "recommendation": msgspec.to_builtins(found),
-        "degradation": sentences,
-        "provenance": record["provenance"],
-    }
-    write_json(file, content)
-    return Study(
-        plan=plan,
-        rows=tuple(rows),
-        failed=failed,
-        done_before=done_before,
-        recommendation=found,
-        degradation=sentences,
-        test=" ".join(tested),
-        file=file,
-        plot=plot,
-        page=html,
-    )
+    return record.with_changes(rows=tuple(rows), failed=failed), tuple(done_before)
 
 
 def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> StudyRow:
@@ -253,6 +237,7 @@ def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> Study
         training_images=last_images(curve, plan.batch_size),
         validation_error=result.validation_error,
         validation_images=plan.validation_images,
+        interval=wilson(result.validation_error, plan.validation_images),
         test_error=result.test_error,
         seconds=result.seconds,
         parameters=planned.parameters,
@@ -262,40 +247,47 @@ def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> Study
     )
 
 
-# ---------------------------------------------------------------- the study's folder
+# ---------------------------------------------------------------- the result
 
 
-def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(file.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{file}: cannot be read ({error})") from None
-    if not (isinstance(content, dict) and {"asked", "plan", "provenance"} <= content.keys()):
-        raise RunError(f"{file}: not the file of a study; name another folder with --out")
-    return content
-
-
-def _continue(
-    file: Path, old: dict[str, Any], asked: dict[str, Any], loaded: DataSplits, *, resume: bool
-) -> tuple[StudyPlan, DataSplits]:
-    """Return the plan of the study that is here, and its images."""
-    different = [key for key in asked if asked[key] != old["asked"].get(key)]
-    if different:
-        was = ", ".join(f"{key} {_shown(old['asked'].get(key))}" for key in different)
-        raise RunError(
-            f"{file.parent} holds a study with another {' and '.join(different)} ({was}); name another --out"
-        )
-    if not resume:
-        raise RunError(f"{file.parent} holds this study already: add --resume, or name another folder with --out")
-    try:
-        plan = StudyPlan.from_dict(old["plan"])
-    except (KeyError, TypeError):
-        raise RunError(f"{file} was written by another version; name another folder with --out") from None
-    return plan, load_data(loaded, registry.decoded_side(plan.networks[0].network))
-
-
-def _shown(value: Any) -> str:
-    text = value["name"] if isinstance(value, dict) else "by default" if value is None else str(value)
-    return text if len(text) <= 20 else f"{text[:16]}..."
+def _conclude(record: StudyRecord, folder: Path, done_before: tuple[str, ...]) -> Study:
+    """Compare what was trained, and write study.json, study.png and study.html."""
+    plan, rows = record.plan, record.rows
+    found = recommend.recommend(
+        rows,
+        majority_class_error=plan.majority_class_error,
+        first_drop=plan.first_drop,
+        longer=durations.at_least(4 * plan.budget),
+    )
+    missing = (f"{name} is not among them: {reason}." for name, reason in record.failed.items())
+    found = found.with_changes(cautions=(*missing, *found.cautions))
+    degradation = findings_of_rows(rows, tests=False)
+    tested = messages.tested(rows, found, plan)
+    plot, html = page.write(
+        rows,
+        PageText(
+            title=f"How deep is worth it on {plan.data}?",
+            headline=found.headline,
+            sentences=(*found.reasons, *tested, *degradation),
+            cautions=found.cautions,
+            note=messages.note(plan, record.provenance[-1]),
+        ),
+        messages.table(rows),
+        folder,
+        name="study",
+        curve_on="validation",
+        intervals={row.network: row.interval for row in rows},
+    )
+    records.write(folder / FILE, record.with_changes(recommendation=found, degradation=degradation))
+    return Study(
+        plan=plan,
+        rows=rows,
+        failed=record.failed,
+        done_before=done_before,
+        recommendation=found,
+        degradation=degradation,
+        test=" ".join(tested),
+        file=folder / FILE,
+        plot=plot,
+        page=html,
+    )

@@ -1,18 +1,19 @@
-"""Records of networks that are compared by their depth."""
+"""Records of studies, which compare networks by their depth: study.json."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from resnets.records.counts import Interval, wilson
+from resnets.records.base import Record
+from resnets.records.counts import Interval
+from resnets.records.runs import Provenance
+from resnets.specs import Recipe, Spec
 
-CurvePoints = Sequence[tuple[int, float, float]]
+CurvePoints = tuple[tuple[int, float, float], ...]
 """Of a training: iteration, training error since the point before, and tested error, in percent."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DepthRow:
+class DepthRow(Spec, frozen=True, kw_only=True):
     """One trained network. Errors in percent; `training_images` are those that the training error is of."""
 
     network: str
@@ -25,26 +26,104 @@ class DepthRow:
     curve: CurvePoints
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyRow(DepthRow):
+class StudyRow(DepthRow, frozen=True, kw_only=True):
     """One network of a study; its curve is of the validation images, and `test_error` has no part in any choice.
 
-    Units: seconds of the whole run; bytes of memory, estimated as a plan does.
+    `interval` is the 95 % confidence interval of the validation error. Units: seconds of the whole run; bytes of
+    memory, estimated as a plan does.
     """
 
     validation_error: float
     validation_images: int
+    interval: Interval
     parameters: int
     macs: int
     memory: int
 
+
+class StudyRequest(Spec, frozen=True, kw_only=True):
+    """What is studied; a study is continued with the same. None is the default; `budget` is in seconds."""
+
+    data: str  # the digest, or the name of data without one
+    depths: tuple[int, ...] | None
+    kinds: tuple[str, ...]
+    networks: tuple[str, ...] | None
+    budget: float
+    recipe: Recipe | None
+    seed: int
+    precision: str
+
+
+class PlannedNetwork(Spec, frozen=True, kw_only=True):
+    """One network of a study. Units: estimated seconds of a step and of the whole run; bytes of estimated memory."""
+
+    network: str
+    depth: int
+    residual: bool | None  # None: a registered network
+    parameters: int
+    macs: int
+    memory: int
+    step_seconds: float
+    seconds: float
+
+
+class StudyPlan(Spec, frozen=True, kw_only=True):
+    """What a study does: the same iterations for each network, within a budget in seconds, on the same images.
+
+    `split` is how the validation images are drawn from the training images, `all` where the data has its own.
+    `majority_class_error` is the validation error, in percent, of always naming the most frequent class.
+    """
+
+    data: str
+    classes: int
+    training_images: int
+    validation_images: int
+    majority_class_error: float
+    test_images: int
+    split: str
+    recipe: str
+    iterations: int
+    batch_size: int
+    first_drop: int  # the iteration at which the learning rate is lowered first; half of all where it never jumps
+    seed: int
+    budget: float
+    networks: tuple[PlannedNetwork, ...]
+
     @property
-    def interval(self) -> Interval:
-        """The 95 % confidence interval of the validation error, by the number of images."""
-        return wilson(self.validation_error, self.validation_images)
+    def epochs(self) -> float:
+        return self.iterations * self.batch_size / self.training_images
+
+    @property
+    def seconds(self) -> float:
+        """The estimated time of all runs."""
+        return sum(network.seconds for network in self.networks)
 
 
-def last_images(curve: CurvePoints, batch_size: int) -> int:
+class Recommendation(Spec, frozen=True, kw_only=False):
+    """The network to take, why, and what to beware of, in sentences; `network` is None where it is too early to say."""
+
+    network: str | None
+    headline: str
+    reasons: tuple[str, ...]
+    cautions: tuple[str, ...]
+
+
+class StudyRecord(Record, frozen=True, kw_only=True, tag="study"):
+    """A study: its plan, which it is continued by, and its results once all networks are trained.
+
+    `failed` gives the error of each network that could not be trained.
+    """
+
+    request: StudyRequest
+    plan: StudyPlan
+    rows: tuple[StudyRow, ...] = ()
+    failed: dict[str, str] = {}
+    recommendation: Recommendation | None = None
+    degradation: tuple[str, ...] = ()
+    provenance: tuple[Provenance, ...]  # of the sessions, where they differ
+
+
+def last_images(curve: Sequence[tuple[int, float, float]], batch_size: int) -> int:
     """Return the number of images that the last training error of a curve is of."""
     *_, before, last = (0, *(point[0] for point in curve))
     return (last - before) * batch_size

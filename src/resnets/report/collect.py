@@ -52,7 +52,7 @@ def collect(places: Iterable[Path]) -> Results:
             if isinstance(record, Evaluation) and len(record.members) > 1:
                 tested.append(_ensemble(file, record))
             if isinstance(record, Mapping):
-                if "rows" in record:
+                if "matrix_rates" in record:
                     benchmarks.append(_benchmark(file, record))
                 elif record["kind"] == "complexity":
                     costs |= {(cost.network, cost.shortcut): cost for cost in _costs(record)}
