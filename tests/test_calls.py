@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import inspect
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,16 @@ def test_every_public_name_is_there() -> None:
         assert getattr(resnets, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         _ = resnets.nope
+
+
+def test_arguments_are_documented() -> None:
+    """Each argument of a public call with more than four has a line under Args."""
+    for name in resnets.__all__:
+        call = getattr(resnets, name)
+        if inspect.isfunction(call) and len(names := list(inspect.signature(call).parameters)) > 4:
+            text = (inspect.getdoc(call) or "").partition("Args:\n")[2].partition("\n\n")[0]
+            listed = {one for line in re.findall(r"^    (\w[\w, ]*):", text, re.MULTILINE) for one in line.split(", ")}
+            assert set(names) - {"settings", "options", "network_options"} <= listed, name
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnets.depth_study.recommend import alike, is_settled, recommend
+from resnets.depth_study.recommend import alike, has_converged, recommend
 from resnets.records.counts import wilson
 from resnets.records.studies import StudyRow
 
@@ -55,14 +55,14 @@ def test_the_shallowest_within_noise_of_the_best() -> None:
     assert found.network == "resnet20" and found.headline == "Recommended: resnet20."
     assert found.reasons[0].startswith("Its validation error is 5.50 % (95 % interval 4.2 to 7.1 %, 1,000 images).")
     assert "5.00 %, of resnet56, which takes 2.5 times as long" in found.reasons[0]
-    assert "5.50 -> 5.00 -> 9.00 %: beyond 20 layers it gains nothing" in found.reasons[1]
+    assert "5.50 -> 5.00 -> 9.00 %: beyond 20 layers the gain is within noise" in found.reasons[1]
 
 
 def test_depth_that_pays() -> None:
     found = advice([row("plain20", 12), row("plain56", 20), row("resnet20", 11), row("resnet56", 5)])
     assert found.network == "resnet56"
-    assert "every shallower network's is higher by more than noise" in found.reasons[0]
-    assert "56 layers are better than 20 by more than noise, so here depth is worth it" in found.reasons[1]
+    assert "every shallower network is higher by more than noise" in found.reasons[0]
+    assert "56 layers are better than 20 by more than noise, so depth is worth it here" in found.reasons[1]
     assert "at 56 layers is 5.00 % against 20.00 % without them: they help here" in found.reasons[2]
 
 
@@ -70,7 +70,7 @@ def test_depth_that_does_not() -> None:
     found = advice([row("plain20", 5), row("plain56", 5.2), row("resnet20", 5.1), row("resnet56", 5.3)])
     assert found.network == "plain20"
     assert "lowest of all, with the fewest layers" in found.reasons[0]
-    assert "within noise, so here more depth is not worth its time" in found.reasons[1]
+    assert "within noise, so more depth is not worth its time here" in found.reasons[1]
     assert "a difference within noise" in found.reasons[2]
 
 
@@ -98,23 +98,23 @@ def test_too_early_to_say() -> None:
     found = advice([row("resnet20", 88, 87), row("resnet56", 89, 88)])
     assert found.network is None and not found.reasons
     assert found.headline.startswith("Too early to recommend a network: the best, resnet20,")
-    assert "always naming the commonest class 90 %" in found.headline and "--budget 8m" in found.headline
+    assert "the majority-class error is 90 %" in found.headline and "--budget 8m" in found.headline
     assert any("all of the networks hardly learnt" in caution for caution in found.cautions)
 
 
 def test_naming_the_commonest_class_is_no_learning() -> None:
     """Of two classes, one with 95 % of the images, an error of 5 % is that of knowing nothing."""
     found = advice([row("resnet20", 5, 5), row("resnet56", 5.1, 5)], majority_class_error=5.0)
-    assert found.network is None and "always naming the commonest class 5.0 %" in found.headline
+    assert found.network is None and "the majority-class error is 5.0 %" in found.headline
     assert advice([row("resnet20", 1, 1), row("resnet56", 2, 1)], majority_class_error=5.0).network == "resnet20"
 
 
 def test_a_budget_too_short_to_settle() -> None:
     falling = tuple((i, 90.0 - i, 50.0) for i in range(10, 110, 10))  # 65 -> 40 % until the rate is lowered at 50
     rows = [row("resnet20", 30, 20, curve=falling), row("resnet56", 40, 30)]
-    assert not is_settled(rows[0], 50) and is_settled(rows[1], 50)
+    assert not has_converged(rows[0], 50) and has_converged(rows[1], 50)
     (first, *_) = advice(rows).cautions
-    assert first.startswith("The budget was too short for resnet20 to settle") and "--budget 8m" in first
+    assert first.startswith("The budget was too short for resnet20 to converge") and "--budget 8m" in first
 
 
 def test_what_hardly_learnt_is_named() -> None:
@@ -124,12 +124,12 @@ def test_what_hardly_learnt_is_named() -> None:
 
 def test_what_happens_after_the_drop_does_not_count_and_short_curves_tell_nothing() -> None:
     flat_then_drop = tuple((i, 30.0 if i <= 50 else 5.0, 30.0) for i in range(10, 110, 10))
-    assert is_settled(row("resnet20", 5, curve=flat_then_drop), 50)
-    assert not is_settled(row("resnet20", 5, curve=((40, 30.0, 30.0), (80, 5.0, 5.0))), 50)
+    assert has_converged(row("resnet20", 5, curve=flat_then_drop), 50)
+    assert not has_converged(row("resnet20", 5, curve=((40, 30.0, 30.0), (80, 5.0, 5.0))), 50)
 
 
 def test_overfitting_and_seeds_are_named() -> None:
     cautions = advice([row("resnet20", 25, 2.0)]).cautions
     assert any("23 points above its training error: more images" in caution for caution in cautions)
-    assert "the 1,000 validation images alone: another --seed" in cautions[-1]
+    assert "the 1,000 validation images alone: errors also vary with --seed" in cautions[-1]
     assert len(advice([row("resnet20", 5, 2.0)]).cautions) == 1

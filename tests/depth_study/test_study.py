@@ -57,7 +57,7 @@ def lines() -> list[str]:
 @pytest.fixture(scope="module")
 def finished(estimated: None, lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> resnets.Study:
     """A study of four networks on digits. Its folder is only read."""
-    return resnets.study("digits", out=tmp_path_factory.mktemp("studies") / "s", tell=lines.append, **TINY)
+    return resnets.study("digits", out=tmp_path_factory.mktemp("studies") / "s", notify=lines.append, **TINY)
 
 
 @pytest.fixture
@@ -262,11 +262,11 @@ def test_photos_for_which_the_budget_is_too_small(
         return tuple(network.network for network in plan.networks)
 
     assert planned(5.0) == ("resnet20", "resnet56", "resnet110")
-    assert "each would see the photos only" in lines[0]
+    assert "each would be trained for only" in lines[0]
     assert planned(90.0) == ("resnet18", "resnet34", "resnet50")
     monkeypatch.setattr(planner_of, "available_memory", lambda _: 4 * 2**30)
     assert planned(90.0) == ("resnet20", "resnet56", "resnet110")
-    assert "GiB of memory with 256 images an iteration, and 4.0 GiB are free" in lines[-2]
+    assert "GiB of memory with 256 images per iteration, and 4.0 GiB are free" in lines[-2]
     monkeypatch.setattr(planner_of, "available_memory", lambda _: 2**30)
     with pytest.raises(UsageError, match="GiB are free; name shallower networks with --depths"):
         planned(90.0)
@@ -301,7 +301,7 @@ def test_the_command(copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["--budget", "1s"], "too small"),
         (["--workers", "-1"], "workers is -1"),
         (["--seed", "-1"], "seed is -1"),
-        (["--recipe", "finetune"], "begins with trained weights"),
+        (["--recipe", "finetune"], "starts from trained weights"),
     ],
 )
 def test_bad_usage(

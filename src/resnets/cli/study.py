@@ -65,7 +65,7 @@ def study(
             precision=precision,
             workers=workers,
             observe=lambda name: ShortDisplay(name, console),
-            tell=print,
+            notify=print,
         )
     if found.done_before:
         print(f"trained before: {', '.join(found.done_before)}")

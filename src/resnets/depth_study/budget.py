@@ -1,4 +1,4 @@
-"""What a study will do: which networks, on which images, and how many iterations of each fit in a budget of time."""
+"""The plan of a study: its networks, its images, and the iterations that fit in a time budget."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from resnets.planning import forecast
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import loading_rate, measure
 from resnets.planning.memory import Memory, available_memory, training_memory
+from resnets.quantities import plural
 from resnets.records.studies import PlannedNetwork, StudyPlan
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.specs import Recipe
 from resnets.training.config import TrainingConfig, resolve
 
-PHOTO_EPOCHS = 10.0  # that an ImageNet-type network is to see the photos, or a smaller type is taken
-LEAST = 20  # iterations, with fewer of which no curve is worth its time
-MEASURING = 0.5  # of the budget, that may be spent before any network is trained
-MARGIN = 0.07  # of the budget, for what the measurement did not see
+PHOTO_EPOCHS = 10.0  # of large images for an ImageNet-type network; with fewer a smaller type is used
+LEAST = 20  # iterations of a study, with fewer of which a curve shows nothing
+MEASURING = 0.5  # of the budget, at most, before any training
+MARGIN = 0.07  # of the budget, for costs that are not measured
 SHORT = 5_000  # iterations: a study's runs are no longer, as a rule, and measured as such
 AROUND_A_RUN = 0.5  # seconds, of setting a run up and closing it
 AROUND_ALL = 4.0  # seconds, of imports at the first run, and of the drawings at the end
@@ -41,7 +42,7 @@ AROUND_ALL = 4.0  # seconds, of imports at the first run, and of the drawings at
 
 @dataclass(frozen=True)
 class _Measured:
-    """A network as it was measured, before it is known how long it is trained."""
+    """Measurements of a network, before its number of iterations is known."""
 
     network: str
     depth: int
@@ -53,7 +54,7 @@ class _Measured:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """The images as a kind of network takes them, whole and with some held out, and the recipe for them."""
+    """The images for a kind of network, undivided and with some held out, and their recipe."""
 
     splits: DataSplits
     divided: DataSplits
@@ -62,7 +63,7 @@ class _Task:
 
     @property
     def tested(self) -> tuple[int, int]:
-        """How many images the final test is of, and how many the curve."""
+        """Numbers of images of the final test and of the curve."""
         assert self.divided.validation is not None
         return len(self.divided.test), len(self.divided.validation)
 
@@ -72,7 +73,7 @@ class _Task:
 
 @dataclass(eq=False)
 class Planner:
-    """Measures networks on this machine, each once, and reckons what fits in what remains of a budget."""
+    """Measures networks on this machine, each once, and estimates what fits in the rest of a budget."""
 
     began: float  # by time.perf_counter
     budget: float  # in seconds
@@ -80,23 +81,23 @@ class Planner:
     measured: dict[str, _Measured] = field(default_factory=dict)
 
     def plan(
-        self, loaded: DataSplits, choices: Sequence[tuple[str, ...]], tell: Callable[[str], None]
+        self, loaded: DataSplits, choices: Sequence[tuple[str, ...]], notify: Callable[[str], None]
     ) -> tuple[StudyPlan, DataSplits]:
-        """Return the plan for the first choice of networks that memory and the budget are enough for, and its images.
+        """Return the plan for the first choice of networks that fits memory and budget, and its images.
 
-        Raises: UsageError, if not even the last choice fits, saying what would.
+        Raises: UsageError, if not even the last choice fits, naming what would.
         """
         for names in choices[:-1]:
             task = self._task(loaded, names[0])
             if reason := self._too_big(names, task) or self._too_long(names, task):
-                tell(f"{reason}, so smaller networks are taken than {', '.join(names)}")
+                notify(f"{reason}, so networks smaller than {', '.join(names)} are used")
                 continue
-            return self._plan(names, task, tell), task.splits
+            return self._plan(names, task, notify), task.splits
         names = choices[-1]
         task = self._task(loaded, names[0])
         if reason := self._too_big(names, task):
             raise UsageError(f"{reason}; name shallower networks with --depths")
-        return self._plan(names, task, tell), task.splits
+        return self._plan(names, task, notify), task.splits
 
     def _task(self, loaded: DataSplits, network: str) -> _Task:
         splits = load_data(loaded, registry.decoded_side(network))
@@ -105,14 +106,14 @@ class Planner:
         return _Task(splits, divided, split, self.config.resolve_recipe(splits))
 
     def _too_big(self, names: Sequence[str], task: _Task) -> str:
-        """Return a phrase on the first network that takes more memory than is free, or ''."""
+        """Return a phrase on the first network that needs more memory than is free, or ''."""
         target = choose_device(self.config.device)
         available, batch = available_memory(target), task.recipe.batch_size
         for name in names:
             needed = self._memory(_cost(name, task), target, task).of(batch)
             if needed > available:
                 return (
-                    f"{name} takes about {needed / 2**30:.1f} GiB of memory with {batch} images an iteration, and "
+                    f"{name} needs about {needed / 2**30:.1f} GiB of memory with {batch} images per iteration, and "
                     f"{available / 2**30:.1f} GiB are free"
                 )
         return ""
@@ -130,7 +131,7 @@ class Planner:
         )
 
     def _too_long(self, names: Sequence[str], task: _Task) -> str:
-        """Return a phrase if each network would see the images too seldom, by the first of them and multiply-adds."""
+        """Return a phrase if the epochs would be too few, estimated from the first network and multiply-adds, or ''."""
         first = self._measure(names[0], task)
         rates = []
         for name in names:
@@ -140,17 +141,17 @@ class Planner:
         epochs = self._longest(task, rates) * task.recipe.batch_size / len(task.divided.train)
         if epochs >= PHOTO_EPOCHS:
             return ""
-        return f"Within {durations.show(self.budget)} each would see the photos only {epochs:.1f} times"
+        return f"Within {durations.show(self.budget)} each would be trained for only {epochs:.1f} epochs"
 
     def _longest(self, task: _Task, rates: Sequence[Rates]) -> int:
         return forecast.longest(task.recipe, rates, self._available(len(rates)), *task.tested)
 
     def elapsed(self) -> float:
-        """Return the seconds of the budget that are over: reading the data and measuring count too."""
+        """Return the used seconds of the budget, which include reading the data and measuring."""
         return time.perf_counter() - self.began
 
     def _available(self, networks: int) -> float:
-        """Return the seconds that remain for the runs."""
+        """Return the remaining seconds for the runs."""
         return self.budget * (1 - MARGIN) - self.elapsed() - AROUND_ALL - networks * AROUND_A_RUN
 
     def _measure(self, name: str, task: _Task) -> _Measured:
@@ -165,7 +166,7 @@ class Planner:
         )
         todo = resolve(name, task.splits, config)
         in_memory = task.splits.train.kind == "arrays"
-        reading = 0.0 if in_memory else time.perf_counter() - before  # of photos for their mean, and again in the run
+        reading = 0.0 if in_memory else time.perf_counter() - before  # for the mean image, and again in the run
         cost, batch = _cost(name, task), todo.recipe.batch_size
         memory = self._memory(cost, todo.device, task)
         with tempfile.TemporaryDirectory(prefix="resnets-study-") as folder:
@@ -184,17 +185,17 @@ class Planner:
         self.measured[name] = _Measured(name, depth, cost.macs, cost.parameters, memory.of(batch), rates)
         return self.measured[name]
 
-    def _plan(self, names: Sequence[str], task: _Task, tell: Callable[[str], None]) -> StudyPlan:
-        tell(f"Measuring a few steps of {len(names)} network{'s' if len(names) > 1 else ''}: {', '.join(names)}")
+    def _plan(self, names: Sequence[str], task: _Task, notify: Callable[[str], None]) -> StudyPlan:
+        notify(f"Measuring a few steps of {plural(len(names), 'network')}: {', '.join(names)}")
         before, found = self.elapsed(), []
         for name in names:
             found.append(self._measure(name, task))
             needed = before + (self.elapsed() - before) / len(found) * len(names)
             if needed > MEASURING * self.budget:
                 raise UsageError(
-                    f"reading the data and measuring {len(names)} networks takes {needed:.0f} s of a budget of "
-                    f"{durations.show(self.budget)}, which is too small, or this machine too busy; "
-                    f"--budget {durations.at_least(needed / MEASURING)} would do"
+                    f"reading the data and measuring {plural(len(names), 'network')} takes {needed:.0f} s of a budget "
+                    f"of {durations.show(self.budget)}: it is too small, or this machine too busy; "
+                    f"--budget {durations.at_least(needed / MEASURING)} is enough"
                 )
         divided, recipe = task.divided, task.recipe
         test_images, validation_images = task.tested
@@ -233,13 +234,14 @@ class Planner:
         )
 
     def _too_small(self, found: Sequence[_Measured], task: _Task, iterations: int) -> str:
-        """Return a line that says what would fit: a longer budget, or fewer depths."""
+        """Return a message that names what would fit: a longer budget, or fewer depths."""
         least = task.recipe.scaled(LEAST)
         runs = sum(forecast.duration(least, one.rates, *task.tested).total for one in found)
         needed = (runs + self.elapsed() + AROUND_ALL + len(found) * AROUND_A_RUN) / (1 - MARGIN)
         message = (
-            f"a budget of {durations.show(self.budget)} is too small for {len(found)} networks: each would get "
-            f"{iterations} iterations, and {LEAST} are the least; --budget {durations.at_least(1.1 * needed)} would do"
+            f"a budget of {durations.show(self.budget)} is too small for {plural(len(found), 'network')}: each would "
+            f"get {plural(iterations, 'iteration')} and {LEAST} are needed; "
+            f"--budget {durations.at_least(1.1 * needed)} is enough"
         )
         depths = sorted({one.depth for one in found})
         for count in range(len(depths) - 1, 0, -1):
@@ -250,9 +252,9 @@ class Planner:
 
 
 def _majority_class_error(divided: DataSplits) -> float:
-    """Return the validation error, in percent, of always naming the commonest class.
+    """Return the validation error, in percent, of always predicting the commonest class.
 
-    Where the classes of the images are not known before they are read, these are taken to be equally common.
+    Classes are assumed to be equally common if labels are not known before images are read.
     """
     labels = None if divided.validation is None else divided.validation.labels
     if labels is None:
@@ -261,7 +263,7 @@ def _majority_class_error(divided: DataSplits) -> float:
 
 
 def _cost(name: str, task: _Task) -> Complexity:
-    """Return what a network of this name costs on these images."""
+    """Return the complexity of a network of this name on these images."""
     size, channels = size_of(task.splits)
     spec = registry.declare(name, num_classes=len(task.splits.classes), in_channels=channels)
     return complexity.measure(complexity.skeleton(spec), size, channels)

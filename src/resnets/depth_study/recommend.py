@@ -1,20 +1,21 @@
-"""Which of several networks to take for some data, and why: pure reasoning over what a study measured."""
+"""Recommendation of one of several networks, with reasons, from the numbers of a study."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from resnets.quantities import plural
 from resnets.records.counts import noise
 from resnets.records.studies import Recommendation, StudyRow
 from resnets.report.wording import listed
 
-FALLING = 3.0  # points that training error falls in a quarter of the run: then the network has not settled
+FALLING = 3.0  # points that training error falls in a quarter of the run: then the network has not converged
 MAJORITY_SHARE = 0.9  # of the majority-class error; above this a network has hardly learnt
 OVERFITTING = 10.0  # points from training to validation error
 
 
 def alike(one: StudyRow, other: StudyRow) -> bool:
-    """Tell whether two validation errors differ by no more than chance."""
+    """Return whether two validation errors differ by no more than chance."""
     bound = noise(one.validation_error, one.validation_images, other.validation_error, other.validation_images)
     return abs(one.validation_error - other.validation_error) <= bound
 
@@ -23,11 +24,11 @@ def alike(one: StudyRow, other: StudyRow) -> bool:
 
 
 def recommend(rows: Sequence[StudyRow], *, majority_class_error: float, first_drop: int, longer: str) -> Recommendation:
-    """Return the shallowest network whose validation error is within noise of the best, and what that rests on.
+    """Return the shallowest network whose validation error is within noise of the best, with reasons.
 
-    `rows` are in the order of the study, `majority_class_error` is that of always naming the commonest class,
-    `first_drop` is the iteration at which the learning rate was first lowered (half of all, where it falls along a
-    line), and `longer` a budget that would show more.
+    `rows` are in the order of the study, `majority_class_error` is that of always predicting the commonest class,
+    `first_drop` is the iteration at which the learning rate was first lowered (half of all, with a linear
+    decay), and `longer` a budget that would show more.
     """
     best = min(rows, key=lambda row: (row.validation_error, row.depth, not row.residual))
     depth = min(row.depth for row in rows if alike(row, best))
@@ -39,7 +40,7 @@ def recommend(rows: Sequence[StudyRow], *, majority_class_error: float, first_dr
     if majority_class_error > 0 and best.validation_error > MAJORITY_SHARE * majority_class_error:
         headline = (
             f"Too early to recommend a network: the best, {best.network}, has a validation error of "
-            f"{_error(best)}, and always naming the commonest class {_percent(majority_class_error)}. Try --budget "
+            f"{_error(best)}, and the majority-class error is {_percent(majority_class_error)}. Try --budget "
             f"{longer}."
         )
         return Recommendation(None, headline, (), cautions)
@@ -53,35 +54,35 @@ def _why(chosen: StudyRow, best: StudyRow, rows: Sequence[StudyRow]) -> str:
         times = best.seconds / chosen.seconds if chosen.seconds else 1.0
         cost = f"takes {times:.1f} times as long" if times >= 1.05 else f"has {best.depth} layers"
         return (
-            f"{shown}. The lowest is {best.validation_error:.2f} %, of {best.network}, which {cost}: on so many images "
-            f"that difference is within noise, and of such networks this is the shallowest."
+            f"{shown}. The lowest is {best.validation_error:.2f} %, of {best.network}, which {cost}; that "
+            f"difference is within noise, and this is the shallowest network for which it is."
         )
     shallower = [row for row in rows if row.depth < chosen.depth]
     if shallower:
-        return f"{shown}, the lowest of all, and every shallower network's is higher by more than noise."
+        return f"{shown}, the lowest of all, and that of every shallower network is higher by more than noise."
     is_least = any(row.depth > chosen.depth for row in rows)
     return f"{shown}, the lowest of all{', with the fewest layers' if is_least else ''}."
 
 
 def _depth(rows: Sequence[StudyRow], chosen: StudyRow) -> Iterator[str]:
-    """Yield what depth does to the validation error of the networks of the chosen kind."""
+    """Yield the effect of depth on the validation error of networks of the chosen kind."""
     same = sorted((row for row in rows if row.residual is chosen.residual), key=lambda row: row.depth)
     if len(same) < 2 or chosen.residual is None:
         return
     first, last, best = same[0], same[-1], min(same, key=lambda row: row.validation_error)
     steps = " -> ".join(f"{row.validation_error:.2f}" for row in same)
     kind = "residual" if chosen.residual else "plain"
-    goes = f"From {first.depth} to {last.depth} layers the validation error of {kind} networks goes {steps} %: "
+    goes = f"From {first.depth} to {last.depth} layers the validation error of {kind} networks is {steps} %: "
     if all(alike(row, best) for row in same):
-        yield goes + "these differences are within noise, so here more depth is not worth its time."
+        yield goes + "these differences are within noise, so more depth is not worth its time here."
     elif not alike(first, best):
-        yield goes + f"{best.depth} layers are better than {first.depth} by more than noise, so here depth is worth it."
+        yield goes + f"{best.depth} layers are better than {first.depth} by more than noise, so depth is worth it here."
     else:
-        yield goes + f"beyond {chosen.depth} layers it gains nothing that is more than noise."
+        yield goes + f"beyond {chosen.depth} layers the gain is within noise."
 
 
 def _shortcuts(rows: Sequence[StudyRow]) -> Iterator[str]:
-    """Yield what shortcuts do at the greatest depth that was trained with and without them."""
+    """Yield the effect of shortcuts at the greatest depth trained with and without them."""
     pairs = [
         (one, other)
         for one in rows
@@ -103,41 +104,41 @@ def _cautions(
     rows: Sequence[StudyRow], chosen: StudyRow, *, majority_class_error: float, first_drop: int, longer: str
 ) -> Iterator[str]:
     stuck = [row for row in rows if row.training_error > MAJORITY_SHARE * majority_class_error]
-    falling = [row for row in rows if row not in stuck and not is_settled(row, first_drop)]
+    falling = [row for row in rows if row not in stuck and not has_converged(row, first_drop)]
     if falling:
         yield (
-            f"The budget was too short for {_these(falling, rows)} to settle: training error was still falling after "
-            f"{first_drop:,} iterations. With more time errors will be lower, and depth may pay that does not yet; "
-            f"--budget {longer} would tell more."
+            f"The budget was too short for {_these(falling, rows)} to converge: training error was still falling after "
+            f"{plural(first_drop, 'iteration')}. With more time errors will be lower, and more depth may help; try "
+            f"--budget {longer}."
         )
     if stuck:
         yield (
-            f"{_these(stuck, rows)} hardly learnt: training error is still near that of always naming the commonest "
-            f"class, {_percent(majority_class_error)}."
+            f"{_these(stuck, rows)} hardly learnt: training error is still near the majority-class error, "
+            f"{_percent(majority_class_error)}."
         )
     gap = chosen.validation_error - chosen.training_error
     if gap > OVERFITTING and chosen not in falling:
         yield (
-            f"The validation error of {chosen.network} is {gap:.0f} points above its training error: more images, or "
-            f"more augmentation, are likely to bring more than other networks."
+            f"The validation error of {chosen.network} is {gap:.0f} points above its training error: more images or "
+            f"more augmentation are likely to help more than another network."
         )
     yield (
         f"Each network was trained once, and the intervals are of the {chosen.validation_images:,} validation images "
-        f"alone: another --seed moves the errors too."
+        f"alone: errors also vary with --seed."
     )
 
 
 def _these(some: Sequence[StudyRow], rows: Sequence[StudyRow]) -> str:
-    """Return the names of some networks, or all of them in words."""
+    """Return the names of some networks, or a phrase for all."""
     whole = len(some) == len(rows) > 1
     return "all of the networks" if whole else listed([row.network for row in some])
 
 
-def is_settled(row: StudyRow, first_drop: int) -> bool:
-    """Tell whether training error had about stopped falling when the learning rate was first lowered.
+def has_converged(row: StudyRow, first_drop: int) -> bool:
+    """Return whether training error had about stopped falling when the learning rate was first lowered.
 
-    From half of that stretch to its end it fell by at most 3 points. What comes after the drop tells nothing, since at
-    a low rate any curve is flat. A curve with fewer than two points until then is of a run too short to tell: False.
+    It fell by at most 3 points in the second half of the iterations before the drop. After the drop any curve is flat.
+    False for a curve with fewer than two points before the drop.
     """
     before = [point for point in row.curve if point[0] <= first_drop]
     if len(before) < 2:

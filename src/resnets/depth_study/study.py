@@ -1,4 +1,4 @@
-"""`study`: the paper's question asked of one's own data. How deep is worth it, and do shortcuts help?"""
+"""`study`: the paper's depth study on any data. How deep is worth it, and do shortcuts help?"""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ BUDGET = 1800.0  # of other data
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What a study found. `failed` says of networks that could not be trained why, `done_before` of which was known.
+    """The result of a study. `failed` has the errors of networks that failed, `done_before` those trained before.
 
-    `degradation` is what depth did to training errors; the recommendation is by validation error alone.
+    `degradation` is the effect of depth on training errors; the recommendation is by validation error alone.
     """
 
     plan: StudyPlan
@@ -83,25 +83,35 @@ def study(
     precision: str = "auto",
     workers: int = 2,
     observe: Callable[[str], Observer] | None = None,
-    tell: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> Study:
-    """Train plain and residual networks of several depths on the same data within a budget of time, and compare them.
+    """Train plain and residual networks of several depths on the same data within a time budget, and compare them.
 
-    Every network gets the same number of iterations, as many as fit in the budget by a quick measurement, so that
-    none has an advantage. They are compared on images that are held out of the training images; the test images have
-    no part in the choice. `data` is as in `train`. `depths` are by default 20, 56 and 110, and for photos of 64 pixels
-    and more 18, 34 and 50, where the budget is long enough; `networks` names the networks instead. `budget` is a length
-    of time (`90s`, `30m`, `2h`) or seconds; None is two minutes for `digits`, else half an hour. `recipe` is scaled to
-    the iterations. With `resume` a study found in `out` (None: studies/DATA) goes on by the plan that it was begun
-    with. `observe` makes an observer for the network of a name, and `tell` is given sentences on what is done.
+    Every network gets the same number of iterations, as many as fit in the budget by a quick measurement. They are
+    compared on images held out of the training images; the test images have no part in the choice.
 
-    Raises: UsageError, also where the budget is too small; DataError; RunError, if `out` holds another study;
+    Args:
+        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`.
+        depths: by default 20, 56 and 110; for images of 64 pixels and more 18, 34 and 50, if the budget allows.
+        kinds: `plain`, `residual` or both.
+        networks: names of networks, instead of depths and kinds.
+        budget: a duration (`90s`, `30m`, `2h`) or seconds; None is two minutes for `digits`, else half an hour.
+        recipe: a name or a recipe, scaled to the iterations; None is the one for the data.
+        seed: of the held-out images, initialisation and data order.
+        out: study folder; None is studies/DATA.
+        resume: continue the study in the folder, by its plan.
+        device, precision: as in `train`.
+        workers: data-loading processes.
+        observe: makes an observer for the network of a name.
+        notify: is called with sentences about the progress.
+
+    Raises: UsageError, also if the budget is too small; DataError; RunError, if `out` holds another study;
         Interrupted after a signal.
     Paper: Figures 1 and 6, section 4.2, on any data.
     """
     require_alone("study")
     began = time.perf_counter()
-    tell = tell or (lambda _: None)
+    notify = notify or (lambda _: None)
     base = _base(recipe)
     config = TrainingConfig(recipe=base, seed=seed, device=device, precision=precision, workers=workers)
     limit = None if budget is None else durations.parse(budget)
@@ -122,16 +132,16 @@ def study(
     )
     folder = Path(out or Path("studies") / loaded.name)
     planner = Planner(began, request.budget, config)
-    record, splits = _open(folder, request, loaded, choices, planner, tell, resume=resume)
-    messages.tell_plan(record.plan, tell)
-    record, done_before = _train(record, splits, config, folder, observe, tell)
+    record, splits = _open(folder, request, loaded, choices, planner, notify, resume=resume)
+    messages.notify_plan(record.plan, notify)
+    record, done_before = _train(record, splits, config, folder, observe, notify)
     return _conclude(record, folder, done_before)
 
 
 def _base(recipe: str | Recipe | None) -> Recipe | None:
     base = find_recipe(recipe) if isinstance(recipe, str) else recipe
     if base is not None and base.name == FINETUNE.name:
-        raise UsageError("recipe 'finetune' begins with trained weights; a study trains networks from random ones")
+        raise UsageError("recipe 'finetune' starts from trained weights; a study trains networks from scratch")
     return base
 
 
@@ -144,7 +154,7 @@ def _open(
     loaded: DataSplits,
     choices: Sequence[tuple[str, ...]],
     planner: Planner,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
     *,
     resume: bool,
 ) -> tuple[StudyRecord, DataSplits]:
@@ -154,7 +164,7 @@ def _open(
     """
     record = records.read(folder / FILE, StudyRecord)
     if record is None:
-        plan, splits = planner.plan(loaded, choices, tell)
+        plan, splits = planner.plan(loaded, choices, notify)
         record = StudyRecord(request=request, plan=plan, provenance=(_provenance(planner),))
         records.write(folder / FILE, record)
         return record, splits
@@ -165,7 +175,7 @@ def _open(
         raise RunError(f"{folder} holds this study already: add --resume, or name another folder with --out")
     if (now := _provenance(planner)) != record.provenance[-1]:
         record = record.with_changes(provenance=(*record.provenance, now))
-    tell(f"Continuing the study in {folder}/ by its plan")
+    notify(f"Continuing the study in {folder}/ by its plan")
     return record, load_data(loaded, registry.decoded_side(record.plan.networks[0].network))
 
 
@@ -189,7 +199,7 @@ def _train(
     config: TrainingConfig,
     folder: Path,
     observe: Callable[[str], Observer] | None,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> tuple[StudyRecord, tuple[str, ...]]:
     """Train the networks of the plan, and return the record with their rows, and those that were trained before.
 
@@ -216,7 +226,7 @@ def _train(
             )
         except TRAINING_FAILURES as error:
             failed[name] = str(error)
-            tell(f"{name} cannot be trained so: {error}")
+            notify(f"{name} failed: {error}")
             continue
         if result.already_finished:
             done_before.append(name)

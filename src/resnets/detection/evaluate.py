@@ -42,16 +42,25 @@ def evaluate_detector(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> DetectionEvaluation:
-    """Test a detector, or several as an ensemble, on a split and score it by a protocol, as the official tools do.
+    """Evaluate a detector, or an ensemble of several, on a split with the official metrics.
 
-    `protocol` is `voc07` (11 points), `voc` (area) or `coco`; None takes the data's. `classes` names those that count
-    where the data has more than the weights know; objects of others are left out, as in the training. `out` is a
-    folder for the detections, in the files that the protocol's tools and servers read, and for `evaluation.json`,
-    which `resnets report` reads. `progress` is called after each image with the numbers of images done and in all.
-    Where torchrun started several processes, each image is detected on by exactly one, all are scored once, and all
-    return the same.
+    Where torchrun started several processes, each image is processed by exactly one, and all return the same.
 
-    Raises: WeightsError, UsageError, DataError; also where the classes are not those of the training.
+    Args:
+        path: a run folder, a weights file or a loaded detector; several are an ensemble.
+        data: `voc:PATH`, `coco:PATH` or splits.
+        split: `test`, `validation` or `training`.
+        protocol: `voc07` (11-point AP), `voc` (area AP) or `coco`; None is the data's.
+        classes: to use, where the data has more than the weights; objects of others are left out, as in training.
+        out: folder for the detections, in the format of the official tools, and `evaluation.json` for `resnets report`.
+        box_refinement: iterative box regression and box voting (appendix B).
+        multi_scale: maxout of the features at two of five scales (appendix B).
+        device: `auto` is the first GPU, else the CPU.
+        precision: `fp32`, `bf16` or `auto`.
+        workers: data-loading processes.
+        progress: is called after each image with the number of processed images and their total.
+
+    Raises: WeightsError, UsageError, DataError, also if the classes are not those of the training.
     """
     RunSettings(workers=workers)
     if out is not None:

@@ -36,10 +36,16 @@ def detect(
     device: str = "auto",
     precision: str = "fp32",
 ) -> Iterator[tuple[Path, list[DetectedObject] | DataError]]:
-    """Yield for each image file the objects that a detector finds with at least a score, or the error if it is none.
+    """Yield the objects in each image file, or the error if it is not an image.
 
-    Several detectors are an ensemble. `box_refinement` and `multi_scale` are appendix B's. `out` is a folder for the
-    images with the objects drawn on them, under their names, and for `detections.json`.
+    Args:
+        path: a run folder, a weights file or a loaded detector; several are an ensemble.
+        images: one or more image files, of any size.
+        threshold: minimum score, from 0 to 1.
+        out: folder for the images with boxes, under their names, and `detections.json`.
+        box_refinement, multi_scale: as in `evaluate_detector`.
+        device: `auto` is the first GPU, else the CPU.
+        precision: `fp32`, `bf16` or `auto`.
 
     Raises: WeightsError, as `load_detector`; UsageError; RunError, if `out` is not writable.
     """

@@ -77,11 +77,14 @@ def score_detections(
     split: str | None = None,
     iou_type: str = "bbox",
 ) -> VocScore | CocoScore:
-    """Return the score of detections in files, by the rules of PASCAL VOC or COCO.
+    """Return the score of detection files by the rules of PASCAL VOC or COCO.
 
-    `voc07` (11-point AP) and `voc` (area AP, VOC 2010 and later) take a VOC20YY folder and a folder of
-    comp4_det_SPLIT_CLASS.txt, and score the images of ImageSets/Main/SPLIT.txt (`test` if no split is named). `coco`
-    takes an instances JSON and a result JSON, by boxes or, with `iou_type` segm, by masks.
+    Args:
+        ground_truth: a VOC20YY folder, or an instances JSON file of COCO.
+        detections: a folder of comp4_det_SPLIT_CLASS.txt files, or a result JSON file of COCO.
+        protocol: `voc07` (11-point AP), `voc` (area AP, as from VOC 2010) or `coco`.
+        split: image set of VOC, ImageSets/Main/SPLIT.txt; None is `test`.
+        iou_type: overlap in COCO of boxes (`bbox`) or masks (`segm`).
 
     Raises: UsageError, for an unknown protocol or an option that it does not have; DataError, if a file is missing
         or damaged.

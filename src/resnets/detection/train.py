@@ -58,17 +58,29 @@ def train_detector(
     observers: Iterable[Observer] = (),
     **settings: Any,
 ) -> DetectorResult:
-    """Train a Faster R-CNN on a network in a folder of its own, and return its result.
+    """Train Faster R-CNN on a network in a run folder, and return its result.
 
-    `network` is `vgg16`, `resnet101` or another of the ImageNet type. `data` is `voc:PATH` or `coco:PATH`. `weights`
-    are those of a classifier, a run's folder or a file, of any classes, or of a detector to fine-tune; None starts
-    from random ones, which only tests need.
-
-    Settings are the fields of `DetectionConfig` (`recipe`, `iterations`, `size`, `classes`, `seed`, `device`,
-    `precision`, `workers`, `save_every`) and those of `DetectionRecipe` that change the recipe (`lr`, `batch_size`,
-    `frozen_stages` ...), among them `anchors` for the sides of anchors, `regions` for the number drawn of an image and
-    `context` for global context (appendix B). Every `evaluate_every` iterations the validation images, or without
-    them the test images, are tested on; by default there is one test, at the end.
+    Args:
+        network: `vgg16`, `resnet101` or another of the ImageNet type.
+        data: `voc:PATH`, `coco:PATH` or splits.
+        weights: a run folder or a weights file to start from, of a classifier with any classes or of a detector to
+            fine-tune; None is random initialisation, for tests.
+        out: the run's folder; None is runs/NETWORK-detector-DATA.
+        resume: continue the run in the folder, or return its result if it is finished.
+        observers: are called as the run proceeds.
+        recipe: a name or a recipe; None is the one for the data.
+        iterations, batch_size, lr, momentum, weight_decay: of the recipe; None keeps them.
+        size: shorter side of images in pixels.
+        anchors: anchor sizes in pixels.
+        regions: regions sampled per image.
+        frozen_stages: stages (conv1, conv2_x ...) that are not fine-tuned.
+        roi_pooling: `max` or `align`.
+        context: global context (appendix B).
+        classes: of the data, those to use; None is all.
+        evaluate_every: iterations between tests on the validation images, or without them the test images; None
+            tests once, at the end.
+        seed: of new layers, data order and sampling.
+        device, precision, workers, save_every: as in `train`.
 
     Raises: UsageError, DataError, WeightsError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
     Paper: section 4.3, appendices A and B.

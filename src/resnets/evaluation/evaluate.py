@@ -42,17 +42,26 @@ def evaluate(
     workers: int = 2,
     out: str | Path | None = None,
 ) -> Evaluation:
-    """Test a run's folder, a weights file or a loaded model, or several as an ensemble, on a data set's test split.
+    """Evaluate weights, or an ensemble of several, on the test split of a data set.
 
-    `protocol` is `single-view`, `center-crop`, `ten-crop` or `dense-multi-scale` (a beginning will do); None is the
-    single view of small images, the centre crop of photos. `scales` are the shorter sides of dense testing, None the
-    paper's in proportion to the network's input. `flips` adds each view's mirror image; None does so where the protocol
-    has them: ten-crop, dense. `network` is needed only for the weights of a module of your own. In `bf16`, and for a
-    model that was optimised, single views are run by an engine, and `agreement` tells how far it agrees with float32.
-    Where torchrun started several processes, each tests its share of the images, and all return the same. With `out`
-    the evaluation is written to that file, as JSON that `resnets report` reads.
+    In bf16, and for an optimised model, single views are computed by an engine, and `agreement` compares it with
+    float32. Where torchrun started several processes, each tests its share of the images, and all return the same.
 
-    Raises: UsageError, DataError, WeightsError; also where the classes or the images are not those of the training.
+    Args:
+        path: a run folder, a weights file or a loaded model; several are an ensemble.
+        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`.
+        protocol: `single-view`, `center-crop`, `ten-crop` or `dense-multi-scale`, which may be abbreviated; None is
+            single-view for small images and center-crop for larger ones.
+        scales: shorter sides in pixels for dense testing; None is the paper's, in proportion to the network's input.
+        flips: average over horizontal flips; None does so for ten-crop and dense testing.
+        network: the module, for weights of a custom one.
+        device: `auto` is the first GPU, else the CPU.
+        precision: `fp32`, `bf16` or `auto`.
+        batch_size: images per batch; the result does not depend on it.
+        workers: data-loading processes.
+        out: JSON file to write the evaluation to, for `resnets report`.
+
+    Raises: UsageError, DataError, WeightsError, also if the classes or images are not those of the training.
     """
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; it must be 1 or more")

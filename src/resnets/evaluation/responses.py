@@ -196,18 +196,24 @@ def responses(
     batch_size: int = 256,
     workers: int = 2,
 ) -> tuple[LayerResponses, ...]:
-    """Measure how strongly the layers of trained networks respond to the test images of a data set.
+    """Measure the layer responses of trained networks to the test images of a data set.
 
-    `runs` are folders of runs, weights files or loaded models, `images` how many test images serve (evenly spaced over
-    the split; None: all). A response is the standard deviation of a layer's output after batch norm and before ReLU or
-    the addition. What the paper leaves open: `std` is taken over all images, channels and positions at once; batch
-    norm works with its running statistics; the images are those of the test split, each once as it is. Of an
-    undertrained deep network a few images can dominate it, so each layer has three more numbers: `median`, over the
-    images, of the standard deviation of one image's response; and `batch_std` and `batch_median`, the same two with
-    batch norm working with the statistics of mini-batches of the network's `bn_group` images (128 where it has none),
-    evenly spaced over the test images. No number depends on `batch_size`.
+    A response is the standard deviation of a layer's output after batch norm, before ReLU or the addition. The paper
+    leaves open over what: `std` is over all images, channels and positions together, with batch norm's running
+    statistics, each test image once, not augmented. A few images can dominate it in an undertrained deep network, so
+    each layer has three more numbers: `median`, over the images, of the standard deviation of one image's response;
+    and `batch_std` and `batch_median`, the same two with batch norm's statistics of mini-batches of the network's
+    `bn_group` images (128 if it has none), evenly spaced over the test images.
 
-    Raises: UsageError, DataError, WeightsError, as `evaluate`; UsageError too for a network without batch norm.
+    Args:
+        runs: run folders, weights files or loaded models.
+        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`.
+        images: number of test images, evenly spaced over the split; None is all.
+        device: `auto` is the first GPU, else the CPU.
+        batch_size: images per batch; no number depends on it.
+        workers: data-loading processes.
+
+    Raises: UsageError, DataError, WeightsError, as `evaluate`; UsageError also for a network without batch norm.
     Paper: section 4.2, Figure 7.
     """
     require_alone("responses")

@@ -231,9 +231,16 @@ def predict(
     device: str = "auto",
     precision: str = "fp32",
 ) -> list[Prediction]:
-    """Return the most probable classes of one or more image files by a run's or a weights file's network.
+    """Return the most probable classes of image files, by the network of a run folder or a weights file.
 
-    Raises: WeightsError, as `load`; DataError, for the first file that is no image.
+    Args:
+        path: a run folder or a weights file.
+        images: one or more image files, of any size.
+        top: number of classes per image.
+        device: `auto` is the first GPU, else the CPU.
+        precision: `fp32`, `bf16` or `auto`.
+
+    Raises: WeightsError, as `load`; DataError, for the first file that is not an image.
     """
     model = load(path, device=device)
     predictions = []

@@ -48,16 +48,21 @@ def optimize(
     precision: str = "auto",
     device: str = "auto",
 ) -> Model | Engine:
-    """Return a model that predicts by the fastest engine here, or for a module the engine itself.
+    """Return a model that predicts with the fastest engine here, or for a module the engine itself.
 
-    An engine maps images (n, C, H, W) to logits (n, classes), as the network did in evaluation mode when it was made.
-    `engine` is `eager`, `openvino`, `compile`, or `auto`, which measures them on a batch of `batch_size`. `precision`
-    `auto` is bf16 where the device computes it natively. `device` `auto` is a model's own, else the first GPU or the
-    CPU. `input_size` is needed only for a module that is not one of this package's.
+    An engine maps images to logits as the network did in evaluation mode when the engine was made.
 
-    Units: pixels of a side for `input_size`
-    Raises: UsageError, if an engine, a precision or a device cannot be had, or the network does not map images to
-    logits.
+    Args:
+        network: a loaded model or any module.
+        batch_size: images per batch, for the measurement.
+        input_size: side of the images in pixels, needed only for a module that is not of this package.
+        engine: `eager`, `openvino`, `compile`, or `auto`, which measures them.
+        precision: `fp32`, `bf16`, or `auto`, which is bf16 on devices with native support.
+        device: `auto` is a model's own device, else the first GPU, else the CPU.
+
+    Shape: an engine maps (N, C, H, W) -> (N, classes)
+    Raises: UsageError, if an engine, a precision or a device is not available, or the network does not map images to
+        logits.
     """
     if isinstance(network, Model):
         model, module = network, network.network

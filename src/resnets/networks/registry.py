@@ -173,18 +173,21 @@ def register_network(
     num_classes: int | None = None,
     depth: int | None = None,
 ) -> None:
-    """Register a network: `create`, `train`, `plan`, `study`, `evaluate`, `predict`, `resnets list` ... then know it.
+    """Register a network for `create`, `train`, `plan`, `study`, `evaluate`, `predict`, `resnets list` ...
 
-    `function` returns a module, (N, C, H, W) -> (N, num_classes). It is called with `num_classes` and `in_channels` if
-    it accepts them; its other arguments are options of the network, as in `create(name, width=2)`. `input_size` is the
-    side of its images in pixels: images for a network of less than 64 are resized to it and kept in memory.
-    `num_classes` is the default, and the only number where `function` does not accept it. `depth`, in weighted layers,
-    is for lists.
+    A weights file holds the name and the options: to read it, the module that registers the network must be imported,
+    on the command line by `resnets --import MODULE ...`.
 
-    A weights file holds the name and the options: where it is read, the module that registers the network must be
-    imported, on the command line by `resnets --import MODULE ...`.
+    Args:
+        name: of the network.
+        function: returns a module, (N, C, H, W) -> (N, num_classes). It is called with `num_classes` and `in_channels`
+            if it accepts them; its other arguments are options of the network, as in `create(name, width=2)`.
+        summary: one line for lists.
+        input_size: side of the input images in pixels; below 64, images are resized to it and kept in memory.
+        num_classes: the default, and the only number if `function` does not accept it.
+        depth: weighted layers, for lists.
 
-    Raises: UsageError, if the name is taken or is not a name, or the number of classes is not known.
+    Raises: UsageError, if the name is taken or is not a name, or the number of classes is unknown.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
         raise UsageError(f"network {name!r}: a name is of letters, digits, '_', '-' and '.', and starts with a letter")

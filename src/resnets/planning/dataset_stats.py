@@ -1,4 +1,4 @@
-"""What a plan has to know of a data set: declared for the known ones, which need not be there, else measured."""
+"""Dataset statistics for planning: declared for the known data sets, which need not be present, else measured."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from resnets.data.splits import DataSplits, Split, TrainingBatches
 from resnets.errors import UsageError
 from resnets.specs import CIFAR10_IMAGES, IMAGENET_IMAGES, Augmentation, PadCropFlip, PublishedImages
 
-SAMPLE = 256  # files or images that stand for a whole split
+SAMPLE = 256  # files or images that represent a whole split
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataKind:
-    """How many images a data set has, and what they are like.
+    """Number, size and format of the images of a data set.
 
     Units: pixels; `file_bytes` of a file, on average, None for images of one size that are kept in memory.
     """
@@ -40,7 +40,7 @@ class DataKind:
     declared: bool = True  # by the table below, and not measured
 
     def memory_bytes(self, augmentation: Augmentation | None) -> int:
-        """Return the bytes of the images kept in memory: each as it is, and to train on padded and mirrored."""
+        """Return the bytes of the images kept in memory: all unchanged, and the training images padded and flipped."""
         if self.file_bytes is not None:
             return 0
         kept = (self.train + self.test) * self.height * self.width * self.channels
@@ -73,7 +73,7 @@ KNOWN: dict[str, DataKind] = {
 
 
 def measure_kind(splits: DataSplits) -> DataKind:
-    """Return what a data set is like, from its files' sizes (of at most 256 of them) or its arrays.
+    """Return the statistics of a data set, from the sizes of at most 256 files or from its arrays.
 
     Raises: UsageError, for dataset objects, whose images are not known.
     """
@@ -90,9 +90,9 @@ def measure_kind(splits: DataSplits) -> DataKind:
 
 
 def stand_in(kind: DataKind, folder: Path) -> DataSplits:
-    """Return a small data set of made-up images like those of a kind, its files (if any) written to a folder.
+    """Return a small data set of synthetic images like those of a kind, its files (if any) written to a folder.
 
-    Photos are soft noise with grain, as JPEGs of about the size in bytes of ImageNet's.
+    Files are smooth noise with grain, as JPEGs of about the size in bytes of ImageNet's.
     """
     generator = np.random.default_rng(0)
     labels = np.arange(SAMPLE, dtype=np.int64) % kind.classes

@@ -1,4 +1,4 @@
-"""Known accelerators as their vendors' data sheets give them, for plans on machines that are not at hand."""
+"""Known accelerators by their data sheets, for plans on other machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a step, a test and a checkpoint take, measured or estimated, to what a whole run takes."""
+"""Estimates for a whole run from the times of a step, a test and a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LINE_BYTES = 1_000  # of the log and TensorBoard's events
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """What the parts of a run take. Units: seconds; `test` and `final_test` of one image."""
+    """Times of the parts of a run. Units: seconds; `test` and `final_test` of one image."""
 
     step: float
     start: float  # what the first steps take beyond that
@@ -89,8 +89,9 @@ def longest(recipe: Recipe, networks: Iterable[Rates], seconds: float, test_imag
 
 
 def estimated_rates(cost: Complexity, depth: int, batch_size: int, device: KnownDevice) -> Rates:
-    """Return the rates on a device of the table, each with `batch_size` images: arithmetic and traffic, one after
-    the other, but never less than so many kernels take in a CUDA graph.
+    """Return the rates on a device of the table with `batch_size` images per device.
+
+    The time of arithmetic plus memory traffic, and at least that of the kernels in a CUDA graph.
     """
     bytes_of_a_number = 2 if device.precision == "bf16" else 4
     traffic = PASSES * cost.activation_bytes * bytes_of_a_number / 4
@@ -107,7 +108,7 @@ def estimated_rates(cost: Complexity, depth: int, batch_size: int, device: Known
 
 
 def all_reduce_seconds(parameters: int, devices: int, link: float) -> float:
-    """Return what summing float32 gradients over devices in a ring takes; `link` in bytes a second."""
+    """Return the seconds of a ring all-reduce of float32 gradients; `link` in bytes per second."""
     return 2 * (devices - 1) / devices * 4 * parameters / (LINK_SHARE * link)
 
 

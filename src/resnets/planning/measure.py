@@ -1,4 +1,4 @@
-"""Measured steps, tests and checkpoints: a few of each on this machine, by the code that a run takes."""
+"""Measurement of a few steps, tests and checkpoints on this machine, with the code of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a training takes: predicted from what the network costs, calibrated on the peaks of real runs."""
+"""Memory of a training, predicted from the complexity of the network and calibrated on the peaks of real runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`plan`: what a training will take before it is begun, from a few measured steps or a table of known devices."""
+"""`plan`: estimated time, memory and disk of a training, from a few measured steps or a table of known devices."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Unpack
 
 from resnets.data.load import load_data
+from resnets.durations import of_a_step
 from resnets.errors import UsageError
 from resnets.networks import complexity, registry
 from resnets.networks.sync_batch_norm import require_nesting
@@ -19,6 +20,7 @@ from resnets.planning.dataset_stats import DataKind
 from resnets.planning.devices import KnownDevice
 from resnets.planning.measure import WORKERS, Measurement, loading_rate, measure
 from resnets.planning.memory import available_memory, training_memory
+from resnets.quantities import megabytes, plural, rate
 from resnets.runtime.processes import Share
 from resnets.specs import AreaCropFlip, Recipe
 from resnets.training.config import NetworkSettings, TrainingConfig, resolve
@@ -31,12 +33,12 @@ LINKS = {"cpu": 1.25e9, "cuda": 32e9}  # bytes a second: between machines like t
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a training will take, and what that rests on.
+    """Estimated time, memory and disk of a training, with the assumptions.
 
-    `batch_size` is of all devices together; memory and the largest mini-batch (or part of one, with `accumulate`) are
-    of each of them, and the latter 0 where not even one image fits. `loader_cores` is how many cores like this
-    machine's are busy making images ready, `read_bytes_per_second` what is read for that. `estimate` says that the
-    devices are those of the table, and not this machine's, which were measured.
+    `batch_size` is over all devices; memory and the largest mini-batch (with `accumulate`, micro-batch) are per device,
+    and the latter is 0 if not even one image fits. `loader_cores` is the number of cores like this machine's that load
+    images, `read_bytes_per_second` the bytes that they read. `estimate` is true for a device of the table, false for
+    this machine's, which are measured.
 
     Units: seconds, hours, bytes.
     """
@@ -81,11 +83,19 @@ def plan(
     device_kind: str | None = None,
     **network_options: Unpack[NetworkSettings],
 ) -> Plan:
-    """Return what a training will take: hours, memory, the largest mini-batch, loader cores, reading and disk.
+    """Estimate time, memory, the largest mini-batch, loader cores, reading and disk of a training.
 
-    `data` is a known data set, which need not be there (`digits`, `cifar10`, `cifar100`, `imagenet`), or a source
-    with a path, which is looked at. The rest is as in `train`, whose defaults hold. Up to half a minute is measured
-    on this machine; with `device_kind` (`h100`, `t4` ...) the device's part is estimated from its data sheet.
+    Measures for up to half a minute on this machine; with `device_kind` only the data loading is measured.
+
+    Args:
+        network: a name.
+        data: a known data set (`digits`, `cifar10`, `cifar100`, `imagenet`), which need not be on this machine, or a
+            source with a path, which is read.
+        recipe, iterations, epochs, batch_size, size: as in `train`.
+        accumulate: gradient-accumulation steps.
+        devices: number of devices.
+        device_kind: a known device (`h100`, `t4` ...), estimated from its data sheet; None measures this machine's.
+        shortcut, stride, residual_layers, bn_group, initialization: options of the network, as in `create`.
 
     Raises: UsageError, if there is no such network, data, recipe or device, or a number is impossible; DataError.
     """
@@ -97,9 +107,9 @@ def plan(
     )
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
         kind, sample = dataset_stats.load(data, Path(folder))
-        sample = load_data(sample, registry.decoded_side(network))  # as the network takes it, which the recipe goes by
+        sample = load_data(sample, registry.decoded_side(network))  # as the network takes it; the recipe depends on it
         chosen = config.resolve_recipe(sample, kind.train)
-        Share(size=devices).of_batch(chosen.batch_size)  # what `train` would refuse is refused here
+        Share(size=devices).of_batch(chosen.batch_size)  # refused as by `train`
         share = chosen.batch_size // devices
         todo = resolve(network, sample, TrainingConfig(recipe=chosen, network_options=config.network_options))
         require_nesting(todo.network, chosen.batch_size, devices)
@@ -131,13 +141,15 @@ def plan(
         notes.append(f"crops grow from {crops.start_crop} to {crops.crop} pixels: {less:.2f} of the time of full ones")
     if accumulate > 1:
         rates = dataclasses.replace(rates, step=accumulate * rates.step)
-        notes.append(f"{accumulate} parts of a mini-batch, one after the other: {part} images in memory at once")
+        notes.append(
+            f"{plural(accumulate, 'gradient-accumulation step')} per iteration, {plural(part, 'image')} in memory"
+        )
     if devices > 1:
         link = known.link if known else LINKS[device_type]
         if devices > IN_A_MACHINE and device_type == "cuda":
             link = min(link, NETWORK)
             notes.append(
-                f"assumed: {IN_A_MACHINE} devices in a machine, and {8 * NETWORK / 1e9:,.0f} Gbit/s between machines"
+                f"assumed: {IN_A_MACHINE} devices per machine, and {8 * NETWORK / 1e9:,.0f} Gbit/s between machines"
             )
         together = forecast.all_reduce_seconds(cost.parameters, devices, link)
         rates = dataclasses.replace(
@@ -180,24 +192,24 @@ def _share_of_full_size(crops: AreaCropFlip) -> float:
     return statistics.fmean(crops.size_at((step + 0.5) / 100) ** 2 for step in range(100)) / crops.crop**2
 
 
-# ---------------------------------------------------------------- what it rests on, in words
+# ---------------------------------------------------------------- assumptions in words
 
 
 def _about_data(kind: DataKind, loading: float) -> list[str]:
-    source = "as declared, images made up" if kind.declared else "looked at"
+    source = "as declared, synthetic images" if kind.declared else "measured"
     notes = [
-        f"{kind.name} ({source}): {kind.train:,} images to train on, {kind.test:,} to test on, "
-        f"{kind.width} x {kind.height} pixels" + (f", {kind.file_bytes:,} bytes a file" if kind.file_bytes else "")
+        f"{kind.name} ({source}): {plural(kind.train, 'training image')}, {plural(kind.test, 'test image')}, "
+        f"{kind.width} x {kind.height} pixels" + (f", {kind.file_bytes:,} bytes per file" if kind.file_bytes else "")
     ]
     if kind.file_bytes:
         notes.append(
-            f"one core of this machine makes {loading:,.0f} images/s ready; each image is read from storage in each "
-            f"epoch, though less is where memory can hold all of them"
+            f"one core of this machine loads {rate(loading)} images/s; each image is read from storage in each epoch, "
+            f"or less often if memory can cache all of them"
         )
     else:
         notes.append(
-            f"one core of this machine makes {loading:,.0f} images/s ready, in the training process itself; all images "
-            f"are in memory, so that storage is read once, before the time counts"
+            f"one core of this machine loads {rate(loading)} images/s, in the training process; all images are in "
+            f"memory, and storage is read once, before the training"
         )
     return notes
 
@@ -205,44 +217,44 @@ def _about_data(kind: DataKind, loading: float) -> list[str]:
 def _about_measurement(found: Measurement, share: int, *, files: bool) -> list[str]:
     steps = found.steps
     notes = [
-        f"measured here, now: {steps.steps} training steps of {steps.batch_size} images, {1000 * steps.step:.1f} ms "
-        f"each (within {100 * steps.spread:.0f} %), and tests, a checkpoint and the log; what else runs here counts too"
+        f"measured here and now: {plural(steps.steps, 'training step')} of {plural(steps.batch_size, 'image')}, "
+        f"{of_a_step(steps.step)} each (within {100 * steps.spread:.0f} %), tests, a checkpoint and the log, next to "
+        f"everything else that runs here"
     ]
     if steps.batch_size != share:
-        notes.append(f"a step of {share} images takes {share / steps.batch_size:.3g} times as long as one measured")
+        notes.append(f"assumed: a step of {plural(share, 'image')} takes {share / steps.batch_size:.3g} times as long")
     if files:
-        notes.append(f"image files are read by {WORKERS} processes")
+        notes.append(f"{WORKERS} data-loading processes")
     return notes
 
 
 def _about_estimate(device: KnownDevice) -> list[str]:
-    rate = "bf16" if device.precision == "bf16" else "float32"
+    products = "bf16" if device.precision == "bf16" else "float32"
     return [
-        f"an estimate, not a measurement, which may be off by a factor of two: {device.name} has "
-        f"{device.rate / 1e12:,.4g} TFLOP/s of dense {rate} products, {device.bandwidth / 1e9:,.0f} GB/s and "
+        f"an estimate, not a measurement, and possibly off by a factor of two: {device.name} has "
+        f"{device.rate / 1e12:,.4g} TFLOP/s of dense {products} products, {device.bandwidth / 1e9:,.0f} GB/s and "
         f"{device.memory / 1e9:,.0f} GB of memory by its data sheet",
-        f"assumed: convolutions reach {100 * device.share:.0f} % of that rate, and besides the activations pass "
+        f"assumed: convolutions reach {100 * device.share:.0f} % of that rate, and activations pass "
         f"{forecast.PASSES} times through memory at {100 * forecast.BANDWIDTH_SHARE:.0f} % of its bandwidth",
-        f"assumed: the kernels of each weighted layer take at least {1e6 * forecast.KERNEL_SECONDS:.0f} µs of a step",
-        "assumed: enough loader cores and storage, so that the device never waits",
+        f"assumed: the kernels of each weighted layer take at least {1e6 * forecast.KERNEL_SECONDS:.0f} µs per step",
+        "assumed: enough loader cores and storage bandwidth, so that the device never waits",
     ]
 
 
 def _about_devices(devices: int, share: int, link: float, seconds: float) -> list[str]:
     return [
-        f"{devices} devices: {share} images of a mini-batch on each; summing the gradients in a ring at "
-        f"{link / 1e9:,.4g} GB/s takes {1000 * seconds:.1f} ms of a step, none of it hidden; "
-        f"each tests its share of the images"
+        f"{devices} devices: {plural(share, 'image')} of a mini-batch on each; a ring all-reduce of the gradients at "
+        f"{megabytes(link)}/s takes {of_a_step(seconds)} per step, not overlapped; each tests its share of the images"
     ]
 
 
 def _about_memory(device_type: str, *, measured: bool) -> list[str]:
     if device_type == "cuda":
-        whose = "a GPU's, by the activations that are kept, and not yet checked on one"
+        whose = "of the GPU, from the activations that are kept; not yet checked on a GPU"
     else:
-        whose = "the process's peak (without loader processes), within 8 % of the real runs that it is calibrated on"
-    free = "what is free now" if measured else "what the data sheet says"
+        whose = "peak of the process (without loader processes), within 8 % of the runs that calibrate it"
+    free = "the memory that is free now" if measured else "the memory of the data sheet"
     return [
-        f"memory: {whose}; the largest mini-batch is for {free}",
-        "disk: three checkpoints (the one being written counted), the weights and the log",
+        f"memory: {whose}; the largest batch is for {free}",
+        "disk: three checkpoints (including the one being written), the weights and the log",
     ]

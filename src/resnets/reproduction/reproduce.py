@@ -61,9 +61,12 @@ def plan_reproduction(
     device: str = "auto",
     measure: bool = True,
 ) -> ReproductionPlan:
-    """Return what `reproduce` with the same arguments would run, and what that takes here; nothing is begun.
+    """Return the runs of `reproduce` with the same arguments, and estimate their time and disk; nothing is started.
 
-    Raises: UsageError, DataError; RunError, if `out` is no place for it; Interrupted after a signal.
+    Args:
+        name, only, seeds, scale, data, weights, out, device, measure: as in `reproduce`.
+
+    Raises: UsageError, DataError; RunError, if `out` is not usable; Interrupted after a signal.
     """
     with StopRequest() as stop:
         return _plan(name, only, seeds, scale, data, weights, Path(out), device, measure, stop)
@@ -86,20 +89,28 @@ def reproduce(
     observe: Observe | None = None,
     announce: Callable[[ReproductionPlan], None] | None = None,
 ) -> Reproduction:
-    """Run a table or figure of the paper (`table6`, `figure4`, `all`) and set what is measured beside what it printed.
+    """Reproduce a table or figure of the paper, and compare the results with the paper's.
 
-    `only` names rows or curves, by label, slug or network, in the order in which they are run. There are `seeds` runs
-    of each, seeded from 0 on. `scale` is `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (a few).
-    `data` are sources or splits to take instead of the declared data: one named as a declared data set
-    (`cifar10:PATH`) stands for it, another for whatever has none of its own; a result carries what it was made on.
-    Detectors are trained on `voc:PATH` or `coco:PATH`, and begin with `weights`, each `NETWORK=FILE`, or with what
-    `reproduce` has made in `out`. In `out`, each run has a folder in runs/ and a file in results/, and site/ is the
-    page. Runs that are done are not made again, unless network, recipe, data, weights or version changed; with
-    `resume` those that were started go on. Where there are several GPUs, each has a run at a time. Without `measure`
-    the plan has no times, and the first run starts at once.
-    `announce` is shown the plan before anything is begun; `observe` makes an observer for each run.
+    In `out`, each run has a folder in runs/ and a file in results/, and site/ holds the page. Finished runs are not
+    repeated, unless network, recipe, data, weights or version changed. Several GPUs have one run each at a time.
 
-    Raises: UsageError, DataError, RunError, CheckpointError; Interrupted after a signal, with all saved.
+    Args:
+        name: `table6`, `figure4` ..., or `all`.
+        only: rows or curves, by label, slug or network, in the order of their runs.
+        seeds: runs per row, with seeds 0, 1 ...
+        scale: `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (5 iterations).
+        data: sources or splits instead of the declared data: one named as a declared data set (`cifar10:PATH`)
+            replaces it, another is for everything that has none. Detectors need `voc:PATH` or `coco:PATH`.
+        weights: initial weights of detectors, each `NETWORK=FILE`; by default those that `reproduce` made in `out`.
+        out: folder for runs/, results/ and site/.
+        resume: continue the runs that were started in the folder.
+        device: `auto` is every GPU, else the CPU.
+        measure: measure each network for the plan; without it the first run starts at once.
+        workers: data-loading processes.
+        observe: makes an observer for each run.
+        announce: is called with the plan before the first run.
+
+    Raises: UsageError, DataError, RunError, CheckpointError; Interrupted after a signal, with everything saved.
     Paper: Tables 1 to 14, Figures 1, 4, 6 and 7.
     """
     if workers < 0:

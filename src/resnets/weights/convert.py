@@ -59,22 +59,21 @@ def convert(
     mean: str | Path | None = None,
     input: Mapping[str, Any] | None = None,
 ) -> Conversion:
-    """Convert weights of another project, a run or a weights file of ours; nothing in a file is ever run.
+    """Convert weights of another project, a run folder or a weights file; no code in a file is run.
 
-    `source` is a file (.pth, .pt, .safetensors, .npz, .h5 or .pkl) of torchvision, timm, akamaster, chenyaofo,
-    detectron2 or the authors' Caffe, known by the names of its tensors; a run's folder or a weights file; or
-    `torchvision` (`torchvision:IMAGENET1K_V2`), whose published weights are fetched. `network` is needed where names
-    and shapes leave it open.
+    Args:
+        source: a file (.pth, .pt, .th, .safetensors, .npz, .h5 or .pkl) of torchvision, timm, akamaster, chenyaofo,
+            detectron2 or the authors' Caffe, recognised by the names of its tensors; a run folder or a weights file; or
+            `torchvision` (`torchvision:IMAGENET1K_V2`), which downloads published weights.
+        out: a .safetensors, .pth or .pt file, or a folder.
+        network: its name, needed if names and shapes of the tensors leave it open.
+        to: `safetensors` (with network, classes and input in its header), `torchvision` (a state_dict that loads there
+            with `strict=True`) or `hub` (a folder for the Hugging Face Hub); None follows from `out`.
+        classes: names, or a file with one per line; those of ImageNet and CIFAR are known.
+        mean: a NumPy file with a mean image or mean pixel, in the network's own scale and channel order.
+        input: fields of the input specification to replace.
 
-    `to` is `safetensors` (with network, classes and input in its header), `torchvision` (a state_dict that loads
-    there with `strict=True`) or `hub` (a folder for the Hugging Face Hub); by default it follows from `out`:
-    .safetensors, .pth or .pt, or a folder.
-
-    `classes` are the names, or a file with one on each line; ImageNet's and CIFAR's are known. `input` replaces parts
-    of the input specification that the project's weights have, and `mean` its mean by that of a NumPy file: an image or
-    a number for each channel, in the network's own scale and order.
-
-    Raises: WeightsError, if the file cannot be read, listing key by key what does not fit (`details`); UsageError.
+    Raises: WeightsError, if the file is unreadable or does not fit (`details` lists the keys); UsageError.
     """
     out = Path(out)
     target = _target(out, to)

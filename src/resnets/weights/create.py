@@ -20,20 +20,24 @@ def create(
     weights: str | Path | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Return a network by its name, with fresh weights, or those of a run's folder or a weights file.
+    """Return a network by name, with new weights, or those of a run folder or a weights file.
 
-    `num_classes` is 10 or 1000 by default. `weights` may be another project's file too, as `resnets.convert` reads
-    them, and "torchvision" (or "torchvision:IMAGENET1K_V2"), whose published weights are fetched.
-
-    Options of residual networks: `shortcut` is option "A", "B" or "C" (by default A for the CIFAR type, B for the
-    ImageNet type); `stride` is the convolution of a downsampling bottleneck that has stride 2, the first "1x1" (the
-    authors') or the "3x3" (v1.5); `residual_layers` is how many 3x3 layers a shortcut spans, 2 in the paper; `bn_group`
-    is how many images share batch-norm statistics in training, None for the whole batch. `initialization` is
-    "he_fan_in" or "he_fan_out", of VGG networks too.
+    Args:
+        name: of a network, as `resnets list` shows.
+        num_classes: by default 10 for the CIFAR type and 1000 for the ImageNet type.
+        in_channels: channels of the input images.
+        weights: a run folder, a weights file (also of other projects, as in `convert`), or `torchvision`
+            (`torchvision:IMAGENET1K_V2`), which downloads published weights.
+        shortcut: option `A`, `B` or `C` of a residual network; None is A for the CIFAR type, B for the ImageNet type.
+        stride: the convolution with stride 2 in a downsampling bottleneck: the first `1x1` (the authors') or the `3x3`
+            (v1.5).
+        residual_layers: 3x3 layers per residual block, 2 in the paper.
+        bn_group: images that share batch-norm statistics in training; None is the whole batch.
+        initialization: `he_fan_in` or `he_fan_out`, also of VGG networks.
 
     Shape: the network maps (N, in_channels, H, W) -> (N, num_classes)
     Raises: UsageError, if there is no such network or an option does not apply; WeightsError, if the weights are of
-    another network.
+        another network.
     Paper: sections 3.3 and 4.2, Table 1.
     """
     network = registry.create(name, num_classes=num_classes, in_channels=in_channels, **options)

@@ -117,11 +117,16 @@ def push_to_hub(
     private: bool = False,
     token: str | None = None,
 ) -> str:
-    """Send a model to a repository on the Hub, made if there is none, and return its address.
+    """Upload a model to a repository on the Hub, which is created if needed, and return its address.
 
-    Without `token` it is that of `hf auth login`.
+    Args:
+        model: a loaded model, or a module with its classes and input.
+        repository: USER/NAME.
+        measured: results for the model card.
+        private: visibility of a new repository.
+        token: of the Hub; None is that of `hf auth login`.
 
-    Raises: WeightsError, as `save_pretrained`, or if the Hub does not take it.
+    Raises: WeightsError, as `save_pretrained`, or if the Hub refuses it.
     """
     if repository.count("/") != 1:
         raise UsageError(f"repository is {repository!r}; it must be OWNER/NAME")
