@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from typer import Option
 
@@ -16,7 +15,7 @@ from resnets.cli import run as run_program
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from benchmarks.results import Benchmark, Claim, Side
+    from resnets.records.benchmarks import Benchmark, Claim, Side
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -62,7 +61,8 @@ def bench(
 
     from benchmarks import run
     from resnets.durations import in_words
-    from resnets.files import require_file, write_json
+    from resnets.files import require_file
+    from resnets.records import base
 
     if json is not None:
         require_file(json)
@@ -94,7 +94,7 @@ def bench(
     finally:
         status.stop()
     if json is not None:
-        write_json(json, msgspec.to_builtins(result))
+        base.write(json, result)
     tables = Console(highlight=False, soft_wrap=True, width=max(console.width, 100))  # no number is ever cut
     print(f"images/s and memory, ours over the peers': medians of {result.rounds} rounds, in which they took turns")
     tables.print(_claims(result))
@@ -126,19 +126,18 @@ def _claims(result: Benchmark) -> Table:
 
 
 def _claim(claim: Claim) -> tuple[str, ...]:
-    memory = claim.quantity == "peak memory"
-    show = _bytes if memory else _plain
+    show = _bytes if claim.is_memory else _plain
     bounds = [_plain(value) for value in (claim.at_least, claim.aim) if value is not None]
-    target = f"{'<= ' if memory and bounds else ''}{', '.join(bounds)}"
+    target = f"{'<= ' if claim.is_memory and bounds else ''}{', '.join(bounds)}"
     if claim.over is None:
         spread = f"{_short(claim.lowest)}-{_short(claim.highest)}"
         return (f"  {claim.quantity}", _plain(claim.median), "", "", spread, target, claim.verdict or "")
     return (
-        f"  over {claim.over}{', memory' if memory else ''}",
+        f"  over {claim.over}{', memory' if claim.is_memory else ''}",
         show(claim.ours),
         show(claim.theirs),
         f"{claim.median:.2f}",
-        "" if memory else f"{claim.lowest:.2f}-{claim.highest:.2f}",
+        "" if claim.is_memory else f"{claim.lowest:.2f}-{claim.highest:.2f}",
         target,
         claim.verdict or "",
     )
@@ -171,20 +170,21 @@ def _side(side: Side, kind: str) -> tuple[str, ...]:
 def _about(result: Benchmark, took: str) -> None:
     """Say what all this was measured with."""
     machine = result.machine
-    hardware = machine["hardware"]
+    hardware = machine.hardware
     load = [row.load[0] for row in result.rows if row.load]
     print(
         f"{hardware.get('gpu', hardware['processor'])}, {hardware['cores']} cores, {hardware['threads']} threads, "
-        f"{machine['allocator']}{f', load {max(load):.1f}' if load else ''}"
+        f"{machine.allocator}{f', load {max(load):.1f}' if load else ''}"
     )
-    if load and load[0] > 0.5 * hardware["cores"]:
+    cores = hardware["cores"]
+    if load and isinstance(cores, int) and load[0] > 0.5 * cores:
         print("note: the machine was at work on something else when this began; an idle one gives surer ratios")
     if result.matrix_rates:
         rates = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in result.matrix_rates.items())
         print(f"matrix rate, TFLOP/s: {rates}")
     for name, what in result.data.items():
         print(f"{name}: {what}")
-    print(", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version))
+    print(", ".join(f"{name} {version}" for name, version in machine.versions.items()))
     if result.left_out:
         print(f"left out by --quick: {', '.join(result.left_out)}")
     print(f"measured in {took}")

@@ -9,7 +9,8 @@ from typing import Any
 from benchmarks import inference, pipelines, training
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
-from benchmarks.worker import Contender, Loop, Role
+from benchmarks.worker import Contender, Loop
+from resnets.records.benchmarks import Role
 
 Prepare = Callable[..., Loop]
 

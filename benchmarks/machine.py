@@ -8,11 +8,10 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from resnets.records.base import as_json
+from resnets.records.benchmarks import Machine
 from resnets.runtime.provenance import provenance
 
 ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
@@ -84,16 +83,17 @@ def load() -> list[float]:
     return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
-def describe(device: torch.device) -> dict[str, Any]:
-    """Return hardware, versions and what else bears on speed, JSON-ready."""
+def describe(device: torch.device) -> Machine:
+    """Return hardware, versions and what else affects speed."""
     named = ("LD_PRELOAD", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_CONF", "KMP_AFFINITY", "GOMP_CPU_AFFINITY")
-    found = as_json(provenance(device))
-    found["versions"] |= {package: _version(package) for package in ("timm", "openvino")}
-    if hasattr(os, "sysconf"):
-        found["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    found["environment"] = {name: os.environ[name] for name in named if name in os.environ}
-    found["allocator"] = allocator()
-    return found
+    found = provenance(device).fields()
+    found["versions"] |= {package: version for package in ("timm", "openvino") if (version := _version(package))}
+    return Machine(
+        **found,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None,
+        environment={name: os.environ[name] for name in named if name in os.environ},
+        allocator=allocator(),
+    )
 
 
 def _version(package: str) -> str | None:

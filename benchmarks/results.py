@@ -4,84 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
-from benchmarks.rows import Quantity, Row, Target
+from benchmarks.rows import Row, Target
 from benchmarks.team import Record
-from benchmarks.worker import Role, Round
-
-Verdict = Literal["aim reached", "reached", "NOT REACHED"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
-    """What one contender did. `speeds` are images/s of each round; a figure that does not apply is None.
-
-    Units: seconds, bytes, and FLOPs (two for each multiply-add; a training step counts three forward passes).
-    """
-
-    name: str
-    role: Role
-    not_measured: str | None = None  # why
-    speeds: tuple[float, ...] = ()
-    wall_clock_speeds: tuple[float, ...] = ()
-    speed: float | None = None  # the median
-    step_seconds: float | None = None  # the median of all steps
-    step_seconds_p99: float | None = None
-    steps: int = 0
-    first_step_seconds: float | None = None
-    peak_memory: int | None = None
-    flops_per_second: float | None = None
-    share_of_bf16_rate: float | None = None
-    share_of_fp32_rate: float | None = None
-    threads: int | None = None
-    allocator: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One comparison, or one figure of ours (`over` is None), with its target; `values` are those of each round."""
-
-    quantity: Quantity
-    over: str | None
-    role: Role | None  # of the peer
-    ours: float
-    theirs: float | None
-    values: tuple[float, ...]
-    median: float
-    lowest: float
-    highest: float
-    at_least: float | None = None  # at most, of memory
-    aim: float | None = None
-    verdict: Verdict | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One row: its contenders, ours first, and what follows."""
-
-    row: str
-    what: str
-    kind: str
-    sides: tuple[Side, ...]
-    claims: tuple[Claim, ...]
-    load: tuple[float, ...]  # before it began
-
-
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """A whole run. `matrix_rates` are FLOPs per second by type; `left_out` is what `--quick` did not measure."""
-
-    rows: tuple[Measured, ...]
-    rounds: int
-    round_seconds: float
-    matrix_rates: dict[str, float]
-    data: dict[str, str]
-    left_out: tuple[str, ...]
-    seconds: float
-    machine: dict[str, Any]
-
+from benchmarks.worker import Round
+from resnets.records.benchmarks import Claim, Quantity, Side, Verdict
 
 # ---------------------------------------------------------------- arithmetic
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnets.errors import UsageError, nearest
+from resnets.records.benchmarks import Kind, Quantity
 
-Kind = Literal["training", "inference", "pipeline", "start-up"]
 Source = Literal["cifar", "photos", "memory"]
-Quantity = Literal["speed", "peak memory", "images/s", "matrix share"]
 
 
 @dataclass(frozen=True)

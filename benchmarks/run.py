@@ -14,13 +14,13 @@ from types import FrameType
 from benchmarks import machine, results, rows
 from benchmarks.contenders import contenders
 from benchmarks.images import Images, make_photos
-from benchmarks.results import Benchmark, Measured
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.team import interleave, team
 from benchmarks.worker import Contender
 from resnets.errors import Interrupted, UsageError
 from resnets.networks import complexity, registry
+from resnets.records.benchmarks import Benchmark, BenchmarkRow
 from resnets.runtime.device import choose_device
 from resnets.runtime.signals import SIGNALS
 
@@ -57,7 +57,7 @@ def bench(
     chosen = rows.choose(names, gpu=target.type == "cuda", quick=quick)
     count, seconds = QUICK if quick else FULL
     count, seconds = rounds or count, round_seconds or seconds
-    done: list[Measured] = []
+    done: list[BenchmarkRow] = []
     with _signals_raise(), tempfile.TemporaryDirectory(prefix="resnets-bench-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         images = _images(chosen, data, photos, scratch, observe)
@@ -105,7 +105,7 @@ def _measure(
     seconds: float,
     rates: dict[str, float],
     observe: Callable[[str], None],
-) -> Measured:
+) -> BenchmarkRow:
     load = machine.load()
     with team(those, scratch) as workers:
         interleave(workers, rounds=rounds, seconds=seconds, tell=observe)
@@ -115,7 +115,7 @@ def _measure(
         )
     flops = _flops(row)
     sides = [results.side(worker.record, row, flops=flops, rates=rates) for worker in workers]
-    return Measured(
+    return BenchmarkRow(
         row=row.name,
         what=row.what,
         kind=row.kind,

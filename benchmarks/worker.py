@@ -15,9 +15,9 @@ from multiprocessing import connection as pipes
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-Role = Literal["ours", "reference", "expert"]
+from resnets.records.benchmarks import Role
 
 Tick = Callable[[int], None]
 """Called by a loop after each step, with the number of images of that step."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from resnets.records import base
+from resnets.records.benchmarks import Benchmark
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,15 +24,11 @@ def test_a_run_prints_its_tables_and_writes_all_numbers(tmp_path: Path, capsys: 
     assert main(["--quick", "--only", "start-up", "--rounds", "1", "--json", str(file)]) == 0
     out = capsys.readouterr().out
     assert "start-up" in out and "left out by --quick" in out
-    found = json.loads(file.read_text())
-    assert {"rows", "rounds", "round_seconds", "matrix_rates", "data", "left_out", "seconds", "machine"} == set(found)
-    assert {"versions", "hardware", "commit", "environment", "allocator", "memory_bytes"} <= set(found["machine"])
-    (row,) = found["rows"]
-    assert {"row", "what", "kind", "sides", "claims", "load"} == set(row)
-    (side,) = row["sides"]
-    assert side["not_measured"] is None
-    assert len(side["speeds"]) == 1
-    assert side["step_seconds"] > 0 and side["threads"] >= 1 and side["allocator"]
+    found = base.read(file, Benchmark)
+    assert found is not None and found.rounds == 1 and found.machine.allocator
+    ((row,), (side,)) = found.rows, found.rows[0].sides
+    assert row.kind == "start-up" and side.not_measured is None and len(side.speeds) == 1
+    assert side.step_seconds and side.threads and side.allocator
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from typing import Any
 from resnets.networks import registry
 from resnets.records import base
 from resnets.records.base import Record
+from resnets.records.benchmarks import Benchmark, BenchmarkRow, Claim, Machine, Quantity
+from resnets.records.costs import Cost, Costs, StageCost
 from resnets.records.counts import wilson
 from resnets.records.evaluations import (
     Errors,
@@ -237,17 +239,16 @@ def study(iterations: int | None = 4000) -> list[ReproducedRun]:
     return [reproduced(one, scale="short", responses=responses((one.run.network.depth or 0) - 1, 2.5)) for one in found]
 
 
-COMPLEXITY = {
-    "kind": "complexity",
-    "networks": [
-        {
-            "network": "resnet18",
-            "shortcut": "A",
-            "depth": 18,
-            "parameters": 11_511_784,
-            "macs": 1_814_073_344,
-            "stages": [
-                {"name": name, "output_size": [side, side], "layers": layers, "parameters": 1, "macs": 1}
+COSTS = Costs(
+    networks=(
+        Cost(
+            network="resnet18",
+            shortcut="A",
+            depth=18,
+            parameters=11_511_784,
+            macs=1_814_073_344,
+            stages=tuple(
+                StageCost(name=name, output_size=(side, side), layers=layers, parameters=1, macs=1)
                 for name, side, layers in (
                     ("conv1", 112, "7x7, 64, stride 2"),
                     ("conv2_x", 56, "3x3 max pool, stride 2; [3x3, 64; 3x3, 64] x 2"),
@@ -256,42 +257,54 @@ COMPLEXITY = {
                     ("conv5_x", 7, "[3x3, 512; 3x3, 512] x 9"),
                     ("fc", 1, "average pool; 1000-d fc"),
                 )
-            ],
-        },
-        {"network": "resnet20", "shortcut": "A", "depth": 20, "parameters": 269_722, "macs": 40_551_040},
-    ],
-    "provenance": base.as_json(PROVENANCE),
-}
+            ),
+        ),
+        Cost(network="resnet20", shortcut="A", depth=20, parameters=269_722, macs=40_551_040),
+    ),
+    provenance=PROVENANCE,
+)
 
-_CLAIM = {"values": [2.0], "lowest": 1.9, "highest": 2.2, "at_least": 1.8, "aim": 2.5, "verdict": "reached"}
-BENCHMARK = {
-    "rows": [
-        {
-            "row": "resnet20-cifar",
-            "what": "ResNet-20 training, CIFAR-10 end to end, batch 128",
-            "kind": "training",
-            "sides": [],
-            "claims": [
-                {"quantity": "speed", "over": "usual repository", "role": "reference", "ours": 2000.0}
-                | {"theirs": 1000.0, "median": 2.0}
-                | _CLAIM,
-                {"quantity": "images/s", "over": None, "role": None, "ours": 2000.0, "theirs": None, "median": 2000.0}
-                | _CLAIM,
-                {"quantity": "peak memory", "over": "usual repository", "role": "reference", "ours": 2.0**30}
-                | {"theirs": 2.0**31, "median": 0.5}
-                | _CLAIM,
-            ],
-            "load": [0.1],
-        }
-    ],
-    "rounds": 7,
-    "round_seconds": 3.0,
-    "matrix_rates": {},
-    "data": {"small images": "CIFAR-10"},
-    "left_out": [],
-    "seconds": 100.0,
-    "machine": base.as_json(PROVENANCE) | {"allocator": "glibc"},
-}
+
+def _claim(quantity: Quantity, ours: float, theirs: float | None, median: float) -> Claim:
+    return Claim(
+        quantity=quantity,
+        over=None if theirs is None else "usual repository",
+        role=None if theirs is None else "reference",
+        ours=ours,
+        theirs=theirs,
+        values=(median,),
+        median=median,
+        lowest=1.9,
+        highest=2.2,
+        at_least=1.8,
+        aim=2.5,
+        verdict="reached",
+    )
+
+
+BENCHMARK = Benchmark(
+    rows=(
+        BenchmarkRow(
+            row="resnet20-cifar",
+            what="ResNet-20 training, CIFAR-10 end to end, batch 128",
+            kind="training",
+            sides=(),
+            claims=(
+                _claim("speed", 2000.0, 1000.0, 2.0),
+                _claim("images/s", 2000.0, None, 2000.0),
+                _claim("peak memory", 2.0**30, 2.0**31, 0.5),
+            ),
+            load=(0.1,),
+        ),
+    ),
+    rounds=7,
+    round_seconds=3.0,
+    matrix_rates={},
+    data={"small images": "CIFAR-10"},
+    left_out=(),
+    seconds=100.0,
+    machine=Machine(**PROVENANCE.fields(), environment={}, allocator="glibc"),
+)
 
 
 def write(folder: Path, **files: Any) -> Path:
@@ -313,7 +326,7 @@ def everything(folder: Path) -> Path:
     files |= {"resnet20-full": result("resnet20", 9.9, 0.9), "plain20-full": result("plain20", 9.6, 1.4)}
     plain18 = result("plain18", 30.0, recipe="imagenet", data="imagenet")
     files["plain18"] = reproduced(plain18, errors={"ten-crop": Errors(27.9, 9.6)})
-    return write(folder, complexity=COMPLEXITY, speed=BENCHMARK, **files)
+    return write(folder, costs=COSTS, speed=BENCHMARK, **files)
 
 
 def collected(*records: ClassifierResult | ReproducedRun) -> Results:

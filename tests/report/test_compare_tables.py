@@ -105,7 +105,7 @@ def test_an_error_that_was_not_measured_is_left_out() -> None:
 
 
 def test_costs_are_judged_without_any_run(tmp_path: Path) -> None:
-    found = results.read(results.write(tmp_path / "r", complexity=results.COMPLEXITY))
+    found = results.read(results.write(tmp_path / "r", costs=results.COSTS))
     eighteen = row("table1", "18-layer", found)
     assert cell(eighteen, "FLOPs").verdict.status == "reproduced"
     layers = {cell.column.name: cell.verdict for cell in eighteen.cells if cell.column.measure == "layers"}

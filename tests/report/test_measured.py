@@ -9,10 +9,11 @@ import made_up as results
 import pytest
 
 from resnets.errors import UsageError
-from resnets.records import base, evaluations
+from resnets.records import base
+from resnets.records.evaluations import Errors, Setting
 from resnets.records.runs import StartRecord
 from resnets.report.collect import collect
-from resnets.report.runs import Errors, Measured, Results, Setting
+from resnets.report.runs import Measured, Results
 from resnets.specs import PrincipalColors, ScaleCropFlip, WarmUp
 from resnets.training import recipes
 
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_run_as_train_writes_it_is_an_answer_to_itself() -> None:
     run = results.run("resnet20", 8.5, 0.5)
-    assert run.declared == Setting.of("resnet20", "A", "cifar", "cifar10")
+    assert run.declared == Setting(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
     assert (run.scale, run.departures, run.depth, run.is_residual) == ("full", (), 20, True)
     assert run.errors == {"single-view": Errors(8.5, 8.5 / 4)}
     assert run.curve[-1].tested == 8.5 and run.curve_on == "test"
@@ -64,7 +65,7 @@ def test_what_reproduce_says_counts_before_what_follows() -> None:
     declared = {"shortcut": None, "recipe": "cifar", "data": "cifar10"}
     of_digits = results.result("resnet20", 5, recipe="digits", data="digits")
     run = results.shown(results.reproduced(of_digits, scale="smoke", declared=declared))
-    assert run.declared == Setting.of("resnet20", "A", "cifar", "cifar10")
+    assert run.declared == Setting(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
     assert run.departures == (
         "digits instead of cifar10",
         "smoke: 200 of 64,000 iterations",
@@ -233,7 +234,7 @@ def test_a_test_is_of_the_images_and_not_of_their_name(tmp_path: Path) -> None:
 
 
 def test_the_test_of_training_is_not_replaced() -> None:
-    again = results.reproduced(results.result("resnet20", 8.14), errors={"single-view": evaluations.Errors(8.6, 1.0)})
+    again = results.reproduced(results.result("resnet20", 8.14), errors={"single-view": Errors(8.6, 1.0)})
     assert {name: one.top1 for name, one in results.shown(again).errors.items()} == {"single-view": 8.14}
 
 
@@ -253,9 +254,9 @@ def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_costs_are_found_by_network_and_option(tmp_path: Path) -> None:
-    found = results.read(results.write(tmp_path / "r", complexity=results.COMPLEXITY))
+    found = results.read(results.write(tmp_path / "r", costs=results.COSTS))
     cost = found.cost("resnet18", "A")
-    assert cost is not None and cost.stages[1].output == 56
+    assert cost is not None and cost.stages[1].output_size == (56, 56)
     assert found.cost("resnet18", None) is None  # its default is option B
     assert found.cost("resnet20", None) is found.cost("resnet20", "A")
 

@@ -176,7 +176,7 @@ def test_the_downloads_hold_the_numbers(text: str) -> None:
 
 def test_nothing_measured_is_a_page_too(tmp_path: Path) -> None:
     """Costs alone: each figure shows the paper's readings and says that nothing is measured."""
-    only = collect([results.write(tmp_path / "r", complexity=results.COMPLEXITY)])
+    only = collect([results.write(tmp_path / "r", costs=results.COSTS)])
     text = page.render(View.of(only))
     assert Page(text).open == []
     assert text.count("Nothing of it is measured yet") == len(FIGURES)
@@ -236,7 +236,7 @@ def test_the_markdown_is_compact(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_counts_that_agree_have_no_line(tmp_path: Path) -> None:
     """Of costs the Markdown shows multiply-adds and what differs; the rest is one sentence."""
-    folder = results.write(tmp_path / "results", complexity=results.COMPLEXITY)
+    folder = results.write(tmp_path / "results", costs=results.COSTS)
     text = resnets.write_report(folder, out=None).markdown
     assert "| 18-layer | FLOPs | 1.8e9 | 1.814e9 | +0.8 % |  | ✓ reproduced |" in text
     assert "| 18-layer | conv5_x, 7x7 |" in text and "conv4_x" not in text

@@ -10,7 +10,7 @@ import pytest
 
 from resnets.paper.declarations import Tolerance
 from resnets.paper.published import Published
-from resnets.report.runs import Setting
+from resnets.records.evaluations import Setting
 from resnets.report.verdict import choose, judge
 
 
@@ -62,7 +62,7 @@ def test_a_bound_that_was_read_off_holds_as_far_as_the_reading() -> None:
 # ---------------------------------------------------------------- which runs
 
 
-RESNET20 = Setting.of("resnet20", "A", "cifar", "cifar10")
+RESNET20 = Setting(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
 
 
 def test_full_wins_over_short_over_smoke() -> None:

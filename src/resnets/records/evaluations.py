@@ -9,7 +9,10 @@ from typing import Literal
 from resnets.records.base import Record
 from resnets.records.counts import Interval
 from resnets.records.runs import ClassifierResult, DetectionScores, DetectorResult, Provenance
-from resnets.specs import Spec
+from resnets.specs import Spec, default_shortcut
+
+Scale = Literal["full", "short", "smoke"]
+"""Of a run's length: the declared one, a sixteenth or more, or less."""
 
 
 class Tested(Spec, frozen=True, kw_only=True):
@@ -172,6 +175,10 @@ class Setting(Spec, frozen=True, kw_only=True):
     recipe: str
     data: str
 
+    def with_default_shortcut(self) -> Setting:
+        """Return the setting with the shortcut that the network has by default, where none is named."""
+        return self.with_changes(shortcut=self.shortcut or default_shortcut(self.network))
+
 
 class ReproducedRun(Record, frozen=True, kw_only=True, tag="reproduced run"):
     """A run of a reproduction: its result, what it answers, on which data, and further tests of it.
@@ -182,7 +189,7 @@ class ReproducedRun(Record, frozen=True, kw_only=True, tag="reproduced run"):
     result: ClassifierResult | DetectorResult
     declared: Setting
     data: str
-    scale: Literal["full", "short", "smoke"]
+    scale: Scale
     identity: str
     errors: dict[str, Errors] = {}
     responses: tuple[Response, ...] = ()

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from resnets.errors import RecordError, UsageError
 from resnets.records.base import read
-from resnets.records.evaluations import DetectionEvaluation, DetectionTested, Evaluation, ReproducedRun, Responses
+from resnets.records.benchmarks import Benchmark
+from resnets.records.costs import Cost, Costs
+from resnets.records.evaluations import (
+    DetectionEvaluation,
+    DetectionTested,
+    Errors,
+    Evaluation,
+    ReproducedRun,
+    Responses,
+)
 from resnets.records.runs import ClassifierResult, DetectorResult
+from resnets.records.studies import StudyRecord
 from resnets.report.measured import NotAResult, detection_tests, measured, measured_detector
 from resnets.report.runs import (
-    Benchmark,
-    Comparison,
-    Cost,
-    Errors,
     Measured,
     MeasuredDetector,
     MeasuredEnsemble,
     Results,
     Run,
-    Stage,
-    default_shortcut,
 )
 from resnets.specs import identify
 
 _NOT_RESULTS = ("run.json",)  # of a run's folder, next to result.json
 
-
-Found = ClassifierResult | DetectorResult | ReproducedRun | Evaluation | Responses | DetectionEvaluation
-"""Records of runs and of tests of them."""
+Found = (
+    ClassifierResult
+    | DetectorResult
+    | ReproducedRun
+    | Evaluation
+    | Responses
+    | DetectionEvaluation
+    | StudyRecord  # whose runs are in files of their own
+    | Costs
+    | Benchmark
+)
 
 
 def collect(places: Iterable[Path]) -> Results:
@@ -42,21 +54,19 @@ def collect(places: Iterable[Path]) -> Results:
     runs: dict[object, Measured] = {}
     found: dict[object, MeasuredDetector] = {}
     costs: dict[tuple[str, str | None], Cost] = {}
-    benchmarks: list[Benchmark] = []
+    benchmarks: dict[str, Benchmark] = {}
     tested: list[MeasuredEnsemble] = []
     problems: list[str] = []
     places = tuple(places)
     for file, path in _files(places).items():
         try:
-            record = _record(path)
+            record = read(path, cast("type[Found]", Found))
+            if isinstance(record, Benchmark):
+                benchmarks[file] = record
+            elif isinstance(record, Costs):
+                costs |= {(cost.network, cost.shortcut): cost for cost in record.networks}
             if isinstance(record, Evaluation) and len(record.members) > 1:
                 tested.append(_ensemble(file, record))
-            if isinstance(record, Mapping):
-                if "matrix_rates" in record:
-                    benchmarks.append(_benchmark(file, record))
-                elif record["kind"] == "complexity":
-                    costs |= {(cost.network, cost.shortcut): cost for cost in _costs(record)}
-                continue
             for run in _runs(file, record):
                 if isinstance(run, Measured):
                     _take(runs, run, declared=isinstance(record, ReproducedRun))
@@ -75,27 +85,13 @@ def collect(places: Iterable[Path]) -> Results:
         detectors=tuple(found.values()),
         ensembles=tuple(tested),
         costs=tuple(costs.values()),
-        benchmarks=tuple(benchmarks),
+        benchmarks=benchmarks,
         problems=tuple(problems),
     )
 
 
-def _record(path: Path) -> Found | Mapping[str, Any]:
-    """Return the record that a file holds; of a study, of costs and of a benchmark as JSON.
-
-    Raises: RecordError.
-    """
-    content = read(path, dict[str, Any])
-    assert content is not None
-    if content.get("kind") in ("study", "complexity") or {"rows", "matrix_rates"} <= content.keys():
-        return content  # the runs of a study are in files of their own
-    record = read(path, cast("type[Found]", Found))
-    assert record is not None
-    return record
-
-
-def _runs(file: str, record: Found) -> Iterator[Measured | MeasuredDetector]:
-    """Yield the runs that a file holds: its own, or those whose responses or other tests it holds."""
+def _runs(file: str, record: Found | None) -> Iterator[Measured | MeasuredDetector]:
+    """Yield the runs of a record: its own, or those whose responses or other tests it holds."""
     if isinstance(record, ReproducedRun):
         result = record.result
         yield (
@@ -111,7 +107,7 @@ def _runs(file: str, record: Found) -> Iterator[Measured | MeasuredDetector]:
         yield from _of_responses(file, record)
     elif isinstance(record, Evaluation):
         yield from _of_an_evaluation(file, record)
-    else:
+    elif isinstance(record, DetectionEvaluation):
         yield _of_a_detector(file, record)
 
 
@@ -224,29 +220,6 @@ def _files(places: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _costs(content: Mapping[str, Any]) -> list[Cost]:
-    try:
-        return [
-            Cost(
-                network=one["network"],
-                shortcut=one.get("shortcut") or default_shortcut(one["network"]),
-                depth=int(one["depth"]),
-                parameters=int(one["parameters"]),
-                macs=int(one["macs"]),
-                stages=tuple(_stage(stage) for stage in one.get("stages", ())),
-            )
-            for one in content["networks"]
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NotAResult(f"costs of networks that cannot be read ({error!r})") from None
-
-
-def _stage(stage: Mapping[str, Any]) -> Stage:
-    size = stage["output_size"]
-    side = int(size[0] if isinstance(size, list) else str(size).split("x")[0])
-    return Stage(stage["name"], side, stage["layers"], int(stage["parameters"]), int(stage["macs"]))
-
-
 def _ensemble(file: str, record: Evaluation) -> MeasuredEnsemble:
     return MeasuredEnsemble(
         file=file,
@@ -260,39 +233,4 @@ def _ensemble(file: str, record: Evaluation) -> MeasuredEnsemble:
         top5=record.top5_error,
         interval=record.top1_interval,
         alone=tuple(member.top1_error for member in record.members),
-    )
-
-
-def _benchmark(file: str, content: Mapping[str, Any]) -> Benchmark:
-    """Return the benchmark that a file's content describes.
-
-    Raises: NotAResult.
-    """
-    try:
-        return Benchmark(
-            file=file,
-            comparisons=tuple(_comparison(row, claim) for row in content["rows"] for claim in row["claims"]),
-            rounds=int(content["rounds"]),
-            data=dict(content["data"]),
-            machine=dict(content["machine"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NotAResult(f"a benchmark that cannot be read ({error!r})") from None
-
-
-def _comparison(row: Mapping[str, Any], claim: Mapping[str, Any]) -> Comparison:
-    alone = claim["over"] is None
-    return Comparison(
-        row=row["row"],
-        what=row["what"],
-        quantity=claim["quantity"],
-        over=claim["over"],
-        ours=float(claim["median"] if alone else claim["ours"]),
-        theirs=None if alone else float(claim["theirs"]),
-        ratio=None if alone else float(claim["median"]),
-        lowest=None if alone else float(claim["lowest"]),
-        highest=None if alone else float(claim["highest"]),
-        at_least=claim["at_least"],
-        aim=claim["aim"],
-        verdict=claim["verdict"],
     )

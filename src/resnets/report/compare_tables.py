@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from resnets.paper.declarations import PARTS, Column, Part, Row, Statistic, Table, Tolerance
 from resnets.paper.published import Published
-from resnets.report.runs import Cost, Errors, Measured, MeasuredDetector, Results, Run, Setting
+from resnets.records.costs import Cost
+from resnets.records.evaluations import Errors, Setting
+from resnets.report.runs import Measured, MeasuredDetector, Results, Run
 from resnets.report.verdict import Status, Verdict, choose, judge, setting_of
 from resnets.report.wording import NOTHING, listed, measured, published, relative
 
@@ -212,7 +214,7 @@ def _exactly(column: Column, published: Published) -> Tolerance | None:
 def _layers(column: Column, text: str, cost: Cost | None, nothing: Verdict) -> Cell:
     """Compare the layers of a stage, which is found by the size of its output."""
     side = re.search(r"(\d+)x\1$", column.name)
-    stage = next((one for one in cost.stages if side and one.output == int(side[1])), None) if cost else None
+    stage = next((one for one in cost.stages if side and one.output_size[0] == int(side[1])), None) if cost else None
     if stage is None:
         return Cell(column=column, published_text=text, verdict=nothing)
     same = _words(stage.layers) == _words(text)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from resnets.records.counts import noise
 from resnets.records.studies import DepthRow
-from resnets.report.runs import Measured, default_shortcut
+from resnets.report.runs import Measured
+from resnets.specs import default_shortcut
 
 NOTABLE = 0.1  # points of training error; what is within chance does not count either
 _NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}

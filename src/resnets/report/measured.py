@@ -10,7 +10,7 @@ from resnets.paper.declarations import SCORED_BY, DetectionTest
 from resnets.paper.detection_data import after
 from resnets.paper.detection_data import identify as identify_detection_data
 from resnets.records import base
-from resnets.records.evaluations import DetectionTested, ReproducedRun
+from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Scale, Setting
 from resnets.records.runs import (
     ClassifierResult,
     CurvePoint,
@@ -20,7 +20,7 @@ from resnets.records.runs import (
     Result,
     RunRecord,
 )
-from resnets.report.runs import SCALES, SHORT, Errors, Measured, MeasuredDetector, Point, Scale, Scores, Setting
+from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, Point, Scores
 from resnets.specs import Recipe, ResNetSpec, identify
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
@@ -41,8 +41,8 @@ def measured(file: str, result: ClassifierResult, answer: ReproducedRun | None =
     curve = tuple(_point(point) for point in result.curve)
     view = "center-crop" if spec is not None and spec.type == "imagenet" else "single-view"
     errors = {view: Errors(result.test_error, result.test_top5_error)}
-    for protocol, found in ({} if answer is None else answer.errors).items():
-        errors.setdefault(protocol, Errors(found.top1, found.top5))
+    if answer is not None:
+        errors = errors | answer.errors | errors
     best = min(curve, key=lambda point: point.tested) if curve_on == "validation" else None
     return Measured(
         **_run(file, result, answer, _data(result) if answer is None else answer.data, classifier=True),
@@ -93,10 +93,8 @@ def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, 
     shortcut = getattr(network.spec, "shortcut", None)
     if run.data.split != "all":
         data = f"{data} ({run.data.split})"
-    declared = Setting.of(network.name, shortcut, recipe.name, data)
-    if answer is not None:
-        named = answer.declared
-        declared = Setting.of(named.network, named.shortcut, named.recipe, named.data)
+    itself = Setting(network=network.name, shortcut=shortcut, recipe=recipe.name, data=data)
+    declared = (itself if answer is None else answer.declared).with_default_shortcut()
     named_recipe = all_recipes().get(declared.recipe)
     full = recipe.iterations if named_recipe is None else named_recipe.iterations
     known = named_recipe is not None and recipe.name == declared.recipe

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from resnets.durations import in_words
 from resnets.paper.declarations import Column, Figure, Table
+from resnets.records.benchmarks import Claim
 from resnets.records.runs import Provenance
 from resnets.report import downloads, plots
 from resnets.report.compare_figures import ComparedCurve, ComparedFigure, end
 from resnets.report.compare_tables import EXACT, ComparedRow
 from resnets.report.responses import outliers
-from resnets.report.runs import Comparison, Measured, MeasuredDetector, Run
+from resnets.report.runs import Measured, MeasuredDetector, Run
 from resnets.report.verdict import Status
 from resnets.report.view import View
 from resnets.report.wording import NOTHING, listed, measured, quantity
@@ -65,7 +66,7 @@ def render(view: View) -> str:
         "outlier_notes": _outlier_notes,
         "readings": _readings,
         "bounds": _bounds,
-        "machine": lambda benchmark: _machine(benchmark.machine.get("hardware", {})),
+        "machine": lambda benchmark: _machine(benchmark.machine.hardware),
         "device": lambda run: _machine(run.provenance[-1].hardware) if run.provenance else "",
         "facts": _facts,
         "detection_scores": _detection_scores,
@@ -210,10 +211,10 @@ def _readings(curve: ComparedCurve) -> str:
 # ---------------------------------------------------------------- speed and runs
 
 
-def _bounds(one: Comparison) -> str:
+def _bounds(claim: Claim) -> str:
     """Return what a comparison is to reach."""
-    bounds = [bound for bound in (one.at_least, one.aim) if bound is not None]
-    shown = [quantity(bound, one.quantity) if one.ratio is None else f"{bound:g}" for bound in bounds]
+    bounds = [bound for bound in (claim.at_least, claim.aim) if bound is not None]
+    shown = [quantity(bound, claim.quantity) if claim.over is None else f"{bound:g}" for bound in bounds]
     return ", ".join(shown) or NOTHING
 
 

@@ -1,45 +1,24 @@
-"""Measured runs, and how they depart from what was declared; costs of networks, and benchmarks."""
+"""Measured runs, and how they depart from what was declared."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from resnets.paper.declarations import Column, DetectionTest
 from resnets.paper.published.detection import VOC_NAMES
-from resnets.records.evaluations import Response
+from resnets.records.benchmarks import Benchmark
+from resnets.records.costs import Cost
+from resnets.records.evaluations import Errors, Response, Scale, Setting
 from resnets.records.runs import Provenance
+from resnets.specs import default_shortcut
 
-Scale = Literal["full", "short", "smoke"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 SHORT = 16  # a short run has a sixteenth of the iterations, or more
 
 _RESNET = re.compile(r"(resnet|plain)([1-9][0-9]*)(_v1_5|_cifar)?")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """A network, its shortcut option, a recipe and data, as a table declares it and a run has it."""
-
-    network: str
-    shortcut: str | None
-    recipe: str
-    data: str
-
-    @classmethod
-    def of(cls, network: str, shortcut: str | None, recipe: str, data: str) -> Setting:
-        """Return the setting, with the shortcut that the network has by default where none is named."""
-        return cls(network=network, shortcut=shortcut or default_shortcut(network), recipe=recipe, data=data)
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Of one test protocol, in percent."""
-
-    top1: float
-    top5: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,13 +91,6 @@ class Measured(Run):
         return self.network.startswith("resnet")
 
 
-def default_shortcut(network: str) -> str | None:
-    """Return the option that a network has by its name: A for the CIFAR type, B for the ImageNet type."""
-    if not network.startswith("resnet"):
-        return None
-    return "B" if re.fullmatch(r"resnet(18|34|50|101|152)(_v1_5)?", network) else "A"
-
-
 def depth_of(network: str) -> int | None:
     """Return the weighted layers in a plain or residual network's name, or None."""
     match = _RESNET.fullmatch(network)
@@ -172,66 +144,6 @@ class MeasuredEnsemble:
     alone: tuple[float, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One comparison of a benchmark with a peer, or one figure of ours (`over` is None).
-
-    Units: images/s, or bytes of peak memory; `matrix share` is a fraction. `ratio` is ours over theirs.
-    """
-
-    row: str
-    what: str
-    quantity: str
-    over: str | None
-    ours: float
-    theirs: float | None
-    ratio: float | None
-    lowest: float | None
-    highest: float | None
-    at_least: float | None
-    aim: float | None
-    verdict: str | None
-
-    @property
-    def is_memory(self) -> bool:
-        """Whether less is better."""
-        return self.quantity == "peak memory"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """A file of `python -m benchmarks`: its comparisons, and what they were measured on."""
-
-    file: str
-    comparisons: tuple[Comparison, ...]
-    rounds: int
-    data: Mapping[str, str]
-    machine: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage of a network: its output's side in pixels, its layers in words, and what they cost."""
-
-    name: str
-    output: int
-    layers: str
-    parameters: int
-    macs: int
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a network costs, by its own count; MACs are multiply-adds of one image."""
-
-    network: str
-    shortcut: str | None
-    depth: int
-    parameters: int
-    macs: int
-    stages: tuple[Stage, ...] = ()
-
-
 @dataclass(frozen=True)
 class Results:
     """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result,
@@ -242,15 +154,16 @@ class Results:
     detectors: tuple[MeasuredDetector, ...] = ()
     ensembles: tuple[MeasuredEnsemble, ...] = ()  # of classifiers
     costs: tuple[Cost, ...] = ()
-    benchmarks: tuple[Benchmark, ...] = ()
+    benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)  # by file
     problems: tuple[str, ...] = ()
 
     def cost(self, network: str | None, shortcut: str | None) -> Cost | None:
         """Return what a network costs, where a file has it."""
         if network is None:
             return None
-        wanted = (network, shortcut or default_shortcut(network))
-        return next((cost for cost in self.costs if (cost.network, cost.shortcut) == wanted), None)
+        default = default_shortcut(network)
+        wanted = (network, shortcut or default)
+        return next((cost for cost in self.costs if (cost.network, cost.shortcut or default) == wanted), None)
 
     def key(self, run: Run) -> str:
         """Return a run's name on the page: its file's, with a number where two have the same."""

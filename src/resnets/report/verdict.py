@@ -11,7 +11,8 @@ from typing import Self, TypeVar
 
 from resnets.paper.declarations import System, Tolerance
 from resnets.paper.published import Published
-from resnets.report.runs import Run, Setting
+from resnets.records.evaluations import Setting
+from resnets.report.runs import Run
 
 AnyRun = TypeVar("AnyRun", bound=Run)
 
@@ -117,7 +118,8 @@ def setting_of(system: System) -> Setting | None:
     """Return what a row or a curve declares to be trained, None where it is nothing of ours."""
     if system.network is None or system.recipe is None or system.data is None:
         return None
-    return Setting.of(system.network, system.shortcut, system.recipe, system.data)
+    setting = Setting(network=system.network, shortcut=system.shortcut, recipe=system.recipe, data=system.data)
+    return setting.with_default_shortcut()
 
 
 def _short(value: float) -> str:

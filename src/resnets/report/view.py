@@ -11,14 +11,15 @@ from resnets.durations import in_words
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.quantities import plural
+from resnets.records.benchmarks import Benchmark, Claim
 from resnets.report import depth
 from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import Cell, ComparedRow, ComparedTable, compare_table
 from resnets.report.depth import DepthStudy
-from resnets.report.runs import Benchmark, Comparison, Measured, MeasuredEnsemble, Results, default_shortcut
+from resnets.report.runs import Measured, MeasuredEnsemble, Results
 from resnets.report.verdict import Status
 from resnets.report.wording import measured, quantity
-from resnets.specs import Recipe
+from resnets.specs import Recipe, default_shortcut
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class View:
     @property
     def speed(self) -> Grid:
         """The benchmarks, ours next to each peer's."""
-        return _speed(self.results.benchmarks)
+        return _speed(self.results.benchmarks.values())
 
     @property
     def machines(self) -> str:
@@ -195,18 +196,24 @@ def _ensembles(ensembles: Iterable[MeasuredEnsemble]) -> Grid:
 
 
 def _speed(benchmarks: Iterable[Benchmark]) -> Grid:
-    rows = [_speed_row(one) for benchmark in benchmarks for one in benchmark.comparisons if one.theirs is not None]
+    rows = [
+        _speed_row(row.what, claim)
+        for benchmark in benchmarks
+        for row in benchmark.rows
+        for claim in row.claims
+        if claim.theirs is not None
+    ]
     columns = ("", "over", "ours", "theirs", "ratio (range)", "target")
     return Grid("Speed, ours next to the peers'", columns, columns[2:5], tuple(rows))
 
 
-def _speed_row(one: Comparison) -> tuple[str, ...]:
-    unit = "" if one.is_memory else " images/s"
+def _speed_row(what: str, claim: Claim) -> tuple[str, ...]:
+    unit = "" if claim.is_memory else " images/s"
     return (
-        f"{one.what}{', peak memory' if one.is_memory else ''}",
-        one.over or "",
-        quantity(one.ours, one.quantity) + unit,
-        quantity(one.theirs or 0.0, one.quantity) + unit,
-        f"{one.ratio:.2f} ({one.lowest:.2f} to {one.highest:.2f})",
-        "" if one.at_least is None else f"{one.at_least:g}: {(one.verdict or '').lower()}",
+        f"{what}{', peak memory' if claim.is_memory else ''}",
+        claim.over or "",
+        quantity(claim.ours, claim.quantity) + unit,
+        quantity(claim.theirs or 0.0, claim.quantity) + unit,
+        f"{claim.median:.2f} ({claim.lowest:.2f} to {claim.highest:.2f})",
+        "" if claim.at_least is None else f"{claim.at_least:g}: {(claim.verdict or '').lower()}",
     )

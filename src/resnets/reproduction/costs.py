@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from resnets.files import write_json
 from resnets.networks.describe import describe
 from resnets.paper.declarations import Table
 from resnets.paper.tables import TABLES
-from resnets.records.base import as_json
+from resnets.records import base
+from resnets.records.costs import Cost, Costs, StageCost
 from resnets.report.compare_tables import EXACT
 from resnets.runtime.provenance import provenance
 from resnets.specs import Shortcut
@@ -24,12 +23,8 @@ def write_costs(file: Path) -> None:
 
     Raises: RunError, if it cannot be written.
     """
-    content = {
-        "kind": "complexity",
-        "networks": [_cost(*one) for one in _networks(TABLES.values())],
-        "provenance": as_json(provenance(torch.device("cpu"))),
-    }
-    write_json(file, content)
+    networks = tuple(_cost(*one) for one in _networks(TABLES.values()))
+    base.write(file, Costs(networks=networks, provenance=provenance(torch.device("cpu"))))
 
 
 def _networks(tables: Iterable[Table]) -> dict[tuple[str, Shortcut | None], None]:
@@ -43,22 +38,22 @@ def _networks(tables: Iterable[Table]) -> dict[tuple[str, Shortcut | None], None
 
 
 @cache
-def _cost(network: str, shortcut: Shortcut | None) -> dict[str, Any]:
+def _cost(network: str, shortcut: Shortcut | None) -> Cost:
     found = describe(network, shortcut=shortcut)
-    return {
-        "network": network,
-        "shortcut": shortcut,
-        "depth": found.spec.depth,
-        "parameters": found.cost.parameters,
-        "macs": found.cost.macs,
-        "stages": [
-            {
-                "name": stage.name,
-                "output_size": list(stage.output_size),
-                "layers": stage.layers,
-                "parameters": stage.parameters,
-                "macs": stage.macs,
-            }
+    return Cost(
+        network=network,
+        shortcut=shortcut,
+        depth=found.cost.depth if found.spec.depth is None else found.spec.depth,
+        parameters=found.cost.parameters,
+        macs=found.cost.macs,
+        stages=tuple(
+            StageCost(
+                name=stage.name,
+                output_size=stage.output_size,
+                layers=stage.layers,
+                parameters=stage.parameters,
+                macs=stage.macs,
+            )
             for stage in found.stages
-        ],
-    }
+        ),
+    )

@@ -19,8 +19,8 @@ from resnets.paper.declarations import Data, Training
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, identify, name_of, stages
 from resnets.paper.detection_recipes import COCO_CONTEXT
 from resnets.records.base import read_valid
-from resnets.records.evaluations import ReproducedRun
-from resnets.report.runs import SHORT, Scale
+from resnets.records.evaluations import ReproducedRun, Scale
+from resnets.report.runs import SHORT
 from resnets.reproduction.fitting import MissingData
 from resnets.reproduction.tasks import Task
 from resnets.specs import DetectionRecipe

@@ -13,7 +13,8 @@ from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
 from resnets.networks import registry
 from resnets.paper.declarations import Protocol, Training
-from resnets.report.runs import SHORT, Scale
+from resnets.records.evaluations import Scale
+from resnets.report.runs import SHORT
 from resnets.specs import PUBLISHED_IMAGES, Departure, Recipe, ScaleCropFlip, identify
 from resnets.training.recipes import DIGITS, default_recipe, find_recipe
 

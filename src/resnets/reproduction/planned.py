@@ -12,14 +12,13 @@ from typing import Any, Literal, cast
 from resnets.files import writing
 from resnets.paper.declarations import DetectionTest, Protocol
 from resnets.records.base import as_json, read, read_valid
-from resnets.records.evaluations import ReproducedRun
+from resnets.records.evaluations import ReproducedRun, Scale
 from resnets.records.runs import NO_EFFECT, Result
-from resnets.report.runs import Scale, default_shortcut
 from resnets.reproduction import detectors, fitting
 from resnets.reproduction.detectors import ResolvedDetectionData
 from resnets.reproduction.fitting import ResolvedData
 from resnets.reproduction.tasks import Task
-from resnets.specs import Recipe
+from resnets.specs import Recipe, default_shortcut
 from resnets.training.run_folder import RunFolder
 from resnets.version import __version__
 

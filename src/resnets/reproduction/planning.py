@@ -19,7 +19,7 @@ from resnets.files import writing
 from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.planning import forecast, measure
-from resnets.report.runs import Scale
+from resnets.records.evaluations import Scale
 from resnets.reproduction import fitting
 from resnets.reproduction.detectors import DetectionDataResolver, ResolvedDetectionData, is_detection_data, is_detectors
 from resnets.reproduction.fitting import DataResolver, MissingData, ResolvedData

@@ -26,6 +26,7 @@ from resnets.specs.networks import StemPool as StemPool
 from resnets.specs.networks import StridePlacement as StridePlacement
 from resnets.specs.networks import VGGSpec as VGGSpec
 from resnets.specs.networks import ZeroChannels as ZeroChannels
+from resnets.specs.networks import default_shortcut as default_shortcut
 from resnets.specs.networks import first_difference as first_difference
 from resnets.specs.recipes import Decay as Decay
 from resnets.specs.recipes import Departure as Departure

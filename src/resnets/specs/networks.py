@@ -229,6 +229,13 @@ class FunctionSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="funct
 NetworkSpec = ResNetSpec | VGGSpec | FunctionSpec
 
 
+def default_shortcut(network: str) -> Shortcut | None:
+    """Return the option that a network has by its name: A for the CIFAR type, B for the ImageNet type."""
+    if not network.startswith("resnet"):
+        return None
+    return "B" if re.fullmatch(r"resnet(18|34|50|101|152)(_v1_5)?", network) else "A"
+
+
 def first_difference(one: NetworkSpec, other: NetworkSpec) -> tuple[str, Any, Any] | None:
     """Return the first field by which two networks with the same weights compute something else, and both values.
 
