@@ -112,20 +112,22 @@ def _show_classes(result: Evaluation) -> None:
 
 
 def _show_confusion(result: Evaluation) -> None:
+    from msgspec import UNSET
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    names = list(result.class_errors)
+    names, confusion = list(result.class_errors), result.confusion
+    assert confusion is not UNSET  # but in a file
     if len(names) > 10:
         print("the most frequent confusions:")
-        pairs = [(n, i, j) for i, row in enumerate(result.confusion) for j, n in enumerate(row) if n and i != j]
+        pairs = [(n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if n and i != j]
         for count, true, predicted in sorted(pairs, reverse=True)[:20]:
             print(f"{count:>6,}  {names[true]} predicted as {names[predicted]}")
         return
     table = Table("true class", title="columns: predicted class")
     for number in range(len(names)):
         table.add_column(str(number), justify="right")
-    for number, (name, row) in enumerate(zip(names, result.confusion, strict=True)):
+    for number, (name, row) in enumerate(zip(names, confusion, strict=True)):
         table.add_row(f"{number} {escape(name)}", *(str(count) if count else "." for count in row))
     Console(highlight=False, soft_wrap=True).print(table)

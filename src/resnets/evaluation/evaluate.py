@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from msgspec import UNSET
 from torch import nn
 
 from resnets.data.load import Data, load_data
@@ -19,7 +19,7 @@ from resnets.files import require_file
 from resnets.inference.model import Model, load
 from resnets.records import base
 from resnets.records.counts import wilson
-from resnets.records.evaluations import Evaluation, Member
+from resnets.records.evaluations import Evaluation, Member, Tested
 from resnets.records.runs import ClassifierResult
 from resnets.runtime.device import keep_freed_memory
 from resnets.runtime.launch import joined
@@ -78,7 +78,7 @@ def evaluate(
         models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]
         found = _evaluate(models, load_data(data), protocol, scales, flips, precision, batch_size, workers, world)
         if out is not None and world.first:
-            base.write(Path(out), found.with_changes(confusion=()))  # of a thousand classes it is megabytes
+            base.write(Path(out), found.with_changes(confusion=UNSET))  # of a thousand classes it is megabytes
         return found
 
 
@@ -110,8 +110,9 @@ def _evaluate(
         together, alone = ensemble(passes, samples, classes)
     for counts in {id(counts): counts for counts in (together, *alone)}.values():
         counts.summed(world)
+    name = first.name if len(members) == 1 else f"ensemble of {len(members)}"
     return Evaluation(
-        **_numbers(together, first.name if len(members) == 1 else f"ensemble of {len(members)}", splits.classes),
+        **_tested(together, name, splits.classes).fields(),
         data=splits.name,
         digest=splits.digest,
         protocol=first.label,
@@ -121,7 +122,7 @@ def _evaluate(
         confusion=tuple(map(tuple, together.confusion.tolist())),
         members=tuple(
             Member(
-                **_numbers(counts, member.name, splits.classes),
+                **_tested(counts, member.name, splits.classes).fields(),
                 weights=str(member.model.path),
                 sha256=_digest(member.model.path),
                 scales=member.how.scales,
@@ -139,19 +140,19 @@ def _evaluate(
 # ---------------------------------------------------------------- what is told of it
 
 
-def _numbers(counts: Counts, network: str, classes: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "network": network,
-        "samples": counts.samples,
-        "top1_wrong": counts.top1_wrong,
-        "top1_error": counts.top1_error,
-        "top1_interval": wilson(counts.top1_error, counts.samples),
-        "top5_wrong": counts.top5_wrong,
-        "top5_error": counts.top5_error,
-        "top5_interval": wilson(counts.top5_error, counts.samples),
-        "loss": counts.loss,
-        "class_errors": dict(zip(classes, counts.class_errors, strict=True)),
-    }
+def _tested(counts: Counts, network: str, classes: tuple[str, ...]) -> Tested:
+    return Tested(
+        network=network,
+        samples=counts.samples,
+        top1_wrong=counts.top1_wrong,
+        top1_error=counts.top1_error,
+        top1_interval=wilson(counts.top1_error, counts.samples),
+        top5_wrong=counts.top5_wrong,
+        top5_error=counts.top5_error,
+        top5_interval=wilson(counts.top5_error, counts.samples),
+        loss=counts.loss,
+        class_errors=dict(zip(classes, counts.class_errors, strict=True)),
+    )
 
 
 def _digest(weights: Path) -> str | None:

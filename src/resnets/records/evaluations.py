@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from resnets.records.base import Record
 from resnets.records.counts import Interval
 from resnets.records.runs import ClassifierResult, DetectionScores, DetectorResult, Provenance
@@ -62,7 +64,7 @@ class Evaluation(Tested, frozen=True, kw_only=True, tag_field="kind", tag="evalu
 
     `protocol` is the test's name, and what is unusual of it; `scales` are those of the first member in pixels, () but
     for dense testing. `digest` is the data's. `confusion[i][j]` counts the images of class i taken for class j; it is
-    () in a file. `agreement` compares an engine with float32, where one ran on single views.
+    in no file. `agreement` compares an engine with float32, where one ran on single views.
     """
 
     version: Literal[1] = 1
@@ -72,7 +74,7 @@ class Evaluation(Tested, frozen=True, kw_only=True, tag_field="kind", tag="evalu
     flips: bool
     scales: tuple[int, ...]
     precision: str
-    confusion: tuple[tuple[int, ...], ...] = ()
+    confusion: tuple[tuple[int, ...], ...] | UnsetType = UNSET
     members: tuple[Member, ...]
     agreement: Agreement | None = None
     provenance: Provenance
