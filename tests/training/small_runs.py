@@ -198,12 +198,12 @@ def outcome(path: Path) -> dict[str, Any]:
     """Return all that a run came to, less its timings: weights, the newest checkpoint, the log and the result."""
     with RunFolder(path) as folder:
         newest = folder.checkpoints.paths()[0]
-        tensors, scalars = read_tensors(newest)
+        tensors, header = read_tensors(newest)
         weights, about = read_tensors(folder.weights)
         found: dict[str, Any] = {"checkpoint": newest.name, "about weights": about}
         found |= {f"log {i}": _untimed(as_json(line)) for i, line in enumerate(folder.logged())}
         found |= {f"result {key}": value for key, value in _untimed(as_json(folder.result(ClassifierResult))).items()}
-    found |= {f"scalar {key}": value for key, value in _untimed(scalars).items()}
+    found |= {f"progress {key}": value for key, value in _untimed(header["progress"]).items()}
     found |= {f"tensor {name}": tensor for name, tensor in tensors.items()}
     return found | {f"weights {name}": tensor for name, tensor in weights.items()}
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from resnets.errors import UsageError
 from resnets.evaluation.single_view import single_view
+from resnets.records.checkpoints import Progress
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import Average, TrainingState
 from resnets.weights.tensor_file import read_tensors
@@ -90,8 +91,8 @@ def test_a_restore_without_it_is_caught(tmp_path: Path, monkeypatch: pytest.Monk
         run(job(recipe=WITH_EMA, crash_after=4), tmp_path / "resumed")
     restore = TrainingState.restore
 
-    def broken(self: TrainingState, tensors: dict[str, Tensor], scalars: dict[str, object]) -> None:
-        restore(self, tensors, scalars)
+    def broken(self: TrainingState, tensors: dict[str, Tensor], progress: Progress) -> None:
+        restore(self, tensors, progress)
         self.average = Average(self.network, 0.8)
 
     with monkeypatch.context() as patch:

@@ -116,9 +116,9 @@ def test_checkpoint_of_another_network(interrupted: Path, tmp_path: Path) -> Non
 def test_checkpoint_without_a_tensor(interrupted: Path, missing: str) -> None:
     """A sound file that lacks a part of the state is refused, not made up for."""
     path = interrupted / "checkpoints" / checkpoint_name(7)
-    tensors, scalars = tensor_file.read_tensors(path)
+    tensors, header = tensor_file.read_tensors(path)
     del tensors[missing]
-    tensor_file.write_tensors(path, tensors, scalars)
+    tensor_file.write_tensors(path, tensors, header)
     with pytest.raises(CheckpointError, match=re.escape(missing.removeprefix("network."))):
         run(job(), interrupted)
 
@@ -129,7 +129,7 @@ def test_safetensors_of_another_program(interrupted: Path) -> None:
     (interrupted / "checkpoints" / checkpoint_name(8)).write_bytes(tensor_file.safetensors.torch.save(tensors))
     recorder = Recorder()
     run(job(), interrupted, recorder)
-    assert recorder.notes[0].endswith(f"{checkpoint_name(8)}: is not a checkpoint of this run")
+    assert recorder.notes[0].endswith(f"{checkpoint_name(8)}: Object missing required field `run`")
 
 
 def test_two_are_kept(tmp_path: Path) -> None:

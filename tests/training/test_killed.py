@@ -71,7 +71,7 @@ def test_while_a_checkpoint_is_written(whole: Path, tmp_path: Path, start: Start
         assert record is not None
         newest = folder.checkpoints.load(record.fingerprint())
         assert newest is not None and newest.skipped == ()
-        assert newest.scalars["iteration"] == (7 if written else 6)
+        assert newest.progress.iteration == (7 if written else 6)
     victims.train(tmp_path)
     assert differences(whole, tmp_path) == []
     assert names_in(tmp_path / "checkpoints") == [checkpoint_name(39), checkpoint_name(40)]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from resnets.data.arrays import ArrayBatches
 from resnets.errors import Interrupted
+from resnets.records.checkpoints import Progress
 from resnets.training.state import TrainingState
 
 
@@ -104,7 +105,6 @@ def test_clock_goes_on(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- the comparison can fail
 
 Tensors = dict[str, Tensor]
-Scalars = dict[str, Any]
 
 
 def _reset_statistics(state: TrainingState) -> None:
@@ -121,26 +121,26 @@ def _zeroed(tensors: Tensors, prefix: str) -> Tensors:
     return {name: torch.zeros_like(t) if name.startswith(prefix) else t for name, t in tensors.items()}
 
 
-def _with_schedule(scalars: Scalars, **changes: Any) -> Scalars:
-    return scalars | {"schedule": scalars["schedule"] | changes}
+def _with_schedule(progress: Progress, **changes: Any) -> Progress:
+    return progress.with_changes(schedule=progress.schedule.with_changes(**changes))
 
 
 # what is left out: when the run is interrupted, so that it matters; what is restored instead; what is done afterwards
-Change = Callable[[Tensors, Scalars], tuple[Tensors, Scalars]]
+Change = Callable[[Tensors, Progress], tuple[Tensors, Progress]]
 MUTANTS: dict[str, tuple[int, Change, Callable[[TrainingState], None] | None]] = {
-    "momentum": (4, lambda t, s: (_zeroed(t, "momentum."), s), None),
-    "momentum of one layer": (4, lambda t, s: (_zeroed(t, "momentum.fc.bias"), s), None),
-    "batch norm statistics": (4, lambda t, s: (t, s), _reset_statistics),
-    "iteration, one too many": (4, lambda t, s: (t, s | {"iteration": s["iteration"] + 1}), None),
-    "iteration, one too few": (4, lambda t, s: (t, s | {"iteration": s["iteration"] - 1}), None),
-    "learning rate of the next iteration": (4, lambda t, s: (t, s), _shift_lr),
-    "random state": (4, lambda t, s: (t | {"random.cpu": torch.random.get_rng_state()}, s), None),
-    "sum of losses": (4, lambda t, s: (_zeroed(t, "meter.loss_sum"), s), None),
-    "sum of errors": (4, lambda t, s: (_zeroed(t, "meter.wrong"), s), None),
-    "number of images": (4, lambda t, s: (t, s | {"images": 0}), None),
-    "end of the warm-up": (4, lambda t, s: (t, _with_schedule(s, warming=True)), None),
-    "when the warm-up ended": (4, lambda t, s: (t, _with_schedule(s, warmed_up_at=None)), None),
-    "errors during the warm-up": (2, lambda t, s: (t, _with_schedule(s, errors=[])), None),
+    "momentum": (4, lambda t, p: (_zeroed(t, "momentum."), p), None),
+    "momentum of one layer": (4, lambda t, p: (_zeroed(t, "momentum.fc.bias"), p), None),
+    "batch norm statistics": (4, lambda t, p: (t, p), _reset_statistics),
+    "iteration, one too many": (4, lambda t, p: (t, p.with_changes(iteration=p.iteration + 1)), None),
+    "iteration, one too few": (4, lambda t, p: (t, p.with_changes(iteration=p.iteration - 1)), None),
+    "learning rate of the next iteration": (4, lambda t, p: (t, p), _shift_lr),
+    "random state": (4, lambda t, p: (t | {"random.cpu": torch.random.get_rng_state()}, p), None),
+    "sum of losses": (4, lambda t, p: (_zeroed(t, "meter.loss_sum"), p), None),
+    "sum of errors": (4, lambda t, p: (_zeroed(t, "meter.wrong"), p), None),
+    "number of images": (4, lambda t, p: (t, p.with_changes(images=0)), None),
+    "end of the warm-up": (4, lambda t, p: (t, _with_schedule(p, warming=True)), None),
+    "when the warm-up ended": (4, lambda t, p: (t, _with_schedule(p, warmed_up_at=None)), None),
+    "errors during the warm-up": (2, lambda t, p: (t, _with_schedule(p, errors=())), None),
 }  # fmt: skip
 
 
@@ -152,8 +152,8 @@ def test_broken_restore_is_caught(
     after, change, afterwards = MUTANTS[left_out]
     restore = TrainingState.restore
 
-    def broken(self: TrainingState, tensors: Tensors, scalars: Scalars) -> None:
-        restore(self, *change(tensors, scalars))
+    def broken(self: TrainingState, tensors: Tensors, progress: Progress) -> None:
+        restore(self, *change(tensors, progress))
         if afterwards is not None:
             afterwards(self)
 

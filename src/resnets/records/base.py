@@ -69,6 +69,11 @@ def decode(content: bytes | str, kind: type[T], where: Path | str) -> T:
         raise RecordError(f"{where}: {error}") from None
 
 
+def convert(content: Any, kind: type[T], where: Path | str) -> T:
+    """Return the record that JSON values hold, as `decode` does. Raises: RecordError."""
+    return decode(msgspec.json.encode(content), kind, where)
+
+
 def difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:
     """Return where two JSON values first differ, and both values there."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from resnets.errors import CheckpointError, TrainingError, WeightsError
+from resnets.errors import CheckpointError, RecordError, TrainingError, WeightsError
 from resnets.files import sync_folder, writing
+from resnets.records.base import as_json, convert
+from resnets.records.checkpoints import CheckpointHeader, Progress
 from resnets.training.state import TrainingState
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
@@ -24,7 +25,7 @@ class Checkpoint:
 
     path: Path
     tensors: dict[str, Tensor]
-    scalars: dict[str, Any]
+    progress: Progress
     skipped: tuple[str, ...]  # why each newer one was not used
 
 
@@ -48,11 +49,12 @@ class Checkpoints:
         if name := _not_finite(state):
             raise TrainingError(f"iteration {state.iteration}: {name} is not finite; no checkpoint of it was written")
         path = self.folder / f"iteration-{state.iteration:08d}.safetensors"
+        header = CheckpointHeader(run=run, progress=state.progress())
         with writing(path):
             if not self.folder.exists():
                 self.folder.mkdir()
                 sync_folder(self.folder.parent)
-            write_tensors(path, state.tensors(), state.scalars() | {"run": run})
+            write_tensors(path, state.tensors(), as_json(header))
             self._prune(state.iteration)
         return path
 
@@ -74,12 +76,13 @@ class Checkpoints:
         skipped: list[str] = []
         for path in self.paths():
             try:
-                tensors, scalars = read_tensors(path)
-            except WeightsError as error:
+                tensors, description = read_tensors(path)
+                header = convert(description, CheckpointHeader, path)
+            except (WeightsError, RecordError) as error:
                 skipped.append(str(error))
                 continue
-            if scalars.get("run") == run:
-                return Checkpoint(path, tensors, scalars, tuple(skipped))
+            if header.run == run:
+                return Checkpoint(path, tensors, header.progress, tuple(skipped))
             skipped.append(f"{path}: is not a checkpoint of this run")
         if skipped:
             raise CheckpointError(

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-
+from resnets.records.checkpoints import PlateauState, ScheduleState
 from resnets.specs import Recipe
 
 
@@ -24,7 +21,7 @@ class Schedule:
         self.warming = warm_up is not None and depth is not None and depth >= warm_up.from_depth
         self.warmed_up_at: int | None = None  # the first iteration at the full rate
         self.errors: deque[float] = deque(maxlen=warm_up.window if warm_up else 1)
-        self.plateau = _Progress() if recipe.plateau else None
+        self.plateau = PlateauState() if recipe.plateau else None
 
     def lr(self, iteration: int) -> float:
         """Return the learning rate of an iteration, counted from 0."""
@@ -60,38 +57,25 @@ class Schedule:
         declared, progress = self.recipe.plateau, self.plateau
         if declared is None or progress is None:
             return
-        progress.images += images
-        progress.wrong += images * error
+        images, wrong = progress.images + images, progress.wrong + images * error
         if iteration % self.recipe.evaluate_every:
+            self.plateau = progress.with_changes(images=images, wrong=wrong)
             return
-        mean = progress.wrong / progress.images
-        progress.images, progress.wrong = 0, 0.0
+        mean, stale = wrong / images, progress.stale + 1
         if progress.best is None or mean <= progress.best - declared.gain:
-            progress.best, progress.stale = mean, 0
-            return
-        progress.stale += 1
-        if progress.stale >= declared.patience and progress.drops < declared.drops:
-            progress.drops, progress.stale = progress.drops + 1, 0
+            self.plateau = PlateauState(best=mean, drops=progress.drops)
+        elif stale >= declared.patience and progress.drops < declared.drops:
+            self.plateau = PlateauState(best=progress.best, drops=progress.drops + 1)
+        else:
+            self.plateau = PlateauState(best=progress.best, drops=progress.drops, stale=stale)
 
-    def state(self) -> dict[str, Any]:
-        """Return what a resumed run has to restore, JSON-ready."""
-        state = {"warming": self.warming, "warmed_up_at": self.warmed_up_at, "errors": list(self.errors)}
-        return state if self.plateau is None else state | {"plateau": msgspec.to_builtins(self.plateau)}
+    def state(self) -> ScheduleState:
+        """Return what a resumed run has to restore."""
+        return ScheduleState(
+            warming=self.warming, warmed_up_at=self.warmed_up_at, errors=tuple(self.errors), plateau=self.plateau
+        )
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: ScheduleState) -> None:
         """Restore what `state` returned."""
-        self.warming, self.warmed_up_at = state["warming"], state["warmed_up_at"]
-        self.errors = deque(state["errors"], maxlen=self.errors.maxlen)
-        if self.plateau is not None:
-            self.plateau = _Progress(**state["plateau"])
-
-
-@dataclass
-class _Progress:
-    """What is known of the training error for the drops on a plateau."""
-
-    best: float | None = None
-    stale: int = 0  # points of the curve since the best one or a drop
-    drops: int = 0
-    images: int = 0  # since the last point
-    wrong: float = 0.0  # percent of them, times their number
+        self.warming, self.warmed_up_at, self.plateau = state.warming, state.warmed_up_at, state.plateau
+        self.errors = deque(state.errors, maxlen=self.errors.maxlen)

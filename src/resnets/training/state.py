@@ -6,11 +6,11 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from resnets.records.checkpoints import Progress
 from resnets.records.runs import CurvePoint, LogLine
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Recipe
@@ -61,7 +61,7 @@ class TrainingState:
     clock: Clock = field(default_factory=Clock)
     average: Average | None = None
     curve: list[CurvePoint] = field(default_factory=list)
-    since_point: list[float] = field(default_factory=lambda: [0, 0.0])  # images and wrong answers, since the last point
+    since_point: tuple[int, float] = (0, 0.0)  # images and wrong answers, since the last point
     execution: str | None = None  # eager or compiled, and whether steps replay a CUDA graph; None: not known yet
 
     @classmethod
@@ -105,13 +105,13 @@ class TrainingState:
 
     def add_to_curve(self, line: LogLine, tested: dict[str, float]) -> None:
         """Take note of a line of the log, and where it has a test's errors, add a point to the curve."""
-        self.since_point[0] += line.images
-        self.since_point[1] += line.images * line.training_error
+        images, wrong = self.since_point
+        images, wrong = images + line.images, wrong + line.images * line.training_error
         errors = {name: value for name, value in tested.items() if name in ("test_error", "validation_error")}
         if errors:
-            images, wrong = self.since_point
             self.curve.append(CurvePoint(iteration=line.iteration, training_error=wrong / images, **errors))
-            self.since_point = [0, 0.0]
+            images, wrong = 0, 0.0
+        self.since_point = (images, wrong)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name: weights, batch norm statistics, momentum, sums and random states."""
@@ -131,27 +131,26 @@ class TrainingState:
         named = self.network.named_parameters()
         return {f"momentum.{name}": state[p]["momentum_buffer"] for name, p in named if p in state}
 
-    def scalars(self) -> dict[str, Any]:
-        """Return everything else, JSON-ready."""
-        return {
-            "iteration": self.iteration,
-            "schedule": self.schedule.state(),
-            "images": self.meter.images,
-            "clock": [self.clock.training, self.clock.testing],
-            "curve": msgspec.to_builtins(self.curve),
-            "since_point": self.since_point,
-        }
+    def progress(self) -> Progress:
+        """Return everything else."""
+        return Progress(
+            iteration=self.iteration,
+            schedule=self.schedule.state(),
+            images=self.meter.images,
+            clock=(self.clock.training, self.clock.testing),
+            curve=tuple(self.curve),
+            since_point=self.since_point,
+        )
 
     def broadcast(self, world: World) -> None:
         """Give all processes the state of the first; sums and clock are its own."""
-        scalars = world.broadcast_object(self.scalars)
-        self._restore_progress(scalars)
+        self._restore_progress(world.broadcast_object(self.progress))
         world.broadcast([*self.network.state_dict().values(), *self._momentum().values()])
         if self.average is not None:
             world.broadcast(self.average.network.state_dict().values())
 
-    def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-        """Restore what `tensors` and `scalars` returned.
+    def restore(self, tensors: dict[str, Tensor], progress: Progress) -> None:
+        """Restore what `tensors` and `progress` returned.
 
         Raises: WeightsError, KeyError or RuntimeError, if they are of another network or no such state at all.
         """
@@ -162,19 +161,19 @@ class TrainingState:
             momentum.copy_(tensors[name])
         self.meter.loss_sum.copy_(tensors["meter.loss_sum"])
         self.meter.wrong.copy_(tensors["meter.wrong"])
-        self.meter.images = scalars["images"]
+        self.meter.images = progress.images
         torch.random.set_rng_state(tensors["random.cpu"])
         device = self.meter.loss_sum.device
         if "random.cuda" in tensors and device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], device)
-        self.clock = Clock(*scalars["clock"])
-        self._restore_progress(scalars)
+        self.clock = Clock(*progress.clock)
+        self._restore_progress(progress)
 
-    def _restore_progress(self, scalars: dict[str, Any]) -> None:
-        self.schedule.restore(scalars["schedule"])
-        self.iteration = scalars["iteration"]
-        self.curve = msgspec.convert(scalars["curve"], list[CurvePoint])
-        self.since_point = list(scalars["since_point"])
+    def _restore_progress(self, progress: Progress) -> None:
+        self.schedule.restore(progress.schedule)
+        self.iteration = progress.iteration
+        self.curve = list(progress.curve)
+        self.since_point = progress.since_point
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

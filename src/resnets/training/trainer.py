@@ -216,7 +216,7 @@ class Trainer(Generic[R]):
             self.folder.rewind(-1)
             return [], None
         try:
-            self.state.restore(checkpoint.tensors, checkpoint.scalars)
+            self.state.restore(checkpoint.tensors, checkpoint.progress)
         except (WeightsError, KeyError, RuntimeError) as error:
             raise CheckpointError(
                 f"{checkpoint.path}: not a state of this run ({error}); nothing was changed"
