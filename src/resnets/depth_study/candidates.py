@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.networks import registry
 from resnets.specs import AreaCropFlip, Recipe, ScaleCropFlip
 from resnets.specs.networks import IMAGENET_STAGES
+from resnets.training.config import NetworkSettings
 
 KINDS = ("plain", "residual")
 CIFAR_DEPTHS = (20, 56, 110)
@@ -87,7 +87,7 @@ def share_to_hold_out(images: int) -> str:
     return "1%"
 
 
-def options_for(splits: DataSplits) -> dict[str, Any]:
+def options_for(splits: DataSplits) -> NetworkSettings:
     """Return the network options for dataset objects, whose images are not inspected otherwise."""
     return {"in_channels": splits.train.channels} if splits.train.kind == "tensors" else {}
 

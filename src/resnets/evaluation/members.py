@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 
@@ -117,12 +116,22 @@ def tested_alone(
 ) -> tuple[Counts, Agreement | None]:
     """Test by a single view, on all images or a share of them: the network itself in float32, else an engine."""
     model, test = member.model, member.splits.test.take(share)
-    options: dict[str, Any] = {"classes": classes, "batch_size": batch_size, "workers": workers}
     if model.engine is None and member.precision == "fp32":
-        counts = single_view(model.network, test, model.input_spec, device=model.device, precision="fp32", **options)
+        counts = single_view(
+            model.network,
+            test,
+            model.input_spec,
+            classes=classes,
+            device=model.device,
+            precision="fp32",
+            batch_size=batch_size,
+            workers=workers,
+        )
         return counts, None
     engine = model.engine or _engine(model, member.splits.test, member.precision, batch_size)
-    return single_view_by_engine(engine, model.network, test, model.input_spec, **options)
+    return single_view_by_engine(
+        engine, model.network, test, model.input_spec, classes=classes, batch_size=batch_size, workers=workers
+    )
 
 
 def _engine(model: Model, test: Split, precision: Precision, batch_size: int) -> Engine:

@@ -20,7 +20,7 @@ from resnets.records.runs import (
     Result,
     RunRecord,
 )
-from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, Point, Scores
+from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, Point, Run, Scores
 from resnets.specs import Recipe, ResNetSpec, identify
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
@@ -45,7 +45,7 @@ def measured(file: str, result: ClassifierResult, answer: ReproducedRun | None =
         errors = errors | answer.errors | errors
     best = min(curve, key=lambda point: point.tested) if curve_on == "validation" else None
     return Measured(
-        **_run(file, result, answer, _data(result) if answer is None else answer.data, classifier=True),
+        **vars(_run(file, result, answer, _data(result) if answer is None else answer.data, classifier=True)),
         depth=run.network.depth,
         errors=errors,
         training_error=result.training_error,
@@ -66,7 +66,7 @@ def measured_detector(file: str, result: DetectorResult, answer: ReproducedRun |
         name = after(name, run.start.classes or 0)
     own = DetectionTested(protocol=result.scores.protocol or "", scores=result.scores)
     return MeasuredDetector(
-        **_run(file, result, answer, name if answer is None else answer.data, classifier=False),
+        **vars(_run(file, result, answer, name if answer is None else answer.data, classifier=False)),
         tests=dict(detection_tests((own, *(() if answer is None else answer.tests)))),
     )
 
@@ -86,8 +86,8 @@ def detection_tests(tests: Iterable[DetectionTested]) -> Iterator[tuple[Detectio
         yield made, _scores(test.scores, test.scores.mean_ap)
 
 
-def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, classifier: bool) -> dict[str, Any]:
-    """Return the fields of any measured run."""
+def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, classifier: bool) -> Run:
+    """Return what any measured run has."""
     run, network = result.run, result.run.network
     recipe = run.recipe
     shortcut = getattr(network.spec, "shortcut", None)
@@ -98,28 +98,28 @@ def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, 
     named_recipe = all_recipes().get(declared.recipe)
     full = recipe.iterations if named_recipe is None else named_recipe.iterations
     known = named_recipe is not None and recipe.name == declared.recipe
-    return {
-        "file": file,
-        "network": network.name,
-        "shortcut": shortcut,
-        "recipe": recipe.name,
-        "iterations": recipe.iterations,
-        "declared_iterations": full,
-        "data": data,
-        "seed": run.seed,
-        "scale": scale_of(None if answer is None else answer.scale, recipe.iterations, full, known=known),
-        "declared": declared,
-        "changes": (
+    return Run(
+        file=file,
+        network=network.name,
+        shortcut=shortcut,
+        recipe=recipe.name,
+        iterations=recipe.iterations,
+        declared_iterations=full,
+        data=data,
+        seed=run.seed,
+        scale=scale_of(None if answer is None else answer.scale, recipe.iterations, full, known=known),
+        declared=declared,
+        changes=(
             *_other_network(network, declared),
             *_other_start(run, classifier=classifier),
             *_other_recipe(recipe, network, declared),
         ),
-        "recipe_departures": tuple((one.what, one.why) for one in recipe.departures),
-        "precision": run.precision,
-        "seconds": result.seconds,
-        "images_per_second": result.images_per_second,
-        "provenance": run.provenance,
-    }
+        recipe_departures=tuple((one.what, one.why) for one in recipe.departures),
+        precision=run.precision,
+        seconds=result.seconds,
+        images_per_second=result.images_per_second,
+        provenance=run.provenance,
+    )
 
 
 def _data(result: ClassifierResult) -> str:

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from resnets.files import writing
 from resnets.paper.declarations import DetectionTest, Protocol
@@ -19,6 +19,7 @@ from resnets.reproduction.detectors import ResolvedDetectionData
 from resnets.reproduction.fitting import ResolvedData
 from resnets.reproduction.tasks import Task
 from resnets.specs import Recipe, default_shortcut
+from resnets.training.config import NetworkSettings
 from resnets.training.run_folder import RunFolder
 from resnets.version import __version__
 
@@ -165,6 +166,6 @@ def others(run: PlannedRun) -> list[str]:
     ]
 
 
-def options(task: Task) -> dict[str, Any]:
+def options(task: Task) -> NetworkSettings:
     """Return the network's options, as `create` takes them."""
     return {} if task.training.shortcut is None else {"shortcut": task.training.shortcut}

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self, TypedDict, Unpack
@@ -92,7 +93,7 @@ class RunSettings:
     precision: str = "auto"
     workers: int = 2  # data-loading processes
     save_every: int | None = None  # iterations between checkpoints; None: every 30 seconds or more
-    recipe_changes: dict[str, Any] = field(default_factory=dict)  # by field of the recipe
+    recipe_changes: Mapping[str, Any] = field(default_factory=dict)  # by field of the recipe
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -111,7 +112,7 @@ class TrainingConfig(RunSettings):
     split: str = "all"  # or training images to validate on: 45k5k, 10%
     epochs: float | None = None  # length in passes over the training images instead
     accumulate: int = 1  # gradient-accumulation steps
-    network_options: dict[str, Any] = field(default_factory=dict)
+    network_options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_settings(cls, **settings: Unpack[TrainSettings]) -> Self:
@@ -269,7 +270,7 @@ def _data_record(splits: DataSplits, split: str, source: str | None) -> DataReco
     )
 
 
-def _require_known(network: str | nn.Module, options: dict[str, Any]) -> None:
+def _require_known(network: str | nn.Module, options: Mapping[str, Any]) -> None:
     """Verify a network's name and its options. Raises: UsageError, with the nearest setting for an unknown one."""
     of_network: frozenset[str] = registry.find_family(network).options if isinstance(network, str) else frozenset()
     known = {*TrainSettings.__annotations__, *of_network}
@@ -296,7 +297,7 @@ def _build(
     splits: DataSplits,
     recipe: Recipe,
     input_spec: InputSpec | None,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
     start: NetworkSpec | None,
 ) -> nn.Module:
     """Return the module, new if the network is a name; one of ours must fit the data.
@@ -305,13 +306,13 @@ def _build(
     starts from.
     """
     if isinstance(network, str):
-        fitting: dict[str, Any] = {
+        fitting: dict[str, int | None] = {
             "num_classes": len(splits.classes),
             "in_channels": input_spec.channels if input_spec else 3,
         }
         if "bn_group" in registry.find_family(network).options:
             fitting["bn_group"] = recipe.bn_group
-        declared = registry.declare(network, **(fitting | options))
+        declared = registry.declare(network, **{**fitting, **options})
         if isinstance(declared, ResNetSpec) and isinstance(start, ResNetSpec):
             declared = declared.with_changes(pool=start.pool, zeros=start.zeros)
         network = registry.build(declared)
