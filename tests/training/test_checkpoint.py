@@ -123,6 +123,17 @@ def test_checkpoint_without_a_tensor(interrupted: Path, missing: str) -> None:
         run(job(), interrupted)
 
 
+def test_checkpoint_with_a_wrong_field(interrupted: Path) -> None:
+    """A header that is not of this kind is refused, and its field named."""
+    for iteration in (6, 7):
+        path = interrupted / "checkpoints" / checkpoint_name(iteration)
+        tensors, header = tensor_file.read_tensors(path)
+        header["progress"]["schedule"]["warming"] = "yes"
+        tensor_file.write_tensors(path, tensors, header)
+    with pytest.raises(CheckpointError, match=r"Expected `bool`, got `str` - at `\$.progress.schedule.warming`"):
+        run(job(), interrupted)
+
+
 def test_safetensors_of_another_program(interrupted: Path) -> None:
     """A file with a checkpoint's name but without its description, and so without a digest, is not trusted."""
     tensors, _ = tensor_file.read_tensors(interrupted / "checkpoints" / checkpoint_name(7))

@@ -114,25 +114,12 @@ def study(
     notify = notify or (lambda _: None)
     base = _base(recipe)
     config = TrainingConfig(recipe=base, seed=seed, device=device, precision=precision, workers=workers)
-    limit = None if budget is None else durations.parse(budget)
-    named = None if depths is None else tuple(sorted(set(depths)))
-    kinds = tuple(kinds)
-    networks = None if networks is None else tuple(networks)
+    default = BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET
+    limit = default if budget is None else durations.parse(budget)
     loaded = load_data(data)
-    choices = candidates(loaded, named, kinds, base, networks)
-    request = StudyRequest(
-        data=loaded.digest or loaded.name,
-        depths=named,
-        kinds=tuple(kind for kind in KINDS if kind in kinds),
-        networks=networks,
-        budget=limit or (BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET),
-        recipe=base,
-        seed=seed,
-        precision=precision,
-    )
+    request, choices = _request(loaded, depths, kinds, networks, limit, base, config)
     folder = Path(out or Path("studies") / loaded.name)
-    planner = Planner(began, request.budget, config)
-    record, splits = _open(folder, request, loaded, choices, planner, notify, resume=resume)
+    record, splits = _open(folder, request, loaded, choices, Planner(began, limit, config), notify, resume=resume)
     messages.notify_plan(record.plan, notify)
     record, done_before = _train(record, splits, config, folder, observe, notify)
     return _conclude(record, folder, done_before)
@@ -143,6 +130,33 @@ def _base(recipe: str | Recipe | None) -> Recipe | None:
     if base is not None and base.name == FINETUNE.name:
         raise UsageError("recipe 'finetune' starts from trained weights; a study trains networks from scratch")
     return base
+
+
+def _request(
+    loaded: DataSplits,
+    depths: Iterable[int] | None,
+    kinds: Iterable[str],
+    networks: Iterable[str] | None,
+    budget: float,
+    recipe: Recipe | None,
+    config: TrainingConfig,
+) -> tuple[StudyRequest, tuple[tuple[str, ...], ...]]:
+    """Return what is requested, and the networks for it, as `candidates`. Raises: UsageError."""
+    depths = None if depths is None else tuple(sorted(set(depths)))
+    kinds = tuple(kinds)
+    networks = None if networks is None else tuple(networks)
+    choices = candidates(loaded, depths, kinds, recipe, networks)
+    request = StudyRequest(
+        data=loaded.digest or loaded.name,
+        depths=depths,
+        kinds=tuple(kind for kind in KINDS if kind in kinds),
+        networks=networks,
+        budget=budget,
+        recipe=recipe,
+        seed=config.seed,
+        precision=config.precision,
+    )
+    return request, choices
 
 
 # ---------------------------------------------------------------- the study's folder
