@@ -44,9 +44,9 @@ _HOME = {
     "plan": "resnets.planning.plan",
     "Plan": "resnets.planning.plan",
     "reproduce": "resnets.reproduction.reproduce",
-    "plan_reproduction": "resnets.reproduction.reproduce",
+    "plan_reproduction": "resnets.reproduction.run_list",
     "Reproduction": "resnets.reproduction.reproduce",
-    "ReproductionPlan": "resnets.reproduction.planning",
+    "ReproductionPlan": "resnets.reproduction.run_list",
     "write_report": "resnets.report.write",
     "Report": "resnets.report.write",
     "train_detector": "resnets.detection.train",
@@ -145,10 +145,10 @@ if TYPE_CHECKING:
     from resnets.records.evaluations import LayerResponses as LayerResponses
     from resnets.report.write import Report as Report
     from resnets.report.write import write_report as write_report
-    from resnets.reproduction.planning import ReproductionPlan as ReproductionPlan
     from resnets.reproduction.reproduce import Reproduction as Reproduction
-    from resnets.reproduction.reproduce import plan_reproduction as plan_reproduction
     from resnets.reproduction.reproduce import reproduce as reproduce
+    from resnets.reproduction.run_list import ReproductionPlan as ReproductionPlan
+    from resnets.reproduction.run_list import plan_reproduction as plan_reproduction
     from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
     from resnets.training.observers import Observer as Observer

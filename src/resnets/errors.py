@@ -88,6 +88,11 @@ def public(call: F) -> F:
     return checked  # type: ignore[return-value]
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def import_extra(package: str, extra: str) -> Any:
     """Return a module of an optional dependency. Raises: UsageError, naming the extra, if it is not installed."""
     name = package.partition(".")[0]

@@ -199,7 +199,7 @@ def test_a_folder_is_looked_at(photo_folder: Path) -> None:
     assert (found.training_images, found.classes, found.iterations) == (12, 3, 3)
     assert found.read_bytes_per_second == 0  # 32 x 32 pixels, in memory
     splits = dataset_stats.load(f"folder:{photo_folder}", photo_folder)[1]
-    kind = dataset_stats.measure_kind(splits)
+    kind = dataset_stats.stats_of(splits)
     assert isinstance(splits.train, ImageFiles)
     assert (kind.train, kind.test, kind.width, kind.height) == (12, 6, 48, 40)
     assert kind.file_bytes == round(sum(path.stat().st_size for path in splits.train.paths) / 12)

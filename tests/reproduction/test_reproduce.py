@@ -20,8 +20,9 @@ from resnets.records.base import read, write
 from resnets.records.evaluations import Errors, ReproducedRun, Setting
 from resnets.records.runs import ClassifierResult, LogLine, RunRecord
 from resnets.report.collect import collect
-from resnets.reproduction import planned, planning, reproduce, runs, summary
-from resnets.reproduction.planned import PlannedRun
+from resnets.reproduction import planned_run, reproduce, run_list, summary
+from resnets.reproduction import run as run_module
+from resnets.reproduction.planned_run import PlannedRun
 
 ROW = {"only": "resnet-20-layers", "scale": "smoke", "data": "digits", "device": "cpu", "workers": 0}
 
@@ -138,13 +139,13 @@ def test_another_recipe_data_or_version_is_another_run(
     assert states(data=digits) == ["done"]  # the same images, however they are named
     assert states(data=dataclasses.replace(digits, digest="other")) == ["to do"]
     assert states(seeds=2) == ["done", "to do"]
-    monkeypatch.setattr(planned, "__version__", "9.9")
+    monkeypatch.setattr(planned_run, "__version__", "9.9")
     assert states() == ["to do"]
 
 
 def test_scales_do_not_pass_for_each_other(made: resnets.Reproduction, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
-    monkeypatch.setattr(planning, "_measure", lambda *_: rates)
+    monkeypatch.setattr(run_list, "_measure", lambda *_: rates)
     for scale, iterations in (("short", 4_000), ("full", 64_000)):
         plan = resnets.plan_reproduction("table6", out=made.plan.out, only="resnet20", scale=scale, data="digits")
         (run,) = plan.todo
@@ -181,7 +182,7 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path: Path, made: resnets.Repro
         resume(observe=interrupting)
     assert stop.value.exit_code == 143
     plan = resnets.plan_reproduction("table6", out=tmp_path, only="resnet20", scale="smoke", data="digits")
-    assert [(run.state, run.iteration) for run in plan.runs] == [("begun", 2)]
+    assert [(run.state, run.iteration) for run in plan.runs] == [("started", 2)]
     with pytest.raises(RunError, match="--resume"):
         resume()
     observer = Recorder()
@@ -225,10 +226,10 @@ def test_tests_that_were_made_are_not_lost_or_made_again(copied: Path, monkeypat
         asked.append(protocol)
         return type("Evaluation", (), {"top1_error": 4.0, "top5_error": 0.5})
 
-    monkeypatch.setattr(runs, "evaluate", tested)
-    monkeypatch.setattr(runs, "responses", lambda *_, **__: pytest.fail("they were measured"))
+    monkeypatch.setattr(run_module, "evaluate", tested)
+    monkeypatch.setattr(run_module, "responses", lambda *_, **__: pytest.fail("they were measured"))
     for protocols in (("ten-crop", "dense-multi-scale"), ("dense-multi-scale",)):
-        runs.make(dataclasses.replace(run, tests=protocols), device="cpu", workers=0)
+        run_module.train_and_test(dataclasses.replace(run, tests=protocols), device="cpu", workers=0)
     after = recorded(run.file)
     assert asked == ["dense-multi-scale"]
     assert after.errors == {"ten-crop": Errors(5.0, 1.0), "dense-multi-scale": Errors(4.0, 0.5)}
@@ -249,14 +250,14 @@ def test_the_result_of_other_data_is_put_aside(copied: Path, made: resnets.Repro
 
 def test_one_run_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named with its error, and the next one is made."""
-    make = runs.make
+    make = reproduce.train_and_test
 
     def fail(run: PlannedRun, **options: Any) -> None:
         if run.seed == 0:
             raise TrainingError("iteration 3: the loss is nan")
         make(run, **options)
 
-    monkeypatch.setattr(reproduce.runs, "make", fail)
+    monkeypatch.setattr(reproduce, "train_and_test", fail)
     result = resnets.reproduce("table6", out=tmp_path, **ROW | {"seeds": 2})
     assert result.failed == (("resnet20-cifar-digits-smoke-seed0", "iteration 3: the loss is nan"),)
     assert result.made == ("resnet20-cifar-digits-smoke-seed1",)
@@ -268,7 +269,7 @@ def test_a_network_that_cannot_be_measured_is_planned_without_its_time(
     def too_large(*_: object) -> None:
         raise MemoryError("too little for 128 images")
 
-    monkeypatch.setattr(planning, "_measure", too_large)
+    monkeypatch.setattr(run_list, "_measure", too_large)
     asked = {key: value for key, value in ROW.items() if key != "workers"} | {"scale": "short"}
     plan = resnets.plan_reproduction("table6", out=tmp_path, **asked)
     assert plan.runs[0].seconds is None is plan.seconds
@@ -278,7 +279,7 @@ def test_a_network_that_cannot_be_measured_is_planned_without_its_time(
 
 def test_a_plan_may_be_made_without_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where minutes count, the first run starts at once."""
-    monkeypatch.setattr(planning, "_measure", lambda *_: pytest.fail("a network was measured"))
+    monkeypatch.setattr(run_list, "_measure", lambda *_: pytest.fail("a network was measured"))
     asked = {key: value for key, value in ROW.items() if key != "workers"} | {"scale": "short"}
     plan = resnets.plan_reproduction("table6", out=tmp_path, measure=False, **asked)
     assert [run.seconds for run in plan.runs] == [None]
@@ -294,7 +295,7 @@ def test_the_time_of_some_is_told_where_others_cannot_be_measured(
             raise MemoryError("too little")
         return rates
 
-    monkeypatch.setattr(planning, "_measure", measure)
+    monkeypatch.setattr(run_list, "_measure", measure)
     asked = {"only": ["resnet20", "resnet32"], "scale": "short", "data": "digits", "device": "cpu"}
     plan = resnets.plan_reproduction("table6", out=tmp_path, **asked)
     assert (plan.seconds, plan.unmeasured) == (4_000, 1)
@@ -385,4 +386,4 @@ def test_photos_are_tested_as_their_rows_ask(make_photos: Callable[..., Path], t
     assert again.state == "done"
     write(run.file, record.with_changes(errors={}))
     (again,) = resnets.plan_reproduction(table, out=tmp_path, **asked).runs
-    assert again.state == "begun"
+    assert again.state == "started"

@@ -12,8 +12,8 @@ from resnets.cli import options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from resnets.reproduction.planning import ReproductionPlan
     from resnets.reproduction.reproduce import Reproduction
+    from resnets.reproduction.run_list import ReproductionPlan
 
 
 def reproduce(
@@ -69,6 +69,7 @@ def reproduce(
     from resnets.cli.display import Display, ShortDisplay
     from resnets.cli.resuming import resumable
     from resnets.reproduction import reproduce as reproduction
+    from resnets.reproduction import run_list
 
     console = Console(highlight=False, soft_wrap=True)
     settings: dict[str, Any] = {
@@ -92,7 +93,7 @@ def reproduce(
     try:
         with resumable():
             if plan:
-                announce(reproduction.plan_reproduction(name, **settings))
+                announce(run_list.plan_reproduction(name, **settings))
                 return
             result = reproduction.reproduce(
                 name,

@@ -16,7 +16,7 @@ from resnets.data.shards import Members
 from resnets.data.splits import DataSplits
 from resnets.data.stored_file import InMemoryFile
 from resnets.data.streams import ImageStream
-from resnets.errors import DataError, import_extra, nearest
+from resnets.errors import DataError, first_line, import_extra, nearest
 
 TESTED_ON = ("validation", "valid", "val", "test")  # the first that is there
 
@@ -102,7 +102,7 @@ class StreamedFile:
         except DataError:
             raise
         except Exception as error:  # the library raises nearly anything
-            raise DataError(f"{self.url}: cannot be read ({_first_line(error)})") from error
+            raise DataError(f"{self.url}: cannot be read ({first_line(error)})") from error
         if place is not None:
             raise DataError(f"{self.url}: it has changed, and ends before row {place}; begin anew")
 
@@ -129,7 +129,7 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
     except DataError:
         raise
     except Exception as error:  # the library raises nearly anything
-        raise DataError(f"hf:{repository}: cannot be loaded ({_first_line(error)})") from error
+        raise DataError(f"hf:{repository}: cannot be loaded ({first_line(error)})") from error
     train, test = _names(repository, list(found), asked)
     column, label, classes = _columns(repository, found[train])
     splits: dict[str, ImageFiles]
@@ -206,7 +206,7 @@ def _streamed(rows: Any, told: Any, column: str, label: str) -> ImageStream:
         try:
             labels = np.asarray([row[label] for row in part], np.int64)
         except Exception as error:  # the library raises nearly anything
-            raise DataError(f"{url}: cannot be read ({_first_line(error)})") from error
+            raise DataError(f"{url}: cannot be read ({first_line(error)})") from error
         _require_classes(labels, rows.split)
         places = np.arange(before, before + len(labels))
         files.append(StreamedFile(encoded.shard(num_shards=count, index=number), column, url, places, labels))
@@ -219,7 +219,3 @@ def _streamed(rows: Any, told: Any, column: str, label: str) -> ImageStream:
 def _require_classes(labels: NDArray[np.int64], split: Any) -> None:
     if len(labels) and labels.min() < 0:
         raise DataError(f"split {split} has rows without a class (label {labels.min()}); it cannot be tested on")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -20,8 +20,7 @@ from resnets.depth_study.candidates import options_for, share_to_hold_out, size_
 from resnets.errors import UsageError
 from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
-from resnets.planning import dataset_stats as data_kinds
-from resnets.planning import forecast
+from resnets.planning import dataset_stats, forecast
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import loading_rate, measure
 from resnets.planning.memory import Memory, available_memory, training_memory
@@ -121,7 +120,7 @@ class Planner:
     def _memory(self, cost: Complexity, target: torch.device, task: _Task) -> Memory:
         in_memory = 0
         if task.splits.train.kind == "arrays":
-            in_memory = data_kinds.measure_kind(task.splits).memory_bytes(task.recipe.augmentation)
+            in_memory = dataset_stats.stats_of(task.splits).memory_bytes(task.recipe.augmentation)
         return training_memory(
             cost,
             choose_precision(self.config.precision, target),

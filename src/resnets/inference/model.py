@@ -17,13 +17,13 @@ from torch import nn
 
 from resnets.data.decoding import reading, single_view
 from resnets.data.normalization import normalize
-from resnets.errors import DataError, UsageError, WeightsError, import_extra, public
+from resnets.errors import DataError, UsageError, WeightsError, first_line, import_extra, public
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.networks.registry import name_of, spec_of
 from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
 from resnets.specs import InputSpec, Precision
 from resnets.weights import weights_file
-from resnets.weights.hub import CONFIG, FILE, first_line
+from resnets.weights.hub import CONFIG, FILE
 from resnets.weights.import_weights import import_weights, known_classes
 from resnets.weights.weights_file import load_weights
 

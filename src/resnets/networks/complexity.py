@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from resnets.errors import UsageError
+from resnets.errors import UsageError, first_line
 from resnets.networks.registry import build, spec_of
 from resnets.networks.stages import Row
 from resnets.specs import FunctionSpec, NetworkSpec
@@ -122,7 +122,7 @@ def measure(network: nn.Module, input_size: int | None = None, in_channels: int 
             try:
                 return _run(network, images)
             except (RuntimeError, ValueError) as error:
-                problem = str(error).partition("\n")[0]
+                problem = first_line(error)
     finally:
         for module, mode in modes:
             module.training = mode

@@ -23,7 +23,7 @@ SAMPLE = 256  # files or images that represent a whole split
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataKind:
+class DatasetStats:
     """Number, size and format of the images of a data set.
 
     Units: pixels; `file_bytes` of a file, on average, None for images of one size that are kept in memory.
@@ -49,8 +49,8 @@ class DataKind:
         return kept + self.train * padded * (1 + how.flip)
 
 
-def _published(images: PublishedImages, *, height: int, width: int, file_bytes: int | None = None) -> DataKind:
-    return DataKind(
+def _published(images: PublishedImages, *, height: int, width: int, file_bytes: int | None = None) -> DatasetStats:
+    return DatasetStats(
         name=images.name,
         train=images.train,
         test=images.test,
@@ -61,25 +61,25 @@ def _published(images: PublishedImages, *, height: int, width: int, file_bytes: 
     )
 
 
-KNOWN: dict[str, DataKind] = {
+KNOWN: dict[str, DatasetStats] = {
     kind.name: kind
     for kind in (
-        DataKind(name="digits", train=1_437, test=360, classes=10, height=8, width=8, channels=1),
+        DatasetStats(name="digits", train=1_437, test=360, classes=10, height=8, width=8, channels=1),
         _published(CIFAR10_IMAGES, height=32, width=32),
-        DataKind(name="cifar100", train=50_000, test=10_000, classes=100, height=32, width=32),
+        DatasetStats(name="cifar100", train=50_000, test=10_000, classes=100, height=32, width=32),
         _published(IMAGENET_IMAGES, height=375, width=500, file_bytes=110_000),
     )
 }
 
 
-def measure_kind(splits: DataSplits) -> DataKind:
+def stats_of(splits: DataSplits) -> DatasetStats:
     """Return the statistics of a data set, from the sizes of at most 256 files or from its arrays.
 
     Raises: UsageError, for dataset objects, whose images are not known.
     """
     if splits.train.kind == "tensors":
         raise UsageError("a plan is for a source, such as cifar10 or folder:PATH, not for a dataset object")
-    return DataKind(
+    return DatasetStats(
         name=splits.name,
         train=len(splits.train),
         test=len(splits.test),
@@ -89,7 +89,7 @@ def measure_kind(splits: DataSplits) -> DataKind:
     )
 
 
-def stand_in(kind: DataKind, folder: Path) -> DataSplits:
+def stand_in(kind: DatasetStats, folder: Path) -> DataSplits:
     """Return a small data set of synthetic images like those of a kind, its files (if any) written to a folder.
 
     Files are smooth noise with grain, as JPEGs of about the size in bytes of ImageNet's.
@@ -106,7 +106,7 @@ def stand_in(kind: DataKind, folder: Path) -> DataSplits:
     return DataSplits(name=kind.name, train=split, test=split, classes=tuple(map(str, range(kind.classes))))
 
 
-def _photo(kind: DataKind, folder: Path, number: int, generator: np.random.Generator) -> Path:
+def _photo(kind: DatasetStats, folder: Path, number: int, generator: np.random.Generator) -> Path:
     coarse = generator.integers(0, 256, (kind.height // 25, kind.width // 25, 3), np.uint8)
     soft = Image.fromarray(coarse).resize((kind.width, kind.height), Image.Resampling.BICUBIC)
     grain = generator.normal(0, 10, (kind.height, kind.width, 1))
@@ -117,7 +117,7 @@ def _photo(kind: DataKind, folder: Path, number: int, generator: np.random.Gener
     return path
 
 
-def load(source: str, folder: Path) -> tuple[DataKind, DataSplits]:
+def load(source: str, folder: Path) -> tuple[DatasetStats, DataSplits]:
     """Return what a source is like and a sample of it; of a known data set named without a path, made-up images.
 
     Raises: UsageError, DataError, as `sources.load`.
@@ -125,14 +125,14 @@ def load(source: str, folder: Path) -> tuple[DataKind, DataSplits]:
     if source in KNOWN:
         return KNOWN[source], stand_in(KNOWN[source], folder)
     splits = sources.load(source)
-    kind = measure_kind(splits)
+    kind = stats_of(splits)
     if splits.train.kind == "photos":
         train, test = splits.train.subsample(SAMPLE), splits.test.subsample(SAMPLE)
         splits = dataclasses.replace(splits, train=train, test=test)
     return kind, splits
 
 
-def as_taken(kind: DataKind, train: Split) -> DataKind:
+def as_taken(kind: DatasetStats, train: Split) -> DatasetStats:
     """Return the kind as a network takes it: one for small images has them decoded, resized and kept in memory."""
     if kind.file_bytes is None or train.kind != "arrays":
         return kind

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Unpack
 
 from resnets.data.load import load_data
-from resnets.durations import of_a_step
 from resnets.errors import UsageError
 from resnets.networks import complexity, registry
+from resnets.networks.complexity import Complexity
 from resnets.networks.sync_batch_norm import require_nesting
-from resnets.planning import dataset_stats, forecast
+from resnets.planning import assumptions, dataset_stats, forecast
 from resnets.planning import devices as known_devices
-from resnets.planning.dataset_stats import DataKind
+from resnets.planning.dataset_stats import DatasetStats
 from resnets.planning.devices import KnownDevice
-from resnets.planning.measure import WORKERS, Measurement, loading_rate, measure
-from resnets.planning.memory import available_memory, training_memory
-from resnets.quantities import megabytes, plural, rate
+from resnets.planning.forecast import Rates
+from resnets.planning.measure import loading_rate, measure
+from resnets.planning.memory import Memory, available_memory, training_memory
 from resnets.runtime.processes import Share
-from resnets.specs import AreaCropFlip, Recipe
-from resnets.training.config import NetworkSettings, TrainingConfig, resolve
+from resnets.specs import AreaCropFlip, Precision, Recipe
+from resnets.training.config import NetworkSettings, Training, TrainingConfig, resolve
 from resnets.training.step import require_micro_batches
 
 IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines
@@ -103,88 +103,130 @@ def plan(
         raise UsageError(f"devices is {devices}; it must be 1 or more")
     known = None if device_kind is None else known_devices.find(device_kind)
     config = TrainingConfig.from_settings(
-        recipe=recipe, iterations=iterations, epochs=epochs, batch_size=batch_size, size=size, **network_options
+        recipe=recipe,
+        iterations=iterations,
+        epochs=epochs,
+        batch_size=batch_size,
+        size=size,
+        accumulate=accumulate,
+        **network_options,
     )
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
-        kind, sample = dataset_stats.load(data, Path(folder))
-        sample = load_data(sample, registry.decoded_side(network))  # as the network takes it; the recipe depends on it
-        chosen = config.resolve_recipe(sample, kind.train)
-        Share(size=devices).of_batch(chosen.batch_size)  # refused as by `train`
-        share = chosen.batch_size // devices
-        todo = resolve(network, sample, TrainingConfig(recipe=chosen, network_options=config.network_options))
-        require_nesting(todo.network, chosen.batch_size, devices)
-        require_micro_batches(todo.network, share, accumulate)
-        part = share // accumulate  # images at once on each device
-        kind = dataset_stats.as_taken(kind, todo.data.train)
-        assert todo.input_spec is not None  # of images that are looked at there is one
-        cost = complexity.measure(todo.network, todo.input_spec.size, todo.input_spec.channels)
-        spec = registry.declare(network, **network_options)
-        precision = known.precision if known else todo.precision
-        device_type = "cuda" if known else todo.device.type
-        in_memory = kind.memory_bytes(todo.recipe.augmentation)
-        memory = training_memory(cost, precision, device_type, images_bytes=in_memory, test_images=kind.test)
-        available = int(known.memory) if known else available_memory(todo.device)
-        largest = memory.largest_batch(available)
-        loading = loading_rate(todo, share)
-        notes = _about_data(kind, loading)
-        if known:
-            rates = forecast.estimated_rates(cost, spec.depth or cost.depth, part, known)
-            notes += _about_estimate(known)
-        else:
-            found = measure(todo, part, largest=largest, macs=cost.macs, loading=loading, folder=Path(folder))
-            rates = found.rates
-            notes += _about_measurement(found, part, files=kind.file_bytes is not None)
-    crops = todo.recipe.augmentation
+        job = _resolve(network, data, config, devices, Path(folder))
+        device = _device(job, known)
+        memory = training_memory(
+            job.cost,
+            device.precision,
+            device.type,
+            images_bytes=job.stats.memory_bytes(job.training.recipe.augmentation),
+            test_images=job.stats.test,
+        )
+        loading = loading_rate(job.training, job.share)
+        rates, notes = _rates(job, device, memory, loading, Path(folder))
+    rates, notes_on_steps = _of_whole_steps(job, device, rates)
+    notes = [
+        *assumptions.about_data(job.stats, loading),
+        *notes,
+        *notes_on_steps,
+        *assumptions.about_memory(device.type, measured=known is None),
+    ]
+    return _plan(job, device, memory, loading, rates, notes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A training on a number of devices."""
+
+    stats: DatasetStats
+    recipe: Recipe
+    training: Training
+    cost: Complexity
+    devices: int
+    accumulate: int
+
+    @property
+    def share(self) -> int:
+        """The images of a mini-batch on each device."""
+        return self.recipe.batch_size // self.devices
+
+    @property
+    def micro_batch(self) -> int:
+        """The images at once on each device."""
+        return self.share // self.accumulate
+
+
+@dataclass(frozen=True)
+class _Device:
+    """The device of a plan, of the table or this machine's. Units: bytes, bytes a second."""
+
+    name: str
+    type: str
+    precision: Precision
+    memory: int
+    link: float
+    known: KnownDevice | None
+
+
+def _resolve(network: str, data: str, config: TrainingConfig, devices: int, folder: Path) -> _Job:
+    """Return the training; what `train` would refuse is refused here. Made-up image files are written to the folder."""
+    stats, sample = dataset_stats.load(data, folder)
+    sample = load_data(sample, registry.decoded_side(network))  # as the network takes it; the recipe depends on it
+    recipe = config.resolve_recipe(sample, stats.train)
+    Share(size=devices).of_batch(recipe.batch_size)
+    training = resolve(network, sample, TrainingConfig(recipe=recipe, network_options=config.network_options))
+    require_nesting(training.network, recipe.batch_size, devices)
+    require_micro_batches(training.network, recipe.batch_size // devices, config.accumulate)
+    assert training.input_spec is not None  # of images that are looked at there is one
+    return _Job(
+        stats=dataset_stats.as_taken(stats, training.data.train),
+        recipe=recipe,
+        training=training,
+        cost=complexity.measure(training.network, training.input_spec.size, training.input_spec.channels),
+        devices=devices,
+        accumulate=config.accumulate,
+    )
+
+
+def _device(job: _Job, known: KnownDevice | None) -> _Device:
+    if known is not None:
+        return _Device(known.name, "cuda", known.precision, int(known.memory), known.link, known)
+    here = job.training.device
+    return _Device(str(here), here.type, job.training.precision, available_memory(here), LINKS[here.type], None)
+
+
+def _rates(job: _Job, device: _Device, memory: Memory, loading: float, folder: Path) -> tuple[Rates, list[str]]:
+    """Return the rates of one device for its micro-batches, and what they rest on."""
+    if device.known is not None:
+        depth = job.training.record.network.depth or job.cost.depth
+        rates = forecast.estimated_rates(job.cost, depth, job.micro_batch, device.known)
+        return rates, assumptions.about_estimate(device.known)
+    largest = memory.largest_batch(device.memory)
+    found = measure(job.training, job.micro_batch, largest=largest, macs=job.cost.macs, loading=loading, folder=folder)
+    files = job.stats.file_bytes is not None
+    return found.rates, assumptions.about_measurement(found, job.micro_batch, files=files)
+
+
+def _of_whole_steps(job: _Job, device: _Device, rates: Rates) -> tuple[Rates, list[str]]:
+    """Return the rates of all devices for whole steps, from those of one device and its micro-batches."""
+    notes = []
+    step, crops = rates.step, job.training.recipe.augmentation
     if isinstance(crops, AreaCropFlip) and crops.start_crop is not None:
         less = _share_of_full_size(crops)
-        rates = dataclasses.replace(rates, step=less * rates.step)
-        notes.append(f"crops grow from {crops.start_crop} to {crops.crop} pixels: {less:.2f} of the time of full ones")
-    if accumulate > 1:
-        rates = dataclasses.replace(rates, step=accumulate * rates.step)
-        notes.append(
-            f"{plural(accumulate, 'gradient-accumulation step')} per iteration, {plural(part, 'image')} in memory"
-        )
-    if devices > 1:
-        link = known.link if known else LINKS[device_type]
-        if devices > IN_A_MACHINE and device_type == "cuda":
+        step *= less
+        notes.append(assumptions.about_growing_crops(crops, less))
+    if job.accumulate > 1:
+        step *= job.accumulate
+        notes.append(assumptions.about_accumulation(job.accumulate, job.micro_batch))
+    if job.devices > 1:
+        link = device.link
+        if job.devices > IN_A_MACHINE and device.type == "cuda":
             link = min(link, NETWORK)
-            notes.append(
-                f"assumed: {IN_A_MACHINE} devices per machine, and {8 * NETWORK / 1e9:,.0f} Gbit/s between machines"
-            )
-        together = forecast.all_reduce_seconds(cost.parameters, devices, link)
-        rates = dataclasses.replace(
-            rates, step=rates.step + together, test=rates.test / devices, final_test=rates.final_test / devices
-        )
-        notes += _about_devices(devices, share, forecast.LINK_SHARE * link, together)
-    notes += _about_memory(device_type, measured=known is None)
-    time = forecast.duration(chosen, rates, kind.test)
-    images_per_second = chosen.batch_size / rates.step
-    return Plan(
-        network=spec.name,
-        data=kind.name,
-        training_images=kind.train,
-        classes=kind.classes,
-        recipe=chosen.name,
-        iterations=chosen.iterations,
-        batch_size=chosen.batch_size,
-        device=known.name if known else str(todo.device),
-        devices=devices,
-        precision=precision,
-        estimate=known is not None,
-        hours=time.total / 3600,
-        training_seconds=time.training,
-        testing_seconds=time.testing,
-        saving_seconds=time.saving,
-        step_seconds=rates.step,
-        images_per_second=images_per_second,
-        memory_bytes=memory.of(part),
-        available_bytes=available,
-        largest_batch=largest,
-        loader_cores=images_per_second / loading,
-        read_bytes_per_second=images_per_second * (kind.file_bytes or 0),
-        disk_bytes=forecast.disk_bytes(chosen, cost),
-        assumptions=tuple(notes),
-    )
+            notes.append(assumptions.about_network(IN_A_MACHINE, NETWORK))
+        together = forecast.all_reduce_seconds(job.cost.parameters, job.devices, link)
+        step += together
+        notes.append(assumptions.about_devices(job.devices, job.share, link, together))
+    test, final_test = rates.test / job.devices, rates.final_test / job.devices
+    return dataclasses.replace(rates, step=step, test=test, final_test=final_test), notes
 
 
 def _share_of_full_size(crops: AreaCropFlip) -> float:
@@ -192,69 +234,33 @@ def _share_of_full_size(crops: AreaCropFlip) -> float:
     return statistics.fmean(crops.size_at((step + 0.5) / 100) ** 2 for step in range(100)) / crops.crop**2
 
 
-# ---------------------------------------------------------------- assumptions in words
-
-
-def _about_data(kind: DataKind, loading: float) -> list[str]:
-    source = "as declared, synthetic images" if kind.declared else "measured"
-    notes = [
-        f"{kind.name} ({source}): {plural(kind.train, 'training image')}, {plural(kind.test, 'test image')}, "
-        f"{kind.width} x {kind.height} pixels" + (f", {kind.file_bytes:,} bytes per file" if kind.file_bytes else "")
-    ]
-    if kind.file_bytes:
-        notes.append(
-            f"one core of this machine loads {rate(loading)} images/s; each image is read from storage in each epoch, "
-            f"or less often if memory can cache all of them"
-        )
-    else:
-        notes.append(
-            f"one core of this machine loads {rate(loading)} images/s, in the training process; all images are in "
-            f"memory, and storage is read once, before the training"
-        )
-    return notes
-
-
-def _about_measurement(found: Measurement, share: int, *, files: bool) -> list[str]:
-    steps = found.steps
-    notes = [
-        f"measured here and now: {plural(steps.steps, 'training step')} of {plural(steps.batch_size, 'image')}, "
-        f"{of_a_step(steps.step)} each (within {100 * steps.spread:.0f} %), tests, a checkpoint and the log, next to "
-        f"everything else that runs here"
-    ]
-    if steps.batch_size != share:
-        notes.append(f"assumed: a step of {plural(share, 'image')} takes {share / steps.batch_size:.3g} times as long")
-    if files:
-        notes.append(f"{WORKERS} data-loading processes")
-    return notes
-
-
-def _about_estimate(device: KnownDevice) -> list[str]:
-    products = "bf16" if device.precision == "bf16" else "float32"
-    return [
-        f"an estimate, not a measurement, and possibly off by a factor of two: {device.name} has "
-        f"{device.rate / 1e12:,.4g} TFLOP/s of dense {products} products, {device.bandwidth / 1e9:,.0f} GB/s and "
-        f"{device.memory / 1e9:,.0f} GB of memory by its data sheet",
-        f"assumed: convolutions reach {100 * device.share:.0f} % of that rate, and activations pass "
-        f"{forecast.PASSES} times through memory at {100 * forecast.BANDWIDTH_SHARE:.0f} % of its bandwidth",
-        f"assumed: the kernels of each weighted layer take at least {1e6 * forecast.KERNEL_SECONDS:.0f} µs per step",
-        "assumed: enough loader cores and storage bandwidth, so that the device never waits",
-    ]
-
-
-def _about_devices(devices: int, share: int, link: float, seconds: float) -> list[str]:
-    return [
-        f"{devices} devices: {plural(share, 'image')} of a mini-batch on each; a ring all-reduce of the gradients at "
-        f"{megabytes(link)}/s takes {of_a_step(seconds)} per step, not overlapped; each tests its share of the images"
-    ]
-
-
-def _about_memory(device_type: str, *, measured: bool) -> list[str]:
-    if device_type == "cuda":
-        whose = "of the GPU, from the activations that are kept; not yet checked on a GPU"
-    else:
-        whose = "peak of the process (without loader processes), within 8 % of the runs that calibrate it"
-    free = "the memory that is free now" if measured else "the memory of the data sheet"
-    return [
-        f"memory: {whose}; the largest batch is for {free}",
-        "disk: three checkpoints (including the one being written), the weights and the log",
-    ]
+def _plan(job: _Job, device: _Device, memory: Memory, loading: float, rates: Rates, notes: list[str]) -> Plan:
+    recipe, stats = job.recipe, job.stats
+    time = forecast.duration(recipe, rates, stats.test)
+    images_per_second = recipe.batch_size / rates.step
+    return Plan(
+        network=job.training.record.network.name,
+        data=stats.name,
+        training_images=stats.train,
+        classes=stats.classes,
+        recipe=recipe.name,
+        iterations=recipe.iterations,
+        batch_size=recipe.batch_size,
+        device=device.name,
+        devices=job.devices,
+        precision=device.precision,
+        estimate=device.known is not None,
+        hours=time.total / 3600,
+        training_seconds=time.training,
+        testing_seconds=time.testing,
+        saving_seconds=time.saving,
+        step_seconds=rates.step,
+        images_per_second=images_per_second,
+        memory_bytes=memory.of(job.micro_batch),
+        available_bytes=device.memory,
+        largest_batch=memory.largest_batch(device.memory),
+        loader_cores=images_per_second / loading,
+        read_bytes_per_second=images_per_second * (stats.file_bytes or 0),
+        disk_bytes=forecast.disk_bytes(recipe, job.cost),
+        assumptions=tuple(notes),
+    )

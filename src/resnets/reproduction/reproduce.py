@@ -1,4 +1,4 @@
-"""`reproduce`: what the paper's tables and figures declare is run, and set beside what the paper printed."""
+"""Reproduction of the paper's tables and figures: their runs, compared with the published numbers."""
 
 from __future__ import annotations
 
@@ -6,34 +6,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from resnets.data.splits import DataSplits
-from resnets.detection.annotations import DetectionSplits
-from resnets.errors import RunError, UsageError, public
+from resnets.errors import RunError, UsageError, first_line, public
 from resnets.report.collect import collect
 from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import ComparedTable, compare_table
 from resnets.report.write import Report, write_report
-from resnets.reproduction import parallel, runs
 from resnets.reproduction.costs import write_costs
-from resnets.reproduction.planned import PlannedRun
-from resnets.reproduction.planning import ReproductionPlan, check, make_plan
-from resnets.runtime.device import choose_device
-from resnets.runtime.launch import require_alone
+from resnets.reproduction.data_resolver import Data
+from resnets.reproduction.planned_run import PlannedRun
+from resnets.reproduction.pool import train_and_test_all
+from resnets.reproduction.run import train_and_test
+from resnets.reproduction.run_list import OUT, ReproductionPlan, check, plan_reproduction
 from resnets.runtime.signals import StopRequest
 from resnets.training.observers import Observer
 from resnets.training.train import TRAINING_FAILURES
 
-OUT = "reproduction"
-
-Data = str | DataSplits | DetectionSplits
 Observe = Callable[[PlannedRun], Observer]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """What came out: the tables and figures that were asked for, published beside measured, and the page of all.
+    """The requested tables and figures with published and measured numbers, and the page of all.
 
     `made` are the runs of this call, `done_before` those that an earlier one had made, `failed` those that could not
     be trained to their end, each with the reason.
@@ -46,30 +39,6 @@ class Reproduction:
     made: tuple[str, ...]
     done_before: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
-
-
-@public
-def plan_reproduction(
-    name: str,
-    *,
-    only: str | Sequence[str] = (),
-    seeds: int = 1,
-    scale: str = "full",
-    data: Data | Sequence[Data] = (),
-    weights: str | Sequence[str] = (),
-    out: str | Path = OUT,
-    device: str = "auto",
-    measure: bool = True,
-) -> ReproductionPlan:
-    """Return the runs of `reproduce` with the same arguments, and estimate their time and disk; nothing is started.
-
-    Args:
-        name, only, seeds, scale, data, weights, out, device, measure: as in `reproduce`.
-
-    Raises: UsageError, DataError; RunError, if `out` is not usable; Interrupted after a signal.
-    """
-    with StopRequest() as stop:
-        return _plan(name, only, seeds, scale, data, weights, Path(out), device, measure, stop)
 
 
 @public
@@ -116,26 +85,24 @@ def reproduce(
     if workers < 0:
         raise UsageError(f"workers is {workers}; it must be 0 or more")
     with StopRequest() as stop:
-        plan = _plan(name, only, seeds, scale, data, weights, Path(out), device, measure, stop)
+        plan = plan_reproduction(
+            name,
+            only=only,
+            seeds=seeds,
+            scale=scale,
+            data=data,
+            weights=weights,
+            out=out,
+            device=device,
+            measure=measure,
+        )
         if announce is not None:
             announce(plan)
-        begun = [run for run in plan.todo if run.state == "begun" and run.iteration < run.recipe.iterations]
-        if begun and not resume:
-            raise RunError(f"{begun[0].folder} is begun: add --resume to go on with it, or name another --out")
+        started = [run for run in plan.todo if run.state == "started" and run.iteration < run.recipe.iterations]
+        if started and not resume:
+            raise RunError(f"{started[0].folder} was started: add --resume to continue it, or name another --out")
         write_costs(plan.results / "costs.json")
-        made: list[str] = []
-        failed: list[tuple[str, str]] = []
-        if len(plan.devices) > 1 and len(plan.todo) > 1:
-            made, failed = parallel.make(plan.todo, plan.devices, workers=workers, observe=observe, stop=stop)
-        else:
-            for run in plan.todo:
-                check(stop)
-                try:
-                    runs.make(run, device=plan.devices[0], workers=workers, observers=[observe(run)] if observe else [])
-                    made.append(run.name)
-                except TRAINING_FAILURES as error:
-                    failed.append((run.name, str(error).partition("\n")[0]))  # the others may still be made
-        check(stop)
+        made, failed = _train_and_test(plan, workers, observe, stop)
     found = collect([plan.results])
     return Reproduction(
         plan=plan,
@@ -148,39 +115,21 @@ def reproduce(
     )
 
 
-def _plan(
-    name: str,
-    only: str | Sequence[str],
-    seeds: int,
-    scale: str,
-    data: Data | Sequence[Data],
-    weights: str | Sequence[str],
-    out: Path,
-    device: str,
-    measure: bool,
-    stop: StopRequest,
-) -> ReproductionPlan:
-    require_alone("reproduce")
-    return make_plan(
-        name,
-        only=[only] if isinstance(only, str) else only,
-        seeds=seeds,
-        scale=scale,
-        data=[data] if isinstance(data, str | DataSplits | DetectionSplits) else data,
-        weights=[weights] if isinstance(weights, str) else weights,
-        out=out,
-        devices=_devices(device),
-        measure=measure,
-        stop=stop,
-    )
-
-
-def _devices(name: str) -> tuple[str, ...]:
-    """Return the devices of a name: of `auto` all GPUs, where there are any.
-
-    Raises: UsageError, as `choose_device`.
-    """
-    chosen = choose_device(name)
-    if name == "auto" and chosen.type == "cuda":
-        return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
-    return (str(chosen),)
+def _train_and_test(
+    plan: ReproductionPlan, workers: int, observe: Observe | None, stop: StopRequest
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Make the runs of a plan; return the names of those made, and of those that failed and why."""
+    if len(plan.devices) > 1 and len(plan.todo) > 1:
+        return train_and_test_all(plan.todo, plan.devices, workers=workers, observe=observe, stop=stop)
+    made: list[str] = []
+    failed: list[tuple[str, str]] = []
+    for run in plan.todo:
+        check(stop)
+        try:
+            observers = [observe(run)] if observe else []
+            train_and_test(run, device=plan.devices[0], workers=workers, observers=observers)
+            made.append(run.name)
+        except TRAINING_FAILURES as error:
+            failed.append((run.name, first_line(error)))  # the others may still be made
+    check(stop)
+    return made, failed

@@ -1,4 +1,4 @@
-"""A plan, and what came out of it, in words and numbers: the lines that the command prints."""
+"""The lines that the command prints: of a plan, and of its results compared with the paper's."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from resnets.report.compare_tables import ComparedRow, ComparedTable
 from resnets.report.verdict import Status
 from resnets.report.view import compared_line, shown
 from resnets.report.wording import NOTHING, published
-from resnets.reproduction.planned import PlannedRun
-from resnets.reproduction.planning import ReproductionPlan
+from resnets.reproduction.planned_run import PlannedRun
+from resnets.reproduction.run_list import ReproductionPlan
 
 PLAN = ("network", "asked for by", "runs", "iterations", "time", "disk")
 CURVES = ("", "", "published", "measured", "runs", "status")
@@ -27,7 +27,7 @@ Line = tuple[str, ...]
 
 def plan_title(plan: ReproductionPlan) -> str:
     """Return what is run, at which scale and on which data."""
-    data = dict.fromkeys(run.material.name for run in plan.runs)
+    data = dict.fromkeys(run.data.name for run in plan.runs)
     return f"{plan.selection.name}, {plan.scale}, on {' and '.join(data)}"
 
 
@@ -42,8 +42,8 @@ def plan_lines(plan: ReproductionPlan) -> list[Line]:
 def _plan_line(runs: list[PlannedRun]) -> Line:
     task, training, todo = runs[0].task, runs[0].task.training, [run for run in runs if run.state != "done"]
     done = len(runs) - len(todo)
-    begun = "".join(f", one at {run.iteration:,}" for run in todo if run.state == "begun")
-    count = f"{len(todo)}{f' + {done} done' if done else ''}{begun}" if todo else f"{done} done"
+    started = "".join(f", one at {run.iteration:,}" for run in todo if run.state == "started")
+    count = f"{len(todo)}{f' + {done} done' if done else ''}{started}" if todo else f"{done} done"
     seconds = [run.seconds for run in todo]
     unknown = "seconds" if runs[0].scale == "smoke" else "not measured"
     time = unknown if None in seconds else in_words(sum(one for one in seconds if one is not None))
@@ -95,7 +95,7 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
 
 
 def table_lines(table: ComparedTable, *, all_rows: bool = True) -> list[Line]:
-    """Return published beside measured, in the order of `COMPARED`; counts that agree are left out.
+    """Return published and measured numbers, in the order of `COMPARED`; counts that agree are left out.
 
     Without `all_rows` only those that have a number of ours.
     """
@@ -120,7 +120,7 @@ def _row_line(row: ComparedRow) -> Line:
 
 
 def figure_lines(figure: ComparedFigure, *, all_curves: bool = True) -> list[Line]:
-    """Return where each curve ends, ours beside the paper's, in the order of `CURVES`.
+    """Return where each curve ends, ours and the paper's, in the order of `CURVES`.
 
     Of layer responses it is their mean over the layers.
     """

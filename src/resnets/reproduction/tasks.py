@@ -13,6 +13,7 @@ from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.report.compare_tables import obstacle
 from resnets.report.runs import depth_of
+from resnets.training.config import NetworkSettings
 
 ALL = "all"
 NAMES: tuple[str, ...] = (*TABLES, *FIGURES, ALL)
@@ -37,6 +38,11 @@ class Task:
     def asked_by(self) -> tuple[str, ...]:
         """The tables and figures that ask for it, each once."""
         return tuple(dict.fromkeys(name for name, _ in self.askers))
+
+    @property
+    def network_options(self) -> NetworkSettings:
+        """The network's options, as `create` takes them."""
+        return {} if self.training.shortcut is None else {"shortcut": self.training.shortcut}
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 from torch import nn
 
-from resnets.errors import RecordError, UsageError, WeightsError, import_extra, public
+from resnets.errors import RecordError, UsageError, WeightsError, first_line, import_extra, public
 from resnets.files import write_durably, writing
 from resnets.networks.registry import spec_of
 from resnets.records.runs import ClassifierResult, result_next_to
@@ -140,11 +140,6 @@ def push_to_hub(
         except (OSError, ValueError, errors.HfHubHTTPError) as error:
             raise WeightsError(f"{repository}: the Hub did not take it ({first_line(error)})") from None
     return str(address)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its kind where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _config(model: TrainedNetwork, spec: NetworkSpec) -> dict[str, Any]:

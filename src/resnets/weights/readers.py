@@ -17,7 +17,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from resnets.errors import WeightsError
+from resnets.errors import WeightsError, first_line
 from resnets.files import read_plain_pickle
 from resnets.weights.tensor_file import read_tensors
 
@@ -72,7 +72,7 @@ def _torch(path: Path) -> Any:
             f"{path}: refused, for it asks for {wanted[1]}, which would run code; save the state_dict alone"
         ) from None
     except Exception as error:  # a damaged file raises nearly anything
-        raise WeightsError(f"{path}: damaged or no torch file ({_first_line(error)})") from None
+        raise WeightsError(f"{path}: damaged or no torch file ({first_line(error)})") from None
 
 
 def _npz(path: Path) -> Any:
@@ -80,7 +80,7 @@ def _npz(path: Path) -> Any:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return dict(archive)
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path}: damaged, or not a NumPy archive of plain arrays ({_first_line(error)})") from None
+        raise WeightsError(f"{path}: damaged, or not a NumPy archive of plain arrays ({first_line(error)})") from None
 
 
 def _hdf5(path: Path) -> Any:
@@ -99,7 +99,7 @@ def _hdf5(path: Path) -> Any:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
     except (OSError, RuntimeError, ValueError) as error:
-        raise WeightsError(f"{path}: damaged or not an HDF5 file ({_first_line(error)})") from None
+        raise WeightsError(f"{path}: damaged or not an HDF5 file ({first_line(error)})") from None
     return found
 
 
@@ -111,12 +111,8 @@ def _pickle(path: Path) -> Any:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # a damaged pickle raises nearly anything
         raise WeightsError(
-            f"{path}: refused, not a pickle of plain data and NumPy arrays ({_first_line(error)})"
+            f"{path}: refused, not a pickle of plain data and NumPy arrays ({first_line(error)})"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What a detector is trained on, which may be other than declared, with what it begins, and its recipe at a scale."""
+"""Data for declared detectors, the weights that they start from, and their recipes at a scale."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import DataError, UsageError
-from resnets.paper.declarations import Data, Training
+from resnets.paper.declarations import Data as DeclaredData
+from resnets.paper.declarations import Training
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, identify, name_of, stages
 from resnets.paper.detection_recipes import COCO_CONTEXT
 from resnets.records.base import read_valid
 from resnets.records.evaluations import ReproducedRun, Scale
 from resnets.report.runs import SHORT
-from resnets.reproduction.fitting import MissingData
+from resnets.reproduction.data_resolver import Data, MissingData, is_detection_data
 from resnets.reproduction.tasks import Task
 from resnets.specs import DetectionRecipe
 
@@ -32,7 +33,7 @@ SMOKE_SIDE = 128  # the shorter one, in pixels
 
 @dataclass(frozen=True, eq=False)
 class ResolvedDetectionData:
-    """A detection data set, by the name that a result carries, and the weights that a detector on it begins with.
+    """A detection data set, by the name that a result carries, and the weights that a detector on it starts from.
 
     `start` is None for random weights, which do for a smoke run alone.
     """
@@ -44,16 +45,6 @@ class ResolvedDetectionData:
     start_digest: str | None
 
 
-def is_detectors(task: Task) -> bool:
-    """Tell whether a task trains a detector."""
-    return task.training.recipe in DETECTION_RECIPES
-
-
-def is_detection_data(data: object) -> bool:
-    """Tell whether data that was given has boxes."""
-    return isinstance(data, DetectionSplits) or (isinstance(data, str) and data.partition(":")[0] in sources.NAMES)
-
-
 class DetectionDataResolver:
     """The detection data and the weights that were given, and the runs that an earlier call made; each is read once.
 
@@ -63,7 +54,7 @@ class DetectionDataResolver:
 
     def __init__(
         self,
-        given: Sequence[str | DataSplits | DetectionSplits],
+        given: Sequence[Data],
         weights: Sequence[str],
         scale: Scale,
         out: Path,
@@ -75,10 +66,10 @@ class DetectionDataResolver:
         self._splits: dict[object, DetectionSplits] = {}
         self._digests: dict[Path, str] = {}
 
-    def material(self, task: Task) -> ResolvedDetectionData:
-        """Return what a detector is trained on, and what it begins with.
+    def resolve(self, task: Task) -> ResolvedDetectionData:
+        """Return the data that a detector is trained on, and the weights that it starts from.
 
-        Raises: NotHere, if nothing that is given will do; UsageError or DataError, if it cannot be read.
+        Raises: MissingData, if nothing that is given will do; UsageError or DataError, if it cannot be read.
         """
         training = task.training
         declared, fine_tuned = stages(training.data)
@@ -93,7 +84,7 @@ class DetectionDataResolver:
         splits = dataclasses.replace(splits, protocol=task.detections[0].protocol)
         return ResolvedDetectionData(name, source, splits, start, None if start is None else self._digest(start))
 
-    def _read(self, training: Training, declared: Data) -> tuple[str | None, DetectionSplits]:
+    def _read(self, training: Training, declared: DeclaredData) -> tuple[str | None, DetectionSplits]:
         wanted = DETECTION_DATA[declared]
         kinds = [one.partition(":")[0] if isinstance(one, str) else None for one in self.given]
         own = [one for one, kind in zip(self.given, kinds, strict=True) if kind == wanted.kind]
@@ -138,9 +129,9 @@ class DetectionDataResolver:
         if self.scale == "smoke" and not fine_tuned:
             return None
         if fine_tuned:
-            what, how = "a detector of COCO to begin with", "`resnets reproduce table9 --only context-trainval`"
+            what, how = "a detector of COCO to start from", "`resnets reproduce table9 --only context-trainval`"
         else:
-            what, how = "an ImageNet classifier to begin with", "`resnets convert`, or a run of `resnets train`"
+            what, how = "an ImageNet classifier to start from", "`resnets convert`, or a run of `resnets train`"
         raise MissingData(
             f"the detector on {training.network} needs {what}: --weights {training.network}=FILE names it, from {how}"
         )
@@ -164,7 +155,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 def _made(file: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:
-    """Return the weights of the run that a result file tells of, if it is an answer to this at this scale."""
+    """Return the weights of the run of a result file, if it is of this training at this scale."""
     record = read_valid(file, ReproducedRun)
     if record is None:
         return None
@@ -186,7 +177,7 @@ def few(splits: DetectionSplits) -> DetectionSplits:
 
 
 def _has_some(path: Path, wanted: DetectionData) -> bool:
-    """Tell whether a folder is the official one, so that it matters which of the declared sets it lacks."""
+    """Return whether a folder is the official one, so that it matters which of the declared sets it lacks."""
     if wanted.kind == "voc":
         return any((parent / year).is_dir() for parent in (path, path / "VOCdevkit") for year in ("VOC2007", "VOC2012"))
     sets = sources.parse_sets(wanted.sets)

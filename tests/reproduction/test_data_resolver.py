@@ -15,8 +15,8 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
 from resnets.paper.declarations import Training
-from resnets.reproduction import fitting
-from resnets.reproduction.fitting import DataResolver, MissingData, fit_recipe
+from resnets.reproduction import data_resolver
+from resnets.reproduction.data_resolver import DataResolver, MissingData, fit_recipe
 from resnets.specs import IMAGENET_IMAGES, PUBLISHED_IMAGES
 from resnets.training import recipes
 
@@ -46,7 +46,7 @@ def test_the_declared_recipe_on_images_of_the_declared_kind(small_images: DataSp
     assert fit_recipe(CIFAR, "full", small_images) == recipes.CIFAR
     assert fit_recipe(CIFAR, "short", small_images) == recipes.CIFAR.scaled(4_000)
     smoke = fit_recipe(CIFAR, "smoke", small_images)
-    assert smoke.iterations == fitting.SMOKE_ITERATIONS
+    assert smoke.iterations == data_resolver.SMOKE_ITERATIONS
     assert (smoke.lr, smoke.batch_size, smoke.augmentation) == (0.1, 128, recipes.CIFAR.augmentation)
 
 
@@ -64,13 +64,13 @@ def test_photos_at_smoke_scale_come_in_small_batches(photo_folder: Path) -> None
 
 
 def test_a_data_set_is_known_by_its_images_and_not_by_its_name(small_images: DataSplits) -> None:
-    assert DataResolver([small_images], "full").material(CIFAR).name == "what is called cifar10"
+    assert DataResolver([small_images], "full").resolve(CIFAR).name == "what is called cifar10"
 
 
 @pytest.mark.data
 def test_the_real_data_set_is_the_declared_one(cifar10_folder: Path) -> None:
-    assert DataResolver([f"cifar10:{cifar10_folder}"], "full").material(CIFAR).name == "cifar10"
-    few = DataResolver([f"cifar10:{cifar10_folder}"], "smoke").material(CIFAR)
+    assert DataResolver([f"cifar10:{cifar10_folder}"], "full").resolve(CIFAR).name == "cifar10"
+    few = DataResolver([f"cifar10:{cifar10_folder}"], "smoke").resolve(CIFAR)
     assert few.name == "cifar10 (2,000 + 400 images)"
     assert len(few.splits.train) == 2_000
 
@@ -79,51 +79,51 @@ def test_imagenet_is_known_by_how_many_images_it_has(
     photo_folder: Path, monkeypatch: pytest.MonkeyPatch, make_photos: Callable[..., Path]
 ) -> None:
     fake = make_photos("imagenet", train=5)
-    assert DataResolver([f"folder:{fake}"], "full").material(IMAGENET).name == "what is called imagenet"
+    assert DataResolver([f"folder:{fake}"], "full").resolve(IMAGENET).name == "what is called imagenet"
     counts = dataclasses.replace(IMAGENET_IMAGES, train=12, test=6, classes=3)
     monkeypatch.setitem(PUBLISHED_IMAGES, "imagenet", counts)
-    assert DataResolver([f"folder:{photo_folder}"], "full").material(IMAGENET).name == "imagenet"
+    assert DataResolver([f"folder:{photo_folder}"], "full").resolve(IMAGENET).name == "imagenet"
 
 
 def test_which_source_stands_for_what(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = f"folder:{photo_folder}"
-    assert DataResolver(["digits"], "smoke").material(IMAGENET).source == "digits"
-    assert DataResolver(["digits", photos], "smoke").material(CIFAR).source == "digits"
+    assert DataResolver(["digits"], "smoke").resolve(IMAGENET).source == "digits"
+    assert DataResolver(["digits", photos], "smoke").resolve(CIFAR).source == "digits"
     read: list[str] = []
-    monkeypatch.setattr(fitting, "load_data", lambda data, network=None: read.append(data) or sources.load("digits"))
-    assert DataResolver([photos, "cifar10:there"], "smoke").material(CIFAR).source == "cifar10:there"
-    assert DataResolver([], "smoke").material(CIFAR).source == "cifar10"
+    monkeypatch.setattr(data_resolver, "load_data", lambda data, *_: read.append(data) or sources.load("digits"))
+    assert DataResolver([photos, "cifar10:there"], "smoke").resolve(CIFAR).source == "cifar10:there"
+    assert DataResolver([], "smoke").resolve(CIFAR).source == "cifar10"
     shelf = DataResolver(["cifar10:there"], "smoke")
     with pytest.raises(MissingData, match="resnet18 needs imagenet: --data imagenet:PATH names its folder"):
-        shelf.material(IMAGENET)
+        shelf.resolve(IMAGENET)
     read.clear()
-    assert shelf.material(CIFAR) is shelf.material(PLAIN)  # read once
+    assert shelf.resolve(CIFAR) is shelf.resolve(PLAIN)  # read once
     assert read[0] == "cifar10:there" and len(read) == 2  # the whole, and as a network of this type takes it
 
 
 def test_a_folder_is_resized_for_the_small_networks(photo_folder: Path) -> None:
     shelf = DataResolver([f"folder:{photo_folder}"], "full")
-    small, large = shelf.material(CIFAR).splits.train, shelf.material(IMAGENET).splits.train
+    small, large = shelf.resolve(CIFAR).splits.train, shelf.resolve(IMAGENET).splits.train
     assert isinstance(small, ImageArrays) and small.images.shape[1:] == (32, 32, 3)
     assert isinstance(large, ImageFiles)
 
 
 @pytest.mark.parametrize("scale", ["full", "short"])
-def test_networks_for_photos_are_not_run_on_digits(scale: fitting.Scale) -> None:
+def test_networks_for_photos_are_not_run_on_digits(scale: data_resolver.Scale) -> None:
     with pytest.raises(MissingData, match="resnet18 is made for photos, which digits are not"):
-        DataResolver(["digits"], scale).material(IMAGENET)
+        DataResolver(["digits"], scale).resolve(IMAGENET)
 
 
 def test_photos_are_needed_for_the_tests_of_photos() -> None:
     """At smoke scale Figure 4's networks learn digits, which no ten crops can be taken of."""
     shelf = DataResolver(["digits"], "smoke")
-    assert shelf.material(IMAGENET, ("center-crop", "ten-crop")).name == "digits"
+    assert shelf.resolve(IMAGENET, ("center-crop", "ten-crop")).name == "digits"
     with pytest.raises(MissingData, match="made for photos"):
-        shelf.material(IMAGENET, ("ten-crop",))
+        shelf.resolve(IMAGENET, ("ten-crop",))
 
 
 def test_wrong_sources() -> None:
     with pytest.raises(UsageError, match="unknown data source 'digit' .did you mean digits"):
-        DataResolver(["digit"], "full").material(CIFAR)
+        DataResolver(["digit"], "full").resolve(CIFAR)
     with pytest.raises(DataError, match="no folder"):
-        DataResolver(["folder:/nowhere"], "full").material(CIFAR)
+        DataResolver(["folder:/nowhere"], "full").resolve(CIFAR)

@@ -1,4 +1,4 @@
-"""What is trained on, which may be other than declared, and the declared recipe at a scale and fitted to that data."""
+"""Data for declared trainings, and their recipes at a scale, fitted to that data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from resnets.data.cifar import CIFAR10
 from resnets.data.load import load_data
 from resnets.data.splits import DataSplits
+from resnets.detection import sources
+from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, UsageError
 from resnets.networks import registry
 from resnets.paper.declarations import Protocol, Training
@@ -24,6 +26,13 @@ SMOKE_PHOTOS = 32  # in a mini-batch: as many as share batch-norm statistics
 
 TRAINING_TESTS: tuple[Protocol, ...] = ("single-view", "center-crop")  # by which training itself tests at its end
 
+Data = str | DataSplits | DetectionSplits
+
+
+def is_detection_data(data: Data) -> bool:
+    """Return whether data that was given has boxes."""
+    return isinstance(data, DetectionSplits) or (isinstance(data, str) and data.partition(":")[0] in sources.NAMES)
+
 
 class MissingData(UsageError):
     """A training cannot be run on what is given; says what would be right."""
@@ -31,7 +40,7 @@ class MissingData(UsageError):
 
 @dataclass(frozen=True, eq=False)
 class ResolvedData:
-    """A data set as a network takes it: `name` is what a result carries, `source` what it was asked for by."""
+    """A data set as a network takes it; `name` is its name in a result, `source` the source that was given."""
 
     name: str
     source: str | None
@@ -45,23 +54,23 @@ class DataResolver:
     its own.
     """
 
-    def __init__(self, given: Sequence[str | DataSplits], scale: Scale) -> None:
-        self.given = given
+    def __init__(self, given: Sequence[Data], scale: Scale) -> None:
+        self.given = [one for one in given if not isinstance(one, DetectionSplits) and not is_detection_data(one)]
         self.scale = scale
         self._splits: dict[object, DataSplits] = {}
-        self._material: dict[object, ResolvedData] = {}
+        self._resolved: dict[object, ResolvedData] = {}
 
-    def material(self, training: Training, protocols: Sequence[Protocol] = ()) -> ResolvedData:
-        """Return what a training is made on that is to be tested by these protocols.
+    def resolve(self, training: Training, protocols: Sequence[Protocol] = ()) -> ResolvedData:
+        """Return the data of a training that is to be tested by these protocols.
 
-        Raises: NotHere, if nothing that is given will do; UsageError or DataError, if it cannot be read.
+        Raises: MissingData, if nothing that is given will do; UsageError or DataError, if it cannot be read.
         """
         data = self._choose(training)
         small = registry.declare(training.network).type == "cifar"
         key = (data if isinstance(data, str) else id(data), training.data, small)
-        if key not in self._material:
-            self._material[key] = self._read(data, training)
-        found = self._material[key]
+        if key not in self._resolved:
+            self._resolved[key] = self._read(data, training)
+        found = self._resolved[key]
         photos = isinstance(find_recipe(training.recipe).augmentation, ScaleCropFlip)
         trial = self.scale == "smoke" and (not protocols or any(one in TRAINING_TESTS for one in protocols))
         if photos and found.splits.train.kind == "arrays" and not trial:
@@ -91,9 +100,7 @@ class DataResolver:
             except DataError as error:
                 if any(data is one for one in self.given):
                     raise
-                raise MissingData(
-                    str(error)
-                ) from error  # it could not be fetched; what needs other data may still be run
+                raise MissingData(str(error)) from error  # not fetched; what needs other data may still be run
         whole = self._splits[key]
         splits = few(whole) if self.scale == "smoke" else whole
         name = identify(
@@ -119,9 +126,9 @@ def few(splits: DataSplits) -> DataSplits:
     return dataclasses.replace(splits, train=train, test=test, digest=f"{train.digest() or ''}:{test.digest() or ''}")
 
 
-def further_tests(protocols: Sequence[Protocol], material: ResolvedData) -> tuple[Protocol, ...]:
-    """Return the protocols that a trained network is tested by besides training's own: of photos alone."""
-    if material.splits.test.kind != "photos":
+def further_tests(protocols: Sequence[Protocol], data: ResolvedData) -> tuple[Protocol, ...]:
+    """Return the protocols of further tests, after training's own: of photos alone."""
+    if data.splits.test.kind != "photos":
         return ()
     return tuple(protocol for protocol in protocols if protocol not in TRAINING_TESTS)
 

@@ -1,4 +1,4 @@
-"""One run of a plan: what it is, where it goes, how far it is, and what its result file tells of it already."""
+"""One run of a reproduction: its task, seed and data, its folder and files, and its state."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from resnets.paper.declarations import DetectionTest, Protocol
 from resnets.records.base import as_json, read, read_valid
 from resnets.records.evaluations import ReproducedRun, Scale
 from resnets.records.runs import NO_EFFECT, Result
-from resnets.reproduction import detectors, fitting
-from resnets.reproduction.detectors import ResolvedDetectionData
-from resnets.reproduction.fitting import ResolvedData
+from resnets.reproduction import data_resolver, detection_data_resolver
+from resnets.reproduction.data_resolver import ResolvedData, further_tests
+from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
 from resnets.reproduction.tasks import Task
 from resnets.specs import Recipe, default_shortcut
-from resnets.training.config import NetworkSettings
 from resnets.training.run_folder import RunFolder
 from resnets.version import __version__
 
-State = Literal["to do", "begun", "done"]
+State = Literal["to do", "started", "done"]
+TaskData = ResolvedData | ResolvedDetectionData
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlannedRun:
-    """A training of one seed, where it goes, how far it is, and what is left of it.
+    """A training of one seed, its folder, and what is left of it.
 
-    Units: `seconds` of what is left, None where it was not measured; bytes at the end, and while it is going on.
+    Units: `seconds` that are left, None where they were not measured; bytes at the end, and at most.
     """
 
     name: str
     task: Task
     seed: int
-    material: ResolvedData | ResolvedDetectionData
+    data: TaskData
     recipe: Recipe
     scale: Scale
     identity: str  # SHA-256 of network, recipe, data, seed and version
@@ -55,38 +55,33 @@ class PlannedRun:
         return f"{self.task.name}, seed {self.seed}"
 
 
-def planned(
-    task: Task, seed: int, material: ResolvedData | ResolvedDetectionData, scale: Scale, out: Path
-) -> PlannedRun:
-    """Return a run as it stands; what it takes is not known yet."""
+def plan_run(task: Task, seed: int, data: TaskData, scale: Scale, out: Path) -> PlannedRun:
+    """Return a run in its present state, without its time and disk space."""
     training = task.training
     recipe: Recipe
     tests: tuple[Protocol, ...] = ()
-    if isinstance(material, ResolvedData):
-        recipe, tests = (
-            fitting.fit_recipe(training, scale, material.splits),
-            fitting.further_tests(task.protocols, material),
-        )
+    of_run = data.splits.name
+    if isinstance(data, ResolvedData):
+        recipe = data_resolver.fit_recipe(training, scale, data.splits)
+        tests = further_tests(task.protocols, data)
     else:
-        recipe = detectors.fit_recipe(training, scale)
+        recipe = detection_data_resolver.fit_recipe(training, scale)
+        of_run = f"{training.data} {of_run}"  # each declared data set has runs of its own on the same images
     option = training.shortcut if training.shortcut != default_shortcut(training.network) else None
-    data = material.splits.name
-    if isinstance(material, ResolvedDetectionData):  # each declared data set has runs of its own on the same images
-        data = f"{training.data} {data}"
-    parts = (training.network, option, training.recipe, data, scale, f"seed{seed}")
+    parts = (training.network, option, training.recipe, of_run, scale, f"seed{seed}")
     name = "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower().replace("++", "_pp_")) for part in parts if part)
-    identity = _identity(task, seed, material, recipe)
+    identity = _identity(task, seed, data, recipe)
     folder = out / "runs" / f"{name}-{identity[:8]}"
     file = out / "results" / f"{name}.json"
     iteration = reached(folder)
-    state: State = "to do" if iteration is None else "begun"
+    state: State = "to do" if iteration is None else "started"
     if _is_result(file, identity, task, tests):
         state, iteration = "done", recipe.iterations
     return PlannedRun(
         name=name,
         task=task,
         seed=seed,
-        material=material,
+        data=data,
         recipe=recipe,
         scale=scale,
         identity=identity,
@@ -98,22 +93,22 @@ def planned(
     )
 
 
-def _identity(task: Task, seed: int, material: ResolvedData | ResolvedDetectionData, recipe: Recipe) -> str:
-    """Return the SHA-256 of what a run is: another one is another run, and is made anew.
+def _identity(task: Task, seed: int, data: TaskData, recipe: Recipe) -> str:
+    """Return the SHA-256 of what a run is: another one is another run, and is trained again.
 
     Where and how fast it is computed is no part of it, nor are a recipe's words.
     """
-    training, splits = task.training, material.splits
+    training, splits = task.training, data.splits
     settings = {name: value for name, value in as_json(recipe).items() if name not in NO_EFFECT}
     same = {
         "network": {"name": training.network, "shortcut": training.shortcut},
         "recipe": settings,
-        "data": {"name": material.name, "digest": splits.digest, "classes": splits.classes},
+        "data": {"name": data.name, "digest": splits.digest, "classes": splits.classes},
         "seed": seed,
         "version": __version__,
     }
-    if isinstance(material, ResolvedDetectionData):
-        same |= {"declared data": training.data, "start": material.start_digest}
+    if isinstance(data, ResolvedDetectionData):
+        same |= {"declared data": training.data, "start": data.start_digest}
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
@@ -152,8 +147,8 @@ def reached(folder: Path) -> int | None:
     return int(paths[0].stem.partition("-")[2]) if paths else None
 
 
-def others(run: PlannedRun) -> list[str]:
-    """Say which runs of the same name there are with other data or by another version: unfinished ones, a result."""
+def other_runs(run: PlannedRun) -> list[str]:
+    """Return notes on runs of the same name with other data or by another version: unfinished ones, a result."""
     archived = []
     record = read_valid(run.file, ReproducedRun)
     if record is not None and record.identity != run.identity:
@@ -164,8 +159,3 @@ def others(run: PlannedRun) -> list[str]:
         for folder in sorted(run.folder.parent.glob(f"{run.name}-*"))
         if folder != run.folder and not (folder / "result.json").exists()
     ]
-
-
-def options(task: Task) -> NetworkSettings:
-    """Return the network's options, as `create` takes them."""
-    return {} if task.training.shortcut is None else {"shortcut": task.training.shortcut}

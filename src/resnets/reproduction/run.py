@@ -1,4 +1,4 @@
-"""One run of a plan: trained in its folder from wherever it stands, and told by one small result file."""
+"""One run of a reproduction: trained in its folder, resumed where it was started, and written to a result file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from resnets.files import writing
 from resnets.records.base import read_valid, write
 from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Setting
 from resnets.records.runs import ClassifierResult, DetectorResult
-from resnets.reproduction.detectors import ResolvedDetectionData
-from resnets.reproduction.fitting import ResolvedData
-from resnets.reproduction.planned import PlannedRun, archive, is_tested, options
+from resnets.reproduction.data_resolver import ResolvedData
+from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
+from resnets.reproduction.planned_run import PlannedRun, archive, is_tested
 from resnets.specs import DetectionRecipe
 from resnets.training import train
 from resnets.training.config import TrainingConfig, resolve
@@ -29,53 +29,53 @@ from resnets.training.run_folder import RunFolder
 R = TypeVar("R")
 
 
-def make(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Observer] = ()) -> None:
+def train_and_test(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Observer] = ()) -> None:
     """Train a run to its end and test it; its checkpoints are then of no more use, and removed.
 
-    Its result file is written after each test, and what it has of this run already is not made again. The file of
-    another run, of other data or another version, is put aside.
+    Its result file is written after each test, and tests that it has of this run already are not repeated. The file of
+    another run, of other data or another version, is archived.
 
     Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
     """
-    if isinstance(run.material, ResolvedData):
-        _classifier(run, run.material, device=device, workers=workers, observers=observers)
+    if isinstance(run.data, ResolvedData):
+        _classifier(run, run.data, device=device, workers=workers, observers=observers)
     else:
-        _detector(run, run.material, device=device, workers=workers, observers=observers)
+        _detector(run, run.data, device=device, workers=workers, observers=observers)
     with writing(run.folder):
         for path in RunFolder(run.folder).checkpoints.paths():
             path.unlink(missing_ok=True)
 
 
 def _classifier(
-    run: PlannedRun, material: ResolvedData, *, device: str, workers: int, observers: Iterable[Observer]
+    run: PlannedRun, data: ResolvedData, *, device: str, workers: int, observers: Iterable[Observer]
 ) -> None:
-    config = TrainingConfig(
-        recipe=run.recipe, seed=run.seed, device=device, workers=workers, network_options=options(run.task)
+    config = TrainingConfig.from_settings(
+        recipe=run.recipe, seed=run.seed, device=device, workers=workers, **run.task.network_options
     )
     with warnings.catch_warnings():
         if run.scale == "smoke":  # which is no more than a trial, also where photos are small images
             warnings.filterwarnings("ignore", message=".* is made for photos")
-        training = resolve(run.task.training.network, material.splits, config)
-    data = training.record.data.with_changes(source=material.source)
-    training = dataclasses.replace(training, record=training.record.with_changes(data=data))
+        training = resolve(run.task.training.network, data.splits, config)
+    data_record = training.record.data.with_changes(source=data.source)
+    training = dataclasses.replace(training, record=training.record.with_changes(data=data_record))
     train.run(training, run.folder, resume=True, observers=observers)
     result = _required(RunFolder(run.folder).result(ClassifierResult))
     record = _record(run, result)
     write(run.file, record)
     if run.task.responses and not record.responses:
-        (of_run,) = responses([run.folder], material.splits, device=device, workers=workers)
+        (of_run,) = responses([run.folder], data.splits, device=device, workers=workers)
         record = record.with_changes(responses=of_run.layers)
         write(run.file, record)
     for protocol in run.tests:
         if protocol not in record.errors:
-            found = evaluate(run.folder, material.splits, protocol=protocol, device=device, workers=workers)
+            found = evaluate(run.folder, data.splits, protocol=protocol, device=device, workers=workers)
             errors = record.errors | {protocol: Errors(found.top1_error, found.top5_error)}
             record = record.with_changes(errors=errors)
             write(run.file, record)
 
 
 def _detector(
-    run: PlannedRun, material: ResolvedDetectionData, *, device: str, workers: int, observers: Iterable[Observer]
+    run: PlannedRun, data: ResolvedDetectionData, *, device: str, workers: int, observers: Iterable[Observer]
 ) -> None:
     assert isinstance(run.recipe, DetectionRecipe)
     with warnings.catch_warnings():
@@ -83,8 +83,8 @@ def _detector(
             warnings.filterwarnings("ignore", message="a detector that starts from random weights")
         train_detector(
             run.task.training.network,
-            material.splits,
-            weights=material.start,
+            data.splits,
+            weights=data.start,
             recipe=run.recipe,
             out=run.folder,
             resume=True,
@@ -100,10 +100,10 @@ def _detector(
         if is_tested(test, record):
             continue
         scores = result.scores
-        if test.refinements or test.protocol != material.splits.protocol or not material.splits.test_annotated:
+        if test.refinements or test.protocol != data.splits.protocol or not data.splits.test_annotated:
             scores = evaluate_detector(
                 run.folder,
-                material.splits,
+                data.splits,
                 **msgspec.to_builtins(test),
                 out=run.folder / "-".join(("detections", test.protocol, *test.refinements)),  # for a server, too
                 device=device,
@@ -120,14 +120,14 @@ def _required(result: R | None) -> R:
 
 
 def _record(run: PlannedRun, result: ClassifierResult | DetectorResult) -> ReproducedRun:
-    """Return the run's own result, with what it answers, on which data really and at which scale.
+    """Return the record of a run: its result, the declared setting, the data and the scale.
 
     The tests that an earlier call made of the same run are kept; the file of another run is archived.
     """
     record = ReproducedRun(
         result=result,
         declared=Setting(**msgspec.to_builtins(run.task.training)),
-        data=run.material.name,
+        data=run.data.name,
         scale=run.scale,
         identity=run.identity,
     )

@@ -1,4 +1,4 @@
-"""Several runs at a time, each in a process of its own on a device of its own, and told of where they were begun."""
+"""Process pool of runs, each on a device of its own, observed in the process that started them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from resnets.errors import Interrupted, ResnetsError, RunError
+from resnets.errors import Interrupted, ResnetsError, RunError, first_line
 from resnets.records.runs import LogLine, Result, RunRecord
-from resnets.reproduction import runs
-from resnets.reproduction.planned import PlannedRun
-from resnets.reproduction.planning import check
+from resnets.reproduction.planned_run import PlannedRun
+from resnets.reproduction.run import train_and_test
+from resnets.reproduction.run_list import check
 from resnets.runtime.signals import StopRequest
 from resnets.training.observers import Observer
 from resnets.training.train import TRAINING_FAILURES
@@ -53,20 +53,20 @@ class _Sender:
         try:
             self.pipe.send((what, arguments))
         except OSError:
-            raise RunError("the process that began this run has ended") from None
+            raise RunError("the process that started this run has ended") from None
 
 
 def _work(pipe: Connection, run: PlannedRun, device: str, workers: int) -> None:
-    os.setsid()  # Ctrl-C reaches the process that began this one, which passes it on once
+    os.setsid()  # Ctrl-C reaches the process that started this one, which passes it on once
     ended = ("", "")
     try:
-        runs.make(run, device=device, workers=workers, observers=[_Sender(pipe)])
+        train_and_test(run, device=device, workers=workers, observers=[_Sender(pipe)])
     except Exception as error:
-        ended = (type(error).__name__, str(error).partition("\n")[0])
+        ended = (type(error).__name__, first_line(error))
     pipe.send(("ended", ended))
 
 
-def make(
+def train_and_test_all(
     todo: Sequence[PlannedRun],
     devices: Sequence[str],
     *,

@@ -14,8 +14,8 @@ from resnets.errors import Interrupted
 from resnets.records.base import read
 from resnets.records.evaluations import ReproducedRun
 from resnets.records.runs import LogLine, Result, RunRecord
-from resnets.reproduction import reproduce
-from resnets.reproduction.planned import PlannedRun
+from resnets.reproduction import run_list
+from resnets.reproduction.planned_run import PlannedRun
 
 pytestmark = [
     pytest.mark.slow,  # each process imports torch
@@ -27,7 +27,7 @@ TWO = {"only": ["resnet20", "resnet32"], "scale": "smoke", "data": "digits", "wo
 
 @pytest.fixture(autouse=True)
 def two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reproduce, "_devices", lambda name: ("cpu", "cpu"))
+    monkeypatch.setattr(run_list, "devices_of", lambda name: ("cpu", "cpu"))
 
 
 class Told:
