@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import IO, Protocol, overload
 from urllib.parse import urlparse
@@ -126,7 +127,10 @@ def _some(content: bytes, url: str) -> bytes:
 
 
 class Members(Sequence[StoredFile]):
-    """The images of all shards of a split, in the order of the split; each is made when it is asked for."""
+    """The images of all shards of a split, in the order of the split; each is made when it is requested.
+
+    A slice of them has the numbers `own`.
+    """
 
     def __init__(self, shards: Sequence[Part]) -> None:
         self.shards = tuple(shards)
@@ -138,32 +142,12 @@ class Members(Sequence[StoredFile]):
         for number, shard in enumerate(shards):
             self.shard_of[shard.samples] = number
             self.place_of[shard.samples] = np.arange(len(shard))
+        self.own = range(total)
 
     @property
     def remote(self) -> bool:
         """Whether they can only be read from the beginning of their shards."""
         return any(shard.remote for shard in self.shards)
-
-    def __len__(self) -> int:
-        return len(self.shard_of)
-
-    @overload
-    def __getitem__(self, index: int) -> StoredFile: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[StoredFile]: ...
-
-    def __getitem__(self, index: int | slice) -> StoredFile | Sequence[StoredFile]:
-        if isinstance(index, slice):
-            return MembersSlice(self, range(len(self))[index])
-        return self.shards[self.shard_of[index]].member(int(self.place_of[index]))
-
-
-class MembersSlice(Sequence[StoredFile]):
-    """Some of the images of a split, in its order: those numbered `own`."""
-
-    def __init__(self, whole: Members, own: range) -> None:
-        self.whole, self.own, self.remote = whole, own, whole.remote
 
     def __len__(self) -> int:
         return len(self.own)
@@ -172,12 +156,15 @@ class MembersSlice(Sequence[StoredFile]):
     def __getitem__(self, index: int) -> StoredFile: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[StoredFile]: ...
+    def __getitem__(self, index: slice) -> Members: ...
 
-    def __getitem__(self, index: int | slice) -> StoredFile | Sequence[StoredFile]:
+    def __getitem__(self, index: int | slice) -> StoredFile | Members:
         if isinstance(index, slice):
-            return MembersSlice(self.whole, self.own[index])
-        return self.whole[self.own[index]]
+            part = copy(self)
+            part.own = self.own[index]
+            return part
+        sample = self.own[index]
+        return self.shards[self.shard_of[sample]].member(int(self.place_of[sample]))
 
 
 def is_remote(url: str) -> bool:

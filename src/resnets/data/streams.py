@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from resnets.data.image_files import Drawn, ImageFiles
 from resnets.data.loading import Batching, PhotoKey, in_batches
 from resnets.data.randomness import epoch_order
-from resnets.data.shards import Members, MembersSlice, Part
+from resnets.data.shards import Members, Part
 from resnets.data.stored_file import InMemoryFile
 from resnets.errors import UsageError
 
@@ -37,7 +37,7 @@ class ImageStream(ImageFiles):
     `paths` are the members of all shards, or a process's share of them, which can be tested on only.
     """
 
-    paths: Members | MembersSlice
+    paths: Members
 
     random_access = False
 
@@ -52,11 +52,8 @@ class ImageStream(ImageFiles):
         return ImageFiles(tuple(file for _, file in found), self.labels[[sample for sample, _ in found]])
 
     def numbered(self) -> Iterator[tuple[int, InMemoryFile]]:
-        part = self.paths
-        if isinstance(part, Members):
-            return _read(part.shards)
-        own = part.own
-        return ((own.index(number), file) for number, file in _read(part.whole.shards) if number in own)
+        own = self.paths.own
+        return ((own.index(number), file) for number, file in _read(self.paths.shards) if number in own)
 
     def _keys(self) -> Iterator[PhotoKey]:
         return ((sample, file, None) for sample, file in self.numbered())
@@ -70,8 +67,8 @@ class ImageStream(ImageFiles):
 
     def training_stream(self, seed: int, start: int, stop: int) -> Iterator[tuple[int, int, InMemoryFile]]:
         """Yield (epoch, sample, file) of the positions start to stop - 1 in the endless stream of epochs."""
-        assert isinstance(self.paths, Members)
         shards, count = self.paths.shards, len(self)
+        assert count == sum(map(len, shards))  # a share can only be tested on
         while start < stop:
             epoch, first = divmod(start, count)
             end = min(count, first + stop - start)

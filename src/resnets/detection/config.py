@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -29,10 +28,10 @@ from resnets.errors import DataError, UsageError, nearest
 from resnets.networks import registry
 from resnets.records.runs import DataRecord, RunRecord, StartRecord
 from resnets.runtime.device import choose_device, choose_precision
-from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
-from resnets.specs import DetectionRecipe, Precision
+from resnets.specs import DetectionRecipe
 from resnets.training.config import RunSettings, network_record, start_record
+from resnets.training.resolved import ResolvedTraining
 from resnets.weights.weights_file import Weights, load_weights
 
 RECIPE_SETTINGS = {"anchors": "anchor_sizes", "regions": "regions_per_image", "context": "global_context"}
@@ -79,24 +78,13 @@ class DetectionConfig(RunSettings):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class DetectorTraining:
-    """A detector's training, resolved: the network, what it is trained on, and how."""
+class DetectorTraining(ResolvedTraining):
+    """A detector's training, resolved."""
 
     network: FasterRCNN
     data: DetectionSplits
     recipe: DetectionRecipe
     score: Score
-    device: torch.device
-    precision: Precision
-    record: RunRecord
-    keep_precision: bool  # of a run that is resumed, since none was named
-    save_every: int | None
-    world: World = ALONE  # one process
-
-    def resumed(self, record: RunRecord) -> DetectorTraining:
-        """Return the training of a record: its precision, and the name that its data has there."""
-        data = dataclasses.replace(self.data, name=record.data.name)
-        return dataclasses.replace(self, record=record, data=data, precision=record.precision)
 
 
 def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) -> DetectorTraining:

@@ -102,18 +102,10 @@ class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"
             if suffix == "_v1_5" and stride == "1x1":
                 raise UsageError(f"{name} has stride 2 on the 3x3; for the first 1x1 the name is {kind}{depth}")
             stride = stride or ("3x3" if suffix == "_v1_5" else "1x1")
+        elif stride is not None or suffix == "_v1_5":
+            raise UsageError(f"{name}: the place of the stride is a choice of bottleneck blocks (50, 101, 152 layers)")
         else:
-            if stride is not None or suffix == "_v1_5":
-                raise UsageError(
-                    f"{name}: the place of the stride is a choice of bottleneck blocks (50, 101, 152 layers)"
-                )
-            layers = residual_layers or 2
-            if any(count % layers for count in counts):
-                raise UsageError(
-                    f"{name} has {' + '.join(map(str, counts))} 3x3 layers in its stages, which cannot be "
-                    f"grouped by residual_layers={layers}"
-                )
-            counts = tuple(count // layers for count in counts)
+            counts = _in_blocks(name, counts, residual_layers or 2)
         if kind == "plain" and shortcut is not None:
             raise UsageError(f"{name} is a plain network and has no shortcuts; drop shortcut={shortcut!r}")
         return cls(
@@ -256,6 +248,16 @@ def _layers_of_a_stage(name: str, depth: int) -> int:
             f"an ImageNet-type one 18, 34, 50, 101 or 152"
         )
     return (depth - 2) // 3
+
+
+def _in_blocks(name: str, layers: tuple[int, ...], residual_layers: int) -> tuple[int, ...]:
+    """Return the blocks of each stage with this number of 3x3 layers."""
+    if any(count % residual_layers for count in layers):
+        raise UsageError(
+            f"{name} has {' + '.join(map(str, layers))} 3x3 layers in its stages, which cannot be "
+            f"grouped by residual_layers={residual_layers}"
+        )
+    return tuple(count // residual_layers for count in layers)
 
 
 def _require_positive(**options: int | None) -> None:

@@ -27,7 +27,6 @@ from resnets.specs import (
     Initialization,
     InputSpec,
     NetworkSpec,
-    Precision,
     Recipe,
     ResNetSpec,
     Shortcut,
@@ -35,6 +34,7 @@ from resnets.specs import (
 )
 from resnets.training.recalibration import norms_of
 from resnets.training.recipes import default_recipe, find_recipe
+from resnets.training.resolved import ResolvedTraining
 from resnets.training.step import require_micro_batches
 from resnets.weights.weights_file import load_weights
 
@@ -157,24 +157,11 @@ class TrainingConfig(RunSettings):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Training:
-    """A training, resolved: what is trained, on what and how. Nothing of it has started."""
+class Training(ResolvedTraining):
+    """A classifier's training, resolved."""
 
-    network: nn.Module
     data: DataSplits
-    recipe: Recipe
     input_spec: InputSpec | None
-    device: torch.device
-    precision: Precision
-    record: RunRecord
-    keep_precision: bool  # of a run that is resumed, since none was named
-    save_every: int | None
-    world: World = ALONE
-
-    def resumed(self, record: RunRecord) -> Training:
-        """Return the training of a record: its precision, and the name that its data has there."""
-        data = dataclasses.replace(self.data, name=record.data.name)
-        return dataclasses.replace(self, record=record, data=data, precision=record.precision)
 
 
 def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world: World = ALONE) -> Training:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 import filelock
 
@@ -18,6 +18,7 @@ from resnets.records import base
 from resnets.records.runs import LogLine, Provenance, Result, RunRecord
 from resnets.runtime.processes import World
 from resnets.training.checkpoint import Checkpoints
+from resnets.training.resolved import ResolvedTraining
 
 R = TypeVar("R", bound=Result)
 
@@ -119,22 +120,9 @@ class RunFolder:
         base.write(self.path / "result.json", result)
 
 
-class Resolved(Protocol):
-    """A training of any kind, as far as its folder is concerned."""
-
-    @property
-    def record(self) -> RunRecord: ...
-
-    @property
-    def keep_precision(self) -> bool: ...
-
-    @property
-    def world(self) -> World: ...
-
-
 @contextmanager
 def opened(
-    path: Path, training: Resolved, kind: type[R], *, resume: bool
+    path: Path, training: ResolvedTraining, kind: type[R], *, resume: bool
 ) -> Iterator[tuple[RunFolder | None, RunRecord, R | None]]:
     """Hold a run's folder, and yield it, the record of the run, and its result where it is finished already.
 

@@ -24,9 +24,9 @@ from resnets.runtime.device import keep_freed_memory, place
 from resnets.runtime.kernels import unavailable
 from resnets.runtime.processes import World
 from resnets.runtime.signals import StopCoordinator, StopRequest
-from resnets.specs import Precision, Recipe
 from resnets.training.observers import Observer, TensorBoard
-from resnets.training.run_folder import Resolved, RunFolder
+from resnets.training.resolved import ResolvedTraining
+from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.step import Step
 
@@ -47,25 +47,6 @@ def seconds_between(save: float) -> float:
 def iterations_between_lines(iterations: int, device_type: str) -> int:
     """Return the iterations from one line of the log to the next, in a run of this length."""
     return max(1, min(LOG_ITERATIONS[device_type], iterations // LOG_LINES))
-
-
-class ResolvedTraining(Resolved, Protocol):
-    """A training of any kind, resolved."""
-
-    @property
-    def network(self) -> nn.Module: ...
-
-    @property
-    def recipe(self) -> Recipe: ...
-
-    @property
-    def device(self) -> Any: ...
-
-    @property
-    def precision(self) -> Precision: ...
-
-    @property
-    def save_every(self) -> int | None: ...
 
 
 class Task(Protocol[R_co]):

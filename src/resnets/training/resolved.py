@@ -1,0 +1,34 @@
+"""Trainings of any kind, resolved from their settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from resnets.records.runs import RunRecord
+from resnets.runtime.processes import ALONE, World
+from resnets.specs import Precision, Recipe
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ResolvedTraining:
+    """A training, resolved: the network, its data, and how it is trained. Nothing of it has started."""
+
+    network: nn.Module
+    data: Any  # the splits
+    recipe: Recipe
+    device: torch.device
+    precision: Precision
+    record: RunRecord
+    keep_precision: bool  # of a run that is resumed, since none was named
+    save_every: int | None
+    world: World = ALONE
+
+    def resumed(self, record: RunRecord) -> Self:
+        """Return the training of a record: its precision, and the name that its data has there."""
+        data = dataclasses.replace(self.data, name=record.data.name)
+        return dataclasses.replace(self, record=record, data=data, precision=record.precision)
