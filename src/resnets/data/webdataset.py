@@ -44,9 +44,7 @@ def load(rest: str) -> DataSplits:
         return from_manifest(where)
     if len(others) > 1:
         raise UsageError(f"webdataset takes one or two names, not {len(others) + 1}: {rest}")
-    splits = {name: indexed(pattern) for name, pattern in (("train", train), ("val", others[0]))}
-    labels = {name: Members(shards) for name, shards in splits.items()}
-    files = {name: _files(members) for name, members in labels.items()}
+    files = {name: _files(Members(indexed(pattern))) for name, pattern in (("train", train), ("val", others[0]))}
     count = 1 + max(int(part.labels.max(initial=-1)) for part in files.values())
     return DataSplits(
         name=Path(urlparse(train).path).stem.partition("-")[0] or "shards",

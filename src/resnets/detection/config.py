@@ -25,12 +25,13 @@ from resnets.detection.recipes import DETECTION_RECIPES, default_recipe
 from resnets.detection.score import Score, require_objects, score_for
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError, nearest
+from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.records.runs import DataRecord, RunRecord, StartRecord
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe
-from resnets.training.config import RunSettings, network_record, start_record
+from resnets.training.config import RunSettings, network_record
 from resnets.training.resolved import ResolvedTraining
 from resnets.weights.weights_file import Weights, load_weights
 
@@ -166,7 +167,12 @@ def _start_record(start: Detector | Weights) -> StartRecord:
     if isinstance(start, Weights) and count is None:  # a file of others, whose last layer has a row for each class
         last = [start.tensors[name] for name in ("fc.weight", "classifier.6.weight") if name in start.tensors]
         count = len(last[0]) if last else None
-    return start_record(start, of="detector" if isinstance(start, Detector) else "classifier", classes=count)
+    return StartRecord(
+        file=str(start.path),
+        sha256=sha256_of(start.path),
+        of="detector" if isinstance(start, Detector) else "classifier",
+        classes=count,
+    )
 
 
 def _data_record(splits: DetectionSplits, source: str | None) -> DataRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from resnets.errors import UsageError, public
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import ensemble
-from resnets.files import require_file
+from resnets.files import require_file, sha256_of
 from resnets.inference.model import Model, load
 from resnets.records import base
 from resnets.records.counts import wilson
@@ -156,4 +155,4 @@ def _tested(counts: Counts, network: str, classes: tuple[str, ...]) -> Tested:
 
 
 def _digest(weights: Path) -> str | None:
-    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
+    return sha256_of(weights) if weights.is_file() else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import DataError, UsageError
+from resnets.files import sha256_of
 from resnets.paper.declarations import Data as DeclaredData
 from resnets.paper.declarations import Training
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, identify, name_of, stages
@@ -138,8 +138,7 @@ class DetectionDataResolver:
 
     def _digest(self, path: Path) -> str:
         if path not in self._digests:
-            with open(path, "rb") as content:
-                self._digests[path] = hashlib.file_digest(content, "sha256").hexdigest()
+            self._digests[path] = sha256_of(path)
         return self._digests[path]
 
 

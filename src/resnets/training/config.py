@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 import torch
 from torch import nn
@@ -17,6 +16,7 @@ from torch import nn
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, nearest
+from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.records.runs import DataRecord, NetworkRecord, RunRecord, StartRecord
@@ -36,7 +36,7 @@ from resnets.training.recalibration import norms_of
 from resnets.training.recipes import default_recipe, find_recipe
 from resnets.training.resolved import ResolvedTraining
 from resnets.training.step import require_micro_batches
-from resnets.weights.weights_file import load_weights
+from resnets.weights.weights_file import Weights, load_weights
 
 
 class RecipeSettings(TypedDict, total=False):
@@ -197,7 +197,7 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
         data=_data_record(splits, config.split, data if isinstance(data, str) else None),
         seed=config.seed,
         precision=precision,
-        start=None if start is None else start_record(start),
+        start=None if start is None else _start_record(start),
         workers=config.workers,
         accumulate=config.accumulate,
         provenance=(provenance(device, world.size),),
@@ -216,16 +216,6 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
     )
 
 
-class HasClasses(Protocol):
-    """Weights of a classifier or a detector in a file."""
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def classes(self) -> tuple[str, ...] | None: ...
-
-
 def network_record(network: nn.Module, **more: Any) -> NetworkRecord:
     """Return the record of a network: a custom module is known by its class and its number of parameters."""
     spec = registry.spec_of(network)
@@ -237,12 +227,9 @@ def network_record(network: nn.Module, **more: Any) -> NetworkRecord:
     )
 
 
-def start_record(start: HasClasses, **more: Any) -> StartRecord:
-    """Return the record of the weights file that a run starts from."""
-    with open(start.path, "rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    count = None if start.classes is None else len(start.classes)
-    return StartRecord(file=str(start.path), sha256=digest, **({"classes": count} | more))
+def _start_record(start: Weights) -> StartRecord:
+    classes = None if start.classes is None else len(start.classes)
+    return StartRecord(file=str(start.path), sha256=sha256_of(start.path), classes=classes)
 
 
 def _data_record(splits: DataSplits, split: str, source: str | None) -> DataRecord:

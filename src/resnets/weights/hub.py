@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sized
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from torch import nn
 from resnets.errors import RecordError, UsageError, WeightsError, first_line, import_extra, public
 from resnets.files import write_durably, writing
 from resnets.networks.registry import spec_of
+from resnets.records.evaluations import Evaluation
 from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, VGGSpec
 from resnets.version import __version__
@@ -39,33 +39,8 @@ class TrainedNetwork(Protocol):
     def input_spec(self) -> InputSpec | None: ...
 
 
-class Measured(Protocol):
-    """What a model card shows of an evaluation (`resnets.Evaluation`)."""
-
-    @property
-    def data(self) -> str: ...
-
-    @property
-    def protocol(self) -> str: ...
-
-    @property
-    def samples(self) -> int: ...
-
-    @property
-    def top1_error(self) -> float: ...
-
-    @property
-    def top5_error(self) -> float: ...
-
-    @property
-    def class_errors(self) -> Sized: ...
-
-    @property
-    def members(self) -> Sized: ...
-
-
 @public
-def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Measured | None = None) -> Path:
+def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Evaluation | None = None) -> Path:
     """Write a model as a folder for the Hub: model.safetensors, config.json and a model card, README.md.
 
     The card shows what was `measured`, or else the result of the run that the model comes from. `resnets.load` reads
@@ -113,7 +88,7 @@ def push_to_hub(
     model: TrainedNetwork,
     repository: str,
     *,
-    measured: Measured | None = None,
+    measured: Evaluation | None = None,
     private: bool = False,
     token: str | None = None,
 ) -> str:
@@ -162,7 +137,7 @@ def _config(model: TrainedNetwork, spec: NetworkSpec) -> dict[str, Any]:
     return config | {"architecture": architecture, "pretrained_cfg": pretrained}
 
 
-def _results(model: TrainedNetwork, network: str, measured: Measured | None) -> list[dict[str, Any]]:
+def _results(model: TrainedNetwork, network: str, measured: Evaluation | None) -> list[dict[str, Any]]:
     if measured is not None:
         how = f"{measured.samples:,} test images, {measured.protocol}"
         found = [{"data": measured.data, "metric": "top-1 error", "value": measured.top1_error, "how": how}]
