@@ -32,7 +32,7 @@ class _Worker:
 
 
 class _Sender:
-    """An observer that passes on everything. If nobody listens any more, its run ends."""
+    """An observer that sends everything to the process that started this one; if that has ended, its run ends."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
@@ -83,10 +83,10 @@ def train_and_test_all(
     made: list[str] = []
     failed: list[tuple[str, str]] = []
     broken: list[_Worker] = []
-    asked = False
+    stopping = False
     try:
-        while working or (waiting and not (asked or broken)):
-            while waiting and free and not (asked or broken):
+        while working or (waiting and not (stopping or broken)):
+            while waiting and free and not (stopping or broken):
                 working.append(_start(waiting.pop(0), free.pop(0), workers, observe))
             for pipe in connection.wait([worker.pipe for worker in working], LOOK_SECONDS):
                 worker = next(one for one in working if one.pipe is pipe)
@@ -102,8 +102,8 @@ def train_and_test_all(
                     failed.append((worker.run.name, message))
                 elif kind != Interrupted.__name__:
                     broken.append(worker)
-            if stop.signum is not None and not asked:
-                asked = True
+            if stop.signum is not None and not stopping:
+                stopping = True
                 for worker in working:
                     worker.process.terminate()  # SIGTERM: save, then end
     finally:

@@ -1,4 +1,4 @@
-"""What a table or figure asks for: distinct trainings, shared by all that ask for them, and what cannot be run yet."""
+"""Trainings of a table or figure, shared by all rows and curves that need them, and the rows that cannot be run."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NAMES: tuple[str, ...] = (*TABLES, *FIGURES, ALL)
 
 @dataclass(frozen=True)
 class Task:
-    """A training, and who asks for it: the rows and curves that it stands behind, seed by seed.
+    """A training, and the rows and curves that need it.
 
-    `protocols` are the tests that they ask for, `detections` those of a detector. `runs_in_the_paper` is the most that
-    any of them had, and `responses` says that Figure 7 wants its layer responses.
+    `protocols` are the tests that they need, `detections` those of a detector. `runs_in_the_paper` is the most that
+    any of them had, and `responses` says that Figure 7 needs its layer responses.
     """
 
     training: Training
@@ -141,7 +141,7 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
         places = (at for at, one in enumerate(only) if any(_meets(system, [one]) for _, system in found[training]))
         return next(places, 0)
 
-    responding = responses_wanted()
+    responding = drawn_responses()
     tasks = [
         Task(
             training,
@@ -167,10 +167,10 @@ def _size(task: Task) -> tuple[int, int, str]:
     return list(all_recipes()).index(training.recipe), depth_of(training.network) or 0, training.network
 
 
-def responses_wanted() -> frozenset[Training]:
+def drawn_responses() -> frozenset[Training]:
     """Return the trainings whose layer responses a figure draws.
 
-    Whoever asks for one of them, its responses are measured, so that nothing has to be trained again for the figure.
+    They are measured for any table or figure, so that nothing has to be trained again for the figure.
     """
     return frozenset(
         curve.training
