@@ -237,7 +237,7 @@ def test_a_network_must_fit_the_data(tmp_path: Path) -> None:
 
 def test_a_refused_start_leaves_no_run(tmp_path: Path) -> None:
     """After a wrong first command the right one works in the same folder."""
-    with pytest.raises(UsageError, match="resizes and crops photos"):
+    with pytest.raises(UsageError, match="resizes and crops image files"):
         resnets.train("resnet8", "digits", recipe="imagenet", out=tmp_path / "run")
     resnets.train("resnet8", "digits", iterations=1, out=tmp_path / "run")
 

@@ -62,7 +62,7 @@ def writing(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"{where}: cannot be written ({error.strerror or error})") from error
+        raise RunError(f"{where}: failed to write ({error.strerror or error})") from error
 
 
 def require_file(path: Path) -> None:
@@ -111,13 +111,13 @@ _PLAIN_PARTS = (
 class _PlainOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _PLAIN_PARTS:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which plain data and arrays do not need")
+            raise pickle.UnpicklingError(f"it needs {module}.{name}, which plain data and arrays do not need")
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
 def read_plain_pickle(file: IO[bytes]) -> Any:
     """Return what a pickle of plain data and NumPy arrays holds; anything else is refused, so no code runs.
 
-    Python 2's are read too. A damaged pickle raises nearly anything; one that asks for more raises UnpicklingError.
+    Python 2's are read too. A damaged pickle raises nearly anything; one that needs more raises UnpicklingError.
     """
     return _PlainOnly(file, encoding="latin1").load()

@@ -16,7 +16,7 @@ def test_plan_run_table_and_page(tmp_path: Path, command: Command) -> None:
     asked = ("table6", "--only", "resnet-20-layers", *SMOKE, "--out", tmp_path)
     code, out, err = command("reproduce", *asked, "--plan")
     assert (code, err) == (0, "")
-    assert "1 run to make: some seconds each on cpu" in out
+    assert "1 run to do: some seconds each on cpu" in out
     assert not list(tmp_path.iterdir())  # a plan begins nothing
     code, out, err = command("reproduce", *asked)
     assert (code, err) == (0, "")

@@ -82,7 +82,7 @@ def test_links_are_followed(photo_folder: Path, tmp_path: Path) -> None:
 def test_a_broken_link_is_refused(photo_folder: Path) -> None:
     """Passed over in silence, it would make a smaller data set than the one on the label."""
     (photo_folder / "train" / "cat" / "gone.jpg").symlink_to(photo_folder / "nowhere.jpg")
-    with pytest.raises(DataError, match=r"cat/gone.jpg: cannot be read \(No such file"):
+    with pytest.raises(DataError, match=r"cat/gone.jpg: failed to read \(No such file"):
         folder.load(photo_folder)
 
 
@@ -153,7 +153,7 @@ def test_an_unreadable_folder_is_named(photo_folder: Path, what: str, monkeypatc
 
     monkeypatch.setattr(os, "scandir", denied(scandir))
     monkeypatch.setattr(os, "listdir", denied(listdir))
-    with pytest.raises(DataError, match=rf"{what}: cannot be read \(Permission denied\)"):
+    with pytest.raises(DataError, match=rf"{what}: failed to read \(Permission denied\)"):
         folder.load(photo_folder)
 
 

@@ -36,7 +36,7 @@ def test_a_recipe_for_other_images_is_refused(photo_folder: Path) -> None:
     with pytest.raises(UsageError, match=r"images in memory need one that pads and crops"):
         arrays.training_batches(view, ScaleCropFlip(), Batching(**options))
     photos = photos_of(photo_folder)
-    with pytest.raises(UsageError, match=r"photos need one that resizes and crops"):
+    with pytest.raises(UsageError, match=r"image files need one that resizes and crops"):
         photos.training_batches(view, PadCropFlip(), Batching(**options))
     with pytest.raises(UsageError, match=r"crops of 224 pixels out of a shorter side of 256 or more do not give"):
         photos.training_batches(view, ScaleCropFlip(), Batching(**options))

@@ -116,11 +116,11 @@ def test_a_flat_val_is_labelled_by_its_ground_truth(make_photos: MakePhotos, tmp
 def test_what_a_flat_val_lacks_is_named(make_photos: MakePhotos) -> None:
     root = make_photos(classes=THREE)
     wnid_of = flat(root)
-    with pytest.raises(DataError, match=r"no ground truth beside them; put ILSVRC2012_devkit_t12/"):
+    with pytest.raises(DataError, match=r"no ground truth next to them; put ILSVRC2012_devkit_t12/"):
         imagenet.load(root)
     rows = [f"{name},{wnid} 1 2 3 4" for name, wnid in wnid_of.items()]
     (root / imagenet.SOLUTION).write_text("\n".join(["ImageId,PredictionString", *rows[1:]]))
-    with pytest.raises(DataError, match=r"ILSVRC2012_val_00000001.JPEG: no ground truth tells its class"):
+    with pytest.raises(DataError, match=r"ILSVRC2012_val_00000001.JPEG: no ground truth has its class"):
         imagenet.load(root)
 
 
@@ -141,7 +141,7 @@ def test_a_damaged_devkit_is_named(make_photos: MakePhotos, damage: bytes) -> No
     root = make_photos(classes=THREE)
     devkit(root / imagenet.DEVKIT / "data", flat(root))
     (root / imagenet.DEVKIT / "data" / "meta.mat").write_bytes(damage)
-    with pytest.raises(DataError, match=r"devkit_t12/data: the devkit cannot be read"):
+    with pytest.raises(DataError, match=r"devkit_t12/data: failed to read the devkit"):
         imagenet.load(root)
 
 

@@ -194,7 +194,7 @@ def test_a_changed_byte_is_noticed_when_it_is_read(written: Path) -> None:
     [
         ({"format": "other"}, "not a manifest of shards .*its format is 'other'"),
         ({"splits": {}}, "not a whole manifest"),
-        ({"splits": {"train": {"shards": [{"file": "../../etc/x.tar"}]}}}, "is no file beside it"),
+        ({"splits": {"train": {"shards": [{"file": "../../etc/x.tar"}]}}}, "is not a file next to it"),
     ],
 )
 def test_a_strange_manifest_is_refused(written: Path, change: dict[str, Any], message: str) -> None:
@@ -239,7 +239,7 @@ def test_shards_that_are_none_are_refused(photos: DataSplits, tmp_path: Path) ->
         ("unlabelled", r"image some/where/000 has no label of its class in a .cls or .json"),
         ("text", "no images with labels"),
         ("torn", "not a whole tar file"),
-        ("nowhere", "cannot be opened"),
+        ("nowhere", "failed to open"),
     ):
         with pytest.raises(DataError, match=message):
             sources.load(f"webdataset:{tmp_path}/{name}.tar,{tmp_path}/{name}.tar")

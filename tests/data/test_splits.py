@@ -163,7 +163,7 @@ def test_the_digest_of_files_is_of_their_classes_names_and_sizes(tmp_path: Path)
     assert files(tmp_path / "4", ("a.jpg", "b.jpg"), b"xy").digest() != one.digest()
     assert files(tmp_path / "5", ("a.jpg", "b.jpg"), labels=(0, 0)).digest() != one.digest()
     (tmp_path / "1" / "b.jpg").unlink()
-    with pytest.raises(DataError, match=r"1/b.jpg: cannot be read \(No such file"):
+    with pytest.raises(DataError, match=r"1/b.jpg: failed to read \(No such file"):
         one.digest()
 
 

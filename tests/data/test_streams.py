@@ -132,7 +132,7 @@ def test_a_manifest_runs_no_commands(shards: Path, tmp_path: Path) -> None:
     pytest.importorskip("webdataset")
     text = (shards / "manifest.json").read_text()
     (shards / "manifest.json").write_text(text.replace("train-000000.tar", f"x; touch {tmp_path.name}"))
-    with pytest.raises(DataError, match=r"which is no file beside it"):
+    with pytest.raises(DataError, match=r"which is not a file next to it"):
         sources.load(f"webdataset:pipe:cat {shards}/manifest.json")
 
 

@@ -201,7 +201,7 @@ def test_members_of_other_sizes(photo_folder: Path, photo_weights: Path, tmp_pat
     ("options", "message"),
     [
         ({"protocol": "single-view"}, "center-crop, ten-crop, dense-multi-scale"),
-        ({"protocol": "ten-crop", "flips": False}, "ten-crop has mirror images"),
+        ({"protocol": "ten-crop", "flips": False}, "ten-crop has horizontal flips"),
         ({"protocol": "dense", "scales": (48, 64)}, "scale 48 is less than the 64 pixels"),
         ({"protocol": "dense", "scales": ()}, "scales are none"),
         ({"protocol": "dense", "scales": (64, 64)}, "each once"),

@@ -208,7 +208,7 @@ def test_a_damaged_file_is_named(photo_folder: Path) -> None:
     files = _files(photo_folder)
     files.paths[3].write_bytes(files.paths[3].read_bytes()[:200])
     for workers in (0, 2):
-        with pytest.raises(DataError, match=rf"^{files.paths[3]}: cannot be decoded"):
+        with pytest.raises(DataError, match=rf"^{files.paths[3]}: failed to decode"):
             list(photo_views(files, CONVENTION, TestConfig(protocol="ten-crop", flips=True), workers=workers))
 
 

@@ -215,7 +215,7 @@ def test_a_wrong_engine_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.name == "eager"
     assert "its logits for 4 images differ from the network's by" in str(found.choices[1].skipped)
     assert found.choices[2].skipped == "RuntimeError: it fell apart"
-    with pytest.raises(UsageError, match="engine 'openvino' cannot be used here: its logits"):
+    with pytest.raises(UsageError, match="engine 'openvino' is not available here: its logits"):
         prepare(network(), "openvino")
 
 
@@ -227,8 +227,8 @@ def test_very_deep_networks_are_not_compiled_unasked() -> None:
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
-        ("openvino", "engine 'openvino' cannot be used here: openvino is not installed"),
-        ("compile", "engine 'compile' cannot be used here: there is no C\\+\\+ compiler"),
+        ("openvino", "engine 'openvino' is not available here: openvino is not installed"),
+        ("compile", "engine 'compile' is not available here: there is no C\\+\\+ compiler"),
         ("opnvino", "engine is 'opnvino'; it must be one of auto, eager, openvino, compile \\(did you mean openvino"),
     ],
 )

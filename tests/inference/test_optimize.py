@@ -67,7 +67,7 @@ def test_optimize_a_module() -> None:
     engine = resnets.optimize(resnets.create("resnet8", in_channels=1), engine="eager", precision="fp32")
     assert engine(torch.zeros(2, 1, 32, 32)).shape == (2, 10)
     own = nn.Sequential(nn.Conv2d(4, 2, 5), nn.Flatten())
-    with pytest.raises(UsageError, match="Sequential does not tell the size of its images; pass input_size="):
+    with pytest.raises(UsageError, match="Sequential does not have the size of its images; pass input_size="):
         resnets.optimize(own)
     engine = resnets.optimize(own, input_size=5, engine="eager", precision="fp32")
     assert engine(torch.zeros(3, 4, 5, 5)).shape == (3, 2)

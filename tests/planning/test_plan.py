@@ -233,7 +233,7 @@ def test_more_devices_than_a_machine_has_meet_over_the_network() -> None:
         ({"device_kind": "h1000"}, "did you mean h100"),
         ({"devices": 0}, "devices is 0"),
         ({"devices": 129}, "128 images"),
-        ({"devices": 3}, "128 images cannot be shared evenly by 3"),
+        ({"devices": 3}, "128 images is not divisible by 3"),
         ({"devices": 64, "batch_size": 192}, "batch norm is over groups of 64"),
         ({"network": "resnet21"}, "nearest: 20 and 26"),
         ({"recipe": "ciffar"}, "did you mean cifar"),

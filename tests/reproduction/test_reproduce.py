@@ -274,7 +274,7 @@ def test_a_network_that_cannot_be_measured_is_planned_without_its_time(
     plan = resnets.plan_reproduction("table6", out=tmp_path, **asked)
     assert plan.runs[0].seconds is None is plan.seconds
     assert "resnet20 could not be measured: too little for 128 images" in plan.notes
-    assert "1 run to make: for how long is not measured on cpu" in "".join(summary.plan_sentences(plan))
+    assert "1 run to do: time not measured on cpu" in "".join(summary.plan_sentences(plan))
 
 
 def test_a_plan_may_be_made_without_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

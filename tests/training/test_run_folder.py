@@ -241,7 +241,7 @@ def test_folder_that_cannot_be(tmp_path: Path) -> None:
     """A path that cannot be a folder is one clear error."""
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(RunError, match=f"^{path}: cannot be made or written"):
+        with pytest.raises(RunError, match=f"^{path}: failed to create or write"):
             train(path)
 
 
@@ -255,7 +255,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         return opened(path, *rest, **options)
 
     monkeypatch.setattr(os, "open", refused)
-    with pytest.raises(RunError, match=f"^{tmp_path}: cannot be made or written"), RunFolder(tmp_path):
+    with pytest.raises(RunError, match=f"^{tmp_path}: failed to create or write"), RunFolder(tmp_path):
         pass
 
 

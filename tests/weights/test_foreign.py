@@ -65,12 +65,12 @@ def test_the_refusal_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"model": Hostile(os.system, "true")}, path)
     with pytest.raises(
-        WeightsError, match=r"refused, for it asks for posix.system, which would run code; save the state_dict alone"
+        WeightsError, match=r"refused, since it needs posix.system, which would run code; save the state_dict alone"
     ):
         read_foreign(path)
     path = tmp_path / "weights.pkl"
     path.write_bytes(pickle.dumps(Hostile(os.system, "true")))
-    with pytest.raises(WeightsError, match=r"refused.*it asks for posix.system"):
+    with pytest.raises(WeightsError, match=r"refused.*it needs posix.system"):
         read_foreign(path)
 
 

@@ -169,9 +169,9 @@ def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> N
 
 
 def test_a_missing_file_or_a_folder_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"cannot be read \(No such file"):
+    with pytest.raises(WeightsError, match=r"failed to read \(No such file"):
         weights_file.load(tmp_path / "none.safetensors")
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="failed to read"):
         weights_file.load(tmp_path)
 
 

@@ -98,7 +98,7 @@ class ImageArrays:
         assert input_spec is not None
         how = augmentation or PadCropFlip(pad=0, flip=False)
         if not isinstance(how, PadCropFlip):
-            raise UsageError("this recipe resizes and crops photos; images in memory need one that pads and crops")
+            raise UsageError("this recipe resizes and crops image files; images in memory need one that pads and crops")
         _, height, width, _ = self.images.shape
         padded = (height + 2 * how.pad) * (width + 2 * how.pad) / (height * width)
         if _has_room(self.images.nbytes * padded * (1 + how.flip), batching.device):
@@ -115,7 +115,7 @@ class ImageArrays:
     def views(
         self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int
     ) -> Iterator[tuple[int, list[View]]]:
-        raise UsageError("views are cut out of photos, and these images are of one size")
+        raise UsageError("views are crops of image files, and these images are arrays of one size")
 
     def resident(self, input_spec: InputSpec | None, device: torch.device) -> ResidentImages | None:
         if input_spec is None or len(self) == 0 or not _has_room(self.images.nbytes, device):

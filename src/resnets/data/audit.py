@@ -111,10 +111,10 @@ class _Seen:
 
 @public
 def check_data(source: str, *, workers: int | None = None, progress: Progress = lambda done, total: None) -> Audit:
-    """Read and decode every image of a source, and return what would make training fail and what is worth knowing.
+    """Read and decode every image of a source, and return what would make training fail and what looks wrong.
 
-    `workers` threads decode (by default one for each core, at most sixteen); `progress` is called with how many images
-    of how many are done.
+    `workers` threads decode (by default one per core, at most sixteen); `progress` is called with the number of
+    finished images and their total.
 
     Raises: UsageError, if there is no such source; DataError, if nothing of it can be listed.
     """
@@ -166,7 +166,7 @@ def _inspected(split: Split, workers: int) -> Iterator[tuple[int, str, _Seen]]:
             yield sample, f"image {sample}", _Seen((width, height), image.nbytes, digest)
         return
     if not isinstance(split, ImageFiles):
-        raise UsageError("a dataset object cannot be looked into; name a source, such as folder:PATH")
+        raise UsageError("a dataset object cannot be checked; name a source, such as folder:PATH")
     files = split.numbered()
     with quiet(), ThreadPoolExecutor(workers) as threads:
         while some := list(itertools.islice(files, 64 * workers)):
@@ -183,7 +183,7 @@ def inspect(file: ImageFile) -> _Seen:
         seen.notes.append(("unreadable", str(error).removeprefix(f"{file}: ")))
         return seen
     except OSError as error:
-        seen.notes.append(("unreadable", f"cannot be read ({error.strerror})"))
+        seen.notes.append(("unreadable", f"failed to read ({error.strerror})"))
         return seen
     seen.length = len(content)
     seen.digest = hashlib.blake2b(content, digest_size=16).digest()

@@ -168,7 +168,7 @@ def download(data_set: Cifar, root: Path) -> None:
 
 
 def present(data_set: Cifar, path: Path) -> bool:
-    """Tell whether one of the official folders, with all its files, is at or under `path`."""
+    """Return whether one of the official folders, with all its files, is at or under `path`."""
     return any(_missing(folder, layout) is None for folder, layout in _folders(data_set, path))
 
 
@@ -227,7 +227,7 @@ def _read_binary(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]
     try:
         data = np.fromfile(file, np.uint8)
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{file}: failed to read ({error.strerror})") from None
     record = layout.label_bytes + PIXELS
     if len(data) == 0 or len(data) % record:
         raise DataError(f"{file}: {len(data):,} bytes is not a whole number of records of {record:,} bytes")

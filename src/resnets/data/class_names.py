@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-ENOUGH = 0.99  # of the classes have a name in common with what stands in their place: then the order is the same
+ENOUGH = 0.99  # of the classes have a name in common with the class in their place: then the order is the same
 
 
 def match(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int] | None, str | None] | None:
-    """Return where the data's classes stand among the weights', and what is taken for granted; None if they are others.
+    """Return the places of the data's classes among the weights', and what is assumed; None if they are others.
 
     The first is None where they are in the same order, the second where nothing is: names, or ids, are the same. By
     order alone, which is said, are matched the numbers that shards without a list of names have, and names of which one
@@ -39,7 +39,7 @@ def _without_ids(classes: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _ids(classes: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the WordNet ids that class names are or begin with, or None where any has none."""
+    """Return the WordNet ids that class names are or start with, or None where any has none."""
     found = [re.match(r"n\d{8}\b", name) for name in classes]
     return tuple(match[0] for match in found if match) if all(found) else None
 

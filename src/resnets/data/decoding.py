@@ -101,7 +101,7 @@ _TURNS = {
 def orientation(image: Image.Image) -> int:
     """Return how a picture is stored, 1 to 8 as in EXIF; 1, upright, where it does not say, or not so that it is read.
 
-    Only this is read: of all that EXIF may hold, a photo often has something odd, which does not matter here.
+    Only this is read: of all that EXIF may hold, some is often invalid, which does not matter here.
     """
     try:
         found = image.getexif().get(ExifTags.Base.Orientation)
@@ -126,9 +126,9 @@ def _reason(path: ImageFile, error: Exception) -> str:
         case UnidentifiedImageError():
             return "not a JPEG, PNG or WebP image" if size_of(path) else "an empty file, not an image"
         case OSError(strerror=str(why)):
-            return f"cannot be read ({why})"
+            return f"failed to read ({why})"
         case _:
-            return f"cannot be decoded ({str(error) or type(error).__name__})"
+            return f"failed to decode ({str(error) or type(error).__name__})"
 
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -194,14 +194,14 @@ def single_views(paths: Sequence[ImageFile], input_spec: InputSpec) -> NDArray[n
     Raises: DataError, as `decode`, for the first file that cannot be decoded.
     """
     views = np.empty((len(paths), input_spec.size, input_spec.size, input_spec.channels), np.uint8)
-    stretch = 32  # files of one task
+    count = 32  # files of one task
 
     def read(start: int) -> None:
-        for index, path in enumerate(paths[start : start + stretch], start):
+        for index, path in enumerate(paths[start : start + count], start):
             views[index] = _single_view(path, input_spec)
 
     with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        for _ in threads.map(read, range(0, len(paths), stretch)):  # in order, so the first error is raised
+        for _ in threads.map(read, range(0, len(paths), count)):  # in order, so the first error is raised
             pass
     return views
 

@@ -1,4 +1,4 @@
-"""A folder of one's own images: train/CLASS/* and val/CLASS/*, of any size."""
+"""A folder of images: train/CLASS/* and val/CLASS/*, of any size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNREAD = (".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".jxl")
 
 
 Complain = Callable[[str], None]
-"""What is told of each thing that is wrong: to refuse it at once, or to make a list."""
+"""Is called with each problem: to refuse it at once, or to make a list."""
 
 
 def refuse(message: str) -> NoReturn:
@@ -70,11 +70,11 @@ def list_files(path: Path, complain: Complain) -> Listing:
         classes = class_folders(train_root)
         if not classes:
             raise DataError(f"{train_root}: no classes; each is a subfolder of images, train/CLASS/*")
-        for strange in sorted(set(class_folders(test_root)) - set(classes)):
-            complain(f"{test_root}: class {strange!r} is not in {train_root}")
+        for unknown in sorted(set(class_folders(test_root)) - set(classes)):
+            complain(f"{test_root}: class {unknown!r} is not in {train_root}")
         train, test = files_of(train_root, classes, complain), files_of(test_root, classes, complain)
     except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{error.filename}: failed to read ({error.strerror})") from None
     return Listing(path.resolve().name, classes, train, test)
 
 
@@ -94,7 +94,7 @@ def class_folders(root: Path) -> tuple[str, ...]:
 
 
 def files_of(root: Path, classes: tuple[str, ...], complain: Complain) -> ImageFiles:
-    """Return the images of a split, one class after the other. Raises: OSError, for what cannot be read."""
+    """Return the images of a split, class by class. Raises: OSError, for what cannot be read."""
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
@@ -135,5 +135,5 @@ def images_in(folder: Path, complain: Complain) -> list[Path]:
                 else:
                     found.append(path)
             except OSError as error:
-                complain(f"{path}: cannot be read ({error.strerror})")
+                complain(f"{path}: failed to read ({error.strerror})")
     return sorted(found)

@@ -45,7 +45,7 @@ def _content(stored: dict[str, Any], where: str) -> bytes:
     try:
         return bytes(stored["bytes"]) if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
     except OSError as error:
-        raise DataError(f"{where}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{where}: failed to read ({error.strerror})") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ class StreamedRow:
         return f"row {self.index} of {self.where}"
 
     def read(self) -> bytes:
-        raise DataError(f"{self}: a stream is read from the beginning of its files only")
+        raise DataError(f"{self}: a stream is read from the start of its files only")
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedFile:
-    """One of the files in which the Hub keeps a split, read from its beginning.
+    """One of the files in which the Hub keeps a split, read from its start.
 
     Shape: all arrays (rows,)
     """
@@ -87,9 +87,9 @@ class StreamedFile:
         """Return a row by its place in the file."""
         return StreamedRow(self.url, index)
 
-    def read(self, wanted: Sequence[int]) -> Iterator[InMemoryFile]:
+    def read(self, requested: Sequence[int]) -> Iterator[InMemoryFile]:
         """Yield the images of these rows, which ascend, in one reading of the file."""
-        places = iter(wanted)
+        places = iter(requested)
         place = next(places, None)
         try:
             for index, row in enumerate(self.rows):
@@ -102,9 +102,9 @@ class StreamedFile:
         except DataError:
             raise
         except Exception as error:  # the library raises nearly anything
-            raise DataError(f"{self.url}: cannot be read ({first_line(error)})") from error
+            raise DataError(f"{self.url}: failed to read ({first_line(error)})") from error
         if place is not None:
-            raise DataError(f"{self.url}: it has changed, and ends before row {place}; begin anew")
+            raise DataError(f"{self.url}: it has changed, and ends before row {place}; start a new run")
 
 
 def load(rest: str, *, stream: bool = False) -> DataSplits:
@@ -129,13 +129,13 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
     except DataError:
         raise
     except Exception as error:  # the library raises nearly anything
-        raise DataError(f"hf:{repository}: cannot be loaded ({first_line(error)})") from error
+        raise DataError(f"hf:{repository}: failed to load ({first_line(error)})") from error
     train, test = _names(repository, list(found), asked)
     column, label, classes = _columns(repository, found[train])
     splits: dict[str, ImageFiles]
     if stream:
-        told = _labels_alone(where, label) or found
-        splits = {name: _streamed(found[name], told[name], column, label) for name in (train, test)}
+        labelled = _labels_alone(where, label) or found
+        splits = {name: _streamed(found[name], labelled[name], column, label) for name in (train, test)}
     else:
         splits = {name: _files(found[name], column, label) for name in (train, test)}
     names = classes or tuple(map(str, range(1 + max(int(part.labels.max(initial=0)) for part in splits.values()))))
@@ -165,7 +165,7 @@ def _names(repository: str, splits: list[str], asked: str) -> tuple[str, str]:
 
 
 def _columns(repository: str, rows: Any) -> tuple[str, str, tuple[str, ...]]:
-    """Return the column of the images, that of the labels, and the names of the classes where they are told."""
+    """Return the column of the images, that of the labels, and the names of the classes if the data set has them."""
     datasets = import_extra("datasets", "datasets")
     features = rows.features
     images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
@@ -193,7 +193,7 @@ def _labels_alone(where: str, label: str) -> Any:
         return None
 
 
-def _streamed(rows: Any, told: Any, column: str, label: str) -> ImageStream:
+def _streamed(rows: Any, labelled: Any, column: str, label: str) -> ImageStream:
     """Return a split whose labels are read now, from all of its files, and whose images in their turn."""
     encoded = rows.select_columns([column]).cast_column(
         column, import_extra("datasets", "datasets").Image(decode=False)
@@ -202,11 +202,11 @@ def _streamed(rows: Any, told: Any, column: str, label: str) -> ImageStream:
     before, count = 0, encoded.num_shards
     for number in range(count):
         url = f"file {number + 1} of {count} of split {rows.split}"
-        part = told.select_columns([label]).shard(num_shards=count, index=number)
+        part = labelled.select_columns([label]).shard(num_shards=count, index=number)
         try:
             labels = np.asarray([row[label] for row in part], np.int64)
         except Exception as error:  # the library raises nearly anything
-            raise DataError(f"{url}: cannot be read ({first_line(error)})") from error
+            raise DataError(f"{url}: failed to read ({first_line(error)})") from error
         _require_classes(labels, rows.split)
         places = np.arange(before, before + len(labels))
         files.append(StreamedFile(encoded.shard(num_shards=count, index=number), column, url, places, labels))

@@ -96,7 +96,7 @@ class ImageFiles:
             try:
                 size = size_of(path)
             except OSError as error:
-                raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+                raise DataError(f"{path}: failed to read ({error.strerror})") from None
             content.update(b"%d/%s/%d\n" % (label, os.fsencode(path.name), size))  # a name may be no UTF-8
         return content.hexdigest()
 
@@ -139,9 +139,9 @@ class ImageFiles:
     ) -> InputSpec:
         """Return the input as the protocol says, fitted on at most 10,000 files for a mean image, else on 1,000."""
         if augmentation is None or isinstance(augmentation, PadCropFlip):
-            raise UsageError("this recipe pads and crops small images of one size; for photos take 'imagenet'")
+            raise UsageError("this recipe pads and crops small images of one size; use 'imagenet' for image files")
         size, resize = augmentation.crop, augmentation.resize
-        if trained is not None:  # thousands of photos need not be read
+        if trained is not None:  # thousands of files need not be read
             return transferred(trained, InputSpec(size=size, resize=resize))
         chosen = self.subsample(FITTED[preprocessing.mean])
         return fit_photos(chosen.paths, preprocessing, size=size, resize=resize)
@@ -160,7 +160,7 @@ class ImageFiles:
     ) -> PhotoBatches:
         assert input_spec is not None
         if isinstance(augmentation, PadCropFlip):
-            raise UsageError("this recipe pads and crops small images; photos need one that resizes and crops")
+            raise UsageError("this recipe pads and crops small images; image files need one that resizes and crops")
         return PhotoBatches(self, input_spec, augmentation, batching)
 
     def drawn(self, batching: Batching, start: int, stop: int) -> Iterator[Drawn]:
@@ -199,7 +199,7 @@ def _as_it_is(sample: Any) -> Any:
 
 
 class PhotoBatches:
-    """Section 3.4's mini-batches: photos cropped by worker processes, then normalised and coloured together."""
+    """Section 3.4's mini-batches: images cropped by worker processes, then normalised and coloured together."""
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ SOLUTION = "LOC_val_solution.csv"
 def load(path: Path) -> DataSplits:
     """Return ImageNet's images, or those of a part of its classes: trained on `train`, tested on `val`.
 
-    `val` has a folder for each class, or its images lie flat beside the devkit's ground truth, Kaggle's
+    `val` has a folder for each class, or its images are in one folder next to the devkit's ground truth, Kaggle's
     LOC_val_solution.csv or its Annotations. A class is named by its WordNet id and, where torchvision knows it (of all
     1000, and of Imagenette's ten), its readable name.
 
@@ -61,13 +61,13 @@ def list_files(path: Path, complain: Complain) -> Listing:
             complain(f"{train_root}: 1000 classes, but not those of ILSVRC 2012")
         train = files_of(train_root, wnids, complain)
         if folders := class_folders(test_root):
-            for strange in sorted(set(folders) - set(wnids)):
-                complain(f"{test_root}: class {strange!r} is not in {train_root}")
+            for unknown in sorted(set(folders) - set(wnids)):
+                complain(f"{test_root}: class {unknown!r} is not in {train_root}")
             test = files_of(test_root, wnids, complain)
         else:
             test = _flat(test_root, wnids, _truth(path, base), complain)
     except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{error.filename}: failed to read ({error.strerror})") from None
     return Listing(path.resolve().name, readable(wnids), train, test)
 
 
@@ -88,7 +88,7 @@ def _flat(root: Path, wnids: tuple[str, ...], truth: dict[str, str], complain: C
     paths, labels = [], []
     for path in images_in(root, complain):
         if (wnid := truth.get(path.stem)) is None:
-            complain(f"{path}: no ground truth tells its class")
+            complain(f"{path}: no ground truth has its class")
         elif wnid in label_of:  # else of a class that this part of ImageNet has not
             paths.append(path)
             labels.append(label_of[wnid])
@@ -120,7 +120,7 @@ def _truth(path: Path, base: Path) -> dict[str, str]:
         if (archive := folder / f"{DEVKIT}.tar.gz").is_file():
             return _packed_devkit(archive)
     raise DataError(
-        f"{base / 'val'}: images without folders of classes, and no ground truth beside them; put {DEVKIT}/ (or its "
+        f"{base / 'val'}: images without folders of classes, and no ground truth next to them; put {DEVKIT}/ (or its "
         f".tar.gz) or {SOLUTION} into {path}"
     )
 
@@ -153,5 +153,5 @@ def _devkit(meta: bytes, truth: str, where: str) -> dict[str, str]:
         numbers = [int(line) for line in truth.split()]
         ids = [wnid_of[number] for number in numbers]
     except Exception as error:  # a damaged file raises nearly anything
-        raise DataError(f"{where}: the devkit cannot be read ({type(error).__name__}: {error})") from error
+        raise DataError(f"{where}: failed to read the devkit ({type(error).__name__}: {error})") from error
     return {f"ILSVRC2012_val_{number:08}": wnid for number, wnid in enumerate(ids, 1)}

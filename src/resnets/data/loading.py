@@ -28,7 +28,7 @@ Batch = tuple[Tensor, Tensor]
 """Images (B, C, H, W) float32 and labels (B,) int64."""
 
 View = NDArray[np.uint8]
-"""A part of a photo, or the whole, at some size. Shape: (H, W, C)."""
+"""A part of an image, or the whole, at some size. Shape: (H, W, C)."""
 
 PhotoKey = tuple[int, ImageFile | None, int | None]
 """A sample, its file where a stream has read it already, and the side of its crop where that is not the largest."""
@@ -74,7 +74,7 @@ class Batching:
 
 
 def evenly_spaced(total: int, count: int | None) -> NDArray[np.int64] | None:
-    """Return the places of `count` items of so many, evenly spaced; None where all are to be taken."""
+    """Return `count` evenly spaced places among all items; None for all of them."""
     if count is None or count >= total:
         return None
     return np.linspace(0, total - 1, count).round().astype(np.int64)

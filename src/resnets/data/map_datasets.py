@@ -81,7 +81,7 @@ class MapSplit:
     def views(
         self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int
     ) -> Iterator[tuple[int, list[View]]]:
-        raise UsageError("views are cut out of photos, and a dataset object gives tensors")
+        raise UsageError("views are crops of image files, and a dataset object returns tensors")
 
     def resident(self, input_spec: InputSpec | None, device: torch.device) -> None:
         return None

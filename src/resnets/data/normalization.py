@@ -38,7 +38,7 @@ def fit(images: NDArray[np.uint8], preprocessing: Preprocessing) -> InputSpec:
 def fit_photos(
     files: Sequence[ImageFile], preprocessing: Preprocessing, *, size: int = 224, resize: int = 256
 ) -> InputSpec:
-    """Return the input specification of a network trained on photos such as these: RGB, `size` cropped out of `resize`.
+    """Return the input specification of a network trained on images such as these: RGB, `size` cropped out of `resize`.
 
     Units: pixels for `size` and `resize`
     Raises: DataError, for the first of these files that cannot be decoded.
@@ -56,7 +56,7 @@ def _views(files: Sequence[ImageFile], input_spec: InputSpec) -> Iterator[NDArra
 def fit_colors(
     files: Sequence[ImageFile], colors: PrincipalColors, *, size: int = 224, resize: int = 256
 ) -> PrincipalColors:
-    """Return the colour augmentation with the axes of these photos, of the same views as `fit_photos` looks at.
+    """Return the colour augmentation with the axes of these images, of the same views as `fit_photos` looks at.
 
     They are rounded to six digits, so that the last bits of another machine's make no other recipe.
 
@@ -124,7 +124,7 @@ def mean_of(input_spec: InputSpec) -> NDArray[np.float32]:
     return np.broadcast_to(np.asarray(input_spec.mean or 0.0, np.float32), shape)
 
 
-@lru_cache(maxsize=4)  # else every photo of a data set would decode the mean image again
+@lru_cache(maxsize=4)  # else every image of a data set would decode the mean image again
 def _image(encoded: str, shape: tuple[int, int, int]) -> NDArray[np.float32]:
     image = np.frombuffer(base64.b64decode(encoded), "<f4").astype(np.float32).reshape(shape)
     image.flags.writeable = False
@@ -156,9 +156,9 @@ def normalize(images: NDArray[np.uint8], input_spec: InputSpec) -> NDArray[np.fl
 
 
 class Normalizer:
-    """`normalize` for mini-batches of photos, on the device that takes them: until then a pixel is one byte.
+    """`normalize` for mini-batches of images, on their device: until then a pixel is one byte.
 
-    Images need not be of the network's size; a mean image is stretched over those that are not.
+    Images need not be of the network's size; a mean image is resized to those that are not.
     """
 
     def __init__(self, input_spec: InputSpec, device: torch.device) -> None:

@@ -29,10 +29,10 @@ from resnets.errors import DataError, RunError, UsageError, public
 from resnets.files import sync_folder, write_durably, writing
 
 BLOCK = 512  # bytes of tar
-ENTRY = 3 * BLOCK  # what a sample takes beside its image: two headers and its class
+ENTRY = 3 * BLOCK  # bytes of a sample besides its image: two headers and its class
 
 Progress = Callable[[int, int], None]
-"""Is told how many images of how many are done."""
+"""Is called with the number of finished images and their total."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +71,10 @@ def shard_data(
 
 
 def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = lambda done, total: None) -> Written:
-    """Write shards of about `size` bytes, each with its index beside it until all are done; then the manifest.
+    """Write shards of about `size` bytes, each with its index next to it until all are done; then the manifest.
 
-    The files are copied as they are. Those to train on are in a fixed random order, so that also who reads a shard
-    from its beginning meets all classes. The digest is the source's: a run may go on from shards of the same images.
+    The files are copied as they are. Training images are in a fixed random order, so that a shard has all
+    classes from its start. The digest is the source's: a run can resume from shards of the same images.
 
     Raises: DataError, if an image cannot be read or the folder holds other shards; RunError, if it cannot be written.
     """
@@ -85,13 +85,13 @@ def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = l
         folder.mkdir(parents=True, exist_ok=True)
     total, done, kept = sum(map(len, parts.values())), 0, 0
     with _alone(folder), writing(folder):
-        told = _earlier(folder, plan)
+        known = _earlier(folder, plan)
         for shard in planned:
-            if shard.name in told:
+            if shard.name in known:
                 kept += 1
             else:
-                told[shard.name] = _write_shard(folder, shard, parts[shard.split])
-                about = json.dumps({"plan": plan} | told[shard.name]).encode()
+                known[shard.name] = _write_shard(folder, shard, parts[shard.split])
+                about = json.dumps({"plan": plan} | known[shard.name]).encode()
                 write_durably(_index(folder, shard.name), about)
             done += len(shard.samples)
             progress(done, total)
@@ -104,7 +104,7 @@ def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = l
                 name: {
                     "samples": len(files),
                     "digest": files.digest(),
-                    "shards": [told[shard.name] for shard in planned if shard.split == name],
+                    "shards": [known[shard.name] for shard in planned if shard.split == name],
                 }
                 for name, files in parts.items()
             },
@@ -119,7 +119,7 @@ def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = l
         classes=len(splits.classes),
         shards=len(planned),
         kept=kept,
-        bytes=sum(shard["bytes"] for shard in told.values()),
+        bytes=sum(shard["bytes"] for shard in known.values()),
     )
 
 
@@ -224,7 +224,7 @@ def _read(files: ImageFiles, sample: int) -> bytes:
     try:
         return content_of(files.paths[sample])
     except OSError as error:
-        raise DataError(f"{files.paths[sample]}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{files.paths[sample]}: failed to read ({error.strerror})") from None
 
 
 def _suffix(name: str) -> str:

@@ -23,7 +23,7 @@ class Member:
     shard: str  # a path or a URL
     offset: int
     size: int
-    crc: int | None  # of its bytes, where a manifest tells it
+    crc: int | None  # of its bytes, if a manifest has it
 
     @property
     def name(self) -> str:
@@ -34,13 +34,13 @@ class Member:
 
     def read(self) -> bytes:
         if is_remote(self.shard):
-            raise DataError(f"{self}: remote shards are read from their beginning only")
+            raise DataError(f"{self}: remote shards are read from their start only")
         try:
             with open(self.shard, "rb") as file:
                 file.seek(self.offset)
                 content = file.read(self.size)
         except OSError as error:
-            raise DataError(f"{self.shard}: cannot be read ({error.strerror})") from None
+            raise DataError(f"{self.shard}: failed to read ({error.strerror})") from None
         self.verify(content)
         return content
 
@@ -51,7 +51,7 @@ class Member:
 
 
 class Part(Protocol):
-    """A part of a split that is read from its beginning. `samples` are the places of its images in the whole split."""
+    """A part of a split that is read from its start. `samples` are the places of its images in the whole split."""
 
     @property
     def url(self) -> str: ...
@@ -70,7 +70,7 @@ class Part(Protocol):
     def member(self, index: int) -> StoredFile:
         """Return an image by its place in the part; it is read by itself only where the part is not remote."""
 
-    def read(self, wanted: Sequence[int]) -> Iterator[InMemoryFile]:
+    def read(self, requested: Sequence[int]) -> Iterator[InMemoryFile]:
         """Yield the images at these places, which ascend. Raises: DataError, if one is not there or damaged."""
 
 
@@ -98,15 +98,15 @@ class Shard:
 
     @property
     def remote(self) -> bool:
-        """Whether it can only be read from its beginning."""
+        """Whether it can only be read from its start."""
         return is_remote(self.url)
 
-    def read(self, wanted: Sequence[int]) -> Iterator[InMemoryFile]:
+    def read(self, requested: Sequence[int]) -> Iterator[InMemoryFile]:
         """Yield the images at these places, which ascend, in one reading of the file."""
         at = 0
         try:
             with open_url(self.url) as file:
-                for index in wanted:
+                for index in requested:
                     member = self.member(index)
                     while at < member.offset:
                         at += len(_some(file.read(min(1 << 20, member.offset - at)), self.url))
@@ -117,7 +117,7 @@ class Shard:
                     member.verify(bytes(content))
                     yield InMemoryFile(str(member), bytes(content))
         except OSError as error:
-            raise DataError(f"{self.url}: cannot be read ({error})") from None
+            raise DataError(f"{self.url}: failed to read ({error})") from None
 
 
 def _some(content: bytes, url: str) -> bytes:
@@ -127,7 +127,7 @@ def _some(content: bytes, url: str) -> bytes:
 
 
 class Members(Sequence[StoredFile]):
-    """The images of all shards of a split, in the order of the split; each is made when it is requested.
+    """The images of all shards of a split, in the order of the split; each is created when it is accessed.
 
     A slice of them has the numbers `own`.
     """
@@ -146,7 +146,7 @@ class Members(Sequence[StoredFile]):
 
     @property
     def remote(self) -> bool:
-        """Whether they can only be read from the beginning of their shards."""
+        """Whether they can only be read from the start of their shards."""
         return any(shard.remote for shard in self.shards)
 
     def __len__(self) -> int:
@@ -168,12 +168,12 @@ class Members(Sequence[StoredFile]):
 
 
 def is_remote(url: str) -> bool:
-    """Tell a URL from a path."""
+    """Return whether this is a URL and not a path."""
     return url.startswith("pipe:") or len(urlparse(url).scheme) > 1  # one letter is a drive
 
 
 def open_url(url: str) -> IO[bytes]:
-    """Open a shard to be read from its beginning; URLs by webdataset, which knows http(s), gs, pipe and more.
+    """Open a shard to be read from its start; URLs by webdataset, which knows http(s), gs, pipe and more.
 
     Raises: DataError, if it cannot be opened; UsageError, without webdataset.
     """
@@ -182,4 +182,4 @@ def open_url(url: str) -> IO[bytes]:
             return open(url, "rb")
         return import_extra("webdataset.gopen", "shards").gopen(url, "rb")
     except (OSError, ValueError) as error:
-        raise DataError(f"{url}: cannot be opened ({error})") from None
+        raise DataError(f"{url}: failed to open ({error})") from None

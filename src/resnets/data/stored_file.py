@@ -49,7 +49,7 @@ ImageFile = Path | StoredFile
 
 
 class Paths(Sequence[Path]):
-    """Paths as their bytes, one after the other; each is made when it is asked for.
+    """Paths as consecutive bytes; each is created when it is accessed.
 
     A million take the memory of their names. As objects of Python they would take half a gigabyte, and that again in
     each process that reads images, since to look at an object is to write to it.

@@ -1,7 +1,7 @@
-"""Image streams: files that can only be read from the beginning of their shards.
+"""Image streams: files that can only be read from the start of their shards.
 
 An epoch visits the shards in an order of its own and shuffles what they hold within a buffer. Both are a function of
-(seed, epoch), so that a run goes on in the middle of an epoch with no sample lost or repeated; it reads again what the
+(seed, epoch), so that a run resumes in the middle of an epoch with no sample lost or repeated; it reads again what the
 buffer held.
 """
 
@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class ImageStream(ImageFiles):
-    """Image files that can only be read from the beginning of their shards, a `Split`.
+    """Image files that can only be read from the start of their shards, a `Split`.
 
     `paths` are the members of all shards, or a process's share of them, which can be tested on only.
     """
@@ -42,7 +42,7 @@ class ImageStream(ImageFiles):
     random_access = False
 
     def select(self, indices: NDArray[np.int64]) -> ImageFiles:
-        raise UsageError("images that are read as a stream cannot be selected; copy them here first (hf:REPO)")
+        raise UsageError("a stream of images does not support selection; copy the images first (hf:REPO)")
 
     def subsample(self, count: int | None) -> ImageFiles:
         """Return the first images, in memory; with None the stream itself."""
@@ -110,12 +110,12 @@ def _read(shards: Sequence[Part], gone: NDArray[np.bool_] | None = None) -> Iter
     """Yield (sample, file) of the shards, one after the other, but for the places that are gone."""
     before = 0
     for shard in shards:
-        wanted: Sequence[int] = range(len(shard))
+        requested: Sequence[int] = range(len(shard))
         if gone is not None:
-            wanted = np.flatnonzero(~gone[before : before + len(shard)]).tolist()
+            requested = np.flatnonzero(~gone[before : before + len(shard)]).tolist()
         before += len(shard)
-        if wanted:
-            yield from zip(shard.samples[wanted].tolist(), shard.read(wanted), strict=True)
+        if requested:
+            yield from zip(shard.samples[requested].tolist(), shard.read(requested), strict=True)
 
 
 def read_ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:

@@ -1,4 +1,4 @@
-"""Shards as a data set: by the manifest that `resnets data shard` wrote beside them, or by their own headers."""
+"""Shards as a data set: by the manifest that `resnets data shard` wrote next to them, or by their own headers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load(rest: str) -> DataSplits:
     """Return the images of shards: `FOLDER` or `URL/manifest.json` as `resnets data shard` wrote, or `TRAIN,VAL`.
 
     TRAIN and VAL are names of tar files, with brace patterns such as train-{000000..000146}.tar. Of those each image
-    has a label in a .cls or .json file beside it. Without a manifest the headers of all shards are read first.
+    has a label in a .cls or .json file next to it. Without a manifest the headers of all shards are read first.
 
     Raises: DataError, if there are none, or they are damaged; UsageError.
     """
@@ -92,15 +92,15 @@ def read_manifest(where: str) -> dict[str, Any]:
 
 
 def from_manifest(where: str) -> DataSplits:
-    """Return the data set of a manifest; its shards lie beside it, each of the size that it tells.
+    """Return the data set of a manifest; its shards are next to it, with the sizes that it has.
 
     Raises: DataError, if one is missing or of another size.
     """
     manifest = read_manifest(where)
-    beside = where.rpartition("/")[0] if is_remote(where) else str(Path(where).parent)
+    folder = where.rpartition("/")[0] if is_remote(where) else str(Path(where).parent)
     try:
         splits = {
-            split: _files(Members([_shard(beside, told) for told in about["shards"]]), about["digest"])
+            split: _files(Members([_shard(folder, entry) for entry in about["shards"]]), about["digest"])
             for split, about in manifest["splits"].items()
         }
         return DataSplits(
@@ -114,17 +114,17 @@ def from_manifest(where: str) -> DataSplits:
         raise DataError(f"{where}: not a whole manifest ({type(error).__name__}: {error})") from None
 
 
-def _shard(beside: str, told: dict[str, Any]) -> Shard:
-    if not re.fullmatch(r"[\w.-]+", told["file"]):  # a manifest names files beside it, and runs no commands
-        raise DataError(f"{beside}: the manifest names {told['file']!r}, which is no file beside it")
-    url = f"{beside}/{told['file']}"
+def _shard(folder: str, entry: dict[str, Any]) -> Shard:
+    if not re.fullmatch(r"[\w.-]+", entry["file"]):  # a manifest names files next to it, and runs no commands
+        raise DataError(f"{folder}: the manifest names {entry['file']!r}, which is not a file next to it")
+    url = f"{folder}/{entry['file']}"
     if not is_remote(url):
         size = os.stat(url).st_size if os.path.exists(url) else None
-        if size != told["bytes"]:
-            found = "is missing" if size is None else f"has {size:,} bytes instead of {told['bytes']:,}"
+        if size != entry["bytes"]:
+            found = "is missing" if size is None else f"has {size:,} bytes instead of {entry['bytes']:,}"
             raise DataError(f"{url}: {found}; fetch or write it again")
     names = ("samples", "labels", "offsets", "sizes", "crcs")
-    samples, labels, offsets, sizes, crcs = (np.asarray(told[name], np.int64) for name in names)
+    samples, labels, offsets, sizes, crcs = (np.asarray(entry[name], np.int64) for name in names)
     return Shard(url, samples, labels, offsets, sizes, crcs)
 
 
@@ -139,7 +139,7 @@ def indexed(pattern: str) -> list[Shard]:
         with open_url(url) as file:
             found = list(samples_in(file, url))
         if not found:
-            raise DataError(f"{url}: no images with labels; each has its class in a .cls or .json file beside it")
+            raise DataError(f"{url}: no images with labels; each has its class in a .cls or .json file next to it")
         labels, offsets, sizes = np.asarray(found, np.int64).T
         shards.append(Shard(url, np.arange(before, before + len(found)), labels, offsets, sizes, None))
         before += len(found)
@@ -147,7 +147,7 @@ def indexed(pattern: str) -> list[Shard]:
 
 
 def samples_in(file: IO[bytes], url: str) -> Iterator[tuple[int, int, int]]:
-    """Yield (label, offset, size) of each image of a tar file, which is read once, from its beginning."""
+    """Yield (label, offset, size) of each image of a tar file, which is read once, from its start."""
     key, label, image = "", None, None
     try:
         with tarfile.open(fileobj=file, mode="r|") as content:
@@ -165,8 +165,8 @@ def samples_in(file: IO[bytes], url: str) -> Iterator[tuple[int, int, int]]:
                 elif suffix in ("cls", "json"):
                     stored = content.extractfile(entry)
                     assert stored is not None
-                    told = json.loads(stored.read())
-                    label = told if suffix == "cls" else told.get("label", told.get("cls", label))
+                    value = json.loads(stored.read())
+                    label = value if suffix == "cls" else value.get("label", value.get("cls", label))
         yield from _sample(key, label, image, url)
     except (tarfile.TarError, EOFError, ValueError, AttributeError) as error:
         raise DataError(f"{url}: not a whole tar file of samples ({error})") from None
@@ -176,5 +176,5 @@ def _sample(key: str, label: Any, image: tuple[int, int] | None, url: str) -> It
     if image is None:
         return ()
     if not isinstance(label, int) or label < 0:
-        raise DataError(f"{url}: image {key.lstrip('/')} has no label of its class in a .cls or .json file beside it")
+        raise DataError(f"{url}: image {key.lstrip('/')} has no label of its class in a .cls or .json file next to it")
     return ((label, *image),)

@@ -61,7 +61,7 @@ def repair_size(
     width, height = image
     if written is None:
         return [Repair(where, f"gives no size; the image's own, {width} x {height}, is taken")]
-    says = f"the image is {width} x {height} pixels, and its annotation says {written[0]} x {written[1]}"
+    says = f"the image is {width} x {height} pixels, and its annotation has {written[0]} x {written[1]}"
     if written == (height, width):
         raise DataError(f"{where}: {says}: it was annotated lying on its side; turn the image or its boxes")
     if len(boxes) and (boxes[:, 2:].max(axis=0) > np.asarray(image) + ROUNDING).any():

@@ -136,7 +136,7 @@ def _evaluate(
     )
 
 
-# ---------------------------------------------------------------- what is told of it
+# ---------------------------------------------------------------- the record
 
 
 def _tested(counts: Counts, network: str, classes: tuple[str, ...]) -> Tested:

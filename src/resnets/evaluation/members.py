@@ -103,12 +103,12 @@ def prepare(
     if how.scales:
         if model.engine is not None:
             raise UsageError(
-                "this model was optimised for images of one shape; dense testing has many, so load it anew"
+                "this model was optimised for images of one shape; dense testing has many, so load it again"
             )
         assert model.input_spec is not None
-        Dense(model.network, model.input_spec.size)  # what cannot be dense shows before anything is run
-    usual = how_tested(photos, model.input_spec, protocol=how.protocol)
-    return Member(model, own, how, label(how, usual), multiply, order)
+        Dense(model.network, model.input_spec.size)  # a network that cannot be dense is refused before any test
+    baseline = how_tested(photos, model.input_spec, protocol=how.protocol)
+    return Member(model, own, how, label(how, baseline), multiply, order)
 
 
 def tested_alone(
@@ -152,7 +152,7 @@ def _engine(model: Model, test: Split, precision: Precision, batch_size: int) ->
 
 
 def class_order(model: Model, splits: DataSplits) -> list[int] | None:
-    """Return where each class of the data stands among the weights' classes; None where they are in the same order.
+    """Return the place of each class of the data among the weights' classes; None where they are in the same order.
 
     What is taken for granted is a warning.
 
@@ -177,7 +177,7 @@ def class_order(model: Model, splits: DataSplits) -> list[int] | None:
 def comparable_digest(model: Model, splits: DataSplits) -> str | None:
     """Return the digest that a run of this model on these images has, too; None where that is not known.
 
-    A CIFAR-type network's photos were decoded for its training, and its digest is of their pixels.
+    A CIFAR-type network's images were decoded for its training, and its digest is of their pixels.
     """
     decoded = decoded_side(model.network) is not None and splits.test.kind == "photos"
     return None if decoded else splits.digest
@@ -193,7 +193,7 @@ def fitting(model: Model, splits: DataSplits) -> DataSplits:
     if input_spec is None:
         if splits.test.kind == "tensors":
             return splits
-        raise DataError(f"{model.path} does not tell how its input is normalised; pass a dataset that does it")
+        raise DataError(f"{model.path} does not say how its input is normalised; pass a dataset that does it")
     if splits.test.kind == "arrays":
         height, width, channels, _ = splits.test.stats()
         if (height, width, channels) != (input_spec.size, input_spec.size, input_spec.channels):

@@ -157,7 +157,7 @@ class _Waiting:
 def photo_views(
     split: Split, input_spec: InputSpec, how: TestConfig, *, workers: int
 ) -> Iterator[tuple[int, list[View]]]:
-    """Yield each photo's number and its views, in order; mirror images are left to the caller.
+    """Yield each photo's number and its views, in order; horizontal flips are left to the caller.
 
     Raises: DataError, for the first file that cannot be decoded.
     """

@@ -43,7 +43,7 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             name="dense-multi-scale",
-            summary="the whole photo at several scales (Tables 4 and 5)",
+            summary="the whole image at several scales (Tables 4 and 5)",
             views=f"{_VIEWS}:whole_views",
             flips="default",
             scales=True,
@@ -82,10 +82,10 @@ def how_tested(
     found = find_protocol(("center-crop" if photos else "single-view") if protocol is None else protocol)
     if photos != (found.images == "photos"):
         fitting = ", ".join(each.name for each in PROTOCOLS.values() if photos == (each.images == "photos"))
-        images = "photos of any size" if photos else "images of the network's size"
+        images = "image files of any size" if photos else "images of the network's size"
         raise UsageError(f"{found.name} is not for {images}, which are tested by {fitting}")
     if found.flips == "always" and flips is False:
-        raise UsageError(f"{found.name} has mirror images by its definition; it cannot be without flips")
+        raise UsageError(f"{found.name} has horizontal flips by its definition; omit --no-flips")
     if flips is None:
         flips = found.flips != "optional"
     if not found.scales:

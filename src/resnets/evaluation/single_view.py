@@ -1,4 +1,4 @@
-"""A test by a single view, of the logits alone: the original image of section 4.2, or a photo's centre crop."""
+"""A test by a single view, of the logits alone: the original image of section 4.2, or a centre crop."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ Run = Callable[[Tensor], Tensor]
 
 
 class Unavailable(Exception):
-    """An engine cannot be had here; the message says why."""
+    """An engine is not available here; the message says why."""
 
 
 def frozen(network: nn.Module) -> nn.Module:
@@ -78,7 +78,7 @@ def compiled(network: nn.Module, images: Tensor, precision: Precision) -> Run:
         options = {"options": {"freezing": True, "cpp_wrapper": True}}
     cast, dtype = _cast(network, images, precision)
     if cast is None:
-        raise Unavailable("the module cannot be cast to bfloat16")
+        raise Unavailable("the module does not support bfloat16")
     # These settings are torch's for this one compilation, now or later, and not left behind as global ones.
     run: Run = torch.compile(cast, dynamic=False, **options)
     batch = torch.zeros_like(images, dtype=dtype, memory_format=torch.channels_last)
@@ -170,7 +170,7 @@ def _import_openvino() -> Any:
     except ImportError as error:
         if error.name == "openvino":
             raise Unavailable("openvino is not installed; resnets[inference] has it") from None
-        raise Unavailable(f"openvino cannot be imported: {error}") from error
+        raise Unavailable(f"importing openvino failed: {error}") from error
     finally:
         if hidden:
             del sys.modules[telemetry]

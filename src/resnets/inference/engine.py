@@ -26,7 +26,7 @@ EngineName = Literal["eager", "openvino", "compile"]
 PREPARATION_SECONDS = 20.0
 """About what preparing and measuring the engines costs: less work than that is done sooner without."""
 
-BUDGET_SECONDS = 30.0  # an engine that has not been begun by then is not tried
+BUDGET_SECONDS = 30.0  # an engine that has not been started by then is not tried
 LAYERS_TO_COMPILE = 250  # beyond, torch.compile takes minutes
 BATCH_ON_CPU = 64  # larger ones are no faster there and only need memory
 CHECKED_IMAGES = 8
@@ -47,7 +47,7 @@ class Engine:
     """A network made ready to run, as it was at that moment: call it with images, from any thread.
 
     `batch_size` is the batch that it was prepared for, `seconds` what it measured for one. More images are split, fewer
-    are right too. `choices` tells what else was considered.
+    are right too. `choices` lists the other candidates.
     """
 
     name: EngineName
@@ -68,8 +68,8 @@ class Engine:
         Raises: UsageError, if the images have another shape than it was prepared for.
         """
         if tuple(images.shape[1:]) != self.shape:
-            wanted = ", ".join(map(str, self.shape))
-            raise UsageError(f"images are {tuple(images.shape)}; this engine was prepared for (n, {wanted})")
+            expected = ", ".join(map(str, self.shape))
+            raise UsageError(f"images are {tuple(images.shape)}; this engine was prepared for (n, {expected})")
         if torch.is_autocast_enabled(self.device.type):  # its precision is its own
             with torch.autocast(self.device.type, enabled=False):
                 return self(images)
@@ -96,7 +96,7 @@ def fastest(
     on a batch and keeps the fastest. On a CPU a batch is at most 64 images.
 
     Shape: `shape` is (C, H, W) of an image
-    Raises: UsageError, if the engine named cannot be had, or the network does not map images to logits.
+    Raises: UsageError, if the named engine is not available, or the network does not map images to logits.
     """
     if engine not in ("auto", *get_args(EngineName)):
         known = ("auto", *get_args(EngineName))
@@ -126,7 +126,7 @@ def fastest(
             except Exception as error:  # of torch, a compiler, a converter: the others may still do
                 reason = _reason(error)
                 if engine != "auto":
-                    raise UsageError(f"engine {name!r} cannot be used here: {reason}") from error
+                    raise UsageError(f"engine {name!r} is not available here: {reason}") from error
                 tried.append(Choice(name, None, time.perf_counter() - start, reason))
                 continue
             tried.append(Choice(name, seconds, time.perf_counter() - start))
@@ -159,7 +159,7 @@ def _prepare(network: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
         ready = backends.folded(plain)
         if _relative(forward(ready, some, "fp32"), expected) < 1e-3:
             return ready, expected
-    except Exception:  # of a module whose forward cannot be traced; it is run as it is
+    except Exception:  # of a module whose forward is not traceable; it runs unchanged
         pass
     return plain, expected
 

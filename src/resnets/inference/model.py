@@ -41,7 +41,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network in evaluation mode. `classes` and `input_spec` are None where the file does not tell them.
+    """A trained network in evaluation mode. `classes` and `input_spec` are None if the file does not have them.
 
     `engine` runs it in the network's stead after `resnets.optimize`.
     """
@@ -75,7 +75,7 @@ class Model:
     def predict(self, image: str | Path, *, top: int = 5) -> Prediction:
         """Return the `top` most probable classes of an image file of any size and mode.
 
-        Raises: DataError, if the file is no image; WeightsError, if the weights do not tell their classes and input.
+        Raises: DataError, if the file is not an image; WeightsError, if the weights have no classes and input.
         """
         _, input_spec = self._known(top)
         view = single_view(Path(image), input_spec)
@@ -86,7 +86,7 @@ class Model:
     ) -> Iterator[Prediction | DataError]:
         """Yield for each image file, in order, its most probable classes, or the error if it is no image.
 
-        Files are decoded in the background, a batch ahead. An engine is prepared on the way once the images that
+        Files are decoded in the background, a batch ahead. An engine is prepared meanwhile if the images that
         remain (of an iterator: as many as were seen) would take longer without. `precision` is that of a model
         without an engine of its own.
 
@@ -119,9 +119,7 @@ class Model:
         if classes is None and spec is not None:
             classes = tuple(f"class {number}" for number in range(spec.num_classes))
         if self.input_spec is None or classes is None:
-            raise WeightsError(
-                f"{self.path}: these weights do not tell their classes and input, so images cannot be read"
-            )
+            raise WeightsError(f"{self.path}: these weights have no classes and input, which images need")
         if top < 1:
             raise UsageError(f"top is {top}; it must be 1 or more")
         return classes, self.input_spec

@@ -74,7 +74,7 @@ def optimize(
     spec = getattr(module, "spec", None)
     size = input_size or (input_spec.size if input_spec is not None else getattr(spec, "input_size", None))
     if size is None:
-        raise UsageError(f"{type(module).__name__} does not tell the size of its images; pass input_size=")
+        raise UsageError(f"{type(module).__name__} does not have the size of its images; pass input_size=")
     channels = input_spec.channels if input_spec is not None else _channels(module)
     found = fastest(
         module,

@@ -112,7 +112,7 @@ def _recorded(module: nn.Module, x: Any) -> Any:
 
 
 def is_heard(module: nn.Module) -> bool:
-    """Tell whether anybody listens to a module, or to all modules, forwards or backwards."""
+    """Return whether a module, or all modules, have forward or backward hooks."""
     own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return any(own) or _has_any_global_hook()
 

@@ -39,7 +39,7 @@ def deepen(network: nn.Module, depth: int) -> ResNet:
     spec = spec_of(network)
     if not (isinstance(network, ResNet) and isinstance(spec, ResNetSpec)):
         raise UsageError(
-            f"a {type(network).__name__} cannot be deepened: only residual networks and their plain counterparts can"
+            f"a {type(network).__name__} cannot be deepened: only residual networks and their plain counterparts can be"
         )
     target = _deeper(spec, depth)
     deeper, fresh = copy.deepcopy(network), ResNet(target)

@@ -46,7 +46,7 @@ def norm_add_relu(norm: BatchNorm2d, x: Tensor, skip: Tensor | None, relu: bool)
 
 
 def _fits(norm: BatchNorm2d, x: Tensor, skip: Tensor | None) -> bool:
-    """Tell whether the kernel may read and write what it is given: it trusts every shape and every pointer.
+    """Return whether the kernel may read and write what it is given: it trusts every shape and every pointer.
 
     What does not fit goes torch's way, which says what is wrong with it, or computes it.
     """

@@ -63,7 +63,7 @@ NETWORKS: Registry[Family] = Registry(
     ),
     Family(
         name="imagenet",
-        summary="Residual networks for photos, and their plain counterparts (section 3.3, Table 1)",
+        summary="Residual networks for ImageNet, and their plain counterparts (section 3.3, Table 1)",
         names=(
             *(f"{kind}{depth}" for kind in ("plain", "resnet") for depth in IMAGENET_STAGES),
             *(f"resnet{depth}_v1_5" for depth in (50, 101, 152)),

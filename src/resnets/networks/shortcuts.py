@@ -55,5 +55,5 @@ def make_shortcut(
 
 
 def is_projection(shortcut: nn.Module | None) -> bool:
-    """Tell whether a skip path has weights, that is, projects."""
+    """Return whether a skip path has weights, that is, projects."""
     return isinstance(shortcut, nn.Sequential)

@@ -138,7 +138,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """What stands behind a row or a curve. The network is the catalogue's, with a shortcut option or its default.
+    """The training of a row or a curve. The network is the catalogue's, with a shortcut option or its default.
 
     `network` is None for a system that is not ours, and for an ensemble; `recipe` is None where nothing is trained,
     and where no recipe exists yet.
@@ -219,7 +219,7 @@ class DetectionTest:
 
 @dataclass(frozen=True, kw_only=True)
 class Row(System):
-    """A system of a table: a network of ours to measure beside the published numbers, or one that is cited.
+    """A system of a table: a network of ours to compare with the published numbers, or one that is cited.
 
     A cited one has a network where the catalogue has it, though the paper did not train it.
     """
@@ -232,7 +232,7 @@ class Row(System):
     protocol: Protocol | None = None
     tested_on: str | None = None
     seeds: int = 1  # runs that the paper made, of a network of ours
-    compared: tuple[str, ...] = ()  # columns whose number the mean of our runs is set beside
+    compared: tuple[str, ...] = ()  # columns that are compared with the mean of our runs
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)  # by column
     text: Mapping[str, str] = field(default_factory=dict)  # what the row prints in columns that are no numbers
     note: str = ""
@@ -268,7 +268,7 @@ class Table:
     """A table of the paper. A row is one system, also where the paper prints systems otherwise: see `layout`.
 
     `layout` says how it prints them: in rows, in columns (Table 1), or in a grid of rows and columns (Tables 2, 7, 9).
-    Where a published number stands there, it says itself.
+    A published number names its own place.
     """
 
     name: str  # table6

@@ -90,7 +90,7 @@ _JOINT = (published.find("Figure 6", "ResNet-56 and ResNet-110", "test", at=30_0
 
 FIGURE_6 = Figure(
     name="figure6",
-    title="Training (dashed) and test error (bold) on CIFAR-10: plain, residual, and 110 beside 1202 layers",
+    title="Training (dashed) and test error (bold) on CIFAR-10: plain, residual, and 110 next to 1202 layers",
     section="4.2",
     panels=(
         Panel(
@@ -236,7 +236,7 @@ def _responses(network: str, column: Literal["in order", "sorted"], reason: str 
     )
 
 
-_ONLY_SORTED = "read off the sorted panel only, where the curves can be told apart"
+_ONLY_SORTED = "read off the sorted panel only, where the curves can be distinguished"
 
 FIGURE_7 = Figure(
     name="figure7",
@@ -270,7 +270,7 @@ FIGURE_7 = Figure(
             ),
         ),
     ),
-    shows="residual networks respond less than their plain twins, and the deeper the less",
+    shows="residual networks respond less than their plain counterparts, and the deeper the less",
     choices=(
         Choice(
             "over what the deviation of a layer is taken",

@@ -49,7 +49,7 @@ def read(path: Path, kind: type[T]) -> T | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise RecordError(f"{path}: failed to read ({error.strerror or error})") from None
     return decode(content, kind, path)
 
 

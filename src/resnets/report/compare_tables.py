@@ -129,7 +129,7 @@ def _has_any(run: Run, row: Row, columns: Sequence[Column]) -> bool:
 
 
 def _without_runs(row: Row, results: Results, setting: Setting | None, name: str) -> Verdict:
-    """Return the status of a row of which nothing was measured."""
+    """Return the status of a row without measurements."""
     if row.availability == "cited":
         return Verdict(Status.CITED, f"from {row.reference}" if row.reference else "another paper's")
     if row.availability != "ready":
@@ -145,7 +145,7 @@ def _without_runs(row: Row, results: Results, setting: Setting | None, name: str
 
 
 def obstacle(row: Row, parts: Sequence[Part]) -> str:
-    """Return why a row cannot be run; `parts` are those that it lacks."""
+    """Return why a row is not run; `parts` are those that are missing."""
     if row.availability == "needs parts":
         return f"needs {listed([PARTS[part] for part in parts])}"
     if row.availability == "no recipe":

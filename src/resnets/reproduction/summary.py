@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from resnets.durations import in_words
-from resnets.quantities import plural
+from resnets.quantities import megabytes, plural
 from resnets.report.compare_figures import ComparedCurve, ComparedFigure
 from resnets.report.compare_tables import ComparedRow, ComparedTable
 from resnets.report.verdict import Status
@@ -15,7 +15,7 @@ from resnets.report.wording import NOTHING, published
 from resnets.reproduction.planned_run import PlannedRun
 from resnets.reproduction.run_list import ReproductionPlan
 
-PLAN = ("network", "asked for by", "runs", "iterations", "time", "disk")
+PLAN = ("network", "for", "runs", "iterations", "time", "disk")
 CURVES = ("", "", "published", "measured", "runs", "status")
 _SAID = (Status.NOT_RUN, Status.CITED, Status.REPRODUCED)  # statuses that need no more words here
 
@@ -54,7 +54,7 @@ def _plan_line(runs: list[PlannedRun]) -> Line:
         count,
         f"{runs[0].recipe.iterations:,}",
         time if todo else NOTHING,
-        f"{sum(run.disk_bytes for run in todo) / 1e6:,.0f} MB" if todo else NOTHING,
+        megabytes(sum(run.disk_bytes for run in todo)) if todo else NOTHING,
     )
 
 
@@ -62,7 +62,7 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
     """Yield what all runs take together, what is not run and why, and what else there is to know."""
     todo, done = len(plan.todo), len(plan.runs) - len(plan.todo)
     if todo:
-        time = "some seconds each" if plan.scale == "smoke" else "for how long is not measured"
+        time = "some seconds each" if plan.scale == "smoke" else "time not measured"
         rests = ""
         if plan.scale != "smoke" and plan.seconds is not None:
             time = f"about {in_words(plan.seconds)}"
@@ -71,9 +71,9 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
                 rests += f", and {plural(plan.unmeasured, 'run')} whose time was not measured"
         where = f" on {', '.join(plan.devices)}"
         yield (
-            f"{plural(todo, 'run')} to make{f', {done} done' if done else ''}: {time}{where}{rests}; "
-            f"up to {plan.disk_bytes / 1e9:,.2f} GB in {plan.out}/, where {plan.free_bytes / 1e9:,.0f} GB are free"
-            + (": TOO LITTLE" if plan.disk_bytes > plan.free_bytes else "")
+            f"{plural(todo, 'run')} to do{f', {done} done' if done else ''}: {time}{where}{rests}; "
+            f"up to {megabytes(plan.disk_bytes)} in {plan.out}/, with {megabytes(plan.free_bytes)} free"
+            + (": NOT ENOUGH" if plan.disk_bytes > plan.free_bytes else "")
         )
     elif done:
         yield f"{'the run is' if done == 1 else f'all {done} runs are'} done; results in {plan.results}/"

@@ -1,4 +1,4 @@
-"""Of several processes the first that fails tells why, and the others end with it, wherever they wait, in seconds.
+"""The first of several processes that fails reports why, and the others end within seconds, wherever they wait.
 
 What they share is the key-value store that torch.distributed meets at (torchrun's own, where that starts them).
 """
@@ -40,7 +40,7 @@ def _connect(seconds: float) -> TCPStore | None:
 
 @cache
 def is_first_to_fail() -> bool:
-    """Claim to be the process that failed first, and tell whether it was; without an answer, it was."""
+    """Claim to be the process that failed first, and return whether it was; True without an answer."""
     store = _connect(CONNECT_SECONDS)
     try:
         return store is None or store.compare_set(_key(), "", _rank()) == _rank().encode()

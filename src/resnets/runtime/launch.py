@@ -91,12 +91,12 @@ def own_device(name: str, size: int) -> str:
     if size == 1 or name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return name
     if name not in ("auto", "cuda"):
-        raise UsageError(f"device is {name!r}; of {size} processes each takes its own: say auto, cuda or cpu")
+        raise UsageError(f"device is {name!r}; of {size} processes each takes its own: use auto, cuda or cpu")
     here, gpus = _number("LOCAL_RANK"), torch.cuda.device_count()
     if here >= gpus:
         raise UsageError(
             f"this machine has {gpus} GPUs, and its process number {here} (counted from 0) finds none left; "
-            f"start one for each GPU, or say --device cpu"
+            f"start one for each GPU, or use --device cpu"
         )
     return f"cuda:{here}"
 
@@ -117,7 +117,7 @@ def _take_share_of_cores() -> None:
 
 
 def _threads_by_torchrun() -> bool:
-    """Tell whether it was torchrun that set OMP_NUM_THREADS, to 1, as it does where the user has not."""
+    """Return whether torchrun set OMP_NUM_THREADS to 1, as it does unless the user has."""
     if os.environ["OMP_NUM_THREADS"] != "1" or "TORCHELASTIC_RUN_ID" not in os.environ:
         return False
     try:  # what torchrun itself was started with

@@ -29,11 +29,11 @@ class Share:
     def of_batch(self, batch_size: int) -> slice:
         """Return the consecutive images of each mini-batch that are this process's.
 
-        Raises: UsageError, if a mini-batch cannot be divided evenly.
+        Raises: UsageError, if a mini-batch is not divisible.
         """
         if batch_size % self.size:
             raise UsageError(
-                f"a mini-batch of {batch_size} images cannot be shared evenly by {self.size} processes; "
+                f"a mini-batch of {batch_size} images is not divisible by {self.size} processes; "
                 f"batch_size must be a multiple of {self.size}"
             )
         own = batch_size // self.size
@@ -49,7 +49,7 @@ class World:
 
     rank: int = 0
     size: int = 1
-    device: str = "auto"  # what this process takes of what was asked for
+    device: str = "auto"  # of this process, for the requested one
     group: dist.ProcessGroup | None = None  # of all, for tensors on CPUs
 
     @property
@@ -121,4 +121,4 @@ ALONE = World()
 
 def new_group(ranks: list[int] | None, backend: str | None = None) -> dist.ProcessGroup:
     """Return a group of processes, by their ranks; None is all of them."""
-    return dist.new_group(ranks, TIMEOUT, backend)  # type: ignore[return-value]  # or what stands for "not in it"
+    return dist.new_group(ranks, TIMEOUT, backend)  # type: ignore[return-value]  # or the constant for "not in it"

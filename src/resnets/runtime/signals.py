@@ -61,7 +61,7 @@ class StopRequest:
             os.kill(os.getpid(), signum)
         self.signum = signum
         outer = _request_of(self._before.get(signum))
-        if outer is not None:  # that of several runs, which would begin the next one
+        if outer is not None:  # of several runs, which would start the next one
             outer.signum = signum
 
 

@@ -47,7 +47,7 @@ class RunFolder:
                 f"{self.path}: another process is training in this folder; wait for it or name another"
             ) from None
         except OSError as error:
-            raise RunError(f"{self.path}: cannot be made or written ({error.strerror or error})") from None
+            raise RunError(f"{self.path}: failed to create or write ({error.strerror or error})") from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +107,7 @@ class RunFolder:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise RecordError(f"{self.metrics}: cannot be read ({error.strerror or error})") from None
+            raise RecordError(f"{self.metrics}: failed to read ({error.strerror or error})") from None
 
     # ------------------------------------------------------------ result.json
 

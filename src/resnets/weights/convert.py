@@ -139,7 +139,7 @@ def _read(source: str | Path, network: str | None) -> Imported:
         return import_weights(path, network)
     weights = load_weights(path)
     if weights.spec is None:
-        raise WeightsError(f"{weights.path}: weights of a module of one's own, which only that module can use")
+        raise WeightsError(f"{weights.path}: weights of a custom module, which only that module can use")
     if network is not None and network != weights.spec.name:
         raise WeightsError(f"{weights.path}: weights of {weights.spec.name}, and not of {network}")
     return Imported(weights, "resnets")

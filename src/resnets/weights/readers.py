@@ -29,7 +29,7 @@ def read_foreign(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of a file by their names there, and what the file says besides.
 
     What it says is its name as `file`, and timm's `pretrained_cfg`, from a safetensors header or from the config.json
-    beside the file. Of a checkpoint only the weights are returned, without the prefixes that wrappers give names.
+    next to the file. Of a checkpoint only the weights are returned, without the prefixes that wrappers give names.
 
     Raises: WeightsError, if the file cannot be read, holds no tensors, or would have to run code to be read.
     """
@@ -58,18 +58,18 @@ def read_foreign(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _torch(path: Path) -> Any:
     try:
-        # Namespace: the arguments that torchvision's and timm's trainers store beside the weights
+        # Namespace: the arguments that torchvision's and timm's trainers store with the weights
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise WeightsError(f"{path}: failed to read ({error.strerror or error})") from None
     except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if wanted is None:
+        called = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if called is None:
             raise WeightsError(f"{path}: damaged or no torch file") from None
         raise WeightsError(
-            f"{path}: refused, for it asks for {wanted[1]}, which would run code; save the state_dict alone"
+            f"{path}: refused, since it needs {called[1]}, which would run code; save the state_dict alone"
         ) from None
     except Exception as error:  # a damaged file raises nearly anything
         raise WeightsError(f"{path}: damaged or no torch file ({first_line(error)})") from None
@@ -108,7 +108,7 @@ def _pickle(path: Path) -> Any:
         with open(path, "rb") as file:
             return read_plain_pickle(file)
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise WeightsError(f"{path}: failed to read ({error.strerror or error})") from None
     except Exception as error:  # a damaged pickle raises nearly anything
         raise WeightsError(
             f"{path}: refused, not a pickle of plain data and NumPy arrays ({first_line(error)})"
@@ -139,14 +139,14 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """Return timm's configuration, from a safetensors header or from the config.json beside a file; else {}."""
+    """Return timm's configuration, from a safetensors header or from the config.json next to a file; else {}."""
     texts = []
     if path.suffix == ".safetensors":
         with safetensors.safe_open(path, "pt") as file:
             texts.append((file.metadata() or {}).get("pretrained_cfg"))
-    beside = path.with_name("config.json")
-    if beside.is_file():
-        texts.append(beside.read_text(errors="replace"))
+    config = path.with_name("config.json")
+    if config.is_file():
+        texts.append(config.read_text(errors="replace"))
     for text in texts:
         try:
             found = json.loads(text or "null")

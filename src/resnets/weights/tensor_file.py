@@ -62,7 +62,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
+        raise WeightsError(f"{path}: failed to read ({error.strerror})") from None
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"{path}: not a safetensors file; pickles (.pt, .pth) can run code; `resnets convert` reads "

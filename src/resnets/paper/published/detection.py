@@ -37,7 +37,7 @@ TABLE_8 = lay_out(
     decimals=1,
 )
 
-# The two baselines stand here a second time with their numbers of Table 8, which are not repeated.
+# The two baselines are here a second time with their numbers of Table 8, which are not repeated.
 TABLE_9 = lay_out(
     "Table 9",
     columns={

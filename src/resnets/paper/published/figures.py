@@ -81,7 +81,7 @@ FIGURE_6 = (
     *_training_6("ResNet-44", readings={_LAST: 0.2}, relation="<"),
     *_training_6("ResNet-56", readings={_LAST: 0.1}),
     *_training_6("ResNet-110", readings={_LAST: 0.0}),
-    # right: ResNet-110 again, beside ResNet-1202
+    # right: ResNet-110 again, next to ResNet-1202
     *_test_6("ResNet-1202", readings={_LAST: 7.9}, note="7.8 to 8.0"),
     *_training_6("ResNet-1202", readings={45_000: 0.1}, note="later lower"),
 )

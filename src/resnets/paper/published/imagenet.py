@@ -24,7 +24,7 @@ TABLE_2 = lay_out(
     notes={("18 layers", "ResNet"): "option A", ("34 layers", "ResNet"): "option A"},
 )
 
-# Plain-34 and ResNet-34 A stand here a second time with their top-1 errors of Table 2, which are not repeated.
+# Plain-34 and ResNet-34 A are here a second time with their top-1 errors of Table 2, which are not repeated.
 TABLE_3 = lay_out(
     "Table 3",
     columns={"top-1 err.": ("%", _TOP_1), "top-5 err.": ("%", _TOP_5)},

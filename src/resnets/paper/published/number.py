@@ -15,9 +15,9 @@ Source = Literal["printed", "digitised"]
 
 @dataclass(frozen=True)
 class Published:
-    """One number of the paper, and where it stands.
+    """One number of the paper, and its place.
 
-    A reading of a figure stands at an iteration, a layer or a rank, `at`, or in a range of them, `at` to `until`,
+    A reading of a figure is at an iteration, a layer or a rank, `at`, or in a range of them, `at` to `until`,
     and may be off by `precision`.
 
     Units: `unit`; errors and mAP in percent, FLOPs are multiply-adds of one image.
@@ -39,7 +39,7 @@ class Published:
 
     @property
     def place(self) -> tuple[str, str, str, int | None]:
-        """Where it stands; no two numbers have the same."""
+        """Its place; no two numbers have the same."""
         return (self.table, self.row, self.column, self.at)
 
     @property

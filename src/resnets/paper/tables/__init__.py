@@ -1,4 +1,4 @@
-"""The paper's tables, each a declaration to read beside it: what every row trains, how it is tested, what is printed.
+"""The paper's tables, declarations to read next to the paper: what every row trains, how it is tested, what is printed.
 
 The numbers themselves are in `resnets.paper.published`, in the same order.
 """

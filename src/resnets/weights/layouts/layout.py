@@ -37,13 +37,13 @@ class Layout:
 
 
 def is_cifar_type(tensors: Tensors) -> bool:
-    """Tell whether tensors under our names are of a network for small images."""
+    """Return whether tensors under our names are of a network for small images."""
     stem = tensors.get("conv1.weight")
     return stem is not None and stem.dim() == 4 and stem.shape[0] == 16 and stem.shape[2:] == (3, 3)
 
 
 def imagenet_input(*, resize: int = 256) -> InputSpec:
-    """Return what most networks for photos expect: torchvision's mean and deviation, 224 pixels out of 256."""
+    """Return the usual ImageNet input: torchvision's mean and standard deviation, 224 of 256 pixels."""
     return InputSpec(size=224, resize=resize, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 

@@ -1,4 +1,4 @@
-"""timm's weights: torchvision's names in residual networks, its own head in VGG, and a configuration beside them."""
+"""timm's weights: torchvision's names in residual networks, its own head in VGG, and a configuration file."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def config_of(input_spec: InputSpec, num_classes: int) -> dict[str, Any] | None:
     if not plain or input_spec.channels != 3:
         return None
     crop = input_spec.size / input_spec.resize
-    if math.floor(input_spec.size / crop) < input_spec.resize:  # as timm reckons, and rounding may cost a pixel
+    if math.floor(input_spec.size / crop) < input_spec.resize:  # as timm computes it, and rounding may cost a pixel
         crop = math.nextafter(crop, 0)
     return {
         "input_size": [3, input_spec.size, input_spec.size],
