@@ -22,7 +22,7 @@ check: setup
 docs: setup
 	$(BIN)/python tools/docs.py
 
-# Speed next to the peers: make bench ARGS="--quick"
+# Speed compared with torchvision and timm: make bench ARGS="--quick"
 bench: setup
 	$(BIN)/python -m benchmarks $(ARGS)
 

@@ -1,4 +1,4 @@
-"""Record of `python -m benchmarks`: speed and memory next to the peers."""
+"""Record of `python -m benchmarks`: speed and memory compared with torchvision and timm."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def _speed(benchmarks: Iterable[Benchmark]) -> Grid:
         if claim.theirs is not None
     ]
     columns = ("", "over", "ours", "theirs", "ratio (range)", "target")
-    return Grid("Speed, ours next to the peers'", columns, columns[2:5], tuple(rows))
+    return Grid("Speed, compared with torchvision and timm", columns, columns[2:5], tuple(rows))
 
 
 def _speed_row(what: str, claim: Claim) -> tuple[str, ...]:
