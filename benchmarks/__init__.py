@@ -1,4 +1,4 @@
-"""Speed and memory next to the peers, measured on your machine: `python -m benchmarks`, in Python `benchmarks.bench()`.
+"""Speed and memory compared with torchvision and timm, measured on your machine: `python -m benchmarks`, in Python `benchmarks.bench()`.
 
 Importing the package imports no torch.
 """

@@ -52,7 +52,7 @@ def bench(
     json: Annotated[Path | None, Option("--json", help="Write all numbers to this file.")] = None,
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
 ) -> None:
-    """Measure speed and memory next to the peers, on this machine: torchvision, timm and the usual CIFAR repository.
+    """Measure speed and memory on this machine, compared with torchvision, timm and the usual CIFAR repository.
 
     Each runs in its own process, one at a time and in turns. Ratios are medians over the rounds.
     """
