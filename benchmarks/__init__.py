@@ -1,4 +1,4 @@
-"""Speed and memory compared with torchvision and timm, measured on your machine: `python -m benchmarks`, in Python `benchmarks.bench()`.
+"""Speed and memory compared with torchvision and timm, on your machine: `python -m benchmarks` or `benchmarks.bench()`.
 
 Importing the package imports no torch.
 """
