@@ -16,7 +16,7 @@ from resnets.errors import RunError, UsageError
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, fsync, rename, fsync of the folder."""
+    """Write a file whole or not at all: a temporary file next to it, fsync, rename, fsync of the folder."""
     temporary = path.with_name(f".{path.name}.partial")
     try:
         with open(temporary, "wb") as file:

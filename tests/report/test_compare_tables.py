@@ -51,7 +51,7 @@ def test_table_6_of_one_full_run() -> None:
 
 
 def test_table_6_of_five_seeds() -> None:
-    """The mean is compared; the best and the deviation stand beside the paper's."""
+    """The mean is compared; the best and the deviation are next to the paper's."""
     runs = [results.result("resnet110", 6.4 + 0.1 * seed, seed=seed) for seed in range(5)]
     found = row("table6", "ResNet, 110 layers", results.collected(*runs))
     assert cell(found, "mean").measured == pytest.approx(6.6)
@@ -64,7 +64,7 @@ def test_table_6_of_five_seeds() -> None:
 
 
 def test_of_one_run_there_is_no_best() -> None:
-    """Its error stands once, beside the mean of the paper's five."""
+    """Its error is there once, next to the mean of the paper's five."""
     found = row("table6", "ResNet, 110 layers", results.collected(results.result("resnet110", 6.6)))
     assert cell(found, "mean").measured == 6.6
     assert cell(found, "error").measured is None

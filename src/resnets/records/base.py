@@ -71,7 +71,10 @@ def decode(content: bytes | str, kind: type[T], where: Path | str) -> T:
 
 def convert(content: Any, kind: type[T], where: Path | str) -> T:
     """Return the record that JSON values hold, as `decode` does. Raises: RecordError."""
-    return decode(msgspec.json.encode(content), kind, where)
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"{where}: {error}") from None
 
 
 def difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:

@@ -41,7 +41,6 @@ class DataRecord(Spec, frozen=True, kw_only=True):
     digest: str | None
     classes: tuple[str, ...]
     training_images: int
-    validation_images: int | None = None
     test_images: int
     repairs: int = 0  # of boxes and sizes
 
