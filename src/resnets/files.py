@@ -1,14 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read within limits."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import pickle
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,57 @@ def write_durably(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+ALWAYS_READ = 500_000_000
+"""Bytes that the content of a file may take in memory, however small the file is."""
+
+EXPANSION = 20
+"""How many times the bytes on the disk the content of a file may take, where that is more."""
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """Return a file's content.
+
+    Raises: OSError, whose `strerror` says so, if it is no regular file (opening a pipe would wait for its writer), is
+        larger than `most` bytes, or declares a size of which nearly nothing was written.
+    """
+    size = size_on_disk(path)[0]
+    if most is not None and size > most:
+        raise OSError(errno.EFBIG, f"{size:,} bytes; at most {most:,} are read")
+    require_expansion(path, size)
+    return path.read_bytes()
+
+
+def require_expansion(path: Path, declared: int) -> None:
+    """Check the bytes that the content of a file takes in memory by what it declares, before any of it is read.
+
+    Raises: OSError, if they are more than 500 MB and more than 20 times those that the file takes on the disk.
+    """
+    if declared > ALWAYS_READ and declared > EXPANSION * (written := size_on_disk(path)[1]):
+        raise OSError(errno.EFBIG, f"it declares {declared:,} bytes of content, and {written:,} bytes are on the disk")
+
+
+def size_on_disk(path: Path) -> tuple[int, int]:
+    """Return the size of a regular file, and how much of it is data and no hole. Raises: OSError, as `read_bytes`."""
+    try:
+        about = path.stat()
+    except ValueError as error:  # a null byte in the name
+        raise OSError(errno.EINVAL, str(error)) from None
+    if stat.S_ISDIR(about.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    size = about.st_size
+    if size <= ALWAYS_READ or not hasattr(os, "SEEK_DATA"):
+        return size, size
+    written, at = 0, 0
+    with open(path, "rb") as file, contextlib.suppress(OSError):  # which says that no data follows
+        while at < size:
+            at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            hole = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            written, at = written + hole - at, hole
+    return size, written
 
 
 def sha256_of(path: Path) -> str:
@@ -53,7 +105,7 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-@contextmanager
+@contextlib.contextmanager
 def writing(where: Path) -> Iterator[None]:
     """Turn what the system says of a full disk or a closed folder into one clear line.
 
