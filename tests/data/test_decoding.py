@@ -200,6 +200,7 @@ def test_an_unreadable_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "a.jpg").touch()
     monkeypatch.setattr(Image, "open", denied)
     with pytest.raises(DataError, match=r"a.jpg: failed to read \(Permission denied\)"):
         decode(tmp_path / "a.jpg")

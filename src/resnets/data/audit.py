@@ -17,8 +17,9 @@ from PIL import Image
 
 from resnets.data import folder, imagenet, sources
 from resnets.data.arrays import ImageArrays
-from resnets.data.decoding import FORMATS, MAX_PIXELS, decode_here, orientation, quiet
+from resnets.data.decoding import FORMATS, MAX_PIXELS, decode_here, quiet
 from resnets.data.folder import Listing
+from resnets.data.headers import read_headers
 from resnets.data.image_files import ImageFiles
 from resnets.data.shard_writer import Progress
 from resnets.data.splits import DataSplits, Split
@@ -205,7 +206,8 @@ def _describe(seen: _Seen, held: InMemoryFile, suffix: str) -> None:
     with Image.open(BytesIO(content), formats=FORMATS) as image:  # the header only
         seen.size = image.size
         width, height = image.size
-        kind, mode, turn = image.format or "", image.mode, orientation(image)
+        kind, mode = image.format or "", image.mode
+    (header,) = read_headers([held])
     deep = kind == "PNG" and content[24:25] == b"\x10"  # of the header: bits of a channel
     lost = len(content) - len(content.rstrip(b"\0")) if kind in ("JPEG", "MPO") else 0
     for found, name, detail in (
@@ -214,7 +216,7 @@ def _describe(seen: _Seen, held: InMemoryFile, suffix: str) -> None:
         (lost >= ZEROS, "zeros at the end", f"{lost:,} bytes of them"),
         (mode == "CMYK", "CMYK", ""),
         (deep or mode.startswith("I"), "16 bits", ""),
-        (turn != 1, "rotated", f"EXIF orientation {turn}"),
+        (header.orientation != 1, "rotated", f"EXIF orientation {header.orientation}"),
         (mode in ("1", "L", "LA") or mode.startswith("I"), "grey", ""),
         (mode in ("RGBA", "LA", "PA"), "transparent", ""),
     ):

@@ -83,7 +83,7 @@ def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
     except DataError:
         raise
     except Exception as error:  # a damaged or hostile file raises nearly anything
-        raise DataError(f"{path}: {_reason(path, error)}") from error
+        raise DataError(f"{path}: {reason(path, error)}") from error
 
 
 _TURNS = {
@@ -101,10 +101,11 @@ _TURNS = {
 def orientation(image: Image.Image) -> int:
     """Return how a picture is stored, 1 to 8 as in EXIF; 1, upright, where it does not say, or not so that it is read.
 
-    Only this is read: of all that EXIF may hold, some is often invalid, which does not matter here.
+    Only this is read: of all that EXIF may hold, some is often invalid, which does not matter here. A PNG that has EXIF
+    behind its pixels must be loaded.
     """
     try:
-        found = image.getexif().get(ExifTags.Base.Orientation)
+        found = Image.Image.getexif(image).get(ExifTags.Base.Orientation)  # a PNG's own method decodes the pixels
     except Exception:  # broken EXIF raises nearly anything, and harms nothing
         return 1
     return int(found) if found in _TURNS else 1
@@ -117,7 +118,8 @@ def limit_pixels(image: Image.Image) -> None:
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")
 
 
-def _reason(path: ImageFile, error: Exception) -> str:
+def reason(path: ImageFile, error: Exception) -> str:
+    """Return why a file could not be read as an image."""
     match error:
         case FileNotFoundError():
             return "no such file"
@@ -214,21 +216,3 @@ def reading(paths: Sequence[ImageFile], input_spec: InputSpec) -> Iterator[list[
     """
     with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         yield [threads.submit(_single_view, path, input_spec) for path in paths]
-
-
-def upright_sizes(paths: Sequence[ImageFile]) -> list[tuple[int, int]]:
-    """Return each image's (width, height) as `decode` gives it, from the file's header alone.
-
-    Raises: DataError, if a file is missing or no JPEG, PNG or WebP image.
-    """
-    with quiet():
-        return [_upright_size(path) for path in paths]
-
-
-def _upright_size(path: ImageFile) -> tuple[int, int]:
-    try:
-        with opened(path) as source, Image.open(source, formats=FORMATS) as image:
-            on_its_side = orientation(image) >= 5
-            return (image.height, image.width) if on_its_side else image.size
-    except Exception as error:  # as in decoding
-        raise DataError(f"{path}: {_reason(path, error)}") from error

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from resnets.data.arrays import ImageArrays
 from resnets.data.decoding import single_views
+from resnets.data.headers import read_headers
 from resnets.data.loading import (
     CPU,
     Batch,
@@ -37,7 +38,7 @@ from resnets.data.loading import (
 from resnets.data.normalization import Normalizer, fit_colors, fit_photos, std_of, transferred
 from resnets.data.photos import Photos, PhotoViews
 from resnets.data.randomness import normals, sample_bits
-from resnets.data.stored_file import ImageFile, Paths, opened, size_of
+from resnets.data.stored_file import ImageFile, Paths, size_of
 from resnets.errors import DataError, UsageError
 from resnets.runtime.processes import Share
 from resnets.specs import (
@@ -103,10 +104,7 @@ class ImageFiles:
     def stats(self) -> ImageStats:
         """Return the means over some files, of their headers and sizes in bytes."""
         paths = self.subsample(SAMPLE).paths
-        sizes = []
-        for path in paths:
-            with opened(path) as file, Image.open(file) as image:  # the header only
-                sizes.append(image.size)
+        sizes = [(header.width, header.height) for header in read_headers(paths)]
         width, height = (round(float(side)) for side in np.mean(sizes, axis=0))
         return ImageStats(height, width, self.channels, round(sum(map(size_of, paths)) / len(paths)))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Protocol, overload
 
 import numpy as np
+
+from resnets.errors import DataError
 
 
 class StoredFile(Protocol):
@@ -78,13 +82,26 @@ class Paths(Sequence[Path]):
 
 @contextlib.contextmanager
 def opened(file: ImageFile) -> Iterator[Path | BytesIO]:
-    """Give what Pillow opens."""
-    yield file if isinstance(file, Path) else BytesIO(file.read())
+    """Give what Pillow opens. Raises: OSError, DataError, if it cannot be read."""
+    yield regular(file) if isinstance(file, Path) else BytesIO(file.read())
+
+
+def regular(path: Path) -> Path:
+    """Return the path of a regular file: a pipe that data names would be waited for without end.
+
+    Raises: OSError, DataError, if it is none.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: a pipe, socket or device, not a file")
+    return path
 
 
 def content_of(file: ImageFile) -> bytes:
     """Return a file's bytes. Raises: OSError, DataError, if it cannot be read."""
-    return file.read_bytes() if isinstance(file, Path) else file.read()
+    return regular(file).read_bytes() if isinstance(file, Path) else file.read()
 
 
 def size_of(file: ImageFile) -> int:

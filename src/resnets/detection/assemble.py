@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.decoding import upright_sizes
+from resnets.data.headers import read_headers
 from resnets.detection import coco, voc
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits, Repair, digest
 from resnets.detection.repairs import repair_boxes, repair_size
@@ -60,7 +60,8 @@ def voc_images(folder: voc.Folder, name: str, needed: bool) -> Images:
             f"missing; the first is {missing[0]}.xml"
         )
     images, repairs = [], []
-    for image_id, path, size in zip(ids, paths, upright_sizes(paths), strict=True):
+    for image_id, path, header in zip(ids, paths, read_headers(paths), strict=True):
+        size = header.width, header.height
         if unannotated:
             record = voc.Record(path, size, (), np.zeros((0, 4)), np.zeros(0, np.bool_))
         else:
@@ -83,7 +84,8 @@ def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
     files, categories = coco.names(instances)
     paths = folder.images(name, files)
     images, repairs = [], []
-    for entry, path, size in zip(instances.images, paths, upright_sizes(paths), strict=True):
+    for entry, path, header in zip(instances.images, paths, read_headers(paths), strict=True):
+        size = header.width, header.height
         objects = instances.annotations[entry["id"]]
         boxes = np.asarray([annotation["bbox"] for annotation in objects], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
