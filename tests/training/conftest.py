@@ -36,7 +36,8 @@ IMPORTED = [
     "resnets.training.train",
     "sklearn.datasets",
     "torch._dynamo",
-    "torch.utils.tensorboard",
+    "tensorboard.compat.proto.event_pb2",
+    "tensorboard.summary.writer.record_writer",
 ]
 
 Start = Callable[..., BaseProcess]

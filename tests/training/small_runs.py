@@ -167,7 +167,7 @@ class Recorder:
 
 
 class CrashAt(Recorder):
-    """An observer that ends the run when a line is logged, before the iteration is saved."""
+    """An observer that ends the run when a line is shown."""
 
     def __init__(self, iteration: int) -> None:
         super().__init__()

@@ -1,13 +1,17 @@
-"""Observers are told of a run and cannot harm it; TensorBoard is one of them, and optional."""
+"""Observers are called as a run proceeds and cannot harm it; TensorBoard is one of them, and optional."""
 
 from __future__ import annotations
 
+import errno
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from small_runs import Crash, CrashAt, Recorder, differences, job, lines, run
+from small_runs import Crash, CrashAt, Recorder, checkpoint_name, differences, job, lines, names_in, run
+
+from resnets.records.runs import LogLine
 
 
 def test_observers_are_closed(tmp_path: Path) -> None:
@@ -43,7 +47,7 @@ def test_tensorboard(tmp_path: Path) -> None:
 
 def test_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the package is missing, a run says so once and needs it no further."""
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)
     with pytest.warns(UserWarning, match="the package tensorboard is missing") as said:
         run(job(), tmp_path)
     assert len(said) == 1
@@ -53,5 +57,48 @@ def test_without_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_tensorboard_that_cannot_write(tmp_path: Path) -> None:
     """Where the events cannot be written, a run says so and needs them no further."""
     (tmp_path / "tensorboard").write_text("a file, not a folder")
-    with pytest.warns(UserWarning, match="no further events are written"):
+    with pytest.warns(UserWarning, match="without TensorBoard"):
         run(job(), tmp_path)
+
+
+class LosesItsReader(Recorder):
+    """An observer whose output is lost when a line is shown."""
+
+    def __init__(self, iteration: int) -> None:
+        super().__init__()
+        self.iteration = iteration
+
+    def logged(self, line: LogLine) -> None:
+        super().logged(line)
+        if line.iteration == self.iteration:
+            raise BrokenPipeError(errno.EPIPE, "the reader ended")
+
+
+def test_an_observer_that_loses_its_output(tmp_path: Path) -> None:
+    """The run goes on without it, notes that in the next line of its log, and closes it at the end."""
+    losing, other = LosesItsReader(5), Recorder()
+    with pytest.warns(UserWarning, match="without LosesItsReader"):
+        run(job(), tmp_path, losing, other)
+    assert [line.iteration for line in losing.lines] == [3, 5]
+    assert losing.closings == 1
+    assert other.lines == lines(tmp_path)
+    assert [line.iteration for line in other.lines if line.note is not None] == [6]
+
+
+def test_a_line_is_shown_after_its_iteration_is_saved(tmp_path: Path) -> None:
+    """What fails while it is shown loses nothing."""
+    with pytest.raises(Crash):
+        run(job(), tmp_path, CrashAt(6))
+    assert names_in(tmp_path / "checkpoints") == [checkpoint_name(5), checkpoint_name(6)]
+
+
+def test_a_folder_of_events_that_vanishes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Costs the events and nothing else: no thread prints a traceback."""
+
+    class Removes(Recorder):
+        def logged(self, line: LogLine) -> None:
+            shutil.rmtree(tmp_path / "tensorboard", ignore_errors=True)
+
+    run(job(), tmp_path, Removes())
+    assert (tmp_path / "result.json").exists()
+    assert capfd.readouterr() == ("", "")

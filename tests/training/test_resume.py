@@ -61,7 +61,7 @@ def test_before_the_first_checkpoint(reference: Path, tmp_path: Path) -> None:
 
 
 class StopAt(Recorder):
-    """Sends this process a signal when a line is logged."""
+    """Sends this process a signal when a line is shown."""
 
     def __init__(self, iteration: int, signum: int) -> None:
         super().__init__()
@@ -75,10 +75,10 @@ class StopAt(Recorder):
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signal(reference: Path, tmp_path: Path, signum: int, code: int) -> None:
-    """A signal saves the iteration it fell into, whatever `save_every` is, and has an exit code of its own."""
+    """A signal, here while iteration 6 is shown, saves the next one, and has an exit code of its own."""
     before = signal.getsignal(signum)
     with pytest.raises(
-        Interrupted, match=f"stopped by {signal.Signals(signum).name} after iteration 6; everything is saved"
+        Interrupted, match=f"stopped by {signal.Signals(signum).name} after iteration 7; everything is saved"
     ) as e:
         run(job(save_every=100), tmp_path, StopAt(6, signum))
     assert e.value.exit_code == code

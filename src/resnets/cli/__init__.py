@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import io
 import os
 import sys
 import warnings
@@ -30,6 +29,7 @@ from resnets.cli import (
     train,
 )
 from resnets.cli.options import TrainingCommand
+from resnets.cli.output import OutputError, standard_streams
 from resnets.errors import FailedElsewhere, Interrupted, ResnetsError, UsageError
 from resnets.version import __version__
 
@@ -153,9 +153,11 @@ def run(arguments: list[str], program: typer.Typer = app, name: str = "resnets")
     0: done; 1: failed; 2: wrong usage; 128 + n: stopped by signal n. An error is one line on standard error. Of
     several processes that torchrun started the first one shows everything, and the first that fails its error.
     """
-    if _process() in (None, 0):
-        return _run(arguments, program, name)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with contextlib.ExitStack() as streams:
+        if _process() not in (None, 0):
+            nowhere = streams.enter_context(open(os.devnull, "w"))
+            streams.enter_context(contextlib.redirect_stdout(nowhere))
+        streams.enter_context(standard_streams())
         return _run(arguments, program, name)
 
 
@@ -168,13 +170,14 @@ def _process() -> int | None:
 def _run(arguments: list[str], program: typer.Typer, name: str) -> int:
     first = _process() in (None, 0)
     debug = "--debug" in arguments
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a class name that the terminal cannot show is no failure
     warnings.showwarning = lambda message, *_: _note(message, name) if first else None
     try:
         code = program(args=[a for a in arguments if a != "--debug"], prog_name=name, standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
+    except OutputError as error:
+        return 1 if error.reader_ended else _fail(str(error), 1, name)
     except Interrupted as stop:
         if first:
             print(f"{name}: {stop}", file=sys.stderr)
@@ -187,9 +190,6 @@ def _run(arguments: list[str], program: typer.Typer, name: str) -> int:
         return _fail(str(error), error.exit_code, name)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130, name)
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except MemoryError:
         return _fail("out of memory; a smaller --batch-size needs less", 1, name)
     except Exception as error:

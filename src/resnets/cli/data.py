@@ -33,6 +33,8 @@ def check(
         require_file(json)
     with progress_of("checking") as progress:
         audit = check_data(source, workers=workers, progress=progress)
+    if json is not None:  # before anything is shown
+        write_json(json, msgspec.to_builtins(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     console = Console(highlight=False, soft_wrap=True)
     table = Table(f"{escape(audit.name)}, {plural(audit.classes, 'class')}", caption="smallest / median / largest")
     for name in audit.splits:
@@ -54,8 +56,6 @@ def check(
         detail = f": {first.detail}" if first.detail else ""
         console.print(f"[bold]{count:,} {kind}[/bold] ({fails}{KINDS[kind]})")
         console.print(escape(f"    for example {first.file}{detail}"))
-    if json is not None:
-        write_json(json, msgspec.to_builtins(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     print("Training would FAIL." if audit.would_fail else "Nothing would make training fail.")
     if audit.would_fail:
         raise Exit(1)

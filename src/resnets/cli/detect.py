@@ -183,6 +183,7 @@ def predict(
     JSON), the others are processed, and the exit code is 1.
     """
     from resnets.cli.display import print_answers
+    from resnets.cli.output import outlive
     from resnets.detection.predict import detect
     from resnets.detection.writer import DetectedObject
     from resnets.quantities import plural
@@ -204,6 +205,8 @@ def predict(
         device=device,
         precision=precision,
     )
+    if out is not None:
+        outlive()
     complete = print_answers(found, "objects", listed, None if as_json else text)
     if out is not None and not as_json:
         print(f"{out}/ holds the images with their boxes, and detections.json")

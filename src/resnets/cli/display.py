@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from resnets.cli.output import require_output
 from resnets.durations import in_words
 from resnets.errors import DataError
 from resnets.quantities import plural, rate, training_length
@@ -78,11 +79,20 @@ def print_table(header: Sequence[str], *sections: Iterable[Sequence[str]]) -> No
     Console(highlight=False, soft_wrap=True).print(table)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # for the run, which goes on; else the process would end here
+
+
 class Display:
-    """An observer that shows iteration, loss, errors, learning rate, images/s and the time left."""
+    """An observer that shows iteration, loss, errors, learning rate, images/s and the time left.
+
+    Raises: OSError, when the output is lost.
+    """
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.output = sys.stdout
+        self.console = _Console(highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
         self.task: TaskID | None = None
         self.tested: dict[str, float] = {}
@@ -105,6 +115,7 @@ class Display:
             self.progress = Progress(*columns, console=self.console, transient=True)
             self.task = self.progress.add_task("starting", total=self.total, completed=iteration)
             self.progress.start()
+        require_output(self.output)
 
     def logged(self, line: LogLine) -> None:
         tested = {name: value for name in TESTED if (value := getattr(line, name)) is not None}
@@ -116,6 +127,7 @@ class Display:
         elif tested or time.monotonic() - self.printed_at > PLAIN_SECONDS:
             self.console.print(self._text(line, tested))
             self.printed_at = time.monotonic()
+        require_output(self.output)
 
     def _text(self, line: LogLine, tested: dict[str, float]) -> str:
         left = (self.total - line.iteration) / line.iteration * line.seconds
@@ -142,9 +154,13 @@ def _where(hardware: dict[str, Any]) -> str:
 
 
 class ShortDisplay:
-    """An observer for one of several runs: one live line, then one line that stays."""
+    """An observer for one of several runs: one live line, then one line that stays.
+
+    Raises: OSError, when the output is lost.
+    """
 
     def __init__(self, name: str, console: Console) -> None:
+        self.output = sys.stdout
         self.name, self.console = name, console
         self.status = console.status(f"{name:<10} starting") if console.is_terminal else None
         self.printed_at = time.monotonic()
@@ -155,6 +171,7 @@ class ShortDisplay:
             print(note, file=sys.stderr)
         if self.status is not None:
             self.status.start()
+        require_output(self.output)
 
     def logged(self, line: LogLine) -> None:
         left = (self.total - line.iteration) / line.iteration * line.seconds
@@ -167,6 +184,7 @@ class ShortDisplay:
         elif time.monotonic() - self.printed_at > PLAIN_SECONDS:
             self.console.print(text)
             self.printed_at = time.monotonic()
+        require_output(self.output)
 
     def finished(self, result: Result) -> None:
         if isinstance(result, DetectorResult):

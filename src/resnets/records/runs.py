@@ -122,6 +122,7 @@ class LogLine(Spec, frozen=True, kw_only=True, omit_defaults=True):
     validation_map: float | None = None
     seconds: float = 0.0
     images_per_second: float = 0.0
+    note: str | None = None  # on the run, such as that it goes on without its display
 
 
 class CurvePoint(Spec, frozen=True, kw_only=True, omit_defaults=True):

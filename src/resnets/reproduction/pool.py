@@ -15,7 +15,7 @@ from resnets.reproduction.planned_run import PlannedRun
 from resnets.reproduction.run import train_and_test
 from resnets.reproduction.run_list import check
 from resnets.runtime.signals import StopRequest
-from resnets.training.observers import Observer
+from resnets.training.observers import Observer, Observers
 from resnets.training.train import TRAINING_FAILURES
 
 LOOK_SECONDS = 0.5  # between two looks whether a signal came
@@ -27,7 +27,7 @@ class _Worker:
     device: str
     process: Any  # multiprocessing's of the spawn context
     pipe: Connection
-    observer: Observer | None
+    observer: Observer
     ended: tuple[str, str] | None = None  # the kind of an error and its message, or ("", "")
 
 
@@ -123,7 +123,7 @@ def _start(run: PlannedRun, device: str, workers: int, observe: Callable[[Planne
     process = context.Process(target=_work, args=(theirs, run, device, workers))
     process.start()
     theirs.close()
-    return _Worker(run, device, process, ours, observe(run) if observe else None)
+    return _Worker(run, device, process, ours, Observers([observe(run)] if observe else []))
 
 
 def _listen(worker: _Worker) -> None:
@@ -137,7 +137,6 @@ def _listen(worker: _Worker) -> None:
         worker.ended = arguments
         worker.process.join()
         worker.pipe.close()
-        if worker.observer is not None:
-            worker.observer.closed()
-    elif worker.observer is not None:
+        worker.observer.closed()
+    else:
         getattr(worker.observer, what)(*arguments)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -24,7 +24,7 @@ from resnets.runtime.device import keep_freed_memory, place
 from resnets.runtime.kernels import unavailable
 from resnets.runtime.processes import World
 from resnets.runtime.signals import StopCoordinator, StopRequest
-from resnets.training.observers import Observer, TensorBoard
+from resnets.training.observers import Observer, Observers, TensorBoard
 from resnets.training.resolved import ResolvedTraining
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
@@ -106,7 +106,7 @@ class Trainer(Generic[R]):
         self.world: World = training.world
         self.record: RunRecord = training.record
         self.fingerprint = self.record.fingerprint()
-        self.observers = [TensorBoard(folder.tensorboard), *observers] if folder is not None else []
+        self.observers = Observers([TensorBoard(folder.tensorboard), *observers] if folder is not None else [])
         keep_freed_memory()
         place(training.network, training.device)
         self.state = task.start()
@@ -122,19 +122,17 @@ class Trainer(Generic[R]):
         Raises: Interrupted, after a signal, once the state is saved; TrainingError, DataError and RunError, naming the
             last valid checkpoint; CheckpointError.
         """
-        with ExitStack() as closing:
-            for observer in self.observers:
-                closing.callback(observer.closed)
-            try:
-                return self._run()
-            except (DataError, RunError, TrainingError) as error:
-                last = f"the last valid checkpoint is {self.checkpoint}" if self.checkpoint else "no checkpoint yet"
-                raise type(error)(f"{error}; {last}") from error
+        try:
+            return self._run()
+        except (DataError, RunError, TrainingError) as error:
+            last = f"the last valid checkpoint is {self.checkpoint}" if self.checkpoint else "no checkpoint yet"
+            raise type(error)(f"{error}; {last}") from error
+        finally:
+            self.observers.closed()
 
     def _run(self) -> R:
         notes = self._resume() + self._notes()
-        for observer in self.observers:
-            observer.started(self.record, self.state.iteration, notes)
+        self.observers.started(self.record, self.state.iteration, notes)
         with self.stop:
             self.state.clock.start()
             self.saved_at = time.perf_counter()
@@ -144,25 +142,27 @@ class Trainer(Generic[R]):
         return self.world.broadcast_object(lambda: self._end(result))
 
     def _after(self, iteration: int) -> None:
-        """Log, test, save and stop after an iteration, where that is due."""
+        """Log, test, save, show and stop after an iteration, where that is due."""
         recipe, every = self.training.recipe, self.training.save_every
-        last = iteration == recipe.iterations
+        last, line = iteration == recipe.iterations, None
         test = last or iteration % recipe.evaluate_every == 0
         if test or iteration % self.log_every == 0:
             self.state.guard.check(iteration)
-            self._log(test)
+            line = self._log(test)
         late = time.perf_counter() - self.saved_at > seconds_between(self.saving)
         signum, late = self.coordinator.decide(iteration, self.stop.signum, late)
         if last or signum is not None or (iteration % every == 0 if every else late):
             self.state.guard.check(iteration)
             self._save()
+        if line is not None:
+            self.observers.logged(line)  # after it is saved, for it may take its time, or fail
         if signum is not None and not last:
             name = signal.Signals(signum).name
             raise Interrupted(f"stopped by {name} after iteration {iteration:,}; everything is saved", signum)
 
     # ------------------------------------------------------------ log
 
-    def _log(self, test: bool) -> None:
+    def _log(self, test: bool) -> LogLine:
         state = self.state
         state.clock.lap()
         state.meter.gather(self.world)
@@ -176,11 +176,11 @@ class Trainer(Generic[R]):
             **tested,
             seconds=round(state.clock.total, 3),
             images_per_second=round(state.clock.rate(images), 3),
+            note=self.observers.take_notes(),
         )
         if self.folder is not None:
             self.folder.log(line)
-        for observer in self.observers:
-            observer.logged(line)
+        return line
 
     # ------------------------------------------------------------ checkpoints
 
@@ -247,8 +247,7 @@ class Trainer(Generic[R]):
         assert self.folder is not None
         result = result.with_changes(run=self.record)
         self.folder.finish(result)
-        for observer in self.observers:
-            observer.finished(result)
+        self.observers.finished(result)
         return result
 
 
