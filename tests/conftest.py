@@ -138,12 +138,23 @@ def photo_folder(make_photos: MakePhotos) -> Path:
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run of `resnets train`: 10 iterations of ResNet-8 on the digits. It is only read."""
+    """The folder of a finished run of `resnets train`: 30 iterations of ResNet-8 on the digits. It is only read."""
     from resnets.cli import run
 
     folder = tmp_path_factory.mktemp("runs") / "resnet8"
-    assert run(["train", "resnet8", "--data", "digits", "--iterations", "10", "--out", str(folder)]) == 0
+    assert run(["train", "resnet8", "--data", "digits", "--iterations", "30", "--out", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of a plain network with another input, the channel's mean and deviation. It is only read."""
+    import resnets
+
+    preprocessing = resnets.find_recipe("cifar-200").preprocessing
+    recipe = resnets.find_recipe("digits").with_changes(preprocessing=preprocessing)
+    folder = tmp_path_factory.mktemp("runs") / "plain8"
+    return resnets.train("plain8", "digits", recipe=recipe, iterations=10, seed=1, out=folder).folder
 
 
 @pytest.fixture

@@ -81,17 +81,17 @@ def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, command:
     assert result is not None
     assert result.run.network.name == "resnet8"
     assert result.run.data.training_images == 1437
-    assert result.run.recipe.milestones == (5, 8)  # half and three quarters of 10, rounded
+    assert result.run.recipe.milestones == (15, 22)  # half and three quarters of 30, rounded
     assert result.run.provenance[0].versions["resnets"] == resnets.__version__
     assert result.curve[-1].test_error == pytest.approx(result.test_error, abs=2)  # bf16 and float32
-    code, out, _ = command("train", "resnet8", "--data", "digits", "--iterations", 10, "--out", digits_run, "--resume")
+    code, out, _ = command("train", "resnet8", "--data", "digits", "--iterations", 30, "--out", digits_run, "--resume")
     assert code == 0
     assert f"test error {result.test_error:.2f} %" in out
 
 
 def test_train_refuses_a_folder_with_a_run(digits_run: Path, command: Command) -> None:
     """Unless --resume is given, which the error names."""
-    code, _, err = command("train", "resnet8", "--data", "digits", "--iterations", 10, "--out", digits_run)
+    code, _, err = command("train", "resnet8", "--data", "digits", "--iterations", 30, "--out", digits_run)
     assert code == 1
     assert "--resume" in err
 

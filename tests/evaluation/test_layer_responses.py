@@ -98,6 +98,7 @@ def _of_the_median_image(output: Tensor) -> float:
 def test_responses_are_those_of_the_network_written_out(
     name: str, options: dict[str, object], layers: int, split: ImageArrays, input_spec: InputSpec
 ) -> None:
+    """Each layer's deviation is that of its output when the blocks are computed by hand, without hooks."""
     network = _network(name, **options)
     found = {one.layer: one for one in layer_responses(network, split, input_spec, device=CPU)}
     expected = _by_hand(network.eval(), _images(split, input_spec))
@@ -131,6 +132,7 @@ def test_mini_batches_are_of_the_network(options: dict[str, object], group: int)
 
 @pytest.mark.parametrize("batch_size", [1, 4, 21])
 def test_it_is_of_no_account_how_batches_are_cut(batch_size: int, split: ImageArrays, input_spec: InputSpec) -> None:
+    """The batch size of the measurement changes no response."""
     network = _network("resnet8", bn_group=8)
     whole = layer_responses(network, split, input_spec, device=CPU)
     cut = layer_responses(network, split, input_spec, device=CPU, batch_size=batch_size)
@@ -193,5 +195,6 @@ def test_layers_are_those_of_the_figure() -> None:
 
 
 def test_a_network_without_batch_norm_is_refused(split: ImageArrays, input_spec: InputSpec) -> None:
-    with pytest.raises(UsageError, match="no convolutions conv1"):
+    """Responses are outputs of batch norm; a network without it has none."""
+    with pytest.raises(UsageError, match="conv1"):
         layer_responses(nn.Sequential(nn.Conv2d(3, 4, 3)), split, input_spec, device=CPU)

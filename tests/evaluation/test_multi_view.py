@@ -115,9 +115,7 @@ def test_dense_is_the_mean_of_each_image_alone(
         torch.testing.assert_close(found[number], torch.stack(softmax).mean(0), rtol=1e-4, atol=1e-6)
 
 
-def test_what_waits_is_bounded(
-    photos: ImageFiles, input_spec: InputSpec, network: ResNet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_waits_is_bounded(photos: ImageFiles, input_spec: InputSpec) -> None:
     """No batch has more pixels than `batch_size` images of the network's size, but for an image that alone has more."""
     shapes: list[tuple[int, ...]] = []
 
@@ -132,22 +130,10 @@ def test_what_waits_is_bounded(
     assert sum(count for count, *_ in shapes) == 4 * len(photos)
 
 
-def test_one_scale_of_square_images_is_the_centre_crop(tmp_path: Path, input_spec: InputSpec, network: ResNet) -> None:
-    """A 32x32 image at scale 32: one position, the ordinary forward pass."""
-    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "square.png")
-    files = ImageFiles((tmp_path / "square.png",), np.array([4]))
-    found = _scored(
-        Dense(network, 32), files, input_spec, TestConfig(protocol="dense-multi-scale", scales=(32,)), batch_size=8
-    )
-    images = torch.from_numpy(normalize(pixels[None], input_spec)).permute(0, 3, 1, 2)
-    with torch.inference_mode():
-        torch.testing.assert_close(found, network(images).softmax(1), rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize("flips", [True, False])
 @pytest.mark.parametrize("batch_size", [1, 4, 256])
 def test_small_images_and_their_mirror_images(network: ResNet, flips: bool, batch_size: int) -> None:
+    """Each image once, in order; with flips the mean of its probabilities and its mirror image's."""
     generator = np.random.default_rng(0)
     split = ImageArrays(generator.integers(0, 256, (9, 32, 32, 3), np.uint8), np.arange(9) % 5)
     input_spec = normalization.fit(split.images, Preprocessing(mean="pixel"))
@@ -176,6 +162,7 @@ def _files(root: Path) -> ImageFiles:
 
 @pytest.mark.parametrize("size", [(50, 36), (36, 51), (36, 36), (32, 32)])
 def test_five_crops_are_torchvisions(size: tuple[int, int]) -> None:
+    """The corners and the centre are the pixels that torchvision's five_crop takes."""
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
     image = Image.fromarray(pixels)
     ours = [np.asarray(crop) for crop in five_crops(image, 32)]
@@ -187,6 +174,7 @@ def test_five_crops_are_torchvisions(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_last_of_the_five_crops_is_the_centre_crop(photo_folder: Path, workers: int) -> None:
+    """Ten-crop and centre-crop testing share their centre, with and without worker processes."""
     files = _files(photo_folder)
     crops = list(photo_views(files, CONVENTION, TestConfig(protocol="ten-crop", flips=True), workers=workers))
     centres = photo_views(files, CONVENTION, TestConfig(protocol="center-crop"), workers=workers)
@@ -205,6 +193,7 @@ def test_whole_images_at_each_scale(photo_folder: Path) -> None:
 
 
 def test_a_damaged_file_is_named(photo_folder: Path) -> None:
+    """A file that fails to decode is a DataError with its path, in a worker process too."""
     files = _files(photo_folder)
     files.paths[3].write_bytes(files.paths[3].read_bytes()[:200])
     for workers in (0, 2):
@@ -230,6 +219,7 @@ def _random(members: int, samples: int, classes: int) -> tuple[list[Tensor], Ten
 @pytest.mark.parametrize("samples", [1, 7, 100])
 @pytest.mark.parametrize("members", [1, 2, 6])
 def test_the_mean_of_the_probabilities_decides(members: int, samples: int) -> None:
+    """Counts and loss are of the mean over members, each of which may come in an order of its own."""
     probabilities, labels = _random(members, samples, 8)
     orders = [torch.randperm(samples, generator=torch.Generator().manual_seed(i)).tolist() for i in range(members)]
     together, alone = ensemble(
@@ -255,16 +245,14 @@ def test_two_that_err_differently_are_right_together() -> None:
     assert together.top1_error == 0.0
 
 
-def test_other_labels_in_another_pass_are_an_error() -> None:
+@pytest.mark.parametrize(
+    ("shift", "order", "named"), [(1, [0, 1, 2, 3, 4], "other labels"), (0, [0, 1, 3], "2 of 5 images")]
+)
+def test_passes_that_do_not_agree_are_an_error(shift: int, order: list[int], named: str) -> None:
+    """Each pass has all images, with the same labels."""
     (one, other), labels = _random(2, 5, 4)
-    with pytest.raises(DataError, match="another order or other labels"):
-        ensemble([_pass(one, labels, [*range(5)]), _pass(other, (labels + 1) % 4, [*range(5)])], 5, 4)
-
-
-def test_an_image_that_does_not_come_is_an_error() -> None:
-    (one,), labels = _random(1, 5, 4)
-    with pytest.raises(DataError, match="2 of 5 images were not given"):
-        ensemble([_pass(one, labels, [0, 1, 3])], 5, 4)
+    with pytest.raises(DataError, match=named):
+        ensemble([_pass(one, labels, [*range(5)]), _pass(other, (labels + shift) % 4, order)], 5, 4)
 
 
 def test_a_probability_of_zero_is_counted() -> None:
