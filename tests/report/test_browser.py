@@ -103,6 +103,7 @@ def findings(browser: str, tmp_path_factory: pytest.TempPathFactory) -> dict[int
 
 @pytest.mark.parametrize("width", [380, 1280])
 def test_nothing_fails_and_nothing_overflows(findings: dict[int, dict[str, Any]], width: int) -> None:
+    """On a narrow and a wide window no script fails and nothing is wider than the window."""
     found = findings[width]
     assert found["width"] == width
     assert found["failures"] == []
@@ -123,4 +124,5 @@ def test_tables_sort_by_their_headers(findings: dict[int, dict[str, Any]]) -> No
 
 
 def test_a_link_to_a_run_opens_it(findings: dict[int, dict[str, Any]]) -> None:
+    """A link to a run opens its details."""
     assert findings[1280]["opened"]

@@ -36,18 +36,26 @@ def test_a_table_with_nothing_has_a_status_everywhere() -> None:
 
 
 def test_what_can_be_run_says_how() -> None:
+    """A row without a run names the command that makes it."""
     assert row("table6", "resnet-20-layers", Results()).verdict.why == (
         "`resnets reproduce table6 --only resnet-20-layers` runs it"
     )
 
 
-def test_table_6_of_one_full_run() -> None:
-    found = row("table6", "ResNet, 20 layers", results.collected(results.result("resnet20", 8.9)))
+@pytest.mark.parametrize(
+    ("measured", "iterations", "status"),
+    [(8.9, None, "reproduced"), (12.0, None, "differs"), (8.75, 4_000, "reduced")],  # though 8.75 is the paper's
+)
+def test_table_6_of_one_run(measured: float, iterations: int | None, status: str) -> None:
+    """A full run is reproduced or differs, a shorter one is reduced whatever its error; one run has no deviation."""
+    run = results.result("resnet20", measured, iterations=iterations)
+    found = row("table6", "ResNet, 20 layers", results.collected(run))
     error = cell(found, "error")
-    assert (found.verdict.status, error.measured, error.std) == ("reproduced", 8.9, None)
-    assert error.difference == pytest.approx(0.15)
-    assert cell(found, "std").measured is None  # of one run there is none
+    assert (found.verdict.status, error.measured, error.std) == (status, measured, None)
+    assert error.difference == pytest.approx(measured - 8.75)
+    assert cell(found, "std").measured is None
     assert [run.seed for run in found.runs] == [0]
+    assert (found.verdict.why == "short: 4,000 of 64,000 iterations") == (status == "reduced")
 
 
 def test_table_6_of_five_seeds() -> None:
@@ -70,18 +78,6 @@ def test_of_one_run_there_is_no_best() -> None:
     assert cell(found, "error").measured is None
 
 
-def test_reduced_says_how() -> None:
-    short = results.result("resnet20", 8.75, iterations=4000)
-    found = row("table6", "ResNet, 20 layers", results.collected(short))
-    assert found.verdict.status == "reduced"  # though the number is the paper's
-    assert found.verdict.why == "short: 4,000 of 64,000 iterations"
-
-
-def test_a_full_run_elsewhere_differs() -> None:
-    found = row("table6", "ResNet, 20 layers", results.collected(results.result("resnet20", 12.0)))
-    assert found.verdict.status == "differs"
-
-
 def test_ten_crops_wait_for_the_test() -> None:
     """A trained network that was not tested as the table asks has no number there; with the test it has."""
     trained = results.result("plain18", 30.0, recipe="imagenet", data="imagenet")
@@ -96,6 +92,7 @@ def test_ten_crops_wait_for_the_test() -> None:
 
 
 def test_an_error_that_was_not_measured_is_left_out() -> None:
+    """A test without top-5 error has an empty cell there, and the row a verdict."""
     trained = results.result("resnet34", 26.0, recipe="imagenet", data="imagenet")
     crops = results.reproduced(trained, errors={"ten-crop": Errors(24.4)})
     found = row("table3", "ResNet-34 B", results.collected(crops))
@@ -105,6 +102,7 @@ def test_an_error_that_was_not_measured_is_left_out() -> None:
 
 
 def test_costs_are_judged_without_any_run(tmp_path: Path) -> None:
+    """Layers, parameters and FLOPs are compared as soon as the networks' costs are known."""
     found = results.read(results.write(tmp_path / "r", costs=results.COSTS))
     eighteen = row("table1", "18-layer", found)
     assert cell(eighteen, "FLOPs").verdict.status == "reproduced"
@@ -119,6 +117,7 @@ def test_costs_are_judged_without_any_run(tmp_path: Path) -> None:
 
 
 def test_whether_anything_is_measured_of_a_column() -> None:
+    """A column is measured where one of its rows has a run."""
     compared = compare_table(tables.find("table6"), results.collected(results.result("resnet20", 9)))
     has = {column.name: compared.has_measured(column) for column in compared.table.columns}
     assert has == {"# layers": False, "# params": False, "error": True, "mean": False, "std": False}

@@ -107,17 +107,20 @@ def test_only_shortcuts_of_option_a_are_free() -> None:
 
 
 def test_nothing_to_compare_is_said() -> None:
+    """Without runs, or with one depth of each kind, the summary says that nothing is measured."""
     assert depth.summary(None) == depth.summary(best(runs((1.0,), (1.0,))))
     assert "not measured yet" in depth.summary(None)
 
 
 def test_a_kind_that_is_missing_is_named() -> None:
+    """A study of plain networks in two depths and residual ones in one names what is missing."""
     one_depth, both = best(runs((5.0, 5.5), (5.0,))), best(runs((5.0, 5.5), (5.0, 4.0)))
     assert "residual" in depth.summary(one_depth).removeprefix(one_depth.sentence)
     assert depth.summary(both) == both.sentence
 
 
 def test_the_complete_study_wins_and_the_full_one_among_such() -> None:
+    """More pairs of depths count before more iterations, which decide between equals."""
     short, full = runs((1, 2), (2, 1), iterations=4000), runs((1, 2), (2, 1))
     one = runs((1, 2, 3), ())
     found = best([*one[2:], *short])
@@ -137,6 +140,7 @@ def test_seeds_are_averaged_and_options_not_mixed() -> None:
 
 
 def test_a_seed_counts_once_and_precisions_are_kept_apart() -> None:
+    """The first of two runs of one seed counts, and no mean is over two precisions."""
     first = results.run("resnet20", 9, 1.0)
     again = results.run("resnet20", 9, 5.0)
     other = dataclasses.replace(first, seed=1, precision="fp32", training_error=9)

@@ -124,30 +124,27 @@ def test_each_row_has_the_test_that_it_asks_for() -> None:
 
 
 def test_what_only_a_server_knows_is_not_measured() -> None:
+    """A detector whose test set has no annotations is not a run of its row."""
     compared = row("table7", "ResNet-101, 07++12", result("voc07++12", scores=DetectionScores(mean_ap=None)))
     assert compared.verdict.status == "not run"
     assert "a server scores" in compared.verdict.why
 
 
 @pytest.mark.parametrize(
-    ("start", "why"),
+    ("changes", "why"),
     [
-        (IMAGENETS.with_changes(classes=10), "a classifier of 10 classes instead of ImageNet's 1,000"),
-        (IMAGENETS.with_changes(classes=None), "weights of unknown classes instead of"),
-        (None, "random weights instead of an ImageNet classifier's"),
+        ({"start": IMAGENETS.with_changes(classes=10)}, "a classifier of 10 classes instead of ImageNet's 1,000"),
+        ({"start": IMAGENETS.with_changes(classes=None)}, "weights of unknown classes instead of"),
+        ({"start": None}, "random weights instead of an ImageNet classifier's"),
+        ({"name": "cells", "classes": ("a",), "training_images": 9, "test_images": 9}, "cells instead of voc"),
     ],
 )
-def test_another_start_than_declared_is_reduced(start: StartRecord | None, why: str) -> None:
-    compared = row("table7", "ResNet-101, 07+12", result(start=start))
+def test_another_start_or_other_data_than_declared_is_reduced(changes: dict[str, Any], why: str) -> None:
+    """The reason names what the run had instead of what its row declares."""
+    run = made_up.reproduced(result(**changes), declared={"data": "voc07+12"})
+    compared = row("table7", "ResNet-101, 07+12", run)
     assert compared.verdict.status == "reduced"
     assert why in compared.verdict.why
-
-
-def test_other_data_than_declared_is_reduced() -> None:
-    of_cells = result(name="cells", classes=("a",), training_images=9, test_images=9)
-    compared = row("table7", "ResNet-101, 07+12", made_up.reproduced(of_cells, declared={"data": "voc07+12"}))
-    assert compared.verdict.status == "reduced"
-    assert "cells instead of voc" in compared.verdict.why
 
 
 def test_a_name_alone_makes_no_data_set() -> None:

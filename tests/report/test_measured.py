@@ -8,7 +8,6 @@ from typing import Any
 import made_up as results
 import pytest
 
-from resnets.errors import UsageError
 from resnets.records import base
 from resnets.records.evaluations import Errors, Setting
 from resnets.records.runs import StartRecord
@@ -18,9 +17,11 @@ from resnets.specs import PrincipalColors, ScaleCropFlip, WarmUp
 from resnets.training import recipes
 
 ROOT = Path(__file__).parents[2]
+SCALES = ["full", "short", "smoke"]
 
 
 def test_a_run_as_train_writes_it_is_an_answer_to_itself() -> None:
+    """A run of `train` is declared as what it is, with its own errors and no departure."""
     run = results.run("resnet20", 8.5, 0.5)
     assert run.declared == Setting(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
     assert (run.scale, run.departures, run.depth, run.is_residual) == ("full", (), 20, True)
@@ -38,26 +39,15 @@ def test_every_committed_result_is_one() -> None:
     assert run.departures == ("short: 4,000 of 64,000 iterations",)
 
 
+@pytest.mark.parametrize("named", ["full", "short", "smoke"])
 @pytest.mark.parametrize(
     ("iterations", "scale"), [(64_000, "full"), (4_000, "short"), (39_062, "short"), (3_999, "smoke"), (70_000, "full")]
 )
-def test_the_scale_follows_from_the_length(iterations: int, scale: str) -> None:
-    assert results.run("resnet20", 10, iterations=iterations).scale == scale
-
-
-def test_a_run_can_never_pass_for_more_than_it_is() -> None:
-    """Its length tells, whatever the file says; a longer one is not the paper's either."""
-
-    def scale(named: str, iterations: int | None = None) -> str:
-        return results.shown(
-            results.reproduced(results.result("resnet20", 9, iterations=iterations), scale=named)
-        ).scale
-
-    assert scale("full", 4000) == "short"
-    assert scale("short", 20) == "smoke"
-    assert scale("smoke") == "smoke"
-    longer = results.run("resnet20", 9, iterations=70_000)
-    assert longer.departures == ("70,000 iterations instead of 64,000",)
+def test_a_run_can_never_pass_for_more_than_it_is(iterations: int, scale: str, named: str) -> None:
+    """Its length gives the largest scale that its file may claim."""
+    run = results.result("resnet20", 9, iterations=iterations)
+    assert results.shown(run).scale == scale
+    assert results.shown(results.reproduced(run, scale=named)).scale == max(scale, named, key=SCALES.index)
 
 
 def test_what_reproduce_says_counts_before_what_follows() -> None:
@@ -81,9 +71,12 @@ def test_what_reproduce_says_counts_before_what_follows() -> None:
         ({"network_changes": {"residual_layers": 3}}, "shortcuts span 3 layers"),
         ({"network_changes": {"initialization": "he_fan_out"}}, "initialisation he_fan_out"),
         ({"split": "45k5k"}, "cifar10 (45k5k) instead of cifar10"),
+        ({"iterations": 70_000}, "70,000 iterations instead of 64,000"),
+        ({"start": StartRecord(file="x.safetensors", sha256="0" * 64)}, "started from trained weights"),
     ],
 )
 def test_a_run_that_changes_something_says_so(options: dict[str, Any], change: str) -> None:
+    """Each departure from the declared training is one phrase, with both values."""
     changed: Any = results.result("resnet20", 9, **options)
     assert results.shown(results.reproduced(changed)).departures == (change,)
 
@@ -114,11 +107,6 @@ def test_what_is_fitted_to_the_images_is_no_change() -> None:
     assert departures(0.2) != ()
 
 
-def test_a_run_that_started_from_trained_weights_says_so() -> None:
-    start = StartRecord(file="other.safetensors", sha256="0" * 64)
-    assert results.run("resnet20", 9.0, start=start).departures == ("started from trained weights",)
-
-
 def test_what_changes_no_weight_is_no_change() -> None:
     """How often is tested, and a warm-up that the network is too shallow for."""
     changes = {"evaluate_every": 7, "warm_up": None, "source": "elsewhere"}
@@ -129,6 +117,7 @@ def test_what_changes_no_weight_is_no_change() -> None:
 
 
 def test_the_curve_of_a_split_is_of_its_validation_images() -> None:
+    """With a held-out part the curve is of that part, and the test error of the test images."""
     content = results.result("resnet20", 8.0, split="45k5k").with_changes(test_error=9.0)
     run = results.shown(content)
     assert (run.curve_on, run.curve[-1].tested, run.errors["single-view"].top1) == ("validation", 8.0, 9.0)
@@ -161,6 +150,7 @@ def test_what_is_no_result_says_where(tmp_path: Path, where: str, value: object,
 
 
 def test_a_curve_without_errors_is_no_result(tmp_path: Path) -> None:
+    """A run whose curve lacks its last error is not shown, and named."""
     content = results.result("resnet20", 9)
     point = content.curve[-1].with_changes(test_error=None)
     found = results.read(
@@ -173,6 +163,7 @@ def test_a_curve_without_errors_is_no_result(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_searched_and_what_is_no_result_is_named(tmp_path: Path) -> None:
+    """Of a folder all results are shown, and each other JSON file is a problem of one line."""
     folder = results.write(
         tmp_path / "results", one=results.result("resnet20", 9), two={"a": 1}, three=[1], run={"no": "result"}
     )
@@ -188,28 +179,26 @@ def test_a_folder_is_searched_and_what_is_no_result_is_named(tmp_path: Path) -> 
 
 
 def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+    """A folder and a file in it give one run."""
     folder = results.write(tmp_path / "r", one=results.result("resnet20", 9))
     assert len(collect([folder, folder / "one.json"]).runs) == 1
 
 
-def test_a_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
-    """Whichever comes first: the one that says what it was declared as."""
-    plain = results.result("resnet20", 9, data="digits")
-    declared = results.reproduced(plain, declared={"data": "cifar10"}, scale="smoke")
-    for name, files in (("a", {"a": plain, "b": declared}), ("b", {"a": declared, "b": plain})):
-        (run,) = collect([results.write(tmp_path / name, **files)]).runs
-        assert run.declared.data == "cifar10"
-
-
-def test_a_smoke_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path) -> None:
-    """The one tells of the data by the name that it found for the images, the other by their number."""
-    plain = results.result("resnet20", 9, iterations=5)
-    made = results.reproduced(plain, data="cifar10 (2,000 + 400 images)", scale="smoke")
-    (run,) = results.read(results.write(tmp_path / "r", a=plain, b=made)).runs
-    assert run.data == "cifar10 (2,000 + 400 images)"
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_a_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path, names: str) -> None:
+    """Whichever comes first: the one that says what it was declared as, and by which name its data is known."""
+    of_digits = results.result("resnet20", 9, data="digits")
+    of_few = results.result("resnet20", 9, iterations=5)
+    declared = results.reproduced(of_digits, declared={"data": "cifar10"}, scale="smoke")
+    named = results.reproduced(of_few, data="cifar10 (2,000 + 400 images)", scale="smoke")
+    for folder, plain, made in (("digits", of_digits, declared), ("few", of_few, named)):
+        files = dict(zip(names, (plain, made), strict=True))
+        (run,) = collect([results.write(tmp_path / folder, **files)]).runs
+        assert (run.declared.data, run.data) == ("cifar10", made.data)
 
 
 def test_of_two_runs_of_one_seed_the_first_file_counts_and_the_other_is_named(tmp_path: Path) -> None:
+    """Two trainings of one seed are both shown, and the second is a problem that names the first."""
     first, second = results.result("resnet20", 8.9), results.result("resnet20", 8.5)
     files = {"a": first, "b": second.with_changes(seconds=second.seconds + 1)}
     found = results.read(results.write(tmp_path / "r", **files, c=results.result("resnet20", 8.7, seed=1)))
@@ -234,19 +223,13 @@ def test_a_test_is_of_the_images_and_not_of_their_name(tmp_path: Path) -> None:
 
 
 def test_the_test_of_training_is_not_replaced() -> None:
+    """A later test by the same protocol leaves the error that training measured."""
     again = results.reproduced(results.result("resnet20", 8.14), errors={"single-view": Errors(8.6, 1.0)})
     assert {name: one.top1 for name, one in results.shown(again).errors.items()} == {"single-view": 8.14}
 
 
-def test_responses_to_other_images_are_none_of_the_run(tmp_path: Path) -> None:
-    run = results.result("resnet20", 8.14)
-    for digest, shown in ((run.run.data.digest, True), ("of others", False)):
-        of_layers = results.responses_of(run, results.responses(19, 2.0), digest=digest)
-        found = results.read(results.write(tmp_path / str(shown), result=run, of_layers=of_layers))
-        assert bool(found.runs[0].responses) is shown
-
-
 def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    """Two folders whose names differ in punctuation have different anchors on the page."""
     for seed, name in enumerate(("a/x", "a-x")):
         results.write(tmp_path / "r" / name, result=results.result("resnet20", 9, seed=seed))
     found = collect([tmp_path / "r"])
@@ -254,17 +237,9 @@ def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_costs_are_found_by_network_and_option(tmp_path: Path) -> None:
+    """A network without a named option has its default one's costs."""
     found = results.read(results.write(tmp_path / "r", costs=results.COSTS))
     cost = found.cost("resnet18", "A")
     assert cost is not None and cost.stages[1].output_size == (56, 56)
     assert found.cost("resnet18", None) is None  # its default is option B
     assert found.cost("resnet20", None) is found.cost("resnet20", "A")
-
-
-@pytest.mark.parametrize("make", [False, True])
-def test_nothing_to_show_is_an_error(tmp_path: Path, make: bool) -> None:
-    folder = tmp_path / "empty"
-    if make:
-        folder.mkdir()
-    with pytest.raises(UsageError, match="no results in" if make else "no such file or folder"):
-        collect([folder])

@@ -29,6 +29,7 @@ def test_a_short_run_is_drawn_over_the_full_length() -> None:
 
 
 def test_a_study_has_a_panel_for_each_kind_that_is_there() -> None:
+    """Plain and residual networks have a panel each, where there are any."""
     rows = results.depth_rows((5, 80), (2, 3))
     assert [axes.get_title() for axes in plots.draw_study(rows).axes] == ["plain networks", "residual networks"]
     assert [axes.get_title() for axes in plots.draw_study(rows[2:]).axes] == ["residual networks"]

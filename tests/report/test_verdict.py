@@ -49,6 +49,7 @@ def test_the_rule(values: list[float], published: float, tolerance: float | None
     [(60.1, ">", "reproduced"), (60.0, ">", "differs"), (59.0, "<", "reproduced"), (60.0, "<", "differs")],
 )
 def test_a_bound_holds_or_does_not(value: float, relation: Any, status: str) -> None:
+    """A published bound is kept or not, and the bound itself is not."""
     verdict = judge([value], number(60.0, relation=relation))
     assert verdict.status == status and "60" in verdict.why
 
@@ -66,6 +67,7 @@ RESNET20 = Setting(network="resnet20", shortcut="A", recipe="cifar", data="cifar
 
 
 def test_full_wins_over_short_over_smoke() -> None:
+    """Of several lengths the longest counts."""
     runs = [results.run("resnet20", error, iterations=length) for error, length in ((30, 20), (17, 4000), (9, 64_000))]
     assert choose(runs, RESNET20) == (runs[2],)
     assert choose(runs[:2], RESNET20) == (runs[1],)
@@ -73,6 +75,7 @@ def test_full_wins_over_short_over_smoke() -> None:
 
 
 def test_the_declared_data_and_recipe_win() -> None:
+    """A short run as declared counts before a longer one of other data or another recipe."""
     of_digits = results.result("resnet20", 3, data="digits")
     other_data = results.shown(results.reproduced(of_digits, declared={"data": "cifar10"}))
     short = results.run("resnet20", 17, iterations=4000)
@@ -82,6 +85,7 @@ def test_the_declared_data_and_recipe_win() -> None:
 
 
 def test_seeds_are_taken_together_with_one_run_for_each() -> None:
+    """All seeds count, each once and in order."""
     runs = [results.run("resnet20", 9 + seed, seed=seed) for seed in (2, 0, 1)]
     again = results.run("resnet20", 99, seed=1)
     assert [run.seed for run in choose([*runs, again], RESNET20)] == [0, 1, 2]
@@ -89,6 +93,7 @@ def test_seeds_are_taken_together_with_one_run_for_each() -> None:
 
 
 def test_other_networks_options_and_recipes_are_not_taken() -> None:
+    """A run counts for the setting that it is declared to be only."""
     others = [
         results.run("resnet20", 9, shortcut="B"),
         results.run("resnet32", 9),
