@@ -44,26 +44,44 @@ def test_the_digest_is_the_same_at_another_place(photo_folder: Path, tmp_path: P
     assert folder.load(tmp_path / "copy").digest != folder.load(photo_folder).digest
 
 
-def test_hidden_and_other_files_are_passed_over(photo_folder: Path) -> None:
-    """Also what lies in hidden folders, at any depth, and macOS's ._ files; none of it is an image of the class."""
+def test_what_is_no_image_of_a_class_is_passed_over_and_named(photo_folder: Path) -> None:
+    """Hidden and system folders at any depth, macOS's ._ files, files of other kinds and what lies outside classes."""
     expected = files_of(folder.load(photo_folder).train)
     cat = photo_folder / "train" / "cat"
-    (cat / ".thumbnails" / "deep").mkdir(parents=True)
-    for name in (".thumbnails/a.jpg", ".thumbnails/deep/b.jpg", "._000.jpg", ".DS_Store", "notes.txt", "Thumbs.db"):
+    passed = {
+        "hidden and system folders": ["train/cat/.thumbnails", "train/cat/@eaDir", "train/@eaDir", "train/.cache"],
+        "hidden files": ["train/cat/._000.jpg", "train/cat/.DS_Store"],
+        ".ppm files": ["train/cat/x.ppm", "val/dog/y.PPM"],
+        ".txt files": ["train/cat/notes.txt"],
+        "files without a suffix": ["train/README"],
+        "images in no folder of a class": ["train/000.jpg"],
+    }
+    for name in (".thumbnails/deep/b.jpg", "@eaDir/000.jpg/SYNOPHOTO_THUMB_M.jpg"):
+        (cat / name).parent.mkdir(parents=True)
         (cat / name).write_bytes(b"x")
-    (photo_folder / "train" / ".cache").mkdir()
-    (photo_folder / "train" / "README.md").touch()
+    for kind, names in passed.items():
+        for name in names:
+            path = photo_folder / name
+            path.mkdir(exist_ok=True) if "folders" in kind else path.write_bytes(b"x")
     splits = folder.load(photo_folder)
     assert files_of(splits.train) == expected
     assert splits.classes == ("cat", "dog", "emu")
+    found = {(one.kind, Path(one.where).relative_to(photo_folder).as_posix()) for one in splits.passed_over}
+    assert found == {(kind, name) for kind, names in passed.items() for name in names}
+    assert len(splits.passed_over) == len(found)
+    remark = splits.remarks()[-1]
+    assert all(kind in remark for kind in passed)
+    assert "hidden files (2, such as" in remark
 
 
 def test_suffixes_in_any_case_and_subfolders_count(photo_folder: Path) -> None:
     cat = photo_folder / "train" / "cat"
     (cat / "more").mkdir()
-    for name in ("A.JPEG", "more/b.Png", "c.webp"):
+    for name in ("A.JPEG", "more/b.Png", "c.webp", "d.jfif", "e.JPE"):
         shutil.copy(cat / "000.jpg", cat / name)
-    assert {"cat/A.JPEG", "more/b.Png", "cat/c.webp"} < set(files_of(folder.load(photo_folder).train))
+    assert {"cat/A.JPEG", "more/b.Png", "cat/c.webp", "cat/d.jfif", "cat/e.JPE"} < set(
+        files_of(folder.load(photo_folder).train)
+    )
 
 
 def test_links_are_followed(photo_folder: Path, tmp_path: Path) -> None:
@@ -112,7 +130,7 @@ def test_a_class_without_images_is_refused(photo_folder: Path, split: str) -> No
     """Passed over in silence, it would shift the labels of the classes after it."""
     for file in (photo_folder / split / "dog").iterdir():
         file.rename(file.with_suffix(".txt"))
-    with pytest.raises(DataError, match=rf"{split}/dog: class 'dog' has no images \(.jpg, .jpeg, .png, .webp\)"):
+    with pytest.raises(DataError, match=rf"{split}/dog: class 'dog' has no images .*\.txt files \(\d, such as"):
         folder.load(photo_folder)
 
 
@@ -128,6 +146,14 @@ def test_classes_must_agree(photo_folder: Path) -> None:
 def test_an_empty_image_is_refused_before_training(photo_folder: Path) -> None:
     (photo_folder / "train" / "dog" / "002.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"dog/002.jpg: an empty file, not an image"):
+        folder.load(photo_folder)
+
+
+def test_names_that_differ_by_unicode_normalization_are_explained(photo_folder: Path) -> None:
+    """macOS writes an accent as a character of its own: the two names look the same."""
+    (photo_folder / "train" / "cat").rename(photo_folder / "train" / "caf\u00e9")
+    (photo_folder / "val" / "cat").rename(photo_folder / "val" / "cafe\u0301")
+    with pytest.raises(DataError, match=r"looks the same.* NFC .* NFD"):
         folder.load(photo_folder)
 
 

@@ -19,6 +19,7 @@ from resnets.data.loading import Batching
 from resnets.data.normalization import fit_photos
 from resnets.data.splits import DataSplits
 from resnets.data.stored_file import content_of
+from resnets.data.streams import ImageStream
 from resnets.errors import DataError, RunError, UsageError
 from resnets.specs import Preprocessing, ScaleCropFlip
 
@@ -208,12 +209,16 @@ def test_a_strange_manifest_is_refused(written: Path, change: dict[str, Any], me
 
 
 def tar_of(path: Path, samples: list[dict[str, bytes]]) -> None:
-    with tarfile.open(path, "w") as tar:
-        for number, sample in enumerate(samples):
-            for suffix, content in sample.items():
-                entry = tarfile.TarInfo(f"some/where/{number:03}.{suffix}")
-                entry.size = len(content)
-                tar.addfile(entry, BytesIO(content))
+    numbered = [(number, *one) for number, sample in enumerate(samples) for one in sample.items()]
+    tar_members(path, [(f"some/where/{number:03}.{suffix}", content) for number, suffix, content in numbered])
+
+
+def tar_members(path: Path, members: list[tuple[str, bytes]]) -> None:
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+        for name, content in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, BytesIO(content))
 
 
 def test_shards_without_a_manifest_are_indexed(photos: DataSplits, tmp_path: Path) -> None:
@@ -230,19 +235,79 @@ def test_shards_without_a_manifest_are_indexed(photos: DataSplits, tmp_path: Pat
     assert splits.classes == ("0", "1", "2")
 
 
-def test_shards_that_are_none_are_refused(photos: DataSplits, tmp_path: Path) -> None:
+def test_gzipped_shards_are_read(photos: DataSplits, tmp_path: Path) -> None:
+    """From their start, as remote ones; their content decides, not their name."""
+    contents, labels = images_of(photos.train)
+    samples = [{"jpg": content, "cls": b"%d" % label} for content, label in zip(contents, labels, strict=True)]
+    tar_of(tmp_path / "train.tar.gz", samples)
+    (tmp_path / "train.tar.gz").rename(tmp_path / "train.tar")
+    tar_of(tmp_path / "val.tar", samples[:2])
+    splits = sources.load(f"webdataset:{tmp_path}/train.tar,{tmp_path}/val.tar")
+    assert isinstance(splits.train, ImageStream) and not splits.train.random_access
+    assert [file.read() for _, file in splits.train.numbered()] == contents
+    assert splits.train.labels.tolist() == labels
+    cut = (tmp_path / "train.tar").read_bytes()[:-100]
+    (tmp_path / "train.tar").write_bytes(cut)
+    with pytest.raises(DataError, match=r"train\.tar"):
+        list(splits.train.numbered())
+    with pytest.raises(DataError, match=r"train\.tar: not a whole tar file"):
+        sources.load(f"webdataset:{tmp_path}/train.tar,{tmp_path}/val.tar")
+
+
+def test_members_of_no_sample_are_passed_over_as_the_library_does(photos: DataSplits, tmp_path: Path) -> None:
+    """macOS's ._ files, and samples without an image; each is named. A .json next to a .cls is metadata."""
     contents, _ = images_of(photos.train)
-    tar_of(tmp_path / "unlabelled.tar", [{"jpg": contents[0]}])
-    tar_of(tmp_path / "text.tar", [{"txt": b"nothing"}])
-    (tmp_path / "torn.tar").write_bytes((tmp_path / "unlabelled.tar").read_bytes()[:700])
-    for name, message in (
-        ("unlabelled", r"image some/where/000 has no label of its class in a .cls or .json"),
-        ("text", "no images with labels"),
-        ("torn", "not a whole tar file"),
-        ("nowhere", "failed to open"),
-    ):
-        with pytest.raises(DataError, match=message):
-            sources.load(f"webdataset:{tmp_path}/{name}.tar,{tmp_path}/{name}.tar")
+    members = [
+        *(("./._0.jpg", b"x"), ("./0.jpg", contents[0]), ("./._0.cls", b"x"), ("./0.cls", b"1\n")),
+        *(("./1.jpg", contents[1]), ("./1.json", b'{"label": 7, "cls": "no number"}'), ("./1.cls", b"0")),
+        *(("./2.cls", b"1"), ("./3.txt", b"a note")),
+    ]
+    tar_members(tmp_path / "a.tar", members)
+    splits = sources.load(f"webdataset:{tmp_path}/a.tar,{tmp_path}/a.tar")
+    assert images_of(splits.train) == (contents[:2], [1, 0])
+    passed = [(one.kind, one.where.rpartition(": ")[2]) for one in splits.passed_over]
+    hidden = [("hidden members", "./._0.jpg"), ("hidden members", "./._0.cls")]
+    assert passed == 2 * [*hidden, ("samples without an image", "./2"), ("samples without an image", "./3")]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ((("0.jpg", "image"), ("0.txt", "cat")), "0 has no label of its class in a .cls or .json"),
+        ((("0.txt", "nothing"),), "no images with labels"),
+        ((("0.jpg", "image"), ("0.cls", "cat")), "0 has the label 'cat' in its .cls file"),
+        ((("0.jpg", "image"), ("0.json", '{"label": "cat"}')), "0 has the label 'cat' in its .json file"),
+        ((("0.jpg", "image"), ("0.json", "[" * 100_000)), "0 has a .json file that is not JSON"),
+        ((("0.jpg", "image"), ("0.png", "image"), ("0.cls", "1")), "0 has two images, .jpg and .png"),
+        ((("0.jpg", "image"), ("0.cls", "1"), ("0.jpg", "image"), ("0.cls", "2")), "0 is there twice"),
+        ((("0.jpg", "image"), ("0.cls", "1"), ("1.jpg", ""), ("1.cls", "1"), ("0.jpg", "")), "0 is there twice"),
+    ],
+)
+def test_samples_that_are_not_one_image_and_one_class_are_refused(
+    tmp_path: Path, members: tuple[tuple[str, str], ...], message: str
+) -> None:
+    """The true cause is named: a text in place of a number, no label, two images or two samples of one key."""
+    tar_members(tmp_path / "a.tar", [(name, content.encode()) for name, content in members])
+    with pytest.raises(DataError, match=message):
+        sources.load(f"webdataset:{tmp_path}/a.tar,{tmp_path}/a.tar")
+
+
+def test_a_truncated_shard_is_refused_wherever_it_ends(photos: DataSplits, tmp_path: Path) -> None:
+    """In a header, in an image, or between two samples, where only the mark of the end is missing."""
+    contents, _ = images_of(photos.train)
+    tar_of(tmp_path / "whole.tar", [{"jpg": content, "cls": b"0"} for content in contents[:3]])
+    whole = (tmp_path / "whole.tar").read_bytes()
+    with tarfile.open(tmp_path / "whole.tar") as tar:
+        third = tar.getmembers()[4].offset
+    for end in (third, third + 100, third + 700):
+        (tmp_path / "cut.tar").write_bytes(whole[:end])
+        with pytest.raises(DataError, match="not a whole tar file"):
+            sources.load(f"webdataset:{tmp_path}/cut.tar,{tmp_path}/whole.tar")
+
+
+def test_names_that_are_no_shards_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="failed to open"):
+        sources.load(f"webdataset:{tmp_path}/nowhere.tar,{tmp_path}/nowhere.tar")
     for rest in ("a,b,c", "a,", ",b"):
         with pytest.raises(UsageError, match=r"webdataset"):
             sources.load(f"webdataset:{rest}")

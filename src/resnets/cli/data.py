@@ -26,6 +26,7 @@ def check(
 
     from resnets.cli.display import progress_of
     from resnets.data.audit import FATAL, KINDS, check_data
+    from resnets.data.passed_over import PassedOver, in_words
     from resnets.files import require_file, write_json
     from resnets.quantities import plural
 
@@ -51,11 +52,16 @@ def check(
         table.add_row(title, *values)
     console.print(table)
     for kind, count in audit.counts().items():
-        first = next(finding for finding in audit.findings if finding.kind == kind)
+        of_kind = [finding for finding in audit.findings if finding.kind == kind]
         fails = "[bold]training fails[/bold]: " if kind in FATAL else ""
-        detail = f": {first.detail}" if first.detail else ""
+        detail = f": {of_kind[0].detail}" if of_kind[0].detail else ""
+        example = f"for example {of_kind[0].file}{detail}"
+        if kind == "passed over":
+            example = in_words([PassedOver(finding.detail, finding.file) for finding in of_kind])
         console.print(f"[bold]{count:,} {kind}[/bold] ({fails}{KINDS[kind]})")
-        console.print(escape(f"    for example {first.file}{detail}"))
+        console.print(escape(f"    {example}"))
+    for note in audit.notes:
+        console.print(escape(note))
     print("Training would FAIL." if audit.would_fail else "Nothing would make training fail.")
     if audit.would_fail:
         raise Exit(1)

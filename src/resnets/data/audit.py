@@ -17,7 +17,7 @@ from PIL import Image
 
 from resnets.data import folder, imagenet, sources
 from resnets.data.arrays import ImageArrays
-from resnets.data.decoding import FORMATS, MAX_PIXELS, decode_here, quiet
+from resnets.data.decoding import FORMATS, JPEG_SUFFIXES, MAX_PIXELS, decode_here, quiet
 from resnets.data.folder import Listing
 from resnets.data.headers import read_headers
 from resnets.data.image_files import ImageFiles
@@ -39,6 +39,7 @@ KINDS = {
     "two classes": "the same image under two classes",
     "duplicate": "the same image twice in a split",
     "large": f"more than {LARGE // 10**6} million pixels, slow to decode",
+    "passed over": "no part of the data set: hidden, of a system, or no JPEG, PNG or WebP",
     "extension": "the content is of another kind than the name says; the content counts",
     "CMYK": "converted to RGB",
     "16 bits": "scaled to 8 bits",
@@ -51,7 +52,7 @@ KINDS = {
 FATAL = ("layout", "unreadable", "truncated", "huge")
 """With one of these training would fail."""
 
-SUFFIXES_OF = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "PNG": (".png",), "WEBP": (".webp",)}
+SUFFIXES_OF = {"JPEG": JPEG_SUFFIXES, "MPO": JPEG_SUFFIXES, "PNG": (".png",), "WEBP": (".webp",)}
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Audit:
     classes: int
     splits: dict[str, SplitSummary]
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()  # on what the source took for granted
 
     @property
     def would_fail(self) -> bool:
@@ -125,6 +127,7 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
     findings: list[Finding] = []
     found = _listed(source, findings)
     splits = {"train": found.train, "val": found.test}
+    findings += [Finding("passed over", _split_of(one.where), one.where, one.kind) for one in found.passed_over]
     total, before = sum(map(len, splits.values())), 0
     summaries: dict[str, SplitSummary] = {}
     first: dict[bytes, tuple[str, int, str]] = {}  # by content: split, label, place
@@ -142,7 +145,14 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
         summaries[name] = _summary(seen)
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: within a kind in the order of the files
-    return Audit(source=source, name=found.name, classes=len(found.classes), splits=summaries, findings=tuple(findings))
+    return Audit(
+        source=source,
+        name=found.name,
+        classes=len(found.classes),
+        splits=summaries,
+        findings=tuple(findings),
+        notes=found.notes,
+    )
 
 
 def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
@@ -153,9 +163,13 @@ def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
 
     def note(message: str) -> None:
         where, _, what = message.partition(": ")
-        findings.append(Finding("layout", "val" if "/val" in where else "train", where, what))
+        findings.append(Finding("layout", _split_of(where), where, what))
 
     return lister(Path(rest).expanduser(), note)
+
+
+def _split_of(where: str) -> str:
+    return "val" if "/val" in where else "train"
 
 
 def _inspected(split: Split, workers: int) -> Iterator[tuple[int, str, _Seen]]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 ENOUGH = 0.99  # of the classes have a name in common with the class in their place: then the order is the same
+
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")  # of Unicode; a name of ASCII alone is both
 
 
 def match(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int] | None, str | None] | None:
@@ -30,6 +34,22 @@ def match(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int] | None,
         first = next((f": {ours[i]!r} for {theirs[i]!r}" for i, same in enumerate(common) if not same), "")
         return None, f"the classes have other synonyms; they are taken to be the same, in the same order{first}"
     return None
+
+
+def look_alike(name: str, known: Iterable[str]) -> str:
+    """Return ' (...)' where a known name looks the same and differs by Unicode normalisation alone, else ''."""
+    normalized = unicodedata.normalize("NFC", name)
+    for other in known:
+        if other != name and unicodedata.normalize("NFC", other) == normalized:
+            here, there = _form(name), _form(other)
+            return (
+                f" ({other!r} looks the same: it is written in Unicode's {there} form, and this in {here}; rename one)"
+            )
+    return ""
+
+
+def _form(name: str) -> str:
+    return next((form for form in FORMS if unicodedata.is_normalized(form, name)), "a mixed")
 
 
 def _without_ids(classes: Sequence[str]) -> tuple[str, ...] | None:

@@ -18,7 +18,8 @@ from resnets.errors import DataError
 from resnets.specs import InputSpec, Interpolation
 
 FORMATS = ("JPEG", "PNG", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif")
+SUFFIXES = (*JPEG_SUFFIXES, ".png", ".webp")
 MAX_PIXELS = 100_000_000
 MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
 

@@ -19,6 +19,7 @@ import numpy as np
 from resnets.data.decoding import SUFFIXES
 from resnets.data.folder import Complain, Listing, class_folders, files_of, images_in, refuse, roots
 from resnets.data.image_files import ImageFiles
+from resnets.data.passed_over import PassedOver
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError
 
@@ -50,8 +51,9 @@ def list_files(path: Path, complain: Complain) -> Listing:
     """
     base = next((path / inside for inside in INSIDE if (path / inside / "train").is_dir()), path)
     train_root, test_root = roots(base, "imagenet")
+    passed: list[PassedOver] = []
     try:
-        wnids = class_folders(train_root)
+        wnids = class_folders(train_root, passed)
         if not wnids:
             raise DataError(f"{train_root}: no classes; each is a subfolder named by its WordNet id, as n01440764")
         for wnid in wnids:
@@ -59,16 +61,16 @@ def list_files(path: Path, complain: Complain) -> Listing:
                 complain(f"{train_root / wnid}: not a WordNet id, such as n01440764; folder:PATH takes any names")
         if len(wnids) == 1000 and hashlib.sha256("\n".join(wnids).encode()).hexdigest() != ALL:
             complain(f"{train_root}: 1000 classes, but not those of ILSVRC 2012")
-        train = files_of(train_root, wnids, complain)
-        if folders := class_folders(test_root):
+        train = files_of(train_root, wnids, complain, passed)
+        if folders := class_folders(test_root, passed):
             for unknown in sorted(set(folders) - set(wnids)):
                 complain(f"{test_root}: class {unknown!r} is not in {train_root}")
-            test = files_of(test_root, wnids, complain)
+            test = files_of(test_root, wnids, complain, passed)
         else:
-            test = _flat(test_root, wnids, _truth(path, base), complain)
+            test = _flat(test_root, wnids, _truth(path, base), complain, passed)
     except OSError as error:
         raise DataError(f"{error.filename}: failed to read ({error.strerror})") from None
-    return Listing(path.resolve().name, readable(wnids), train, test)
+    return Listing(path.resolve().name, readable(wnids), train, test, tuple(passed))
 
 
 def readable(wnids: tuple[str, ...]) -> tuple[str, ...]:
@@ -82,16 +84,20 @@ def readable(wnids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{wnid} {names[wnid]}" for wnid in wnids) if set(wnids) <= set(names) else wnids
 
 
-def _flat(root: Path, wnids: tuple[str, ...], truth: dict[str, str], complain: Complain) -> ImageFiles:
+def _flat(
+    root: Path, wnids: tuple[str, ...], truth: dict[str, str], complain: Complain, passed: list[PassedOver]
+) -> ImageFiles:
     """Return the images that lie in one folder, in the order of their names, labelled by the ground truth."""
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     paths, labels = [], []
-    for path in images_in(root, complain):
+    for path in images_in(root, complain, passed):
         if (wnid := truth.get(path.stem)) is None:
             complain(f"{path}: no ground truth has its class")
-        elif wnid in label_of:  # else of a class that this part of ImageNet has not
+        elif wnid in label_of:
             paths.append(path)
             labels.append(label_of[wnid])
+        else:
+            passed.append(PassedOver(f"images of classes that {root.parent.name}/train does not have", str(path)))
     if not paths:
         complain(f"{root}: no images ({', '.join(SUFFIXES)})")
     missing = sorted(set(range(len(wnids))) - set(labels)) if paths else ()

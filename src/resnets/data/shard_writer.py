@@ -228,5 +228,6 @@ def _read(files: ImageFiles, sample: int) -> bytes:
 
 
 def _suffix(name: str) -> str:
+    """Return the suffix of a sample's image; that of a JPEG is one that other readers of shards know."""
     suffix = Path(name).suffix.lower().lstrip(".")
-    return suffix if suffix in ("jpg", "jpeg", "png", "webp") else "jpg"
+    return suffix if suffix in ("jpeg", "png", "webp") else "jpg"

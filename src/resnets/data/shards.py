@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import IO, Protocol, overload
 from urllib.parse import urlparse
 
@@ -24,6 +26,7 @@ class Member:
     offset: int
     size: int
     crc: int | None  # of its bytes, if a manifest has it
+    sequential: bool = False  # whether the shard can only be read from its start
 
     @property
     def name(self) -> str:
@@ -33,8 +36,8 @@ class Member:
         return f"{self.shard}, byte {self.offset:,}"
 
     def read(self) -> bytes:
-        if is_remote(self.shard):
-            raise DataError(f"{self}: remote shards are read from their start only")
+        if self.sequential:
+            raise DataError(f"{self}: remote and compressed shards are read from their start only")
         try:
             with open(self.shard, "rb") as file:
                 file.seek(self.offset)
@@ -76,7 +79,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """One tar file and where its images lie, in the order of their bytes.
+    """One tar file and where its images lie, in the order of their bytes (of the uncompressed file).
 
     Shape: all arrays (images,)
     """
@@ -94,12 +97,12 @@ class Shard:
     def member(self, index: int) -> Member:
         """Return an image by its place in the shard."""
         crc = None if self.crcs is None else int(self.crcs[index])
-        return Member(self.url, int(self.offsets[index]), int(self.sizes[index]), crc)
+        return Member(self.url, int(self.offsets[index]), int(self.sizes[index]), crc, self.remote)
 
-    @property
+    @cached_property
     def remote(self) -> bool:
         """Whether it can only be read from its start."""
-        return is_remote(self.url)
+        return is_remote(self.url) or is_compressed(self.url)
 
     def read(self, requested: Sequence[int]) -> Iterator[InMemoryFile]:
         """Yield the images at these places, which ascend, in one reading of the file."""
@@ -116,7 +119,7 @@ class Shard:
                     at += member.size
                     member.verify(bytes(content))
                     yield InMemoryFile(str(member), bytes(content))
-        except OSError as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{self.url}: failed to read ({error})") from None
 
 
@@ -172,14 +175,42 @@ def is_remote(url: str) -> bool:
     return url.startswith("pipe:") or len(urlparse(url).scheme) > 1  # one letter is a drive
 
 
+def is_compressed(url: str) -> bool:
+    """Return whether a shard is a gzip file: by its first bytes, or of a URL by its name.
+
+    Raises: DataError, if it cannot be opened.
+    """
+    if is_remote(url):
+        return urlparse(url).path.endswith((".gz", ".tgz"))
+    try:
+        with open(url, "rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+    except OSError as error:
+        raise DataError(f"{url}: failed to open ({error.strerror or error})") from None
+
+
 def open_url(url: str) -> IO[bytes]:
-    """Open a shard to be read from its start; URLs by webdataset, which knows http(s), gs, pipe and more.
+    """Open a shard, or what it has compressed, from its start; URLs by webdataset (http(s), gs, pipe and more).
 
     Raises: DataError, if it cannot be opened; UsageError, without webdataset.
     """
+    compressed = is_compressed(url)
     try:
-        if not is_remote(url):
-            return open(url, "rb")
-        return import_extra("webdataset.gopen", "shards").gopen(url, "rb")
+        if is_remote(url):
+            stream: IO[bytes] = import_extra("webdataset.gopen", "shards").gopen(url, "rb")
+            return _Unpacked(stream) if compressed else stream  # type: ignore[return-value]
+        return gzip.open(url, "rb") if compressed else open(url, "rb")  # type: ignore[return-value]
     except (OSError, ValueError) as error:
         raise DataError(f"{url}: failed to open ({error})") from None
+
+
+class _Unpacked(gzip.GzipFile):
+    """What a gzip stream holds; the stream is closed with it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(fileobj=stream)
+        self.stream = stream
+
+    def close(self) -> None:
+        super().close()
+        self.stream.close()

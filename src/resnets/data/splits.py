@@ -16,6 +16,7 @@ from PIL import Image
 from resnets.data.arrays import ResidentImages
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
 from resnets.data.map_datasets import MapSplit
+from resnets.data.passed_over import PassedOver, in_words
 from resnets.errors import DataError, UsageError
 from resnets.runtime.processes import Share
 from resnets.specs import Augmentation, InputSpec, Preprocessing
@@ -120,6 +121,8 @@ class DataSplits:
     """A data set: what is trained on, what is tested on, and (optionally) what choices are made on.
 
     In place of a split, a map-style dataset of (image tensor (C, H, W), label) will do: it becomes a `MapSplit`.
+    `notes` are sentences on what the source took for granted, and `passed_over` the files that it did not read; `train`
+    and `data check` show both.
 
     Raises: DataError, if a split is empty or has a label without a class.
     """
@@ -130,6 +133,8 @@ class DataSplits:
     classes: tuple[str, ...]
     validation: Split | None = None
     digest: str | None = None  # of the content; None for a dataset object whose content is unknown
+    notes: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("train", "test", "validation"):
@@ -148,6 +153,11 @@ class DataSplits:
                     f"{self.name}: a {name} image has label {wrong}; {len(self.classes)} classes have labels "
                     f"0 to {len(self.classes) - 1}"
                 )
+
+    def remarks(self) -> list[str]:
+        """Return what is to be shown of how the source was read: its notes, and what was passed over in one line."""
+        passed = [f"{self.name}: passed over: {in_words(self.passed_over)}"] if self.passed_over else []
+        return [*self.notes, *passed]
 
     def divided(self, split: str, seed: int) -> DataSplits:
         """Return all training images (`all`), or some of them held out to validate on, drawn by the seed.

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import tarfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlparse
 
 import numpy as np
 
-from resnets.data.decoding import SUFFIXES
 from resnets.data.image_files import ImageFiles
+from resnets.data.passed_over import PassedOver
 from resnets.data.shards import Members, Shard, is_remote, open_url
 from resnets.data.splits import DataSplits
 from resnets.data.streams import ImageStream
+from resnets.data.tar_index import samples_in
 from resnets.errors import DataError, UsageError, import_extra
 
 FORMAT = "resnets-shards-1"
@@ -27,8 +26,8 @@ MANIFEST = "manifest.json"
 def load(rest: str) -> DataSplits:
     """Return the images of shards: `FOLDER` or `URL/manifest.json` as `resnets data shard` wrote, or `TRAIN,VAL`.
 
-    TRAIN and VAL are names of tar files, with brace patterns such as train-{000000..000146}.tar. Of those each image
-    has a label in a .cls or .json file next to it. Without a manifest the headers of all shards are read first.
+    TRAIN and VAL are names of tar files, with brace patterns such as train-{000000..000146}.tar, gzipped or not. Of
+    those each image has a label in a .cls or .json file next to it. Without a manifest all headers are read first.
 
     Raises: DataError, if there are none, or they are damaged; UsageError.
     """
@@ -44,14 +43,17 @@ def load(rest: str) -> DataSplits:
         return from_manifest(where)
     if len(others) > 1:
         raise UsageError(f"webdataset takes one or two names, not {len(others) + 1}: {rest}")
-    files = {name: _files(Members(indexed(pattern))) for name, pattern in (("train", train), ("val", others[0]))}
+    passed: list[PassedOver] = []
+    patterns = {"train": train, "val": others[0]}
+    files = {name: _files(Members(indexed(pattern, passed))) for name, pattern in patterns.items()}
     count = 1 + max(int(part.labels.max(initial=-1)) for part in files.values())
     return DataSplits(
-        name=Path(urlparse(train).path).stem.partition("-")[0] or "shards",
+        name=re.split(r"[-.]", Path(urlparse(train).path).name)[0] or "shards",
         train=files["train"],
         test=files["val"],
         classes=tuple(map(str, range(count))),
         digest=f"{files['train'].digest()}:{files['val'].digest()}",
+        passed_over=tuple(passed),
     )
 
 
@@ -131,50 +133,19 @@ def _shard(folder: str, entry: dict[str, Any]) -> Shard:
 # ---------------------------------------------------------------- by their headers
 
 
-def indexed(pattern: str) -> list[Shard]:
-    """Return the shards of a pattern, their headers read. Raises: DataError, if one is no tar file of images."""
+def indexed(pattern: str, passed: list[PassedOver]) -> list[Shard]:
+    """Return the shards of a pattern, their headers read; members that are passed over are added to `passed`.
+
+    Raises: DataError, if one is no tar file of images.
+    """
     urls = list(import_extra("webdataset.shardlists", "shards").expand_urls(pattern)) if "{" in pattern else [pattern]
     shards, before = [], 0
     for url in urls:
         with open_url(url) as file:
-            found = list(samples_in(file, url))
+            found = list(samples_in(file, url, passed))
         if not found:
             raise DataError(f"{url}: no images with labels; each has its class in a .cls or .json file next to it")
         labels, offsets, sizes = np.asarray(found, np.int64).T
         shards.append(Shard(url, np.arange(before, before + len(found)), labels, offsets, sizes, None))
         before += len(found)
     return shards
-
-
-def samples_in(file: IO[bytes], url: str) -> Iterator[tuple[int, int, int]]:
-    """Yield (label, offset, size) of each image of a tar file, which is read once, from its start."""
-    key, label, image = "", None, None
-    try:
-        with tarfile.open(fileobj=file, mode="r|") as content:
-            for entry in content:
-                if not entry.isfile():
-                    continue
-                folder, _, name = entry.name.rpartition("/")
-                stem, _, suffix = name.partition(".")  # as webdataset divides a name
-                if (folder + "/" + stem) != key:
-                    yield from _sample(key, label, image, url)
-                    key, label, image = folder + "/" + stem, None, None
-                suffix = suffix.lower()
-                if f".{suffix}" in SUFFIXES:
-                    image = entry.offset_data, entry.size
-                elif suffix in ("cls", "json"):
-                    stored = content.extractfile(entry)
-                    assert stored is not None
-                    value = json.loads(stored.read())
-                    label = value if suffix == "cls" else value.get("label", value.get("cls", label))
-        yield from _sample(key, label, image, url)
-    except (tarfile.TarError, EOFError, ValueError, AttributeError) as error:
-        raise DataError(f"{url}: not a whole tar file of samples ({error})") from None
-
-
-def _sample(key: str, label: Any, image: tuple[int, int] | None, url: str) -> Iterable[tuple[int, int, int]]:
-    if image is None:
-        return ()
-    if not isinstance(label, int) or label < 0:
-        raise DataError(f"{url}: image {key.lstrip('/')} has no label of its class in a .cls or .json file next to it")
-    return ((label, *image),)

@@ -170,7 +170,7 @@ def class_order(model: Model, splits: DataSplits) -> list[int] | None:
     else:
         pairs = zip(splits.classes, model.classes, strict=True)
         here, there = next(pair for pair in pairs if pair[0] != pair[1])
-        what = f"class {here!r} where the weights have {there!r}"
+        what = f"class {here!r} where the weights have {there!r}{class_names.look_alike(here, model.classes)}"
     raise DataError(f"{splits.name} is not what {model.path} was trained on: it has {what}")
 
 

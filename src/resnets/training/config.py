@@ -212,6 +212,7 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
         record=record,
         keep_precision=config.precision == "auto",
         save_every=config.save_every,
+        notes=tuple(splits.remarks()),
         world=world,
     )
 

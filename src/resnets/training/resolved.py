@@ -26,6 +26,7 @@ class ResolvedTraining:
     record: RunRecord
     keep_precision: bool  # of a run that is resumed, since none was named
     save_every: int | None
+    notes: tuple[str, ...] = ()  # on the data, to be shown at the start
     world: World = ALONE
 
     def resumed(self, record: RunRecord) -> Self:

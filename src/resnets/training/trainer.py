@@ -232,9 +232,9 @@ class Trainer(Generic[R]):
     # ------------------------------------------------------------ start and end
 
     def _notes(self) -> list[str]:
-        """Return what is to be reported of how this network trains here."""
+        """Return what is to be reported of the data, and of how this network trains here."""
         device, modules = self.training.device, list(self.training.network.modules())
-        notes = []
+        notes = list(self.training.notes)
         ours = any(isinstance(module, BatchNorm2d) for module in modules)
         if ours and device.type == "cpu" and (slower := unavailable(device)):
             notes.append(f"batch norm runs by torch's own kernels, not by the faster one: {slower}")

@@ -1,0 +1,123 @@
+"""Samples of a tar file by its headers, as webdataset groups them: members in a row whose names share a key.
+
+A sample is one image with its class: the number in a .cls file, or else in the field `label` or `cls` of a .json file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any, Self
+
+from resnets.data.decoding import SUFFIXES
+from resnets.data.passed_over import PassedOver
+from resnets.errors import DataError
+
+LABEL_BYTES = 1 << 20  # of a .cls or .json file that is read for a label
+END = "it ends too early: a truncated tar file, or one that was not closed"
+
+
+class _Entry(tarfile.TarInfo):
+    """A header that is refused where the file ends without the mark of its end, which tarfile takes for an end."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except (tarfile.EmptyHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(END if archive.offset else str(error)) from None
+
+
+@dataclass
+class _Sample:
+    """Members of one key: the image's place, and what may hold its label."""
+
+    key: str
+    image: tuple[str, int, int] | None = None  # suffix, offset, size
+    labels: dict[str, bytes] = field(default_factory=dict)  # by cls and json
+
+
+def samples_in(file: IO[bytes], url: str, passed: list[PassedOver]) -> Iterator[tuple[int, int, int]]:
+    """Yield (label, offset, size) of each image of a tar file, which is read once, from its start.
+
+    What is no part of a sample is added to `passed`.
+
+    Raises: DataError, if the file is truncated or no tar file, two images have one key, or an image has no class.
+    """
+    sample, keys = _Sample(""), set[str]()
+    try:
+        with tarfile.open(fileobj=file, mode="r|", tarinfo=_Entry) as content:
+            for entry in content:
+                folder, _, name = entry.name.rpartition("/")
+                stem, _, suffix = name.partition(".")  # as webdataset divides a name
+                if entry.isdir():
+                    continue
+                if not stem or not entry.isfile():
+                    passed.append(PassedOver("links" if stem else "hidden members", f"{url}: {entry.name}"))
+                    continue
+                key, suffix = f"{folder}/{stem}", suffix.lower()
+                if key != sample.key:
+                    yield from _whole(sample, url, passed)
+                    sample = _Sample(key)
+                if f".{suffix}" in SUFFIXES:
+                    if sample.image is not None or key in keys:
+                        _refuse_second(sample, suffix, url)
+                    keys.add(key)
+                    sample.image = suffix, entry.offset_data, entry.size
+                elif suffix in ("cls", "json"):
+                    if suffix in sample.labels:
+                        _refuse_second(sample, suffix, url)
+                    sample.labels[suffix] = _read(content, entry, url)
+        yield from _whole(sample, url, passed)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{url}: not a whole tar file of samples ({error})") from None
+
+
+def _refuse_second(sample: _Sample, suffix: str, url: str) -> None:
+    where = f"{url}: {sample.key.lstrip('/')}"
+    if sample.image is not None and sample.image[0] != suffix and suffix not in sample.labels:
+        raise DataError(f"{where} has two images, .{sample.image[0]} and .{suffix}; each needs a key of its own")
+    raise DataError(f"{where} is there twice (its .{suffix}); each sample needs a key of its own")
+
+
+def _read(content: tarfile.TarFile, entry: tarfile.TarInfo, url: str) -> bytes:
+    if entry.size > LABEL_BYTES:
+        raise DataError(f"{url}: {entry.name} has {entry.size:,} bytes, and at most {LABEL_BYTES:,} are read")
+    stored = content.extractfile(entry)
+    assert stored is not None
+    return stored.read()
+
+
+def _whole(sample: _Sample, url: str, passed: list[PassedOver]) -> Iterator[tuple[int, int, int]]:
+    """Yield a sample whose members have all been seen, if it has an image."""
+    where = f"{url}: {sample.key.lstrip('/')}"
+    if sample.image is not None:
+        _, offset, size = sample.image
+        yield _label(sample, where), offset, size
+    elif sample.key:
+        passed.append(PassedOver("samples without an image", where))
+
+
+def _label(sample: _Sample, where: str) -> int:
+    """Return the number of the class: of the .cls file, where there is one; then the .json file is metadata."""
+    if (text := sample.labels.get("cls")) is not None:
+        if re.fullmatch(rb"\s*[0-9]{1,9}\s*", text) is None:
+            shown = text[:40].decode(errors="replace").strip()
+            raise DataError(f"{where} has the label {shown!r} in its .cls file; it must be the number of a class")
+        return int(text)
+    if (text := sample.labels.get("json")) is None:
+        raise DataError(f"{where} has no label of its class in a .cls or .json file next to it")
+    try:
+        about: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} has a .json file that is not JSON ({error})") from None
+    fields = about if isinstance(about, dict) else {}
+    label = fields.get("label", fields.get("cls"))
+    if not isinstance(label, int) or isinstance(label, bool) or label < 0:
+        found = "no label" if label is None else f"the label {str(label)[:40]!r}"
+        raise DataError(f"{where} has {found} in its .json file; its field label or cls must be the number of a class")
+    return label
