@@ -36,7 +36,8 @@ from resnets.specs import Recipe
 from resnets.training.config import TrainingConfig
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE, find_recipe
-from resnets.training.train import TRAINING_FAILURES, TrainResult, train
+from resnets.training.together import TRAINING_FAILURES
+from resnets.training.train import TrainResult, train
 
 FILE = "study.json"
 BUDGETS = {"digits": 120.0}  # seconds, where no budget is given

@@ -16,7 +16,7 @@ from resnets.reproduction.run import train_and_test
 from resnets.reproduction.run_list import check
 from resnets.runtime.signals import StopRequest
 from resnets.training.observers import Observer, Observers
-from resnets.training.train import TRAINING_FAILURES
+from resnets.training.together import TRAINING_FAILURES
 
 LOOK_SECONDS = 0.5  # between two looks whether a signal came
 

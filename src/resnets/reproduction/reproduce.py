@@ -19,7 +19,7 @@ from resnets.reproduction.run import train_and_test
 from resnets.reproduction.run_list import OUT, ReproductionPlan, check, plan_reproduction
 from resnets.runtime.signals import StopRequest
 from resnets.training.observers import Observer
-from resnets.training.train import TRAINING_FAILURES
+from resnets.training.together import TRAINING_FAILURES
 
 Observe = Callable[[PlannedRun], Observer]
 

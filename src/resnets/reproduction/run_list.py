@@ -31,7 +31,7 @@ from resnets.runtime.signals import StopRequest
 from resnets.specs import Recipe
 from resnets.training.checkpoint import KEEP
 from resnets.training.config import TrainingConfig, resolve
-from resnets.training.train import TRAINING_FAILURES
+from resnets.training.together import TRAINING_FAILURES
 
 OUT = "reproduction"
 

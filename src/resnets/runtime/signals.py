@@ -53,6 +53,10 @@ class StopRequest:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)  # type: ignore[arg-type]
 
+    def request(self) -> None:
+        """Ask for a stop as SIGTERM does."""
+        self.signum = self.signum or signal.SIGTERM
+
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
             if not self.alone or signum == getattr(signal, "SIGHUP", None):

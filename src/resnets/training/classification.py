@@ -10,6 +10,7 @@ from torch import nn
 
 from resnets.data.arrays import ResidentBatches
 from resnets.data.loading import Batching
+from resnets.data.shared_batches import BatchPool
 from resnets.data.splits import Split, TrainingBatches
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.single_view import SingleView
@@ -30,12 +31,13 @@ from resnets.weights import weights_file
 class ClassificationTask:
     """The training of a classifier, whose curve is on the validation images where there are some.
 
-    So the test images are seen once, at the end. `train` are the mini-batches, by default those of the training images.
+    So the test images are seen once, at the end. `train` are the mini-batches, by default those of the training images,
+    from a pool where there is one.
 
     Raises: UsageError, if a mini-batch cannot be shared evenly.
     """
 
-    def __init__(self, training: Training, train: TrainingBatches | None = None) -> None:
+    def __init__(self, training: Training, train: TrainingBatches | None = None, pool: BatchPool | None = None) -> None:
         self.training = training
         recipe, record = training.recipe, training.record
         batching = Batching(
@@ -46,7 +48,11 @@ class ClassificationTask:
             iterations=recipe.iterations,
             share=training.world.share,
         )
-        self.train = train or training.data.train.training_batches(training.input_spec, recipe.augmentation, batching)
+        images = training.data.train
+        how = training.input_spec, recipe.augmentation, batching
+        if train is None:
+            train = images.training_batches(*how) if pool is None else pool.batches_of(images, *how)
+        self.train = train
         self.curve_on = "test" if training.data.validation is None else "validation"
 
     def start(self) -> TrainingState:

@@ -7,24 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
 from torch import nn
 from torch.utils.data import Dataset
 
 from resnets.data.splits import DataSplits
-from resnets.errors import TrainingError, UsageError
+from resnets.errors import UsageError
 from resnets.records.runs import ClassifierResult, CurvePoint
 from resnets.runtime.launch import joined
+from resnets.runtime.signals import StopRequest
+from resnets.runtime.turns import Session, completed
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import Training, TrainingConfig, TrainSettings, resolve
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE
 from resnets.training.run_folder import opened
+from resnets.training.together import Process
 from resnets.training.trainer import Trainer
 from resnets.weights import weights_file
-
-TRAINING_FAILURES = (TrainingError, MemoryError, torch.OutOfMemoryError)
-"""Failures that end one training and leave others possible: a loss that is not finite, too little memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +117,20 @@ def train(
 
 
 def run(training: Training, path: Path, *, resume: bool, observers: Iterable[Observer]) -> TrainResult:
-    """Train what is resolved in a folder, and return its result.
+    """Train what is resolved in a folder, and return its result. Raises: as `session`."""
+    with StopRequest(alone=training.world.size == 1) as stop:
+        return completed(session(training, path, Process(stop), resume=resume, observers=observers))
+
+
+def session(
+    training: Training, path: Path, process: Process, *, resume: bool, observers: Iterable[Observer]
+) -> Session[TrainResult]:
+    """Train what is resolved in a folder, yield how many iterations are done after each, and return the result.
 
     Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
     """
-    task = ClassificationTask(training)  # a mini-batch that cannot be shared or divided is refused before the folder
-    world = training.world
+    task = ClassificationTask(training, pool=process.pool)  # a mini-batch that cannot be shared or divided is refused
+    world = training.world  # before the folder
     with opened(path, training, ClassifierResult, resume=resume) as (folder, record, result):
         if result is not None:
             if folder is not None:
@@ -131,4 +138,5 @@ def run(training: Training, path: Path, *, resume: bool, observers: Iterable[Obs
             world.broadcast(training.network.state_dict().values())
             return TrainResult.of(path, result, already_finished=True)
         task.training = training.resumed(record)
-        return TrainResult.of(path, Trainer(task, folder, observers).run())
+        trainer = Trainer(task, folder, observers, at_once=process.trainings)
+        return TrainResult.of(path, (yield from trainer.session(process.stop)))

@@ -24,6 +24,7 @@ from resnets.runtime.device import keep_freed_memory, place
 from resnets.runtime.kernels import unavailable
 from resnets.runtime.processes import World
 from resnets.runtime.signals import StopCoordinator, StopRequest
+from resnets.runtime.turns import Session, completed
 from resnets.training.observers import Observer, Observers, TensorBoard
 from resnets.training.resolved import ResolvedTraining
 from resnets.training.run_folder import RunFolder
@@ -97,9 +98,14 @@ def iterate(task: Task[Result], state: TrainingState) -> Generator[int, None, No
 
 
 class Trainer(Generic[R]):
-    """One session of a run. Of several processes the first has the folder and calls the observers; others have none."""
+    """One session of a run. Of several processes the first has the folder and calls the observers; others have none.
 
-    def __init__(self, task: Task[R], folder: RunFolder | None, observers: Iterable[Observer]) -> None:
+    `at_once` is how many trainings take turns in this process.
+    """
+
+    def __init__(
+        self, task: Task[R], folder: RunFolder | None, observers: Iterable[Observer], *, at_once: int = 1
+    ) -> None:
         self.task: Task[R] = task
         self.folder = folder
         self.training = training = task.training
@@ -111,7 +117,7 @@ class Trainer(Generic[R]):
         place(training.network, training.device)
         self.state = task.start()
         self.log_every = iterations_between_lines(training.recipe.iterations, training.device.type)
-        self.stop = StopRequest(alone=self.world.size == 1)
+        self.at_once = at_once
         self.coordinator = StopCoordinator(self.world)
         self.checkpoint: Path | None = None  # the newest that is known to be valid
         self.saving = 0.0  # seconds that it took
@@ -119,29 +125,37 @@ class Trainer(Generic[R]):
     def run(self) -> R:
         """Train to the end and return the result.
 
+        Raises: as `session`.
+        """
+        with StopRequest(alone=self.world.size == 1) as stop:
+            return completed(self.session(stop))
+
+    def session(self, stop: StopRequest) -> Session[R]:
+        """Train to the end, yield how many iterations are done after each, and return the result.
+
         Raises: Interrupted, after a signal, once the state is saved; TrainingError, DataError and RunError, naming the
             last valid checkpoint; CheckpointError.
         """
         try:
-            return self._run()
+            return (yield from self._session(stop))
         except (DataError, RunError, TrainingError) as error:
             last = f"the last valid checkpoint is {self.checkpoint}" if self.checkpoint else "no checkpoint yet"
             raise type(error)(f"{error}; {last}") from error
         finally:
             self.observers.closed()
 
-    def _run(self) -> R:
+    def _session(self, stop: StopRequest) -> Session[R]:
         notes = self._resume() + self._notes()
         self.observers.started(self.record, self.state.iteration, notes)
-        with self.stop:
-            self.state.clock.start()
-            self.saved_at = time.perf_counter()
-            for iteration in iterate(self.task, self.state):
-                self._after(iteration)
-            result = self.task.finish(self.state, self.folder)
+        self.state.clock.start()
+        self.saved_at = time.perf_counter()
+        for iteration in iterate(self.task, self.state):
+            self._after(iteration, stop)
+            yield iteration
+        result = self.task.finish(self.state, self.folder)
         return self.world.broadcast_object(lambda: self._end(result))
 
-    def _after(self, iteration: int) -> None:
+    def _after(self, iteration: int, stop: StopRequest) -> None:
         """Log, test, save, show and stop after an iteration, where that is due."""
         recipe, every = self.training.recipe, self.training.save_every
         last, line = iteration == recipe.iterations, None
@@ -149,8 +163,8 @@ class Trainer(Generic[R]):
         if test or iteration % self.log_every == 0:
             self.state.guard.check(iteration)
             line = self._log(test)
-        late = time.perf_counter() - self.saved_at > seconds_between(self.saving)
-        signum, late = self.coordinator.decide(iteration, self.stop.signum, late)
+        late = time.perf_counter() - self.saved_at > seconds_between(self.at_once * self.saving)
+        signum, late = self.coordinator.decide(iteration, stop.signum, late)
         if last or signum is not None or (iteration % every == 0 if every else late):
             self.state.guard.check(iteration)
             self._save()
@@ -222,7 +236,8 @@ class Trainer(Generic[R]):
             assert self.folder is not None
             self.folder.sync_log()
             if state.execution is not None:
-                self.record = self.folder.record_execution(self.record, state.execution)
+                others = f", {self.at_once} trainings at once" if self.at_once > 1 else ""
+                self.record = self.folder.record_execution(self.record, state.execution + others)
             return self.folder.checkpoints.save(state, self.fingerprint)
 
         self.checkpoint = self.world.broadcast_object(save)
