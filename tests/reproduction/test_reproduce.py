@@ -20,7 +20,7 @@ from resnets.records.base import read, write
 from resnets.records.evaluations import Errors, ReproducedRun, Setting
 from resnets.records.runs import ClassifierResult, LogLine, RunRecord
 from resnets.report.collect import collect
-from resnets.reproduction import planned_run, reproduce, run_list, summary
+from resnets.reproduction import planned_run, run_list, summary
 from resnets.reproduction import run as run_module
 from resnets.reproduction.planned_run import PlannedRun
 
@@ -229,7 +229,7 @@ def test_tests_that_were_made_are_not_lost_or_made_again(copied: Path, monkeypat
     monkeypatch.setattr(run_module, "evaluate", tested)
     monkeypatch.setattr(run_module, "responses", lambda *_, **__: pytest.fail("they were measured"))
     for protocols in (("ten-crop", "dense-multi-scale"), ("dense-multi-scale",)):
-        run_module.train_and_test(dataclasses.replace(run, tests=protocols), device="cpu", workers=0)
+        run_module.train_and_test([dataclasses.replace(run, tests=protocols)], device="cpu", workers=0)
     after = recorded(run.file)
     assert asked == ["dense-multi-scale"]
     assert after.errors == {"ten-crop": Errors(5.0, 1.0), "dense-multi-scale": Errors(4.0, 0.5)}
@@ -248,19 +248,22 @@ def test_the_result_of_other_data_is_put_aside(copied: Path, made: resnets.Repro
     assert recorded(aside).identity == first.identity
 
 
-def test_one_run_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_run_that_fails_leaves_the_others(tmp_path: Path) -> None:
     """It is named with its error, and the next one is made."""
-    make = reproduce.train_and_test
 
-    def fail(run: PlannedRun, **options: Any) -> None:
-        if run.seed == 0:
-            raise TrainingError("iteration 3: the loss is nan")
-        make(run, **options)
+    def fail() -> None:
+        raise TrainingError("iteration 3: the loss is nan")
 
-    monkeypatch.setattr(reproduce, "train_and_test", fail)
-    result = resnets.reproduce("table6", out=tmp_path, **ROW | {"seeds": 2})
-    assert result.failed == (("resnet20-cifar-digits-smoke-seed0", "iteration 3: the loss is nan"),)
-    assert result.made == ("resnet20-cifar-digits-smoke-seed1",)
+    def observe(run: PlannedRun) -> Recorder:
+        return Recorder(3, fail) if run.seed == 0 else Recorder()
+
+    for together in (1, 2):
+        result = resnets.reproduce(
+            "table6", out=tmp_path / str(together), together=together, observe=observe, **ROW | {"seeds": 2}
+        )
+        ((name, why),) = result.failed
+        assert name == "resnet20-cifar-digits-smoke-seed0" and "iteration 3: the loss is nan" in why
+        assert result.made == ("resnet20-cifar-digits-smoke-seed1",)
 
 
 def test_a_network_that_cannot_be_measured_is_planned_without_its_time(

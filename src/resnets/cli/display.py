@@ -156,13 +156,16 @@ def _where(hardware: dict[str, Any]) -> str:
 class ShortDisplay:
     """An observer for one of several runs: one live line, then one line that stays.
 
+    Where others run at the same time (`at_once`), a line each minute instead of the live one.
+
     Raises: OSError, when the output is lost.
     """
 
-    def __init__(self, name: str, console: Console) -> None:
+    def __init__(self, name: str, console: Console, *, at_once: bool = False) -> None:
         self.output = sys.stdout
         self.name, self.console = name, console
-        self.status = console.status(f"{name:<10} starting") if console.is_terminal else None
+        live = console.is_terminal and not at_once
+        self.status = console.status(f"{name:<10} starting") if live else None
         self.printed_at = time.monotonic()
 
     def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:

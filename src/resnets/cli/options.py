@@ -30,6 +30,13 @@ SaveEvery = Annotated[
 ]
 Seed = Annotated[int, Option(help="Random seed for initialisation, data order and augmentation.")]
 Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")]
+Together = Annotated[
+    int | None,
+    Option(
+        help="Networks for small images that are trained at once on each device.",
+        show_default="10 on a GPU, 1 on a CPU",
+    ),
+]
 TrainingPrecision = Annotated[str, Option("--precision", help="auto, bf16 (autocast) or fp32.")]
 Precision = Annotated[str, Option(help="fp32, bf16 or auto (bf16 on devices with native support).")]
 Workers = Annotated[int, Option(help="Data-loading processes.")]

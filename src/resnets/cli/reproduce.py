@@ -12,8 +12,10 @@ from resnets.cli import options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from resnets.reproduction.planned_run import PlannedRun
     from resnets.reproduction.reproduce import Reproduction
     from resnets.reproduction.run_list import ReproductionPlan
+    from resnets.training.observers import Observer
 
 
 def reproduce(
@@ -53,9 +55,8 @@ def reproduce(
     resume: Annotated[bool, Option("--resume", help="Continue the runs in the folder.")] = False,
     plan: Annotated[bool, Option("--plan", help="Only print the runs and their estimated time.")] = False,
     measure: Annotated[bool, Option("--measure/--no-measure", help="Measure each network first, for the plan.")] = True,
-    device: Annotated[
-        str, Option(help="auto, cpu, cuda, cuda:1 ...", show_default="auto: every GPU, one run per GPU")
-    ] = "auto",
+    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...", show_default="auto: every GPU")] = "auto",
+    together: options.Together = None,
     workers: options.Workers = 2,
 ) -> None:
     """Reproduce a table or figure of the paper, and compare the results with the paper's.
@@ -80,13 +81,23 @@ def reproduce(
         "weights": weights or (),
         "out": out,
         "device": device,
+        "together": together,
         "measure": measure,
     }
     planning = console.status("planning: measuring some steps of each network" if measure else "planning")
 
+    at_once = False
+
     def announce(made: ReproductionPlan) -> None:
+        nonlocal at_once
+        at_once = len(made.devices) > 1 or len(made.groups) < len(made.todo)
         planning.stop()
         _show_plan(made, console)
+
+    def observe(run: PlannedRun) -> Observer:
+        if at_once or run.scale == "smoke":
+            return ShortDisplay(run.short_name, console, at_once=at_once)
+        return Display()
 
     if console.is_terminal:
         planning.start()
@@ -101,7 +112,7 @@ def reproduce(
                 resume=resume,
                 workers=workers,
                 announce=announce,
-                observe=lambda run: ShortDisplay(run.short_name, console) if run.scale == "smoke" else Display(),
+                observe=observe,
             )
     finally:
         planning.stop()

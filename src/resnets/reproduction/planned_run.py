@@ -30,7 +30,8 @@ TaskData = ResolvedData | ResolvedDetectionData
 class PlannedRun:
     """A training of one seed, its folder, and what is left of it.
 
-    Units: `seconds` that are left, None where they were not measured; bytes at the end, and at most.
+    Units: `seconds` that are left, None where they were not measured; bytes of memory, and of disk at the end and at
+    most.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PlannedRun:
     state: State
     iteration: int  # reached
     seconds: float | None = None
+    memory_bytes: int = 0
     disk_bytes: int = 0
     peak_bytes: int = 0
 

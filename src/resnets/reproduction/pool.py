@@ -1,4 +1,4 @@
-"""Process pool of runs, each on a device of its own, observed in the process that started them."""
+"""Process pool of runs, a process on each device, observed in the process that started them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,35 @@ from resnets.reproduction.run import train_and_test
 from resnets.reproduction.run_list import check
 from resnets.runtime.signals import StopRequest
 from resnets.training.observers import Observer, Observers
-from resnets.training.together import TRAINING_FAILURES
 
 LOOK_SECONDS = 0.5  # between two looks whether a signal came
 
 
 @dataclass
 class _Worker:
-    run: PlannedRun
+    runs: Sequence[PlannedRun]
     device: str
     process: Any  # multiprocessing's of the spawn context
     pipe: Connection
-    observer: Observer
-    ended: tuple[str, str] | None = None  # the kind of an error and its message, or ("", "")
+    observers: dict[str, Observers]  # by the name of the run
+    ended: _End | None = None
+
+
+@dataclass(frozen=True)
+class _End:
+    """How the runs of a process ended: why each failed, or the kind of the error that ended all, and its message."""
+
+    failed: tuple[str | None, ...] = ()
+    kind: str = ""
+    message: str = ""
 
 
 class _Sender:
     """An observer that sends everything to the process that started this one; if that has ended, its run ends."""
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: Connection, run: PlannedRun) -> None:
         self.pipe = pipe
+        self.run = run.name
 
     def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
         self._send("started", run, iteration, notes)
@@ -51,38 +60,37 @@ class _Sender:
 
     def _send(self, what: str, *arguments: Any) -> None:
         try:
-            self.pipe.send((what, arguments))
+            self.pipe.send((self.run, what, arguments))
         except OSError:
             raise RunError("the process that started this run has ended") from None
 
 
-def _work(pipe: Connection, run: PlannedRun, device: str, workers: int) -> None:
+def _work(pipe: Connection, runs: Sequence[PlannedRun], device: str, workers: int) -> None:
     os.setsid()  # Ctrl-C reaches the process that started this one, which passes it on once
-    ended = ("", "")
     try:
-        train_and_test(run, device=device, workers=workers, observers=[_Sender(pipe)])
+        failed = train_and_test(runs, device=device, workers=workers, observe=lambda run: _Sender(pipe, run))
+        end = _End(tuple(failed))
     except Exception as error:
-        ended = (type(error).__name__, first_line(error))
-    pipe.send(("ended", ended))
+        end = _End(kind=type(error).__name__, message=first_line(error))
+    pipe.send(end)
 
 
 def train_and_test_all(
-    todo: Sequence[PlannedRun],
+    groups: Sequence[Sequence[PlannedRun]],
     devices: Sequence[str],
     *,
     workers: int,
     observe: Callable[[PlannedRun], Observer] | None,
     stop: StopRequest,
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """Make all runs, one at a time on each device; return the names of those made, and of those that failed and why.
+) -> list[tuple[PlannedRun, str | None]]:
+    """Make all runs, one group at a time on each device; return each with None, or why it failed.
 
     Raises: Interrupted after a signal, once all have saved; RunError, if a process was killed or a folder is in use.
     """
-    waiting, free = list(todo), list(devices)
+    waiting, free = list(groups), list(devices)
     working: list[_Worker] = []
-    made: list[str] = []
-    failed: list[tuple[str, str]] = []
-    broken: list[_Worker] = []
+    ended: list[tuple[PlannedRun, str | None]] = []
+    broken: list[str] = []
     stopping = False
     try:
         while working or (waiting and not (stopping or broken)):
@@ -95,13 +103,10 @@ def train_and_test_all(
                     continue
                 working.remove(worker)
                 free.append(worker.device)
-                kind, message = worker.ended
-                if not kind:
-                    made.append(worker.run.name)
-                elif kind in [error.__name__ for error in TRAINING_FAILURES]:
-                    failed.append((worker.run.name, message))
-                elif kind != Interrupted.__name__:
-                    broken.append(worker)
+                if not worker.ended.kind:
+                    ended += zip(worker.runs, worker.ended.failed, strict=True)
+                elif worker.ended.kind != Interrupted.__name__:
+                    broken.append(f"{', '.join(run.name for run in worker.runs)}: {worker.ended.message}")
             if stop.signum is not None and not stopping:
                 stopping = True
                 for worker in working:
@@ -112,31 +117,37 @@ def train_and_test_all(
             worker.process.join()
     check(stop)
     if broken:
-        _, message = broken[0].ended or ("", "")
-        raise RunError(f"{broken[0].run.name}: {message}")
-    return made, failed
+        raise RunError(broken[0])
+    return ended
 
 
-def _start(run: PlannedRun, device: str, workers: int, observe: Callable[[PlannedRun], Observer] | None) -> _Worker:
+def _start(
+    runs: Sequence[PlannedRun], device: str, workers: int, observe: Callable[[PlannedRun], Observer] | None
+) -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, run, device, workers))
+    process = context.Process(target=_work, args=(theirs, runs, device, workers))
     process.start()
     theirs.close()
-    return _Worker(run, device, process, ours, Observers([observe(run)] if observe else []))
+    return _Worker(
+        runs, device, process, ours, {run.name: Observers([observe(run)]) for run in runs} if observe else {}
+    )
 
 
 def _listen(worker: _Worker) -> None:
-    """Take one message of a worker; its end closes the observer."""
+    """Take one message of a worker; its end closes the observers."""
     try:
-        what, arguments = worker.pipe.recv()
+        message = worker.pipe.recv()
     except (EOFError, OSError):
         worker.process.join()
-        what, arguments = "ended", (ResnetsError.__name__, f"its process was ended ({worker.process.exitcode})")
-    if what == "ended":
-        worker.ended = arguments
+        message = _End(kind=ResnetsError.__name__, message=f"its process was ended ({worker.process.exitcode})")
+    if isinstance(message, _End):
+        worker.ended = message
         worker.process.join()
         worker.pipe.close()
-        worker.observer.closed()
-    else:
-        getattr(worker.observer, what)(*arguments)
+        for observer in worker.observers.values():
+            observer.closed()
+        return
+    run, what, arguments = message
+    if run in worker.observers:
+        getattr(worker.observers[run], what)(*arguments)

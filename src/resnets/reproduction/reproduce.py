@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.errors import RunError, UsageError, first_line, public
+from resnets.errors import RunError, UsageError, public
 from resnets.report.collect import collect
 from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import ComparedTable, compare_table
@@ -19,7 +19,6 @@ from resnets.reproduction.run import train_and_test
 from resnets.reproduction.run_list import OUT, ReproductionPlan, check, plan_reproduction
 from resnets.runtime.signals import StopRequest
 from resnets.training.observers import Observer
-from resnets.training.together import TRAINING_FAILURES
 
 Observe = Callable[[PlannedRun], Observer]
 
@@ -53,6 +52,7 @@ def reproduce(
     out: str | Path = OUT,
     resume: bool = False,
     device: str = "auto",
+    together: int | None = None,
     measure: bool = True,
     workers: int = 2,
     observe: Observe | None = None,
@@ -74,6 +74,8 @@ def reproduce(
         out: folder for runs/, results/ and site/.
         resume: continue the runs that were started in the folder.
         device: `auto` is every GPU, else the CPU.
+        together: networks for small images that are trained at once on each device, as memory allows; None is 10 on a
+            GPU, which one of them leaves mostly idle, and 1 on a CPU. Each gets the weights that it would get alone.
         measure: measure each network for the plan; without it the first run starts at once.
         workers: data-loading processes.
         observe: makes an observer for each run.
@@ -94,6 +96,7 @@ def reproduce(
             weights=weights,
             out=out,
             device=device,
+            together=together,
             measure=measure,
         )
         if announce is not None:
@@ -102,34 +105,29 @@ def reproduce(
         if started and not resume:
             raise RunError(f"{started[0].folder} was started: add --resume to continue it, or name another --out")
         write_costs(plan.results / "costs.json")
-        made, failed = _train_and_test(plan, workers, observe, stop)
+        ended = _train_and_test(plan, workers, observe, stop)
     found = collect([plan.results])
     return Reproduction(
         plan=plan,
         tables=tuple(compare_table(table, found) for table in plan.selection.tables),
         figures=tuple(compare_figure(figure, found) for figure in plan.selection.figures),
         report=write_report(plan.results, out=plan.out / "site"),
-        made=tuple(made),
+        made=tuple(run.name for run, why in ended if why is None),
         done_before=tuple(run.name for run in plan.runs if run.state == "done"),
-        failed=tuple(failed),
+        failed=tuple((run.name, why) for run, why in ended if why is not None),
     )
 
 
 def _train_and_test(
     plan: ReproductionPlan, workers: int, observe: Observe | None, stop: StopRequest
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """Make the runs of a plan; return the names of those made, and of those that failed and why."""
-    if len(plan.devices) > 1 and len(plan.todo) > 1:
-        return train_and_test_all(plan.todo, plan.devices, workers=workers, observe=observe, stop=stop)
-    made: list[str] = []
-    failed: list[tuple[str, str]] = []
-    for run in plan.todo:
+) -> list[tuple[PlannedRun, str | None]]:
+    """Make the runs of a plan; return each with None, or why it failed."""
+    if len(plan.devices) > 1 and len(plan.groups) > 1:
+        return train_and_test_all(plan.groups, plan.devices, workers=workers, observe=observe, stop=stop)
+    ended: list[tuple[PlannedRun, str | None]] = []
+    for runs in plan.groups:
         check(stop)
-        try:
-            observers = [observe(run)] if observe else []
-            train_and_test(run, device=plan.devices[0], workers=workers, observers=observers)
-            made.append(run.name)
-        except TRAINING_FAILURES as error:
-            failed.append((run.name, first_line(error)))  # the others may still be made
+        failed = train_and_test(runs, device=plan.devices[0], workers=workers, observe=observe)
+        ended += zip(runs, failed, strict=True)
     check(stop)
-    return made, failed
+    return ended

@@ -1,44 +1,74 @@
-"""One run of a reproduction: trained in its folder, resumed where it was started, and written to a result file."""
+"""Runs of a reproduction: trained in their folders, resumed where they were started, written to result files."""
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
+import torch
 
 from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.train import train_detector
+from resnets.errors import first_line
 from resnets.evaluation.evaluate import evaluate
 from resnets.evaluation.responses import responses
 from resnets.files import writing
+from resnets.networks import registry
 from resnets.records.base import read_valid, write
 from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Setting
 from resnets.records.runs import ClassifierResult, DetectorResult
 from resnets.reproduction.data_resolver import ResolvedData
 from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
 from resnets.reproduction.planned_run import PlannedRun, archive, is_tested
+from resnets.runtime.device import choose_device
+from resnets.runtime.turns import Session
 from resnets.specs import DetectionRecipe
-from resnets.training import train
 from resnets.training.config import TrainingConfig, resolve
 from resnets.training.observers import Observer
 from resnets.training.run_folder import RunFolder
+from resnets.training.together import Process, train_together
+from resnets.training.train import session
 
 R = TypeVar("R")
 
 
-def train_and_test(run: PlannedRun, *, device: str, workers: int, observers: Iterable[Observer] = ()) -> None:
-    """Train a run to its end and test it; its checkpoints are then of no more use, and removed.
+def train_and_test(
+    runs: Sequence[PlannedRun], *, device: str, workers: int, observe: Callable[[PlannedRun], Observer] | None = None
+) -> list[str | None]:
+    """Train runs to their ends, several of them together, and test them; return for each None, or why it failed.
 
-    Its result file is written after each test, and tests that it has of this run already are not repeated. The file of
-    another run, of other data or another version, is archived.
+    Checkpoints of finished runs are of no more use, and removed. A result file is written after each test, and tests
+    that it has of this run already are not repeated. The file of another run, of other data or another version, is
+    archived. What is left too little memory by the others is trained alone afterwards.
 
-    Raises: RunError, TrainingError, CheckpointError, DataError; Interrupted after a signal.
+    Raises: RunError, CheckpointError, DataError; Interrupted after a signal.
     """
+
+    def start(run: PlannedRun) -> Callable[[Process], Session[None]]:
+        def make(process: Process) -> Session[None]:
+            watching = [observe(run)] if observe else []
+            return (yield from _session(run, process, device=device, workers=workers, observers=watching))
+
+        return make
+
+    depths = [registry.declare(run.task.training.network).depth or 0 for run in runs]
+    outcomes = train_together([start(run) for run in runs], choose_device(device), depths)
+    failed = [None if outcome is None else first_line(outcome) for outcome in outcomes]
+    for number, outcome in enumerate(outcomes):
+        if len(runs) > 1 and isinstance(outcome, MemoryError | torch.OutOfMemoryError):
+            (failed[number],) = train_and_test([runs[number]], device=device, workers=workers, observe=observe)
+    return failed
+
+
+def _session(
+    run: PlannedRun, process: Process, *, device: str, workers: int, observers: Iterable[Observer]
+) -> Session[None]:
+    """Make a run, and yield how many iterations are done after each; a detector's are done at once."""
     if isinstance(run.data, ResolvedData):
-        _classifier(run, run.data, device=device, workers=workers, observers=observers)
+        yield from _classifier(run, run.data, process, device=device, workers=workers, observers=observers)
     else:
         _detector(run, run.data, device=device, workers=workers, observers=observers)
     with writing(run.folder):
@@ -47,8 +77,14 @@ def train_and_test(run: PlannedRun, *, device: str, workers: int, observers: Ite
 
 
 def _classifier(
-    run: PlannedRun, data: ResolvedData, *, device: str, workers: int, observers: Iterable[Observer]
-) -> None:
+    run: PlannedRun,
+    data: ResolvedData,
+    process: Process,
+    *,
+    device: str,
+    workers: int,
+    observers: Iterable[Observer],
+) -> Session[None]:
     config = TrainingConfig.from_settings(
         recipe=run.recipe, seed=run.seed, device=device, workers=workers, **run.task.network_options
     )
@@ -58,7 +94,7 @@ def _classifier(
         training = resolve(run.task.training.network, data.splits, config)
     data_record = training.record.data.with_changes(source=data.source)
     training = dataclasses.replace(training, record=training.record.with_changes(data=data_record))
-    train.run(training, run.folder, resume=True, observers=observers)
+    yield from session(training, run.folder, process, resume=True, observers=observers)
     result = _required(RunFolder(run.folder).result(ClassifierResult))
     record = _record(run, result)
     write(run.file, record)

@@ -20,12 +20,14 @@ from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.planning import forecast
 from resnets.planning.measure import measure_quickly
+from resnets.planning.memory import training_memory
 from resnets.records.evaluations import Scale
 from resnets.reproduction.data_resolver import Data, DataResolver, MissingData, ResolvedData, few
 from resnets.reproduction.detection_data_resolver import DetectionDataResolver, ResolvedDetectionData
+from resnets.reproduction.groups import groups, require_together
 from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
-from resnets.runtime.device import choose_device
+from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.launch import require_alone
 from resnets.runtime.signals import StopRequest
 from resnets.specs import Recipe
@@ -38,13 +40,17 @@ OUT = "reproduction"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReproductionPlan:
-    """The runs of a reproduction; `left_out` are the rows and curves that are not run, and why."""
+    """The runs of a reproduction; `left_out` are the rows and curves that are not run, and why.
+
+    `groups` are the runs that are not done, those in one that are trained at once on a device.
+    """
 
     selection: Selection
     scale: Scale
     out: Path
     devices: tuple[str, ...]
     runs: tuple[PlannedRun, ...]
+    groups: tuple[tuple[PlannedRun, ...], ...]
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     free_bytes: int
@@ -69,7 +75,8 @@ class ReproductionPlan:
     def disk_bytes(self) -> int:
         """The most that they take together; one that is finished keeps no checkpoints."""
         growing = [run.peak_bytes - run.disk_bytes for run in self.todo]
-        return sum(run.disk_bytes for run in self.todo) + sum(sorted(growing)[-len(self.devices) :])
+        at_once = len(self.devices) * max(map(len, self.groups), default=0)
+        return sum(run.disk_bytes for run in self.todo) + sum(sorted(growing)[-at_once:])
 
     @property
     def results(self) -> Path:
@@ -88,12 +95,13 @@ def plan_reproduction(
     weights: str | Sequence[str] = (),
     out: str | Path = OUT,
     device: str = "auto",
+    together: int | None = None,
     measure: bool = True,
 ) -> ReproductionPlan:
     """Return the runs of `reproduce` with the same arguments, and estimate their time and disk; nothing is started.
 
     Args:
-        name, only, seeds, scale, data, weights, out, device, measure: as in `reproduce`.
+        name, only, seeds, scale, data, weights, out, device, together, measure: as in `reproduce`.
 
     Raises: UsageError, DataError; RunError, if `out` is not usable; Interrupted after a signal.
     """
@@ -101,6 +109,7 @@ def plan_reproduction(
     devices, chosen, out = devices_of(device), _scale(scale), Path(out)
     if seeds < 1:
         raise UsageError(f"seeds is {seeds}; it must be 1 or more: so many runs of each row, seeded 0, 1, ...")
+    require_together(together)
     selection = select(name, [only] if isinstance(only, str) else only)
     if (out / "run.json").exists():
         raise RunError(f"{out} is the folder of a run; name another with --out")
@@ -121,14 +130,17 @@ def plan_reproduction(
                 except TRAINING_FAILURES as error:  # the others may still be
                     notes.append(f"{task.training.network} could not be measured: {first_line(error)}")
                 torch.cuda.empty_cache()  # for the runs, which may be made by other processes
-            runs += [_with_costs(run, rates, cost) for run in same]
+            runs += [_with_costs(run, rates, cost, devices[0]) for run in same]
             notes += [note for run in same for note in other_runs(run)]
+    runs.sort(key=lambda run: run.seed)  # each network once before any a second time
+    grouped = groups((run for run in runs if run.state != "done"), devices, together)
     return ReproductionPlan(
         selection=selection,
         scale=chosen,
         out=out,
         devices=devices,
-        runs=tuple(sorted(runs, key=lambda run: run.seed)),  # each network once before any a second time
+        runs=tuple(runs),
+        groups=grouped,
         left_out=(*selection.left_out, *left_out),
         notes=(*_more_seeds(selection, seeds), *_unused(given, detection, resolved.values()), *notes),
         free_bytes=_free(out),
@@ -233,15 +245,23 @@ def _measure(task: Task, data: ResolvedData, recipe: Recipe, device: str, cost: 
     return measure_quickly(resolve(task.training.network, few(data.splits), config), cost)  # as many as some steps need
 
 
-def _with_costs(run: PlannedRun, rates: forecast.Rates | None, cost: Complexity) -> PlannedRun:
+def _with_costs(run: PlannedRun, rates: forecast.Rates | None, cost: Complexity, device: str) -> PlannedRun:
     peak = forecast.disk_bytes(run.recipe, cost)
     seconds = 0.0 if run.state == "done" else None
     if rates is not None:
         left = 1 - run.iteration / run.recipe.iterations
         seconds = left * forecast.duration(run.recipe, rates, len(run.data.splits.test)).total
+    memory = training_memory(
+        cost,
+        choose_precision("auto", torch.device(device)),
+        torch.device(device).type,
+        images_bytes=0,  # which all runs have in common
+        test_images=len(run.data.splits.test),
+    )
     return dataclasses.replace(
         run,
         seconds=seconds,
+        memory_bytes=memory.of(run.recipe.batch_size),
         disk_bytes=peak - (KEEP + 1) * forecast.checkpoint_bytes(cost),
         peak_bytes=peak,
     )

@@ -69,7 +69,8 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
             rests = ", from a second of each network's training, measured here and now"
             if plan.unmeasured:
                 rests += f", and {plural(plan.unmeasured, 'run')} whose time was not measured"
-        where = f" on {', '.join(plan.devices)}"
+        at_once = max(map(len, plan.groups))
+        where = f" on {', '.join(plan.devices)}{f', {at_once} at once' if at_once > 1 else ''}"
         yield (
             f"{plural(todo, 'run')} to do{f', {done} done' if done else ''}: {time}{where}{rests}; "
             f"up to {megabytes(plan.disk_bytes)} in {plan.out}/, with {megabytes(plan.free_bytes)} free"

@@ -1,0 +1,132 @@
+"""Runs of a reproduction that are trained at once: which, and that nothing else about them changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import resnets
+from resnets.errors import Interrupted, UsageError
+from resnets.records.base import read
+from resnets.records.evaluations import ReproducedRun
+from resnets.records.runs import LogLine
+from resnets.reproduction import groups
+from resnets.reproduction.planned_run import PlannedRun
+from resnets.weights.tensor_file import read_tensors
+
+NETWORKS = ("resnet20", "plain20", "resnet32")
+ROWS: dict[str, Any] = {"only": NETWORKS, "scale": "smoke", "data": "digits", "device": "cpu", "workers": 0}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Any:
+    """Fix the number of threads, on which the last bits of a sum depend."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Stop:
+    """An observer that sends SIGTERM to this process when an iteration of plain-20 is logged."""
+
+    def __init__(self, run: PlannedRun) -> None:
+        self.network = run.task.training.network
+
+    def started(self, *_: object) -> None: ...
+
+    def logged(self, line: LogLine) -> None:
+        if line.iteration == 3 and self.network == "plain20":
+            signal.raise_signal(signal.SIGTERM)
+
+    def finished(self, *_: object) -> None: ...
+
+    def closed(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> resnets.Reproduction:
+    """All three, one after the other."""
+    return resnets.reproduce("all", out=tmp_path_factory.mktemp("alone"), **ROWS)
+
+
+def require_same(ours: resnets.Reproduction, theirs: resnets.Reproduction) -> None:
+    for one, other in zip(ours.plan.runs, theirs.plan.runs, strict=True):
+        weights, expected = (read_tensors(run.folder / "weights.safetensors")[0] for run in (one, other))
+        assert weights.keys() == expected.keys()
+        assert all(torch.equal(weights[name], expected[name]) for name in expected)
+        records = [read(run.file, ReproducedRun) for run in (one, other)]
+        assert records[0] is not None and records[1] is not None
+        assert records[0].result.curve == records[1].result.curve
+        assert records[0].responses == records[1].responses
+
+
+def test_weights_are_those_of_runs_alone(alone: resnets.Reproduction, tmp_path: Path) -> None:
+    """Three networks at once get the weights, curves and responses that each gets alone."""
+    result = resnets.reproduce("all", out=tmp_path, together=3, **ROWS)
+    assert [len(group) for group in result.plan.groups] == [3]
+    require_same(result, alone)
+
+
+def test_stopped_together_and_resumed_alone(alone: resnets.Reproduction, tmp_path: Path) -> None:
+    """A signal saves all runs of a group; continued one by one they end as they would have."""
+    with pytest.raises(Interrupted):
+        resnets.reproduce("all", out=tmp_path, together=3, observe=Stop, **ROWS)
+    plan = resnets.plan_reproduction("all", out=tmp_path, **{k: v for k, v in ROWS.items() if k != "workers"})
+    assert all(run.iteration in (3, 4) for run in plan.runs)
+    require_same(resnets.reproduce("all", out=tmp_path, resume=True, **ROWS), alone)
+
+
+@pytest.mark.parametrize(
+    ("together", "devices", "room", "sizes"),
+    [
+        (None, 1, 9.0, [1, 1, 1, 1, 1, 1]),  # a CPU trains one at a time
+        (10, 1, 9.0, [6]),
+        (4, 1, 9.0, [4, 2]),
+        (10, 3, 9.0, [2, 2, 2]),  # no device is idle
+        (10, 1, 2.6, [2, 2, 2]),  # as memory allows: four fifths of it
+        (10, 1, 0.1, [1, 1, 1, 1, 1, 1]),  # and one in any case
+    ],
+)
+def test_groups(
+    together: int | None,
+    devices: int,
+    room: float,
+    sizes: list[int],
+    alone: resnets.Reproduction,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Groups are as large as is asked for, as memory allows and as leaves no device idle; `room` is in runs."""
+    runs = [*alone.plan.runs, *alone.plan.runs]
+    need = runs[0].memory_bytes
+    same = [_with_memory(run, need) for run in runs]
+    monkeypatch.setattr(groups, "available_memory", lambda device: room * need)
+    found = groups.groups(same, ["cpu"] * devices, together)
+    assert [len(group) for group in found] == sizes
+    assert [run.name for group in found for run in group] == [run.name for run in runs]
+
+
+def test_networks_for_photos_are_trained_alone(tmp_path: Path) -> None:
+    """A network of the ImageNet type fills a device, and is never in a group."""
+    plan = resnets.plan_reproduction(
+        "all", only=("resnet20", "resnet18", "plain20"), scale="smoke", data="digits", out=tmp_path, together=5
+    )
+    small = [[run.task.training.network for run in group] for group in plan.groups]
+    assert ["resnet20", "plain20"] in small and ["resnet18"] in small
+
+
+@pytest.mark.parametrize("together", [0, -1])
+def test_impossible_numbers(together: int, tmp_path: Path) -> None:
+    """Fewer than one network at once is refused before anything is read."""
+    with pytest.raises(UsageError) as caught:
+        resnets.plan_reproduction("table6", out=tmp_path, together=together)
+    assert str(together) in str(caught.value)
+
+
+def _with_memory(run: PlannedRun, memory: int) -> PlannedRun:
+    return dataclasses.replace(run, memory_bytes=memory)
