@@ -173,7 +173,7 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path: Path, made: resnets.Repro
     """SIGTERM after two iterations: all is saved; --resume is asked for, and ends as if nothing had happened."""
 
     def interrupting(_: PlannedRun) -> Recorder:
-        return Recorder(after=2, do=lambda: os.kill(os.getpid(), signal.SIGTERM))
+        return Recorder(after=1, do=lambda: os.kill(os.getpid(), signal.SIGTERM))  # shown once it is saved
 
     def resume(**options: Any) -> resnets.Reproduction:
         return resnets.reproduce("table6", out=tmp_path, **ROW, **options)
