@@ -105,6 +105,18 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, where they are missing, so that a power cut does not undo them.
+
+    Raises: OSError.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
 @contextlib.contextmanager
 def writing(where: Path) -> Iterator[None]:
     """Turn what the system says of a full disk or a closed folder into one clear line.
@@ -141,7 +153,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises: RunError, if it cannot be written.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_durably(path, content)
 
 

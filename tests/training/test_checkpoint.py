@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -71,6 +74,30 @@ def test_none_sound(interrupted: Path, damage: str) -> None:
     with pytest.raises(CheckpointError, match="none of the 2 checkpoints in .* is valid .*nothing was changed"):
         run(job(), interrupted)
     assert files(interrupted) == before
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE])
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_fails_to_be_read(interrupted: Path, monkeypatch: pytest.MonkeyPatch, what: str, number: int) -> None:
+    """An error of the disk or the system is no damage: nothing is changed, and the newest checkpoint is used later."""
+    newest = interrupted / "checkpoints" / checkpoint_name(7)
+    before = files(interrupted)
+    call = {"file": (Path, "read_bytes"), "folder": (os, "listdir")}[what]
+    original = getattr(*call)
+
+    def fails(path: Path) -> Any:
+        if Path(path) in (newest, newest.parent):
+            raise OSError(number, os.strerror(number))
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*call, fails)
+        with pytest.raises(CheckpointError, match=f"{newest if what == 'file' else newest.parent}: failed to read"):
+            run(job(), interrupted)
+    assert files(interrupted) == before
+    recorder = Recorder()
+    run(job(process_seed=1), interrupted, recorder)
+    assert recorder.notes == [f"continued from iteration 7 ({checkpoint_name(7)})"]
 
 
 def test_damaged_newest_is_replaced(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from small_runs import checkpoint_name, differences, files, job, run, tiny_state
 
 from resnets.errors import RunError
 from resnets.training.checkpoint import Checkpoints
+from resnets.training.run_folder import RunFolder
 from resnets.weights import tensor_file
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="open files are looked into by /proc")
@@ -120,22 +121,42 @@ def test_order_of_a_durable_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_log_is_on_the_disk_before_a_checkpoint_that_follows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lines are not synced one by one, which a GPU would wait for, but none is missing below a checkpoint."""
+    """Its lines are not synced one by one, which a GPU would wait for, but none is missing below a checkpoint, nor is
+    the log's name in its folder."""
     synced: list[tuple[str, int]] = []
     fsync = os.fsync
 
     def noted_fsync(file: int) -> None:
         path = Path(f"/proc/self/fd/{file}").readlink()
-        synced.append((path.name, path.read_bytes().count(b"\n") if path.name == "metrics.jsonl" else 0))
+        logged = path.read_bytes().count(b"\n") if path.name == "metrics.jsonl" else 0
+        synced.append(("folder" if path == tmp_path else path.name, logged))
         fsync(file)
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     run(job(save_every=6), tmp_path)
     logged = [lines for name, lines in synced if name == "metrics.jsonl"]
     names = [name for name, _ in synced if name.startswith((".iteration", "metrics"))]
+    at = [name for name, _ in synced].index("metrics.jsonl")
+    assert synced[at + 1][0] == "folder"
     assert logged == [3, 6]  # after iterations 3, 5, 6 and 9, 10, 12
     assert names[:2] == ["metrics.jsonl", f".{checkpoint_name(6)}.partial"]
     assert names[2:] == ["metrics.jsonl", f".{checkpoint_name(12)}.partial"]
+
+
+def test_new_folders_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each new folder's name is synced in its parent; what was there is left as it is."""
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noted_fsync(file: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{file}").readlink())
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    with RunFolder(tmp_path / "runs" / "one"):
+        assert synced == [tmp_path, tmp_path / "runs"]
+    with RunFolder(tmp_path / "runs" / "one"):
+        assert len(synced) == 2
 
 
 def test_permissions(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import victims
 from small_runs import checkpoint_name, differences, names_in
 
 from resnets.errors import RunError
+from resnets.runtime.locks import Held, Lock
 from resnets.runtime.signals import StopRequest
 from resnets.training.run_folder import RunFolder
 
@@ -135,6 +136,20 @@ def test_a_signal_between_two_runs_stops_the_next_one() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert outer.signum == inner.signum == signal.SIGTERM
+
+
+def test_a_disk_without_locks(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a lock is held by one process too, and by none when that was killed."""
+    victims.without_locks(monkeypatch.setattr)
+    process = start(victims.hold_lock, tmp_path / "lock")
+    wait_until(lambda: (tmp_path / "held").exists(), process)
+    with pytest.raises(Held), Lock(tmp_path / "lock", renew_seconds=0.5):
+        pass
+    process.kill()
+    process.join()
+    with Lock(tmp_path / "lock", renew_seconds=0.5):
+        assert (tmp_path / "lock.held").exists()
+    assert not (tmp_path / "lock.held").exists()
 
 
 def test_folder_of_another_process(tmp_path: Path, start: Start) -> None:

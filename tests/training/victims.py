@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import sys
@@ -16,6 +18,7 @@ import torch
 import resnets
 from resnets import files
 from resnets.errors import ResnetsError
+from resnets.runtime.locks import Lock
 from resnets.training.checkpoint import Checkpoints
 from resnets.training.run_folder import RunFolder
 
@@ -75,6 +78,23 @@ def hold(path: Path) -> None:
             time.sleep(60)
             os._exit(0)
         (path / "child").write_text(str(child))
+        time.sleep(60)
+
+
+def without_locks(set_attribute: Callable[..., None] = setattr) -> None:
+    """Let the system answer as on a disk that has no locks."""
+
+    def missing(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    set_attribute(fcntl, "flock", missing)
+
+
+def hold_lock(file: Path) -> None:
+    """Hold a lock on a disk that has none of its own until killed."""
+    without_locks()
+    with Lock(file, renew_seconds=0.5):
+        (file.parent / "held").touch()
         time.sleep(60)
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError
 from resnets.files import read_plain_pickle
+from resnets.runtime.locks import Lock
 from resnets.specs import CIFAR10_IMAGES
 
 PIXELS = 32 * 32 * 3
@@ -157,7 +157,7 @@ def download(data_set: Cifar, root: Path) -> None:
     dataset = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[data_set.name]
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{data_set.name}.lock"):  # two runs that start together fetch it once
+        with Lock(root / f".{data_set.name}.lock", wait=True):  # two runs that start together fetch it once
             if not present(data_set, root):
                 dataset(root=str(root), download=True)
     except (OSError, RuntimeError, http.client.HTTPException) as error:

@@ -15,7 +15,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +25,8 @@ from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import content_of, size_of
 from resnets.data.webdataset import FORMAT, MANIFEST, read_manifest
 from resnets.errors import DataError, RunError, UsageError, public
-from resnets.files import sync_folder, write_durably, writing
+from resnets.files import make_folder, sync_folder, write_durably, writing
+from resnets.runtime.locks import Held, Lock
 
 BLOCK = 512  # bytes of tar
 ENTRY = 3 * BLOCK  # bytes of a sample besides its image: two headers and its class
@@ -82,7 +82,7 @@ def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = l
     planned = [shard for name, files in parts.items() for shard in _planned(name, files, size)]
     plan = hashlib.sha256(json.dumps([FORMAT, splits.digest, size, splits.classes]).encode()).hexdigest()
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     total, done, kept = sum(map(len, parts.values())), 0, 0
     with _alone(folder), writing(folder):
         known = _earlier(folder, plan)
@@ -127,9 +127,9 @@ def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = l
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the folder. Raises: RunError, if another process does."""
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
+        with Lock(folder / ".lock"):
             yield
-    except filelock.Timeout:
+    except Held:
         raise RunError(f"{folder}: another process is writing shards here; wait for it or name another") from None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from resnets.detection import voc
 from resnets.detection.annotations import Detections
 from resnets.errors import UsageError
-from resnets.files import write_durably, writing
+from resnets.files import make_folder, write_durably, writing
 
 
 def write_voc(
@@ -32,7 +32,7 @@ def write_voc(
         raise UsageError(f"class {wrong[0]!r} is not valid in the name of a detection file; COCO's JSON takes it")
     paths = []
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for label, name in enumerate(classes):
             paths.append(folder / f"comp4_det_{split}_{name}.txt")
             write_durably(paths[-1], "".join(lines[label]).encode())

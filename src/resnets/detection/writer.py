@@ -13,7 +13,7 @@ import msgspec
 from PIL import Image, ImageDraw, ImageFont
 
 from resnets.errors import UsageError
-from resnets.files import write_durably, writing
+from resnets.files import make_folder, write_durably, writing
 
 LIST = "detections.json"
 
@@ -42,7 +42,7 @@ class DetectionWriter:
         self.names: set[str] = set()
         self.earlier = _earlier_drawings(folder / LIST)
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
 
     def add(self, path: Path, image: Image.Image, objects: Sequence[DetectedObject]) -> Path:
         """Draw the objects on an image, and return the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import UNSET
@@ -10,7 +11,7 @@ from torch import nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError, public
+from resnets.errors import RunError, UsageError, public
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import ensemble
@@ -19,7 +20,7 @@ from resnets.inference.model import Model, load
 from resnets.records import base
 from resnets.records.counts import wilson
 from resnets.records.evaluations import Evaluation, Member, Tested
-from resnets.records.runs import ClassifierResult
+from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.runtime.device import keep_freed_memory
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
@@ -126,14 +127,20 @@ def _evaluate(
                 sha256=_digest(member.model.path),
                 scales=member.how.scales,
                 digest=comparable_digest(member.model, member.splits),
-                # None too where the file is another project's
-                result=base.read_valid(member.model.path.with_name("result.json"), ClassifierResult),
+                result=_result_of_run(member.model.path),
             )
             for member, counts in zip(members, alone, strict=True)
         ),
         agreement=agreement,
         provenance=provenance(first.model.device, world.size),
     )
+
+
+def _result_of_run(weights: Path) -> ClassifierResult | None:
+    """Return the result of the run that weights are of; None where they are another project's, or it is unreadable."""
+    with suppress(RunError):
+        return result_next_to(weights, ClassifierResult)
+    return None
 
 
 # ---------------------------------------------------------------- the record

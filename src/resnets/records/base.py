@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from resnets.errors import RecordError
+from resnets.errors import RecordError, RunError
 from resnets.files import write_bytes
 from resnets.specs import Spec
 
@@ -42,19 +42,22 @@ def write(path: Path, record: Any) -> None:
 def read(path: Path, kind: type[T]) -> T | None:
     """Return the record that a file holds; None where there is no file.
 
-    Raises: RecordError, naming the field that is wrong.
+    Raises: RecordError, naming the field that is wrong; RunError, if the file cannot be read.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RecordError(f"{path}: failed to read ({error.strerror or error})") from None
+        raise RunError(f"{path}: failed to read ({error.strerror or error})") from None
     return decode(content, kind, path)
 
 
 def read_valid(path: Path, kind: type[T]) -> T | None:
-    """Return the record that a file holds; None where there is no file, or it is damaged."""
+    """Return the record that a file holds; None where there is no file, or it is damaged.
+
+    Raises: RunError, if it cannot be read, which is no damage.
+    """
     try:
         return read(path, kind)
     except RecordError:

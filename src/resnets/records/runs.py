@@ -180,5 +180,5 @@ Result = ClassifierResult | DetectorResult
 
 
 def result_next_to(weights: Path, kind: type[R]) -> R | None:
-    """Return the result of the run that weights are of, where it is next to them. Raises: RecordError."""
+    """Return the result of the run that weights are of, where it is next to them. Raises: RunError."""
     return base.read(weights.with_name("result.json"), kind)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
-from resnets.errors import RecordError, UsageError
+from resnets.errors import RunError, UsageError
 from resnets.records.base import read
 from resnets.records.benchmarks import Benchmark
 from resnets.records.costs import Cost, Costs
@@ -72,7 +72,7 @@ def collect(places: Iterable[Path]) -> Results:
                     _take(runs, run, declared=isinstance(record, ReproducedRun))
                 else:
                     _take_detector(found, run, declared=isinstance(record, ReproducedRun))
-        except (RecordError, NotAResult) as error:
+        except (RunError, NotAResult) as error:
             reason = str(error).removeprefix(f"{path}: ")
             problems.append(f"{file}: not shown: no result of train, evaluate, reproduce or the benchmarks: {reason}")
     if not (runs or found or tested or costs or benchmarks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -74,7 +75,8 @@ class World:
                 sent = [(make(),)]
             except BaseException:
                 is_first_to_fail()
-                dist.broadcast_object_list(sent, src=0, group=self.group)
+                with suppress(RuntimeError):  # that another one was lost, which hides no error of this one
+                    dist.broadcast_object_list(sent, src=0, group=self.group)
                 raise
         dist.broadcast_object_list(sent, src=0, group=self.group)
         if sent[0] is None:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import CheckpointError, RecordError, TrainingError, WeightsError
-from resnets.files import sync_folder, writing
+from resnets.files import make_folder, writing
 from resnets.records.base import as_json, convert
 from resnets.records.checkpoints import CheckpointHeader, Progress
 from resnets.training.state import TrainingState
-from resnets.weights.tensor_file import read_tensors, write_tensors
+from resnets.weights.tensor_file import parse_tensors, write_tensors
 
 KEEP = 2  # the newest, and one before it in case the newest is damaged
 
@@ -36,8 +36,13 @@ class Checkpoints:
         self.folder = folder
 
     def paths(self) -> list[Path]:
-        """Return all, the newest first."""
-        found = [path for path in self.folder.glob("*.safetensors") if re.fullmatch(r"iteration-\d+", path.stem)]
+        """Return all, the newest first. Raises: CheckpointError, if the folder cannot be read."""
+        try:
+            found = [path for path in self.folder.iterdir() if re.fullmatch(r"iteration-\d+\.safetensors", path.name)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:  # which `glob` would take for an empty folder
+            raise CheckpointError(f"{self.folder}: failed to read ({error.strerror or error})") from error
         return sorted(found, key=_iteration, reverse=True)
 
     def save(self, state: TrainingState, run: str) -> Path:
@@ -51,9 +56,7 @@ class Checkpoints:
         path = self.folder / f"iteration-{state.iteration:08d}.safetensors"
         header = CheckpointHeader(run=run, progress=state.progress())
         with writing(path):
-            if not self.folder.exists():
-                self.folder.mkdir()
-                sync_folder(self.folder.parent)
+            make_folder(self.folder)
             write_tensors(path, state.tensors(), as_json(header))
             self._prune(state.iteration)
         return path
@@ -71,12 +74,19 @@ class Checkpoints:
     def load(self, run: str) -> Checkpoint | None:
         """Return the newest checkpoint that is valid and of this run, or None where there is none at all.
 
-        Raises: CheckpointError, if there are some and none is valid.
+        Raises: CheckpointError, if there are some and none is valid, or one cannot be read, which is no damage.
         """
         skipped: list[str] = []
         for path in self.paths():
             try:
-                tensors, description = read_tensors(path)
+                content = path.read_bytes()
+            except OSError as error:
+                raise CheckpointError(
+                    f"{path}: failed to read ({error.strerror or error}); nothing was changed; try again, or if that "
+                    f"fails too, move it elsewhere to continue from the one before"
+                ) from error
+            try:
+                tensors, description = parse_tensors(content, path)
                 header = convert(description, CheckpointHeader, path)
             except (WeightsError, RecordError) as error:
                 skipped.append(str(error))

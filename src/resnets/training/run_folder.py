@@ -10,12 +10,11 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
-import filelock
-
 from resnets.errors import RecordError, RunError
-from resnets.files import write_durably, writing
+from resnets.files import make_folder, sync_folder, write_durably, writing
 from resnets.records import base
 from resnets.records.runs import LogLine, Provenance, Result, RunRecord
+from resnets.runtime.locks import Held, Lock
 from resnets.runtime.processes import World
 from resnets.training.checkpoint import Checkpoints
 from resnets.training.resolved import ResolvedTraining
@@ -36,13 +35,13 @@ class RunFolder:
         self.weights = path / "weights.safetensors"
         self.tensorboard = path / "tensorboard"
         self.metrics = path / "metrics.jsonl"
-        self._lock = filelock.FileLock(path / "lock", timeout=0)
+        self._lock = Lock(path / "lock")
 
     def __enter__(self) -> Self:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except filelock.Timeout:
+            make_folder(self.path)
+            self._lock.__enter__()
+        except Held:
             raise RunError(
                 f"{self.path}: another process is training in this folder; wait for it or name another"
             ) from None
@@ -51,7 +50,7 @@ class RunFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self._lock.__exit__()
 
     # ------------------------------------------------------------ run.json
 
@@ -80,10 +79,11 @@ class RunFolder:
             file.write(base.encode(line) + b"\n")
 
     def sync_log(self) -> None:
-        """Bring what was logged to the disk: before a checkpoint, after which no line of it may be missing."""
-        if self.metrics.exists():
-            with writing(self.metrics), open(self.metrics, "a") as file:
+        """Bring the log and its name to the disk: before a checkpoint, after which no line of it may be missing."""
+        with writing(self.metrics), suppress(FileNotFoundError):
+            with open(self.metrics, "rb+") as file:
                 os.fsync(file.fileno())
+            sync_folder(self.path)
 
     def logged(self) -> list[LogLine]:
         """Return the lines of the log. Raises: RecordError."""
@@ -91,10 +91,10 @@ class RunFolder:
 
     def rewind(self, iteration: int) -> None:
         """Drop what was logged after an iteration, as a crash may have left it, and what is no line of a log."""
-        if not self.metrics.exists():
+        kept, lines = [], self._lines()
+        if not lines:
             return
-        kept = []
-        for line in self._lines():
+        for line in lines:
             with suppress(RecordError):
                 if base.decode(line, LogLine, self.metrics).iteration <= iteration:
                     kept.append(line + b"\n")
@@ -107,7 +107,7 @@ class RunFolder:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise RecordError(f"{self.metrics}: failed to read ({error.strerror or error})") from None
+            raise RunError(f"{self.metrics}: failed to read ({error.strerror or error})") from None
 
     # ------------------------------------------------------------ result.json
 

@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from resnets.errors import UsageError, WeightsError, nearest, public
-from resnets.files import writing
+from resnets.files import make_folder, writing
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
@@ -89,7 +89,7 @@ def convert(
     elif target == "torchvision":
         notes.append(f"torchvision's layout has no place for the input, which is {input_spec.in_words()}")
     with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         if target == "torchvision":
             theirs = write_torchvision(out, weights)
             notes.append(f"it loads into torchvision.models.{theirs}(num_classes={spec.num_classes})")

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import msgspec
 from torch import nn
 
-from resnets.errors import RecordError, UsageError, WeightsError, first_line, import_extra, public
-from resnets.files import write_durably, writing
+from resnets.errors import RunError, UsageError, WeightsError, first_line, import_extra, public
+from resnets.files import make_folder, write_durably, writing
 from resnets.networks.registry import spec_of
 from resnets.records.evaluations import Evaluation
 from resnets.records.runs import ClassifierResult, result_next_to
@@ -61,7 +61,7 @@ def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Eval
         raise UsageError(f"measured is of an ensemble of {len(measured.members)}; a model card is of one model")
     config = _config(model, spec)
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         weights_file.save(folder / FILE, model.network, classes=model.classes, input_spec=model.input_spec)
         write_durably(folder / CONFIG, json.dumps(config, indent=2).encode())
         write_durably(folder / CARD, _card(model, spec, _results(model, spec.name, measured)).encode())
@@ -146,7 +146,7 @@ def _results(model: TrainedNetwork, network: str, measured: Evaluation | None) -
         return found
     try:
         result = result_next_to(model.path, ClassifierResult)
-    except RecordError:  # another project's file
+    except RunError:  # another project's file
         result = None
     if result is None or result.run.network.name != network:
         return []

@@ -63,6 +63,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         content = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path}: failed to read ({error.strerror})") from None
+    return parse_tensors(content, path)
+
+
+def parse_tensors(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what `read_tensors` returns, of a file's content. Raises: WeightsError."""
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"{path}: not a safetensors file; pickles (.pt, .pth) can run code; `resnets convert` reads "
