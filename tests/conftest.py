@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from resnets.data import cifar
@@ -59,6 +60,15 @@ def own_registrations() -> Iterator[None]:
     """Forget what a test registers."""
     with NETWORKS.scoped(), RECIPES.scoped(), DETECTION_RECIPES.scoped(), SOURCES.scoped():
         yield
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: the last bits of a sum depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -31,11 +31,9 @@ XML = """<annotation><size><width>96</width><height>64</height></size>
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
-    """Let ResNet-101 have ten narrow layers, and one thread compute."""
+def small(one_thread: None) -> Iterator[None]:
+    """Let ResNet-101 have ten narrow layers."""
     real = registry.declare
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
 
     def spec(name: str, **options: Any) -> Any:
         found = real(name, **options)
@@ -46,7 +44,6 @@ def small() -> Iterator[None]:
         patch.setattr(ResNetSpec, "widths", property(lambda self: (16, 32, 64, 64)))
         patch.setattr(reproduce, "write_costs", lambda file: None)  # which would be those of narrow networks
         yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +116,7 @@ def test_rows_that_differ_in_testing_alone_share_a_training(made: resnets.Reprod
 def test_what_is_done_is_not_made_again_and_other_weights_are_another_run(
     made: resnets.Reproduction, options: dict[str, Any], tmp_path: Path
 ) -> None:
+    """The digest of the initial weights is part of a run's identity."""
     again = resnets.plan_reproduction("table9", **_planned(options))
     assert [run.state for run in again.runs] == ["done"] * 3
     other = tmp_path / "other.safetensors"
@@ -146,6 +144,7 @@ def test_a_detector_of_coco_is_fine_tuned(made: resnets.Reproduction, options: d
 def test_what_a_server_scores_is_trained_and_its_files_are_written(
     voc: Path, options: dict[str, Any], tmp_path: Path
 ) -> None:
+    """Without annotations of the test set the run has detections in files, and no number."""
     data = dataclasses.replace(resnets.load_detection_data(f"voc:{voc}"), test_annotated=False)
     only = "baseline, ResNet-101, 07++12"
     found = resnets.reproduce("table11", **(options | {"data": data, "only": only, "out": tmp_path}))
@@ -161,6 +160,7 @@ def _planned(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_is_missing_is_said_in_a_line(voc: Path, tmp_path: Path) -> None:
+    """A row without weights or data is left out with the option that names them; wrong weights are an error."""
     plan = resnets.plan_reproduction("table7", only="resnet101", data=f"voc:{voc}", out=tmp_path, device="cpu")
     (why,) = {one.why for one in plan.left_out}
     assert "needs an ImageNet classifier" in why and "--weights resnet101=FILE" in why
@@ -193,6 +193,7 @@ def test_data_is_known_by_its_images(voc: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_recipe_at_each_scale() -> None:
+    """The recipe is the declared one, shorter at scale short, and with small images and anchors at smoke."""
     training = Training(network="vgg16", shortcut=None, recipe="voc", data="voc07+12")
     assert detection_data_resolver.fit_recipe(training, "full") == detection_recipes.VOC
     assert detection_data_resolver.fit_recipe(training, "short") == detection_recipes.VOC.scaled(5_000)
@@ -202,5 +203,6 @@ def test_the_recipe_at_each_scale() -> None:
 
 
 def test_a_task_tells_its_tests() -> None:
+    """A row of VOC 2012 is tested by its protocol alone."""
     task: Task = next(task for task in select("table11").tasks if task.name == "vgg16 voc07++12")
     assert task.detections == (DetectionTest(protocol="voc"),)

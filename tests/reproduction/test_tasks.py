@@ -15,6 +15,7 @@ def networks(name: str, *only: str) -> list[str]:
 
 
 def test_every_table_and_figure_can_be_asked_for() -> None:
+    """Each name selects at least one table or figure."""
     assert set(NAMES) == {*TABLES, *FIGURES, "all"}
     for name in NAMES:
         selection = select(name)
@@ -38,6 +39,7 @@ def test_a_row_is_run_left_out_with_a_reason_or_cited() -> None:
 
 
 def test_table_6_in_the_order_of_depth() -> None:
+    """Trainings are in the table's order, as many as the paper has, and none where a table has costs alone."""
     assert networks("table6") == [f"resnet{depth}" for depth in (20, 32, 44, 56, 110, 1202)]
     assert [task.runs_in_the_paper for task in select("table6").tasks] == [1, 1, 1, 1, 5, 1]
     assert networks("figure1") == ["plain20", "plain56"]  # training and test error are of one run
@@ -52,6 +54,7 @@ def test_rows_that_are_named_are_run_in_their_order() -> None:
 
 
 def test_a_training_is_shared_by_all_that_ask_for_it() -> None:
+    """A training that several tables and figures use is one task that lists them."""
     everything = select("all")
     trainings = [task.training for task in everything.tasks]
     assert len(set(trainings)) == len(trainings)
@@ -63,6 +66,7 @@ def test_a_training_is_shared_by_all_that_ask_for_it() -> None:
 
 
 def test_a_detector_is_trained_once_and_tested_in_each_way_that_is_asked_for() -> None:
+    """Rows that differ in their test share a training, also across tables."""
     plain, context, *_ = (task for task in select("table9").tasks if task.training.network == "resnet101")
     assert [test.refinements for test in plain.detections] == [(), ("box-refinement",)]
     assert [test.refinements for test in context.detections] == [("box-refinement",), ("box-refinement", "multi-scale")]
@@ -73,6 +77,7 @@ def test_a_detector_is_trained_once_and_tested_in_each_way_that_is_asked_for() -
 
 
 def test_whoever_asks_responses_are_measured_where_figure_7_draws_them() -> None:
+    """Figure 7's networks have responses also where Table 6 asks."""
     wanted = {task.training.network for task in select("table6").tasks if task.responses}
     assert wanted == {"resnet20", "resnet56", "resnet110"}
     assert all(task.responses for task in select("figure7").tasks)
@@ -80,11 +85,13 @@ def test_whoever_asks_responses_are_measured_where_figure_7_draws_them() -> None
 
 @pytest.mark.parametrize("word", ["ResNet, 56 layers", "resnet-56-layers", "RESNET-56-LAYERS", "resnet56"])
 def test_only_names_a_row(word: str) -> None:
+    """A row is named by label, slug or network."""
     assert networks("table6", word) == ["resnet56"]
     assert [row.label for table in select("table6", [word]).tables for row in table.rows] == ["ResNet, 56 layers"]
 
 
 def test_only_names_curves_and_several() -> None:
+    """Curves are selected as rows are, several at once, and empty tables are left out."""
     assert networks("figure6", "plain-20", "resnet-110") == ["plain20", "resnet110"]
     panels = select("figure6", ["plain-20"]).figures[0].panels
     assert [[curve.network for curve in panel.curves] for panel in panels] == [["plain20", "plain20"]]
@@ -94,13 +101,14 @@ def test_only_names_curves_and_several() -> None:
 @pytest.mark.parametrize(
     ("name", "only", "message"),
     [
-        ("tabel6", [], r"unknown table or figure 'tabel6' \(did you mean table6"),
-        ("figure2", [], r"did you mean figure"),
-        ("table6", ["resnet-65-layers"], r"table6 has no row 'resnet-65-layers' \(did you mean resnet-56-layers"),
-        ("table6", ["resnet20", "nope"], r"no row 'nope'; there are: maxout, "),
-        ("all", ["plain-57"], r"all has no row 'plain-57' \(did you mean plain-5"),
+        ("tabel6", [], "'tabel6'.*table6"),
+        ("figure2", [], "figure2.*figure"),
+        ("table6", ["resnet-65-layers"], "'resnet-65-layers'.*resnet-56-layers"),
+        ("table6", ["resnet20", "nope"], "'nope'.*maxout, "),
+        ("all", ["plain-57"], "'plain-57'.*plain-5"),
     ],
 )
 def test_unknown_names(name: str, only: list[str], message: str) -> None:
+    """An unknown table, figure or row is an error that names it and the nearest."""
     with pytest.raises(UsageError, match=message):
         select(name, only)
