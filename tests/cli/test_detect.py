@@ -296,7 +296,7 @@ def test_a_wrong_score_is_one_line(
 
 
 def test_check_counts_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Images and objects of each split, difficult ones among them, and repairs: ten of them, or all on request."""
+    """Images and objects of each split, difficult ones among them, notes, and repairs: ten, or all on request."""
     objects = [("dog", 1, 1, 9, 9), ("dog", 9, 9, 1, 1), ("cat", 1, 1, 9, 9, True)]
     many = [("dog", 9, 9, 1, 1)] * 11
     root = write_voc(tmp_path / "own", {"train": {"a": objects, "b": [], "c": objects * 6}, "val": {"d": many}})
@@ -307,9 +307,11 @@ def test_check_counts_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (counts["images"], counts["without_objects"], counts["difficult"], counts["crowd"]) == (3, 1, 7, 0)
     assert {name: count for name, count in counts["objects"].items() if count} == {"cat": 7, "dog": 7}
     assert len(shown["repairs"]) == 18
+    assert ["19 of 20 classes" in note for note in shown["notes"]] == [True]
     code, short, _ = command(capsys, "check", f"voc:{root}")
     code, long, _ = command(capsys, "check", f"voc:{root}", "--all")
-    assert (short.count("object "), long.count("object ")) == (10, 18)
+    assert (short.count(": object "), long.count(": object ")) == (10, 18)
+    assert "19 of 20 classes" in short
     code, out, _ = command(capsys, "check", f"voc:{root}", "--classes", "dog")
     assert code == 0
     assert "'cat'" in out

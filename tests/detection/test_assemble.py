@@ -222,7 +222,7 @@ def test_coco_s_boxes_are_repaired_alike(tmp_path: Path, box: list[float], kept:
     [
         ({"bbox": [1, 2, 3]}, r"annotation 2: bbox \[1, 2, 3\]"),
         ({"bbox": None}, r"annotation 2: bbox None"),
-        ({"bbox": [1, 2, 10**400, 4]}, r"annotation 2: bbox \[1, 2, 10+, 4\]"),
+        ({"bbox": [1, 2, 10**400, 4]}, r"annotation 2: bbox \[1, 2, 10+.*0+, 4\]"),
         ({"bbox": [1, float("nan"), 3, 4]}, r"annotation 2: bbox \[1, nan, 3, 4\]"),
         ({"bbox": [1, 2, True, 4]}, r"annotation 2: bbox \[1, 2, True, 4\]"),
         ({"id": 1}, r"annotation id 1 "),
@@ -243,7 +243,7 @@ def test_coco_annotations_that_cannot_be_are_refused(tmp_path: Path, entry: dict
     [
         (lambda c: c["images"].append(c["images"][0]), "image id 1 "),
         (lambda c: c["categories"].append(c["categories"][0]), "category id 1 "),
-        (lambda c: c["categories"].append({"id": 9, "name": "dog"}), "category name dog"),
+        (lambda c: c["categories"].append({"id": 9, "name": "dog"}), "category name 'dog'"),
         (lambda c: c["categories"].append({"id": 9}), "category 9 .*name"),
         (lambda c: c["images"][0].pop("file_name"), "image 1 .*file_name"),
         (lambda c: c.pop("annotations"), ".*annotations"),

@@ -166,7 +166,7 @@ def test_a_crowd_is_passed_over(tmp_path: Path) -> None:
         ([dog(bbox=None)], r"number 1 .*bbox .*segmentation"),
         (
             [dog(bbox=None, segmentation={"size": [80, 100], "counts": [8000, "x"]})],
-            r"truth.json.*pycocotools",
+            r"found.json: detection number 1.*100 x 80",
         ),
     ],
 )

@@ -270,7 +270,7 @@ def check(
     every: Annotated[bool, Option("--all", help="List every repair instead of the first ten.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Check a detection data set: its images and objects, and the repairs of its annotations.
+    """Check a detection data set: its images and objects, what looks wrong, and the repairs of its annotations.
 
     SETS names the sets for training and testing: TRAIN/TEST or TRAIN/VALIDATION/TEST, joined by +, such as 07+12,
     07++12, 12trainval/07test, train+val/test or train2014/val2014.
@@ -285,7 +285,8 @@ def check(
     repairs = [str(repair) for repair in loaded.repairs]
     if as_json:
         described = {name: msgspec.to_builtins(split) for name, split in splits.items()}
-        print(json.dumps({"name": loaded.name, "digest": loaded.digest, "splits": described, "repairs": repairs}))
+        about = {"name": loaded.name, "digest": loaded.digest, "splits": described}
+        print(json.dumps(about | {"repairs": repairs, "notes": loaded.remarks()}))
         return
     totals = {
         "images": [split.images for split in splits.values()],
@@ -304,6 +305,8 @@ def check(
     )
     if not loaded.test_annotated:
         print("the test images are not annotated; their score is unknown")
+    for remark in loaded.remarks():
+        print(f"note: {remark}")
     print(plural(len(repairs), "repair"))
     shown = repairs if every else repairs[:10]
     for repair in shown:

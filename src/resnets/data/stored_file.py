@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,7 +12,7 @@ from typing import Protocol, overload
 
 import numpy as np
 
-from resnets.errors import DataError
+from resnets.files import read_bytes, size_on_disk
 
 
 class StoredFile(Protocol):
@@ -83,25 +81,16 @@ class Paths(Sequence[Path]):
 @contextlib.contextmanager
 def opened(file: ImageFile) -> Iterator[Path | BytesIO]:
     """Give what Pillow opens. Raises: OSError, DataError, if it cannot be read."""
-    yield regular(file) if isinstance(file, Path) else BytesIO(file.read())
-
-
-def regular(path: Path) -> Path:
-    """Return the path of a regular file: a pipe that data names would be waited for without end.
-
-    Raises: OSError, DataError, if it is none.
-    """
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(mode):
-        raise DataError(f"{path}: a pipe, socket or device, not a file")
-    return path
+    if isinstance(file, Path):
+        size_on_disk(file)  # a pipe that data names would be waited for without end
+        yield file
+    else:
+        yield BytesIO(file.read())
 
 
 def content_of(file: ImageFile) -> bytes:
     """Return a file's bytes. Raises: OSError, DataError, if it cannot be read."""
-    return regular(file).read_bytes() if isinstance(file, Path) else file.read()
+    return read_bytes(file) if isinstance(file, Path) else file.read()
 
 
 def size_of(file: ImageFile) -> int:

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from resnets.errors import DataError
 
+NAMED = 10  # classes in a note, at most
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
@@ -115,6 +117,7 @@ class DetectionSplits:
     test_annotated: bool = True  # False for VOC 2012 test, whose boxes only the server knows
     left_out: tuple[str, ...] = ()  # classes of other objects in the data, where some were requested
     repairs: tuple[Repair, ...] = ()
+    notes: tuple[str, ...] = ()  # what the source took for granted, and what looks wrong in it
     digest: str | None = None  # of the content; None for images that did not come from `load_detection_data`
 
     def __post_init__(self) -> None:
@@ -135,6 +138,19 @@ class DetectionSplits:
                         f"{image.path}: its labels are {image.labels.min()} to {image.labels.max()}; "
                         f"{len(self.classes)} classes have labels 0 to {len(self.classes) - 1}"
                     )
+
+    def untrained(self) -> list[str]:
+        """Return the classes of which no training image has an object to learn."""
+        present = {label for image in self.train for label in image.labels[image.trainable].tolist()}
+        return [name for label, name in enumerate(self.classes) if label not in present]
+
+    def remarks(self) -> list[str]:
+        """Return what is to be shown of the data before a training: the notes, and classes that cannot be learnt."""
+        if not (untrained := self.untrained()):
+            return list(self.notes)
+        named = ", ".join(untrained[:NAMED]) + (" ..." if len(untrained) > NAMED else "")
+        which = f"{len(untrained)} of {len(self.classes)} classes: {named}"
+        return [*self.notes, f"{self.name}: no training image has an object to learn of {which}"]
 
     def contents(self) -> dict[str, SplitContent]:
         """Return the content of each split, by name."""

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.headers import read_headers
+from resnets.data.headers import ImageHeader, read_headers
 from resnets.detection import coco, voc
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits, Repair, digest
+from resnets.detection.fields import unit_note
 from resnets.detection.repairs import repair_boxes, repair_size
 from resnets.errors import DataError, UsageError, nearest
 
@@ -41,6 +42,7 @@ class Images:
     where: Path
     images: tuple[Image, ...]
     repairs: tuple[Repair, ...]
+    notes: tuple[str, ...]  # what is taken for granted, and what looks wrong
     categories: dict[int, str] | None = None
     annotated: bool = True
 
@@ -52,25 +54,33 @@ def voc_images(folder: voc.Folder, name: str, needed: bool) -> Images:
     """
     ids = folder.image_ids(name)
     paths = folder.images(ids)
-    missing = [image_id for image_id in ids if not folder.annotation(image_id).is_file()]
+    missing = [image_id for image_id in ids if not folder.has_annotation(image_id)]
     unannotated = len(missing) == len(ids) and not needed
     if missing and not unannotated:
         raise DataError(
             f"{folder.path / 'Annotations'}: {len(missing):,} of {len(ids):,} annotations of the set {name} are "
             f"missing; the first is {missing[0]}.xml"
         )
-    images, repairs = [], []
-    for image_id, path, header in zip(ids, paths, read_headers(paths), strict=True):
+    headers = list(read_headers(paths))
+    records, images, repairs = [], [], []
+    for image_id, path, header in zip(ids, paths, headers, strict=True):
         size = header.width, header.height
         if unannotated:
             record = voc.Record(path, size, (), np.zeros((0, 4)), np.zeros(0, np.bool_))
         else:
             record = voc.read(folder.annotation(image_id))
+        records.append(record)
         names, boxes = record.names, record.boxes
         repairs += repair_size(record.path, record.size, size, boxes)
         crowd, areas = np.zeros(len(names), np.bool_), np.full(len(names), math.nan)
         images.append(Image(path, record.path, image_id, size, names, boxes, record.difficult, crowd, areas))
-    return Images(folder.path / "Annotations", tuple(images), tuple(repairs), annotated=not unannotated)
+    where = folder.image_set(name)
+    notes = (
+        *unit_note(where, np.concatenate([record.corners for record in records])),
+        *voc.unmarked_note(where, records),
+        *_turned_note(where, headers),
+    )
+    return Images(folder.path / "Annotations", tuple(images), tuple(repairs), notes, annotated=not unannotated)
 
 
 def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
@@ -83,13 +93,15 @@ def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
         raise DataError(f"{instances.path}: no list 'annotations' of objects, which training needs")
     files, categories = coco.names(instances)
     paths = folder.images(name, files)
-    images, repairs = [], []
-    for entry, path, header in zip(instances.images, paths, read_headers(paths), strict=True):
+    headers = list(read_headers(paths))
+    images, repairs, written = [], [], []
+    for entry, path, header in zip(instances.images, paths, headers, strict=True):
         size = header.width, header.height
         objects = instances.annotations[entry["id"]]
-        boxes = np.asarray([annotation["bbox"] for annotation in objects], np.float64).reshape(-1, 4)
+        boxes = np.asarray([annotation.box for annotation in objects], np.float64).reshape(-1, 4)
+        written.append(boxes.copy())
         boxes[:, 2:] += boxes[:, :2]
-        areas = [annotation.get("area") for annotation in objects]
+        areas = [math.nan if annotation.area is None else annotation.area for annotation in objects]
         where = instances.path / path.name  # which of its images
         repairs += repair_size(where, coco.size_of(entry), size, boxes)
         images.append(
@@ -98,14 +110,32 @@ def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
                 where=where,
                 id=entry["id"],
                 size=size,
-                names=tuple(categories[annotation["category_id"]] for annotation in objects),
+                names=tuple(categories[annotation.category] for annotation in objects),
                 boxes=boxes,
                 difficult=np.zeros(len(objects), np.bool_),
-                crowd=np.asarray([annotation.get("iscrowd") == 1 for annotation in objects], np.bool_),
-                areas=np.asarray([area if coco.is_number(area) else math.nan for area in areas], np.float64),
+                crowd=np.asarray([annotation.crowd for annotation in objects], np.bool_),
+                areas=np.asarray(areas, np.float64),
             )
         )
-    return Images(instances.path, tuple(images), tuple(repairs), categories, annotated=instances.annotated)
+    notes = (
+        *unit_note(instances.path, np.concatenate([np.zeros((0, 4)), *written])),
+        *instances.notes,
+        *_turned_note(instances.path, headers),
+    )
+    return Images(instances.path, tuple(images), tuple(repairs), notes, categories, annotated=instances.annotated)
+
+
+def _turned_note(where: Path, headers: Sequence[ImageHeader]) -> list[str]:
+    """Return a note, if some of a set's images are turned upright: their boxes may be of the image as it is stored."""
+    count = sum(header.orientation != 1 for header in headers)
+    return (
+        [
+            f"{where}: {count:,} of {len(headers):,} images are turned upright as their EXIF orientation says; boxes "
+            "must be of the upright image"
+        ]
+        if count
+        else []
+    )
 
 
 def assemble(
@@ -144,6 +174,7 @@ def assemble(
         test_annotated=all(part.annotated for part in test),
         left_out=tuple(sorted(left_out)),
         repairs=tuple(repairs),
+        notes=tuple(note for part in sets for note in part.notes),
         digest=digest(names, parts),
     )
 

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
-import sys
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
+from resnets.detection.fields import Id, flag, is_box, is_id, is_name, is_number, json_of, shown
 from resnets.errors import DataError, nearest
 
-Id = int | str
+MAX_AREA = 10**10
+"""Square pixels; COCO's score passes over larger objects in silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One object of an image, with what its file has of it; null is as good as missing.
+
+    Units: pixels; `box` is x, y, width, height as written
+    """
+
+    id: int | None
+    image: Id
+    category: int
+    box: tuple[float, float, float, float]
+    crowd: bool  # False where it is not written
+    area: float | None  # None where it is not written, or is negative: the box's counts
+    segmentation: Any  # not verified; None where it is not written
 
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """The content of an instances JSON, verified but not changed: what belongs together is there, and only once."""
+    """The content of an instances JSON, verified: what belongs together is there, and only once."""
 
     path: Path
     images: tuple[dict[str, Any], ...]
     categories: tuple[dict[str, Any], ...]  # sorted by id, as COCO's own tools have them
-    annotations: dict[Id, list[dict[str, Any]]]  # by image id
+    annotations: dict[Id, list[Annotation]]  # by image id
     annotated: bool  # False for COCO's test images, whose annotations only the server knows
+    notes: tuple[str, ...]  # what is not written, and what is taken instead
 
 
 def read(path: Path) -> Instances:
     """Return the content of an instances JSON.
 
     Raises: DataError, if it is missing, no instances JSON, has an id twice, an annotation of an unknown image or
-        category, or a box that is not four finite numbers.
+        category, or a box, area or crowd flag that is none.
     """
-    content = read_json(path)
+    content = json_of(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: a {type(content).__name__}; an instances JSON is an object")
     annotated = "annotations" in content
@@ -43,21 +61,50 @@ def read(path: Path) -> Instances:
     images, annotations, categories = (content[part] for part in ("images", "annotations", "categories"))
     image_ids = _ids(path, "image", images, int | str)
     category_ids = _ids(path, "category", categories, int)
-    _ids(path, "annotation", [entry for entry in annotations if "id" in entry], int)
-    by_image: dict[Id, list[dict[str, Any]]] = {number: [] for number in image_ids}
+    _ids(path, "annotation", [entry for entry in annotations if entry.get("id") is not None], int)
+    by_image: dict[Id, list[Annotation]] = {number: [] for number in image_ids}
     for number, entry in enumerate(annotations, 1):
-        which = f"annotation {entry.get('id', f'number {number}')}"
+        which = f"{path}: annotation {shown(entry['id']) if entry.get('id') is not None else f'number {number}'}"
         if not is_id(entry.get("image_id"), image_ids):
-            raise DataError(f"{path}: {which} is of image {entry.get('image_id')}, which is not among the images")
+            raise DataError(f"{which} is of image {shown(entry.get('image_id'))}, which is not among the images")
         if not is_id(entry.get("category_id"), category_ids):
-            raise DataError(f"{path}: {which} is of the unknown category {entry.get('category_id')}")
-        if not is_box(entry.get("bbox")):
-            raise DataError(
-                f"{path}: {which}: bbox {entry.get('bbox')!r} is not four finite numbers x, y, width, height"
-            )
-        by_image[entry["image_id"]].append(entry)
+            raise DataError(f"{which} is of the unknown category {shown(entry.get('category_id'))}")
+        by_image[entry["image_id"]].append(_annotation(which, entry))
     ordered = tuple(sorted(categories, key=lambda entry: entry["id"]))
-    return Instances(path, tuple(images), ordered, by_image, annotated)
+    return Instances(path, tuple(images), ordered, by_image, annotated, _notes(path, annotations))
+
+
+def _annotation(which: str, entry: dict[str, Any]) -> Annotation:
+    box, area, crowd = entry.get("bbox"), entry.get("area"), entry.get("iscrowd")
+    if not is_box(box):
+        raise DataError(f"{which}: bbox {shown(box)} is not four numbers x, y, width, height in pixels")
+    if area is not None and not (is_number(area) and area <= MAX_AREA):
+        raise DataError(f"{which}: area {shown(area)} is not a number up to {MAX_AREA:,}; without it, the box's counts")
+    crowded = False if crowd is None else flag(crowd)
+    if crowded is None:
+        raise DataError(f"{which}: iscrowd is {shown(crowd)}; it must be 0 or 1")
+    x, y, width, height = map(float, box)
+    return Annotation(
+        id=entry.get("id"),
+        image=entry["image_id"],
+        category=entry["category_id"],
+        box=(x, y, width, height),
+        crowd=crowded,
+        area=None if area is None or area < 0 else area,  # as of an inverted box
+        segmentation=entry.get("segmentation"),
+    )
+
+
+def _notes(path: Path, annotations: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Return what is not written of annotations, or null, and what is taken instead."""
+    taken = {"id": "they are numbered", "iscrowd": "they are taken as no crowds", "area": "the box's is taken"}
+    lacking = {key: sum(entry.get(key) is None for entry in annotations) for key in taken}
+    lacking["area"] += sum(entry.get("area") is not None and entry["area"] < 0 for entry in annotations)
+    return tuple(
+        f"{path}: {lacking[key]:,} of {len(annotations):,} annotations have no {key!r}; {instead}"
+        for key, instead in taken.items()
+        if lacking[key]
+    )
 
 
 def names(instances: Instances) -> tuple[list[str], dict[int, str]]:
@@ -65,10 +112,15 @@ def names(instances: Instances) -> tuple[list[str], dict[int, str]]:
 
     Raises: DataError, if one is missing, or a category's is there twice.
     """
-    for what, key, entries in (("image", "file_name", instances.images), ("category", "name", instances.categories)):
-        for entry in entries:
-            if not isinstance(entry.get(key), str):
-                raise DataError(f"{instances.path}: {what} {entry['id']} has no {key}")
+    for image in instances.images:
+        if not isinstance(image.get("file_name"), str):
+            raise DataError(f"{instances.path}: image {shown(image['id'])} has no file_name")
+    for category in instances.categories:
+        if not is_name(category.get("name")):
+            raise DataError(
+                f"{instances.path}: category {category['id']} has the name {shown(category.get('name'))}; it must be "
+                "a text without control characters"
+            )
     _once(instances.path, "category name", (entry["name"] for entry in instances.categories))
     files = [entry["file_name"] for entry in instances.images]
     return files, {entry["id"]: entry["name"] for entry in instances.categories}
@@ -77,41 +129,15 @@ def names(instances: Instances) -> tuple[list[str], dict[int, str]]:
 def size_of(image: dict[str, Any]) -> tuple[int, int] | None:
     """Return the width and height that are written of an image, or None."""
     width, height = image.get("width"), image.get("height")
-    if is_number(width) and is_number(height) and width > 0 and height > 0:
+    if is_number(width) and is_number(height) and width >= 1 and height >= 1:
         return int(width), int(height)
     return None
-
-
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises: DataError, if it is missing or no JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: failed to read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON ({error})") from None
-
-
-def is_id(value: Any, known: Container[Any]) -> bool:
-    """Return whether this is one of the known ids; from a file it can be anything, and a list has no hash."""
-    return isinstance(value, Id) and not isinstance(value, bool) and value in known
-
-
-def is_box(box: Any) -> bool:
-    """Return whether this is a list of four finite numbers."""
-    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Return whether this is a finite number, and no truth value."""
-    # not math.isfinite, which fails on whole numbers that no float can hold
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _ids(path: Path, what: str, entries: list[dict[str, Any]], kind: Any) -> set[Any]:
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry.get("id"), kind) or isinstance(entry["id"], bool):
-            raise DataError(f"{path}: {what} number {number} has the id {entry.get('id')!r}; an id is an integer")
+            raise DataError(f"{path}: {what} number {number} has the id {shown(entry.get('id'))}; an id is an integer")
     return _once(path, f"{what} id", (entry["id"] for entry in entries))
 
 
@@ -119,7 +145,7 @@ def _once(path: Path, what: str, values: Iterable[Any]) -> set[Any]:
     seen: set[Any] = set()
     for value in values:
         if value in seen:
-            raise DataError(f"{path}: {what} {value} is there twice")
+            raise DataError(f"{path}: {what} {shown(value)} is there twice")
         seen.add(value)
     return seen
 
@@ -157,21 +183,25 @@ class Folder:
     def images(self, name: str, files: Sequence[str]) -> list[Path]:
         """Return the image files of a set: in the folder NAME, in images/NAME, or in images; test-dev's with test's.
 
+        A name that is not there may have the folder in it: train/0.jpg, in the whole data set's folder or in images.
+
         Raises: DataError, if one is missing.
         """
         folders = dict.fromkeys((name, name.replace("test-dev", "test")))  # COCO's test-dev is a part of its test set
         places = [parent / folder for folder in folders for parent in (self.path, self.path / "images")]
         places.append(self.path / "images")
         folder = next((place for place in places if place.is_dir()), None)
-        if folder is None:
+        listed = set(os.listdir(folder)) if folder is not None else set()
+        bases = [place for place in (folder, self.path, self.path / "images") if place is not None]
+        found = [folder / file if folder is not None and file in listed else _image(bases, file) for file in files]
+        missing = [file for file, path in zip(files, found, strict=True) if path is None]
+        if missing and folder is None:
             raise DataError(f"{self.path}: no folder {name}/ of images")
-        listed = {file.name for file in folder.iterdir()}
-        missing = [file for file in files if file not in listed and not (folder / file).is_file()]
         if missing:
             raise DataError(
-                f"{folder}: {len(missing):,} of {len(files):,} images are missing; the first is {missing[0]}"
+                f"{folder}: {len(missing):,} of {len(files):,} images are missing; the first is {shown(missing[0])}"
             )
-        return [folder / file for file in files]
+        return [path for path in found if path is not None]
 
     def usual_sets(self) -> tuple[str, str | None, str] | None:
         """Return the sets that are trained, validated and tested on when none is named: the newest year's."""
@@ -182,3 +212,12 @@ class Folder:
             if train in known and val in known:
                 return (train, val, test) if test in known else (train, None, val)
         return None
+
+
+def _image(bases: Sequence[Path], file: str) -> Path | None:
+    """Return an image file by its name in one of several folders; on Windows names are written with backslashes."""
+    for name in dict.fromkeys((file, file.replace("\\", "/"))):
+        for base in bases:
+            if os.path.lexists(base / name):  # whatever it is: its reader reports what is no file
+                return base / name
+    return None

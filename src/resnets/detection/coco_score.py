@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from resnets.detection import coco
 from resnets.detection.annotations import AnnotatedImage, Detections
+from resnets.detection.fields import is_box, is_id, is_number, json_of, shown, unit_note
+from resnets.detection.masks import Masks
 from resnets.detection.result_files import coco_results
 from resnets.errors import DataError, import_extra
 
@@ -53,10 +59,11 @@ def score_files(ground_truth: Path, detections: Path, iou_type: str = "bbox") ->
     instances = coco.read(ground_truth)
     if not instances.annotated:
         raise DataError(f"{ground_truth}: no list 'annotations' of objects; it is no ground truth")
-    truth, notes = _truth_of_file(instances, iou_type)
-    found = coco.read_json(detections)
-    notes += _verify(detections, found, instances, iou_type)
-    return _score(truth, found, iou_type, notes, ground_truth)
+    found = json_of(detections)
+    masks = Masks(instances.images, sum(os.path.getsize(path) for path in (ground_truth, detections)))
+    truth, notes = _truth_of_file(instances, masks, iou_type)
+    entries, of_found = _detections_of_file(detections, found, instances, masks, iou_type)
+    return _score(truth, entries, iou_type, notes + of_found, ground_truth)
 
 
 def score(images: Sequence[AnnotatedImage], detections: Sequence[Detections], classes: Sequence[str]) -> CocoScore:
@@ -97,64 +104,95 @@ def score(images: Sequence[AnnotatedImage], detections: Sequence[Detections], cl
     return _score(truth, found, "bbox", [], None)
 
 
-def _truth_of_file(instances: coco.Instances, iou_type: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the ground truth for pycocotools; what it cannot do without is filled in, and said."""
-    annotations = [entry for entries in instances.annotations.values() for entry in entries]
-    notes = []
-    lacking = {"id": 0, "iscrowd": 0, "area": 0}
-    used = {entry["id"] for entry in annotations if "id" in entry}
-    free = iter(range(1, len(annotations) + len(used) + 1))
-    for entry in annotations:
-        if iou_type == "segm" and not entry.get("segmentation"):
-            raise DataError(
-                f"{instances.path}: an annotation of image {entry['image_id']} has no segmentation; boxes need none"
-            )
-        lacking = {key: count + (key not in entry) for key, count in lacking.items()}
-        if "id" not in entry:
-            entry["id"] = next(number for number in free if number not in used)
-        entry.setdefault("iscrowd", 0)
-        entry.setdefault("area", entry["bbox"][2] * entry["bbox"][3])
-    for key, taken in (("id", "numbered"), ("iscrowd", "taken as no crowd"), ("area", "the box's is taken")):
-        if lacking[key]:
-            notes.append(f"{lacking[key]:,} annotations of {instances.path} have no {key!r}; {taken}")
+def _truth_of_file(instances: coco.Instances, masks: Masks, iou_type: str) -> tuple[dict[str, Any], list[str]]:
+    """Return the ground truth for pycocotools, and notes; what it cannot do without is filled in."""
+    annotations = [one for several in instances.annotations.values() for one in several]
+    used = {one.id for one in annotations}
+    free = (number for number in itertools.count(1) if number not in used)
+    entries = []
+    for one in annotations:
+        entry = {
+            "id": next(free) if one.id is None else one.id,
+            "image_id": one.image,
+            "category_id": one.category,
+            "bbox": list(one.box),
+            "iscrowd": int(one.crowd),
+            "area": one.box[2] * one.box[3] if one.area is None else one.area,
+        }
+        if iou_type == "segm":
+            which = f"{instances.path}: annotation {shown(entry['id'])} of image {shown(one.image)}"
+            if not one.segmentation:
+                raise DataError(f"{which} has no segmentation; boxes need none")
+            masks.verify(which, one.image, one.segmentation)
+            entry["segmentation"] = one.segmentation
+        entries.append(entry)
+    notes = [*instances.notes, *unit_note(instances.path, np.asarray([one.box for one in annotations]))]
     if 0 in used:
         notes.append(f"{instances.path} has an annotation with the id 0, which COCO's own tool never takes for found")
-    truth = {"images": list(instances.images), "categories": list(instances.categories), "annotations": annotations}
+    truth = {
+        "images": [{"id": image["id"]} | _sides(image) for image in instances.images],
+        "categories": [
+            {"id": entry["id"], "name": str(entry.get("name") or entry["id"])} for entry in instances.categories
+        ],
+        "annotations": entries,
+    }
     return truth, notes
 
 
-def _verify(path: Path, found: Any, instances: coco.Instances, iou_type: str) -> list[str]:
-    """Return notes on a result JSON. Raises: DataError, if pycocotools could not take it."""
+def _sides(image: dict[str, Any]) -> dict[str, int]:
+    size = coco.size_of(image)
+    return {} if size is None else {"width": size[0], "height": size[1]}
+
+
+def _detections_of_file(
+    path: Path, found: Any, instances: coco.Instances, masks: Masks, iou_type: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the detections in a result JSON for pycocotools, and notes.
+
+    Raises: DataError, if pycocotools could not take it.
+    """
     if not isinstance(found, list):
         raise DataError(f"{path}: a {type(found).__name__}; a result JSON is a list of detections")
     categories = {entry["id"] for entry in instances.categories}
     # the first detection decides, as in pycocotools
     boxed = bool(found) and isinstance(found[0], dict) and bool(found[0].get("bbox"))
-    unknown = 0
+    entries, unknown, without_masks = [], 0, 0
     for number, entry in enumerate(found, 1):
         which = f"{path}: detection number {number}"
         if not isinstance(entry, dict) or not {"image_id", "category_id", "score"} <= entry.keys():
             raise DataError(f"{which} lacks one of image_id, category_id and score")
-        if not coco.is_id(entry["image_id"], instances.annotations):
-            raise DataError(f"{which} is of image {entry['image_id']!r}, which is not in {instances.path}")
-        if not coco.is_number(entry["score"]):
-            raise DataError(f"{which} has the score {entry['score']!r}, which is not a finite number")
-        if boxed and not coco.is_box(entry.get("bbox")):
-            raise DataError(f"{which}: bbox {entry.get('bbox')!r} is not four finite numbers x, y, width, height")
-        if not boxed and not isinstance(entry.get("segmentation"), dict):
+        if not is_id(entry["image_id"], instances.annotations):
+            raise DataError(f"{which} is of image {shown(entry['image_id'])}, which is not in {instances.path}")
+        if not is_number(entry["score"]):
+            raise DataError(f"{which} has the score {shown(entry['score'])}, which is not a finite number")
+        box, mask = entry.get("bbox"), entry.get("segmentation")
+        if boxed and not is_box(box):
+            raise DataError(f"{which}: bbox {shown(box)} is not four numbers x, y, width, height in pixels")
+        if not boxed and not isinstance(mask, dict):
             raise DataError(
                 f"{which} has neither a bbox nor a segmentation as RLE, or not the one of the first detection"
             )
-        unknown += not coco.is_id(entry["category_id"], categories)
-    notes = []
+        if not is_id(entry["category_id"], categories):
+            unknown += 1
+            continue
+        made = {key: entry[key] for key in ("image_id", "category_id", "score")} | ({"bbox": box} if boxed else {})
+        if iou_type == "segm" and mask is None and is_box(box):
+            without_masks += 1
+            x, y, width, height = box
+            mask = [[x, y, x, y + height, x + width, y + height, x + width, y]]
+        if iou_type == "segm" or not boxed:
+            masks.verify(which, entry["image_id"], mask)
+            made["segmentation"] = mask
+        entries.append(made)
+    notes = unit_note(path, np.asarray([entry["bbox"] for entry in entries])) if boxed else []
     if unknown:
         notes.append(
             f"{unknown:,} detections of {path} are of categories that {instances.path} lacks; passed over, as COCO's "
             "own tool does"
         )
-    if iou_type == "segm" and boxed and any("segmentation" not in entry for entry in found):
+    if without_masks:
         notes.append(f"{path} has boxes without masks; the whole box is taken as the mask, as COCO's own tool does")
-    return notes
+    return entries, notes
 
 
 def _score(
@@ -180,7 +218,7 @@ def _score(
             reason = str(error) or type(error).__name__
             raise DataError(f"{where or 'the detections'}: pycocotools cannot score these ({reason})") from error
     precision = run.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class), all sizes, 100 detections
-    names = {entry["id"]: str(entry.get("name", entry["id"])) for entry in truth["categories"]}
+    names = {entry["id"]: entry["name"] for entry in truth["categories"]}
     ap: dict[str, float | None] = {}
     for index, category in enumerate(run.params.catIds):
         here = precision[:, :, index]

@@ -123,6 +123,7 @@ def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) 
         ),
         keep_precision=config.precision == "auto",
         save_every=config.save_every,
+        notes=tuple(splits.remarks()),
     )
 
 
@@ -150,10 +151,9 @@ def _require_trainable(splits: DetectionSplits, *, named: bool) -> None:
 
     Raises: DataError; UsageError, for a class that was named.
     """
-    present = {label for image in splits.train for label in image.labels[image.trainable].tolist()}
-    if not present:
+    absent = splits.untrained()
+    if len(absent) == len(splits.classes):
         raise DataError(f"{splits.name}: no object to learn is in any of the {len(splits.train):,} training images")
-    absent = [name for label, name in enumerate(splits.classes) if label not in present]
     if named and absent:
         raise UsageError(f"class {absent[0]!r} was requested, and no training image has an object of it")
     for name, split in splits.splits():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def evaluate_detector(
         images = dict(splits.splits()).get(split)
         if images is None:
             raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(name for name, _ in splits.splits())}")
+        for note in splits.notes if world.first else ():
+            warnings.warn(note, stacklevel=2)
         chosen = protocol or splits.protocol
         score = _scorer(splits, split, images, chosen)  # before the work is done
         refinements = Refinements.of(box_refinement=box_refinement, multi_scale=multi_scale)

@@ -34,7 +34,7 @@ def repair_boxes(
     odd = ~kept | (np.abs(clipped - boxes) > ROUNDING).any(axis=1)
     repairs = []
     for index in np.flatnonzero(odd).tolist():
-        x1, y1, x2, y2 = boxes[index]
+        x1, y1, x2, y2 = boxes[index].tolist()
         what = f"object {index + 1}, {names[index]}: box {x1:g} {y1:g} {x2:g} {y2:g} (x1 y1 x2 y2)"
         if min(x2 - x1, y2 - y1) <= THIN:
             problem = "is empty or inverted; left out"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data.decoding import SUFFIXES
+from resnets.detection.fields import content_of, flag, is_name, is_place, lines_of, shown
 from resnets.errors import DataError, import_extra, nearest
 
 CLASSES = (
@@ -37,6 +38,7 @@ class Record:
     names: tuple[str, ...]
     corners: NDArray[np.float64]
     difficult: NDArray[np.bool_]
+    unmarked: int = 0  # objects of which it is not written whether they are difficult: they are not
 
     @property
     def boxes(self) -> NDArray[np.float64]:
@@ -57,9 +59,7 @@ def read(path: Path) -> Record:
     """
     defused, xml = (import_extra(name, "detection") for name in ("defusedxml", "defusedxml.ElementTree"))
     try:
-        root = xml.parse(path).getroot()
-    except OSError as error:
-        raise DataError(f"{path}: failed to read ({error.strerror})") from None
+        root = xml.fromstring(content_of(path))
     except defused.DefusedXmlException:
         raise DataError(
             f"{path}: declares XML entities, which no annotation needs and which can fill the memory"
@@ -67,21 +67,24 @@ def read(path: Path) -> Record:
     except (xml.ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
         raise DataError(f"{path}: not XML ({error})") from None
     if root.tag != "annotation":
-        raise DataError(f"{path}: not a VOC annotation: its root is <{root.tag}>, not <annotation>")
+        raise DataError(f"{path}: not a VOC annotation: its root is <{shown(root.tag)[1:-1]}>, not <annotation>")
     objects = root.findall("object")
-    names = tuple((entry.findtext("name") or "").strip() for entry in objects)
-    if "" in names:
-        raise DataError(f"{path}: object {names.index('') + 1} has no <name>")
-    corners = [
-        _corners(path, f"object {n}, {name}", entry)
-        for n, (name, entry) in enumerate(zip(names, objects, strict=True), 1)
-    ]
+    names = tuple(" ".join((entry.findtext("name") or "").split()) for entry in objects)
+    for number, name in enumerate(names, 1):
+        if not name:
+            raise DataError(f"{path}: object {number} has no <name>")
+        if not is_name(name):
+            raise DataError(f"{path}: object {number}: <name> is {shown(name)}; it must have no control characters")
+    each = [(f"object {n}, {name}", entry) for n, (name, entry) in enumerate(zip(names, objects, strict=True), 1)]
+    corners = [_corners(path, which, entry) for which, entry in each]
+    marks = [_difficult(path, which, entry) for which, entry in each]
     return Record(
         path=path,
         size=_size(root),
         names=names,
         corners=np.asarray(corners, np.float64).reshape(-1, 4),
-        difficult=np.asarray([(entry.findtext("difficult") or "").strip() == "1" for entry in objects], np.bool_),
+        difficult=np.asarray([mark is True for mark in marks], np.bool_),
+        unmarked=marks.count(None),
     )
 
 
@@ -96,11 +99,28 @@ def _corners(path: Path, which: str, entry: Any) -> list[float]:
             number = float(text)
         except (TypeError, ValueError):
             number = math.nan
-        if not math.isfinite(number):
-            found = f"is {text.strip()!r}, not a number" if text else "is missing"
+        if not is_place(number):
+            found = f"is {shown(text.strip())}, not a number of pixels" if text else "is missing"
             raise DataError(f"{path}: {which}: <{corner}> {found}")
         numbers.append(number)
     return numbers
+
+
+def _difficult(path: Path, which: str, entry: Any) -> bool | None:
+    """Return whether an object is difficult, or None where it is not written."""
+    text = entry.findtext("difficult")
+    if text is None or not text.strip():
+        return None
+    mark = flag(text)
+    if mark is None:
+        raise DataError(f"{path}: {which}: <difficult> is {shown(text.strip())}; it must be 0 or 1")
+    return mark
+
+
+def unmarked_note(where: Path, records: Iterable[Record]) -> list[str]:
+    """Return a note, if of objects in these annotations it is not written whether they are difficult."""
+    count = sum(record.unmarked for record in records)
+    return [f"{where}: {count:,} objects have no <difficult>; they are taken as not difficult"] if count else []
 
 
 def _size(root: Any) -> tuple[int, int] | None:
@@ -125,21 +145,21 @@ class Folder:
         classes = {f"{name}_" for name in CLASSES}
         return tuple(name for name in names if not any(name.startswith(prefix) for prefix in classes))
 
+    def image_set(self, name: str) -> Path:
+        """Return where an image set is."""
+        return self.path / "ImageSets" / "Main" / f"{name}.txt"
+
     def image_ids(self, name: str) -> list[str]:
         """Return the image ids of a set, in its order.
 
         Raises: DataError, if there is no such set, it is empty or an image is in it twice.
         """
-        path = self.path / "ImageSets" / "Main" / f"{name}.txt"
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except FileNotFoundError:
+        path = self.image_set(name)
+        if not os.path.lexists(path):
             known = self.sets()
             there = f"; there are {', '.join(known)}" if known else ""
-            raise DataError(f"{path}: no such image set{nearest(name, known)}{there}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: failed to read ({getattr(error, 'strerror', None) or error})") from None
-        ids = [self._id(line.strip()) for line in lines if line.strip()]
+            raise DataError(f"{path}: no such image set{nearest(name, known)}{there}")
+        ids = [self._id(line.strip()) for line in lines_of(path) if line.strip()]
         if not ids:
             raise DataError(f"{path}: an empty image set")
         if len(set(ids)) < len(ids):
@@ -148,9 +168,18 @@ class Folder:
         return ids
 
     def _id(self, line: str) -> str:
-        """Return the image id of a line, which in some sets is followed by -1, 0 or 1."""
+        """Return the image id of a line, which may be a file's name, and in some sets is followed by -1, 0 or 1."""
         flagged = re.fullmatch(r"(.*\S)\s+(?:-1|0|1)", line)
-        return flagged[1] if flagged and not self.annotation(line).exists() else line
+        image_id = flagged[1] if flagged and not self.has_annotation(line) else line
+        stem, suffix = os.path.splitext(image_id)
+        if suffix.lower() not in SUFFIXES or self.has_annotation(image_id):
+            return image_id
+        is_file = self.has_annotation(stem) or os.path.lexists(self.path / "JPEGImages" / image_id)
+        return stem if is_file else image_id
+
+    def has_annotation(self, image_id: str) -> bool:
+        """Return whether there is an annotation of an image."""
+        return os.path.lexists(self.annotation(image_id))
 
     def annotation(self, image_id: str) -> Path:
         """Return where the annotation of an image is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from resnets.detection import voc
 from resnets.detection.annotations import AnnotatedImage, Detections
 from resnets.detection.average_precision import Metric, average_precision
+from resnets.detection.fields import is_place, lines_of, shown, unit_note
 from resnets.errors import DataError
 
 METRICS: dict[str, Metric] = {"voc07": "11-point", "voc": "area"}
@@ -52,12 +53,14 @@ def score_files(ground_truth: Path, detections: Path, metric: Metric, split: str
     """
     folder = _voc_folder(ground_truth)
     ids = folder.image_ids(split)
-    truth = _truth_of_files(folder, ids)
-    files, notes = _detection_files(detections, split, truth)
+    truth, notes = _truth_of_files(folder, split, ids)
+    files, of_files = _detection_files(detections, split, truth)
+    notes += of_files
     known = set(ids)
     ap: dict[str, float | None] = {}
     for name in sorted(truth.keys() | files.keys()):
         image_ids, confidences, boxes = _read(files[name], split, known) if name in files else _NOTHING
+        notes += unit_note(files[name], boxes) if name in files else []
         ap[name] = average_precision(truth.get(name, {}), image_ids, confidences, boxes, metric)
     return _score(ap, [name for name in ap if name not in files], metric, len(ids), notes)
 
@@ -127,14 +130,17 @@ def _voc_folder(path: Path) -> voc.Folder:
     raise DataError(f"{path}: no folder Annotations/; the ground truth is a folder such as VOCdevkit/VOC2007{hint}")
 
 
-def _truth_of_files(folder: voc.Folder, ids: Sequence[str]) -> Truth:
+def _truth_of_files(folder: voc.Folder, split: str, ids: Sequence[str]) -> tuple[Truth, list[str]]:
+    """Return the objects of images, and notes on them."""
     truth: Truth = {}
-    for image_id in ids:
-        record = voc.read(folder.annotation(image_id))
+    records = [voc.read(folder.annotation(image_id)) for image_id in ids]
+    for image_id, record in zip(ids, records, strict=True):
         for name in set(record.names):
             mine = np.asarray([other == name for other in record.names])
             truth.setdefault(name, {})[image_id] = (record.corners[mine], record.difficult[mine])
-    return truth
+    where = folder.image_set(split)
+    written = np.concatenate([record.corners for record in records])
+    return truth, [*unit_note(where, written), *voc.unmarked_note(where, records)]
 
 
 def _truth_of_images(images: Sequence[AnnotatedImage], classes: Sequence[str]) -> Truth:
@@ -177,13 +183,9 @@ def _class_of(rest: str, classes: Mapping[str, object]) -> str:
 
 def _read(path: Path, split: str, known: set[str]) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
     """Return the image ids, confidences and boxes of a detection file: `ID CONFIDENCE XMIN YMIN XMAX YMAX` a line."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: failed to read ({getattr(error, 'strerror', None) or error})") from None
     ids: list[str] = []
     numbers: list[tuple[float, ...]] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines_of(path), 1):
         fields = line.rsplit(maxsplit=5)  # from the right: the image's name may have spaces
         if not fields:
             continue
@@ -191,18 +193,16 @@ def _read(path: Path, split: str, known: set[str]) -> tuple[list[str], NDArray[n
             numbers.append(tuple(map(float, fields[1:])))
         except ValueError:
             numbers.append(())
-        if len(numbers[-1]) != 5 or not all(map(math.isfinite, numbers[-1])):
+        if len(numbers[-1]) != 5 or not (math.isfinite(numbers[-1][0]) and all(map(is_place, numbers[-1][1:]))):
             raise DataError(
-                f"{path}: line {number}, {_short(line)}, is not an image's id, a confidence and a box: "
-                "ID CONFIDENCE XMIN YMIN XMAX YMAX"
+                f"{path}: line {number}, {shown(' '.join(line.split()))}, is not an image's id, a confidence and a "
+                "box: ID CONFIDENCE XMIN YMIN XMAX YMAX"
             )
         ids.append(fields[0].strip())
         if ids[-1] not in known:
-            raise DataError(f"{path}: line {number} is of image {ids[-1]!r}, which is not in the image set {split!r}")
+            cause = "; ids are without a suffix" if os.path.splitext(ids[-1])[0] in known else ""
+            raise DataError(
+                f"{path}: line {number} is of image {shown(ids[-1])}, which is not in the image set {split!r}{cause}"
+            )
     rows = np.asarray(numbers, np.float64).reshape(-1, 5)
     return ids, rows[:, 0], rows[:, 1:]
-
-
-def _short(line: str) -> str:
-    text = re.sub(r"\s+", " ", line.strip())
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
