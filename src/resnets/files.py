@@ -7,11 +7,10 @@ import errno
 import hashlib
 import json
 import os
-import pickle
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from resnets.errors import RunError, UsageError
 
@@ -160,28 +159,3 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file as `write_bytes` does. Raises: RunError, if it cannot be written."""
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-_PLAIN_PARTS = (
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-    ("collections", "OrderedDict"),
-)
-
-
-class _PlainOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _PLAIN_PARTS:
-            raise pickle.UnpicklingError(f"it needs {module}.{name}, which plain data and arrays do not need")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-
-def read_plain_pickle(file: IO[bytes]) -> Any:
-    """Return what a pickle of plain data and NumPy arrays holds; anything else is refused, so no code runs.
-
-    Python 2's are read too. A damaged pickle raises nearly anything; one that needs more raises UnpicklingError.
-    """
-    return _PlainOnly(file, encoding="latin1").load()

@@ -218,7 +218,7 @@ def test_a_pickle_that_asks_for_code_is_refused_and_runs_nothing(pickled: Path, 
     marker = pickled / "it ran"
     content = pickle.dumps({"data": Evil(marker), "labels": LABELS.tolist()}, protocol)
     (pickled / "data_batch_1").write_bytes(content)
-    with pytest.raises(DataError, match=r"it needs (posix|nt)\.system, which plain data and arrays do not need"):
+    with pytest.raises(DataError, match=r"it needs (posix|nt)\.system"):
         cifar.load(SMALL, pickled)
     assert not marker.exists()
 
@@ -243,6 +243,6 @@ def test_an_unreadable_file_is_named(binary: Path, monkeypatch: pytest.MonkeyPat
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(np, "fromfile", denied)
+    monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(DataError, match=r"data_batch_1.bin: failed to read \(Permission denied\)"):
         cifar.load(SMALL, binary)

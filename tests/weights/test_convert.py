@@ -36,7 +36,7 @@ def images_like_cifar(count: int = 200) -> DataSplits:
 @pytest.fixture(scope="module")
 def akamaster(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Akamaster]:
     """A checkpoint file of akamaster's ResNet-20, and the network."""
-    path, peer = tmp_path_factory.mktemp("akamaster") / "resnet20-12fca82f.th", Akamaster(3)
+    path, peer = tmp_path_factory.mktemp("akamaster") / "resnet20.th", Akamaster(3)
     peer.load_state_dict(trained(peer))
     torch.save({"state_dict": {f"module.{key}": tensor for key, tensor in peer.state_dict().items()}}, path)
     return path, peer.eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError
-from resnets.files import read_plain_pickle
+from resnets.files import read_bytes
+from resnets.pickles import read_pickle
 from resnets.runtime.locks import Lock
 from resnets.specs import CIFAR10_IMAGES
 
 PIXELS = 32 * 32 * 3
+MOST_BYTES = 500_000_000  # of a file; the largest published one has 160 million
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,7 @@ def _read(data_set: Cifar, layout: Layout, files: list[Path], count: int) -> Ima
 
 def _read_binary(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
-        data = np.fromfile(file, np.uint8)
+        data = np.frombuffer(read_bytes(file, MOST_BYTES), np.uint8)
     except OSError as error:
         raise DataError(f"{file}: failed to read ({error.strerror})") from None
     record = layout.label_bytes + PIXELS
@@ -238,10 +241,12 @@ def _read_binary(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]
 
 def _read_pickle(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
-        with open(file, "rb") as content:
-            entry = read_plain_pickle(content)
-        pixels = np.asarray(entry["data"])
-        labels = np.asarray(entry[layout.label])
+        entry = read_pickle(BytesIO(read_bytes(file, MOST_BYTES)))
+        pixels, labels = entry["data"], entry[layout.label]
+        if isinstance(labels, list) and all(type(label) is int for label in labels):
+            labels = np.asarray(labels)
+        if not isinstance(pixels, np.ndarray) or not isinstance(labels, np.ndarray):
+            raise ValueError("its data is no array, or its labels are no integers")
         if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXELS) or labels.dtype.kind not in "iu":
             raise ValueError(f"data is {pixels.dtype} {pixels.shape}, expected uint8 ({len(labels)}, {PIXELS})")
         if labels.min(initial=0) < 0:

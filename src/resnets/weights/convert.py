@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from torch import nn
 
-from resnets.errors import UsageError, WeightsError, nearest, public
+from resnets.errors import UsageError, WeightsError, first_line, nearest, public
 from resnets.files import make_folder, writing
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
 from resnets.weights.import_weights import Imported, fetch_weights, import_weights, known_classes, write_torchvision
+from resnets.weights.readers import read_arrays
 from resnets.weights.tensor_file import read_tensors
 from resnets.weights.weights_file import load_weights
 
@@ -190,12 +190,10 @@ def _numbers(value: Any, count: int) -> bool:
 def _with_mean(input_spec: InputSpec, path: Path) -> InputSpec:
     """Return the input with the mean of a NumPy file; Raises: WeightsError, if that is no mean of its input."""
     try:
-        with open(path, "rb") as file:
-            content = np.load(file, allow_pickle=False)
-            array = content if isinstance(content, np.ndarray) else content[content.files[0]]
+        array = next(iter(read_arrays(path).values()))
         mean = np.squeeze(np.asarray(array, np.float32))
-    except (OSError, ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path}: not a mean in a NumPy file (.npy or .npz): {error}") from None
+    except Exception as error:  # a damaged file raises nearly anything
+        raise WeightsError(f"{path}: not a mean in a NumPy file (.npy or .npz): {first_line(error)}") from None
     channels, size = input_spec.channels, input_spec.size
     if mean.shape == (channels,):
         return input_spec.with_changes(mean=tuple(mean.tolist()), mean_image=None)

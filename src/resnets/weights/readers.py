@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import pickle
 import re
-import warnings
+import string
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,10 @@ import torch
 from torch import Tensor
 
 from resnets.errors import WeightsError, first_line
-from resnets.files import read_plain_pickle
+from resnets.files import read_bytes, require_expansion, sha256_of, size_on_disk
+from resnets.pickles import Refused, read_pickle
 from resnets.weights.tensor_file import read_tensors
+from resnets.weights.torch_file import is_zip, read_torch, verify_zip
 
 _ENTRIES = ("state_dict", "model", "model_state_dict", "net", "blobs")  # where checkpoints keep the weights
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
@@ -33,54 +34,53 @@ def read_foreign(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises: WeightsError, if the file cannot be read, holds no tensors, or would have to run code to be read.
     """
-    if not path.exists():
-        raise WeightsError(f"{path}: no such file")
-    if path.is_dir():
-        raise WeightsError(f"{path}: a folder, not a file of weights")
-    match path.suffix.lower():
-        case ".safetensors":
-            content: Any = read_tensors(path)[0]
-        case ".npz":
-            content = _npz(path)
-        case ".h5" | ".hdf5":
-            content = _hdf5(path)
-        case ".pkl":
-            content = _pickle(path)
-        case ".caffemodel":
-            raise WeightsError(f"{path}: a Caffe protobuf; let Caffe save it as HDF5 (net.save_hdf5), which is read")
-        case _:
-            content = _torch(path)
-    tensors = _unwrapped(_tensors(content))
+    if path.suffix.lower() == ".caffemodel":
+        raise WeightsError(f"{path}: a Caffe protobuf; let Caffe save it as HDF5 (net.save_hdf5), which is read")
+    what, read = _READERS.get(path.suffix.lower(), ("a torch file", read_torch))
+    try:
+        require_expansion(path, size_on_disk(path)[0])
+        _require_hash(path)
+        tensors = _unwrapped(_tensors(path, read(path)))
+        about = {"file": path.name, **_config(path)}
+    except WeightsError:
+        raise
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise WeightsError(f"{path}: a folder, not a file of weights") from None
+    except Refused as error:
+        raise WeightsError(f"{path}: refused, since {error}; save the state_dict alone") from None
+    except Exception as error:  # a damaged file raises nearly anything
+        if isinstance(error, OSError) and error.strerror:
+            raise WeightsError(f"{path}: failed to read ({error.strerror})") from None
+        raise WeightsError(f"{path}: damaged, or not {what} ({first_line(error)})") from None
     if not tensors:
         raise WeightsError(f"{path}: holds no tensors by their names; it must be a state_dict or hold one")
-    return tensors, {"file": path.name, **_config(path)}
+    return tensors, about
 
 
-def _torch(path: Path) -> Any:
-    try:
-        # Namespace: the arguments that torchvision's and timm's trainers store with the weights
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise WeightsError(f"{path}: failed to read ({error.strerror or error})") from None
-    except pickle.UnpicklingError as error:
-        called = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if called is None:
-            raise WeightsError(f"{path}: damaged or no torch file") from None
-        raise WeightsError(
-            f"{path}: refused, since it needs {called[1]}, which would run code; save the state_dict alone"
-        ) from None
-    except Exception as error:  # a damaged file raises nearly anything
-        raise WeightsError(f"{path}: damaged or no torch file ({first_line(error)})") from None
+def _require_hash(path: Path) -> None:
+    """Compare the hash in names such as resnet50-0676ba61.pth, as torch.hub does; eight digits alone may be a date."""
+    named = re.search(r"-([0-9a-f]{8}|[0-9a-f]{64})\.\w+$", path.name)
+    if named is not None and not set(named[1]) <= set(string.digits):
+        found = sha256_of(path)
+        if not found.startswith(named[1]):
+            raise WeightsError(
+                f"{path}: damaged, or another file: its SHA-256 starts with {found[:8]}, and its name says {named[1]}; "
+                f"fetch it again, or rename it"
+            )
 
 
-def _npz(path: Path) -> Any:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return dict(archive)
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path}: damaged, or not a NumPy archive of plain arrays ({first_line(error)})") from None
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Return the arrays of a .npz file by their names, or the one of a .npy file. Raises nearly anything."""
+    if is_zip(path):
+        with zipfile.ZipFile(path) as archive:
+            verify_zip(path, archive)
+    content = np.load(path, allow_pickle=False)
+    if isinstance(content, np.ndarray):
+        return {"": content}
+    with content:
+        return dict(content)
 
 
 def _hdf5(path: Path) -> Any:
@@ -88,47 +88,57 @@ def _hdf5(path: Path) -> Any:
         import h5py  # type: ignore[import-untyped]
     except ImportError:
         raise WeightsError(f"{path}: HDF5 files need h5py: pip install 'resnets[caffe]'") from None
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
 
     def visit(name: str, item: Any) -> None:  # visititems follows no links; other files may be meant all the same
         elsewhere = isinstance(item, h5py.Dataset) and (item.external is not None or item.is_virtual)
         if isinstance(item, h5py.Dataset) and not elsewhere and item.dtype.kind in "fiu":
-            found[name] = item[()]
+            arrays[name] = item
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WeightsError(f"{path}: damaged or not an HDF5 file ({first_line(error)})") from None
-    return found
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+        require_expansion(path, sum(item.nbytes for item in arrays.values()))
+        return {name: item[()] for name, item in arrays.items()}
 
 
 def _pickle(path: Path) -> Any:
-    try:
-        with open(path, "rb") as file:
-            return read_plain_pickle(file)
-    except OSError as error:
-        raise WeightsError(f"{path}: failed to read ({error.strerror or error})") from None
-    except Exception as error:  # a damaged pickle raises nearly anything
-        raise WeightsError(
-            f"{path}: refused, not a pickle of plain data and NumPy arrays ({first_line(error)})"
-        ) from None
+    return read_pickle(BytesIO(read_bytes(path)))
 
 
-def _tensors(content: Any) -> dict[str, Tensor]:
+_READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    ".safetensors": ("a safetensors file", lambda path: read_tensors(path)[0]),
+    ".npz": ("a NumPy archive of plain arrays", read_arrays),
+    ".h5": ("an HDF5 file", _hdf5),
+    ".hdf5": ("an HDF5 file", _hdf5),
+    ".pkl": ("a pickle of plain data and NumPy arrays", _pickle),
+}
+
+
+def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
     """Return what is a tensor or an array of numbers in a mapping, or in the entry of it that holds the weights."""
+    found = _entries(content)
+    require_expansion(path, sum(value.nbytes for value in found.values()))  # parts of one storage may overlap
+    return {
+        key: torch.from_numpy(value.astype(value.dtype.newbyteorder("="), order="C"))
+        if isinstance(value, np.ndarray)
+        else value
+        for key, value in found.items()
+    }
+
+
+def _entries(content: Any, depth: int = 0) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         return {}
-    for entry in _ENTRIES:
-        if isinstance(content.get(entry), Mapping) and (inner := _tensors(content[entry])):
+    for entry in _ENTRIES if depth < 3 else ():  # a mapping may hold itself
+        if inner := _entries(content.get(entry), depth + 1):
             return inner
-    found = {}
-    for key, value in content.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.dtype.itemsize <= 8:
-            value = torch.from_numpy(value.astype(value.dtype.newbyteorder("="), order="C"))
-        if isinstance(key, str) and isinstance(value, Tensor):
-            found[key] = value
-    return found
+    return {key: value for key, value in content.items() if isinstance(key, str) and _is_numbers(value)}
+
+
+def _is_numbers(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "fiu" and value.dtype.itemsize <= 8
+    return isinstance(value, Tensor)
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -146,11 +156,11 @@ def _config(path: Path) -> dict[str, Any]:
             texts.append((file.metadata() or {}).get("pretrained_cfg"))
     config = path.with_name("config.json")
     if config.is_file():
-        texts.append(config.read_text(errors="replace"))
+        texts.append(read_bytes(config, 10_000_000).decode(errors="replace"))
     for text in texts:
         try:
             found = json.loads(text or "null")
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if (
             isinstance(found, dict)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from resnets.errors import WeightsError
-from resnets.files import write_durably
+from resnets.files import read_bytes, write_durably
 
 
 def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
@@ -60,9 +60,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises: WeightsError, if the file is missing, is no safetensors file, or its content is not what was written.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
-        raise WeightsError(f"{path}: failed to read ({error.strerror})") from None
+        raise WeightsError(f"{path}: failed to read ({error.strerror or error})") from None
     return parse_tensors(content, path)
 
 
