@@ -131,9 +131,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MARKED: dict[str, Callable[[list[Any]], Any]] = {"TUPLE": tuple, "LIST": list, "DICT": lambda items: _pairs({}, items)}
 
 
-def read_pickle(
-    file: BytesIO, known: Mapping[str, Any] = PLAIN, persistent: Callable[[Any], Any] | None = None
-) -> Any:
+def read_pickle(file: BytesIO, known: Mapping[str, Any] = PLAIN, persistent: Callable[[Any], Any] | None = None) -> Any:
     """Return what the pickle at the place of a file in memory holds; the file is then after it.
 
     Lists, dicts, tuples and sets are Python's; dicts have texts, bytes and small integers as keys. What it names is

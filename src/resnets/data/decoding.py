@@ -8,12 +8,13 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from resnets.data.stored_file import ImageFile, opened, size_of
+from resnets.data.stored_file import ImageFile, content_of, size_of
 from resnets.errors import DataError
 from resnets.specs import InputSpec, Interpolation
 
@@ -21,6 +22,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif")
 SUFFIXES = (*JPEG_SUFFIXES, ".png", ".webp")
 MAX_PIXELS = 100_000_000
+MAX_SCANNED = 20 * MAX_PIXELS  # in the scans of a progressive JPEG together, of which usual ones have ten
 MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
 
 
@@ -71,14 +73,14 @@ def quiet() -> _Quiet:
 def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
     """Return what `decode` does; for threads, within one `quiet` for all of them."""
     try:
-        with opened(path) as file, Image.open(file, formats=FORMATS) as image:
-            limit_pixels(image)
+        content = content_of(path)
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            limit_work(image, content)
             image.load()
             turn = orientation(image)
             upright: Image.Image = image if turn == 1 else image.transpose(_TURNS[turn])
             if upright.mode.startswith(("I", "F")):  # 16 bits: Pillow's own conversion would clip
-                high = np.asarray(upright, np.float64)
-                upright = Image.fromarray((high / 257).round().clip(0, 255).astype(np.uint8))
+                upright = _in_8_bits(upright)
             mode = "L" if channels == 1 else "RGB"
             return upright if upright.mode == mode else upright.convert(mode)
     except DataError:
@@ -112,11 +114,29 @@ def orientation(image: Image.Image) -> int:
     return int(found) if found in _TURNS else 1
 
 
-def limit_pixels(image: Image.Image) -> None:
-    """Raise DecompressionBombError, if an image's header claims more than 100 megapixels."""
-    if image.width * image.height > MAX_PIXELS:
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Return an image of 16 bits as one of 8, converted a strip at a time: of 100 megapixels it takes gigabytes."""
+    low = Image.new("L", image.size)
+    for top in range(0, image.height, 64):
+        strip = image.crop((0, top, image.width, min(top + 64, image.height)))
+        high = np.asarray(strip, np.float64)
+        low.paste(Image.fromarray((high / 257).round().clip(0, 255).astype(np.uint8)), (0, top))
+    return low
+
+
+def limit_work(image: Image.Image, content: bytes) -> None:
+    """Check what it takes to decode a file by its header and, of a JPEG, by its scans: each passes over all pixels.
+
+    Raises: DecompressionBombError, if there are more than 100 megapixels, or than 2,000 in all scans together.
+    """
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
         limit = f"at most {MAX_PIXELS // 10**6} million are read"
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")
+    scans = content.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 1
+    if scans * pixels > MAX_SCANNED:
+        limit = f"at most {MAX_SCANNED // 10**6:,} million are read in all of them"
+        raise Image.DecompressionBombError(f"{scans:,} scans of {image.width} x {image.height} pixels; {limit}")
 
 
 def reason(path: ImageFile, error: Exception) -> str:

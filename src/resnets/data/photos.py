@@ -20,7 +20,7 @@ from resnets.data.decoding import (
     RESAMPLING,
     decode,
     decode_here,
-    limit_pixels,
+    limit_work,
     orientation,
     pixels,
     quiet,
@@ -171,7 +171,7 @@ def decode_tensor(path: ImageFile, channels: int = 3) -> Tensor:
         with contextlib.suppress(Exception):  # Pillow then says what is wrong, or reads it
             content = content_of(path)
             with Image.open(BytesIO(content), formats=("JPEG",)) as header:
-                limit_pixels(header)
+                limit_work(header, content)
                 if channels == 3 and header.mode in ("RGB", "L"):
                     encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
                     return _turned(decode_jpeg(encoded, mode=ImageReadMode.RGB), orientation(header))

@@ -14,6 +14,9 @@ import numpy as np
 
 from resnets.files import read_bytes, size_on_disk
 
+MOST_BYTES = 400_000_000
+"""Of an image file: more than 100 megapixels of RGB take without any compression."""
+
 
 class StoredFile(Protocol):
     """An image file that is part of something larger. `str` of it says where it lies."""
@@ -90,7 +93,7 @@ def opened(file: ImageFile) -> Iterator[Path | BytesIO]:
 
 def content_of(file: ImageFile) -> bytes:
     """Return a file's bytes. Raises: OSError, DataError, if it cannot be read."""
-    return read_bytes(file) if isinstance(file, Path) else file.read()
+    return read_bytes(file, MOST_BYTES) if isinstance(file, Path) else file.read()
 
 
 def size_of(file: ImageFile) -> int:
