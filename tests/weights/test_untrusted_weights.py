@@ -40,21 +40,21 @@ def tensor(size: tuple[int, ...], stride: tuple[int, ...], offset: int, count: i
 
 
 W = b"\x80\x02}X\x01\x00\x00\x00w"  # the start of {"w": ...}
-COLLIDING = b"".join(b"\x8a\x0b" + ((2**61 - 1) * n).to_bytes(11, "little") + b"N" for n in range(20_000))
-PAIRS, COPY = b"(K\x01K\x02l" * 20_000, b"ccollections\nOrderedDict\nh\x01\x85R"
+COLLIDING = b"".join(b"\x8a\x0b" + ((2**61 - 1) * n).to_bytes(11, "little") + b"N" for n in range(100))
+PAIRS, COPY = b"(K\x01K\x02l" * 5_000, b"ccollections\nOrderedDict\nh\x01\x85R"
 PICKLES = {
     "an array of objects": W + array(b"O8", b"K\x01\x85", b"A" * 8) + b"s.",
     "a type that changes later": W + array(b"f8", b"K\x01\x85", b"A" * 8) + LATE + b"0h\x03s0N.",
     "an array larger than its bytes": W + array(b"f8", b"J\xff\xff\xff\x7f\x85", b"A" * 8) + b"s.",
-    "a key nested 100,000 deep": b"\x80\x02})" + b"\x85" * 100_000 + b"K\x01s.",
-    "a list nested 100,000 deep": b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",
+    "a key nested 50,000 deep": b"\x80\x02})" + b"\x85" * 50_000 + b"K\x01s.",
+    "a list nested 50,000 deep": b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b".",
     "a memo of 32 GB": b"\x80\x02Nr\xff\xff\xff\xff.",
     "a text of a petabyte": b"\x80\x04\x8d" + (10**15).to_bytes(8, "little") + b"x.",
     "a dict of itself": b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.",
     "keys that collide": b"\x80\x02}(" + COLLIDING + b"u.",
-    "a dict copied 9,000 times": b"\x80\x02](](" + PAIRS + b"eq\x010(" + COPY * 9_000 + b"l.",
+    "a dict copied 3,000 times": b"\x80\x02](](" + PAIRS + b"eq\x010(" + COPY * 3_000 + b"l.",
     "attributes of a class": b"\x80\x02ccollections\nOrderedDict\nN}X\x07\x00\x00\x00__new__K\x01s\x86b.",
-    "a call of a million arguments": b"\x80\x02ccollections\nCounter\n(" + b"N" * 100_000 + b"tR.",
+    "a call of 50,000 arguments": b"\x80\x02ccollections\nCounter\n(" + b"N" * 50_000 + b"tR.",
 }
 TENSORS = {
     "a tensor beyond its storage": tensor((4,), (1,), 1),
@@ -126,7 +126,7 @@ def expanding(suffix: str, size: int) -> bytes:
             file.create_dataset("w", (size // 8,), "f8")  # and no number is written
         return content.getvalue()
     if suffix == ".npz":
-        np.savez_compressed(content, w=np.zeros(100_000))
+        np.savez_compressed(content, w=np.zeros(50_000))
     else:
         content.write(torch_zip(b"\x80\x02}.", zipfile.ZIP_DEFLATED))
     whole = bytearray(content.getvalue())
