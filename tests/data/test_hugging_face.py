@@ -57,11 +57,101 @@ def test_rows_are_images_with_labels(saved: Path) -> None:
 def test_what_cannot_be_is_said(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no split 'tests' \(did you mean test\?\); there are train, validation, test"):
         sources.load(f"hf:{saved}@tests")
-    with pytest.raises(DataError, match=r"rows without a class"):
+    with pytest.raises(DataError, match=r"split test, row 0: there is no class \(label -1\)"):
         sources.load(f"hf:{saved}@test")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"hf:.*/empty: failed to load"):
         sources.load(f"hf:{tmp_path / 'empty'}")
+
+
+def table(tmp_path: Path, **splits: Any) -> str:
+    datasets = pytest.importorskip("datasets")
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "table"))
+    return f"hf:{tmp_path / 'table'}"
+
+
+def relabelled(names: list[str], labels: list[Any], **columns: Any) -> Any:
+    """Return rows whose column `label` has these names and numbers, and other columns by their names."""
+    datasets = pytest.importorskip("datasets")
+    made = rows(len(labels)).remove_columns("label")
+    made = made.add_column("label", labels, feature=datasets.ClassLabel(names=names))
+    for name, (values, feature) in columns.items():
+        made = made.add_column(name, values, feature=feature)
+    return made
+
+
+def test_classes_are_matched_by_name(tmp_path: Path) -> None:
+    """A split that lists them in another order, or only some of them, is tested by the same classes."""
+    train = relabelled(["red", "green", "blue"], [0, 1, 2, 0])
+    test = relabelled(["blue", "red"], [0, 1, 0])
+    splits = sources.load(table(tmp_path, train=train, test=test))
+    assert splits.classes == ("red", "green", "blue")
+    assert splits.test.labels is not None and splits.test.labels.tolist() == [2, 0, 2]
+    assert any("split test" in note for note in splits.notes)
+
+
+def test_a_class_that_only_the_test_split_has_is_refused(tmp_path: Path) -> None:
+    train, test = relabelled(["red", "green"], [0, 1]), relabelled(["green", "blue"], [0, 1])
+    with pytest.raises(DataError, match="split test: class 'blue'"):
+        sources.load(table(tmp_path, train=train, test=test))
+
+
+@pytest.mark.parametrize(
+    ("columns", "named", "expected"),
+    [
+        ({"image_id": "int", "label": "int"}, "", "label"),
+        ({"coarse": "class", "fine_label": "class"}, "", "fine_label"),
+        ({"image_id": "int", "species": "class"}, "", "species"),
+        ({"image_id": "int"}, "", "image_id"),
+        ({"coarse": "class", "species": "class"}, "#coarse", "coarse"),
+        ({"coarse": "class", "species": "class"}, "", "columns coarse, species are all class labels"),
+        ({"image_id": "int", "size": "int"}, "", "columns image_id, size are all integers"),
+        ({"coarse": "class", "name": "text"}, "#name", "no column of classes 'name'"),
+        ({"name": "text"}, "", "a column of class labels is needed"),
+    ],
+)
+def test_the_column_of_the_classes_is_never_guessed(
+    tmp_path: Path, columns: dict[str, str], named: str, expected: str
+) -> None:
+    """The usual names come first, then the only candidate, and among several an option decides; else it is refused."""
+    datasets = pytest.importorskip("datasets")
+    kinds = {
+        "int": datasets.Value("int64"),
+        "class": datasets.ClassLabel(names=["a", "b"]),
+        "text": datasets.Value("string"),
+    }
+    made = rows(2).remove_columns("label")
+    for number, (name, kind) in enumerate(columns.items()):
+        values = ["a", "b"] if kind == "text" else [number % 2, 1]
+        made = made.add_column(name, values, feature=kinds[kind])
+    source = table(tmp_path, train=made, test=made) + named
+    if expected not in columns:
+        with pytest.raises(DataError, match=expected):
+            sources.load(source)
+        return
+    splits = sources.load(source)
+    assert splits.train.labels is not None
+    assert splits.train.labels.tolist() == [list(columns).index(expected) % 2, 1]
+    assert len(columns) == 1 or named or expected == "label" or any(expected in note for note in splits.notes)
+
+
+@pytest.mark.parametrize("what", ["label", "image"])
+def test_nulls_are_refused_by_split_and_row(tmp_path: Path, what: str) -> None:
+    """A row without a class, or without an image, naming where."""
+    datasets = pytest.importorskip("datasets")
+    whole = rows(4)
+    table_rows = whole.cast_column("image", datasets.Image(decode=False)).to_list()
+    table_rows[2] = (
+        table_rows[2]
+        | {
+            "label": {"label": None},
+            "image": {"image": None},
+            "content": {"image": {"bytes": None, "path": None}},
+        }[what]
+    )
+    broken = datasets.Dataset.from_list(table_rows, features=whole.features)
+    with pytest.raises(DataError, match=r"split test, row 2: there is no (class|image)"):
+        sources.load(table(tmp_path, train=whole, test=broken))
 
 
 @pytest.fixture

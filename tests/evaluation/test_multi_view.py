@@ -165,11 +165,8 @@ def test_five_crops_are_torchvisions(size: tuple[int, int]) -> None:
     """The corners and the centre are the pixels that torchvision's five_crop takes."""
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
     image = Image.fromarray(pixels)
-    ours = [np.asarray(crop) for crop in five_crops(image, 32)]
-    for one, other in zip(ours[:4], functional.five_crop(image, [32, 32])[:4], strict=True):
-        assert (one == np.asarray(other)).all()
-    left, top = (size[0] - 32) // 2, (size[1] - 32) // 2
-    assert (ours[4] == pixels[top : top + 32, left : left + 32]).all()
+    for one, other in zip(five_crops(image, 32), functional.five_crop(image, [32, 32]), strict=True):
+        assert (np.asarray(one) == np.asarray(other)).all()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -186,10 +183,10 @@ def test_the_last_of_the_five_crops_is_the_centre_crop(photo_folder: Path, worke
 
 
 def test_whole_images_at_each_scale(photo_folder: Path) -> None:
-    """48x40 photos: the shorter side is the scale, the longer one in proportion."""
+    """48x40 photos: the shorter side is the scale, the longer one in proportion, rounded down."""
     how = TestConfig(protocol="dense-multi-scale", scales=(32, 40, 64))
     views = [each for _, each in photo_views(_files(photo_folder), CONVENTION, how, workers=0)]
-    assert {tuple(view.shape for view in each) for each in views} == {((32, 38, 3), (40, 48, 3), (64, 77, 3))}
+    assert {tuple(view.shape for view in each) for each in views} == {((32, 38, 3), (40, 48, 3), (64, 76, 3))}
 
 
 def test_a_damaged_file_is_named(photo_folder: Path) -> None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import torchvision
 from other_projects import trained
+from PIL import Image
 from torch import nn
+from torchvision.transforms import FiveCrop
+from torchvision.transforms._presets import ImageClassification
 
+from resnets.data.decoding import resize_shorter_side, single_view
+from resnets.evaluation.multi_view import five_crops
 from resnets.networks import registry
 from resnets.networks.complexity import measure, skeleton
+from resnets.specs import InputSpec
+from resnets.weights.layouts import timm
 
 # Ours, torchvision's: its bottlenecks have stride 2 on the 3x3, which is v1.5.
 RESNETS = {
@@ -69,3 +80,32 @@ def test_the_papers_own_stride_loads_their_weights_too_but_is_another_function()
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         assert not torch.allclose(network.eval()(images), peer.eval()(images), rtol=1e-2)
+
+
+def test_imported_weights_see_the_pixels_of_their_own_transforms(tmp_path: Path) -> None:
+    """torchvision's preset, timm's evaluation transform and the ten crops give the same pixels, at 200 random sizes."""
+    draw = random.Random(0)
+    at = {"size": 24, "resize": 27}
+    preset = ImageClassification(crop_size=24, resize_size=27, mean=(0, 0, 0), std=(1, 1, 1))
+    timm_data = pytest.importorskip("timm.data")
+    config = timm.config_of(InputSpec(**at, interpolation="bicubic"), 10)
+    assert config is not None
+    bicubic = timm.input_spec_of(config)
+    evaluation = timm_data.create_transform(
+        input_size=24, crop_pct=config["crop_pct"], interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1)
+    )
+    ten = FiveCrop(24)
+    for number in range(200):
+        size = draw.randint(20, 90), draw.randint(20, 90)
+        noise = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), np.uint8)
+        image = Image.fromarray(noise)
+        image.save(tmp_path / "image.png")
+
+        def seen(transformed: torch.Tensor) -> np.ndarray:  # type: ignore[type-arg]
+            return (transformed * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+        assert np.array_equal(single_view(tmp_path / "image.png", InputSpec(**at)), seen(preset(image))), size
+        assert np.array_equal(single_view(tmp_path / "image.png", bicubic), seen(evaluation(image))), size
+        resized = resize_shorter_side(image, 27)
+        crops = [np.asarray(crop) for crop in five_crops(resized, 24)]
+        assert all(np.array_equal(a, np.asarray(b)) for a, b in zip(crops, ten(resized), strict=True)), size

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from resnets.errors import DataError, nearest
+
 ENOUGH = 0.99  # of the classes have a name in common with the class in their place: then the order is the same
 
 FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")  # of Unicode; a name of ASCII alone is both
@@ -34,6 +36,29 @@ def match(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int] | None,
         first = next((f": {ours[i]!r} for {theirs[i]!r}" for i, same in enumerate(common) if not same), "")
         return None, f"the classes have other synonyms; they are taken to be the same, in the same order{first}"
     return None
+
+
+def order_of(names: Sequence[str], known: Sequence[str], where: str, whose: str) -> list[int]:
+    """Return the place of each name among those that are known, which may be more.
+
+    Raises: DataError, for the first name that is not, or one that is there twice.
+    """
+    places = {name: place for place, name in enumerate(known)}
+    for name in names:
+        if name not in places:
+            raise DataError(
+                f"{where}: class {name!r} is not in {whose}{look_alike(name, known) or nearest(name, known)}"
+            )
+    require_distinct(names, where)
+    return [places[name] for name in names]
+
+
+def require_distinct(names: Sequence[str], where: str) -> None:
+    """Raise DataError, if two classes have one name."""
+    first: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if first.setdefault(name, place) != place:
+            raise DataError(f"{where}: class {name!r} is there twice (as classes {first[name]} and {place})")
 
 
 def look_alike(name: str, known: Iterable[str]) -> str:

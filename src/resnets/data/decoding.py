@@ -177,15 +177,18 @@ def within_ratio(size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 
 def resized(size: tuple[int, int], length: int) -> tuple[int, int]:
-    """Return the width and height that an image of some size has when its shorter side is `length` pixels long."""
+    """Return the width and height that an image of some size has when its shorter side is `length` pixels long.
+
+    The longer side is rounded down, as torchvision's Resize and so timm do.
+    """
     width, height = size
-    scale = length / min(width, height)
-    return max(length, round(width * scale)), max(length, round(height * scale))
+    shorter = min(width, height)
+    return (length, int(length * height / shorter)) if width == shorter else (int(length * width / shorter), length)
 
 
 def centre_crop(image: Image.Image, size: int) -> Image.Image:
-    """Return the central `size` x `size` pixels."""
-    left, top = (image.width - size) // 2, (image.height - size) // 2
+    """Return the central `size` x `size` pixels, a half rounded to the even number, as torchvision's CenterCrop."""
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
     return image.crop((left, top, left + size, top + size))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data.image_files import ImageFiles
+from resnets.data.label_columns import Columns, choose
 from resnets.data.shards import Members
 from resnets.data.splits import DataSplits
 from resnets.data.stored_file import InMemoryFile
@@ -28,22 +29,26 @@ class Row:
     rows: Any  # datasets.Dataset
     column: str
     index: int
+    split: str
 
     @property
     def name(self) -> str:
         return str(self.index)
 
     def __str__(self) -> str:
-        return f"row {self.index} of {self.rows.info.dataset_name or 'the data set'}, split {self.rows.split}"
+        return f"split {self.split}, row {self.index}"
 
     def read(self) -> bytes:
         return _content(self.rows[self.index][self.column], str(self))
 
 
-def _content(stored: dict[str, Any], where: str) -> bytes:
+def _content(stored: dict[str, Any] | None, where: str) -> bytes:
     """Return the bytes of an image that is not decoded; `datasets` has them, or the path of a file."""
+    found = stored or {}
+    if found.get("bytes") is None and found.get("path") is None:
+        raise DataError(f"{where}: there is no image (null)")
     try:
-        return bytes(stored["bytes"]) if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
+        return bytes(found["bytes"]) if found["bytes"] is not None else Path(found["path"]).read_bytes()
     except OSError as error:
         raise DataError(f"{where}: failed to read ({error.strerror})") from None
 
@@ -108,15 +113,18 @@ class StreamedFile:
 
 
 def load(rest: str, *, stream: bool = False) -> DataSplits:
-    """Return the data set `REPO[@TEST]`, trained on its split `train`, tested on `TEST`, else on its validation split.
+    """Return the data set `REPO[@TEST][#LABELS]`, trained on its split `train`, tested on `TEST`, else on validation.
 
     What is not a folder is fetched into the library's cache, or with `stream` only the labels are, and each file again
-    whenever its images are needed. `REPO@TRAIN,TEST` names both splits.
+    whenever its images are needed. `REPO@TRAIN,TEST` names both splits; `LABELS` is the column of the classes. Classes
+    are matched by their names, where the splits list them in another order.
 
-    Raises: UsageError, without `datasets`; DataError, if there is no such data set or split, or it has no images.
+    Raises: UsageError, without `datasets`; DataError, if there is no such data set or split, it has no images, a row
+        has no image or no class, the columns leave open which is meant, or the splits have other classes.
     """
     datasets = import_extra("datasets", "datasets")
-    repository, _, asked = rest.partition("@")
+    where, _, column = rest.partition("#")
+    repository, _, asked = where.partition("@")
     path = Path(repository).expanduser()
     where = str(path) if path.is_dir() else repository
     try:
@@ -130,21 +138,27 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
         raise
     except Exception as error:  # the library raises nearly anything
         raise DataError(f"hf:{repository}: failed to load ({first_line(error)})") from error
-    train, test = _names(repository, list(found), asked)
-    column, label, classes = _columns(repository, found[train])
+    names = dict(zip(("train", "test"), _names(repository, list(found), asked), strict=True))
+    columns = choose(
+        f"hf:{repository}", {name: found[name].features for name in names.values()}, names["train"], column
+    )
     splits: dict[str, ImageFiles]
     if stream:
-        labelled = _labels_alone(where, label) or found
-        splits = {name: _streamed(found[name], labelled[name], column, label) for name in (train, test)}
+        labelled = _labels_alone(where, columns.labels) or found
+        splits = {name: _streamed(found[name], labelled[name], columns, name) for name in names.values()}
     else:
-        splits = {name: _files(found[name], column, label) for name in (train, test)}
-    names = classes or tuple(map(str, range(1 + max(int(part.labels.max(initial=0)) for part in splits.values()))))
+        splits = {name: _files(found[name], columns, name) for name in names.values()}
+    train, test = (splits[name] for name in names.values())
+    classes = columns.classes or tuple(
+        map(str, range(1 + max(int(part.labels.max(initial=0)) for part in splits.values())))
+    )
     return DataSplits(
         name=path.name,
-        train=splits[train],
-        test=splits[test],
-        classes=names,
-        digest=f"{splits[train].digest()}:{splits[test].digest()}",
+        train=train,
+        test=test,
+        classes=classes,
+        digest=f"{train.digest()}:{test.digest()}",
+        notes=columns.notes,
     )
 
 
@@ -164,25 +178,21 @@ def _names(repository: str, splits: list[str], asked: str) -> tuple[str, str]:
     return train, test
 
 
-def _columns(repository: str, rows: Any) -> tuple[str, str, tuple[str, ...]]:
-    """Return the column of the images, that of the labels, and the names of the classes if the data set has them."""
-    datasets = import_extra("datasets", "datasets")
-    features = rows.features
-    images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
-    labels = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
-    plain = [name for name, feature in features.items() if getattr(feature, "dtype", "").startswith("int")]
-    if not images or not (labels or plain):
-        raise DataError(f"hf:{repository}: a column of images and one of class labels are needed; it has {features}")
-    label = next((name for name in ("label", "labels", "fine_label") if name in labels), (labels or plain)[0])
-    return images[0], label, tuple(getattr(features[label], "names", None) or ())
-
-
-def _files(rows: Any, column: str, label: str) -> ImageFiles:
-    labels = np.asarray(rows[label][:], np.int64)
-    _require_classes(labels, rows.split)
-    encoded = rows.cast_column(column, import_extra("datasets", "datasets").Image(decode=False))
+def _files(rows: Any, columns: Columns, split: str) -> ImageFiles:
+    labels = columns.numbers(rows[columns.labels][:], split)
+    encoded = rows.cast_column(columns.images, import_extra("datasets", "datasets").Image(decode=False))
+    _require_images(encoded, columns.images, split)
     digest = hashlib.sha256(labels.tobytes() + str(rows.info.dataset_size).encode()).hexdigest()
-    return ImageFiles(tuple(Row(encoded, column, index) for index in range(len(labels))), labels, digest)
+    files = tuple(Row(encoded, columns.images, index, split) for index in range(len(labels)))
+    return ImageFiles(files, labels, digest)
+
+
+def _require_images(rows: Any, column: str, split: str) -> None:
+    """Raise DataError for the first row without an image, where the table has its nulls in the order of the rows."""
+    stored = rows.data.column(column)
+    if len(stored) == len(rows) and stored.null_count:
+        row = stored.is_null().to_pylist().index(True)
+        raise DataError(f"split {split}, row {row}: there is no image (null)")
 
 
 def _labels_alone(where: str, label: str) -> Any:
@@ -193,29 +203,25 @@ def _labels_alone(where: str, label: str) -> Any:
         return None
 
 
-def _streamed(rows: Any, labelled: Any, column: str, label: str) -> ImageStream:
+def _streamed(rows: Any, labelled: Any, columns: Columns, split: str) -> ImageStream:
     """Return a split whose labels are read now, from all of its files, and whose images in their turn."""
-    encoded = rows.select_columns([column]).cast_column(
-        column, import_extra("datasets", "datasets").Image(decode=False)
+    encoded = rows.select_columns([columns.images]).cast_column(
+        columns.images, import_extra("datasets", "datasets").Image(decode=False)
     )
     files: list[StreamedFile] = []
     before, count = 0, encoded.num_shards
     for number in range(count):
-        url = f"file {number + 1} of {count} of split {rows.split}"
-        part = labelled.select_columns([label]).shard(num_shards=count, index=number)
+        url = f"file {number + 1} of {count} of split {split}"
+        part = labelled.select_columns([columns.labels]).shard(num_shards=count, index=number)
         try:
-            labels = np.asarray([row[label] for row in part], np.int64)
+            stored = [row[columns.labels] for row in part]
         except Exception as error:  # the library raises nearly anything
             raise DataError(f"{url}: failed to read ({first_line(error)})") from error
-        _require_classes(labels, rows.split)
+        labels = columns.numbers(stored, split, before)
         places = np.arange(before, before + len(labels))
-        files.append(StreamedFile(encoded.shard(num_shards=count, index=number), column, url, places, labels))
+        shard = encoded.shard(num_shards=count, index=number)
+        files.append(StreamedFile(shard, columns.images, url, places, labels))
         before += len(labels)
     members = Members(files)
     labels = np.concatenate([part.labels for part in files]) if files else np.empty(0, np.int64)
     return ImageStream(members, labels, hashlib.sha256(labels.tobytes()).hexdigest())
-
-
-def _require_classes(labels: NDArray[np.int64], split: Any) -> None:
-    if len(labels) and labels.min() < 0:
-        raise DataError(f"split {split} has rows without a class (label {labels.min()}); it cannot be tested on")

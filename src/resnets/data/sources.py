@@ -38,10 +38,10 @@ class Source:
 def _hugging_face(name: str, load: str, how: str) -> Source:
     return Source(
         name=name,
-        form=f"{name}:REPO[@SPLIT]",
+        form=f"{name}:REPO[@SPLIT][#LABELS]",
         summary=f"An image data set of the Hugging Face Hub, {how}",
         load=f"resnets.data.hugging_face:{load}",
-        needs=f"a name: {name}:REPO[@SPLIT], a data set of the Hugging Face Hub"
+        needs=f"a name: {name}:REPO[@SPLIT][#LABELS], a data set of the Hugging Face Hub"
         + (" or a folder that `datasets` wrote" if name == "hf" else ", read as it is needed"),
     )
 

@@ -43,6 +43,9 @@ def input_spec_of(config: dict[str, Any]) -> InputSpec:
         interpolation: Any = config.get("interpolation") or "bilinear"
         if interpolation not in get_args(Interpolation):
             raise ValueError(f"interpolation {interpolation!r}")
+        mode = config.get("crop_mode") or "center"
+        if mode != "center" or crop > 1:
+            raise ValueError(f"crop_mode {mode!r}, crop_pct {crop}: only centre crops of the whole image are known")
         mean = config.get("mean") or IMAGENET_MEAN
         std = config.get("std") or IMAGENET_STD
         return InputSpec(
