@@ -144,7 +144,7 @@ def _claim(claim: Claim) -> tuple[str, ...]:
 
 
 def _sides(result: Benchmark) -> Table:
-    table = _table("images/s", "step ms", "99 % ms", "first s", "memory", "TFLOP/s", "of bf16")
+    table = _table("images/s", "step ms", "99 % ms", "first s", "memory", "TFLOP/s", "of matrix rate")
     for row in result.rows:
         table.add_row(f"[bold]{row.row}[/bold]")
         for side in row.sides:
@@ -163,7 +163,7 @@ def _side(side: Side, kind: str) -> tuple[str, ...]:
         f"{side.first_step_seconds:.1f}" if computes and side.first_step_seconds is not None else "",
         _bytes(side.peak_memory) if computes else "",
         "" if side.flops_per_second is None else f"{side.flops_per_second / 1e12:.3g}",
-        "" if side.share_of_bf16_rate is None else f"{100 * side.share_of_bf16_rate:.0f} %",
+        "" if side.share_of_matrix_rate is None else f"{100 * side.share_of_matrix_rate:.0f} % of {side.precision}",
     )
 
 

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
+
 from benchmarks import inference, pipelines, training
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Contender, Loop
 from resnets.records.benchmarks import Role
+from resnets.runtime.device import choose_precision
 
 Prepare = Callable[..., Loop]
 
@@ -61,7 +64,15 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
         if setting.on().type == "cuda":
             found.append(("timm, expert", "expert", training.timm, {"expert": True}))
     on = setting.device if row.kind in ("training", "inference") else "cpu"
+    native = choose_precision("auto", torch.device(on))
     return [
-        Contender(name, role, partial(prepare, row, setting, **options), on, each_step=row.kind == "inference")
+        Contender(
+            name=name,
+            role=role,
+            prepare=partial(prepare, row, setting, **options),
+            device=on,
+            precision="fp32" if role == "reference" else native,
+            each_step=row.kind == "inference",
+        )
         for name, role, prepare, options in found
     ]

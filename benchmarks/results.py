@@ -53,8 +53,8 @@ def side(record: Record, row: Row, *, flops: float | None, rates: dict[str, floa
         first_step_seconds=record.first_step,
         peak_memory=record.peak_memory,
         flops_per_second=rate,
-        share_of_bf16_rate=rate / rates["bf16"] if rate and rates else None,
-        share_of_fp32_rate=rate / rates["fp32"] if rate and rates else None,
+        precision=record.contender.precision if rate else None,
+        share_of_matrix_rate=rate / rates[record.contender.precision] if rate and rates else None,
         threads=ready.threads if ready else None,
         allocator=ready.allocator if ready else None,
     )
@@ -90,9 +90,9 @@ def claims(row: Row, sides: Sequence[Side]) -> tuple[Claim, ...]:
             found.append(_claim("peak memory", ratio, own.get("peak memory"), ours.peak_memory, peer))
     if "images/s" in own:
         found.append(_claim("images/s", ours.speeds, own["images/s"], ours.speed))
-    if "matrix share" in own and ours.share_of_bf16_rate is not None:
-        share = tuple(speed / ours.speed * ours.share_of_bf16_rate for speed in ours.speeds)
-        found.append(_claim("matrix share", share, own["matrix share"], ours.share_of_bf16_rate))
+    if "matrix share" in own and ours.share_of_matrix_rate is not None:
+        share = tuple(speed / ours.speed * ours.share_of_matrix_rate for speed in ours.speeds)
+        found.append(_claim("matrix share", share, own["matrix share"], ours.share_of_matrix_rate))
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ Source = Literal["cifar", "photos", "memory"]
 class Target:
     """What a row is to reach: a speed or a peak memory over the reference peer's, or a figure of its own.
 
-    Of memory `at_least` and `aim` are upper bounds. `matrix share` is of the bf16 matrix rate.
+    Of memory `at_least` and `aim` are upper bounds. `matrix share` is of the matrix rate in the precision used.
     """
 
     quantity: Quantity

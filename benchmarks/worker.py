@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.records.benchmarks import Role
+from resnets.specs import Precision
 
 Tick = Callable[[int], None]
 """Called by a loop after each step, with the number of images of that step."""
@@ -37,6 +38,7 @@ class Contender:
     role: Role
     prepare: Callable[[], Loop]
     device: str = "cpu"
+    precision: Precision = "fp32"
     each_step: bool = False
 
 

@@ -30,7 +30,7 @@ from resnets.cli import run as run_command
 from resnets.detection.recipes import all_recipes
 from resnets.paper.published import for_network
 from resnets.records.studies import DepthRow
-from resnets.report import plots
+from resnets.report import plots, view
 from resnets.report.collect import collect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,17 +132,14 @@ def _spread(errors: Sequence[float]) -> str:
 
 
 def departures() -> str:
-    """Return the recipes' own lists of departures from the paper; equal lists are printed once."""
-    lists: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for name, recipe in all_recipes().items():
-        lists.setdefault(tuple((one.what, one.why) for one in recipe.departures), []).append(name)
+    """Return the recipes' own lists of departures from the paper."""
     blocks = []
-    for rows, names in lists.items():
-        title = ", ".join(f"`{name}`" for name in names)
+    for recipes, rows in view.departures(all_recipes().values()):
+        title = ", ".join(f"`{recipe.name}`" for recipe in recipes)
         if not rows:
             blocks.append(f"**{title}**: none.\n")
             continue
-        table = "".join(f"| {what} | {why} |\n" for what, why in rows)
+        table = "".join(f"| {one.what} | {one.why} |\n" for one in rows)
         blocks.append(f"**{title}**\n\n| what differs | why |\n|---|---|\n{table}")
     return "\n".join(blocks)
 

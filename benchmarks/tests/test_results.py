@@ -77,12 +77,12 @@ def test_speeds_of_each_kind() -> None:
 
 
 def test_a_side_is_its_rounds() -> None:
-    record = Record(Contender("a", "ours", lambda: lambda tick: None))
+    record = Record(Contender("a", "ours", lambda: lambda tick: None, precision="fp32"))
     record.rounds = [Round(10, 1.0, 1.0, (1.0,)), Round(10, 0.5, 0.5, (0.5,)), Round(10, 2.0, 2.0, (2.0,))]
     found = side(record, ROW, flops=7.0, rates={"bf16": 140.0, "fp32": 70.0})
     assert found.speeds == (10, 20, 5)
     assert (found.speed, found.step_seconds, found.step_seconds_p99, found.steps) == (10, 1.0, 2.0, 3)
-    assert (found.flops_per_second, found.share_of_bf16_rate, found.share_of_fp32_rate) == (70, 0.5, 1.0)
+    assert (found.flops_per_second, found.precision, found.share_of_matrix_rate) == (70, "fp32", 1.0)
     record.failed = "it broke in the last round"
     assert side(record, ROW, flops=None, rates={}).not_measured == record.failed
 
@@ -113,3 +113,12 @@ def test_names_are_unique_and_the_targets_complete() -> None:
     for row in CPU:
         assert row.kind == "start-up" or any(target.quantity == "speed" for target in row.targets)
     assert next(t for t in CUDA[0].targets if t.quantity == "images/s").at_least == pytest.approx(34_133, abs=1)
+
+
+def test_a_share_is_of_the_rate_of_the_precision_used() -> None:
+    """On a processor without native bf16 its rate is tiny, and ours and the experts compute in float32."""
+    rates = {"bf16": 1.0, "fp32": 100.0}
+    for precision, share in (("fp32", 0.5), ("bf16", 50.0)):
+        record = Record(Contender("a", "ours", lambda: lambda tick: None, precision=precision))
+        record.rounds = [Round(10, 1.0, 1.0, (1.0,))]
+        assert side(record, ROW, flops=5.0, rates=rates).share_of_matrix_rate == share

@@ -47,10 +47,25 @@ addEventListener("load", () => {
   const up = [labels(), head.getAttribute("aria-sort")];
   button.click();
   const down = [labels(), head.getAttribute("aria-sort")];
+  const region = table.parentElement;
+  const fits = region.scrollWidth <= region.clientWidth;
+  const cut = [];
+  for (let left = 0; left < region.scrollWidth; left += 37) {
+    region.scrollLeft = left;
+    for (const row of table.tBodies[0].rows) {
+      const edge = row.cells[0].getBoundingClientRect().right;
+      for (const cell of [...row.cells].slice(1)) {
+        const place = cell.getBoundingClientRect();
+        if (place.left < edge - 1 && edge + 1 < place.right) cut.push([left, cell.textContent]);
+      }
+    }
+  }
+  region.scrollLeft = 0;
   location.hash = document.querySelector("details.run").id;
   setTimeout(() => {
+    const hint = getComputedStyle(region, "::before").content;
     const opened = document.querySelector("details.run").open;
-    const found = {failures, overflow, over, focused, up, down, opened, width: innerWidth};
+    const found = {failures, overflow, over, focused, up, down, fits, hint, cut, opened, width: innerWidth};
     document.body.dataset.findings = JSON.stringify(found);
     parent.postMessage(JSON.stringify(found), "*");
   }, 50);
@@ -121,6 +136,19 @@ def test_tables_sort_by_their_headers(findings: dict[int, dict[str, Any]]) -> No
     assert order_down == "descending"
     assert rows[0] != rows_down[0]
     assert len(rows) == 12 and sorted(rows) == sorted(rows_down)
+
+
+def test_on_a_screen_table_6_is_shown_whole(findings: dict[int, dict[str, Any]]) -> None:
+    """Its status and commands are not clipped, and nothing says that there is more."""
+    assert findings[1280]["fits"]
+    assert findings[1280]["hint"] == "none"
+
+
+def test_on_a_phone_no_number_is_partly_covered(findings: dict[int, dict[str, Any]]) -> None:
+    """Wherever the table is scrolled to it rests at the start of a column; a hint says that it scrolls."""
+    found = findings[380]
+    assert not found["fits"] and "scroll" in found["hint"]
+    assert found["cut"] == []
 
 
 def test_a_link_to_a_run_opens_it(findings: dict[int, dict[str, Any]]) -> None:

@@ -25,18 +25,27 @@ def test_what_the_paper_does_not_draw_is_a_bound() -> None:
     assert curve.verdict.status == "reproduced" and "60" in curve.verdict.why
 
 
-def test_what_is_drawn_of_a_figure_is_of_one_length() -> None:
-    """Most curves have a short run: these are drawn, and the one full run counts; trials never win."""
-    short = [results.result(name, 20.0, iterations=4_000) for name in ("resnet20", "resnet32", "resnet44")]
-    trials = [results.result(name, 80.0, iterations=20) for name in ("plain20", "plain32", "plain44", "plain56")]
-    found = compare_figure(figures.find("figure6"), results.collected(results.result("resnet20", 8.9), *short, *trials))
-    curves = {one.curve.label: one for panel in found.panels for one in panel if one.runs}
-    drawn = {label: curve.drawn[0].iterations for label, curve in curves.items()}
-    assert {drawn[name] for name in ("ResNet-20", "ResNet-32", "ResNet-44")} == {4_000}
-    assert drawn["plain-20"] == 20  # there is nothing else
+def test_what_is_drawn_is_what_is_compared_and_of_one_length() -> None:
+    """Each length that a curve is compared at has plots of its own, on an axis of its length."""
+    names = ("plain20", "plain32", "resnet20", "resnet32")
+    short = [results.result(name, 20.0, iterations=4_000) for name in names]
+    found = compare_figure(figures.find("figure6"), results.collected(results.result("resnet20", 8.9), *short))
+    drawn = [
+        (one.title, one.bounds, [(curve.curve.label, run.iterations) for curve, run in one.runs][::2])
+        for row in found.drawings
+        for one in row
+    ]
+    assert drawn == [
+        ("ResNet", (0, 64_000), [("ResNet-20", 64_000)]),
+        ("plain, 4,000 iterations", (0, 4_000), [("plain-20", 4_000), ("plain-32", 4_000)]),
+        ("ResNet, 4,000 iterations", (0, 4_000), [("ResNet-20", 4_000), ("ResNet-32", 4_000)]),
+    ]
+    curves = {one.curve.label: one for one in found.curves if one.runs}
     twenty = curves["ResNet-20"]
     assert (twenty.runs[0].iterations, twenty.measured, twenty.verdict.status) == (64_000, 8.9, "reproduced")
     assert curves["ResNet-32"].verdict.status == "reduced"
+    for one in (one for row in found.drawings for one in row):
+        assert {one.points(curve, run)[0][-1] for curve, run in one.runs} == {one.bounds[1]}
 
 
 def test_responses_are_drawn_and_not_judged() -> None:

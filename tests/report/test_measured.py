@@ -13,7 +13,7 @@ from resnets.records.evaluations import Errors, Setting
 from resnets.records.runs import StartRecord
 from resnets.report.collect import collect
 from resnets.report.runs import Measured, Results
-from resnets.specs import PrincipalColors, ScaleCropFlip, WarmUp
+from resnets.specs import PadCropFlip, PrincipalColors, ScaleCropFlip, WarmUp
 from resnets.training import recipes
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,18 @@ def test_a_run_can_never_pass_for_more_than_it_is(iterations: int, scale: str, n
     assert results.shown(results.reproduced(run, scale=named)).scale == max(scale, named, key=SCALES.index)
 
 
+def test_a_departure_in_scale_is_more_than_its_length() -> None:
+    """A full-length run of few images is a trial, and is not said to be of fewer iterations."""
+    full_length = results.shown(results.reproduced(results.result("resnet20", 9), scale="smoke"))
+    assert full_length.departures == ("smoke scale",)
+
+
+def test_a_recipe_of_one_s_own_departs_from_nothing() -> None:
+    """Its declared length is not known, so the run's own is the full one."""
+    own = results.run("resnet20", 9, iterations=4_000, recipe_changes={"name": "mine"})
+    assert (own.scale, own.departures) == ("full", ())
+
+
 def test_what_reproduce_says_counts_before_what_follows() -> None:
     """A run of the digits that stands for one of CIFAR-10 is that, at its scale, and says so."""
     declared = {"shortcut": None, "recipe": "cifar", "data": "cifar10"}
@@ -68,6 +80,10 @@ def test_what_reproduce_says_counts_before_what_follows() -> None:
     [
         ({"recipe_changes": {"lr": 0.5}}, "lr 0.5 instead of 0.1"),
         ({"recipe_changes": {"milestones": (1, 2)}}, "milestones 1, 2 instead of 32000, 48000"),
+        (
+            {"recipe_changes": {"augmentation": PadCropFlip(pad=2, flip=True)}},
+            "augmentation pad 2 instead of 4",
+        ),
         ({"network_changes": {"residual_layers": 3}}, "shortcuts span 3 layers"),
         ({"network_changes": {"initialization": "he_fan_out"}}, "initialisation he_fan_out"),
         ({"split": "45k5k"}, "cifar10 (45k5k) instead of cifar10"),

@@ -146,7 +146,7 @@ def test_what_the_page_says_besides(text: str) -> None:
     for words in (
         "this is degradation",
         "What the paper leaves open here",
-        "the mean image is of 10,000 training photos",
+        "mean image is of 10,000 training photos",
         "2f0858b1096ed838142781b4021238a3dfe6e0e1",
         "usual repository",
         "Files that are not shown",
@@ -156,11 +156,11 @@ def test_what_the_page_says_besides(text: str) -> None:
     assert "<b>&" not in text and "'<b>'" not in text  # a file's content is escaped
 
 
-def test_the_drawings_take_the_page_s_colours(text: str) -> None:
-    """Each panel is a drawing without colours of its own."""
+def test_the_drawings_take_the_page_s_colours(view: View, text: str) -> None:
+    """Each plot is a drawing without colours of its own."""
     drawings = re.findall(r"<svg aria-hidden.*?</svg>", text, re.DOTALL)
-    panels = sum(len(figure.panels) for figure in FIGURES.values())
-    assert len([one for one in drawings if "<defs>" in one]) == panels + 1  # and the depths
+    plots = sum(len(row) for figure in view.figures for row in figure.drawings)
+    assert len([one for one in drawings if "<defs>" in one]) == plots + 1  # and the depths
     for one in drawings:
         assert not re.search(r"(stroke|fill): #[0-9a-f]{6}", one)
     assert text.count("var(--series-1)") > 10
@@ -179,11 +179,12 @@ def test_the_downloads_hold_the_numbers(text: str) -> None:
 
 
 def test_nothing_measured_is_a_page_too(tmp_path: Path) -> None:
-    """Costs alone: each figure shows the paper's readings and says that nothing is measured."""
+    """Costs alone: each figure says that nothing is measured, and draws nothing."""
     only = collect([results.write(tmp_path / "r", costs=results.COSTS)])
     text = page.render(View.of(only))
     assert Page(text).open == []
     assert text.count("Nothing of it is measured yet") == len(FIGURES)
+    assert "<defs>" not in text
     assert "Degradation is not measured yet" in text and "No run is among the results" in text
 
 

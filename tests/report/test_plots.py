@@ -8,24 +8,13 @@ import made_up as results
 import pytest
 
 from resnets.errors import UsageError
-from resnets.paper import figures
 from resnets.records.evaluations import LayerResponses, Response
 from resnets.report import plots
-from resnets.report.compare_figures import compare_figure
 
 
 def responses(network: str, *stds: float, source: str = "runs/x") -> LayerResponses:
     layers = tuple(Response(f"layer{index}", std) for index, std in enumerate(stds))
     return LayerResponses(network=network, source=source, data="digits", images=9, device="cpu", layers=layers)
-
-
-def test_a_short_run_is_drawn_over_the_full_length() -> None:
-    """So that the learning rate drops where the paper's does."""
-    run = results.result("plain32", 18.0, iterations=4000)
-    found = compare_figure(figures.find("figure6"), results.collected(run))
-    curve = next(one for one in found.panels[0] if (one.curve.label, one.curve.split) == ("plain-32", "test"))
-    drawn = plots.line(curve, found.figure.panels[0])
-    assert drawn is not None and drawn.run.iterations == 4000 and drawn.x[-1] == 64_000
 
 
 def test_a_study_has_a_panel_for_each_kind_that_is_there() -> None:
@@ -44,6 +33,14 @@ def test_intervals_are_a_panel_of_their_own() -> None:
     assert list(bars.lines[0].get_ydata()) == [2, 3]
     assert [[list(end) for end in bar[:, 1:]] for bar in bars.lines[2][0].get_segments()] == [[[1], [4]], [[2], [5]]]
     assert "validation" in curves.get_ylabel() and "validation" in errors.get_title()
+
+
+def test_the_points_of_one_depth_are_around_its_tick() -> None:
+    rows = [row for row in results.depth_rows((5, 80), (2, 3)) if row.depth == 20]
+    *_, errors = plots.draw_study(rows, intervals={row.network: (0, 9) for row in rows}).axes
+    places = [float(bars.lines[0].get_xdata()[0]) for bars in errors.containers]
+    low, high = errors.get_xlim()
+    assert sum(places) == 0 and max(places) < 0.1 * (high - low)
 
 
 def test_responses_are_in_the_order_of_the_layers_and_by_magnitude() -> None:

@@ -102,3 +102,12 @@ def test_the_markdown_has_seeds_where_there_are_several() -> None:
     report = markdown.render(View.of(results.collected(*runs)))
     assert "| resnet20 | cifar10 | fast | 14,063 | " in report
     assert "Several seeds" not in markdown.render(View.of(results.collected(*runs[:1])))
+
+
+def test_equal_departures_are_listed_once() -> None:
+    """Those of a recipe and its variant are one list, and a run's details do not repeat it."""
+    run = results.run("plain18", 30.0, recipe="imagenet", data="imagenet")
+    said = View.of(Results(runs=(run, dataclasses.replace(run, file="b.json", recipe="imagenet-plateau", seed=1))))
+    (together,) = ([one.name for one in recipes] for recipes, _ in said.departures if recipes[0].name == "imagenet")
+    assert together == ["imagenet", "imagenet-plateau"]
+    assert page.render(said).lower().count("the mean image is of 10,000 training photos") == 1

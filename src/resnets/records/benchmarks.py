@@ -32,8 +32,8 @@ class Side(Spec, frozen=True, kw_only=True):
     first_step_seconds: float | None = None
     peak_memory: int | None = None
     flops_per_second: float | None = None
-    share_of_bf16_rate: float | None = None
-    share_of_fp32_rate: float | None = None
+    precision: Literal["bf16", "fp32"] | None = None
+    share_of_matrix_rate: float | None = None  # of this precision
     threads: int | None = None
     allocator: str | None = None
 

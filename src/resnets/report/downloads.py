@@ -13,7 +13,6 @@ import msgspec
 
 from resnets.report.compare_figures import ComparedFigure
 from resnets.report.compare_tables import ComparedTable
-from resnets.report.plots import line
 from resnets.report.view import View
 
 
@@ -46,15 +45,16 @@ def figure_csv(figure: ComparedFigure) -> str:
     lines = [("panel", "network", "split", "source", "seed", "scale", "x", "y")]
     for panel, curves in zip(figure.figure.panels, figure.panels, strict=True):
         for curve in curves:
-            start = (panel.title, curve.curve.label, curve.curve.split)
             for reading in curve.curve.published:
                 place = "" if reading.at is None else str(reading.at)
                 until = "" if reading.until is None else f" to {reading.until}"
-                lines.append((*start, "paper", "", "full", place + until, reading.printed))
-            if found := line(curve, panel):
-                run = found.run
-                for x, y in zip(found.x, found.y, strict=True):
-                    lines.append((*start, "ours", str(run.seed), run.scale, _plain(x), _plain(y)))
+                names = (panel.title, curve.curve.label, curve.curve.split)
+                lines.append((*names, "paper", "", "full", place + until, reading.printed))
+    for drawing in (one for row in figure.drawings for one in row):
+        for curve, run in drawing.runs:
+            names = (drawing.title, curve.curve.label, curve.curve.split)
+            for x, y in zip(*drawing.points(curve, run), strict=True):
+                lines.append((*names, "ours", str(run.seed), run.scale, _plain(x), _plain(y)))
     return _csv(lines)
 
 

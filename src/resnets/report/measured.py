@@ -97,7 +97,6 @@ def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, 
     declared = (itself if answer is None else answer.declared).with_default_shortcut()
     named_recipe = all_recipes().get(declared.recipe)
     full = recipe.iterations if named_recipe is None else named_recipe.iterations
-    known = named_recipe is not None and recipe.name == declared.recipe
     return Run(
         file=file,
         network=network.name,
@@ -107,7 +106,7 @@ def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, 
         declared_iterations=full,
         data=data,
         seed=run.seed,
-        scale=scale_of(None if answer is None else answer.scale, recipe.iterations, full, known=known),
+        scale=scale_of(None if answer is None else answer.scale, recipe.iterations, full),
         declared=declared,
         changes=(
             *_other_network(network, declared),
@@ -147,11 +146,9 @@ def last_iterations(curve: Iterable[Point]) -> int:
     return last - before
 
 
-def scale_of(named: Scale | None, iterations: int, full: int, *, known: bool) -> Scale:
-    """Return the scale that a record names, or a lesser one that its length shows; `known` says that it does."""
+def scale_of(named: Scale | None, iterations: int, full: int) -> Scale:
+    """Return the scale that a record names, or a lesser one that its length shows."""
     shown: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "smoke"
-    if not known:
-        return named or "smoke"
     return shown if named is None else max(shown, named, key=SCALES.index)
 
 
@@ -212,21 +209,24 @@ def _other_recipe(recipe: Recipe, network: NetworkRecord, declared: Setting) -> 
         wanted, found = wanted.with_changes(warm_up=None), found.with_changes(warm_up=None)
     longer = [f"{recipe.iterations:,} iterations instead of {full.iterations:,}"]
     return (longer if recipe.iterations > full.iterations else []) + [
-        f"{name.replace('_', ' ')} {_plain(one)} instead of {_plain(other)}"
-        for name, (one, other) in found.differences(wanted).items()
-        if name not in _NO_EFFECT and not _same(base.as_json(one), base.as_json(other))
+        f"{name} {_plain(one)} instead of {_plain(other)}"
+        for field, (whole, whole_other) in found.differences(wanted).items()
+        if field not in _NO_EFFECT
+        for name, one, other in _differences(field.replace("_", " "), base.as_json(whole), base.as_json(whole_other))
     ]
 
 
-def _same(found: Any, wanted: Any) -> bool:
-    """Return whether a recipe's value is the declared one, whatever was fitted to the data or has no effect here."""
-    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
-        return all(_same(found[key], wanted[key]) for key in (found.keys() & wanted.keys()) - set(_FITTED))
-    return bool(found == wanted)
+def _differences(name: str, found: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the values that differ, of objects field by field, but for those that are fitted to the data."""
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping) and found.get("kind") == wanted.get("kind"):
+        for key in (key for key in found if key not in _FITTED):
+            yield from _differences(f"{name} {key.replace('_', ' ')}", found[key], wanted[key])
+    elif found != wanted:
+        yield name, found, wanted
 
 
 def _plain(value: Any) -> str:
-    value = base.as_json(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key.replace('_', ' ')} {inner}" for key, inner in value.items() if key != "kind")
+        fields = ", ".join(f"{key.replace('_', ' ')} {inner}" for key, inner in value.items() if key not in _FITTED)
+        return str(value.get("kind", fields))
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

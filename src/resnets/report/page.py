@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from resnets.detection.recipes import all_recipes
 from resnets.durations import in_words
 from resnets.paper.declarations import Column, Figure, Table
 from resnets.records.benchmarks import Claim
 from resnets.records.runs import Provenance
 from resnets.report import downloads, plots
-from resnets.report.compare_figures import ComparedCurve, ComparedFigure, end
+from resnets.report.compare_figures import ComparedCurve, ComparedFigure, Drawing, end
 from resnets.report.compare_tables import EXACT, ComparedRow
 from resnets.report.responses import outliers
 from resnets.report.runs import Measured, MeasuredDetector, Run
 from resnets.report.verdict import Status
 from resnets.report.view import View
 from resnets.report.wording import NOTHING, listed, measured, quantity
+from resnets.specs import Departure
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -77,7 +79,7 @@ def render(view: View) -> str:
         view=view,
         depths=Markup(plots.draw_depths(view.study)) if view.study else "",
         drawings={
-            figure.figure.name: [(panel, Markup(svg)) for panel, svg in plots.draw_figure(figure)]
+            figure.figure.name: [[(one, Markup(svg)) for one, svg in row] for row in plots.draw_figure(figure)]
             for figure in view.figures
         },
         json_link=downloads.link(downloads.everything(view), "application/json"),
@@ -159,44 +161,38 @@ def _styles(figure: ComparedFigure) -> list[tuple[str, bool, float]]:
     ]
 
 
-def _alternative(figure: ComparedFigure, panel: int) -> str:
-    """Return what a panel shows, for who does not see it."""
-    declared = figure.figure.panels[panel]
-    ends = [
-        f"{curve.curve.label} {curve.curve.split} {end(curve.drawn[0], curve.curve, declared.draws):.2f}"
-        for curve in figure.panels[panel]
-        if curve.drawn and curve.curve.drawn
-    ]
-    ours = f"ours end at: {', '.join(ends)}" if ends else "none of ours is measured yet"
-    return f"{declared.title}: {declared.y.label} over {declared.x.label}; {ours}. The numbers are in the table below."
+def _alternative(drawing: Drawing) -> str:
+    """Return what a plot shows, for who does not see it."""
+    panel = drawing.panel
+    ends = [f"{one.curve.label} {one.curve.split} {end(run, one.curve, panel):.2f}" for one, run in drawing.runs]
+    shown = f"{drawing.title}: {panel.y.label} over {panel.x.label}; ours end at: {', '.join(ends)}"
+    return f"{shown}. The numbers are in the table below."
 
 
 def _drawn_note(figure: ComparedFigure) -> str:
-    """Return a note on the length of our curves, which are drawn over that of the full ones."""
-    curves = [curve for curve in figure.curves if curve.drawn and curve.curve.drawn]
-    runs = [curve.drawn[0] for curve in curves]
-    if not runs:
-        return "Nothing of it is measured yet: only the paper's readings are shown."
+    """Return a note on the runs that are drawn."""
+    if not figure.drawings:
+        return "Nothing of it is measured yet; the paper's readings are among the numbers."
     departures: dict[str, dict[str, None]] = {}
-    for run in runs:
+    for _, run in _drawn(figure):
         departures.setdefault("; ".join(run.departures), {})[run.network] = None
     if list(departures) == [""]:
         return "Ours are the runs of the first seed."
-    rescaled = figure.figure.panels[0].draws == "error" and any(run.scale != "full" for run in runs)
-    note = " Shorter runs are drawn over the length of the full ones." if rescaled else ""
-    if nearer := dict.fromkeys(curve.curve.label for curve in curves if curve.runs != curve.drawn):
-        note += f" The numbers of {listed(list(nearer))} are of runs nearer to the paper, which are not drawn."
     if len(departures) == 1:
-        return f"Ours are not as the paper's ({next(iter(departures))}).{note}"
+        return f"Ours are not as the paper's ({next(iter(departures))})."
     each = [f"{listed(list(networks))}: {how or 'as the paper'}" for how, networks in departures.items()]
-    return f"Ours were not all trained alike, so compare them with care ({' / '.join(each)}).{note}"
+    return f"Ours were not all trained alike, so compare them with care ({' / '.join(each)})."
+
+
+def _drawn(figure: ComparedFigure) -> Iterator[tuple[ComparedCurve, Measured]]:
+    return (pair for row in figure.drawings for drawing in row for pair in drawing.runs)
 
 
 def _outlier_notes(figure: ComparedFigure) -> list[str]:
     """Return a sentence for each network whose layer responses, as drawn, are those of a few images."""
     if figure.figure.panels[0].draws == "error":
         return []
-    runs = {curve.curve.label: curve.drawn[0] for curve in figure.curves if curve.drawn}
+    runs = {curve.curve.label: run for curve, run in _drawn(figure)}
     return [note for label, run in runs.items() if (note := outliers(label, run.responses))]
 
 
@@ -228,13 +224,14 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     """Return all that a run's details show."""
     facts = [
         ("file", run.file),
-        ("scale", run.scale),
-        ("instead of the declared", "; ".join(run.departures)),
+        ("not as declared", "; ".join(run.departures)),
         ("recipe", f"{run.recipe}, {run.iterations:,} iterations, {run.precision}"),
         ("seed", str(run.seed)),
     ]
     facts += _tests(run) if isinstance(run, MeasuredDetector) else _errors(run) if isinstance(run, Measured) else []
-    facts.append(("departures of the recipe", "; ".join(f"{what} ({why})" for what, why in run.recipe_departures)))
+    listed_above = all_recipes()[run.recipe].departures if run.recipe in all_recipes() else ()
+    others = [one for one in run.recipe_departures if Departure(*one) not in listed_above]
+    facts.append(("departures of the recipe", "; ".join(f"{what} ({why})" for what, why in others)))
     rate = f"{run.images_per_second:,.{0 if run.images_per_second >= 10 else 1}f} images/s"
     facts.append(("time", f"{in_words(run.seconds)}, {rate}"))
     for index, one in enumerate(run.provenance):

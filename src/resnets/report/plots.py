@@ -10,7 +10,6 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,10 @@ from resnets.paper.published import find_readings
 from resnets.records.counts import Interval
 from resnets.records.evaluations import LayerResponses
 from resnets.records.studies import DepthRow
-from resnets.report.compare_figures import ComparedCurve, ComparedFigure
+from resnets.report.compare_figures import ComparedCurve, ComparedFigure, Drawing
 from resnets.report.depth import DepthStudy
 from resnets.report.responses import labels
-from resnets.report.runs import Measured, depth_of
+from resnets.report.runs import depth_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,15 +38,6 @@ _KINDS = (("plain", False, SERIES[3], "s"), ("residual", True, SERIES[0], "o"), 
 _WIDTHS = {"solid": 1.7, "dashed": 1.1, "thin": 0.8, "bold": 2.0}
 
 
-@dataclass(frozen=True)
-class Line:
-    """What is drawn of one run: positions along the axis, and values."""
-
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    run: Measured
-
-
 # ---------------------------------------------------------------- the paper's figures
 
 
@@ -56,41 +46,26 @@ def series(curve: ComparedCurve) -> int:
     return _OF_DEPTH.get(depth_of(curve.curve.network or "") or 0, len(SERIES))
 
 
-def line(curve: ComparedCurve, panel: Panel) -> Line | None:
-    """Return what is drawn of a curve, its first seed; a shorter run is drawn over the length of a full one.
-
-    Paper: the axis is the declared recipe's, so that the learning rate drops where the paper's does.
-    """
-    if not curve.drawn:
-        return None
-    run = curve.drawn[0]
-    if panel.draws != "error":
-        values = [response.std for response in run.responses]
-        ordered = sorted(values, reverse=True) if panel.draws == "sorted responses" else values
-        return Line(tuple(range(1, len(ordered) + 1)), tuple(ordered), run)
-    longer = run.declared_iterations / run.iterations
-    errors = (point.training if curve.curve.split == "training" else point.tested for point in run.curve)
-    return Line(tuple(point.iteration * longer for point in run.curve), tuple(errors), run)
+def draw_figure(compared: ComparedFigure) -> list[list[tuple[Drawing, str]]]:
+    """Return the SVG of each drawing of a figure: our curves as lines, the paper's readings as hollow marks."""
+    rows = []
+    for number, row in enumerate(compared.drawings):
+        name = compared.figure.name + (f"-{number + 1}" if number else "")
+        rows.append([(one, _draw(one, _top(row, one), f"{name}-{index}")) for index, one in enumerate(row, start=1)])
+    return rows
 
 
-def draw_figure(compared: ComparedFigure) -> Iterator[tuple[Panel, str]]:
-    """Yield each panel of a figure and its SVG: our curves as lines, the paper's readings as hollow marks."""
-    for index, (panel, curves) in enumerate(zip(compared.figure.panels, compared.panels, strict=True)):
-        figure, (axes,) = canvas(4.4, 3.3)
-        drawn = [curve for curve in curves if curve.curve.drawn]
-        for curve in drawn:
-            _draw_curve(axes, curve, panel)
-        _set_axes(axes, panel, _top(compared, panel))
-        for curve in drawn:
-            _draw_readings(axes, curve, panel)
-        yield panel, svg(figure, f"{compared.figure.name}-{index + 1}")
-
-
-def _draw_curve(axes: Axes, curve: ComparedCurve, panel: Panel) -> None:
-    if found := line(curve, panel):
-        dashed = curve.curve.style == "dashed" or (panel.draws != "error" and not found.run.is_residual)
+def _draw(drawing: Drawing, top: float | None, name: str) -> str:
+    figure, (axes,) = canvas(4.4, 3.3)
+    panel = drawing.panel
+    for curve, run in drawing.runs:
+        dashed = curve.curve.style == "dashed" or (panel.draws != "error" and curve.is_plain)
         style: dict[str, Any] = {"linestyle": (0, (4, 2)) if dashed else "-", "linewidth": _WIDTHS[curve.curve.style]}
-        axes.plot(found.x, found.y, color=SERIES[series(curve) - 1], **style)
+        axes.plot(*drawing.points(curve, run), color=SERIES[series(curve) - 1], **style)
+    _set_axes(axes, drawing, top)
+    for curve, _ in drawing.curves:
+        _draw_readings(axes, curve, panel)
+    return svg(figure, name)
 
 
 def _draw_readings(axes: Axes, curve: ComparedCurve, panel: Panel) -> None:
@@ -107,27 +82,28 @@ def _draw_readings(axes: Axes, curve: ComparedCurve, panel: Panel) -> None:
             axes.plot(places, [reading.value] * len(places), "-", clip_on=False, **style)
 
 
-def _top(compared: ComparedFigure, panel: Panel) -> float | None:
-    """Return the axis's upper end: the paper's, or higher where our curves, of shorter runs, end above it."""
-    if panel.y.high is None:
+def _top(row: Sequence[Drawing], drawing: Drawing) -> float | None:
+    """Return the axis's upper end: the paper's, or higher where a curve of ours in this row ends above it."""
+    high = drawing.panel.y.high
+    if high is None:
         return None
-    lines = [line(curve, panel) for curve in compared.curves if curve.curve.drawn]
-    needed = 1.25 * max((one.y[-1] for one in lines if one), default=0.0)
-    return panel.y.high if needed <= panel.y.high else min(100.0, 5.0 * math.ceil(needed / 5))
+    needed = 1.25 * max(one.points(curve, run)[1][-1] for one in row for curve, run in one.runs)
+    return high if needed <= high else min(100.0, 5.0 * math.ceil(needed / 5))
 
 
-def _set_axes(axes: Axes, panel: Panel, top: float | None) -> None:
+def _set_axes(axes: Axes, drawing: Drawing, top: float | None) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    x, y = panel.x, panel.y
-    axes.set_xlim(x.low, x.high)
-    readings = [reading.value for curve in panel.curves for reading in curve.published]
+    x, y = drawing.panel.x, drawing.panel.y
+    axes.set_xlim(*drawing.bounds)
+    readings = [reading.value for curve in drawing.panel.curves for reading in curve.published]
     automatic = 1.05 * max([axes.get_ylim()[1] / 1.05, *readings])
     axes.set_ylim(0 if y.low is None else y.low, automatic if top is None else top)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
-    if x.scale != 1:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / x.scale:g}"))
-    axes.set_xlabel(x.label if x.scale == 1 else f"{x.label} ({x.scale:.0e})".replace("e+0", "e"))
+    scale = x.scale if drawing.is_full_length else 1
+    if scale != 1:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g}"))
+    axes.set_xlabel(x.label if scale == 1 else f"{x.label} ({scale:.0e})".replace("e+0", "e"))
     axes.set_ylabel(f"{y.label} ({y.unit})" if y.unit else y.label)
 
 
@@ -194,21 +170,21 @@ def _label(row: DepthRow) -> str:
 
 def _draw_intervals(axes: Axes, rows: Sequence[DepthRow], intervals: Mapping[str, Interval], curve_on: str) -> None:
     depths = sorted({row.depth for row in rows})
-    for kind, residual, colour, marker in _KINDS:
+    kinds = [kind for kind in _KINDS if any(row.residual is kind[1] for row in rows)]
+    for number, (kind, residual, colour, marker) in enumerate(kinds):
         own = [row for row in rows if row.residual is residual]
-        if not own:
-            continue
+        aside = 0.1 * (number - (len(kinds) - 1) / 2)  # side by side, so that all are seen
         errors = [row.curve[-1][2] for row in own]
         ends = [intervals[row.network] for row in own]
         spread = [
             [error - low for error, (low, _) in zip(errors, ends, strict=True)],
             [high - error for error, (_, high) in zip(errors, ends, strict=True)],
         ]
-        x = [depths.index(row.depth) + 0.1 * bool(residual) for row in own]  # side by side, so that both are seen
+        x = [depths.index(row.depth) + aside for row in own]
         axes.errorbar(x, errors, yerr=spread, color=colour, marker=marker, capsize=4, label=kind)
     axes.set(title=f"{curve_on} error at the end, 95 % intervals", xlabel="layers", ylabel="error (%)")
     axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])
-    axes.margins(x=0.12)
+    axes.set_xlim(-0.5, len(depths) - 0.5)
     axes.set_ylim(bottom=0)
     legend(axes)
 

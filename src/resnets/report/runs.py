@@ -58,7 +58,9 @@ class Run:
         if self.data != self.declared.data:
             found.append(f"{self.data} instead of {self.declared.data}")
         if self.scale != "full":
-            found.append(f"{self.scale}: {self.iterations:,} of {self.declared_iterations:,} iterations")
+            is_shorter = self.iterations < self.declared_iterations
+            length = f": {self.iterations:,} of {self.declared_iterations:,} iterations" if is_shorter else " scale"
+            found.append(f"{self.scale}{length}")
         return (*found, *self.changes)
 
     @property

@@ -19,7 +19,7 @@ from resnets.report.depth import DepthStudy
 from resnets.report.runs import Measured, MeasuredEnsemble, Results
 from resnets.report.verdict import Status
 from resnets.report.wording import measured, quantity
-from resnets.specs import Recipe, default_shortcut
+from resnets.specs import Departure, Recipe, default_shortcut
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class View:
     tables: tuple[ComparedTable, ...]
     figures: tuple[ComparedFigure, ...]
     studies: tuple[DepthStudy, ...]  # the best first
-    recipes: tuple[Recipe, ...]  # the declarations', and those of the runs
+    departures: tuple[tuple[tuple[Recipe, ...], tuple[Departure, ...]], ...]  # of declared recipes and of the runs'
 
     @classmethod
     def of(cls, results: Results) -> View:
@@ -53,7 +53,7 @@ class View:
             tables=tables,
             figures=tuple(compare_figure(figure, results) for figure in FIGURES.values()),
             studies=depth.studies(results.runs),
-            recipes=tuple(recipe for name, recipe in all_recipes().items() if name in used),
+            departures=departures(recipe for name, recipe in all_recipes().items() if name in used),
         )
 
     @property
@@ -113,6 +113,14 @@ class View:
         machines = dict.fromkeys(str(one.get("gpu") or one.get("processor", "an unknown machine")) for one in hardware)
         seconds = in_words(sum(run.seconds for run in runs))
         return f"{plural(len(runs), 'run')}, {seconds} in all, on {' and '.join(machines)}"
+
+
+def departures(recipes: Iterable[Recipe]) -> tuple[tuple[tuple[Recipe, ...], tuple[Departure, ...]], ...]:
+    """Return the recipes' lists of departures from the paper, each list once, with the recipes that have it."""
+    groups: dict[tuple[Departure, ...], tuple[Recipe, ...]] = {}
+    for recipe in recipes:
+        groups[recipe.departures] = (*groups.get(recipe.departures, ()), recipe)
+    return tuple((same, found) for found, same in groups.items())
 
 
 # ---------------------------------------------------------------- the paper's tables

@@ -1,4 +1,4 @@
-// Tables sort by their headers; a link to a run opens it; on paper everything is open.
+// Tables sort by their headers and say where there are more columns; a link to a run opens it; on paper all is open.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const key = (row, column) => {
@@ -28,6 +28,17 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   }
 }
+const hint = (inside) => {
+  const regions = [...inside.querySelectorAll(".scroll")];
+  const hidden = regions.map((one) => one.scrollWidth - one.clientWidth - one.scrollLeft);  // all, before any changes
+  regions.forEach((one, index) => one.classList.toggle("more", hidden[index] > 1));
+};
+addEventListener("resize", () => hint(document));
+document.addEventListener("toggle", (event) => hint(event.target), true);
+for (const region of document.querySelectorAll(".scroll")) {
+  region.addEventListener("scroll", () => hint(region.parentElement), { passive: true });
+}
+hint(document);
 const reveal = () => {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let node = target; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
