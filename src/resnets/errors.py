@@ -58,6 +58,10 @@ class Interrupted(ResnetsError):
         self.exit_code = 128 + signum
 
 
+class ProcessLost(TrainingError):
+    """Another of several processes ended without an error of its own; the message names it."""
+
+
 class FailedElsewhere(ResnetsError):
     """Another of several processes failed first and tells why; this one ends with it, and says nothing."""
 

@@ -48,10 +48,16 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are f
 class Group:
     """Processes that were started together, for what ends them."""
 
-    def __init__(self, start: Start, size: int, target: Callable[..., Any], *arguments: Any) -> None:
+    def __init__(
+        self, start: Start, size: int, target: Callable[..., Any], *arguments: Any, own_store: bool = False
+    ) -> None:
         self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
         port = self.store.port
-        self.processes = [start(together.join_as, rank, size, port, target, *arguments) for rank in range(size)]
+        if own_store:  # of process 0
+            del self.store
+        self.processes = [
+            start(together.join_as, rank, size, port, own_store, target, *arguments) for rank in range(size)
+        ]
 
     def join(self, seconds: float = 120.0) -> list[int | None]:
         """Wait until all have ended, and return their exit codes."""
@@ -363,15 +369,24 @@ def test_what_is_wrong_for_all_is_said_once(
     [
         (together.not_a_number, 1, "iteration 4: the loss is nan"),
         (together.broken, 1, "KeyError: 'a bug'"),
-        (together.killed, 0, "another process was lost"),
     ],
 )
 def test_a_failing_process_ends_all(tmp_path: Path, pair: Run, what: Any, rank: int, message: str) -> None:
     """Within seconds, by one line."""
-    codes = pair(together.fail, what, tmp_path).join(30)
-    assert codes == [1, -signal.SIGKILL if what is together.killed else 1]
+    assert pair(together.fail, what, tmp_path).join(30) == [1, 1]
     (line,) = errors(tmp_path)
     assert line.startswith(f"resnets: error: rank {rank} of 2: {message}")
+
+
+@pytest.mark.parametrize(("size", "rank", "own_store"), [(4, 2, False), (2, 0, False), (4, 0, True)])
+def test_a_process_that_is_lost_is_named(tmp_path: Path, start: Start, size: int, rank: int, own_store: bool) -> None:
+    """By one line, and all end within 10 seconds, also where the store was that of process 0."""
+    group = Group(start, size, together.fail, together.Killed(rank), tmp_path, own_store=own_store)
+    group.processes[rank].join(60)
+    codes = group.join(10)
+    assert codes == [-signal.SIGKILL if one == rank else 1 for one in range(size)]
+    (line,) = errors(tmp_path)
+    assert line.startswith(f"resnets: error: rank {rank} of {size} was lost")
 
 
 def test_a_process_that_hears_nothing_ends_too(tmp_path: Path, pair: Run) -> None:

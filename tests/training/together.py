@@ -50,9 +50,12 @@ RECIPE = Recipe(
 GROUPS = (8, 16, None)  # images that share batch norm's statistics; of 4 processes each has 8 of 32
 
 
-def join_as(rank: int, size: int, port: int, target: Callable[..., Any], *arguments: Any) -> None:
-    """Call a function as process `rank` of `size`, which meet at a store that is there already, as torchrun's is."""
+def join_as(rank: int, size: int, port: int, own: bool, target: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function as process `rank` of `size`, which meet at a store that is there already, as torchrun's is, or at
+    the first one's `own`."""
     _set_environment(rank, size, port)
+    if own:
+        del os.environ["TORCHELASTIC_USE_AGENT_STORE"]
     torch.set_num_threads(1)
     target(*arguments)
 
@@ -303,10 +306,16 @@ def broken(logits: Tensor) -> Tensor:
     return logits
 
 
-def killed(logits: Tensor) -> Tensor:
-    if second():
-        os.kill(os.getpid(), signal.SIGKILL)
-    return logits
+class Killed:
+    """Kills the process of a rank."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        if os.environ["RANK"] == str(self.rank):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return logits
 
 
 def broken_while_the_first_is_stuck(logits: Tensor) -> Tensor:

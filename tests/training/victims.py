@@ -189,3 +189,51 @@ def train_until(path: Path, moment: str) -> None:
     """Train, and die by SIGKILL at a moment of writing the seventh checkpoint."""
     MOMENTS[moment]()
     train_as_a_command(path)
+
+
+# ---------------------------------------------------------------- dying anywhere
+
+
+def train_and_say(path: Path, begun: Path) -> None:
+    """Train, once a file says that this has begun."""
+    torch.set_num_threads(1)
+    begun.touch()
+    train(path)
+
+
+def _around_durable_calls(do: Callable[[str, int, bool], None]) -> None:
+    """Call `do` before and after each call that changes the disk for good: its name, its number, and whether before."""
+    number = 0
+
+    def watched(name: str) -> Callable[..., Any]:
+        original = getattr(os, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal number
+            number += 1
+            own = number
+            do(name, own, True)
+            result = original(*arguments, **options)
+            do(name, own, False)
+            return result
+
+        return call
+
+    for name in ("fsync", "replace", "unlink", "mkdir"):
+        setattr(os, name, watched(name))
+
+
+def train_counting(path: Path, file: Path) -> None:
+    """Train, and write the names of all durable calls to a file."""
+    calls: list[str] = []
+    _around_durable_calls(lambda name, _, before: calls.append(name) if before else None)
+    torch.set_num_threads(1)
+    train(path)
+    file.write_text(" ".join(calls))
+
+
+def train_until_call(path: Path, number: int, before: bool) -> None:
+    """Train, and die by SIGKILL before or after a durable call."""
+    _around_durable_calls(lambda _, at, early: _die() if (at, early) == (number, before) else None)
+    torch.set_num_threads(1)
+    train(path)

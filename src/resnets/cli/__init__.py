@@ -30,7 +30,7 @@ from resnets.cli import (
 )
 from resnets.cli.options import TrainingCommand
 from resnets.cli.output import OutputError, standard_streams
-from resnets.errors import FailedElsewhere, Interrupted, ResnetsError, UsageError
+from resnets.errors import FailedElsewhere, Interrupted, ProcessLost, ResnetsError, UsageError
 from resnets.version import __version__
 
 PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
@@ -154,6 +154,8 @@ def run(arguments: list[str], program: typer.Typer = app, name: str = "resnets")
     several processes that torchrun started the first one shows everything, and the first that fails its error.
     """
     with contextlib.ExitStack() as streams:
+        if _process() is not None:
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else a lost process is C++ stack frames first
         if _process() not in (None, 0):
             nowhere = streams.enter_context(open(os.devnull, "w"))
             streams.enter_context(contextlib.redirect_stdout(nowhere))
@@ -183,6 +185,11 @@ def _run(arguments: list[str], program: typer.Typer, name: str) -> int:
             print(f"{name}: {stop}", file=sys.stderr)
         return stop.exit_code
     except FailedElsewhere as error:
+        return error.exit_code
+    except ProcessLost as error:  # which names the process that it is about
+        if debug:
+            raise
+        print(f"{name}: error: {error}", file=sys.stderr)
         return error.exit_code
     except ResnetsError as error:
         if debug:

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from resnets.errors import FailedElsewhere, Interrupted, TrainingError, UsageError
-from resnets.runtime.failures import ending_together, is_first_to_fail
+from resnets.errors import FailedElsewhere, Interrupted, UsageError
+from resnets.runtime.failures import ending_together, is_first_to_fail, lost_process
 from resnets.runtime.processes import TIMEOUT, World, new_group
+from resnets.runtime.signals import StopRequest
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def joined(device: str) -> Iterator[World]:
     """Join the other processes that torchrun, or whoever set its variables, started; without them, be alone.
 
     Raises: within the block, if it fails here first, what it fails with; if another process failed first,
-    FailedElsewhere; TrainingError, if another process was lost and did not say why.
+    FailedElsewhere; ProcessLost, if another process was lost and did not say why.
     """
     if not (dist.is_available() and (dist.is_initialized() or _number("WORLD_SIZE", 1) > 1)):
         yield World(device=device)
@@ -37,7 +38,8 @@ def joined(device: str) -> Iterator[World]:
             if not is_first_to_fail():
                 raise FailedElsewhere("another process has failed") from error
             if isinstance(error, RuntimeError) and (isinstance(error, dist.DistError) or "gloo" in str(error)):
-                raise TrainingError(f"another process was lost ({str(error).splitlines()[0]})") from error
+                with StopRequest(alone=False):  # a launcher that has noticed it too ends the others
+                    raise lost_process(_number("WORLD_SIZE", 1), str(error).splitlines()[0]) from error
             raise
 
 
