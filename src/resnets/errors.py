@@ -51,11 +51,12 @@ class TrainingError(ResnetsError):
 
 
 class Interrupted(ResnetsError):
-    """A signal asked a run to stop; its state is saved. The exit code is 128 + the signal's number."""
+    """A signal asked a run to stop; what was done is `saved`. The exit code is 128 + the signal's number."""
 
-    def __init__(self, message: str, signum: int) -> None:
+    def __init__(self, message: str, signum: int, *, saved: bool = True) -> None:
         super().__init__(message)
         self.exit_code = 128 + signum
+        self.saved = saved
 
 
 class ProcessLost(TrainingError):

@@ -267,6 +267,23 @@ def test_networks_that_cannot_be_measured_are_planned_without_their_time(
     assert "time not measured" in "".join(summary.plan_sentences(large))
 
 
+@pytest.mark.parametrize("call", [resnets.plan_reproduction, resnets.reproduce])
+def test_a_signal_while_planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., object]) -> None:
+    """Nothing is started, and nothing is said to be saved."""
+    rates = Rates(step=1.0, start=0.0, test=0.1, final_test=0.1, save=0.1, log=0.01)
+
+    def interrupted(*_: object) -> Rates:
+        signal.raise_signal(signal.SIGTERM)
+        return rates
+
+    monkeypatch.setattr(run_list, "_measure", interrupted)
+    asked = {key: value for key, value in ROW.items() if key != "workers"} | {"scale": "short"}
+    with pytest.raises(Interrupted, match="no run was started") as stop:
+        call("table6", out=tmp_path / "out", **asked)
+    assert not stop.value.saved
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_plan_may_be_made_without_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where minutes count, the first run starts at once."""
     monkeypatch.setattr(run_list, "measure_quickly", lambda *_: pytest.fail("a network was measured"))

@@ -10,12 +10,16 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import victims
-from small_runs import checkpoint_name, differences, names_in
+from small_runs import RECIPE, Tiny, checkpoint_name, differences, names_in
+from torch.utils.data import TensorDataset, get_worker_info
 
-from resnets.errors import RunError
+import resnets
+from resnets.errors import DataError, RunError
 from resnets.runtime.locks import Held, Lock
 from resnets.runtime.signals import StopRequest
 from resnets.training.run_folder import RunFolder
@@ -136,6 +140,34 @@ def test_a_signal_between_two_runs_stops_the_next_one() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert outer.signum == inner.signum == signal.SIGTERM
+
+
+class Deadly(TensorDataset):
+    """Samples of which the 50th that a worker process reads kills it, as the system does when memory runs out."""
+
+    classes = tuple(map(str, range(10)))
+    read = 0
+
+    def __getitem__(self, index: int) -> Any:
+        self.read += 1
+        if self.read == 50 and get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_a_data_loading_process_that_is_killed(tmp_path: Path) -> None:
+    """The likely cause and the last checkpoint are named, and the run can go on."""
+    images, labels = torch.rand(100, 1, 8, 8), torch.arange(100) % 10
+    options = {"out": tmp_path, "recipe": RECIPE, "batch_size": 8, "device": "cpu", "save_every": 1}
+
+    def train(workers: int) -> None:
+        data = Deadly(images, labels), TensorDataset(images, labels)
+        resnets.train(Tiny(), data, workers=workers, resume=True, **options)
+
+    with pytest.raises(DataError, match=r"memory.* the last valid checkpoint is \S+iteration-0000000\d"):
+        train(workers=1)
+    train(workers=0)
+    assert (tmp_path / "result.json").exists()
 
 
 def test_a_disk_without_locks(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

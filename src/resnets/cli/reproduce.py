@@ -102,10 +102,10 @@ def reproduce(
     if console.is_terminal:
         planning.start()
     try:
+        if plan:
+            announce(run_list.plan_reproduction(name, **settings))
+            return
         with resumable():
-            if plan:
-                announce(run_list.plan_reproduction(name, **settings))
-                return
             result = reproduction.reproduce(
                 name,
                 **settings,

@@ -19,4 +19,6 @@ def resumable(how: str = "the same command with --resume continues") -> Iterator
     try:
         yield
     except Interrupted as stop:
+        if not stop.saved:
+            raise
         raise Interrupted(f"{stop}; {how}", stop.exit_code - 128) from None

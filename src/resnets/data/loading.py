@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import random
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -130,12 +131,23 @@ def loader(
 def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any]:
     """Yield what a `DataLoader` with these options gives, read by worker processes.
 
-    Raises: DataError, in one line, of a sample that cannot be read.
+    Raises: DataError, in one line, of a sample that cannot be read, or a worker process that was killed.
     """
     options["generator"] = torch.Generator()  # else each pass would draw from the global one
     options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
+    handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     try:
-        yield from DataLoader(dataset, **options)
+        batches = iter(DataLoader(dataset, **options))
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler)  # torch's would report a killed worker anywhere, such as in a save
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker (pid" not in str(error):
+            raise
+        raise DataError(
+            "a data-loading process was killed, most likely because memory (or /dev/shm) ran out; fewer workers or a "
+            "smaller mini-batch need less"
+        ) from error
     except DataError as error:  # a worker's error arrives with its whole traceback as its message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
 

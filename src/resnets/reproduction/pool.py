@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
@@ -140,7 +141,9 @@ def _listen(worker: _Worker) -> None:
         message = worker.pipe.recv()
     except (EOFError, OSError):
         worker.process.join()
-        message = _End(kind=ResnetsError.__name__, message=f"its process was ended ({worker.process.exitcode})")
+        code = worker.process.exitcode
+        cause = ", most likely because memory ran out" if code == -signal.SIGKILL else ""
+        message = _End(kind=ResnetsError.__name__, message=f"its process ended with {code}{cause}")
     if isinstance(message, _End):
         worker.ended = message
         worker.process.join()

@@ -124,7 +124,7 @@ def plan_reproduction(
             cost, rates = _cost(task, its_data), None
             timed = measure and chosen != "smoke" and any(run.state != "done" for run in same)
             if timed and isinstance(its_data, ResolvedData):
-                check(stop)
+                _check(stop)
                 try:
                     rates = _measure(task, its_data, same[0].recipe, devices[0], cost)
                 except TRAINING_FAILURES as error:  # the others may still be
@@ -132,6 +132,7 @@ def plan_reproduction(
                 torch.cuda.empty_cache()  # for the runs, which may be made by other processes
             runs += [_with_costs(run, rates, cost, devices[0]) for run in same]
             notes += [note for run in same for note in other_runs(run)]
+        _check(stop)
     runs.sort(key=lambda run: run.seed)  # each network once before any a second time
     grouped = groups((run for run in runs if run.state != "done"), devices, together)
     return ReproductionPlan(
@@ -186,6 +187,13 @@ def check(stop: StopRequest) -> None:
     """Raise Interrupted if a signal came since the last run."""
     if stop.signum is not None:
         raise Interrupted(f"stopped by {signal.Signals(stop.signum).name}; what is done is saved", stop.signum)
+
+
+def _check(stop: StopRequest) -> None:
+    """Raise Interrupted if a signal came since planning began."""
+    if stop.signum is not None:
+        name = signal.Signals(stop.signum).name
+        raise Interrupted(f"stopped by {name} while planning; no run was started", stop.signum, saved=False)
 
 
 def _scale(name: str) -> Scale:
