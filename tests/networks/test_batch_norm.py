@@ -82,6 +82,7 @@ def test_both_ways_agree_in_bf16_and_keep_the_memory_format(
 
 
 def test_a_batch_of_one_group_is_ordinary_batch_norm_statistics_included() -> None:
+    """A batch of one group has the outputs and running statistics of nn.BatchNorm2d."""
     grouped, plain = norms(8)
     torch.testing.assert_close(grouped(maps(8)), plain(maps(8)), rtol=0, atol=0)
     torch.testing.assert_close(grouped.running_mean, plain.running_mean, rtol=0, atol=0)
@@ -89,6 +90,7 @@ def test_a_batch_of_one_group_is_ordinary_batch_norm_statistics_included() -> No
 
 
 def test_evaluation_is_ordinary_batch_norm_whatever_the_batch() -> None:
+    """In evaluation mode groups do not exist."""
     grouped, plain = norms(2)
     grouped(maps(8))
     plain.load_state_dict(grouped.state_dict())
@@ -118,6 +120,7 @@ def test_groups_do_not_see_each_other() -> None:
 
 
 def test_bn_group_reaches_every_batch_norm_and_leaves_the_state_dict_alone() -> None:
+    """All 21 batch norms of the network have the group, and its weights fit the network without groups."""
     grouped, plain = registry.create("resnet20", shortcut="B", bn_group=64), registry.create("resnet20", shortcut="B")
     layers = [module for module in grouped.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(layers) == 21 and all(isinstance(layer, BatchNorm2d) and layer.group == 64 for layer in layers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ from resnets.networks.blocks import Block, basic, bottleneck
 from resnets.networks.complexity import skeleton
 from resnets.networks.resnet import ResNet
 from resnets.networks.shortcuts import ZeroPad, is_projection, make_shortcut
-from resnets.specs import Shortcut
+from resnets.specs import Shortcut, ZeroChannels
 
 X = torch.randn(2, 8, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -35,18 +37,6 @@ def conv(block: Block, number: int, x: Tensor, stride: int = 1) -> Tensor:
     return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
 
 
-def test_the_basic_block_is_figure_2() -> None:
-    """y = relu(BN(W2 relu(BN(W1 x))) + x): the second ReLU follows the addition."""
-    block = randomised(basic(8, 8, 1, nn.BatchNorm2d, layers=2, residual=True, shortcut="A"))
-    expected = F.relu(conv(block, 2, F.relu(conv(block, 1, X))) + X)
-    torch.testing.assert_close(block(X), expected)
-
-
-def test_the_plain_block_is_the_same_without_the_shortcut() -> None:
-    block = randomised(basic(8, 8, 1, nn.BatchNorm2d, layers=2, residual=False, shortcut=None))
-    torch.testing.assert_close(block(X), F.relu(conv(block, 2, F.relu(conv(block, 1, X)))))
-
-
 def test_the_bottleneck_is_figure_5() -> None:
     """1x1 reduces, 3x3, 1x1 restores; W_s projects where the dimensions differ, with a batch norm and no ReLU."""
     block = randomised(bottleneck(8, 4, 2, nn.BatchNorm2d, placement="1x1", residual=True, shortcut="B"))
@@ -59,16 +49,21 @@ def test_the_bottleneck_is_figure_5() -> None:
     torch.testing.assert_close(block(X), F.relu(out + skip))
 
 
+@pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
-def test_a_residual_function_of_any_number_of_layers(layers: int) -> None:
-    """Section 3.2: F may have more layers, or one, y = W1 x + x, in which "we have not observed advantages"."""
-    block = randomised(basic(8, 8, 1, nn.BatchNorm2d, layers=layers, residual=True, shortcut="A"))
+def test_the_basic_block_is_figure_2(layers: int, residual: bool) -> None:
+    """y = relu(BN(W2 relu(BN(W1 x))) + x), the second ReLU after the addition; plain without "+ x".
+
+    Section 3.2: F may have more layers, or one, y = W1 x + x, in which "we have not observed advantages".
+    """
+    shortcut: Shortcut | None = "A" if residual else None
+    block = randomised(basic(8, 8, 1, nn.BatchNorm2d, layers=layers, residual=residual, shortcut=shortcut))
     out = X
     for number in range(1, layers + 1):
         out = conv(block, number, out)
         if number < layers:
             out = F.relu(out)
-    torch.testing.assert_close(block(X), F.relu(out + X))
+    torch.testing.assert_close(block(X), F.relu(out + X if residual else out))
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B"])
@@ -80,22 +75,18 @@ def test_a_block_whose_last_batch_norm_is_zero_is_an_identity(shortcut: Shortcut
     assert torch.equal(block(F.relu(X)), F.relu(X))
 
 
-def test_option_a_keeps_every_second_pixel_and_appends_zero_maps() -> None:
-    out = ZeroPad(8, 16, 2)(X)
-    assert out.shape == (2, 16, 3, 3)
-    assert torch.equal(out[:, :8], X[:, :, ::2, ::2])
-    assert not out[:, 8:].any()
-
-
-def test_option_a_of_an_importer_has_half_of_its_zero_maps_before() -> None:
-    out = ZeroPad(8, 18, 2, "around")(X)
-    assert torch.equal(out[:, 5:13], X[:, :, ::2, ::2])
-    assert out.shape[1] == 18 and not out[:, :5].any() and not out[:, 13:].any()
+@pytest.mark.parametrize(("zeros", "before", "after"), [("after", 0, 8), ("around", 4, 4)])
+def test_option_a_keeps_every_second_pixel_and_adds_zero_maps(zeros: ZeroChannels, before: int, after: int) -> None:
+    """The zero maps are after the identity ones, or half before, as in weights of other projects."""
+    out = ZeroPad(8, 16, 2, zeros)(X)
+    assert torch.equal(out[:, before : before + 8], X[:, :, ::2, ::2])
+    assert out.shape == (2, 16, 3, 3) and not out[:, :before].any() and not out[:, 16 - after :].any()
 
 
 @pytest.mark.parametrize("size", [7, 8])
 @pytest.mark.parametrize("option", ["A", "B", "C"])
 def test_shortcut_and_residual_function_agree_in_size_for_odd_and_even_maps(option: Shortcut, size: int) -> None:
+    """Both halve 7 and 8 pixels to 4."""
     block = basic(8, 16, 2, nn.BatchNorm2d, layers=2, residual=True, shortcut=option)
     assert block(torch.randn(2, 8, size, size)).shape == (2, 16, 4, 4)
 
@@ -133,22 +124,30 @@ def test_where_the_dimensions_increase() -> None:
     assert len(shortcuts("resnet34", "C")) == 16  # the 3 and "the thirteen extra projection shortcuts"
 
 
-def strides(network: nn.Module) -> dict[str, int]:
-    return {name: m.stride[0] for name, m in network.named_modules() if isinstance(m, nn.Conv2d) and m.stride[0] > 1}
-
-
-def test_the_stride_stands_on_the_first_1x1_or_in_v1_5_on_the_3x3() -> None:
-    skips = {f"layer{stage}.0.downsample.0": 2 for stage in (2, 3, 4)}
-    first = {f"layer{stage}.0.conv1": 2 for stage in (2, 3, 4)}
-    second = {f"layer{stage}.0.conv2": 2 for stage in (2, 3, 4)}
-    assert strides(skeleton(registry.declare("resnet50"))) == {"conv1": 2} | skips | first
-    assert strides(skeleton(registry.declare("resnet50_v1_5"))) == {"conv1": 2} | skips | second
-    assert strides(skeleton(registry.declare("resnet50", stride="3x3"))) == {"conv1": 2} | skips | second
-    assert strides(skeleton(registry.declare("resnet18"))) == {"conv1": 2} | skips | first
-    assert strides(skeleton(registry.declare("plain50"))) == {"conv1": 2} | first
+@pytest.mark.parametrize(
+    ("name", "options", "conv", "projected"),
+    [
+        ("resnet50", {}, "conv1", True),
+        ("resnet50_v1_5", {}, "conv2", True),
+        ("resnet50", {"stride": "3x3"}, "conv2", True),
+        ("resnet18", {}, "conv1", True),
+        ("plain50", {}, "conv1", False),
+    ],
+)
+def test_the_stride_is_on_the_first_1x1_or_in_v1_5_on_the_3x3(
+    name: str, options: dict[str, Any], conv: str, projected: bool
+) -> None:
+    """Each stage but the first halves its maps once, in its first block, with the projection alike."""
+    layers = [conv, "downsample.0"] if projected else [conv]
+    expected = {f"layer{stage}.0.{layer}" for stage in (2, 3, 4) for layer in layers} | {"conv1"}
+    modules = skeleton(registry.declare(name, **options)).named_modules()
+    assert {key: m.stride[0] for key, m in modules if isinstance(m, nn.Conv2d) and m.stride[0] > 1} == dict.fromkeys(
+        expected, 2
+    )
 
 
 def test_there_are_no_biases_before_batch_norm() -> None:
+    """Convolutions have no bias, the classifier has."""
     network = skeleton(registry.declare("resnet50", shortcut="C"))
     assert all(module.bias is None for module in network.modules() if isinstance(module, nn.Conv2d))
     assert network.fc.bias is not None

@@ -42,6 +42,7 @@ def test_replays_compute_what_eager_calls_compute_and_recording_computes_nothing
 
 
 def test_what_cannot_be_recorded_stays_eager_and_says_why_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One warning has the reason, and results are those of eager calls."""
     fake_cuda.install(monkeypatch, fails="operation not permitted\nmore lines")
     eager, function = Summing(), Summing()
     graph = CudaGraph(function, CPU)

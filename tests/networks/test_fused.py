@@ -121,6 +121,7 @@ def _distances(network: torch.nn.Module, exact: torch.nn.Module) -> list[float]:
 
 @needs_kernel
 def test_the_number_of_threads_changes_nothing() -> None:
+    """One and three threads give the same bits."""
     x, skip = draw(8, 16, 9, 9, seed=1, dtype=torch.bfloat16), draw(8, 16, 9, 9, seed=2, dtype=torch.bfloat16)
     threads = torch.get_num_threads()
     found = []
@@ -153,6 +154,7 @@ UNFITTING = ("evaluation", "float64", "no momentum", "no statistics", "statistic
 @needs_kernel
 @pytest.mark.parametrize("case", [*UNFITTING, "hook", "backward hook", "outside"])
 def test_it_stands_back_where_it_does_not_fit(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel is used for training in float32 within `fusing`, and fuses nothing that a hook observes."""
     layer, relu = norm(4, None), nn.ReLU()
     x = torch.randn(3, 4, 5, 5)
     heard: list[Tensor] = []
@@ -195,6 +197,7 @@ def test_shapes_that_do_not_fit_are_errors_and_never_written_past() -> None:
 
 @needs_kernel
 def test_a_damaged_kernel_is_compiled_again(empty_cache: Path) -> None:
+    """A library that fails to load is removed and replaced."""
     empty_cache.mkdir()
     (empty_cache / "kernel.so").write_bytes(b"half of it")
     command = ["g++", *kernels.FLAGS, str(Path(kernels.__file__).with_name("kernels.cpp")), "-o"]
@@ -203,6 +206,7 @@ def test_a_damaged_kernel_is_compiled_again(empty_cache: Path) -> None:
 
 
 def test_other_devices_and_machines_without_a_compiler_have_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no kernel, the reason is a sentence."""
     assert unavailable(torch.device("meta")) == "it is for CPUs, not for meta"
     monkeypatch.setattr(shutil, "which", lambda name: None)
     reason = kernels.library.__wrapped__()
@@ -217,6 +221,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 @needs_kernel
 def test_it_is_compiled_once_and_kept(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second process loads the library of the first; a compiler's failure is the reason."""
     assert not isinstance(kernels.library.__wrapped__(), str)
     (made,) = empty_cache.iterdir()
     monkeypatch.setattr(kernels, "FLAGS", ("-nonsense",))

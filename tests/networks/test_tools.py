@@ -100,6 +100,7 @@ def test_the_exported_program_gives_the_same_logits(spec: NetworkSpec) -> None:
 @pytest.mark.parametrize(("name", "size"), [("CIFAR, option A", 32), ("VGG", 224)])
 @torch.no_grad()
 def test_a_fully_convolutional_network_is_traced_and_exported(name: str, size: int) -> None:
+    """The dense form too is traced and exported to the same logits."""
     network = Dense(create(SPECS[name]), size).eval()
     x = images(2, size + 32)
     assert torch.equal(symbolic_trace(network)(x), network(x))
@@ -150,6 +151,7 @@ def test_the_numbers_of_the_stages_are_timms(name: str) -> None:
 
 @torch.no_grad()
 def test_indices_keep_their_order_and_later_stages_do_not_run() -> None:
+    """Maps come in the order of the indices, and nothing after the last one is computed."""
     network = create(registry.declare("resnet8"))
     network.get_submodule("layer3").register_forward_pre_hook(lambda *_: pytest.fail("layer3 ran"))
     third, first = network.features(images(2, 32), out_indices=[2, 0])
@@ -159,6 +161,7 @@ def test_indices_keep_their_order_and_later_stages_do_not_run() -> None:
 @pytest.mark.parametrize("indices", [(4,), (0, -1), ()])
 @pytest.mark.parametrize(("name", "valid"), [("CIFAR, option A", "0 to 3"), ("VGG", "0 to 5")])
 def test_a_wrong_index_names_the_valid_range(name: str, valid: str, indices: tuple[int, ...]) -> None:
+    """An index outside the range, a negative one or none is an error with the range."""
     features = create(SPECS[name]).features
     wrong = (6,) if indices == (4,) and name == "VGG" else indices
     with pytest.raises(UsageError) as error:
