@@ -13,6 +13,7 @@ TOP_1 = "ImageNet validation top-1 error, 10-crop"
 
 
 def test_each_place_of_the_paper_is_declared_once() -> None:
+    """No place has two numbers, and each table as many new ones as printed."""
     places = [number.place for number in ALL]
     assert len(places) == len(set(places))
     # numbers that are printed anew in Tables 1 to 14, and in the text
@@ -22,6 +23,7 @@ def test_each_place_of_the_paper_is_declared_once() -> None:
 
 
 def test_what_was_read_off_a_figure_says_where_and_how_precisely() -> None:
+    """A digitised number has its iteration or layer and its precision, a printed one neither."""
     for number in ALL:
         assert (number.source == "digitised") == (number.precision is not None) == (number.at is not None)
         assert number.source == "printed" or number.table.startswith("Figure")
@@ -41,10 +43,12 @@ def test_what_was_read_off_a_figure_says_where_and_how_precisely() -> None:
     ],
 )
 def test_a_number_has_the_digits_that_are_printed(place: tuple[str, str, str], printed: str) -> None:
+    """Trailing zeros and bounds are kept."""
     assert find(*place).printed == printed
 
 
 def test_a_whole_row() -> None:
+    """A row is found with all its columns; an unknown row is an error with its table."""
     row = find_row("Table 6", "ResNet, 110 layers")
     assert {column: number.value for column, number in row.items()} == {
         "# layers": 110,
@@ -78,10 +82,12 @@ def test_a_whole_row() -> None:
     ],
 )
 def test_headline_figures(name: str, headline: str) -> None:
+    """The number of a network is its best published error, with test, option and table."""
     assert str(for_network(name)) == headline
 
 
 def test_only_networks_of_the_catalogue_have_a_figure_and_the_others_none() -> None:
+    """15 networks have a published error; other depths, v1.5 and unknown names none."""
     having = {name for name in registry.names() if for_network(name)}
     assert len(having) == 15
     for name in ("plain20", "plain1202", "plain50", "vgg19", "resnet50_v1_5", "resnet26", "nonsense"):
@@ -89,6 +95,7 @@ def test_only_networks_of_the_catalogue_have_a_figure_and_the_others_none() -> N
 
 
 def test_the_differences_are_those_that_the_text_names() -> None:
+    """The gains that section 4.1 names follow from Table 2."""
     error = {(number.row, number.column): number.value for number in TABLE_2}
     # "the 34-layer ResNet is better than the 18-layer ResNet (by 2.8%)"
     assert error["18 layers", "ResNet"] - error["34 layers", "ResNet"] == pytest.approx(2.8, abs=0.06)
@@ -99,18 +106,21 @@ def test_the_differences_are_those_that_the_text_names() -> None:
 
 
 def test_on_imagenet_deeper_is_better() -> None:
+    """Table 3's top-5 errors fall from row to row."""
     rows = ("ResNet-34 A", "ResNet-34 B", "ResNet-34 C", "ResNet-50", "ResNet-101", "ResNet-152")
     errors = [find("Table 3", row, "top-5 err.").value for row in rows]
     assert errors == sorted(errors, reverse=True)
 
 
 def test_the_five_runs_of_110_layers() -> None:
+    """Best, mean and deviation of Table 6 are consistent."""
     best, mean, std = (find("Table 6", "ResNet, 110 layers", column).value for column in ("error", "mean", "std"))
     assert (best, mean, std) == (6.43, 6.61, 0.16)
     assert mean - 2 * std < best < mean
 
 
 def test_a_place_that_is_not_declared_is_an_error() -> None:
+    """A wrong column or position is a KeyError with the place."""
     with pytest.raises(KeyError, match="Table 9"):
         find("Table 9", "baseline", "mAP")
     with pytest.raises(KeyError, match="at 1"):

@@ -153,6 +153,7 @@ def test_the_gains_are_those_that_the_text_names() -> None:
     ids=str,
 )
 def test_each_network_can_be_built(network: str, options: tuple[tuple[str, str], ...]) -> None:
+    """Each row's network and options are declared by the registry."""
     spec = registry.declare(network, **dict(options))  # type: ignore[arg-type]
     assert skeleton(spec).spec == spec
 
@@ -200,6 +201,7 @@ def test_detectors_name_their_recipe_data_and_test() -> None:
 
 
 def test_the_classes_of_voc_are_those_of_its_files() -> None:
+    """The tables' class names stand for those in VOC's files, in order."""
     from resnets.detection.voc import CLASSES
 
     assert tuple(VOC_NAMES[name] for name in VOC_CLASSES) == CLASSES
@@ -218,6 +220,7 @@ def test_our_networks_have_the_depth_and_the_parameters_of_table_6(row: Row) -> 
 
 @pytest.mark.parametrize("row", tables.find("table1").rows, ids=lambda row: row.slug)
 def test_our_networks_have_the_layers_and_the_cost_of_table_1(row: Row) -> None:
+    """Our stages print as Table 1's cells, and cost what it says."""
     network = skeleton(registry.declare(row.network or "", **row.options))
     assert f"{network.spec.depth}-layer" == row.label
     assert abs(measure(network).macs - row.published["FLOPs"].value) <= row.tolerances["FLOPs"].value
