@@ -47,6 +47,20 @@ def write_voc(
     return root
 
 
+def write_rectangles(root: Path, narrow: str, wide: str, step: int = 6) -> Path:
+    """Write a VOC folder of four images of one dark rectangle each, and return it: two to train on, two to test."""
+    sets: dict[str, dict[str, list[Object]]] = {"train": {}, "test": {}}
+    for number in range(4):
+        left, width = 8 + step * number, 20 + 20 * (number % 2)
+        entry = (wide if number % 2 else narrow, left + 1, 9, left + width, 48)
+        sets["train" if number < 2 else "test"][str(number)] = [entry]
+        image = Image.new("RGB", (96, 64), (200, 180, 190))
+        image.paste((90, 30, 120), (left, 8, left + width, 48))
+        (root / "JPEGImages").mkdir(parents=True, exist_ok=True)
+        image.save(root / "JPEGImages" / f"{number}.jpg", quality=95)
+    return write_voc(root, sets, images=False, size=(96, 64))
+
+
 def instances(
     images: Sequence[int],
     annotations: Sequence[Mapping[str, Any]],

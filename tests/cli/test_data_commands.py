@@ -53,24 +53,6 @@ def test_shards_are_written_and_trained_on(photo_folder: Path, tmp_path: Path, c
     assert (here.training_error, here.test_error) == (there.training_error, there.test_error)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["data", "check", "foldr:/x"], 2, "did you mean folder"),
-        (["data", "check", "folder:/no/such"], 1, "no folder /no/such"),
-        (["data", "check", "digits", "--workers", "0"], 2, "workers is 0"),
-        (["data", "shard", "digits", "/tmp/none"], 2, "digits is kept in memory"),
-        (["data", "shard", "digits", "/tmp/none", "--size", "0"], 2, "size is 0 MB"),
-        (["train", "resnet20", "--data", "digits", "--recipe", "finetune"], 2, "recipe 'finetune'"),
-    ],
-)
-def test_bad_usage_is_one_clear_line(arguments: list[str], code: int, message: str, command: Command) -> None:
-    """The exit code, and the offending value."""
-    actual, _, err = command(*arguments)
-    assert actual == code
-    assert message in err and err.count("\n") == 1
-
-
 def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhotos, tmp_path: Path) -> None:
     """The backbone and the input's mean are the old network's, the last layer is new; another file is another run."""
     options = {"batch_size": 4, "workers": 0, "device": "cpu", "lr": 1e-12, "weight_decay": 0.0}

@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 import torch
-from PIL import Image
-from synthetic_boxes import instances, write_voc
+from synthetic_boxes import annotation, instances, write_rectangles, write_voc
 
 import resnets
-from resnets.cli import app, run
-from resnets.cli.detect import app as detect_app
+from resnets.cli import run
 from resnets.networks import registry
 from resnets.records.runs import DetectorResult
 from resnets.specs import InputSpec, ResNetSpec
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 
-XML = """<annotation><size><width>96</width><height>64</height></size>
-<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>9</ymin><xmax>{}</xmax><ymax>48</ymax></bndbox></object></annotation>"""
-
-
-def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run `resnets detect` with these arguments; return its exit code, standard output and standard error."""
-    code = run(["detect", *(str(argument) for argument in arguments)])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in VOC's layout: four images of one grey cell each, large or small."""
-    root = tmp_path_factory.mktemp("data") / "cells"
-    for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
-        (root / name).mkdir(parents=True)
-    for number in range(4):
-        left, width = 8 + 6 * number, 20 + 20 * (number % 2)
-        image = Image.new("RGB", (96, 64), (200, 180, 190))
-        image.paste((90, 30, 120), (left, 8, left + width, 48))
-        image.save(root / "JPEGImages" / f"{number}.jpg", quality=95)
-        name = "large" if number % 2 else "small"
-        (root / "Annotations" / f"{number}.xml").write_text(XML.format(name, left + 1, left + width))
-    (root / "ImageSets" / "Main" / "train.txt").write_text("0\n1\n")
-    (root / "ImageSets" / "Main" / "test.txt").write_text("2\n3\n")
-    return root
+    """A folder in VOC's layout: four images of one cell each, large or small."""
+    return write_rectangles(tmp_path_factory.mktemp("data") / "cells", "small", "large")
 
 
 @pytest.fixture(scope="module")
@@ -95,56 +72,54 @@ def test_train_fills_the_folder(trained: Path) -> None:
     assert set(result["scores"]["ap"]) == {"large", "small"}
 
 
-def test_evaluate_prints_and_writes(
-    trained: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_evaluate_prints_and_writes(trained: Path, voc: Path, tmp_path: Path, command: Command) -> None:
     """A table, or one JSON object of fractions; the files score as the detections do."""
     arguments = ("evaluate", trained, "--data", f"voc:{voc}", "--workers", 0)
-    code, out, _ = command(capsys, *arguments, "--box-refinement", "--out", tmp_path / "found")
+    code, out, _ = command("detect", *arguments, "--box-refinement", "--out", tmp_path / "found")
     assert code == 0
     assert "2 test images of cells" in out and "box-refinement" in out
     assert "large" in out
-    code, out, _ = command(capsys, *arguments, "--json", "--out", tmp_path / "found")
+    code, out, _ = command("detect", *arguments, "--json", "--out", tmp_path / "found")
     assert code == 0
     result = json.loads(out)
     assert result["mean_ap"] == json.loads((trained / "result.json").read_text())["scores"]["mean_ap"]
-    code, out, _ = command(capsys, "score", "-g", voc, "-d", tmp_path / "found", "--protocol", "voc", "--json")
+    code, out, _ = command("detect", "score", "-g", voc, "-d", tmp_path / "found", "--protocol", "voc", "--json")
     assert code == 0
     assert json.loads(out)["ap"] == pytest.approx(result["scores"]["ap"])
 
 
 def test_evaluate_leaves_out_classes_that_do_not_count(
-    trained: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, voc: Path, tmp_path: Path, command: Command
 ) -> None:
     """Where the data has more than was trained on, they are named, as in the training."""
     more = shutil.copytree(voc, tmp_path / "more")
-    (more / "Annotations" / "2.xml").write_text(XML.format("debris", 9, 28))
+    (more / "Annotations" / "2.xml").write_text(annotation([("debris", 9, 9, 28, 48)], (96, 64)))
     arguments = ("evaluate", trained, "--data", f"voc:{more}@train/test", "--workers", 0)
-    code, _, err = command(capsys, *arguments)
+    code, _, err = command("detect", *arguments)
     assert (code, "debris" in err) == (1, True)
-    code, out, _ = command(capsys, *arguments, "--classes", "small,large", "--json")
+    code, out, _ = command("detect", *arguments, "--classes", "small,large", "--json")
     assert code == 0
     assert set(json.loads(out)["scores"]["ap"]) == {"large", "small"}
-    code, _, err = command(capsys, *arguments, "--classes", "large,debris")
+    code, _, err = command("detect", *arguments, "--classes", "large,debris")
     assert "large, small" in err
 
 
 def test_evaluate_wants_nothing_of_the_training_images(
-    trained: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, voc: Path, tmp_path: Path, command: Command
 ) -> None:
     """New images may have fewer classes to train on than the detector knows, or none to train on at all."""
     new = shutil.copytree(voc, tmp_path / "new")
     (new / "ImageSets" / "Main" / "train.txt").write_text("0\n")  # a small one; to be tested are a small and a large
-    code, out, _ = command(capsys, "evaluate", trained, "--data", f"voc:{new}", "--workers", 0, "--json")
+    code, out, _ = command("detect", "evaluate", trained, "--data", f"voc:{new}", "--workers", 0, "--json")
     assert code == 0
     (new / "ImageSets" / "Main" / "train.txt").unlink()
-    code, again, _ = command(capsys, "evaluate", trained, "--data", f"voc:{new}@test/test", "--workers", 0, "--json")
+    code, again, _ = command("detect", "evaluate", trained, "--data", f"voc:{new}@test/test", "--workers", 0, "--json")
     assert code == 0
     assert json.loads(again)["scores"] == json.loads(out)["scores"]
 
 
 def test_coco_from_training_to_the_server_s_file(
-    trained: Path, start: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, start: Path, voc: Path, tmp_path: Path, command: Command
 ) -> None:
     """Categories whose ids skip numbers and are in another order than the weights' classes, and a crowd."""
     pytest.importorskip("pycocotools", reason="the extra `detection` is not installed")
@@ -166,30 +141,30 @@ def test_coco_from_training_to_the_server_s_file(
     data = ("--data", f"coco:{tmp_path}@train/val", "--workers", 0)
     options = ("--iterations", 1, "--batch-size", 1, "--size", 64, "--anchors", "16,32", "--regions", 16)
     arguments = ("train", "resnet18", *data, "--weights", start, *options, "--roi-pooling", "align", "--context")
-    code, _, _ = command(capsys, *arguments, "--out", tmp_path / "run")
+    code, _, _ = command("detect", *arguments, "--out", tmp_path / "run")
     assert code == 0
     result = RunFolder(tmp_path / "run").result(DetectorResult)
     assert result is not None and (result.run.recipe.name, result.scores.protocol) == ("coco", "coco")
-    code, out, _ = command(capsys, "evaluate", trained, *data, "--json", "--out", tmp_path / "found")
+    code, out, _ = command("detect", "evaluate", trained, *data, "--json", "--out", tmp_path / "found")
     assert code == 0
     found = tmp_path / "found" / "detections_test_results.json"
     assert {entry["category_id"] for entry in json.loads(found.read_text())} == {3, 7}
     truth = tmp_path / "annotations" / "instances_val.json"
-    code, scored, _ = command(capsys, "score", "-g", truth, "-d", found, "--protocol", "coco", "--json")
+    code, scored, _ = command("detect", "score", "-g", truth, "-d", found, "--protocol", "coco", "--json")
     assert code == 0
     assert json.loads(scored) == pytest.approx(json.loads(out)["scores"]["numbers"])
 
 
-def test_predict_prints_and_draws(trained: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_prints_and_draws(trained: Path, voc: Path, tmp_path: Path, command: Command) -> None:
     """Each image's objects; a file that is no image is an error, the others are still done."""
     images = [voc / "JPEGImages" / "2.jpg", tmp_path / "absent.jpg"]
     arguments = ("predict", trained, *images, "--threshold", 0)
-    code, out, err = command(capsys, *arguments, "--out", tmp_path / "drawn")
+    code, out, err = command("detect", *arguments, "--out", tmp_path / "drawn")
     assert code == 1
     assert "absent.jpg" in err
     assert "2.jpg: " in out
     assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"2.jpg", "detections.json"}
-    code, out, _ = command(capsys, *arguments, "--json")
+    code, out, _ = command("detect", *arguments, "--json")
     entries = json.loads(out)
     assert [set(entry) for entry in entries] == [{"image", "objects"}, {"image", "error"}]
     for found in entries[0]["objects"]:
@@ -197,26 +172,29 @@ def test_predict_prints_and_draws(trained: Path, voc: Path, tmp_path: Path, caps
         assert 0 <= found["box"][0] <= found["box"][2] <= 96
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("train resnet20 --data {voc} --weights {start} --out new", "resnet18"),
+        ("train resnet18 --data {voc} --weights {start} --anchors big", "'big'"),
+        ("train resnet18 --data {voc} --weights {start} --recipe vok", "mean voc"),
+        ("train resnet18 --data {voc}", "--weights"),
+        ("train resnet18 --data {voc} --weights {start} --classes large,cell", "'cell'"),
+        ("train resnet18 --data {voc} --weights {start} --classes large,", "''"),
+        ("evaluate {start} --data {voc}", "resnet18.safetensors"),
+        ("evaluate {trained} --data {voc} --split val", "'val'"),
+        ("predict {trained} {images} --threshold 3", "3.0"),
+    ],
+)
 def test_wrong_usage_is_one_line_that_names_it(
-    trained: Path, start: Path, voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, start: Path, voc: Path, arguments: str, named: str, command: Command
 ) -> None:
     """The exit code is 1 or 2, and the line on standard error names the wrong value."""
-    data = f"voc:{voc}"
-    for arguments, named in (
-        (("train", "resnet20", "--data", data, "--weights", start, "--out", tmp_path / "a"), "resnet18"),
-        (("train", "resnet18", "--data", data, "--weights", start, "--anchors", "big"), "'big'"),
-        (("train", "resnet18", "--data", data, "--weights", start, "--recipe", "vok"), "mean voc"),
-        (("train", "resnet18", "--data", data), "--weights"),
-        (("train", "resnet18", "--data", data, "--weights", start, "--classes", "large,cell"), "'cell'"),
-        (("train", "resnet18", "--data", data, "--weights", start, "--classes", "large,"), "''"),
-        (("evaluate", start, "--data", data), "resnet18.safetensors"),
-        (("evaluate", trained, "--data", data, "--split", "val"), "'val'"),
-        (("predict", trained, voc, "--threshold", 3), "3.0"),
-    ):
-        code, _, err = command(capsys, *arguments)
-        assert code in (1, 2), arguments
-        assert named in err
-        assert len(err.splitlines()) == 1
+    places = {"voc": f"voc:{voc}", "images": voc, "start": start, "trained": trained}
+    code, _, err = command("detect", *arguments.format(**places).split())
+    assert code in (1, 2)
+    assert named in err
+    assert len(err.splitlines()) == 1
 
 
 @pytest.fixture
@@ -230,10 +208,10 @@ def found(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("protocol", ["voc07", "voc"])
-def test_voc_as_json(found: list[str], protocol: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_voc_as_json(found: list[str], protocol: str, command: Command) -> None:
     """One object on standard output; that a class has no file is null there, and noted on standard error."""
-    assert run([*found, "--protocol", protocol, "--json"]) == 0
-    out, err = capsys.readouterr()
+    code, out, err = command(*[*found, "--protocol", protocol, "--json"])
+    assert code == 0
     shown = json.loads(out)
     assert shown.keys() == {"mean_ap", "ap"}
     assert shown["ap"] == {"cat": None, "dog": pytest.approx(1)}
@@ -243,30 +221,31 @@ def test_voc_as_json(found: list[str], protocol: str, capsys: pytest.CaptureFixt
     assert scored.ap == shown["ap"]
 
 
-def test_voc_as_a_table(found: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_voc_as_a_table(found: list[str], command: Command) -> None:
     """Each class in percent, and their mean; the files are taken though they are named after another split."""
-    assert run([*found, "--protocol", "voc07", "--split", "val"]) == 0
-    out, err = capsys.readouterr()
+    code, out, err = command(*[*found, "--protocol", "voc07", "--split", "val"])
+    assert code == 0
     assert "11-point AP at IoU 0.5, 2 images" in out
     for line in ("cat no detection file", "dog 100.00", "mean 50.00"):
         assert line in " ".join(out.replace("│", " ").split())
     assert "comp4_det_test_dog.txt" in err
 
 
-def test_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_coco(tmp_path: Path, command: Command) -> None:
     """The twelve numbers as JSON, -1 where no object has the size, and as a table in percent."""
     pytest.importorskip("pycocotools", reason="the extra `detection` is not installed")
     box = {"image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}
     (tmp_path / "truth.json").write_text(json.dumps(instances([1], [box], {1: "dog"})))
     (tmp_path / "found.json").write_text(json.dumps([{**box, "score": 0.5}]))
     arguments = ["detect", "score", "-g", str(tmp_path / "truth.json"), "-d", str(tmp_path / "found.json")]
-    assert run([*arguments, "-p", "coco", "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
+    code, out, _ = command(*arguments, "-p", "coco", "--json")
+    assert code == 0
+    shown = json.loads(out)
     assert list(shown) == ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
     assert shown["AP"] == pytest.approx(1)
     assert shown["APl"] == -1
-    assert run([*arguments, "-p", "coco"]) == 0
-    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    _, out, _ = command(*arguments, "-p", "coco")
+    out = " ".join(out.replace("│", " ").split())
     assert "COCO, boxes, 1 image" in out
     assert "AP IoU 0.50:0.95 100.00" in out
     assert "APl large objects no objects" in out
@@ -284,23 +263,21 @@ def test_coco(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ([], 2, "--protocol"),
     ],
 )
-def test_a_wrong_score_is_one_line(
-    found: list[str], more: list[str], code: int, named: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_score_is_one_line(found: list[str], more: list[str], code: int, named: str, command: Command) -> None:
     """Wrong options have exit code 2, wrong files 1; nothing is printed on standard output."""
-    assert run([*found, *more]) == code
-    out, err = capsys.readouterr()
+    code, out, err = command(*[*found, *more])
+    assert code == code
     assert out == ""
     assert named in err
     assert err.count("\n") == 1
 
 
-def test_check_counts_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_counts_and_lists(tmp_path: Path, command: Command) -> None:
     """Images and objects of each split, difficult ones among them, notes, and repairs: ten, or all on request."""
     objects = [("dog", 1, 1, 9, 9), ("dog", 9, 9, 1, 1), ("cat", 1, 1, 9, 9, True)]
     many = [("dog", 9, 9, 1, 1)] * 11
     root = write_voc(tmp_path / "own", {"train": {"a": objects, "b": [], "c": objects * 6}, "val": {"d": many}})
-    code, out, _ = command(capsys, "check", f"voc:{root}", "--json")
+    code, out, _ = command("detect", "check", f"voc:{root}", "--json")
     shown = json.loads(out)
     counts = shown["splits"]["training"]
     assert code == 0
@@ -308,29 +285,17 @@ def test_check_counts_and_lists(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert {name: count for name, count in counts["objects"].items() if count} == {"cat": 7, "dog": 7}
     assert len(shown["repairs"]) == 18
     assert ["19 of 20 classes" in note for note in shown["notes"]] == [True]
-    code, short, _ = command(capsys, "check", f"voc:{root}")
-    code, long, _ = command(capsys, "check", f"voc:{root}", "--all")
+    code, short, _ = command("detect", "check", f"voc:{root}")
+    code, long, _ = command("detect", "check", f"voc:{root}", "--all")
     assert (short.count(": object "), long.count(": object ")) == (10, 18)
     assert "19 of 20 classes" in short
-    code, out, _ = command(capsys, "check", f"voc:{root}", "--classes", "dog")
+    code, out, _ = command("detect", "check", f"voc:{root}", "--classes", "dog")
     assert code == 0
     assert "'cat'" in out
 
 
-def test_every_command_and_option_is_explained() -> None:
-    """Each command has a docstring, and each of its parameters is declared as an option or an argument."""
-    assert any(group.name == "detect" for group in app.registered_groups)
-    for registered in detect_app.registered_commands:
-        assert registered.callback is not None
-        assert registered.callback.__doc__, registered.name
-        hints = get_type_hints(registered.callback, include_extras=True)
-        assert all(name == "return" or hint.__metadata__ for name, hint in hints.items())
-
-
 @pytest.mark.data
-def test_perfect_detections_of_real_annotations(
-    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_perfect_detections_of_real_annotations(real_data: Path, tmp_path: Path, command: Command) -> None:
     """The objects of VOC 2007 test as detections, the difficult ones among them, have an AP of 1 in every class."""
     from resnets.detection import voc as layout
 
@@ -342,7 +307,8 @@ def test_perfect_detections_of_real_annotations(
             lines.setdefault(name, []).append(f"{image_id} 0.5 {' '.join(map(str, corners))}\n")
     for name, entries in lines.items():
         (tmp_path / f"comp4_det_test_{name}.txt").write_text("".join(entries))
-    assert run(["detect", "score", "-g", str(root), "-d", str(tmp_path), "-p", "voc07", "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
+    code, out, _ = command("detect", "score", "-g", root, "-d", tmp_path, "-p", "voc07", "--json")
+    assert code == 0
+    shown = json.loads(out)
     assert len(shown["ap"]) == 20
     assert shown["ap"] == pytest.approx(dict.fromkeys(layout.CLASSES, 1.0))

@@ -35,15 +35,3 @@ def test_what_is_left_out_is_said_once(tmp_path: Path, command: Command) -> None
     assert code == 0
     assert out.count("left out, needs ") == 1
     assert "not built yet" in out and "cited" in out
-
-
-def test_wrong_names_are_one_line(tmp_path: Path, command: Command) -> None:
-    """The exit code 2, and the offending name."""
-    for arguments, message in (
-        (("tabel6",), "unknown table or figure 'tabel6' (did you mean table6"),
-        (("table6", "--only", "resnet-21"), "table6 has no row 'resnet-21'"),
-        (("table6", "--scale", "tiny"), "scale is 'tiny'"),
-    ):
-        code, out, err = command("reproduce", *arguments, "--out", tmp_path)
-        assert (code, out, err.count("\n")) == (2, "", 1)
-        assert err.startswith(f"resnets: error: {message}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from synthetic_boxes import write_rectangles
 
 import resnets
 from resnets.detection.annotations import DetectionSplits
@@ -25,9 +25,6 @@ from resnets.reproduction.detection_data_resolver import DetectionDataResolver
 from resnets.reproduction.tasks import Task, select
 from resnets.specs import InputSpec, ResNetSpec
 from resnets.weights import weights_file
-
-XML = """<annotation><size><width>96</width><height>64</height></size>
-<object><name>{}</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>{}</xmax><ymax>48</ymax></bndbox></object></annotation>"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,19 +46,7 @@ def small(one_thread: None) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in VOC's layout: four images of one aeroplane or bicycle each."""
-    root = tmp_path_factory.mktemp("data") / "things"
-    for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
-        (root / name).mkdir(parents=True)
-    for number in range(4):
-        width = 20 + 20 * (number % 2)
-        image = Image.new("RGB", (96, 64), (200, 180, 190))
-        image.paste((90, 30, 120), (8, 8, 8 + width, 48))
-        image.save(root / "JPEGImages" / f"{number}.jpg", quality=95)
-        name = "aeroplane" if number % 2 else "bicycle"
-        (root / "Annotations" / f"{number}.xml").write_text(XML.format(name, 8 + width))
-    (root / "ImageSets" / "Main" / "train.txt").write_text("0\n1\n")
-    (root / "ImageSets" / "Main" / "test.txt").write_text("2\n3\n")
-    return root
+    return write_rectangles(tmp_path_factory.mktemp("data") / "things", "bicycle", "aeroplane", step=0)
 
 
 @pytest.fixture(scope="module")
