@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from fuzzing import COUNTS, fuzz
 
 from resnets.errors import WeightsError
 from resnets.weights.readers import read_foreign
@@ -223,3 +225,41 @@ def test_an_encrypted_archive_and_an_unknown_method_are_said(tmp_path: Path, fla
     path.write_bytes(bytes(content))
     with pytest.raises(WeightsError, match="damaged, or not a NumPy archive"):
         read_foreign(path)
+
+
+# ---------------------------------------------------------------- fuzzed
+
+
+def small_file(suffix: str, path: Path) -> bytes:
+    """Return a small weights file as that format's own library writes it."""
+    arrays = {"conv1.weight": np.arange(12, dtype=np.float32).reshape(2, 6), "fc.bias": np.arange(3.0)}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    match suffix:
+        case ".pth":
+            torch.save({"state_dict": tensors, "epoch": 3}, path)
+        case ".th":
+            torch.save(tensors, path, _use_new_zipfile_serialization=False)
+        case ".pkl":
+            path.write_bytes(pickle.dumps({"model": arrays}, 2))
+        case ".npz":
+            np.savez_compressed(path, **arrays)
+        case ".safetensors":
+            path.write_bytes(safetensors.torch.save(tensors, {"pretrained_cfg": '{"mean": [1]}'}))
+        case _:
+            h5py = pytest.importorskip("h5py")
+            with h5py.File(path, "w") as file:
+                for name, array in arrays.items():
+                    file.create_dataset(f"data/{name}/0", data=array, compression="gzip")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("suffix", [".pth", ".th", ".pkl", ".npz", ".safetensors", ".h5"])
+def test_damaged_weights_are_read_or_refused(tmp_path: Path, suffix: str, count: int) -> None:
+    path = tmp_path / f"a{suffix}"
+
+    def read(variant: bytes) -> None:
+        path.write_bytes(variant)
+        read_foreign(path)
+
+    fuzz(read, small_file(suffix, path), count, documented=WeightsError)

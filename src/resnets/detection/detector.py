@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import safetensors
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -21,13 +19,13 @@ from resnets.data.normalization import fit_photos, mean_of
 from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.pixels import as_tensor
-from resnets.errors import UsageError, WeightsError, public
+from resnets.errors import UsageError, WeightsError, first_line, public
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
 from resnets.runtime.device import choose_device, place
 from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, Preprocessing
-from resnets.weights.tensor_file import read_tensors, write_tensors
-from resnets.weights.weights_file import Weights, last_layer, load_into
+from resnets.weights.tensor_file import read_description, read_tensors, write_tensors
+from resnets.weights.weights_file import Weights, last_layer, load_into, require_input, require_same_keys
 
 FITTED_IMAGES = 200  # training images whose mean is taken where the weights do not record one
 RECALIBRATION_IMAGES, RECALIBRATION_SIDE = 8, 128  # images, and their sides in pixels, for batch norm's statistics
@@ -108,10 +106,8 @@ def header(path: Path) -> dict[str, Any]:
     """Return the header of the weights file of a run's folder, or of a file; {} if it has none."""
     file = path / "weights.safetensors" if path.is_dir() else path
     try:
-        with safetensors.safe_open(file, "pt") as content:
-            found: dict[str, Any] = json.loads((content.metadata() or {}).get("resnets") or "{}")
-            return found
-    except (OSError, ValueError, safetensors.SafetensorError):
+        return read_description(file)
+    except WeightsError:
         return {}  # whoever reads the file reports what is wrong with it
 
 
@@ -164,18 +160,40 @@ def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
             why = "this run has not finished: continue it with --resume" if unfinished else "it is not of a run"
             raise WeightsError(f"{path.parent} holds no weights.safetensors; {why}")
     tensors, description = read_tensors(path)
-    about = description.get("detector")
-    if about is None:
+    if "detector" not in description:
         raise WeightsError(f"{path}: not a detector's weights; `resnets detect train` makes them")
-    try:
-        classes = tuple(description["classes"])
-        recipe = msgspec.convert(about["recipe"] | {"departures": ()}, DetectionRecipe)  # which are text
-        backbone = registry.build(msgspec.convert(about["network"], NetworkSpec))
-        network = FasterRCNN(backbone, len(classes), recipe, msgspec.convert(about["input"], InputSpec))
-    except (TypeError, KeyError, UsageError, msgspec.ValidationError) as error:
-        raise WeightsError(
-            f"{path}: its description is not understood ({error}); was it written by a newer version?"
-        ) from None
+    network, classes = _network(path, description, tensors)
     load_into(network, tensors)
     place(network.eval(), target)
     return Detector(path, network, classes, target)
+
+
+class _About(msgspec.Struct, frozen=True):
+    """What the header of a detector's weights says of it."""
+
+    network: NetworkSpec
+    recipe: dict[str, Any]
+    input: InputSpec
+
+
+def _network(
+    path: Path, description: dict[str, Any], tensors: dict[str, torch.Tensor]
+) -> tuple[FasterRCNN, tuple[str, ...]]:
+    """Return the network and the classes that a description says. Raises: WeightsError."""
+    try:
+        about = msgspec.convert(description["detector"], _About)
+        classes = msgspec.convert(description["classes"], tuple[str, ...])
+        recipe = msgspec.convert(about.recipe | {"departures": ()}, DetectionRecipe)  # which are text
+        if about.network.layers > len(tensors):
+            raise UsageError(f"{about.network.layers:,} layers, and {len(tensors):,} tensors")
+        require_input(about.input, path)
+        with torch.device("meta"):  # which takes no memory, whatever is declared
+            shapes = FasterRCNN(registry.build(about.network), len(classes), recipe, about.input)
+    except WeightsError:
+        raise
+    except Exception as error:  # fields that do not fit together raise nearly anything
+        raise WeightsError(
+            f"{path}: its description is not understood ({first_line(error)}); was it written by a newer version?"
+        ) from None
+    require_same_keys(shapes, tensors)
+    return FasterRCNN(registry.build(about.network), len(classes), recipe, about.input), classes

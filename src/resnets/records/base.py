@@ -68,7 +68,7 @@ def decode(content: bytes | str, kind: type[T], where: Path | str) -> T:
     """Return the record that JSON holds. Raises: RecordError, naming where it is and the field that is wrong."""
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:  # ValueError: text that is not UTF-8
         raise RecordError(f"{where}: {error}") from None
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+"""A number of 1 or more, which is verified where a declaration is read."""
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from resnets.specs.base import Spec
+import msgspec
+
+from resnets.specs.base import Positive, Spec
+
+MOST_PIXELS = 4_096
+"""Of a side of the input that a network expects."""
 
 
 class Preprocessing(Spec, frozen=True, kw_only=True):
@@ -30,12 +35,12 @@ class InputSpec(Spec, frozen=True, kw_only=True):
     Units: pixels for `size` and `resize`; mean, mean image and std in the scale and the order of the network's input.
     """
 
-    size: int
-    resize: int
-    channels: int = 3  # 3: colour, 1: grey
+    size: Annotated[int, msgspec.Meta(ge=1, le=MOST_PIXELS)]
+    resize: Annotated[int, msgspec.Meta(ge=1, le=MOST_PIXELS)]
+    channels: Positive = 3  # 3: colour, 1: grey
     mean: tuple[float, ...] | None = None  # of each channel
     mean_image: str | None = None  # or of each pixel: base64 of float32, (size, size, channels), little endian
-    std: tuple[float, ...] | None = None  # of each channel
+    std: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] | None = None  # of each channel
     interpolation: Interpolation = "bilinear"
     max_value: Literal[1, 255] = 1  # what a pixel of full brightness becomes before the mean is subtracted; black is 0
     channel_order: Literal["RGB", "BGR"] = "RGB"

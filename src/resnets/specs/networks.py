@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
 from resnets.errors import UsageError
-from resnets.specs.base import Spec
+from resnets.specs.base import Positive, Spec
 
 Shortcut = Literal["A", "B", "C"]
 """How a shortcut matches dimensions (section 3.3): A pads zeros, B projects where they grow, C always projects."""
@@ -47,16 +47,16 @@ class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"
 
     name: str
     type: Literal["cifar", "imagenet"]
-    depth: int  # weighted layers: convolutions outside shortcuts, and the final fc
+    depth: Positive  # weighted layers: convolutions outside shortcuts, and the final fc
     block: Literal["basic", "bottleneck"]
-    blocks: tuple[int, ...]  # of each stage
+    blocks: tuple[Positive, ...]  # of each stage
     residual: bool  # False: the plain counterpart, without shortcuts
     shortcut: Shortcut | None  # None for a plain network
     stride: StridePlacement | None  # None for basic blocks, whose first convolution has it
-    residual_layers: int = 2  # 3x3 layers of F in a basic block
-    num_classes: int
-    in_channels: int = 3
-    bn_group: int | None = None  # images that share batch-norm statistics in training; None: the whole batch
+    residual_layers: Positive = 2  # 3x3 layers of F in a basic block
+    num_classes: Positive
+    in_channels: Positive = 3
+    bn_group: Positive | None = None  # images that share batch-norm statistics in training; None: the whole batch
     initialization: Initialization = "he_fan_in"
     zeros: ZeroChannels = "after"  # of option A; "around" only in networks whose weights come from such a project
     pool: StemPool = "padded"  # "ceil" only in networks whose weights come from Caffe
@@ -125,6 +125,11 @@ class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"
         )
 
     @property
+    def layers(self) -> int:
+        """Convolutions in the blocks, but for projections."""
+        return sum(self.blocks) * (3 if self.block == "bottleneck" else self.residual_layers)
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """Filters of the 3x3 layers of each stage."""
         return (16, 32, 64) if self.type == "cifar" else (64, 128, 256, 512)
@@ -155,11 +160,11 @@ class VGGSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="vgg"):
     """A VGG network, the paper's comparison on ImageNet. Paper: Figure 3 (left), Tables 3, 4, 7 and 8."""
 
     name: str
-    depth: int
-    convolutions: tuple[int, ...]  # 3x3 layers of each of the five stages
-    num_classes: int
-    in_channels: int = 3
-    dropout: float = 0.5
+    depth: Positive
+    convolutions: tuple[Positive, ...]  # 3x3 layers of each of the five stages
+    num_classes: Positive
+    in_channels: Positive = 3
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.5
     initialization: Initialization = "he_fan_in"
 
     type = "imagenet"
@@ -189,6 +194,11 @@ class VGGSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="vgg"):
             initialization=initialization,
         )
 
+    @property
+    def layers(self) -> int:
+        """Convolutions."""
+        return sum(self.convolutions)
+
     def in_words(self) -> str:
         """Return what the network is."""
         return self.name
@@ -199,13 +209,18 @@ class FunctionSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="funct
 
     name: str
     module: str  # that registers it
-    input_size: int  # side of the square input, in pixels
-    depth: int | None = None  # weighted layers, where they were given
-    num_classes: int
-    in_channels: int = 3
+    input_size: Positive  # side of the square input, in pixels
+    depth: Positive | None = None  # weighted layers, where they were given
+    num_classes: Positive
+    in_channels: Positive = 3
     options: dict[str, Option] = msgspec.field(default_factory=dict)  # the other arguments
 
     least_size = 1
+
+    @property
+    def layers(self) -> int:
+        """Layers that are known: none, since the function decides."""
+        return 0
 
     @property
     def type(self) -> Literal["cifar", "imagenet"]:

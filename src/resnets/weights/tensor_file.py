@@ -12,8 +12,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnets.errors import WeightsError
-from resnets.files import read_bytes, write_durably
+from resnets.errors import RecordError, WeightsError, first_line
+from resnets.files import read_bytes, require_expansion, size_on_disk, write_durably
+from resnets.records.base import decode
 
 
 def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
@@ -76,9 +77,30 @@ def parse_tensors(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[s
     try:
         tensors = safetensors.torch.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path}: damaged or not a safetensors file ({error})") from None
+    except Exception as error:  # a damaged file raises nearly anything
+        raise WeightsError(f"{path}: damaged or not a safetensors file ({first_line(error)})") from None
     text = header.get("resnets", "")
     if (text or "sha256" in header) and header.get("sha256") != _digest(tensors, text):
         raise WeightsError(f"{path}: damaged: its content is not what was written (SHA-256 differs)")
-    return tensors, json.loads(text) if text else {}
+    return tensors, _parse_description(text, path)
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the description of a safetensors file by its header alone; {} if it has none.
+
+    Raises: WeightsError, if it cannot be read.
+    """
+    try:
+        require_expansion(path, size_on_disk(path)[0])
+        with safetensors.safe_open(path, "pt") as content:
+            header = content.metadata() or {}
+    except Exception as error:
+        raise WeightsError(f"{path}: damaged or not a safetensors file ({first_line(error)})") from None
+    return _parse_description(header.get("resnets", ""), path)
+
+
+def _parse_description(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return decode(text or "{}", dict[str, Any], path)
+    except RecordError as error:
+        raise WeightsError(f"{error}; its description is not understood") from None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import torch
 from torch import Tensor, nn
 
-from resnets.errors import UsageError, WeightsError
+from resnets.errors import UsageError, WeightsError, first_line
 from resnets.networks.registry import build, name_of, spec_of
-from resnets.specs import InputSpec, NetworkSpec, first_difference
+from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, first_difference
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
 
@@ -36,9 +38,10 @@ class Weights:
                 "writes it into files of torchvision, timm and others, and in Python there is network="
             )
         try:
-            network = build(self.spec)
-        except UsageError as error:
-            raise WeightsError(f"{self.path}: {error}") from None
+            require_buildable(self.spec, self.tensors)
+        except (UsageError, WeightsError) as error:
+            raise WeightsError(f"{self.path}: {error}", getattr(error, "details", ())) from None
+        network = build(self.spec)
         self.load_into(network)
         return network.eval()
 
@@ -101,19 +104,60 @@ def load(path: Path) -> Weights:
     tensors, description = read_tensors(path)
     if "detector" in description:
         raise WeightsError(f"{path}: a detector's weights, not a classifier's; `resnets detect` uses them")
-    network, classes, input_spec = (description.get(key) for key in ("network", "classes", "input"))
     try:
-        return Weights(
-            path=path,
-            tensors=tensors,
-            spec=msgspec.convert(network, NetworkSpec | None),
-            classes=tuple(classes) if classes else None,
-            input_spec=msgspec.convert(input_spec, InputSpec | None),
-        )
-    except msgspec.ValidationError as error:
+        found = msgspec.convert(description, _Description)
+    except (msgspec.ValidationError, RecursionError) as error:
         raise WeightsError(
             f"{path}: its description is not understood ({error}); was it written by a newer version?"
         ) from None
+    spec, classes, input_spec = found.network, found.classes or None, found.input
+    if classes is not None and spec is not None and len(classes) != spec.num_classes:
+        raise WeightsError(f"{path}: its description has {len(classes)} class names for {spec.num_classes} classes")
+    if input_spec is not None:
+        require_input(input_spec, path)
+    return Weights(path=path, tensors=tensors, spec=spec, classes=classes, input_spec=input_spec)
+
+
+class _Description(msgspec.Struct, frozen=True):
+    """What the header of a weights file says."""
+
+    network: NetworkSpec | None = None
+    classes: tuple[str, ...] | None = None
+    input: InputSpec | None = None
+
+
+def require_input(input_spec: InputSpec, path: Path) -> None:
+    """Check that the parts of an input that was read fit together. Raises: WeightsError."""
+    size, channels = input_spec.size, input_spec.channels
+    for name, values in (("mean", input_spec.mean), ("std", input_spec.std)):
+        if values is not None and len(values) != channels:
+            raise WeightsError(f"{path}: the {name} of its input has {len(values)} numbers for {channels} channels")
+    if input_spec.mean_image is not None:
+        try:
+            found = len(base64.b64decode(input_spec.mean_image, validate=True))
+        except ValueError as error:
+            raise WeightsError(f"{path}: the mean image of its input is not base64 ({error})") from None
+        if found != 4 * size * size * channels:
+            raise WeightsError(f"{path}: the mean image of its input is not of {size} x {size} x {channels} numbers")
+    if input_spec.resize < size:
+        raise WeightsError(f"{path}: its input of {size} pixels is cut out of {input_spec.resize}")
+
+
+def require_buildable(spec: NetworkSpec, tensors: dict[str, Tensor]) -> None:
+    """Check that a declaration is of the network whose tensors these are, before that takes time and memory.
+
+    Raises: WeightsError, if not; UsageError, if it is of a registered network, whose module is not imported.
+    """
+    if spec.layers > len(tensors):
+        raise WeightsError(f"it declares a network of {spec.layers:,} layers, and holds {len(tensors):,} tensors")
+    if isinstance(spec, FunctionSpec):  # which may look at its weights
+        return
+    try:
+        with torch.device("meta"):
+            network = build(spec)
+    except Exception as error:  # fields that do not fit together raise nearly anything
+        raise WeightsError(f"it declares a network that cannot be built ({first_line(error)})") from None
+    require_same_keys(network, tensors)
 
 
 def last_layer(network: nn.Module) -> str:
