@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
-from small_detectors import RECIPE, detector
+from small_detectors import INPUT, RECIPE, detector, network, vgg
 
+from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.regions import Regions, pool
+from resnets.networks.comparison.vgg import VGG
+from resnets.networks.resnet import ResNet
 
 NOTHING = torch.zeros(0, 4)
 BOX = [10.0, 10, 50, 50]
@@ -75,15 +79,17 @@ def test_regions_in_a_crowd_are_not_drawn() -> None:
     assert boxes[labels == 0].tolist() == [[10.0, 10, 50, 28]]
 
 
-def test_an_image_that_is_all_crowd_still_has_regions() -> None:
-    """Without any other region, those in a crowd are background."""
-    targets = {
-        "boxes": NOTHING,
-        "labels": torch.zeros(0, dtype=torch.int64),
-        "crowds": torch.tensor([[0.0, 0, 100, 100]]),
-    }
-    _, labels, _ = make().draw(torch.tensor([BOX]), targets)
-    assert labels.tolist() == [0]
+@pytest.mark.parametrize("network", [network, vgg])
+def test_an_image_that_is_all_crowd_teaches_no_region(network: Callable[[], ResNet | VGG]) -> None:
+    """Nothing in a crowd is background: all losses are 0, and leave a gradient of 0, not none, for the momentum."""
+    net = FasterRCNN(network(), 2, RECIPE.with_changes(roi_size=None), INPUT).train()
+    image = torch.randint(0, 256, (3, 96, 128), dtype=torch.uint8)
+    crowd = torch.tensor([[0.0, 0, 128, 96]])
+    losses = net(image, NOTHING, torch.zeros(0, dtype=torch.int64), crowd)
+    assert losses.tolist() == [0] * 5
+    losses[:4].sum().backward()
+    gradients = [one.grad for one in net.regions.parameters()]
+    assert all(one is not None and not one.any() for one in gradients)
 
 
 def test_targets_are_normalised_shifts() -> None:

@@ -46,12 +46,12 @@ class Regions(RoIHeads):  # type: ignore[misc]  # torchvision has no types
     def draw(self, proposals: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor]:
         """Return regions drawn out of proposals and true boxes, their labels (0: background) and their box targets.
 
+        Proposals in a crowd are none of them: an image that is all crowd has no regions.
+
         Shape: (P, 4) -> (R, 4), (R,), (R, 4)
         """
         proposals = proposals.detach()
-        free = ~crowded(proposals, targets["crowds"])
-        if free.any() or len(targets["boxes"]):  # else a crowd is all that there is to look at
-            proposals = proposals[free]
+        proposals = proposals[~crowded(proposals, targets["crowds"])]
         boxes, _, labels, shifts = self.select_training_samples([proposals], [targets])
         return boxes[0], labels[0], shifts[0]
 
@@ -73,13 +73,14 @@ class Regions(RoIHeads):  # type: ignore[misc]  # torchvision has no types
         return scores.float(), shifts.float()
 
     def losses(self, vectors: Tensor, labels: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the log loss, the box loss and the share of regions that are misclassified."""
+        """Return the log loss, the box loss and the share of regions that are misclassified; 0 without regions."""
+        count = max(1, len(labels))
         scores, all_shifts = self.answer(vectors)
         objects = (labels > 0).nonzero()[:, 0]
-        own = all_shifts.view(len(labels), -1, 4)[objects, labels[objects]]
+        own = all_shifts.unflatten(1, (-1, 4))[objects, labels[objects]]
         distance = F.smooth_l1_loss(own, shifts[objects], reduction="sum")
-        wrong = (scores.detach().argmax(1) != labels).float().mean()
-        return F.cross_entropy(scores, labels), distance / len(labels), wrong
+        wrong = (scores.detach().argmax(1) != labels).float().sum()
+        return F.cross_entropy(scores, labels, reduction="sum") / count, distance / count, wrong / count
 
     def boxes(self, shifts: Tensor, regions: Tensor) -> Tensor:
         """Return the boxes that shifts make of regions, one for each class but background.
