@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import torch
 from small_detectors import CLASSES, RECIPE, SPEC, TinyDetector
 
 import resnets
-from resnets.detection.detector import detector_input, fine_tuned, is_detector
+from resnets.detection.detector import detector_input, is_detector
 from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.fine_tuning import fine_tuned
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
 from resnets.specs import InputSpec
@@ -42,21 +44,66 @@ def test_other_files_are_refused(start: Path, tiny_detector: TinyDetector, tmp_p
 
 
 def test_fine_tuning_keeps_what_fits(tiny_detector: TinyDetector) -> None:
-    """As the paper's from COCO to VOC: with other classes the sibling layers are new, and all else is kept."""
+    """As the paper's from COCO to VOC: with other classes new sibling layers, as noted, and all else is kept."""
     learnt = resnets.load_detector(tiny_detector.run, device="cpu")
     same = fine_tuned(learnt, "resnet10", CLASSES, RECIPE).state_dict()
-    other = fine_tuned(learnt, "resnet10", ("a", "b", "c"), RECIPE).state_dict()
+    with pytest.warns(UserWarning, match=r"2 classes \(red, green\).* 3 classes \(red, b, c\)"):
+        other = fine_tuned(learnt, "resnet10", ("red", "b", "c"), RECIPE).state_dict()
     for name, tensor in learnt.network.state_dict().items():
         assert torch.equal(same[name], tensor)
         assert name.startswith("regions.") or torch.equal(other[name], tensor)
     assert other["regions.box_predictor.cls_score.weight"].shape[0] == 4
 
 
-def test_fine_tuning_needs_the_same_network_and_anchors(tiny_detector: TinyDetector) -> None:
-    """Another number of anchors, or another network, is refused."""
+def test_the_same_classes_in_another_order_keep_their_weights(tiny_detector: TinyDetector) -> None:
+    """A detector of red and green detects the same as one of green and red, each by its new label."""
     learnt = resnets.load_detector(tiny_detector.run, device="cpu")
-    with pytest.raises(WeightsError):
-        fine_tuned(learnt, "resnet10", CLASSES, RECIPE.with_changes(anchor_sizes=(32,)))
+    turned = fine_tuned(learnt, "resnet10", CLASSES[::-1], RECIPE).eval()
+    vectors = torch.rand(5, turned.backbone.region_features)
+    scores, shifts = learnt.network.regions.answer(vectors)
+    turned_scores, turned_shifts = turned.regions.answer(vectors)
+    torch.testing.assert_close(turned_scores, scores[:, [0, 2, 1]])
+    torch.testing.assert_close(turned_shifts.view(5, 3, 4), shifts.view(5, 3, 4)[:, [0, 2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"anchor_sizes": (32,)}, "anchors was 32,64, and is 32"),
+        ({"anchor_ratios": (1.0, 2.0)}, "anchor ratios was 0.5,1.0,2.0, and is 1.0,2.0"),
+        ({"global_context": True}, "context was False, and is True"),
+    ],
+)
+def test_fine_tuning_needs_the_same_anchors_and_context(
+    tiny_detector: TinyDetector, changes: dict[str, Any], named: str
+) -> None:
+    """The error names the setting that differs, with both values."""
+    learnt = resnets.load_detector(tiny_detector.run, device="cpu")
+    with pytest.raises(WeightsError, match=named):
+        fine_tuned(learnt, "resnet10", CLASSES, RECIPE.with_changes(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"anchor_sizes": (64, 128)}, "anchors was 32,64, and is 64,128"),
+        ({"roi_pooling": "align"}, "roi-pooling was max, and is align"),
+        ({"roi_size": 8}, "roi size was 4, and is 8"),
+        ({"head_stride": 1}, "head stride was 2, and is 1"),
+    ],
+)
+def test_settings_with_which_weights_mean_less_are_noted(
+    tiny_detector: TinyDetector, changes: dict[str, Any], named: str
+) -> None:
+    """Weights fit as many anchors of other sizes, say, and were trained for their own."""
+    learnt = resnets.load_detector(tiny_detector.run, device="cpu")
+    with pytest.warns(UserWarning, match=named):
+        fine_tuned(learnt, "resnet10", CLASSES, RECIPE.with_changes(**changes))
+
+
+def test_fine_tuning_needs_the_same_network(tiny_detector: TinyDetector) -> None:
+    """A detector on another network is refused."""
+    learnt = resnets.load_detector(tiny_detector.run, device="cpu")
     with pytest.raises(WeightsError, match="resnet18"):
         fine_tuned(learnt, "resnet18", CLASSES, RECIPE)
 
@@ -68,7 +115,7 @@ def test_fine_tuning_keeps_the_options_of_the_network(tiny_detector: TinyDetecto
     built = FasterRCNN(registry.build(spec), len(CLASSES), RECIPE, learnt.network.input)
     built.load_state_dict(learnt.network.state_dict())
     start = dataclasses.replace(learnt, network=built)
-    assert fine_tuned(start, "resnet10", ("a", "b"), RECIPE).spec.pool == "ceil"
+    assert fine_tuned(start, "resnet10", CLASSES, RECIPE).spec.pool == "ceil"
 
 
 def test_a_mean_image_is_reduced_to_the_mean_of_each_channel() -> None:

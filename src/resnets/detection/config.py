@@ -15,12 +15,12 @@ from resnets.detection.detector import (
     Detector,
     classifier,
     detector_input,
-    fine_tuned,
     is_detector,
     load_detector,
     recalibrate,
 )
 from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.fine_tuning import fine_tuned
 from resnets.detection.recipes import DETECTION_RECIPES, default_recipe
 from resnets.detection.score import Score, require_objects, score_for
 from resnets.detection.sources import load_detection_data

@@ -116,25 +116,6 @@ def is_detector(path: Path) -> bool:
     return "detector" in header(path)
 
 
-def fine_tuned(other: Detector, name: str, classes: Sequence[str], recipe: DetectionRecipe) -> FasterRCNN:
-    """Return a detector that starts from another; with other classes its sibling layers are new.
-
-    The network is the other's, with all of its options, which a converted file may have beyond its name.
-
-    Raises: WeightsError, if the other is on another network than `name`, or of other anchors or context.
-    Paper: appendix B, where the model of COCO is fine-tuned on VOC.
-    """
-    spec = other.network.spec
-    if spec.name != name:
-        raise WeightsError(f"{other.path}: a detector on {spec.name}, not on {name}")
-    network = FasterRCNN(registry.build(spec), len(classes), recipe, other.network.input)
-    tensors = other.network.state_dict()
-    if tuple(classes) != other.classes:
-        tensors |= {name: tensor for name, tensor in network.state_dict().items() if name.startswith("regions.")}
-    load_into(network, tensors)
-    return network
-
-
 def save_detector(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
     """Write a detector's weights, with its network, recipe, input and classes."""
     about = {
