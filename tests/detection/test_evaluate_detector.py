@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from small_detectors import CLASSES, TinyDetector
 
+import resnets
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.evaluate import DetectionEvaluation, evaluate_detector
 from resnets.errors import DataError, UsageError
@@ -39,6 +40,19 @@ def test_refinements_and_ensembles_are_scored(tiny_detector: TinyDetector, tmp_p
     assert refined.mean_ap > 0.9
     files = {*(f"comp4_det_test_{name}.txt" for name in CLASSES), "evaluation.json"}
     assert {path.name for path in tmp_path.iterdir()} == files
+
+
+def test_a_class_that_no_file_is_named_after_is_refused_before_detection(
+    tiny_detector: TinyDetector, tmp_path: Path
+) -> None:
+    """VOC's files cannot hold it; without `out`, or in COCO's JSON, there is no such file."""
+    learnt = dataclasses.replace(resnets.load_detector(tiny_detector.run, device="cpu"), classes=("n/a", "green"))
+    data = dataclasses.replace(tiny_detector.data, classes=("n/a", "green"))
+    images = []
+    with pytest.raises(UsageError, match="n/a"):
+        evaluated(learnt, data, out=tmp_path / "out", progress=lambda done, _: images.append(done))
+    assert images == []
+    assert evaluated(learnt, data).images == 2
 
 
 def test_a_data_set_is_scored_by_another_protocol(tiny_detector: TinyDetector, tmp_path: Path) -> None:

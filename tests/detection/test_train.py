@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,6 +174,26 @@ def test_random_weights_start_with_the_statistics_of_images(tmp_path: Path) -> N
     tensors = read_tensors(tmp_path / "run" / "weights.safetensors")[0]
     variances = next(tensor for name, tensor in tensors.items() if name.endswith("layer4.0.bn1.running_var"))
     assert not torch.equal(variances, torch.ones_like(variances))
+
+
+class Notes:
+    """An observer that keeps the notes of a start."""
+
+    def started(self, record: object, iteration: int, notes: list[str]) -> None:
+        self.notes = notes
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def test_a_class_without_training_objects_is_noted(start: Path, tmp_path: Path) -> None:
+    """The data's notes, and the classes that the run cannot learn, are shown at its start."""
+    data = splits(tmp_path / "data")
+    data = dataclasses.replace(data, classes=(*data.classes, "blue"), category_ids=(), notes=("a note",))
+    observer = Notes()
+    train(start, tmp_path / "run", data, RECIPE.with_changes(iterations=1), observers=[observer])
+    assert observer.notes[0] == "a note"
+    assert "1 of 3 classes: blue" in observer.notes[1]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(start: Path, tmp_path: Path) -> None:

@@ -385,10 +385,15 @@ def test_a_crowd_counts_as_difficult_and_other_images_are_refused() -> None:
         voc.score(images[:0], [], ("dog",), "area")
 
 
-def test_a_class_that_can_be_no_file_name_is_refused(tmp_path: Path) -> None:
-    """A class with a slash is refused before anything is written."""
-    with pytest.raises(UsageError, match="a/b"):
-        result_files.write_voc(tmp_path, [], ["a/b"])
+@pytest.mark.parametrize("name", ["n/a", "", " ", "a\nb", "\0", "\ud800", "é" * 120])
+def test_names_that_files_cannot_hold_are_refused(tmp_path: Path, name: str) -> None:
+    """A class in the name of a file, an image in a line of it; an image may have any length, and slashes."""
+    with pytest.raises(UsageError, match="class"):
+        result_files.write_voc(tmp_path / "found", [], [name])
+    if name not in ("n/a", "é" * 120):
+        with pytest.raises(UsageError, match="image"):
+            result_files.require_voc_names(["dog"], [3, name], split="test")
+    assert not (tmp_path / "found").exists()
     assert list(tmp_path.iterdir()) == []
 
 

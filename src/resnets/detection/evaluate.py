@@ -11,7 +11,7 @@ from resnets.detection.annotations import AnnotatedImage, Detections, DetectionS
 from resnets.detection.detector import Detector
 from resnets.detection.predict import detect_all, load_all
 from resnets.detection.refinements import Refinements
-from resnets.detection.score import Score, require_objects, score_for, write_detections
+from resnets.detection.score import Score, require_objects, require_writable, score_for, write_detections
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError, public
 from resnets.files import require_folder
@@ -76,6 +76,8 @@ def evaluate_detector(
             warnings.warn(note, stacklevel=2)
         chosen = protocol or splits.protocol
         score = _scorer(splits, split, images, chosen)  # before the work is done
+        if out is not None:
+            require_writable(splits, split, chosen)
         refinements = Refinements.of(box_refinement=box_refinement, multi_scale=multi_scale)
         start = time.perf_counter()
         found = _detect_by_all(world, detectors, images, refinements, precision, workers, progress)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from resnets.detection import voc
 from resnets.detection.annotations import Detections
+from resnets.detection.fields import is_name, shown
 from resnets.errors import UsageError
 from resnets.files import make_folder, write_durably, writing
+
+LONGEST = 240
+"""Bytes of a file's name: file systems take 255, of which a file that is being written needs a few more."""
 
 
 def write_voc(
@@ -20,23 +25,43 @@ def write_voc(
 
     Numbers keep all their digits, so that scoring the files gives exactly the score of the detections.
 
-    Raises: RunError, if the folder is not writable; UsageError, if a class is not valid in a file's name.
+    Raises: RunError, if the folder is not writable; UsageError, as `require_voc_names`.
     """
+    require_voc_names(classes, (found.id for found in detections), split=split)
     lines: dict[int, list[str]] = {label: [] for label in range(len(classes))}
     for found in detections:
         corners = voc.corners(found.boxes).tolist()
         for label, score, box in zip(found.labels.tolist(), found.scores.tolist(), corners, strict=True):
             lines[label].append(f"{found.id} {score!r} {' '.join(map(repr, box))}\n")
-    wrong = [name for name in classes if "/" in name or "\0" in name]
-    if wrong:
-        raise UsageError(f"class {wrong[0]!r} is not valid in the name of a detection file; COCO's JSON takes it")
     paths = []
     with writing(folder):
         make_folder(folder)
         for label, name in enumerate(classes):
-            paths.append(folder / f"comp4_det_{split}_{name}.txt")
+            paths.append(folder / _voc_file(split, name))
             write_durably(paths[-1], "".join(lines[label]).encode())
     return paths
+
+
+def require_voc_names(classes: Sequence[str], ids: Iterable[int | str], *, split: str) -> None:
+    """Verify that VOC's files can hold detections of these classes and images, before hours of detection.
+
+    Raises: UsageError, for a class that no file can be named after, or an id that is no part of a line.
+    """
+    for name in classes:
+        if "/" in name or not is_name(name) or len(os.fsencode(_voc_file(split, name))) > LONGEST:
+            raise UsageError(
+                f"class {shown(name)} is not valid in the name of a detection file; COCO's JSON takes it: protocol coco"
+            )
+    for image_id in ids:
+        text = str(image_id)
+        if not is_name(text) or text != text.strip():
+            raise UsageError(
+                f"image {shown(text)} is not valid in the lines of detection files; COCO's JSON takes it: protocol coco"
+            )
+
+
+def _voc_file(split: str, name: str) -> str:
+    return f"comp4_det_{split}_{name}.txt"
 
 
 def write_coco(path: Path, detections: Sequence[Detections], category_ids: Sequence[int]) -> None:

@@ -51,6 +51,13 @@ def require_objects(images: Sequence[AnnotatedImage], protocol: str, where: str)
         raise DataError(f"{where}: no object that counts is in any of the {len(images):,}; there is nothing to score")
 
 
+def require_writable(splits: DetectionSplits, split: str, protocol: str | None = None) -> None:
+    """Verify that `write_detections` can write detections on a split. Raises: UsageError."""
+    if _require_known(protocol or splits.protocol) != "coco":
+        images = dict(splits.splits())[split]
+        result_files.require_voc_names(splits.classes, (image.id for image in images), split=split)
+
+
 def write_detections(
     folder: Path, splits: DetectionSplits, detections: Sequence[Detections], *, split: str, protocol: str | None = None
 ) -> list[Path]:

@@ -12,7 +12,8 @@ from typing import NamedTuple, Self
 import msgspec
 from PIL import Image, ImageDraw, ImageFont
 
-from resnets.errors import UsageError
+from resnets.detection.fields import json_of
+from resnets.errors import DataError, UsageError
 from resnets.files import make_folder, write_durably, writing
 
 LIST = "detections.json"
@@ -83,8 +84,8 @@ def _earlier_drawings(path: Path) -> set[str]:
     if not path.exists():
         return set()
     try:
-        return {entry["drawn"] for entry in json.loads(path.read_text())}
-    except (OSError, ValueError, TypeError, KeyError):
+        return {entry["drawn"] for entry in json_of(path)}
+    except (DataError, TypeError, KeyError):
         raise UsageError(f"{path} is not of `detect predict`, and would be lost; name another folder") from None
 
 
