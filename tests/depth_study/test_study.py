@@ -224,8 +224,8 @@ def test_shares() -> None:
 
 
 def test_a_budget_that_is_too_small_says_what_would_do(tmp_path: Path) -> None:
-    """The longer budget does, and so do the depths that are named; nothing was begun."""
-    with pytest.raises(UsageError, match=r"6 networks.* 14 .* 20 .*--budget 3m .*--depths 8,14"):
+    """The longer budget does, and so does the largest part of the networks that fits; nothing was started."""
+    with pytest.raises(UsageError, match=r"6 networks.* 14 .* 20 .*--budget 3m .*plain8,plain14,resnet8,resnet14"):
         resnets.study("digits", out=tmp_path / "s", depths=[8, 14, 20], budget=88.0)
     assert not (tmp_path / "s").exists()
 
@@ -233,7 +233,7 @@ def test_a_budget_that_is_too_small_says_what_would_do(tmp_path: Path) -> None:
 def test_a_machine_that_is_too_busy_is_noticed_while_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before all networks are measured, since that alone would use the budget up."""
     monkeypatch.setattr(planner_of.Planner, "elapsed", lambda planner: 40.0 * len(planner.measured))
-    with pytest.raises(UsageError, match="160 s .* 88s.*--budget 10m"):
+    with pytest.raises(UsageError, match="160 s .* 88s.*--budget 10m .*--networks resnet8"):
         resnets.study("digits", out="never", **TINY)
 
 
@@ -268,7 +268,7 @@ def test_photos_for_which_the_budget_is_too_small(
     assert planned(90.0) == ("resnet20", "resnet56", "resnet110")
     assert "GiB of memory with 256 images per iteration, and 4.0 GiB are free" in lines[-2]
     monkeypatch.setattr(planner_of, "available_memory", lambda _: 2**30)
-    with pytest.raises(UsageError, match="GiB are free; name shallower networks with --depths"):
+    with pytest.raises(UsageError, match="GiB are free, or --networks resnet20"):
         planned(90.0)
 
 

@@ -95,7 +95,8 @@ class Planner:
         names = choices[-1]
         task = self._task(loaded, names[0])
         if reason := self._too_big(names, task):
-            raise UsageError(f"{reason}; name shallower networks with --depths")
+            offer = self._offer(names, task, lambda part: not self._too_big(part, task))
+            raise UsageError(f"{reason}{offer or '; name smaller networks with --networks'}")
         return self._plan(names, task, notify), task.splits
 
     def _task(self, loaded: DataSplits, network: str) -> _Task:
@@ -131,19 +132,24 @@ class Planner:
 
     def _too_long(self, names: Sequence[str], task: _Task) -> str:
         """Return a phrase if the epochs would be too few, estimated from the first network and multiply-adds, or ''."""
-        first = self._measure(names[0], task)
-        rates = []
-        for name in names:
-            times = _cost(name, task).macs / first.macs
-            own = {part: times * getattr(first.rates, part) for part in ("step", "test", "final_test")}
-            rates.append(dataclasses.replace(first.rates, **own))
-        epochs = self._longest(task, rates) * task.recipe.batch_size / len(task.divided.train)
+        self._measure(names[0], task)
+        epochs = self._longest(task, names) * task.recipe.batch_size / len(task.divided.train)
         if epochs >= PHOTO_EPOCHS:
             return ""
         return f"Within {durations.show(self.budget)} each would be trained for only {epochs:.1f} epochs"
 
-    def _longest(self, task: _Task, rates: Sequence[Rates]) -> int:
+    def _longest(self, task: _Task, names: Sequence[str]) -> int:
+        """Return the iterations that fit, by measured rates, and where there are none by multiply-adds."""
+        rates = [self._rates(name, task) for name in names]
         return forecast.longest(task.recipe, rates, self._available(len(rates)), *task.tested)
+
+    def _rates(self, name: str, task: _Task) -> Rates:
+        if name in self.measured:
+            return self.measured[name].rates
+        nearest = next(iter(self.measured.values()))
+        times = _cost(name, task).macs / nearest.macs
+        own = {part: times * getattr(nearest.rates, part) for part in ("step", "test", "final_test")}
+        return dataclasses.replace(nearest.rates, **own)
 
     def elapsed(self) -> float:
         """Return the used seconds of the budget, which include reading the data and measuring."""
@@ -180,8 +186,7 @@ class Planner:
                 workers=config.workers,
             )
         rates = dataclasses.replace(found.rates, start=found.rates.start + reading)
-        depth = registry.declare(name).depth or cost.depth
-        self.measured[name] = _Measured(name, depth, cost.macs, cost.parameters, memory.of(batch), rates)
+        self.measured[name] = _Measured(name, _depth(name, task), cost.macs, cost.parameters, memory.of(batch), rates)
         return self.measured[name]
 
     def _plan(self, names: Sequence[str], task: _Task, notify: Callable[[str], None]) -> StudyPlan:
@@ -189,18 +194,24 @@ class Planner:
         before, found = self.elapsed(), []
         for name in names:
             found.append(self._measure(name, task))
-            needed = before + (self.elapsed() - before) / len(found) * len(names)
+            each = (self.elapsed() - before) / len(found)
+
+            def fits(part: Sequence[str], each: float = each) -> bool:
+                is_measured = before + each * len(part) <= MEASURING * self.budget
+                return is_measured and self._longest(task, part) >= LEAST
+
+            needed = before + each * len(names)
             if needed > MEASURING * self.budget:
                 raise UsageError(
                     f"reading the data and measuring {plural(len(names), 'network')} takes {needed:.0f} s of a budget "
                     f"of {durations.show(self.budget)}: it is too small, or this machine too busy; "
-                    f"--budget {durations.at_least(needed / MEASURING)} is enough"
+                    f"--budget {durations.at_least(needed / MEASURING)} is enough{self._offer(names, task, fits)}"
                 )
         divided, recipe = task.divided, task.recipe
         test_images, validation_images = task.tested
-        iterations = self._longest(task, [one.rates for one in found])
+        iterations = self._longest(task, names)
         if iterations < LEAST:
-            raise UsageError(self._too_small(found, task, iterations))
+            raise UsageError(self._too_small(found, task, iterations) + self._offer(names, task, fits))
         scaled = recipe.scaled(iterations)
 
         def planned(one: _Measured) -> PlannedNetwork:
@@ -233,21 +244,24 @@ class Planner:
         )
 
     def _too_small(self, found: Sequence[_Measured], task: _Task, iterations: int) -> str:
-        """Return a message that names what would fit: a longer budget, or fewer depths."""
+        """Return a message that names a budget that is enough."""
         least = task.recipe.scaled(LEAST)
         runs = sum(forecast.duration(least, one.rates, *task.tested).total for one in found)
         needed = (runs + self.elapsed() + AROUND_ALL + len(found) * AROUND_A_RUN) / (1 - MARGIN)
-        message = (
+        return (
             f"a budget of {durations.show(self.budget)} is too small for {plural(len(found), 'network')}: each would "
             f"get {plural(iterations, 'iteration')} and {LEAST} are needed; "
             f"--budget {durations.at_least(1.1 * needed)} is enough"
         )
-        depths = sorted({one.depth for one in found})
-        for count in range(len(depths) - 1, 0, -1):
-            fewer = [one.rates for one in found if one.depth in depths[:count]]
-            if self._longest(task, fewer) >= LEAST:
-                return f"{message}, or --depths {','.join(map(str, depths[:count]))}"
-        return message
+
+    def _offer(self, names: Sequence[str], task: _Task, fits: Callable[[Sequence[str]], bool]) -> str:
+        """Return an option that names the largest part of the networks that fits: fewer depths, or one; or ''."""
+        depths = {name: _depth(name, task) for name in names}
+        limits = sorted(set(depths.values()), reverse=True)[1:]
+        parts = [tuple(name for name in names if depths[name] <= limit) for limit in limits]
+        parts.append((min(names, key=lambda name: (depths[name], name.startswith("plain"))),))
+        fitting = (part for part in parts if len(part) < len(names) and fits(part))
+        return next((f", or --networks {','.join(part)}" for part in fitting), "")
 
 
 def _majority_class_error(divided: DataSplits) -> float:
@@ -259,6 +273,10 @@ def _majority_class_error(divided: DataSplits) -> float:
     if labels is None:
         return 100 * (1 - 1 / len(divided.classes))
     return 100 * (1 - float(np.bincount(labels).max()) / len(labels))
+
+
+def _depth(name: str, task: _Task) -> int:
+    return registry.declare(name).depth or _cost(name, task).depth
 
 
 def _cost(name: str, task: _Task) -> Complexity:
