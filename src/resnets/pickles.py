@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickletools
 import re
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -28,6 +28,15 @@ class Opaque:
 
     def __init__(self, *_: Any) -> None:
         pass
+
+
+class Settings(Opaque):
+    """An object whose attributes are plain data: the arguments of a program. `values` are these by name."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, *_: Any) -> None:
+        self.values: dict[Any, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,7 @@ PLAIN: dict[str, Any] = {
 # ---------------------------------------------------------------- the reader
 
 MOST_ARGUMENTS = 16
+_COPIED = (str, bytes, bytearray, list, tuple, dict, set)  # by a call that is given it; a storage is shared
 _VALUES = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING"),
     *("SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES"),
@@ -244,7 +254,9 @@ class _Reader:
             self.stack.append(called.value(*arguments))
         elif name == "BUILD":
             state = self._pop()
-            if isinstance(self.stack[-1], _Array | _Type):  # attributes of other objects are dropped
+            if isinstance(self.stack[-1], Settings) and type(state) is dict:
+                self.stack[-1].values = state
+            elif isinstance(self.stack[-1], _Array | _Type):  # attributes of other objects are dropped
                 self._spend(state)
                 self.stack[-1].build(state)
         elif self.persistent is None:
@@ -256,7 +268,7 @@ class _Reader:
         """Count what a call is given: it is in the file once, and might be given a million times."""
         if type(given) is not tuple or len(given) > MOST_ARGUMENTS:
             raise TypeError("a call without arguments, or with too many")
-        self.budget -= sum(len(value) for value in given if isinstance(value, Sized))
+        self.budget -= sum(len(value) for value in given if isinstance(value, _COPIED))
         if self.budget < 0:
             raise MemoryError("its calls are given more than it holds")
 

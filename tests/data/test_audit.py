@@ -142,3 +142,13 @@ def test_real_photos(imagenette_folder: Path) -> None:
     assert not result.would_fail
     assert result.splits["train"].images == 1000
     assert result.splits["val"].widths == (224, 224, 224)
+
+
+@pytest.mark.parametrize(("brightest", "found"), [(4_095, True), (4_096, False)])
+def test_twelve_bits_in_sixteen_are_noticed(photo_folder: Path, brightest: int, found: bool) -> None:
+    """A sensor's values, stored as they are, become nearly black when sixteen bits are scaled to eight."""
+    values = np.linspace(0, brightest, 12 * 12).astype(np.uint16).reshape(12, 12)
+    Image.fromarray(values).save(photo_folder / "train" / "cat" / "raw.png")
+    kinds = {finding.kind: finding for finding in check_data(f"folder:{photo_folder}").findings}
+    assert "16 bits" in kinds and ("dark 16 bits" in kinds) is found
+    assert not found or "4,095" in kinds["dark 16 bits"].detail

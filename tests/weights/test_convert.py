@@ -22,6 +22,7 @@ from resnets.errors import DataError, UsageError, WeightsError
 from resnets.networks import registry
 from resnets.specs import InputSpec
 from resnets.weights import weights_file
+from resnets.weights.tensor_file import read_tensors, write_tensors
 
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 
@@ -110,8 +111,8 @@ def test_bgr_of_0_to_255_is_predicted_and_evaluated_as_computed_by_hand(tmp_path
     )
     assert done.input_spec is not None and (done.input_spec.mean is None) == (mean == "image")
 
-    resized = picture.resize((round(70 * 44 / 50), 44), Image.Resampling.BILINEAR)
-    left, top = (resized.width - 40) // 2, (resized.height - 40) // 2
+    resized = picture.resize((int(70 * 44 / 50), 44), Image.Resampling.BILINEAR)
+    left, top = round((resized.width - 40) / 2), round((resized.height - 40) / 2)
     view = np.asarray(resized.crop((left, top, left + 40, top + 40))).astype(np.float32)
     planes = torch.from_numpy(view[..., ::-1].copy()).permute(2, 0, 1)  # (3, 40, 40), blue first
     planes -= torch.from_numpy(mean_array.reshape(3, 1, 1) if mean == "pixel" else mean_array)
@@ -181,6 +182,42 @@ def test_class_names_come_from_a_file_or_are_known(akamaster: tuple[Path, Akamas
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "r18.pth")
     imagenet = resnets.convert(tmp_path / "r18.pth", out).classes
     assert imagenet is not None and (imagenet[0], imagenet[-1], len(imagenet)) == ("tench", "toilet tissue", 1000)
+
+
+def test_a_file_of_names_may_start_with_a_byte_order_mark_and_names_each_class_once(
+    akamaster: tuple[Path, Akamaster], tmp_path: Path
+) -> None:
+    names = [f"class-{number}" for number in range(10)]
+    (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8-sig")
+    done = resnets.convert(akamaster[0], tmp_path / "w.safetensors", classes=tmp_path / "names.txt")
+    assert done.classes == tuple(names)
+    for wrong in (["class-1", *names[1:]], ["", *names[1:]]):
+        with pytest.raises(UsageError, match="class [01] is named"):
+            resnets.convert(akamaster[0], tmp_path / "w.safetensors", classes=wrong)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_wherever_they_are_read(
+    akamaster: tuple[Path, Akamaster], tmp_path: Path, value: float
+) -> None:
+    """By convert, and from a file of the package by load, predict and evaluate."""
+    resnets.convert(akamaster[0], tmp_path / "good.safetensors")
+    state = torch.load(akamaster[0], weights_only=True)["state_dict"]
+    tensor = next(tensor for key, tensor in state.items() if key.endswith("conv1.weight"))
+    tensor[0, 0, 0, 0] = value
+    torch.save({"state_dict": state}, tmp_path / "bad.th")
+    with pytest.raises(WeightsError, match=r"1 of the 432 values of conv1.weight are not finite"):
+        resnets.convert(tmp_path / "bad.th", tmp_path / "bad.safetensors")
+    tensors, about = read_tensors(tmp_path / "good.safetensors")
+    tensors["conv1.weight"][0, 0, 0, 0] = value
+    write_tensors(tmp_path / "bad.safetensors", tensors, about)
+    for use in (
+        lambda: resnets.load(tmp_path / "bad.safetensors"),
+        lambda: resnets.evaluate(tmp_path / "bad.safetensors", "digits"),
+        lambda: resnets.predict(tmp_path / "bad.safetensors", tmp_path / "a.png"),
+    ):
+        with pytest.raises(WeightsError, match=r"conv1.weight are not finite"):
+            use()
 
 
 def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: Path) -> None:

@@ -124,6 +124,37 @@ def test_checkpoints_of_trainers_are_read(tmp_path: Path, entry: str | None, pre
     assert about == {"file": "checkpoint.pth"}
 
 
+def averaged(state: dict[str, torch.Tensor], by: float) -> dict[str, torch.Tensor]:
+    """Return what torch's AveragedModel keeps of a state."""
+    return {"n_averaged": torch.tensor(7), **{f"module.{key}": tensor + by for key, tensor in state.items()}}
+
+
+@pytest.mark.parametrize("entry", ["model_ema", "state_dict_ema", None])
+def test_which_of_plain_and_averaged_weights_are_taken_is_said(tmp_path: Path, entry: str | None) -> None:
+    """The plain ones, unless averaged ones are requested or nothing else is there; the notes name the entry."""
+    path, state = tmp_path / "checkpoint.pth", {"conv1.weight": torch.zeros(2, 3, 3, 3), "fc.bias": torch.zeros(2)}
+    both = averaged(state, 1.0)
+    torch.save(both if entry is None else {"epoch": 1, "model": state, entry: both}, path)
+    tensors, about = read_foreign(path)
+    (note,) = about["notes"]
+    assert list(tensors) == ["conv1.weight", "fc.bias"]
+    assert float(tensors["fc.bias"][0]) == (1.0 if entry is None else 0.0)
+    assert "averaged" in note and (entry or "") in note
+    tensors, _ = read_foreign(path, averaged=True)
+    assert list(tensors) == ["conv1.weight", "fc.bias"] and float(tensors["fc.bias"][0]) == 1.0
+
+
+def test_other_entries_with_weights_are_named(tmp_path: Path) -> None:
+    """A number next to the weights is none; averaged weights that are not there are not made up."""
+    path, state = tmp_path / "checkpoint.pth", {"conv1.weight": torch.zeros(2, 3, 3, 3)}
+    torch.save({"state_dict": state, "net": state, "best": torch.tensor(1.0)}, path)
+    assert ["net" in note for note in read_foreign(path)[1]["notes"]] == [True]
+    torch.save({"state_dict": state, "best": torch.tensor(1.0)}, path)
+    assert "notes" not in read_foreign(path)[1]
+    with pytest.raises(WeightsError, match="no averaged weights"):
+        read_foreign(path, averaged=True)
+
+
 def test_pickles_of_python_2_are_read(tmp_path: Path) -> None:
     """As those of Detectron's time: protocol 2, byte strings for names."""
     path = tmp_path / "old.pkl"

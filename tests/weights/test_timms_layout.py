@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -47,6 +49,48 @@ def test_timms_configuration_tells_the_input(tmp_path: Path, where: str) -> None
     )
 
 
+@pytest.mark.parametrize("name", ["resnetaa18", "resnetblur18"])
+def test_networks_of_equal_names_and_shapes_are_refused_by_what_config_json_says(tmp_path: Path, name: str) -> None:
+    """timm's networks with anti-aliasing have resnet18's tensors; naming a network overrules the file."""
+    network = registry.create("resnet18")
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "model.safetensors")
+    said = {"architecture": f"{name}.a1_in1k", "pretrained_cfg": CONFIG}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(WeightsError, match=name):
+        import_weights(tmp_path / "model.safetensors")
+    assert import_weights(tmp_path / "model.safetensors", "resnet18").weights.spec == network.spec
+    for same in ("resnet18", "tv_resnet18", "resnet18.a1_in1k"):
+        (tmp_path / "config.json").write_text(json.dumps(said | {"architecture": same}))
+        assert import_weights(tmp_path / "model.safetensors").weights.spec == network.spec
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        ({"arch": "resnetaa18"}, "resnetaa18"),
+        ({"args": argparse.Namespace(model="resnetblur18")}, "resnetblur18"),
+        (
+            {"args": argparse.Namespace(replace_stride_with_dilation=[False, True, True])},
+            "replace_stride_with_dilation",
+        ),
+        ({"arch": "resnet18", "args": {"model_kwargs": {"output_stride": 8}}}, "output_stride=8"),
+        ({"args": argparse.Namespace(model="resnet18", gp="max")}, "gp='max'"),
+        ({"arch": "resnet18", "args": argparse.Namespace(replace_stride_with_dilation=None, gp="avg")}, None),
+    ],
+)
+def test_a_checkpoint_that_says_another_function_is_refused(
+    tmp_path: Path, says: dict[str, Any], message: str | None
+) -> None:
+    """By its `arch`, or by the arguments that its trainer stored: the network, dilation, pooling."""
+    network = registry.create("resnet18")
+    torch.save({"state_dict": network.state_dict(), **says}, tmp_path / "checkpoint.pth")
+    if message is None:
+        assert import_weights(tmp_path / "checkpoint.pth").weights.spec == network.spec
+        return
+    with pytest.raises(WeightsError, match=message):
+        import_weights(tmp_path / "checkpoint.pth")
+
+
 def test_timms_crop_share_gives_the_size_to_resize_to() -> None:
     config = {key: value for key, value in CONFIG.items() if not key.startswith("test_")}
     assert timm.input_spec_of(config).resize == 235  # 224 / 0.95, rounded down as timm does
@@ -54,6 +98,9 @@ def test_timms_crop_share_gives_the_size_to_resize_to() -> None:
     for size, resize in ((224, 232), (224, 256), (64, 72), *((32, resize) for resize in range(32, 99))):
         declared = timm.config_of(InputSpec(size=size, resize=resize, mean=(0.5,) * 3), 10)
         assert declared is not None and timm.input_spec_of(declared).resize == resize
+    for other in ({"crop_mode": "squash"}, {"crop_pct": 1.1}):
+        with pytest.raises(WeightsError, match="pretrained_cfg is not understood"):
+            timm.input_spec_of(other)
     with pytest.raises(WeightsError, match=r"pretrained_cfg is not understood \(interpolation 'random'\)"):
         timm.input_spec_of({"interpolation": "random"})
 

@@ -40,6 +40,7 @@ def convert(
     input: Annotated[
         str | None, Option(help="Changes of the input, as JSON: '{\"resize\": 232}'.", show_default="the project's")
     ] = None,
+    ema: Annotated[bool, Option("--ema", help="Take a checkpoint's averaged weights, if it has both.")] = False,
     json: options.Json = False,
 ) -> None:
     """Convert weights between resnets, torchvision, timm, Caffe and the Hub.
@@ -47,9 +48,10 @@ def convert(
     Recognised layouts: torchvision, timm, akamaster, chenyaofo, detectron2's backbones and the authors' Caffe. No code
     in a file is run. Keys that do not fit are listed.
     """
-    from json import JSONDecodeError, dumps, loads
+    from json import JSONDecodeError, loads
 
     from resnets.errors import UsageError, WeightsError
+    from resnets.files import to_json
     from resnets.weights import convert as converting
 
     try:
@@ -59,13 +61,15 @@ def convert(
     if changes is not None and not isinstance(changes, dict):
         raise UsageError('--input must be a JSON object, such as {"resize": 232}')
     try:
-        done = converting.convert(source, out, network=network, to=to, classes=classes, mean=mean, input=changes)
+        done = converting.convert(
+            source, out, network=network, to=to, classes=classes, mean=mean, input=changes, ema=ema
+        )
     except WeightsError as error:
         for line in error.details:
             print(line, file=sys.stderr)
         raise
     if json:
-        print(dumps(msgspec.to_builtins(done, enc_hook=str)))
+        print(to_json(msgspec.to_builtins(done, enc_hook=str)))
         return
     names = "no class names" if done.classes is None else f"{done.classes[0]}, {done.classes[1]}, ..."
     if done.classes is not None and len(done.classes) < 3:

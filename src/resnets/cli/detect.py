@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from typer import Argument, Exit, Option, Typer
 from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
 from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.files import to_json
 from resnets.records.base import encode
 
 DATA = r"voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # the backslashes keep Rich from taking [@SETS] for markup
@@ -248,13 +248,13 @@ def score(
         print(f"resnets: note: {note}", file=sys.stderr)
     if isinstance(result, CocoScore):
         if as_json:
-            print(json.dumps(result.numbers))
+            print(to_json(result.numbers))
             return
         header = [f"COCO, {'boxes' if iou_type == 'bbox' else 'masks'}, {plural(result.images, 'image')}", "", "%"]
         print_table(header, [[name, NUMBERS[name], _percent(value)] for name, value in result.numbers.items()])
     else:
         if as_json:
-            print(json.dumps({"mean_ap": result.mean_ap, "ap": result.ap}))
+            print(to_json({"mean_ap": result.mean_ap, "ap": result.ap}))
             return
         rows = [
             [name, "no detection file" if name in result.missing else _percent(ap)] for name, ap in result.ap.items()
@@ -286,7 +286,7 @@ def check(
     if as_json:
         described = {name: msgspec.to_builtins(split) for name, split in splits.items()}
         about = {"name": loaded.name, "digest": loaded.digest, "splits": described}
-        print(json.dumps(about | {"repairs": repairs, "notes": loaded.remarks()}))
+        print(to_json(about | {"repairs": repairs, "notes": loaded.remarks()}))
         return
     totals = {
         "images": [split.images for split in splits.values()],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from rich.table import Column, Table
 from resnets.cli.output import require_output
 from resnets.durations import in_words
 from resnets.errors import DataError
+from resnets.files import to_json
 from resnets.quantities import plural, rate, training_length
 from resnets.records.runs import DetectorResult, LogLine, Result, RunRecord
 
@@ -60,7 +60,7 @@ def print_answers(
             print(f"{image}: {text(answer)}")
         if text is None:  # one at a time: there may be very many
             found = {"error": str(answer)} if isinstance(answer, DataError) else {key: entry(answer)}
-            print(opening + json.dumps({"image": str(image), **found}), end="")
+            print(opening + to_json({"image": str(image), **found}), end="")
             opening = ", "
     if text is None:
         print("]")

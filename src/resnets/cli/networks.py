@@ -31,13 +31,12 @@ def list_entries(
 
     There are also plainD and resnetD of every other depth D = 6n + 2.
     """
-    from json import dumps
-
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Column, Table
 
     from resnets.errors import UsageError, nearest
+    from resnets.files import to_json
 
     lists = {"networks": _networks, "recipes": _recipes, "data": _data}
     if what not in lists:
@@ -45,7 +44,7 @@ def list_entries(
     titles, rows, found = lists[what]()
     right = [title in NUMBERS for title in titles]
     if json:
-        print(dumps(found))
+        print(to_json(found))
         return
     if markdown:
         print(f"| {' | '.join(titles)} |")
@@ -115,12 +114,11 @@ def info(
     json: options.Json = False,
 ) -> None:
     """Show a network as a column of the paper's Table 1: its stages, output sizes, parameters and multiply-adds."""
-    from json import dumps
-
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from resnets.files import to_json
     from resnets.networks import describe as networks
     from resnets.specs import ResNetSpec
 
@@ -129,7 +127,7 @@ def info(
     depth = spec.depth or cost.depth
     if json:
         headline = {"name": spec.name, "depth": depth, "parameters": cost.parameters, "macs": cost.macs}
-        print(dumps(headline | msgspec.to_builtins(found)))
+        print(to_json(headline | msgspec.to_builtins(found)))
         return
     table = Table("layer", "output", "layers", box=None)
     for title in ("parameters", "MACs"):

@@ -39,9 +39,8 @@ def plan(
 
     Measures a few steps of what `resnets train` would do here, or estimates those of a known device.
     """
-    from json import dumps
-
     from resnets.durations import in_words, of_a_step
+    from resnets.files import to_json
     from resnets.planning import plan as planning
     from resnets.quantities import megabytes, plural, rate, training_length
 
@@ -58,7 +57,7 @@ def plan(
         device_kind=device_kind,
     )
     if json:
-        print(dumps(msgspec.to_builtins(found)))
+        print(to_json(msgspec.to_builtins(found)))
         return
     each = " each" if found.devices > 1 else ""
     on = f"{found.devices} {found.device}" if found.devices > 1 else found.device

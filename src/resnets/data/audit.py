@@ -27,6 +27,7 @@ from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
 from resnets.errors import DataError, UsageError, public
 
 LARGE = 25_000_000  # pixels, from which decoding takes long
+TWELVE_BITS = 4_095
 ZEROS = 512  # bytes at the end of a JPEG that only a broken copy has
 
 KINDS = {
@@ -39,6 +40,7 @@ KINDS = {
     "two classes": "the same image under two classes",
     "duplicate": "the same image twice in a split",
     "large": f"more than {LARGE // 10**6} million pixels, slow to decode",
+    "dark 16 bits": "all values are those of 12 bits or fewer: nearly black when they are scaled to 8 bits",
     "passed over": "no part of the data set: hidden, of a system, or no JPEG, PNG or WebP",
     "extension": "the content is of another kind than the name says; the content counts",
     "CMYK": "converted to RGB",
@@ -212,7 +214,19 @@ def inspect(file: ImageFile) -> _Seen:
         seen.notes.append(("huge" if huge else "truncated" if cut else "unreadable", reason))
         return seen
     _describe(seen, held, Path(file.name).suffix.lower())
+    if any(kind == "16 bits" for kind, _ in seen.notes):
+        seen.notes += _dark(held)
     return seen
+
+
+def _dark(held: InMemoryFile) -> Iterator[tuple[str, str]]:
+    """Yield a note, if a 16-bit image holds a sensor's 12 bits, or fewer, in the lower of its bits."""
+    with Image.open(BytesIO(held.content), formats=FORMATS) as image:
+        brightest = max(int(value) for value in np.ravel(image.getextrema()))
+        if not image.mode.startswith("I"):  # of colour images Pillow gives the higher eight bits
+            brightest = 256 * brightest + 255
+    if brightest <= TWELVE_BITS:
+        yield "dark 16 bits", f"no value is above {brightest:,} of 65,535"
 
 
 def _describe(seen: _Seen, held: InMemoryFile, suffix: str) -> None:

@@ -114,7 +114,7 @@ def _truth(path: Path, base: Path) -> dict[str, str]:
     near = [path, *list(base.parents)[:3]] if base != path else [path]
     for folder in near:
         if (solution := folder / SOLUTION).is_file():
-            with open(solution, newline="") as file:
+            with open(solution, newline="", encoding="utf-8-sig") as file:
                 rows = list(csv.DictReader(file))
             return {row["ImageId"]: row["PredictionString"].split(maxsplit=1)[0] for row in rows}
         if (annotations := folder / "Annotations" / "CLS-LOC" / "val").is_dir():

@@ -58,6 +58,7 @@ def convert(
     classes: str | Path | Sequence[str] | None = None,
     mean: str | Path | None = None,
     input: Mapping[str, Any] | None = None,
+    ema: bool = False,
 ) -> Conversion:
     """Convert weights of another project, a run folder or a weights file; no code in a file is run.
 
@@ -72,18 +73,19 @@ def convert(
         classes: names, or a file with one per line; those of ImageNet and CIFAR are known.
         mean: a NumPy file with a mean image or mean pixel, in the network's own scale and channel order.
         input: fields of the input specification to replace.
+        ema: take the moving average of the weights from a checkpoint that has both.
 
     Raises: WeightsError, if the file is unreadable or does not fit (`details` lists the keys); UsageError.
     """
     out = Path(out)
     target = _target(out, to)
-    found = _read(source, network)
+    found = _read(source, network, ema)
     spec = found.weights.spec
     assert spec is not None
     input_spec = _override(found.weights.input_spec, spec, input, mean)
     names = _classes(found, spec, classes)
     weights = dataclasses.replace(found.weights, input_spec=input_spec, classes=names)
-    notes = []
+    notes = list(found.notes)
     if input_spec is None:
         notes.append("the weights do not say what input they expect, which evaluate and predict need; --input sets it")
     elif target == "torchvision":
@@ -127,7 +129,7 @@ def _target(out: Path, to: str | None) -> Target:
     return to  # type: ignore[return-value]
 
 
-def _read(source: str | Path, network: str | None) -> Imported:
+def _read(source: str | Path, network: str | None, ema: bool) -> Imported:
     name, colon, version = str(source).partition(":")
     if name == "torchvision":
         if network is None:
@@ -136,7 +138,9 @@ def _read(source: str | Path, network: str | None) -> Imported:
     path = Path(source)
     ours = path.is_dir() or (path.suffix == ".safetensors" and path.exists() and read_tensors(path)[1] != {})
     if not ours:
-        return import_weights(path, network)
+        return import_weights(path, network, averaged=ema)
+    if ema:
+        raise UsageError(f"{source}: ema is for checkpoints of other projects; a run's weights are averaged already")
     weights = load_weights(path)
     if weights.spec is None:
         raise WeightsError(f"{weights.path}: weights of a custom module, which only that module can use")
@@ -214,11 +218,14 @@ def _classes(found: Imported, spec: NetworkSpec, given: str | Path | Sequence[st
         return found.weights.classes or known_classes(found.layout, spec)
     if isinstance(given, str | Path):
         try:
-            names = tuple(Path(given).read_text(encoding="utf-8").splitlines())
+            names = tuple(Path(given).read_text(encoding="utf-8-sig").splitlines())
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{given}: not a file of class names, one on each line ({error})") from None
     else:
         names = tuple(given)
     if len(names) != spec.num_classes:
         raise UsageError(f"{len(names)} class names for the {spec.num_classes} classes of the weights")
+    for place, name in enumerate(names):
+        if not name.strip() or name in names[:place]:
+            raise UsageError(f"class {place} is named {name!r}; each class needs a name of its own")
     return names

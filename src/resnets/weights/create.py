@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -51,5 +52,8 @@ def _weights(source: str | Path, name: str) -> Weights:
         return fetch_weights(name, str(source).partition(":")[2] or None).weights
     path = Path(source)
     if path.is_file() and path.suffix != ".safetensors":
-        return import_weights(path, name).weights
+        found = import_weights(path, name)
+        for note in found.notes:
+            warnings.warn(f"{path}: {note}", stacklevel=3)
+        return found.weights
     return load_weights(path)

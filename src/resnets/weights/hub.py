@@ -11,7 +11,7 @@ import msgspec
 from torch import nn
 
 from resnets.errors import RunError, UsageError, WeightsError, first_line, import_extra, public
-from resnets.files import make_folder, write_durably, writing
+from resnets.files import make_folder, to_json, write_durably, writing
 from resnets.networks.registry import spec_of
 from resnets.records.evaluations import Evaluation
 from resnets.records.runs import ClassifierResult, result_next_to
@@ -63,7 +63,7 @@ def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Eval
     with writing(folder):
         make_folder(folder)
         weights_file.save(folder / FILE, model.network, classes=model.classes, input_spec=model.input_spec)
-        write_durably(folder / CONFIG, json.dumps(config, indent=2).encode())
+        write_durably(folder / CONFIG, to_json(config, indent=2).encode())
         write_durably(folder / CARD, _card(model, spec, _results(model, spec.name, measured)).encode())
     return folder
 
@@ -172,7 +172,7 @@ def _card(model: TrainedNetwork, spec: NetworkSpec, results: list[dict[str, Any]
             for result in results
         ]
         head["model-index"] = [{"name": spec.name, "results": entries}]
-    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", "", f"# {spec.name}", ""]
+    lines = ["---", *(f"{key}: {to_json(value)}" for key, value in head.items()), "---", "", f"# {spec.name}", ""]
     paper = "" if isinstance(spec, FunctionSpec) else ' of "Deep Residual Learning for Image Recognition"'
     lines.append(f"{spec.in_words()}{paper}, {spec.num_classes} classes, saved by resnets {__version__}.")
     if results:

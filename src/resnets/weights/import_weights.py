@@ -16,8 +16,8 @@ from resnets.networks import registry
 from resnets.networks.complexity import skeleton
 from resnets.specs import NetworkSpec, ResNetSpec, Shortcut
 from resnets.specs.networks import IMAGENET_STAGES, VGG_STAGES
-from resnets.weights.layouts import LAYOUTS, recognise, torchvision
-from resnets.weights.layouts.layout import Layout, Tensors, is_cifar_type
+from resnets.weights.layouts import LAYOUTS, recognise, timm, torchvision
+from resnets.weights.layouts.layout import About, Layout, Tensors, is_cifar_type
 from resnets.weights.readers import read_foreign
 from resnets.weights.weights_file import Weights, last_layer, require_same_keys
 
@@ -28,19 +28,22 @@ class Imported:
 
     weights: Weights
     layout: str
+    notes: tuple[str, ...] = ()  # which of several weights were taken
 
 
-def import_weights(path: Path, network: str | None = None) -> Imported:
+def import_weights(path: Path, network: str | None = None, *, averaged: bool = False) -> Imported:
     """Read a file of another project's weights; the layout is known by the names.
 
     `network` is our name of the network, where names and shapes leave it open. The layout of a registered network is
-    its own.
+    its own. `averaged` takes the moving average of a checkpoint that has one.
 
-    Raises: WeightsError, as `read_foreign`, if the layout is not known, or listing the keys that do not fit.
+    Raises: WeightsError, as `read_foreign`, if the layout is not known, the file says that the weights are of a network
+        with another function, or listing the keys that do not fit.
     """
-    tensors, about = read_foreign(path)
+    tensors, about = read_foreign(path, averaged=averaged)
+    notes = about.get("notes", ())
     if network is not None and network in registry.NETWORKS:
-        return Imported(_of_registered(path, tensors, network), network)
+        return Imported(_of_registered(path, tensors, network), network, notes)
     layout = recognise(tensors, about)
     if layout is None:
         some = ", ".join(list(tensors)[:4])
@@ -53,9 +56,29 @@ def import_weights(path: Path, network: str | None = None) -> Imported:
     try:
         declared = declare(renamed, layout, network)
         require_same_keys(skeleton(declared), renamed)
+        if layout in (timm.LAYOUT, torchvision.LAYOUT):
+            _require_function(declared, about, named=network is not None)
     except WeightsError as error:
         raise WeightsError(f"{path} ({layout.name}): {error}", error.details) from None
-    return Imported(Weights(path, renamed, declared, None, layout.input_spec(declared, about)), layout.name)
+    return Imported(Weights(path, renamed, declared, None, layout.input_spec(declared, about)), layout.name, notes)
+
+
+def _require_function(declared: NetworkSpec, about: About, *, named: bool) -> None:
+    """Raise WeightsError where a file says that its weights are of another function than names and shapes suggest."""
+    if options := about.get("options"):
+        listed = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise WeightsError(f"the file says that its network has {listed[:200]}, and {declared.name} has not")
+    said = str(about.get("architecture") or "").lower()
+    if not said or declared.name not in torchvision.NAMES or named:
+        return
+    name = torchvision.NAMES[declared.name]
+    same = (name, f"tv_{name}", f"gluon_{name}_v1b", f"ssl_{name}", f"swsl_{name}")
+    if said.partition(".")[0] not in same:
+        raise WeightsError(
+            f"the file says that its network is {said[:60]!r}; its tensors have the names and shapes of "
+            f"{declared.name}, but it may be another function; if it is {declared.name}, say so: "
+            f"--network {declared.name}"
+        )
 
 
 def _of_registered(path: Path, tensors: Tensors, network: str) -> Weights:

@@ -6,7 +6,7 @@ import json
 import re
 import string
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,23 @@ from torch import Tensor
 from resnets.errors import WeightsError, first_line
 from resnets.files import read_bytes, require_expansion, sha256_of, size_on_disk
 from resnets.pickles import Refused, read_pickle
+from resnets.weights import entries
 from resnets.weights.tensor_file import read_tensors
 from resnets.weights.torch_file import is_zip, read_torch, verify_zip
 
-_ENTRIES = ("state_dict", "model", "model_state_dict", "net", "blobs")  # where checkpoints keep the weights
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 
 
-def read_foreign(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_foreign(path: Path, *, averaged: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of a file by their names there, and what the file says besides.
 
-    What it says is its name as `file`, and timm's `pretrained_cfg`, from a safetensors header or from the config.json
-    next to the file. Of a checkpoint only the weights are returned, without the prefixes that wrappers give names.
+    What it says is its name as `file`; timm's `pretrained_cfg`, from a safetensors header or from the config.json next
+    to the file; the `architecture`, and unusual `options` of it, that the checkpoint or config.json names; and `notes`
+    on which weights were taken. Of a checkpoint only the weights are returned, or the `averaged` ones, without the
+    prefixes that wrappers give names.
 
-    Raises: WeightsError, if the file cannot be read, holds no tensors, or would have to run code to be read.
+    Raises: WeightsError, if the file cannot be read, holds no tensors or no averaged ones, or would have to run code to
+        be read.
     """
     if path.suffix.lower() == ".caffemodel":
         raise WeightsError(f"{path}: a Caffe protobuf; let Caffe save it as HDF5 (net.save_hdf5), which is read")
@@ -40,8 +43,12 @@ def read_foreign(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         require_expansion(path, size_on_disk(path)[0])
         _require_hash(path)
-        tensors = _unwrapped(_tensors(path, read(path)))
-        about = {"file": path.name, **_config(path)}
+        content = read(path)
+        arrays, notes = entries.choose(path, content, averaged=averaged)
+        tensors = _unwrapped(_tensors(path, arrays))
+        about = {"file": path.name, **entries.network_of(content), **_config(path)}
+        if notes:
+            about["notes"] = tuple(notes)
     except WeightsError:
         raise
     except FileNotFoundError:
@@ -114,31 +121,15 @@ _READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
 }
 
 
-def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
-    """Return what is a tensor or an array of numbers in a mapping, or in the entry of it that holds the weights."""
-    found = _entries(content)
-    require_expansion(path, sum(value.nbytes for value in found.values()))  # parts of one storage may overlap
+def _tensors(path: Path, arrays: dict[str, Any]) -> dict[str, Tensor]:
+    """Return arrays of numbers as tensors."""
+    require_expansion(path, sum(value.nbytes for value in arrays.values()))  # parts of one storage may overlap
     return {
         key: torch.from_numpy(value.astype(value.dtype.newbyteorder("="), order="C"))
         if isinstance(value, np.ndarray)
         else value
-        for key, value in found.items()
+        for key, value in arrays.items()
     }
-
-
-def _entries(content: Any, depth: int = 0) -> dict[str, Any]:
-    if not isinstance(content, Mapping):
-        return {}
-    for entry in _ENTRIES if depth < 3 else ():  # a mapping may hold itself
-        if inner := _entries(content.get(entry), depth + 1):
-            return inner
-    return {key: value for key, value in content.items() if isinstance(key, str) and _is_numbers(value)}
-
-
-def _is_numbers(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.dtype.kind in "fiu" and value.dtype.itemsize <= 8
-    return isinstance(value, Tensor)
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -149,7 +140,7 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """Return timm's configuration, from a safetensors header or from the config.json next to a file; else {}."""
+    """Return timm's configuration, from a safetensors header and the config.json next to a file; else {}."""
     texts = []
     if path.suffix == ".safetensors":
         with safetensors.safe_open(path, "pt") as file:
@@ -157,15 +148,16 @@ def _config(path: Path) -> dict[str, Any]:
     config = path.with_name("config.json")
     if config.is_file():
         texts.append(read_bytes(config, 10_000_000).decode(errors="replace"))
+    about: dict[str, Any] = {}
     for text in texts:
         try:
             found = json.loads(text or "null")
         except (ValueError, RecursionError):
             continue
-        if (
-            isinstance(found, dict)
-            and isinstance(config := found.get("pretrained_cfg", found), dict)
-            and "mean" in config
-        ):
-            return {"pretrained_cfg": config}
-    return {}
+        if not isinstance(found, dict):
+            continue
+        if isinstance(config := found.get("pretrained_cfg", found), dict) and "mean" in config:
+            about.setdefault("pretrained_cfg", config)
+        if isinstance(found.get("architecture"), str):
+            about = entries.network_of(found) | about
+    return about

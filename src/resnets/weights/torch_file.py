@@ -14,7 +14,7 @@ from torch import Tensor
 
 from resnets.errors import WeightsError
 from resnets.files import read_bytes, require_expansion, size_on_disk
-from resnets.pickles import PLAIN, Named, Opaque, read_pickle
+from resnets.pickles import PLAIN, Named, Opaque, Settings, read_pickle
 
 MAGIC = 0x1950A86A20F9469CFC6C  # of the format before 1.6
 
@@ -59,7 +59,8 @@ KNOWN: dict[str, Any] = {
     "torch.storage.UntypedStorage": torch.uint8,
     **{str(kind): kind for kind in vars(torch).values() if isinstance(kind, torch.dtype)},
     # what trainers store with the weights
-    **dict.fromkeys(("argparse.Namespace", "torch.device", "torch.Size", "torch.serialization._get_layout"), Opaque),
+    "argparse.Namespace": Settings,
+    **dict.fromkeys(("torch.device", "torch.Size", "torch.serialization._get_layout"), Opaque),
     **dict.fromkeys(("collections.Counter", "collections.defaultdict", "builtins.set", "builtins.complex"), Opaque),
     **dict.fromkeys(("builtins.dict", "builtins.list", "builtins.int", "builtins.float"), None),
 }

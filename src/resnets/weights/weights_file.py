@@ -19,13 +19,27 @@ from resnets.weights.tensor_file import read_tensors, write_tensors
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What a weights file holds. `spec` is None for a network that is not one of ours."""
+    """What a weights file holds. `spec` is None for a network that is not one of ours.
+
+    Raises: WeightsError, naming a tensor with values that are not finite; a custom module may have infinite ones.
+    """
 
     path: Path
     tensors: dict[str, Tensor]
     spec: NetworkSpec | None
     classes: tuple[str, ...] | None
     input_spec: InputSpec | None
+
+    def __post_init__(self) -> None:
+        for name, tensor in self.tensors.items():
+            if not tensor.is_floating_point():
+                continue
+            wrong = tensor.isnan() if self.spec is None else ~tensor.isfinite()
+            if wrong.any():
+                raise WeightsError(
+                    f"{self.path}: {int(wrong.sum()):,} of the {tensor.numel():,} values of {name} are not finite (NaN "
+                    f"or infinity): weights of a training that diverged, or a damaged file"
+                )
 
     def build(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode.
