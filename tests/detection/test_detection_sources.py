@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -341,6 +342,11 @@ def test_splits_are_verified() -> None:
         DetectionSplits("x", ("dog", "dog"), (image,), (image,))
     with pytest.raises(DataError, match=r"\(2, 4\)"):
         AnnotatedImage(Path("a"), "a", (9, 9), np.zeros((2, 4)), np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1))
+    for label in (1.7, float("nan"), "1"):
+        with pytest.raises(DataError, match=str(label)):
+            dataclasses.replace(image, labels=np.array([label]))
+    with pytest.raises(DataError, match="nan"):
+        dataclasses.replace(image, boxes=np.full((1, 4), np.nan))
 
 
 def test_no_torch_is_imported() -> None:

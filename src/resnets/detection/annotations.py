@@ -34,7 +34,7 @@ class AnnotatedImage:
 
     Shape: boxes (N, 4) float32; labels (N,) int64; difficult, crowd (N,) bool; areas (N,) float32
     Units: pixels; `size` is (width, height) of the image as `data.decoding.decode` gives it, upright
-    Raises: DataError, if the arrays have other shapes.
+    Raises: DataError, if the arrays have other shapes, a box is not finite, or a label is no integer.
     """
 
     path: Path
@@ -47,6 +47,9 @@ class AnnotatedImage:
     areas: NDArray[np.float32]
 
     def __post_init__(self) -> None:
+        labels = np.asarray(self.labels)
+        if labels.dtype.kind not in "iuf" or not np.array_equal(labels, np.trunc(labels)):
+            raise DataError(f"{self.path}: its labels are {labels.tolist()}; they must be integers")
         for name, kind in (
             ("boxes", np.float32),
             ("labels", np.int64),
@@ -58,6 +61,8 @@ class AnnotatedImage:
         count = len(self.labels)
         if self.boxes.shape != (count, 4) or not len(self.difficult) == len(self.crowd) == len(self.areas) == count:
             raise DataError(f"{self.path}: {count} labels with boxes of shape {self.boxes.shape}; they must be (N, 4)")
+        if not np.isfinite(self.boxes).all():
+            raise DataError(f"{self.path}: a box of it is not finite: {self.boxes.tolist()}")
 
     @property
     def trainable(self) -> NDArray[np.bool_]:

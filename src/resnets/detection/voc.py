@@ -162,9 +162,11 @@ class Folder:
         ids = [self._id(line.strip()) for line in lines_of(path) if line.strip()]
         if not ids:
             raise DataError(f"{path}: an empty image set")
-        if len(set(ids)) < len(ids):
-            twice = next(i for n, i in enumerate(ids) if i in ids[:n])
-            raise DataError(f"{path}: image {twice} is in it twice")
+        seen: set[str] = set()
+        for image_id in ids:
+            if image_id in seen:
+                raise DataError(f"{path}: image {image_id} is in it twice")
+            seen.add(image_id)
         return ids
 
     def _id(self, line: str) -> str:
