@@ -149,6 +149,6 @@ def test_twelve_bits_in_sixteen_are_noticed(photo_folder: Path, brightest: int, 
     """A sensor's values, stored as they are, become nearly black when sixteen bits are scaled to eight."""
     values = np.linspace(0, brightest, 12 * 12).astype(np.uint16).reshape(12, 12)
     Image.fromarray(values).save(photo_folder / "train" / "cat" / "raw.png")
-    kinds = {finding.kind: finding for finding in check_data(f"folder:{photo_folder}").findings}
+    kinds = {finding.kind: finding for finding in audit.check_data(f"folder:{photo_folder}").findings}
     assert "16 bits" in kinds and ("dark 16 bits" in kinds) is found
     assert not found or "4,095" in kinds["dark 16 bits"].detail
