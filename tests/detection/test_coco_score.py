@@ -197,6 +197,45 @@ def test_what_own_annotations_lack_is_filled_in_and_noted(tmp_path: Path) -> Non
         coco.score_files(tmp_path / "truth.json", tmp_path / "found.json", "segm")
 
 
+@pytest.mark.parametrize(
+    ("images", "categories", "message"),
+    [
+        ([1, "a"], [1], "image ids"),
+        ([1, 2**63], [1], "image number 2"),
+        ([1], [1, 1], "category id 1"),
+    ],
+)
+def test_ids_that_the_official_tool_confuses_are_refused(
+    tmp_path: Path, images: list[Any], categories: list[int], message: str
+) -> None:
+    """NumPy makes texts of numbers among texts, and floats of numbers of more than 64 bits: nothing would match."""
+    content = {"images": [{"id": i} for i in images], "categories": [{"id": c} for c in categories], "annotations": []}
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    (tmp_path / "found.json").write_text("[]")
+    with pytest.raises(DataError, match=message):
+        coco.score_files(tmp_path / "truth.json", tmp_path / "found.json")
+
+
+def test_categories_and_images_without_objects_cost_nothing(tmp_path: Path) -> None:
+    """A file of a megabyte with 20,000 of each is scored; where each pair could count, it is refused at once."""
+    box = {"bbox": [1, 1, 9, 9], "iscrowd": 0, "area": 81}
+    numbers = range(1, 20_001)
+    content = {
+        "images": [{"id": number} for number in numbers],
+        "categories": [{"id": number} for number in numbers],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, **box}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    (tmp_path / "found.json").write_text(json.dumps([dog(bbox=box["bbox"])]))
+    scored = coco.score_files(tmp_path / "truth.json", tmp_path / "found.json")
+    assert scored.numbers["AP"] == pytest.approx(1)
+    assert len(scored.ap) == 20_000
+    content["annotations"] = [{"id": n, "image_id": n, "category_id": n, **box} for n in numbers]
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="400,000,000 pairs"):
+        coco.score_files(tmp_path / "truth.json", tmp_path / "found.json")
+
+
 def test_a_ground_truth_needs_no_names(tmp_path: Path) -> None:
     """Nor is it of images with numbers only; but COCO's test images have no ground truth at all."""
     box = {"category_id": 1, "bbox": [10, 10, 20, 20]}

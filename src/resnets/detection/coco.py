@@ -47,8 +47,8 @@ class Instances:
 def read(path: Path) -> Instances:
     """Return the content of an instances JSON.
 
-    Raises: DataError, if it is missing, no instances JSON, has an id twice, an annotation of an unknown image or
-        category, or a box, area or crowd flag that is none.
+    Raises: DataError, if it is missing, no instances JSON, has an id or a category's name twice, an annotation of an
+        unknown image or category, or a box, area or crowd flag that is none.
     """
     content = json_of(path)
     if not isinstance(content, dict):
@@ -61,6 +61,7 @@ def read(path: Path) -> Instances:
     images, annotations, categories = (content[part] for part in ("images", "annotations", "categories"))
     image_ids = _ids(path, "image", images, int | str)
     category_ids = _ids(path, "category", categories, int)
+    _once(path, "category name", (entry["name"] for entry in categories if isinstance(entry.get("name"), str)))
     _ids(path, "annotation", [entry for entry in annotations if entry.get("id") is not None], int)
     by_image: dict[Id, list[Annotation]] = {number: [] for number in image_ids}
     for number, entry in enumerate(annotations, 1):
@@ -110,7 +111,7 @@ def _notes(path: Path, annotations: Sequence[dict[str, Any]]) -> tuple[str, ...]
 def names(instances: Instances) -> tuple[list[str], dict[int, str]]:
     """Return the images' file names and the categories' names by id, which training needs, and scoring does not.
 
-    Raises: DataError, if one is missing, or a category's is there twice.
+    Raises: DataError, if one is missing.
     """
     for image in instances.images:
         if not isinstance(image.get("file_name"), str):
@@ -121,7 +122,6 @@ def names(instances: Instances) -> tuple[list[str], dict[int, str]]:
                 f"{instances.path}: category {category['id']} has the name {shown(category.get('name'))}; it must be "
                 "a text without control characters"
             )
-    _once(instances.path, "category name", (entry["name"] for entry in instances.categories))
     files = [entry["file_name"] for entry in instances.images]
     return files, {entry["id"]: entry["name"] for entry in instances.categories}
 
@@ -138,6 +138,13 @@ def _ids(path: Path, what: str, entries: list[dict[str, Any]], kind: Any) -> set
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry.get("id"), kind) or isinstance(entry["id"], bool):
             raise DataError(f"{path}: {what} number {number} has the id {shown(entry.get('id'))}; an id is an integer")
+        if type(entry["id"]) is not type(entries[0]["id"]):
+            raise DataError(
+                f"{path}: {what} ids are numbers and texts, {shown(entries[0]['id'])} and {shown(entry['id'])}; "
+                "pycocotools confuses them"
+            )
+        if isinstance(entry["id"], int) and abs(entry["id"]) >= 2**63:
+            raise DataError(f"{path}: {what} number {number} has the id {shown(entry['id'])}, of more than 64 bits")
     return _once(path, f"{what} id", (entry["id"] for entry in entries))
 
 

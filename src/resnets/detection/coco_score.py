@@ -15,7 +15,7 @@ import numpy as np
 
 from resnets.detection import coco
 from resnets.detection.annotations import AnnotatedImage, Detections
-from resnets.detection.fields import is_box, is_id, is_number, json_of, shown, unit_note
+from resnets.detection.fields import Id, is_box, is_id, is_number, json_of, shown, unit_note
 from resnets.detection.masks import Masks
 from resnets.detection.result_files import coco_results
 from resnets.errors import DataError, import_extra
@@ -35,6 +35,9 @@ NUMBERS = {
     "ARl": "large objects",
 }
 """The twelve numbers, in the order of pycocotools, and what each is of."""
+
+PAIRS, PAIRS_OF_AN_OBJECT = 2_000_000, 100
+"""Pairs of a category and an image that are scored, in any case and for each object: pycocotools visits all of them."""
 
 
 @dataclass(frozen=True)
@@ -195,9 +198,28 @@ def _detections_of_file(
     return entries, notes
 
 
+def _counted(truth: dict[str, Any], found: Sequence[dict[str, Any]], where: Path | None) -> tuple[list[int], list[Id]]:
+    """Return the categories and images that count: a category without objects and an image without either do not.
+
+    Raises: DataError, if there are so many of both, and so few objects, that pycocotools would take minutes and
+        gigabytes for nothing.
+    """
+    objects = truth["annotations"]
+    categories = sorted({entry["category_id"] for entry in objects})
+    images = sorted({entry["image_id"] for entry in (*objects, *found)})
+    pairs, most = len(categories) * len(images), max(PAIRS, PAIRS_OF_AN_OBJECT * (len(objects) + len(found)))
+    if pairs > most:
+        raise DataError(
+            f"{where or 'the detections'}: {len(categories):,} categories in {len(images):,} images are {pairs:,} "
+            f"pairs; at most {most:,} are scored"
+        )
+    return categories, images
+
+
 def _score(
     truth: dict[str, Any], found: list[dict[str, Any]], iou_type: str, notes: list[str], where: Path | None
 ) -> CocoScore:
+    categories, images = _counted(truth, found, where)
     api, evaluation = (import_extra(f"pycocotools.{name}", "detection") for name in ("coco", "cocoeval"))
     truth_api = api.COCO()
     with contextlib.redirect_stdout(io.StringIO()):  # its running commentary
@@ -211,6 +233,7 @@ def _score(
                 found_api.dataset = {**truth, "annotations": []}
                 found_api.createIndex()
             run = evaluation.COCOeval(truth_api, found_api, iou_type)
+            run.params.catIds, run.params.imgIds = categories, images
             run.evaluate()
             run.accumulate()
             run.summarize()
@@ -219,8 +242,8 @@ def _score(
             raise DataError(f"{where or 'the detections'}: pycocotools cannot score these ({reason})") from error
     precision = run.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class), all sizes, 100 detections
     names = {entry["id"]: entry["name"] for entry in truth["categories"]}
-    ap: dict[str, float | None] = {}
-    for index, category in enumerate(run.params.catIds):
+    ap: dict[str, float | None] = dict.fromkeys(names.values())
+    for index, category in enumerate(categories):
         here = precision[:, :, index]
         ap[names[category]] = float(here[here > -1].mean()) if (here > -1).any() else None
     return CocoScore(
