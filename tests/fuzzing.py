@@ -95,6 +95,7 @@ def fuzz(
             assert "\n" not in message
         found.seconds = max(found.seconds, time.perf_counter() - start)
     found.megabytes = _peak() - before
+    print(found)  # with `pytest -s`, for docs/reliability.md
     assert found.refused and found.seconds < SECONDS and found.megabytes < MEGABYTES, found
     return found
 

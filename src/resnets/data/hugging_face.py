@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resnets.data.image_files import ImageFiles
 from resnets.data.label_columns import Columns, choose
 from resnets.data.shards import Members
-from resnets.data.splits import DataSplits
+from resnets.data.splits import DataSplits, numbered_classes
 from resnets.data.stored_file import InMemoryFile
 from resnets.data.streams import ImageStream
 from resnets.errors import DataError, first_line, import_extra, nearest
@@ -149,9 +149,7 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
     else:
         splits = {name: _files(found[name], columns, name) for name in names.values()}
     train, test = (splits[name] for name in names.values())
-    classes = columns.classes or tuple(
-        map(str, range(1 + max(int(part.labels.max(initial=0)) for part in splits.values())))
-    )
+    classes = columns.classes or numbered_classes(part.labels for part in splits.values())
     return DataSplits(
         name=path.name,
         train=train,

@@ -131,25 +131,36 @@ def loader(
 def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any]:
     """Yield what a `DataLoader` with these options gives, read by worker processes.
 
-    Raises: DataError, in one line, of a sample that cannot be read, or a worker process that was killed.
+    Raises: DataError, in one line, of a sample that cannot be read, or a worker process that was killed, ran out of
+        memory, or gave nothing for PATIENCE seconds.
     """
     options["generator"] = torch.Generator()  # else each pass would draw from the global one
     options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
+    options.setdefault("timeout", PATIENCE if workers else 0)
     handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     try:
         batches = iter(DataLoader(dataset, **options))
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, handler)  # torch's would report a killed worker anywhere, such as in a save
         yield from batches
-    except RuntimeError as error:
-        if "DataLoader worker (pid" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        why = next((why for text, why in _FAILED.items() if text in f"{type(error).__name__}: {error}"), None)
+        if why is None:
             raise
-        raise DataError(
-            "a data-loading process was killed, most likely because memory (or /dev/shm) ran out; fewer workers or a "
-            "smaller mini-batch need less"
-        ) from error
+        raise DataError(f"{why}; fewer workers or a smaller mini-batch need less") from error
     except DataError as error:  # a worker's error arrives with its whole traceback as its message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+
+
+PATIENCE = 600
+"""Seconds that a mini-batch is waited for: a process that cannot pass one on does not end, and says nothing."""
+
+_FAILED = {
+    "DataLoader worker (pid": "a data-loading process was killed, most likely because memory (or /dev/shm) ran out",
+    "DataLoader timed out": "no mini-batch came from the data-loading processes: they hang, or lack address space",
+    **dict.fromkeys(("MemoryError", "allocate memory"), "a data-loading process is out of memory"),
+}
+"""What is wrong with a worker process, by the text of torch's error."""
 
 
 @atexit.register

@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,9 +24,10 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.randomness import epoch_order
 from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import content_of, size_of
-from resnets.data.webdataset import FORMAT, MANIFEST, read_manifest
+from resnets.data.webdataset import FORMAT, MANIFEST, ShardEntry, read_manifest
 from resnets.errors import DataError, RunError, UsageError, public
 from resnets.files import make_folder, sync_folder, write_durably, writing
+from resnets.records.base import read_valid
 from resnets.runtime.locks import Held, Lock
 
 BLOCK = 512  # bytes of tar
@@ -150,6 +152,12 @@ def _planned(split: str, files: ImageFiles, size: int) -> Iterator[_Planned]:
         yield _Planned(split, f"{split}-{index:06}.tar", samples)
 
 
+class _Index(ShardEntry, frozen=True, kw_only=True):
+    """What is written next to a shard until all are done."""
+
+    plan: str
+
+
 def _index(folder: Path, name: str) -> Path:
     return folder / f".{name}.json"
 
@@ -162,13 +170,11 @@ def _earlier(folder: Path, plan: str) -> dict[str, dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if (folder / MANIFEST).exists():
         manifest = read_manifest(str(folder / MANIFEST))
-        shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
-        found = [{"plan": manifest.get("plan")} | shard for shard in shards]
+        shards = [shard for split in manifest.splits.values() for shard in split.shards]
+        found = [{"plan": manifest.plan} | msgspec.structs.asdict(shard) for shard in shards]
     for index in folder.glob(".*.tar.json"):
-        try:
-            found.append(json.loads(index.read_text()))
-        except ValueError:
-            continue
+        if (earlier := read_valid(index, _Index)) is not None:
+            found.append(msgspec.structs.asdict(earlier))
     if any(shard.get("plan") != plan for shard in found):
         raise DataError(f"{folder} holds shards of other images, or of another size; name another folder")
     whole = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -114,6 +114,18 @@ class Split(Protocol):
 
     def resident(self, input_spec: InputSpec | None, device: torch.device) -> ResidentImages | None:
         """Return the images in a GPU's memory, to be tested on there; None where they do not fit or are no arrays."""
+
+
+MOST_CLASSES = 1_000_000
+"""Of data whose classes are numbers: their names are made up to the largest one."""
+
+
+def numbered_classes(labels: Iterable[NDArray[np.int64]]) -> tuple[str, ...]:
+    """Return the names of classes that are numbers, up to the largest label. Raises: DataError, if that is no class."""
+    count = 1 + max(int(part.max(initial=-1)) for part in labels)
+    if count > MOST_CLASSES:
+        raise DataError(f"an image has the label {count - 1:,}; classes have numbers below {MOST_CLASSES:,}")
+    return tuple(map(str, range(count)))
 
 
 @dataclass(frozen=True, eq=False)

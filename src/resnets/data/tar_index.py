@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Self
 
 from resnets.data.decoding import SUFFIXES
 from resnets.data.passed_over import PassedOver
-from resnets.errors import DataError
+from resnets.data.stored_file import MOST_BYTES
+from resnets.errors import DataError, first_line
 
 LABEL_BYTES = 1 << 20  # of a .cls or .json file that is read for a label
 END = "it ends too early: a truncated tar file, or one that was not closed"
@@ -50,7 +50,8 @@ def samples_in(file: IO[bytes], url: str, passed: list[PassedOver]) -> Iterator[
     """
     sample, keys = _Sample(""), set[str]()
     try:
-        with tarfile.open(fileobj=file, mode="r|", tarinfo=_Entry) as content:
+        stream: Any = _Ending(file)
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as content:
             for entry in content:
                 folder, _, name = entry.name.rpartition("/")
                 stem, _, suffix = name.partition(".")  # as webdataset divides a name
@@ -63,6 +64,7 @@ def samples_in(file: IO[bytes], url: str, passed: list[PassedOver]) -> Iterator[
                 if key != sample.key:
                     yield from _whole(sample, url, passed)
                     sample = _Sample(key)
+                _require_plain(entry, url)
                 if f".{suffix}" in SUFFIXES:
                     if sample.image is not None or key in keys:
                         _refuse_second(sample, suffix, url)
@@ -73,8 +75,32 @@ def samples_in(file: IO[bytes], url: str, passed: list[PassedOver]) -> Iterator[
                         _refuse_second(sample, suffix, url)
                     sample.labels[suffix] = _read(content, entry, url)
         yield from _whole(sample, url, passed)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{url}: not a whole tar file of samples ({error})") from None
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        raise DataError(f"{url}: not a whole tar file of samples ({first_line(error)})") from None
+
+
+class _Ending:
+    """A file whose end is an error: for tarfile, which reads on to where a header says that a member ends."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.ends = file, 0
+
+    def read(self, size: int) -> bytes:
+        content = self.file.read(size)
+        self.ends += not content
+        if self.ends > 2:
+            raise EOFError(END)
+        return content
+
+
+def _require_plain(entry: tarfile.TarInfo, url: str) -> None:
+    """Refuse what is larger than any image, or than it is in the file."""
+    if entry.issparse():
+        raise DataError(f"{url}: {entry.name} is a sparse member; write the shard without --sparse")
+    if entry.size > MOST_BYTES:
+        raise DataError(f"{url}: {entry.name} declares {entry.size:,} bytes; at most {MOST_BYTES:,} are read")
 
 
 def _refuse_second(sample: _Sample, suffix: str, url: str) -> None:

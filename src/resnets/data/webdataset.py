@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 from urllib.parse import urlparse
 
+import msgspec
 import numpy as np
 
 from resnets.data.image_files import ImageFiles
 from resnets.data.passed_over import PassedOver
 from resnets.data.shards import Members, Shard, is_remote, open_url
-from resnets.data.splits import DataSplits
+from resnets.data.splits import DataSplits, numbered_classes
+from resnets.data.stored_file import MOST_BYTES
 from resnets.data.streams import ImageStream
 from resnets.data.tar_index import samples_in
-from resnets.errors import DataError, UsageError, import_extra
+from resnets.errors import DataError, RecordError, UsageError, import_extra
+from resnets.files import read_bytes
+from resnets.records.base import decode
 
 FORMAT = "resnets-shards-1"
 MANIFEST = "manifest.json"
+MANIFEST_BYTES = 1_000_000_000  # that are read; ImageNet's has 50 million
 
 
 def load(rest: str) -> DataSplits:
@@ -46,12 +50,11 @@ def load(rest: str) -> DataSplits:
     passed: list[PassedOver] = []
     patterns = {"train": train, "val": others[0]}
     files = {name: _files(Members(indexed(pattern, passed))) for name, pattern in patterns.items()}
-    count = 1 + max(int(part.labels.max(initial=-1)) for part in files.values())
     return DataSplits(
         name=re.split(r"[-.]", Path(urlparse(train).path).name)[0] or "shards",
         train=files["train"],
         test=files["val"],
-        classes=tuple(map(str, range(count))),
+        classes=numbered_classes(part.labels for part in files.values()),
         digest=f"{files['train'].digest()}:{files['val'].digest()}",
         passed_over=tuple(passed),
     )
@@ -81,16 +84,53 @@ def _patterns(rest: str) -> list[str]:
 # ---------------------------------------------------------------- by a manifest
 
 
-def read_manifest(where: str) -> dict[str, Any]:
+Natural = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+
+
+class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What a manifest says of one shard; the lists have a number for each image, in the order of their bytes."""
+
+    file: str
+    bytes: Natural
+    sha256: str
+    samples: list[Natural]
+    labels: list[Natural]
+    offsets: list[Natural]
+    sizes: list[Natural]
+    crcs: list[Natural]
+
+
+class SplitEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What a manifest says of a split."""
+
+    digest: str
+    samples: Natural
+    shards: list[ShardEntry]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The manifest of shards; `plan` identifies what they were written of."""
+
+    format: Literal["resnets-shards-1"]
+    plan: str | None = None
+    name: str
+    classes: tuple[str, ...]
+    splits: dict[Literal["train", "val"], SplitEntry]
+
+
+def read_manifest(where: str) -> Manifest:
     """Return what a manifest says. Raises: DataError, if it cannot be read or is of another format."""
     try:
-        with open_url(where) as file:
-            manifest = json.loads(file.read())
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
-        return manifest
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{where}: not a manifest of shards ({error})") from None
+        if is_remote(where):
+            with open_url(where) as file:
+                content = file.read()
+        else:
+            content = read_bytes(Path(where), MANIFEST_BYTES)
+        return decode(content, Manifest, "not a manifest of shards")
+    except OSError as error:
+        raise DataError(f"{where}: failed to read ({error.strerror or error})") from None
+    except RecordError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def from_manifest(where: str) -> DataSplits:
@@ -100,33 +140,40 @@ def from_manifest(where: str) -> DataSplits:
     """
     manifest = read_manifest(where)
     folder = where.rpartition("/")[0] if is_remote(where) else str(Path(where).parent)
-    try:
-        splits = {
-            split: _files(Members([_shard(folder, entry) for entry in about["shards"]]), about["digest"])
-            for split, about in manifest["splits"].items()
-        }
-        return DataSplits(
-            name=manifest["name"],
-            train=splits["train"],
-            test=splits["val"],
-            classes=tuple(manifest["classes"]),
-            digest=f"{splits['train'].digest()}:{splits['val'].digest()}",
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{where}: not a whole manifest ({type(error).__name__}: {error})") from None
+    if missing := {"train", "val"} - {*manifest.splits}:
+        raise DataError(f"{where}: not a whole manifest: there is no split {missing.pop()}")
+    splits = {
+        name: _files(Members([_shard(folder, entry) for entry in about.shards]), about.digest)
+        for name, about in manifest.splits.items()
+    }
+    return DataSplits(
+        name=manifest.name,
+        train=splits["train"],
+        test=splits["val"],
+        classes=manifest.classes,
+        digest=f"{splits['train'].digest()}:{splits['val'].digest()}",
+    )
 
 
-def _shard(folder: str, entry: dict[str, Any]) -> Shard:
-    if not re.fullmatch(r"[\w.-]+", entry["file"]):  # a manifest names files next to it, and runs no commands
-        raise DataError(f"{folder}: the manifest names {entry['file']!r}, which is not a file next to it")
-    url = f"{folder}/{entry['file']}"
+def _shard(folder: str, entry: ShardEntry) -> Shard:
+    if not re.fullmatch(r"[\w.-]+", entry.file):  # a manifest names files next to it, and runs no commands
+        raise DataError(f"{folder}: the manifest names {entry.file[:100]!r}, which is not a file next to it")
+    url = f"{folder}/{entry.file}"
     if not is_remote(url):
-        size = os.stat(url).st_size if os.path.exists(url) else None
-        if size != entry["bytes"]:
-            found = "is missing" if size is None else f"has {size:,} bytes instead of {entry['bytes']:,}"
+        size = os.stat(url).st_size if os.path.isfile(url) else None
+        if size != entry.bytes:
+            found = "is missing" if size is None else f"has {size:,} bytes instead of {entry.bytes:,}"
             raise DataError(f"{url}: {found}; fetch or write it again")
     names = ("samples", "labels", "offsets", "sizes", "crcs")
-    samples, labels, offsets, sizes, crcs = (np.asarray(entry[name], np.int64) for name in names)
+    arrays = [np.asarray(getattr(entry, name), np.int64) for name in names]
+    samples, labels, offsets, sizes, crcs = arrays
+    for name, array in zip(names, arrays, strict=True):
+        if len(array) != len(samples):
+            raise DataError(f"{url}: the manifest has {len(array):,} {name} for {len(samples):,} samples")
+    if np.any(offsets[1:] < (offsets + sizes)[:-1]) or np.any(offsets + sizes > entry.bytes):
+        raise DataError(f"{url}: the manifest has images that overlap, or that are beyond the end of the file")
+    if np.any(sizes > MOST_BYTES):
+        raise DataError(f"{url}: the manifest has an image of {sizes.max():,} bytes; at most {MOST_BYTES:,} are read")
     return Shard(url, samples, labels, offsets, sizes, crcs)
 
 

@@ -1,0 +1,49 @@
+"""Worker processes that fail or hang end the reading in one line."""
+
+from __future__ import annotations
+
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from resnets.data.loading import loading
+from resnets.errors import DataError
+
+
+class Failing(Dataset[Any]):
+    """Samples of 4 MB, of which the third cannot be given: for lack of memory, of address space, or it hangs."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Tensor:
+        sample = torch.zeros(1_000_000)
+        if index < 2:
+            return sample
+        match self.how:
+            case "memory":
+                raise MemoryError
+            case "address space":
+                used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+                resource.setrlimit(resource.RLIMIT_AS, (used, used))
+            case _:
+                time.sleep(60)
+        return sample
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("memory", "out of memory"), ("address space", "out of memory"), ("a hanging disk", "lack address space")],
+)
+def test_workers_that_give_no_sample_are_one_line(how: str, message: str) -> None:
+    with pytest.raises(DataError, match=rf"^.*data-loading process.*{message}.*$"):
+        list(loading(Failing(how), 1, batch_size=1, timeout=2))
