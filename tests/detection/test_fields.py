@@ -16,7 +16,7 @@ from resnets.detection.coco_score import CocoScore
 from resnets.detection.score import score_detections
 from resnets.detection.sources import load_detection_data
 from resnets.detection.voc_score import VocScore
-from resnets.errors import DataError
+from resnets.errors import DataError, UsageError
 
 pytest.importorskip("pycocotools", reason="the extra `detection` is not installed")
 
@@ -171,7 +171,7 @@ def ids(splits: DetectionSplits) -> list[int | str]:
     return [image.id for image in (*splits.train, *splits.test)]
 
 
-@pytest.mark.parametrize("line", ["{}.jpg", "{}.jpg 1", "{}.PNG"])
+@pytest.mark.parametrize("line", ["{}.jpg", "{}.jpg 1", "{}.PNG", "JPEGImages/{}.jpg", "own\\JPEGImages\\{}.jpg -1"])
 def test_an_image_set_may_list_files(tmp_path: Path, line: str) -> None:
     """With or without a suffix an image has the same id, whether it is annotated or not."""
     root = voc(tmp_path)
@@ -245,6 +245,22 @@ def test_a_class_has_a_name(tmp_path: Path, name: Any) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match="train.json: category 2"):
         load_detection_data(f"coco:{root}")
+
+
+def test_names_that_look_the_same_are_no_classes_of_their_own(tmp_path: Path) -> None:
+    """In training and test images, in what is requested, and in the name of a detection file."""
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    root = voc(tmp_path, (composed, 11, 21, 30, 40))
+    (root / "Annotations" / "b.xml").write_text(annotation([(decomposed, 11, 21, 30, 40)]), encoding="utf-8")
+    with pytest.raises(DataError, match="NFC form"):
+        load_detection_data(f"voc:{root}")
+    (root / "Annotations" / "a.xml").write_text(annotation([(decomposed, 11, 21, 30, 40)]), encoding="utf-8")
+    with pytest.raises(UsageError, match="NFD form"):
+        load_detection_data(f"voc:{root}", [composed])
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / f"comp4_det_test_{composed}.txt").write_text("")
+    with pytest.raises(DataError, match="NFD form"):
+        score_detections(root, tmp_path / "found", "voc")
 
 
 def test_classes_that_are_never_trained_are_remarked(tmp_path: Path) -> None:

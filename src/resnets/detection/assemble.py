@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.class_names import look_alike
 from resnets.data.headers import ImageHeader, read_headers
 from resnets.detection import coco, voc
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits, Repair, digest
@@ -219,7 +220,8 @@ def _classes(train: Sequence[Images], sets: Sequence[Images]) -> tuple[tuple[int
     if names is not voc.CLASSES and (untrained := sorted(found - trained)):
         image = next(i for part in sets for i in part.images if untrained[0] in i.names)
         raise DataError(
-            f"{image.where}: class {untrained[0]!r} is in no training image{nearest(untrained[0], trained)}; "
+            f"{image.where}: class {untrained[0]!r} is in no training image"
+            f"{look_alike(untrained[0], trained) or nearest(untrained[0], trained)}; "
             "name the classes that count, if it is none of them"
         )
     return tuple(range(1, len(names) + 1)), names
@@ -230,7 +232,7 @@ def _chosen(classes: Sequence[str], sets: Sequence[Images]) -> tuple[tuple[int, 
     categories = sets[0].categories or {}
     found = {name for part in sets for image in part.images for name in image.names} | set(categories.values())
     for name in classes:
-        if name not in found and (hint := nearest(name, found - set(classes))):
+        if name not in found and (hint := look_alike(name, found) or nearest(name, found - set(classes))):
             raise UsageError(f"there are no objects of class {name!r}{hint}")
     if not found & set(classes):
         raise UsageError(

@@ -170,13 +170,14 @@ class Folder:
         return ids
 
     def _id(self, line: str) -> str:
-        """Return the image id of a line, which may be a file's name, and in some sets is followed by -1, 0 or 1."""
+        """Return the image id of a line, which may be a file's name or path, and may be followed by -1, 0 or 1."""
         flagged = re.fullmatch(r"(.*\S)\s+(?:-1|0|1)", line)
         image_id = flagged[1] if flagged and not self.has_annotation(line) else line
-        stem, suffix = os.path.splitext(image_id)
+        name = image_id.replace("\\", "/").rpartition("/")[2]
+        stem, suffix = os.path.splitext(name)
         if suffix.lower() not in SUFFIXES or self.has_annotation(image_id):
             return image_id
-        is_file = self.has_annotation(stem) or os.path.lexists(self.path / "JPEGImages" / image_id)
+        is_file = self.has_annotation(stem) or os.path.lexists(self.path / "JPEGImages" / name)
         return stem if is_file else image_id
 
     def has_annotation(self, image_id: str) -> bool:

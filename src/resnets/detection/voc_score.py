@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.class_names import look_alike
 from resnets.detection import voc
 from resnets.detection.annotations import AnnotatedImage, Detections
 from resnets.detection.average_precision import Metric, average_precision
@@ -169,6 +170,8 @@ def _detection_files(folder: Path, split: str, classes: Mapping[str, object]) ->
     for path, name in own.items():
         if name in files:
             raise DataError(f"{folder}: {files[name].name} and {path.name} are both of class {name!r}; remove one")
+        if hint := look_alike(name, classes):
+            raise DataError(f"{path}: class {name!r} is not in the ground truth{hint}")
         files[name] = path
     if not files:
         raise DataError(f"{folder}: no detection files, such as comp4_det_{split}_{next(iter(classes), 'CLASS')}.txt")
