@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ def test_distance_of_tests(tmp_path: Path) -> None:
     """It can be given, whatever the run's length is; there is a test at the end in any case."""
     curve = train(tmp_path, iterations=5, evaluate_every=3).curve
     assert [point.iteration for point in curve] == [3, 5]
+
+
+def test_a_training_under_an_epoch_warns(tmp_path: Path) -> None:
+    """It is enough for a trial only; one of an epoch or more starts without a word."""
+    with pytest.warns(UserWarning, match=r"6 iterations of 8 are 0.48 of an epoch of 100 images"):
+        train(tmp_path / "short")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(tmp_path / "longer", iterations=13)
 
 
 def test_run_exists(tmp_path: Path) -> None:

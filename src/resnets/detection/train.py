@@ -88,6 +88,7 @@ def train_detector(
     require_alone("detect train")
     config = DetectionConfig.from_settings(weights=weights, **settings)
     training = resolve(network, data, config)
+    training.warn_if_short()
     name = f"{network}-detector-{training.data.name.replace(' ', '-')}"
     path = Path(out or Path("runs") / name)
     with opened(path, training, records.DetectorResult, resume=resume) as (folder, record, result):

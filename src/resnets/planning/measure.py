@@ -212,8 +212,13 @@ def measure_quickly(todo: Training, cost: Complexity) -> Rates:
     """
     batch_size = todo.recipe.batch_size
     steps, _ = _measure_steps(todo, batch_size, largest=batch_size, macs=cost.macs, seconds=QUICK_SECONDS)
+    return rates_of(steps, batch_size, todo.precision, cost)
+
+
+def rates_of(steps: StepTime, batch_size: int, precision: Precision, cost: Complexity) -> Rates:
+    """Return the rates of a run with mini-batches of `batch_size` from its steps alone."""
     image = steps.step / steps.batch_size
-    precise = 2 if todo.precision == "bf16" else 1  # times as long in float32
+    precise = 2 if precision == "bf16" else 1  # times as long in float32
     return Rates(
         step=image * batch_size,
         start=steps.start,

@@ -116,7 +116,7 @@ def _detector(
     assert isinstance(run.recipe, DetectionRecipe)
     with warnings.catch_warnings():
         if run.scale == "smoke":  # which is no more than a trial
-            warnings.filterwarnings("ignore", message="a detector that starts from random weights")
+            warnings.filterwarnings("ignore", message="a detector that starts from random weights|.* of an epoch")
         train_detector(
             run.task.training.network,
             data.splits,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import nn
 
+from resnets.quantities import plural
 from resnets.records.runs import RunRecord
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Precision, Recipe
@@ -28,6 +30,17 @@ class ResolvedTraining:
     save_every: int | None
     notes: tuple[str, ...] = ()  # on the data, to be shown at the start
     world: World = ALONE
+
+    def warn_if_short(self) -> None:
+        """Warn of a training under an epoch, which is enough for a trial only."""
+        images, total = self.recipe.iterations * self.recipe.batch_size, self.record.data.training_images
+        if images < total:
+            length = f"{plural(self.recipe.iterations, 'iteration')} of {self.recipe.batch_size}"
+            warnings.warn(
+                f"{length} are {images / total:.2g} of an epoch of {total:,} images: enough for a trial, too little to "
+                f"learn from",
+                stacklevel=3,
+            )
 
     def resumed(self, record: RunRecord) -> Self:
         """Return the training of a record: its precision, and the name that its data has there."""

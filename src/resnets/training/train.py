@@ -112,6 +112,7 @@ def train(
             raise UsageError(
                 "recipe 'finetune' starts from trained weights; name a run's folder or a file as --weights"
             )
+        training.warn_if_short()
         folder = Path(out or Path("runs") / f"{training.record.network.name}-{training.data.name}")
         return run(training, folder, resume=resume, observers=observers)
 

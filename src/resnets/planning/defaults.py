@@ -1,0 +1,58 @@
+"""Estimated time of a run that is about to start, from its record alone, for a warning where it is more than a day."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.data import TensorDataset
+
+from resnets.data.map_datasets import MapSplit
+from resnets.data.splits import DataSplits
+from resnets.errors import ResnetsError
+from resnets.networks import complexity, registry
+from resnets.planning import forecast
+from resnets.planning.measure import StepTime, measure_steps, rates_of
+from resnets.records.runs import RunRecord
+from resnets.specs import NetworkSpec, Recipe
+from resnets.training.config import TrainingConfig, resolve
+
+DAY = 86_400.0
+SLOWEST = {"cpu": 5e9, "cuda": 1e12}  # multiply-adds a second that any of them reaches
+STEP_MACS = 2.5e9  # of the images of a step that is timed: a tenth of a second or two on a CPU
+SECONDS = 0.5  # of steps that are timed
+STEPS = 1_000  # of a run for which nothing is compiled
+
+
+def days_long(run: RunRecord) -> float | None:
+    """Return the seconds that a run takes on its device, where they are more than a day; None if less, or not known.
+
+    Where it might be more, a few steps on black images are timed, in a second or two, and not the reading of images.
+    Torch's random state stays as it is.
+    """
+    spec, recipe, hardware = run.network.spec, run.recipe, run.provenance[-1].hardware
+    if spec is None or not isinstance(recipe, Recipe) or "processes" in hardware:
+        return None
+    size = getattr(recipe.augmentation, "crop", spec.input_size)
+    device = torch.device(str(hardware["device"]))
+    cost = complexity.measure(complexity.skeleton(spec), size)
+    if 3 * cost.macs * recipe.batch_size * recipe.iterations < DAY * SLOWEST[device.type]:
+        return None
+    try:
+        steps = _steps(run, spec, recipe, size, max(1, min(recipe.batch_size, int(STEP_MACS / cost.macs))))
+    except (ResnetsError, RuntimeError, MemoryError):  # which are the run's own to report
+        return None
+    rates = rates_of(steps, recipe.batch_size, run.precision, cost)
+    seconds = forecast.duration(recipe, rates, run.data.test_images).total
+    return seconds if seconds > DAY else None
+
+
+def _steps(run: RunRecord, spec: NetworkSpec, recipe: Recipe, size: int, batch_size: int) -> StepTime:
+    """Time steps of a run on black images."""
+    device = str(run.provenance[-1].hardware["device"])
+    black = torch.zeros(1, spec.in_channels, size, size).expand(batch_size, -1, -1, -1)
+    split = MapSplit(TensorDataset(black, torch.zeros(batch_size, dtype=torch.int64)))
+    data = DataSplits(name="black", train=split, test=split, classes=tuple(map(str, range(spec.num_classes))))
+    short = recipe.scaled(STEPS).with_changes(batch_size=batch_size)
+    config = TrainingConfig(recipe=short, device=device, precision=run.precision, workers=0)
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+        steps, _ = measure_steps(resolve(registry.build(spec), data, config), warm_up=1, seconds=SECONDS)
+    return steps
