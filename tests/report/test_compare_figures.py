@@ -10,7 +10,7 @@ from resnets.report.compare_figures import compare_figure
 
 def test_the_end_of_a_curve_is_compared() -> None:
     """A run's last errors are compared with the paper's readings where these have a tolerance."""
-    found = compare_figure(figures.find("figure6"), results.collected(results.result("plain20", 9.6, 1.4)))
+    found = compare_figure(figures.FIGURES["figure6"], results.collected(results.result("plain20", 9.6, 1.4)))
     curves = {(one.curve.label, one.curve.split): one for one in found.panels[0]}
     assert curves["plain-20", "test"].verdict.status == "reproduced"
     assert curves["plain-20", "training"].verdict.status == "not judged"  # the paper tells no spread of these
@@ -20,7 +20,7 @@ def test_the_end_of_a_curve_is_compared() -> None:
 
 def test_what_the_paper_does_not_draw_is_a_bound() -> None:
     """A curve above the figure's edge, plain-110, is compared with that edge."""
-    found = compare_figure(figures.find("figure6"), results.collected(results.result("plain110", 72.0, 71.0)))
+    found = compare_figure(figures.FIGURES["figure6"], results.collected(results.result("plain110", 72.0, 71.0)))
     (curve,) = (one for one in found.panels[0] if one.curve.label == "plain-110")
     assert curve.verdict.status == "reproduced" and "60" in curve.verdict.why
 
@@ -29,7 +29,7 @@ def test_what_is_drawn_is_what_is_compared_and_of_one_length() -> None:
     """Each length that a curve is compared at has plots of its own, on an axis of its length."""
     names = ("plain20", "plain32", "resnet20", "resnet32")
     short = [results.result(name, 20.0, iterations=4_000) for name in names]
-    found = compare_figure(figures.find("figure6"), results.collected(results.result("resnet20", 8.9), *short))
+    found = compare_figure(figures.FIGURES["figure6"], results.collected(results.result("resnet20", 8.9), *short))
     drawn = [
         (one.title, one.bounds, [(curve.curve.label, run.iterations) for curve, run in one.runs][::2])
         for row in found.drawings
@@ -51,7 +51,9 @@ def test_what_is_drawn_is_what_is_compared_and_of_one_length() -> None:
 def test_responses_are_drawn_and_not_judged() -> None:
     """Figure 7 has the run that has responses, and no verdict on it."""
     measured = results.reproduced(results.result("resnet20", 9.0), responses=results.responses(19, 2.0))
-    found = compare_figure(figures.find("figure7"), results.collected(results.result("resnet20", 8, seed=1), measured))
+    found = compare_figure(
+        figures.FIGURES["figure7"], results.collected(results.result("resnet20", 8, seed=1), measured)
+    )
     assert {len(curve.runs) for panel in found.panels for curve in panel if curve.curve.label == "ResNet-20"} == {1}
     statuses = {curve.verdict.status for panel in found.panels for curve in panel}
     assert statuses == {"not judged", "not run"}

@@ -14,7 +14,7 @@ from resnets.report.runs import Results
 
 
 def row(table: str, name: str, found: Results) -> ComparedRow:
-    return next(row for row in compare_table(tables.find(table), found).rows if name in (row.row.label, row.row.slug))
+    return next(row for row in compare_table(tables.TABLES[table], found).rows if name in (row.row.label, row.row.slug))
 
 
 def cell(compared: ComparedRow, column: str) -> Cell:
@@ -118,6 +118,6 @@ def test_costs_are_judged_without_any_run(tmp_path: Path) -> None:
 
 def test_whether_anything_is_measured_of_a_column() -> None:
     """A column is measured where one of its rows has a run."""
-    compared = compare_table(tables.find("table6"), results.collected(results.result("resnet20", 9)))
+    compared = compare_table(tables.TABLES["table6"], results.collected(results.result("resnet20", 9)))
     has = {column.name: compared.has_measured(column) for column in compared.table.columns}
     assert has == {"# layers": False, "# params": False, "error": True, "mean": False, "std": False}

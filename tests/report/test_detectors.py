@@ -89,7 +89,7 @@ def reproduced(of: DetectorResult, *tests: DetectionTested, data: str = "voc07+1
 
 def row(table: str, label: str, *records: DetectorResult | ReproducedRun) -> ComparedRow:
     found = tuple(shown(record, f"results/{i}.json") for i, record in enumerate(records))
-    compared = compare_table(tables.find(table), Results(detectors=found))
+    compared = compare_table(tables.TABLES[table], Results(detectors=found))
     return next(one for one in compared.rows if one.row.label == label)
 
 

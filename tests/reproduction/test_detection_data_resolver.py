@@ -112,7 +112,7 @@ def test_what_is_done_is_not_made_again_and_other_weights_are_another_run(
 
 def test_a_detector_of_coco_is_fine_tuned(made: resnets.Reproduction, options: dict[str, Any]) -> None:
     """The row baseline+++ begins with the run that Table 9 has made; without it, it says what it lacks."""
-    slug = tables.find("table10").rows[-1].slug
+    slug = tables.TABLES["table10"].rows[-1].slug
     found = resnets.reproduce("table10", **(options | {"only": slug}))
     record = read(found.plan.runs[0].file, ReproducedRun)
     assert record is not None and record.result.run.start is not None

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
-from resnets.errors import UsageError, nearest
 from resnets.paper.published import Published
 from resnets.specs import Shortcut, TestProtocol
 
@@ -61,44 +60,24 @@ Data = Literal[
 """What a network is trained on; detectors start from ImageNet classifiers."""
 
 Part = Literal[
-    "ten-crop",
-    "dense-multi-scale",
-    "ensemble",  # of classifiers
     "detection",
     "box-refinement",
     "global-context",
     "multi-scale-detection",
-    "detection-ensemble",
     "imagenet-det",  # its images and boxes
     "localisation",  # per-class RPN
     "localisation-rcnn",
     "localisation-ensemble",
 ]
-"""A part of the software that a row needs besides networks, recipes and the single view."""
+"""A part of the software that a row needs besides networks, recipes and tests of classifiers."""
 
-BUILT: frozenset[Part] = frozenset(
-    {
-        *("ten-crop", "dense-multi-scale", "ensemble"),
-        *("detection", "box-refinement", "global-context", "multi-scale-detection", "detection-ensemble"),
-    }
-)
-"""The parts that exist: to build one is to name it here, and its rows are ready."""
-
-PARTS: Mapping[Part, str] = {
-    "ten-crop": "ten-crop testing",
-    "dense-multi-scale": "fully convolutional testing at several scales",
-    "ensemble": "ensembles of classifiers",
-    "detection": "the detector",
-    "box-refinement": "box refinement",
-    "global-context": "global context",
-    "multi-scale-detection": "detection at several scales",
-    "detection-ensemble": "ensembles of detectors",
+UNBUILT: Mapping[Part, str] = {
     "imagenet-det": "ImageNet's detection data",
     "localisation": "localisation",
     "localisation-rcnn": "the second stage of localisation",
     "localisation-ensemble": "ensembles of localisers",
 }
-"""The parts in words."""
+"""The parts that do not exist yet, in words: to build one is to remove it here, and its rows are ready."""
 
 Availability = Literal[
     "ready",
@@ -249,7 +228,7 @@ class Row(System):
     @property
     def missing(self) -> tuple[Part, ...]:
         """What has to be built before the row can be measured."""
-        return tuple(part for part in self.needs if part not in BUILT)
+        return tuple(part for part in self.needs if part in UNBUILT)
 
     @property
     def availability(self) -> Availability:
@@ -280,17 +259,6 @@ class Table:
     rows: tuple[Row, ...]
     shows: str  # what the paper concludes from it
     choices: tuple[Choice, ...] = ()
-
-    def row(self, name: str) -> Row:
-        """Return a row by its label or its slug.
-
-        Raises: UsageError, naming the nearest ones, if there is none.
-        """
-        for row in self.rows:
-            if name in (row.label, row.slug):
-                return row
-        slugs = [row.slug for row in self.rows]
-        raise UsageError(f"{self.name} has no row {name!r}{nearest(name, slugs)}; its rows: {', '.join(slugs)}")
 
     def column(self, name: str) -> Column:
         """Return a column by its name.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from resnets.errors import UsageError, nearest
 from resnets.paper import published
-from resnets.paper.declarations import Axis, Choice, Curve, Figure, Panel, Style
+from resnets.paper.declarations import Axis, Choice, Curve, Data, Figure, Panel, Protocol, Style, Tolerance
 from resnets.paper.published import Published
 from resnets.paper.tolerances import CIFAR, IMAGENET_TOP_1, of_reading
-from resnets.specs import Shortcut
 
 _END = 64_000
 _ITERATIONS = Axis(label="iterations", low=0, high=_END, scale=10_000)
@@ -24,8 +22,34 @@ def _label(network: str) -> str:
     return f"{kind}-{depth}"
 
 
-def _shortcut(network: str) -> Shortcut | None:
-    return "A" if network.startswith("resnet") else None  # in all of these figures
+def _curve(
+    network: str,
+    published: tuple[Published, ...],
+    split: Literal["training", "test", "validation"],
+    style: Style,
+    *,
+    protocol: Protocol,
+    data: Data = "cifar10",
+    runs: Tolerance | None = None,
+    reason: str = "",
+    drawn: bool = True,
+) -> Curve:
+    """Return a curve; its end is compared within `runs`, unless it is of training or a bound."""
+    compared = runs is not None and split != "training" and not published[-1].relation
+    return Curve(
+        label=_label(network),
+        network=network,
+        shortcut="A" if network.startswith("resnet") else None,  # in all of these figures
+        recipe="cifar" if data == "cifar10" else "imagenet",
+        data=data,
+        split=split,
+        style=style,
+        protocol=None if split == "training" else protocol,
+        published=published,
+        reason=reason,
+        tolerance=of_reading(published[-1], runs) if compared and runs else None,
+        drawn=drawn,
+    )
 
 
 # ---------------------------------------------------------------- Figures 1 and 6: CIFAR-10
@@ -42,18 +66,14 @@ def _cifar(
 ) -> Curve:
     readings = (*published.find_readings(figure, _label(network), split), *more)
     along = tuple(sorted(readings, key=lambda number: number.at or _END))
-    return Curve(
-        label=_label(network),
-        network=network,
-        shortcut=_shortcut(network),
-        recipe="cifar",
-        data="cifar10",
-        split=split,
-        style=style,
-        protocol="single-view" if split == "test" else None,
-        published=along,
-        tolerance=None if split == "training" or along[-1].relation else of_reading(along[-1], CIFAR),
-        drawn=drawn,
+    return _curve(network, along, split, style, protocol="single-view", runs=CIFAR, drawn=drawn)
+
+
+def _both(network: str, *, training: tuple[Published, ...] = (), test: tuple[Published, ...] = ()) -> tuple[Curve, ...]:
+    """Return the dashed and the bold curve of a network of Figure 6, with readings that stand elsewhere."""
+    return (
+        _cifar("Figure 6", network, "training", "dashed", more=training),
+        _cifar("Figure 6", network, "test", "bold", more=test),
     )
 
 
@@ -99,14 +119,10 @@ FIGURE_6 = Figure(
             x=_ITERATIONS,
             y=_ERROR,
             curves=(
-                _cifar("Figure 6", "plain20", "training", "dashed"),
-                _cifar("Figure 6", "plain20", "test", "bold"),
-                _cifar("Figure 6", "plain32", "training", "dashed"),
-                _cifar("Figure 6", "plain32", "test", "bold"),
-                _cifar("Figure 6", "plain44", "training", "dashed"),
-                _cifar("Figure 6", "plain44", "test", "bold"),
-                _cifar("Figure 6", "plain56", "training", "dashed"),
-                _cifar("Figure 6", "plain56", "test", "bold"),
+                *_both("plain20"),
+                *_both("plain32"),
+                *_both("plain44"),
+                *_both("plain56"),
                 _cifar(
                     "Figure 6",
                     "plain110",
@@ -123,16 +139,11 @@ FIGURE_6 = Figure(
             x=_ITERATIONS,
             y=_ERROR,
             curves=(
-                _cifar("Figure 6", "resnet20", "training", "dashed"),
-                _cifar("Figure 6", "resnet20", "test", "bold"),
-                _cifar("Figure 6", "resnet32", "training", "dashed"),
-                _cifar("Figure 6", "resnet32", "test", "bold"),
-                _cifar("Figure 6", "resnet44", "training", "dashed"),
-                _cifar("Figure 6", "resnet44", "test", "bold"),
-                _cifar("Figure 6", "resnet56", "training", "dashed"),
-                _cifar("Figure 6", "resnet56", "test", "bold", more=_JOINT),
-                _cifar("Figure 6", "resnet110", "training", "dashed"),
-                _cifar("Figure 6", "resnet110", "test", "bold", more=_JOINT),
+                *_both("resnet20"),
+                *_both("resnet32"),
+                *_both("resnet44"),
+                *_both("resnet56", test=_JOINT),
+                *_both("resnet110", test=_JOINT),
             ),
         ),
         Panel(
@@ -141,16 +152,8 @@ FIGURE_6 = Figure(
             x=_LATE_ITERATIONS,
             y=_ERROR,
             curves=(
-                _cifar("Figure 6", "resnet110", "training", "dashed"),
-                _cifar("Figure 6", "resnet110", "test", "bold"),
-                _cifar(
-                    "Figure 6",
-                    "resnet1202",
-                    "training",
-                    "dashed",
-                    more=(published.find("section 4.2", "ResNet-1202", "training"),),
-                ),
-                _cifar("Figure 6", "resnet1202", "test", "bold"),
+                *_both("resnet110"),
+                *_both("resnet1202", training=(published.find("section 4.2", "ResNet-1202", "training"),)),
             ),
         ),
     ),
@@ -161,20 +164,14 @@ FIGURE_6 = Figure(
 # ---------------------------------------------------------------- Figure 4: ImageNet
 
 
-def _imagenet(network: str, split: Literal["training", "validation"], style: Style) -> Curve:
-    along = published.find_readings("Figure 4", _label(network), split)
-    return Curve(
-        label=_label(network),
-        network=network,
-        shortcut=_shortcut(network),
-        recipe="imagenet",
-        data="imagenet",
-        split=split,
-        style=style,
-        protocol="center-crop" if split == "validation" else None,
-        published=along,
-        tolerance=None if split == "training" else of_reading(along[-1], IMAGENET_TOP_1),
-    )
+def _imagenet(network: str) -> tuple[Curve, ...]:
+    """Return the thin and the bold curve of a network."""
+
+    def curve(split: Literal["training", "validation"], style: Style) -> Curve:
+        along = published.find_readings("Figure 4", _label(network), split)
+        return _curve(network, along, split, style, protocol="center-crop", data="imagenet", runs=IMAGENET_TOP_1)
+
+    return curve("training", "thin"), curve("validation", "bold")
 
 
 FIGURE_4 = Figure(
@@ -188,10 +185,8 @@ FIGURE_4 = Figure(
             x=_IMAGENET_ITERATIONS,
             y=_IMAGENET_ERROR,
             curves=(
-                _imagenet("plain18", "training", "thin"),
-                _imagenet("plain18", "validation", "bold"),
-                _imagenet("plain34", "training", "thin"),
-                _imagenet("plain34", "validation", "bold"),
+                *_imagenet("plain18"),
+                *_imagenet("plain34"),
             ),
         ),
         Panel(
@@ -200,10 +195,8 @@ FIGURE_4 = Figure(
             x=_IMAGENET_ITERATIONS,
             y=_IMAGENET_ERROR,
             curves=(
-                _imagenet("resnet18", "training", "thin"),
-                _imagenet("resnet18", "validation", "bold"),
-                _imagenet("resnet34", "training", "thin"),
-                _imagenet("resnet34", "validation", "bold"),
+                *_imagenet("resnet18"),
+                *_imagenet("resnet34"),
             ),
         ),
     ),
@@ -222,18 +215,8 @@ FIGURE_4 = Figure(
 
 
 def _responses(network: str, column: Literal["in order", "sorted"], reason: str = "") -> Curve:
-    return Curve(
-        label=_label(network),
-        network=network,
-        shortcut=_shortcut(network),
-        recipe="cifar",
-        data="cifar10",
-        split="test",
-        style="solid",
-        protocol="single-view",
-        published=published.find_readings("Figure 7", _label(network), column),
-        reason=reason,
-    )
+    along = published.find_readings("Figure 7", _label(network), column)
+    return _curve(network, along, "test", "solid", protocol="single-view", reason=reason)
 
 
 _ONLY_SORTED = "read off the sorted panel only, where the curves can be distinguished"
@@ -291,13 +274,3 @@ FIGURE_7 = Figure(
 )
 
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in (FIGURE_1, FIGURE_4, FIGURE_6, FIGURE_7)}
-
-
-def find(name: str) -> Figure:
-    """Return a figure by its name, `figure6`.
-
-    Raises: UsageError, naming the nearest ones, if there is none.
-    """
-    if name not in FIGURES:
-        raise UsageError(f"unknown figure {name!r}{nearest(name, FIGURES)}; known: {', '.join(FIGURES)}")
-    return FIGURES[name]

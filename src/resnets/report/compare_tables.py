@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnets.paper.declarations import PARTS, Column, Part, Row, Statistic, Table, Tolerance
+from resnets.paper.declarations import UNBUILT, Column, Part, Row, Statistic, Table, Tolerance
 from resnets.paper.published import Published
 from resnets.records.costs import Cost
 from resnets.records.evaluations import Errors, Setting
@@ -147,7 +147,7 @@ def _without_runs(row: Row, results: Results, setting: Setting | None, name: str
 def obstacle(row: Row, parts: Sequence[Part]) -> str:
     """Return why a row is not run; `parts` are those that are missing."""
     if row.availability == "needs parts":
-        return f"needs {listed([PARTS[part] for part in parts])}"
+        return f"needs {listed([UNBUILT[part] for part in parts])}"
     if row.availability == "no recipe":
         return "there is no recipe of it yet"
     command, server = ("evaluate", "ImageNet's") if row.detection_test is None else ("detect evaluate", "COCO's")

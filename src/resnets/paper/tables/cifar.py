@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from resnets.paper.declarations import Choice, Column, Row, Table
 from resnets.paper.published import find_row
+from resnets.paper.tables.cited import cited
 from resnets.paper.tolerances import CIFAR, CIFAR_MEAN_OF_FIVE, of_parameters
 
-
-def _cited(label: str, reference: str) -> Row:
-    return Row(
-        label=label,
-        reference=reference,
-        cited=True,
-        published=find_row("Table 6", label),
-        tested_on="cifar10 test",
-    )
+_cited = partial(cited, "Table 6", tested_on="cifar10 test")
 
 
 def _resnet(depth: int, seeds: int = 1, note: str = "") -> Row:

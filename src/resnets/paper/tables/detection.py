@@ -9,11 +9,11 @@ from __future__ import annotations
 from resnets.paper.declarations import Column, Data, Part, Row, Table
 from resnets.paper.published import Published, find, find_row
 from resnets.paper.published.detection import VOC_CLASSES
+from resnets.paper.tables.cited import cited
 
 _REFINED: tuple[Part, ...] = ("detection", "box-refinement")
 _IN_CONTEXT: tuple[Part, ...] = (*_REFINED, "global-context")
 _MULTI_SCALE: tuple[Part, ...] = (*_IN_CONTEXT, "multi-scale-detection")
-_ENSEMBLE: tuple[Part, ...] = (*_MULTI_SCALE, "detection-ensemble")
 _SERVER = "a server scores this set"
 
 
@@ -118,7 +118,7 @@ TABLE_9 = Table(
         _trained_on_trainval("+ context", "resnet101", _IN_CONTEXT),
         _trained_on_train("+ multi-scale testing", _MULTI_SCALE),
         _trained_on_trainval("+ multi-scale testing", "resnet101", _MULTI_SCALE),
-        _trained_on_trainval("ensemble", None, _ENSEMBLE, f"three networks, which are not named; {_SERVER}"),
+        _trained_on_trainval("ensemble", None, _MULTI_SCALE, f"three networks, which are not named; {_SERVER}"),
     ),
     shows="refinement, context and several scales add up; an ensemble of three won COCO 2015 detection",
 )
@@ -182,12 +182,7 @@ TABLE_12 = Table(
         Column(name="test", measure="mAP@.5", tested_on="imagenet-det test"),
     ),
     rows=(
-        Row(
-            label="GoogLeNet (ILSVRC'14)",
-            reference="[44]",
-            cited=True,
-            published=find_row("Table 12", "GoogLeNet (ILSVRC'14)"),
-        ),
+        cited("Table 12", "GoogLeNet (ILSVRC'14)", "[44]"),
         _detector(
             "our single model (ILSVRC'15)",
             "resnet101",
@@ -203,7 +198,7 @@ TABLE_12 = Table(
             "imagenet-det",
             "imagenet-det val2 and test",
             find_row("Table 12", "our ensemble (ILSVRC'15)"),
-            (*_ENSEMBLE, "imagenet-det"),
+            (*_MULTI_SCALE, "imagenet-det"),
             "three networks, which are not named; a server scores the test set",
         ),
     ),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from resnets.paper.declarations import Choice, Column, Row, Table
+from functools import partial
+
+from resnets.paper.declarations import Choice, Column, Protocol, Row, Table
 from resnets.paper.published import Published, find, find_row
+from resnets.paper.tables.cited import cited
 from resnets.paper.tolerances import IMAGENET_TOP_1, IMAGENET_TOP_5, of_macs
 from resnets.specs import Shortcut
 
@@ -117,40 +120,33 @@ _TEN_CROPS = (
 )
 
 
-def _cited(
-    table: str,
+_cited = partial(cited, tested_on="imagenet val")
+
+
+def _trained(
     label: str,
-    reference: str,
-    *,
-    tested_on: str = "imagenet val",
-    network: str | None = None,
-    note: str = "",
+    network: str,
+    shortcut: Shortcut | None,
+    published: dict[str, Published],
+    protocol: Protocol = "ten-crop",
 ) -> Row:
-    return Row(
-        label=label,
-        reference=reference,
-        cited=True,
-        network=network,
-        published=find_row(table, label),
-        tested_on=tested_on,
-        note=note,
-    )
-
-
-def _depth(label: str, network: str, row: str, column: str, shortcut: Shortcut | None = None) -> Row:
+    compared = tuple(column for column in _TOLERANCES if column in published)
     return Row(
         label=label,
         network=network,
         shortcut=shortcut,
         recipe="imagenet",
         data="imagenet",
-        protocol="ten-crop",
+        protocol=protocol,
         tested_on="imagenet val",
-        needs=("ten-crop",),
-        published={"top-1 err.": find("Table 2", row, column)},
-        compared=("top-1 err.",),
-        tolerances={"top-1 err.": IMAGENET_TOP_1},
+        published=published,
+        compared=compared,
+        tolerances={column: _TOLERANCES[column] for column in compared},
     )
+
+
+def _depth(label: str, network: str, row: str, column: str, shortcut: Shortcut | None = None) -> Row:
+    return _trained(label, network, shortcut, {"top-1 err.": find("Table 2", row, column)})
 
 
 TABLE_2 = Table(
@@ -172,19 +168,8 @@ TABLE_2 = Table(
 
 
 def _crops(label: str, network: str, shortcut: Shortcut | None = None, top_1: Published | None = None) -> Row:
-    return Row(
-        label=label,
-        network=network,
-        shortcut=shortcut,
-        recipe="imagenet",
-        data="imagenet",
-        protocol="ten-crop",
-        tested_on="imagenet val",
-        needs=("ten-crop",),
-        published=find_row("Table 3", label) | ({} if top_1 is None else {"top-1 err.": top_1}),
-        compared=("top-1 err.", "top-5 err."),
-        tolerances=_TOLERANCES,
-    )
+    published = find_row("Table 3", label) | ({} if top_1 is None else {"top-1 err.": top_1})
+    return _trained(label, network, shortcut, published)
 
 
 TABLE_3 = Table(
@@ -249,19 +234,7 @@ _ENSEMBLE = Choice(
 
 
 def _scales(label: str, network: str, shortcut: Shortcut | None = None) -> Row:
-    return Row(
-        label=label,
-        network=network,
-        shortcut=shortcut,
-        recipe="imagenet",
-        data="imagenet",
-        protocol="dense-multi-scale",
-        tested_on="imagenet val",
-        needs=("dense-multi-scale",),
-        published=find_row("Table 4", label),
-        compared=("top-1 err.", "top-5 err."),
-        tolerances=_TOLERANCES,
-    )
+    return _trained(label, network, shortcut, find_row("Table 4", label), "dense-multi-scale")
 
 
 TABLE_4 = Table(
@@ -303,7 +276,6 @@ TABLE_5 = Table(
             data="imagenet",
             protocol="dense-multi-scale",
             tested_on="imagenet test",
-            needs=("dense-multi-scale", "ensemble"),
             published=find_row("Table 5", "ResNet (ILSVRC'15)"),
             compared=("top-5 err. (test)",),
             note="six models of different depths, two of them of 152 layers, the others not named; "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from resnets.paper.declarations import Column, Part, Protocol, Row, Table
 from resnets.paper.published import Published, find, find_row
+from resnets.paper.tables.cited import cited
 
 _RPN: tuple[Part, ...] = ("localisation",)
-_DENSE: tuple[Part, ...] = ("localisation", "dense-multi-scale")
-_RCNN: tuple[Part, ...] = (*_DENSE, "localisation-rcnn")
-_ENSEMBLE: tuple[Part, ...] = (*_RCNN, "ensemble", "localisation-ensemble")
+_RCNN: tuple[Part, ...] = (*_RPN, "localisation-rcnn")
+_ENSEMBLE: tuple[Part, ...] = (*_RCNN, "localisation-ensemble")
 _CLASSIFIER = find("Table 4", "ResNet-101", "top-5 err.")
 
 
@@ -47,19 +47,18 @@ TABLE_13 = Table(
         Column(name="top-5 LOC error", measure="top-5 localisation error"),
     ),
     rows=(
-        Row(
-            label="VGG's, VGG-16, 1-crop",
-            reference="[41]",
-            cited=True,
+        cited(
+            "Table 13",
+            "VGG's, VGG-16, 1-crop",
+            "[41]",
             network="vgg16",
             tested_on="imagenet val",
-            published=find_row("Table 13", "VGG's, VGG-16, 1-crop"),
             note="VGG's own method of localisation",
         ),
         _localiser("RPN, ResNet-101, 1-crop", "center-crop", _RPN),
-        _localiser("RPN, ResNet-101, dense", "dense-multi-scale", _DENSE),
+        _localiser("RPN, ResNet-101, dense", "dense-multi-scale", _RPN),
         _localiser(
-            "RPN, ResNet-101, dense, classified by ResNet-101", "dense-multi-scale", _DENSE, classifier=_CLASSIFIER
+            "RPN, ResNet-101, dense, classified by ResNet-101", "dense-multi-scale", _RPN, classifier=_CLASSIFIER
         ),
         _localiser("RPN+RCNN, ResNet-101, dense, classified by ResNet-101", "dense-multi-scale", _RCNN),
         _localiser(
@@ -74,10 +73,6 @@ TABLE_13 = Table(
 )
 
 
-def _entry(label: str, reference: str) -> Row:
-    return Row(label=label, reference=reference, cited=True, published=find_row("Table 14", label))
-
-
 TABLE_14 = Table(
     name="table14",
     title="Localisation on ImageNet, entries of the competition",
@@ -88,9 +83,9 @@ TABLE_14 = Table(
         Column(name="test", measure="top-5 localisation error", tested_on="imagenet test"),
     ),
     rows=(
-        _entry("OverFeat (ILSVRC'13)", "[40]"),
-        _entry("GoogLeNet (ILSVRC'14)", "[44]"),
-        _entry("VGG (ILSVRC'14)", "[41]"),
+        cited("Table 14", "OverFeat (ILSVRC'13)", "[40]"),
+        cited("Table 14", "GoogLeNet (ILSVRC'14)", "[44]"),
+        cited("Table 14", "VGG (ILSVRC'14)", "[41]"),
         Row(
             label="ours (ILSVRC'15)",
             data="imagenet-loc",
