@@ -6,6 +6,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -14,6 +15,9 @@ class ResnetsError(Exception):
     """Base of every error that the package raises on purpose; the command prints it as one line."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(ResnetsError, ValueError):
@@ -65,6 +69,13 @@ class ProcessLost(TrainingError):
 
 class FailedElsewhere(ResnetsError):
     """Another of several processes failed first and tells why; this one ends with it, and says nothing."""
+
+
+def printable(text: str) -> str:
+    """Return a text, such as a name in a file, with what would command a terminal as \\x1b; its lines stay."""
+    if text.isprintable():
+        return text
+    return "".join(ascii(one)[1:-1] if unicodedata.category(one) == "Cc" and one != "\n" else one for one in text)
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:

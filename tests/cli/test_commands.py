@@ -17,6 +17,7 @@ from resnets.cli import ELSEWHERE, PANELS, app, run
 from resnets.cli.options import GROUPS
 from resnets.records.runs import ClassifierResult
 from resnets.training.run_folder import RunFolder
+from resnets.weights import weights_file
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -333,3 +334,24 @@ def test_plan_says_what_a_run_takes_and_what_that_rests_on(command: Command) -> 
     assert code == 0
     assert (found["network"], found["devices"], found["estimate"]) == ("resnet20", 2, True)
     assert found["hours"] > 0
+
+
+def test_names_in_files_never_command_the_terminal(digits_run: Path, tmp_path: Path, command: Command) -> None:
+    """Class names, names of images and errors, in tables, lines and JSON."""
+    from PIL import Image
+
+    hostile = "\x1b]0;title\x07\x9b31m[bold]red\x7f"
+    trained = resnets.load(digits_run)
+    names = tuple(f"{hostile}{number}" for number in range(10))
+    weights, image = tmp_path / "w.safetensors", tmp_path / f"{hostile[:-9]}.png"
+    weights_file.save(weights, trained.network, classes=names, input_spec=trained.input_spec)
+    Image.new("L", (8, 8)).save(image)
+    lines = [
+        command("predict", weights, image, tmp_path / f"{hostile}.png"),
+        command("predict", weights, image, "--json"),
+        command("evaluate", weights, "--data", "digits", "--per-class", "--confusion"),
+        command("convert", weights, tmp_path / "copy.safetensors"),
+        command("data", "check", f"folder:{tmp_path}/{hostile}"),
+    ]
+    shown = "".join(out + err for _, out, err in lines) + repr(resnets.load(weights))
+    assert "[bold]red" in shown and not set(shown) & {"\x1b", "\x07", "\x9b", "\x7f"}

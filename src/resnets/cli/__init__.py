@@ -30,7 +30,7 @@ from resnets.cli import (
 )
 from resnets.cli.options import TrainingCommand
 from resnets.cli.output import OutputError, standard_streams
-from resnets.errors import FailedElsewhere, Interrupted, ProcessLost, ResnetsError, UsageError
+from resnets.errors import FailedElsewhere, Interrupted, ProcessLost, ResnetsError, UsageError, printable
 from resnets.version import __version__
 
 PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
@@ -228,7 +228,7 @@ def _right_option(name: str | None, context: Any) -> str:
 
 
 def _note(message: Warning | str, name: str) -> None:
-    print(f"{name}: note: {message}", file=sys.stderr)
+    print(printable(f"{name}: note: {message}"), file=sys.stderr)
 
 
 def _fail(message: str, code: int, name: str) -> int:
@@ -238,5 +238,5 @@ def _fail(message: str, code: int, name: str) -> int:
         if not is_first_to_fail():
             return code
         message = f"rank {rank} of {os.environ['WORLD_SIZE']}: {message}"
-    print(f"{name}: error: {message}", file=sys.stderr)
+    print(printable(f"{name}: error: {message}"), file=sys.stderr)
     return code

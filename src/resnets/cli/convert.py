@@ -50,7 +50,7 @@ def convert(
     """
     from json import JSONDecodeError, loads
 
-    from resnets.errors import UsageError, WeightsError
+    from resnets.errors import UsageError, WeightsError, printable
     from resnets.files import to_json
     from resnets.weights import convert as converting
 
@@ -66,7 +66,7 @@ def convert(
         )
     except WeightsError as error:
         for line in error.details:
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
         raise
     if json:
         print(to_json(msgspec.to_builtins(done, enc_hook=str)))
@@ -76,8 +76,8 @@ def convert(
         names = ", ".join(done.classes)
     print(f"{source} ({done.layout}) -> {done.out}")
     print(f"network  {done.spec.in_words()}")
-    print(f"classes  {done.spec.num_classes}: {names}")
+    print(printable(f"classes  {done.spec.num_classes}: {names}"))
     if done.input_spec is not None:
         print(f"input    {done.input_spec.in_words()}")
     for note in done.notes:
-        print(f"note     {note}")
+        print(printable(f"note     {note}"))

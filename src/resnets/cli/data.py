@@ -21,10 +21,9 @@ def check(
 ) -> None:
     """Read and decode every image; report what would make training fail (exit code 1) and what looks wrong."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    from resnets.cli.display import progress_of
+    from resnets.cli.display import escape, progress_of
     from resnets.data.audit import FATAL, KINDS, check_data
     from resnets.data.passed_over import PassedOver, in_words
     from resnets.files import require_file, write_json

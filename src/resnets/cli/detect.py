@@ -12,6 +12,7 @@ from typer import Argument, Exit, Option, Typer
 from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
 from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.errors import printable
 from resnets.files import to_json
 from resnets.records.base import encode
 
@@ -245,7 +246,7 @@ def score(
 
     result = score_detections(ground_truth, detections, protocol, split=split, iou_type=iou_type)
     for note in result.notes:
-        print(f"resnets: note: {note}", file=sys.stderr)
+        print(printable(f"resnets: note: {note}"), file=sys.stderr)
     if isinstance(result, CocoScore):
         if as_json:
             print(to_json(result.numbers))
@@ -306,11 +307,11 @@ def check(
     if not loaded.test_annotated:
         print("the test images are not annotated; their score is unknown")
     for remark in loaded.remarks():
-        print(f"note: {remark}")
+        print(printable(f"note: {remark}"))
     print(plural(len(repairs), "repair"))
     shown = repairs if every else repairs[:10]
     for repair in shown:
-        print(f"  {repair}")
+        print(printable(f"  {repair}"))
     if len(shown) < len(repairs):
         print(f"  and {len(repairs) - len(shown):,} more; --all lists them")
 

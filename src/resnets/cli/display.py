@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as rich_escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from resnets.cli.output import require_output
 from resnets.durations import in_words
-from resnets.errors import DataError
+from resnets.errors import DataError, printable
 from resnets.files import to_json
 from resnets.quantities import plural, rate, training_length
 from resnets.records.runs import DetectorResult, LogLine, Result, RunRecord
@@ -31,6 +31,11 @@ TESTED = {
     "validation_map": "validation mAP",
 }
 PLAIN_SECONDS = 60.0  # between two plain lines, unless there is a test
+
+
+def escape(text: str) -> str:
+    """Return a text as rich shows it literally: its markup, and what would command a terminal, escaped."""
+    return rich_escape(printable(text))
 
 
 @contextmanager
@@ -57,7 +62,7 @@ def print_answers(
             print(f"resnets: error: {answer}", file=sys.stderr)
             complete = False
         elif text is not None:
-            print(f"{image}: {text(answer)}")
+            print(printable(f"{image}: {text(answer)}"))
         if text is None:  # one at a time: there may be very many
             found = {"error": str(answer)} if isinstance(answer, DataError) else {key: entry(answer)}
             print(opening + to_json({"image": str(image), **found}), end="")
@@ -108,7 +113,7 @@ class Display:
             f"{run.precision} on {_where(run.provenance[-1].hardware)}"
         )
         for note in notes:
-            print(note, file=sys.stderr)
+            print(printable(note), file=sys.stderr)
         if self.console.is_terminal:
             text = TextColumn("{task.description}", table_column=Column(no_wrap=True))
             columns = [text, BarColumn()] if self.console.width >= WIDE else [text]
@@ -171,7 +176,7 @@ class ShortDisplay:
     def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
         self.total: int = run.recipe.iterations
         for note in notes:
-            print(note, file=sys.stderr)
+            print(printable(note), file=sys.stderr)
         if self.status is not None:
             self.status.start()
         require_output(self.output)

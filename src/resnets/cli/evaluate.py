@@ -101,8 +101,9 @@ def _errors(tested: Tested) -> str:
 
 def _show_classes(result: Evaluation) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from resnets.cli.display import escape
 
     table = Table("class")
     table.add_column("error", justify="right")
@@ -114,8 +115,10 @@ def _show_classes(result: Evaluation) -> None:
 def _show_confusion(result: Evaluation) -> None:
     from msgspec import UNSET
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from resnets.cli.display import escape
+    from resnets.errors import printable
 
     names, confusion = list(result.class_errors), result.confusion
     assert confusion is not UNSET  # but in a file
@@ -123,7 +126,7 @@ def _show_confusion(result: Evaluation) -> None:
         print("the most frequent confusions:")
         pairs = [(n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if n and i != j]
         for count, true, predicted in sorted(pairs, reverse=True)[:20]:
-            print(f"{count:>6,}  {names[true]} predicted as {names[predicted]}")
+            print(printable(f"{count:>6,}  {names[true]} predicted as {names[predicted]}"))
         return
     table = Table("true class", title="columns: predicted class")
     for number in range(len(names)):

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from resnets.errors import printable
+
 
 def report(
     results: Annotated[
@@ -26,7 +28,7 @@ def report(
 
     made = reporting.write_report(results or (), out=None if markdown else out)
     for problem in made.problems:
-        print(f"resnets: note: {problem}", file=sys.stderr)
+        print(printable(f"resnets: note: {problem}"), file=sys.stderr)
     if markdown:
         print(made.markdown, end="")
         return

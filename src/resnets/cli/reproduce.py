@@ -157,8 +157,9 @@ def _show(result: Reproduction, console: Console, *, every_row: bool) -> None:
 
 
 def _print(console: Console, title: str, columns: tuple[str, ...], lines: list[tuple[str, ...]], words: int) -> None:
-    from rich.markup import escape
     from rich.table import Table
+
+    from resnets.cli.display import escape
 
     table = Table(title=escape(title), title_justify="left")
     for number, column in enumerate(columns):

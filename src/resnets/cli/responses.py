@@ -33,9 +33,9 @@ def responses(
     It is computed over all images together, and for the median image, which a few outliers do not change.
     """
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
+    from resnets.cli.display import escape
     from resnets.evaluation import responses as measuring
     from resnets.files import require_file
     from resnets.quantities import plural

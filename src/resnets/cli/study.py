@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from resnets.cli import options
+from resnets.errors import printable
 from resnets.training.recipes import RECIPES
 
 
@@ -73,10 +74,10 @@ def study(
     advice = found.recommendation
     console.print(advice.headline, style="bold", markup=False)
     for sentence in (*advice.reasons, *([found.test] if found.test else []), *found.degradation):
-        print(f"- {sentence}")
+        print(printable(f"- {sentence}"))
     print("Cautions:")
     for sentence in advice.cautions:
-        print(f"- {sentence}")
+        print(printable(f"- {sentence}"))
     seconds = sum(row.seconds for row in found.rows)
     slower = "; the machine was slower than when measured" if seconds > found.plan.budget else ""
     print(f"{in_words(seconds)} of training; budget {in_words(found.plan.budget)}{slower}")

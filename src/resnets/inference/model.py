@@ -17,7 +17,7 @@ from torch import nn
 
 from resnets.data.decoding import reading, single_view
 from resnets.data.normalization import normalize
-from resnets.errors import DataError, UsageError, WeightsError, first_line, import_extra, public
+from resnets.errors import DataError, UsageError, WeightsError, first_line, import_extra, printable, public
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.networks.registry import name_of, spec_of
 from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
@@ -60,7 +60,8 @@ class Model:
         if expected is not None:
             size = f"{expected.size} x {expected.size} {'grey' if expected.channels == 1 else expected.channel_order}"
         if self.classes is not None:
-            classes = f"{len(self.classes)} ({', '.join(self.classes[:3])}{', ...' if len(self.classes) > 3 else ''})"
+            some = printable(", ".join(self.classes[:3]))
+            classes = f"{len(self.classes)} ({some}{', ...' if len(self.classes) > 3 else ''})"
         return (
             f"Model(\n"
             f"  network: {name_of(self.network)}\n"
