@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import resource
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
+import safetensors.torch
+from torch import Tensor
 
 COUNTS = [200, pytest.param(5_000, marks=pytest.mark.slow)]
 """Variants of a file, for `pytest.mark.parametrize("count", COUNTS)`."""
@@ -103,3 +106,14 @@ def fuzz(
 def _peak() -> float:
     """Return the most memory that this process has had. Units: megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def signed(tensors: dict[str, Tensor], description: bytes) -> bytes:
+    """Return a weights file whose checksum is right, whatever its description says."""
+    text = description.decode("latin1")
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
+        digest.update(tensor.numpy().tobytes())
+    return safetensors.torch.save(tensors, {"resnets": text, "sha256": digest.hexdigest()})

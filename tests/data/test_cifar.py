@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzzing import COUNTS, fuzz
 
 from resnets.data import cifar
 from resnets.data.arrays import ImageArrays
@@ -246,3 +247,14 @@ def test_an_unreadable_file_is_named(binary: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(DataError, match=r"data_batch_1.bin: failed to read \(Permission denied\)"):
         cifar.load(SMALL, binary)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_damaged_batches_are_read_or_refused(pickled: Path, count: int) -> None:
+    path = pickled / "data_batch_1"
+
+    def read(variant: bytes) -> None:
+        path.write_bytes(variant)
+        cifar.load(SMALL, pickled)
+
+    fuzz(read, path.read_bytes(), count, documented=DataError)
