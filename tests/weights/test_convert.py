@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,7 @@ def error_of(peer: Akamaster, test: ImageArrays) -> float:
 def test_a_converted_cifar_network_has_the_error_that_it_has_there(
     akamaster: tuple[Path, Akamaster], tmp_path: Path
 ) -> None:
+    """A converted network's error is exactly that of the other project's own test loop."""
     path, peer = akamaster
     done = resnets.convert(path, tmp_path / "resnet20.safetensors")
     assert (done.layout, done.to, done.classes) == ("akamaster", "safetensors", CIFAR10.classes)
@@ -68,20 +70,20 @@ def test_a_converted_cifar_network_has_the_error_that_it_has_there(
 def test_real_cifar10_is_evaluated_with_and_without_class_names(
     akamaster: tuple[Path, Akamaster], tmp_path: Path, cifar10: DataSplits
 ) -> None:
+    """On 500 real images the error is the other project's, whether the file has class names or not."""
     path, peer = akamaster
     assert isinstance(cifar10.test, ImageArrays)
-    some = DataSplits(
-        name="cifar10", train=cifar10.train, test=cifar10.test.select(np.arange(500)), classes=cifar10.classes
-    )
-    assert isinstance(some.test, ImageArrays)
-    out = resnets.convert(path, tmp_path / "resnet20.safetensors").out
+    few = cifar10.test.select(np.arange(500))
+    data = DataSplits(name="cifar10", train=cifar10.train, test=few, classes=cifar10.classes)
+    out, nameless = resnets.convert(path, tmp_path / "resnet20.safetensors").out, tmp_path / "nameless.safetensors"
     found = weights_file.load(out)
-    weights_file.save(tmp_path / "nameless.safetensors", found.build(), input_spec=found.input_spec)
-    for file in (out, tmp_path / "nameless.safetensors"):
-        assert resnets.evaluate(file, some).top1_error == error_of(peer, some.test)
+    weights_file.save(nameless, found.build(), input_spec=found.input_spec)
+    assert resnets.evaluate(out, data).top1_error == error_of(peer, few)
+    assert resnets.evaluate(nameless, data).top1_error == error_of(peer, few)
 
 
 def test_without_class_names_predict_gives_their_numbers(tmp_path: Path) -> None:
+    """Weights without class names predict `class 0` and so on."""
     Image.new("RGB", (40, 40), (200, 10, 10)).save(tmp_path / "red.png")
     weights_file.save(tmp_path / "w.safetensors", registry.create("resnet8"), input_spec=InputSpec(size=32, resize=32))
     prediction = resnets.predict(tmp_path / "w.safetensors", tmp_path / "red.png", top=10)[0]
@@ -134,44 +136,47 @@ def test_bgr_of_0_to_255_is_predicted_and_evaluated_as_computed_by_hand(tmp_path
     assert loss == pytest.approx(-float(expected[order[0]].log()), abs=1e-5)
 
 
-def test_the_input_may_be_changed_and_is_checked(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
+def test_the_input_may_be_changed(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
+    """Fields that are given replace the layout's, and are in the file."""
     out = tmp_path / "w.safetensors"
     found = resnets.convert(akamaster[0], out, input={"interpolation": "bicubic", "mean": [0, 0.5, 1], "size": 28})
-    assert (
-        weights_file.load(out).input_spec
-        == found.input_spec
-        == InputSpec(
-            size=28,
-            resize=32,
-            mean=(0, 0.5, 1),
-            std=(0.229, 0.224, 0.225),
-            interpolation="bicubic",
-        )
-    )
-    for wrong, message in (
-        ({"resise": 32}, r"input has no 'resise' \(did you mean resize or size\?\)"),
-        ({"channel_order": "GBR"}, "input channel_order is 'GBR'; it must be RGB or BGR"),
-        ({"max_value": 254}, "it must be 1 or 255"),
-        ({"interpolation": "nearest"}, "it must be bilinear or bicubic"),
-        ({"mean": [0.5]}, "must be 3 numbers"),
-        ({"size": 0}, "must be a number of 1 or more"),
-        ({"size": 64}, "size 64 does not fit into a shorter side of 32"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            resnets.convert(akamaster[0], out, input=wrong)
+    std = (0.229, 0.224, 0.225)
+    expected = InputSpec(size=28, resize=32, mean=(0, 0.5, 1), std=std, interpolation="bicubic")
+    assert weights_file.load(out).input_spec == found.input_spec == expected
 
 
-def test_a_wrong_mean_is_said(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
-    for shape in ((3, 30, 30), (4,), (32, 32)):
-        np.save(tmp_path / "mean.npy", np.zeros(shape, np.float32))
-        with pytest.raises(WeightsError, match=r"mean.npy: a mean of shape .*must be \(3,\), or \(3, H, W\)"):
-            resnets.convert(akamaster[0], tmp_path / "w.safetensors", mean=tmp_path / "mean.npy")
-    np.save(tmp_path / "mean.npy", np.array([print], dtype=object), allow_pickle=True)
-    with pytest.raises(WeightsError, match="not a mean in a NumPy file"):
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"resise": 32}, "'resise'.*resize"),
+        ({"channel_order": "GBR"}, "'GBR'"),
+        ({"max_value": 254}, "1 or 255"),
+        ({"interpolation": "nearest"}, "bilinear or bicubic"),
+        ({"mean": [0.5]}, "3 numbers"),
+        ({"size": 0}, "1 or more"),
+        ({"size": 64}, "64.*32"),
+    ],
+)
+def test_a_wrong_input_is_refused(
+    akamaster: tuple[Path, Akamaster], tmp_path: Path, wrong: dict[str, Any], named: str
+) -> None:
+    """The error names the field, its value or what would be right."""
+    with pytest.raises(UsageError, match=named):
+        resnets.convert(akamaster[0], tmp_path / "w.safetensors", input=wrong)
+
+
+@pytest.mark.parametrize(
+    "mean", [np.zeros((3, 30, 30), "f4"), np.zeros(4, "f4"), np.zeros((32, 32), "f4"), np.array([print], object)]
+)
+def test_a_wrong_mean_is_refused(akamaster: tuple[Path, Akamaster], tmp_path: Path, mean: np.ndarray[Any, Any]) -> None:
+    """A mean of another shape than (3,) or the input's, or a pickle, is an error with the file's name."""
+    np.save(tmp_path / "mean.npy", mean)
+    with pytest.raises(WeightsError, match=r"mean\.npy"):
         resnets.convert(akamaster[0], tmp_path / "w.safetensors", mean=tmp_path / "mean.npy")
 
 
 def test_class_names_come_from_a_file_or_are_known(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
+    """Names are from a file or a list of the right length, else ImageNet's or CIFAR-10's."""
     names = [f"thing {number}" for number in range(10)]
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
     out = tmp_path / "w.safetensors"
@@ -233,7 +238,7 @@ def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: 
     assert resnets.evaluate(tmp_path / "w.safetensors", data("n01440764 tench", "n01443537 goldfish")).samples == 2
     with pytest.warns(UserWarning, match="in another order"):
         resnets.evaluate(tmp_path / "w.safetensors", data("n01443537 goldfish", "n01440764 tench"))
-    with pytest.raises(DataError, match="class 'n01443537 goldfish' where the weights have 'tench'"):
+    with pytest.raises(DataError, match="'n01443537 goldfish'.*'tench'"):
         resnets.evaluate(tmp_path / "w.safetensors", data("n01443537 goldfish", "n01484850 great white shark"))
 
 
@@ -241,23 +246,30 @@ def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: 
 
 
 def test_a_run_is_converted_like_a_file(tmp_path: Path) -> None:
+    """A run's folder gives its weights, and not under another network's name."""
     run = resnets.train("resnet8", "digits", iterations=2, out=tmp_path / "run").folder
     done = resnets.convert(run, tmp_path / "copy.safetensors")
     ours, copy = weights_file.load(run / "weights.safetensors"), weights_file.load(done.out)
     assert (copy.spec, copy.classes, copy.input_spec) == (ours.spec, ours.classes, ours.input_spec)
-    with pytest.raises(WeightsError, match="weights of resnet8, and not of resnet20"):
+    with pytest.raises(WeightsError, match="resnet8.*resnet20"):
         resnets.convert(run, tmp_path / "copy.safetensors", network="resnet20")
 
 
-def test_where_to_write_must_be_told(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
-    for out, to, message in (
-        ("w.onnx", None, r"must end in .safetensors, .pth or .pt, or be a folder"),
-        ("w.pth", "safetensors", r"for --to safetensors the name must have .safetensors"),
-        ("w.pth", "hub", "a folder"),
-        ("w.pth", "caffe", "must be one of safetensors, torchvision, hub"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            resnets.convert(akamaster[0], tmp_path / out, to=to)
+@pytest.mark.parametrize(
+    ("out", "to", "right"),
+    [
+        ("w.onnx", None, r"\.safetensors, \.pth or \.pt"),
+        ("w.pth", "safetensors", r"\.safetensors"),
+        ("w.pth", "hub", "folder"),
+        ("w.pth", "caffe", "safetensors, torchvision, hub"),
+    ],
+)
+def test_name_and_format_of_what_is_written_must_agree(
+    akamaster: tuple[Path, Akamaster], tmp_path: Path, out: str, to: str | None, right: str
+) -> None:
+    """The ending names the format, and an unknown or another one is refused with the right ones."""
+    with pytest.raises(UsageError, match=right):
+        resnets.convert(akamaster[0], tmp_path / out, to=to)
 
 
 def test_create_takes_another_projects_file(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
@@ -276,6 +288,7 @@ def test_create_takes_another_projects_file(akamaster: tuple[Path, Akamaster], t
 def test_the_command_says_what_it_found(
     akamaster: tuple[Path, Akamaster], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It prints layout, network, classes and input, or one JSON object."""
     from resnets.cli import run
 
     assert run(["convert", str(akamaster[0]), str(tmp_path / "w.safetensors")]) == 0
@@ -291,6 +304,7 @@ def test_the_command_says_what_it_found(
 def test_the_command_lists_all_that_does_not_fit_above_its_one_line(
     akamaster: tuple[Path, Akamaster], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Each missing weight has a line before the error, and nothing is written."""
     from resnets.cli import run
 
     assert run(["convert", str(akamaster[0]), str(tmp_path / "w.safetensors"), "--network", "resnet26"]) == 1
@@ -303,6 +317,7 @@ def test_the_command_lists_all_that_does_not_fit_above_its_one_line(
 
 
 def test_a_network_with_zeros_around_survives_the_file(tmp_path: Path, akamaster: tuple[Path, Akamaster]) -> None:
+    """Saved, loaded and deepened, it keeps the zeros of option A on both sides."""
     out = resnets.convert(akamaster[0], tmp_path / "w.safetensors").out
     images: Tensor = torch.randn(2, 3, 32, 32)
     model = resnets.load(out)

@@ -62,15 +62,14 @@ def test_a_hostile_pickle_is_refused_in_every_disguise_and_never_run(tmp_path: P
 
 
 def test_the_refusal_says_what_to_do(tmp_path: Path) -> None:
+    """The error names the function that the pickle needs, and how to save weights alone."""
     path = tmp_path / "weights.pth"
     torch.save({"model": Hostile(os.system, "true")}, path)
-    with pytest.raises(
-        WeightsError, match=r"refused, since it needs posix.system, which would run code; save the state_dict alone"
-    ):
+    with pytest.raises(WeightsError, match=r"posix.system.*save the state_dict alone"):
         read_foreign(path)
     path = tmp_path / "weights.pkl"
     path.write_bytes(pickle.dumps(Hostile(os.system, "true")))
-    with pytest.raises(WeightsError, match=r"refused.*it needs posix.system"):
+    with pytest.raises(WeightsError, match="posix.system"):
         read_foreign(path)
 
 
@@ -79,6 +78,7 @@ def test_the_refusal_says_what_to_do(tmp_path: Path) -> None:
     "content", [b"", b"\0" * 64, b"text", b"PK\3\4" + b"\0" * 100, b"\x89HDF\r\n\x1a\n", b"\x80\x02."]
 )
 def test_what_is_no_weights_file_is_said_in_one_line(tmp_path: Path, suffix: str, content: bytes) -> None:
+    """Whatever its ending, the error starts with the path and is one line."""
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(content)
     with pytest.raises(WeightsError) as caught:
@@ -87,6 +87,7 @@ def test_what_is_no_weights_file_is_said_in_one_line(tmp_path: Path, suffix: str
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    """A tenth, a half or most of a file is an error in each format."""
     tensors = {"conv1.weight": torch.randn(16, 3, 3, 3)}
     torch.save(tensors, tmp_path / "a.pth")
     np.savez(tmp_path / "a.npz", **{"conv1/0": tensors["conv1.weight"].numpy()})
@@ -101,12 +102,13 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_a_folder_and_a_protobuf_are_said(tmp_path: Path) -> None:
+    """Each is an error that says which it is."""
     with pytest.raises(WeightsError, match=r"none.pth: no such file"):
         read_foreign(tmp_path / "none.pth")
     with pytest.raises(WeightsError, match=r"a folder, not a file"):
         read_foreign(tmp_path)
     (tmp_path / "a.caffemodel").touch()
-    with pytest.raises(WeightsError, match=r"let Caffe save it as HDF5"):
+    with pytest.raises(WeightsError, match="HDF5"):
         read_foreign(tmp_path / "a.caffemodel")
 
 
@@ -164,6 +166,7 @@ def test_pickles_of_python_2_are_read(tmp_path: Path) -> None:
 
 
 def test_an_hdf5_link_out_of_the_file_is_not_followed(tmp_path: Path) -> None:
+    """Links and external storage are left out, so that no other file is read."""
     h5py = pytest.importorskip("h5py")
     secret, path = tmp_path / "secret.bin", tmp_path / "a.h5"
     secret.write_bytes(b"\1" * 16)

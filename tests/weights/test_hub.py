@@ -14,9 +14,8 @@ from other_projects import trained
 import resnets
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
-from resnets.networks.complexity import skeleton
 from resnets.specs import InputSpec
-from resnets.weights import hub, weights_file
+from resnets.weights import weights_file
 
 CONVENTION = InputSpec(size=64, resize=72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="bicubic")
 
@@ -29,20 +28,20 @@ def saved(folder: Path, name: str = "resnet18", input_spec: InputSpec = CONVENTI
     return resnets.load(folder / "w.safetensors", device="cpu")
 
 
-def test_the_folder_comes_back_as_the_same_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["save_pretrained", "convert"])
+def test_the_folder_comes_back_as_the_same_model(tmp_path: Path, by: str) -> None:
+    """Written from a model or converted from its file, the folder gives the weights, classes and input again."""
     model = saved(tmp_path, "resnet8")
-    folder = resnets.save_pretrained(model, tmp_path / "mine")
-    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "README.md"}
-    for back in (resnets.from_pretrained(folder), resnets.load(folder)):
+    if by == "convert":
+        done = resnets.convert(model.path, tmp_path / "mine")
+        assert (done.to, done.out) == ("hub", tmp_path / "mine")
+    else:
+        resnets.save_pretrained(model, tmp_path / "mine")
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    for back in (resnets.from_pretrained(tmp_path / "mine"), resnets.load(tmp_path / "mine")):
         assert (back.classes, back.input_spec) == (model.classes, model.input_spec)
         ours, theirs = model.network.state_dict(), back.network.state_dict()
         assert all(torch.equal(ours[key], theirs[key].cpu()) for key in ours)
-
-
-def test_convert_writes_the_folder_too(tmp_path: Path) -> None:
-    model = saved(tmp_path, "resnet8")
-    done = resnets.convert(model.path, tmp_path / "mine")
-    assert done.to == "hub" and resnets.from_pretrained(done.out).input_spec == CONVENTION
 
 
 def test_timm_reads_the_folder(tmp_path: Path) -> None:
@@ -63,12 +62,13 @@ def test_timm_reads_the_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["resnet8", "plain18", "resnet50"])
 def test_timm_is_not_promised_a_network_that_it_has_not(tmp_path: Path, name: str) -> None:
     """resnet50 has the names of timm's and its stride elsewhere."""
-    network = skeleton(registry.declare(name))  # without memory for its weights
-    model = resnets.Model(tmp_path, network, None, CONVENTION, torch.device("cpu"))
-    assert "architecture" not in hub._config(model, network.spec)
+    model = resnets.Model(tmp_path, registry.create(name), None, CONVENTION, torch.device("cpu"))
+    folder = resnets.save_pretrained(model, tmp_path / "mine")
+    assert "architecture" not in json.loads((folder / "config.json").read_text())
 
 
 def test_the_card_shows_what_was_measured_and_the_input(tmp_path: Path) -> None:
+    """The model card has the run's error, or a given evaluation's, and the input in words."""
     result = resnets.train("resnet8", "digits", iterations=3, out=tmp_path / "run")
     model = resnets.load(result.folder)
     card = (resnets.save_pretrained(model, tmp_path / "of-the-run") / "README.md").read_text()
@@ -86,23 +86,25 @@ def test_what_is_there_of_others_is_never_written_over(tmp_path: Path) -> None:
     for _ in range(2):
         resnets.save_pretrained(model, tmp_path / "own")
     (tmp_path / "README.md").write_text("my project")
-    with pytest.raises(UsageError, match="holds a README.md of something else, which would be lost"):
+    with pytest.raises(UsageError, match="README.md"):
         resnets.save_pretrained(model, tmp_path)
     assert (tmp_path / "README.md").read_text() == "my project"
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
-    with pytest.raises(UsageError, match="is the folder of a run"):
+    with pytest.raises(UsageError, match="run"):
         resnets.save_pretrained(model, tmp_path / "run")
 
 
 def test_a_module_of_ones_own_is_refused(tmp_path: Path) -> None:
+    """A module without a declaration could not be built again from the folder."""
     module = torch.nn.Linear(3, 2)
     weights_file.save(tmp_path / "w.safetensors", module)
-    with pytest.raises(WeightsError, match="a Linear cannot be saved for others"):
+    with pytest.raises(WeightsError, match="Linear"):
         resnets.save_pretrained(resnets.load(tmp_path / "w.safetensors", network=module), tmp_path / "mine")
 
 
 def test_a_folder_of_timms_is_imported(tmp_path: Path) -> None:
+    """config.json and weights as timm writes them give the network, its input and ImageNet's classes."""
     network = registry.create("resnet18")
     safetensors.torch.save_file(network.state_dict(), tmp_path / "model.safetensors")
     config = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5] * 3, "crop_pct": 0.95}}
@@ -113,13 +115,14 @@ def test_a_folder_of_timms_is_imported(tmp_path: Path) -> None:
 
 
 def test_offline_a_repository_is_said_not_to_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offline a repository is an error of one line; a path that is no folder is not looked for on the Hub."""
     pytest.importorskip("huggingface_hub")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(WeightsError, match=r"nobody/nothing: could not be fetched from the Hub") as caught:
+    with pytest.raises(WeightsError, match="nobody/nothing") as caught:
         resnets.from_pretrained("nobody/nothing")
     assert "\n" not in str(caught.value)
-    with pytest.raises(WeightsError, match="no such folder, and a repository on the Hub is OWNER/NAME"):
+    with pytest.raises(WeightsError, match="OWNER/NAME"):
         resnets.from_pretrained("./nothing")
 
 
@@ -150,11 +153,12 @@ def test_a_repository_is_fetched_and_sent(tmp_path: Path, monkeypatch: pytest.Mo
     model = saved(tmp_path, "resnet8")
     assert resnets.push_to_hub(model, "me/resnet8", private=True, token="secret") == "hub/me/resnet8"
     assert resnets.from_pretrained("me/resnet8").input_spec == CONVENTION
-    with pytest.raises(UsageError, match="it must be OWNER/NAME"):
+    with pytest.raises(UsageError, match="OWNER/NAME"):
         resnets.push_to_hub(model, "resnet8")
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the extra to install."""
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(UsageError, match=r"resnets\[hub\]"):
         resnets.from_pretrained("me/resnet8")

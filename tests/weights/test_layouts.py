@@ -61,17 +61,13 @@ def test_akamasters_option_a_has_its_zeros_on_both_sides(tmp_path: Path, blocks:
     found = import_weights(path)
     spec = found.weights.spec
     assert isinstance(spec, ResNetSpec)
-    assert (found.layout, spec.name, spec.shortcut, spec.zeros) == (
-        "akamaster",
-        f"resnet{6 * blocks + 2}",
-        "A",
-        "around",
-    )
+    assert (found.layout, spec.name) == ("akamaster", f"resnet{6 * blocks + 2}")
+    assert (spec.shortcut, spec.zeros) == ("A", "around")
     assert found.weights.input_spec == InputSpec(size=32, resize=32, mean=IMAGENET.mean, std=IMAGENET.std)
     expected = run(peer, state, 32)
     close(logits(found, 32), expected)
     appended = registry.create(spec.name).eval()  # with the zeros where they are otherwise it is another function
-    with pytest.raises(WeightsError, match=r"whose zeros is around instead of after"):
+    with pytest.raises(WeightsError, match="zeros is around"):
         found.weights.load_into(appended)
     appended.load_state_dict(found.weights.tensors)
     with torch.inference_mode():
@@ -91,6 +87,7 @@ def test_chenyaofo_has_option_b(tmp_path: Path, classes: int, mean: tuple[float,
 
 @pytest.mark.parametrize(("ours", "theirs"), [("resnet18", "resnet18"), ("resnet50_v1_5", "resnet50")])
 def test_torchvisions_networks(tmp_path: Path, ours: str, theirs: str) -> None:
+    """Weights of torchvision's ResNet-18 and ResNet-50 give their logits."""
     path = tmp_path / "weights.pth"
     with torch.device("meta"):
         peer = torchvision.models.get_model(theirs)
@@ -103,6 +100,7 @@ def test_torchvisions_networks(tmp_path: Path, ours: str, theirs: str) -> None:
 
 
 def test_the_second_version_of_torchvisions_weights_is_known_by_its_file() -> None:
+    """The file's name decides the size to resize to."""
     spec = registry.declare("resnet50_v1_5")
     second = torchvision_layout.LAYOUT.input_spec(spec, {"file": "resnet50-11ad3fa6.pth"})
     assert second is not None and (second.size, second.resize) == (224, 232)
@@ -110,29 +108,21 @@ def test_the_second_version_of_torchvisions_weights_is_known_by_its_file() -> No
     assert torchvision_layout.LAYOUT.input_spec(spec, {"file": "mine.pth"}) == IMAGENET
 
 
-@pytest.mark.parametrize("name", [*torchvision_layout.NAMES, "resnet20", "resnet56", "resnet110"])
-def test_names_and_shapes_tell_the_network(name: str) -> None:
-    """With option B where names alone would not tell it from a plain one; nothing is allocated."""
-    spec = registry.declare(name) if name in torchvision_layout.NAMES else registry.declare(name, shortcut="B")
-    with torch.device("meta"):
-        tensors = skeleton(spec).state_dict()
-    layout = recognise(tensors, {})
-    assert layout is not None
-    assert declare(tensors, layout) == spec
-
-
 @pytest.mark.parametrize(
     ("name", "options"),
     [
+        *((name, {}) for name in torchvision_layout.NAMES),
+        *((name, {"shortcut": "B"}) for name in ("resnet20", "resnet56", "resnet110", "resnet50_cifar")),
         ("resnet32", {"shortcut": "C"}),
         ("resnet34", {"shortcut": "C", "num_classes": 7}),
         ("resnet20", {"shortcut": "B", "in_channels": 1, "residual_layers": 3}),
-        ("resnet50_cifar", {"shortcut": "B"}),
     ],
 )
-def test_shapes_tell_options_too(name: str, options: dict[str, Any]) -> None:
+def test_names_and_shapes_tell_the_network_and_its_options(name: str, options: dict[str, Any]) -> None:
+    """With option B where names alone would not tell it from a plain one; nothing is allocated."""
     spec = registry.declare(name, **options)
-    tensors = skeleton(spec).state_dict()
+    with torch.device("meta"):
+        tensors = skeleton(spec).state_dict()
     layout = recognise(tensors, {})
     assert layout is not None and declare(tensors, layout) == spec
 
@@ -152,27 +142,28 @@ def test_a_name_with_another_stride_is_refused(tmp_path: Path) -> None:
     """resnet50 has the names and shapes of torchvision's and is another function."""
     with torch.device("meta"):
         tensors = skeleton(registry.declare("resnet50_v1_5")).state_dict()
-    with pytest.raises(WeightsError, match=r"on the 1x1 of a bottleneck.*that network's name is resnet50_v1_5"):
+    with pytest.raises(WeightsError, match="resnet50_v1_5"):
         declare(tensors, torchvision_layout.LAYOUT, "resnet50")
-    with pytest.raises(WeightsError, match=r"that network's name is resnet50$"):
+    with pytest.raises(WeightsError, match="resnet50$"):
         declare(tensors, caffe.LAYOUT, "resnet50_v1_5")
 
 
 def test_a_plain_name_for_weights_of_residual_networks_is_refused() -> None:
     """akamaster's have option A, so that their names and shapes are a plain network's too."""
     tensors = skeleton(registry.declare("plain20")).state_dict()
-    with pytest.raises(WeightsError, match="plain20 is a plain network, and those of akamaster's layout are residual"):
+    with pytest.raises(WeightsError, match="plain20.*akamaster"):
         declare(tensors, akamaster.LAYOUT, "plain20")
 
 
 def test_what_does_not_fit_is_listed_key_by_key(tmp_path: Path) -> None:
+    """Missing, unexpected and differently shaped weights are each a detail of the error."""
     path, tensors = tmp_path / "weights.pth", registry.create("resnet20", shortcut="B").state_dict()
     tensors["layer1.0.conv2.weight"] = torch.zeros(16, 16, 1, 1)
     tensors["extra.weight"] = torch.zeros(3)
     for key in [key for key in tensors if key.startswith("layer3.2.")]:
         del tensors[key]
     torch.save(tensors, path)
-    with pytest.raises(WeightsError, match=r"weights.pth \(chenyaofo\).*than resnet20: missing.* and 6 more") as caught:
+    with pytest.raises(WeightsError, match="resnet20.* and 6 more") as caught:
         import_weights(path, "resnet20")
     details = caught.value.details
     assert len(details) == 12 and "\n" not in str(caught.value)
@@ -182,9 +173,10 @@ def test_what_does_not_fit_is_listed_key_by_key(tmp_path: Path) -> None:
 
 
 def test_an_unknown_layout_lists_its_names(tmp_path: Path) -> None:
+    """The error names the known layouts, and its details the file's weights."""
     path = tmp_path / "weights.pth"
     torch.save({"blocks.0.attn.qkv.weight": torch.zeros(6, 2)}, path)
-    with pytest.raises(WeightsError, match=r"none of the known layouts: akamaster, chenyaofo, .*torchvision") as caught:
+    with pytest.raises(WeightsError, match="akamaster, chenyaofo, .*torchvision") as caught:
         import_weights(path)
     assert caught.value.details == ("blocks.0.attn.qkv.weight (6, 2)",)
 
@@ -220,6 +212,7 @@ def test_the_authors_caffe_networks(tmp_path: Path, authors: tuple[dict[str, lis
 def test_detectron2s_pickles_of_the_authors_networks(
     tmp_path: Path, authors: tuple[dict[str, list[Tensor]], Tensor]
 ) -> None:
+    """The authors' weights in Caffe2's names give the prototxt's logits."""
     blobs, expected = authors
     path = tmp_path / "R-50.pkl"
     arrays = {key: tensor.numpy() for key, tensor in caffe2_blobs(blobs).items()}
@@ -228,6 +221,7 @@ def test_detectron2s_pickles_of_the_authors_networks(
 
 
 def test_detectron2s_pickles_of_torchvisions_networks(tmp_path: Path) -> None:
+    """torchvision's weights in Detectron2's names give torchvision's logits."""
     path, peer = tmp_path / "r18.pkl", torchvision.models.resnet18()
     state = trained(peer)
     arrays = {key: tensor.numpy() for key, tensor in detectron2_names(state).items()}
@@ -238,6 +232,7 @@ def test_detectron2s_pickles_of_torchvisions_networks(tmp_path: Path) -> None:
 
 
 def test_the_hdf5_that_caffe_writes_is_read_as_the_archive_is(tmp_path: Path) -> None:
+    """HDF5 and NumPy archives give the same tensors, with batch norm's scale divided out."""
     h5py = pytest.importorskip("h5py")
     blobs = {"conv1": [noise((4, 3, 7, 7))], "bn_conv1": [noise((4,)), noise((4,)).abs(), torch.tensor([2.0])]}
     flat = {f"{layer}/{i}": blob for layer, parts in blobs.items() for i, blob in enumerate(parts)}

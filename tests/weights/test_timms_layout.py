@@ -36,6 +36,7 @@ CONFIG = {
 
 @pytest.mark.parametrize("where", ["header", "beside"])
 def test_timms_configuration_tells_the_input(tmp_path: Path, where: str) -> None:
+    """In the file's header or in config.json, it gives size, mean, deviation and interpolation."""
     path, network = tmp_path / "model.safetensors", registry.create("resnet18")
     if where == "header":
         safetensors.torch.save_file(network.state_dict(), path, {"pretrained_cfg": json.dumps(CONFIG)})
@@ -92,6 +93,7 @@ def test_a_checkpoint_that_says_another_function_is_refused(
 
 
 def test_timms_crop_share_gives_the_size_to_resize_to() -> None:
+    """Every size survives the way to timm's share and back; an unknown interpolation is refused."""
     config = {key: value for key, value in CONFIG.items() if not key.startswith("test_")}
     assert timm.input_spec_of(config).resize == 235  # 224 / 0.95, rounded down as timm does
     assert timm.input_spec_of({}) == imagenet_input()
@@ -101,7 +103,7 @@ def test_timms_crop_share_gives_the_size_to_resize_to() -> None:
     for other in ({"crop_mode": "squash"}, {"crop_pct": 1.1}):
         with pytest.raises(WeightsError, match="pretrained_cfg is not understood"):
             timm.input_spec_of(other)
-    with pytest.raises(WeightsError, match=r"pretrained_cfg is not understood \(interpolation 'random'\)"):
+    with pytest.raises(WeightsError, match="'random'"):
         timm.input_spec_of({"interpolation": "random"})
 
 
@@ -120,6 +122,7 @@ def test_timms_networks_have_the_names_that_we_know() -> None:
 
 
 def test_timms_convolution_in_a_head_is_our_fully_connected_layer() -> None:
+    """The 7x7 convolution over 7x7 maps is the same linear function."""
     kernel, maps = noise((4, 2, 7, 7)), noise((2, 2, 7, 7)).flip(0)
     renamed = timm.LAYOUT.rename({"pre_logits.fc1.weight": kernel})
     torch.testing.assert_close(

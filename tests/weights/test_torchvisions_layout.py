@@ -19,6 +19,7 @@ from resnets.weights import weights_file
 
 @pytest.mark.parametrize(("ours", "theirs"), [("resnet18", "resnet18"), ("resnet50_v1_5", "resnet50")])
 def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, ours: str, theirs: str) -> None:
+    """torchvision's network loads the file strictly, gives the same logits, and comes back unchanged."""
     network = registry.create(ours, num_classes=7)
     network.load_state_dict(trained(network))
     input_spec = InputSpec(size=224, resize=256, mean=(0.5, 0.5, 0.5))
@@ -40,16 +41,17 @@ def test_torchvision_loads_what_is_written_for_it(tmp_path: Path, ours: str, the
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet20", {}, r"torchvision has no resnet20 \(it has resnet18, .*safetensors file holds it"),
-        ("plain18", {}, "torchvision has no plain18"),
-        ("resnet50", {}, r"its resnet50 has stride 2 on the 3x3, and resnet50 on the first 1x1"),
-        ("resnet18", {"shortcut": "C"}, "torchvision's resnet18 has shortcut B, and this network C"),
-        ("resnet18", {"in_channels": 1}, "in_channels 3, and this network 1"),
+        ("resnet20", {}, "resnet20.*resnet18, "),
+        ("plain18", {}, "plain18"),
+        ("resnet50", {}, "3x3.*1x1"),
+        ("resnet18", {"shortcut": "C"}, "shortcut B.* C"),
+        ("resnet18", {"in_channels": 1}, "in_channels 3.* 1"),
     ],
 )
 def test_networks_that_torchvision_has_not_are_refused(
     tmp_path: Path, name: str, options: dict[str, Any], message: str
 ) -> None:
+    """Another depth, kind, stride, shortcut or input is named, and nothing is written."""
     weights_file.save(tmp_path / "w.safetensors", registry.create(name, num_classes=2, **options))
     with pytest.raises(WeightsError, match=message):
         resnets.convert(tmp_path / "w.safetensors", tmp_path / "w.pth")
@@ -70,6 +72,7 @@ def test_torchvisions_published_weights_come_from_its_cache(tmp_path: Path, monk
 
 
 def test_offline_the_file_to_fetch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error has the file's name, of the chosen version."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match=r"resnet50-0676ba61.pth could not be fetched .*checkpoints/") as caught:
         resnets.create("resnet50_v1_5", weights="torchvision")
@@ -78,10 +81,15 @@ def test_offline_the_file_to_fetch_is_named(tmp_path: Path, monkeypatch: pytest.
         resnets.create("resnet50_v1_5", weights="torchvision:IMAGENET1K_V2")
 
 
-def test_weights_that_torchvision_does_not_publish_are_said() -> None:
-    with pytest.raises(WeightsError, match=r"no weights of resnet50; it does of resnet50_v1_5, whose stride 2"):
-        resnets.create("resnet50", weights="torchvision")
-    with pytest.raises(WeightsError, match=r"no weights of resnet20; it does of resnet18, "):
-        resnets.create("resnet20", weights="torchvision")
-    with pytest.raises(WeightsError, match=r"no 'V9' of resnet18; it has IMAGENET1K_V1"):
-        resnets.create("resnet18", weights="torchvision:V9")
+@pytest.mark.parametrize(
+    ("name", "weights", "right"),
+    [
+        ("resnet50", "torchvision", "resnet50_v1_5"),
+        ("resnet20", "torchvision", "resnet18, "),
+        ("resnet18", "torchvision:V9", "'V9'.*IMAGENET1K_V1"),
+    ],
+)
+def test_weights_that_torchvision_does_not_publish_are_refused(name: str, weights: str, right: str) -> None:
+    """The error names what torchvision has instead."""
+    with pytest.raises(WeightsError, match=right):
+        resnets.create(name, weights=weights)

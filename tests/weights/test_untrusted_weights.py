@@ -139,6 +139,7 @@ def expanding(suffix: str, size: int) -> bytes:
 
 @pytest.mark.parametrize("suffix", [".npz", ".pth", ".h5"])
 def test_content_that_is_much_larger_than_its_file_is_refused_by_what_it_declares(tmp_path: Path, suffix: str) -> None:
+    """Sizes are read before anything is unpacked."""
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(expanding(suffix, 600_000_000))
     assert path.stat().st_size < 1_000_000
@@ -148,6 +149,7 @@ def test_content_that_is_much_larger_than_its_file_is_refused_by_what_it_declare
 
 @pytest.mark.parametrize("suffix", [".pth", ".pkl", ".npz", ".h5", ".safetensors"])
 def test_a_file_of_holes_is_refused(tmp_path: Path, suffix: str) -> None:
+    """A sparse file of 3 GB is refused by its size in each format."""
     path = tmp_path / f"weights{suffix}"
     with open(path, "wb") as file:
         file.write(b"\x80\x02")
@@ -175,6 +177,7 @@ def test_tensors_of_every_type_are_what_torch_reads(tmp_path: Path, old: bool) -
 
 
 def test_every_flipped_bit_of_a_torch_file_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    """No flipped bit gives other tensors than were saved."""
     path, weights = tmp_path / "a.pth", {"w": torch.arange(64.0), "b": torch.ones(3)}
     torch.save(weights, path)
     whole, refused = path.read_bytes(), 0
@@ -189,6 +192,7 @@ def test_every_flipped_bit_of_a_torch_file_is_noticed_or_changes_nothing(tmp_pat
 
 
 def test_a_damaged_array_in_a_numpy_archive_is_noticed(tmp_path: Path) -> None:
+    """A changed byte inside an array is an error."""
     path = tmp_path / "a.npz"
     np.savez(path, w=np.arange(100.0))
     whole = path.read_bytes()
@@ -215,6 +219,7 @@ def test_the_hash_in_a_name_is_compared(tmp_path: Path, digits: int, right: bool
 
 @pytest.mark.parametrize(("flag", "method"), [(1, None), (0, 99)])
 def test_an_encrypted_archive_and_an_unknown_method_are_said(tmp_path: Path, flag: int, method: int | None) -> None:
+    """Archives that NumPy cannot unpack are an error, not an exception of zipfile."""
     path = tmp_path / "a.npz"
     np.savez(path, w=np.ones(3))
     content = bytearray(path.read_bytes())

@@ -54,6 +54,7 @@ def small(tmp_path: Path) -> Path:
 def test_a_network_comes_back_with_all_that_is_needed_to_use_it(
     tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
+    """Declaration, classes, input and every tensor are in the file, which builds the network."""
     path = tmp_path / "weights.safetensors"
     network = registry.create(name, **options)
     classes = tuple(f"class {i}" for i in range(network.spec.num_classes))
@@ -67,12 +68,14 @@ def test_a_network_comes_back_with_all_that_is_needed_to_use_it(
 
 
 def test_the_declarations_of_all_networks_survive_json() -> None:
+    """Each declaration is decoded from JSON as the same declaration."""
     for name in registry.names():
         spec = registry.declare(name)
         assert msgspec.json.decode(msgspec.json.encode(spec), type=NetworkSpec) == spec
 
 
 def test_a_module_of_ones_own_is_saved_without_a_declaration(tmp_path: Path) -> None:
+    """Its tensors come back; a network is not built from them."""
     path = tmp_path / "mine.safetensors"
     module = nn.Linear(3, 2)
     weights_file.save(path, module)
@@ -83,6 +86,7 @@ def test_a_module_of_ones_own_is_saved_without_a_declaration(tmp_path: Path) -> 
 
 
 def test_a_file_of_another_project_is_read(tmp_path: Path) -> None:
+    """safetensors without our header give their tensors and no declaration."""
     path = tmp_path / "theirs.safetensors"
     tensors = {"a": torch.randn(2, 3)}
     safetensors.torch.save_file(tensors, path)
@@ -92,6 +96,7 @@ def test_a_file_of_another_project_is_read(tmp_path: Path) -> None:
 
 
 def test_tensors_of_every_type_come_back(small: Path) -> None:
+    """Types and shapes are kept, of empty and scalar tensors too."""
     tensors, description = read_tensors(small)
     assert {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()} == {
         "weight": (torch.float32, (3, 2)),
@@ -120,6 +125,7 @@ def test_any_flipped_bit_is_noticed(small: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_cut_short_anywhere_is_noticed(small: Path, tmp_path: Path) -> None:
+    """Each prefix of the file is an error."""
     content, path = small.read_bytes(), tmp_path / "short.safetensors"
     for length in range(len(content)):
         path.write_bytes(content[:length])
@@ -150,6 +156,7 @@ class Hostile:
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".pkl", ".bin", ".safetensors", ""])
 def test_a_pickle_is_refused_and_never_run(tmp_path: Path, suffix: str) -> None:
+    """Whatever its ending, a pickle is not unpickled."""
     path, victim = tmp_path / f"weights{suffix}", tmp_path / "victim"
     path.write_bytes(pickle.dumps(Hostile(victim)))
     with pytest.raises(WeightsError, match="safetensors"):
@@ -160,22 +167,20 @@ def test_a_pickle_is_refused_and_never_run(tmp_path: Path, suffix: str) -> None:
     assert not victim.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 8, b"\xff" * 64, b"text", b"PK\3\4" + b"\0" * 100])
-def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"\0" * 8, b"\xff" * 64, b"text", b"PK\3\4" + b"\0" * 100, None, "folder"])
+def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes | str | None) -> None:
+    """Other content, a missing file and a folder are errors with the path."""
     path = tmp_path / "weights.safetensors"
-    path.write_bytes(content)
-    with pytest.raises(WeightsError, match="not a safetensors file"):
+    if content == "folder":
+        path.mkdir()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"weights\.safetensors"):
         weights_file.load(path)
 
 
-def test_a_missing_file_or_a_folder_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"failed to read \(No such file"):
-        weights_file.load(tmp_path / "none.safetensors")
-    with pytest.raises(WeightsError, match="failed to read"):
-        weights_file.load(tmp_path)
-
-
 def test_a_description_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """Unknown fields and kinds of a declaration are errors that name them."""
     path = tmp_path / "new.safetensors"
     network = {**msgspec.to_builtins(registry.declare("resnet20")), "gates": "open"}
     write_tensors(path, {}, {"network": network})
@@ -203,6 +208,7 @@ def test_writing_leaves_the_old_file_or_the_new_one(tmp_path: Path, monkeypatch:
 
 
 def test_weights_of_another_network_are_refused_with_the_keys() -> None:
+    """Missing, unexpected and differently shaped weights are named, and how many more."""
     network = registry.create("resnet20")
     with pytest.raises(WeightsError, match=r"than resnet20: missing: .*; unexpected: .*") as caught:
         weights_file.load_into(network, skeleton(registry.declare("vgg16")).state_dict())
@@ -211,15 +217,13 @@ def test_weights_of_another_network_are_refused_with_the_keys() -> None:
         weights_file.load_into(network, registry.create("resnet26").state_dict())
     with pytest.raises(WeightsError, match=r"missing: layer1.2.bn1.bias"):
         weights_file.load_into(network, registry.create("resnet14").state_dict())
-    ten_more = registry.create("resnet20", num_classes=20).state_dict()
-    with pytest.raises(WeightsError, match=r"another shape: fc.bias \(20,\) instead of \(10,\), fc.weight \(20, 64\)"):
-        weights_file.load_into(network, ten_more)
 
 
 def test_refused_weights_leave_the_network_alone() -> None:
+    """Weights of other shapes are refused with both, and none of them is loaded."""
     network = registry.create("resnet20")
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match=r"fc.bias \(20,\) instead of \(10,\), fc.weight \(20, 64\)"):
         weights_file.load_into(network, registry.create("resnet20", num_classes=20).state_dict())
     assert same(network.state_dict(), before)
 
