@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
 import inspect
+import operator
+import os
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -89,17 +92,62 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_PLAIN = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "Path": "a path",
+    "bool": "True or False",
+    "None": "None",
+    "Sequence[int]": "whole numbers",
+    "Iterable[int]": "whole numbers",
+}
+"""The declarations that are verified, and what they are called."""
+
+
+def as_declared(name: str, value: Any, declared: Any) -> Any:
+    """Return an argument as it is declared, such as `int | None`: numbers of NumPy and torch become Python's.
+
+    What is not declared in plain kinds alone is returned as it is.
+
+    Raises: UsageError, if it is of another kind: a whole number is what `operator.index` takes.
+    """
+    kinds = declared.split(" | ") if isinstance(declared, str) else [""]
+    if not _PLAIN.keys() >= set(kinds):
+        return value
+    of_kind = {"None": value is None, "str": isinstance(value, str), "bool": isinstance(value, bool)}
+    of_kind["Path"] = isinstance(value, os.PathLike)
+    if any(of_kind.get(kind) for kind in kinds):
+        return value
+    if not isinstance(value, str | bool):
+        with contextlib.suppress(TypeError, ValueError):
+            if "float" in kinds:
+                return value if type(value) in (int, float) else float(value)
+            if "int" in kinds:
+                return operator.index(value)
+            if any(kind.endswith("[int]") for kind in kinds):
+                return tuple(map(operator.index, value))
+            if "bool" in kinds and type(value).__name__ in ("bool", "bool_"):  # NumPy's
+                return bool(value)
+    raise UsageError(f"{name} is {value!r}; it must be {' or '.join(_PLAIN[kind] for kind in kinds)}")
+
 
 def public(call: F) -> F:
-    """Return a call of the package for which an unknown keyword is a UsageError that names the nearest one."""
-    known = list(inspect.signature(call).parameters)
+    """Return a call of the package that verifies its arguments before it runs.
+
+    An unknown keyword is a UsageError that names the nearest one, and so is an argument of another kind, `as_declared`.
+    """
+    declared = {name: parameter.annotation for name, parameter in inspect.signature(call).parameters.items()}
+    known = list(declared)
 
     @functools.wraps(call)
     def checked(*arguments: Any, **keywords: Any) -> Any:
         for name in keywords:
             if name not in known:
                 raise UsageError(f"{call.__name__}() has no argument {name!r}{nearest(name, known)}")
-        return call(*arguments, **keywords)
+        given = [as_declared(name, value, declared[name]) for name, value in zip(known, arguments, strict=False)]
+        named = {name: as_declared(name, value, declared[name]) for name, value in keywords.items()}
+        return call(*given, *arguments[len(known) :], **named)
 
     return checked  # type: ignore[return-value]
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
+from collections.abc import Callable
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import resnets
 from resnets.cli.train import train as command
 from resnets.errors import UsageError
+from resnets.networks import registry
+from resnets.records.base import encode
 from resnets.specs import Recipe, ResNetSpec
 from resnets.training.config import NetworkSettings, RecipeSettings, TrainingConfig, TrainSettings
+from resnets.training.recipes import find_recipe
 
 PYTHON_ONLY = {"num_classes", "in_channels", "bn_group", "label_smoothing"}  # not options of the command
 OF_THE_COMMAND = {"network", "data", "out", "resume"}
@@ -49,9 +58,46 @@ def test_settings_are_divided() -> None:
         ({"epochs": float("nan")}, "epochs is nan"),
         ({"epochs": 0}, "epochs is 0"),
         ({"iterations": 1, "epochs": 1}, "iterations and epochs"),
+        ({"iterations": 2.0}, "iterations is 2.0"),
+        ({"iterations": "5"}, "iterations is '5'"),
+        ({"seed": None}, "seed is None"),
+        ({"workers": 1.5}, "workers is 1.5"),
+        ({"epochs": "1"}, "epochs is '1'"),
+        ({"device": 0}, "device is 0"),
+        ({"recipe": 3}, "recipe is a int"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, float], named: str) -> None:
     """Before any data is read, naming the value."""
     with pytest.raises(UsageError, match=named):
         TrainingConfig.from_settings(**settings)  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_and_torch_are_taken_as_pythons() -> None:
+    """So that they can be written as JSON: of a configuration, a recipe, a network and any other call."""
+    config = TrainingConfig.from_settings(seed=np.int64(3), iterations=torch.tensor(5), epochs=None)  # type: ignore[arg-type]
+    assert [type(value) for value in (config.seed, config.iterations)] == [int, int]
+    recipe = find_recipe("cifar").with_changes(lr=np.float32(0.5), batch_size=np.int32(8), milestones=(4,))
+    assert (recipe.lr, recipe.batch_size, type(recipe.lr), type(recipe.batch_size)) == (0.5, 8, float, int)
+    assert type(registry.declare("resnet20", num_classes=np.int64(3)).num_classes) is int
+    assert encode({"error": np.float32(0.5)}) == b'{"error":0.5}'
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: find_recipe("cifar").with_changes(batch_size=8.0), "batch_size is 8.0"),
+        (lambda: find_recipe("cifar").with_changes(lr="0.1"), "lr is '0.1'"),
+        (lambda: registry.declare("resnet20", num_classes=3.0), "num_classes is 3.0"),
+        (lambda: resnets.create(42), "network is a int"),
+        (lambda: resnets.train(42, "digits"), "network is a int"),
+        (lambda: resnets.evaluate("runs/none", "digits", batch_size=1.5), "batch_size is 1.5"),
+        (lambda: resnets.evaluate("runs/none", "digits", scales=[32.5]), "scales is"),
+        (lambda: resnets.load(7), "path is 7"),
+        (lambda: resnets.optimize(nn.Flatten(), batch_size="4"), "batch_size is '4'"),
+    ],
+)
+def test_arguments_of_another_kind_are_usage_errors(call: Callable[[], object], named: str) -> None:
+    """Of every public call and declaration, naming the argument and its value, not an error from inside."""
+    with pytest.raises(UsageError, match=re.escape(named)):
+        call()

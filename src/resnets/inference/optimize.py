@@ -15,7 +15,6 @@ from resnets.runtime.device import choose_device, choose_precision
 
 
 @overload
-@public
 def optimize(
     network: Model,
     *,
@@ -39,6 +38,7 @@ def optimize(
 ) -> Engine: ...
 
 
+@public
 def optimize(
     network: Model | nn.Module,
     *,

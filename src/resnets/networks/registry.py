@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from resnets.errors import UsageError, nearest
+from resnets.errors import UsageError, as_declared, nearest
 from resnets.registry import Registry, calling_module, function_of
 from resnets.specs import FunctionSpec, NetworkSpec, ResNetSpec, Spec, VGGSpec
 from resnets.specs.networks import IMAGENET_STAGES, VGG_STAGES, Option
@@ -83,6 +83,9 @@ NETWORKS: Registry[Family] = Registry(
 )
 
 
+_WHOLE = ("num_classes", "in_channels", "residual_layers", "bn_group")  # options that are whole numbers
+
+
 def names() -> tuple[str, ...]:
     """Return the names that are listed; any `plainD` or `resnetD` of another depth D = 6n + 2 exists as well."""
     return tuple(name for family in NETWORKS for name in family.names)
@@ -90,6 +93,8 @@ def names() -> tuple[str, ...]:
 
 def find_family(name: str) -> Family:
     """Return the family of a network's name. Raises: UsageError, with the nearest names, if there is none."""
+    if not isinstance(name, str):
+        raise UsageError(f"network is a {type(name).__name__}; it must be a name, such as resnet20")
     for family in NETWORKS:
         if re.fullmatch(family.pattern, name):
             return family
@@ -102,7 +107,11 @@ def declare(name: str, **options: Any) -> NetworkSpec:
     Raises: UsageError, if there is no such network or an option does not apply to it.
     """
     family = find_family(name)
-    given = {option: value for option, value in options.items() if value is not None}
+    given = {
+        option: as_declared(option, value, "int" if option in _WHOLE else None)
+        for option, value in options.items()
+        if value is not None
+    }
     for option in given:
         if option not in family.options:
             known = ", ".join(sorted(family.options))

@@ -28,7 +28,12 @@ def as_json(value: Any) -> Any:
 
 def encode(value: Any) -> bytes:
     """Return a record, or a part of one, as JSON on one line; a number that is not finite becomes null."""
-    return msgspec.json.encode(value, enc_hook=str)  # of paths
+    return msgspec.json.encode(value, enc_hook=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy or torch as Python's, and a path as its text."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def write(path: Path, record: Any) -> None:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 import msgspec
 
+from resnets.errors import as_declared
+
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 """A number of 1 or more, which is verified where a declaration is read."""
+
+
+@lru_cache
+def _declared(kind: type) -> dict[str, Any]:
+    """Return the declarations of a class's fields, as they are written."""
+    return {
+        name: declared for base in reversed(kind.__mro__) for name, declared in inspect.get_annotations(base).items()
+    }
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -16,9 +28,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def with_changes(self, **changes: Any) -> Self:
         """Return the declaration with some fields changed.
 
-        Raises: TypeError, if there is no such field; UsageError, as the declaration itself.
+        Raises: TypeError, if there is no such field; UsageError, for a value of another kind, or as the declaration.
         """
-        return msgspec.structs.replace(self, **changes)
+        declared = _declared(type(self))
+        given = {name: as_declared(name, value, declared.get(name)) for name, value in changes.items()}
+        return msgspec.structs.replace(self, **given)
 
     def fields(self) -> dict[str, Any]:
         """Return the values of all fields by name."""

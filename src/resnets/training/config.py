@@ -15,7 +15,7 @@ from torch import nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError, nearest
+from resnets.errors import UsageError, as_declared, nearest
 from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.networks.sync_batch_norm import require_nesting
@@ -96,6 +96,8 @@ class RunSettings:
     recipe_changes: Mapping[str, Any] = field(default_factory=dict)  # by field of the recipe
 
     def __post_init__(self) -> None:
+        for one in dataclasses.fields(self):
+            object.__setattr__(self, one.name, as_declared(one.name, getattr(self, one.name), one.type))
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed is {self.seed}; it must be 0 or more and below 2**63")
         if self.workers < 0:
@@ -131,6 +133,8 @@ class TrainingConfig(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.recipe, str | Recipe | None):
+            raise UsageError(f"recipe is a {type(self.recipe).__name__}; it must be a name or a resnets.Recipe")
         if self.iterations is not None and self.epochs is not None:
             raise UsageError("iterations and epochs are both given; one of them is enough")
         if self.epochs is not None and not (math.isfinite(self.epochs) and self.epochs > 0):
@@ -247,6 +251,8 @@ def _data_record(splits: DataSplits, split: str, source: str | None) -> DataReco
 
 def _require_known(network: str | nn.Module, options: Mapping[str, Any]) -> None:
     """Verify a network's name and its options. Raises: UsageError, with the nearest setting for an unknown one."""
+    if not isinstance(network, str | nn.Module):
+        raise UsageError(f"network is a {type(network).__name__}; it must be a name or a torch module")
     of_network: frozenset[str] = registry.find_family(network).options if isinstance(network, str) else frozenset()
     known = {*TrainSettings.__annotations__, *of_network}
     for name in options:
