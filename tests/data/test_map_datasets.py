@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data.arrays import ImageArrays
+from resnets.data.load import load_data
 from resnets.data.loading import Batching
 from resnets.data.map_datasets import LoaderBatches, MapSplit
 from resnets.data.normalization import fit
@@ -158,3 +159,50 @@ def test_each_sample_of_a_dataset_is_tested_once(count: int, workers: int) -> No
     assert labels.tolist() == list(range(count))
     assert labels.dtype == torch.int64
     assert torch.equal(torch.cat([images for images, _ in batches])[:, 0, 0, 0], labels.float())
+
+
+class Labelled(Dataset[Any]):
+    """Samples whose images hold their number; the labels, and the names of the classes, are given."""
+
+    def __init__(self, labels: list[Any], classes: list[str], value: float = 0.0) -> None:
+        self.labels, self.classes, self.value = labels, classes, value
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Any]:
+        return torch.full((3, 4, 4), self.value if index == 2 else float(index)), self.labels[index]
+
+
+def test_a_pair_is_matched_by_the_names_of_its_classes() -> None:
+    """A test set with fewer classes, or in another order, is tested by the classes of the training set."""
+    splits = load_data((Labelled([0, 1, 2], ["a", "b", "c"]), Labelled([0, 1, 1], ["c", "b"])))
+    (batch,) = splits.test.test_batches(None, batch_size=8)
+    assert batch[1].tolist() == [2, 1, 1]
+    assert splits.classes == ("a", "b", "c") and len(splits.notes) == 1
+    (part,) = splits.test.select(np.array([2, 0])).test_batches(None, batch_size=8)
+    assert part[1].tolist() == [1, 2]
+    with pytest.raises(DataError, match=r"class 'd' is not in the training dataset"):
+        load_data((Labelled([0, 1], ["a", "b"]), Labelled([0], ["d"])))
+    with pytest.raises(DataError, match=r"class 'a' is there twice"):
+        load_data((Labelled([0, 1], ["a", "a"]), Labelled([0], ["a"])))
+
+
+@pytest.mark.parametrize("label", [-100, -1, 1.7, 255, [1], "1", None, torch.tensor(1.0), torch.tensor([0, 1])])
+def test_labels_that_are_no_class_are_refused_in_training_and_in_tests(label: Any) -> None:
+    """By their sample, also where it is a part of the data; none is cut to an integer, or ignored by the loss."""
+    good, bad = Labelled([0, 1, 1, 0], ["a", "b"]), Labelled([0, 1, label, 0], ["a", "b"])
+    how = Batching(batch_size=4, seed=0)
+    with pytest.raises(DataError, match="training sample 2: its label is"):
+        list(load_data((bad, good)).train.training_batches(None, None, how).batches(0, 1))
+    with pytest.raises(DataError, match="test sample 2: its label is"):
+        list(load_data((good, bad)).test.select(np.array([1, 2])).test_batches(None, batch_size=4))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_images_that_are_not_finite_are_refused(value: float) -> None:
+    """They would count as wrong answers, and their loss would be no number."""
+    good = Labelled([0, 1, 1], ["a", "b"])
+    splits = load_data((good, Labelled([0, 1, 1], ["a", "b"], value)))
+    with pytest.raises(DataError, match="test sample 2: its image has values that are not finite"):
+        list(splits.test.test_batches(None, batch_size=4))

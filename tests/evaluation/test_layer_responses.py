@@ -153,7 +153,7 @@ def test_one_outlier_image_changes_the_deviation_of_all_and_not_the_median(input
     strongest = int(images.std((1, 2, 3)).argmax())
     with_outlier[strongest] *= 1000
     before, after = (
-        layer_responses(network, MapSplit(TensorDataset(tensor, torch.zeros(21))), None, device=CPU)
+        layer_responses(network, MapSplit(TensorDataset(tensor, torch.zeros(21, dtype=torch.int64))), None, device=CPU)
         for tensor in (images, with_outlier)
     )
     for ours, theirs in zip(before, after, strict=True):

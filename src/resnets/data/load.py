@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data import sources
-from resnets.data.map_datasets import MapSplit
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError, public
 
@@ -49,12 +48,12 @@ def _pair(training: Dataset[Any], test: Dataset[Any]) -> DataSplits:
             )
             raise UsageError(f"the {name} dataset gives {kinds}; it must give (image tensor of shape (C, H, W), label)")
     classes = _classes_of(training)
-    return DataSplits(name="dataset", train=MapSplit(training), test=MapSplit(test), classes=classes)
+    return DataSplits(name="dataset", train=training, test=test, classes=classes)  # type: ignore[arg-type]
 
 
 def _classes_of(dataset: Dataset[Any]) -> tuple[str, ...]:
     names = getattr(dataset, "classes", None)
-    if names is None:
+    if not isinstance(names, list | tuple):
         raise UsageError(
             "the training dataset has no attribute `classes` (the class names); pass resnets.DataSplits(name=..., "
             "train=..., test=..., classes=...) instead"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from resnets.data.loading import Batch, Batching, ImageStats, Seeded, SplitKind, View, evenly_spaced, loader
-from resnets.errors import UsageError
+from resnets.errors import DataError, UsageError
 from resnets.runtime.processes import Share
 from resnets.specs import Augmentation, InputSpec, Preprocessing
 
@@ -20,15 +23,18 @@ from resnets.specs import Augmentation, InputSpec, Preprocessing
 class MapSplit:
     """A map-style dataset of (image tensor (C, H, W), label), already augmented and normalised, as a `Split`.
 
-    Its random draws depend on (seed, epoch, sample) alone, from whichever of the usual generators they are.
+    Its random draws depend on (seed, epoch, sample) alone, from whichever of the usual generators they are. With
+    `classes`, their number, and `order`, the class of each of its labels, each sample is verified as it is read.
     """
 
     kind: ClassVar[SplitKind] = "tensors"
     labels = None
     random_access = True
 
-    def __init__(self, dataset: Dataset[Any]) -> None:
-        self.dataset = dataset
+    def __init__(
+        self, dataset: Dataset[Any], classes: int | None = None, order: list[int] | None = None, name: str = ""
+    ) -> None:
+        self.dataset: Dataset[Any] = _Verified(dataset, classes, order, f"{name} sample".lstrip())
 
     @property
     def side(self) -> int:
@@ -49,11 +55,16 @@ class MapSplit:
         return ImageStats(height, width, channels)
 
     def select(self, indices: NDArray[np.int64]) -> MapSplit:
-        return MapSplit(Subset(self.dataset, indices.tolist()))
+        return self._part(indices.tolist())
 
     def take(self, share: Share) -> MapSplit:
         own = slice(share.rank, None, share.size)
-        return self if share.size == 1 else MapSplit(Subset(self.dataset, range(len(self))[own]))
+        return self if share.size == 1 else self._part(range(len(self))[own])
+
+    def _part(self, indices: Sequence[int]) -> MapSplit:
+        part = copy(self)
+        part.dataset = Subset(self.dataset, indices)
+        return part
 
     def subsample(self, count: int | None) -> MapSplit:
         chosen = evenly_spaced(len(self), count)
@@ -85,6 +96,33 @@ class MapSplit:
 
     def resident(self, input_spec: InputSpec | None, device: torch.device) -> None:
         return None
+
+
+class _Verified(Dataset[Any]):
+    """A dataset whose samples are a tensor of finite values and the number of a class; what is not is a DataError."""
+
+    def __init__(self, dataset: Dataset[Any], classes: int | None, order: list[int] | None, what: str) -> None:
+        self.dataset, self.order, self.what = dataset, order, what
+        self.known = classes if order is None else len(order)
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]  # torch's class declares no length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        sample, where = self.dataset[index], f"{self.what} {index}"
+        if not (isinstance(sample, tuple | list) and len(sample) == 2 and isinstance(sample[0], Tensor)):
+            raise DataError(f"{where} is a {type(sample).__name__}; it must be (image tensor (C, H, W), label)")
+        image, stored = sample
+        if image.is_floating_point() and not image.isfinite().all():
+            raise DataError(f"{where}: its image has values that are not finite (NaN or infinity)")
+        try:
+            label = operator.index(stored)
+        except (TypeError, ValueError):
+            raise DataError(f"{where}: its label is {stored!r}; it must be a whole number, that of its class") from None
+        if label < 0 or (self.known is not None and label >= self.known):
+            right = "0 or more" if self.known is None else f"0 to {self.known - 1}, the number of a class"
+            raise DataError(f"{where}: its label is {label}; it must be {right}")
+        return image, label if self.order is None else self.order[label]
 
 
 class LoaderBatches:

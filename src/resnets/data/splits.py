@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.data.arrays import ResidentImages
+from resnets.data.class_names import order_of, require_distinct
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
 from resnets.data.map_datasets import MapSplit
 from resnets.data.passed_over import PassedOver, in_words
@@ -136,7 +137,7 @@ class DataSplits:
     `notes` are sentences on what the source took for granted, and `passed_over` the files that it did not read; `train`
     and `data check` show both.
 
-    Raises: DataError, if a split is empty or has a label without a class.
+    Raises: DataError, if a split is empty or has a label without a class, or two classes have one name.
     """
 
     name: str
@@ -149,10 +150,8 @@ class DataSplits:
     passed_over: tuple[PassedOver, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("train", "test", "validation"):
-            split = getattr(self, name)
-            if split is not None and not hasattr(split, "training_batches"):
-                object.__setattr__(self, name, MapSplit(split))
+        require_distinct(self.classes, self.name)
+        self._wrap_datasets()
         for name, split in (("training", self.train), ("test", self.test), ("validation", self.validation)):
             if split is None or split.labels is None:
                 continue
@@ -165,6 +164,22 @@ class DataSplits:
                     f"{self.name}: a {name} image has label {wrong}; {len(self.classes)} classes have labels "
                     f"0 to {len(self.classes) - 1}"
                 )
+
+    def _wrap_datasets(self) -> None:
+        """Put splits in place of map-style datasets; classes that they name themselves are matched by their names."""
+        known = _names_of(self.train)
+        for field, name in (("train", "training"), ("test", "test"), ("validation", "validation")):
+            split = getattr(self, field)
+            if split is None or hasattr(split, "training_batches"):
+                continue
+            own, order = _names_of(split), None
+            if known and own and own != known:
+                order = order_of(own, known, f"{self.name}: the {name} dataset", "the training dataset")
+                note = (
+                    f"{self.name}: the {name} dataset lists its classes otherwise than the training dataset; they are "
+                )
+                object.__setattr__(self, "notes", (*self.notes, f"{note}matched by their names"))
+            object.__setattr__(self, field, MapSplit(split, len(self.classes), order, name))
 
     def remarks(self) -> list[str]:
         """Return what is to be shown of how the source was read: its notes, and what was passed over in one line."""
@@ -250,6 +265,12 @@ class DataSplits:
         validation = None if self.validation is None else self.validation.in_memory(side)
         digest = f"{train.digest()}:{test.digest()}"
         return dataclasses.replace(self, train=train, test=test, validation=validation, digest=digest)
+
+
+def _names_of(dataset: object) -> tuple[str, ...]:
+    """Return the names of a dataset object's classes, () where it has none."""
+    names = getattr(dataset, "classes", None)
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 def _order(total: int, seed: int) -> NDArray[np.int64]:
