@@ -73,7 +73,7 @@ def evaluate_detector(
         if images is None:
             raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(name for name, _ in splits.splits())}")
         for note in splits.notes if world.first else ():
-            warnings.warn(note, stacklevel=2)
+            warnings.warn(note, stacklevel=3)
         chosen = protocol or splits.protocol
         score = _scorer(splits, split, images, chosen)  # before the work is done
         if out is not None:
