@@ -52,6 +52,7 @@ def one_sample(
 def test_a_batch_equals_the_plain_reference_bit_for_bit(
     preprocessing: Preprocessing, channels: int, pad: int, flip: bool
 ) -> None:
+    """Each sample of a batch has the bits of a plain computation of its own, for each normalisation and crop."""
     train = images_of(40, 12, channels)
     input_spec = fit(train.images, preprocessing)
     crop_flip = CropFlip(train, PadCropFlip(pad=pad, flip=flip), input_spec, seed=5)
@@ -99,6 +100,7 @@ def test_without_pad_and_flip_the_image_is_as_in_testing() -> None:
 
 
 def test_the_epoch_changes_the_view_and_asking_again_does_not() -> None:
+    """A sample's view is another one in the next epoch, and the same when requested again."""
     train = images_of(64, 32, 3)
     crop_flip = CropFlip(train, PadCropFlip(), fit(train.images, Preprocessing()), seed=0)
     samples = np.arange(64)
@@ -118,6 +120,7 @@ def test_the_padding_is_zero_after_the_mean_is_subtracted() -> None:
 
 
 def test_memory_is_channels_last_and_the_images_are_left_alone() -> None:
+    """Batches are channels-last, and the images in memory do not change."""
     train = images_of(20, 8, 3)
     before = train.images.copy()
     samples = np.arange(20)
@@ -155,6 +158,7 @@ def test_a_device_crops_as_the_host_does(augmentation: PadCropFlip) -> None:
 
 
 def test_images_in_memory_come_augmented_with_their_labels_in_the_declared_order() -> None:
+    """Batches have the samples of the declared order, augmented, with their labels."""
     train = images_of(50)
     input_spec = fit(train.images, Preprocessing())
     batches = train.training_batches(input_spec, PadCropFlip(pad=2), Batching(batch_size=16, seed=3))
@@ -187,6 +191,7 @@ def test_images_resident_on_a_gpu_come_in_the_same_mini_batches(
 
 
 def test_without_augmentation_the_images_are_the_test_images() -> None:
+    """A recipe without augmentation trains on the images as they are tested."""
     train = images_of(10)
     input_spec = fit(train.images, Preprocessing())
     batches = train.training_batches(input_spec, None, Batching(batch_size=10, seed=0))

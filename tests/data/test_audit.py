@@ -26,6 +26,7 @@ def found(root: Path, source: str = "folder") -> dict[str, list[str]]:
 
 
 def test_a_sound_data_set_is_counted(make_photos: MakePhotos) -> None:
+    """Images, classes and sizes of each split are counted, and progress is reported per image."""
     told: list[tuple[int, int]] = []
     result = audit.check_data(
         f"folder:{make_photos(train=4, val=2)}", workers=2, progress=lambda done, total: told.append((done, total))
@@ -91,6 +92,7 @@ def test_what_makes_training_fail(photo_folder: Path) -> None:
 
 
 def test_a_header_that_claims_too_much_is_huge(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of more pixels than are read is a finding."""
     from resnets.data import decoding
 
     monkeypatch.setattr(decoding, "MAX_PIXELS", 48 * 40 - 1)
@@ -98,6 +100,7 @@ def test_a_header_that_claims_too_much_is_huge(photo_folder: Path, monkeypatch: 
 
 
 def test_duplicates_within_and_across_splits_and_classes(photo_folder: Path) -> None:
+    """The same content is named within a class, in two classes and in both splits."""
     train, val = photo_folder / "train", photo_folder / "val"
     shutil.copy(train / "cat" / "000.jpg", train / "cat" / "again.jpg")
     shutil.copy(train / "cat" / "001.jpg", val / "cat" / "leaked.jpg")
@@ -113,6 +116,7 @@ def test_duplicates_within_and_across_splits_and_classes(photo_folder: Path) -> 
 
 
 def test_shards_are_looked_into(photo_folder: Path, tmp_path: Path) -> None:
+    """Images inside shards are decoded, and changed bytes are a finding."""
     (photo_folder / "train" / "cat" / "text.jpg").write_text("no image")
     shard_writer.write(folder.load(photo_folder), tmp_path / "shards", size=10**6)
     result = audit.check_data(f"webdataset:{tmp_path / 'shards'}", workers=2)
@@ -126,18 +130,21 @@ def test_shards_are_looked_into(photo_folder: Path, tmp_path: Path) -> None:
 
 
 def test_images_in_memory_are_counted() -> None:
+    """Data without files has counts and sizes, and no findings."""
     result = audit.check_data("digits", workers=1)
     assert (result.splits["train"].images, result.splits["val"].widths) == (1437, (8, 8, 8))
     assert not result.would_fail
 
 
 def test_what_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    """A folder without splits is a DataError rather than a finding."""
     with pytest.raises(DataError, match=r"no folder train/"):
         audit.check_data(f"folder:{tmp_path}", workers=1)
 
 
 @pytest.mark.data
 def test_real_photos(imagenette_folder: Path) -> None:
+    """Real photos have no finding that would make training fail."""
     result = audit.check_data(f"imagenet:{imagenette_folder}", workers=2)
     assert not result.would_fail
     assert result.splits["train"].images == 1000

@@ -75,6 +75,7 @@ def test_both_layouts_of_the_real_data_are_the_published_images(cifar10_folder: 
 
 @pytest.mark.data
 def test_one_changed_pixel_of_the_real_data_is_noticed(cifar10_folder: Path, tmp_path: Path) -> None:
+    """One changed bit of the real data is an error that names the split."""
     folder = tmp_path / "cifar-10-batches-bin"
     folder.mkdir()
     for file in (cifar10_folder / "cifar-10-batches-bin").iterdir():
@@ -91,6 +92,7 @@ def test_one_changed_pixel_of_the_real_data_is_noticed(cifar10_folder: Path, tmp
 
 
 def test_both_layouts_give_the_same_arrays(binary: Path, pickled: Path) -> None:
+    """The binary and the Python layout give equal images and labels."""
     for one, other in zip(arrays(SMALL, binary), arrays(SMALL, pickled), strict=True):
         assert np.array_equal(one.images, other.images)
         assert np.array_equal(one.labels, other.labels)
@@ -125,6 +127,7 @@ def test_cifar100_takes_the_fine_label(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["binary", "pickled"])
 def test_the_path_may_be_the_folder_its_parent_or_one_above(layout: str, request: pytest.FixtureRequest) -> None:
+    """The folder is found at or under the path, also renamed."""
     folder: Path = request.getfixturevalue(layout)
     expected = cifar.load(SMALL, folder).digest
     assert cifar.load(SMALL, folder.parent).digest == expected
@@ -143,6 +146,7 @@ def test_a_whole_folder_is_preferred_to_a_broken_one(binary: Path, pickled: Path
 
 
 def test_a_missing_folder_or_file_is_named(binary: Path, tmp_path: Path) -> None:
+    """What is missing is in the error with its path."""
     with pytest.raises(DataError, match=r"no folder .*/nowhere"):
         cifar.load(SMALL, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -165,6 +169,7 @@ def test_a_missing_folder_or_file_is_named(binary: Path, tmp_path: Path) -> None
     ids=["truncated", "empty", "one image too few", "one too many", "label 255"],
 )
 def test_a_wrong_binary_file_is_refused(binary: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]
+    """Wrong sizes and labels are errors with the file's name."""
     file = binary / "data_batch_2.bin"
     file.write_bytes(change(file.read_bytes()))
     with pytest.raises(DataError, match=rf"data_batch_2.bin: {message}"):
@@ -172,6 +177,7 @@ def test_a_wrong_binary_file_is_refused(binary: Path, change, message: str) -> N
 
 
 def test_other_content_than_the_published_is_refused(binary: Path) -> None:
+    """Images with another digest than the published one are an error."""
     known = dataclasses.replace(SMALL, digests={"train": "0" * 64})
     with pytest.raises(
         DataError, match=r"the train images are not the published ones \(SHA-256 .*expected 000000000000"
@@ -199,6 +205,7 @@ PLANES, LABELS = records(1)
     ids=["truncated", "empty", "text", "list", "no labels", "shape", "float", "label -1", "label 255", "label 0.5"],
 )
 def test_a_wrong_pickle_is_refused(pickled: Path, content: bytes, message: str) -> None:
+    """A pickle without the arrays of a batch is an error with the file's name."""
     (pickled / "data_batch_2").write_bytes(content)
     with pytest.raises(DataError, match=rf"data_batch_2: .*{message}"):
         cifar.load(SMALL, pickled)
@@ -216,6 +223,7 @@ class Evil:
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_pickle_that_asks_for_code_is_refused_and_runs_nothing(pickled: Path, protocol: int) -> None:
+    """A pickle that names a function is refused unrun."""
     marker = pickled / "it ran"
     content = pickle.dumps({"data": Evil(marker), "labels": LABELS.tolist()}, protocol)
     (pickled / "data_batch_1").write_bytes(content)
@@ -241,6 +249,8 @@ def test_what_python_2_wrote_is_read(pickled: Path) -> None:
 
 
 def test_an_unreadable_file_is_named(binary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that fails to open is an error with its path."""
+
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -251,6 +261,7 @@ def test_an_unreadable_file_is_named(binary: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_damaged_batches_are_read_or_refused(pickled: Path, count: int) -> None:
+    """Damaged content gives arrays or a DataError of one line."""
     path = pickled / "data_batch_1"
 
     def read(variant: bytes) -> None:

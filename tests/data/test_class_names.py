@@ -18,6 +18,7 @@ from resnets.data.class_names import match
     ],
 )
 def test_the_same_names_or_ids(ours: tuple[str, ...], theirs: tuple[str, ...], order: list[int] | None) -> None:
+    """Classes match by name, by synonym or by WordNet id, in any order."""
     assert match(ours, theirs) == (order, None)
 
 
@@ -42,4 +43,5 @@ def test_synonyms_in_the_same_order() -> None:
 
 @pytest.mark.parametrize("theirs", [("cat", "cow"), ("cat",), ("dog, puppy", "cat, puss"), ("1", "2")])
 def test_others_are_no_match(theirs: tuple[str, ...]) -> None:
+    """Classes of other data do not match."""
     assert match(("cat", "dog"), theirs) is None

@@ -63,6 +63,7 @@ def saved(path: Path, image: Image.Image, kind: str, **options: Any) -> Path:
     ],
 )
 def test_the_three_formats_are_read(tmp_path: Path, kind: str, options: dict[str, Any]) -> None:
+    """JPEG, PNG and WebP give the right colours and size."""
     image = decode(saved(tmp_path / "flag", flag(), kind, **options))
     assert (image.mode, image.size) == ("RGB", (30, 20))
     assert is_flag(image)
@@ -74,6 +75,7 @@ def test_the_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
 
 
 def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
+    """Palette images give their colours, transparent entries too."""
     palette = flag().convert("P", palette=Image.Palette.ADAPTIVE)
     assert is_flag(decode(saved(tmp_path / "a.png", palette, "PNG")))
     assert is_flag(decode(saved(tmp_path / "b.png", palette, "PNG", transparency=0)))
@@ -95,6 +97,7 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
 
 
 def test_grey_becomes_colour_and_colour_becomes_grey(tmp_path: Path) -> None:
+    """One or three channels are given as requested."""
     grey = saved(tmp_path / "grey.jpg", Image.new("L", (8, 8), 77), "JPEG")
     assert decode(grey).getpixel((3, 3)) == (77, 77, 77)
     assert pixels(decode(grey, channels=1)).shape == (8, 8, 1)
@@ -111,6 +114,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
 
 
 def test_one_bit(tmp_path: Path) -> None:
+    """Black and white become 0 and 255."""
     path = saved(tmp_path / "a.png", Image.fromarray(np.array([[True, False]])), "PNG")
     assert pixels(decode(path)).tolist() == [[[255] * 3, [0] * 3]]
 
@@ -127,6 +131,7 @@ def test_a_photo_is_turned_upright(tmp_path: Path, orientation: int, turn: int) 
 
 
 def test_broken_exif_harms_nothing(tmp_path: Path) -> None:
+    """An image whose EXIF is damaged is read without a warning."""
     broken = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff" + b"\xff" * 20
     path = saved(tmp_path / "a.jpg", flag(), "JPEG", quality=95, subsampling=0, exif=broken)
     with warnings.catch_warnings():
@@ -169,12 +174,14 @@ def test_the_first_picture_of_several_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "PPM", "ICO", "TGA"])
 def test_other_formats_are_refused_whatever_they_are_called(tmp_path: Path, kind: str) -> None:
+    """GIF, TIFF and others are an error although they are named .jpg."""
     with pytest.raises(DataError, match=r"a.jpg: not a JPEG, PNG or WebP image"):
         decode(saved(tmp_path / "a.jpg", flag(), kind))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_truncated_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """A part of a file is an error in each format, never grey pixels."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     path = saved(tmp_path / "a", Image.fromarray(noise), kind)
     content = path.read_bytes()
@@ -185,6 +192,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kind: str) -> None:
 
 
 def test_what_is_no_image_is_said(tmp_path: Path) -> None:
+    """An empty file, a text, a missing file and a folder have an error each."""
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("This is no image.")
     for name, message in (
@@ -224,6 +232,8 @@ def png_claiming(width: int, height: int) -> bytes:
 def test_a_header_that_claims_too_much_is_refused_before_anything_is_decoded(
     tmp_path: Path, width: int, height: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Too many pixels are an error before memory is allocated."""
+
     def load(self: object) -> None:
         raise AssertionError("the pixels were about to be allocated")
 
@@ -251,6 +261,7 @@ def test_the_largest_image_is_about_100_megapixels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 3), (224, 224), (500, 375), (375, 500), (31, 4000)])
 def test_any_size_gives_the_one_view(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Images of any size and proportion give a view of the declared size."""
     path = saved(tmp_path / "a.png", Image.new("RGB", size, (10, 20, 30)), "PNG")
     view = single_view(path, InputSpec(size=24, resize=32))
     assert view.shape == (24, 24, 3)
@@ -261,6 +272,7 @@ def test_any_size_gives_the_one_view(tmp_path: Path, size: tuple[int, int]) -> N
     ("name", "filter"), [("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)]
 )
 def test_the_interpolation_is_the_networks(tmp_path: Path, name: Interpolation, filter: Image.Resampling) -> None:
+    """Views are resized by Pillow with the declared interpolation."""
     noise = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
     path = saved(tmp_path / "a.png", Image.fromarray(noise), "PNG")
     view = single_view(path, InputSpec(size=24, resize=32, interpolation=name))
@@ -281,12 +293,14 @@ def test_a_strip_of_one_pixel_does_not_grow_to_gigabytes(tmp_path: Path, size: t
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (33, 32), (50, 50), (100, 1500)])
 def test_the_proportions_are_kept(size: tuple[int, int]) -> None:
+    """The shorter side has the length, the longer one is rounded down."""
     resized = resize_shorter_side(Image.new("L", size), 64)
     assert min(resized.size) == 64
     assert max(resized.size) == 64 * max(size) // min(size)
 
 
 def test_the_crop_is_the_centre() -> None:
+    """The crop has equal margins."""
     image = Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10))
     assert pixels(centre_crop(image, 2))[..., 0].tolist() == [[44, 45], [54, 55]]
 
@@ -324,6 +338,7 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded(tmp_path: 
 
 
 def test_an_image_of_16_bits_is_converted_in_little_memory(tmp_path: Path) -> None:
+    """The conversion takes less than a second copy of the image."""
     path = saved(tmp_path / "deep.png", Image.fromarray(np.full((2_000, 3_000), 25_700, np.uint16)), "PNG")
     tracemalloc.start()
     try:

@@ -10,6 +10,7 @@ from resnets.data.arrays import ImageArrays
 
 
 def test_the_split_is_complete_and_fixed() -> None:
+    """All 1,797 digits are in one of the two splits, always the same."""
     splits = digits.load()
     train, test = splits.train, splits.test
     assert isinstance(train, ImageArrays)
@@ -28,6 +29,7 @@ def test_the_split_is_complete_and_fixed() -> None:
 
 
 def test_no_test_image_is_trained_on() -> None:
+    """No image is in both splits."""
     splits = digits.load()
     assert isinstance(splits.train, ImageArrays)
     assert isinstance(splits.test, ImageArrays)

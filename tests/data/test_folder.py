@@ -26,6 +26,7 @@ def files_of(split: object) -> list[str]:
 
 
 def test_classes_and_files_are_sorted_and_labels_follow(make_photos) -> None:  # type: ignore[no-untyped-def]
+    """The order is that of sorted names, whatever the file system gives."""
     root = make_photos(classes=("zebra", "Ant", "bee"), train=2, val=1)
     splits = folder.load(root)
     assert splits.classes == ("Ant", "bee", "zebra")
@@ -38,6 +39,7 @@ def test_classes_and_files_are_sorted_and_labels_follow(make_photos) -> None:  #
 
 
 def test_the_digest_is_the_same_at_another_place(photo_folder: Path, tmp_path: Path) -> None:
+    """A copy has the same digest, a part another one."""
     shutil.copytree(photo_folder, tmp_path / "copy")
     assert folder.load(tmp_path / "copy").digest == folder.load(photo_folder).digest
     (tmp_path / "copy" / "val" / "cat" / "001.jpg").unlink()
@@ -75,6 +77,7 @@ def test_what_is_no_image_of_a_class_is_passed_over_and_named(photo_folder: Path
 
 
 def test_suffixes_in_any_case_and_subfolders_count(photo_folder: Path) -> None:
+    """JPEG, PNG and WebP by any of their suffixes, at any depth of a class."""
     cat = photo_folder / "train" / "cat"
     (cat / "more").mkdir()
     for name in ("A.JPEG", "more/b.Png", "c.webp", "d.jfif", "e.JPE"):
@@ -112,6 +115,7 @@ def test_a_link_into_its_own_parent_is_refused(photo_folder: Path) -> None:
 
 
 def test_what_is_missing_is_named(photo_folder: Path, tmp_path: Path) -> None:
+    """A missing folder, split or class is named in the error."""
     with pytest.raises(DataError, match=r"folder: no folder .*/nowhere"):
         folder.load(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -135,6 +139,7 @@ def test_a_class_without_images_is_refused(photo_folder: Path, split: str) -> No
 
 
 def test_classes_must_agree(photo_folder: Path) -> None:
+    """Classes that only one split has are an error with their name."""
     (photo_folder / "val" / "emu").rename(photo_folder / "val" / "owl")
     with pytest.raises(DataError, match=r"val: class 'owl' is not in .*/train"):
         folder.load(photo_folder)
@@ -144,6 +149,7 @@ def test_classes_must_agree(photo_folder: Path) -> None:
 
 
 def test_an_empty_image_is_refused_before_training(photo_folder: Path) -> None:
+    """A file of no bytes is an error when the folder is listed."""
     (photo_folder / "train" / "dog" / "002.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"dog/002.jpg: an empty file, not an image"):
         folder.load(photo_folder)
@@ -159,6 +165,7 @@ def test_names_that_differ_by_unicode_normalization_are_explained(photo_folder: 
 
 @pytest.mark.parametrize("suffix", [".gif", ".TIF", ".bmp", ".heic"])
 def test_an_image_of_another_kind_is_refused(photo_folder: Path, suffix: str) -> None:
+    """An image format that is not read is an error with the file and the format."""
     (photo_folder / "train" / "dog" / f"x{suffix}").write_bytes(b"x")
     with pytest.raises(DataError, match=rf"dog/x{suffix}: {suffix.lower()} images are not read; convert it to one of"):
         folder.load(photo_folder)
@@ -184,6 +191,7 @@ def test_an_unreadable_folder_is_named(photo_folder: Path, what: str, monkeypatc
 
 
 def test_a_name_that_is_no_unicode_is_read(photo_folder: Path) -> None:
+    """File names of any bytes are read."""
     file = photo_folder / "train" / "cat" / "000.jpg"
     try:
         file.rename(file.with_name(os.fsdecode(b"caf\xe9.jpg")))
@@ -209,6 +217,7 @@ def test_photos_become_small_images_by_scale_and_crop_not_squashed(tmp_path: Pat
 
 
 def test_many_threads_give_what_one_file_at_a_time_gives(make_photos) -> None:  # type: ignore[no-untyped-def]
+    """Decoding in threads changes neither pixels nor order."""
     splits = folder.load(make_photos(train=40, size=(20, 33)))
     train, files = splits.in_memory(8).train, splits.train
     assert isinstance(train, ImageArrays)
@@ -219,6 +228,7 @@ def test_many_threads_give_what_one_file_at_a_time_gives(make_photos) -> None:  
 
 
 def test_the_first_damaged_file_is_named_whichever_thread_sees_it(make_photos) -> None:  # type: ignore[no-untyped-def]
+    """The error is of the first damaged file in the order of files."""
     root = make_photos(train=100, val=1)
     for name in ("cat/097.jpg", "dog/003.jpg", "emu/000.jpg"):
         (root / "train" / name).write_bytes(b"no image")
@@ -237,6 +247,7 @@ def test_pillows_warnings_do_not_reach_the_user(photo_folder: Path) -> None:
 
 
 def test_in_memory_keeps_the_rest_of_the_splits(photo_folder: Path) -> None:
+    """Name, classes and the held-out part stay when photos become arrays."""
     splits = folder.load(photo_folder).hold_out(3, seed=0)
     small = splits.in_memory(8)
     assert (small.name, small.classes) == (splits.name, splits.classes)
@@ -247,6 +258,7 @@ def test_in_memory_keeps_the_rest_of_the_splits(photo_folder: Path) -> None:
 
 @pytest.mark.data
 def test_real_photos_are_read(imagenette_folder: Path) -> None:
+    """1,300 real photos are listed and decoded."""
     splits: DataSplits = folder.load(imagenette_folder)
     assert (len(splits.classes), len(splits.train), len(splits.test)) == (10, 1000, 300)  # type: ignore[arg-type]
     small = splits.in_memory(32)

@@ -45,6 +45,7 @@ def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_rows_are_images_with_labels(saved: Path) -> None:
+    """Rows have their images, labels and class names."""
     splits = sources.load(f"hf:{saved}")
     assert (splits.name, splits.classes) == ("pets", ("cat", "dog"))
     assert isinstance(splits.train, ImageFiles) and isinstance(splits.test, ImageFiles)
@@ -55,6 +56,7 @@ def test_rows_are_images_with_labels(saved: Path) -> None:
 
 
 def test_what_cannot_be_is_said(saved: Path, tmp_path: Path) -> None:
+    """An unknown split, a row without a class and an empty folder are errors that name them."""
     with pytest.raises(DataError, match=r"no split 'tests' \(did you mean test\?\); there are train, validation, test"):
         sources.load(f"hf:{saved}@tests")
     with pytest.raises(DataError, match=r"split test, row 0: there is no class \(label -1\)"):
@@ -91,6 +93,7 @@ def test_classes_are_matched_by_name(tmp_path: Path) -> None:
 
 
 def test_a_class_that_only_the_test_split_has_is_refused(tmp_path: Path) -> None:
+    """Classes of the test split are those of the training split."""
     train, test = relabelled(["red", "green"], [0, 1]), relabelled(["green", "blue"], [0, 1])
     with pytest.raises(DataError, match="split test: class 'blue'"):
         sources.load(table(tmp_path, train=train, test=test))
@@ -216,5 +219,6 @@ def test_files_of_other_kinds_are_streamed_too(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_was_saved_to_disk_needs_no_stream(saved: Path) -> None:
+    """A data set on disk is read as files, not as a stream."""
     with pytest.raises(DataError, match=r"is here already, and needs no stream: hf:"):
         sources.load(f"hf-stream:{saved}")

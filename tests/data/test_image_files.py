@@ -30,6 +30,7 @@ def photos_of(root: Path) -> ImageFiles:
 
 
 def test_a_recipe_for_other_images_is_refused(photo_folder: Path) -> None:
+    """Augmentation for arrays is refused for files and vice versa, and so are crops of another size."""
     options: dict[str, Any] = {"batch_size": 2, "seed": 0, "workers": 0}
     view = InputSpec(size=8, resize=8)
     arrays = ImageArrays(np.zeros((3, 8, 8, 3), np.uint8), np.arange(3))
@@ -45,6 +46,7 @@ def test_a_recipe_for_other_images_is_refused(photo_folder: Path) -> None:
 
 
 def test_photos_are_scaled_cropped_and_flipped_at_random(make_photos) -> None:  # type: ignore[no-untyped-def]
+    """Views differ from epoch to epoch, and are the same with worker processes."""
     train = photos_of(make_photos(train=2))
     input_spec = fit_photos(train.paths, CHANNEL, size=24, resize=32)
     how = ScaleCropFlip(shortest=28, longest=40, crop=24)
@@ -83,6 +85,7 @@ def test_a_random_crop_reaches_every_place_scale_and_mirror_image() -> None:
 
 
 def test_photos_are_tested_on_their_centre(photo_folder: Path) -> None:
+    """Test batches are the normalised single views."""
     train = photos_of(photo_folder)
     input_spec = fit_photos(train.paths, Preprocessing(), size=24, resize=32)
     images = torch.cat([batch[0] for batch in train.test_batches(input_spec, batch_size=5)])

@@ -60,6 +60,7 @@ def devkit(folder: Path, wnid_of: dict[str, str]) -> None:
 
 
 def test_classes_are_the_sorted_ids_with_names_where_torchvision_knows_them(make_photos: MakePhotos) -> None:
+    """Classes are WordNet ids in order, with names where they are known."""
     splits = imagenet.load(make_photos(classes=THREE))
     assert splits.classes == ("n01440764 tench", "n02102040 English springer", "n03888257 parachute")
     assert imagenet.load(make_photos("other", classes=("n00000002", "n00000001"))).classes == ("n00000001", "n00000002")
@@ -67,6 +68,7 @@ def test_classes_are_the_sorted_ids_with_names_where_torchvision_knows_them(make
 
 
 def test_all_thousand_have_torchvisions_names() -> None:
+    """1,000 ids have 1,000 distinct names, the two cranes included."""
     synsets = pytest.importorskip("timm.data").ImageNetInfo("imagenet-1k").label_names()
     names = imagenet.readable(tuple(synsets))
     assert (names[0], names[517], names[-1]) == ("n01440764 tench", "n03126707 crane", "n15075141 toilet tissue")
@@ -75,6 +77,7 @@ def test_all_thousand_have_torchvisions_names() -> None:
 
 
 def test_other_thousand_classes_are_refused(tmp_path: Path) -> None:
+    """1,000 folders that are not ILSVRC 2012's are an error."""
     for number in range(1000):
         (tmp_path / "train" / f"n{number:08}").mkdir(parents=True)
     (tmp_path / "val").mkdir()
@@ -114,6 +117,7 @@ def test_a_flat_val_is_labelled_by_its_ground_truth(make_photos: MakePhotos, tmp
 
 
 def test_what_a_flat_val_lacks_is_named(make_photos: MakePhotos) -> None:
+    """Without ground truth, or for an image without it, the error says what is missing."""
     root = make_photos(classes=THREE)
     wnid_of = flat(root)
     with pytest.raises(DataError, match=r"no ground truth next to them; put ILSVRC2012_devkit_t12/"):
@@ -138,6 +142,7 @@ def test_images_of_classes_that_are_not_trained_on_are_left_out(make_photos: Mak
 
 @pytest.mark.parametrize("damage", [b"", b"MATLAB 5.0 MAT-file, but no more"])
 def test_a_damaged_devkit_is_named(make_photos: MakePhotos, damage: bytes) -> None:
+    """A devkit that fails to parse is an error with its path."""
     root = make_photos(classes=THREE)
     devkit(root / imagenet.DEVKIT / "data", flat(root))
     (root / imagenet.DEVKIT / "data" / "meta.mat").write_bytes(damage)
@@ -146,6 +151,7 @@ def test_a_damaged_devkit_is_named(make_photos: MakePhotos, damage: bytes) -> No
 
 
 def test_folders_of_other_names_are_refused(make_photos: MakePhotos) -> None:
+    """A class folder that is not a WordNet id is an error with its name."""
     with pytest.raises(DataError, match=r"train/cat: not a WordNet id, such as n01440764; folder:PATH takes any"):
         imagenet.load(make_photos(classes=("cat", "n01440764")))
 
@@ -167,6 +173,7 @@ def test_a_png_and_cmyk_images_named_jpeg_are_trained_on(make_photos: MakePhotos
 
 @pytest.mark.data
 def test_imagenette_is_a_part_of_imagenet(imagenette_folder: Path) -> None:
+    """Ten real classes have ImageNet's ids and names."""
     splits: DataSplits = imagenet.load(imagenette_folder)
     assert tuple(name.split()[0] for name in splits.classes) == TEN
     assert splits.classes[3] == "n03000684 chain saw"

@@ -45,5 +45,6 @@ class Failing(Dataset[Any]):
     [("memory", "out of memory"), ("address space", "out of memory"), ("a hanging disk", "lack address space")],
 )
 def test_workers_that_give_no_sample_are_one_line(how: str, message: str) -> None:
+    """Worker processes that stop giving samples are a DataError of one line."""
     with pytest.raises(DataError, match=rf"^.*data-loading process.*{message}.*$"):
         list(loading(Failing(how), 1, batch_size=1, timeout=2))

@@ -85,6 +85,8 @@ def test_two_workers_give_what_none_gives() -> None:
 
 
 def test_a_sample_draws_the_same_whatever_batch_it_is_in() -> None:
+    """Random numbers of a user's transform depend on seed, epoch and sample alone."""
+
     def by_sample(batch_size: int) -> set[tuple[float, ...]]:
         batches = MapSplit(RandomTransforms()).training_batches(None, None, Batching(batch_size=batch_size, seed=0))
         images = torch.cat([batch[0] for batch in batches.batches(0, 40 // batch_size)])
@@ -104,6 +106,7 @@ def test_the_callers_generators_are_left_alone() -> None:
 
 @pytest.mark.gpu
 def test_the_gpus_generator_is_left_alone() -> None:
+    """Seeding samples leaves the GPU's random state."""
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
     torch.cuda.manual_seed(0)
@@ -154,6 +157,7 @@ class Numbered(Dataset[Any]):
 
 @pytest.mark.parametrize(("count", "workers"), [(1, 0), (7, 0), (100, 0), (101, 0), (1, 2), (7, 2), (100, 2), (101, 2)])
 def test_each_sample_of_a_dataset_is_tested_once(count: int, workers: int) -> None:
+    """No sample is dropped or repeated, with worker processes too."""
     batches = list(MapSplit(Numbered(count)).test_batches(None, batch_size=10, workers=workers))
     labels = torch.cat([labels for _, labels in batches])
     assert labels.tolist() == list(range(count))

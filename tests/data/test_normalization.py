@@ -61,12 +61,14 @@ def test_the_statistics_are_numpys(count: int) -> None:
 
 
 def test_grey_images_have_one_channel() -> None:
+    """Mean and deviation have one number each."""
     input_spec = fit(images_of(10, channels=1).images, CHANNEL)
     assert input_spec.channels == len(input_spec.mean or ()) == len(input_spec.std or ()) == 1
 
 
 @pytest.mark.parametrize("value", [0, 77, 255])
 def test_a_channel_that_never_changes_is_shifted_and_not_divided_by_zero(value: int) -> None:
+    """A constant channel has a deviation of 1."""
     train = images_of(50)
     train.images[..., 1] = value
     input_spec = fit(train.images, CHANNEL)
@@ -75,6 +77,7 @@ def test_a_channel_that_never_changes_is_shifted_and_not_divided_by_zero(value: 
 
 
 def test_images_that_are_not_square_are_refused() -> None:
+    """Arrays that are not square are an error with their size."""
     with pytest.raises(DataError, match=r"8 x 6 pixels; images in memory must be square"):
         fit(np.zeros((2, 8, 6, 3), np.uint8), PIXEL)
 
@@ -91,6 +94,7 @@ def test_json_and_a_weights_files_header_keep_it_exactly(preprocessing: Preproce
 
 
 def test_normalize_does_what_the_declaration_says() -> None:
+    """Pixels are divided by 255, the mean subtracted, and divided by the deviation."""
     input_spec = InputSpec(size=2, resize=2, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))
     image = np.array([[[[0, 255, 51]] * 2] * 2], np.uint8)
     assert normalize(image, input_spec)[0, 0, 0] == pytest.approx([-1.0, 3.0, 0.1])
@@ -126,6 +130,7 @@ def test_bgr_of_0_to_255_is_in_the_networks_own_order_and_scale(image: bool) -> 
 
 
 def test_the_mean_cannot_be_changed_by_its_reader() -> None:
+    """The shared mean is read-only."""
     mean = mean_of(fit(images_of(3).images, PIXEL))
     with pytest.raises(ValueError, match=r"read-only"):
         mean[0] = 0
@@ -141,6 +146,7 @@ def photos_in(root: Path) -> ImageFiles:
 def test_the_statistics_of_photos_are_those_of_their_single_views(
     photo_folder: Path, preprocessing: Preprocessing
 ) -> None:
+    """Mean and deviation are of the views that are tested."""
     train = photos_in(photo_folder)
     input_spec = fit_photos(train.paths, preprocessing, size=24, resize=32)
     assert (input_spec.size, input_spec.resize, input_spec.channels) == (24, 32, 3)
@@ -161,6 +167,7 @@ def test_a_part_of_the_photos_is_drawn_evenly_over_all_classes(make_photos) -> N
 
 
 def test_photos_cannot_be_fitted_on_a_damaged_file(photo_folder: Path) -> None:
+    """A damaged file is an error with its path."""
     damaged = sorted((photo_folder / "train").rglob("*.jpg"))[5]
     damaged.write_bytes(damaged.read_bytes()[:300])
     with pytest.raises(DataError, match=str(damaged)):
@@ -195,6 +202,7 @@ def test_a_mean_image_is_stretched_over_larger_images(photo_folder: Path) -> Non
 
 
 def test_a_channel_mean_is_the_same_everywhere() -> None:
+    """On images of any size a channel's mean is subtracted from each pixel."""
     input_spec = InputSpec(size=32, resize=36, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5))
     images = Normalizer(input_spec, torch.device("cpu"))(torch.zeros(1, 40, 50, 3, dtype=torch.uint8))
     expected = torch.tensor([-0.2, -0.4, -0.6]).view(1, 3, 1, 1).expand(1, 3, 40, 50)

@@ -51,6 +51,7 @@ def test_parts_are_drawn_as_torchvision_draws_them(size: tuple[int, int]) -> Non
 
 
 def test_a_part_becomes_a_square() -> None:
+    """Any part is resized to the crop's size, or to a smaller one."""
     random.seed(0)
     image = torch.tensor([9, 8, 7], dtype=torch.uint8)[:, None, None].expand(3, 200, 300)
     view = area_crop_flip(image, AreaCropFlip(crop=24))
@@ -75,6 +76,7 @@ def test_a_part_is_resized_as_torchvision_resizes_it() -> None:
 
 
 def test_the_square_grows_in_steps_of_32() -> None:
+    """Crops grow from the first to the last size between the declared shares."""
     how = AreaCropFlip(start_crop=128, resize_between=(0.25, 0.75))
     assert [how.size_at(share) for share in (0, 0.25, 0.5, 0.75, 1)] == [128, 128, 192, 224, 224]
     assert {how.size_at(i / 1000) for i in range(1001)} == {128, 160, 192, 224}
@@ -90,6 +92,7 @@ def test_other_sizes_are_in_proportion() -> None:
 
 
 def test_mini_batches_grow_with_the_training(photo_folder: Path) -> None:
+    """Batches have the crop size of the training's progress, which a mean of each pixel does not allow."""
     train = photos_of(photo_folder)
     how = AreaCropFlip(crop=64, resize=72, start_crop=32, resize_between=(0.25, 0.75))
     input_spec = fit_photos(train.paths, CHANNEL, size=64, resize=72)
@@ -109,6 +112,7 @@ def test_mini_batches_grow_with_the_training(photo_folder: Path) -> None:
 
 
 def test_the_axes_are_those_of_the_training_images(photo_folder: Path) -> None:
+    """Principal colours are the eigenvectors of the training pixels."""
     train = photos_of(photo_folder)
     found = fit_colors(train.paths, PrincipalColors(), size=24, resize=32)
     views = single_views(train.paths, InputSpec(size=24, resize=32)).reshape(-1, 3) / 255
@@ -160,6 +164,7 @@ def test_colours_are_in_the_scale_and_the_order_of_trained_weights(photo_folder:
 
 
 def test_axes_that_are_not_known_are_refused(photo_folder: Path) -> None:
+    """Colour augmentation without fitted axes is an error."""
     train = photos_of(photo_folder)
     how = ScaleCropFlip(shortest=28, longest=40, crop=24, colors=PrincipalColors())
     input_spec = fit_photos(train.paths, CHANNEL, size=24, resize=32)
@@ -168,6 +173,7 @@ def test_axes_that_are_not_known_are_refused(photo_folder: Path) -> None:
 
 
 def test_normal_numbers() -> None:
+    """The numbers of samples are standard normal."""
     drawn = normals(np.arange(50_000, dtype=np.uint64), 3)
     assert drawn.shape == (50_000, 3) and np.isfinite(drawn).all()
     assert drawn.mean(0) == pytest.approx([0] * 3, abs=0.02)

@@ -13,11 +13,13 @@ from resnets.data.randomness import batch_samples, epoch_order, sample_bits, uni
 
 @pytest.mark.parametrize("samples", [1, 2, 97, 1000])
 def test_each_epoch_visits_every_sample_once(samples: int) -> None:
+    """An order is a permutation."""
     for epoch in (0, 1, 7):
         assert np.array_equal(np.sort(epoch_order(3, epoch, samples)), np.arange(samples))
 
 
 def test_order_depends_on_seed_and_epoch() -> None:
+    """No two seeds or epochs have nearly the same order."""
     orders = [epoch_order(seed, epoch, 1000) for seed in (0, 1, 2**63 - 1) for epoch in (0, 1, 2)]
     for index, order in enumerate(orders):
         for other in orders[index + 1 :]:
@@ -31,6 +33,7 @@ def test_an_order_cannot_be_changed_by_its_reader() -> None:
 
 
 def test_batch_is_the_same_whatever_was_asked_before() -> None:
+    """A batch is a function of its number, in any order of requests."""
     forward = [batch_samples(5, i, 32, 100) for i in range(20)]
     for i in reversed(range(20)):
         epoch_order.cache_clear()
@@ -51,6 +54,7 @@ def test_batches_cut_one_endless_stream_of_epochs(batch_size: int, samples: int)
 
 
 def test_bits_of_a_sample_do_not_depend_on_its_batch() -> None:
+    """Alone or with others, a sample has the same random bits."""
     epochs, samples = np.repeat(np.arange(5), 20), np.tile(np.arange(20), 5)
     together = sample_bits(9, epochs, samples)
     for i in range(100):
@@ -83,6 +87,7 @@ def test_offsets_and_mirror_are_uniform_and_independent() -> None:
 
 @pytest.mark.parametrize("high", [1, 2, 9, 255, 256])
 def test_integers_stay_in_range_and_reach_its_ends(high: int) -> None:
+    """The lowest and highest bits give 0 and high - 1."""
     bits = np.array([0, 2**64 - 1], np.uint64)
     for field in range(4):
         assert uniform_integers(bits, field, high).tolist() == [0, high - 1]

@@ -88,6 +88,7 @@ def test_the_library_reads_them(photos: DataSplits, written: Path) -> None:
 
 
 def test_the_manifest_tells_everything(photos: DataSplits, written: Path) -> None:
+    """It has classes, counts, sizes and hashes of each shard."""
     manifest = json.loads((written / "manifest.json").read_text())
     train = manifest["splits"]["train"]
     assert manifest["classes"] == ["cat", "dog", "emu"]
@@ -103,6 +104,7 @@ def test_the_manifest_tells_everything(photos: DataSplits, written: Path) -> Non
 
 
 def test_the_same_images_make_the_same_bytes(photos: DataSplits, written: Path, tmp_path: Path) -> None:
+    """Shards that are written again are equal byte for byte."""
     shard_writer.write(photos, tmp_path / "again", size=SMALL)
     for path in written.glob("*.tar"):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
@@ -138,6 +140,7 @@ def test_what_was_interrupted_goes_on(photos: DataSplits, written: Path, tmp_pat
 
 
 def test_a_second_call_has_nothing_to_do(photos: DataSplits, written: Path) -> None:
+    """Shards that exist are kept, untouched."""
     before = {path: path.stat().st_mtime_ns for path in written.glob("*.tar")}
     result = shard_writer.write(photos, written, size=SMALL)
     assert result.kept == result.shards == len(before)
@@ -145,6 +148,7 @@ def test_a_second_call_has_nothing_to_do(photos: DataSplits, written: Path) -> N
 
 
 def test_shards_of_other_images_are_not_overwritten(photos: DataSplits, written: Path, make_photos: MakePhotos) -> None:
+    """Other images or another shard size are an error."""
     other = folder.load(make_photos("other", train=3))
     with pytest.raises(DataError, match=r"holds shards of other images, or of another size"):
         shard_writer.write(other, written, size=SMALL)
@@ -153,6 +157,7 @@ def test_shards_of_other_images_are_not_overwritten(photos: DataSplits, written:
 
 
 def test_one_at_a_time(photos: DataSplits, written: Path) -> None:
+    """A folder that another process writes to is an error."""
     import filelock
 
     with filelock.FileLock(written / ".lock"), pytest.raises(RunError, match=r"another process is writing shards here"):
@@ -160,6 +165,7 @@ def test_one_at_a_time(photos: DataSplits, written: Path) -> None:
 
 
 def test_only_files_are_sharded(tmp_path: Path) -> None:
+    """Data in memory is refused with its name."""
     with pytest.raises(UsageError, match=r"shards are for image files, such as folder:PATH; digits is kept in memory"):
         shard_writer.write(sources.load("digits"), tmp_path, size=SMALL)
 
@@ -168,6 +174,7 @@ def test_only_files_are_sharded(tmp_path: Path) -> None:
 
 
 def test_a_shard_that_is_missing_or_cut_is_refused_at_once(written: Path) -> None:
+    """The error names the shard, before training."""
     path = written / "train-000001.tar"
     content = path.read_bytes()
     path.write_bytes(content[:-100])
@@ -206,7 +213,8 @@ def tar_members(path: Path, members: list[tuple[str, bytes]]) -> None:
             tar.addfile(entry, BytesIO(content))
 
 
-def test_shards_without_a_manifest_are_indexed(photos: DataSplits, tmp_path: Path) -> None:
+@pytest.mark.parametrize("braces", ["{0..1}", "{0,1}"])
+def test_shards_without_a_manifest_are_indexed(photos: DataSplits, tmp_path: Path, braces: str) -> None:
     """By brace patterns, with classes in .cls or .json files."""
     pytest.importorskip("webdataset")
     contents, labels = images_of(photos.train)
@@ -214,7 +222,7 @@ def test_shards_without_a_manifest_are_indexed(photos: DataSplits, tmp_path: Pat
         chosen = range(part * 12, part * 12 + 12)
         tar_of(tmp_path / f"train-{part}.tar", [{"jpg": contents[i], "cls": b"%d" % labels[i]} for i in chosen])
     tar_of(tmp_path / "test.tar", [{"json": b'{"label": 2}', "JPEG": contents[-1], "txt": b"an emu"}])
-    splits = sources.load(f"webdataset:{tmp_path}/train-{{0..1}}.tar,{tmp_path}/test.tar")
+    splits = sources.load(f"webdataset:{tmp_path}/train-{braces}.tar,{tmp_path}/test.tar")
     assert images_of(splits.train) == (contents, labels)
     assert images_of(splits.test) == (contents[-1:], [2])
     assert splits.classes == ("0", "1", "2")
@@ -291,15 +299,12 @@ def test_a_truncated_shard_is_refused_wherever_it_ends(photos: DataSplits, tmp_p
 
 
 def test_names_that_are_no_shards_are_refused(tmp_path: Path) -> None:
+    """Names without shards are an error that names them."""
     with pytest.raises(DataError, match="failed to open"):
         sources.load(f"webdataset:{tmp_path}/nowhere.tar,{tmp_path}/nowhere.tar")
     for rest in ("a,b,c", "a,", ",b"):
         with pytest.raises(UsageError, match=r"webdataset"):
             sources.load(f"webdataset:{rest}")
-
-
-def test_braces_keep_their_commas() -> None:
-    assert webdataset._patterns("a-{0,1}.tar,b.tar") == ["a-{0,1}.tar", "b.tar"]
 
 
 @pytest.mark.data

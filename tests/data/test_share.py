@@ -33,6 +33,7 @@ def test_mini_batches_of_arrays(tiny_splits: DataSplits, size: int) -> None:
 
 
 def test_mini_batches_of_files(photo_folder: Path) -> None:
+    """The shares of processes make the whole batch."""
     train = folder.load(photo_folder).train
     assert isinstance(train, ImageFiles)
     augmentation = ScaleCropFlip(shortest=20, longest=30, crop=16)
@@ -55,6 +56,7 @@ def assert_shares_make_the_whole(train: Any, input_spec: Any, size: int, batch_s
 
 @pytest.mark.parametrize(("images", "size"), list(itertools.product((1, 7, 100, 101), (1, 2, 3, 4))))
 def test_splits(images: int, size: int) -> None:
+    """The shares of processes make the whole split, and differ by one image at most."""
     arrays = ImageArrays(np.zeros((images, 2, 2, 1), np.uint8), np.arange(images))
     files = ImageFiles(tuple(Path(str(number)) for number in range(images)), np.arange(images))
     dataset = MapSplit(TensorDataset(torch.zeros(images, 1, 2, 2), torch.arange(images)))
@@ -72,6 +74,7 @@ def test_splits(images: int, size: int) -> None:
 
 
 def test_a_mini_batch_that_cannot_be_shared() -> None:
+    """A batch that the processes do not divide is an error with both numbers."""
     arrays = ImageArrays(np.zeros((8, 2, 2, 1), np.uint8), np.arange(8))
     input_spec = normalization.fit(arrays.images, Preprocessing())
     with pytest.raises(UsageError, match="10 images is not divisible by 4 processes; .* a multiple of 4"):

@@ -12,6 +12,7 @@ from resnets.errors import DataError, UsageError
 
 
 def test_each_source_is_found_by_its_name(photo_folder: Path) -> None:
+    """The name before the colon is the source, with a path where it takes one."""
     assert sources.load("digits").name == "digits"
     photos = sources.load(f"folder:{photo_folder}")
     assert (photos.name, len(photos.classes)) == ("photos", 3)
@@ -35,16 +36,19 @@ def test_each_source_is_found_by_its_name(photo_folder: Path) -> None:
     ],
 )
 def test_a_wrong_source_is_told_apart(source: str, message: str) -> None:
+    """An unknown source is an error with the nearest name."""
     with pytest.raises(UsageError, match=message):
         sources.load(source)
 
 
 def test_a_bare_folder_is_told_its_name(photo_folder: Path) -> None:
+    """A path without a source is answered with the form to use."""
     with pytest.raises(UsageError, match=rf"did you mean folder:{photo_folder}"):
         sources.load(str(photo_folder))
 
 
 def test_a_path_may_hold_colons_and_begin_at_home(make_photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """Everything after the first colon is the path, and ~ is expanded."""
     root = make_photos("a:b")
     assert sources.load(f"folder:{root}").name == "a:b"
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -52,6 +56,8 @@ def test_a_path_may_hold_colons_and_begin_at_home(make_photos, tmp_path: Path, m
 
 
 def test_a_missing_path_is_named_and_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that does not exist is an error, and nothing is downloaded."""
+
     def fetch(*_: object) -> None:
         raise AssertionError("fetched, although a path was given")
 
@@ -62,6 +68,7 @@ def test_a_missing_path_is_named_and_nothing_is_fetched(tmp_path: Path, monkeypa
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment decides the folder of downloads."""
     monkeypatch.setenv("RESNETS_CACHE", "/own")
     assert cifar.cache_folder() == Path("/own")
     monkeypatch.delenv("RESNETS_CACHE")
@@ -83,6 +90,7 @@ def test_cifar_without_network_and_cache_says_what_to_do(
 
 
 def test_a_cache_that_cannot_be_written_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that cannot be created is an error with its path."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match=r"could not be fetched \(.*Not a directory"):
@@ -91,6 +99,7 @@ def test_a_cache_that_cannot_be_written_is_a_data_error(tmp_path: Path, monkeypa
 
 @pytest.mark.data
 def test_cifar_in_the_cache_is_read_from_there(cifar10_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CIFAR-10 in the cache needs no path and no network."""
     before = sorted(cifar10_folder.iterdir())
     monkeypatch.setenv("RESNETS_CACHE", str(cifar10_folder))
     assert len(sources.load("cifar10").train) == 50_000  # type: ignore[arg-type]

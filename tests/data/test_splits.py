@@ -35,6 +35,7 @@ TEN = tuple("0123456789")
 
 
 def test_45k5k_is_disjoint_complete_and_drawn_by_the_seed() -> None:
+    """45,000 and 5,000 images are a partition that the seed decides, and the test images stay."""
     splits = DataSplits(name="numbers", train=numbered(50_000), test=numbered(10), classes=TEN)
     drawn = [splits.hold_out(5_000, seed) for seed in (0, 0, 1)]
     train, validation = numbers(drawn[0].train), numbers(drawn[0].validation)
@@ -49,12 +50,14 @@ def test_45k5k_is_disjoint_complete_and_drawn_by_the_seed() -> None:
 
 @pytest.mark.parametrize("count", [0, 10, 11, -1])
 def test_an_impossible_split_is_refused(count: int) -> None:
+    """Holding out none, all or more is an error with the number."""
     splits = DataSplits(name="numbers", train=numbered(10), test=numbered(10), classes=TEN)
     with pytest.raises(DataError, match=rf"cannot hold out {count} of 10 training images"):
         splits.hold_out(count, 0)
 
 
 def test_samples_of_a_dataset_object_are_held_out_too() -> None:
+    """A user's dataset is divided without losing a sample."""
     dataset = TensorDataset(torch.arange(10.0).reshape(10, 1, 1, 1), torch.arange(10))
     splits = DataSplits(name="own", train=dataset, test=dataset, classes=TEN)
     for drawn in (splits.hold_out(2, 0), splits.hold_out_share(20, 0)):
@@ -82,17 +85,20 @@ def test_a_share_is_of_each_class() -> None:
 
 
 def test_a_share_of_single_images_is_refused() -> None:
+    """Classes of one image each cannot be divided."""
     splits = DataSplits(name="own", train=numbered(10), test=numbered(10), classes=TEN)
     with pytest.raises(DataError, match="cannot hold out 0 of 10"):
         splits.hold_out_share(50, 0)
 
 
 def test_some_images_are_evenly_spaced() -> None:
+    """A part is spread over all images; a larger one is all of them."""
     assert numbers(numbered(9).subsample(3)) == [0, 4, 8]
     assert numbers(numbered(9).subsample(None)) == numbers(numbered(9).subsample(20)) == list(range(9))
 
 
 def test_files_are_held_out_likewise() -> None:
+    """Files keep their labels when they are divided."""
     files = ImageFiles(tuple(Path(f"{n}.jpg") for n in range(10)), np.arange(10))
     drawn = DataSplits(name="files", train=files, test=files, classes=TEN).hold_out(3, 0)
     assert isinstance(drawn.train, ImageFiles)
@@ -103,6 +109,7 @@ def test_files_are_held_out_likewise() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64])
 def test_labels_of_any_integer_type_become_int64(dtype: type) -> None:
+    """Labels have one type, whatever they come as."""
     labels = ImageArrays(np.zeros((3, 2, 2, 1), np.uint8), np.array([2, 1, 0]).astype(dtype)).labels
     assert labels.dtype == np.int64
     assert labels.tolist() == [2, 1, 0]
@@ -118,17 +125,20 @@ def test_labels_of_any_integer_type_become_int64(dtype: type) -> None:
     ],
 )
 def test_what_are_no_images_or_labels_is_refused(images: np.ndarray, labels: np.ndarray, message: str) -> None:
+    """Wrong types and shapes are errors that name them."""
     with pytest.raises(DataError, match=message):
         ImageArrays(images, labels)
 
 
 def test_an_empty_split_is_refused() -> None:
+    """A split without images is an error with its name."""
     with pytest.raises(DataError, match=r"numbers: there are no test images"):
         DataSplits(name="numbers", train=numbered(10), test=numbered(0), classes=TEN)
 
 
 @pytest.mark.parametrize("label", [-1, 10, 255])
 def test_a_label_without_a_class_is_refused(label: int) -> None:
+    """A label outside the classes is an error with its value."""
     bad = numbered(10)
     bad.labels[3] = label
     with pytest.raises(DataError, match=rf"a validation image has label {label}; 10 classes have labels 0 to 9"):
@@ -136,6 +146,7 @@ def test_a_label_without_a_class_is_refused(label: int) -> None:
 
 
 def test_the_digest_is_of_pixels_and_labels() -> None:
+    """A changed pixel, label or order changes the digest."""
     base = numbered(300)
     digests = {base.digest(), base.select(np.arange(300)[::-1]).digest()}
     digests.add(ImageArrays(base.images, base.labels[::-1]).digest())

@@ -53,6 +53,7 @@ def batches_of(splits: DataSplits, start: int, stop: int, workers: int = 0) -> l
 
 
 def test_each_epoch_sees_each_sample_once_in_an_order_of_its_own(remote: DataSplits) -> None:
+    """Epochs are permutations that differ from epoch to epoch and seed to seed."""
     order = seen(remote, 0, 3 * COUNT)
     for epoch in range(3):
         assert sorted(order[epoch * COUNT : epoch * COUNT + COUNT]) == [(epoch, sample) for sample in range(COUNT)]
@@ -62,6 +63,7 @@ def test_each_epoch_sees_each_sample_once_in_an_order_of_its_own(remote: DataSpl
 
 
 def test_it_is_resumed_anywhere_with_no_sample_lost_or_repeated(remote: DataSplits) -> None:
+    """From any sample on, the stream is that of an uninterrupted run."""
     whole = seen(remote, 0, 2 * COUNT)
     for start in range(0, 2 * COUNT, 5):
         assert seen(remote, start, 2 * COUNT) == whole[start:]
@@ -76,6 +78,7 @@ def test_the_mini_batches_too(remote: DataSplits, workers: int) -> None:
 
 
 def test_a_buffer_lets_nobody_leave_before_he_enters() -> None:
+    """The buffer gives each sample once, mixed, and none before it was read."""
     order = buffered_order(0, 0, 1000, 50)
     assert sorted(order) == list(range(1000))
     assert (order < np.arange(1000) + 50).all()
@@ -85,6 +88,7 @@ def test_a_buffer_lets_nobody_leave_before_he_enters() -> None:
 
 
 def test_testing_passes_each_sample_once(remote: DataSplits, shards: Path) -> None:
+    """Test batches are those of the local files."""
     local = sources.load(f"webdataset:{shards}")
     input_spec = fit_photos(local.train.paths, Preprocessing(), size=24, resize=32)  # type: ignore[arg-type]
     for workers in (0, 2):
@@ -109,6 +113,7 @@ def test_several_processes_test_each_sample_once(remote: DataSplits, size: int) 
 
 
 def test_remote_shards_without_a_manifest_are_indexed_by_reading_them_once(shards: Path, remote: DataSplits) -> None:
+    """Without a manifest the same samples and labels are found."""
     last = len(list(shards.glob("train-*.tar"))) - 1
     train = f"pipe:cat {shards}/train-{{000000..{last:06}}}.tar"
     splits = sources.load(f"webdataset:{train},pipe:cat {shards}/val-000000.tar")
@@ -118,6 +123,7 @@ def test_remote_shards_without_a_manifest_are_indexed_by_reading_them_once(shard
 
 
 def test_a_stream_that_ends_too_early_or_is_changed_is_refused(remote: DataSplits, shards: Path) -> None:
+    """The error has the shard and the byte."""
     path = shards / "train-000000.tar"
     content = path.read_bytes()
     path.write_bytes(content[:3000])
@@ -129,6 +135,7 @@ def test_a_stream_that_ends_too_early_or_is_changed_is_refused(remote: DataSplit
 
 
 def test_a_manifest_runs_no_commands(shards: Path, tmp_path: Path) -> None:
+    """A name in a manifest that is not a file next to it is an error."""
     pytest.importorskip("webdataset")
     text = (shards / "manifest.json").read_text()
     (shards / "manifest.json").write_text(text.replace("train-000000.tar", f"x; touch {tmp_path.name}"))
@@ -137,6 +144,8 @@ def test_a_manifest_runs_no_commands(shards: Path, tmp_path: Path) -> None:
 
 
 def test_reading_ahead_keeps_the_order_hands_over_errors_and_ends() -> None:
+    """The reading thread loses no item and no error, and stops when it is left."""
+
     def failing() -> Iterator[int]:
         yield 1
         raise DataError("broken")
@@ -154,6 +163,7 @@ def test_reading_ahead_keeps_the_order_hands_over_errors_and_ends() -> None:
 
 
 def test_some_of_a_stream_are_its_first_images_in_memory(remote: DataSplits) -> None:
+    """A part of a stream is read once and kept."""
     assert isinstance(remote.train, ImageFiles)
     few = remote.train.subsample(5)
     order = [sample for sample, _ in itertools.islice(remote.train.numbered(), 5)]
@@ -163,10 +173,12 @@ def test_some_of_a_stream_are_its_first_images_in_memory(remote: DataSplits) -> 
 
 
 def test_a_small_network_takes_a_stream_into_memory_in_the_order_of_files(remote: DataSplits, shards: Path) -> None:
+    """Decoded in memory, the images are in the order of files."""
     there, here = remote.in_memory(8), sources.load(f"webdataset:{shards}").in_memory(8)
     assert there.digest == here.digest
 
 
 def test_a_stream_is_not_divided(remote: DataSplits) -> None:
+    """Holding out a part of a stream is an error."""
     with pytest.raises(UsageError, match="read as a stream, which cannot be divided"):
         remote.divided("10%", seed=0)

@@ -61,6 +61,7 @@ def changed(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(written: Path, change: dict[str, Any], message: str) -> None:
+    """Wrong types and values of a manifest are errors of one line."""
     manifest = json.loads((written / "manifest.json").read_text())
     fields = change.get("splits", {}).get("train")
     if fields is None:
@@ -113,6 +114,7 @@ SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "
     ],
 )
 def test_a_member_that_declares_too_much_is_refused_at_once(tmp_path: Path, member: Any) -> None:
+    """A member's declared size is verified before it is read."""
     start = time.perf_counter()
     with pytest.raises(DataError) as caught:
         read_all(tar_of(tmp_path / "a.tar", [("0.jpg", jpeg(), {}), member]))
@@ -121,6 +123,7 @@ def test_a_member_that_declares_too_much_is_refused_at_once(tmp_path: Path, memb
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_damaged_shards_are_read_or_refused(tmp_path: Path, count: int) -> None:
+    """Damaged shards give images or a DataError of one line."""
     path = tmp_path / "a.tar"
     labels = [("0.cls", b"0"), ("1.cls", b"1"), ("2.json", b'{"label": 1}')]
     members = [member for name, label in labels for member in ((f"{name[0]}.jpg", jpeg(), {}), (name, label, {}))]
@@ -135,6 +138,7 @@ def test_damaged_shards_are_read_or_refused(tmp_path: Path, count: int) -> None:
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_damaged_manifests_are_read_or_refused(written: Path, count: int) -> None:
+    """Damaged manifests are read or give a DataError of one line."""
     path = written / "manifest.json"
 
     def read(variant: bytes) -> None:
