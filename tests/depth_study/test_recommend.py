@@ -133,3 +133,10 @@ def test_overfitting_and_seeds_are_named() -> None:
     assert any("23 points above its training error: more images" in caution for caution in cautions)
     assert "the 1,000 validation images alone: errors also vary with --seed" in cautions[-1]
     assert len(advice([row("resnet20", 5, 2.0)]).cautions) == 1
+
+
+def test_data_of_one_class_gets_a_caution() -> None:
+    """Its majority-class error is 0: whatever is trained is right."""
+    rows = [row("resnet20", 0.0, 0.0), row("resnet56", 0.0, 0.0)]
+    assert any("one class" in caution for caution in advice(rows, majority_class_error=0.0).cautions)
+    assert not any("one class" in caution for caution in advice(rows).cautions)

@@ -164,6 +164,24 @@ def test_a_network_that_fails_does_not_end_the_study(tmp_path: Path, monkeypatch
         resnets.study("digits", out=tmp_path, depths=[8], budget=46.0, resume=True)
 
 
+def test_a_network_that_cannot_be_measured_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loss is not finite in the first steps: it is named with advice, and the others are studied."""
+    real = planner_of.measure
+
+    def measured(training: Any, *arguments: Any, **options: Any) -> Any:
+        if training.record.network.name == "plain8":
+            raise TrainingError("iteration 1: the loss is nan")
+        return real(training, *arguments, **options)
+
+    monkeypatch.setattr(planner_of, "measure", measured)
+    found = resnets.study("digits", out=tmp_path, depths=[8], budget=46.0)
+    assert [row.network for row in found.rows] == ["resnet8"]
+    assert "loss is nan" in found.failed["plain8"] and "--recipe" in found.failed["plain8"]
+    assert any("plain8" in caution for caution in found.recommendation.cautions)
+    with pytest.raises(TrainingError, match="plain8"):
+        resnets.study("digits", out=tmp_path / "all", networks=["plain8"], budget=46.0)
+
+
 # ---------------------------------------------------------------- any data
 
 

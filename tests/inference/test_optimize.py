@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +62,17 @@ def test_an_optimized_model_predicts_the_same(run: Path, photos: list[Path], eng
     evaluation = resnets.evaluate(fast, f"folder:{run.parent / 'photos'}")
     assert evaluation.agreement is not None
     assert evaluation.agreement.engine == engine and evaluation.agreement.precision == precision
+
+
+def test_an_optimized_model_is_pickled_and_copied_without_its_engine(run: Path, photos: list[Path]) -> None:
+    """Which is of this process: the copy predicts by its network, and the engine itself says why it cannot be."""
+    fast = resnets.optimize(resnets.load(run), engine="eager", precision="fp32")
+    expected = fast.predict(photos[0])
+    for copied in (pickle.loads(pickle.dumps(fast)), copy.deepcopy(fast), copy.copy(fast)):
+        assert copied.engine is None and fast.engine is not None
+        assert close(copied.predict(photos[0]), expected)
+    with pytest.raises(UsageError, match=r"an engine is made for this process"):
+        pickle.dumps(fast.engine)
 
 
 def test_optimize_a_module() -> None:

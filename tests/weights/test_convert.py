@@ -189,6 +189,18 @@ def test_class_names_come_from_a_file_or_are_known(akamaster: tuple[Path, Akamas
     assert imagenet is not None and (imagenet[0], imagenet[-1], len(imagenet)) == ("tench", "toilet tissue", 1000)
 
 
+def test_a_folder_for_the_hub_may_have_a_dot_in_its_name(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
+    """Named as a folder, or there already; a name of a file is none."""
+    assert resnets.convert(akamaster[0], tmp_path / "resnet20.v1", to="hub").to == "hub"
+    assert (tmp_path / "resnet20.v1" / "config.json").exists()
+    assert resnets.convert(akamaster[0], tmp_path / "resnet20.v1").to == "hub"
+    with pytest.raises(UsageError, match="resnet20.v2"):
+        resnets.convert(akamaster[0], tmp_path / "resnet20.v2")
+    for name, to in (("a.pth", "hub"), ("a.v1", "torchvision"), ("a", "safetensors")):
+        with pytest.raises(UsageError, match=f"for --to {to} the name must"):
+            resnets.convert(akamaster[0], tmp_path / name, to=to)
+
+
 def test_a_file_of_names_may_start_with_a_byte_order_mark_and_names_each_class_once(
     akamaster: tuple[Path, Akamaster], tmp_path: Path
 ) -> None:

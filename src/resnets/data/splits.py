@@ -184,7 +184,10 @@ class DataSplits:
     def remarks(self) -> list[str]:
         """Return what is to be shown of how the source was read: its notes, and what was passed over in one line."""
         passed = [f"{self.name}: passed over: {in_words(self.passed_over)}"] if self.passed_over else []
-        return [*self.notes, *passed]
+        alone = (
+            [f"{self.name} has one class, {self.classes[0]}: every answer is right"] if len(self.classes) == 1 else []
+        )
+        return [*self.notes, *alone, *passed]
 
     def divided(self, split: str, seed: int) -> DataSplits:
         """Return all training images (`all`), or some of them held out to validate on, drawn by the seed.

@@ -17,7 +17,7 @@ from resnets import durations
 from resnets.data.load import load_data
 from resnets.data.splits import DataSplits
 from resnets.depth_study.candidates import options_for, share_to_hold_out, size_of
-from resnets.errors import UsageError
+from resnets.errors import TrainingError, UsageError, first_line
 from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.planning import dataset_stats, forecast
@@ -29,6 +29,7 @@ from resnets.records.studies import PlannedNetwork, StudyPlan
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.specs import Recipe
 from resnets.training.config import TrainingConfig, resolve
+from resnets.training.together import TRAINING_FAILURES
 
 PHOTO_EPOCHS = 10.0  # of large images for an ImageNet-type network; with fewer a smaller type is used
 LEAST = 20  # iterations of a study, with fewer of which a curve shows nothing
@@ -78,13 +79,16 @@ class Planner:
     budget: float  # in seconds
     config: TrainingConfig
     measured: dict[str, _Measured] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # networks whose first steps failed, and why
 
     def plan(
         self, loaded: DataSplits, choices: Sequence[tuple[str, ...]], notify: Callable[[str], None]
     ) -> tuple[StudyPlan, DataSplits]:
         """Return the plan for the first choice of networks that fits memory and budget, and its images.
 
-        Raises: UsageError, if not even the last choice fits, naming what would.
+        A network whose first steps fail is left out, and the plan says why.
+
+        Raises: UsageError, if not even the last choice fits, naming what would; TrainingError, if all networks fail.
         """
         for names in choices[:-1]:
             task = self._task(loaded, names[0])
@@ -132,7 +136,8 @@ class Planner:
 
     def _too_long(self, names: Sequence[str], task: _Task) -> str:
         """Return a phrase if the epochs would be too few, estimated from the first network and multiply-adds, or ''."""
-        self._measure(names[0], task)
+        if not any(self._tried(name, task) for name in names):
+            return ""  # none can be trained: `_plan` says why
         epochs = self._longest(task, names) * task.recipe.batch_size / len(task.divided.train)
         if epochs >= PHOTO_EPOCHS:
             return ""
@@ -158,6 +163,16 @@ class Planner:
     def _available(self, networks: int) -> float:
         """Return the remaining seconds for the runs."""
         return self.budget * (1 - MARGIN) - self.elapsed() - AROUND_ALL - networks * AROUND_A_RUN
+
+    def _tried(self, name: str, task: _Task) -> _Measured | None:
+        """Return the measurements of a network; None if its steps fail, as by a loss that is not finite."""
+        if name not in self.failed:
+            try:
+                return self._measure(name, task)
+            except TRAINING_FAILURES as error:
+                why = first_line(error)
+                self.failed[name] = f"its first steps fail ({why}); try --precision fp32, or another --recipe"
+        return None
 
     def _measure(self, name: str, task: _Task) -> _Measured:
         if name in self.measured:
@@ -192,9 +207,12 @@ class Planner:
     def _plan(self, names: Sequence[str], task: _Task, notify: Callable[[str], None]) -> StudyPlan:
         notify(f"Measuring a few steps of {plural(len(names), 'network')}: {', '.join(names)}")
         before, found = self.elapsed(), []
-        for name in names:
-            found.append(self._measure(name, task))
-            each = (self.elapsed() - before) / len(found)
+        for number, name in enumerate(names, 1):
+            if (one := self._tried(name, task)) is None:
+                notify(f"{name} is left out: {self.failed[name]}")
+                continue
+            found.append(one)
+            each = (self.elapsed() - before) / number
 
             def fits(part: Sequence[str], each: float = each) -> bool:
                 is_measured = before + each * len(part) <= MEASURING * self.budget
@@ -207,8 +225,11 @@ class Planner:
                     f"of {durations.show(self.budget)}: it is too small, or this machine too busy; "
                     f"--budget {durations.at_least(needed / MEASURING)} is enough{self._offer(names, task, fits)}"
                 )
+        if not found:
+            raise TrainingError(f"no network could be measured: {names[0]}: {self.failed[names[0]]}")
         divided, recipe = task.divided, task.recipe
         test_images, validation_images = task.tested
+        names = [one.network for one in found]
         iterations = self._longest(task, names)
         if iterations < LEAST:
             raise UsageError(self._too_small(found, task, iterations) + self._offer(names, task, fits))
@@ -241,6 +262,7 @@ class Planner:
             seed=self.config.seed,
             budget=self.budget,
             networks=tuple(map(planned, found)),
+            left_out=dict(self.failed),
         )
 
     def _too_small(self, found: Sequence[_Measured], task: _Task, iterations: int) -> str:

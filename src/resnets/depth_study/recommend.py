@@ -103,6 +103,8 @@ def _shortcuts(rows: Sequence[StudyRow]) -> Iterator[str]:
 def _cautions(
     rows: Sequence[StudyRow], chosen: StudyRow, *, majority_class_error: float, first_drop: int, longer: str
 ) -> Iterator[str]:
+    if majority_class_error == 0:
+        yield "All validation images are of one class: an answer is right without learning, so errors compare nothing."
     stuck = [row for row in rows if row.training_error > MAJORITY_SHARE * majority_class_error]
     falling = [row for row in rows if row not in stuck and not has_converged(row, first_drop)]
     if falling:

@@ -220,7 +220,7 @@ def _train(
 
     Raises: TrainingError, if no network can be trained.
     """
-    rows, failed, done_before = [], {}, []
+    rows, failed, done_before = [], dict(record.plan.left_out), []
     for planned in record.plan.networks:
         name = planned.network
         try:

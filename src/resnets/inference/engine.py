@@ -61,6 +61,13 @@ class Engine:
     choices: tuple[Choice, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def __getstate__(self) -> None:
+        """Raise UsageError: it is compiled for this process and machine."""
+        raise UsageError(
+            "an engine is made for this process and machine, and cannot be copied or pickled; copy the network, and "
+            "call resnets.optimize again"
+        )
+
     def __call__(self, images: Tensor) -> Tensor:
         """Return the logits in a tensor of their own.
 

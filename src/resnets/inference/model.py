@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class Prediction:
 class Model:
     """A trained network in evaluation mode. `classes` and `input_spec` are None if the file does not have them.
 
-    `engine` runs it in the network's stead after `resnets.optimize`.
+    `engine` runs it in the network's stead after `resnets.optimize`; a copy, or what is pickled, is without it.
     """
 
     path: Path
@@ -72,6 +73,10 @@ class Model:
             f"  path: {self.path}\n"
             f")"
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled and copied: all but the engine, which is of this process and machine."""
+        return {**self.__dict__, "engine": None}
 
     def predict(self, image: str | Path, *, top: int = 5) -> Prediction:
         """Return the `top` most probable classes of an image file of any size and mode.

@@ -88,6 +88,7 @@ class StudyPlan(Spec, frozen=True, kw_only=True):
     seed: int
     budget: float
     networks: tuple[PlannedNetwork, ...]
+    left_out: dict[str, str] = {}  # networks whose first steps failed, and why
 
     @property
     def epochs(self) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from resnets.errors import UsageError, WeightsError, first_line, nearest, public
-from resnets.files import make_folder, writing
+from resnets.files import make_folder, require_folder, writing
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
@@ -111,21 +111,21 @@ def convert(
 
 
 def _target(out: Path, to: str | None) -> Target:
+    suffix, files = out.suffix.lower(), {".safetensors": "safetensors", ".pth": "torchvision", ".pt": "torchvision"}
     if to is None:
-        match out.suffix.lower():
-            case ".safetensors":
-                return "safetensors"
-            case ".pth" | ".pt":
-                return "torchvision"
-            case "":
-                return "hub"
-        raise UsageError(f"{out}: the name must end in .safetensors, .pth or .pt, or be a folder for the Hub")
+        if suffix not in ("", *files) and not out.is_dir():
+            raise UsageError(
+                f"{out}: the name must end in .safetensors, .pth or .pt, or be a folder for the Hub: --to hub"
+            )
+        return files.get(suffix, "hub")  # type: ignore[return-value]
     if to not in get_args(Target):
         raise UsageError(f"to is {to!r}; it must be one of {', '.join(get_args(Target))}")
-    right = {"safetensors": (".safetensors",), "torchvision": (".pth", ".pt"), "hub": ("",)}[to]
-    if out.suffix.lower() not in right:
-        what = " or ".join(right) if right[0] else "no suffix: it is a folder"
-        raise UsageError(f"{out}: for --to {to} the name must have {what}")
+    if files.get(suffix, "hub") != to:  # a folder's name may have a dot
+        right = " or ".join(known for known, target in files.items() if target == to)
+        what = f"end in {right}" if right else f"not end in {suffix}: it is a folder"
+        raise UsageError(f"{out}: for --to {to} the name must {what}")
+    if to == "hub":
+        require_folder(out)
     return to  # type: ignore[return-value]
 
 
