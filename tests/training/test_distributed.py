@@ -389,6 +389,14 @@ def test_a_process_that_is_lost_is_named(tmp_path: Path, start: Start, size: int
     assert line.startswith(f"resnets: error: rank {rank} of {size} was lost")
 
 
+def test_an_error_is_not_hidden_by_the_loss_of_another_process(tmp_path: Path, pair: Run) -> None:
+    """The first fails in what it was to send, to one that is no longer there: it is its own error that is reported."""
+    codes = pair(together.as_a_program, together.fail_after_the_other_is_lost, tmp_path).join(60)
+    assert codes == [1, -signal.SIGKILL]
+    (line,) = errors(tmp_path)
+    assert line == "resnets: error: rank 0 of 2: the disk is full"
+
+
 def test_a_process_that_hears_nothing_ends_too(tmp_path: Path, pair: Run) -> None:
     """Process 0 is stuck where no signal reaches Python, as in a kernel of NCCL's that waits for process 1."""
     codes = pair(together.fail, together.broken_while_the_first_is_stuck, tmp_path).join(45)

@@ -26,7 +26,7 @@ import resnets
 from resnets import cli
 from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
-from resnets.errors import DataError, FailedElsewhere, ResnetsError, TrainingError
+from resnets.errors import DataError, FailedElsewhere, ResnetsError, RunError, TrainingError
 from resnets.networks import sync_batch_norm
 from resnets.networks.batch_norm import BatchNorm2d
 from resnets.runtime import launch
@@ -336,14 +336,38 @@ def train_long(folder: Path) -> None:
 
 
 def _train_as_a_command(folder: Path, network: nn.Module, recipe: Recipe) -> None:
-    def trained(*_: Any, **__: Any) -> int:
+    def train() -> None:
         resnets.train(network, splits(), recipe=recipe, out=folder / "run", device="cpu", precision="fp32")
+
+    as_a_program(train, folder)
+
+
+def as_a_program(do: Callable[[], None], folder: Path) -> None:
+    """Call a function, and end as the command does."""
+
+    def program(*_: Any, **__: Any) -> int:
+        do()
         return 0
 
     sys.stderr = open(folder / f"err-{os.environ['RANK']}", "w")
-    code = cli.run([], trained)  # type: ignore[arg-type]  # what stands in for the command
+    code = cli.run([], program)  # type: ignore[arg-type]  # what stands in for the command
     sys.stderr.flush()
     sys.exit(code)
+
+
+def fail_after_the_other_is_lost() -> None:
+    """Kill process 1, and fail in process 0 when it is to send something."""
+    with launch.joined("cpu") as world:
+        (other,) = world.gather([os.getpid()])[1:]
+        if not world.first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        while Path(f"/proc/{other}/stat").exists() and " Z " not in Path(f"/proc/{other}/stat").read_text():
+            time.sleep(0.01)
+
+        def full() -> None:
+            raise RunError("the disk is full")
+
+        world.broadcast_object(full)
 
 
 # ---------------------------------------------------------------- testing
