@@ -60,12 +60,14 @@ def bench(
     from rich.console import Console
 
     from benchmarks import run
+    from resnets.cli.output import outlive
     from resnets.durations import in_words
     from resnets.files import require_file
     from resnets.records import base
 
     if json is not None:
         require_file(json)
+        outlive()
     console = Console(highlight=False, soft_wrap=True)
     status = console.status("starting")
     if console.is_terminal:
