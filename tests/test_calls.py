@@ -23,6 +23,7 @@ from resnets.training.run_folder import RunFolder
 
 
 def test_every_public_name_is_there() -> None:
+    """Each name in `__all__` is importable, and any other is an AttributeError."""
     for name in resnets.__all__:
         assert getattr(resnets, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
@@ -52,6 +53,7 @@ def test_train_learns(result: resnets.TrainResult) -> None:
 
 
 def test_load_gives_the_trained_network(result: resnets.TrainResult) -> None:
+    """A loaded run is in evaluation mode with its classes and input, and has the run's error."""
     model = resnets.load(result.folder)
     assert not model.network.training
     assert model.classes == tuple("0123456789")
@@ -80,12 +82,14 @@ def test_repr_of_a_model_is_a_few_lines(result: resnets.TrainResult) -> None:
 
 
 def test_create_with_weights(result: resnets.TrainResult) -> None:
+    """`create` with a run's weights gives its network."""
     network = resnets.create("resnet8", num_classes=10, in_channels=1, weights=result.folder)
     expected = resnets.load(result.folder).network.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
 
 
 def test_weights_of_another_network_name_the_keys(result: resnets.TrainResult) -> None:
+    """Weights of another depth or number of classes are refused by the keys that differ."""
     with pytest.raises(WeightsError, match=r"another network than resnet14: missing: layer1\.1\.bn1\.bias"):
         resnets.create("resnet14", in_channels=1, weights=result.folder)
     with pytest.raises(WeightsError, match=r"of another shape: fc\.bias \(10,\) instead of \(7,\)"):
@@ -105,6 +109,7 @@ def test_weights_evaluated_on_other_data_are_refused(result: resnets.TrainResult
 
 
 def test_evaluate_an_unfinished_run(tmp_path: Path) -> None:
+    """A run without a result is an error that says how to continue it."""
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(WeightsError, match="has not finished: continue it with --resume"):
         resnets.evaluate(tmp_path, "digits")
@@ -128,6 +133,7 @@ class Squares(torch.utils.data.Dataset):
 
 
 def test_train_any_module_on_any_dataset(tmp_path: Path) -> None:
+    """A module and a dataset of the user are trained, saved and evaluated."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
     data = Squares(64), Squares(20)
     result = resnets.train(
@@ -143,6 +149,8 @@ def test_train_any_module_on_any_dataset(tmp_path: Path) -> None:
 
 
 def test_a_dataset_without_tensors_or_classes_is_refused(tmp_path: Path) -> None:
+    """A dataset gives image tensors and has the attribute `classes`."""
+
     class NoTensors(Squares):
         def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
             return "image", 0  # type: ignore[return-value]
@@ -154,6 +162,7 @@ def test_a_dataset_without_tensors_or_classes_is_refused(tmp_path: Path) -> None
 
 
 def test_options_are_for_named_networks(tmp_path: Path) -> None:
+    """Options of a network are refused for a module that is already built."""
     with pytest.raises(UsageError, match="shortcut: an option of networks that are given by their name"):
         resnets.train(resnets.create("resnet8"), "digits", shortcut="B", out=tmp_path / "run")
 
@@ -166,6 +175,7 @@ def recipe_of(run: Path) -> Recipe:
 
 
 def test_the_recipe_goes_with_the_data(tmp_path: Path) -> None:
+    """Without a recipe the data's own is taken."""
     resnets.train("resnet8", "digits", iterations=1, out=tmp_path / "a")
     resnets.train("resnet8", "digits", recipe="cifar", iterations=1, out=tmp_path / "b")
     assert [recipe_of(tmp_path / run).name for run in "ab"] == ["digits", "cifar"]
@@ -228,6 +238,7 @@ def test_a_module_is_trained_in_place(tmp_path: Path) -> None:
 
 
 def test_a_network_must_fit_the_data(tmp_path: Path) -> None:
+    """Other classes or channels than the data's are an error, and nothing is written."""
     with pytest.raises(UsageError, match="resnet8 has num_classes=20; digits has 10"):
         resnets.train(resnets.create("resnet8", in_channels=1, num_classes=20), "digits", out=tmp_path / "run")
     with pytest.raises(UsageError, match="resnet8 has in_channels=3; digits has 1"):
@@ -252,6 +263,7 @@ def test_what_does_not_apply_is_not_recorded(tmp_path: Path) -> None:
 
 
 def test_photos_are_small_for_cifar_networks_in_whatever_form(photo_folder: Path, tmp_path: Path) -> None:
+    """Loaded splits are resized as their source would be."""
     splits = resnets.load_data(f"folder:{photo_folder}")
     result = resnets.train("resnet8", splits, iterations=1, batch_size=4, out=tmp_path / "run")
     input_spec = resnets.load(result.folder).input_spec
@@ -310,6 +322,7 @@ def test_float32_where_maps_shrink_to_a_pixel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [None, Squares(4), 3])
 def test_data_of_another_kind(data: object, tmp_path: Path) -> None:
+    """What is neither a source nor splits nor datasets is a usage error."""
     with pytest.raises(UsageError, match="it must be a source, DataSplits or"):
         resnets.train("resnet8", data, out=tmp_path / "run")  # type: ignore[arg-type]
 

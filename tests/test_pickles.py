@@ -50,6 +50,7 @@ class Calls:
 
 @pytest.mark.parametrize("call", [(os.system, "true"), (eval, "1"), (np.save, "x", 1), (bytearray, 10**12)])
 def test_anything_else_is_refused_by_its_name(call: tuple[Any, ...]) -> None:
+    """A call that a pickle asks for is refused with its name."""
     with pytest.raises(Refused) as caught:
         read_pickle(BytesIO(pickle.dumps([Calls(*call)])))
     assert caught.value.name.endswith(call[0].__name__)

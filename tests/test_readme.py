@@ -34,6 +34,7 @@ def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_generated_parts_and_plots_are_fresh() -> None:
+    """What `make docs` writes is what is committed, and no plot is larger than 100 kB."""
     outputs = runpy.run_path(str(ROOT / "tools" / "docs.py"))["outputs"]()
     stale = [path.name for path, is_stale, _ in outputs if is_stale]
     assert not stale, "`make docs` writes them"
@@ -56,6 +57,7 @@ def commands(text: str) -> Iterator[tuple[Any, list[str]]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_named_command_option_and_file_exists(page: Path) -> None:
+    """Commands, options, modules, links and anchors of a page exist."""
     for command, options in commands(TEXTS[page]):
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         assert set(options) <= known | {"--help"}, command.name
@@ -85,6 +87,7 @@ def test_modules_that_pages_name_exist() -> None:
 
 
 def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    """The README has at most 250 lines and links every page of docs/."""
     assert len(README.splitlines()) <= 250
     linked = set(re.findall(r"\]\(docs/([^)#:]+\.md)", README))
     assert linked == {page.name for page in PAGES[1:]}

@@ -73,6 +73,7 @@ def test_a_trained_network_is_rebuilt_from_its_weights_file(trained: Path, tmp_p
 
 
 def test_a_state_dict_of_a_registered_network_is_converted(trained: Path, tmp_path: Path) -> None:
+    """Weights become a file of the registered network, and not one of torchvision's."""
     network = resnets.create("two-layers", num_classes=3)
     torch.save(network.state_dict(), tmp_path / "theirs.pth")
     done = resnets.convert(tmp_path / "theirs.pth", tmp_path / "ours.safetensors", network="two-layers")
@@ -82,6 +83,7 @@ def test_a_state_dict_of_a_registered_network_is_converted(trained: Path, tmp_pa
 
 
 def test_the_commands_know_it(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """list, info, predict and plan take the registered name, and errors suggest it."""
     image = tmp_path / "image.png"
     digit = resnets.load_data("digits").test.images[0]
     Image.fromarray(digit.squeeze()).save(image)
@@ -156,6 +158,7 @@ def test_a_study_takes_networks_by_name(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_without_the_module_one_error_says_what_to_import(trained: Path) -> None:
+    """Without the registering module the error names the option that imports it."""
     arguments = [sys.executable, "-m", "resnets", "evaluate", str(trained), "--data", "digits"]
     done = subprocess.run(arguments, cwd=HERE, capture_output=True, text=True)
     assert done.returncode == 1 and "resnets --import registering" in done.stderr
@@ -163,6 +166,8 @@ def test_without_the_module_one_error_says_what_to_import(trained: Path) -> None
 
 
 def test_what_cannot_be_registered_is_refused() -> None:
+    """Taken and invalid names, and functions without the needed parameters, are errors."""
+
     def fixed(width: int = 3) -> nn.Module:
         return nn.Identity()
 

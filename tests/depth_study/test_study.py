@@ -194,6 +194,7 @@ def test_a_folder_of_photos(photo_folder: Path, tmp_path: Path) -> None:
 
 
 def test_dataset_objects(tmp_path: Path) -> None:
+    """A user's dataset is studied, and divided for validation."""
     dataset = TensorDataset(torch.randn(40, 1, 8, 8), torch.arange(40) % 4)
     splits = DataSplits(name="own", train=dataset, test=dataset, classes=tuple("abcd"))
     found = resnets.study(splits, out=tmp_path / "s", depths=[8], kinds=["residual"], budget=25.0, workers=0)

@@ -99,6 +99,7 @@ def test_compiled_too() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_compiled_networks(precision: Precision) -> None:
+    """A compiled network gives the module's logits in each precision."""
     module = network("resnet8", bn_group=4)
     agrees(prepare(module, "compile", precision), module)
 
@@ -106,6 +107,7 @@ def test_compiled_networks(precision: Precision) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", PREPARED)
 def test_vgg(engine: str) -> None:
+    """Each engine gives VGG-16's logits."""
     torch.manual_seed(0)
     module = registry.create("vgg16", num_classes=10)
     found = fastest(module, shape=(3, 32, 32), batch_size=2, device=CPU, precision="fp32", engine=engine)
@@ -177,6 +179,7 @@ def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_compiler")
 def test_auto_takes_the_fastest_and_says_what_it_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines that are not installed are left out, each with its reason."""
     without_openvino(monkeypatch)
     found = prepare(network(), "auto")
     assert found.name == "eager"
@@ -234,6 +237,7 @@ def test_very_deep_networks_are_not_compiled_unasked() -> None:
 )
 @pytest.mark.usefixtures("no_compiler")
 def test_an_engine_that_is_not_there(engine: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is unknown or not available is an error with the reason."""
     without_openvino(monkeypatch)
     with pytest.raises(UsageError, match=message):
         prepare(network(), engine)
@@ -254,11 +258,13 @@ class Untraceable(nn.Module):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_modules_that_cannot_be_folded_or_cast(precision: Precision) -> None:
+    """A module that branches on values is run as it is."""
     module = Untraceable()
     agrees(prepare(module, "eager", precision), module)
 
 
 def test_what_gives_no_logits_is_refused() -> None:
+    """Other outputs, failing modules, empty batches and images of another size are errors."""
     with pytest.raises(UsageError, match="the network gives \\(4, 2, 14, 14\\) for 4 images; it must give"):
         prepare(nn.Conv2d(3, 2, 3), "eager")
     with pytest.raises(UsageError, match="cannot be run on images of shape \\(4, 3, 16, 16\\): RuntimeError"):
@@ -289,6 +295,7 @@ sys.exit(any(name.startswith("openvino_telemetry") for name in sys.modules))
 @pytest.mark.parametrize("engine", ["eager", "compile"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_a_gpu(engine: str, precision: Precision) -> None:
+    """Each engine gives the module's logits on a GPU, from any thread and for any batch size."""
     device = torch.device("cuda")
     module = network()
     found = fastest(module, shape=SHAPE, batch_size=4, device=device, precision=precision, engine=engine)

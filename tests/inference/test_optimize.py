@@ -50,6 +50,7 @@ def close(some: resnets.Prediction, other: resnets.Prediction, tolerance: float 
 
 @pytest.mark.parametrize(("engine", "precision"), [("eager", "fp32"), ("openvino", "fp32"), ("eager", "bf16")])
 def test_an_optimized_model_predicts_the_same(run: Path, photos: list[Path], engine: str, precision: str) -> None:
+    """Predictions are the model's to rounding, and an evaluation records how often they agree."""
     if engine == "openvino":
         pytest.importorskip("openvino", reason="openvino is not installed; resnets[inference] has it")
     model = resnets.load(run)

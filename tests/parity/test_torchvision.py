@@ -54,11 +54,13 @@ def check(ours: str, theirs_name: str, size: int) -> None:
 
 @pytest.mark.parametrize(("ours", "peer"), RESNETS.items())
 def test_resnets_load_both_ways_and_agree(ours: str, peer: str) -> None:
+    """Weights load from and into torchvision's ResNets, and the logits agree."""
     check(ours, peer, 64)
 
 
 @pytest.mark.parametrize(("ours", "peer"), VGGS.items())
 def test_vggs_load_both_ways_and_agree(ours: str, peer: str) -> None:
+    """Weights load from and into torchvision's VGGs, and the logits agree."""
     check(ours, peer, 32)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,6 @@ from resnets.training import recipes
 
 RATES = Rates(step=0.5, start=2.0, test=0.001, final_test=0.002, save=0.1, log=0.01)
 STEPS = StepTime(batch_size=128, step=0.5, start=2.0, spread=0.0, steps=20)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """One thread, which waits for no other one where the machine is shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -65,6 +55,7 @@ def test_large_checkpoints_take_a_twentieth_of_the_time() -> None:
 
 
 def test_the_last_iteration_is_tested_too() -> None:
+    """The number of tests includes the final one."""
     recipe = recipes.DIGITS.with_changes(iterations=50, evaluate_every=20)
     assert forecast.tests(recipe) == 3  # 20, 40, 50
     assert forecast.log_lines(recipe) == 50
@@ -84,6 +75,7 @@ def test_the_most_iterations_that_fit_are_the_same_for_all() -> None:
 
 
 def test_curves_of_validation_images() -> None:
+    """Tests during training are of the validation images, the final one of the test images."""
     recipe = recipes.CIFAR
     assert forecast.duration(recipe, RATES, 10_000, 5_000).testing == pytest.approx(128 * 5 + 20)
 
@@ -95,6 +87,7 @@ def test_an_all_reduce_in_a_ring() -> None:
 
 
 def test_memory_and_the_largest_batch() -> None:
+    """Memory is linear in the batch size, and the largest batch fits."""
     memory = Memory(fixed=1_000, image=10)
     assert memory.of(5) == 1_050
     assert memory.largest_batch(1_059) == 5
@@ -103,6 +96,7 @@ def test_memory_and_the_largest_batch() -> None:
 
 
 def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Available memory is what the container's limit leaves."""
     limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
     monkeypatch.setattr(memory_of_machine, "CGROUPS", ((limit, used), (tmp_path / "no", tmp_path / "none")))
     used.write_text("100\n")
@@ -135,6 +129,7 @@ def test_memory_is_near_the_peaks_of_real_runs(
 
 
 def test_every_known_device_is_within_what_can_be() -> None:
+    """No estimate exceeds a device's peak rate, and the devices are ordered as expected."""
     cost = complexity.measure(complexity.skeleton(registry.declare("resnet50")))
     rates = {name: forecast.estimated_rates(cost, 50, 256, device) for name, device in devices.DEVICES.items()}
     assert {"h200", "h100", "a100", "v100", "rtx4090", "t4"} <= rates.keys()
@@ -144,6 +139,7 @@ def test_every_known_device_is_within_what_can_be() -> None:
 
 
 def test_small_networks_are_bound_by_launching() -> None:
+    """A small network's step on a GPU takes the time of starting its kernels."""
     cost = complexity.measure(complexity.skeleton(registry.declare("resnet20")))
     assert forecast.estimated_rates(cost, 20, 128, devices.find("h200")).step == 20 * forecast.KERNEL_SECONDS
 
@@ -153,6 +149,7 @@ def test_small_networks_are_bound_by_launching() -> None:
 
 @pytest.mark.usefixtures("fake")
 def test_a_plan_for_data_that_is_not_there() -> None:
+    """A published data set is planned by its counts, without its images."""
     found = resnets.plan("resnet20", "cifar10")
     assert (found.network, found.data, found.recipe) == ("resnet20", "cifar10", "cifar")
     assert (found.iterations, found.batch_size, found.classes) == (64_000, 128, 10)
@@ -166,6 +163,7 @@ def test_a_plan_for_data_that_is_not_there() -> None:
 
 @pytest.mark.usefixtures("fake")
 def test_length_and_batch_are_as_in_train() -> None:
+    """Epochs, iterations and batch size mean what they mean for `train`."""
     assert resnets.plan("resnet8", "cifar10", epochs=2, batch_size=100).iterations == 1_000
     assert resnets.plan("resnet8", "digits", iterations=7).iterations == 7
 
@@ -194,6 +192,7 @@ def test_imagenet_on_known_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("fake")
 def test_a_folder_is_looked_at(photo_folder: Path) -> None:
+    """A folder's images are counted, and their sizes are those of its files."""
     found = resnets.plan("resnet20", f"folder:{photo_folder}", epochs=1, batch_size=4)
     assert found.recipe == "cifar"  # by the images as the network takes them, as `train` chooses it
     assert (found.training_images, found.classes, found.iterations) == (12, 3, 3)
@@ -206,6 +205,7 @@ def test_a_folder_is_looked_at(photo_folder: Path) -> None:
 
 
 def test_small_networks_on_photos_are_really_measured(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan for a folder of photos measures steps on them."""
     monkeypatch.setattr(measure, "SECONDS", 0.1)
     monkeypatch.setattr(measure, "TEST_SECONDS", 0.01)
     assert resnets.plan("resnet8", f"folder:{photo_folder}", epochs=1, batch_size=4).step_seconds > 0
@@ -219,6 +219,7 @@ def test_crops_that_grow_take_less_time() -> None:
 
 
 def test_more_devices_than_a_machine_has_meet_over_the_network() -> None:
+    """Sixteen devices are two machines, connected by a network."""
     eight, sixteen = (
         resnets.plan("resnet50", "imagenet", device_kind="a100", devices=devices, batch_size=512) for devices in (8, 16)
     )
@@ -242,6 +243,7 @@ def test_more_devices_than_a_machine_has_meet_over_the_network() -> None:
     ],
 )
 def test_what_cannot_be_is_said(arguments: dict[str, Any], message: str) -> None:
+    """The error names the wrong value, and the nearest right one."""
     with pytest.raises(UsageError, match=message):
         resnets.plan(**({"network": "resnet20", "data": "cifar10"} | arguments))
 
@@ -250,6 +252,7 @@ def test_what_cannot_be_is_said(arguments: dict[str, Any], message: str) -> None
 
 
 def test_what_is_measured_is_positive_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every part of a measured plan takes some time."""
     monkeypatch.setattr(measure, "SECONDS", 0.2)
     monkeypatch.setattr(measure, "TEST_SECONDS", 0.01)
     found = resnets.plan("resnet8", "digits", iterations=20)

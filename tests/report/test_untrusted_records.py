@@ -32,6 +32,7 @@ KINDS = {"result": ClassifierResult, "reproduced": ReproducedRun, "costs": Costs
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", RECORDS)
 def test_damaged_records_are_read_or_refused(tmp_path: Path, name: str, count: int) -> None:
+    """Damaged result files are read or are a problem of one line."""
     path = tmp_path / "a.json"
 
     def read_it(variant: bytes) -> None:

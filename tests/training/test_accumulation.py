@@ -50,6 +50,7 @@ def test_gradients_and_statistics(parts: int) -> None:
 
 
 def test_several_iterations_stay_together() -> None:
+    """Five iterations in micro-batches give the weights and errors of whole batches."""
     whole, in_parts = _train(_resnet(), 1, 5), _train(_resnet(), 4, 5)
     torch.testing.assert_close(in_parts.meter.loss_sum, whole.meter.loss_sum, rtol=1e-4, atol=0)
     assert in_parts.meter.wrong == whole.meter.wrong
@@ -58,11 +59,13 @@ def test_several_iterations_stay_together() -> None:
 
 
 def test_the_momentum_is_put_back() -> None:
+    """Batch norm's momentum is the ordinary one after a step in micro-batches."""
     state = _train(_resnet(), 4)
     assert {module.momentum for module in state.network.modules() if isinstance(module, nn.BatchNorm2d)} == {0.1}
 
 
 def test_parts_that_would_change_the_training_are_refused() -> None:
+    """Micro-batches divide the batch and keep batch norm's groups whole."""
     with pytest.raises(UsageError, match="accumulate is 3; it must be a divisor of the batch size, which is 16"):
         require_micro_batches(_resnet(), 16, 3)
     with pytest.raises(UsageError, match="accumulate is 0"):

@@ -77,6 +77,7 @@ def test_without_it_nothing_changes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after", [1, 4, 11])
 def test_it_resumes_bit_for_bit(tmp_path: Path, after: int) -> None:
+    """A resumed run has the average of the uninterrupted one."""
     run(job(recipe=WITH_EMA), tmp_path / "whole")
     with pytest.raises(Crash):
         run(job(recipe=WITH_EMA, crash_after=after), tmp_path / "resumed")
@@ -103,5 +104,6 @@ def test_a_restore_without_it_is_caught(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, float("nan")])
 def test_a_decay_that_is_none(decay: float) -> None:
+    """A decay outside (0, 1) is an error."""
     with pytest.raises(UsageError, match="ema is .*; it must be in"):
         RECIPE.with_changes(ema=decay)

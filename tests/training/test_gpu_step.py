@@ -154,6 +154,7 @@ def test_a_network_that_cannot_be_compiled_trains_all_the_same(monkeypatch: pyte
 
 
 def test_a_step_that_cannot_be_recorded_trains_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a CUDA graph the step is eager, with one warning, and the weights are the same."""
     fake_cuda.install(monkeypatch, fails="operation not permitted when stream is capturing")
     batches = resident()
     plain, fast = state_of(), state_of()

@@ -136,6 +136,7 @@ def test_one_cycle(fall: Decay) -> None:
 
 
 def test_one_cycle_scaled() -> None:
+    """A shorter recipe warms up for the same share of its iterations."""
     recipe = Recipe(name="test", source="here", iterations=100, batch_size=1, linear_warm_up=20, decay="linear").scaled(
         10
     )
@@ -156,6 +157,7 @@ def test_one_cycle_scaled() -> None:
     ],
 )
 def test_impossible_schedules(changes: dict[str, Any], message: str) -> None:
+    """Settings that exclude each other are errors that name both."""
     with pytest.raises(UsageError, match=re.escape(message)):
         Recipe(name="test", source="here", iterations=100, batch_size=1, **changes)
 
@@ -199,5 +201,6 @@ def test_a_plateau_is_restored() -> None:
 
 
 def test_a_plateau_and_milestones_are_one_too_many() -> None:
+    """A recipe has one rule for when the rate drops."""
     with pytest.raises(UsageError, match="drops on a plateau and milestones"):
         _plateau().with_changes(milestones=(5,))

@@ -67,6 +67,7 @@ def test_all_images_count_the_same(group: int | None) -> None:
 
 
 def test_so_many_images_and_no_more() -> None:
+    """Statistics are of exactly the requested number of images."""
     batches = _batches(12, 8, 4)
     network = _network()
     recompute_statistics(network, batches, 15, CPU)
@@ -105,6 +106,7 @@ def test_a_run_ends_with_it(tmp_path: Path) -> None:
 
 
 def test_a_network_without_batch_norm_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    """`bn_images` for a network without batch norm is an error, and nothing is written."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     with pytest.raises(UsageError, match="bn_images is given, and this network has no batch norm"):
         resnets.train(network, "digits", bn_images=100, out=tmp_path / "run")

@@ -204,6 +204,7 @@ def test_a_folder_for_the_hub_may_have_a_dot_in_its_name(akamaster: tuple[Path, 
 def test_a_file_of_names_may_start_with_a_byte_order_mark_and_names_each_class_once(
     akamaster: tuple[Path, Akamaster], tmp_path: Path
 ) -> None:
+    """A byte-order mark is no part of the first name, and a name that is there twice is an error."""
     names = [f"class-{number}" for number in range(10)]
     (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8-sig")
     done = resnets.convert(akamaster[0], tmp_path / "w.safetensors", classes=tmp_path / "names.txt")

@@ -39,6 +39,7 @@ def load(path: Path) -> torch.nn.Module:
     "text", ["null", "[]", "1", '"a"', "{", "[" * 100_000, '{"network": ' * 100_000, '{"classes": ["\\ud800"]}']
 )
 def test_a_description_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
+    """A description that is not a JSON object is an error."""
     write(tmp_path / "w.safetensors", text)
     with pytest.raises(WeightsError):
         load(tmp_path / "w.safetensors")
@@ -61,6 +62,7 @@ def test_a_description_that_is_no_object_is_refused(tmp_path: Path, text: str) -
     ],
 )
 def test_a_description_that_does_not_fit_is_refused_at_once(tmp_path: Path, change: dict[str, Any]) -> None:
+    """A declaration that does not fit its tensors is an error before anything is built."""
     path = tmp_path / "w.safetensors"
     write(path, json.dumps(VALID))
     assert load(path).state_dict().keys() == TENSORS.keys()
@@ -73,6 +75,7 @@ def test_a_description_that_does_not_fit_is_refused_at_once(tmp_path: Path, chan
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_damaged_descriptions_are_read_or_refused(tmp_path: Path, count: int) -> None:
+    """Damaged headers are read or give a WeightsError of one line."""
     path = tmp_path / "w.safetensors"
 
     def read(text: bytes) -> None:

@@ -261,6 +261,7 @@ def small_file(suffix: str, path: Path) -> bytes:
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("suffix", [".pth", ".th", ".pkl", ".npz", ".safetensors", ".h5"])
 def test_damaged_weights_are_read_or_refused(tmp_path: Path, suffix: str, count: int) -> None:
+    """Damaged files are read or give a WeightsError of one line."""
     path = tmp_path / f"a{suffix}"
 
     def read(variant: bytes) -> None:
