@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import functools
 import importlib
 import inspect
 import operator
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 
@@ -81,6 +83,11 @@ def printable(text: str) -> str:
     return "".join(ascii(one)[1:-1] if unicodedata.category(one) == "Cc" and one != "\n" else one for one in text)
 
 
+def is_utf8(text: str) -> bool:
+    """Return whether a text can be written: a name of a file that is no UTF-8 is a text with surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
     """Return ' (did you mean a, b or c?)' for the names in `known` nearest to `name`, or ''."""
     matches = difflib.get_close_matches(name, list(known), n=n, cutoff=0.5)
@@ -132,10 +139,26 @@ def as_declared(name: str, value: Any, declared: Any) -> Any:
     raise UsageError(f"{name} is {value!r}; it must be {' or '.join(_PLAIN[kind] for kind in kinds)}")
 
 
+@contextmanager
+def possible_names() -> Iterator[None]:
+    """Turn what the system says of a name that no file can have into a UsageError; also as a decorator."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UsageError(f"{str(error.filename)[:80]}...: the name of the file is too long") from None
+    except ValueError as error:
+        if "embedded null" not in str(error):
+            raise
+        raise UsageError("the name of a file has a null byte") from None
+
+
 def public(call: F) -> F:
     """Return a call of the package that verifies its arguments before it runs.
 
-    An unknown keyword is a UsageError that names the nearest one, and so is an argument of another kind, `as_declared`.
+    An unknown keyword is a UsageError that names the nearest one, and so is an argument of another kind, `as_declared`,
+    and the name of a file that the system cannot have, which each function reports in its own way.
     """
     declared = {name: parameter.annotation for name, parameter in inspect.signature(call).parameters.items()}
     known = list(declared)
@@ -147,7 +170,8 @@ def public(call: F) -> F:
                 raise UsageError(f"{call.__name__}() has no argument {name!r}{nearest(name, known)}")
         given = [as_declared(name, value, declared[name]) for name, value in zip(known, arguments, strict=False)]
         named = {name: as_declared(name, value, declared[name]) for name, value in keywords.items()}
-        return call(*given, *arguments[len(known) :], **named)
+        with possible_names():
+            return call(*given, *arguments[len(known) :], **named)
 
     return checked  # type: ignore[return-value]
 

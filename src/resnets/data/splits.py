@@ -18,7 +18,7 @@ from resnets.data.class_names import order_of, require_distinct
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
 from resnets.data.map_datasets import MapSplit
 from resnets.data.passed_over import PassedOver, in_words
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, UsageError, is_utf8
 from resnets.runtime.processes import Share
 from resnets.specs import Augmentation, InputSpec, Preprocessing
 
@@ -152,6 +152,9 @@ class DataSplits:
     def __post_init__(self) -> None:
         require_distinct(self.classes, self.name)
         self._wrap_datasets()
+        for name in self.classes:
+            if not is_utf8(name):
+                raise DataError(f"{self.name}: the class name {name!r} is not UTF-8; give it another name")
         for name, split in (("training", self.train), ("test", self.test), ("validation", self.validation)):
             if split is None or split.labels is None:
                 continue

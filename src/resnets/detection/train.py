@@ -10,6 +10,7 @@ from typing import Any
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.config import DetectionConfig, resolve
 from resnets.detection.task import DetectionTask
+from resnets.errors import possible_names
 from resnets.records import runs as records
 from resnets.records.runs import DetectionScores
 from resnets.runtime.launch import require_alone
@@ -48,6 +49,7 @@ class DetectorResult:
         )
 
 
+@possible_names()
 def train_detector(
     network: str,
     data: str | DetectionSplits,

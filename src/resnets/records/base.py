@@ -28,7 +28,19 @@ def as_json(value: Any) -> Any:
 
 def encode(value: Any) -> bytes:
     """Return a record, or a part of one, as JSON on one line; a number that is not finite becomes null."""
-    return msgspec.json.encode(value, enc_hook=_plain)
+    try:
+        return msgspec.json.encode(value, enc_hook=_plain)
+    except UnicodeEncodeError:  # of a path that is not UTF-8
+        return msgspec.json.encode(_writable(msgspec.to_builtins(value, enc_hook=_plain)))
+
+
+def _writable(value: Any) -> Any:
+    """Return JSON values with escapes for what is not UTF-8 in their texts."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_writable(key): _writable(one) for key, one in value.items()}
+    return [_writable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:

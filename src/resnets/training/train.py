@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError
+from resnets.errors import UsageError, possible_names
 from resnets.records.runs import ClassifierResult, CurvePoint
 from resnets.runtime.launch import joined
 from resnets.runtime.signals import StopRequest
@@ -60,6 +60,7 @@ class TrainResult:
         )
 
 
+@possible_names()
 def train(
     network: str | nn.Module,
     data: str | DataSplits | tuple[Dataset[Any], Dataset[Any]],
