@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import resnets
@@ -21,7 +22,6 @@ from resnets.cli import run
 from resnets.data.image_files import ImageFiles
 from resnets.data.splits import DataSplits
 from resnets.depth_study import budget as planner_of
-from resnets.depth_study import study as studying
 from resnets.depth_study.candidates import candidates, share_to_hold_out
 from resnets.errors import Interrupted, RecordError, RunError, TrainingError, UsageError
 from resnets.planning.forecast import Rates
@@ -145,23 +145,26 @@ def test_another_study_is_not_mixed_in(copied: Path) -> None:
             resnets.study("digits", out=copied, resume=True, **TINY)
 
 
-def test_a_network_that_fails_does_not_end_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Diverges(nn.Module):
+    """A network whose loss is not a number."""
+
+    def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
+        super().__init__()
+        self.fc = nn.Linear(in_channels, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(images.mean((2, 3))) * float("nan")
+
+
+def test_a_network_that_fails_does_not_end_the_study(tmp_path: Path) -> None:
     """It is named with its error; where all fail, the study does."""
-    real = studying.train
-
-    def failing(network: str, *arguments: Any, **options: Any) -> Any:
-        if network == "plain8":
-            raise TrainingError("iteration 3: the loss is nan")
-        return real(network, *arguments, **options)
-
-    monkeypatch.setattr(studying, "train", failing)
-    found = resnets.study("digits", out=tmp_path, depths=[8], budget=46.0)
-    assert found.failed == {"plain8": "iteration 3: the loss is nan"}
+    resnets.register_network("diverges", Diverges, input_size=32)
+    found = resnets.study("digits", out=tmp_path / "some", networks=["diverges", "resnet8"], budget=46.0)
     assert [row.network for row in found.rows] == ["resnet8"]
-    assert any("plain8" in caution and "loss is nan" in caution for caution in found.recommendation.cautions)
-    monkeypatch.setattr(studying, "train", lambda *_, **__: failing("plain8"))
+    assert found.failed.keys() == {"diverges"} and "loss is nan" in found.failed["diverges"]
+    assert any("diverges" in caution and "loss is nan" in caution for caution in found.recommendation.cautions)
     with pytest.raises(TrainingError):
-        resnets.study("digits", out=tmp_path, depths=[8], budget=46.0, resume=True)
+        resnets.study("digits", out=tmp_path / "none", networks=["diverges"], budget=46.0)
 
 
 def test_a_network_that_cannot_be_measured_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

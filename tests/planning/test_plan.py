@@ -34,6 +34,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "loading_rate", lambda *_: 1_000.0)
 
 
+@pytest.fixture
+def few_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight synthetic photos represent ImageNet, and one of a loader's cores reads 400 images/s."""
+    monkeypatch.setattr(dataset_stats, "SYNTHETIC_FILES", 8)
+    monkeypatch.setattr(plan, "loading_rate", lambda *_: 400.0)
+
+
 # ---------------------------------------------------------------- arithmetic
 
 
@@ -168,9 +175,9 @@ def test_length_and_batch_are_as_in_train() -> None:
     assert resnets.plan("resnet8", "digits", iterations=7).iterations == 7
 
 
-def test_imagenet_on_known_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("few_photos")
+def test_imagenet_on_known_devices() -> None:
     """Reading is 110,000 bytes an image; four devices take a quarter of a mini-batch each."""
-    monkeypatch.setattr(plan, "loading_rate", lambda *_: 400.0)
     one = resnets.plan("resnet18", "imagenet", device_kind="h100")
     four = resnets.plan("resnet18", "imagenet", device_kind="h100", devices=4)
     assert one.estimate
@@ -211,6 +218,7 @@ def test_small_networks_on_photos_are_really_measured(photo_folder: Path, monkey
     assert resnets.plan("resnet8", f"folder:{photo_folder}", epochs=1, batch_size=4).step_seconds > 0
 
 
+@pytest.mark.usefixtures("few_photos")
 def test_crops_that_grow_take_less_time() -> None:
     """128 to 224 pixels by steps of 32 between 0.3 and 0.8: worked out by hand about 0.6 of the pixels."""
     full = resnets.plan("resnet50", "imagenet", recipe="imagenet-fast", device_kind="a100")
@@ -218,6 +226,7 @@ def test_crops_that_grow_take_less_time() -> None:
     assert 0.5 < float(note.split(": ")[1].split()[0]) < 0.75
 
 
+@pytest.mark.usefixtures("few_photos")
 def test_more_devices_than_a_machine_has_meet_over_the_network() -> None:
     """Sixteen devices are two machines, connected by a network."""
     eight, sixteen = (
@@ -263,11 +272,13 @@ def test_what_is_measured_is_positive_and_ends(monkeypatch: pytest.MonkeyPatch) 
     assert found.loader_cores > 0
 
 
+@pytest.mark.usefixtures("few_photos")
 def test_photos_are_measured_in_fewer_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """256 photos at once would take too long here; a few are timed, and the assumptions say so."""
     monkeypatch.setattr(measure, "SECONDS", 0.1)
-    monkeypatch.setattr(measure, "STEP_MACS", 4e9)
-    found = resnets.plan("resnet18", "imagenet", batch_size=4)
+    monkeypatch.setattr(measure, "TEST_SECONDS", 0.01)
+    monkeypatch.setattr(measure, "STEP_MACS", 4e8)
+    found = resnets.plan("resnet18", "imagenet", batch_size=4, size=64)
     assert any("a step of 4 images takes 2 times as long" in note for note in found.assumptions)
     assert found.read_bytes_per_second == pytest.approx(110_000 * found.images_per_second)
 

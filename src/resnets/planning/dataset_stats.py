@@ -20,6 +20,7 @@ from resnets.errors import UsageError
 from resnets.specs import CIFAR10_IMAGES, IMAGENET_IMAGES, Augmentation, PadCropFlip, PublishedImages
 
 SAMPLE = 256  # files or images that represent a whole split
+SYNTHETIC_FILES = 64  # likewise, where the files are written for it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +102,9 @@ def stand_in(kind: DatasetStats, folder: Path) -> DataSplits:
         shape = (SAMPLE, kind.height, kind.width, kind.channels)
         split = ImageArrays(generator.integers(0, 256, shape, np.uint8), labels)
     else:
-        labels = labels[:64]
-        split = ImageFiles(tuple(_photo(kind, folder, number, generator) for number in range(64)), labels)
+        labels = labels[:SYNTHETIC_FILES]
+        files = tuple(_photo(kind, folder, number, generator) for number in range(SYNTHETIC_FILES))
+        split = ImageFiles(files, labels)
     return DataSplits(name=kind.name, train=split, test=split, classes=tuple(map(str, range(kind.classes))))
 
 
