@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,24 @@ def test_damaged_files_of_voc(voc: Path, name: str, count: int) -> None:
     fuzz(replacing(voc / name, read), (voc / name).read_bytes(), count, documented=DataError, text=True, others=others)
 
 
-NESTED = b"[" * 100_000
-HOSTILE = [NESTED, b'{"a":' * 100_000, b'{"images": [{"id": ' + b"1" * 5_000 + b"}]}", b"\xff\xfe{\0}\0"]
+VALUES = (None, True, -1, 0, 1.5, 2**63, 1e308, float("nan"), "", "1", "\ud800\n", [], {}, [1, 2, 3, 4], [[1, 2]])
+
+
+def with_each_value(content: Any) -> Iterator[bytes]:
+    """Yield a JSON file with each field of the first entry of each of its lists replaced by each of the values."""
+    if isinstance(content, list):
+        fields = [(content[0], key) for key in content[0]]
+    else:
+        fields = [(content, key) for key in content] + [(part[0], key) for part in content.values() for key in part[0]]
+    for holder, key in fields:
+        before = holder[key]
+        for value in VALUES:
+            holder[key] = value
+            yield json.dumps(content).encode()
+        holder[key] = before
+
+
+HOSTILE = [b"[" * 100_000, b'{"a":' * 100_000, b'{"images": [{"id": ' + b"1" * 5_000 + b"}]}", b"\xff\xfe{\0}\0"]
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -116,7 +132,8 @@ def test_damaged_instances_of_coco(coco: Path, count: int) -> None:
         score_files(path, coco / "boxes.json", "bbox")
         score_files(path, coco / "masks.json", "segm")
 
-    fuzz(replacing(path, read), path.read_bytes(), count, documented=DataError, text=True, others=HOSTILE)
+    others = [*HOSTILE, *with_each_value(json.loads(path.read_bytes()))]
+    fuzz(replacing(path, read), path.read_bytes(), count, documented=DataError, text=True, others=others)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -129,7 +146,8 @@ def test_damaged_results_of_coco(coco: Path, name: str, iou_type: str, count: in
     def read() -> None:
         score_files(coco / "annotations" / "instances_val.json", path, iou_type)
 
-    fuzz(replacing(path, read), path.read_bytes(), count, documented=DataError, text=True, others=HOSTILE)
+    others = [*HOSTILE, *with_each_value(json.loads(path.read_bytes()))]
+    fuzz(replacing(path, read), path.read_bytes(), count, documented=DataError, text=True, others=others)
 
 
 SQUARE = polygon(10, 10, 20, 20)
