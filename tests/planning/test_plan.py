@@ -138,17 +138,17 @@ def test_memory_is_near_the_peaks_of_real_runs(
 def test_every_known_device_is_within_what_can_be() -> None:
     """No estimate exceeds a device's peak rate, and the devices are ordered as expected."""
     cost = complexity.measure(complexity.skeleton(registry.declare("resnet50")))
-    rates = {name: forecast.estimated_rates(cost, 50, 256, device) for name, device in devices.DEVICES.items()}
+    rates = {device.name: forecast.estimated_rates(cost, 50, 256, device) for device in devices.DEVICES}
     assert {"h200", "h100", "a100", "v100", "rtx4090", "t4"} <= rates.keys()
-    for name, device in devices.DEVICES.items():
-        assert 6 * cost.macs * 256 / rates[name].step < device.rate  # never more than the data sheet's
+    for device in devices.DEVICES:
+        assert 6 * cost.macs * 256 / rates[device.name].step < device.rate  # never more than the data sheet's
     assert rates["h200"].step < rates["h100"].step < rates["a100"].step < rates["v100"].step < rates["t4"].step
 
 
 def test_small_networks_are_bound_by_launching() -> None:
     """A small network's step on a GPU takes the time of starting its kernels."""
     cost = complexity.measure(complexity.skeleton(registry.declare("resnet20")))
-    assert forecast.estimated_rates(cost, 20, 128, devices.find("h200")).step == 20 * forecast.KERNEL_SECONDS
+    assert forecast.estimated_rates(cost, 20, 128, devices.DEVICES.find("h200")).step == 20 * forecast.KERNEL_SECONDS
 
 
 # ---------------------------------------------------------------- plans

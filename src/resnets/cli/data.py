@@ -21,9 +21,8 @@ def check(
 ) -> None:
     """Read and decode every image; report what would make training fail (exit code 1) and what looks wrong."""
     from rich.console import Console
-    from rich.table import Table
 
-    from resnets.cli.display import escape, progress_of
+    from resnets.cli.display import escape, print_table, progress_of
     from resnets.data.audit import FATAL, KINDS, check_data
     from resnets.data.passed_over import PassedOver, in_words
     from resnets.files import require_file, write_json
@@ -36,20 +35,17 @@ def check(
     if json is not None:  # before anything is shown
         write_json(json, msgspec.to_builtins(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(f"{escape(audit.name)}, {plural(audit.classes, 'class')}", caption="smallest / median / largest")
-    for name in audit.splits:
-        table.add_column(name, justify="right")
     splits = list(audit.splits.values())
-    for title, values in (
-        ("images", [f"{split.images:,}" for split in splits]),
-        ("MB", [f"{split.bytes / 1e6:,.1f}" for split in splits]),
-        ("classes", [f"{split.classes:,}" for split in splits]),
-        ("images per class", [_range(split.class_sizes) for split in splits]),
-        ("width", [_range(split.widths) for split in splits]),
-        ("height", [_range(split.heights) for split in splits]),
-    ):
-        table.add_row(title, *values)
-    console.print(table)
+    rows = (
+        ("images", *(f"{split.images:,}" for split in splits)),
+        ("MB", *(f"{split.bytes / 1e6:,.1f}" for split in splits)),
+        ("classes", *(f"{split.classes:,}" for split in splits)),
+        ("images per class", *(_range(split.class_sizes) for split in splits)),
+        ("width", *(_range(split.widths) for split in splits)),
+        ("height", *(_range(split.heights) for split in splits)),
+    )
+    title = f"{audit.name}, {plural(audit.classes, 'class')}"
+    print_table((title, *audit.splits), rows, caption="smallest / median / largest")
     for kind, count in audit.counts().items():
         of_kind = [finding for finding in audit.findings if finding.kind == kind]
         fails = "[bold]training fails[/bold]: " if kind in FATAL else ""

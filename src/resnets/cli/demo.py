@@ -20,7 +20,7 @@ def demo(
 
     from rich.console import Console
 
-    from resnets.cli.display import ShortDisplay, errors_table
+    from resnets.cli.display import ShortDisplay, print_table
     from resnets.cli.resuming import resumable
     from resnets.depth_study import demo as study
     from resnets.depth_study import page
@@ -35,7 +35,8 @@ def demo(
         result = study.demo(out, iterations=iterations, seed=seed, observe=lambda name: ShortDisplay(name, console))
     if result.done_before:
         print(f"trained before: {', '.join(result.done_before)} (delete {out}/ to start again)")
-    console.print(errors_table(*page.table(result.rows)))
+    titles, rows = page.table(result.rows)
+    print_table(titles, rows)
     for sentence in result.findings:
         print(sentence)
     print(f"The curves: {result.plot} and {result.page}")

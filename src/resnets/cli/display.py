@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,11 +72,21 @@ def print_answers(
     return complete
 
 
-def print_table(header: Sequence[str], *sections: Iterable[Sequence[str]]) -> None:
-    """Print a table of sections of rows; titled columns after the first hold numbers."""
-    table = Table()
-    for number, title in enumerate(header):
-        table.add_column(escape(title), justify="right" if number and title else "left")
+def print_table(
+    header: Sequence[str],
+    *sections: Iterable[Sequence[str]],
+    words: Collection[str] = (),
+    title: str = "",
+    **options: Any,
+) -> None:
+    """Print a table of sections of rows; titled columns after the first hold numbers, but for `words`.
+
+    `options` are those of Rich's `Table`: caption, box.
+    """
+    table = Table(title=escape(title) or None, title_justify="left", **options)
+    for index, name in enumerate(header):
+        is_number = bool(index and name and name not in words)
+        table.add_column(escape(name), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for rows in sections:
         for row in rows:
             table.add_row(*map(escape, row))
@@ -209,13 +219,3 @@ class ShortDisplay:
     def closed(self) -> None:
         if self.status is not None:
             self.status.stop()
-
-
-def errors_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Return a table for the terminal, its numbers aligned to the right."""
-    table = Table(escape(titles[0]))
-    for title in titles[1:]:
-        table.add_column(escape(title), justify="right")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table

@@ -100,24 +100,16 @@ def _errors(tested: Tested) -> str:
 
 
 def _show_classes(result: Evaluation) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from resnets.cli.display import print_table
 
-    from resnets.cli.display import escape
-
-    table = Table("class")
-    table.add_column("error", justify="right")
-    for name, error in result.class_errors.items():
-        table.add_row(escape(name), "no images" if error is None else f"{error:.2f} %")
-    Console(highlight=False, soft_wrap=True).print(table)
+    shown = {name: "no images" if error is None else f"{error:.2f} %" for name, error in result.class_errors.items()}
+    print_table(("class", "error"), shown.items())
 
 
 def _show_confusion(result: Evaluation) -> None:
     from msgspec import UNSET
-    from rich.console import Console
-    from rich.table import Table
 
-    from resnets.cli.display import escape
+    from resnets.cli.display import print_table
     from resnets.errors import printable
 
     names, confusion = list(result.class_errors), result.confusion
@@ -128,9 +120,8 @@ def _show_confusion(result: Evaluation) -> None:
         for count, true, predicted in sorted(pairs, reverse=True)[:20]:
             print(printable(f"{count:>6,}  {names[true]} predicted as {names[predicted]}"))
         return
-    table = Table("true class", title="columns: predicted class")
-    for number in range(len(names)):
-        table.add_column(str(number), justify="right")
-    for number, (name, row) in enumerate(zip(names, confusion, strict=True)):
-        table.add_row(f"{number} {escape(name)}", *(str(count) if count else "." for count in row))
-    Console(highlight=False, soft_wrap=True).print(table)
+    rows = [
+        (f"{number} {name}", *(str(count) if count else "." for count in row))
+        for number, (name, row) in enumerate(zip(names, confusion, strict=True))
+    ]
+    print_table(("true class", *map(str, range(len(names)))), rows, title="columns: predicted class")

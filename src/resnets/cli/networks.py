@@ -31,10 +31,7 @@ def list_entries(
 
     There are also plainD and resnetD of every other depth D = 6n + 2.
     """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column, Table
-
+    from resnets.cli.display import print_table
     from resnets.errors import UsageError, nearest
     from resnets.files import to_json
 
@@ -52,12 +49,7 @@ def list_entries(
         for name, *cells in rows:
             print(f"| `{name}` | {' | '.join(cells)} |")
         return
-    table = Table(Column(titles[0], no_wrap=True), box=None)
-    for title, number in zip(titles[1:], right[1:], strict=True):
-        table.add_column(title, justify="right" if number else "left", no_wrap=number)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console().print(table)
+    print_table(titles, rows, words=[title for title in titles if title not in NUMBERS], box=None)
 
 
 def _networks() -> Listed:
@@ -114,10 +106,7 @@ def info(
     json: options.Json = False,
 ) -> None:
     """Show a network as a column of the paper's Table 1: its stages, output sizes, parameters and multiply-adds."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    from resnets.cli.display import print_table
     from resnets.files import to_json
     from resnets.networks import describe as networks
     from resnets.specs import ResNetSpec
@@ -129,21 +118,18 @@ def info(
         headline = {"name": spec.name, "depth": depth, "parameters": cost.parameters, "macs": cost.macs}
         print(to_json(headline | msgspec.to_builtins(found)))
         return
-    table = Table("layer", "output", "layers", box=None)
-    for title in ("parameters", "MACs"):
-        table.add_column(title, justify="right")
-    if layers:
-        for layer in cost.layers:
-            shape = " x ".join(map(str, layer.output_shape))
-            table.add_row(layer.name, shape, layer.kind, f"{layer.parameters:,}", f"{layer.macs:,}")
-    else:
-        for stage in found.stages:
-            size = " x ".join(map(str, stage.output_size))
-            table.add_row(stage.name, size, escape(stage.layers), f"{stage.parameters:,}", f"{stage.macs:,}")
-    table.add_section()
-    table.add_row("total", "", f"{depth} weighted layers", f"{cost.parameters:,}", f"{cost.macs:,}")
-    console = Console()
-    console.print(table)
+    rows = [
+        (layer.name, " x ".join(map(str, layer.output_shape)), layer.kind, f"{layer.parameters:,}", f"{layer.macs:,}")
+        for layer in cost.layers
+    ]
+    if not layers:
+        rows = [
+            (one.name, " x ".join(map(str, one.output_size)), one.layers, f"{one.parameters:,}", f"{one.macs:,}")
+            for one in found.stages
+        ]
+    total = ("total", "", f"{depth} weighted layers", f"{cost.parameters:,}", f"{cost.macs:,}")
+    titles = ("layer", "output", "layers", "parameters", "MACs")
+    print_table(titles, rows, [total], words=titles[1:3], box=None)
     if isinstance(spec, ResNetSpec) and spec.residual:
         print(f"shortcuts: option {spec.shortcut}" + (f"; stride 2 on the {spec.stride}" if spec.stride else ""))
     print(

@@ -10,8 +10,6 @@ from typer import Argument, Option
 from resnets.cli import options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from resnets.reproduction.planned_run import PlannedRun
     from resnets.reproduction.reproduce import Reproduction
     from resnets.reproduction.run_list import ReproductionPlan
@@ -92,7 +90,7 @@ def reproduce(
         nonlocal at_once
         at_once = len(made.devices) > 1 or len(made.groups) < len(made.todo)
         planning.stop()
-        _show_plan(made, console)
+        _show_plan(made)
 
     def observe(run: PlannedRun) -> Observer:
         if at_once or run.scale == "smoke":
@@ -116,32 +114,34 @@ def reproduce(
             )
     finally:
         planning.stop()
-    _show(result, console, every_row=name != "all")
+    _show(result, every_row=name != "all")
     if result.failed:
         raise Exit(1)
 
 
-def _show_plan(plan: ReproductionPlan, console: Console) -> None:
+def _show_plan(plan: ReproductionPlan) -> None:
+    from resnets.cli.display import print_table
     from resnets.reproduction import summary
 
     if plan.runs:
-        _print(console, summary.plan_title(plan), summary.PLAN, summary.plan_lines(plan), 2)
+        print_table(summary.PLAN, summary.plan_lines(plan), words=("for",), title=summary.plan_title(plan))
     for sentence in summary.plan_sentences(plan):
         print(sentence)
 
 
-def _show(result: Reproduction, console: Console, *, every_row: bool) -> None:
+def _show(result: Reproduction, *, every_row: bool) -> None:
     import sys
 
+    from resnets.cli.display import print_table
     from resnets.report.view import COMPARED
     from resnets.reproduction import summary
 
     for table in result.tables:
         if lines := summary.table_lines(table, all_rows=every_row):
-            _print(console, f"{table.table.name}: {table.table.title}", COMPARED, lines, 2)
+            print_table(COMPARED, lines, words=("status",), title=f"{table.table.name}: {table.table.title}")
     for figure in result.figures:
         if lines := summary.figure_lines(figure, all_curves=every_row):
-            _print(console, f"{figure.figure.name}: {figure.figure.title}", summary.CURVES, lines, 2)
+            print_table(summary.CURVES, lines, words=("status",), title=f"{figure.figure.name}: {figure.figure.title}")
     for reason in summary.reasons(result.tables, result.figures) if every_row else ():
         print(reason)
     for run, reason in result.failed:
@@ -154,17 +154,3 @@ def _show(result: Reproduction, console: Console, *, every_row: bool) -> None:
     )
     print(result.report.sentence)
     print(f"The page: {result.report.page}")
-
-
-def _print(console: Console, title: str, columns: tuple[str, ...], lines: list[tuple[str, ...]], words: int) -> None:
-    from rich.table import Table
-
-    from resnets.cli.display import escape
-
-    table = Table(title=escape(title), title_justify="left")
-    for number, column in enumerate(columns):
-        left = number < words or column == "status"
-        table.add_column(column, justify="left" if left else "right", no_wrap=not left, overflow="fold")
-    for line in lines:
-        table.add_row(*map(escape, line))
-    console.print(table)

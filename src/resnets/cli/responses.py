@@ -32,10 +32,7 @@ def responses(
 
     It is computed over all images together, and for the median image, which a few outliers do not change.
     """
-    from rich.console import Console
-    from rich.table import Table
-
-    from resnets.cli.display import escape
+    from resnets.cli.display import print_table
     from resnets.evaluation import responses as measuring
     from resnets.files import require_file
     from resnets.quantities import plural
@@ -49,21 +46,19 @@ def responses(
     found = measuring.responses(runs, data, images=images, device=device, batch_size=batch_size, workers=workers)
     print(f"Layer responses to {plural(found[0].images, 'test image')} of {found[0].data}: {measuring.PROTOCOL}.")
     print("The table shows means over the layers, and the layer with the largest std.")
-    table = Table()
-    table.add_column("network", no_wrap=True)
-    table.add_column("run", overflow="fold")
-    for title in ("std", "median", "batch\nstd", "batch\nmedian", "largest std"):
-        table.add_column(title, justify="right")
-    for one in found:
-        mean, strongest = one.mean, one.by_magnitude[0]
-        numbers = (mean.std, mean.median, mean.batch_std, mean.batch_median)
-        table.add_row(
-            one.network,
-            escape(one.source),
-            *(f"{number:.2f}" for number in numbers),
-            f"{strongest.std:.2f} ({strongest.layer})",
-        )
-    Console(highlight=False, soft_wrap=True).print(table)
+    print_table(
+        ("network", "run", "std", "median", "batch\nstd", "batch\nmedian", "largest std"),
+        [
+            (
+                one.network,
+                one.source,
+                *(f"{number:.2f}" for number in (mean.std, mean.median, mean.batch_std, mean.batch_median)),
+                f"{one.by_magnitude[0].std:.2f} ({one.by_magnitude[0].layer})",
+            )
+            for one, mean in ((one, one.mean) for one in found)
+        ],
+        words=("run",),
+    )
     for sentence in findings(found):
         print(sentence)
     if json is not None:

@@ -43,7 +43,7 @@ def study(
     """
     from rich.console import Console
 
-    from resnets.cli.display import ShortDisplay, errors_table
+    from resnets.cli.display import ShortDisplay, print_table
     from resnets.cli.lists import names, numbers
     from resnets.cli.resuming import resumable
     from resnets.depth_study import study as studying
@@ -70,7 +70,8 @@ def study(
         )
     if found.done_before:
         print(f"trained before: {', '.join(found.done_before)}")
-    console.print(errors_table(*found.table))
+    titles, rows = found.table
+    print_table(titles, rows)
     advice = found.recommendation
     console.print(advice.headline, style="bold", markup=False)
     for sentence in (*advice.reasons, *([found.test] if found.test else []), *found.degradation):

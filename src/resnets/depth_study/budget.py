@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from resnets import durations
 from resnets.data.load import load_data
@@ -40,18 +39,6 @@ AROUND_A_RUN = 0.5  # seconds, of setting a run up and closing it
 AROUND_ALL = 4.0  # seconds, of imports at the first run, and of the drawings at the end
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """Measurements of a network, before its number of iterations is known."""
-
-    network: str
-    depth: int
-    macs: int
-    parameters: int
-    memory: int
-    rates: Rates
-
-
 @dataclass(frozen=True, eq=False)
 class _Task:
     """The images for a kind of network, undivided and with some held out, and their recipe."""
@@ -78,7 +65,7 @@ class Planner:
     began: float  # by time.perf_counter
     budget: float  # in seconds
     config: TrainingConfig
-    measured: dict[str, _Measured] = field(default_factory=dict)
+    measured: dict[str, Rates] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)  # networks whose first steps failed, and why
 
     def plan(
@@ -111,10 +98,9 @@ class Planner:
 
     def _too_big(self, names: Sequence[str], task: _Task) -> str:
         """Return a phrase on the first network that needs more memory than is free, or ''."""
-        target = choose_device(self.config.device)
-        available, batch = available_memory(target), task.recipe.batch_size
+        available, batch = available_memory(choose_device(self.config.device)), task.recipe.batch_size
         for name in names:
-            needed = self._memory(_cost(name, task), target, task).of(batch)
+            needed = self._memory(_cost(name, task), task).of(batch)
             if needed > available:
                 return (
                     f"{name} needs about {needed / 2**30:.1f} GiB of memory with {batch} images per iteration, and "
@@ -122,8 +108,8 @@ class Planner:
                 )
         return ""
 
-    def _memory(self, cost: Complexity, target: torch.device, task: _Task) -> Memory:
-        in_memory = 0
+    def _memory(self, cost: Complexity, task: _Task) -> Memory:
+        target, in_memory = choose_device(self.config.device), 0
         if task.splits.train.kind == "arrays":
             in_memory = dataset_stats.stats_of(task.splits).memory_bytes(task.recipe.augmentation)
         return training_memory(
@@ -136,7 +122,7 @@ class Planner:
 
     def _too_long(self, names: Sequence[str], task: _Task) -> str:
         """Return a phrase if the epochs would be too few, estimated from the first network and multiply-adds, or ''."""
-        if not any(self._tried(name, task) for name in names):
+        if not any(self._is_measured(name, task) for name in names):
             return ""  # none can be trained: `_plan` says why
         epochs = self._longest(task, names) * task.recipe.batch_size / len(task.divided.train)
         if epochs >= PHOTO_EPOCHS:
@@ -150,11 +136,11 @@ class Planner:
 
     def _rates(self, name: str, task: _Task) -> Rates:
         if name in self.measured:
-            return self.measured[name].rates
-        nearest = next(iter(self.measured.values()))
-        times = _cost(name, task).macs / nearest.macs
-        own = {part: times * getattr(nearest.rates, part) for part in ("step", "test", "final_test")}
-        return dataclasses.replace(nearest.rates, **own)
+            return self.measured[name]
+        first, rates = next(iter(self.measured.items()))
+        times = _cost(name, task).macs / _cost(first, task).macs
+        own = {part: times * getattr(rates, part) for part in ("step", "test", "final_test")}
+        return dataclasses.replace(rates, **own)
 
     def elapsed(self) -> float:
         """Return the used seconds of the budget, which include reading the data and measuring."""
@@ -164,19 +150,19 @@ class Planner:
         """Return the remaining seconds for the runs."""
         return self.budget * (1 - MARGIN) - self.elapsed() - AROUND_ALL - networks * AROUND_A_RUN
 
-    def _tried(self, name: str, task: _Task) -> _Measured | None:
-        """Return the measurements of a network; None if its steps fail, as by a loss that is not finite."""
+    def _is_measured(self, name: str, task: _Task) -> bool:
+        """Measure a network, and return whether its steps do not fail, as by a loss that is not finite."""
         if name not in self.failed:
             try:
-                return self._measure(name, task)
+                self._measure(name, task)
             except TRAINING_FAILURES as error:
                 why = first_line(error)
                 self.failed[name] = f"its first steps fail ({why}); try --precision fp32, or another --recipe"
-        return None
+        return name in self.measured
 
-    def _measure(self, name: str, task: _Task) -> _Measured:
+    def _measure(self, name: str, task: _Task) -> None:
         if name in self.measured:
-            return self.measured[name]
+            return
         before = time.perf_counter()
         config = dataclasses.replace(
             self.config,
@@ -188,7 +174,7 @@ class Planner:
         in_memory = task.splits.train.kind == "arrays"
         reading = 0.0 if in_memory else time.perf_counter() - before  # for the mean image, and again in the run
         cost, batch = _cost(name, task), todo.recipe.batch_size
-        memory = self._memory(cost, todo.device, task)
+        memory = self._memory(cost, task)
         with tempfile.TemporaryDirectory(prefix="resnets-study-") as folder:
             found = measure(
                 todo,
@@ -200,18 +186,15 @@ class Planner:
                 seconds=min(6.0, max(0.25, self.budget / 200)),
                 workers=config.workers,
             )
-        rates = dataclasses.replace(found.rates, start=found.rates.start + reading)
-        self.measured[name] = _Measured(name, _depth(name, task), cost.macs, cost.parameters, memory.of(batch), rates)
-        return self.measured[name]
+        self.measured[name] = dataclasses.replace(found.rates, start=found.rates.start + reading)
 
     def _plan(self, names: Sequence[str], task: _Task, notify: Callable[[str], None]) -> StudyPlan:
         notify(f"Measuring a few steps of {plural(len(names), 'network')}: {', '.join(names)}")
-        before, found = self.elapsed(), []
+        before = self.elapsed()
         for number, name in enumerate(names, 1):
-            if (one := self._tried(name, task)) is None:
+            if not self._is_measured(name, task):
                 notify(f"{name} is left out: {self.failed[name]}")
                 continue
-            found.append(one)
             each = (self.elapsed() - before) / number
 
             def fits(part: Sequence[str], each: float = each) -> bool:
@@ -225,26 +208,26 @@ class Planner:
                     f"of {durations.show(self.budget)}: it is too small, or this machine too busy; "
                     f"--budget {durations.at_least(needed / MEASURING)} is enough{self._offer(names, task, fits)}"
                 )
-        if not found:
+        if all(name in self.failed for name in names):
             raise TrainingError(f"no network could be measured: {names[0]}: {self.failed[names[0]]}")
         divided, recipe = task.divided, task.recipe
         test_images, validation_images = task.tested
-        names = [one.network for one in found]
+        names = [name for name in names if name in self.measured]
         iterations = self._longest(task, names)
         if iterations < LEAST:
-            raise UsageError(self._too_small(found, task, iterations) + self._offer(names, task, fits))
+            raise UsageError(self._too_small(names, task, iterations) + self._offer(names, task, fits))
         scaled = recipe.scaled(iterations)
 
-        def planned(one: _Measured) -> PlannedNetwork:
+        def planned(name: str) -> PlannedNetwork:
+            cost = _cost(name, task)
             return PlannedNetwork(
-                network=one.network,
-                depth=one.depth,
-                residual=getattr(registry.declare(one.network), "residual", None),
-                parameters=one.parameters,
-                macs=one.macs,
-                memory=one.memory,
-                step_seconds=one.rates.step,
-                seconds=forecast.duration(scaled, one.rates, test_images, validation_images).total,
+                network=name,
+                depth=_depth(name, task),
+                residual=getattr(registry.declare(name), "residual", None),
+                parameters=cost.parameters,
+                macs=cost.macs,
+                memory=self._memory(cost, task).of(recipe.batch_size),
+                seconds=forecast.duration(scaled, self.measured[name], test_images, validation_images).total,
             )
 
         return StudyPlan(
@@ -261,17 +244,17 @@ class Planner:
             first_drop=scaled.milestones[0] if scaled.milestones else iterations // 2,
             seed=self.config.seed,
             budget=self.budget,
-            networks=tuple(map(planned, found)),
+            networks=tuple(map(planned, names)),
             left_out=dict(self.failed),
         )
 
-    def _too_small(self, found: Sequence[_Measured], task: _Task, iterations: int) -> str:
+    def _too_small(self, names: Sequence[str], task: _Task, iterations: int) -> str:
         """Return a message that names a budget that is enough."""
         least = task.recipe.scaled(LEAST)
-        runs = sum(forecast.duration(least, one.rates, *task.tested).total for one in found)
-        needed = (runs + self.elapsed() + AROUND_ALL + len(found) * AROUND_A_RUN) / (1 - MARGIN)
+        runs = sum(forecast.duration(least, self.measured[name], *task.tested).total for name in names)
+        needed = (runs + self.elapsed() + AROUND_ALL + len(names) * AROUND_A_RUN) / (1 - MARGIN)
         return (
-            f"a budget of {durations.show(self.budget)} is too small for {plural(len(found), 'network')}: each would "
+            f"a budget of {durations.show(self.budget)} is too small for {plural(len(names), 'network')}: each would "
             f"get {plural(iterations, 'iteration')} and {LEAST} are needed; "
             f"--budget {durations.at_least(1.1 * needed)} is enough"
         )

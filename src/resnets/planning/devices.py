@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnets.errors import UsageError, nearest
+from resnets.registry import Registry
 from resnets.specs import Precision
 
 
@@ -38,30 +38,18 @@ def _device(
     )
 
 
-DEVICES: dict[str, KnownDevice] = {
-    device.name: device
-    for device in (
-        #       name       GB   precision  TFLOP/s  GB/s  link GB/s
-        _device("h200", 141, "bf16", 989, 4_800, 450),  # SXM
-        _device("h100", 80, "bf16", 989, 3_350, 450),  # SXM5
-        _device("a100", 80, "bf16", 312, 2_039, 300),  # SXM4
-        _device("l40s", 48, "bf16", 362, 864, 32),
-        _device("l4", 24, "bf16", 121, 300, 32),
-        _device("a10", 24, "bf16", 125, 600, 32),
-        _device("rtx4090", 24, "bf16", 165, 1_008, 32),
-        _device("rtx3090", 24, "bf16", 71, 936, 32),
-        # without native bf16, and without TF32: float32 outside the tensor cores, nearer to its rate
-        _device("v100", 32, "fp32", 15.7, 900, 150, share=0.8),  # SXM2
-        _device("t4", 16, "fp32", 8.1, 320, 16, share=0.8),
-    )
-}
-
-
-def find(name: str) -> KnownDevice:
-    """Return a device by its name.
-
-    Raises: UsageError, naming the nearest ones, if it is not in the table.
-    """
-    if name not in DEVICES:
-        raise UsageError(f"unknown device kind {name!r}{nearest(name, DEVICES)}; known: {', '.join(DEVICES)}")
-    return DEVICES[name]
+DEVICES: Registry[KnownDevice] = Registry(
+    "device kind",
+    #       name       GB   precision  TFLOP/s  GB/s  link GB/s
+    _device("h200", 141, "bf16", 989, 4_800, 450),  # SXM
+    _device("h100", 80, "bf16", 989, 3_350, 450),  # SXM5
+    _device("a100", 80, "bf16", 312, 2_039, 300),  # SXM4
+    _device("l40s", 48, "bf16", 362, 864, 32),
+    _device("l4", 24, "bf16", 121, 300, 32),
+    _device("a10", 24, "bf16", 125, 600, 32),
+    _device("rtx4090", 24, "bf16", 165, 1_008, 32),
+    _device("rtx3090", 24, "bf16", 71, 936, 32),
+    # without native bf16, and without TF32: float32 outside the tensor cores, nearer to its rate
+    _device("v100", 32, "fp32", 15.7, 900, 150, share=0.8),  # SXM2
+    _device("t4", 16, "fp32", 8.1, 320, 16, share=0.8),
+)

@@ -15,9 +15,8 @@ from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.planning import assumptions, dataset_stats, forecast
-from resnets.planning import devices as known_devices
 from resnets.planning.dataset_stats import DatasetStats
-from resnets.planning.devices import KnownDevice
+from resnets.planning.devices import DEVICES, KnownDevice
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import loading_rate, measure
 from resnets.planning.memory import Memory, available_memory, training_memory
@@ -101,7 +100,7 @@ def plan(
     """
     if devices < 1:
         raise UsageError(f"devices is {devices}; it must be 1 or more")
-    known = None if device_kind is None else known_devices.find(device_kind)
+    known = None if device_kind is None else DEVICES.find(device_kind)
     config = TrainingConfig.from_settings(
         recipe=recipe,
         iterations=iterations,

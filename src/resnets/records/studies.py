@@ -55,7 +55,7 @@ class StudyRequest(Spec, frozen=True, kw_only=True):
 
 
 class PlannedNetwork(Spec, frozen=True, kw_only=True):
-    """One network of a study. Units: estimated seconds of a step and of the whole run; bytes of estimated memory."""
+    """One network of a study. Units: estimated seconds of the whole run; bytes of estimated memory."""
 
     network: str
     depth: int
@@ -63,7 +63,6 @@ class PlannedNetwork(Spec, frozen=True, kw_only=True):
     parameters: int
     macs: int
     memory: int
-    step_seconds: float
     seconds: float
 
 
@@ -89,10 +88,6 @@ class StudyPlan(Spec, frozen=True, kw_only=True):
     budget: float
     networks: tuple[PlannedNetwork, ...]
     left_out: dict[str, str] = {}  # networks whose first steps failed, and why
-
-    @property
-    def epochs(self) -> float:
-        return self.iterations * self.batch_size / self.training_images
 
     @property
     def seconds(self) -> float:
