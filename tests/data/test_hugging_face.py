@@ -55,6 +55,13 @@ def test_rows_are_images_with_labels(saved: Path) -> None:
     assert len(sources.load(f"hf:{saved}@validation,train").test) == 6  # type: ignore[arg-type]
 
 
+def test_other_splits_to_test_on_are_named(tmp_path: Path) -> None:
+    """Unless one was named."""
+    source = table(tmp_path, train=rows(2), validation=rows(2), test=rows(2))
+    assert any("tested on split validation; there are test too" in note for note in sources.load(source).notes)
+    assert not sources.load(f"{source}@test").notes
+
+
 def test_what_cannot_be_is_said(saved: Path, tmp_path: Path) -> None:
     """An unknown split, a row without a class and an empty folder are errors that name them."""
     with pytest.raises(DataError, match=r"no split 'tests' \(did you mean test\?\); there are train, validation, test"):

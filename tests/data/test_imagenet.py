@@ -140,6 +140,18 @@ def test_images_of_classes_that_are_not_trained_on_are_left_out(make_photos: Mak
     assert len(splits.classes) == len(splits.test) == 2  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "table", ["ImageId\nILSVRC2012_val_00000001", "ImageId,PredictionString\nILSVRC2012_val_00000001"]
+)
+def test_a_table_of_kaggle_without_classes_is_named(make_photos: MakePhotos, table: str) -> None:
+    """A missing column or value is an error with the file's path."""
+    root = make_photos(classes=THREE, val=1)
+    flat(root)
+    (root / imagenet.SOLUTION).write_text(table)
+    with pytest.raises(DataError, match=imagenet.SOLUTION):
+        imagenet.load(root)
+
+
 @pytest.mark.parametrize("damage", [b"", b"MATLAB 5.0 MAT-file, but no more"])
 def test_a_damaged_devkit_is_named(make_photos: MakePhotos, damage: bytes) -> None:
     """A devkit that fails to parse is an error with its path."""

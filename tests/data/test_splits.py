@@ -189,3 +189,15 @@ def test_paths_take_no_more_than_their_names() -> None:
     many = Paths(Path(f"train/n{number % 1000:08}/n{number:08}.JPEG") for number in range(10_000))
     assert len(pickle.dumps(many)) < 10_000 * 40
     assert isinstance(ImageFiles(tuple(made), np.zeros(3, np.int64)).paths, Paths)
+
+
+def test_splits_in_memory_have_images_of_one_size_and_classes_of_distinct_names() -> None:
+    """What is read from the training split holds for the others."""
+    train = ImageArrays(np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 0, 1]))
+    grey = ImageArrays(np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 0, 1]))
+    with pytest.raises(DataError, match="the test images are 8x8x1, and the training images 8x8x3"):
+        DataSplits(name="two", train=train, test=grey, classes=("a", "b"))
+    with pytest.raises(DataError, match="class 'a' is there twice"):
+        DataSplits(name="two", train=train, test=train, classes=("a", "a"))
+    alone = DataSplits(name="one", train=train.select(np.array([0])), test=train.select(np.array([2])), classes=("a",))
+    assert any("one class" in remark for remark in alone.remarks())

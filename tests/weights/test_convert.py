@@ -155,6 +155,8 @@ def test_the_input_may_be_changed(akamaster: tuple[Path, Akamaster], tmp_path: P
         ({"mean": [0.5]}, "3 numbers"),
         ({"size": 0}, "1 or more"),
         ({"size": 64}, "64.*32"),
+        ({"mean": [0.5, float("nan"), 0.5]}, "3 numbers"),
+        ({"std": [0.5, 0.0, 0.5]}, "positive"),
     ],
 )
 def test_a_wrong_input_is_refused(
@@ -166,10 +168,17 @@ def test_a_wrong_input_is_refused(
 
 
 @pytest.mark.parametrize(
-    "mean", [np.zeros((3, 30, 30), "f4"), np.zeros(4, "f4"), np.zeros((32, 32), "f4"), np.array([print], object)]
+    "mean",
+    [
+        np.zeros((3, 30, 30), "f4"),
+        np.zeros(4, "f4"),
+        np.zeros((32, 32), "f4"),
+        np.full(3, np.nan, "f4"),
+        np.array([print], object),
+    ],
 )
 def test_a_wrong_mean_is_refused(akamaster: tuple[Path, Akamaster], tmp_path: Path, mean: np.ndarray[Any, Any]) -> None:
-    """A mean of another shape than (3,) or the input's, or a pickle, is an error with the file's name."""
+    """A mean of another shape than (3,) or the input's, of NaN, or a pickle, is an error with the file's name."""
     np.save(tmp_path / "mean.npy", mean)
     with pytest.raises(WeightsError, match=r"mean\.npy"):
         resnets.convert(akamaster[0], tmp_path / "w.safetensors", mean=tmp_path / "mean.npy")

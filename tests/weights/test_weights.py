@@ -228,6 +228,23 @@ def test_refused_weights_leave_the_network_alone() -> None:
     assert same(network.state_dict(), before)
 
 
+@pytest.mark.parametrize(
+    ("classes", "kept", "noted"),
+    [(("a", "b", "c"), [0, 1, 2], False), (("c", "a", "b"), [2, 0, 1], True), (("a", "b", "d"), None, True)],
+)
+def test_a_last_layer_follows_its_classes(
+    tmp_path: Path, classes: tuple[str, ...], kept: list[int] | None, noted: bool
+) -> None:
+    """To be trained further: the same classes in another order keep their weights, others get a new layer, noted."""
+    trained, fresh = (registry.create("resnet8", num_classes=3) for _ in range(2))
+    own = fresh.fc.weight.clone()
+    weights_file.save(tmp_path / "w.safetensors", trained, classes=("a", "b", "c"))
+    note = weights_file.load(tmp_path / "w.safetensors").load_to_train(fresh, classes)
+    assert torch.equal(fresh.fc.weight, own if kept is None else trained.fc.weight[kept])
+    assert torch.equal(fresh.conv1.weight, trained.conv1.weight)
+    assert (note is not None) is noted
+
+
 def test_files_without_batch_norms_counter_load() -> None:
     """torchvision's oldest ones have none."""
     network, other = registry.create("resnet20"), registry.create("resnet20")

@@ -156,13 +156,20 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
         test=test,
         classes=classes,
         digest=f"{train.digest()}:{test.digest()}",
-        notes=columns.notes,
+        notes=(*columns.notes, *([] if asked else _unused(repository, list(found), names))),
     )
 
 
 def load_stream(rest: str) -> DataSplits:
     """Return the same, read as it is needed."""
     return load(rest, stream=True)
+
+
+def _unused(repository: str, splits: list[str], names: dict[str, str]) -> list[str]:
+    """Return a note where another split might have been meant to be tested on."""
+    others = [name for name in TESTED_ON if name in splits and name not in names.values()]
+    taken = f"hf:{repository}: tested on split {names['test']}; there are {', '.join(others)} too, which @SPLIT names"
+    return [taken] if others else []
 
 
 def _names(repository: str, splits: list[str], asked: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -115,8 +115,7 @@ def _truth(path: Path, base: Path) -> dict[str, str]:
     for folder in near:
         if (solution := folder / SOLUTION).is_file():
             with open(solution, newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.DictReader(file))
-            return {row["ImageId"]: row["PredictionString"].split(maxsplit=1)[0] for row in rows}
+                return _solution(file, solution)
         if (annotations := folder / "Annotations" / "CLS-LOC" / "val").is_dir():
             return dict(_annotated(annotations))
         for inside in (".", "data", "devkit/data", f"{DEVKIT}/data"):
@@ -129,6 +128,14 @@ def _truth(path: Path, base: Path) -> dict[str, str]:
         f"{base / 'val'}: images without folders of classes, and no ground truth next to them; put {DEVKIT}/ (or its "
         f".tar.gz) or {SOLUTION} into {path}"
     )
+
+
+def _solution(file: IO[str], where: Path) -> dict[str, str]:
+    try:
+        return {row["ImageId"]: row["PredictionString"].split(maxsplit=1)[0] for row in csv.DictReader(file)}
+    except (KeyError, AttributeError, IndexError, ValueError, csv.Error) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise DataError(f"{where}: not Kaggle's table of ImageId and PredictionString ({why})") from None
 
 
 def _annotated(folder: Path) -> Iterator[tuple[str, str]]:

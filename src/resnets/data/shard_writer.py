@@ -8,6 +8,7 @@ import json
 import os
 import re
 import tarfile
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -69,7 +70,10 @@ def shard_data(
     """
     if size < 1:
         raise UsageError(f"size is {size} MB; it must be 1 or more")
-    return write(sources.load(source), Path(folder), size=size * 10**6, progress=progress)
+    splits = sources.load(source)
+    for remark in splits.remarks():
+        warnings.warn(remark, stacklevel=3)
+    return write(splits, Path(folder), size=size * 10**6, progress=progress)
 
 
 def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = lambda done, total: None) -> Written:

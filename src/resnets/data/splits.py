@@ -160,6 +160,9 @@ class DataSplits:
                 continue
             if len(split) == 0:
                 raise DataError(f"{self.name}: there are no {name} images")
+            if split.kind == self.train.kind == "arrays" and split.stats()[:3] != self.train.stats()[:3]:
+                own, those = ("x".join(map(str, one.stats()[:3])) for one in (split, self.train))
+                raise DataError(f"{self.name}: the {name} images are {own}, and the training images {those}")
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= len(self.classes):
                 wrong = low if low < 0 else high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import RunError, UsageError, public
+from resnets.errors import DataError, RunError, UsageError, public
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import ensemble
@@ -147,6 +148,8 @@ def _result_of_run(weights: Path) -> ClassifierResult | None:
 
 
 def _tested(counts: Counts, network: str, classes: tuple[str, ...]) -> Tested:
+    if not math.isfinite(counts.loss):
+        raise DataError(f"{network} gives numbers that are not finite for some images: its errors would mean nothing")
     return Tested(
         network=network,
         samples=counts.samples,

@@ -146,6 +146,9 @@ class Model:
         images = torch.from_numpy(normalize(np.stack([view for _, view in views]), input_spec))  # (N, H, W, C)
         images = images.permute(0, 3, 1, 2).to(self.device)
         logits = forward(self.network, images, precision) if self.engine is None else self.engine(images)
+        if not (finite := logits.isfinite().all(1)).all():
+            image = views[int((~finite).nonzero()[0])][0]
+            raise WeightsError(f"{self.path}: gives numbers that are not finite for {image}")
         best = logits.softmax(1).topk(min(top, len(classes)))
         return [
             Prediction(path, tuple(classes[i] for i in indices), tuple(probabilities))

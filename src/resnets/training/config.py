@@ -187,8 +187,9 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
     recipe = recipe.with_changes(augmentation=splits.train.fit_augmentation(recipe.augmentation))
     torch.manual_seed(config.seed)
     module = _build(network, splits, recipe, input_spec, options, None if start is None else start.spec)
+    notes = splits.remarks()
     if start is not None:
-        start.load_to_train(module, splits.classes)
+        notes += [note for note in [start.load_to_train(module, splits.classes)] if note]
     if config.precision == "auto" and _meets_single_pixels(module, input_spec):
         precision = "fp32"
     if recipe.bn_images is not None:
@@ -216,7 +217,7 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
         record=record,
         keep_precision=config.precision == "auto",
         save_every=config.save_every,
-        notes=tuple(splits.remarks()),
+        notes=tuple(notes),
         world=world,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,6 +178,8 @@ def _override(
             raise UsageError(f"input {key} is {value!r}; it must be a number of 1 or more")
         if key in ("mean", "std") and value is not None and not _numbers(value, base.channels):
             raise UsageError(f"input {key} is {value!r}; it must be {base.channels} numbers, one for each channel")
+        if key == "std" and value is not None and min(value) <= 0:
+            raise UsageError(f"input std is {value!r}; it must be positive numbers")
     if "mean" in parts:
         parts["mean_image"] = None
     changed = base.with_changes(**parts)
@@ -187,17 +190,24 @@ def _override(
 
 def _numbers(value: Any, count: int) -> bool:
     return (
-        isinstance(value, Sequence) and len(value) == count and all(isinstance(number, int | float) for number in value)
+        isinstance(value, Sequence)
+        and len(value) == count
+        and all(isinstance(number, int | float) and math.isfinite(number) for number in value)
     )
 
 
 def _with_mean(input_spec: InputSpec, path: Path) -> InputSpec:
     """Return the input with the mean of a NumPy file; Raises: WeightsError, if that is no mean of its input."""
     try:
-        array = next(iter(read_arrays(path).values()))
+        arrays = read_arrays(path)
+        if len(arrays) != 1:
+            raise ValueError(f"it holds {', '.join(list(arrays)[:5]) or 'nothing'}, and not one array")
+        (array,) = arrays.values()
         mean = np.squeeze(np.asarray(array, np.float32))
     except Exception as error:  # a damaged file raises nearly anything
         raise WeightsError(f"{path}: not a mean in a NumPy file (.npy or .npz): {first_line(error)}") from None
+    if not np.isfinite(mean).all():
+        raise WeightsError(f"{path}: a mean with values that are not finite (NaN or infinity)")
     channels, size = input_spec.channels, input_spec.size
     if mean.shape == (channels,):
         return input_spec.with_changes(mean=tuple(mean.tolist()), mean_image=None)
@@ -208,7 +218,7 @@ def _with_mean(input_spec: InputSpec, path: Path) -> InputSpec:
             f"{path}: a mean of shape {array.shape}; it must be ({channels},), or ({channels}, H, W) with H and W of "
             f"{size} or more"
         )
-    top, left = (mean.shape[0] - size) // 2, (mean.shape[1] - size) // 2
+    top, left = (round((side - size) / 2) for side in mean.shape[:2])  # as images are cropped
     crop = np.ascontiguousarray(mean[top : top + size, left : left + size], "<f4")
     return input_spec.with_changes(mean=None, mean_image=base64.b64encode(crop.tobytes()).decode())
 

@@ -68,16 +68,16 @@ def _require_function(declared: NetworkSpec, about: About, *, named: bool) -> No
     if options := about.get("options"):
         listed = ", ".join(f"{name}={value!r}" for name, value in options.items())
         raise WeightsError(f"the file says that its network has {listed[:200]}, and {declared.name} has not")
-    said = str(about.get("architecture") or "").lower()
-    if not said or declared.name not in torchvision.NAMES or named:
+    said, by_config = str(about.get("architecture") or "").lower(), "pretrained_cfg" in about
+    if not said or declared.name not in torchvision.NAMES or (named and not by_config):
         return
     name = torchvision.NAMES[declared.name]
     same = (name, f"tv_{name}", f"gluon_{name}_v1b", f"ssl_{name}", f"swsl_{name}")
     if said.partition(".")[0] not in same:
         raise WeightsError(
-            f"the file says that its network is {said[:60]!r}; its tensors have the names and shapes of "
-            f"{declared.name}, but it may be another function; if it is {declared.name}, say so: "
-            f"--network {declared.name}"
+            f"{'config.json' if by_config else 'the file'} says that the network is {said[:60]!r}; the tensors have "
+            f"the names and shapes of {declared.name}, "
+            + ("which is another function" if by_config else f"which --network {declared.name} says that it is")
         )
 
 

@@ -77,17 +77,27 @@ class Weights:
             )
         load_into(network, self.tensors)
 
-    def load_to_train(self, network: nn.Module, classes: tuple[str, ...]) -> None:
-        """Load the weights into a network to be trained on; its last layer stays as it is where the classes are others.
+    def load_to_train(self, network: nn.Module, classes: tuple[str, ...]) -> str | None:
+        """Load the weights into a network to be trained on, and return what is to be said of its last layer.
+
+        The same classes in another order keep their weights; where they are others the last layer stays as it is.
 
         Raises: WeightsError, as `load_into`.
         """
         if self.classes == classes:
-            return self.load_into(network)
-        own = network.state_dict()
-        head = last_layer(network)
-        new = {name: tensor for name, tensor in own.items() if name.startswith(f"{head}.")}
-        return dataclasses.replace(self, tensors=self.tensors | new).load_into(network)
+            self.load_into(network)
+            return None
+        head = f"{last_layer(network)}."
+        if self.classes is not None and sorted(self.classes) == sorted(classes):
+            order = [self.classes.index(name) for name in classes]
+            new = {name: tensor[order] for name, tensor in self.tensors.items() if name.startswith(head)}
+            note = "has the classes of the data in another order; the last layer is put in theirs"
+        else:
+            new = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(head)}
+            known = "names no classes" if self.classes is None else "has other classes than the data"
+            note = f"{known}; the last layer is new"
+        dataclasses.replace(self, tensors=self.tensors | new).load_into(network)
+        return f"{self.path} {note}"
 
 
 def save(
