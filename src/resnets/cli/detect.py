@@ -81,7 +81,7 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     """
     settings = dict(locals())  # each option is a setting of the same name
-    from resnets.cli.display import Display
+    from resnets.cli.display import displays
     from resnets.cli.lists import names, numbers
     from resnets.cli.resuming import resumable
     from resnets.detection.train import train_detector
@@ -91,7 +91,7 @@ def train(
     settings |= {"anchors": numbers(anchors, "pixels", "32,64,128"), "classes": names(classes)}
     settings["context"] = context or None  # a recipe may have it without the flag
     with resumable():
-        result = train_detector(**settings, observers=[Display()])
+        result = train_detector(**settings, observers=displays(default_length=iterations is None))
     if result.already_finished:
         print(f"{result.folder} is finished; nothing to do")
     score = "the test images are not annotated" if result.mean_ap is None else f"mAP {100 * result.mean_ap:.2f} %"

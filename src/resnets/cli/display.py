@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,6 +167,31 @@ def _where(hardware: dict[str, Any]) -> str:
     if "processes" not in hardware:
         return str(hardware["device"])
     return f"{hardware['processes']} processes, each with {hardware['device'].partition(':')[0]}"
+
+
+class _LongDefault:
+    """An observer that warns, before it starts, of a training whose default length takes more than a day here."""
+
+    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
+        from resnets.planning.defaults import days_long
+
+        if iteration == 0 and (seconds := days_long(run)) is not None:
+            warnings.warn(
+                f"recipe {run.recipe.name}'s {run.recipe.iterations:,} iterations take some {in_words(seconds)} here; "
+                f"--iterations sets another length",
+                stacklevel=2,
+            )
+
+    def logged(self, line: LogLine) -> None: ...
+
+    def finished(self, result: Result) -> None: ...
+
+    def closed(self) -> None: ...
+
+
+def displays(*, default_length: bool) -> list[Display | _LongDefault]:
+    """Return the observers of a command that trains; a length that was chosen is not commented on."""
+    return [_LongDefault(), Display()] if default_length else [Display()]
 
 
 class ShortDisplay:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Option
 
 from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
-
-if TYPE_CHECKING:
-    from resnets.records.runs import LogLine, Result, RunRecord
-    from resnets.training.observers import Observer
 
 
 def train(
@@ -72,13 +67,13 @@ def train(
     `torchrun --nproc-per-node N -m resnets train ...` splits each mini-batch over N processes.
     """
     settings = {name: value for name, value in locals().items() if name not in ("network", "data", "out", "resume")}
-    from resnets.cli.display import Display
+    from resnets.cli.display import displays
     from resnets.cli.resuming import resumable
     from resnets.durations import in_words
     from resnets.quantities import plural, rate
     from resnets.training import train as training
 
-    observers: list[Observer] = [Display()] if iterations or epochs else [_LongDefault(), Display()]
+    observers = displays(default_length=iterations is None and epochs is None)
     with resumable():
         result = training.train(network, data, out=out, resume=resume, observers=observers, **settings)
     if result.already_finished:
@@ -90,24 +85,3 @@ def train(
         f"after {plural(result.iterations, 'iteration')} in {in_words(result.seconds)} "
         f"({rate(result.images_per_second)} images/s)\n{result.folder}/ holds the weights, the log and result.json"
     )
-
-
-class _LongDefault:
-    """An observer that warns, before it starts, of a training whose default length takes more than a day here."""
-
-    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
-        from resnets.durations import in_words
-        from resnets.planning.defaults import days_long
-
-        if iteration == 0 and (seconds := days_long(run)) is not None:
-            warnings.warn(
-                f"recipe {run.recipe.name}'s {run.recipe.iterations:,} iterations take some {in_words(seconds)} here; "
-                f"--epochs sets another length, and `resnets plan` has the details",
-                stacklevel=2,
-            )
-
-    def logged(self, line: LogLine) -> None: ...
-
-    def finished(self, result: Result) -> None: ...
-
-    def closed(self) -> None: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch.utils.data import TensorDataset
 
@@ -9,10 +11,11 @@ from resnets.data.map_datasets import MapSplit
 from resnets.data.splits import DataSplits
 from resnets.errors import ResnetsError
 from resnets.networks import complexity, registry
+from resnets.paper.recipes import CIFAR
 from resnets.planning import forecast
 from resnets.planning.measure import StepTime, measure_steps, rates_of
 from resnets.records.runs import RunRecord
-from resnets.specs import NetworkSpec, Recipe
+from resnets.specs import DetectionRecipe, NetworkSpec
 from resnets.training.config import TrainingConfig, resolve
 
 DAY = 86_400.0
@@ -25,33 +28,36 @@ STEPS = 1_000  # of a run for which nothing is compiled
 def days_long(run: RunRecord) -> float | None:
     """Return the seconds that a run takes on its device, where they are more than a day; None if less, or not known.
 
-    Where it might be more, a few steps on black images are timed, in a second or two, and not the reading of images.
-    Torch's random state stays as it is.
+    Where it might be more, a few steps on black images are timed, in a second or two, and not the reading of images. A
+    detector is taken for a classifier of as many pixels: its regions cost more, its frozen stages less. Torch's random
+    state stays as it is.
     """
     spec, recipe, hardware = run.network.spec, run.recipe, run.provenance[-1].hardware
-    if spec is None or not isinstance(recipe, Recipe) or "processes" in hardware:
+    if spec is None or "processes" in hardware:
         return None
-    size = getattr(recipe.augmentation, "crop", spec.input_size)
+    size, pixels = getattr(recipe.augmentation, "crop", spec.input_size), 1.0
+    if isinstance(recipe, DetectionRecipe):
+        pixels = recipe.shorter_side * min(recipe.longest_side, recipe.shorter_side * 4 / 3) / size**2
     device = torch.device(str(hardware["device"]))
     cost = complexity.measure(complexity.skeleton(spec), size)
-    if 3 * cost.macs * recipe.batch_size * recipe.iterations < DAY * SLOWEST[device.type]:
+    if 3 * cost.macs * pixels * recipe.batch_size * recipe.iterations < DAY * SLOWEST[device.type]:
         return None
     try:
-        steps = _steps(run, spec, recipe, size, max(1, min(recipe.batch_size, int(STEP_MACS / cost.macs))))
+        steps = _steps(run, spec, size, max(1, min(recipe.batch_size, int(STEP_MACS / cost.macs))))
     except (ResnetsError, RuntimeError, MemoryError):  # which are the run's own to report
         return None
-    rates = rates_of(steps, recipe.batch_size, run.precision, cost)
-    seconds = forecast.duration(recipe, rates, run.data.test_images).total
-    return seconds if seconds > DAY else None
+    steps = dataclasses.replace(steps, step=steps.step * pixels)
+    seconds = forecast.duration(recipe, rates_of(steps, recipe.batch_size, run.precision, cost), run.data.test_images)
+    return seconds.total if seconds.total > DAY else None
 
 
-def _steps(run: RunRecord, spec: NetworkSpec, recipe: Recipe, size: int, batch_size: int) -> StepTime:
-    """Time steps of a run on black images."""
+def _steps(run: RunRecord, spec: NetworkSpec, size: int, batch_size: int) -> StepTime:
+    """Time steps of a run's network on black images."""
     device = str(run.provenance[-1].hardware["device"])
     black = torch.zeros(1, spec.in_channels, size, size).expand(batch_size, -1, -1, -1)
     split = MapSplit(TensorDataset(black, torch.zeros(batch_size, dtype=torch.int64)))
     data = DataSplits(name="black", train=split, test=split, classes=tuple(map(str, range(spec.num_classes))))
-    short = recipe.scaled(STEPS).with_changes(batch_size=batch_size)
+    short = CIFAR.scaled(STEPS).with_changes(batch_size=batch_size, bn_group=None)
     config = TrainingConfig(recipe=short, device=device, precision=run.precision, workers=0)
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         steps, _ = measure_steps(resolve(registry.build(spec), data, config), warm_up=1, seconds=SECONDS)
