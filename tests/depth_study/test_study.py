@@ -105,6 +105,7 @@ class StopSecond:
 
     def __init__(self) -> None:
         self.networks: list[str] = []
+        self.stopped = False
 
     def __call__(self, network: str) -> StopSecond:
         self.networks.append(network)
@@ -114,7 +115,8 @@ class StopSecond:
     def finished(self, *_: object) -> None: ...
     def closed(self) -> None: ...
     def logged(self, line: LogLine) -> None:
-        if len(self.networks) == 2:
+        if len(self.networks) == 2 and not self.stopped:  # a second signal would end this process
+            self.stopped = True
             signal.raise_signal(signal.SIGTERM)
 
 

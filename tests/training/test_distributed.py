@@ -246,7 +246,7 @@ def test_threads(monkeypatch: pytest.MonkeyPatch, given: str | None, expected: i
             monkeypatch.setenv(name, value)
         before = torch.get_num_threads()
         torch.set_num_threads(3)
-        launch._take_share_of_cores()
+        launch.take_share_of_cores()
         assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(before)

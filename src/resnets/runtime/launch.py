@@ -68,7 +68,7 @@ def _join(device: str) -> World:
     own = own_device(device, size)
     if own.startswith("cuda"):
         torch.cuda.set_device(own)
-    _take_share_of_cores()
+    take_share_of_cores()
     dist.init_process_group("cpu:gloo,cuda:nccl" if own.startswith("cuda") else "gloo", timeout=TIMEOUT)
     atexit.register(_leave)  # and not sooner, for there may be more to do together, such as to test
     return World(rank, size, own, dist.group.WORLD)
@@ -110,7 +110,7 @@ def _number(name: str, default: int = 0) -> int:
     return int(text)
 
 
-def _take_share_of_cores() -> None:
+def take_share_of_cores() -> None:
     """Compute with this process's share of the machine's cores, unless the user gave a number of threads."""
     if "OMP_NUM_THREADS" in os.environ and not _threads_by_torchrun():
         return
