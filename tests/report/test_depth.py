@@ -38,7 +38,7 @@ def of(*errors: float, images: int = 100_000) -> list[Depth]:
 
 def test_the_wording() -> None:
     """Each kind's errors in the order of depth, what they do, and the deepest pair of one depth."""
-    assert findings(of(1.3, 5.9), of(0.5, 0.3, 0.1), free_shortcuts=True) == (
+    assert tuple(findings(of(1.3, 5.9), of(0.5, 0.3, 0.1), free_shortcuts=True)) == (
         "From 20 to 56 layers the training error of plain networks rises (1.3 -> 5.9 %): this is degradation, not "
         "overfitting.",
         "With shortcuts, which add no parameters, it falls (0.5 -> 0.3 -> 0.1 %) from 20 to 110 layers: more depth "
@@ -64,16 +64,16 @@ def test_the_trend_of_each_kind(plain: tuple[float, ...], residual: tuple[float,
 
 def test_what_may_be_chance_is_no_degradation() -> None:
     """The same rise of 1 point is one over 100,000 images and none over 100."""
-    many, few = (findings(of(60.0, 61.0, images=images), [], free_shortcuts=False) for images in (100_000, 100))
+    many, few = (tuple(findings(of(60.0, 61.0, images=images), [], free_shortcuts=False)) for images in (100_000, 100))
     assert " rises " in many[0] and " stays " in few[0]
 
 
 def test_what_is_not_there_is_not_mentioned() -> None:
     """A kind of a single depth has no sentence on depth, and networks without a counterpart are in no pair."""
-    assert len(findings(of(5.0, 80.0), [], free_shortcuts=True)) == 1
+    assert len(list(findings(of(5.0, 80.0), [], free_shortcuts=True))) == 1
     (alone,) = findings([], of(2.0, 3.0), free_shortcuts=True)
     assert "residual networks" in alone and "parameters" not in alone
-    assert findings(of(5.0, 6.0)[1:], of(2.0), free_shortcuts=True) == ()
+    assert not list(findings(of(5.0, 6.0)[1:], of(2.0), free_shortcuts=True))
     (pair,) = findings(of(5.0), of(2.0), free_shortcuts=True)
     assert "5.0 % plain and 2.0 % residual" in pair
 

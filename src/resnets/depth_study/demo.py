@@ -89,7 +89,7 @@ def _row(result: TrainResult, depth: int, *, residual: bool) -> DepthRow:
         depth=depth,
         residual=residual,
         training_error=result.training_error,
-        training_images=last_images(curve, DIGITS.batch_size),
+        training_images=last_images((point[0] for point in curve), DIGITS.batch_size),
         test_error=result.test_error,
         seconds=result.seconds,
         curve=curve,

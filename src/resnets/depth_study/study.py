@@ -259,7 +259,7 @@ def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> Study
         depth=planned.depth,
         residual=planned.residual,
         training_error=result.training_error,
-        training_images=last_images(curve, plan.batch_size),
+        training_images=last_images((point[0] for point in curve), plan.batch_size),
         validation_error=result.validation_error,
         validation_images=plan.validation_images,
         interval=wilson(result.validation_error, plan.validation_images),

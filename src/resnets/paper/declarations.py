@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import Literal
 
 from resnets.paper.published import Published
 from resnets.specs import Shortcut, TestProtocol
@@ -99,12 +99,6 @@ Style = Literal["solid", "dashed", "thin", "bold"]
 # ---------------------------------------------------------------- what rows and curves share
 
 
-class NetworkOptions(TypedDict, total=False):
-    """Options of `registry.declare`."""
-
-    shortcut: Shortcut
-
-
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """A network, how it is trained, and on what; rows and curves with an equal one share its runs, seed by seed."""
@@ -133,11 +127,6 @@ class System:
     def slug(self) -> str:
         """The label for a command line and a file's name: `resnet-110-layers`."""
         return re.sub(r"[^a-z0-9+]+", "-", self.label.lower()).strip("+-")
-
-    @property
-    def options(self) -> NetworkOptions:
-        """The network's options, for `registry.declare` or `create`."""
-        return {} if self.shortcut is None else {"shortcut": self.shortcut}
 
     @property
     def training(self) -> Training | None:
@@ -178,7 +167,6 @@ class Column:
     measure: Measure
     unit: str = "%"
     statistic: Statistic = "mean"
-    tested_on: str | None = None  # where a table's columns differ in it
 
 
 @dataclass(frozen=True, kw_only=True)

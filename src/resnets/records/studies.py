@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from resnets.records.base import Record
 from resnets.records.counts import Interval
@@ -119,7 +119,7 @@ class StudyRecord(Record, frozen=True, kw_only=True, tag="study"):
     provenance: tuple[Provenance, ...]  # of the sessions, where they differ
 
 
-def last_images(curve: Sequence[tuple[int, float, float]], batch_size: int) -> int:
-    """Return the number of images that the last training error of a curve is of."""
-    *_, before, last = (0, *(point[0] for point in curve))
+def last_images(iterations: Iterable[int], batch_size: int) -> int:
+    """Return the number of images that the last training error of a curve with these points is of."""
+    *_, before, last = (0, *iterations)
     return (last - before) * batch_size

@@ -109,11 +109,11 @@ def compare_table(table: Table, results: Results) -> ComparedTable:
 
 def _row(table: Table, row: Row, results: Results) -> ComparedRow:
     setting = setting_of(row)
-    runs = (
-        choose(_candidates(row, results), setting, lambda run: _has_any(run, row, table.columns))
-        if setting and not row.cited
-        else ()
-    )
+
+    def has_any(run: Run) -> bool:
+        return any(_value(run, row, column) is not None for column in table.columns)
+
+    runs = choose(_candidates(row, results), setting, has_any) if setting and not row.cited else ()
     cost = results.cost(row.network, row.shortcut)
     missing = _without_runs(row, results, setting, f"{table.name} --only {row.slug}")
     cells = tuple(_cell(column, row, runs, cost, missing) for column in table.columns)
@@ -122,10 +122,6 @@ def _row(table: Table, row: Row, results: Results) -> ComparedRow:
 
 def _candidates(row: Row, results: Results) -> Sequence[Run]:
     return results.runs if row.detection_test is None else results.detectors
-
-
-def _has_any(run: Run, row: Row, columns: Sequence[Column]) -> bool:
-    return any(_value(run, row, column) is not None for column in columns)
 
 
 def _without_runs(row: Row, results: Results, setting: Setting | None, name: str) -> Verdict:
@@ -181,7 +177,8 @@ def _cell(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None, miss
     if departures:
         verdict = Verdict(Status.REDUCED, "; ".join(departures))
     elif compared and published:
-        verdict = judge(values, published, row.tolerances.get(column.name) or _exactly(column, published))
+        exactly = Tolerance(0.0, f"a count, {published.quantity}") if column.measure == "depth" else None
+        verdict = judge(values, published, row.tolerances.get(column.name, exactly))
     else:
         verdict = Verdict(Status.NOT_JUDGED, "shown next to the number that is compared" if published else nothing.why)
     std = statistics.stdev(values) if statistic == "mean" and len(values) > 1 else None
@@ -204,11 +201,6 @@ def _statistic(values: Sequence[float], statistic: Statistic, *, higher_is_bette
     if statistic == "best":
         return max(values) if higher_is_better else min(values)
     return statistics.fmean(values)
-
-
-def _exactly(column: Column, published: Published) -> Tolerance | None:
-    """Return the tolerance of a count of layers: none at all."""
-    return Tolerance(0.0, f"a count, {published.quantity}") if column.measure == "depth" else None
 
 
 def _layers(column: Column, text: str, cost: Cost | None, nothing: Verdict) -> Cell:

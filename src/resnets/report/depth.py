@@ -46,7 +46,7 @@ class DepthStudy:
     @property
     def findings(self) -> tuple[str, ...]:
         """What depth does, in sentences."""
-        return findings(self.plain, self.residual, free_shortcuts=self.has_free_shortcuts)
+        return tuple(findings(self.plain, self.residual, free_shortcuts=self.has_free_shortcuts))
 
     @property
     def sentence(self) -> str:
@@ -148,18 +148,14 @@ def findings_of_rows(rows: Sequence[DepthRow], *, tests: bool = True) -> tuple[s
         for wanted in (False, True)
     )
     shortcuts = {default_shortcut(row.network) for row in rows if row.residual}
-    return findings(plain, residual, free_shortcuts=shortcuts == {"A"})
+    return tuple(findings(plain, residual, free_shortcuts=shortcuts == {"A"}))
 
 
-def findings(plain: Sequence[Depth], residual: Sequence[Depth], *, free_shortcuts: bool) -> tuple[str, ...]:
-    """Return what depth does to the training error of plain and of residual networks, and what shortcuts change.
+def findings(plain: Sequence[Depth], residual: Sequence[Depth], *, free_shortcuts: bool) -> Iterator[str]:
+    """Yield what depth does to the training error of plain and of residual networks, and what shortcuts change.
 
     A sentence each, where there is anything to compare. `plain` and `residual` are in the order of their depth.
     """
-    return tuple(_findings(plain, residual, free_shortcuts))
-
-
-def _findings(plain: Sequence[Depth], residual: Sequence[Depth], free_shortcuts: bool) -> Iterator[str]:
     if len(plain) > 1:
         trend = _trend(plain)
         verdict = (

@@ -20,6 +20,7 @@ from resnets.records.runs import (
     Result,
     RunRecord,
 )
+from resnets.records.studies import last_images
 from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, Point, Run, Scores
 from resnets.specs import Recipe, ResNetSpec, identify
 
@@ -49,7 +50,7 @@ def measured(file: str, result: ClassifierResult, answer: ReproducedRun | None =
         depth=run.network.depth,
         errors=errors,
         training_error=result.training_error,
-        training_images=last_iterations(curve) * run.recipe.batch_size,
+        training_images=last_images((point.iteration for point in curve), run.recipe.batch_size),
         curve=curve,
         curve_on=curve_on,
         best_validation=None if best is None else (best.iteration, best.tested),
@@ -138,12 +139,6 @@ def _point(point: CurvePoint) -> Point:
     if tested is None:
         raise NotAResult(f"its curve has no error at iteration {point.iteration:,}")
     return Point(point.iteration, point.training_error, tested)
-
-
-def last_iterations(curve: Iterable[Point]) -> int:
-    """Return the iterations from the last but one point of a curve to the last."""
-    *_, before, last = (0, *(point.iteration for point in curve))
-    return last - before
 
 
 def scale_of(named: Scale | None, iterations: int, full: int) -> Scale:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnets.detection.recipes import all_recipes
 from resnets.durations import in_words
-from resnets.paper.declarations import Column, Figure, Table
+from resnets.paper.declarations import Table
 from resnets.records.benchmarks import Claim
 from resnets.records.runs import Provenance
 from resnets.report import downloads, plots
 from resnets.report.compare_figures import ComparedCurve, ComparedFigure, Drawing, end
-from resnets.report.compare_tables import EXACT, ComparedRow
+from resnets.report.compare_tables import EXACT
 from resnets.report.responses import outliers
 from resnets.report.runs import Measured, MeasuredDetector, Run
 from resnets.report.verdict import Status
@@ -55,11 +55,11 @@ def render(view: View) -> str:
         "quantity": quantity,
         "measured": measured,
         "duration": in_words,
-        "unit": _unit,
+        "unit": lambda column: " (%)" if column.unit == "%" else "",
         "how": _how,
-        "subject": _subject,
+        "subject": lambda declared: declared.title.split(":")[0].split(",")[0],
         "both": lambda table, column: column.measure not in EXACT and table.has_measured(column),
-        "tally": _tally,
+        "tally": lambda compared: Status.tally(one.verdict.status for one in compared),
         "tolerances": _tolerances,
         "networks": _networks,
         "styles": _styles,
@@ -98,10 +98,6 @@ def _code(text: str) -> Any:
 # ---------------------------------------------------------------- tables
 
 
-def _unit(column: Column) -> str:
-    return f" ({column.unit})" if column.unit == "%" else ""
-
-
 def _how(table: Table) -> str:
     """Return a table's caption: how its rows were tested, where that is the same for all, and what FLOPs are."""
     if table.kind == "complexity":
@@ -112,14 +108,6 @@ def _how(table: Table) -> str:
     parts = [f"tested by {protocol}" for protocol in protocols if protocol and len(protocols) == 1]
     parts += [f"on {place}" for place in tested if place and len(tested) == 1]
     return f"Section {table.section}{': ' if parts else ''}{' '.join(parts)}".replace("Section appendix", "Appendix")
-
-
-def _subject(declared: Table | Figure) -> str:
-    return declared.title.split(":")[0].split(",")[0]
-
-
-def _tally(compared: Iterable[ComparedRow | ComparedCurve]) -> dict[Status, int]:
-    return Status.tally(one.verdict.status for one in compared)
 
 
 def _tolerances(table: Table) -> list[tuple[str, str, str]]:

@@ -41,6 +41,9 @@ class View:
     figures: tuple[ComparedFigure, ...]
     studies: tuple[DepthStudy, ...]  # the best first
     departures: tuple[tuple[tuple[Recipe, ...], tuple[Departure, ...]], ...]  # of declared recipes and of the runs'
+    seeds: Grid  # the trainings of which there are several seeds
+    ensembles: Grid  # compared with their members
+    speed: Grid  # the benchmarks, ours next to each peer's
 
     @classmethod
     def of(cls, results: Results) -> View:
@@ -54,6 +57,9 @@ class View:
             figures=tuple(compare_figure(figure, results) for figure in FIGURES.values()),
             studies=depth.studies(results.runs),
             departures=departures(recipe for name, recipe in all_recipes().items() if name in used),
+            seeds=_seeds(results.runs),
+            ensembles=_ensembles(results.ensembles),
+            speed=_speed(results.benchmarks.values()),
         )
 
     @property
@@ -87,21 +93,6 @@ class View:
         ]
         columns = ("kind", "layers", "training error", "test error", "runs")
         return Grid("Errors by depth, means over the seeds", columns, columns[1:], tuple(rows))
-
-    @property
-    def seeds(self) -> Grid:
-        """The trainings of which there are several seeds."""
-        return _seeds(self.results.runs)
-
-    @property
-    def ensembles(self) -> Grid:
-        """The ensembles, compared with their members."""
-        return _ensembles(self.results.ensembles)
-
-    @property
-    def speed(self) -> Grid:
-        """The benchmarks, ours next to each peer's."""
-        return _speed(self.results.benchmarks.values())
 
     @property
     def machines(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from resnets.detection.recipes import all_recipes
@@ -141,7 +141,9 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
         places = (at for at, one in enumerate(only) if any(_meets(system, [one]) for _, system in found[training]))
         return next(places, 0)
 
-    responding = drawn_responses()
+    # layer responses are measured for any table or figure, so that nothing is trained again for Figure 7
+    panels = [panel for figure in FIGURES.values() for panel in figure.panels if panel.draws != "error"]
+    responding = {curve.training for panel in panels for curve in panel.curves}
     tasks = [
         Task(
             training,
@@ -149,33 +151,15 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
             protocols=tuple(dict.fromkeys(one.protocol for _, one in askers if one.protocol is not None)),
             runs_in_the_paper=max(one.seeds for _, one in askers),
             responses=training in responding,
-            detections=tuple(dict.fromkeys(_detection_tests(one for _, one in askers))),
+            detections=tuple(
+                dict.fromkeys(one.detection_test for _, one in askers if isinstance(one, Row) and one.detection_test)
+            ),
         )
         for training, askers in found.items()
     ]
     return tuple(sorted(tasks, key=lambda task: (place(task.training), *_size(task))))
 
 
-def _detection_tests(askers: Iterable[Row | Curve]) -> Iterator[DetectionTest]:
-    for one in askers:
-        if isinstance(one, Row) and one.detection_test is not None:
-            yield one.detection_test
-
-
 def _size(task: Task) -> tuple[int, int, str]:
     training = task.training
     return list(all_recipes()).index(training.recipe), depth_of(training.network) or 0, training.network
-
-
-def drawn_responses() -> frozenset[Training]:
-    """Return the trainings whose layer responses a figure draws.
-
-    They are measured for any table or figure, so that nothing has to be trained again for the figure.
-    """
-    return frozenset(
-        curve.training
-        for figure in FIGURES.values()
-        for panel in figure.panels
-        for curve in panel.curves
-        if panel.draws != "error" and curve.training is not None
-    )

@@ -178,8 +178,8 @@ TABLE_12 = Table(
     section="appendix B",
     kind="detection",
     columns=(
-        Column(name="val2", measure="mAP@.5", tested_on="imagenet-det val2"),
-        Column(name="test", measure="mAP@.5", tested_on="imagenet-det test"),
+        Column(name="val2", measure="mAP@.5"),
+        Column(name="test", measure="mAP@.5"),
     ),
     rows=(
         cited("Table 12", "GoogLeNet (ILSVRC'14)", "[44]"),

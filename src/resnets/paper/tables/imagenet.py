@@ -264,7 +264,7 @@ TABLE_5 = Table(
     title="Ensembles on ImageNet's test set",
     section="4.1",
     kind="ensemble",
-    columns=(Column(name="top-5 err. (test)", measure="top-5 error", tested_on="imagenet test"),),
+    columns=(Column(name="top-5 err. (test)", measure="top-5 error"),),
     rows=(
         _cited("Table 5", "VGG (ILSVRC'14)", "[41]", tested_on="imagenet test"),
         _cited("Table 5", "GoogLeNet (ILSVRC'14)", "[44]", tested_on="imagenet test"),

@@ -79,8 +79,8 @@ TABLE_14 = Table(
     section="appendix C",
     kind="localisation",
     columns=(
-        Column(name="val", measure="top-5 localisation error", tested_on="imagenet val"),
-        Column(name="test", measure="top-5 localisation error", tested_on="imagenet test"),
+        Column(name="val", measure="top-5 localisation error"),
+        Column(name="test", measure="top-5 localisation error"),
     ),
     rows=(
         cited("Table 14", "OverFeat (ILSVRC'13)", "[40]"),
