@@ -49,6 +49,7 @@ class Lock:
             while not self._mark():
                 if not self.wait:
                     raise Held from None
+            self.released.clear()
             threading.Thread(target=self._renew, name="resnets-lock", daemon=True).start()
         return self
 
