@@ -108,6 +108,7 @@ _PLAIN = {
     "None": "None",
     "Sequence[int]": "whole numbers",
     "Iterable[int]": "whole numbers",
+    "Iterable[str]": "a list of names",
 }
 """The declarations that are verified, and what they are called."""
 
@@ -134,6 +135,8 @@ def as_declared(name: str, value: Any, declared: Any) -> Any:
                 return operator.index(value)
             if any(kind.endswith("[int]") for kind in kinds):
                 return tuple(map(operator.index, value))
+            if "Iterable[str]" in kinds:
+                return tuple(as_declared(name, one, "str") for one in value)
             if "bool" in kinds and type(value).__name__ in ("bool", "bool_"):  # NumPy's
                 return bool(value)
     raise UsageError(f"{name} is {value!r}; it must be {' or '.join(_PLAIN[kind] for kind in kinds)}")

@@ -93,7 +93,11 @@ def test_numbers_of_numpy_and_torch_are_taken_as_pythons() -> None:
         (lambda: resnets.train(42, "digits"), "network is a int"),
         (lambda: resnets.evaluate("runs/none", "digits", batch_size=1.5), "batch_size is 1.5"),
         (lambda: resnets.evaluate("runs/none", "digits", scales=[32.5]), "scales is"),
+        (lambda: resnets.evaluate(3, "digits"), "path is 3"),
         (lambda: resnets.load(7), "path is 7"),
+        (lambda: resnets.load("runs/none", network=42), "network is a int"),
+        (lambda: resnets.study("digits", networks="resnet20"), "networks is 'resnet20'"),
+        (lambda: resnets.study("digits", depths=8), "depths is 8"),
         (lambda: resnets.optimize(nn.Flatten(), batch_size="4"), "batch_size is '4'"),
     ],
 )

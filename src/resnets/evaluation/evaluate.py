@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,6 +68,8 @@ def evaluate(
         raise UsageError(f"batch_size is {batch_size}; it must be 1 or more")
     if workers < 0:
         raise UsageError(f"workers is {workers}; it must be 0 or more")
+    if not isinstance(path, Model | Iterable | Path):
+        raise UsageError(f"path is {path!r}; it must be a run's folder, a weights file, a loaded model, or several")
     paths = [path] if isinstance(path, str | Path | Model) else list(path)
     if not paths:
         raise UsageError("no weights are given; name a run's folder or a weights file")

@@ -181,6 +181,8 @@ def load(path: str | Path, *, network: nn.Module | None = None, device: str = "a
 
     Raises: WeightsError, if there are no weights, or they are damaged or of another network.
     """
+    if not isinstance(network, nn.Module | None):
+        raise UsageError(f"network is a {type(network).__name__}; it must be a torch module")
     found = load_weights(path)
     if network is None:
         network = found.build()
