@@ -53,9 +53,9 @@ class Weights:
             )
         try:
             require_buildable(self.spec, self.tensors)
+            network = build(self.spec)
         except (UsageError, WeightsError) as error:
             raise WeightsError(f"{self.path}: {error}", getattr(error, "details", ())) from None
-        network = build(self.spec)
         self.load_into(network)
         return network.eval()
 
@@ -170,7 +170,7 @@ def require_input(input_spec: InputSpec, path: Path) -> None:
 def require_buildable(spec: NetworkSpec, tensors: dict[str, Tensor]) -> None:
     """Check that a declaration is of the network whose tensors these are, before that takes time and memory.
 
-    Raises: WeightsError, if not; UsageError, if it is of a registered network, whose module is not imported.
+    Raises: WeightsError, if not.
     """
     if spec.layers > len(tensors):
         raise WeightsError(f"it declares a network of {spec.layers:,} layers, and holds {len(tensors):,} tensors")
