@@ -35,6 +35,7 @@ CALLS: dict[str, Callable[[str], object]] = {
 def test_a_name_that_no_file_can_have_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, name: str
 ) -> None:
+    """Each public call answers an impossible name with one line of an exception of the package."""
     monkeypatch.chdir(tmp_path)
     weights_file.save(Path("w.safetensors"), resnets.create("resnet8"))
     with pytest.raises(ResnetsError) as caught:
@@ -50,6 +51,7 @@ def test_a_class_whose_folder_is_not_utf8_is_refused(make_photos: Callable[..., 
 
 
 def test_a_path_that_is_not_utf8_is_recorded_with_escapes() -> None:
+    """Records stay valid JSON whatever a path's bytes are."""
     path = Path(os.fsdecode(b"caf\xe9.pth"))
     assert encode({"weights": path, "files": [str(path)]}).isascii()
     assert as_json(path) == r"caf\udce9.pth"

@@ -193,7 +193,7 @@ def test_auto_takes_the_fastest_and_says_what_it_left(monkeypatch: pytest.Monkey
 def test_auto_measures_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one with the smaller time is kept, whichever it is."""
     times = {"eager": 2.0, "openvino": 1.0}
-    monkeypatch.setattr(engines, "_seconds", lambda engine, images: times[engine.name])
+    monkeypatch.setattr(engines, "measured_seconds", lambda engine, images: times[engine.name])
     assert prepare(tiny(), "auto").name == "openvino"
     times["openvino"] = 3.0
     found = prepare(tiny(), "auto")
@@ -211,8 +211,8 @@ def test_a_wrong_engine_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(module: nn.Module, images: Tensor, precision: Precision) -> backends.Run:
         raise RuntimeError("it fell apart\nat length")
 
-    monkeypatch.setitem(engines._PREPARE, "openvino", wrong)
-    monkeypatch.setitem(engines._PREPARE, "compile", broken)
+    monkeypatch.setitem(engines.BACKENDS, "openvino", wrong)
+    monkeypatch.setitem(engines.BACKENDS, "compile", broken)
     found = prepare(network(), "auto")
     assert found.name == "eager"
     assert "its logits for 4 images differ from the network's by" in str(found.choices[1].skipped)

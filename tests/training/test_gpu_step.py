@@ -174,7 +174,7 @@ def test_memory_that_runs_out_while_compiling_is_not_taken_for_a_compiler_that_f
     def out_of_memory(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(compiled, "_by_blocks", lambda _: out_of_memory)
+    monkeypatch.setattr(compiled, "by_blocks", lambda _: out_of_memory)
     state, batches = state_of(), resident()
     step = make_step(state, LONG, GPU, "fp32", gather=batches.gather)
     with pytest.raises(torch.OutOfMemoryError):

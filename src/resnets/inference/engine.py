@@ -126,10 +126,10 @@ def fastest(
             try:
                 if engine == "auto":
                     _require_time(name, ready, start - began)
-                run = _PREPARE[name](ready, images, precision)
+                run = BACKENDS[name](ready, images, precision)
                 found = Engine(name, precision, device, count, shape, expected.shape[1], run)
                 _require_agreement(found, images, expected, allowed)
-                seconds = _seconds(found, images)
+                seconds = measured_seconds(found, images)
             except Exception as error:  # of torch, a compiler, a converter: the others may still do
                 reason = _reason(error)
                 if engine != "auto":
@@ -144,7 +144,7 @@ def fastest(
     return dataclasses.replace(best, choices=tuple(tried))
 
 
-_PREPARE: dict[EngineName, Callable[[nn.Module, Tensor, Precision], Run]] = {
+BACKENDS: dict[EngineName, Callable[[nn.Module, Tensor, Precision], Run]] = {
     "eager": backends.eager,
     "openvino": backends.openvino,
     "compile": backends.compiled,
@@ -205,7 +205,7 @@ def _relative(logits: Tensor, expected: Tensor) -> float:
     return float((logits - expected).double().norm() / expected.double().norm())
 
 
-def _seconds(engine: Engine, images: Tensor) -> float:
+def measured_seconds(engine: Engine, images: Tensor) -> float:
     """Return the median time of a call; one call is enough where it takes seconds."""
     times: list[float] = []
     while not times or (times[0] < 2 and (len(times) < 3 or sum(times) < 0.6)):

@@ -37,7 +37,7 @@ def compiled(network: nn.Module) -> Forward:
     """
     from torch._dynamo import config  # it takes a second to import
 
-    run = _by_blocks(network) if isinstance(network, ResNet) else torch.compile(network, dynamic=False)
+    run = by_blocks(network) if isinstance(network, ResNet) else torch.compile(network, dynamic=False)
 
     def within_limit(images: Tensor) -> Tensor:
         with config.patch(recompile_limit=RECOMPILATIONS):
@@ -54,7 +54,7 @@ def without_advice() -> Iterator[None]:
         yield
 
 
-def _by_blocks(network: ResNet) -> Forward:
+def by_blocks(network: ResNet) -> Forward:
     parts: tuple[Callable[..., Tensor], ...] = (ResNet.stem, _run, ResNet.head)
     stem, block, head = (torch.compile(part, fullgraph=True, dynamic=False) for part in parts)
 
