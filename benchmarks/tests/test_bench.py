@@ -45,6 +45,7 @@ def test_a_run_prints_its_tables_and_writes_all_numbers(tmp_path: Path, capsys: 
 def test_bad_usage_is_one_clear_line_before_anything_is_measured(
     arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The exit code, the wrong value, and one line on standard error."""
     assert main(arguments) == code
     err = capsys.readouterr().err
     assert message in err
@@ -80,6 +81,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_help_names_the_peers(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help has the peers and the options that choose among them."""
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     for word in ("torchvision", "timm", "--quick", "--only", "--photos"):

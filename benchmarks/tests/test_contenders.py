@@ -36,6 +36,7 @@ def test_the_usual_network_is_ours(depth: int) -> None:
 
 
 def test_accuracy_is_a_percentage() -> None:
+    """The peers' accuracy is percent of the images, top-1 and top-k."""
     output = torch.tensor([[0.1, 0.9, 0.5], [0.9, 0.1, 0.5]])
     top1, top2 = accuracy(output, torch.tensor([1, 2]), (1, 2))
     assert (top1.item(), top2.item()) == (50.0, 100.0)
@@ -75,6 +76,7 @@ def test_synthetic_photos_are_like_imagenets(photos: Path) -> None:
 
 
 def test_images_in_memory_must_be_cifars(tmp_path: Path) -> None:
+    """Another source for CIFAR-10's rows is an error that names what is needed."""
     with pytest.raises(UsageError, match="the benchmark needs cifar10"):
         Images("digits", tmp_path).cifar_splits()
 
@@ -134,16 +136,19 @@ PHOTOS_ROW = Row(name="p", what="", kind="training", network="resnet18", batch=2
     ],
 )
 def test_contenders_step(prepare: Callable[[Row, Setting], Loop], row: Row, setting: Setting) -> None:
+    """Each contender of a row makes steps of the row's batch size."""
     assert steps(prepare(row, setting)) == [row.batch] * 2
 
 
 def test_ours_logs_as_a_run_does(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our side writes the log lines that a run writes."""
     monkeypatch.setattr(training, "iterations_between_lines", lambda *_: 2)
     steps(training.ours(CIFAR, setting), 3)
     assert len((setting.scratch / "c-run" / "metrics.jsonl").read_text().splitlines()) == 1
 
 
 def test_from_memory_both_sides_see_the_same_images() -> None:
+    """Synthetic images and labels are equal for ours and for the peers."""
     mine = training._InMemory(2, torch.device("cpu")).batches(0, 3)
     theirs = iter(loaders.in_memory(2, 224, 1000, torch.device("cpu")))
     for (a, b), (c, d) in zip(mine, islice(theirs, 3), strict=True):
@@ -152,6 +157,7 @@ def test_from_memory_both_sides_see_the_same_images() -> None:
 
 @pytest.mark.parametrize("library", ["usual", "torchvision"])
 def test_peers_infer(library: str, setting: Setting) -> None:
+    """Each peer makes inference steps of the row's batch size."""
     network, source = ("resnet20", "cifar") if library == "usual" else ("resnet18", "memory")
     row = Row(name="i", what="", kind="inference", network=network, batch=2, source=source)  # type: ignore[arg-type]
     assert steps(inference.peer(row, setting, library=library)) == [2, 2]

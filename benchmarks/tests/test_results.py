@@ -46,6 +46,7 @@ def test_ratios_are_taken_round_by_round() -> None:
 
 
 def test_what_was_not_measured_is_not_claimed() -> None:
+    """A side that failed has no part in a claim."""
     ours = a_side("ours", "ours", 20, 60, 10)
     missing = a_side("usual", "reference", reason="no compiler")
     assert [claim.over for claim in claims(ROW, (ours, missing))] == [None]
@@ -65,6 +66,7 @@ def test_what_was_not_measured_is_not_claimed() -> None:
     ],
 )
 def test_verdicts(target: Target, value: float, expected: str) -> None:
+    """A value reaches its target, its aim or neither, and equality counts."""
     assert verdict(value, target) == expected
 
 
@@ -77,6 +79,7 @@ def test_speeds_of_each_kind() -> None:
 
 
 def test_a_side_is_its_rounds() -> None:
+    """Speed is the median of the rounds, and a failure in any of them is recorded."""
     record = Record(Contender("a", "ours", lambda: lambda tick: None, precision="fp32"))
     record.rounds = [Round(10, 1.0, 1.0, (1.0,)), Round(10, 0.5, 0.5, (0.5,)), Round(10, 2.0, 2.0, (2.0,))]
     found = side(record, ROW, flops=7.0, rates={"bf16": 140.0, "fp32": 70.0})
@@ -88,6 +91,7 @@ def test_a_side_is_its_rounds() -> None:
 
 
 def test_percentiles() -> None:
+    """A percentile is one of the values."""
     values = list(range(1, 201))
     assert percentile(values, 99) == 198
     assert percentile(values, 100) == 200
@@ -95,6 +99,7 @@ def test_percentiles() -> None:
 
 
 def test_rows_are_chosen_by_name() -> None:
+    """Rows are chosen by name and device; an unknown name is an error with the nearest."""
     assert choose((), gpu=False, quick=False) == CPU
     assert {row.name for row in choose((), gpu=False, quick=True)} < {row.name for row in CPU}
     assert [row.name for row in choose(("start-up", "resnet20-cifar"), gpu=True, quick=True)] == [
@@ -108,6 +113,7 @@ def test_rows_are_chosen_by_name() -> None:
 
 
 def test_names_are_unique_and_the_targets_complete() -> None:
+    """Each row has a name of its own, and a target for its speed."""
     for table in (rows.CPU, rows.CUDA):
         assert len({row.name for row in table}) == len(table)
     for row in CPU:
