@@ -54,11 +54,13 @@ def order_of(names: Sequence[str], known: Sequence[str], where: str, whose: str)
 
 
 def require_distinct(names: Sequence[str], where: str) -> None:
-    """Raise DataError, if two classes have one name."""
+    """Raise DataError, if two classes have one name, or names that look the same."""
     first: dict[str, int] = {}
     for place, name in enumerate(names):
-        if first.setdefault(name, place) != place:
-            raise DataError(f"{where}: class {name!r} is there twice (as classes {first[name]} and {place})")
+        before = first.setdefault(unicodedata.normalize("NFC", name), place)
+        if before != place:
+            twice = f"class {name!r} is there twice (as classes {before} and {place})"
+            raise DataError(f"{where}: {twice}{look_alike(name, [names[before]])}")
 
 
 def look_alike(name: str, known: Iterable[str]) -> str:
