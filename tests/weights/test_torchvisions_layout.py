@@ -15,6 +15,7 @@ from resnets.errors import WeightsError
 from resnets.networks import registry
 from resnets.specs import InputSpec
 from resnets.weights import weights_file
+from resnets.weights.layouts import torchvision as layout
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("resnet18", "resnet18"), ("resnet50_v1_5", "resnet50")])
@@ -93,3 +94,15 @@ def test_weights_that_torchvision_does_not_publish_are_refused(name: str, weight
     """The error names what torchvision has instead."""
     with pytest.raises(WeightsError, match=right):
         resnets.create(name, weights=weights)
+
+
+def test_the_input_that_is_assumed_of_a_renamed_file_is_said(tmp_path: Path) -> None:
+    """torchvision published two versions of a network with other inputs: only the file's name says which."""
+    assert layout.assumed("resnet18", "resnet18-f37072fd.pth") is None
+    two = layout.assumed("resnet50_v1_5", "mine.pth")
+    assert two is not None and "224 of 256" in two and "224 of 232" in two
+    torch.save(torchvision.models.resnet18(num_classes=3).state_dict(), tmp_path / "mine.pth")
+    assert (
+        layout.assumed("resnet18", "mine.pth")
+        in resnets.convert(tmp_path / "mine.pth", tmp_path / "w.safetensors").notes
+    )

@@ -19,6 +19,7 @@ from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
 from resnets.weights.import_weights import Imported, fetch_weights, import_weights, known_classes, write_torchvision
+from resnets.weights.layouts import torchvision
 from resnets.weights.readers import read_arrays
 from resnets.weights.tensor_file import read_tensors
 from resnets.weights.weights_file import load_weights
@@ -87,6 +88,8 @@ def convert(
     names = _classes(found, spec, classes)
     weights = dataclasses.replace(found.weights, input_spec=input_spec, classes=names)
     notes = list(found.notes)
+    if found.layout == torchvision.LAYOUT.name and input is None and str(source).partition(":")[0] != "torchvision":
+        notes += [note for note in [torchvision.assumed(spec.name, Path(source).name)] if note]
     if input_spec is None:
         notes.append("the weights do not say what input they expect, which evaluate and predict need; --input sets it")
     elif target == "torchvision":

@@ -38,6 +38,18 @@ def _input_spec(spec: NetworkSpec, about: About) -> InputSpec | None:
     return imagenet_input()
 
 
+def assumed(name: str, file: str) -> str | None:
+    """Return what is assumed of the input of a file with another name than torchvision's; None where nothing is."""
+    entries = _entries(name)
+    if not entries or any(entry.url.rpartition("/")[2] == file for entry in entries):
+        return None
+    first, *others = (f"{entry.name} ({_input(entry).size} of {_input(entry).resize} pixels)" for entry in entries)
+    known = f"; there is {', '.join(others)} too" if others else ""
+    return (
+        f"by the file's name these are not torchvision's own weights: the input is taken to be that of {first}{known}"
+    )
+
+
 LAYOUT = Layout(name="torchvision", recognises=_recognises, rename=unchanged, input_spec=_input_spec)
 
 
