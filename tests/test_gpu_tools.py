@@ -19,7 +19,7 @@ import resnets
 from resnets.records.runs import LogLine
 
 GPU = Path(__file__).parents[1] / "tools" / "gpu"
-HERE = ("environment", "captured_against_eager", "grouped_batch_norm", "step_times", "profile")
+HERE = ("environment", "captured_against_eager", "grouped_batch_norm", "step_times", "two_at_once", "profile")
 ELSEWHERE = ("gpu_tests", "combo_kernels", "forced_layout")  # checks that start a process of their own
 DECAY = "reproduction/runs/plain20-decay-weights-only"
 

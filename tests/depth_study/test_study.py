@@ -169,6 +169,18 @@ def test_a_network_that_fails_does_not_end_the_study(tmp_path: Path) -> None:
         resnets.study("digits", out=tmp_path / "none", networks=["diverges"], budget=46.0)
 
 
+def test_networks_at_once_learn_what_they_learn_alone(finished: resnets.Study, tmp_path: Path) -> None:
+    """A study that trains its networks at once ends with the same rows, but for their times."""
+    shutil.copy(finished.file.parent / "study.json", tmp_path)  # so that the plan is the same
+    found = resnets.study("digits", out=tmp_path, together=2, resume=True, **TINY)
+    assert found.done_before == ()
+
+    def untimed(study: resnets.Study) -> list[Any]:
+        return [row.with_changes(seconds=0.0) for row in study.rows]
+
+    assert untimed(found) == untimed(finished)
+
+
 def test_a_network_that_cannot_be_measured_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its loss is not finite in the first steps: it is named with advice, and the others are studied."""
     real = planner_of.measure

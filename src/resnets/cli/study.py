@@ -34,6 +34,7 @@ def study(
     resume: Annotated[bool, Option("--resume", help="Continue the study in the folder, by its plan.")] = False,
     device: options.Device = "auto",
     precision: options.TrainingPrecision = "auto",
+    together: options.Together = None,
     workers: options.Workers = 2,
 ) -> None:
     """Find on your data how deep a network should be, and whether shortcuts help: the paper's question.
@@ -64,6 +65,7 @@ def study(
             resume=resume,
             device=device,
             precision=precision,
+            together=together,
             workers=workers,
             observe=lambda name: ShortDisplay(name, console),
             notify=print,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from resnets.depth_study.candidates import KINDS, candidates, options_for
 from resnets.depth_study.page import PageText, Table
 from resnets.errors import RunError, TrainingError, UsageError, public
 from resnets.networks import registry
+from resnets.planning.together import groups, leaves_room, require_together
 from resnets.records import base as records
 from resnets.records.counts import wilson
 from resnets.records.runs import Provenance
@@ -32,12 +34,13 @@ from resnets.report.depth import findings_of_rows
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
+from resnets.runtime.turns import Session
 from resnets.specs import Recipe
-from resnets.training.config import TrainingConfig
+from resnets.training.config import TrainingConfig, resolve
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE, find_recipe
-from resnets.training.together import TRAINING_FAILURES
-from resnets.training.train import TrainResult, train
+from resnets.training.together import Process, train_together
+from resnets.training.train import TrainResult, session
 
 FILE = "study.json"
 BUDGETS = {"digits": 120.0}  # seconds, where no budget is given
@@ -82,6 +85,7 @@ def study(
     resume: bool = False,
     device: str = "auto",
     precision: str = "auto",
+    together: int | None = None,
     workers: int = 2,
     observe: Callable[[str], Observer] | None = None,
     notify: Callable[[str], None] | None = None,
@@ -102,6 +106,7 @@ def study(
         out: study folder; None is studies/DATA.
         resume: continue the study in the folder, by its plan.
         device, precision: as in `train`.
+        together: networks for small images that are trained at once, as in `reproduce`.
         workers: data-loading processes.
         observe: makes an observer for the network of a name.
         notify: is called with sentences about the progress.
@@ -111,6 +116,7 @@ def study(
     Paper: Figures 1 and 6, section 4.2, on any data.
     """
     require_alone("study")
+    require_together(together)
     began = time.perf_counter()
     notify = notify or (lambda _: None)
     base = _base(recipe)
@@ -122,7 +128,7 @@ def study(
     folder = Path(out or Path("studies") / loaded.name)
     record, splits = _open(folder, request, loaded, choices, Planner(began, limit, config), notify, resume=resume)
     messages.notify_plan(record.plan, notify)
-    record, done_before = _train(record, splits, config, folder, observe, notify)
+    record, done_before = _train(record, splits, config, folder, observe, notify, together)
     return _conclude(record, folder, done_before)
 
 
@@ -215,37 +221,39 @@ def _train(
     folder: Path,
     observe: Callable[[str], Observer] | None,
     notify: Callable[[str], None],
+    together: int | None,
 ) -> tuple[StudyRecord, tuple[str, ...]]:
     """Train the networks of the plan, and return the record with their rows, and those that were trained before.
 
     Raises: TrainingError, if no network can be trained.
     """
     rows, failed, done_before = [], dict(record.plan.left_out), []
-    for planned in record.plan.networks:
-        name = planned.network
-        try:
-            result = train(
-                name,
-                splits,
-                recipe=config.recipe,
-                iterations=record.plan.iterations,
-                seed=config.seed,
-                split=record.plan.split,
-                out=folder / "runs" / name,
-                resume=True,
-                device=config.device,
-                precision=config.precision,
-                workers=config.workers,
-                observers=[observe(name)] if observe else [],
-                **options_for(splits),
-            )
-        except TRAINING_FAILURES as error:
-            failed[name] = str(error)
-            notify(f"{name} failed: {error}")
-            continue
-        if result.already_finished:
-            done_before.append(name)
-        rows.append(_row(result, planned, record.plan))
+    target = choose_device(config.device)
+
+    def memory(planned: PlannedNetwork) -> int | None:
+        return planned.memory if leaves_room(planned.network, splits) else None
+
+    def start(planned: PlannedNetwork) -> Callable[[Process], Session[TrainResult]]:
+        def make(process: Process) -> Session[TrainResult]:
+            name, watching = planned.network, [observe(planned.network)] if observe else []
+            training = resolve(name, splits, of_plan)
+            return (yield from session(training, folder / "runs" / name, process, resume=True, observers=watching))
+
+        return make
+
+    of_plan = dataclasses.replace(
+        config, iterations=record.plan.iterations, split=record.plan.split, network_options=options_for(splits)
+    )
+    for group in groups(record.plan.networks, memory, [target], together):
+        results = train_together([start(planned) for planned in group], target, [planned.depth for planned in group])
+        for planned, result in zip(group, results, strict=True):
+            if isinstance(result, Exception):
+                failed[planned.network] = str(result)
+                notify(f"{planned.network} failed: {result}")
+                continue
+            if result.already_finished:
+                done_before.append(planned.network)
+            rows.append(_row(result, planned, record.plan))
     if not rows:
         raise TrainingError(f"{folder}: no network could be trained; see its runs/ and try another --recipe")
     return record.with_changes(rows=tuple(rows), failed=failed), tuple(done_before)
@@ -259,7 +267,7 @@ def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> Study
         depth=planned.depth,
         residual=planned.residual,
         training_error=result.training_error,
-        training_images=last_images((point[0] for point in curve), plan.batch_size),
+        training_images=last_images(curve, plan.batch_size),
         validation_error=result.validation_error,
         validation_images=plan.validation_images,
         interval=wilson(result.validation_error, plan.validation_images),

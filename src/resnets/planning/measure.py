@@ -7,6 +7,7 @@ import math
 import os
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch.utils.data import TensorDataset
 
 from resnets.data.loading import Batching
 from resnets.data.map_datasets import MapSplit
+from resnets.data.shared_batches import BatchPool
 from resnets.data.splits import Split
 from resnets.errors import UsageError
 from resnets.evaluation.single_view import SingleView
@@ -26,12 +28,14 @@ from resnets.planning import dataset_stats
 from resnets.planning.forecast import DISK_RATE, LOG_SECONDS, Rates, checkpoint_bytes
 from resnets.records.runs import LogLine
 from resnets.runtime.device import keep_freed_memory, place
+from resnets.runtime.turns import Session
 from resnets.specs import AreaCropFlip, InputSpec, Precision
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import Training
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.step import COMPILE_FROM, depth_of
+from resnets.training.together import Process, train_together
 from resnets.training.trainer import iterate
 
 WORKERS = 2  # processes that read image files, as `train` has by default
@@ -93,6 +97,57 @@ def measure_steps(training: Training, *, warm_up: int = 3, seconds: float = 5.0)
 
     Raises: TrainingError, DataError, as a run.
     """
+    device = training.device
+    task, state = _endless(training)
+    stopwatch = _Stopwatch(device, _warm_up(warm_up, device), seconds)
+    with closing(iterate(task, state)) as steps:
+        for _ in steps:
+            if stopwatch.after_step():
+                break
+    (first, first_seconds), *timed = stopwatch.intervals
+    means = [elapsed / steps for steps, elapsed in timed]
+    step = statistics.median(means)
+    found = StepTime(
+        batch_size=training.recipe.batch_size,
+        step=step,
+        start=max(0.0, first_seconds - first * step),
+        spread=(max(means) - min(means)) / step,
+        steps=sum(steps for steps, _ in timed),
+    )
+    return found, state
+
+
+def measure_round(trainings: Sequence[Training], *, warm_up: int = 3, seconds: float = 5.0) -> float:
+    """Return the seconds in which several trainings that take turns in one process do a step each.
+
+    Raises: TrainingError, MemoryError or torch.OutOfMemoryError, DataError, as a run.
+    """
+    device = trainings[0].device
+    stopwatch = _Stopwatch(device, _warm_up(warm_up, device), seconds)
+    done = False
+
+    def start(training: Training) -> Callable[[Process], Session[None]]:
+        def make(process: Process) -> Session[None]:
+            nonlocal done
+            task, state = _endless(training, process.pool)
+            for iteration in iterate(task, state):
+                yield iteration
+                if training is trainings[0]:  # whose turn comes once a round
+                    done = stopwatch.after_step()
+                if done:
+                    return
+
+        return make
+
+    depths = [depth_of(training.network) for training in trainings]
+    for outcome in train_together([start(training) for training in trainings], device, depths):
+        if outcome is not None:
+            raise outcome
+    return statistics.median(elapsed / rounds for rounds, elapsed in stopwatch.intervals[1:])
+
+
+def _endless(training: Training, pool: BatchPool | None = None) -> tuple[ClassificationTask, TrainingState]:
+    """Return the task and the start of a training that is as long as is needed, and that no loss ends."""
     network, recipe, device = training.network, training.recipe, training.device
     keep_freed_memory()
     place(network, device)
@@ -104,25 +159,13 @@ def measure_steps(training: Training, *, warm_up: int = 3, seconds: float = 5.0)
         augmentation = augmentation.with_changes(start_crop=None)
     # at so small a rate no loss grows out of bounds, whatever the images are
     endless = recipe.with_changes(iterations=many, lr=1e-6, augmentation=augmentation)
-    task = ClassificationTask(dataclasses.replace(training, recipe=endless))
-    state = TrainingState.start(network, recipe, device)
-    warm_up = max(warm_up, WARM_UP + 2) if device.type == "cuda" else warm_up  # with the recording of a graph
-    stopwatch = _Stopwatch(device, warm_up, seconds)
-    with closing(iterate(task, state)) as steps:
-        for _ in steps:
-            if stopwatch.after_step():
-                break
-    (first, first_seconds), *timed = stopwatch.intervals
-    means = [elapsed / steps for steps, elapsed in timed]
-    step = statistics.median(means)
-    found = StepTime(
-        batch_size=recipe.batch_size,
-        step=step,
-        start=max(0.0, first_seconds - first * step),
-        spread=(max(means) - min(means)) / step,
-        steps=sum(steps for steps, _ in timed),
-    )
-    return found, state
+    task = ClassificationTask(dataclasses.replace(training, recipe=endless), pool=pool)
+    return task, TrainingState.start(network, recipe, device)
+
+
+def _warm_up(steps: int, device: torch.device) -> int:
+    """Return the steps before the first that is timed: on a GPU with the recording of a graph."""
+    return max(steps, WARM_UP + 2) if device.type == "cuda" else steps
 
 
 def measure_test(

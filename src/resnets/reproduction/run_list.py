@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -19,12 +19,12 @@ from resnets.files import writing
 from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.planning import forecast
-from resnets.planning.measure import measure_quickly
+from resnets.planning.measure import QUICK_SECONDS, measure_quickly, measure_round
 from resnets.planning.memory import training_memory
+from resnets.planning.together import groups, leaves_room, require_together
 from resnets.records.evaluations import Scale
 from resnets.reproduction.data_resolver import Data, DataResolver, MissingData, ResolvedData, few
 from resnets.reproduction.detection_data_resolver import DetectionDataResolver, ResolvedDetectionData
-from resnets.reproduction.groups import groups, require_together
 from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.runtime.device import choose_device, choose_precision
@@ -32,7 +32,7 @@ from resnets.runtime.launch import require_alone
 from resnets.runtime.signals import StopRequest
 from resnets.specs import Recipe
 from resnets.training.checkpoint import KEEP
-from resnets.training.config import TrainingConfig, resolve
+from resnets.training.config import Training, TrainingConfig, resolve
 from resnets.training.together import TRAINING_FAILURES
 
 OUT = "reproduction"
@@ -115,6 +115,7 @@ def plan_reproduction(
         raise RunError(f"{out} is the folder of a run; name another with --out")
     given = [data] if isinstance(data, str | DataSplits | DetectionSplits) else data
     runs: list[PlannedRun] = []
+    measured: dict[Task, forecast.Rates] = {}
     notes: list[str] = []
     with StopRequest() as stop:
         detection = DetectionDataResolver(given, [weights] if isinstance(weights, str) else weights, chosen, out)
@@ -126,21 +127,23 @@ def plan_reproduction(
             if timed and isinstance(its_data, ResolvedData):
                 _check(stop)
                 try:
-                    rates = _measure(task, its_data, same[0].recipe, devices[0], cost)
+                    rates = measured[task] = _measure(task, its_data, same[0].recipe, devices[0], cost)
                 except TRAINING_FAILURES as error:  # the others may still be
                     notes.append(f"{task.training.network} could not be measured: {first_line(error)}")
                 torch.cuda.empty_cache()  # for the runs, which may be made by other processes
             runs += [_with_costs(run, rates, cost, devices[0]) for run in same]
             notes += [note for run in same for note in other_runs(run)]
         _check(stop)
-    runs.sort(key=lambda run: run.seed)  # each network once before any a second time
-    grouped = groups((run for run in runs if run.state != "done"), devices, together)
+        runs.sort(key=lambda run: run.seed)  # each network once before any a second time
+        todo = [run for run in runs if run.state != "done"]
+        grouped = groups(todo, _memory_among_others, [torch.device(name) for name in devices], together)
+        grouped = tuple(_timed(group, measured, devices[0]) for group in grouped)
     return ReproductionPlan(
         selection=selection,
         scale=chosen,
         out=out,
         devices=devices,
-        runs=tuple(runs),
+        runs=tuple({run.name: run for run in (*runs, *(run for group in grouped for run in group))}.values()),
         groups=grouped,
         left_out=(*selection.left_out, *left_out),
         notes=(*_more_seeds(selection, seeds), *_unused(given, detection, resolved.values()), *notes),
@@ -249,8 +252,35 @@ def _cost(task: Task, data: TaskData) -> Complexity:
 
 
 def _measure(task: Task, data: ResolvedData, recipe: Recipe, device: str, cost: Complexity) -> forecast.Rates:
+    return measure_quickly(_training(task, data, recipe, device), cost)
+
+
+def _training(task: Task, data: TaskData, recipe: Recipe, device: str) -> Training:
+    """Return a training on as many images as some steps need."""
+    assert isinstance(data, ResolvedData)
     config = TrainingConfig.from_settings(recipe=recipe, device=device, **task.network_options)
-    return measure_quickly(resolve(task.training.network, few(data.splits), config), cost)  # as many as some steps need
+    return resolve(task.training.network, few(data.splits), config)
+
+
+def _timed(
+    group: tuple[PlannedRun, ...], measured: Mapping[Task, forecast.Rates], device: str
+) -> tuple[PlannedRun, ...]:
+    """Return the runs of a group, each with its share of the time that all take at once on a GPU."""
+    if len(group) == 1 or torch.device(device).type == "cpu" or any(run.task not in measured for run in group):
+        return group  # on a CPU they take as long as one after the other
+    trainings = [_training(run.task, run.data, run.recipe, device) for run in group]
+    try:
+        share = measure_round(trainings, seconds=QUICK_SECONDS) / sum(measured[run.task].step for run in group)
+    except TRAINING_FAILURES:  # which end no run for good either
+        return group
+    return tuple(dataclasses.replace(run, seconds=min(1.0, share) * (run.seconds or 0.0)) for run in group)
+
+
+def _memory_among_others(run: PlannedRun) -> int | None:
+    """Return the bytes that a run takes, or None for one that is trained alone."""
+    if not isinstance(run.data, ResolvedData) or not leaves_room(run.task.training.network, run.data.splits):
+        return None
+    return run.memory_bytes
 
 
 def _with_costs(run: PlannedRun, rates: forecast.Rates | None, cost: Complexity, device: str) -> PlannedRun:

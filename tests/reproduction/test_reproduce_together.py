@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from resnets.errors import Interrupted, UsageError
 from resnets.records.base import read
 from resnets.records.evaluations import ReproducedRun
 from resnets.records.runs import LogLine
-from resnets.reproduction import groups
 from resnets.reproduction.planned_run import PlannedRun
 from resnets.weights.tensor_file import read_tensors
 
@@ -82,35 +80,6 @@ def test_stopped_together_and_resumed_alone(alone: resnets.Reproduction, tmp_pat
     require_same(resnets.reproduce("all", out=tmp_path, resume=True, **ROWS), alone)
 
 
-@pytest.mark.parametrize(
-    ("together", "devices", "room", "sizes"),
-    [
-        (None, 1, 9.0, [1, 1, 1, 1, 1, 1]),  # a CPU trains one at a time
-        (10, 1, 9.0, [6]),
-        (4, 1, 9.0, [4, 2]),
-        (10, 3, 9.0, [2, 2, 2]),  # no device is idle
-        (10, 1, 2.6, [2, 2, 2]),  # as memory allows: four fifths of it
-        (10, 1, 0.1, [1, 1, 1, 1, 1, 1]),  # and one in any case
-    ],
-)
-def test_groups(
-    together: int | None,
-    devices: int,
-    room: float,
-    sizes: list[int],
-    alone: resnets.Reproduction,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Groups are as large as is asked for, as memory allows and as leaves no device idle; `room` is in runs."""
-    runs = [*alone.plan.runs, *alone.plan.runs]
-    need = runs[0].memory_bytes
-    same = [_with_memory(run, need) for run in runs]
-    monkeypatch.setattr(groups, "available_memory", lambda device: room * need)
-    found = groups.groups(same, ["cpu"] * devices, together)
-    assert [len(group) for group in found] == sizes
-    assert [run.name for group in found for run in group] == [run.name for run in runs]
-
-
 def test_networks_for_photos_are_trained_alone(tmp_path: Path) -> None:
     """A network of the ImageNet type fills a device, and is never in a group."""
     plan = resnets.plan_reproduction(
@@ -126,7 +95,3 @@ def test_impossible_numbers(together: int, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         resnets.plan_reproduction("table6", out=tmp_path, together=together)
     assert str(together) in str(caught.value)
-
-
-def _with_memory(run: PlannedRun, memory: int) -> PlannedRun:
-    return dataclasses.replace(run, memory_bytes=memory)

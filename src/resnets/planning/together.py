@@ -1,0 +1,60 @@
+"""Trainings at once on a device: which, and how long they take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from resnets.data.splits import DataSplits
+from resnets.errors import UsageError
+from resnets.networks import registry
+from resnets.planning.memory import available_memory
+
+AT_ONCE = {"cpu": 1, "cuda": 10}  # by default: a GPU has room for all of Table 6 and Figure 6
+MEMORY_SHARE = 0.8  # of the free memory, that they may take
+
+T = TypeVar("T")
+
+
+def require_together(together: int | None) -> None:
+    """Verify a number of trainings at once. Raises: UsageError."""
+    if together is not None and together < 1:
+        raise UsageError(f"together is {together}; it must be 1 or more networks at once on each device")
+
+
+def leaves_room(network: str, splits: DataSplits) -> bool:
+    """Return whether a network is one for small images, which are in memory: others fill a device."""
+    return splits.train.kind == "arrays" and registry.declare(network).type == "cifar"
+
+
+def groups(
+    runs: Sequence[T], memory: Callable[[T], int | None], devices: Sequence[torch.device], together: int | None
+) -> tuple[tuple[T, ...], ...]:
+    """Return runs in groups that are trained at once, as large as memory allows, in their order.
+
+    Args:
+        runs: what is to be trained.
+        memory: returns the bytes that a run takes, or None for one that is trained alone.
+        devices: of which each trains one group at a time; they are alike.
+        together: runs at once, at most; None is the device's default.
+    """
+    needed = [memory(run) for run in runs]
+    small = sum(bytes_ is not None for bytes_ in needed)
+    most = min(together or AT_ONCE[devices[0].type], math.ceil(small / len(devices)))  # no device shall be idle
+    room = MEMORY_SHARE * available_memory(devices[0]) if most > 1 else 0.0
+    found: list[list[T]] = []
+    open_group: list[T] = []
+    taken = 0
+    for run, bytes_ in zip(runs, needed, strict=True):
+        if bytes_ is None:
+            found.append([run])
+            continue
+        if not open_group or len(open_group) == most or taken + bytes_ > room:
+            open_group, taken = [], 0
+            found.append(open_group)
+        open_group.append(run)
+        taken += bytes_
+    return tuple(map(tuple, found))
