@@ -229,6 +229,9 @@ def _train(
     """
     rows, failed, done_before = [], dict(record.plan.left_out), []
     target = choose_device(config.device)
+    of_plan = dataclasses.replace(
+        config, iterations=record.plan.iterations, split=record.plan.split, network_options=options_for(splits)
+    )
 
     def memory(planned: PlannedNetwork) -> int | None:
         return planned.memory if leaves_room(planned.network, splits) else None
@@ -241,9 +244,6 @@ def _train(
 
         return make
 
-    of_plan = dataclasses.replace(
-        config, iterations=record.plan.iterations, split=record.plan.split, network_options=options_for(splits)
-    )
     for group in groups(record.plan.networks, memory, [target], together):
         results = train_together([start(planned) for planned in group], target, [planned.depth for planned in group])
         for planned, result in zip(group, results, strict=True):
@@ -267,7 +267,7 @@ def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> Study
         depth=planned.depth,
         residual=planned.residual,
         training_error=result.training_error,
-        training_images=last_images(curve, plan.batch_size),
+        training_images=last_images((point[0] for point in curve), plan.batch_size),
         validation_error=result.validation_error,
         validation_images=plan.validation_images,
         interval=wilson(result.validation_error, plan.validation_images),
