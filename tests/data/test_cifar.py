@@ -150,7 +150,7 @@ def test_a_missing_folder_or_file_is_named(binary: Path, tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"no folder .*/nowhere"):
         cifar.load(SMALL, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"no cifar-10-batches-bin or cifar-10-batches-py at or under .*/empty"):
+    with pytest.raises(DataError, match="cifar-10-batches-bin or cifar-10-batches-py .*/empty"):
         cifar.load(SMALL, tmp_path / "empty")
     (binary / "data_batch_4.bin").unlink()
     with pytest.raises(DataError, match=r"cifar10: .*/data_batch_4\.bin is missing"):
@@ -255,7 +255,7 @@ def test_an_unreadable_file_is_named(binary: Path, monkeypatch: pytest.MonkeyPat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    with pytest.raises(DataError, match=r"data_batch_1.bin: failed to read \(Permission denied\)"):
+    with pytest.raises(DataError, match=r"data_batch_1.bin: .*Permission denied"):
         cifar.load(SMALL, binary)
 
 

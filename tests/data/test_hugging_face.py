@@ -64,9 +64,9 @@ def test_other_splits_to_test_on_are_named(tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_said(saved: Path, tmp_path: Path) -> None:
     """An unknown split, a row without a class and an empty folder are errors that name them."""
-    with pytest.raises(DataError, match=r"no split 'tests' \(did you mean test\?\); there are train, validation, test"):
+    with pytest.raises(DataError, match="'tests'.*train, validation, test"):
         sources.load(f"hf:{saved}@tests")
-    with pytest.raises(DataError, match=r"split test, row 0: there is no class \(label -1\)"):
+    with pytest.raises(DataError, match=r"split test, row 0: .*-1"):
         sources.load(f"hf:{saved}@test")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"hf:.*/empty: failed to load"):

