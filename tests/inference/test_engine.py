@@ -217,7 +217,7 @@ def test_a_wrong_engine_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.name == "eager"
     assert "its logits for 4 images differ from the network's by" in str(found.choices[1].skipped)
     assert found.choices[2].skipped == "RuntimeError: it fell apart"
-    with pytest.raises(UsageError, match="engine 'openvino' is not available here: its logits"):
+    with pytest.raises(UsageError, match="'openvino'.*logits"):
         prepare(network(), "openvino")
 
 
@@ -268,9 +268,9 @@ def test_modules_that_cannot_be_folded_or_cast(precision: Precision) -> None:
 
 def test_what_gives_no_logits_is_refused() -> None:
     """Other outputs, failing modules, empty batches and images of another size are errors."""
-    with pytest.raises(UsageError, match="the network gives \\(4, 2, 14, 14\\) for 4 images; it must give"):
+    with pytest.raises(UsageError, match=r"\(4, 2, 14, 14\)"):
         prepare(nn.Conv2d(3, 2, 3), "eager")
-    with pytest.raises(UsageError, match="cannot be run on images of shape \\(4, 3, 16, 16\\): RuntimeError"):
+    with pytest.raises(UsageError, match=r"\(4, 3, 16, 16\)"):
         prepare(nn.Conv2d(5, 2, 3), "eager")
     with pytest.raises(UsageError, match="batch_size is 0"):
         prepare(network(), "eager", batch_size=0)

@@ -81,7 +81,7 @@ def test_optimize_a_module() -> None:
     engine = resnets.optimize(resnets.create("resnet8", in_channels=1), engine="eager", precision="fp32")
     assert engine(torch.zeros(2, 1, 32, 32)).shape == (2, 10)
     own = nn.Sequential(nn.Conv2d(4, 2, 5), nn.Flatten())
-    with pytest.raises(UsageError, match="Sequential does not have the size of its images; pass input_size="):
+    with pytest.raises(UsageError, match="Sequential.*input_size="):
         resnets.optimize(own)
     engine = resnets.optimize(own, input_size=5, engine="eager", precision="fp32")
     assert engine(torch.zeros(3, 4, 5, 5)).shape == (3, 2)
@@ -160,5 +160,5 @@ def test_bf16_tells_its_agreement(run: Path, monkeypatch: pytest.MonkeyPatch) ->
     same = resnets.evaluate(fast, "digits")
     assert same.agreement is not None and same.agreement.same_top1 == 70
     assert same.top1_error == exact.top1_error
-    with pytest.raises(UsageError, match="precision is 'bf16', and this model's engine runs in fp32"):
+    with pytest.raises(UsageError, match="'bf16'.*fp32"):
         resnets.evaluate(fast, "digits", precision="bf16")

@@ -66,13 +66,13 @@ def test_the_momentum_is_put_back() -> None:
 
 def test_parts_that_would_change_the_training_are_refused() -> None:
     """Micro-batches divide the batch and keep batch norm's groups whole."""
-    with pytest.raises(UsageError, match="accumulate is 3; it must be a divisor of the batch size, which is 16"):
+    with pytest.raises(UsageError, match="accumulate is 3.* 16"):
         require_micro_batches(_resnet(), 16, 3)
     with pytest.raises(UsageError, match="accumulate is 0"):
         require_micro_batches(_resnet(), 16, 0)
-    with pytest.raises(UsageError, match="parts of 2 images would cut the 4 .* there can be 4 parts at most"):
+    with pytest.raises(UsageError, match="2 images .* 4 parts"):
         require_micro_batches(_resnet(), 16, 8)
-    with pytest.raises(UsageError, match="would cut the 16 .* 1 parts at most"):
+    with pytest.raises(UsageError, match="16 .* 1 parts"):
         require_micro_batches(_resnet(None), 16, 2)
     require_micro_batches(_resnet(), 16, 4)
     require_micro_batches(nn.Linear(3, 3), 16, 16)  # no batch norm, no groups

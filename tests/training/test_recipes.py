@@ -139,7 +139,7 @@ def test_unknown_name(name: str, meant: str) -> None:
 
 def test_unlike_any_name() -> None:
     """A name like none is answered with all."""
-    with pytest.raises(UsageError, match="unknown recipe 'xyz'; known: cifar, cifar-200"):
+    with pytest.raises(UsageError, match="'xyz'.*cifar, cifar-200"):
         recipes.find_recipe("xyz")
 
 
@@ -171,7 +171,7 @@ def test_impossible(changes: dict[str, float], message: str) -> None:
 @pytest.mark.parametrize("iterations", [0, -1])
 def test_scaled_to_nothing(iterations: int) -> None:
     """So is a length of no iterations."""
-    with pytest.raises(UsageError, match=f"recipe 'cifar': iterations is {iterations}; it must be 1 or more"):
+    with pytest.raises(UsageError, match=f"'cifar': iterations is {iterations}"):
         recipes.CIFAR.scaled(iterations)
 
 
