@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from resnets.errors import UsageError, first_line
 from resnets.networks.registry import build, spec_of
 from resnets.networks.stages import Row
+from resnets.records.costs import StageCost
 from resnets.specs import FunctionSpec, NetworkSpec
 
 _POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
@@ -62,17 +63,6 @@ class Complexity:
     def depth(self) -> int:
         """Convolutions and fully connected layers, projections among them."""
         return sum(layer.kind in ("conv", "fc") for layer in self.layers)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A row of Table 1: `conv2_x`, the size of its output maps, its layers in the paper's notation, and its cost."""
-
-    name: str
-    output_size: tuple[int, int]  # height, width
-    layers: str
-    parameters: int
-    macs: int
 
 
 def skeleton(spec: NetworkSpec) -> nn.Module:
@@ -224,7 +214,7 @@ def _kind(module: nn.Module) -> str:
 # ---------------------------------------------------------------- Table 1
 
 
-def stages(network: nn.Module, input_size: int | None = None) -> tuple[Stage, ...]:
+def stages(network: nn.Module, input_size: int | None = None) -> tuple[StageCost, ...]:
     """Return a network's column of Table 1: a row for each stage, with the size of its output.
 
     The network says which, by `rows()`; without it, each of its parts is a row.
@@ -240,7 +230,9 @@ def stages(network: nn.Module, input_size: int | None = None) -> tuple[Stage, ..
         if own:
             height, width = own[-1].output_shape[1:] if len(own[-1].output_shape) == 3 else (1, 1)
             parameters, macs = sum(layer.parameters for layer in own), sum(layer.macs for layer in own)
-            result.append(Stage(row.name, (height, width), row.layers, parameters, macs))
+            size = (height, width)
+            cost = StageCost(name=row.name, output_size=size, layers=row.layers, parameters=parameters, macs=macs)
+            result.append(cost)
     return tuple(result)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from resnets.errors import public
 from resnets.networks import complexity, registry
-from resnets.networks.complexity import Complexity, Stage
+from resnets.networks.complexity import Complexity
 from resnets.paper import published
 from resnets.paper.published import Published
+from resnets.records.costs import StageCost
 from resnets.specs import NetworkSpec
 
 
@@ -51,7 +52,7 @@ class Description:
     """A network's declaration, the rows of its column in Table 1, and what each layer costs."""
 
     spec: NetworkSpec
-    stages: tuple[Stage, ...]
+    stages: tuple[StageCost, ...]
     cost: Complexity
 
 

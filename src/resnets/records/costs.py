@@ -8,7 +8,7 @@ from resnets.specs import Shortcut, Spec
 
 
 class StageCost(Spec, frozen=True, kw_only=True):
-    """A stage of a network: the height and width of its output in pixels, its layers in words, and what they cost."""
+    """A row of Table 1: `conv2_x`, height and width of its output, its layers in the paper's notation, their cost."""
 
     name: str
     output_size: tuple[int, int]

@@ -12,7 +12,7 @@ from resnets.networks.describe import describe
 from resnets.paper.declarations import Table
 from resnets.paper.tables import TABLES
 from resnets.records import base
-from resnets.records.costs import Cost, Costs, StageCost
+from resnets.records.costs import Cost, Costs
 from resnets.report.compare_tables import EXACT
 from resnets.runtime.provenance import provenance
 from resnets.specs import Shortcut
@@ -46,14 +46,5 @@ def _cost(network: str, shortcut: Shortcut | None) -> Cost:
         depth=found.cost.depth if found.spec.depth is None else found.spec.depth,
         parameters=found.cost.parameters,
         macs=found.cost.macs,
-        stages=tuple(
-            StageCost(
-                name=stage.name,
-                output_size=stage.output_size,
-                layers=stage.layers,
-                parameters=stage.parameters,
-                macs=stage.macs,
-            )
-            for stage in found.stages
-        ),
+        stages=found.stages,
     )
