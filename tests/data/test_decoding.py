@@ -356,3 +356,14 @@ def test_a_file_larger_than_any_image_is_refused_unread(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"3,000,000,000 bytes"):
         decode(path)
     assert [kind for kind, _ in inspect(path).notes] == ["unreadable"]
+
+
+def test_a_webp_image_of_more_than_64_megapixels_is_refused(tmp_path: Path) -> None:
+    """Its decoder takes 2.6 GB for 100."""
+    content = bytearray(saved(tmp_path / "a.webp", Image.new("RGB", (9, 9)), "WEBP", lossless=True).read_bytes())
+    at = content.index(b"VP8L") + 9
+    bits = int.from_bytes(content[at : at + 4], "little") & ~0xFFFFFFF
+    content[at : at + 4] = (bits | (9_000 - 1) | (9_000 - 1) << 14).to_bytes(4, "little")
+    (tmp_path / "b.webp").write_bytes(content)
+    with pytest.raises(DataError, match=r"9000 x 9000 pixels; at most 64 million"):
+        decode(tmp_path / "b.webp")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,3 +192,18 @@ def test_imagenette_is_a_part_of_imagenet(imagenette_folder: Path) -> None:
     assert tuple(name.split()[0] for name in splits.classes) == TEN
     assert splits.classes[3] == "n03000684 chain saw"
     assert (len(splits.train), len(splits.test)) == (1000, 300)  # type: ignore[arg-type]
+
+
+def test_a_devkit_whose_parts_expand_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    """A MAT-file's parts are compressed, each with a size of its own."""
+    packer = zlib.compressobj()
+    part = b"".join(packer.compress(bytes(1_000_000)) for _ in range(60)) + packer.flush()
+    root = tmp_path / "imagenet"
+    (root / "val").mkdir(parents=True)
+    (root / "train" / "n01440764").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(root / "train" / "n01440764" / "a.jpg")
+    Image.new("RGB", (9, 9)).save(root / "val" / "ILSVRC2012_val_00000001.JPEG")
+    (root / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n")
+    (root / "meta.mat").write_bytes(bytes(124) + b"\0\1IM" + struct.pack("<II", 15, len(part)) + part)
+    with pytest.raises(DataError, match="a part of more than"):
+        imagenet.load(root)

@@ -22,6 +22,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif")
 SUFFIXES = (*JPEG_SUFFIXES, ".png", ".webp")
 MAX_PIXELS = 100_000_000
+MAX_WEBP_PIXELS = 64_000_000  # whose decoder takes 25 bytes for each
 MAX_SCANNED = 20 * MAX_PIXELS  # in the scans of a progressive JPEG together, of which usual ones have ten
 MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
 
@@ -73,20 +74,24 @@ def quiet() -> _Quiet:
 def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
     """Return what `decode` does; for threads, within one `quiet` for all of them."""
     try:
-        content = content_of(path)
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            limit_work(image, content)
-            image.load()
-            turn = orientation(image)
-            upright: Image.Image = image if turn == 1 else image.transpose(_TURNS[turn])
-            if upright.mode.startswith(("I", "F")):  # 16 bits: Pillow's own conversion would clip
-                upright = _in_8_bits(upright)
-            mode = "L" if channels == 1 else "RGB"
-            return upright if upright.mode == mode else upright.convert(mode)
+        image, turn = _converted(content_of(path), "L" if channels == 1 else "RGB")
+        return image if turn == 1 else image.transpose(_TURNS[turn])
     except DataError:
         raise
     except Exception as error:  # a damaged or hostile file raises nearly anything
         raise DataError(f"{path}: {reason(path, error)}") from error
+
+
+def _converted(content: bytes, mode: str) -> tuple[Image.Image, int]:
+    """Return an image in a mode and how it is stored; what decoded it is freed, of a WebP a gigabyte."""
+    with Image.open(BytesIO(content), formats=FORMATS) as image:
+        limit_work(image, content)
+        image.load()
+        turn = orientation(image)
+        found: Image.Image = image
+        if image.mode.startswith(("I", "F")):  # 16 bits: Pillow's own conversion would clip
+            found = _in_8_bits(image)
+        return found if found.mode == mode else found.convert(mode), turn
 
 
 _TURNS = {
@@ -127,11 +132,11 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 def limit_work(image: Image.Image, content: bytes) -> None:
     """Check what it takes to decode a file by its header and, of a JPEG, by its scans: each passes over all pixels.
 
-    Raises: DecompressionBombError, if there are more than 100 megapixels, or than 2,000 in all scans together.
+    Raises: DecompressionBombError, if there are more than 100 megapixels (WebP: 64), or 2,000 in all scans together.
     """
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        limit = f"at most {MAX_PIXELS // 10**6} million are read"
+    pixels, most = image.width * image.height, MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    if pixels > most:
+        limit = f"at most {most // 10**6} million are read"
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")
     scans = content.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 1
     if scans * pixels > MAX_SCANNED:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +23,8 @@ from resnets.data.folder import Complain, Listing, class_folders, files_of, imag
 from resnets.data.image_files import ImageFiles
 from resnets.data.passed_over import PassedOver
 from resnets.data.splits import DataSplits
-from resnets.errors import DataError
+from resnets.errors import DataError, first_line
+from resnets.files import read_bytes
 
 WNID = re.compile(r"n\d{8}")
 ALL = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of the 1000 sorted ids, as lines
@@ -29,6 +32,8 @@ INSIDE = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # where train/ and val/ l
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 DEVKIT = "ILSVRC2012_devkit_t12"
 SOLUTION = "LOC_val_solution.csv"
+MOST_BYTES = 50_000_000  # of a file of the devkit, and of what one of its parts holds
+COMPRESSED = 15  # kind of a part of a MAT-file
 
 
 def load(path: Path) -> DataSplits:
@@ -121,7 +126,7 @@ def _truth(path: Path, base: Path) -> dict[str, str]:
         for inside in (".", "data", "devkit/data", f"{DEVKIT}/data"):
             if (folder / inside / TRUTH).is_file():
                 meta, truth = folder / inside / "meta.mat", folder / inside / TRUTH
-                return _devkit(meta.read_bytes(), truth.read_text(), str(folder / inside))
+                return _devkit(_content(meta), _content(truth), str(folder / inside))
         if (archive := folder / f"{DEVKIT}.tar.gz").is_file():
             return _packed_devkit(archive)
     raise DataError(
@@ -140,7 +145,7 @@ def _solution(file: IO[str], where: Path) -> dict[str, str]:
 
 def _annotated(folder: Path) -> Iterator[tuple[str, str]]:
     for file in sorted(folder.glob("*.xml")):
-        name = re.search(r"<name>\s*(n\d{8})\s*</name>", file.read_text())
+        name = re.search(r"<name>\s*(n\d{8})\s*</name>", _content(file).decode(errors="replace"))
         if name is None:
             raise DataError(f"{file}: names no WordNet id")
         yield file.stem, name[1]
@@ -151,16 +156,39 @@ def _packed_devkit(archive: Path) -> dict[str, str]:
         with tarfile.open(archive) as content:
             meta, truth = (content.extractfile(f"{DEVKIT}/data/{name}") for name in ("meta.mat", TRUTH))
             assert meta is not None and truth is not None
-            return _devkit(meta.read(), truth.read().decode(), str(archive))
-    except (tarfile.TarError, KeyError, EOFError, AssertionError) as error:
-        raise DataError(f"{archive}: not the devkit ({error})") from None
+            return _devkit(meta.read(MOST_BYTES), truth.read(MOST_BYTES), str(archive))
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        raise DataError(f"{archive}: not the devkit ({first_line(error)})") from None
 
 
-def _devkit(meta: bytes, truth: str, where: str) -> dict[str, str]:
+def _content(file: Path) -> bytes:
+    try:
+        return read_bytes(file, MOST_BYTES)
+    except OSError as error:
+        raise DataError(f"{file}: failed to read ({error.strerror or error})") from None
+
+
+def _require_expansion(meta: bytes) -> None:
+    """Check what the compressed parts of a MAT-file hold. Raises: ValueError, if that is much more than the devkit's."""
+    order, at = ("<" if meta[126:128] == b"IM" else ">"), 128
+    while at + 8 <= len(meta):
+        kind, size = struct.unpack_from(f"{order}II", meta, at)
+        if kind == COMPRESSED:
+            unpacker = zlib.decompressobj()
+            unpacker.decompress(meta[at + 8 : at + 8 + size], MOST_BYTES)
+            if unpacker.unconsumed_tail:
+                raise ValueError(f"a part of more than {MOST_BYTES:,} bytes")
+        at += 8 + size
+
+
+def _devkit(meta: bytes, truth: bytes, where: str) -> dict[str, str]:
     """Return the ids by the devkit's own numbers of classes, which are not in the order of the ids."""
     from scipy.io import loadmat  # type: ignore[import-untyped]
 
     try:
+        _require_expansion(meta)
         synsets: Any = loadmat(BytesIO(meta), squeeze_me=True)["synsets"]
         wnid_of = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets if int(row["num_children"]) == 0}
         numbers = [int(line) for line in truth.split()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlparse
 
 import msgspec
@@ -21,6 +21,7 @@ from resnets.data.tar_index import samples_in
 from resnets.errors import DataError, RecordError, UsageError, import_extra
 from resnets.files import read_bytes
 from resnets.records.base import decode
+from resnets.specs.base import Natural
 
 FORMAT = "resnets-shards-1"
 MANIFEST = "manifest.json"
@@ -82,9 +83,6 @@ def _patterns(rest: str) -> list[str]:
 
 
 # ---------------------------------------------------------------- by a manifest
-
-
-Natural = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 
 
 class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):

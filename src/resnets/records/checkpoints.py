@@ -5,6 +5,7 @@ from __future__ import annotations
 from resnets.records.base import Record
 from resnets.records.runs import CurvePoint
 from resnets.specs import Spec
+from resnets.specs.base import Natural
 
 
 class PlateauState(Spec, frozen=True, kw_only=True):
@@ -32,12 +33,12 @@ class Progress(Spec, frozen=True, kw_only=True):
     `since_point` are images, and percent of wrong answers times their number, since the last point of the curve.
     """
 
-    iteration: int
+    iteration: Natural
     schedule: ScheduleState
-    images: int
+    images: Natural
     clock: tuple[float, float]
     curve: tuple[CurvePoint, ...]
-    since_point: tuple[int, float]
+    since_point: tuple[Natural, float]
 
 
 class CheckpointHeader(Record, frozen=True, kw_only=True, tag="checkpoint"):

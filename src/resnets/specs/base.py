@@ -13,6 +13,9 @@ from resnets.errors import as_declared
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 """A number of 1 or more, which is verified where a declaration is read."""
 
+Natural = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+"""A count, a place or a size, likewise."""
+
 
 @lru_cache
 def _declared(kind: type) -> dict[str, Any]:

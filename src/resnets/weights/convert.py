@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from resnets.errors import UsageError, WeightsError, first_line, nearest, public
-from resnets.files import make_folder, require_folder, writing
+from resnets.files import make_folder, read_bytes, require_folder, writing
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
@@ -231,14 +231,16 @@ def _classes(found: Imported, spec: NetworkSpec, given: str | Path | Sequence[st
         return found.weights.classes or known_classes(found.layout, spec)
     if isinstance(given, str | Path):
         try:
-            names = tuple(Path(given).read_text(encoding="utf-8-sig").splitlines())
+            names = tuple(read_bytes(Path(given), 100_000_000).decode("utf-8-sig").splitlines())
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{given}: not a file of class names, one on each line ({error})") from None
     else:
         names = tuple(given)
     if len(names) != spec.num_classes:
         raise UsageError(f"{len(names)} class names for the {spec.num_classes} classes of the weights")
+    seen: set[str] = set()
     for place, name in enumerate(names):
-        if not name.strip() or name in names[:place]:
+        if not name.strip() or name in seen:
             raise UsageError(f"class {place} is named {name!r}; each class needs a name of its own")
+        seen.add(name)
     return names
