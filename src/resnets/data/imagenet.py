@@ -171,7 +171,7 @@ def _content(file: Path) -> bytes:
 
 
 def _require_expansion(meta: bytes) -> None:
-    """Check what the compressed parts of a MAT-file hold. Raises: ValueError, if that is much more than the devkit's."""
+    """Check what the compressed parts of a MAT-file hold. Raises: ValueError, if that is much more than the devkit."""
     order, at = ("<" if meta[126:128] == b"IM" else ">"), 128
     while at + 8 <= len(meta):
         kind, size = struct.unpack_from(f"{order}II", meta, at)
