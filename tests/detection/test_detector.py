@@ -19,6 +19,7 @@ from resnets.detection.fine_tuning import fine_tuned
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
 from resnets.specs import InputSpec
+from resnets.weights.tensor_file import read_tensors, write_tensors
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 
@@ -131,3 +132,35 @@ def test_a_detector_needs_a_class(tiny_detector: TinyDetector) -> None:
     learnt = resnets.load_detector(tiny_detector.run, device="cpu")
     with pytest.raises(UsageError):
         fine_tuned(learnt, "resnet10", (), RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("detector",), None),
+        (("detector",), []),
+        (("classes",), 3),
+        (("classes",), [1, 2]),
+        (("classes",), ["one more", *CLASSES]),
+        (("detector", "network"), None),
+        (("detector", "network", "blocks"), [10**7] * 4),
+        (("detector", "recipe"), []),
+        (("detector", "recipe", "anchor_sizes"), [32] * 10**5),
+        (("detector", "recipe", "roi_size"), -1),
+        (("detector", "input", "mean"), [0.5]),
+        (("detector", "input", "size"), 10**7),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused_at_once(
+    tiny_detector: TinyDetector, tmp_path: Path, where: tuple[str, ...], value: Any
+) -> None:
+    """Before a network of what it declares is built."""
+    tensors, description = read_tensors(tiny_detector.run / "weights.safetensors")
+    parent = description
+    for key in where[:-1]:
+        parent = parent[key]
+    parent[where[-1]] = value
+    write_tensors(tmp_path / "w.safetensors", tensors, description)
+    with pytest.raises(WeightsError) as caught:
+        resnets.load_detector(tmp_path / "w.safetensors", device="cpu")
+    assert "\n" not in str(caught.value)
