@@ -21,7 +21,6 @@ from resnets.records.evaluations import (
     ReproducedRun,
     Response,
     Responses,
-    Setting,
 )
 from resnets.records.runs import (
     ClassifierResult,
@@ -37,7 +36,7 @@ from resnets.records.studies import DepthRow
 from resnets.report.collect import collect
 from resnets.report.measured import measured
 from resnets.report.runs import Measured, Results
-from resnets.specs import PUBLISHED_IMAGES, PublishedImages, Shortcut
+from resnets.specs import PUBLISHED_IMAGES, PublishedImages, Setting, Shortcut
 from resnets.training import recipes
 
 PROVENANCE = Provenance(

@@ -9,11 +9,11 @@ import made_up as results
 import pytest
 
 from resnets.records import base
-from resnets.records.evaluations import Errors, Setting
+from resnets.records.evaluations import Errors
 from resnets.records.runs import StartRecord
 from resnets.report.collect import collect
 from resnets.report.runs import Measured, Results
-from resnets.specs import PadCropFlip, PrincipalColors, ScaleCropFlip, WarmUp
+from resnets.specs import PadCropFlip, PrincipalColors, ScaleCropFlip, Setting, WarmUp
 from resnets.training import recipes
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import pytest
 
 from resnets.paper.declarations import Tolerance
 from resnets.paper.published import Published
-from resnets.records.evaluations import Setting
 from resnets.report.verdict import choose, judge
+from resnets.specs import Setting
 
 
 def number(value: float, **more: Any) -> Published:

@@ -14,15 +14,14 @@ from resnets.data.arrays import ImageArrays
 from resnets.data.image_files import ImageFiles
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
-from resnets.paper.declarations import Training
 from resnets.reproduction import data_resolver
 from resnets.reproduction.data_resolver import DataResolver, MissingData, fit_recipe
-from resnets.specs import IMAGENET_IMAGES, PUBLISHED_IMAGES
+from resnets.specs import IMAGENET_IMAGES, PUBLISHED_IMAGES, Setting
 from resnets.training import recipes
 
-CIFAR = Training(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
-PLAIN = dataclasses.replace(CIFAR, network="plain20", shortcut=None)
-IMAGENET = Training(network="resnet18", shortcut="A", recipe="imagenet", data="imagenet")
+CIFAR = Setting(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
+PLAIN = CIFAR.with_changes(network="plain20", shortcut=None)
+IMAGENET = Setting(network="resnet18", shortcut="A", recipe="imagenet", data="imagenet")
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,14 @@ from resnets.detection.annotations import DetectionSplits
 from resnets.errors import UsageError
 from resnets.networks import registry
 from resnets.paper import detection_data, detection_recipes, tables
-from resnets.paper.declarations import DetectionTest, Training
+from resnets.paper.declarations import DetectionTest
 from resnets.records.base import read
-from resnets.records.evaluations import ReproducedRun, Setting
+from resnets.records.evaluations import ReproducedRun
 from resnets.reproduction import detection_data_resolver, reproduce
 from resnets.reproduction.data_resolver import MissingData
 from resnets.reproduction.detection_data_resolver import DetectionDataResolver
 from resnets.reproduction.tasks import Task, select
-from resnets.specs import InputSpec, ResNetSpec
+from resnets.specs import InputSpec, ResNetSpec, Setting
 from resnets.weights import weights_file
 
 
@@ -179,7 +179,7 @@ def test_data_is_known_by_its_images(voc: Path, monkeypatch: pytest.MonkeyPatch,
 
 def test_the_recipe_at_each_scale() -> None:
     """The recipe is the declared one, shorter at scale short, and with small images and anchors at smoke."""
-    training = Training(network="vgg16", shortcut=None, recipe="voc", data="voc07+12")
+    training = Setting(network="vgg16", shortcut=None, recipe="voc", data="voc07+12")
     assert detection_data_resolver.fit_recipe(training, "full") == detection_recipes.VOC
     assert detection_data_resolver.fit_recipe(training, "short") == detection_recipes.VOC.scaled(5_000)
     smoke = detection_data_resolver.fit_recipe(training, "smoke")

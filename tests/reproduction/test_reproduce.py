@@ -18,12 +18,13 @@ from resnets.errors import DataError, Interrupted, RunError, TrainingError, Usag
 from resnets.networks.complexity import Complexity
 from resnets.planning.forecast import Rates
 from resnets.records.base import read, write
-from resnets.records.evaluations import Errors, ReproducedRun, Setting
+from resnets.records.evaluations import Errors, ReproducedRun
 from resnets.records.runs import ClassifierResult
 from resnets.report.collect import collect
 from resnets.reproduction import planned_run, run_list, summary
 from resnets.reproduction import run as run_module
 from resnets.reproduction.planned_run import PlannedRun
+from resnets.specs import Setting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

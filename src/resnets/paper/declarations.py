@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from resnets.paper.published import Published
-from resnets.specs import Shortcut, TestProtocol
+from resnets.specs import Setting, Shortcut, TestProtocol
 
 # ---------------------------------------------------------------- names
 
@@ -100,16 +100,6 @@ Style = Literal["solid", "dashed", "thin", "bold"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """A network, how it is trained, and on what; rows and curves with an equal one share its runs, seed by seed."""
-
-    network: str
-    shortcut: Shortcut | None
-    recipe: str
-    data: Data
-
-
-@dataclass(frozen=True, kw_only=True)
 class System:
     """The training of a row or a curve. The network is the catalogue's, with a shortcut option or its default.
 
@@ -129,11 +119,11 @@ class System:
         return re.sub(r"[^a-z0-9+]+", "-", self.label.lower()).strip("+-")
 
     @property
-    def training(self) -> Training | None:
-        """What has to be trained, or None."""
+    def training(self) -> Setting | None:
+        """What has to be trained, or None; rows and curves with an equal one share its runs, seed by seed."""
         if self.network is None or self.recipe is None or self.data is None:
             return None
-        return Training(network=self.network, shortcut=self.shortcut, recipe=self.recipe, data=self.data)
+        return Setting(network=self.network, shortcut=self.shortcut, recipe=self.recipe, data=self.data)
 
 
 @dataclass(frozen=True)

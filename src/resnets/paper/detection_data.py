@@ -30,7 +30,7 @@ DETECTION_DATA: Mapping[Data, DetectionData] = {
 }
 
 
-def stages(data: Data) -> tuple[Data, bool]:
+def stages(data: str) -> tuple[Data, bool]:
     """Return on what a detector is trained last, and whether a detector of COCO is what it begins with."""
     for name in DETECTION_DATA:
         if data in (name, AFTER_COCO + name):

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from resnets.records.base import Record
 from resnets.records.counts import Interval
 from resnets.records.runs import ClassifierResult, DetectionScores, DetectorResult, Provenance
-from resnets.specs import Spec, default_shortcut
+from resnets.specs import Setting, Spec
 
 Scale = Literal["full", "short", "smoke"]
 """Of a run's length: the declared one, a sixteenth or more, or less."""
@@ -167,19 +167,6 @@ class DetectionTested(Spec, frozen=True, kw_only=True):
     box_refinement: bool = False
     multi_scale: bool = False
     scores: DetectionScores
-
-
-class Setting(Spec, frozen=True, kw_only=True):
-    """A network, its shortcut option, a recipe and data, as a table declares it and a run has it."""
-
-    network: str
-    shortcut: str | None = None
-    recipe: str
-    data: str
-
-    def with_default_shortcut(self) -> Setting:
-        """Return the setting with the shortcut that the network has by default, where none is named."""
-        return self.with_changes(shortcut=self.shortcut or default_shortcut(self.network))
 
 
 class ReproducedRun(Record, frozen=True, kw_only=True, tag="reproduced run"):

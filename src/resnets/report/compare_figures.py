@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from resnets.paper.declarations import Curve, Figure, Panel
 from resnets.report.runs import Measured, Results
-from resnets.report.verdict import Status, Verdict, choose, judge, setting_of
+from resnets.report.verdict import Status, Verdict, choose, judge
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,8 @@ def _draws_errors(panel: Panel) -> bool:
 
 def _fitting(curve: Curve, panel: Panel, results: Results, length: int | None = None) -> tuple[Measured, ...]:
     """Return the runs nearest to the paper that a curve can be drawn of, where there are any of this length."""
-    setting = setting_of(curve)
     runs = (run for run in results.runs if length in (None, run.iterations) and (run.responses or _draws_errors(panel)))
-    return choose(runs, setting) if setting else ()
+    return choose(runs, curve.training)
 
 
 def _drawing(panel: Panel, curves: tuple[ComparedCurve, ...], length: int | None, results: Results) -> Drawing:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from resnets.paper.declarations import UNBUILT, Column, Part, Row, Statistic, Table, Tolerance
 from resnets.paper.published import Published
 from resnets.records.costs import Cost
-from resnets.records.evaluations import Errors, Setting
+from resnets.records.evaluations import Errors
 from resnets.report.runs import Measured, MeasuredDetector, Results, Run
-from resnets.report.verdict import Status, Verdict, choose, judge, setting_of
+from resnets.report.verdict import Status, Verdict, choose, judge
 from resnets.report.wording import NOTHING, listed, measured, published, relative
 
 EXACT = ("layers", "depth", "parameters", "macs")  # of the network itself, known without training
@@ -108,14 +108,13 @@ def compare_table(table: Table, results: Results) -> ComparedTable:
 
 
 def _row(table: Table, row: Row, results: Results) -> ComparedRow:
-    setting = setting_of(row)
 
     def has_any(run: Run) -> bool:
         return any(_value(run, row, column) is not None for column in table.columns)
 
-    runs = choose(_candidates(row, results), setting, has_any) if setting and not row.cited else ()
+    runs = () if row.cited else choose(_candidates(row, results), row.training, has_any)
     cost = results.cost(row.network, row.shortcut)
-    missing = _without_runs(row, results, setting, f"{table.name} --only {row.slug}")
+    missing = _without_runs(row, results, f"{table.name} --only {row.slug}")
     cells = tuple(_cell(column, row, runs, cost, missing) for column in table.columns)
     return ComparedRow(row, cells, runs, _together(table, row, cells, missing))
 
@@ -124,14 +123,14 @@ def _candidates(row: Row, results: Results) -> Sequence[Run]:
     return results.runs if row.detection_test is None else results.detectors
 
 
-def _without_runs(row: Row, results: Results, setting: Setting | None, name: str) -> Verdict:
+def _without_runs(row: Row, results: Results, name: str) -> Verdict:
     """Return the status of a row without measurements."""
     if row.availability == "cited":
         return Verdict(Status.CITED, f"from {row.reference}" if row.reference else "another paper's")
     if row.availability != "ready":
         status = Status.NOT_RUN if row.availability == "ensemble" else Status.NOT_BUILT
         return Verdict(status, obstacle(row, row.missing))
-    if setting and choose(_candidates(row, results), setting):
+    if choose(_candidates(row, results), row.training):
         if row.detection_test is not None:
             how = "`resnets detect evaluate` does, and with --out writes the files that a server scores"
             return Verdict(Status.NOT_RUN, f"trained, and not tested so on images whose boxes are known: {how}")

@@ -10,7 +10,7 @@ from resnets.paper.declarations import SCORED_BY, DetectionTest
 from resnets.paper.detection_data import after
 from resnets.paper.detection_data import identify as identify_detection_data
 from resnets.records import base
-from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Scale, Setting
+from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Scale
 from resnets.records.runs import (
     ClassifierResult,
     CurvePoint,
@@ -22,7 +22,7 @@ from resnets.records.runs import (
 )
 from resnets.records.studies import last_images
 from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, Point, Run, Scores
-from resnets.specs import Recipe, ResNetSpec, identify
+from resnets.specs import Recipe, ResNetSpec, Setting, identify
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
 

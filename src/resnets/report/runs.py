@@ -11,9 +11,9 @@ from resnets.paper.declarations import Column, DetectionTest
 from resnets.paper.published.detection import VOC_NAMES
 from resnets.records.benchmarks import Benchmark
 from resnets.records.costs import Cost
-from resnets.records.evaluations import Errors, Response, Scale, Setting
+from resnets.records.evaluations import Errors, Response, Scale
 from resnets.records.runs import Provenance
-from resnets.specs import default_shortcut
+from resnets.specs import Setting, default_shortcut
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
 SHORT = 16  # a short run has a sixteenth of the iterations, or more

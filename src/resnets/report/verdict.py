@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self, TypeVar
 
-from resnets.paper.declarations import System, Tolerance
+from resnets.paper.declarations import Tolerance
 from resnets.paper.published import Published
-from resnets.records.evaluations import Setting
 from resnets.report.runs import Run
+from resnets.specs import Setting
 
 AnyRun = TypeVar("AnyRun", bound=Run)
 
@@ -97,7 +97,7 @@ def judge(values: Sequence[float], published: Published, tolerance: Tolerance | 
 
 
 def choose(
-    runs: Iterable[AnyRun], setting: Setting, has: Callable[[AnyRun], bool] = lambda run: True
+    runs: Iterable[AnyRun], setting: Setting | None, has: Callable[[AnyRun], bool] = lambda run: True
 ) -> tuple[AnyRun, ...]:
     """Return the runs to compare with the paper: of all of this setting those nearest to it, one per seed.
 
@@ -105,21 +105,14 @@ def choose(
     different precisions are not taken together.
     """
     groups: dict[tuple[tuple[str, ...], str], dict[int, AnyRun]] = {}
+    declared = None if setting is None else setting.with_default_shortcut()
     for run in runs:
-        if run.declared == setting and has(run):
+        if run.declared == declared and has(run):
             groups.setdefault((run.departures, run.precision), {}).setdefault(run.seed, run)
     if not groups:
         return ()
     best = min(groups.values(), key=lambda group: (next(iter(group.values())).rank, -len(group)))
     return tuple(best[seed] for seed in sorted(best))
-
-
-def setting_of(system: System) -> Setting | None:
-    """Return what a row or a curve declares to be trained, None where it is nothing of ours."""
-    if system.network is None or system.recipe is None or system.data is None:
-        return None
-    setting = Setting(network=system.network, shortcut=system.shortcut, recipe=system.recipe, data=system.data)
-    return setting.with_default_shortcut()
 
 
 def _short(value: float) -> str:

@@ -14,10 +14,10 @@ from resnets.detection import sources
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, UsageError
 from resnets.networks import registry
-from resnets.paper.declarations import Protocol, Training
+from resnets.paper.declarations import Protocol
 from resnets.records.evaluations import Scale
 from resnets.report.runs import SHORT
-from resnets.specs import PUBLISHED_IMAGES, Departure, Recipe, ScaleCropFlip, identify
+from resnets.specs import PUBLISHED_IMAGES, Departure, Recipe, ScaleCropFlip, Setting, identify
 from resnets.training.recipes import DIGITS, default_recipe, find_recipe
 
 SMOKE_ITERATIONS = 5
@@ -60,7 +60,7 @@ class DataResolver:
         self._splits: dict[object, DataSplits] = {}
         self._resolved: dict[object, ResolvedData] = {}
 
-    def resolve(self, training: Training, protocols: Sequence[Protocol] = ()) -> ResolvedData:
+    def resolve(self, training: Setting, protocols: Sequence[Protocol] = ()) -> ResolvedData:
         """Return the data of a training that is to be tested by these protocols.
 
         Raises: MissingData, if nothing that is given will do; UsageError or DataError, if it cannot be read.
@@ -77,7 +77,7 @@ class DataResolver:
             raise MissingData(f"{training.network} is made for photos, which {found.name} are not: --data folder:PATH")
         return found
 
-    def _choose(self, training: Training) -> str | DataSplits:
+    def _choose(self, training: Setting) -> str | DataSplits:
         kinds = [one.partition(":")[0] if isinstance(one, str) else one.name for one in self.given]
         for one, kind in zip(self.given, kinds, strict=True):
             if kind == training.data:
@@ -92,7 +92,7 @@ class DataResolver:
             f"folder:PATH other photos"
         )
 
-    def _read(self, data: str | DataSplits, training: Training) -> ResolvedData:
+    def _read(self, data: str | DataSplits, training: Setting) -> ResolvedData:
         key = data if isinstance(data, str) else id(data)
         if key not in self._splits:
             try:
@@ -133,7 +133,7 @@ def further_tests(protocols: Sequence[Protocol], data: ResolvedData) -> tuple[Pr
     return tuple(protocol for protocol in protocols if protocol not in TRAINING_TESTS)
 
 
-def fit_recipe(training: Training, scale: Scale, splits: DataSplits) -> Recipe:
+def fit_recipe(training: Setting, scale: Scale, splits: DataSplits) -> Recipe:
     """Return the declared recipe at a scale, with the augmentation that images of another kind need.
 
     Images in memory are padded and cropped, those of fewer than 16 pixels a side as the digits are.

@@ -16,7 +16,6 @@ from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import DataError, UsageError
 from resnets.files import sha256_of
 from resnets.paper.declarations import Data as DeclaredData
-from resnets.paper.declarations import Training
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, identify, name_of, stages
 from resnets.paper.detection_recipes import COCO_CONTEXT
 from resnets.records.base import read_valid
@@ -24,7 +23,7 @@ from resnets.records.evaluations import ReproducedRun, Scale
 from resnets.report.runs import SHORT
 from resnets.reproduction.data_resolver import Data, MissingData, is_detection_data
 from resnets.reproduction.tasks import Task
-from resnets.specs import DetectionRecipe
+from resnets.specs import DetectionRecipe, Setting
 
 SMOKE_ITERATIONS = 2
 SMOKE_IMAGES, SMOKE_TESTS = 8, 4  # that a smoke run trains on and is tested on, at most
@@ -84,7 +83,7 @@ class DetectionDataResolver:
         splits = dataclasses.replace(splits, protocol=task.detections[0].protocol)
         return ResolvedDetectionData(name, source, splits, start, None if start is None else self._digest(start))
 
-    def _read(self, training: Training, declared: DeclaredData) -> tuple[str | None, DetectionSplits]:
+    def _read(self, training: Setting, declared: DeclaredData) -> tuple[str | None, DetectionSplits]:
         wanted = DETECTION_DATA[declared]
         kinds = [one.partition(":")[0] if isinstance(one, str) else None for one in self.given]
         own = [one for one, kind in zip(self.given, kinds, strict=True) if kind == wanted.kind]
@@ -117,7 +116,7 @@ class DetectionDataResolver:
             self._splits[source] = sources.load_detection_data(source)
         return self._splits[source]
 
-    def _start(self, training: Training, fine_tuned: bool) -> Path | None:
+    def _start(self, training: Setting, fine_tuned: bool) -> Path | None:
         """Return the weights that were named for a network, or those of a run that `reproduce` made in this folder."""
         for network, path in self.weights:
             if network == training.network and is_detector(path) == fine_tuned:
@@ -187,7 +186,7 @@ def _some(images: tuple[AnnotatedImage, ...], count: int) -> tuple[AnnotatedImag
     return images if len(images) <= count else tuple(images[index * len(images) // count] for index in range(count))
 
 
-def fit_recipe(training: Training, scale: Scale) -> DetectionRecipe:
+def fit_recipe(training: Setting, scale: Scale) -> DetectionRecipe:
     """Return the declared recipe at a scale; in a smoke run images are small, and anchors in proportion."""
     recipe = DETECTION_RECIPES.find(training.recipe)
     if scale == "short":

@@ -18,7 +18,7 @@ from resnets.evaluation.responses import responses
 from resnets.files import writing
 from resnets.networks import registry
 from resnets.records.base import read_valid, write
-from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Setting
+from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun
 from resnets.records.runs import ClassifierResult, DetectorResult
 from resnets.reproduction.data_resolver import ResolvedData
 from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
@@ -162,7 +162,7 @@ def _record(run: PlannedRun, result: ClassifierResult | DetectorResult) -> Repro
     """
     record = ReproducedRun(
         result=result,
-        declared=Setting(**msgspec.to_builtins(run.task.training)),
+        declared=run.task.training,
         data=run.data.name,
         scale=run.scale,
         identity=run.identity,

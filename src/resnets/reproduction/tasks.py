@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from resnets.detection.recipes import all_recipes
 from resnets.errors import UsageError, nearest
-from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table, Training
+from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.report.compare_tables import obstacle
 from resnets.report.runs import depth_of
+from resnets.specs import Setting
 from resnets.training.config import NetworkSettings
 
 ALL = "all"
@@ -27,7 +28,7 @@ class Task:
     any of them had, and `responses` says that Figure 7 needs its layer responses.
     """
 
-    training: Training
+    training: Setting
     askers: tuple[tuple[str, str], ...]  # table6 and the row's label, figure6 and the curve's ...
     protocols: tuple[Protocol, ...]
     runs_in_the_paper: int
@@ -131,12 +132,12 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
     Where that says nothing they are ordered by recipe, and within it the shallow networks come first, each plain one
     followed by its residual counterpart.
     """
-    found: dict[Training, list[tuple[str, Row | Curve]]] = {}
+    found: dict[Setting, list[tuple[str, Row | Curve]]] = {}
     for name, system in asking:
         if (training := system.training) is not None:
             found.setdefault(training, []).append((name, system))
 
-    def place(training: Training) -> int:
+    def place(training: Setting) -> int:
         """Return where `only` first names a training; 0 where it names nothing."""
         places = (at for at, one in enumerate(only) if any(_meets(system, [one]) for _, system in found[training]))
         return next(places, 0)

@@ -32,6 +32,7 @@ from resnets.specs.recipes import Decay as Decay
 from resnets.specs.recipes import Departure as Departure
 from resnets.specs.recipes import Plateau as Plateau
 from resnets.specs.recipes import Recipe as Recipe
+from resnets.specs.recipes import Setting as Setting
 from resnets.specs.recipes import WarmUp as WarmUp
 from resnets.specs.testing import SCALES as SCALES
 from resnets.specs.testing import Precision as Precision

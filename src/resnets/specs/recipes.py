@@ -8,6 +8,7 @@ from typing import Literal
 from resnets.errors import UsageError
 from resnets.specs.base import Spec
 from resnets.specs.inputs import AreaCropFlip, Augmentation, Preprocessing, ScaleCropFlip
+from resnets.specs.networks import Shortcut, default_shortcut
 
 Decay = Literal["steps", "linear", "cosine"]
 """How the learning rate falls: divided at the milestones as in the paper, or to 0 along a line or half a cosine."""
@@ -148,3 +149,16 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             return self
         smaller = Departure(f"crops of {size} pixels, the sides that they are cut from in proportion", "as requested")
         return self.with_changes(augmentation=crop.at(size), departures=(*self.departures, smaller))
+
+
+class Setting(Spec, frozen=True, kw_only=True):
+    """A network, its shortcut option, a recipe and data, as a table declares it and a run has it."""
+
+    network: str
+    shortcut: Shortcut | None = None
+    recipe: str
+    data: str
+
+    def with_default_shortcut(self) -> Setting:
+        """Return the setting with the shortcut that the network has by default, where none is named."""
+        return self.with_changes(shortcut=self.shortcut or default_shortcut(self.network))
