@@ -298,3 +298,41 @@ def test_a_plan_comes_within_20_percent_of_a_run(tmp_path: Path) -> None:
             assert 0.5 * folder < planned.disk_bytes < 4 * folder
             return
     pytest.fail(f"planned over taken: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
+
+
+# ---------------------------------------------------------------- several at once
+
+
+def test_trainings_at_once_here(fake: None) -> None:
+    """Three on a CPU take three times as long as one, with three times its memory and disk."""
+    one, three = (plan.plan("resnet20", "cifar10", together=count) for count in (1, 3))
+    assert three.step_seconds == 3 * one.step_seconds
+    assert three.images_per_second == pytest.approx(one.images_per_second)
+    assert three.memory_bytes == 3 * one.memory_bytes and three.disk_bytes == 3 * one.disk_bytes
+    assert three.hours == pytest.approx(3 * one.hours, rel=0.02)
+    assert any(note.startswith("3 trainings at once") for note in three.assumptions)
+
+
+def test_trainings_at_once_on_a_gpu(fake: None) -> None:
+    """Ten small networks take less than ten times as long as one, whose kernels leave the GPU idle, and not less."""
+    for name in ("resnet20", "resnet110"):
+        one, ten = (plan.plan(name, "cifar10", device_kind="h200", together=count) for count in (1, 10))
+        assert one.step_seconds < ten.step_seconds < 10 * one.step_seconds
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "asked"),
+    [
+        ("resnet20", "cifar10", {"together": 0}),
+        ("resnet20", "cifar10", {"together": 2, "devices": 2}),
+        ("resnet20", "cifar10", {"together": 2, "accumulate": 2}),
+        ("resnet18", "imagenet", {"together": 2}),
+    ],
+)
+def test_what_is_not_trained_at_once(
+    network: str, data: str, asked: dict[str, int], fake: None, few_photos: None
+) -> None:
+    """None, parts of mini-batches, several devices and networks that fill one are refused."""
+    with pytest.raises(UsageError) as caught:
+        plan.plan(network, data, **asked)
+    assert f"together is {asked['together']}" in str(caught.value)

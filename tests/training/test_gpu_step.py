@@ -82,6 +82,24 @@ def test_recorded_steps_train_as_plain_ones(monkeypatch: pytest.MonkeyPatch, acc
     assert (plain.execution, fast.execution) == ("eager", "eager, CUDA graph")
 
 
+@pytest.mark.parametrize("compiles", [False, True])
+@pytest.mark.filterwarnings("ignore::resnets.networks.cuda_graph.FallbackWarning")
+def test_weights_cast_at_once_train_as_autocast_does(monkeypatch: pytest.MonkeyPatch, compiles: bool) -> None:
+    """In bf16, where all weights are cast by one operation: the same weights, momentum and sums to the bit."""
+    if compiles:
+        fake_cuda.install(monkeypatch, fails="not recorded here: operations cannot be listed while they are compiled")
+    else:
+        fake_cuda.install(monkeypatch)
+    recipe = LONG if compiles else RECIPE
+    batches = resident()
+    plain, fast = state_of(), state_of()
+    train(plain, make_step(plain, recipe, CPU, "bf16", gather=batches.gather), list(batches.draws(0, 8)))
+    train(fast, make_step(fast, recipe, GPU, "bf16", gather=batches.gather), list(batches.draws(0, 8)))
+    assert_same(plain, fast)
+    assert fast.execution == ("compiled" if compiles else "eager, CUDA graph")
+    assert all(parameter.dtype == torch.float32 for parameter in fast.network.parameters())
+
+
 @pytest.mark.filterwarnings("ignore::resnets.networks.cuda_graph.FallbackWarning")
 def test_compiled_steps_train_as_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit, where the compiler keeps to the operations as they are written."""

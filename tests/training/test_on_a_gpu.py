@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ from resnets.evaluation.single_view import SingleView
 from resnets.networks.cuda_graph import FallbackWarning
 from resnets.records.runs import ClassifierResult
 from resnets.runtime.device import place
+from resnets.runtime.turns import Session
 from resnets.specs import Preprocessing, Recipe
+from resnets.training.config import TrainingConfig, resolve
 from resnets.training.run_folder import RunFolder
+from resnets.training.together import Process, train_together
+from resnets.training.train import TrainResult, session
 
 pytestmark = [
     pytest.mark.gpu,
@@ -96,6 +101,31 @@ def test_a_long_run_is_compiled_and_goes_on_where_it_was(tmp_path: Path) -> None
     assert record is not None
     assert [session.execution for session in record.provenance] == ["compiled, CUDA graph"]
     assert result.test_error < 50
+
+
+def test_networks_at_once_learn_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with a stream and a graph of its own; of two depths, so of two priorities, and with a warm-up."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    device = torch.device("cuda")
+    config = TrainingConfig(recipe=recipe(30), precision="fp32", device="cuda", workers=0)
+
+    def start(name: str, folder: Path) -> Callable[[Process], Session[TrainResult]]:
+        def make(process: Process) -> Session[TrainResult]:
+            return (yield from session(resolve(name, data, config), folder, process, resume=False, observers=[]))
+
+        return make
+
+    data, names = splits(), ("resnet8", "plain8", "resnet110")
+    for name in names:
+        train_together([start(name, tmp_path / "alone" / name)], device, [0])
+    outcomes = train_together([start(name, tmp_path / name) for name in names], device, [8, 8, 110])
+    for name, outcome in zip(names, outcomes, strict=True):
+        assert not isinstance(outcome, Exception), outcome
+        losses = [[line.loss for line in RunFolder(path / name).logged()] for path in (tmp_path, tmp_path / "alone")]
+        np.testing.assert_allclose(losses[0], losses[1], rtol=5e-3)
+        record = RunFolder(tmp_path / name).record()
+        assert record is not None
+        assert record.provenance[-1].execution == "eager, CUDA graph, 3 trainings at once"
 
 
 def test_a_captured_test_reads_the_weights_as_they_are(tmp_path: Path) -> None:

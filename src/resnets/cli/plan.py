@@ -29,6 +29,7 @@ def plan(
     size: options.Size = None,
     accumulate: options.Accumulate = 1,
     devices: Annotated[int, Option(help="Number of devices.")] = 1,
+    together: Annotated[int, Option(help="Trainings like it at once, of a network for small images.")] = 1,
     device_kind: Annotated[
         str | None,
         Option(help="h200, h100, a100, rtx4090, v100, t4 ...: an estimate.", show_default="this machine, measured"),
@@ -54,6 +55,7 @@ def plan(
         size=size,
         accumulate=accumulate,
         devices=devices,
+        together=together,
         device_kind=device_kind,
     )
     if json:
@@ -61,6 +63,7 @@ def plan(
         return
     each = " each" if found.devices > 1 else ""
     on = f"{found.devices} {found.device}" if found.devices > 1 else found.device
+    on += f", {found.together} at once" if found.together > 1 else ""
     length = training_length(found.iterations, found.batch_size, found.training_images)
     short = "" if found.memory_bytes <= found.available_bytes else ": NOT ENOUGH"
     parts = (

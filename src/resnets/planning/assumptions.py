@@ -56,6 +56,17 @@ def about_estimate(device: KnownDevice) -> list[str]:
     ]
 
 
+def about_together(together: int, device_type: str, *, measured: bool) -> str:
+    """Return how the time of several networks at once follows from that of one."""
+    if device_type == "cpu":
+        how = "on a CPU they take turns, and as long as one after the other"
+    elif measured:
+        how = "a step of each, all at once, was measured"
+    else:
+        how = "assumed: arithmetic and memory traffic add up, and the kernels of one run next to those of the others"
+    return f"{together} trainings at once; time, memory and disk are those of all; {how}"
+
+
 def about_growing_crops(crops: AreaCropFlip, share: float) -> str:
     """Return what crops that grow save; `share` is their pixels over those of full size."""
     return f"crops grow from {crops.start_crop} to {crops.crop} pixels: {share:.2f} of the time of full ones"

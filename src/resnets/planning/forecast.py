@@ -88,17 +88,18 @@ def longest(recipe: Recipe, networks: Iterable[Rates], seconds: float, test_imag
     return low
 
 
-def estimated_rates(cost: Complexity, depth: int, batch_size: int, device: KnownDevice) -> Rates:
+def estimated_rates(cost: Complexity, depth: int, batch_size: int, device: KnownDevice, *, together: int = 1) -> Rates:
     """Return the rates on a device of the table with `batch_size` images per device.
 
-    The time of arithmetic plus memory traffic, and at least that of the kernels in a CUDA graph.
+    A step is one of each of the networks that are trained `together`: the time of their arithmetic plus memory traffic,
+    and at least that of the kernels of one in a CUDA graph, next to which those of the others run.
     """
     bytes_of_a_number = 2 if device.precision == "bf16" else 4
     traffic = PASSES * cost.activation_bytes * bytes_of_a_number / 4
     image = 6 * cost.macs / (device.share * device.rate) + traffic / (BANDWIDTH_SHARE * device.bandwidth)
     test = image / 3  # the forward pass
     return Rates(
-        step=max(batch_size * image, depth * KERNEL_SECONDS),
+        step=max(together * batch_size * image, depth * KERNEL_SECONDS),
         start=5.0,
         test=test,
         final_test=2 * test,

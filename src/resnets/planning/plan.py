@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import statistics
 import tempfile
@@ -18,8 +19,9 @@ from resnets.planning import assumptions, dataset_stats, forecast
 from resnets.planning.dataset_stats import DatasetStats
 from resnets.planning.devices import DEVICES, KnownDevice
 from resnets.planning.forecast import Rates
-from resnets.planning.measure import loading_rate, measure
+from resnets.planning.measure import loading_rate, measure, measure_round
 from resnets.planning.memory import Memory, available_memory, training_memory
+from resnets.planning.together import leaves_room, require_together
 from resnets.runtime.processes import Share
 from resnets.specs import AreaCropFlip, Precision, Recipe
 from resnets.training.config import NetworkSettings, Training, TrainingConfig, resolve
@@ -51,6 +53,7 @@ class Plan:
     batch_size: int
     device: str
     devices: int
+    together: int
     precision: str
     estimate: bool
     hours: float
@@ -79,6 +82,7 @@ def plan(
     size: int | None = None,
     accumulate: int = 1,
     devices: int = 1,
+    together: int = 1,
     device_kind: str | None = None,
     **network_options: Unpack[NetworkSettings],
 ) -> Plan:
@@ -93,6 +97,7 @@ def plan(
         recipe, iterations, epochs, batch_size, size: as in `train`.
         accumulate: gradient-accumulation steps.
         devices: number of devices.
+        together: trainings like it that the device makes at once, as `reproduce` does on a GPU; the plan is of all.
         device_kind: a known device (`h100`, `t4` ...), estimated from its data sheet; None measures this machine's.
         shortcut, stride, residual_layers, bn_group, initialization: options of the network, as in `create`.
 
@@ -100,6 +105,9 @@ def plan(
     """
     if devices < 1:
         raise UsageError(f"devices is {devices}; it must be 1 or more")
+    require_together(together)
+    if together > 1 and (devices > 1 or accumulate > 1):
+        raise UsageError(f"together is {together}: trainings at once are of one device, and take whole mini-batches")
     known = None if device_kind is None else DEVICES.find(device_kind)
     config = TrainingConfig.from_settings(
         recipe=recipe,
@@ -111,7 +119,7 @@ def plan(
         **network_options,
     )
     with tempfile.TemporaryDirectory(prefix="resnets-plan-") as folder:
-        job = _resolve(network, data, config, devices, Path(folder))
+        job = _resolve(network, data, config, devices, together, Path(folder))
         device = _device(job, known)
         memory = training_memory(
             job.cost,
@@ -141,6 +149,7 @@ class _Job:
     training: Training
     cost: Complexity
     devices: int
+    together: int
     accumulate: int
 
     @property
@@ -166,7 +175,7 @@ class _Device:
     known: KnownDevice | None
 
 
-def _resolve(network: str, data: str, config: TrainingConfig, devices: int, folder: Path) -> _Job:
+def _resolve(network: str, data: str, config: TrainingConfig, devices: int, together: int, folder: Path) -> _Job:
     """Return the training; what `train` would refuse is refused here. Made-up image files are written to the folder."""
     stats, sample = dataset_stats.load(data, folder)
     sample = load_data(sample, registry.decoded_side(network))  # as the network takes it; the recipe depends on it
@@ -175,6 +184,8 @@ def _resolve(network: str, data: str, config: TrainingConfig, devices: int, fold
     training = resolve(network, sample, TrainingConfig(recipe=recipe, network_options=config.network_options))
     require_nesting(training.network, recipe.batch_size, devices)
     require_micro_batches(training.network, recipe.batch_size // devices, config.accumulate)
+    if together > 1 and not leaves_room(network, training.data):
+        raise UsageError(f"together is {together}: only networks for small images in memory are trained at once")
     assert training.input_spec is not None  # of images that are looked at there is one
     return _Job(
         stats=dataset_stats.as_taken(stats, training.data.train),
@@ -182,6 +193,7 @@ def _resolve(network: str, data: str, config: TrainingConfig, devices: int, fold
         training=training,
         cost=complexity.measure(training.network, training.input_spec.size, training.input_spec.channels),
         devices=devices,
+        together=together,
         accumulate=config.accumulate,
     )
 
@@ -197,11 +209,17 @@ def _rates(job: _Job, device: _Device, memory: Memory, loading: float, folder: P
     """Return the rates of one device for its micro-batches, and what they rest on."""
     if device.known is not None:
         depth = job.training.record.network.depth or job.cost.depth
-        rates = forecast.estimated_rates(job.cost, depth, job.micro_batch, device.known)
+        rates = forecast.estimated_rates(job.cost, depth, job.micro_batch, device.known, together=job.together)
         return rates, assumptions.about_estimate(device.known)
     largest = memory.largest_batch(device.memory)
     found = measure(job.training, job.micro_batch, largest=largest, macs=job.cost.macs, loading=loading, folder=folder)
     files = job.stats.file_bytes is not None
+    if job.together > 1:
+        step = job.together * found.rates.step
+        if device.type == "cuda":
+            copies = [copy.deepcopy(job.training.network) for _ in range(job.together)]
+            step = measure_round([dataclasses.replace(job.training, network=network) for network in copies])
+        found = dataclasses.replace(found, rates=dataclasses.replace(found.rates, step=step))
     return found.rates, assumptions.about_measurement(found, job.micro_batch, files=files)
 
 
@@ -224,8 +242,18 @@ def _of_whole_steps(job: _Job, device: _Device, rates: Rates) -> tuple[Rates, li
         together = forecast.all_reduce_seconds(job.cost.parameters, job.devices, link)
         step += together
         notes.append(assumptions.about_devices(job.devices, job.share, link, together))
-    test, final_test = rates.test / job.devices, rates.final_test / job.devices
-    return dataclasses.replace(rates, step=step, test=test, final_test=final_test), notes
+    if job.together > 1:
+        notes.append(assumptions.about_together(job.together, device.type, measured=device.known is None))
+    times = job.together / job.devices
+    return dataclasses.replace(
+        rates,
+        step=step,
+        start=job.together * rates.start,
+        test=times * rates.test,
+        final_test=times * rates.final_test,
+        save=job.together * rates.save,
+        log=job.together * rates.log,
+    ), notes
 
 
 def _share_of_full_size(crops: AreaCropFlip) -> float:
@@ -236,7 +264,7 @@ def _share_of_full_size(crops: AreaCropFlip) -> float:
 def _plan(job: _Job, device: _Device, memory: Memory, loading: float, rates: Rates, notes: list[str]) -> Plan:
     recipe, stats = job.recipe, job.stats
     time = forecast.duration(recipe, rates, stats.test)
-    images_per_second = recipe.batch_size / rates.step
+    images_per_second = job.together * recipe.batch_size / rates.step
     return Plan(
         network=job.training.record.network.name,
         data=stats.name,
@@ -247,6 +275,7 @@ def _plan(job: _Job, device: _Device, memory: Memory, loading: float, rates: Rat
         batch_size=recipe.batch_size,
         device=device.name,
         devices=job.devices,
+        together=job.together,
         precision=device.precision,
         estimate=device.known is not None,
         hours=time.total / 3600,
@@ -255,11 +284,11 @@ def _plan(job: _Job, device: _Device, memory: Memory, loading: float, rates: Rat
         saving_seconds=time.saving,
         step_seconds=rates.step,
         images_per_second=images_per_second,
-        memory_bytes=memory.of(job.micro_batch),
+        memory_bytes=job.together * memory.of(job.micro_batch),
         available_bytes=device.memory,
-        largest_batch=memory.largest_batch(device.memory),
-        loader_cores=images_per_second / loading,
+        largest_batch=memory.largest_batch(device.memory // job.together),
+        loader_cores=images_per_second / job.together / loading,
         read_bytes_per_second=images_per_second * (stats.file_bytes or 0),
-        disk_bytes=forecast.disk_bytes(recipe, job.cost),
+        disk_bytes=job.together * forecast.disk_bytes(recipe, job.cost),
         assumptions=tuple(notes),
     )

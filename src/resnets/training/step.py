@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from resnets.data.loading import Batch
 from resnets.errors import UsageError
+from resnets.networks.cast_weights import CastWeights
 from resnets.networks.compiled import Forward, compiled, is_known, without_advice
 from resnets.networks.cuda_graph import CudaGraph, FallbackWarning, Pace, SideStream
 from resnets.networks.registry import spec_of
@@ -54,18 +56,23 @@ def make_step(
     """
     network = state.network
 
-    def step(run: Forward) -> Step:
+    def step(run: Forward, cast: CastWeights | None = None) -> Step:
         if accumulate > 1:
             taken = _in_micro_batches(state, recipe, run, precision, accumulate)
         else:
-            taken = _whole(state, recipe, run, precision)
+            taken = _whole(state, recipe, run, precision, cast)
         return taken if gather is None else lambda *draw: taken(*gather(*draw))
 
     if world.size > 1 or device.type != "cuda" or not is_known(network):
         state.execution = "eager"
         return step(network if world.size == 1 else _averaging(network, device))
     long = accumulate == 1 and (recipe.iterations - state.iteration) * depth_of(network) >= COMPILE_FROM
-    return GpuStep(step, state, precision, device, gather, compiled(network) if long else None)
+    eager: Forward = network
+    fast = compiled(network) if long else None
+    cast = CastWeights(network) if precision == "bf16" and accumulate == 1 else None
+    if cast is not None:
+        eager, fast = cast.of(eager), fast and cast.of(fast)
+    return GpuStep(partial(step, cast=cast), state, precision, device, gather, eager, fast)
 
 
 def depth_of(network: nn.Module) -> int:
@@ -91,7 +98,9 @@ def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
     )
 
 
-def _whole(state: TrainingState, recipe: Recipe, network: Forward, precision: Precision) -> Step:
+def _whole(
+    state: TrainingState, recipe: Recipe, network: Forward, precision: Precision, cast: CastWeights | None
+) -> Step:
     optimizer = state.optimizer
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
@@ -101,6 +110,8 @@ def _whole(state: TrainingState, recipe: Recipe, network: Forward, precision: Pr
         state.guard.watch(loss, state.iteration)
 
         loss.backward()
+        if cast is not None:
+            cast.collect()
         optimizer.step()
 
         wrong = (logits.argmax(1) != labels).sum()
@@ -140,7 +151,7 @@ def _unsent(network: Forward) -> AbstractContextManager[None]:
 
 
 class GpuStep:
-    """A step recorded as a CUDA graph, of compiled kernels where it is given a compiled forward pass.
+    """A step recorded as a CUDA graph, of compiled kernels where it is given a compiled forward pass too.
 
     The graph reads the learning rate from the optimiser's tensor. For inputs of another shape, as of crops that grow,
     it is recorded again. What cannot be compiled or recorded runs without, with a `FallbackWarning`;
@@ -154,10 +165,11 @@ class GpuStep:
         precision: Precision,
         device: torch.device,
         gather: Gather | None,
+        eager: Forward,
         compiled: Forward | None,
     ) -> None:
         self.make, self.state, self.precision, self.device = make, state, precision, device
-        self.gather, self.compiled = gather, compiled
+        self.gather, self.eager, self.compiled = gather, eager, compiled
         self.side, self.pace = SideStream(device), Pace(device)
         self.shapes: list[torch.Size] = []
 
@@ -167,7 +179,7 @@ class GpuStep:
             if self.compiled is not None and (error := self._compile_error(inputs)):
                 self.compiled = None
                 warnings.warn(f"training runs uncompiled, and so slower: {error}", FallbackWarning, stacklevel=2)
-            self.graph = CudaGraph(self.make(self.compiled or self.state.network), self.device, self.side)
+            self.graph = CudaGraph(self.make(self.compiled or self.eager), self.device, self.side)
         wrong = self.graph(*inputs)
         self.pace.after_step()
         if self.graph.captured or self.graph.failed:
