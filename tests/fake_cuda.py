@@ -51,8 +51,8 @@ class FakeGraph:
 class FakeStream:
     """Stands for `torch.cuda.Stream`."""
 
-    def __init__(self, *_: Any) -> None:
-        pass
+    def __init__(self, *_: Any, priority: int = 0) -> None:
+        self.priority = priority
 
     def wait_stream(self, _: Any) -> None:
         pass
@@ -71,6 +71,7 @@ class FakeEvent:
 def install(monkeypatch: pytest.MonkeyPatch, *, fails: str | None = None) -> list[dict[str, Any]]:
     """Let CUDA graphs be recorded on this CPU, or fail with a message; return the options of each recording."""
     recordings: list[dict[str, Any]] = []
+    current = [FakeStream()]
 
     @contextmanager
     def graph(graph: FakeGraph, **options: Any) -> Iterator[None]:
@@ -86,9 +87,9 @@ def install(monkeypatch: pytest.MonkeyPatch, *, fails: str | None = None) -> lis
     monkeypatch.setattr(torch.cuda, "Stream", FakeStream)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
     monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
-    monkeypatch.setattr(torch.cuda, "set_stream", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: current.__setitem__(0, stream))
     monkeypatch.setattr(torch.cuda, "graph", graph)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: FakeStream())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: current[0])
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda _: None)
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda *_: None)

@@ -15,10 +15,12 @@ from resnets.data.loading import Batching
 from resnets.data.normalization import fit
 from resnets.networks import compiled
 from resnets.networks.batch_norm import BatchNorm2d
-from resnets.networks.cuda_graph import FallbackWarning
+from resnets.networks.cuda_graph import CudaGraph, FallbackWarning
 from resnets.networks.registry import create
 from resnets.networks.resnet import ResNet
 from resnets.runtime.device import place
+from resnets.runtime.signals import StopRequest
+from resnets.runtime.turns import Session, take_turns
 from resnets.specs import PadCropFlip, Preprocessing, Recipe
 from resnets.training.state import TrainingState
 from resnets.training.step import COMPILE_FROM, make_step
@@ -151,6 +153,25 @@ def test_inputs_of_another_shape_are_recorded_again(monkeypatch: pytest.MonkeyPa
             state.iteration += 1
     assert len(recordings) == 2
     assert_same(plain, fast)
+
+
+def test_the_deepest_networks_have_the_highest_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that take turns each have a stream, and the graphs recorded on its turns have its priority."""
+    recordings = fake_cuda.install(monkeypatch)
+    depths = [20, 110, 56, 20]
+
+    def steps() -> Session[set[int]]:
+        found = set()
+        for iteration in range(3):
+            found.add(torch.cuda.current_stream(GPU).priority)
+            yield iteration
+        CudaGraph(lambda x: 2 * x, GPU).record(torch.ones(1))
+        return found
+
+    outcomes = take_turns([steps() for _ in depths], GPU, StopRequest(), depths=depths, failures=())
+    assert outcomes == [{-1}, {-3}, {-2}, {-1}]
+    assert [options["stream"].priority for options in recordings] == [-1, -3, -2, -1]
+    assert torch.cuda.current_stream(GPU).priority == 0
 
 
 def test_a_network_that_cannot_be_compiled_trains_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

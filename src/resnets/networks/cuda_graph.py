@@ -22,7 +22,8 @@ class SideStream:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.stream = torch.cuda.Stream(device)
+        # a graph's kernels keep the priority of the stream that they are recorded on
+        self.stream = torch.cuda.Stream(device, priority=torch.cuda.current_stream(device).priority)
 
     def run(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """Call a function on the stream."""
