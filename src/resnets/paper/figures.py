@@ -70,7 +70,7 @@ def _cifar(
 
 
 def _both(network: str, *, training: tuple[Published, ...] = (), test: tuple[Published, ...] = ()) -> tuple[Curve, ...]:
-    """Return the dashed and the bold curve of a network of Figure 6, with readings that stand elsewhere."""
+    """Return the dashed and the bold curve of a network of Figure 6, with readings from elsewhere in the paper."""
     return (
         _cifar("Figure 6", network, "training", "dashed", more=training),
         _cifar("Figure 6", network, "test", "bold", more=test),
