@@ -36,7 +36,6 @@ def test_intervals_are_a_panel_of_their_own() -> None:
 
 
 def test_the_points_of_one_depth_are_around_its_tick() -> None:
-    """A study of one depth has its plain and its residual network next to each other, nearer than a tenth of the axis."""
     """Networks of one depth are next to each other around the depth's tick."""
     rows = [row for row in results.depth_rows((5, 80), (2, 3)) if row.depth == 20]
     *_, errors = plots.draw_study(rows, intervals={row.network: (0, 9) for row in rows}).axes
