@@ -108,7 +108,6 @@ def test_every_number_stands_in_a_table_or_a_figure() -> None:
 
 
 def test_the_rows_of_a_table_have_slugs_of_their_own() -> None:
-    """So that a command line names one row."""
     """No two rows of a table have one slug."""
     for table in TABLES:
         assert len({row.slug for row in table.rows}) == len(table.rows)
