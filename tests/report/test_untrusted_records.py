@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import made_up
@@ -10,7 +11,7 @@ import pytest
 import torch
 from fuzzing import COUNTS, fuzz, signed
 
-from resnets.errors import CheckpointError, RecordError, UsageError
+from resnets.errors import CheckpointError, RecordError, RunError, UsageError
 from resnets.records.base import as_json, encode, read
 from resnets.records.benchmarks import Benchmark
 from resnets.records.checkpoints import CheckpointHeader, Progress, ScheduleState
@@ -71,3 +72,12 @@ def test_damaged_checkpoints_are_read_or_refused(tmp_path: Path, count: int) -> 
     tensors = {"network.w": torch.zeros(3)}
     fuzz(lambda text: load(signed(tensors, text)), header, count // 2, documented=CheckpointError, text=True)
     fuzz(load, signed(tensors, header), count // 2, documented=CheckpointError)
+
+
+def test_a_record_that_is_a_pipe_or_holes_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "holes.json").touch()
+    os.truncate(tmp_path / "holes.json", 3 * 10**9)
+    for name in ("pipe.json", "holes.json"):
+        with pytest.raises(RunError, match=name):
+            read(tmp_path / name, ClassifierResult)

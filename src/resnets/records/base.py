@@ -9,10 +9,13 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from resnets.errors import RecordError, RunError
-from resnets.files import write_bytes
+from resnets.files import read_bytes, write_bytes
 from resnets.specs import Spec
 
 T = TypeVar("T")
+
+MOST_BYTES = 500_000_000
+"""Of a file of a record."""
 
 
 class Record(Spec, frozen=True, kw_only=True, tag_field="kind"):
@@ -62,7 +65,7 @@ def read(path: Path, kind: type[T]) -> T | None:
     Raises: RecordError, naming the field that is wrong; RunError, if the file cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MOST_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -11,7 +11,7 @@ import msgspec
 from torch import nn
 
 from resnets.errors import RunError, UsageError, WeightsError, first_line, import_extra, public
-from resnets.files import make_folder, to_json, write_durably, writing
+from resnets.files import make_folder, read_bytes, to_json, write_durably, writing
 from resnets.networks.registry import spec_of
 from resnets.records.evaluations import Evaluation
 from resnets.records.runs import ClassifierResult, result_next_to
@@ -76,8 +76,8 @@ def _require_own(folder: Path) -> None:
     if not there:
         return
     try:
-        own = json.loads((folder / CONFIG).read_text())["library_name"] == "resnets"
-    except (OSError, ValueError, KeyError, TypeError):
+        own = json.loads(read_bytes(folder / CONFIG, 10_000_000))["library_name"] == "resnets"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         own = False
     if not own:
         raise UsageError(f"{folder} holds a {there[-1]} of something else, which would be lost; name another folder")
