@@ -10,7 +10,9 @@ import typer
 from typer import Option
 
 from benchmarks.rows import CPU
+from resnets.cli import import_modules
 from resnets.cli import run as run_program
+from resnets.cli.options import Modules
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,8 +40,18 @@ def bench(
             show_default="all rows",
         ),
     ] = None,
+    network: Annotated[
+        str | None,
+        Option(help="Measure the training of this network instead, compared with a plain PyTorch loop."),
+    ] = None,
     data: Annotated[
-        str | None, Option("--data", "-d", help="cifar10[:PATH] or cifar100[:PATH].", show_default="random images")
+        str | None,
+        Option(
+            "--data",
+            "-d",
+            help="cifar10[:PATH] or cifar100[:PATH]; any source with --network.",
+            show_default="random images",
+        ),
     ] = None,
     photos: Annotated[
         Path | None,
@@ -51,6 +63,7 @@ def bench(
     ] = None,
     json: Annotated[Path | None, Option("--json", help="Write all numbers to this file.")] = None,
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    modules: Modules = None,
 ) -> None:
     """Measure speed and memory on this machine, compared with torchvision, timm and the usual CIFAR repository.
 
@@ -68,6 +81,7 @@ def bench(
     if json is not None:
         require_file(json)
         outlive()
+    import_modules(modules or [])
     console = Console(highlight=False, soft_wrap=True)
     status = console.status("starting")
     if console.is_terminal:
@@ -86,6 +100,8 @@ def bench(
         result = run.bench(
             quick=quick,
             only=only or (),
+            network=network,
+            imports=modules or (),
             data=data,
             photos=photos,
             rounds=rounds,

@@ -24,7 +24,13 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
     timm's networks are torchvision's: on a CPU, where each takes minutes, torchvision's expert stands for both.
     """
     found: list[tuple[str, Role, Prepare, dict[str, Any]]]
-    if row.kind == "start-up":
+    if row.spec is not None:
+        found = [
+            ("resnets", "ours", training.ours, {}),
+            ("plain PyTorch", "reference", training.plain, {}),
+            ("plain PyTorch, expert", "expert", training.plain, {"expert": True}),
+        ]
+    elif row.kind == "start-up":
         found = [("resnets", "ours", pipelines.start_up, {})]
     elif row.name == "cifar-pipeline":
         found = [
@@ -73,6 +79,7 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
             device=on,
             precision="fp32" if role == "reference" else native,
             each_step=row.kind == "inference",
+            modules=setting.modules,
         )
         for name, role, prepare, options in found
     ]

@@ -24,9 +24,9 @@ QUALITY = 88  # gives about 110 kB a file, ImageNet's mean
 
 @dataclass(frozen=True)
 class Images:
-    """Where the contenders' processes find the images: a source of CIFAR (None: random ones) and a folder of photos."""
+    """Where the contenders' processes find the images: a source (None: random ones) and a folder of photos."""
 
-    cifar: str | None
+    source: str | None
     photos: Path
 
     def cifar_splits(self) -> DataSplits:
@@ -34,14 +34,14 @@ class Images:
 
         Raises: UsageError, if the source is of other images; DataError, if it is damaged.
         """
-        if self.cifar is None:
+        if self.source is None:
             generator = np.random.default_rng(0)
             pixels = generator.integers(0, 256, (50_000, 32, 32, 3), np.uint8)
             images = ImageArrays(pixels, generator.integers(0, 10, 50_000))
             return DataSplits("random images", images, images, tuple(map(str, range(10))))
-        splits = load_data(self.cifar)
+        splits = load_data(self.source)
         if not (isinstance(splits.train, ImageArrays) and splits.train.images.shape[1:] == (32, 32, 3)):
-            raise UsageError(f"data source {self.cifar!r}: the benchmark needs cifar10[:PATH] or cifar100[:PATH]")
+            raise UsageError(f"data source {self.source!r}: the benchmark needs cifar10[:PATH] or cifar100[:PATH]")
         return splits
 
     def photo_splits(self) -> DataSplits:
@@ -52,7 +52,7 @@ class Images:
         """Return what the small images are; real ones are looked at."""
         splits = self.cifar_splits()
         count = f"{len(splits.train):,}"
-        if self.cifar is None:
+        if self.source is None:
             return f"{count} RANDOM images of CIFAR-10's size (--data cifar10:PATH names real ones)"
         return f"{splits.name}, {count} training images"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.peers import Batches, PilImages
 from resnets.data.arrays import ImageArrays
 from resnets.data.image_files import ImageFiles
-from resnets.specs import ScaleCropFlip
+from resnets.data.map_datasets import MapSplit
+from resnets.data.splits import Split
+from resnets.data.stored_file import ImageFile
+from resnets.errors import UsageError
+from resnets.specs import Augmentation, PadCropFlip, ScaleCropFlip
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -28,10 +33,11 @@ SCALES = ScaleCropFlip()  # section 3.4, the same on both sides
 class _ResizeAtRandom:
     """Section 3.4's scale augmentation as a transform: the shorter side is drawn from a range."""
 
-    def __init__(self) -> None:
+    def __init__(self, scales: ScaleCropFlip) -> None:
         from torchvision import transforms
 
-        self.resize = [transforms.Resize(side, antialias=True) for side in range(SCALES.shortest, SCALES.longest + 1)]
+        sides = range(scales.shortest, scales.longest + 1)
+        self.resize = [transforms.Resize(side, antialias=True) for side in sides]
 
     def __call__(self, image: Any) -> Any:
         return random.choice(self.resize)(image)
@@ -39,33 +45,50 @@ class _ResizeAtRandom:
 
 def usual_cifar(images: ImageArrays, batch: int, *, workers: int, expert: bool = False) -> DataLoader[Any]:
     """Return the usual repository's training loader: pad, crop, flip, to a tensor, normalise."""
-    from torchvision import transforms
-
-    transform = transforms.Compose(
-        [
-            transforms.RandomCrop(32, padding=4),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(CIFAR_MEAN, CIFAR_STD),
-        ]
-    )
-    return _loader(PilImages(images, transform), batch, workers, expert)
+    return usual(images, PadCropFlip(), batch, workers=workers, expert=expert)
 
 
 def usual_photos(files: ImageFiles, batch: int, *, workers: int, expert: bool = False) -> DataLoader[Any]:
     """Return the reference scripts' loader of PIL images, with section 3.4's augmentation."""
+    return usual(files, SCALES, batch, workers=workers, expert=expert)
+
+
+def usual(
+    images: Split, augmentation: Augmentation | None, batch: int, *, workers: int, expert: bool = False
+) -> DataLoader[Any]:
+    """Return the loader that most scripts have for such images: PIL images and torchvision's transforms.
+
+    Raises: UsageError, for images that are read as a stream.
+    """
+    if isinstance(images, ImageArrays):
+        transform = _transform(augmentation, images.side, CIFAR_MEAN, CIFAR_STD)
+        if images.channels == 1:
+            transform = _transform(augmentation, images.side, (0.5,), (0.5,))
+        return _loader(PilImages(images, transform), batch, workers, expert)
+    if isinstance(images, ImageFiles):
+        transform = _transform(augmentation, SCALES.crop, IMAGENET_MEAN, IMAGENET_STD)
+        return _loader(_Files(images, _read_pil, transform), batch, workers, expert)
+    if isinstance(images, MapSplit):
+        return _loader(images.dataset, batch, workers, expert)
+    raise UsageError("the benchmark reads images in any order; it cannot measure data that is read as a stream")
+
+
+def _transform(
+    augmentation: Augmentation | None, side: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Callable[[Image.Image], Tensor]:
+    """Return torchvision's transforms for an augmentation, of images of `side` pixels or photos of any size."""
     from torchvision import transforms
 
-    transform = transforms.Compose(
-        [
-            _ResizeAtRandom(),
-            transforms.RandomCrop(SCALES.crop),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-        ]
-    )
-    return _loader(_Files(files, _read_pil, transform), batch, workers, expert)
+    steps: list[Any] = []
+    if isinstance(augmentation, PadCropFlip):
+        steps += [transforms.RandomCrop(side, padding=augmentation.pad)]
+    elif isinstance(augmentation, ScaleCropFlip):
+        steps += [_ResizeAtRandom(augmentation), transforms.RandomCrop(augmentation.crop)]
+    elif augmentation is not None:
+        steps += [transforms.RandomResizedCrop(augmentation.crop, augmentation.scale, augmentation.ratio)]
+    if augmentation is not None and augmentation.flip:
+        steps += [transforms.RandomHorizontalFlip()]
+    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(mean, std)])
 
 
 def expert_photos(files: ImageFiles, batch: int, *, workers: int) -> DataLoader[Any]:
@@ -74,7 +97,7 @@ def expert_photos(files: ImageFiles, batch: int, *, workers: int) -> DataLoader[
 
     transform = v2.Compose(
         [
-            _ResizeAtRandom(),
+            _ResizeAtRandom(SCALES),
             v2.RandomCrop(SCALES.crop),
             v2.RandomHorizontalFlip(),
             v2.ToDtype(torch.float32, scale=True),
@@ -99,8 +122,8 @@ class _Files(Dataset[Any]):
         return self.transform(self.read(path)), target
 
 
-def _read_pil(path: Path) -> Image.Image:
-    with open(path, "rb") as file:
+def _read_pil(path: ImageFile) -> Image.Image:
+    with open(path, "rb") if isinstance(path, Path) else BytesIO(path.read()) as file:
         return Image.open(file).convert("RGB")
 
 
@@ -118,7 +141,7 @@ def _loader(dataset: Dataset[Any], batch: int, workers: int, expert: bool) -> Da
         dataset,
         batch,
         shuffle=True,
-        drop_last=True,
+        drop_last=len(dataset) >= batch,  # type: ignore[arg-type]  # torch's class declares no length
         num_workers=workers,
         pin_memory=pinned,
         persistent_workers=expert and workers > 0,

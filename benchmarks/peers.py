@@ -102,7 +102,9 @@ class PilImages(Dataset[Any]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.images.images[index])), int(self.images.labels[index])
+        pixels = self.images.images[index]
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+        return self.transform(image), int(self.images.labels[index])
 
 
 # ---------------------------------------------------------------- training loops

@@ -7,8 +7,10 @@ from typing import Literal
 
 from resnets.errors import UsageError, nearest
 from resnets.records.benchmarks import Kind, Quantity
+from resnets.specs import NetworkSpec
 
-Source = Literal["cifar", "photos", "memory"]
+Source = Literal["cifar", "photos", "memory", "data"]
+"""Images of a row: CIFAR's, photos, a random batch on the device, or those of the source that `--data` names."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,10 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One kind of work. `batch` is in images; `quick` says that `--quick` takes it."""
+    """One kind of work. `batch` is in images; `quick` says that `--quick` takes it.
+
+    A row of a network by name has its declaration as `spec`, for images of `side` x `side` pixels.
+    """
 
     name: str
     what: str
@@ -35,6 +40,8 @@ class Row:
     source: Source = "memory"
     targets: tuple[Target, ...] = ()
     quick: bool = False
+    spec: NetworkSpec | None = None
+    side: int | None = None
 
     @property
     def cifar(self) -> bool:

@@ -17,6 +17,7 @@ from benchmarks.images import Images, make_photos
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.team import interleave, team
+from benchmarks.training import fitted, of_network, splits_of
 from benchmarks.worker import Contender
 from resnets.errors import Interrupted, UsageError
 from resnets.networks import complexity, registry
@@ -32,6 +33,8 @@ def bench(
     *,
     quick: bool = False,
     only: str | Iterable[str] = (),
+    network: str | None = None,
+    imports: Iterable[str] = (),
     data: str | None = None,
     photos: str | Path | None = None,
     rounds: int | None = None,
@@ -41,55 +44,57 @@ def bench(
 ) -> Benchmark:
     """Measure ours and the peers side by side on this machine, and return what came out.
 
-    `quick` takes few rows and short rounds, without timm and the experts' settings. `only` names rows. `data` is
-    `cifar10[:PATH]` (None: random images), `photos` a folder with train/CLASS/* and val/CLASS/* (None: made-up
-    ones). `observe` is told in a few words what is being done.
+    `quick` takes few rows and short rounds, without timm and the experts' settings. `only` names rows. `network` is
+    one to measure instead, built-in or registered: its training, compared with a plain PyTorch loop; `imports` are the
+    modules that register it or its data. `data` is `cifar10[:PATH]`, or any source for `network` (None: random images),
+    `photos` a folder with train/CLASS/* and val/CLASS/* (None: made-up ones). `observe` is called with a few words
+    on what is being done.
 
     Raises: UsageError; DataError; Interrupted after a signal, with every process of its own ended.
     """
-    if rounds is not None and rounds < 1:
-        raise UsageError(f"rounds is {rounds}; it must be 1 or more")
-    if round_seconds is not None and not 0 < round_seconds <= 600:
-        raise UsageError(f"round_seconds is {round_seconds}; it must be above 0 and at most 600")
     start = time.perf_counter()
     target = choose_device(device)
+    gpu = target.type == "cuda"
     names = (only,) if isinstance(only, str) else tuple(only)
-    chosen = rows.choose(names, gpu=target.type == "cuda", quick=quick)
-    count, seconds = QUICK if quick else FULL
-    count, seconds = rounds or count, round_seconds or seconds
+    if network is not None and names:
+        raise UsageError(f"only names rows ({', '.join(names)}), and network is {network!r}: give one of them")
+    chosen = rows.choose(names, gpu=gpu, quick=quick) if network is None else (of_network(network, data, gpu=gpu),)
+    count, seconds = _length(rounds, round_seconds, QUICK if quick else FULL)
     done: list[BenchmarkRow] = []
     with _signals_raise(), tempfile.TemporaryDirectory(prefix="resnets-bench-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         images = _images(chosen, data, photos, scratch, observe)
-        described = _describe(chosen, images)
+        setting = Setting(str(target), images, scratch, tuple(imports))
+        if network is not None:
+            chosen = tuple(fitted(row, setting) for row in chosen)
+        described = _describe(chosen, setting)
         computes = any(row.network for row in chosen)
         if computes:
             observe("matrix rate")
         rates = machine.matrix_rates(target) if computes else {}
-        setting = Setting(str(target), images, scratch)
         for number, row in enumerate(chosen, start=1):
             those = [one for one in contenders(row, setting) if not quick or _is_quick(one)]
-            done.append(
-                _measure(
-                    row,
-                    those,
-                    scratch,
-                    rounds=count,
-                    seconds=seconds,
-                    rates=rates,
-                    observe=partial(_tell, observe, f"{number} of {len(chosen)}: {row.name}"),
-                )
-            )
+            tell = partial(_tell, observe, f"{number} of {len(chosen)}: {row.name}")
+            done.append(_measure(row, those, scratch, rounds=count, seconds=seconds, rates=rates, observe=tell))
     return Benchmark(
         rows=tuple(done),
         rounds=count,
         round_seconds=seconds,
         matrix_rates=rates,
         data=described,
-        left_out=_left_out(chosen, gpu=target.type == "cuda") if quick else (),
+        left_out=_left_out(chosen, gpu=gpu) if quick else (),
         seconds=time.perf_counter() - start,
         machine=machine.describe(target),
     )
+
+
+def _length(rounds: int | None, round_seconds: float | None, usual: tuple[int, float]) -> tuple[int, float]:
+    """Return the rounds and the seconds of each. Raises: UsageError."""
+    if rounds is not None and rounds < 1:
+        raise UsageError(f"rounds is {rounds}; it must be 1 or more")
+    if round_seconds is not None and not 0 < round_seconds <= 600:
+        raise UsageError(f"round_seconds is {round_seconds}; it must be above 0 and at most 600")
+    return rounds or usual[0], round_seconds or usual[1]
 
 
 def _tell(observe: Callable[[str], None], row: str, text: str) -> None:
@@ -106,14 +111,13 @@ def _measure(
     rates: dict[str, float],
     observe: Callable[[str], None],
 ) -> BenchmarkRow:
-    load = machine.load()
+    load, flops = machine.load(), _flops(row)
     with team(those, scratch) as workers:
         interleave(workers, rounds=rounds, seconds=seconds, tell=observe)
     if all(worker.record.ready is None and worker.process.exitcode == 1 for worker in workers):
         raise UsageError(
             f"no process of row {row.name!r} came to work; a script that calls bench needs `if __name__ == '__main__':`"
         )
-    flops = _flops(row)
     sides = [results.side(worker.record, row, flops=flops, rates=rates) for worker in workers]
     return BenchmarkRow(
         row=row.name,
@@ -129,7 +133,7 @@ def _flops(row: Row) -> float | None:
     """Return the FLOPs of one image: two for each multiply-add, and three passes' worth in training."""
     if not row.network:
         return None
-    macs = complexity.measure(complexity.skeleton(registry.declare(row.network))).macs
+    macs = complexity.measure(complexity.skeleton(row.spec or registry.declare(row.network)), row.side).macs
     return (3 if row.kind == "training" else 1) * 2.0 * macs
 
 
@@ -145,9 +149,13 @@ def _images(
     return Images(data, made)
 
 
-def _describe(chosen: tuple[Row, ...], images: Images) -> dict[str, str]:
+def _describe(chosen: tuple[Row, ...], setting: Setting) -> dict[str, str]:
     """Look at the images that the rows need, so that what is wrong with them shows at once."""
-    found = {}
+    found, images = {}, setting.images
+    for row in chosen:
+        if row.source == "data":
+            splits = splits_of(row, setting)
+            found["images"] = f"{splits.name}, {len(splits.train):,} training images"
     if any(row.source == "cifar" for row in chosen):
         found["small images"] = images.describe_cifar()
     if any(row.source == "photos" for row in chosen):
@@ -161,6 +169,8 @@ def _is_quick(contender: Contender) -> bool:
 
 
 def _left_out(chosen: tuple[Row, ...], *, gpu: bool) -> tuple[str, ...]:
+    if any(row.spec is not None for row in chosen):
+        return ("the plain loop with an expert's settings",)
     everything = rows.CUDA if gpu else rows.CPU
     return (*(row.name for row in everything if row not in chosen), "timm", "the peers with an expert's settings")
 

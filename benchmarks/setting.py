@@ -17,6 +17,7 @@ class Setting:
     device: str
     images: Images
     scratch: Path
+    modules: tuple[str, ...] = ()  # that register what is measured
 
     def on(self) -> torch.device:
         """Return the device."""

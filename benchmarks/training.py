@@ -22,23 +22,27 @@ from benchmarks.peers import (
     torchvision_loop,
     usual_loop,
 )
-from benchmarks.rows import Row
+from benchmarks.rows import Row, Source
 from benchmarks.setting import Setting
 from benchmarks.worker import Loop, Tick
 from resnets.data.arrays import ImageArrays
 from resnets.data.image_files import ImageFiles
+from resnets.data.load import load_data
 from resnets.data.loading import Batch
 from resnets.data.map_datasets import MapSplit
 from resnets.data.splits import DataSplits
+from resnets.networks import registry
 from resnets.runtime.device import choose_precision, keep_freed_memory, place
+from resnets.specs import Recipe
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import TrainingConfig, resolve
-from resnets.training.recipes import find_recipe
+from resnets.training.recipes import default_recipe, find_recipe
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.trainer import iterate, iterations_between_lines
 
 WORKERS = 2  # processes that read data: `resnets train`'s default
+MOST_PHOTOS = 32  # of a batch on a CPU
 USUAL_WORKERS = min(4, os.cpu_count() or 1)  # the usual repository's four, if there are as many cores
 
 
@@ -67,19 +71,32 @@ def ours_training(task: ClassificationTask, out: Path) -> Loop:
 
 
 def ours(row: Row, setting: Setting) -> Loop:
-    """Prepare `resnets train` of the row's network, by the paper's recipe for its kind of data."""
-    recipe = find_recipe("cifar" if row.source == "cifar" else "imagenet")
-    if row.source != "cifar":  # the batch's share of the rate, lest made-up images make the loss overflow
-        recipe = recipe.with_changes(lr=recipe.lr / recipe.batch_size * row.batch)
-        recipe = recipe.with_changes(augmentation=loaders.SCALES)  # the peers have no colour augmentation
-    config = TrainingConfig(recipe=recipe.with_changes(batch_size=row.batch), device=setting.device, workers=WORKERS)
-    training = resolve(row.network, _our_splits(row, setting), config)
+    """Prepare `resnets train` of the row's network, by the recipe for its kind of data."""
+    splits = splits_of(row, setting)
+    config = TrainingConfig(recipe=recipe_of(row, splits), device=setting.device, workers=WORKERS)
+    training = resolve(row.network, splits, config)
     batches = _InMemory(row.batch, setting.on()) if row.source == "memory" else None
     return ours_training(ClassificationTask(training, batches), setting.scratch / f"{row.name}-run")
 
 
-def _our_splits(row: Row, setting: Setting) -> DataSplits:
+def recipe_of(row: Row, splits: DataSplits) -> Recipe:
+    """Return the recipe for the row's images, in the row's batches."""
+    recipe = _whole_recipe(row, splits)
+    if recipe.name == "imagenet":
+        recipe = recipe.with_changes(augmentation=loaders.SCALES)  # the peers have no colour augmentation
+    # the batch's share of the rate, lest made-up images make the loss overflow
+    return recipe.with_changes(lr=recipe.lr / recipe.batch_size * row.batch, batch_size=row.batch)
+
+
+def _whole_recipe(row: Row, splits: DataSplits) -> Recipe:
+    return find_recipe("imagenet") if row.source == "memory" else default_recipe(splits)
+
+
+def splits_of(row: Row, setting: Setting) -> DataSplits:
     """Return the row's images; photos and those in memory have as many classes as ImageNet."""
+    if row.source == "data":
+        assert setting.images.source is not None
+        return load_data(setting.images.source, registry.decoded_side(row.network))
     if row.source == "cifar":
         return setting.images.cifar_splits()
     classes = tuple(map(str, range(1000)))
@@ -99,6 +116,54 @@ class _InMemory:
         yield from itertools.islice(self.source, stop - start)
 
 
+# ---------------------------------------------------------------- the row of a network by name
+
+
+def of_network(name: str, data: str | None, *, gpu: bool) -> Row:
+    """Return the row of a network's training, to be fitted: on a source, or random images of the network's size.
+
+    Raises: UsageError, if there is no such network.
+    """
+    source: Source = "cifar" if registry.declare(name).type == "cifar" else "memory" if gpu else "photos"
+    return Row(name=name, what="", kind="training", network=name, source=source if data is None else "data")
+
+
+def fitted(row: Row, setting: Setting) -> Row:
+    """Return the row of a network with the declaration and the batch that its images have by their recipe.
+
+    A batch of photos is at most MOST_PHOTOS on a CPU, so that a step takes seconds.
+
+    Raises: UsageError, if the network does not fit the images; DataError, if they are missing or damaged.
+    """
+    splits = splits_of(row, setting)
+    train = splits.train
+    batch = _whole_recipe(row, splits).batch_size
+    if train.kind == "photos" and setting.device == "cpu":
+        batch = min(batch, MOST_PHOTOS)
+    channels = 3 if train.kind == "tensors" else train.channels
+    side = train.side or loaders.SCALES.crop
+    return dataclasses.replace(
+        row,
+        what=f"{row.network} training, {splits.name}, {side} x {side}, batch {batch}",
+        batch=batch,
+        spec=registry.declare(row.network, num_classes=len(splits.classes), in_channels=channels),
+        side=side,
+    )
+
+
+def plain(row: Row, setting: Setting, *, expert: bool = False) -> Loop:
+    """Prepare the loop that most scripts have, of the same network on the same images, or that of an expert."""
+    assert row.spec is not None
+    splits = splits_of(row, setting)
+    recipe = recipe_of(row, splits)
+    loader: Batches
+    if row.source == "memory":
+        loader = loaders.in_memory(row.batch, loaders.SCALES.crop, len(splits.classes), setting.on())
+    else:
+        loader = loaders.usual(splits.train, recipe.augmentation, row.batch, workers=WORKERS, expert=expert)
+    return _in_the_usual_loop(registry.build(row.spec), loader, setting, recipe.lr, expert=expert)
+
+
 # ---------------------------------------------------------------- the peers
 
 
@@ -108,8 +173,12 @@ def usual(row: Row, setting: Setting, *, expert: bool = False) -> Loop:
     assert isinstance(splits.train, ImageArrays)
     loader = loaders.usual_cifar(splits.train, row.batch, workers=USUAL_WORKERS, expert=expert)
     network = UsualResNet(int(row.network.removeprefix("resnet")), len(splits.classes))
+    return _in_the_usual_loop(network, loader, setting, 0.1, expert=expert)
+
+
+def _in_the_usual_loop(network: nn.Module, loader: Batches, setting: Setting, lr: float, *, expert: bool) -> Loop:
     model, flags = tune(network, setting.on(), expert=expert)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=1e-4)
 
     def loop(tick: Tick) -> None:
         with open(os.devnull, "w") as log:

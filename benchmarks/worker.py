@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -40,6 +41,7 @@ class Contender:
     device: str = "cpu"
     precision: Precision = "fp32"
     each_step: bool = False
+    modules: tuple[str, ...] = ()  # imported first: they register networks and data
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def serve(pipe: Connection, contender: Contender, log: Path) -> None:
 
         warnings.simplefilter("error", FallbackWarning)  # what ran more slowly than it can is not measured
         device = torch.device(contender.device)
+        for module in contender.modules:
+            importlib.import_module(module)
         loop = contender.prepare()
         pipe.send(Ready(torch.get_num_threads(), machine.allocator()))
         try:

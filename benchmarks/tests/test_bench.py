@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from resnets.networks.registry import NETWORKS
 from resnets.records import base
 from resnets.records.benchmarks import Benchmark
 
@@ -31,11 +32,45 @@ def test_a_run_prints_its_tables_and_writes_all_numbers(tmp_path: Path, capsys: 
     assert side.step_seconds and side.threads and side.allocator
 
 
+MODULE = """
+from torch import nn
+import resnets
+
+def small(num_classes=10, in_channels=3):
+    pool, flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(nn.Conv2d(in_channels, 4, 3, 2), nn.ReLU(), pool, flatten, nn.Linear(4, num_classes))
+
+resnets.register_network("small-for-bench", small, input_size=32)
+"""
+
+
+def test_a_network_of_a_user_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process imports the module that registers it; the record has both sides and the ratio of their speeds."""
+    (tmp_path / "networks_for_bench.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "speed.json"
+    options = ["--quick", "--rounds", "1", "--round-seconds", "0.1", "--device", "cpu", "--json", str(file)]
+    network = ["--import", "networks_for_bench", "--network", "small-for-bench", "--data", "digits"]
+    with NETWORKS.scoped():
+        assert main([*network, *options]) == 0
+    found = base.read(file, Benchmark)
+    assert found is not None
+    (row,) = found.rows
+    assert [(side.name, side.not_measured) for side in row.sides] == [("resnets", None), ("plain PyTorch", None)]
+    assert (row.claims[0].quantity, row.claims[0].over) == ("speed", "plain PyTorch")
+    assert "small-for-bench" in row.what and row.sides[0].flops_per_second
+    assert found.data == {"images": "digits, 1,437 training images"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--only", "resnet20"], 2, "unknown row 'resnet20' (did you mean resnet20-"),
         (["--only", "resnet152-imagenet", "--device", "cpu"], 2, "on a GPU only"),
+        (["--network", "resnet2O"], 2, "unknown network 'resnet2O'"),
+        (["--network", "resnet20", "--only", "start-up"], 2, "start-up"),
+        (["--network", "resnet20", "--data", "nothing"], 2, "'nothing'"),
+        (["--import", "no_such_module"], 2, "no_such_module"),
         (["--rounds", "0"], 2, "rounds is 0"),
         (["--json", "/"], 2, "/: a folder; name a file in it"),
         (["--only", "cifar-pipeline", "--data", "cifar10:/no/such/folder"], 1, "no folder /no/such/folder"),

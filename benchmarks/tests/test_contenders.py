@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import resnets
 from benchmarks import inference, loaders, pipelines, training
+from benchmarks.contenders import contenders
 from benchmarks.images import PHOTOS, SIDES, Images, make_photos
 from benchmarks.peers import UsualResNet, accuracy
 from benchmarks.rows import Row
@@ -21,6 +24,7 @@ from benchmarks.worker import Loop
 from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
+from resnets.networks.registry import NETWORKS
 
 
 @pytest.mark.parametrize("depth", [20, 56])
@@ -138,6 +142,37 @@ PHOTOS_ROW = Row(name="p", what="", kind="training", network="resnet18", batch=2
 def test_contenders_step(prepare: Callable[[Row, Setting], Loop], row: Row, setting: Setting) -> None:
     """Each contender of a row makes steps of the row's batch size."""
     assert steps(prepare(row, setting)) == [row.batch] * 2
+
+
+def small(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
+    """A convolution and a classifier."""
+    pool, flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(nn.Conv2d(in_channels, 8, 3, 2), nn.BatchNorm2d(8), pool, flatten, nn.Linear(8, num_classes))
+
+
+@pytest.mark.parametrize(
+    ("size", "data", "expected"),
+    [
+        (32, None, ("cifar", 128, 32, 10, 3)),
+        (32, "digits", ("data", 128, 8, 10, 1)),
+        (64, None, ("photos", 32, 224, 1000, 3)),
+    ],
+)
+def test_a_registered_network_is_measured_by_its_name(
+    size: int, data: str | None, expected: tuple[object, ...], setting: Setting
+) -> None:
+    """Its row fits the images, by default those of the network's type, and ours and the plain loop step on it."""
+    with NETWORKS.scoped():
+        resnets.register_network("small", small, input_size=size)
+        setting = dataclasses.replace(setting, images=dataclasses.replace(setting.images, source=data))
+        row = training.fitted(training.of_network("small", data, gpu=False), setting)
+        assert row.spec is not None
+        assert (row.source, row.batch, row.side, row.spec.num_classes, row.spec.in_channels) == expected
+        if row.source == "cifar":
+            row = dataclasses.replace(row, batch=32)  # the few images of these tests
+        assert [one.role for one in contenders(row, setting)] == ["ours", "reference", "expert"]
+        for prepare in (training.ours, training.plain):
+            assert steps(prepare(row, setting)) == [row.batch] * 2
 
 
 def test_ours_logs_as_a_run_does(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -28,7 +28,7 @@ from resnets.cli import (
     study,
     train,
 )
-from resnets.cli.options import TrainingCommand
+from resnets.cli.options import Modules, TrainingCommand
 from resnets.cli.output import OutputError, standard_streams
 from resnets.errors import FailedElsewhere, Interrupted, ProcessLost, ResnetsError, UsageError, printable
 from resnets.version import __version__
@@ -118,7 +118,8 @@ def _version(value: bool) -> None:
         raise typer.Exit()
 
 
-def _import(modules: list[str]) -> None:
+def import_modules(modules: list[str]) -> None:
+    """Import what `--import` names, also from the current folder. Raises: UsageError, if there is no such module."""
     if modules and "" not in sys.path:
         sys.path.insert(0, "")  # the current folder, as with `python -m`
     for module in modules:
@@ -132,19 +133,11 @@ def _import(modules: list[str]) -> None:
 
 @app.callback()
 def _main(
-    modules: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--import",
-            metavar="MODULE",
-            help="Import a module first, such as one that registers networks; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    modules: Modules = None,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Deep Residual Learning for Image Recognition (He, Zhang, Ren, Sun, 2015): train, test and use its networks."""
-    _import(modules or [])
+    import_modules(modules or [])
 
 
 def run(arguments: list[str], program: typer.Typer = app, name: str = "resnets") -> int:

@@ -46,6 +46,15 @@ Weights = Annotated[
 ]
 Images = Annotated[list[Path], Argument(help="Image files of any size.", show_default=False)]
 Json = Annotated[bool, Option("--json", help="Print JSON instead.")]
+Modules = Annotated[
+    list[str] | None,
+    Option(
+        "--import",
+        metavar="MODULE",
+        help="Import a module first, such as one that registers networks; may be repeated.",
+        show_default=False,
+    ),
+]
 
 GROUPS = {
     "Data": ("data", "classes", "split", "size"),
