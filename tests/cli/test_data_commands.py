@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,8 +68,10 @@ def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhot
     assert new.input_spec == old.input_spec and new.classes == ("owl", "tit")
     run = RunFolder(tmp_path / "birds").record()
     assert run is not None and run.start is not None and len(run.start.sha256) == 64
-    with pytest.raises(resnets.RunError, match="its start is"):
-        resnets.train("resnet8", f"folder:{birds}", **start | {"weights": None}, **options)
+    started = re.escape(f"its start is {tmp_path / 'pets' / 'weights.safetensors'} (SHA-256 {run.start.sha256[:12]}")
+    for other, requested in ((None, "random weights"), (tmp_path / "birds", str(tmp_path / "birds"))):
+        with pytest.raises(resnets.RunError, match=f"{started}.*{requested}"):
+            resnets.train("resnet8", f"folder:{birds}", **start | {"weights": other}, **options)
     with pytest.raises(WeightsError, match="resnet14"):
         resnets.train("resnet14", f"folder:{birds}", **start | {"out": tmp_path / "other"}, **options)
 

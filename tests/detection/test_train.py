@@ -126,7 +126,7 @@ def test_a_folder_holds_one_run(start: Path, whole: TinyDetector, tmp_path: Path
     with pytest.raises(RunError, match="--resume"):
         train(start, whole.run, whole.data, RESUMED)
     other = save_classifier(tmp_path / "other.safetensors", registry.build(SPEC))  # type: ignore[arg-type]
-    with pytest.raises(RunError, match="its start is"):
+    with pytest.raises(RunError, match=rf"its start is {start} \(SHA-256 .*{other} \(SHA-256 "):
         train(other, whole.run, whole.data, RESUMED, resume=True)
 
 

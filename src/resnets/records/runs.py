@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -44,6 +45,11 @@ class DataRecord(Spec, frozen=True, kw_only=True):
     test_images: int
     repairs: int = 0  # of boxes and sizes
 
+    def in_words(self) -> str:
+        """Return which images these are."""
+        counts = f"{self.training_images:,} training and {self.test_images:,} test images"
+        return f"{self.name}, {counts}{_digest_in_words(self.digest)}"
+
 
 class StartRecord(Spec, frozen=True, kw_only=True):
     """The weights file that a run starts from; `classes` is their number, where it is known."""
@@ -52,6 +58,14 @@ class StartRecord(Spec, frozen=True, kw_only=True):
     sha256: str
     of: Literal["classifier", "detector"] = "classifier"
     classes: int | None = None
+
+    def in_words(self) -> str:
+        """Return which file this is."""
+        return f"{self.file}{_digest_in_words(self.sha256)}"
+
+
+def _digest_in_words(digest: str | None) -> str:
+    return " (SHA-256 unknown)" if digest is None else f" (SHA-256 {digest[:12]}...)"
 
 
 class Provenance(Spec, frozen=True, kw_only=True):
@@ -91,9 +105,17 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
         """Return the SHA-256 of the identity, which each checkpoint of the run carries."""
         return hashlib.sha256(msgspec.json.encode(self.identity(), order="sorted")).hexdigest()
 
-    def difference(self, other: RunRecord) -> tuple[str, Any, Any] | None:
-        """Return where the identities of two runs first differ, and both values there."""
-        return base.difference(self.identity(), other.identity())
+    def difference(self, other: RunRecord) -> tuple[str, str, str] | None:
+        """Return where the identities of two runs first differ, and both values there, in words."""
+        if (found := base.difference(self.identity(), other.identity())) is None:
+            return None
+        where, here, there = found
+        if where == "start":  # files and images have names; a digest alone says nothing to anyone
+            mine, theirs = ("random weights" if run.start is None else run.start.in_words() for run in (self, other))
+            return where, mine, theirs
+        if where == "data.digest":
+            return "data", self.data.in_words(), other.data.in_words()
+        return where, reprlib.repr(here), reprlib.repr(there)
 
     def named_as(self, other: RunRecord) -> RunRecord:
         """Return this record with its data under the other's name, if it is the same data: a folder may have moved."""

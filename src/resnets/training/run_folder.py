@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import reprlib
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -159,8 +158,8 @@ def _enter(
         if found := old.difference(record):
             where, was, now = found
             raise RunError(
-                f"{folder.path} holds another run: its {where} is {reprlib.repr(was)}, and {reprlib.repr(now)} is "
-                f"requested; request the same or name another folder"
+                f"{folder.path} holds another run: its {where} is {was}, and {now} is requested; request the same or "
+                f"name another folder"
             )
         if not resume:
             raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
@@ -176,8 +175,7 @@ def _require_same_everywhere(record: RunRecord, world: World) -> None:
     if found := first.difference(record.named_as(first)):
         where, there, here = found
         raise RunError(
-            f"the {where} of this process is {reprlib.repr(here)}, and {reprlib.repr(there)} of process 0; "
-            f"give all the same data and settings"
+            f"the {where} of this process is {here}, and {there} of process 0; give all the same data and settings"
         )
 
 
