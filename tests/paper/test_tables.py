@@ -12,7 +12,8 @@ from resnets.detection.recipes import DETECTION_RECIPES, all_recipes
 from resnets.networks import registry
 from resnets.networks.complexity import measure, skeleton, stages
 from resnets.paper import figures, published, tables
-from resnets.paper.declarations import UNBUILT, DetectionTest, Part, Row, Table
+from resnets.paper.availability import UNBUILT, availability, missing_parts
+from resnets.paper.declarations import DetectionTest, Part, Row, Table
 from resnets.paper.detection_data import DETECTION_DATA
 from resnets.paper.detection_data import stages as data_of
 from resnets.paper.published.detection import VOC_CLASSES, VOC_NAMES
@@ -87,7 +88,7 @@ def test_a_row_is_cited_or_can_be_compared(table: Table, row: Row) -> None:
     assert set(row.needs) <= set(get_args(Part))
     assert all(tolerance.value > 0 and tolerance.reason for tolerance in row.tolerances.values())
     if row.cited:
-        assert not row.compared and not row.needs and row.availability == "cited" and row.training is None
+        assert not row.compared and not row.needs and availability(row) == "cited" and row.training is None
     else:
         assert row.compared
         assert row.network or row.note, "an ensemble says of what"
@@ -172,11 +173,11 @@ def test_trainings_name_a_recipe_and_the_shortcut_option() -> None:
 def test_what_is_missing_is_named() -> None:
     """Every part is needed by a row; all is ready but for localisation, ImageNet DET, and ensembles without names."""
     assert {part for row in OURS for part in row.needs} == set(get_args(Part)) > set(UNBUILT)
-    assert {table.name for table in TABLES if any(row.availability == "ready" for row in table.rows)} == {
+    assert {table.name for table in TABLES if any(availability(row) == "ready" for row in table.rows)} == {
         *(f"table{number}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 10, 11))
     }
     for row in OURS:
-        assert set(row.missing) == set(row.needs) & set(UNBUILT)
+        assert set(missing_parts(row)) == set(row.needs) & set(UNBUILT)
 
 
 def test_detectors_name_their_recipe_data_and_test() -> None:
@@ -185,7 +186,7 @@ def test_detectors_name_their_recipe_data_and_test() -> None:
         for row in tables.TABLES[name].rows:
             if row.network is None:
                 continue
-            assert row.training is not None and row.detection_test is not None and row.availability == "ready"
+            assert row.training is not None and row.detection_test is not None and availability(row) == "ready"
             recipe = DETECTION_RECIPES.find(row.training.recipe)
             assert recipe.global_context == ("global-context" in row.needs)
             assert data_of(row.training.data)[0] in DETECTION_DATA
@@ -197,7 +198,7 @@ def test_detectors_name_their_recipe_data_and_test() -> None:
         DetectionTest(protocol="coco", box_refinement=True),
     )
     assert tables.TABLES["table7"].rows[0].training == tables.TABLES["table10"].rows[0].training
-    assert {row.slug for row in tables.TABLES["table12"].rows if row.availability == "ready"} == set()
+    assert {row.slug for row in tables.TABLES["table12"].rows if availability(row) == "ready"} == set()
 
 
 def test_the_classes_of_voc_are_those_of_its_files() -> None:

@@ -71,23 +71,6 @@ Part = Literal[
 ]
 """A part of the software that a row needs besides networks, recipes and tests of classifiers."""
 
-UNBUILT: Mapping[Part, str] = {
-    "imagenet-det": "ImageNet's detection data",
-    "localisation": "localisation",
-    "localisation-rcnn": "the second stage of localisation",
-    "localisation-ensemble": "ensembles of localisers",
-}
-"""The parts that do not exist yet, in words: to build one is to remove it here, and its rows are ready."""
-
-Availability = Literal[
-    "ready",
-    "cited",  # another paper's system
-    "needs parts",  # of the software that do not exist yet
-    "no recipe",  # there is no recipe for its data yet
-    "ensemble",  # of networks that the paper does not name
-]
-"""Whether a row can be run."""
-
 DetectionProtocol = Literal["voc07", "voc", "coco"]
 
 SCORED_BY: Mapping[str, DetectionProtocol] = {"voc07": "voc07", "voc12": "voc", "coco": "coco"}
@@ -202,22 +185,6 @@ class Row(System):
             return None
         refined, scales = ("box-refinement" in self.needs), ("multi-scale-detection" in self.needs)
         return DetectionTest(protocol=SCORED_BY[place], box_refinement=refined, multi_scale=scales)
-
-    @property
-    def missing(self) -> tuple[Part, ...]:
-        """What has to be built before the row can be measured."""
-        return tuple(part for part in self.needs if part in UNBUILT)
-
-    @property
-    def availability(self) -> Availability:
-        """Whether the row can be run, and what prevents it where it cannot."""
-        if self.cited:
-            return "cited"
-        if self.missing:
-            return "needs parts"
-        if self.network is None:
-            return "ensemble"
-        return "no recipe" if self.recipe is None and self.data is not None else "ready"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnets.paper.declarations import UNBUILT, Column, Part, Row, Statistic, Table, Tolerance
+from resnets.paper.availability import UNBUILT, availability, missing_parts
+from resnets.paper.declarations import Column, Part, Row, Statistic, Table, Tolerance
 from resnets.paper.published import Published
 from resnets.records.costs import Cost
 from resnets.records.evaluations import Errors
@@ -125,11 +126,11 @@ def _candidates(row: Row, results: Results) -> Sequence[Run]:
 
 def _without_runs(row: Row, results: Results, name: str) -> Verdict:
     """Return the status of a row without measurements."""
-    if row.availability == "cited":
+    if availability(row) == "cited":
         return Verdict(Status.CITED, f"from {row.reference}" if row.reference else "another paper's")
-    if row.availability != "ready":
-        status = Status.NOT_RUN if row.availability == "ensemble" else Status.NOT_BUILT
-        return Verdict(status, obstacle(row, row.missing))
+    if availability(row) != "ready":
+        status = Status.NOT_RUN if availability(row) == "ensemble" else Status.NOT_BUILT
+        return Verdict(status, obstacle(row, missing_parts(row)))
     if choose(_candidates(row, results), row.training):
         if row.detection_test is not None:
             how = "`resnets detect evaluate` does, and with --out writes the files that a server scores"
@@ -141,9 +142,9 @@ def _without_runs(row: Row, results: Results, name: str) -> Verdict:
 
 def obstacle(row: Row, parts: Sequence[Part]) -> str:
     """Return why a row is not run; `parts` are those that are missing."""
-    if row.availability == "needs parts":
+    if availability(row) == "needs parts":
         return f"needs {listed([UNBUILT[part] for part in parts])}"
-    if row.availability == "no recipe":
+    if availability(row) == "no recipe":
         return "there is no recipe of it yet"
     command, server = ("evaluate", "ImageNet's") if row.detection_test is None else ("detect evaluate", "COCO's")
     how = f"`resnets {command}` tests an ensemble of such networks"

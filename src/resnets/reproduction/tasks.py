@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from resnets.detection.recipes import all_recipes
 from resnets.errors import UsageError, nearest
+from resnets.paper.availability import availability, missing_parts
 from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
@@ -94,10 +95,10 @@ def select(name: str, only: Sequence[str] = ()) -> Selection:
     left_out = []
     for table in tables:
         for row in table.rows:
-            if row.availability == "ready":
+            if availability(row) == "ready":
                 asking.append((table.name, row))
-            elif row.availability != "cited":  # the first part is what it needs before all else
-                left_out.append(LeftOut(table.name, row.label, obstacle(row, row.missing[:1])))
+            elif availability(row) != "cited":  # the first part is what it needs before all else
+                left_out.append(LeftOut(table.name, row.label, obstacle(row, missing_parts(row)[:1])))
     asking += [(figure.name, curve) for figure in figures for curve in figure.curves]
     return Selection(name, tuple(tables), tuple(figures), _tasks(asking, only), tuple(left_out))
 
