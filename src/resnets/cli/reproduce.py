@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    name: Annotated[str, Argument(help="table1 ... table14, figure1, figure4, figure6, figure7, or all.")],
+    names: Annotated[
+        list[str], Argument(metavar="NAME...", help="table1 ... table14, figure1, figure4, figure6, figure7, or all.")
+    ],
     only: Annotated[
         list[str] | None,
         Option(
@@ -57,7 +59,7 @@ def reproduce(
     together: options.Together = None,
     workers: options.Workers = 2,
 ) -> None:
-    """Reproduce a table or figure of the paper, and compare the results with the paper's.
+    """Reproduce tables or figures of the paper, and compare the results with the paper's.
 
     `resnets reproduce table6 --scale short` is section 4.2 in a sixteenth of the iterations. Finished runs are not
     repeated. SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
@@ -101,11 +103,11 @@ def reproduce(
         planning.start()
     try:
         if plan:
-            announce(run_list.plan_reproduction(name, **settings))
+            announce(run_list.plan_reproduction(names, **settings))
             return
         with resumable():
             result = reproduction.reproduce(
-                name,
+                names,
                 **settings,
                 resume=resume,
                 workers=workers,
@@ -114,7 +116,7 @@ def reproduce(
             )
     finally:
         planning.stop()
-    _show(result, every_row=name != "all")
+    _show(result, every_row="all" not in names)
     if result.failed:
         raise Exit(1)
 

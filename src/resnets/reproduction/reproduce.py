@@ -42,7 +42,7 @@ class Reproduction:
 
 @public
 def reproduce(
-    name: str,
+    name: str | Sequence[str],
     *,
     only: str | Sequence[str] = (),
     seeds: int = 1,
@@ -64,7 +64,7 @@ def reproduce(
     repeated, unless network, recipe, data, weights or version changed. Several GPUs have one run each at a time.
 
     Args:
-        name: `table6`, `figure4` ..., or `all`.
+        name: `table6`, `figure4` ..., or `all`; or several of them.
         only: rows or curves, by label, slug or network, in the order of their runs.
         seeds: runs per row, with seeds 0, 1 ...
         scale: `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (5 iterations).

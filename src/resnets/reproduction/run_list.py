@@ -86,7 +86,7 @@ class ReproductionPlan:
 
 @public
 def plan_reproduction(
-    name: str,
+    name: str | Sequence[str],
     *,
     only: str | Sequence[str] = (),
     seeds: int = 1,
@@ -110,7 +110,7 @@ def plan_reproduction(
     if seeds < 1:
         raise UsageError(f"seeds is {seeds}; it must be 1 or more: so many runs of each row, seeded 0, 1, ...")
     require_together(together)
-    selection = select(name, [only] if isinstance(only, str) else only)
+    selection = select([name] if isinstance(name, str) else name, [only] if isinstance(only, str) else only)
     if (out / "run.json").exists():
         raise RunError(f"{out} is the folder of a run; name another with --out")
     given = [data] if isinstance(data, str | DataSplits | DetectionSplits) else data

@@ -75,15 +75,19 @@ class Selection:
     left_out: tuple[LeftOut, ...]  # what is not built yet; cited rows are not ours to run
 
 
-def select(name: str, only: Sequence[str] = ()) -> Selection:
-    """Return what a table, a figure or `all` asks for; `only` are labels, slugs or networks of rows and curves.
+def select(names: Sequence[str], only: Sequence[str] = ()) -> Selection:
+    """Return what tables, figures or `all` ask for; `only` are labels, slugs or networks of rows and curves.
 
     Raises: UsageError, naming the nearest ones, if there is no such table, figure, row or curve.
     """
-    if name not in NAMES:
-        raise UsageError(f"unknown table or figure {name!r}{nearest(name, NAMES)}; known: {', '.join(NAMES)}")
-    tables = [table for table in TABLES.values() if name in (table.name, ALL)]
-    figures = [figure for figure in FIGURES.values() if name in (figure.name, ALL)]
+    for name in names:
+        if name not in NAMES:
+            raise UsageError(f"unknown table or figure {name!r}{nearest(name, NAMES)}; known: {', '.join(NAMES)}")
+    if not names:
+        raise UsageError(f"no table or figure is named; known: {', '.join(NAMES)}")
+    tables = [table for table in TABLES.values() if ALL in names or table.name in names]
+    figures = [figure for figure in FIGURES.values() if ALL in names or figure.name in names]
+    name = " and ".join(dict.fromkeys(names))
     if only:
         systems: list[System] = [row for table in tables for row in table.rows]
         systems += [curve for figure in figures for curve in figure.curves]
