@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from benchmarks.peers import Batches, PilImages
 from resnets.data.arrays import ImageArrays
@@ -26,7 +26,7 @@ from resnets.specs import Augmentation, PadCropFlip, ScaleCropFlip
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-EPOCH = 50_000  # photos that a pass is stretched to, so that a small folder does not start the loader anew all the time
+EPOCH = 50_000  # images of a pass at least: small data is repeated, lest its loader starts again all the time
 SCALES = ScaleCropFlip()  # section 3.4, the same on both sides
 
 
@@ -108,10 +108,10 @@ def expert_photos(files: ImageFiles, batch: int, *, workers: int) -> DataLoader[
 
 
 class _Files(Dataset[Any]):
-    """What torchvision's ImageFolder does with each sample, the list of files repeated to a long epoch."""
+    """What torchvision's ImageFolder does with each sample."""
 
     def __init__(self, files: ImageFiles, read: Any, transform: Any) -> None:
-        self.samples = list(zip(files.paths, files.labels.tolist(), strict=True)) * -(-EPOCH // len(files))
+        self.samples = list(zip(files.paths, files.labels.tolist(), strict=True))
         self.read, self.transform = read, transform
 
     def __len__(self) -> int:
@@ -135,13 +135,16 @@ def _read_tensor(path: Path) -> Tensor:
 
 def _loader(dataset: Dataset[Any], batch: int, workers: int, expert: bool) -> DataLoader[Any]:
     pinned = torch.cuda.is_available()
+    count = len(dataset)  # type: ignore[arg-type]  # torch's class declares no length
+    if count < EPOCH:
+        dataset = ConcatDataset([dataset] * -(-EPOCH // count))
     if expert and workers:
         workers = max(workers, min(8, os.cpu_count() or 1))
     return DataLoader(
         dataset,
         batch,
         shuffle=True,
-        drop_last=len(dataset) >= batch,  # type: ignore[arg-type]  # torch's class declares no length
+        drop_last=True,
         num_workers=workers,
         pin_memory=pinned,
         persistent_workers=expert and workers > 0,

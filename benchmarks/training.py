@@ -43,6 +43,7 @@ from resnets.training.trainer import iterate, iterations_between_lines
 
 WORKERS = 2  # processes that read data: `resnets train`'s default
 MOST_PHOTOS = 32  # of a batch on a CPU
+LONG = 10_000_000  # iterations
 USUAL_WORKERS = min(4, os.cpu_count() or 1)  # the usual repository's four, if there are as many cores
 
 
@@ -82,6 +83,8 @@ def ours(row: Row, setting: Setting) -> Loop:
 def recipe_of(row: Row, splits: DataSplits) -> Recipe:
     """Return the recipe for the row's images, in the row's batches."""
     recipe = _whole_recipe(row, splits)
+    if row.spec is not None:  # of any speed: a small network has finished its recipe before its rounds are over
+        recipe = recipe.scaled(LONG).with_changes(warm_up=recipe.warm_up)
     if recipe.name == "imagenet":
         recipe = recipe.with_changes(augmentation=loaders.SCALES)  # the peers have no colour augmentation
     # the batch's share of the rate, lest made-up images make the loss overflow

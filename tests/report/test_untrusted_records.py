@@ -75,6 +75,7 @@ def test_damaged_checkpoints_are_read_or_refused(tmp_path: Path, count: int) -> 
 
 
 def test_a_record_that_is_a_pipe_or_holes_is_not_waited_for(tmp_path: Path) -> None:
+    """Neither a pipe nor gigabytes of zeros are read: each is refused at once."""
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "holes.json").touch()
     os.truncate(tmp_path / "holes.json", 3 * 10**9)
