@@ -159,8 +159,8 @@ def test_what_is_missing_is_said_in_a_line(voc: Path, tmp_path: Path) -> None:
 
 def test_data_is_known_by_its_images(voc: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As many images and classes as the declared data has; a folder of the other declared data is not taken for it."""
-    task = next(task for task in select("table7").tasks if task.name == "resnet101 voc07+12")
-    other = next(task for task in select("table7").tasks if task.name == "resnet101 voc07++12")
+    task = next(task for task in select(["table7"]).tasks if task.name == "resnet101 voc07+12")
+    other = next(task for task in select(["table7"]).tasks if task.name == "resnet101 voc07++12")
     data = resnets.load_detection_data(f"voc:{voc}")
     known = dict(detection_data.DETECTION_DATA)
     known["voc07+12"] = dataclasses.replace(known["voc07+12"], train=2, test=2, classes=len(data.classes))
@@ -189,5 +189,5 @@ def test_the_recipe_at_each_scale() -> None:
 
 def test_a_task_tells_its_tests() -> None:
     """A row of VOC 2012 is tested by its protocol alone."""
-    task: Task = next(task for task in select("table11").tasks if task.name == "vgg16 voc07++12")
+    task: Task = next(task for task in select(["table11"]).tasks if task.name == "vgg16 voc07++12")
     assert task.detections == (DetectionTest(protocol="voc"),)

@@ -21,7 +21,7 @@ from resnets.records.base import read, write
 from resnets.records.evaluations import Errors, ReproducedRun
 from resnets.records.runs import ClassifierResult
 from resnets.report.collect import collect
-from resnets.reproduction import planned_run, run_list, summary
+from resnets.reproduction import estimates, planned_run, summary
 from resnets.reproduction import run as run_module
 from resnets.reproduction.planned_run import PlannedRun
 from resnets.specs import Setting
@@ -126,7 +126,7 @@ def test_another_recipe_data_or_version_is_another_run(
 
 def test_scales_do_not_pass_for_each_other(made: resnets.Reproduction, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each scale is a run of its own, and a file that claims a larger one is read by its length."""
-    monkeypatch.setattr(run_list, "measure_quickly", lambda *_: RATES)
+    monkeypatch.setattr(estimates, "measure_quickly", lambda *_: RATES)
     for scale, iterations in (("short", 4_000), ("full", 64_000)):
         plan = resnets.plan_reproduction("table6", out=made.plan.out, only="resnet20", scale=scale, data="digits")
         (run,) = plan.todo
@@ -257,7 +257,7 @@ def test_networks_that_cannot_be_measured_are_planned_without_their_time(
             raise MemoryError("too little for 128 images")
         return RATES
 
-    monkeypatch.setattr(run_list, "measure_quickly", measure)
+    monkeypatch.setattr(estimates, "measure_quickly", measure)
     asked = PLAN | {"scale": "short", "out": tmp_path}
     both = resnets.plan_reproduction("table6", **asked | {"only": ["resnet20", "resnet32"]})
     assert (both.seconds, both.unmeasured) == (4_000, 1)
@@ -277,7 +277,7 @@ def test_a_signal_while_planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         signal.raise_signal(signal.SIGTERM)
         return rates
 
-    monkeypatch.setattr(run_list, "_measure", interrupted)
+    monkeypatch.setattr(estimates, "measure_quickly", interrupted)
     asked = {key: value for key, value in ROW.items() if key != "workers"} | {"scale": "short"}
     with pytest.raises(Interrupted, match="no run was started") as stop:
         call("table6", out=tmp_path / "out", **asked)
@@ -287,7 +287,7 @@ def test_a_signal_while_planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_plan_may_be_made_without_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where minutes count, the first run starts at once."""
-    monkeypatch.setattr(run_list, "measure_quickly", lambda *_: pytest.fail("a network was measured"))
+    monkeypatch.setattr(estimates, "measure_quickly", lambda *_: pytest.fail("a network was measured"))
     plan = resnets.plan_reproduction("table6", out=tmp_path, measure=False, **PLAN | {"scale": "short"})
     assert [run.seconds for run in plan.runs] == [None]
 

@@ -1,11 +1,10 @@
-"""The runs of a reproduction, the rows that are left out, and the time and disk space that the runs take."""
+"""The runs of a reproduction, and the rows that are left out."""
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -14,26 +13,18 @@ import torch
 
 from resnets.data.splits import DataSplits
 from resnets.detection.annotations import DetectionSplits
-from resnets.errors import DataError, Interrupted, RunError, UsageError, first_line, nearest, public
+from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest, public
 from resnets.files import writing
-from resnets.networks import complexity, registry
-from resnets.networks.complexity import Complexity
-from resnets.planning import forecast
-from resnets.planning.measure import QUICK_SECONDS, measure_quickly, measure_round
-from resnets.planning.memory import training_memory
-from resnets.planning.together import groups, leaves_room, require_together
+from resnets.planning.together import require_together
 from resnets.records.evaluations import Scale
-from resnets.reproduction.data_resolver import Data, DataResolver, MissingData, ResolvedData, few
+from resnets.reproduction.data_resolver import Data, DataResolver, MissingData
 from resnets.reproduction.detection_data_resolver import DetectionDataResolver, ResolvedDetectionData
+from resnets.reproduction.estimates import Estimates
 from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
-from resnets.runtime.device import choose_device, choose_precision
+from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.signals import StopRequest
-from resnets.specs import Recipe
-from resnets.training.checkpoint import KEEP
-from resnets.training.config import Training, TrainingConfig, resolve
-from resnets.training.together import TRAINING_FAILURES
 
 OUT = "reproduction"
 
@@ -115,38 +106,31 @@ def plan_reproduction(
         raise RunError(f"{out} is the folder of a run; name another with --out")
     given = [data] if isinstance(data, str | DataSplits | DetectionSplits) else data
     runs: list[PlannedRun] = []
-    measured: dict[Task, forecast.Rates] = {}
-    notes: list[str] = []
+    estimates = Estimates(devices[0], timed=measure and chosen != "smoke")
     with StopRequest() as stop:
         detection = DetectionDataResolver(given, [weights] if isinstance(weights, str) else weights, chosen, out)
         resolved, left_out = _resolve(selection.tasks, DataResolver(given, chosen), detection)
         for task, its_data in resolved.items():
-            same = [plan_run(task, seed, its_data, chosen, out) for seed in range(seeds)]
-            cost, rates = _cost(task, its_data), None
-            timed = measure and chosen != "smoke" and any(run.state != "done" for run in same)
-            if timed and isinstance(its_data, ResolvedData):
-                _check(stop)
-                try:
-                    rates = measured[task] = _measure(task, its_data, same[0].recipe, devices[0], cost)
-                except TRAINING_FAILURES as error:  # the others may still be
-                    notes.append(f"{task.training.network} could not be measured: {first_line(error)}")
-                torch.cuda.empty_cache()  # for the runs, which may be made by other processes
-            runs += [_with_costs(run, rates, cost, devices[0]) for run in same]
-            notes += [note for run in same for note in other_runs(run)]
-        _check(stop)
+            _check(stop)
+            runs += estimates.of([plan_run(task, seed, its_data, chosen, out) for seed in range(seeds)])
         runs.sort(key=lambda run: run.seed)  # each network once before any a second time
-        todo = [run for run in runs if run.state != "done"]
-        grouped = groups(todo, _memory_among_others, [torch.device(name) for name in devices], together)
-        grouped = tuple(_timed(group, measured, devices[0]) for group in grouped)
+        grouped = estimates.grouped([run for run in runs if run.state != "done"], devices, together)
+        _check(stop)
+    timed = {run.name: run for group in grouped for run in group}
     return ReproductionPlan(
         selection=selection,
         scale=chosen,
         out=out,
         devices=devices,
-        runs=tuple({run.name: run for run in (*runs, *(run for group in grouped for run in group))}.values()),
+        runs=tuple(timed.get(run.name, run) for run in runs),
         groups=grouped,
         left_out=(*selection.left_out, *left_out),
-        notes=(*_more_seeds(selection, seeds), *_unused(given, detection, resolved.values()), *notes),
+        notes=(
+            *_more_seeds(selection, seeds),
+            *_unused(given, detection, resolved.values()),
+            *estimates.notes,
+            *(note for run in runs for note in other_runs(run)),
+        ),
         free_bytes=_free(out),
     )
 
@@ -238,68 +222,3 @@ def _free(out: Path) -> int:
         place = place.parent
     with writing(out):
         return shutil.disk_usage(place).free
-
-
-# ---------------------------------------------------------------- what a run takes
-
-
-def _cost(task: Task, data: TaskData) -> Complexity:
-    spec = registry.declare(task.training.network, num_classes=len(data.splits.classes), **task.network_options)
-    size = None
-    if isinstance(data, ResolvedData) and data.splits.train.kind == "arrays":
-        size = data.splits.train.side
-    return complexity.measure(complexity.skeleton(spec), size)
-
-
-def _measure(task: Task, data: ResolvedData, recipe: Recipe, device: str, cost: Complexity) -> forecast.Rates:
-    return measure_quickly(_training(task, data, recipe, device), cost)
-
-
-def _training(task: Task, data: TaskData, recipe: Recipe, device: str) -> Training:
-    """Return a training on as many images as some steps need."""
-    assert isinstance(data, ResolvedData)
-    config = TrainingConfig.from_settings(recipe=recipe, device=device, **task.network_options)
-    return resolve(task.training.network, few(data.splits), config)
-
-
-def _timed(
-    group: tuple[PlannedRun, ...], measured: Mapping[Task, forecast.Rates], device: str
-) -> tuple[PlannedRun, ...]:
-    """Return the runs of a group, each with its share of the time that all take at once on a GPU."""
-    if len(group) == 1 or torch.device(device).type == "cpu" or any(run.task not in measured for run in group):
-        return group  # on a CPU they take as long as one after the other
-    trainings = [_training(run.task, run.data, run.recipe, device) for run in group]
-    try:
-        share = measure_round(trainings, seconds=QUICK_SECONDS) / sum(measured[run.task].step for run in group)
-    except TRAINING_FAILURES:  # which end no run for good either
-        return group
-    return tuple(dataclasses.replace(run, seconds=min(1.0, share) * (run.seconds or 0.0)) for run in group)
-
-
-def _memory_among_others(run: PlannedRun) -> int | None:
-    """Return the bytes that a run takes, or None for one that is trained alone."""
-    if not isinstance(run.data, ResolvedData) or not leaves_room(run.task.training.network, run.data.splits):
-        return None
-    return run.memory_bytes
-
-
-def _with_costs(run: PlannedRun, rates: forecast.Rates | None, cost: Complexity, device: str) -> PlannedRun:
-    peak = forecast.disk_bytes(run.recipe, cost)
-    seconds = 0.0 if run.state == "done" else None
-    if rates is not None:
-        left = 1 - run.iteration / run.recipe.iterations
-        seconds = left * forecast.duration(run.recipe, rates, len(run.data.splits.test)).total
-    memory = training_memory(
-        cost,
-        choose_precision("auto", torch.device(device)),
-        torch.device(device).type,
-        images_bytes=0,  # which all runs have in common
-        test_images=len(run.data.splits.test),
-    )
-    return dataclasses.replace(
-        run,
-        seconds=seconds,
-        memory_bytes=memory.of(run.recipe.batch_size),
-        disk_bytes=peak - (KEEP + 1) * forecast.checkpoint_bytes(cost),
-        peak_bytes=peak,
-    )
