@@ -26,7 +26,7 @@ _HOME = {
     "TrainResult": "resnets.training.train",
     "load": "resnets.inference.model",
     "Model": "resnets.inference.model",
-    "Prediction": "resnets.inference.model",
+    "Prediction": "resnets.inference.predictions",
     "predict": "resnets.inference.model",
     "evaluate": "resnets.evaluation.evaluate",
     "Evaluation": "resnets.records.evaluations",
@@ -128,11 +128,11 @@ if TYPE_CHECKING:
     from resnets.evaluation.responses import responses as responses
     from resnets.inference.engine import Engine as Engine
     from resnets.inference.model import Model as Model
-    from resnets.inference.model import Prediction as Prediction
     from resnets.inference.model import from_pretrained as from_pretrained
     from resnets.inference.model import load as load
     from resnets.inference.model import predict as predict
     from resnets.inference.optimize import optimize as optimize
+    from resnets.inference.predictions import Prediction as Prediction
     from resnets.networks.deepen import deepen as deepen
     from resnets.networks.describe import describe as describe
     from resnets.networks.describe import list_networks as list_networks

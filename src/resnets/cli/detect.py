@@ -180,8 +180,8 @@ def predict(
 ) -> None:
     """Detect objects in images: their classes, scores and boxes.
 
-    A box is x1, y1, x2, y2 in pixels. A file that is not an image is reported on standard error (and as "error" in the
-    JSON), the others are processed, and the exit code is 1.
+    A box is x1, y1, x2, y2 in pixels. Files that are not images are listed on standard error at the end (and as "error"
+    in the JSON), the others are processed, and the exit code is 1.
     """
     from resnets.cli.display import print_answers
     from resnets.cli.output import outlive
@@ -189,8 +189,8 @@ def predict(
     from resnets.detection.writer import DetectedObject
     from resnets.quantities import plural
 
-    def listed(objects: list[DetectedObject]) -> list[dict[str, Any]]:
-        return [msgspec.to_builtins(one) for one in objects]
+    def fields(objects: list[DetectedObject]) -> dict[str, Any]:
+        return {"objects": [msgspec.to_builtins(one) for one in objects]}
 
     def text(objects: list[DetectedObject]) -> str:
         lines = [f"{one.name} {one.score:.2f}  {' '.join(f'{side:.1f}' for side in one.box)}" for one in objects]
@@ -208,7 +208,7 @@ def predict(
     )
     if out is not None:
         outlive()
-    complete = print_answers(found, "objects", listed, None if as_json else text)
+    complete = print_answers(found, fields, None if as_json else text)
     if out is not None and not as_json:
         print(f"{out}/ holds the images with their boxes, and detections.json")
     if not complete:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,37 +40,55 @@ def escape(text: str) -> str:
 
 
 @contextmanager
-def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on standard error if that is a terminal."""
+def progress_of(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a progress bar on standard error if that is a terminal; it is given what is done, of how many if known."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    disable = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=disable, redirect_stdout=False) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def counted(answers: Iterable[T], what: str, of: Iterable[Any], *, printed: bool) -> Iterator[T]:
+    """Yield the answers to `of` and show their progress, unless they are `printed` on the same terminal."""
+    if printed and sys.stdout.isatty():
+        yield from answers
+        return
+    total = len(of) if isinstance(of, Sized) else None
+    with progress_of(what) as progress:
+        for done, answer in enumerate(answers, 1):
+            yield answer
+            progress(done, total)
+
+
 def print_answers(
-    answers: Iterable[tuple[Path, T | DataError]], key: str, entry: Callable[[T], Any], text: Callable[[T], str] | None
+    answers: Iterable[tuple[Path | str, T | DataError]],
+    fields: Callable[[T], dict[str, Any]],
+    text: Callable[[T], str | None] | None,
 ) -> bool:
     """Print the answer for each image as it arrives, and return whether every file was an image.
 
-    Prints a line of `text`, or without one an element of a JSON list that has `entry` under `key`; a file that is not
-    an image is an error on standard error.
+    Prints a line of `text`, unless that is None, or without `text` an element of a JSON list that has the `fields`.
+    Files that are not images are listed on standard error at the end.
     """
-    complete, opening = True, "["
-    for image, answer in answers:
-        if isinstance(answer, DataError):
-            print(f"resnets: error: {answer}", file=sys.stderr)
-            complete = False
-        elif text is not None:
-            print(printable(f"{image}: {text(answer)}"))
-        if text is None:  # one at a time: there may be very many
-            found = {"error": str(answer)} if isinstance(answer, DataError) else {key: entry(answer)}
-            print(opening + to_json({"image": str(image), **found}), end="")
-            opening = ", "
-    if text is None:
-        print("]")
-    return complete
+    errors, opening = [], "["
+    try:
+        for image, answer in answers:
+            if isinstance(answer, DataError):
+                errors.append(answer)
+            elif text is not None and (line := text(answer)) is not None:
+                print(printable(f"{image}: {line}"))
+            if text is None:  # one at a time: there may be very many
+                found = {"error": str(answer)} if isinstance(answer, DataError) else fields(answer)
+                print(opening + to_json({"image": str(image), **found}), end="")
+                opening = ", "
+        if text is None:
+            print("]" if opening != "[" else "[]")
+    finally:  # also of those before an interruption
+        for error in errors:
+            print(f"resnets: error: {error}", file=sys.stderr)
+    return not errors
 
 
 def print_table(

@@ -12,27 +12,67 @@ from resnets.cli import options
 
 def predict(
     weights: Annotated[Path, Argument(help="Run folder or .safetensors file.", show_default=False)],
-    images: options.Images,
-    top: Annotated[int, Option(help="Number of classes to show.", min=1)] = 5,
+    images: Annotated[
+        list[str],
+        Argument(
+            help="Image files of any size, folders, patterns, webdataset:FOLDER or webdataset:TAR, or - (stdin).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None, Option("--out", "-o", help="File for a table: .csv, .json, .jsonl or .parquet.")
+    ] = None,
+    top: Annotated[int | None, Option(help="Number of classes to show.", min=1, show_default="5; with --out 1")] = None,
+    min_confidence: Annotated[
+        float, Option(help='Probability of the best class below which the answer is "unsure".', min=0, max=1)
+    ] = 0.0,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     json: options.Json = False,
 ) -> None:
     """Classify images: the most probable classes with their probabilities.
 
-    A file that is not an image is reported on standard error (and as "error" in the JSON), the others are processed,
-    and the exit code is 1.
+    Files that are not images are listed on standard error at the end (and as "error" in the JSON), the others are
+    processed, and the exit code is 1. With --out, the answers are a table (filename, label, prob) and are not printed.
     """
-    from resnets.cli.display import print_answers
-    from resnets.inference.model import Prediction, load
+    from resnets.cli.display import counted, print_answers
+    from resnets.cli.output import outlive
+    from resnets.inference.images import find_images
+    from resnets.inference.model import load
+    from resnets.inference.predictions import Prediction, require_table, write_predictions
+    from resnets.quantities import plural
 
-    def named(prediction: Prediction) -> list[dict[str, Any]]:
+    def fields(prediction: Prediction) -> dict[str, Any]:
         pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-        return [{"name": name, "probability": probability} for name, probability in pairs]
+        classes = [{"name": name, "probability": probability} for name, probability in pairs]
+        return {"classes": classes, "unsure": prediction.unsure}
 
-    def text(prediction: Prediction) -> str:
-        return ", ".join(f"{one['name']} {100 * one['probability']:.1f} %" for one in named(prediction))
+    def text(prediction: Prediction) -> str | None:
+        if out is not None:
+            return None
+        pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+        shown = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in pairs)
+        return f"unsure ({shown})" if prediction.unsure else shown
 
-    predictions = load(weights, device=device).predict_many(images, top=top, precision=precision)
-    if not print_answers(zip(images, predictions, strict=True), "classes", named, None if json else text):
+    if out is not None:
+        require_table(out)
+        if not json:
+            outlive()
+    files, kept = find_images(images), []
+    answers = load(weights, device=device).answers(
+        files, top=top or (5 if out is None else 1), min_confidence=min_confidence, precision=precision
+    )
+
+    def keeping() -> Any:
+        for image, answer in counted(answers, "images", files, printed=out is None or json):
+            if out is not None and isinstance(answer, Prediction):
+                kept.append(answer)
+            yield image, answer
+
+    complete = print_answers(keeping(), fields, None if json else text)
+    if out is not None:
+        write_predictions(out, kept)
+        if not json:
+            print(f"{out}: the classes of {plural(len(kept), 'image')}")
+    if not complete:
         raise Exit(1)

@@ -10,11 +10,12 @@ import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import IO, Any, Self
 
 from resnets.data.decoding import SUFFIXES
 from resnets.data.passed_over import PassedOver
-from resnets.data.stored_file import MOST_BYTES
+from resnets.data.stored_file import MOST_BYTES, InMemoryFile
 from resnets.errors import DataError, first_line
 
 LABEL_BYTES = 1 << 20  # of a .cls or .json file that is read for a label
@@ -79,6 +80,27 @@ def samples_in(file: IO[bytes], url: str, passed: list[PassedOver]) -> Iterator[
         raise
     except Exception as error:  # a damaged file raises nearly anything
         raise DataError(f"{url}: not a whole tar file of samples ({first_line(error)})") from None
+
+
+def images_in(file: IO[bytes], url: str) -> Iterator[InMemoryFile]:
+    """Yield each image of a tar file, which is read once, from its start; images need no class, and may repeat a name.
+
+    Raises: DataError, if the file is truncated or no tar file, after the images before that.
+    """
+    try:
+        stream: Any = _Ending(file)
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as content:
+            for entry in content:
+                name = PurePosixPath(entry.name)
+                if entry.isfile() and name.suffix.lower() in SUFFIXES and not name.name.startswith("."):
+                    _require_plain(entry, url)
+                    stored = content.extractfile(entry)
+                    assert stored is not None
+                    yield InMemoryFile(f"{url}/{entry.name}", stored.read())
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file raises nearly anything
+        raise DataError(f"{url}: not a whole tar file of images ({first_line(error)})") from None
 
 
 class _Ending:

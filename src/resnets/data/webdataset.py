@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
@@ -11,13 +12,13 @@ from urllib.parse import urlparse
 import msgspec
 import numpy as np
 
+from resnets.data import tar_index
 from resnets.data.image_files import ImageFiles
 from resnets.data.passed_over import PassedOver
 from resnets.data.shards import Members, Shard, is_remote, open_url
 from resnets.data.splits import DataSplits, numbered_classes
-from resnets.data.stored_file import MOST_BYTES
+from resnets.data.stored_file import MOST_BYTES, InMemoryFile
 from resnets.data.streams import ImageStream
-from resnets.data.tar_index import samples_in
 from resnets.errors import DataError, RecordError, UsageError, import_extra
 from resnets.files import read_bytes
 from resnets.records.base import decode
@@ -38,14 +39,7 @@ def load(rest: str) -> DataSplits:
     """
     train, *others = _patterns(rest)
     if not others:
-        remote = is_remote(train)
-        where = train if train.endswith(".json") else f"{train.rstrip('/')}/{MANIFEST}"
-        if not remote and not Path(where).is_file():
-            raise DataError(
-                f"webdataset: no {where}; name a folder that `resnets data shard` wrote, or TRAIN,VAL: tar files to "
-                f"train and to test on"
-            )
-        return from_manifest(where)
+        return from_manifest(_manifest(train, "TRAIN,VAL: tar files to train and to test on"))
     if len(others) > 1:
         raise UsageError(f"webdataset takes one or two names, not {len(others) + 1}: {rest}")
     passed: list[PassedOver] = []
@@ -59,6 +53,38 @@ def load(rest: str) -> DataSplits:
         digest=f"{files['train'].digest()}:{files['val'].digest()}",
         passed_over=tuple(passed),
     )
+
+
+def _manifest(name: str, otherwise: str) -> str:
+    """Return where the manifest of shards is. Raises: DataError, if there is none here."""
+    where = name if name.endswith(".json") else f"{name.rstrip('/')}/{MANIFEST}"
+    if not is_remote(name) and not Path(where).is_file():
+        raise DataError(f"webdataset: no {where}; name a folder that `resnets data shard` wrote, or {otherwise}")
+    return where
+
+
+def shard_urls(rest: str) -> list[str]:
+    """Return the tar files of all splits by `FOLDER` or `URL/manifest.json`, or by any number of patterns of tar files.
+
+    Raises: DataError, if there is no manifest, or shards of it are missing or of another size; UsageError.
+    """
+    urls: list[str] = []
+    for name in _patterns(rest):
+        if name.startswith("pipe:") or urlparse(name).path.endswith((".tar", ".tar.gz", ".tgz")):
+            urls += _expanded(name)
+        else:
+            urls += manifest_urls(_manifest(name, "tar files"))
+    return urls
+
+
+def images_in(url: str) -> Iterator[InMemoryFile]:
+    """Yield each image of a shard, labelled or not, as it is read. Raises: DataError, where it is damaged."""
+    with open_url(url) as file:
+        yield from tar_index.images_in(file, url)
+
+
+def _expanded(pattern: str) -> list[str]:
+    return list(import_extra("webdataset.shardlists", "shards").expand_urls(pattern)) if "{" in pattern else [pattern]
 
 
 def _files(members: Members, digest: str | None = None) -> ImageFiles:
@@ -137,11 +163,10 @@ def from_manifest(where: str) -> DataSplits:
     Raises: DataError, if one is missing or of another size.
     """
     manifest = read_manifest(where)
-    folder = where.rpartition("/")[0] if is_remote(where) else str(Path(where).parent)
     if missing := {"train", "val"} - {*manifest.splits}:
         raise DataError(f"{where}: not a whole manifest: there is no split {missing.pop()}")
     splits = {
-        name: _files(Members([_shard(folder, entry) for entry in about.shards]), about.digest)
+        name: _files(Members([_shard(_folder(where), entry) for entry in about.shards]), about.digest)
         for name, about in manifest.splits.items()
     }
     return DataSplits(
@@ -151,6 +176,16 @@ def from_manifest(where: str) -> DataSplits:
         classes=manifest.classes,
         digest=f"{splits['train'].digest()}:{splits['val'].digest()}",
     )
+
+
+def manifest_urls(where: str) -> list[str]:
+    """Return the shards of all splits of a manifest. Raises: DataError, as `from_manifest`."""
+    splits = read_manifest(where).splits.values()
+    return [_shard(_folder(where), entry).url for about in splits for entry in about.shards]
+
+
+def _folder(where: str) -> str:
+    return where.rpartition("/")[0] if is_remote(where) else str(Path(where).parent)
 
 
 def _shard(folder: str, entry: ShardEntry) -> Shard:
@@ -183,11 +218,10 @@ def indexed(pattern: str, passed: list[PassedOver]) -> list[Shard]:
 
     Raises: DataError, if one is no tar file of images.
     """
-    urls = list(import_extra("webdataset.shardlists", "shards").expand_urls(pattern)) if "{" in pattern else [pattern]
     shards, before = [], 0
-    for url in urls:
+    for url in _expanded(pattern):
         with open_url(url) as file:
-            found = list(samples_in(file, url, passed))
+            found = list(tar_index.samples_in(file, url, passed))
         if not found:
             raise DataError(f"{url}: no images with labels; each has its class in a .cls or .json file next to it")
         labels, offsets, sizes = np.asarray(found, np.int64).T

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import time
 from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import Future
@@ -18,8 +19,11 @@ from torch import nn
 
 from resnets.data.decoding import reading, single_view
 from resnets.data.normalization import normalize
+from resnets.data.stored_file import ImageFile
 from resnets.errors import DataError, UsageError, WeightsError, first_line, import_extra, printable, public
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
+from resnets.inference.images import find_images
+from resnets.inference.predictions import Prediction, require_table, write_predictions
 from resnets.networks.registry import name_of, spec_of
 from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
 from resnets.specs import InputSpec, Precision
@@ -29,15 +33,6 @@ from resnets.weights.import_weights import import_weights, known_classes
 from resnets.weights.weights_file import load_weights
 
 BATCH = 32  # images that `predict_many` reads and runs at a time
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The most probable classes of one image, the best first, with their probabilities in [0, 1]."""
-
-    image: Path
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +73,24 @@ class Model:
         """Return what is pickled and copied: all but the engine, which is of this process and machine."""
         return {**self.__dict__, "engine": None}
 
-    def predict(self, image: str | Path, *, top: int = 5) -> Prediction:
+    def predict(self, image: str | Path, *, top: int = 5, min_confidence: float = 0.0) -> Prediction:
         """Return the `top` most probable classes of an image file of any size and mode.
+
+        Below `min_confidence`, from 0 to 1, the prediction is `unsure`.
 
         Raises: DataError, if the file is not an image; WeightsError, if the weights have no classes and input.
         """
-        _, input_spec = self._known(top)
+        _, input_spec = self._known(top, min_confidence)
         view = single_view(Path(image), input_spec)
-        return self._classify([(Path(image), view)], top, "fp32")[0]
+        return self._classify([(Path(image), view)], top, min_confidence, "fp32")[0]
 
     def predict_many(
-        self, images: Iterable[str | Path], *, top: int = 5, precision: str = "fp32"
+        self,
+        images: Iterable[str | ImageFile],
+        *,
+        top: int = 5,
+        min_confidence: float = 0.0,
+        precision: str = "fp32",
     ) -> Iterator[Prediction | DataError]:
         """Yield for each image file, in order, its most probable classes, or the error if it is no image.
 
@@ -98,18 +100,25 @@ class Model:
 
         Raises: WeightsError and UsageError, as `predict`.
         """
-        _, input_spec = self._known(top)
+        for _, answer in self.answers(images, top=top, min_confidence=min_confidence, precision=precision):
+            yield answer
+
+    def answers(
+        self, images: Iterable[str | ImageFile], *, top: int, min_confidence: float, precision: str
+    ) -> Iterator[tuple[Path | str, Prediction | DataError]]:
+        """Yield what `predict_many` does, each with its image's path or, of a shard or standard input, its name."""
+        _, input_spec = self._known(top, min_confidence)
         multiply = choose_precision(precision, self.device)
         total = len(images) if isinstance(images, Sized) else None
         model, seconds, done = self, 0.0, 0
-        ready: list[tuple[Path, NDArray[np.uint8] | DataError]] = []
+        ready: list[tuple[Path | str, NDArray[np.uint8] | DataError]] = []
         for paths in itertools.chain(_batches(images), [[]]):
             with reading(paths, input_spec) as files:
                 start = time.perf_counter()
                 good = [(path, view) for path, view in ready if not isinstance(view, DataError)]
-                predictions = iter(model._classify(good, top, multiply))
+                predictions = iter(model._classify(good, top, min_confidence, multiply))
                 seconds += time.perf_counter() - start
-                results = [view if isinstance(view, DataError) else next(predictions) for _, view in ready]
+                results = [(path, view if isinstance(view, DataError) else next(predictions)) for path, view in ready]
             yield from results
             done += len(results)
             if done == BATCH and self.device.type == "cpu":
@@ -117,9 +126,10 @@ class Model:
             remaining = done if total is None else total - done
             if model.engine is None and paths and seconds / max(1, done) * remaining > PREPARATION_SECONDS:
                 model = model._prepared(multiply)
-            ready = [(path, _result(file)) for path, file in zip(paths, files, strict=True)]
+            names = [path if isinstance(path, Path) else str(path) for path in paths]  # which hold no contents
+            ready = [(name, _result(file)) for name, file in zip(names, files, strict=True)]
 
-    def _known(self, top: int) -> tuple[tuple[str, ...], InputSpec]:
+    def _known(self, top: int, min_confidence: float = 0.0) -> tuple[tuple[str, ...], InputSpec]:
         spec = spec_of(self.network)
         classes = self.classes
         if classes is None and spec is not None:
@@ -128,6 +138,8 @@ class Model:
             raise WeightsError(f"{self.path}: these weights have no classes and input, which images need")
         if top < 1:
             raise UsageError(f"top is {top}; it must be 1 or more")
+        if not 0 <= min_confidence <= 1:
+            raise UsageError(f"min_confidence is {min_confidence}; it must be from 0 to 1")
         return classes, self.input_spec
 
     def _prepared(self, precision: Precision) -> Model:
@@ -138,7 +150,7 @@ class Model:
 
     @torch.inference_mode()
     def _classify(
-        self, views: list[tuple[Path, NDArray[np.uint8]]], top: int, precision: Precision
+        self, views: list[tuple[Path | str, NDArray[np.uint8]]], top: int, min_confidence: float, precision: Precision
     ) -> list[Prediction]:
         if not views:
             return []
@@ -151,16 +163,18 @@ class Model:
             raise WeightsError(f"{self.path}: gives numbers that are not finite for {image}")
         best = logits.softmax(1).topk(min(top, len(classes)))
         return [
-            Prediction(path, tuple(classes[i] for i in indices), tuple(probabilities))
+            Prediction(
+                path, tuple(classes[i] for i in indices), tuple(probabilities), probabilities[0] < min_confidence
+            )
             for (path, _), indices, probabilities in zip(
                 views, best.indices.tolist(), best.values.tolist(), strict=True
             )
         ]
 
 
-def _batches(images: Iterable[str | Path]) -> Iterator[list[Path]]:
-    paths = map(Path, images)
-    while batch := list(itertools.islice(paths, BATCH)):
+def _batches(images: Iterable[str | ImageFile]) -> Iterator[list[ImageFile]]:
+    files = (Path(image) if isinstance(image, str | os.PathLike) else image for image in images)
+    while batch := list(itertools.islice(files, BATCH)):
         yield batch
 
 
@@ -237,6 +251,8 @@ def predict(
     images: str | Path | Iterable[str | Path],
     *,
     top: int = 5,
+    min_confidence: float = 0.0,
+    out: str | Path | None = None,
     device: str = "auto",
     precision: str = "fp32",
 ) -> list[Prediction]:
@@ -244,18 +260,25 @@ def predict(
 
     Args:
         path: a run folder or a weights file.
-        images: one or more image files, of any size.
+        images: one or more image files of any size, folders, patterns, `webdataset:` shards or `-` (standard input).
         top: number of classes per image.
+        min_confidence: best probability, from 0 to 1, below which a prediction is `unsure`.
+        out: file for a table of them, .csv, .json, .jsonl or .parquet (`filename`, `label`, `prob`).
         device: `auto` is the first GPU, else the CPU.
         precision: `fp32`, `bf16` or `auto`.
 
-    Raises: WeightsError, as `load`; DataError, for the first file that is not an image.
+    Raises: WeightsError, as `load`; DataError, for the first file that is not an image; UsageError, RunError, if
+        `out` is not a file for a table, or cannot be written.
     """
+    if out is not None:
+        require_table(Path(out))
     model = load(path, device=device)
     predictions = []
-    several = [images] if isinstance(images, str | Path) else images
-    for prediction in model.predict_many(several, top=top, precision=precision):
+    files = find_images([images] if isinstance(images, str | Path) else images)
+    for prediction in model.predict_many(files, top=top, min_confidence=min_confidence, precision=precision):
         if isinstance(prediction, DataError):
             raise prediction
         predictions.append(prediction)
+    if out is not None:
+        write_predictions(Path(out), predictions)
     return predictions
