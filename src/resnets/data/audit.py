@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from resnets.data.decoding import FORMATS, JPEG_SUFFIXES, MAX_PIXELS, decode_her
 from resnets.data.folder import Listing
 from resnets.data.headers import read_headers
 from resnets.data.image_files import ImageFiles
+from resnets.data.layouts import role_of
 from resnets.data.shard_writer import Progress
 from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
@@ -128,8 +129,10 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
     workers = workers or min(16, os.cpu_count() or 1)
     findings: list[Finding] = []
     found = _listed(source, findings)
-    splits = {"train": found.train, "val": found.test}
-    findings += [Finding("passed over", _split_of(one.where), one.where, one.kind) for one in found.passed_over]
+    splits: dict[str, Split] = {"train": found.train}
+    splits |= {"val": found.test} if found.validation is None else {"validation": found.validation, "test": found.test}
+    findings += [Finding("passed over", role_of(one.where), one.where, one.kind) for one in found.passed_over]
+    findings = [replace(one, split=one.split if one.split in splits else "val") for one in findings]
     total, before = sum(map(len, splits.values())), 0
     summaries: dict[str, SplitSummary] = {}
     first: dict[bytes, tuple[str, int, str]] = {}  # by content: split, label, place
@@ -153,7 +156,7 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
         classes=len(found.classes),
         splits=summaries,
         findings=tuple(findings),
-        notes=found.notes,
+        notes=(*([found.roles] if found.roles else []), *found.notes),
     )
 
 
@@ -165,13 +168,9 @@ def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
 
     def note(message: str) -> None:
         where, _, what = message.partition(": ")
-        findings.append(Finding("layout", _split_of(where), where, what))
+        findings.append(Finding("layout", role_of(where), where, what))
 
     return lister(Path(rest).expanduser(), note)
-
-
-def _split_of(where: str) -> str:
-    return "val" if "/val" in where else "train"
 
 
 def _inspected(split: Split, workers: int) -> Iterator[tuple[int, str, _Seen]]:

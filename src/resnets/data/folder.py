@@ -1,4 +1,4 @@
-"""A folder of images: train/CLASS/* and val/CLASS/*, of any size."""
+"""A folder of images of any size: train/CLASS/* with val, valid, validation or test, or CLASS/* alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ import numpy as np
 from resnets.data.class_names import look_alike
 from resnets.data.decoding import SUFFIXES
 from resnets.data.image_files import ImageFiles
+from resnets.data.layouts import FORMS, Layout, find_layout, unlabelled
 from resnets.data.passed_over import PassedOver, in_words
-from resnets.data.splits import DataSplits
+from resnets.data.splits import DataSplits, drawn_of_each_class
 from resnets.errors import DataError
+from resnets.quantities import plural
 
 UNREAD = (".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".jxl")
 """Photos that are not read. One of them is an error: a data set without them is another one."""
+
+DRAWN = 10.0
+"""Percent of the images that are drawn to test on, and as many to validate on, where no folder is for that."""
 
 SYSTEM = ("@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "lost+found")
 """Folders, in lower case, in which a NAS or a system keeps thumbnails, deleted files and the like."""
@@ -42,6 +47,9 @@ class Listing:
     test: ImageFiles
     passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[str, ...] = ()
+    validation: ImageFiles | None = None
+    validation_share: float | None = None  # percent of the training images, as in DataSplits
+    roles: str = ""
 
     def splits(self) -> DataSplits:
         """Return it as a data set."""
@@ -50,20 +58,28 @@ class Listing:
             train=self.train,
             test=self.test,
             classes=self.classes,
-            digest=f"{self.train.digest()}:{self.test.digest()}",
+            validation=self.validation,
+            digest=":".join(part.digest() for part in (self.train, self.test, self.validation) if part is not None),
+            notes=self.notes,
             passed_over=self.passed_over,
+            validation_share=self.validation_share,
+            roles=self.roles,
         )
 
 
 def load(path: Path) -> DataSplits:
     """Return the image files of a folder; the classes are the sorted names of train's subfolders.
 
+    A folder `test` is tested on, and `val`, `valid` or `validation` validated on, or tested on where it is the only
+    one. Without any of them, or of PATH/CLASS/*, 10 % of each class are tested on, always the same, and as many are
+    held out for validation by the seed of a run.
+
     Images are files with the suffixes of JPEG, PNG and WebP, in subfolders of a class too; links are followed. Passed
     over, and counted, are hidden and system folders, hidden files, files with other suffixes, and what is in no folder
     of a class.
 
-    Raises: DataError, if a split is missing, a class has no images, an image is empty, a link broken or a photo of a
-        kind that is not read, or val has a class that train lacks.
+    Raises: DataError, if train is missing, a class of it has no images, an image is empty, a link broken or a photo of
+        a kind that is not read, or another split has a class that train lacks.
     """
     return list_files(path, refuse).splits()
 
@@ -71,30 +87,82 @@ def load(path: Path) -> DataSplits:
 def list_files(path: Path, complain: Complain) -> Listing:
     """Return what `load` does; what it would refuse is complained of, and left out.
 
-    Raises: DataError, if a split is missing or nothing can be listed.
+    Raises: DataError, if train is missing or nothing can be listed.
     """
-    train_root, test_root = roots(path, "folder")
     passed: list[PassedOver] = []
+    name = path.resolve().name
     try:
-        classes = class_folders(train_root, passed)
+        layout = find_layout(path)
+        notes = [
+            f"{name}: {root.name}/ has no folders of classes, and is not used" for root in unlabelled(path, layout)
+        ]
+        classes = class_folders(layout.train, passed)
         if not classes:
-            raise DataError(f"{train_root}: no classes; each is a subfolder of images, train/CLASS/*")
-        for unknown in sorted(set(class_folders(test_root, passed)) - set(classes)):
-            complain(f"{test_root}: class {unknown!r} is not in {train_root}{look_alike(unknown, classes)}")
-        train, test = (files_of(root, classes, complain, passed) for root in (train_root, test_root))
+            raise DataError(f"{layout.train}: no classes; each is a subfolder of images: {FORMS}")
+        for root in layout.evaluated():
+            for unknown in sorted(set(class_folders(root, passed)) - set(classes)):
+                complain(f"{root}: class {unknown!r} is not in {layout.train}{look_alike(unknown, classes)}")
+        train = files_of(layout.train, classes, complain, passed)
+        evaluated = [_evaluated(root, classes, complain, passed, notes) for root in layout.evaluated()]
     except OSError as error:
         raise DataError(f"{error.filename}: failed to read ({error.strerror})") from None
-    return Listing(path.resolve().name, classes, train, test, tuple(passed))
+    if not evaluated:
+        return _drawn(name, layout, classes, train, tuple(passed), notes)
+    test, validation = evaluated[-1], evaluated[0] if len(evaluated) > 1 else None
+    roles = f"{name}: trained on {layout.train.name}/"
+    if layout.validation is not None:
+        roles += f", validated on {layout.validation.name}/"
+    roles += f", tested on {layout.evaluated()[-1].name}/"
+    return Listing(name, classes, train, test, tuple(passed), tuple(notes), validation, roles=roles)
 
 
-def roots(path: Path, source: str) -> tuple[Path, Path]:
-    """Return the folders train and val of a data set. Raises: DataError, if one is missing."""
-    if not path.is_dir():
-        raise DataError(f"{source}: no folder {path}")
-    for name in ("train", "val"):
-        if not (path / name).is_dir():
-            raise DataError(f"{path}: no folder {name}/; images go to train/CLASS/* and val/CLASS/*")
-    return path / "train", path / "val"
+def _evaluated(
+    root: Path, classes: tuple[str, ...], complain: Complain, passed: list[PassedOver], notes: list[str]
+) -> ImageFiles:
+    """Return the images of a split that is not trained on, and note the classes that it lacks."""
+    files = files_of(root, classes, complain, passed, lambda message: None)
+    notes += _without_images(str(root), classes, files)
+    return files
+
+
+def _without_images(where: str, classes: tuple[str, ...], files: ImageFiles) -> list[str]:
+    present = set(files.labels.tolist())
+    absent = [name for label, name in enumerate(classes) if label not in present]
+    some = ", ".join(absent[:6]) + (" ..." if len(absent) > 6 else "")
+    return [f"{where}: no images of {plural(len(absent), 'class')}: {some}"] if absent else []
+
+
+def _drawn(
+    name: str,
+    layout: Layout,
+    classes: tuple[str, ...],
+    files: ImageFiles,
+    passed: tuple[PassedOver, ...],
+    notes: list[str],
+) -> Listing:
+    """Return images in one folder, with a tenth of each class drawn to test on: the same in every run."""
+    held = np.sort(drawn_of_each_class(files.labels, len(classes), DRAWN, seed=0))
+    rest = np.setdiff1d(np.arange(len(files)), held)
+    train, test = files.select(rest), files.select(held)
+    notes += _without_images(f"{name}: drawn to test on", classes, test)
+    share = 100 * DRAWN / (100 - DRAWN)  # of those that remain
+    validated = len(drawn_of_each_class(train.labels, len(classes), share, seed=0)) > 0
+    roles = (
+        f"{name}: {layout.train.name}/ has all images: {plural(len(test), 'image')} ({DRAWN:g} % of each class) drawn "
+        f"to test on, the same in every run; of the others {DRAWN:g} % of all are validated on by default (--split)"
+    )
+    if not validated:
+        roles = f"{roles.partition(';')[0]}; the others are trained on"
+    return Listing(
+        name,
+        classes,
+        train,
+        test,
+        passed,
+        tuple(notes),
+        validation_share=share if validated else None,
+        roles=roles,
+    )
 
 
 def class_folders(root: Path, passed: list[PassedOver]) -> tuple[str, ...]:
@@ -117,8 +185,18 @@ def _not_a_class(entry: Path) -> str | None:
     return _not_an_image(entry.name) or "images in no folder of a class"
 
 
-def files_of(root: Path, classes: tuple[str, ...], complain: Complain, passed: list[PassedOver]) -> ImageFiles:
-    """Return the images of a split, class by class. Raises: OSError, for what cannot be read."""
+def files_of(
+    root: Path,
+    classes: tuple[str, ...],
+    complain: Complain,
+    passed: list[PassedOver],
+    absent: Complain | None = None,
+) -> ImageFiles:
+    """Return the images of a split, class by class; `absent`, by default `complain`, is called of a class without any.
+
+    Raises: OSError, for what cannot be read.
+    """
+    absent = absent or complain
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
@@ -126,7 +204,7 @@ def files_of(root: Path, classes: tuple[str, ...], complain: Complain, passed: l
         here = images_in(root / name, complain, passed)
         if not here:
             others = f"; passed over: {in_words(passed[before:])}" if passed[before:] else ""
-            complain(f"{root / name}: class {name!r} has no images ({', '.join(SUFFIXES)}){others}")
+            absent(f"{root / name}: class {name!r} has no images ({', '.join(SUFFIXES)}){others}")
         paths += here
         labels += [label] * len(here)
     return ImageFiles(tuple(paths), np.asarray(labels, np.int64))

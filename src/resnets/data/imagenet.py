@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from resnets.data.decoding import SUFFIXES
-from resnets.data.folder import Complain, Listing, class_folders, files_of, images_in, refuse, roots
+from resnets.data.folder import Complain, Listing, class_folders, files_of, images_in, refuse
 from resnets.data.image_files import ImageFiles
 from resnets.data.passed_over import PassedOver
 from resnets.data.splits import DataSplits
@@ -55,7 +55,7 @@ def list_files(path: Path, complain: Complain) -> Listing:
     Raises: DataError, if a split is missing or nothing can be listed.
     """
     base = next((path / inside for inside in INSIDE if (path / inside / "train").is_dir()), path)
-    train_root, test_root = roots(base, "imagenet")
+    train_root, test_root = _roots(base)
     passed: list[PassedOver] = []
     try:
         wnids = class_folders(train_root, passed)
@@ -76,6 +76,16 @@ def list_files(path: Path, complain: Complain) -> Listing:
     except OSError as error:
         raise DataError(f"{error.filename}: failed to read ({error.strerror})") from None
     return Listing(path.resolve().name, readable(wnids), train, test, tuple(passed))
+
+
+def _roots(path: Path) -> tuple[Path, Path]:
+    """Return the folders train and val of a data set. Raises: DataError, if one is missing."""
+    if not path.is_dir():
+        raise DataError(f"imagenet: no folder {path}")
+    for name in ("train", "val"):
+        if not (path / name).is_dir():
+            raise DataError(f"{path}: no folder {name}/; images go to train/WNID/* and val/WNID/*")
+    return path / "train", path / "val"
 
 
 def readable(wnids: tuple[str, ...]) -> tuple[str, ...]:

@@ -72,7 +72,8 @@ def shard_data(
         raise UsageError(f"size is {size} MB; it must be 1 or more")
     splits = sources.load(source)
     for remark in splits.remarks():
-        warnings.warn(remark, stacklevel=3)
+        if remark != splits.roles:
+            warnings.warn(remark, stacklevel=3)
     return write(splits, Path(folder), size=size * 10**6, progress=progress)
 
 
@@ -85,6 +86,8 @@ def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = l
     Raises: DataError, if an image cannot be read or the folder holds other shards; RunError, if it cannot be written.
     """
     parts = {"train": _files(splits, splits.train), "val": _files(splits, splits.test)}
+    if splits.validation is not None:
+        parts["validation"] = _files(splits, splits.validation)
     planned = [shard for name, files in parts.items() for shard in _planned(name, files, size)]
     plan = hashlib.sha256(json.dumps([FORMAT, splits.digest, size, splits.classes]).encode()).hexdigest()
     with writing(folder):
@@ -106,6 +109,8 @@ def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = l
             "plan": plan,
             "name": splits.name,
             "classes": list(splits.classes),
+            "validation_share": splits.validation_share,
+            "roles": splits.roles,
             "splits": {
                 name: {
                     "samples": len(files),

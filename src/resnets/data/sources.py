@@ -71,7 +71,7 @@ SOURCES: Registry[Source] = Registry(
         form="folder:PATH",
         summary="Your own images, a folder for each class",
         load="resnets.data.folder:load",
-        needs="a path: folder:PATH, with PATH/train/CLASS/* and PATH/val/CLASS/*",
+        needs="a path: folder:PATH, with PATH/train/CLASS/* and PATH/val/CLASS/*, or PATH/CLASS/*",
     ),
     Source(
         name="imagenet",

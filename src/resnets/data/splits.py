@@ -134,8 +134,10 @@ class DataSplits:
     """A data set: what is trained on, what is tested on, and (optionally) what choices are made on.
 
     In place of a split, a map-style dataset of (image tensor (C, H, W), label) will do: it becomes a `MapSplit`.
+    `roles` is a sentence on what is trained, validated and tested on, where the source has found that out. With
+    `validation_share`, in percent, `divided` holds out that share of the training images where it is given no other.
     `notes` are sentences on what the source took for granted, and `passed_over` the files that it did not read; `train`
-    and `data check` show both.
+    and `data check` show all of them.
 
     Raises: DataError, if a split is empty or has a label without a class, or two classes have one name.
     """
@@ -148,6 +150,8 @@ class DataSplits:
     digest: str | None = None  # of the content; None for a dataset object whose content is unknown
     notes: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+    validation_share: float | None = None
+    roles: str = ""
 
     def __post_init__(self) -> None:
         require_distinct(self.classes, self.name)
@@ -188,23 +192,24 @@ class DataSplits:
             object.__setattr__(self, field, MapSplit(split, len(self.classes), order, name))
 
     def remarks(self) -> list[str]:
-        """Return what is to be shown of how the source was read: its notes, and what was passed over in one line."""
+        """Return what is to be shown of how the source was read: roles, notes, and what was passed over in one line."""
         passed = [f"{self.name}: passed over: {in_words(self.passed_over)}"] if self.passed_over else []
         alone = (
             [f"{self.name} has one class, {self.classes[0]}: every answer is right"] if len(self.classes) == 1 else []
         )
-        return [*self.notes, *alone, *passed]
+        return [*([self.roles] if self.roles else []), *self.notes, *alone, *passed]
 
     def divided(self, split: str, seed: int) -> DataSplits:
         """Return all training images (`all`), or some of them held out to validate on, drawn by the seed.
 
+        Of a source with a `validation_share`, `all` holds out that one.
         `45k5k` holds out 5,000 of CIFAR's, `10%` (any such share) a tenth of each class of any data.
 
         Raises: UsageError, if there is no such split or the data set has another size; DataError, if nothing remains.
         Paper: section 4.2.
         """
         if split == "all":
-            return self
+            return self if self.validation_share is None else self.hold_out_share(self.validation_share, seed)
         share = _SHARE.fullmatch(split)
         if split != "45k5k" and not (share and 0 < float(share[1]) < 100):
             raise UsageError(f"split is {split!r}; it must be all or 45k5k or a share such as 10%")
@@ -245,14 +250,7 @@ class DataSplits:
         total = len(self.train)
         if self.train.labels is None:
             return self.hold_out(round(total * percent / 100), seed)
-        order = _order(total, seed)
-        labels = self.train.labels[order]
-        held = []
-        for label in range(len(self.classes)):
-            own = order[labels == label]
-            least, most = (1, len(own) - 1) if len(own) > 1 else (0, 0)
-            held.append(own[: min(max(round(len(own) * percent / 100), least), most)])
-        chosen = np.concatenate(held)
+        chosen = drawn_of_each_class(self.train.labels, len(self.classes), percent, seed)
         if not 0 < len(chosen) < total:
             raise DataError(f"{self.name}: cannot hold out {len(chosen)} of {total} training images")
         return self._without(chosen)
@@ -274,6 +272,20 @@ class DataSplits:
         validation = None if self.validation is None else self.validation.in_memory(side)
         digest = f"{train.digest()}:{test.digest()}"
         return dataclasses.replace(self, train=train, test=test, validation=validation, digest=digest)
+
+
+def drawn_of_each_class(labels: NDArray[np.int64], classes: int, percent: float, seed: int) -> NDArray[np.int64]:
+    """Return the indices of a share of each class, drawn by `seed`: of two images or more at least one, and not all.
+
+    Shape: (N,) -> (K,)
+    """
+    order = _order(len(labels), seed)
+    drawn = [order[:0]]
+    for label in range(classes):
+        own = order[labels[order] == label]
+        least, most = (1, len(own) - 1) if len(own) > 1 else (0, 0)
+        drawn.append(own[: min(max(round(len(own) * percent / 100), least), most)])
+    return np.concatenate(drawn)
 
 
 def _names_of(dataset: object) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlparse
 
 import msgspec
@@ -139,7 +139,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     plan: str | None = None
     name: str
     classes: tuple[str, ...]
-    splits: dict[Literal["train", "val"], SplitEntry]
+    splits: dict[Literal["train", "val", "validation"], SplitEntry]  # val is tested on
+    validation_share: Annotated[float, msgspec.Meta(gt=0, lt=100)] | None = None
+    roles: str = ""
 
 
 def read_manifest(where: str) -> Manifest:
@@ -169,12 +171,17 @@ def from_manifest(where: str) -> DataSplits:
         name: _files(Members([_shard(_folder(where), entry) for entry in about.shards]), about.digest)
         for name, about in manifest.splits.items()
     }
+    digest = ":".join(str(splits[name].digest()) for name in ("train", "val", "validation") if name in splits)
+    undivided = manifest.validation_share is not None and is_remote(where)  # a stream cannot be divided
     return DataSplits(
         name=manifest.name,
         train=splits["train"],
         test=splits["val"],
+        validation=splits.get("validation"),
         classes=manifest.classes,
-        digest=f"{splits['train'].digest()}:{splits['val'].digest()}",
+        digest=f"{digest}:undivided" if undivided else digest,
+        validation_share=None if undivided else manifest.validation_share,
+        roles=f"{manifest.name}: read as a stream, without images to validate on" if undivided else manifest.roles,
     )
 
 

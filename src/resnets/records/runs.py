@@ -43,6 +43,7 @@ class DataRecord(Spec, frozen=True, kw_only=True):
     classes: tuple[str, ...]
     training_images: int
     test_images: int
+    roles: str = ""  # what is trained, validated and tested on, where the source has found that out
     repairs: int = 0  # of boxes and sizes
 
     def in_words(self) -> str:

@@ -247,6 +247,7 @@ def _data_record(splits: DataSplits, split: str, source: str | None) -> DataReco
         classes=splits.classes,
         training_images=len(splits.train),
         test_images=len(splits.test),
+        roles=splits.roles,
     )
 
 
