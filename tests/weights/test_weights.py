@@ -239,10 +239,10 @@ def test_a_last_layer_follows_its_classes(
     trained, fresh = (registry.create("resnet8", num_classes=3) for _ in range(2))
     own = fresh.fc.weight.clone()
     weights_file.save(tmp_path / "w.safetensors", trained, classes=("a", "b", "c"))
-    note = weights_file.load(tmp_path / "w.safetensors").load_to_train(fresh, classes)
+    notes = weights_file.load(tmp_path / "w.safetensors").load_to_train(fresh, classes)
     assert torch.equal(fresh.fc.weight, own if kept is None else trained.fc.weight[kept])
     assert torch.equal(fresh.conv1.weight, trained.conv1.weight)
-    assert (note is not None) is noted
+    assert bool(notes) is noted
 
 
 def test_files_without_batch_norms_counter_load() -> None:

@@ -42,7 +42,10 @@ Precision = Annotated[str, Option(help="fp32, bf16 or auto (bf16 on devices with
 Workers = Annotated[int, Option(help="Data-loading processes.")]
 TestBatchSize = Annotated[int, Option("--batch-size", help="Images per batch; the result does not depend on it.")]
 Weights = Annotated[
-    list[Path], Argument(help="Run folders or .safetensors files; several are an ensemble.", show_default=False)
+    list[Path],
+    Argument(
+        help="Run folders, weights files, timm:NAME or hf:OWNER/NAME; several are an ensemble.", show_default=False
+    ),
 ]
 Images = Annotated[list[Path], Argument(help="Image files of any size.", show_default=False)]
 Json = Annotated[bool, Option("--json", help="Print JSON instead.")]

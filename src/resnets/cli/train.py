@@ -16,8 +16,11 @@ def train(
     data: options.Data,
     recipe: options.Recipe = None,
     weights: Annotated[
-        Path | None,
-        Option(help="Run folder or weights file to start from; the last layer is new.", show_default="from scratch"),
+        str | None,
+        Option(
+            help="Start from a run folder, a weights file (.pth too), torchvision, timm:NAME or hf:OWNER/NAME.",
+            show_default="from scratch",
+        ),
     ] = None,
     out: Annotated[Path | None, Option("--out", "-o", help="Run folder.", show_default="runs/NET-DATA")] = None,
     resume: options.Resume = False,

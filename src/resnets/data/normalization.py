@@ -82,15 +82,28 @@ def fit_colors(
 def transferred(trained: InputSpec, fitted: InputSpec) -> InputSpec:
     """Return the input of trained weights for images of the size that another one was fitted for.
 
-    Raises: DataError, if one is of grey and the other of colour images.
+    With another number of channels each has the mean and deviation of the trained ones on average.
     """
     if trained.channels != fitted.channels:
-        raise DataError(f"the weights take images of {trained.channels} channels, and these have {fitted.channels}")
+        trained = _with_channels(trained, fitted.channels)
     sized = trained.with_changes(size=fitted.size, resize=fitted.resize)
     if trained.mean_image is None or trained.size == fitted.size:
         return sized
     mean = mean_of(trained).mean(axis=(0, 1), dtype=np.float64)  # of each pixel there is none of another size
     return sized.with_changes(mean_image=None, mean=tuple(mean.tolist()))
+
+
+def _with_channels(trained: InputSpec, channels: int) -> InputSpec:
+    mean, std = trained.mean, trained.std
+    if trained.mean_image is not None:
+        mean = tuple(mean_of(trained).mean(axis=(0, 1), dtype=np.float64).tolist())
+    return trained.with_changes(
+        channels=channels,
+        channel_order="RGB",
+        mean_image=None,
+        mean=None if mean is None else (sum(mean) / len(mean),) * channels,
+        std=None if std is None else (sum(std) / len(std),) * channels,
+    )
 
 
 def _fit(parts: Iterable[NDArray[np.uint8]], preprocessing: Preprocessing, input_spec: InputSpec) -> InputSpec:

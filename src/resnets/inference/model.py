@@ -20,17 +20,15 @@ from torch import nn
 from resnets.data.decoding import reading, single_view
 from resnets.data.normalization import normalize
 from resnets.data.stored_file import ImageFile
-from resnets.errors import DataError, UsageError, WeightsError, first_line, import_extra, printable, public
+from resnets.errors import DataError, UsageError, WeightsError, printable, public
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.images import find_images
 from resnets.inference.predictions import Prediction, require_table, write_predictions
 from resnets.networks.registry import name_of, spec_of
 from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
 from resnets.specs import InputSpec, Precision
-from resnets.weights import weights_file
-from resnets.weights.hub import CONFIG, FILE
-from resnets.weights.import_weights import import_weights, known_classes
-from resnets.weights.weights_file import load_weights
+from resnets.weights.sources import find_weights
+from resnets.weights.weights_file import Weights
 
 BATCH = 32  # images that `predict_many` reads and runs at a time
 
@@ -189,7 +187,9 @@ def _result(file: Future[NDArray[np.uint8]]) -> NDArray[np.uint8] | DataError:
 
 @public
 def load(path: str | Path, *, network: nn.Module | None = None, device: str = "auto") -> Model:
-    """Return the trained network of a run's folder, a weights file or a folder for the Hugging Face Hub.
+    """Return the trained network of a run's folder, a folder for the Hub, or any file that `convert` reads.
+
+    `timm:NAME` and `hf:OWNER/NAME` are published weights, fetched once.
 
     `network` is needed only where the weights are of a module that is not one of this package's.
 
@@ -197,25 +197,16 @@ def load(path: str | Path, *, network: nn.Module | None = None, device: str = "a
     """
     if not isinstance(network, nn.Module | None):
         raise UsageError(f"network is a {type(network).__name__}; it must be a torch module")
-    found = load_weights(path)
+    return _loaded(find_weights(path, network).weights, network, device)
+
+
+def _loaded(found: Weights, network: nn.Module | None, device: str) -> Model:
     if network is None:
         network = found.build()
     else:
         found.load_into(network)
     on = choose_device(device)
     return Model(found.path, place(network.eval(), on), found.classes, found.input_spec, on)
-
-
-def import_model(path: Path, *, device: str = "auto") -> Model:
-    """Return the network of another project's weights, with the classes and the input that the project has.
-
-    Raises: WeightsError, if the file cannot be read, or is of no network that is known.
-    """
-    found = import_weights(path)
-    assert found.weights.spec is not None
-    classes = found.weights.classes or known_classes(found.layout, found.weights.spec)
-    on = choose_device(device)
-    return Model(path, place(found.weights.build(), on), classes, found.weights.input_spec, on)
 
 
 @public
@@ -226,23 +217,9 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
 
     Raises: WeightsError, if there is no such folder or repository, or its weights are not known.
     """
-    path = Path(name)
-    if path.is_dir():
-        if (path / FILE).exists() and not weights_file.load(path / FILE).spec:
-            return import_model(path / FILE, device=device)
-        return load(path, device=device)
-    repository = str(name)
-    if repository.count("/") != 1 or repository.startswith((".", "/", "~")):
-        raise WeightsError(f"{name}: no such folder, and a repository on the Hub is OWNER/NAME")
-    hub, errors = (import_extra(name, "hub") for name in ("huggingface_hub", "huggingface_hub.errors"))
-    try:
-        fetched = Path(hub.hf_hub_download(repository, FILE, revision=revision))
-        if weights_file.load(fetched).spec is not None:
-            return load(fetched, device=device)
-        hub.hf_hub_download(repository, CONFIG, revision=revision)  # next to the weights, where it is looked for
-    except (OSError, ValueError, errors.HfHubHTTPError) as error:
-        raise WeightsError(f"{repository}: could not be fetched from the Hub ({first_line(error)})") from None
-    return import_model(fetched, device=device)
+    if Path(name).is_dir():
+        return load(name, device=device)
+    return _loaded(find_weights(f"hf:{name}", revision=revision).weights, None, device)
 
 
 @public

@@ -36,7 +36,9 @@ from resnets.training.recalibration import norms_of
 from resnets.training.recipes import default_recipe, find_recipe
 from resnets.training.resolved import ResolvedTraining
 from resnets.training.step import require_micro_batches
-from resnets.weights.weights_file import Weights, load_weights
+from resnets.weights.import_weights import Imported
+from resnets.weights.sources import find_weights, is_published
+from resnets.weights.weights_file import Weights
 
 
 class RecipeSettings(TypedDict, total=False):
@@ -85,7 +87,7 @@ class TrainSettings(RecipeSettings, NetworkSettings, total=False):
 class RunSettings:
     """Settings of any training, of a classifier or a detector. Raises: UsageError, naming one that is impossible."""
 
-    weights: str | Path | None = None  # to start from: a run's folder or a weights file; None: random ones
+    weights: str | Path | None = None  # to start from, by `find_weights`; None: random ones
     seed: int = 0  # of initialisation, data order and augmentation
     iterations: int | None = None  # length; the recipe's milestones move in proportion
     size: int | None = None  # training crop size, or a detector's shorter side, in pixels
@@ -179,7 +181,8 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
     precision = choose_precision(config.precision, device)
     splits = load_data(data, registry.decoded_side(network)).divided(config.split, config.seed)
     recipe = _applicable(config.resolve_recipe(splits), network, splits)
-    start = None if config.weights is None else load_weights(config.weights)
+    found = None if config.weights is None else _start(config.weights, network, world)
+    start = None if found is None else found.weights
     input_spec = None
     if recipe.preprocessing is not None:
         trained = None if start is None else start.input_spec
@@ -188,8 +191,8 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
     torch.manual_seed(config.seed)
     module = _build(network, splits, recipe, input_spec, options, None if start is None else start.spec)
     notes = splits.remarks()
-    if start is not None:
-        notes += [note for note in [start.load_to_train(module, splits.classes)] if note]
+    if found is not None and start is not None:
+        notes += [*found.notes, *start.load_to_train(module, splits.classes), *_resized(start, input_spec)]
     if config.precision == "auto" and _meets_single_pixels(module, input_spec):
         precision = "fp32"
     if recipe.bn_images is not None:
@@ -202,7 +205,7 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
         data=_data_record(splits, config.split, data if isinstance(data, str) else None),
         seed=config.seed,
         precision=precision,
-        start=None if start is None else _start_record(start),
+        start=None if start is None else _start_record(start, config.weights),
         workers=config.workers,
         accumulate=config.accumulate,
         provenance=(provenance(device, world.size),),
@@ -233,9 +236,24 @@ def network_record(network: nn.Module, **more: Any) -> NetworkRecord:
     )
 
 
-def _start_record(start: Weights) -> StartRecord:
+def _start(source: str | Path, network: str | nn.Module, world: World) -> Imported:
+    """Return the weights to start from; what is published is fetched by the first process, and read by all."""
+    if is_published(source) and world.size > 1:
+        world.broadcast_object(lambda: find_weights(source, network).weights.path)
+    return find_weights(source, network)
+
+
+def _resized(start: Weights, input_spec: InputSpec | None) -> list[str]:
+    """Return a note where weights of images of one size are trained on with another."""
+    if (trained := start.input_spec) is None or input_spec is None or trained.size == input_spec.size:
+        return []
+    return [f"{start.path} is for images of {trained.size} pixels; training continues with {input_spec.size}"]
+
+
+def _start_record(start: Weights, source: str | Path | None) -> StartRecord:
     classes = None if start.classes is None else len(start.classes)
-    return StartRecord(file=str(start.path), sha256=sha256_of(start.path), classes=classes)
+    file = str(source if source is not None and is_published(source) else start.path)
+    return StartRecord(file=file, sha256=sha256_of(start.path), classes=classes)
 
 
 def _data_record(splits: DataSplits, split: str, source: str | None) -> DataRecord:

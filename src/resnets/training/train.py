@@ -84,8 +84,9 @@ def train(
         resume: continue the run in the folder, or return its result where it is finished.
         observers: are called as the run proceeds.
         recipe: a name or a recipe; None is the one for the data.
-        weights: a run's folder or a weights file of the same network to start from. Its last layer is new where its
-            classes are others, and its input's mean is kept.
+        weights: those of the same network to start from: a run's folder, any file that `convert` reads, or published
+            ones, fetched once: `torchvision`, `timm:NAME`, `hf:OWNER/NAME`. The last layer is new where the classes are
+            others, the first one is adapted to the images' channels, and the input's mean is kept.
         iterations, epochs: another length; the recipe's milestones move in proportion.
         batch_size, lr, momentum, weight_decay, label_smoothing: of the recipe; None keeps them.
         ema: decay of a moving average of the weights, which is then tested and saved.

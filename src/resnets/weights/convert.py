@@ -18,11 +18,10 @@ from resnets.files import make_folder, read_bytes, require_folder, writing
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
-from resnets.weights.import_weights import Imported, fetch_weights, import_weights, known_classes, write_torchvision
+from resnets.weights.import_weights import Imported, write_torchvision
 from resnets.weights.layouts import torchvision
 from resnets.weights.readers import read_arrays
-from resnets.weights.tensor_file import read_tensors
-from resnets.weights.weights_file import load_weights
+from resnets.weights.sources import find_weights
 
 Target = Literal["safetensors", "torchvision", "hub"]
 
@@ -67,7 +66,8 @@ def convert(
     Args:
         source: a file (.pth, .pt, .th, .safetensors, .npz, .h5 or .pkl) of torchvision, timm, akamaster, chenyaofo,
             detectron2 or the authors' Caffe, recognised by the names of its tensors; a run folder or a weights file; or
-            `torchvision` (`torchvision:IMAGENET1K_V2`), which downloads published weights.
+            published weights, downloaded once: `torchvision` (or `torchvision:IMAGENET1K_V2`), `timm:NAME` or
+            `hf:OWNER/NAME`.
         out: a .safetensors, .pth or .pt file, or a folder.
         network: its name, needed if names and shapes of the tensors leave it open.
         to: `safetensors` (with network, classes and input in its header), `torchvision` (a state_dict that loads there
@@ -134,23 +134,13 @@ def _target(out: Path, to: str | None) -> Target:
 
 
 def _read(source: str | Path, network: str | None, ema: bool) -> Imported:
-    name, colon, version = str(source).partition(":")
-    if name == "torchvision":
-        if network is None:
-            raise UsageError("torchvision's weights of which network? name it with --network")
-        return fetch_weights(network, version if colon else None)
-    path = Path(source)
-    ours = path.is_dir() or (path.suffix == ".safetensors" and path.exists() and read_tensors(path)[1] != {})
-    if not ours:
-        return import_weights(path, network, averaged=ema)
-    if ema:
-        raise UsageError(f"{source}: ema is for checkpoints of other projects; a run's weights are averaged already")
-    weights = load_weights(path)
+    found = find_weights(source, network, averaged=ema)
+    weights = found.weights
     if weights.spec is None:
         raise WeightsError(f"{weights.path}: weights of a custom module, which only that module can use")
-    if network is not None and network != weights.spec.name:
+    if found.layout == "resnets" and network is not None and network != weights.spec.name:
         raise WeightsError(f"{weights.path}: weights of {weights.spec.name}, and not of {network}")
-    return Imported(weights, "resnets")
+    return found
 
 
 def _override(
@@ -228,7 +218,7 @@ def _with_mean(input_spec: InputSpec, path: Path) -> InputSpec:
 
 def _classes(found: Imported, spec: NetworkSpec, given: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:
     if given is None:
-        return found.weights.classes or known_classes(found.layout, spec)
+        return found.weights.classes
     if isinstance(given, str | Path):
         try:
             names = tuple(read_bytes(Path(given), 100_000_000).decode("utf-8-sig").splitlines())

@@ -9,8 +9,7 @@ from typing import Any
 from torch import nn
 
 from resnets.networks import registry
-from resnets.weights.import_weights import fetch_weights, import_weights
-from resnets.weights.weights_file import Weights, load_weights
+from resnets.weights.sources import find_weights
 
 
 def create(
@@ -27,8 +26,8 @@ def create(
         name: of a network, as `resnets list` shows.
         num_classes: by default 10 for the CIFAR type and 1000 for the ImageNet type.
         in_channels: channels of the input images.
-        weights: a run folder, a weights file (also of other projects, as in `convert`), or `torchvision`
-            (`torchvision:IMAGENET1K_V2`), which downloads published weights.
+        weights: a run folder, a weights file (also of other projects, as in `convert`), or published weights, which
+            are downloaded once: `torchvision` (`torchvision:IMAGENET1K_V2`), `timm:NAME` or `hf:OWNER/NAME`.
         shortcut: option `A`, `B` or `C` of a residual network; None is A for the CIFAR type, B for the ImageNet type.
         stride: the convolution with stride 2 in a downsampling bottleneck: the first `1x1` (the authors') or the `3x3`
             (v1.5).
@@ -43,17 +42,8 @@ def create(
     """
     network = registry.create(name, num_classes=num_classes, in_channels=in_channels, **options)
     if weights is not None:
-        _weights(weights, name).load_into(network)
-    return network
-
-
-def _weights(source: str | Path, name: str) -> Weights:
-    if str(source).partition(":")[0] == "torchvision":
-        return fetch_weights(name, str(source).partition(":")[2] or None).weights
-    path = Path(source)
-    if path.is_file() and path.suffix != ".safetensors":
-        found = import_weights(path, name)
+        found = find_weights(weights, name)
         for note in found.notes:
-            warnings.warn(f"{path}: {note}", stacklevel=3)
-        return found.weights
-    return load_weights(path)
+            warnings.warn(f"{weights}: {note}", stacklevel=2)
+        found.weights.load_into(network)
+    return network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ import msgspec
 from torch import nn
 
 from resnets.errors import RunError, UsageError, WeightsError, first_line, import_extra, public
-from resnets.files import make_folder, read_bytes, to_json, write_durably, writing
+from resnets.files import make_folder, read_bytes, sha256_of, to_json, write_durably, writing
 from resnets.networks.registry import spec_of
 from resnets.records.evaluations import Evaluation
 from resnets.records.runs import ClassifierResult, result_next_to
@@ -115,6 +116,35 @@ def push_to_hub(
         except (OSError, ValueError, errors.HfHubHTTPError) as error:
             raise WeightsError(f"{repository}: the Hub did not take it ({first_line(error)})") from None
     return str(address)
+
+
+def fetch_repository(repository: str, revision: str | None = None) -> Path:
+    """Return the weights file of a repository on the Hub, from the cache or fetched into it, with its config.json.
+
+    What the cache has is not looked for again. The Hub names a large file by its SHA-256, which is verified.
+
+    Raises: WeightsError, if that is no repository, it cannot be fetched, or the file in the cache is damaged.
+    """
+    if repository.count("/") != 1 or repository.startswith((".", "/", "~")):
+        raise WeightsError(f"{repository}: no such folder, and a repository on the Hub is OWNER/NAME")
+    hub, errors = (import_extra(name, "hub") for name in ("huggingface_hub", "huggingface_hub.errors"))
+
+    def fetched(name: str) -> Path:
+        known = hub.try_to_load_from_cache(repository, name, revision=revision)
+        return Path(known if isinstance(known, str) else hub.hf_hub_download(repository, name, revision=revision))
+
+    try:
+        path = fetched(FILE)
+        if weights_file.load(path).spec is None:
+            fetched(CONFIG)  # next to the weights, where it is looked for
+        named = path.resolve().name
+        if re.fullmatch(r"[0-9a-f]{64}", named) and sha256_of(path) != named:
+            raise WeightsError(f"{path}: damaged: its SHA-256 is not {named}; delete it, and it is fetched again")
+    except (OSError, ValueError, errors.HfHubHTTPError) as error:
+        raise WeightsError(
+            f"{repository}: could not be fetched from the Hub ({first_line(error)}); without network, give a file"
+        ) from None
+    return path
 
 
 def _config(model: TrainedNetwork, spec: NetworkSpec) -> dict[str, Any]:

@@ -96,8 +96,8 @@ def fetch_weights(name: str, version: str | None = None) -> Imported:
 
     Raises: WeightsError, as `torchvision.fetch`.
     """
-    tensors, input_spec = torchvision.fetch(name, version)
-    return Imported(Weights(Path("torchvision"), tensors, registry.declare(name), None, input_spec), "torchvision")
+    path, tensors, input_spec = torchvision.fetch(name, version)
+    return Imported(Weights(path, tensors, registry.declare(name), None, input_spec), "torchvision")
 
 
 def write_torchvision(path: Path, weights: Weights) -> str:

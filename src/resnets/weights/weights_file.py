@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from resnets.errors import UsageError, WeightsError, first_line
 from resnets.networks.registry import build, name_of, spec_of
 from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, first_difference
+from resnets.weights.adapt import adapted_channels
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
 
@@ -77,16 +78,18 @@ class Weights:
             )
         load_into(network, self.tensors)
 
-    def load_to_train(self, network: nn.Module, classes: tuple[str, ...]) -> str | None:
-        """Load the weights into a network to be trained on, and return what is to be said of its last layer.
+    def load_to_train(self, network: nn.Module, classes: tuple[str, ...]) -> list[str]:
+        """Load the weights into a network to be trained on, and return notes on what was adapted.
 
-        The same classes in another order keep their weights; where they are others the last layer stays as it is.
+        The same classes in another order keep their weights; where they are others the last layer stays as it is. The
+        first convolution is adapted to the network's input channels.
 
         Raises: WeightsError, as `load_into`.
         """
+        adapted, notes = self._adapted(network)
         if self.classes == classes:
-            self.load_into(network)
-            return None
+            adapted.load_into(network)
+            return notes
         head = f"{last_layer(network)}."
         if self.classes is not None and sorted(self.classes) == sorted(classes):
             order = [self.classes.index(name) for name in classes]
@@ -96,8 +99,24 @@ class Weights:
             new = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(head)}
             known = "names no classes" if self.classes is None else "has other classes than the data"
             note = f"{known}; the last layer is new"
-        dataclasses.replace(self, tensors=self.tensors | new).load_into(network)
-        return f"{self.path} {note}"
+        dataclasses.replace(adapted, tensors=adapted.tensors | new).load_into(network)
+        return [*notes, f"{self.path} {note}"]
+
+    def _adapted(self, network: nn.Module) -> tuple[Weights, list[str]]:
+        """Return the weights for the input channels of a network, and a note where those are others."""
+        first = next(iter(network.state_dict().items()), None)
+        if first is None or first[0] not in self.tensors or first[1].dim() != 4:
+            return self, []
+        weight, channels = self.tensors[first[0]], first[1].shape[1]
+        if weight.dim() != 4 or weight.shape[1] == channels:
+            return self, []
+        spec = self.spec
+        if spec is not None and not isinstance(spec, FunctionSpec):
+            spec = spec.with_changes(in_channels=channels)
+        tensors = self.tensors | {first[0]: adapted_channels(weight, channels)}
+        how = "summed" if channels == 1 else "repeated and rescaled"
+        note = f"{self.path} is for images of {weight.shape[1]} channels; its first layer is {how} for {channels}"
+        return dataclasses.replace(self, tensors=tensors, spec=spec), [note]
 
 
 def save(
@@ -232,13 +251,17 @@ def load_weights(path: str | Path) -> Weights:
 
     Raises: WeightsError, as `load`.
     """
-    path = Path(path)
+    return load(weights_path(Path(path)))
+
+
+def weights_path(path: Path) -> Path:
+    """Return the weights file of a run's folder or a folder for the Hub; a file is its own. Raises: WeightsError."""
     if not path.is_dir():
-        return load(path)
+        return path
     if not (path / "weights.safetensors").exists():
         unfinished = (path / "run.json").exists()
         if (path / "model.safetensors").exists():
-            return load(path / "model.safetensors")
+            return path / "model.safetensors"
         why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
         raise WeightsError(f"{path} holds no weights.safetensors; {why}")
-    return load(path / "weights.safetensors")
+    return path / "weights.safetensors"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import sys
+from pathlib import Path
 from typing import Any
 
 from resnets.errors import WeightsError
@@ -72,8 +73,8 @@ def _input(entry: Any) -> InputSpec:
     )
 
 
-def fetch(name: str, version: str | None = None) -> tuple[Tensors, InputSpec]:
-    """Return the weights that torchvision publishes for a network, from its cache or the network, and their input.
+def fetch(name: str, version: str | None = None) -> tuple[Path, Tensors, InputSpec]:
+    """Return the file of torchvision's weights for a network, in its cache or fetched into it, them, and their input.
 
     `version` is torchvision's name of an entry, by default the first, `IMAGENET1K_V1`.
 
@@ -87,19 +88,20 @@ def fetch(name: str, version: str | None = None) -> tuple[Tensors, InputSpec]:
     entry = entries.get(version or next(iter(entries)))
     if entry is None:
         raise WeightsError(f"torchvision publishes no {version!r} of {name}; it has {', '.join(entries)}")
+    import torch
+
+    file = entry.url.rpartition("/")[2]
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / file
     try:
         with contextlib.redirect_stdout(sys.stderr):  # that it downloads is no result
             tensors = entry.get_state_dict(progress=True, check_hash=True)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
-        import torch
-
-        file = entry.url.rpartition("/")[2]
         why = getattr(error, "reason", None) or error
         raise WeightsError(
             f"torchvision's {file} could not be fetched ({why}); on a machine without network, put that file "
-            f"into {torch.hub.get_dir()}/checkpoints/"
+            f"into {cached.parent}/"
         ) from None
-    return tensors, _input(entry)
+    return cached, tensors, _input(entry)
 
 
 def counterpart(spec: NetworkSpec) -> str:

@@ -1,0 +1,132 @@
+"""Weights to start from, by their source: published ones from a cache, other projects' files, other channels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+from torch import nn
+from torch.utils.data import TensorDataset
+
+import resnets
+from resnets.errors import WeightsError
+from resnets.files import sha256_of
+from resnets.networks import registry
+from resnets.records import base
+from resnets.records.runs import RunRecord
+from resnets.weights import weights_file
+from resnets.weights.adapt import adapted_channels
+from resnets.weights.sources import find_weights
+
+
+@pytest.mark.parametrize(("own", "channels"), [(3, 1), (3, 2), (3, 3), (3, 7), (1, 3)])
+def test_channels_are_adapted_as_timm_does(own: int, channels: int) -> None:
+    """The weights for other channels are timm's."""
+    timm = pytest.importorskip("timm.models")
+    weight = torch.randn(4, own, 3, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        adapted_channels(weight, channels), timm.adapt_input_conv(channels, weight, base_chans=own)
+    )
+
+
+def hub_cache(folder: Path, repository: str, network: nn.Module) -> Path:
+    """Write a repository as the Hub's cache keeps it, and return the file of its weights, named by its SHA-256."""
+    top = folder / f"models--{repository.replace('/', '--')}"
+    snapshot = top / "snapshots" / "abc"
+    for made in (top / "blobs", top / "refs", snapshot):
+        made.mkdir(parents=True)
+    (top / "refs" / "main").write_text("abc")
+    content = safetensors.torch.save(dict(network.state_dict()))
+    blob = top / "blobs" / hashlib.sha256(content).hexdigest()
+    blob.write_bytes(content)
+    (snapshot / "model.safetensors").symlink_to(blob)
+    config = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5] * 3, "crop_pct": 0.95}}
+    (snapshot / "config.json").write_text(json.dumps(config))
+    return blob
+
+
+@pytest.mark.parametrize("source", ["timm:resnet18.mine", "hf:timm/resnet18.mine", "hf:timm/resnet18.mine@main"])
+def test_the_hubs_cache_is_read_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """What was fetched once is found again with its input; a file that is damaged there is refused."""
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    network = registry.create("resnet18", num_classes=2)
+    blob = hub_cache(tmp_path, "timm/resnet18.mine", network)
+    found = find_weights(source, "resnet18").weights
+    assert torch.equal(found.tensors["fc.weight"], network.fc.weight)
+    assert found.input_spec is not None and found.input_spec.mean == (0.5, 0.5, 0.5)
+    assert torch.equal(resnets.load(source).network.fc.weight, network.fc.weight)
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(WeightsError, match=blob.name):
+        find_weights(source, "resnet18")
+    with pytest.raises(WeightsError, match="timm/other") as caught:
+        find_weights("timm:other", "resnet18")
+    assert "\n" not in str(caught.value)
+
+
+def images(channels: int) -> tuple[TensorDataset, TensorDataset]:
+    """Return training and test images of two classes."""
+    made = torch.randn(8, channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(made, torch.arange(8) % 2)
+    data.classes = ("a", "b")  # type: ignore[attr-defined]
+    return data, data
+
+
+@pytest.mark.parametrize(("source", "channels"), [("torchvision", 4), ("mine.pth", 1)])
+def test_a_training_starts_from_other_projects_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, channels: int
+) -> None:
+    """Head and channels are adapted, the rest is kept; run.json has the source and the SHA-256; it resumes offline."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    file.parent.mkdir(parents=True)
+    if source != "torchvision":
+        file = tmp_path / source
+        source = str(file)
+    peer = torchvision.models.resnet18()
+    torch.save(peer.state_dict(), file)
+    network = registry.create("resnet18", num_classes=2, in_channels=channels)
+
+    def train(resume: bool) -> resnets.TrainResult:
+        return resnets.train(
+            network,
+            images(channels),
+            out=tmp_path / "run",
+            weights=source,
+            iterations=1,
+            batch_size=4,
+            bn_images=None,
+            recipe="digits",
+            lr=1e-12,
+            weight_decay=0.0,
+            workers=0,
+            device="cpu",
+            precision="fp32",
+            resume=resume,
+        )
+
+    train(False)
+    expected = adapted_channels(peer.conv1.weight.detach(), channels)
+    torch.testing.assert_close(network.conv1.weight.detach(), expected)
+    torch.testing.assert_close(network.layer4[1].conv2.weight, peer.layer4[1].conv2.weight)
+    record = base.read(tmp_path / "run" / "run.json", RunRecord)
+    assert record is not None and record.start is not None
+    assert (record.start.file, record.start.sha256) == (source, sha256_of(file))
+    assert train(True).already_finished
+
+
+def test_adapted_channels_are_noted(tmp_path: Path) -> None:
+    """A weights file of colour images starts a grey network, with the sum of its channels and a note."""
+    trained, grey = (registry.create("resnet8", in_channels=channels) for channels in (3, 1))
+    weights_file.save(tmp_path / "w.safetensors", trained, classes=tuple("abcdefghij"))
+    (note,) = weights_file.load(tmp_path / "w.safetensors").load_to_train(grey, tuple("abcdefghij"))
+    assert "3 channels" in note
+    torch.testing.assert_close(grey.conv1.weight, trained.conv1.weight.sum(1, keepdim=True))
