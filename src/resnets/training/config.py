@@ -252,7 +252,7 @@ def _resized(start: Weights, input_spec: InputSpec | None) -> list[str]:
 
 def _start_record(start: Weights, source: str | Path | None) -> StartRecord:
     file = str(source if source is not None and is_published(source) else start.path)
-    return StartRecord(file=file, sha256=sha256_of(start.path), classes=start.classes and len(start.classes))
+    return StartRecord(file=file, sha256=sha256_of(start.path), classes=len(start.classes) if start.classes else None)
 
 
 def _data_record(splits: DataSplits, split: str, source: str | None) -> DataRecord:
