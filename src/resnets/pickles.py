@@ -293,4 +293,4 @@ def _key(key: Any) -> Any:
     """Return a key of a dict or an item of a set. Others may be nested, or collide, without limit."""
     if isinstance(key, str | bytes | bool | None) or (isinstance(key, int) and abs(key) < 1 << 32):
         return key
-    raise TypeError(f"a key that is a {type(key).__name__}")
+    raise TypeError(f"a key of type {type(key).__name__}")

@@ -74,7 +74,7 @@ def test_write_that_breaks_off(interrupted: Path, reference: Path) -> None:
     assert differences(reference, interrupted) == []
 
 
-@pytest.mark.filterwarnings("ignore:the run goes on without TensorBoard")
+@pytest.mark.filterwarnings("ignore:the run goes on without its observer TensorBoard")
 def test_log_that_breaks_off(interrupted: Path, reference: Path) -> None:
     """A line of the log of which only a part can be written is an error too, and is repeated on resumption."""
     size = (interrupted / "metrics.jsonl").stat().st_size

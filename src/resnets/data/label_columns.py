@@ -64,7 +64,9 @@ def choose(source: str, features: Mapping[str, Any], train: str, labels: str = "
             )
         if names != classes:
             orders[split] = np.asarray(order_of(names, classes, where, f"split {train}"), np.int64)
-            notes.append(f"{where} lists its classes otherwise than split {train}; they are matched by their names")
+            notes.append(
+                f"{where} lists its classes in another order than split {train}; they are matched by their names"
+            )
     return Columns(images, chosen, classes, orders, tuple(notes))
 
 

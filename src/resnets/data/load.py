@@ -30,7 +30,7 @@ def load_data(data: Data, decoded_side: int | None = None) -> DataSplits:
         splits = _pair(*data)
     else:
         raise UsageError(
-            f"data is a {type(data).__name__}; it must be a source, DataSplits or (training, test) datasets"
+            f"data is of type {type(data).__name__}; it must be a source, DataSplits or (training, test) datasets"
         )
     return splits if decoded_side is None else splits.in_memory(decoded_side)
 
@@ -38,7 +38,9 @@ def load_data(data: Data, decoded_side: int | None = None) -> DataSplits:
 def _pair(training: Dataset[Any], test: Dataset[Any]) -> DataSplits:
     for name, dataset in (("training", training), ("test", test)):
         if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-            raise UsageError(f"the {name} dataset is a {type(dataset).__name__}; it needs __getitem__ and __len__")
+            raise UsageError(
+                f"the {name} dataset is of type {type(dataset).__name__}; it needs __getitem__ and __len__"
+            )
         if len(dataset) == 0:
             raise DataError(f"the {name} dataset is empty")
         sample = dataset[0]

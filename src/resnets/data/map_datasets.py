@@ -111,7 +111,7 @@ class _Verified(Dataset[Any]):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         sample, where = self.dataset[index], f"{self.what} {index}"
         if not (isinstance(sample, tuple | list) and len(sample) == 2 and isinstance(sample[0], Tensor)):
-            raise DataError(f"{where} is a {type(sample).__name__}; it must be (image tensor (C, H, W), label)")
+            raise DataError(f"{where} is of type {type(sample).__name__}; it must be (image tensor (C, H, W), label)")
         image, stored = sample
         if image.is_floating_point() and not image.isfinite().all():
             raise DataError(f"{where}: its image has values that are not finite (NaN or infinity)")

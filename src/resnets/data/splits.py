@@ -185,10 +185,8 @@ class DataSplits:
             own, order = _names_of(split), None
             if known and own and own != known:
                 order = order_of(own, known, f"{self.name}: the {name} dataset", "the training dataset")
-                note = (
-                    f"{self.name}: the {name} dataset lists its classes otherwise than the training dataset; they are "
-                )
-                object.__setattr__(self, "notes", (*self.notes, f"{note}matched by their names"))
+                note = f"{self.name}: the {name} dataset lists its classes in another order than the training dataset"
+                object.__setattr__(self, "notes", (*self.notes, f"{note}; they are matched by their names"))
             object.__setattr__(self, field, MapSplit(split, len(self.classes), order, name))
 
     def remarks(self) -> list[str]:

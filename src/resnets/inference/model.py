@@ -196,7 +196,7 @@ def load(path: str | Path, *, network: nn.Module | None = None, device: str = "a
     Raises: WeightsError, if there are no weights, or they are damaged or of another network.
     """
     if not isinstance(network, nn.Module | None):
-        raise UsageError(f"network is a {type(network).__name__}; it must be a torch module")
+        raise UsageError(f"network is of type {type(network).__name__}; it must be a torch module")
     return _loaded(find_weights(path, network).weights, network, device)
 
 

@@ -94,7 +94,7 @@ def names() -> tuple[str, ...]:
 def find_family(name: str) -> Family:
     """Return the family of a network's name. Raises: UsageError, with the nearest names, if there is none."""
     if not isinstance(name, str):
-        raise UsageError(f"network is a {type(name).__name__}; it must be a name, such as resnet20")
+        raise UsageError(f"network is of type {type(name).__name__}; it must be a name, such as resnet20")
     for family in NETWORKS:
         if re.fullmatch(family.pattern, name):
             return family
@@ -250,7 +250,9 @@ def _declare_function(
             raise UsageError(f"{name} is only made with {field}={only}, not {value}: its function does not accept it")
     for option, value in options.items():
         if not isinstance(value, Option):
-            raise UsageError(f"{option} is a {type(value).__name__}; an option is a number, a text or True or False")
+            raise UsageError(
+                f"{option} is of type {type(value).__name__}; an option is a number, a text or True or False"
+            )
     return declared
 
 

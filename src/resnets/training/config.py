@@ -136,7 +136,7 @@ class TrainingConfig(RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.recipe, str | Recipe | None):
-            raise UsageError(f"recipe is a {type(self.recipe).__name__}; it must be a name or a resnets.Recipe")
+            raise UsageError(f"recipe is of type {type(self.recipe).__name__}; it must be a name or a resnets.Recipe")
         if self.iterations is not None and self.epochs is not None:
             raise UsageError("iterations and epochs are both given; one of them is enough")
         if self.epochs is not None and not (math.isfinite(self.epochs) and self.epochs > 0):
@@ -271,7 +271,7 @@ def _data_record(splits: DataSplits, split: str, source: str | None) -> DataReco
 def _require_known(network: str | nn.Module, options: Mapping[str, Any]) -> None:
     """Verify a network's name and its options. Raises: UsageError, with the nearest setting for an unknown one."""
     if not isinstance(network, str | nn.Module):
-        raise UsageError(f"network is a {type(network).__name__}; it must be a name or a torch module")
+        raise UsageError(f"network is of type {type(network).__name__}; it must be a name or a torch module")
     of_network: frozenset[str] = registry.find_family(network).options if isinstance(network, str) else frozenset()
     known = {*TrainSettings.__annotations__, *of_network}
     for name in options:

@@ -69,7 +69,9 @@ class Observers:
         except OSError as error:
             if observer not in self.lost:
                 self.lost.append(observer)
-                self.notes.append(f"the run goes on without {type(observer).__name__} ({error.strerror or error})")
+                self.notes.append(
+                    f"the run goes on without its observer {type(observer).__name__} ({error.strerror or error})"
+                )
                 warnings.warn(self.notes[-1], stacklevel=3)
 
 
