@@ -187,7 +187,7 @@ def test_what_cannot_be_registered_is_refused() -> None:
             with pytest.raises(UsageError, match=message):
                 resnets.create("fixed", **options)
         resnets.register_network("fixed", fixed, num_classes=10)
-        with pytest.raises(UsageError, match="width is a list"):
+        with pytest.raises(UsageError, match="width is of type list"):
             resnets.create("fixed", width=[1])
     assert "fixed" not in registry.names()
 
