@@ -167,16 +167,17 @@ class Recorder:
 
 
 class CrashAt(Recorder):
-    """An observer that ends the run when a line is shown."""
+    """An observer that raises an error when a line is shown; a crash ends the run."""
 
-    def __init__(self, iteration: int) -> None:
+    def __init__(self, iteration: int, error: type[Exception] = Crash) -> None:
         super().__init__()
         self.iteration = iteration
+        self.error = error
 
     def logged(self, line: LogLine) -> None:
         super().logged(line)
         if line.iteration == self.iteration:
-            raise Crash
+            raise self.error
 
 
 def tiny_state(iteration: int = 1) -> TrainingState:

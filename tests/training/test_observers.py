@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import sys
 import time
@@ -61,23 +60,10 @@ def test_tensorboard_that_cannot_write(tmp_path: Path) -> None:
         run(job(), tmp_path)
 
 
-class LosesItsReader(Recorder):
-    """An observer whose output is lost when a line is shown."""
-
-    def __init__(self, iteration: int) -> None:
-        super().__init__()
-        self.iteration = iteration
-
-    def logged(self, line: LogLine) -> None:
-        super().logged(line)
-        if line.iteration == self.iteration:
-            raise BrokenPipeError(errno.EPIPE, "the reader ended")
-
-
 def test_an_observer_that_loses_its_output(tmp_path: Path) -> None:
     """The run goes on without it, notes that in the next line of its log, and closes it at the end."""
-    losing, other = LosesItsReader(5), Recorder()
-    with pytest.warns(UserWarning, match="LosesItsReader"):
+    losing, other = CrashAt(5, BrokenPipeError), Recorder()
+    with pytest.warns(UserWarning, match="CrashAt"):
         run(job(), tmp_path, losing, other)
     assert [line.iteration for line in losing.lines] == [3, 5]
     assert losing.closings == 1
