@@ -118,7 +118,7 @@ class Split(Protocol):
 
 
 MOST_CLASSES = 1_000_000
-"""Of data whose classes are numbers: their names are made up to the largest one."""
+"""Of data whose classes are numbers: they are named up to the largest one."""
 
 
 def numbered_classes(labels: Iterable[NDArray[np.int64]]) -> tuple[str, ...]:
