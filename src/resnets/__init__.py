@@ -62,6 +62,7 @@ _HOME = {
     "AnnotatedImage": "resnets.detection.annotations",
     "responses": "resnets.evaluation.responses",
     "LayerResponses": "resnets.records.evaluations",
+    "doctor": "resnets.runtime.doctor",
     "load_data": "resnets.data.load",
     "list_data": "resnets.data.sources",
     "register_data": "resnets.data.sources",

@@ -31,6 +31,13 @@ def write_durably(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def cache_folder() -> Path:
+    """Return where downloads and compiled files are kept: $RESNETS_CACHE, else ~/.cache/resnets (XDG_CACHE_HOME)."""
+    if own := os.environ.get("RESNETS_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnets"
+
+
 ALWAYS_READ = 500_000_000
 """Bytes that the content of a file may take in memory, however small the file is."""
 

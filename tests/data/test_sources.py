@@ -9,6 +9,7 @@ import pytest
 from resnets.data import cifar, sources
 from resnets.data.image_files import ImageFiles
 from resnets.errors import DataError, UsageError
+from resnets.files import cache_folder
 
 
 def test_each_source_is_found_by_its_name(photo_folder: Path) -> None:
@@ -70,13 +71,13 @@ def test_a_missing_path_is_named_and_nothing_is_fetched(tmp_path: Path, monkeypa
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment decides the folder of downloads."""
     monkeypatch.setenv("RESNETS_CACHE", "/own")
-    assert cifar.cache_folder() == Path("/own")
+    assert cache_folder() == Path("/own")
     monkeypatch.delenv("RESNETS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert cifar.cache_folder() == Path("/xdg/resnets")
+    assert cache_folder() == Path("/xdg/resnets")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/me")
-    assert cifar.cache_folder() == Path("/home/me/.cache/resnets")
+    assert cache_folder() == Path("/home/me/.cache/resnets")
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

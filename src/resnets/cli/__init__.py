@@ -18,6 +18,7 @@ from resnets.cli import (
     data,
     demo,
     detect,
+    doctor,
     evaluate,
     networks,
     plan,
@@ -46,6 +47,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "data": data.app,
         "list": networks.list_entries,
         "info": networks.info,
+        "doctor": doctor.doctor,
     },
     "Ask the paper's questions": {
         "demo": demo.demo,
@@ -98,7 +100,6 @@ app = typer.Typer(
     name="resnets",
     cls=_InOrder,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every command takes --debug, which shows the traceback of an error.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError
-from resnets.files import read_bytes
+from resnets.files import cache_folder, read_bytes
 from resnets.pickles import read_pickle
 from resnets.runtime.locks import Lock
 from resnets.specs import CIFAR10_IMAGES
@@ -115,13 +114,6 @@ def _load_or_fetch(data_set: Cifar, path: Path | None) -> DataSplits:
         if not present(data_set, path):
             download(data_set, path)
     return load(data_set, path)
-
-
-def cache_folder() -> Path:
-    """Return where fetched data sets are kept: $RESNETS_CACHE, else ~/.cache/resnets (by $XDG_CACHE_HOME)."""
-    if own := os.environ.get("RESNETS_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnets"
 
 
 def load(data_set: Cifar, path: Path) -> DataSplits:

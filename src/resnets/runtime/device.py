@@ -40,13 +40,14 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     Raises: UsageError, if there is no such precision.
     """
     if name == "auto":
-        return "bf16" if _native_bf16(device) else "fp32"
+        return "bf16" if native_bf16(device) else "fp32"
     if name not in get_args(Precision):
         raise UsageError(f"precision is {name!r}; it must be auto, {' or '.join(get_args(Precision))}")
     return name  # type: ignore[return-value]
 
 
-def _native_bf16(device: torch.device) -> bool:
+def native_bf16(device: torch.device) -> bool:
+    """Return whether a device computes in bf16 itself, so that bf16 is faster there than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type == "cpu":

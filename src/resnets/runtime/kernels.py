@@ -16,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from resnets.files import cache_folder
+
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-std=c++17", "-shared", "-fPIC")
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 """The types that there are kernels for, as they are called in their names."""
@@ -84,9 +86,8 @@ def loaded_from(command: list[str], name: str) -> ctypes.CDLL:
 
 def _cache() -> Path | None:
     """Return a folder of this user's for compiled files, or None where there can be none."""
-    home = os.environ.get("XDG_CACHE_HOME")
     try:
-        folder = (Path(home) if home else Path.home() / ".cache") / "resnets"
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
