@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from resnets.data.decoding import reading, single_view
 from resnets.data.normalization import normalize
@@ -127,18 +127,46 @@ class Model:
             names = [path if isinstance(path, Path) else str(path) for path in paths]  # which hold no contents
             ready = [(name, _result(file)) for name, file in zip(names, files, strict=True)]
 
-    def _known(self, top: int, min_confidence: float = 0.0) -> tuple[tuple[str, ...], InputSpec]:
+    def classes_and_input(self) -> tuple[tuple[str, ...], InputSpec]:
+        """Return the classes, numbered where they have no names, and the input that images are made into.
+
+        Raises: WeightsError, if the weights do not have them.
+        """
         spec = spec_of(self.network)
         classes = self.classes
         if classes is None and spec is not None:
             classes = tuple(f"class {number}" for number in range(spec.num_classes))
         if self.input_spec is None or classes is None:
             raise WeightsError(f"{self.path}: these weights have no classes and input, which images need")
+        return classes, self.input_spec
+
+    @torch.inference_mode()
+    def probabilities(
+        self, views: NDArray[np.uint8], *, precision: Precision = "fp32", names: Sequence[Path | str] = ()
+    ) -> Tensor:
+        """Return the probability of each class for images that are decoded, resized and cropped; by the engine, if any.
+
+        `names` are those of the images, for the error.
+
+        Shape: (N, size, size, channels) uint8 -> (N, classes) float32
+        Raises: WeightsError, if the network gives numbers that are not finite, or has no classes and input.
+        """
+        _, input_spec = self.classes_and_input()
+        images = torch.from_numpy(normalize(views, input_spec)).permute(0, 3, 1, 2).to(self.device)  # (N, C, H, W)
+        logits = forward(self.network, images, precision) if self.engine is None else self.engine(images)
+        if not (finite := logits.isfinite().all(1)).all():
+            number = int((~finite).nonzero()[0])
+            where = names[number] if names else f"image {number}"
+            raise WeightsError(f"{self.path}: gives numbers that are not finite for {where}")
+        return logits.softmax(1)
+
+    def _known(self, top: int, min_confidence: float = 0.0) -> tuple[tuple[str, ...], InputSpec]:
+        known = self.classes_and_input()
         if top < 1:
             raise UsageError(f"top is {top}; it must be 1 or more")
         if not 0 <= min_confidence <= 1:
             raise UsageError(f"min_confidence is {min_confidence}; it must be from 0 to 1")
-        return classes, self.input_spec
+        return known
 
     def _prepared(self, precision: Precision) -> Model:
         _, input_spec = self._known(1)
@@ -146,27 +174,20 @@ class Model:
         engine = fastest(self.network, shape=shape, batch_size=BATCH, device=self.device, precision=precision)
         return dataclasses.replace(self, engine=engine)
 
-    @torch.inference_mode()
     def _classify(
         self, views: list[tuple[Path | str, NDArray[np.uint8]]], top: int, min_confidence: float, precision: Precision
     ) -> list[Prediction]:
         if not views:
             return []
-        classes, input_spec = self._known(top)
-        images = torch.from_numpy(normalize(np.stack([view for _, view in views]), input_spec))  # (N, H, W, C)
-        images = images.permute(0, 3, 1, 2).to(self.device)
-        logits = forward(self.network, images, precision) if self.engine is None else self.engine(images)
-        if not (finite := logits.isfinite().all(1)).all():
-            image = views[int((~finite).nonzero()[0])][0]
-            raise WeightsError(f"{self.path}: gives numbers that are not finite for {image}")
-        best = logits.softmax(1).topk(min(top, len(classes)))
+        classes, _ = self._known(top)
+        names = [name for name, _ in views]
+        found = self.probabilities(np.stack([view for _, view in views]), precision=precision, names=names)
+        best = found.topk(min(top, len(classes)))
         return [
             Prediction(
-                path, tuple(classes[i] for i in indices), tuple(probabilities), probabilities[0] < min_confidence
+                name, tuple(classes[i] for i in indices), tuple(probabilities), probabilities[0] < min_confidence
             )
-            for (path, _), indices, probabilities in zip(
-                views, best.indices.tolist(), best.values.tolist(), strict=True
-            )
+            for name, indices, probabilities in zip(names, best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
 
