@@ -1,4 +1,4 @@
-"""The exceptions of the package: each message says what was wrong, where, and what would be right."""
+"""The exceptions and warnings of the package: each message says what was wrong, where, and what would be right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import importlib
 import inspect
 import operator
 import os
+import sys
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -177,6 +179,19 @@ def public(call: F) -> F:
             return call(*given, *arguments[len(known) :], **named)
 
     return checked  # type: ignore[return-value]
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called the package, however many of its functions, and of torch's, are in between."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _package(frame.f_globals) in ("resnets", "contextlib", "torch"):
+        frame = frame.f_back
+    names, registry = frame.f_globals, frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, names.get("__name__"), registry)
+
+
+def _package(names: dict[str, Any]) -> str:
+    return str(names.get("__name__")).partition(".")[0]
 
 
 def first_line(error: BaseException) -> str:

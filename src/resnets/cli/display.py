@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.table import Column, Table
 
 from resnets.cli.output import require_output
 from resnets.durations import in_words
-from resnets.errors import DataError, printable
+from resnets.errors import DataError, printable, warn
 from resnets.files import to_json
 from resnets.quantities import plural, rate, training_length
 from resnets.records.runs import DetectorResult, LogLine, Result, RunRecord
@@ -194,10 +193,9 @@ class _LongDefault:
         from resnets.planning.defaults import days_long
 
         if iteration == 0 and (seconds := days_long(run)) is not None:
-            warnings.warn(
+            warn(
                 f"recipe {run.recipe.name}'s {run.recipe.iterations:,} iterations take some {in_words(seconds)} here; "
-                f"--iterations sets another length",
-                stacklevel=2,
+                f"--iterations sets another length"
             )
 
     def logged(self, line: LogLine) -> None: ...

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import tarfile
-import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from resnets.data.randomness import epoch_order
 from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import content_of, size_of
 from resnets.data.webdataset import FORMAT, MANIFEST, ShardEntry, read_manifest
-from resnets.errors import DataError, RunError, UsageError, public
+from resnets.errors import DataError, RunError, UsageError, public, warn
 from resnets.files import make_folder, sync_folder, write_durably, writing
 from resnets.records.base import read_valid
 from resnets.runtime.locks import Held, Lock
@@ -73,7 +72,7 @@ def shard_data(
     splits = sources.load(source)
     for remark in splits.remarks():
         if remark != splits.roles:
-            warnings.warn(remark, stacklevel=3)
+            warn(remark)
     return write(splits, Path(folder), size=size * 10**6, progress=progress)
 
 

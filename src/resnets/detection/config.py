@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,7 +23,7 @@ from resnets.detection.fine_tuning import fine_tuned
 from resnets.detection.recipes import DETECTION_RECIPES, default_recipe
 from resnets.detection.score import Score, require_objects, score_for
 from resnets.detection.sources import load_detection_data
-from resnets.errors import DataError, UsageError, nearest
+from resnets.errors import DataError, UsageError, nearest, warn
 from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.records.runs import DataRecord, RunRecord, StartRecord
@@ -129,7 +128,7 @@ def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) 
 
 def _load_start(weights: str | Path | None) -> Detector | Weights | None:
     if weights is None:
-        warnings.warn("a detector that starts from random weights learns little: batch norm is frozen", stacklevel=4)
+        warn("a detector that starts from random weights learns little: batch norm is frozen")
         return None
     return load_detector(weights, device="cpu") if is_detector(Path(weights)) else load_weights(weights)
 

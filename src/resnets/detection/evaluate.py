@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from resnets.detection.predict import detect_all, load_all
 from resnets.detection.refinements import Refinements
 from resnets.detection.score import Score, require_objects, require_writable, score_for, write_detections
 from resnets.detection.sources import load_detection_data
-from resnets.errors import DataError, UsageError, public
+from resnets.errors import DataError, UsageError, public, warn
 from resnets.files import require_folder
 from resnets.records import base
 from resnets.records.evaluations import DetectionEvaluation
@@ -73,7 +72,7 @@ def evaluate_detector(
         if images is None:
             raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(name for name, _ in splits.splits())}")
         for note in splits.notes if world.first else ():
-            warnings.warn(note, stacklevel=3)
+            warn(note)
         chosen = protocol or splits.protocol
         score = _scorer(splits, split, images, chosen)  # before the work is done
         if out is not None:

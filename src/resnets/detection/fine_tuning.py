@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from resnets.detection.annotations import NAMED
 from resnets.detection.detector import Detector
 from resnets.detection.faster_rcnn import FasterRCNN
-from resnets.errors import WeightsError
+from resnets.errors import WeightsError, warn
 from resnets.networks import registry
 from resnets.quantities import plural
 from resnets.specs import DetectionRecipe
@@ -41,10 +40,9 @@ def fine_tuned(other: Detector, name: str, classes: Sequence[str], recipe: Detec
         rows = torch.tensor([0, *(1 + other.classes.index(name) for name in classes)])
         fresh = {name: tensors[name].unflatten(0, (len(rows), -1))[rows].flatten(0, 1) for name in fresh}
     else:
-        warnings.warn(
+        warn(
             f"{other.path} knows {_in_short(other.classes)}, and the data has {_in_short(classes)}: the layers that "
-            "classify regions and refine their boxes are new",
-            stacklevel=4,
+            "classify regions and refine their boxes are new"
         )
     load_into(network, tensors | fresh)
     return network
@@ -65,7 +63,7 @@ def _compare(other: Detector, network: FasterRCNN) -> None:
     if anchors[0] != anchors[1] or before["context"] != after["context"]:
         raise WeightsError(f"{other.path}: a detector of other settings, which must be the same: {differing}")
     if differing:
-        warnings.warn(f"{other.path}: a detector of other settings: {differing}", stacklevel=5)
+        warn(f"{other.path}: a detector of other settings: {differing}")
 
 
 def _settings(network: FasterRCNN) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from resnets.data import class_names
 from resnets.data.splits import DataSplits, Split
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, UsageError, warn
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import Run, Scored, score
 from resnets.evaluation.protocols import how_tested, label
@@ -93,10 +92,7 @@ def prepare(
         multiply = model.engine.precision
     order = class_order(model, splits)
     if order is not None:
-        warnings.warn(
-            f"{model.path} has the classes of {splits.name} in another order; they are matched by their names",
-            stacklevel=4,
-        )
+        warn(f"{model.path} has the classes of {splits.name} in another order; they are matched by their names")
     own = fitting(model, splits)
     photos = own.test.kind == "photos"
     how = how_tested(photos, model.input_spec, protocol=protocol, scales=scales, flips=flips)
@@ -163,7 +159,7 @@ def class_order(model: Model, splits: DataSplits) -> list[int] | None:
     if (found := class_names.match(splits.classes, model.classes)) is not None:
         order, note = found
         if note is not None:
-            warnings.warn(f"{splits.name} and {model.path}: {note}", stacklevel=3)
+            warn(f"{splits.name} and {model.path}: {note}")
         return order
     if len(splits.classes) != len(model.classes):
         what = f"{len(splits.classes)} classes, and the weights know {len(model.classes)}"

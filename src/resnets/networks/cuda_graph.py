@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from resnets.errors import warn
 
 WARM_UP = 3  # eager calls before a graph is recorded, so that kernels are chosen and buffers allocated
 
@@ -70,7 +71,7 @@ class CudaGraph:
                 self._record(inputs)
             except RuntimeError as error:
                 self.failed = True
-                warnings.warn(f"no CUDA graph, and so slower: {_cause(error)}", FallbackWarning, stacklevel=2)
+                warn(f"no CUDA graph, and so slower: {_cause(error)}", FallbackWarning)
                 return self.function(*inputs)
             self.captured = True
         for buffer, given in zip(self.inputs, inputs, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from resnets.detection import coco, sources
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
 from resnets.detection.recipes import DETECTION_RECIPES
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, UsageError, warn
 from resnets.files import sha256_of
 from resnets.paper.declarations import Data as DeclaredData
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, identify, name_of, stages
@@ -108,7 +107,7 @@ class DetectionDataResolver:
         if missing is not None and other not in (None, declared):  # which is another row's
             raise MissingData(f"the detector on {training.network} needs {training.data}: {missing}")
         if missing is not None and _has_some(Path(found.partition(":")[2]).expanduser(), wanted):
-            warnings.warn(f"{found} is taken by its own sets, not by {wanted.sets}: {missing}", stacklevel=2)
+            warn(f"{found} is taken by its own sets, not by {wanted.sets}: {missing}")
         return found, splits
 
     def _load(self, source: str) -> DetectionSplits:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError, as_declared, nearest
+from resnets.errors import UsageError, as_declared, nearest, warn
 from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.networks.sync_batch_norm import require_nesting
@@ -343,8 +342,7 @@ def _check_images(spec: NetworkSpec, splits: DataSplits, input_spec: InputSpec) 
             f"are {size} x {size}"
         )
     if spec.type == "imagenet" and size < 64:
-        warnings.warn(
+        warn(
             f"{spec.name} is made for photos of 224 x 224 pixels; for images of {size} x {size} the paper has "
-            f"resnet20, resnet32, resnet44, resnet56 and resnet110",
-            stacklevel=5,
+            f"resnet20, resnet32, resnet44, resnet56 and resnet110"
         )

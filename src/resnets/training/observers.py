@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-import warnings
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from resnets.errors import warn
 from resnets.records.runs import LogLine, Result, RunRecord
 
 
@@ -72,7 +72,7 @@ class Observers:
                 self.notes.append(
                     f"the run goes on without its observer {type(observer).__name__} ({error.strerror or error})"
                 )
-                warnings.warn(self.notes[-1], stacklevel=3)
+                warn(self.notes[-1])
 
 
 class TensorBoard:
@@ -93,7 +93,7 @@ class TensorBoard:
             from tensorboard.compat.proto.summary_pb2 import Summary
             from tensorboard.summary.writer.record_writer import RecordWriter
         except ImportError:
-            warnings.warn("no events for TensorBoard are written: the package tensorboard is missing", stacklevel=2)
+            warn("no events for TensorBoard are written: the package tensorboard is missing")
             return
         self.folder.mkdir(exist_ok=True)
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.0"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import nn
 
+from resnets.errors import warn
 from resnets.quantities import plural
 from resnets.records.runs import RunRecord
 from resnets.runtime.processes import ALONE, World
@@ -36,10 +36,9 @@ class ResolvedTraining:
         images, total = self.recipe.iterations * self.recipe.batch_size, self.record.data.training_images
         if images < total:
             length = f"{plural(self.recipe.iterations, 'iteration')} of {self.recipe.batch_size}"
-            warnings.warn(
+            warn(
                 f"{length} are {images / total:.2g} of an epoch of {total:,} images: enough for a trial, too little to "
-                f"learn from",
-                stacklevel=3,
+                f"learn from"
             )
 
     def resumed(self, record: RunRecord) -> Self:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
-from resnets.errors import RecordError, RunError
+from resnets.errors import RecordError, RunError, warn
 from resnets.files import make_folder, sync_folder, write_durably, writing
 from resnets.records import base
 from resnets.records.runs import LogLine, Provenance, Result, RunRecord
@@ -184,5 +183,5 @@ def _continued(earlier: Sequence[Provenance], now: Provenance) -> tuple[Provenan
     changed = [name for name in earlier[-1].differences(now) if name != "execution"]
     if not changed:
         return tuple(earlier)
-    warnings.warn(f"continued with another {' and '.join(changed)} than before; run.json records both", stacklevel=6)
+    warn(f"continued with another {' and '.join(changed)} than before; run.json records both")
     return (*earlier, now)

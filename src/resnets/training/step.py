@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -16,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from resnets.data.loading import Batch
-from resnets.errors import UsageError
+from resnets.errors import UsageError, warn
 from resnets.networks.cast_weights import CastWeights
 from resnets.networks.compiled import Forward, compiled, is_known, without_advice
 from resnets.networks.cuda_graph import CudaGraph, FallbackWarning, Pace, SideStream
@@ -178,7 +177,7 @@ class GpuStep:
             self.shapes = shapes
             if self.compiled is not None and (error := self._compile_error(inputs)):
                 self.compiled = None
-                warnings.warn(f"training runs uncompiled, and so slower: {error}", FallbackWarning, stacklevel=2)
+                warn(f"training runs uncompiled, and so slower: {error}", FallbackWarning)
             self.graph = CudaGraph(self.make(self.compiled or self.eager), self.device, self.side)
         wrong = self.graph(*inputs)
         self.pace.after_step()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from resnets.errors import warn
 from resnets.networks import registry
 from resnets.weights.sources import find_weights
 
@@ -44,6 +44,6 @@ def create(
     if weights is not None:
         found = find_weights(weights, name)
         for note in found.notes:
-            warnings.warn(f"{weights}: {note}", stacklevel=2)
+            warn(f"{weights}: {note}")
         found.weights.load_into(network)
     return network
