@@ -28,6 +28,9 @@ _HOME = {
     "Model": "resnets.inference.model",
     "Prediction": "resnets.inference.predictions",
     "predict": "resnets.inference.model",
+    "explain": "resnets.inference.explain",
+    "Explainer": "resnets.inference.explain",
+    "Explanation": "resnets.inference.explain",
     "evaluate": "resnets.evaluation.evaluate",
     "Evaluation": "resnets.records.evaluations",
     "Agreement": "resnets.records.evaluations",
@@ -128,6 +131,9 @@ if TYPE_CHECKING:
     from resnets.evaluation.evaluate import evaluate as evaluate
     from resnets.evaluation.responses import responses as responses
     from resnets.inference.engine import Engine as Engine
+    from resnets.inference.explain import Explainer as Explainer
+    from resnets.inference.explain import Explanation as Explanation
+    from resnets.inference.explain import explain as explain
     from resnets.inference.model import Model as Model
     from resnets.inference.model import from_pretrained as from_pretrained
     from resnets.inference.model import load as load

@@ -1,0 +1,87 @@
+"""`resnets explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Exit, Option
+
+from resnets.cli import options
+
+
+def explain(
+    weights: Annotated[Path, Argument(help="Run folder or weights file.", show_default=False)],
+    images: Annotated[
+        list[str],
+        Argument(
+            help="Image files of any size, folders, patterns, webdataset:FOLDER or webdataset:TAR, or - (stdin).",
+            show_default=False,
+        ),
+    ],
+    class_name: Annotated[
+        str | None, Option("--class", help="Class to show the evidence for.", show_default="the most probable one")
+    ] = None,
+    out: Annotated[
+        Path | None, Option("--out", "-o", help="Folder for one PNG of each image, with the map over it.")
+    ] = None,
+    top: Annotated[int, Option(help="Number of classes to show.", min=1)] = 5,
+    device: options.Device = "auto",
+    json: options.Json = False,
+) -> None:
+    """Show where in images the evidence for a class is: class activation maps, next to the most probable classes.
+
+    A map is of the single centre view that the network is given, also where testing uses several views. With --out,
+    it is drawn over that part of the image, and the rest is dim.
+    """
+    from resnets.cli.display import counted, print_answers
+    from resnets.errors import DataError
+    from resnets.files import require_folder
+    from resnets.inference.explain import Explainer, Explanation
+    from resnets.inference.images import find_images
+    from resnets.inference.model import load
+
+    Found = tuple[Explanation, Path | None]
+
+    def fields(found: Found) -> dict[str, Any]:
+        one, drawn = found
+        pairs = zip(one.prediction.classes, one.prediction.probabilities, strict=True)
+        return {
+            "classes": [{"name": name, "probability": probability} for name, probability in pairs],
+            "class": one.class_name,
+            "probability": one.probability,
+            "region": one.region,
+            "peak": one.peak,
+            "picture": None if drawn is None else str(drawn),
+        }
+
+    def text(found: Found) -> str:
+        one, drawn = found
+        pairs = zip(one.prediction.classes, one.prediction.probabilities, strict=True)
+        shown = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in pairs)
+        if one.class_name not in one.prediction.classes:
+            shown += f", ..., {one.class_name} {100 * one.probability:.1f} %"
+        if not one.map.any():
+            return f"{shown}; no evidence for {one.class_name}{_to(drawn)}"
+        at, (width, height) = "{}, {}".format(*one.peak), one.size
+        return f"{shown}; evidence for {one.class_name} strongest at {at} of {width} x {height}{_to(drawn)}"
+
+    if out is not None:
+        require_folder(out)
+    explainer = Explainer(load(weights, device=device))
+    if class_name is not None:
+        explainer.index(class_name)  # an unknown one is refused before anything is read
+    files = find_images(images)
+    found = explainer.explanations(files, class_name=class_name, top=top, out=out)
+
+    def answers() -> Iterator[tuple[Path | str, Found | DataError]]:
+        for image, one, drawn in counted(found, "images", files, printed=True):
+            yield image, one if isinstance(one, DataError) else (one, drawn)
+
+    if not print_answers(answers(), fields, None if json else text):
+        raise Exit(1)
+
+
+def _to(drawn: Path | None) -> str:
+    return "" if drawn is None else f": {drawn}"
