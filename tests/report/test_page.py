@@ -15,6 +15,7 @@ import made_up as results
 import pytest
 
 import resnets
+from resnets import pages
 from resnets.cli import run
 from resnets.errors import UsageError
 from resnets.paper.figures import FIGURES
@@ -190,7 +191,7 @@ def test_nothing_measured_is_a_page_too(tmp_path: Path) -> None:
 
 def test_words_can_be_read_on_their_colours() -> None:
     """Contrast of 4.5 or more, light and dark: of statuses, of text and of links."""
-    css = (Path(page.__file__).parent / "templates" / "report.css").read_text()
+    css = (Path(pages.__file__).parent / "templates" / "report.css").read_text()
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in blocks)
     pairs = [(name, f"{name}-wash") for name in ("good", "bad", "part", "seen", "idle", "cite")]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from resnets import pages
 from resnets.detection.recipes import all_recipes
 from resnets.durations import in_words
 from resnets.paper.declarations import Table
@@ -33,10 +34,7 @@ _STYLES = {
 
 def environment(*packages: str) -> Environment:
     """Return the environment of a page's templates: those of some packages, and the report's own."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader
-
-    loaders = [PackageLoader(package) for package in (*packages, "resnets.report")]
-    return Environment(loader=ChoiceLoader(loaders), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return pages.environment(*packages, "resnets.report")
 
 
 def render(view: View) -> str:
