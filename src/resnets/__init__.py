@@ -64,6 +64,8 @@ _HOME = {
     "DetectionSplits": "resnets.detection.annotations",
     "AnnotatedImage": "resnets.detection.annotations",
     "responses": "resnets.evaluation.responses",
+    "gradients": "resnets.analysis.gradients",
+    "Gradients": "resnets.records.analyses",
     "LayerResponses": "resnets.records.evaluations",
     "doctor": "resnets.runtime.doctor",
     "load_data": "resnets.data.load",
@@ -95,6 +97,7 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
+    from resnets.analysis.gradients import gradients as gradients
     from resnets.cli.display import Display as Display
     from resnets.data.arrays import ImageArrays as ImageArrays
     from resnets.data.audit import Audit as Audit
@@ -146,6 +149,7 @@ if TYPE_CHECKING:
     from resnets.networks.registry import register_network as register_network
     from resnets.planning.plan import Plan as Plan
     from resnets.planning.plan import plan as plan
+    from resnets.records.analyses import Gradients as Gradients
     from resnets.records.evaluations import Agreement as Agreement
     from resnets.records.evaluations import DetectionEvaluation as DetectionEvaluation
     from resnets.records.evaluations import Evaluation as Evaluation

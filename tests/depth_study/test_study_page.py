@@ -6,6 +6,7 @@ from pathlib import Path
 
 from resnets.depth_study import page
 from resnets.records.studies import DepthRow
+from resnets.report.single_page import PageText
 
 
 def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
@@ -20,7 +21,7 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
         seconds=1.0,
         curve=((1, 90.0, 91.0), (2, 80.0, 81.0)),
     )
-    said = page.PageText(title="<T>", sentences=["1 < 2"], note="n", cautions=["short"])
+    said = PageText(title="<T>", sentences=["1 < 2"], note="n", cautions=["short"])
     plot, html = page.write([row], said, page.table([row]), tmp_path, name="demo")
     text = html.read_text()
     assert "&lt;T&gt;" in text and "1 &lt; 2" in text and "short" in text

@@ -21,6 +21,7 @@ from resnets.cli import (
     doctor,
     evaluate,
     explain,
+    gradients,
     networks,
     plan,
     predict,
@@ -56,6 +57,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "study": study.study,
         "reproduce": reproduce.reproduce,
         "responses": responses.responses,
+        "gradients": gradients.gradients,
         "report": report.report,
     },
 }

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnets.depth_study import page
-from resnets.depth_study.page import PageText
 from resnets.errors import public
 from resnets.records.studies import DepthRow, last_images
 from resnets.report.depth import findings_of_rows
+from resnets.report.single_page import PageText
 from resnets.runtime.launch import require_alone
 from resnets.training.observers import Observer
 from resnets.training.recipes import DIGITS

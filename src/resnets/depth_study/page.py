@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.files import write_durably, writing
 from resnets.records.counts import Interval
 from resnets.records.studies import DepthRow
-from resnets.report import plots
-from resnets.report.page import environment
+from resnets.report import plots, single_page
+from resnets.report.single_page import PAPER, Drawing, PageText
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 """The titles of a table's columns, and its rows."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PageText:
-    """What a page says around its curves and its table."""
-
-    title: str
-    sentences: Sequence[str]
-    note: str
-    headline: str = ""
-    cautions: Sequence[str] = ()
 
 
 def table(rows: Sequence[DepthRow]) -> Table:
@@ -55,19 +43,16 @@ def write(
     figure = plots.draw_study(rows, curve_on=curve_on, intervals=intervals)
     plot, page = folder / f"{name}.png", folder / f"{name}.html"
     plots.save(figure, plot)
-    titles, body = cells
-    content = (
-        environment("resnets.depth_study")
-        .get_template("study.html")
-        .render(
-            text=text,
-            titles=titles,
-            body=body,
-            curve_on=curve_on,
-            intervals=bool(intervals),
-            svg=plots.svg(figure, name),
-        )
+    by_depth = f", and the {curve_on} error at the end by depth" if intervals else ""
+    alternative = (
+        f"Training and {curve_on} error over the iterations, plain and residual networks side by side{by_depth}; "
+        f"the table below holds the final numbers."
     )
-    with writing(page):
-        write_durably(page, content.encode())
+    note = (
+        f"{text.note}. Training error is of the augmented images since the last but one test; solid lines are "
+        f"{curve_on} error, dashed lines training error. After Figures 1 and 6 of {PAPER}."
+    )
+    titles, body = cells
+    numbers = single_page.Table(titles=titles, rows=body)
+    single_page.write(page, dataclasses.replace(text, note=note), [Drawing(name, figure, alternative)], [numbers])
     return plot, page

@@ -14,7 +14,7 @@ from resnets.data.splits import DataSplits
 from resnets.depth_study import messages, page, recommend
 from resnets.depth_study.budget import Planner
 from resnets.depth_study.candidates import KINDS, candidates, options_for
-from resnets.depth_study.page import PageText, Table
+from resnets.depth_study.page import Table
 from resnets.errors import RunError, TrainingError, UsageError, public
 from resnets.networks import registry
 from resnets.planning.together import groups, leaves_room, require_together
@@ -31,6 +31,7 @@ from resnets.records.studies import (
     last_images,
 )
 from resnets.report.depth import findings_of_rows
+from resnets.report.single_page import PageText
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance

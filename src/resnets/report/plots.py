@@ -147,7 +147,7 @@ def draw_study(
     kinds = [kind for kind in _KINDS if any(row.residual is kind[1] for row in rows)]
     panels = len(kinds) + bool(intervals)
     figure, axes = canvas(5 * panels, 4, columns=panels)
-    colours = _colours(row.depth for row in rows)
+    colours = colours_of(row.depth for row in rows)
     top = 5 * math.ceil(2.5 * max(max(row.curve[-1][1:]) for row in rows) / 5)
     for axis, (kind, residual, *_) in zip(axes, kinds, strict=False):
         for row in (row for row in rows if row.residual is residual):
@@ -195,7 +195,7 @@ def _draw_intervals(axes: Axes, rows: Sequence[DepthRow], intervals: Mapping[str
 def draw_responses(found: Sequence[LayerResponses]) -> Figure:
     """Return the two panels of Figure 7: the layers in their order, and by magnitude; plain networks are dashed."""
     figure, (upper, lower) = canvas(8, 6.4, rows=2)
-    colours = _colours(depth_of(one.network) or 0 for one in found)
+    colours = colours_of(depth_of(one.network) or 0 for one in found)
     for one, label in zip(found, labels(found), strict=True):
         style: dict[str, Any] = {
             "color": colours[depth_of(one.network) or 0],
@@ -226,14 +226,14 @@ def check_plot(path: Path) -> None:
         raise UsageError(f"plot {path}: its name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a plot to a PNG, SVG or PDF file.
+def save(figure: Figure, path: Path, *, dpi: int = 150) -> None:
+    """Write a plot to a PNG, SVG or PDF file; `dpi` is of a PNG.
 
     Raises: UsageError, if the name ends otherwise; RunError, if the file cannot be written.
     """
     check_plot(path)
     content = io.BytesIO()
-    figure.savefig(content, format=path.suffix.lower()[1:], dpi=150)
+    figure.savefig(content, format=path.suffix.lower()[1:], dpi=dpi)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, content.getvalue())
@@ -286,7 +286,7 @@ def legend(axes: Axes) -> None:
     axes.legend(frameon=False, labelcolor=INK)
 
 
-def _colours(depths: Iterator[int]) -> dict[int, str]:
+def colours_of(depths: Iterator[int]) -> dict[int, str]:
     """Return a colour for each depth, the shallowest first."""
     return {depth: SERIES[index % len(SERIES)] for index, depth in enumerate(sorted(set(depths)))}
 

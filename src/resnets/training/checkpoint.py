@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from resnets.errors import CheckpointError, RecordError, TrainingError, WeightsE
 from resnets.files import make_folder, writing
 from resnets.records.base import as_json, convert
 from resnets.records.checkpoints import CheckpointHeader, Progress
-from resnets.training.state import TrainingState
+from resnets.training.state import TrainingState, named
 from resnets.weights.tensor_file import parse_tensors, write_tensors
+from resnets.weights.weights_file import load_into
 
 KEEP = 2  # the newest, and one before it in case the newest is damaged
 
@@ -26,7 +29,11 @@ class Checkpoint:
     path: Path
     tensors: dict[str, Tensor]
     progress: Progress
-    skipped: tuple[str, ...]  # why each newer one was not used
+    skipped: tuple[str, ...] = ()  # why each newer one was not used
+
+    def load_into(self, network: nn.Module) -> None:
+        """Load the weights and the batch norm statistics alone. Raises: WeightsError, if they are another network's."""
+        load_into(network, named(self.tensors, "network."))
 
 
 class Checkpoints:
@@ -78,28 +85,40 @@ class Checkpoints:
         """
         skipped: list[str] = []
         for path in self.paths():
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                raise CheckpointError(
-                    f"{path}: failed to read ({error.strerror or error}); nothing was changed; try again, or if that "
-                    f"fails too, move it elsewhere to continue from the one before"
-                ) from error
-            try:
-                tensors, description = parse_tensors(content, path)
-                header = convert(description, CheckpointHeader, path)
-            except (WeightsError, RecordError) as error:
-                skipped.append(str(error))
-                continue
-            if header.run == run:
-                return Checkpoint(path, tensors, header.progress, tuple(skipped))
-            skipped.append(f"{path}: is not a checkpoint of this run")
+            found = self._read(path, run)
+            if isinstance(found, Checkpoint):
+                return dataclasses.replace(found, skipped=tuple(skipped))
+            skipped.append(found)
         if skipped:
             raise CheckpointError(
                 f"none of the {len(skipped)} checkpoints in {self.folder} is valid ({skipped[0]}); "
                 f"nothing was changed; to train from the start, choose another folder"
             )
         return None
+
+    def valid(self, run: str) -> Iterator[Checkpoint]:
+        """Yield the valid ones of this run, the oldest first. Raises: CheckpointError, if one cannot be read."""
+        for path in reversed(self.paths()):
+            if isinstance(found := self._read(path, run), Checkpoint):
+                yield found
+
+    def _read(self, path: Path, run: str) -> Checkpoint | str:
+        """Return a checkpoint, or why it is none of this run. Raises: CheckpointError, if it cannot be read."""
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: failed to read ({error.strerror or error}); nothing was changed; try again, or if that "
+                f"fails too, move it elsewhere to continue from the one before"
+            ) from error
+        try:
+            tensors, description = parse_tensors(content, path)
+            header = convert(description, CheckpointHeader, path)
+        except (WeightsError, RecordError) as error:
+            return str(error)
+        if header.run != run:
+            return f"{path}: is not a checkpoint of this run"
+        return Checkpoint(path, tensors, header.progress)
 
 
 def _iteration(path: Path) -> int:

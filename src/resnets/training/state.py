@@ -154,9 +154,9 @@ class TrainingState:
 
         Raises: WeightsError, KeyError or RuntimeError, if they are of another network or no such state at all.
         """
-        load_into(self.network, _named(tensors, "network."))
+        load_into(self.network, named(tensors, "network."))
         if self.average is not None:
-            load_into(self.average.network, _named(tensors, "average."))
+            load_into(self.average.network, named(tensors, "average."))
         for name, momentum in self._momentum().items():
             momentum.copy_(tensors[name])
         self.meter.loss_sum.copy_(tensors["meter.loss_sum"])
@@ -176,7 +176,8 @@ class TrainingState:
         self.since_point = progress.since_point
 
 
-def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names have a prefix, without it."""
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

@@ -1,0 +1,259 @@
+"""Norms of gradients and weights by layer, at initialisation and over training: do those of plain networks vanish?
+
+Paper: section 4.1, "Plain Networks" (backward propagated gradients that exhibit healthy norms with batch norm).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnets.analysis.trainings import from_run, initial
+from resnets.data.load import Data, load_data
+from resnets.data.loading import Batch
+from resnets.data.splits import DataSplits
+from resnets.errors import UsageError, public
+from resnets.networks.registry import name_of
+from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients
+from resnets.report import gradients as reporting
+from resnets.runtime.device import choose_device, forward, keep_freed_memory, place
+from resnets.runtime.launch import require_alone
+from resnets.runtime.provenance import provenance
+from resnets.specs import Recipe
+from resnets.training.classification import ClassificationTask
+from resnets.training.config import Training
+from resnets.training.run_folder import RunFolder
+from resnets.training.trainer import iterate
+from resnets.weights import weights_file
+
+PROTOCOL = (
+    "Euclidean norm of the gradient of the mean cross-entropy of a mini-batch, without weight decay, in float32 and in "
+    "training mode, for the weights of each convolution that is on no shortcut, and for its output; mean over the "
+    "first mini-batches of the recipe, which are the same at each point"
+)
+"""What is measured."""
+
+
+@public
+def gradients(
+    targets: str | Path | Iterable[str | Path],
+    data: Data,
+    *,
+    seeds: int = 3,
+    iterations: int | None = None,
+    points: int = 6,
+    batches: int = 4,
+    recipe: str | Recipe | None = None,
+    device: str = "auto",
+    workers: int = 2,
+    out: str | Path | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Gradients:
+    """Measure the norms of each layer's gradient and weights, of fresh networks, during their training, or of runs.
+
+    Of a network by its name each seed is initialised, and with `iterations` trained and measured on the way. Of a run
+    its initial weights are made again by its seed, and its checkpoints and final weights are measured.
+
+    Args:
+        targets: names of networks, folders of runs, or both.
+        data: a source (`cifar10`, `folder:PATH` ...) or splits; of a run, what it was trained on.
+        seeds: initialisations of each network, with seeds 0, 1 ...
+        iterations: length of a training of each network by the recipe; None measures the initial weights alone.
+        points: measurements during a training after the initial one, at equal ratios of their iterations.
+        batches: mini-batches that each number is a mean over.
+        recipe: of the networks; None is the one for the data.
+        device: `auto` is the first GPU, else the CPU.
+        workers: data-loading processes.
+        out: folder for gradients.json, gradients.png and gradients.html.
+        notify: is called with a sentence before each network.
+
+    Raises: UsageError, DataError, WeightsError, RunError, TrainingError, as `train`; DataError also for a run on other
+        data; UsageError for a network without convolutions.
+    Paper: section 4.1.
+    """
+    require_alone("gradients")
+    for name, value in (("seeds", seeds), ("points", points), ("batches", batches), ("iterations", iterations)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} is {value}; it must be 1 or more")
+    named = [targets] if isinstance(targets, str | Path) else list(targets)
+    if not named:
+        raise UsageError("no networks are named; name some, such as plain56 resnet56, or folders of runs")
+    keep_freed_memory()
+    splits, found = load_data(data), []
+    for target in named:
+        if (Path(target) / "run.json").is_file():
+            found.append(_of_run(Path(target), splits, batches, device, workers))
+            continue
+        for seed in range(seeds):
+            if notify is not None:
+                notify(f"{target}, seed {seed}")
+            training = initial(str(target), splits, recipe, iterations, seed, device, workers)
+            found.append(_of_network(training, iterations is not None, points, batches))
+    record = Gradients(
+        protocol=PROTOCOL,
+        data=splits.name,
+        digest=splits.digest,
+        batches=batches,
+        networks=tuple(found),
+        provenance=provenance(choose_device(device)),
+    )
+    if out is not None:
+        reporting.write(record, Path(out))
+    return record
+
+
+# ---------------------------------------------------------------- networks and runs
+
+
+def _of_network(training: Training, train: bool, points: int, batches: int) -> NetworkGradients:
+    """Measure a network before and, where it is to be trained, during its training."""
+    place(training.network, training.device)
+    task = ClassificationTask(training)
+    state = task.start()
+    probe = list(task.train.batches(0, batches))
+    found = [_point(training, probe, 0)]
+    if train:
+        due = _spaced(training.recipe.iterations, points)
+        for iteration in iterate(task, state):
+            if iteration in due:
+                state.guard.check(iteration)
+                found.append(_point(training, probe, iteration))
+    return _network(training, found, None)
+
+
+def _spaced(last: int, count: int) -> set[int]:
+    """Return at most `count` iterations up to the last one, at equal ratios: training changes most at its start."""
+    return {round(last ** ((index + 1) / count)) for index in range(count)}
+
+
+def _of_run(path: Path, splits: DataSplits, batches: int, device: str, workers: int) -> NetworkGradients:
+    """Measure the network of a run at its start, and by its checkpoints and weights."""
+    folder = RunFolder(path)
+    training = from_run(path, splits, device, workers)
+    network, record = place(training.network, training.device), training.record
+    probe = list(ClassificationTask(training).train.batches(0, batches))
+    found = {} if record.start is not None else {0: _point(training, probe, 0)}
+    for checkpoint in folder.checkpoints.valid(record.fingerprint()):
+        checkpoint.load_into(network)
+        found[checkpoint.progress.iteration] = _point(training, probe, checkpoint.progress.iteration)
+    last = training.recipe.iterations
+    if last not in found and folder.weights.is_file():
+        weights_file.load(folder.weights).load_into(network)
+        found[last] = _point(training, probe, last)
+    return _network(training, [found[iteration] for iteration in sorted(found)], str(path))
+
+
+def _network(training: Training, points: Sequence[GradientPoint], source: str | None) -> NetworkGradients:
+    record = training.record
+    return NetworkGradients(
+        network=record.network.name,
+        depth=record.network.depth,
+        seed=record.seed,
+        iterations=points[-1].iteration if points else 0,
+        source=source,
+        recipe=training.recipe,
+        layers=tuple(convolutions(training.network)),
+        points=tuple(points),
+    )
+
+
+# ---------------------------------------------------------------- one measurement
+
+
+def convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
+    """Return the convolutions of a network by their names, in order, without projections on shortcuts.
+
+    Raises: UsageError, if there are none.
+    """
+    found = {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and "downsample" not in name.split(".")
+    }
+    if not found:
+        raise UsageError(f"{name_of(network)} has no convolutions, so there are no gradients of layers to measure")
+    return found
+
+
+def _point(training: Training, probe: Sequence[Batch], iteration: int) -> GradientPoint:
+    smoothing = training.recipe.label_smoothing
+    return measure(training.network, probe, training.device, iteration=iteration, label_smoothing=smoothing)
+
+
+def measure(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    device: torch.device,
+    *,
+    iteration: int = 0,
+    label_smoothing: float = 0.0,
+) -> GradientPoint:
+    """Return the mean loss of some mini-batches, and the norms at each convolution.
+
+    The network, with its batch norm's statistics, its mode and its gradients, is left as it was.
+
+    Raises: UsageError, if it has no convolutions.
+    """
+    layers = convolutions(network)
+    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    modes = [(module, module.training) for module in network.modules()]
+    losses: list[float] = []
+    sums = {name: [0.0, 0.0] for name in layers}
+    try:
+        network.train()
+        for images, labels in batches:
+            losses.append(_add(sums, network, layers, images.to(device), labels.to(device), label_smoothing))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for buffer, before in kept:
+            buffer.copy_(before)
+    of_weights, of_outputs = zip(*sums.values(), strict=True)
+    return GradientPoint(
+        iteration=iteration,
+        loss=_rounded(sum(losses) / len(losses)),
+        gradients=tuple(_rounded(norm / len(losses)) for norm in of_weights),
+        signals=tuple(_rounded(norm / len(losses)) for norm in of_outputs),
+        weights=tuple(_rounded(float(layer.weight.detach().norm())) for layer in layers.values()),
+    )
+
+
+def _add(
+    sums: dict[str, list[float]],
+    network: nn.Module,
+    layers: dict[str, nn.Conv2d],
+    images: Tensor,
+    labels: Tensor,
+    label_smoothing: float,
+) -> float:
+    """Add the norms of a mini-batch's gradients, of weights and of outputs, and return its loss."""
+    outputs: dict[str, Tensor] = {}
+    with contextlib.ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_hook(_keep(outputs, name)).remove)
+        loss = F.cross_entropy(forward(network, images, "fp32"), labels, label_smoothing=label_smoothing)
+    found = torch.autograd.grad(loss, [*(layers[name].weight for name in outputs), *outputs.values()])
+    for name, weight, output in zip(outputs, found[: len(outputs)], found[len(outputs) :], strict=True):
+        sums[name][0] += float(weight.norm())
+        sums[name][1] += float(output.norm())
+    return float(loss.detach())
+
+
+def _keep(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:
+    """Return a hook that keeps a layer's output."""
+
+    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs[name] = output
+
+    return hook
+
+
+def _rounded(value: float) -> float | None:
+    """Return a number in six digits; None where it is not finite."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None

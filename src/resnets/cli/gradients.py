@@ -1,0 +1,57 @@
+"""`resnets gradients`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from resnets.cli import options
+
+
+def gradients(
+    targets: Annotated[
+        list[str],
+        Argument(metavar="RUN|NETWORK...", help="Run folders, or networks such as plain56.", show_default=False),
+    ],
+    data: options.Data,
+    seeds: Annotated[int, Option(help="Initialisations of each network, with seeds 0, 1 ...")] = 3,
+    iterations: Annotated[
+        int | None, Option(help="Train each network so long, and measure on the way.", show_default="no training")
+    ] = None,
+    points: Annotated[int, Option(help="Measurements during such a training, at equal ratios of iterations.")] = 6,
+    batches: Annotated[int, Option(help="Mini-batches that each number is a mean over.")] = 4,
+    recipe: options.Recipe = None,
+    out: Annotated[Path, Option("--out", "-o", help="Folder for gradients.json, .png and .html.")] = Path("gradients"),
+    device: options.Device = "auto",
+    workers: options.Workers = 2,
+) -> None:
+    """Measure the norm of the gradient at each layer: does it vanish in deep plain networks?
+
+    Of networks at initialisation, and with --iterations over a training; of runs by their checkpoints and weights.
+    """
+    from resnets.analysis import gradients as measuring
+    from resnets.cli.display import print_table
+    from resnets.report import gradients as reporting
+    from resnets.report.single_page import Files
+
+    found = measuring.gradients(
+        targets,
+        data,
+        seeds=seeds,
+        iterations=iterations,
+        points=points,
+        batches=batches,
+        recipe=recipe,
+        device=device,
+        workers=workers,
+        out=out,
+        notify=print,
+    )
+    table = reporting.table(found)
+    print_table(table.titles[:-1], [cells[:-1] for cells in table.rows], title=table.caption)
+    for sentence in reporting.findings(found):
+        print(sentence)
+    files = Files.of(out, reporting.NAME)
+    print(f"The page: {files.page}; the figure: {files.plot}; every layer: {files.record}")
