@@ -34,6 +34,8 @@ _HOME = {
     "evaluate": "resnets.evaluation.evaluate",
     "Evaluation": "resnets.records.evaluations",
     "Agreement": "resnets.records.evaluations",
+    "calibrate": "resnets.evaluation.calibrate",
+    "Calibration": "resnets.records.evaluations",
     "convert": "resnets.weights.convert",
     "Conversion": "resnets.weights.convert",
     "from_pretrained": "resnets.inference.model",
@@ -131,6 +133,7 @@ if TYPE_CHECKING:
     from resnets.errors import TrainingError as TrainingError
     from resnets.errors import UsageError as UsageError
     from resnets.errors import WeightsError as WeightsError
+    from resnets.evaluation.calibrate import calibrate as calibrate
     from resnets.evaluation.evaluate import evaluate as evaluate
     from resnets.evaluation.responses import responses as responses
     from resnets.inference.engine import Engine as Engine
@@ -151,6 +154,7 @@ if TYPE_CHECKING:
     from resnets.planning.plan import plan as plan
     from resnets.records.analyses import Gradients as Gradients
     from resnets.records.evaluations import Agreement as Agreement
+    from resnets.records.evaluations import Calibration as Calibration
     from resnets.records.evaluations import DetectionEvaluation as DetectionEvaluation
     from resnets.records.evaluations import Evaluation as Evaluation
     from resnets.records.evaluations import LayerResponses as LayerResponses

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from resnets.cli import (
+    calibrate,
     convert,
     data,
     demo,
@@ -40,6 +41,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     "Train, test and use networks": {
         "train": train.train,
         "evaluate": evaluate.evaluate,
+        "calibrate": calibrate.calibrate,
         "predict": predict.predict,
         "explain": explain.explain,
         "detect": detect.app,

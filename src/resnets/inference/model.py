@@ -25,6 +25,7 @@ from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.images import find_images
 from resnets.inference.predictions import Prediction, require_table, write_predictions
 from resnets.networks.registry import name_of, spec_of
+from resnets.records.evaluations import Calibration
 from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
 from resnets.specs import InputSpec, Precision
 from resnets.weights.sources import find_weights
@@ -37,6 +38,7 @@ BATCH = 32  # images that `predict_many` reads and runs at a time
 class Model:
     """A trained network in evaluation mode. `classes` and `input_spec` are None if the file does not have them.
 
+    `calibration` is that of weights which `resnets.calibrate` wrote.
     `engine` runs it in the network's stead after `resnets.optimize`; a copy, or what is pickled, is without it.
     """
 
@@ -46,6 +48,7 @@ class Model:
     input_spec: InputSpec | None
     device: torch.device
     engine: Engine | None = None
+    calibration: Calibration | None = None
 
     def __repr__(self) -> str:
         """Return a summary in a few lines; `network`, `classes` and `input_spec` have the details."""
@@ -56,6 +59,7 @@ class Model:
         if self.classes is not None:
             some = printable(", ".join(self.classes[:3]))
             classes = f"{len(self.classes)} ({some}{', ...' if len(self.classes) > 3 else ''})"
+        calibrated = "" if self.calibration is None else f"  temperature: {self.calibration.temperature:.3g}\n"
         return (
             f"Model(\n"
             f"  network: {name_of(self.network)}\n"
@@ -63,6 +67,7 @@ class Model:
             f"  input: {size}\n"
             f"  device: {self.device}\n"
             f"  engine: {self.engine.name if self.engine else 'none'}\n"
+            f"{calibrated}"
             f"  path: {self.path}\n"
             f")"
         )
@@ -227,7 +232,8 @@ def _loaded(found: Weights, network: nn.Module | None, device: str) -> Model:
     else:
         found.load_into(network)
     on = choose_device(device)
-    return Model(found.path, place(network.eval(), on), found.classes, found.input_spec, on)
+    network = place(network.eval(), on)
+    return Model(found.path, network, found.classes, found.input_spec, on, calibration=found.calibration)
 
 
 @public

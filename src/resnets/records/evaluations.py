@@ -93,6 +93,23 @@ class Response(Spec, frozen=True, kw_only=False):
     batch_median: float | None = None
 
 
+class Calibration(Spec, frozen=True, kw_only=True):
+    """The temperature of calibrated weights, and what it changed on test images; it is part of their last layer.
+
+    Logits are those of training divided by `temperature`, which was fitted on `validation_images`. `ece` is the
+    expected calibration error in percent, `nll` the mean negative log-likelihood in nats.
+    """
+
+    temperature: float
+    data: str
+    validation_images: int
+    test_images: int
+    ece_before: float
+    ece_after: float
+    nll_before: float
+    nll_after: float
+
+
 class LayerResponses(Spec, frozen=True, kw_only=True):
     """How strongly the layers of a network respond: the first convolution and each other 3x3 one, in their order.
 

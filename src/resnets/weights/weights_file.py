@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from resnets.errors import UsageError, WeightsError, first_line
 from resnets.networks.registry import build, name_of, spec_of
+from resnets.records.evaluations import Calibration
 from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, first_difference
 from resnets.weights.adapt import adapted_channels
 from resnets.weights.tensor_file import read_tensors, write_tensors
@@ -30,6 +31,7 @@ class Weights:
     spec: NetworkSpec | None
     classes: tuple[str, ...] | None
     input_spec: InputSpec | None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         for name, tensor in self.tensors.items():
@@ -125,18 +127,18 @@ def save(
     *,
     classes: tuple[str, ...] | None = None,
     input_spec: InputSpec | None = None,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write a network's weights, with what is needed to use them elsewhere."""
     spec = spec_of(network)
-    write_tensors(
-        path,
-        network.state_dict(),
-        {
-            "network": msgspec.to_builtins(spec) if spec is not None else None,
-            "classes": classes,
-            "input": msgspec.to_builtins(input_spec) if input_spec else None,
-        },
-    )
+    description = {
+        "network": msgspec.to_builtins(spec) if spec is not None else None,
+        "classes": classes,
+        "input": msgspec.to_builtins(input_spec) if input_spec else None,
+    }
+    if calibration is not None:
+        description["calibration"] = msgspec.to_builtins(calibration)
+    write_tensors(path, network.state_dict(), description)
 
 
 def load(path: Path) -> Weights:
@@ -158,7 +160,7 @@ def load(path: Path) -> Weights:
         raise WeightsError(f"{path}: its description has {len(classes)} class names for {spec.num_classes} classes")
     if input_spec is not None:
         require_input(input_spec, path)
-    return Weights(path=path, tensors=tensors, spec=spec, classes=classes, input_spec=input_spec)
+    return Weights(path, tensors, spec, classes, input_spec, found.calibration)
 
 
 class _Description(msgspec.Struct, frozen=True):
@@ -167,6 +169,7 @@ class _Description(msgspec.Struct, frozen=True):
     network: NetworkSpec | None = None
     classes: tuple[str, ...] | None = None
     input: InputSpec | None = None
+    calibration: Calibration | None = None
 
 
 def require_input(input_spec: InputSpec, path: Path) -> None:
