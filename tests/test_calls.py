@@ -193,7 +193,8 @@ def test_photos_are_trained_at_any_size(
 ) -> None:
     """By the recipe `imagenet` at 224 pixels, or in proportion at a given size, which is a departure."""
     source, options = f"folder:{photo_folder}", {} if size is None else {"size": size}
-    result = resnets.train("resnet18", source, iterations=1, batch_size=2, workers=0, out=tmp_path / "run", **options)
+    options |= {"recipe": "imagenet", "iterations": 1, "batch_size": 2, "workers": 0, "out": tmp_path / "run"}
+    result = resnets.train("resnet18", source, **options)
     model = resnets.load(result.folder)
     assert model.input_spec is not None
     assert (model.input_spec.size, model.input_spec.resize) == (size or 224, resize)

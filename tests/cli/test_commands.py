@@ -305,7 +305,7 @@ def test_every_other_tools_option_has_a_parameter() -> None:
 def test_help_shows_the_defaults_that_depend(command: Command) -> None:
     """On the recipe, the data and the time."""
     _, out, _ = command("train", "--help")
-    for default in ("the recipe's", "the one for the data", "every 30"):
+    for default in ("the recipe's", "by the data and", "every 30"):
         assert default in out
 
 

@@ -300,9 +300,9 @@ def test_photos_for_which_the_budget_is_too_small(
     assert planned(5.0) == ("resnet20", "resnet56", "resnet110")
     assert "each would be trained for only" in lines[0]
     assert planned(90.0) == ("resnet18", "resnet34", "resnet50")
-    monkeypatch.setattr(planner_of, "available_memory", lambda _: 4 * 2**30)
+    monkeypatch.setattr(planner_of, "available_memory", lambda _: 2 * 2**30)
     assert planned(90.0) == ("resnet20", "resnet56", "resnet110")
-    assert "GiB of memory with 256 images per iteration, and 4.0 GiB are free" in lines[-2]
+    assert "GiB of memory with 64 images per iteration, and 2.0 GiB are free" in lines[-2]
     monkeypatch.setattr(planner_of, "available_memory", lambda _: 2**30)
     with pytest.raises(UsageError, match="GiB are free, or --networks resnet20"):
         planned(90.0)

@@ -201,7 +201,7 @@ def test_imagenet_on_known_devices() -> None:
 def test_a_folder_is_looked_at(photo_folder: Path) -> None:
     """A folder's images are counted, and their sizes are those of its files."""
     found = resnets.plan("resnet20", f"folder:{photo_folder}", epochs=1, batch_size=4)
-    assert found.recipe == "cifar"  # by the images as the network takes them, as `train` chooses it
+    assert found.recipe == "fast"  # by the images as the network takes them, as `train` chooses it
     assert (found.training_images, found.classes, found.iterations) == (12, 3, 3)
     assert found.read_bytes_per_second == 0  # 32 x 32 pixels, in memory
     splits = dataset_stats.load(f"folder:{photo_folder}", photo_folder)[1]

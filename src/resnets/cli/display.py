@@ -20,6 +20,7 @@ from resnets.errors import DataError, printable, warn
 from resnets.files import to_json
 from resnets.quantities import plural, rate, training_length
 from resnets.records.runs import DetectorResult, LogLine, Result, RunRecord
+from resnets.specs import DetectionRecipe
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ TESTED = {
     "test_map": "test mAP",
     "validation_map": "validation mAP",
 }
+DAY = 86_400.0  # seconds
 PLAIN_SECONDS = 60.0  # between two plain lines, unless there is a test
 
 
@@ -186,13 +188,26 @@ def _where(hardware: dict[str, Any]) -> str:
     return f"{hardware['processes']} processes, each with {hardware['device'].partition(':')[0]}"
 
 
-class _LongDefault:
-    """An observer that warns, before it starts, of a training whose default length takes more than a day here."""
+class _TimeNeeded:
+    """An observer that prints the estimated time of a run before it starts, and warns of a default over a day.
+
+    Of a detector it only warns, since its estimate is a rough one.
+    """
+
+    def __init__(self, *, default_length: bool) -> None:
+        self.default_length = default_length
 
     def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
-        from resnets.planning.defaults import days_long
+        from resnets.planning.defaults import estimated_seconds
 
-        if iteration == 0 and (seconds := days_long(run)) is not None:
+        detector = isinstance(run.recipe, DetectionRecipe)
+        if iteration > 0 or (detector and not self.default_length):
+            return
+        if (seconds := estimated_seconds(run)) is None:
+            return
+        if not detector:
+            print(f"estimated time: {in_words(seconds)}", flush=True)
+        if self.default_length and seconds > DAY:
             warn(
                 f"recipe {run.recipe.name}'s {run.recipe.iterations:,} iterations take some {in_words(seconds)} here; "
                 f"--iterations sets another length"
@@ -205,9 +220,9 @@ class _LongDefault:
     def closed(self) -> None: ...
 
 
-def displays(*, default_length: bool) -> list[Display | _LongDefault]:
+def displays(*, default_length: bool) -> list[Display | _TimeNeeded]:
     """Return the observers of a command that trains; a length that was chosen is not commented on."""
-    return [_LongDefault(), Display()] if default_length else [Display()]
+    return [Display(), _TimeNeeded(default_length=default_length)]
 
 
 class ShortDisplay:

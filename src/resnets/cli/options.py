@@ -12,13 +12,16 @@ from resnets.data.sources import SOURCES
 from resnets.training.recipes import RECIPES
 
 BY_RECIPE = "the recipe's"
+BY_IMAGES = "of your own images: by their number"
 
 Network = Annotated[str, Argument(help="Name of a network, such as resnet20 (`resnets list` shows all).")]
 Data = Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)]
-Recipe = Annotated[str | None, Option(help=RECIPES.help(), show_default="the one for the data")]
+Recipe = Annotated[str | None, Option(help=RECIPES.help(), show_default="by the data and the start")]
 Size = Annotated[int | None, Option(help="Training crop size in pixels.", show_default="224")]
-Iterations = Annotated[int | None, Option(help="Training length; the recipe's milestones scale with it.")]
-Epochs = Annotated[float | None, Option(help="Training length in epochs instead.")]
+Iterations = Annotated[
+    int | None, Option(help="Training length; the recipe's milestones scale with it.", show_default=BY_RECIPE)
+]
+Epochs = Annotated[float | None, Option(help="Training length in epochs instead.", show_default=BY_IMAGES)]
 BatchSize = Annotated[int | None, Option(help="Images per iteration, over all devices.", show_default=BY_RECIPE)]
 LearningRate = Annotated[float | None, Option(help="Initial learning rate.", show_default=BY_RECIPE)]
 Momentum = Annotated[float | None, Option(help="Momentum of SGD.", show_default=BY_RECIPE)]
@@ -62,7 +65,10 @@ Modules = Annotated[
 GROUPS = {
     "Data": ("data", "classes", "split", "size"),
     "Length": ("iterations", "epochs", "evaluate_every", "save_every"),
-    "Optimiser": ("batch_size", "accumulate", "lr", "momentum", "weight_decay", "ema", "bn_images", "seed"),
+    "Optimiser": (
+        *("batch_size", "accumulate", "lr", "momentum", "weight_decay", "class_weights"),
+        *("ema", "bn_images", "seed"),
+    ),
     "Network": (
         *("weights", "shortcut", "stride", "residual_layers", "initialization"),
         *("frozen_stages", "anchors", "regions", "roi_pooling", "context"),

@@ -51,6 +51,10 @@ def train(
         str,
         Option(help="all, or the training images to hold out for validation: 45k5k (5,000 of CIFAR's), 10% (of any)."),
     ] = "all",
+    class_weights: Annotated[
+        str | None,
+        Option(help="auto (inverse to a class's images) or CLASS=WEIGHT,... in the loss.", show_default="all alike"),
+    ] = None,
     shortcut: Annotated[
         str | None, Option(help="A, B or C (section 4.1).", show_default="A for CIFAR-type networks, else B")
     ] = None,
@@ -65,6 +69,10 @@ def train(
     save_every: options.SaveEvery = None,
 ) -> None:
     """Train a network. `resnets train resnet20 --data cifar10` is the paper's section 4.2.
+
+    Without --recipe, digits, CIFAR and ImageNet are trained as in the paper, and your own images by `finetune` from
+    --weights, else by `scratch`, or `fast` for CIFAR-type networks. Fine-tuning 1,000 images takes 20 epochs, training
+    them from scratch 120, and eight times as many images half as many epochs.
 
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     `torchrun --nproc-per-node N -m resnets train ...` splits each mini-batch over N processes.
@@ -82,8 +90,10 @@ def train(
     if result.already_finished:
         print(f"{result.folder} is finished; nothing to do")
     validation = "" if result.validation_error is None else f"validation error {result.validation_error:.2f} %, "
+    majority = result.majority_class_error
+    frequent = "" if majority is None or majority >= 50 else f" (majority-class error {majority:.2f} %)"
     print(
-        f"{result.network}: test error {result.test_error:.2f} %, {validation}"
+        f"{result.network}: test error {result.test_error:.2f} %{frequent}, {validation}"
         f"training error {result.training_error:.2f} %, "
         f"after {plural(result.iterations, 'iteration')} in {in_words(result.seconds)} "
         f"({rate(result.images_per_second)} images/s)\n{result.folder}/ holds the weights, the log and result.json"

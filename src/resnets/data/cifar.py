@@ -139,6 +139,7 @@ def load(data_set: Cifar, path: Path) -> DataSplits:
         test=splits["test"],
         classes=data_set.classes,
         digest=f"{digests['train']}:{digests['test']}",
+        published=True,
     )
 
 

@@ -137,7 +137,7 @@ class ImageFiles:
     ) -> InputSpec:
         """Return the input as the protocol says, fitted on at most 10,000 files for a mean image, else on 1,000."""
         if augmentation is None or isinstance(augmentation, PadCropFlip):
-            raise UsageError("this recipe pads and crops small images of one size; use 'imagenet' for image files")
+            raise UsageError("this recipe pads and crops small images of one size; use 'scratch' for image files")
         size, resize = augmentation.crop, augmentation.resize
         if trained is not None:  # thousands of files need not be read
             return transferred(trained, InputSpec(size=size, resize=resize))

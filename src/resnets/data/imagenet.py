@@ -6,6 +6,7 @@ Paper: section 4.1 [36].
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import re
 import struct
@@ -46,7 +47,7 @@ def load(path: Path) -> DataSplits:
     Raises: DataError, as of a folder; also where a class is no WordNet id, there are 1000 others than ILSVRC 2012's,
         or an image of a flat `val` has no label.
     """
-    return list_files(path, refuse).splits()
+    return dataclasses.replace(list_files(path, refuse).splits(), published=True)
 
 
 def list_files(path: Path, complain: Complain) -> Listing:

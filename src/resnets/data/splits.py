@@ -117,6 +117,9 @@ class Split(Protocol):
         """Return the images in a GPU's memory, to be tested on there; None where they do not fit or are no arrays."""
 
 
+MAJORITY = 0.9
+"""Share of the training images of one class from which on an error alone says little."""
+
 MOST_CLASSES = 1_000_000
 """Of data whose classes are numbers: they are named up to the largest one."""
 
@@ -137,7 +140,8 @@ class DataSplits:
     `roles` is a sentence on what is trained, validated and tested on, where the source has found that out. With
     `validation_share`, in percent, `divided` holds out that share of the training images where it is given no other.
     `notes` are sentences on what the source took for granted, and `passed_over` the files that it did not read; `train`
-    and `data check` show all of them.
+    and `data check` show all of them. What is `published` (digits, CIFAR, ImageNet) is trained by the paper's recipes
+    where none is named.
 
     Raises: DataError, if a split is empty or has a label without a class, or two classes have one name.
     """
@@ -152,6 +156,7 @@ class DataSplits:
     passed_over: tuple[PassedOver, ...] = ()
     validation_share: float | None = None
     roles: str = ""
+    published: bool = False
 
     def __post_init__(self) -> None:
         require_distinct(self.classes, self.name)
@@ -195,7 +200,22 @@ class DataSplits:
         alone = (
             [f"{self.name} has one class, {self.classes[0]}: every answer is right"] if len(self.classes) == 1 else []
         )
-        return [*([self.roles] if self.roles else []), *self.notes, *alone, *passed]
+        return [*([self.roles] if self.roles else []), *self.notes, *alone, *self._imbalance(), *passed]
+
+    def _imbalance(self) -> list[str]:
+        """Return a note where nearly all training images are of one class."""
+        labels = self.train.labels
+        if labels is None or len(self.classes) == 1:
+            return []
+        counts = np.bincount(labels, minlength=len(self.classes))
+        share = counts.max() / len(labels)
+        if share <= MAJORITY:
+            return []
+        name = self.classes[int(counts.argmax())]
+        return [
+            f"{self.name}: {100 * share:.1f} % of the training images are of class {name}, and an error of "
+            f"{100 * (1 - share):.1f} % is that of always answering {name}; --class-weights auto weighs the others up"
+        ]
 
     def divided(self, split: str, seed: int) -> DataSplits:
         """Return all training images (`all`), or some of them held out to validate on, drawn by the seed.

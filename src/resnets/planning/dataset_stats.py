@@ -105,7 +105,8 @@ def stand_in(kind: DatasetStats, folder: Path) -> DataSplits:
         labels = labels[:SYNTHETIC_FILES]
         files = tuple(_photo(kind, folder, number, generator) for number in range(SYNTHETIC_FILES))
         split = ImageFiles(files, labels)
-    return DataSplits(name=kind.name, train=split, test=split, classes=tuple(map(str, range(kind.classes))))
+    classes = tuple(map(str, range(kind.classes)))
+    return DataSplits(name=kind.name, train=split, test=split, classes=classes, published=True)
 
 
 def _photo(kind: DatasetStats, folder: Path, number: int, generator: np.random.Generator) -> Path:
@@ -126,7 +127,7 @@ def load(source: str, folder: Path) -> tuple[DatasetStats, DataSplits]:
     """
     if source in KNOWN:
         return KNOWN[source], stand_in(KNOWN[source], folder)
-    splits = sources.load(source)
+    splits = sources.load(source).divided("all", seed=0)  # without what is held out for validation
     kind = stats_of(splits)
     if splits.train.kind == "photos":
         train, test = splits.train.subsample(SAMPLE), splits.test.subsample(SAMPLE)

@@ -1,8 +1,9 @@
-"""Estimated time of a run that is about to start, from its record alone, for a warning where it is more than a day."""
+"""Estimated time of a run that is about to start, from its record alone."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import torch
 from torch.utils.data import TensorDataset
@@ -15,22 +16,23 @@ from resnets.paper.recipes import CIFAR
 from resnets.planning import forecast
 from resnets.planning.measure import StepTime, measure_steps, rates_of
 from resnets.records.runs import RunRecord
-from resnets.specs import DetectionRecipe, NetworkSpec
+from resnets.specs import DetectionRecipe, NetworkSpec, PhotoAugmentation
 from resnets.training.config import TrainingConfig, resolve
 
-DAY = 86_400.0
+MINUTE = 60.0
+READING = 300.0  # photos a second that a core reads, decodes and crops
 SLOWEST = {"cpu": 5e9, "cuda": 1e12}  # multiply-adds a second that any of them reaches
 STEP_MACS = 2.5e9  # of the images of a step that is timed: a tenth of a second or two on a CPU
 SECONDS = 0.5  # of steps that are timed
 STEPS = 1_000  # of a run for which nothing is compiled
 
 
-def days_long(run: RunRecord) -> float | None:
-    """Return the seconds that a run takes on its device, where they are more than a day; None if less, or not known.
+def estimated_seconds(run: RunRecord) -> float | None:
+    """Return the seconds that a run takes on its device, where they may be more than a minute, else None.
 
-    Where it might be more, a few steps on black images are timed, in a second or two, and not the reading of images. A
-    detector is taken for a classifier of as many pixels: its regions cost more, its frozen stages less. Torch's random
-    state stays as it is.
+    Also None where that is not known. A few steps on black images are timed, in a second or two; reading photos is
+    taken to go at the speed of a usual core. A detector is taken for a classifier of as many pixels: its regions cost
+    more, its frozen stages less. Torch's random state stays as it is.
     """
     spec, recipe, hardware = run.network.spec, run.recipe, run.provenance[-1].hardware
     if spec is None or "processes" in hardware:
@@ -40,15 +42,18 @@ def days_long(run: RunRecord) -> float | None:
         pixels = recipe.shorter_side * min(recipe.longest_side, recipe.shorter_side * 4 / 3) / size**2
     device = torch.device(str(hardware["device"]))
     cost = complexity.measure(complexity.skeleton(spec), size)
-    if 3 * cost.macs * pixels * recipe.batch_size * recipe.iterations < DAY * SLOWEST[device.type]:
+    if 3 * cost.macs * pixels * recipe.batch_size * recipe.iterations < MINUTE * SLOWEST[device.type]:
         return None
     try:
         steps = _steps(run, spec, size, max(1, min(recipe.batch_size, int(STEP_MACS / cost.macs))))
     except (ResnetsError, RuntimeError, MemoryError):  # which are the run's own to report
         return None
-    steps = dataclasses.replace(steps, step=steps.step * pixels)
-    seconds = forecast.duration(recipe, rates_of(steps, recipe.batch_size, run.precision, cost), run.data.test_images)
-    return seconds.total if seconds.total > DAY else None
+    step = steps.step * pixels
+    if isinstance(recipe.augmentation, PhotoAugmentation):
+        reading = steps.batch_size / (READING * max(1, min(run.workers, os.cpu_count() or 1)))
+        step = max(step, reading) if device.type == "cuda" else step + reading  # a CPU does either
+    rates = rates_of(dataclasses.replace(steps, step=step), recipe.batch_size, run.precision, cost)
+    return forecast.duration(recipe, rates, run.data.test_images).total
 
 
 def _steps(run: RunRecord, spec: NetworkSpec, size: int, batch_size: int) -> StepTime:

@@ -88,6 +88,7 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
     seed: int
     precision: Precision
     start: StartRecord | None = None  # None: random weights
+    class_weights: dict[str, float] | None = None  # in the loss; None: all are 1
     workers: int
     accumulate: int = 1
     provenance: tuple[Provenance, ...]  # of the sessions, where they differ
@@ -98,6 +99,8 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
         for name in ("kind", "version", "workers", "accumulate", "provenance"):
             del same[name]
         del same["data"]["source"]
+        if self.class_weights is None:  # as of runs before there were any
+            del same["class_weights"]
         same["recipe"] = {name: value for name, value in same["recipe"].items() if name not in NO_EFFECT}
         same["start"] = None if self.start is None else self.start.sha256
         return same
@@ -167,6 +170,7 @@ class ClassifierResult(Record, frozen=True, kw_only=True, tag="classifier result
     test_samples: int
     training_error: float
     validation_error: float | None = None
+    majority_class_error: float | None = None  # of always answering the most frequent training class, in the same test
     unaveraged_test_error: float | None = None  # of the last weights, where their average is tested
     warm_up_end: int | None = None  # iteration
     seconds: float

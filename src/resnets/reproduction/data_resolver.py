@@ -18,7 +18,8 @@ from resnets.paper.declarations import Protocol
 from resnets.records.evaluations import Scale
 from resnets.report.runs import SHORT
 from resnets.specs import PUBLISHED_IMAGES, Departure, Recipe, ScaleCropFlip, Setting, identify
-from resnets.training.recipes import DIGITS, default_recipe, find_recipe
+from resnets.training.default_recipe import recipe_of_kind
+from resnets.training.recipes import DIGITS, find_recipe
 
 SMOKE_ITERATIONS = 5
 SMOKE_IMAGES, SMOKE_TESTS = 2_000, 400  # that a smoke run trains on and is tested on, at most
@@ -139,7 +140,7 @@ def fit_recipe(training: Setting, scale: Scale, splits: DataSplits) -> Recipe:
     Images in memory are padded and cropped, those of fewer than 16 pixels a side as the digits are.
     """
     recipe = find_recipe(training.recipe)
-    own = default_recipe(splits)
+    own = recipe_of_kind(splits.train)
     photos = isinstance(recipe.augmentation, ScaleCropFlip)
     if splits.train.kind == "arrays" and (photos or own is DIGITS):
         side = splits.train.side

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 
 from resnets.data.arrays import ResidentBatches
@@ -77,7 +78,9 @@ class ClassificationTask:
         network, recipe, device, world = state.network, training.recipe, training.device, training.world
         network.train()
         gather = self.train.gather if isinstance(self.train, ResidentBatches) else None
-        step = make_step(state, recipe, device, training.precision, training.record.accumulate, world, gather)
+        record = training.record
+        weights = None if record.class_weights is None else tuple(record.class_weights.values())
+        step = make_step(state, recipe, device, training.precision, record.accumulate, weights, world, gather)
         across = norms_across(network, recipe.batch_size, world)
         with across, fusing(network, device), fastest_convolutions(device):
             yield step
@@ -121,12 +124,19 @@ class ClassificationTask:
             training_error=last.training_error,
             validation_error=last.validation_error,
             unaveraged_test_error=None if unaveraged is None else unaveraged.top1_error,
+            majority_class_error=self._majority_class_error(counts),
             warm_up_end=state.schedule.warmed_up_at,
             seconds=round(state.clock.total, 1),
             images_per_second=round(state.clock.rate(state.iteration * recipe.batch_size), 1),
             curve=tuple(state.curve),
             run=training.record,
         )
+
+    def _majority_class_error(self, counts: Counts) -> float:
+        """Return the test error of always answering the most frequent training class, in percent."""
+        labels, tested = self.training.data.train.labels, counts.confusion.sum(1)
+        frequent = tested if labels is None else torch.bincount(torch.from_numpy(labels), minlength=len(tested))
+        return 100.0 * (1.0 - tested[frequent.argmax()].item() / counts.samples)
 
     def _recalibrate(self, state: TrainingState, images: int) -> None:
         """Recalibrate batch norm's statistics on the mini-batches after the last one."""

@@ -15,10 +15,9 @@ from torch import nn
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, as_declared, nearest, warn
-from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.networks.sync_batch_norm import require_nesting
-from resnets.records.runs import DataRecord, NetworkRecord, RunRecord, StartRecord
+from resnets.records.runs import DataRecord, NetworkRecord, RunRecord
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
@@ -31,13 +30,12 @@ from resnets.specs import (
     Shortcut,
     StridePlacement,
 )
+from resnets.training.default_recipe import choose
+from resnets.training.loss import ClassWeights, resolve_class_weights
 from resnets.training.recalibration import norms_of
-from resnets.training.recipes import default_recipe, find_recipe
 from resnets.training.resolved import ResolvedTraining
+from resnets.training.start import find_start
 from resnets.training.step import require_micro_batches
-from resnets.weights.import_weights import Imported
-from resnets.weights.sources import find_weights, is_published
-from resnets.weights.weights_file import Weights
 
 
 class RecipeSettings(TypedDict, total=False):
@@ -71,6 +69,7 @@ class TrainSettings(RecipeSettings, NetworkSettings, total=False):
     recipe: str | Recipe | None
     weights: str | Path | None
     split: str
+    class_weights: ClassWeights
     seed: int
     iterations: int | None
     epochs: float | None
@@ -113,6 +112,7 @@ class TrainingConfig(RunSettings):
 
     recipe: str | Recipe | None = None  # None: the one for the data
     split: str = "all"  # or training images to validate on: 45k5k, 10%
+    class_weights: ClassWeights = None  # in the loss, as `resolve_class_weights`
     epochs: float | None = None  # length in passes over the training images instead
     accumulate: int = 1  # gradient-accumulation steps
     network_options: Mapping[str, Any] = field(default_factory=dict)
@@ -146,14 +146,14 @@ class TrainingConfig(RunSettings):
 
         Raises: UsageError, if there is no such recipe, or a change is impossible.
         """
-        base = find_recipe(self.recipe) if isinstance(self.recipe, str) else self.recipe or default_recipe(splits)
+        images = images or len(splits.train)
+        base, epochs = choose(self.recipe, splits, images, fine_tuned=self.weights is not None)
         changes = dict(self.recipe_changes)
         every = changes.pop("evaluate_every", None)  # iterations of the run, whatever its length
         recipe = base.with_changes(**changes)
-        iterations = self.iterations
-        if self.epochs is not None:
-            images = images or len(splits.train)
-            iterations = max(1, round(self.epochs * images / recipe.batch_size))
+        iterations, epochs = self.iterations, self.epochs or epochs
+        if iterations is None and epochs is not None:
+            iterations = max(1, round(epochs * images / recipe.batch_size))
         if iterations is not None:
             recipe = recipe.scaled(iterations)
         if every is not None:
@@ -180,8 +180,8 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
     precision = choose_precision(config.precision, device)
     splits = load_data(data, registry.decoded_side(network)).divided(config.split, config.seed)
     recipe = _applicable(config.resolve_recipe(splits), network, splits)
-    found = None if config.weights is None else _start(config.weights, network, world)
-    start = None if found is None else found.weights
+    class_weights = resolve_class_weights(config.class_weights, splits)
+    start = None if config.weights is None else find_start(config.weights, network, world)
     input_spec = None
     if recipe.preprocessing is not None:
         trained = None if start is None else start.input_spec
@@ -190,8 +190,8 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
     torch.manual_seed(config.seed)
     module = _build(network, splits, recipe, input_spec, options, None if start is None else start.spec)
     notes = splits.remarks()
-    if found is not None and start is not None:
-        notes += [*found.notes, *start.load_to_train(module, splits.classes), *_resized(start, input_spec)]
+    if start is not None:
+        notes += start.load_into(module, splits.classes, input_spec)
     if config.precision == "auto" and _meets_single_pixels(module, input_spec):
         precision = "fp32"
     if recipe.bn_images is not None:
@@ -204,7 +204,8 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
         data=_data_record(splits, config.split, data if isinstance(data, str) else None),
         seed=config.seed,
         precision=precision,
-        start=None if start is None else _start_record(start, config.weights),
+        start=None if start is None else start.record,
+        class_weights=class_weights,
         workers=config.workers,
         accumulate=config.accumulate,
         provenance=(provenance(device, world.size),),
@@ -233,25 +234,6 @@ def network_record(network: nn.Module, **more: Any) -> NetworkRecord:
         spec=spec,
         **more,
     )
-
-
-def _start(source: str | Path, network: str | nn.Module, world: World) -> Imported:
-    """Return the weights to start from; what is published is fetched by the first process, and read by all."""
-    if is_published(source) and world.size > 1:
-        world.broadcast_object(lambda: find_weights(source, network).weights.path)
-    return find_weights(source, network)
-
-
-def _resized(start: Weights, input_spec: InputSpec | None) -> list[str]:
-    """Return a note where weights of images of one size are trained on with another."""
-    if (trained := start.input_spec) is None or input_spec is None or trained.size == input_spec.size:
-        return []
-    return [f"{start.path} is for images of {trained.size} pixels; training continues with {input_spec.size}"]
-
-
-def _start_record(start: Weights, source: str | Path | None) -> StartRecord:
-    file = str(source if source is not None and is_published(source) else start.path)
-    return StartRecord(file=file, sha256=sha256_of(start.path), classes=len(start.classes) if start.classes else None)
 
 
 def _data_record(splits: DataSplits, split: str, source: str | None) -> DataRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from resnets.networks.registry import spec_of
 from resnets.runtime.device import forward
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Precision, Recipe
+from resnets.training.loss import Loss, make_loss
 from resnets.training.state import TrainingState
 
 Step = Callable[..., Tensor]
@@ -43,6 +44,7 @@ def make_step(
     device: torch.device,
     precision: Precision,
     accumulate: int = 1,
+    class_weights: Sequence[float] | None = None,
     world: World = ALONE,
     gather: Gather | None = None,
 ) -> Step:
@@ -53,13 +55,13 @@ def make_step(
     A custom module runs as it is written, since it may decide in Python what it does. So do several processes, whose
     gradients are averaged while they are computed: neither a graph nor compiled, until that is tested on GPUs.
     """
-    network = state.network
+    network, loss_of = state.network, make_loss(recipe, class_weights, device)
 
     def step(run: Forward, cast: CastWeights | None = None) -> Step:
         if accumulate > 1:
-            taken = _in_micro_batches(state, recipe, run, precision, accumulate)
+            taken = _in_micro_batches(state, loss_of, run, precision, accumulate)
         else:
-            taken = _whole(state, recipe, run, precision, cast)
+            taken = _whole(state, loss_of, run, precision, cast)
         return taken if gather is None else lambda *draw: taken(*gather(*draw))
 
     if world.size > 1 or device.type != "cuda" or not is_known(network):
@@ -98,14 +100,14 @@ def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _whole(
-    state: TrainingState, recipe: Recipe, network: Forward, precision: Precision, cast: CastWeights | None
+    state: TrainingState, loss_of: Loss, network: Forward, precision: Precision, cast: CastWeights | None
 ) -> Step:
     optimizer = state.optimizer
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)  # before the activations need the memory
         logits = forward(network, images, precision)
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        loss = loss_of(logits, labels)
         state.guard.watch(loss, state.iteration)
 
         loss.backward()
@@ -120,7 +122,7 @@ def _whole(
     return step
 
 
-def _in_micro_batches(state: TrainingState, recipe: Recipe, network: Forward, precision: Precision, parts: int) -> Step:
+def _in_micro_batches(state: TrainingState, loss_of: Loss, network: Forward, precision: Precision, parts: int) -> Step:
     """Return the same step with the gradients of equal parts summed: only one part's activations are kept at a time."""
     optimizer, statistics = state.optimizer, MicroBatches(state.network, parts)
 
@@ -131,7 +133,7 @@ def _in_micro_batches(state: TrainingState, recipe: Recipe, network: Forward, pr
             with _unsent(network) if number < parts - 1 else nullcontext():
                 with statistics.part(number):
                     logits = forward(network, some, precision)
-                loss = F.cross_entropy(logits, theirs, label_smoothing=recipe.label_smoothing) / parts
+                loss = loss_of(logits, theirs) / parts
                 loss.backward()
             losses.append(loss.detach())
             wrongs.append((logits.argmax(1) != theirs).sum())

@@ -37,6 +37,7 @@ class TrainResult:
     test_error: float
     training_error: float
     validation_error: float | None  # with a validation split
+    majority_class_error: float | None  # test error of always answering the most frequent training class
     seconds: float
     images_per_second: float
     curve: tuple[CurvePoint, ...]
@@ -53,6 +54,7 @@ class TrainResult:
             test_error=result.test_error,
             training_error=result.training_error,
             validation_error=result.validation_error,
+            majority_class_error=result.majority_class_error,
             seconds=result.seconds,
             images_per_second=result.images_per_second,
             curve=result.curve,
@@ -95,6 +97,8 @@ def train(
         size: training crop size of photos in pixels; what they are cut from is resized in proportion.
         split: `all`, or training images to validate on, drawn by the seed: `45k5k` is 5,000 of CIFAR's, `10%` (any
             share) of each class of any data.
+        class_weights: of the loss: `auto` (inverse to the number of training images of a class, with mean 1 over the
+            images) or weights by class, as a mapping or as `cat=1,dog=3.5`; None weighs all alike.
         seed: of initialisation, data order and augmentation; torch's random state is set from it.
         accumulate: gradient-accumulation steps: the same gradient but for rounding, with less memory. A resumed run
             may change it.
