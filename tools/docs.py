@@ -111,7 +111,7 @@ def measured() -> str:
     ]
     for iterations, names in (
         (FULL, ("plain20", "resnet20")),
-        (FAST, ("plain20", "resnet20", "resnet32")),
+        (FAST, ("plain20", "plain32", "resnet20", "resnet32")),
         (SHORT, ("plain20", "plain56", "resnet20", "resnet56", "resnet110")),
     ):
         for name in names:
