@@ -276,14 +276,22 @@ def test_demo_shows_what_it_found(tmp_path: Path, command: Command) -> None:
     """With an iteration nothing is learned; the table, both sentences and the plots are there all the same."""
     code, out, _ = command("demo", "--iterations", 1, "--out", tmp_path / "demo")
     assert code == 0
-    for name in ("plain20", "plain56", "plain110", "resnet20", "resnet56", "resnet110"):
+    for name in ("plain20", "plain56", "resnet20", "resnet56"):
         assert name in out
-    assert "From 20 to 110 layers" in out
+    assert "From 20 to 56 layers" in out
     assert "With shortcuts" in out
     assert (tmp_path / "demo" / "degradation.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "demo" / "degradation.html").read_text()
     assert "<svg" in page
     assert "http://" not in re.sub(r'xmlns[:\w]*="[^"]*"|rdf:\w+="[^"]*"|"http://www.w3.org[^"]*"', "", page)
+
+
+@pytest.mark.parametrize("depths", ["21", "", "twenty", "0"])
+def test_depths_that_a_demo_cannot_have(depths: str, tmp_path: Path, command: Command) -> None:
+    """Wrong usage, before anything is trained."""
+    code, _, err = command("demo", "--depths", depths, "--out", tmp_path / "demo")
+    assert code == 2 and err.count("\n") == 1
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.parametrize("arguments", [["train"], ["detect", "train"]])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import made_up as results
 import pytest
+from matplotlib.axes import Axes
 
 from resnets.errors import UsageError
 from resnets.records.evaluations import LayerResponses, Response
+from resnets.records.studies import DepthRow
 from resnets.report import plots
 
 
@@ -17,18 +21,27 @@ def responses(network: str, *stds: float, source: str = "runs/x") -> LayerRespon
     return LayerResponses(network=network, source=source, data="digits", images=9, device="cpu", layers=layers)
 
 
+def drawn(rows: Sequence[DepthRow], **options: Any) -> list[Axes]:
+    """The panels of a study, each on axes of its own."""
+    panels = plots.study_panels(rows, **options)
+    _, axes = plots.canvas(9, 3, columns=len(panels))
+    for (draw, _), place in zip(panels, axes, strict=True):
+        draw(place)
+    return axes
+
+
 def test_a_study_has_a_panel_for_each_kind_that_is_there() -> None:
     """Plain and residual networks have a panel each, where there are any."""
     rows = results.depth_rows((5, 80), (2, 3))
-    assert [axes.get_title() for axes in plots.draw_study(rows).axes] == ["plain networks", "residual networks"]
-    assert [axes.get_title() for axes in plots.draw_study(rows[2:]).axes] == ["residual networks"]
+    assert [axes.get_title() for axes in drawn(rows)] == ["plain networks", "residual networks"]
+    assert [axes.get_title() for axes in drawn(rows[2:])] == ["residual networks"]
 
 
 def test_intervals_are_a_panel_of_their_own() -> None:
     """Each network has its last tested error there, with bars to both ends of its interval."""
     rows = results.depth_rows((5, 80), (2, 3))
     intervals = {row.network: (row.test_error - 1, row.test_error + 2) for row in rows}
-    curves, errors = plots.draw_study(rows[2:], curve_on="validation", intervals=intervals).axes
+    curves, errors = drawn(rows[2:], curve_on="validation", intervals=intervals)
     (bars,) = errors.containers
     assert list(bars.lines[0].get_ydata()) == [2, 3]
     assert [[list(end) for end in bar[:, 1:]] for bar in bars.lines[2][0].get_segments()] == [[[1], [4]], [[2], [5]]]
@@ -38,7 +51,7 @@ def test_intervals_are_a_panel_of_their_own() -> None:
 def test_the_points_of_one_depth_are_around_its_tick() -> None:
     """Networks of one depth are next to each other around the depth's tick."""
     rows = [row for row in results.depth_rows((5, 80), (2, 3)) if row.depth == 20]
-    *_, errors = plots.draw_study(rows, intervals={row.network: (0, 9) for row in rows}).axes
+    *_, errors = drawn(rows, intervals={row.network: (0, 9) for row in rows})
     places = [float(bars.lines[0].get_xdata()[0]) for bars in errors.containers]
     low, high = errors.get_xlim()
     assert sum(places) == 0 and max(places) < 0.1 * (high - low)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from resnets.data.arrays import ImageArrays
+from resnets.data.load import load_data
 from resnets.depth_study import page
-from resnets.errors import public
+from resnets.depth_study.browser import as_data
+from resnets.errors import UsageError, public
+from resnets.inference.model import load
 from resnets.records.studies import DepthRow, last_images
 from resnets.report.depth import findings_of_rows
 from resnets.report.single_page import PageText
@@ -16,12 +23,12 @@ from resnets.training.observers import Observer
 from resnets.training.recipes import DIGITS
 from resnets.training.train import TrainResult, train
 
-DEPTHS = (20, 56, 110)
+DEPTHS = (20, 56)  # those of Figure 1
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Six networks' training and test errors, what they show, and where it is drawn.
+    """The networks' training and test errors, what they show, and where it is drawn.
 
     `done_before` names the networks that an earlier call had trained.
     """
@@ -37,22 +44,26 @@ class Demo:
 def demo(
     out: str | Path = "demo",
     *,
-    iterations: int = 200,
+    depths: Sequence[int] = DEPTHS,
+    iterations: int = 150,
     seed: int = 0,
     observe: Callable[[str], Observer] | None = None,
 ) -> Demo:
-    """Train plain and residual networks of 20, 56 and 110 layers on scikit-learn's digits and compare them.
+    """Train plain and residual networks of some depths on scikit-learn's digits and compare them.
 
-    `observe` makes an observer for the network of a name. Networks that are done already are not trained again.
+    The page explains what they show, and the two deepest answer on it for digits that one draws. `observe` makes an
+    observer for the network of a name. Networks that are done already are not trained again.
 
-    Raises: UsageError; RunError, if `out` holds runs with other settings; Interrupted after a signal.
+    Raises: UsageError, if a depth is not 6n + 2; RunError, if `out` holds runs with other settings; Interrupted.
     Paper: Figures 1 and 6, in small.
     """
     require_alone("demo")
+    if not depths:
+        raise UsageError("no depths; such as 20,56")
     folder = Path(out)
     rows, done_before = [], []
     for kind in ("plain", "resnet"):
-        for depth in DEPTHS:
+        for depth in sorted(set(depths)):
             name = f"{kind}{depth}"
             result = train(
                 name,
@@ -72,14 +83,32 @@ def demo(
         rows,
         PageText(
             title="Degradation and its cure",
-            sentences=findings,
+            headline=findings[-1],
+            sentences=findings[:-1],
             note=f"scikit-learn's digits, {iterations} iterations of 128 images, seed {seed}",
         ),
         page.table(rows),
         folder,
         name="degradation",
+        template="demo.html",
+        drawn=_drawn({_title(row): folder / row.network for row in rows if row.depth == rows[-1].depth}),
     )
     return Demo(tuple(rows), tuple(done_before), findings, plot, html)
+
+
+def _title(row: DepthRow) -> str:
+    return f"{'ResNet' if row.residual else 'plain'}-{row.depth}"
+
+
+def _drawn(runs: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what the page needs to let networks answer: them, by their titles, and a test image of each digit."""
+    test = load_data("digits").test
+    assert isinstance(test, ImageArrays)
+    firsts = [int(np.flatnonzero(test.labels == digit)[0]) for digit in range(10)]
+    return {
+        "networks": [{"name": title, **as_data(load(run, device="cpu"))} for title, run in runs.items()],
+        "samples": [{"label": int(test.labels[i]), "pixels": test.images[i].ravel().tolist()} for i in firsts],
+    }
 
 
 def _row(result: TrainResult, depth: int, *, residual: bool) -> DepthRow:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,40 +136,42 @@ def draw_depths(study: DepthStudy) -> str:
     return svg(figure, "depth")
 
 
-def draw_study(
+def study_panels(
     rows: Sequence[DepthRow], *, curve_on: str = "test", intervals: Mapping[str, Interval] | None = None
-) -> Figure:
-    """Return the curves, plain networks left and residual ones right: training error dashed, tested error solid.
+) -> list[tuple[Callable[[Axes], None], str]]:
+    """Return what draws each panel of a study, and says what it shows: plain networks, then residual ones.
 
-    With `intervals` of the networks' last tested errors a third panel shows these errors by depth.
+    With `intervals` of the networks' last tested errors a last panel has these errors by depth.
 
     Paper: Figures 1 and 6.
     """
-    kinds = [kind for kind in _KINDS if any(row.residual is kind[1] for row in rows)]
-    panels = len(kinds) + bool(intervals)
-    figure, axes = canvas(5 * panels, 4, columns=panels)
     colours = colours_of(row.depth for row in rows)
     top = 5 * math.ceil(2.5 * max(max(row.curve[-1][1:]) for row in rows) / 5)
-    for axis, (kind, residual, *_) in zip(axes, kinds, strict=False):
+    kinds = [kind for kind in _KINDS if any(row.residual is kind[1] for row in rows)]
+
+    def curves(kind: str, residual: bool | None, axis: Axes) -> None:
         for row in (row for row in rows if row.residual is residual):
             colour = colours[row.depth]
             iterations, training, tested = zip(*row.curve, strict=True)
             axis.plot(iterations, training, "--", color=colour, linewidth=1)
             axis.plot(iterations, tested, "-", color=colour, linewidth=2, label=_label(row))
         axis.set(title=f"{kind} networks", xlabel="iterations", ylim=(0, min(100, max(5, top))))
-        axis.tick_params(labelleft=axis is axes[0])
+        axis.set_ylabel(f"error (%)   solid: {curve_on}, dashed: training")
         legend(axis)
-    axes[0].set_ylabel(f"error (%)   solid: {curve_on}, dashed: training")
+
+    shown = f"Training error, dashed, and {curve_on} error over the iterations"
+    panels = [(partial(curves, kind, residual), f"{shown} of {kind} networks") for kind, residual, *_ in kinds]
     if intervals:
-        _draw_intervals(axes[-1], rows, intervals, curve_on)
-    return figure
+        by_depth = partial(_draw_intervals, rows, intervals, curve_on)
+        panels.append((by_depth, f"The {curve_on} error at the end by depth, with 95 % intervals"))
+    return [*panels]
 
 
 def _label(row: DepthRow) -> str:
     return row.network if row.residual is None else f"{row.depth} layers"
 
 
-def _draw_intervals(axes: Axes, rows: Sequence[DepthRow], intervals: Mapping[str, Interval], curve_on: str) -> None:
+def _draw_intervals(rows: Sequence[DepthRow], intervals: Mapping[str, Interval], curve_on: str, axes: Axes) -> None:
     depths = sorted({row.depth for row in rows})
     kinds = [kind for kind in _KINDS if any(row.residual is kind[1] for row in rows)]
     for number, (kind, residual, colour, marker) in enumerate(kinds):

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resnets.files import write_durably, writing
+from resnets.pages import environment
 from resnets.records import base
 from resnets.records.base import Record
 from resnets.records.runs import Provenance
 from resnets.report import plots
-from resnets.report.page import environment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 PAPER = "“Deep Residual Learning for Image Recognition” (He, Zhang, Ren, Sun, 2015)"
 
@@ -30,25 +29,6 @@ class PageText:
     note: str
     headline: str = ""
     cautions: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure, its name in the page's identifiers, and what it shows, for who does not see it."""
-
-    name: str
-    figure: Figure
-    alternative: str
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether it has several panels, and so a least width on a small screen."""
-        return float(self.figure.get_figwidth()) > 6
-
-    @property
-    def svg(self) -> str:
-        """The figure as an SVG element in the page's colours."""
-        return plots.svg(self.figure, self.name)
 
 
 @dataclass(frozen=True)
@@ -91,18 +71,8 @@ def publish(
     """
     files = Files.of(folder, name)
     base.write(files.record, record)
-    figure, axes = plots.canvas(4.4 * len(panels), 3.6, columns=len(panels))
-    for panel, place in zip(panels, axes, strict=True):
-        panel.draw(place)
-    plots.save(figure, files.plot, dpi=110)
-    write(files.page, text, [_alone(panel, f"{name}-{index}") for index, panel in enumerate(panels, 1)], tables)
+    draw(files.plot, files.page, text, panels, tables)
     return files
-
-
-def _alone(panel: Panel, name: str) -> Drawing:
-    figure, (axes,) = plots.canvas(4.4, 3.6)
-    panel.draw(axes)
-    return Drawing(name, figure, panel.alternative)
 
 
 def origin(provenance: Provenance) -> str:
@@ -112,10 +82,36 @@ def origin(provenance: Provenance) -> str:
     return f"resnets {versions.get('resnets')}, torch {versions.get('torch')}, on {where}"
 
 
-def write(path: Path, text: PageText, drawings: Sequence[Drawing], tables: Sequence[Table]) -> None:
-    """Write a page that needs no other file. Raises: RunError, if it cannot be written."""
-    template = environment().get_template("single.html")
-    content = template.render(text=text, drawings=drawings, tables=tables)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, content.encode())
+def draw(
+    plot: Path,
+    page: Path,
+    text: PageText,
+    panels: Sequence[Panel],
+    tables: Sequence[Table],
+    *,
+    template: str = "single.html",
+    package: str = "resnets.report",
+    **values: Any,
+) -> None:
+    """Write the panels side by side as a plot, and a page of them that needs no other file.
+
+    `template` is one of a package, with its `values`; it may extend `single.html`.
+
+    Raises: RunError, if they cannot be written.
+    """
+    figure, axes = plots.canvas(4.4 * len(panels), 3.6, columns=len(panels))
+    for panel, place in zip(panels, axes, strict=True):
+        panel.draw(place)
+    plots.save(figure, plot, dpi=110)
+    drawings = [(_alone(panel, f"{page.stem}-{number}"), panel.alternative) for number, panel in enumerate(panels, 1)]
+    made = environment(package, "resnets.report").get_template(template)
+    content = made.render(text=text, drawings=drawings, tables=tables, **values)
+    with writing(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(page, content.encode())
+
+
+def _alone(panel: Panel, name: str) -> str:
+    figure, (axes,) = plots.canvas(4.4, 3.6)
+    panel.draw(axes)
+    return plots.svg(figure, name)
