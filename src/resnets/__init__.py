@@ -42,6 +42,7 @@ _HOME = {
     "save_pretrained": "resnets.weights.hub",
     "push_to_hub": "resnets.weights.hub",
     "optimize": "resnets.inference.optimize",
+    "serve": "resnets.serving.server",
     "Engine": "resnets.inference.engine",
     "demo": "resnets.depth_study.demo",
     "study": "resnets.depth_study.study",
@@ -164,6 +165,7 @@ if TYPE_CHECKING:
     from resnets.reproduction.reproduce import reproduce as reproduce
     from resnets.reproduction.run_list import ReproductionPlan as ReproductionPlan
     from resnets.reproduction.run_list import plan_reproduction as plan_reproduction
+    from resnets.serving.server import serve as serve
     from resnets.specs import DetectionRecipe as DetectionRecipe
     from resnets.specs import Recipe as Recipe
     from resnets.training.observers import Observer as Observer

@@ -29,6 +29,7 @@ from resnets.cli import (
     report,
     reproduce,
     responses,
+    serve,
     study,
     train,
 )
@@ -44,6 +45,7 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "calibrate": calibrate.calibrate,
         "predict": predict.predict,
         "explain": explain.explain,
+        "serve": serve.serve,
         "detect": detect.app,
         "convert": convert.convert,
     },

@@ -1,0 +1,155 @@
+"""The routes of a server as a Starlette application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from resnets.errors import nearest
+from resnets.files import to_json
+from resnets.inference.model import Model
+from resnets.quantities import plural
+from resnets.serving import kserve, page
+from resnets.serving.bodies import image_files, read_body
+from resnets.serving.limits import Limits
+from resnets.serving.observed import Observed
+from resnets.serving.service import Service
+
+Handler = Callable[[Request], Awaitable[Response]]
+RETRY = {"Retry-After": "1"}  # seconds
+CLOSED_BY_CLIENT = 499  # nginx's; nobody reads it but the log
+
+
+def make_app(model: Model, *, name: str, limits: Limits, log: bool = False) -> Starlette:
+    """Return the application that serves a model under a name; it ends the model's threads when it is shut down.
+
+    Raises: WeightsError, if the weights have no classes and input.
+    """
+    service = Service(model, name, limits)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    html = page.render(service)
+
+    async def index(_: Request) -> Response:
+        return Response(html, media_type="text/html", headers={"Content-Security-Policy": page.POLICY})
+
+    async def health(_: Request) -> Response:
+        return answer({"status": "ok"} if service.is_ready else {"error": "the model's thread has ended"}, service)
+
+    async def metrics(_: Request) -> Response:
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    def fixed(content: Callable[[Service], dict[str, Any]]) -> Handler:
+        async def handler(_: Request) -> Response:
+            return answer(content(service), service)
+
+        return handler
+
+    model_path = f"/v2/models/{name}"
+    routes = [
+        Route("/", index),
+        Route("/predict", limited(_predict, service), methods=["POST"]),
+        Route("/healthz", health),
+        Route("/metrics", metrics),
+        Route("/v2", fixed(kserve.server)),
+        Route("/v2/health/live", fixed(lambda _: {"live": True})),
+        Route("/v2/health/ready", fixed(lambda _: {"ready": service.is_ready})),
+        Route(model_path, fixed(kserve.metadata)),
+        Route(f"{model_path}/ready", fixed(lambda _: {"name": name, "ready": service.is_ready})),
+        Route(f"{model_path}/infer", limited(_infer, service), methods=["POST"]),
+    ]
+    handlers: dict[Any, Callable[..., Response]] = {HTTPException: _refused, Exception: _failed}
+    observed = Middleware(Observed, metrics=service.metrics, paths=[route.path for route in routes], log=log)
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers, middleware=[observed])
+
+
+def answer(content: Any, service: Service) -> Response:
+    """Return a JSON response, 503 where the service cannot answer requests any more."""
+    return Response(to_json(content), 200 if service.is_ready else 503, media_type="application/json")
+
+
+def limited(handler: Callable[[Request, bytes, Service], Awaitable[Response]], service: Service) -> Handler:
+    """Return a handler of requests and their bodies that takes so many at once, and so much time for each.
+
+    Raises: HTTPException, 503 with Retry-After, or 408 if the body took the time; and as `read_body`.
+    """
+
+    async def within(request: Request) -> Response:
+        limits, body = service.limits, None
+        if service.in_progress >= limits.queue:
+            raise HTTPException(503, f"{plural(limits.queue, 'request')} are in progress already; try again", RETRY)
+        service.in_progress += 1
+        try:
+            async with asyncio.timeout(limits.timeout):
+                body = await read_body(request, limits.body_bytes)
+                return await handler(request, body, service)
+        except TimeoutError:
+            if body is None:
+                raise HTTPException(408, f"the body did not arrive within {limits.timeout:g} seconds") from None
+            raise HTTPException(503, f"the answer took more than {limits.timeout:g} seconds", RETRY) from None
+        except ClientDisconnect:
+            return Response(status_code=CLOSED_BY_CLIENT)
+        finally:
+            service.in_progress -= 1
+
+    return within
+
+
+async def _infer(_: Request, body: bytes, service: Service) -> Response:
+    return Response(await kserve.infer(body, service), media_type="application/json")
+
+
+async def _predict(request: Request, body: bytes, service: Service) -> Response:
+    top = _query(request, "top", 5, known=("top",))
+    content_type = request.headers.get("content-type", "")
+    most = service.limits.max_images
+    files = await service.in_thread(service.threads.submit(image_files, body, content_type, most))
+    found = await service.classify(files)
+    if len(found) == 1 and isinstance(found[0], HTTPException):
+        raise found[0]
+    predictions: list[dict[str, Any]] = []
+    for file, one in zip(files, found, strict=True):
+        fields = {"error": one.detail} if isinstance(one, HTTPException) else {"classes": service.best(one, top)}
+        predictions.append({"image": file.where, **fields})
+    return Response(to_json({"model": service.name, "predictions": predictions}), media_type="application/json")
+
+
+def _query(request: Request, name: str, default: int, known: tuple[str, ...]) -> int:
+    """Return a whole number of 1 or more from the query. Raises: HTTPException, 422, for anything else in it."""
+    for other in request.query_params:
+        if other not in known:
+            raise HTTPException(422, f"there is no parameter {other}{nearest(other, known)}; known: {', '.join(known)}")
+    text = request.query_params.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+        raise HTTPException(422, f"{name} is {text!r}; it must be a whole number of 1 or more")
+    return int(text)
+
+
+def _refused(request: Request, error: HTTPException) -> Response:
+    """Return an error as all are: JSON of one field."""
+    detail, path = error.detail, request.url.path
+    if detail == http.HTTPStatus(error.status_code).phrase:  # Starlette's own
+        match error.status_code:
+            case 404:
+                detail = f"there is nothing at {path}"
+            case 405:
+                detail = f"{request.method} {path} is not allowed; use {(error.headers or {}).get('Allow', 'another')}"
+    return Response(to_json({"error": detail}), error.status_code, error.headers, "application/json")
+
+
+def _failed(_: Request, error: Exception) -> Response:
+    return Response(to_json({"error": f"internal error: {type(error).__name__}"}), 500, None, "application/json")
