@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -108,6 +109,17 @@ def imagenette_folder(real_data: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real photos: {folder} is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """The command of a browser, `chromium` or what $RESNETS_BROWSER names, or a skip that says what is missing."""
+    named = os.environ.get("RESNETS_BROWSER")
+    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"no browser: {named or 'chromium'} is not here; name one in RESNETS_BROWSER")
+    return found
 
 
 MakePhotos = Callable[..., Path]

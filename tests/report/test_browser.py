@@ -1,15 +1,10 @@
-"""The page in a real browser, headless: nothing fails, nothing overflows, tables sort, links open what they name.
-
-The browser is `chromium` or `google-chrome`, or what $RESNETS_BROWSER names.
-"""
+"""The page in a real browser, headless: nothing fails, nothing overflows, tables sort, links open what they name."""
 
 from __future__ import annotations
 
 import html
 import json
-import os
 import re
-import shutil
 import subprocess
 from typing import Any
 
@@ -75,17 +70,6 @@ addEventListener("load", () => {
 FRAME = """<!doctype html><body><script>
 addEventListener("message", (event) => { document.body.dataset.findings = event.data; });
 </script><iframe src="page.html" style="width: WIDTHpx; height: 900px; border: 0"></iframe></body>"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    """The browser's command, or a skip that says what is missing."""
-    named = os.environ.get("RESNETS_BROWSER")
-    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip(f"no browser: {named or 'chromium'} is not here; name one in RESNETS_BROWSER")
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -88,10 +88,23 @@ def blended(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.u
 
     Shape: (H, W, 3) uint8, (H, W) -> (H, W, 3) uint8
     """
-    low, high = _ALPHA
-    alpha = (low + (high - low) * heat)[..., None]
-    colours = _colours()[(255 * heat).round().astype(np.uint8)]
+    colours, alpha = _coloured(heat)
     return (image * (1 - alpha) + colours * alpha).round().astype(np.uint8)
+
+
+def overlay(heat: NDArray[np.float32]) -> Image.Image:
+    """Return a picture of a map from 0 to 1 that gives, laid over an image, what `blended` does.
+
+    Shape: (H, W) -> RGBA of W x H
+    """
+    colours, alpha = _coloured(heat)
+    return Image.fromarray(np.concatenate([colours, 255 * alpha], axis=2).round().astype(np.uint8))
+
+
+def _coloured(heat: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return a map's colours and their opacity. Shape: (H, W) -> (H, W, 3) and (H, W, 1)"""
+    low, high = _ALPHA
+    return _colours()[(255 * heat).round().astype(np.uint8)], (low + (high - low) * heat)[..., None]
 
 
 @cache

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from resnets.data.stored_file import InMemoryFile
 from resnets.errors import nearest
 from resnets.files import to_json
 from resnets.inference.model import Model
@@ -114,29 +115,34 @@ async def _infer(_: Request, body: bytes, service: Service) -> Response:
 
 
 async def _predict(request: Request, body: bytes, service: Service) -> Response:
-    top = _query(request, "top", 5, known=("top",))
-    content_type = request.headers.get("content-type", "")
-    most = service.limits.max_images
+    top, explain = _options(request)
+    content_type, most = request.headers.get("content-type", ""), service.limits.max_images
     files = await service.in_thread(service.threads.submit(image_files, body, content_type, most))
-    found = await service.classify(files)
-    if len(found) == 1 and isinstance(found[0], HTTPException):
-        raise found[0]
-    predictions: list[dict[str, Any]] = []
-    for file, one in zip(files, found, strict=True):
-        fields = {"error": one.detail} if isinstance(one, HTTPException) else {"classes": service.best(one, top)}
-        predictions.append({"image": file.where, **fields})
-    return Response(to_json({"model": service.name, "predictions": predictions}), media_type="application/json")
+
+    async def one(file: InMemoryFile) -> dict[str, Any]:
+        try:
+            return await service.classify(file, top, explain)
+        except HTTPException as error:
+            if len(files) == 1:
+                raise
+            return {"image": str(file), "error": error.detail}
+
+    found = await asyncio.gather(*map(one, files))
+    return Response(to_json({"model": service.name, "predictions": found}), media_type="application/json")
 
 
-def _query(request: Request, name: str, default: int, known: tuple[str, ...]) -> int:
-    """Return a whole number of 1 or more from the query. Raises: HTTPException, 422, for anything else in it."""
-    for other in request.query_params:
-        if other not in known:
-            raise HTTPException(422, f"there is no parameter {other}{nearest(other, known)}; known: {', '.join(known)}")
-    text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
-        raise HTTPException(422, f"{name} is {text!r}; it must be a whole number of 1 or more")
-    return int(text)
+def _options(request: Request) -> tuple[int, bool]:
+    """Return `top` and `explain` of the query. Raises: HTTPException, 422, for a parameter that is not theirs."""
+    known = {"top": "5", "explain": "0"}
+    for name in request.query_params:
+        if name not in known:
+            raise HTTPException(422, f"there is no parameter {name}{nearest(name, known)}; known: {', '.join(known)}")
+    top, explain = (request.query_params.get(name, default) for name, default in known.items())
+    if not (top.isascii() and top.isdecimal() and len(top) < 10 and int(top)):
+        raise HTTPException(422, f"top is {top!r}; it must be a whole number of 1 or more")
+    if explain not in ("0", "1"):
+        raise HTTPException(422, f"explain is {explain!r}; it must be 0 or 1")
+    return int(top), explain == "1"
 
 
 def _refused(request: Request, error: HTTPException) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -58,7 +59,7 @@ async def infer(body: bytes, service: Service) -> bytes:
         of too many images.
     """
     request, views = await service.in_thread(service.threads.submit(_read, body, service))
-    found = np.stack(await service.probabilities_of(list(views)))
+    found = np.stack(await asyncio.gather(*map(service.probabilities, views)))
     response: dict[str, Any] = {"model_name": service.name}
     if request.id is not UNSET:
         response["id"] = request.id

@@ -23,6 +23,7 @@ def render(service: Service) -> str:
             network=name_of(service.model.network),
             classes=service.classes,
             expected=service.input_spec,
+            explains=service.explainer is not None,
             most_bytes=service.limits.body_bytes,
             most=megabytes(service.limits.body_bytes),
         )

@@ -13,10 +13,11 @@ class Protocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+            body = to_json({"error": "this is no HTTP/1.1 request"}).encode()
+            headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
             for event in (
-                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-                h11.Data(data=to_json({"error": "this is not an HTTP/1.1 request"}).encode()),
+                h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request"),
+                h11.Data(data=body),
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")

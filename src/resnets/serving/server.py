@@ -135,7 +135,8 @@ def _run(model: Model, name: str, limits: Limits, listener: socket.socket, log: 
                 for signum, handler in zip(signals, before, strict=True):
                     signal.signal(signum, handler)
 
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # only failures; requests have lines of their own
+    for logger in ("uvicorn.error", "python_multipart"):
+        logging.getLogger(logger).setLevel(logging.ERROR)  # only failures; requests have lines of their own
     if model.device.type == "cpu":
         keep_freed_memory()
     config = uvicorn.Config(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -15,13 +17,23 @@ from starlette.exceptions import HTTPException
 from resnets.data.decoding import single_view
 from resnets.data.headers import read_headers
 from resnets.data.stored_file import ImageFile
-from resnets.errors import DataError, ResnetsError
+from resnets.errors import DataError, ResnetsError, UsageError
+from resnets.inference.explain import Explainer, overlay, region_of_view
 from resnets.inference.model import Model
+from resnets.networks.registry import name_of
 from resnets.serving.batches import Batcher, Probabilities, Views
 from resnets.serving.limits import Limits
 from resnets.serving.metrics import Metrics
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """An image as the network sees it, and the size (width, height) that it had."""
+
+    size: tuple[int, int]
+    view: Views
 
 
 class Service:
@@ -33,6 +45,7 @@ class Service:
     def __init__(self, model: Model, name: str, limits: Limits) -> None:
         self.model, self.name, self.limits = model, name, limits
         self.classes, self.input_spec = model.classes_and_input()
+        self.explainer = self._explainer()
         self.in_progress = 0
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.in_progress)
         self.threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "decode")
@@ -55,13 +68,20 @@ class Service:
     async def in_thread(self, call: Future[T]) -> T:
         return await asyncio.wrap_future(call)
 
-    async def view(self, file: ImageFile) -> Views:
-        """Return an image as the network sees it.
+    async def classify(self, file: ImageFile, top: int, explain: bool) -> dict[str, Any]:
+        """Return an image's most probable classes and, with `explain`, the map of the first, as the answer has them.
 
-        Shape: (size, size, channels)
-        Raises: HTTPException, 413 if it has too many pixels, 415 if it is no image, 422 if it is damaged.
+        Raises: HTTPException, 413 if the image has too many pixels, 415 if it is none, 422 if it is damaged, 500 if
+            the network fails.
         """
-        return await self.in_thread(self.threads.submit(self._view, file))
+        prepared = await self.in_thread(self.threads.submit(self._prepare, file))
+        probabilities = await self.probabilities(prepared.view)
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        classes = [{"name": self.classes[index], "probability": float(probabilities[index])} for index in best]
+        answer: dict[str, Any] = {"image": str(file), "classes": classes}
+        if explain:
+            answer["explanation"] = await self.in_thread(self.threads.submit(self._explain, prepared, int(best[0])))
+        return answer
 
     async def probabilities(self, view: Views) -> Probabilities:
         """Return the probability of each class.
@@ -74,34 +94,14 @@ class Service:
         except ResnetsError as error:
             raise HTTPException(500, str(error)) from error
 
-    async def probabilities_of(self, views: Sequence[Views]) -> list[Probabilities]:
-        """Return what `probabilities` does for each of several images."""
-        return await asyncio.gather(*map(self.probabilities, views))
-
-    async def classify(self, files: Sequence[ImageFile]) -> list[Probabilities | HTTPException]:
-        """Return the probabilities for each image, or its error."""
-
-        async def one(file: ImageFile) -> Probabilities | HTTPException:
-            try:
-                return await self.probabilities(await self.view(file))
-            except HTTPException as error:
-                return error
-
-        return await asyncio.gather(*map(one, files))
-
-    def best(self, probabilities: Probabilities, top: int) -> list[dict[str, str | float]]:
-        """Return the `top` most probable classes with their probabilities, the best first."""
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        return [{"name": self.classes[index], "probability": float(probabilities[index])} for index in order]
-
-    def _view(self, file: ImageFile) -> Views:
+    def _prepare(self, file: ImageFile) -> _Prepared:
         try:
             header = next(read_headers([file]))
             pixels, most = header.width * header.height, self.limits.max_pixels
             if pixels > most * 1e6:
                 size = f"{header.width:,} x {header.height:,} pixels"
                 raise HTTPException(413, f"{file}: {size}; this server takes at most {most:g} million")
-            return single_view(file, self.input_spec)
+            return _Prepared((header.width, header.height), single_view(file, self.input_spec))
         except DataError as error:
             match error.__cause__:
                 case Image.DecompressionBombError():
@@ -111,3 +111,28 @@ class Service:
                 case _:
                     status = 422
             raise HTTPException(status, str(error)) from error
+
+    def _explainer(self) -> Explainer | None:
+        """Return what makes maps, or None if the network has none; it is tried on a black image."""
+        explainer, size = Explainer(self.model), self.input_spec.size
+        try:
+            explainer.of_views(np.zeros((1, size, size, self.input_spec.channels), np.uint8))
+        except UsageError:
+            return None
+        return explainer
+
+    def _explain(self, prepared: _Prepared, index: int) -> dict[str, Any]:
+        if self.explainer is None:
+            raise HTTPException(422, f"{name_of(self.model.network)} has no maps, so it cannot explain")
+        try:
+            _, maps = self.explainer.of_views(prepared.view[None], [index])
+        except ResnetsError as error:
+            raise HTTPException(500, str(error)) from error
+        png = BytesIO()
+        overlay(maps[0]).save(png, "PNG")
+        return {
+            "class": self.classes[index],
+            "map": f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}",
+            "region": region_of_view(prepared.size, self.input_spec),
+            "size": prepared.size,
+        }
