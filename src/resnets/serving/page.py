@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from resnets.networks.registry import name_of
+from resnets.pages import environment
 from resnets.quantities import megabytes
-from resnets.report.page import environment
 from resnets.serving.service import Service
 
 POLICY = (
