@@ -35,7 +35,7 @@ def test_a_broken_one_fails_with_a_table_and_json(photo_folder: Path, tmp_path: 
     file = tmp_path / "audit.json"
     code, out, _ = command("data", "check", f"folder:{photo_folder}", "--json", file)
     assert code == 1
-    assert "unreadable" in out and "text[red].jpg: not a JPEG, PNG or WebP image" in out and "would FAIL" in out
+    assert "unreadable" in out and "text[red].jpg: not a JPEG, PNG, WebP" in out and "would FAIL" in out
     told = json.loads(file.read_text())
     assert told["would_fail"] and told["counts"] == {"unreadable": 1}
     assert told["findings"][0]["split"] == "val" and told["splits"]["train"]["images"] == 12

@@ -77,7 +77,7 @@ def test_what_makes_training_fail(photo_folder: Path) -> None:
     (train / "cat" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (train / "cat" / "text.jpg").write_text("no image")
     (train / "cat" / "empty.jpg").touch()
-    (train / "cat" / "old.bmp").write_bytes(b"BM")
+    (train / "cat" / "old.jxl").write_bytes(b"JXL")
     (train / "cat" / "gone.jpg").symlink_to(train / "nowhere")
     shutil.rmtree(train / "dog")
     (train / "dog").mkdir()
@@ -86,16 +86,16 @@ def test_what_makes_training_fail(photo_folder: Path) -> None:
     assert names.pop("truncated") == ["cut.jpg"]
     assert names.pop("unreadable") == ["text.jpg"]
     layout = names.pop("layout")
-    assert sorted(layout) == ["dog", "empty.jpg", "gone.jpg", "old.bmp", "val"]
+    assert sorted(layout) == ["dog", "empty.jpg", "gone.jpg", "old.jxl", "val"]
     assert names == {}
     assert audit.check_data(f"folder:{photo_folder}", workers=2).would_fail
 
 
 def test_a_header_that_claims_too_much_is_huge(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image of more pixels than are read is a finding."""
-    from resnets.data import decoding
+    from resnets.data import limits
 
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 48 * 40 - 1)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 48 * 40 - 1)
     assert len(found(photo_folder)["huge"]) == 18
 
 

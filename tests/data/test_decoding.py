@@ -10,16 +10,15 @@ import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from fuzzing import COUNTS, fuzz
+from pictures import RED, flag, is_flag, saved
 from PIL import Image, ImageFile
 
 from resnets.data.audit import inspect
 from resnets.data.decoding import (
-    MAX_PIXELS,
+    EncodedImage,
     centre_crop,
     decode,
     pixels,
@@ -27,46 +26,9 @@ from resnets.data.decoding import (
     resize_shorter_side,
     single_view,
 )
-from resnets.data.photos import decode_tensor
+from resnets.data.limits import MAX_PIXELS
 from resnets.errors import DataError
 from resnets.specs import InputSpec, Interpolation
-
-RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-
-
-def flag(width: int = 30, height: int = 20) -> Image.Image:
-    """Return an image whose left half is red, its right half blue."""
-    image = Image.new("RGB", (width, height), RED)
-    image.paste(BLUE, (width // 2, 0, width, height))
-    return image
-
-
-def is_flag(image: Image.Image, tolerance: int = 6) -> bool:
-    """Tell whether an image shows the flag, a JPEG's errors allowed for."""
-    array = pixels(image).astype(int)
-    left, right = array[:, 2 : image.width // 2 - 2], array[:, image.width // 2 + 2 : -2]
-    return bool((abs(left - RED) <= tolerance).all() and (abs(right - BLUE) <= tolerance).all())
-
-
-def saved(path: Path, image: Image.Image, kind: str, **options: Any) -> Path:
-    image.save(path, kind, **options)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("PNG", {}),
-        ("JPEG", {"quality": 95, "subsampling": 0}),
-        ("JPEG", {"quality": 95, "subsampling": 0, "progressive": True}),
-        ("WEBP", {"lossless": True}),
-    ],
-)
-def test_the_three_formats_are_read(tmp_path: Path, kind: str, options: dict[str, Any]) -> None:
-    """JPEG, PNG and WebP give the right colours and size."""
-    image = decode(saved(tmp_path / "flag", flag(), kind, **options))
-    assert (image.mode, image.size) == ("RGB", (30, 20))
-    assert is_flag(image)
 
 
 def test_the_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
@@ -163,41 +125,13 @@ def test_warnings_are_as_before_whoever_leaves_last() -> None:
     assert list(warnings.filters) == before
 
 
-def test_the_first_picture_of_several_is_taken(tmp_path: Path) -> None:
-    """Phones append more to a JPEG (MPO); PNG and WebP may be animated."""
-    for kind in ("MPO", "PNG", "WEBP"):
-        path = saved(tmp_path / kind, flag(), kind, save_all=True, append_images=[Image.new("RGB", (30, 20), GREEN)])
-        image = decode(path)
-        assert image.size == (30, 20)
-        assert image.getpixel((2, 2))[0] > 200  # type: ignore[index]
-
-
-@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "PPM", "ICO", "TGA"])
-def test_other_formats_are_refused_whatever_they_are_called(tmp_path: Path, kind: str) -> None:
-    """GIF, TIFF and others are an error although they are named .jpg."""
-    with pytest.raises(DataError, match=r"a.jpg: not a JPEG, PNG or WebP image"):
-        decode(saved(tmp_path / "a.jpg", flag(), kind))
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_a_truncated_file_is_refused(tmp_path: Path, kind: str) -> None:
-    """A part of a file is an error in each format, never grey pixels."""
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    path = saved(tmp_path / "a", Image.fromarray(noise), kind)
-    content = path.read_bytes()
-    for share in (0.1, 0.5, 0.9):
-        path.write_bytes(content[: int(len(content) * share)])
-        with pytest.raises(DataError, match=r"/a: (failed to decode|not a JPEG, PNG or WebP image)"):
-            decode(path)
-
-
 def test_what_is_no_image_is_said(tmp_path: Path) -> None:
     """An empty file, a text, a missing file and a folder have an error each."""
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("This is no image.")
     for name, message in (
         ("empty.jpg", "an empty file, not an image"),
-        ("text.jpg", "not a JPEG, PNG or WebP image"),
+        ("text.jpg", "not a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIF image"),
         ("nowhere.jpg", "no such file"),
         (".", "a folder, not an image"),
     ):
@@ -212,7 +146,7 @@ def test_an_unreadable_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    (tmp_path / "a.jpg").touch()
+    saved(tmp_path / "a.jpg", flag(), "JPEG")
     monkeypatch.setattr(Image, "open", denied)
     with pytest.raises(DataError, match=r"a.jpg: failed to read \(Permission denied\)"):
         decode(tmp_path / "a.jpg")
@@ -305,23 +239,6 @@ def test_the_crop_is_the_centre() -> None:
     assert pixels(centre_crop(image, 2))[..., 0].tolist() == [[44, 45], [54, 55]]
 
 
-@pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_damaged_images_are_read_or_refused(tmp_path: Path, kind: str, count: int) -> None:
-    """As training, a test and `data check` read them: pixels or a DataError of one line."""
-    content, exif, path = io.BytesIO(), Image.Exif(), tmp_path / "x"
-    exif[0x0112] = 6
-    flag().save(content, kind, exif=exif, **({"progressive": True} if kind == "JPEG" else {}))
-
-    def read(variant: bytes) -> None:
-        path.write_bytes(variant)
-        inspect(path)
-        decode_tensor(path)
-        resize_shorter_side(decode(path), 16)
-
-    fuzz(read, content.getvalue(), count, documented=DataError)
-
-
 def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     """Each takes a few bytes, and a pass over all pixels; photos have ten."""
     content = io.BytesIO()
@@ -332,7 +249,7 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded(tmp_path: 
     assert decode(path).size == (2_000, 2_000)
     path.write_bytes(b"\xff\xda".join([*scans, *[last] * 3_000]) + b"\xff\xd9")
     assert path.stat().st_size < 1_000_000
-    for read in (decode, decode_tensor):
+    for read in (decode, lambda path: EncodedImage(path, 3)):
         with pytest.raises(DataError, match=r"3,\d\d\d scans of 2000 x 2000"):
             read(path)
 

@@ -77,14 +77,14 @@ def test_what_is_no_image_of_a_class_is_passed_over_and_named(photo_folder: Path
 
 
 def test_suffixes_in_any_case_and_subfolders_count(photo_folder: Path) -> None:
-    """JPEG, PNG and WebP by any of their suffixes, at any depth of a class."""
+    """Each format by any of its suffixes, at any depth of a class."""
     cat = photo_folder / "train" / "cat"
     (cat / "more").mkdir()
-    for name in ("A.JPEG", "more/b.Png", "c.webp", "d.jfif", "e.JPE"):
+    names = {"A.JPEG", "more/b.Png", "c.webp", "d.jfif", "e.JPE", "f.Tif", "g.tiff", "h.bmp", "i.gif", "j.JIF"}
+    for name in names:
         shutil.copy(cat / "000.jpg", cat / name)
-    assert {"cat/A.JPEG", "more/b.Png", "cat/c.webp", "cat/d.jfif", "cat/e.JPE"} < set(
-        files_of(folder.load(photo_folder).train)
-    )
+    found = set(files_of(folder.load(photo_folder).train))
+    assert {name if "/" in name else f"cat/{name}" for name in names} < found
 
 
 def test_links_are_followed(photo_folder: Path, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_names_that_differ_by_unicode_normalization_are_explained(photo_folder: 
         folder.load(photo_folder)
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".TIF", ".bmp", ".heic"])
+@pytest.mark.parametrize("suffix", [".jxl", ".JP2"])
 def test_an_image_of_another_kind_is_refused(photo_folder: Path, suffix: str) -> None:
     """An image format that is not read is an error with the file and the format."""
     (photo_folder / "train" / "dog" / f"x{suffix}").write_bytes(b"x")

@@ -12,7 +12,7 @@ import torch
 
 from resnets.data import folder
 from resnets.data.arrays import ImageArrays
-from resnets.data.decoding import single_view
+from resnets.data.decoding import EncodedImage, single_view
 from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batching
 from resnets.data.normalization import fit_photos, mean_of
@@ -64,24 +64,27 @@ def test_photos_are_scaled_cropped_and_flipped_at_random(make_photos) -> None:  
     assert len(set(seen)) == 24
 
 
-def test_a_random_crop_reaches_every_place_scale_and_mirror_image() -> None:
+def test_a_random_crop_reaches_every_place_scale_and_mirror_image(tmp_path: Path) -> None:
     """Of a horizontal ramp resized to 9 or 10 pixels and cropped to 8, all views come and no other."""
     from PIL import Image
 
     ramp = Image.fromarray(np.tile(np.arange(10, dtype=np.uint8) * 20, (10, 1)))
     random.seed(0)
-    views = {scale_crop_flip(ramp, ScaleCropFlip(shortest=9, longest=10, crop=8)).tobytes() for _ in range(500)}
+    path, input_spec = tmp_path / "ramp.png", InputSpec(size=8, resize=9, channels=1)
+    ramp.save(path)
+
+    def view(how: ScaleCropFlip) -> bytes:
+        return scale_crop_flip(EncodedImage(path, 1), how, input_spec).tobytes()
+
+    views = {view(ScaleCropFlip(shortest=9, longest=10, crop=8)) for _ in range(500)}
     expected = set()
     for side in (9, 10):
         resized = np.asarray(ramp.resize((side, side), Image.Resampling.BILINEAR))
         for left in range(side - 7):
-            view = resized[:8, left : left + 8]
-            expected |= {view.tobytes(), view[:, ::-1].tobytes()}
+            part = resized[:8, left : left + 8]
+            expected |= {part.tobytes(), part[:, ::-1].tobytes()}
     assert views == expected
-    unflipped = {
-        scale_crop_flip(ramp, ScaleCropFlip(shortest=10, longest=10, crop=8, flip=False)).tobytes() for _ in range(99)
-    }
-    assert len(unflipped) == 3
+    assert len({view(ScaleCropFlip(shortest=10, longest=10, crop=8, flip=False)) for _ in range(99)}) == 3
 
 
 def test_photos_are_tested_on_their_centre(photo_folder: Path) -> None:

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from resnets.data import folder
-from resnets.data.decoding import decode, pixels, single_views
+from resnets.data.decoding import EncodedImage, decode, pixels, single_views
 from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batching
 from resnets.data.normalization import fit_colors, fit_photos, std_of
-from resnets.data.photos import area_crop_flip, decode_tensor, random_part
+from resnets.data.photos import area_crop_flip, as_tensor, random_part
 from resnets.data.randomness import normals
 from resnets.errors import DataError, UsageError
 from resnets.specs import AreaCropFlip, InputSpec, Preprocessing, PrincipalColors, ScaleCropFlip
@@ -50,25 +50,27 @@ def test_parts_are_drawn_as_torchvision_draws_them(size: tuple[int, int]) -> Non
     assert (ours[:, :2] >= 0).all() and (ours[:, :2] + ours[:, 2:] <= size).all()
 
 
-def test_a_part_becomes_a_square() -> None:
+def test_a_part_becomes_a_square(tmp_path: Path) -> None:
     """Any part is resized to the crop's size, or to a smaller one."""
     random.seed(0)
-    image = torch.tensor([9, 8, 7], dtype=torch.uint8)[:, None, None].expand(3, 200, 300)
-    view = area_crop_flip(image, AreaCropFlip(crop=24))
+    Image.new("RGB", (300, 200), (9, 8, 7)).save(tmp_path / "a.png")
+    how, input_spec = AreaCropFlip(crop=24), InputSpec(size=24, resize=28)
+    view = area_crop_flip(EncodedImage(tmp_path / "a.png", 3), how, None, input_spec)
     assert view.shape == (24, 24, 3) and (view.numpy() == [9, 8, 7]).all()
-    assert area_crop_flip(image, AreaCropFlip(crop=24), 16).shape == (16, 16, 3)
+    assert area_crop_flip(EncodedImage(tmp_path / "a.png", 3), how, 16, input_spec).shape == (16, 16, 3)
 
 
-def test_a_part_is_resized_as_torchvision_resizes_it() -> None:
+def test_a_part_is_resized_as_torchvision_resizes_it(tmp_path: Path) -> None:
     """The whole image of one that is already a square: Pillow's pixels to one grey level, mirrored by half."""
     noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3)).astype(np.uint8)
-    image = torch.from_numpy(noise).permute(2, 0, 1)
+    Image.fromarray(noise).save(tmp_path / "a.png")
     how = AreaCropFlip(crop=24, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     expected = np.asarray(Image.fromarray(noise).resize((24, 24), Image.Resampling.BILINEAR)).astype(int)
     mirrored = 0
     for seed in range(40):
         random.seed(seed)
-        view = area_crop_flip(image, how).numpy().astype(int)
+        image = EncodedImage(tmp_path / "a.png", 3)
+        view = area_crop_flip(image, how, None, InputSpec(size=24, resize=28)).numpy().astype(int)
         straight, turned = (np.abs(view - other).max() for other in (expected, expected[:, ::-1]))
         assert min(straight, turned) <= 1
         mirrored += turned <= 1
@@ -188,7 +190,7 @@ def test_normal_numbers() -> None:
 def same(path: Path, channels: int = 3) -> bool:
     """Tell whether a file decodes to the same pixels both ways."""
     expected = pixels(decode(path, channels))
-    return np.array_equal(decode_tensor(path, channels).permute(1, 2, 0).numpy(), expected)
+    return np.array_equal(as_tensor(EncodedImage(path, channels)).permute(1, 2, 0).numpy(), expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -225,5 +227,5 @@ def test_damage_is_the_same_error_as_a_tensor(tmp_path: Path) -> None:
         with pytest.raises(DataError) as expected:
             decode(tmp_path / name)
         with pytest.raises(DataError) as found:
-            decode_tensor(tmp_path / name)
+            as_tensor(EncodedImage(tmp_path / name, 3))
         assert str(found.value) == str(expected.value)

@@ -113,7 +113,7 @@ class ImageArrays:
             yield torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
 
     def views(
-        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int
+        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
     ) -> Iterator[tuple[int, list[View]]]:
         raise UsageError("views are crops of image files, and these images are arrays of one size")
 

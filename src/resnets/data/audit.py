@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from resnets.data import folder, imagenet, sources
 from resnets.data.arrays import ImageArrays
-from resnets.data.decoding import FORMATS, JPEG_SUFFIXES, MAX_PIXELS, decode_here, quiet
+from resnets.data.decoding import decode_here, open_header, quiet
 from resnets.data.folder import Listing
 from resnets.data.headers import read_headers
 from resnets.data.image_files import ImageFiles
@@ -35,15 +35,16 @@ KINDS = {
     "layout": "folders, classes or files that are not as they should be",
     "unreadable": "no image that can be decoded",
     "truncated": "the file ends before the image does",
-    "huge": f"more than {MAX_PIXELS // 10**6} million pixels, which are not decoded",
+    "huge": "more pixels than are decoded",
     "zeros at the end": "decodes, but a part is lost",
     "in both splits": "an image that is tested on is trained on, too",
     "two classes": "the same image under two classes",
     "duplicate": "the same image twice in a split",
     "large": f"more than {LARGE // 10**6} million pixels, slow to decode",
     "dark 16 bits": "all values are those of 12 bits or fewer: nearly black when they are scaled to 8 bits",
-    "passed over": "no part of the data set: hidden, of a system, or no JPEG, PNG or WebP",
+    "passed over": "no part of the data set: hidden, of a system, or with no suffix of an image",
     "extension": "the content is of another kind than the name says; the content counts",
+    "frames": "only the first frame or page is taken",
     "CMYK": "converted to RGB",
     "16 bits": "scaled to 8 bits",
     "rotated": "turned upright as its EXIF orientation says",
@@ -54,8 +55,6 @@ KINDS = {
 
 FATAL = ("layout", "unreadable", "truncated", "huge")
 """With one of these training would fail."""
-
-SUFFIXES_OF = {"JPEG": JPEG_SUFFIXES, "MPO": JPEG_SUFFIXES, "PNG": (".png",), "WEBP": (".webp",)}
 
 
 @dataclass(frozen=True)
@@ -208,7 +207,7 @@ def inspect(file: ImageFile) -> _Seen:
         decode_here(held)
     except DataError as error:
         reason = str(error).removeprefix(f"{file}: ")
-        huge = "million are read" in reason or "exceeds limit" in reason
+        huge = " million are read" in reason or "exceeds limit" in reason
         cut = "truncated" in reason or "Truncated" in reason
         seen.notes.append(("huge" if huge else "truncated" if cut else "unreadable", reason))
         return seen
@@ -220,35 +219,45 @@ def inspect(file: ImageFile) -> _Seen:
 
 def _dark(held: InMemoryFile) -> Iterator[tuple[str, str]]:
     """Yield a note, if a 16-bit image holds a sensor's 12 bits, or fewer, in the lower of its bits."""
-    with Image.open(BytesIO(held.content), formats=FORMATS) as image:
-        brightest = max(int(value) for value in np.ravel(image.getextrema()))
-        if not image.mode.startswith("I"):  # of colour images Pillow gives the higher eight bits
-            brightest = 256 * brightest + 255
+    image, _ = open_header(held.content)
+    brightest = max(int(np.asarray(image.crop((0, top, image.width, top + 64))).max()) for top in _strips(image))
+    if not image.mode.startswith("I"):  # of colour images Pillow gives the higher eight bits
+        brightest = 256 * brightest + 255
     if brightest <= TWELVE_BITS:
         yield "dark 16 bits", f"no value is above {brightest:,} of 65,535"
 
 
+def _strips(image: Image.Image) -> range:
+    return range(0, image.height, 64)
+
+
 def _describe(seen: _Seen, held: InMemoryFile, suffix: str) -> None:
     content = held.content
-    with Image.open(BytesIO(content), formats=FORMATS) as image:  # the header only
-        seen.size = image.size
-        width, height = image.size
-        kind, mode = image.format or "", image.mode
+    image, known = open_header(content)
     (header,) = read_headers([held])
-    deep = kind == "PNG" and content[24:25] == b"\x10"  # of the header: bits of a channel
-    lost = len(content) - len(content.rstrip(b"\0")) if kind in ("JPEG", "MPO") else 0
+    seen.size = width, height = header.width, header.height
+    kind, mode = known.name, image.mode
+    lost = len(content) - len(content.rstrip(b"\0")) if kind == "JPEG" else 0
     for found, name, detail in (
         (width * height > LARGE, "large", f"{width} x {height} pixels"),
-        (bool(suffix) and suffix not in SUFFIXES_OF.get(kind, ()), "extension", f"is {kind}"),
+        (bool(suffix) and suffix not in known.suffixes, "extension", f"is {kind}"),
         (lost >= ZEROS, "zeros at the end", f"{lost:,} bytes of them"),
+        (kind != "JPEG" and getattr(image, "is_animated", False), "frames", ""),  # a phone's JPEG has previews
         (mode == "CMYK", "CMYK", ""),
-        (deep or mode.startswith("I"), "16 bits", ""),
+        (_bits(image, kind) == 16, "16 bits", ""),
         (header.orientation != 1, "rotated", f"EXIF orientation {header.orientation}"),
         (mode in ("1", "L", "LA") or mode.startswith("I"), "grey", ""),
         (mode in ("RGBA", "LA", "PA"), "transparent", ""),
     ):
         if found:
             seen.notes.append((name, detail))
+
+
+def _bits(image: Any, kind: str) -> int:
+    """Return the bits of a channel as a PNG or TIFF stores it; 8 for other formats."""
+    if kind == "PNG":
+        return 16 if image.mode.startswith("I") or "16" in str(image.tile[0].args) else 8
+    return max(image.tag_v2.get(258, (1,))) if kind == "TIFF" else 8
 
 
 def _repeated(first: tuple[str, int, str], split: str, label: int, where: str) -> Iterator[Finding]:

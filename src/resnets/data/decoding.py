@@ -1,4 +1,4 @@
-"""From an image file to pixels, safely: JPEG, PNG and WebP only, limited in size, upright, RGB or grey."""
+"""From an image file to pixels, safely: the formats of one table only, limited in size, upright, RGB or grey."""
 
 from __future__ import annotations
 
@@ -9,34 +9,40 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from resnets.data.formats import HEAD, NAMES, Format, MissingDecoder, UnknownFormat, format_of
+from resnets.data.limits import require_scans, require_size
+from resnets.data.orientation import TURNS, orientation, upright
 from resnets.data.stored_file import ImageFile, content_of, size_of
-from resnets.errors import DataError
+from resnets.errors import DataError, first_line
 from resnets.specs import InputSpec, Interpolation
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif")
-SUFFIXES = (*JPEG_SUFFIXES, ".png", ".webp")
-MAX_PIXELS = 100_000_000
-MAX_WEBP_PIXELS = 64_000_000  # whose decoder takes 25 bytes for each
-MAX_SCANNED = 20 * MAX_PIXELS  # in the scans of a progressive JPEG together, of which usual ones have ten
 MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
+REDUCTIONS = (8, 4, 2)  # of a JPEG's sides, which its decoder does in place of decoding all pixels
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and lower edge, in pixels of the whole upright image."""
 
 
-def decode(path: ImageFile, channels: int = 3) -> Image.Image:
+def decode(path: ImageFile, channels: int = 3, shorter: int | None = None) -> Image.Image:
     """Return the image upright (EXIF orientation applied) as RGB, or grey if `channels` is 1.
 
     Any mode is accepted (CMYK, palette, 16-bit, transparent: the alpha channel is dropped, as torchvision does) and
-    any suffix: the content decides.
+    any suffix: the content decides. Of several frames or pages the first is taken. With `shorter`, a JPEG is decoded at
+    1/2, 1/4 or 1/8 of its size where its shorter side keeps that many pixels.
 
-    Raises: DataError, if the file is missing, truncated, of another format or larger than 100 megapixels.
+    Raises: DataError, if the file is missing, truncated, of another format or larger than its format allows.
     """
     with quiet():
-        return decode_here(path, channels)
+        return decode_here(path, channels, shorter)
 
 
 class _Quiet:
@@ -71,77 +77,130 @@ def quiet() -> _Quiet:
     return _QUIET
 
 
-def decode_here(path: ImageFile, channels: int = 3) -> Image.Image:
+def decode_here(path: ImageFile, channels: int = 3, shorter: int | None = None) -> Image.Image:
     """Return what `decode` does; for threads, within one `quiet` for all of them."""
+    encoded = EncodedImage(path, channels)
+    if shorter is None or encoded.scale_for(shorter) == 1:
+        return encoded.decode()
+    return encoded.decode_whole_pixels(encoded.scale_for(shorter))
+
+
+@contextlib.contextmanager
+def refusing(path: ImageFile) -> Iterator[None]:
+    """Turn what a damaged or hostile file raises, which is nearly anything, into a DataError of one line."""
     try:
-        image, turn = _converted(content_of(path), "L" if channels == 1 else "RGB")
-        return image if turn == 1 else image.transpose(_TURNS[turn])
+        yield
     except DataError:
         raise
-    except Exception as error:  # a damaged or hostile file raises nearly anything
+    except Exception as error:
         raise DataError(f"{path}: {reason(path, error)}") from error
 
 
-def _converted(content: bytes, mode: str) -> tuple[Image.Image, int]:
-    """Return an image in a mode and how it is stored; what decoded it is freed, of a WebP a gigabyte."""
-    with Image.open(BytesIO(content), formats=FORMATS) as image:
-        limit_work(image, content)
-        image.load()
-        turn = orientation(image)
-        found: Image.Image = image
-        if image.mode.startswith(("I", "F")):  # 16 bits: Pillow's own conversion would clip
-            found = _in_8_bits(image)
-        return found if found.mode == mode else found.convert(mode), turn
+def open_header(content: bytes | IO[bytes]) -> tuple[Any, Format]:
+    """Return an image of which no pixel is decoded, within the limits of its format; no other decoder is tried.
 
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What turns a picture upright, by its EXIF orientation."""
-
-
-def orientation(image: Image.Image) -> int:
-    """Return how a picture is stored, 1 to 8 as in EXIF; 1, upright, where it does not say, or not so that it is read.
-
-    Only this is read: of all that EXIF may hold, some is often invalid, which does not matter here. A PNG that has EXIF
-    behind its pixels must be loaded.
+    Raises: nearly anything, as `refusing` has it.
     """
-    try:
-        found = Image.Image.getexif(image).get(ExifTags.Base.Orientation)  # a PNG's own method decodes the pixels
-    except Exception:  # broken EXIF raises nearly anything, and harms nothing
-        return 1
-    return int(found) if found in _TURNS else 1
+    file = BytesIO(content) if isinstance(content, bytes) else content
+    image_format = format_of(file.read(HEAD))
+    file.seek(0)
+    image = Image.open(file, formats=(image_format.name.upper(),))
+    require_size(image, image_format)
+    return image, image_format
 
 
-def _in_8_bits(image: Image.Image) -> Image.Image:
-    """Return an image of 16 bits as one of 8, converted a strip at a time: of 100 megapixels it takes gigabytes."""
+class EncodedImage:
+    """An image file whose header has been read: a JPEG can be decoded at the scale that turns out to be needed.
+
+    Raises: DataError, as `decode`, here and in each method.
+    """
+
+    def __init__(self, path: ImageFile, channels: int) -> None:
+        self.path, self.mode = path, "L" if channels == 1 else "RGB"
+        with refusing(path):
+            self.content = content_of(path)
+            self.image, self.format = open_header(self.content)
+            require_scans(self.image, self.format, self.content)
+            self.is_jpeg = self.format.name == "JPEG"
+            if not self.is_jpeg:  # some say how they are turned behind their pixels
+                self.image.load()
+            self.turn = 1 if self.format.name == "TIFF" else orientation(self.image)  # Pillow turns a TIFF itself
+            self.size = upright(self.image.size, self.turn)
+
+    def scale_for(self, shorter: int) -> int:
+        """Return the largest reduction that leaves the shorter side at least so long, 1 if there is none."""
+        return self._scale(min(self.size) // shorter)
+
+    def scale_of(self, box: Box, size: Size) -> int:
+        """Return the largest reduction that leaves a part of the image at least that size, 1 if there is none."""
+        left, top, right, bottom = box
+        return self._scale(min((right - left) / size[0], (bottom - top) / size[1]))
+
+    def _scale(self, ratio: float) -> int:
+        return next((scale for scale in REDUCTIONS if self.is_jpeg and scale <= ratio), 1)
+
+    def decode(self, scale: int = 1) -> Image.Image:
+        """Return the upright image, a JPEG at 1 / `scale` of its size, which is rounded up; to be called once."""
+        with refusing(self.path):
+            image, self.image = self.image, None  # what decoded it is freed, of a WebP a gigabyte
+            if scale > 1:
+                image.draft(image.mode, (image.width // scale, image.height // scale))
+            image.load()
+            if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip
+                image = in_8_bits(image, self.format.name)
+            image = image if image.mode == self.mode else image.convert(self.mode)
+            return image if self.turn == 1 else image.transpose(TURNS[self.turn])
+
+    def decode_whole_pixels(self, scale: int) -> Image.Image:
+        """Return the upright image at 1 / `scale` of its size, without a last row or column of a part of a pixel."""
+        image = self.decode(scale)
+        width, height = self.size[0] // scale, self.size[1] // scale
+        left, top = map(round, self._origin(image.size, (width, height)))
+        return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
+
+    def resized(self, box: Box, size: Size, interpolation: Interpolation, *, reduced: bool) -> Image.Image:
+        """Return a part of the upright image, at fractions of its pixels, resized; to be called once.
+
+        With `reduced`, a JPEG is decoded at the smallest scale at which the part has as many pixels as it is to have.
+        """
+        left, top, right, bottom = box
+        scale = self.scale_of(box, size) if reduced else 1
+        image = self.decode(scale)
+        if scale > 1:
+            x, y = self._origin(image.size, (self.size[0] / scale, self.size[1] / scale))
+            left, top = max(0.0, left / scale + x), max(0.0, top / scale + y)
+            right, bottom = min(image.width, right / scale + x), min(image.height, bottom / scale + y)
+        return image.resize(size, RESAMPLING[interpolation], (left, top, right, bottom))
+
+    def _origin(self, decoded: Size, exact: tuple[float, float]) -> tuple[float, float]:
+        """Return where the image starts in the decoded one, whose sides are rounded up: of one that was turned, later.
+
+        What is rounded up is behind the right and lower edges of the image as it is stored.
+        """
+        return (
+            decoded[0] - exact[0] if self.turn in (2, 3, 6, 7) else 0,
+            decoded[1] - exact[1] if self.turn in (3, 4, 7, 8) else 0,
+        )
+
+
+def in_8_bits(image: Any, name: str) -> Image.Image:
+    """Return a grey image of 16 bits (TIFF: or fewer) as one of 8, a strip at a time: 100 megapixels take gigabytes.
+
+    Raises: ValueError, for a TIFF's values of 32 bits, with a sign or a fraction, of which no one is white.
+    """
+    white, inverted = 65_535, False
+    if name == "TIFF":
+        bits, kind = image.tag_v2.get(258, (1,))[0], image.tag_v2.get(339, (1,))[0]
+        if bits > 16 or kind != 1:
+            of_kind = {2: "signed integers", 3: "fractions"}.get(kind, "integers")
+            raise ValueError(f"its pixels are {of_kind} of {bits} bits, of which none is white; store it in 8 or 16")
+        white, inverted = 2**bits - 1, image.tag_v2.get(262) == 0
     low = Image.new("L", image.size)
     for top in range(0, image.height, 64):
         strip = image.crop((0, top, image.width, min(top + 64, image.height)))
-        high = np.asarray(strip, np.float64)
-        low.paste(Image.fromarray((high / 257).round().clip(0, 255).astype(np.uint8)), (0, top))
+        high = (np.asarray(strip, np.float64) * (255 / white)).round().clip(0, 255).astype(np.uint8)
+        low.paste(Image.fromarray(255 - high if inverted else high), (0, top))
     return low
-
-
-def limit_work(image: Image.Image, content: bytes) -> None:
-    """Check what it takes to decode a file by its header and, of a JPEG, by its scans: each passes over all pixels.
-
-    Raises: DecompressionBombError, if there are more than 100 megapixels (WebP: 64), or 2,000 in all scans together.
-    """
-    pixels, most = image.width * image.height, MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
-    if pixels > most:
-        limit = f"at most {most // 10**6} million are read"
-        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels; {limit}")
-    scans = content.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 1
-    if scans * pixels > MAX_SCANNED:
-        limit = f"at most {MAX_SCANNED // 10**6:,} million are read in all of them"
-        raise Image.DecompressionBombError(f"{scans:,} scans of {image.width} x {image.height} pixels; {limit}")
 
 
 def reason(path: ImageFile, error: Exception) -> str:
@@ -151,12 +210,16 @@ def reason(path: ImageFile, error: Exception) -> str:
             return "no such file"
         case IsADirectoryError():
             return "a folder, not an image"
+        case UnknownFormat():
+            return f"not a {NAMES} image" if size_of(path) else "an empty file, not an image"
+        case MissingDecoder():
+            return str(error)
         case UnidentifiedImageError():
-            return "not a JPEG, PNG or WebP image" if size_of(path) else "an empty file, not an image"
+            return "failed to decode (its header is damaged, or of a kind that is not read)"
         case OSError(strerror=str(why)):
             return f"failed to read ({why})"
         case _:
-            return f"failed to decode ({str(error) or type(error).__name__})"
+            return f"failed to decode ({first_line(error)})"
 
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -214,8 +277,9 @@ def single_view(path: ImageFile, input_spec: InputSpec) -> NDArray[np.uint8]:
 
 
 def _single_view(path: ImageFile, input_spec: InputSpec) -> NDArray[np.uint8]:
-    image = resize_shorter_side(decode_here(path, input_spec.channels), input_spec.resize, input_spec.interpolation)
-    return pixels(centre_crop(image, input_spec.size))
+    shorter = input_spec.resize if input_spec.decode == "reduced" else None
+    image = decode_here(path, input_spec.channels, shorter)
+    return pixels(centre_crop(resize_shorter_side(image, input_spec.resize, input_spec.interpolation), input_spec.size))
 
 
 def single_views(paths: Sequence[ImageFile], input_spec: InputSpec) -> NDArray[np.uint8]:

@@ -11,16 +11,13 @@ from typing import NoReturn
 import numpy as np
 
 from resnets.data.class_names import look_alike
-from resnets.data.decoding import SUFFIXES
+from resnets.data.formats import SUFFIXES, UNREAD, why_unread
 from resnets.data.image_files import ImageFiles
 from resnets.data.layouts import FORMS, Layout, find_layout, unlabelled
 from resnets.data.passed_over import PassedOver, in_words
 from resnets.data.splits import DataSplits, drawn_of_each_class
 from resnets.errors import DataError
 from resnets.quantities import plural
-
-UNREAD = (".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".jxl")
-"""Photos that are not read. One of them is an error: a data set without them is another one."""
 
 DRAWN = 10.0
 """Percent of the images that are drawn to test on, and as many to validate on, where no folder is for that."""
@@ -74,9 +71,8 @@ def load(path: Path) -> DataSplits:
     one. Without any of them, or of PATH/CLASS/*, 10 % of each class are tested on, always the same, and as many are
     held out for validation by the seed of a run.
 
-    Images are files with the suffixes of JPEG, PNG and WebP, in subfolders of a class too; links are followed. Passed
-    over, and counted, are hidden and system folders, hidden files, files with other suffixes, and what is in no folder
-    of a class.
+    Images are files with a suffix of `formats`, in subfolders of a class too; links are followed. Passed over, and
+    counted, are hidden and system folders, hidden files, files with other suffixes, and what is in no class's folder.
 
     Raises: DataError, if train is missing, a class of it has no images, an image is empty, a link broken or a photo of
         a kind that is not read, or another split has a class that train lacks.
@@ -233,8 +229,8 @@ def images_in(folder: Path, complain: Complain, passed: list[PassedOver]) -> lis
                 passed.append(PassedOver(kind, str(path)))
                 continue
             try:
-                if (suffix := path.suffix.lower()) in UNREAD:
-                    complain(f"{path}: {suffix} images are not read; convert it to one of {', '.join(SUFFIXES)}")
+                if (why := why_unread(path.suffix.lower())) is not None:
+                    complain(f"{path}: {why}")
                 elif path.stat().st_size == 0:
                     complain(f"{path}: an empty file, not an image")
                 else:

@@ -9,11 +9,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from PIL import Image
-
-from resnets.data.decoding import FORMATS, orientation, quiet, reason
+from resnets.data.decoding import open_header, quiet, refusing
+from resnets.data.orientation import orientation, upright
 from resnets.data.stored_file import ImageFile, opened
-from resnets.errors import DataError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DESCRIBING = (b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt")
@@ -33,7 +31,7 @@ class ImageHeader(NamedTuple):
 def read_headers(files: Sequence[ImageFile]) -> Iterator[ImageHeader]:
     """Yield the header of each image file.
 
-    Raises: DataError, if a file is missing or no JPEG, PNG or WebP image.
+    Raises: DataError, as `decode` for what a header shows.
     """
     for file in files:
         with quiet():
@@ -42,18 +40,14 @@ def read_headers(files: Sequence[ImageFile]) -> Iterator[ImageHeader]:
 
 
 def _header(file: ImageFile) -> ImageHeader:
-    try:
-        with opened(file) as source, source.open("rb") if isinstance(source, Path) else source as content:
-            is_png = content.read(len(SIGNATURE)) == SIGNATURE
-            content.seek(0)
-            with Image.open(_without_pixels(content) if is_png else content, formats=FORMATS) as image:
-                turn = orientation(image)
-                width, height = image.size if turn < 5 else image.size[::-1]
-                return ImageHeader(width, height, turn)
-    except DataError:
-        raise
-    except Exception as error:  # as in decoding
-        raise DataError(f"{file}: {reason(file, error)}") from error
+    with refusing(file), opened(file) as source, source.open("rb") if isinstance(source, Path) else source as content:
+        is_png = content.read(len(SIGNATURE)) == SIGNATURE
+        content.seek(0)
+        image, image_format = open_header(_without_pixels(content) if is_png else content)
+        turn, size = orientation(image), image.size
+        if image_format.name == "TIFF":  # some versions of Pillow have it upright here, which others have later
+            size = image.tag_v2[256], image.tag_v2[257]
+        return ImageHeader(*upright(size, turn), turn)
 
 
 def _without_pixels(png: IO[bytes]) -> BytesIO:

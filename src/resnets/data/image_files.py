@@ -140,7 +140,7 @@ class ImageFiles:
             raise UsageError("this recipe pads and crops small images of one size; use 'scratch' for image files")
         size, resize = augmentation.crop, augmentation.resize
         if trained is not None:  # thousands of files need not be read
-            return transferred(trained, InputSpec(size=size, resize=resize))
+            return transferred(trained, InputSpec(size=size, resize=resize, decode=preprocessing.decode))
         chosen = self.subsample(FITTED[preprocessing.mean])
         return fit_photos(chosen.paths, preprocessing, size=size, resize=resize)
 
@@ -174,9 +174,9 @@ class ImageFiles:
         yield from loader(photos, workers, normalized, batch_sampler=in_batches(self._keys(), batch_size))
 
     def views(
-        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int
+        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
     ) -> Iterator[tuple[int, list[View]]]:
-        samples = PhotoViews(self.paths, cut, channels)
+        samples = PhotoViews(self.paths, cut, channels, shorter)
         found = loading(samples, workers, batch_size=None, sampler=self._keys(), collate_fn=_as_it_is)
         for number, views in found:
             yield number, [view.numpy().copy() for view in views]  # those that wait hold no shared memory

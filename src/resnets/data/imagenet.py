@@ -19,8 +19,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from resnets.data.decoding import SUFFIXES
 from resnets.data.folder import Complain, Listing, class_folders, files_of, images_in, refuse
+from resnets.data.formats import SUFFIXES
 from resnets.data.image_files import ImageFiles
 from resnets.data.passed_over import PassedOver
 from resnets.data.splits import DataSplits

@@ -90,7 +90,7 @@ class MapSplit:
         return loader(self.dataset, workers, None, batch_size=batch_size)
 
     def views(
-        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int
+        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
     ) -> Iterator[tuple[int, list[View]]]:
         raise UsageError("views are crops of image files, and a dataset object returns tensors")
 

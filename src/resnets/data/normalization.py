@@ -44,7 +44,7 @@ def fit_photos(
     Raises: DataError, for the first of these files that cannot be decoded.
     Paper: section 3.4 subtracts the per-pixel mean of the 224x224 crops.
     """
-    input_spec = InputSpec(size=size, resize=resize)
+    input_spec = InputSpec(size=size, resize=resize, decode=preprocessing.decode)
     return _fit(_views(files, input_spec), preprocessing, input_spec)
 
 
@@ -80,13 +80,13 @@ def fit_colors(
 
 
 def transferred(trained: InputSpec, fitted: InputSpec) -> InputSpec:
-    """Return the input of trained weights for images of the size that another one was fitted for.
+    """Return the input of trained weights for images of the size, and decoded as, another one was fitted for.
 
     With another number of channels each has the mean and deviation of the trained ones on average.
     """
     if trained.channels != fitted.channels:
         trained = _with_channels(trained, fitted.channels)
-    sized = trained.with_changes(size=fitted.size, resize=fitted.resize)
+    sized = trained.with_changes(size=fitted.size, resize=fitted.resize, decode=fitted.decode)
     if trained.mean_image is None or trained.size == fitted.size:
         return sized
     mean = mean_of(trained).mean(axis=(0, 1), dtype=np.float64)  # of each pixel there is none of another size

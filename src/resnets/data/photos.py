@@ -6,7 +6,6 @@ import contextlib
 import math
 import random
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -16,20 +15,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resnets.data.decoding import (
-    RESAMPLING,
-    decode,
-    decode_here,
-    limit_work,
-    orientation,
-    pixels,
-    quiet,
-    resized,
-    single_view,
-    within_ratio,
-)
+from resnets.data.decoding import EncodedImage, decode, pixels, quiet, resized, single_view, within_ratio
 from resnets.data.loading import PhotoKey
-from resnets.data.stored_file import ImageFile, content_of
+from resnets.data.stored_file import ImageFile
 from resnets.errors import UsageError
 from resnets.specs import AreaCropFlip, InputSpec, Interpolation, PhotoAugmentation, ScaleCropFlip
 
@@ -76,33 +64,34 @@ class Photos(Dataset[Any]):
 
     def _view(self, file: ImageFile, size: int | None) -> Tensor:
         how, input_spec = self.augmentation, self.input_spec
-        if isinstance(how, AreaCropFlip):
-            image = decode_tensor(file, input_spec.channels)
-            return area_crop_flip(image, how, size, input_spec.interpolation).contiguous()
         if how is None:
-            view = single_view(file, input_spec)
-        else:
-            view = scale_crop_flip(decode(file, input_spec.channels), how, input_spec.interpolation)
-        return torch.from_numpy(np.array(view, order="C"))
+            return torch.from_numpy(np.array(single_view(file, input_spec), order="C"))
+        with quiet():
+            image = EncodedImage(file, input_spec.channels)
+            if isinstance(how, AreaCropFlip):
+                return area_crop_flip(image, how, size, input_spec).contiguous()
+            return torch.from_numpy(np.array(scale_crop_flip(image, how, input_spec), order="C"))
 
 
 class PhotoViews(Dataset[Any]):
     """(number, views) of each file, as tensors: those pass through shared memory, and never fill a worker's pipe."""
 
     def __init__(
-        self, paths: Sequence[ImageFile], cut: Callable[[Image.Image], list[Image.Image]], channels: int
+        self,
+        paths: Sequence[ImageFile],
+        cut: Callable[[Image.Image], list[Image.Image]],
+        channels: int,
+        shorter: int | None,
     ) -> None:
-        self.paths, self.cut, self.channels = paths, cut, channels
+        self.paths, self.cut, self.channels, self.shorter = paths, cut, channels, shorter
 
     def __getitem__(self, key: PhotoKey) -> tuple[int, list[Tensor]]:
         index, file, _ = key
-        image = decode(self.paths[index] if file is None else file, self.channels)
+        image = decode(self.paths[index] if file is None else file, self.channels, self.shorter)
         return index, [torch.from_numpy(np.array(pixels(view), order="C")) for view in self.cut(image)]
 
 
-def scale_crop_flip(
-    image: Image.Image, how: ScaleCropFlip, interpolation: Interpolation = "bilinear"
-) -> NDArray[np.uint8]:
+def scale_crop_flip(image: EncodedImage, how: ScaleCropFlip, input_spec: InputSpec) -> NDArray[np.uint8]:
     """Return a random crop of the image at a random scale, or of its mirror image.
 
     Only the crop is resized, from where it lies in the image, at fractions of a pixel: the same pixels as of the whole
@@ -121,26 +110,36 @@ def scale_crop_flip(
         min(right, left + (x + how.crop) * across),
         min(bottom, top + (y + how.crop) * down),
     )
-    view = pixels(image.resize((how.crop, how.crop), RESAMPLING[interpolation], box))
+    reduced = input_spec.decode == "reduced"
+    view = pixels(image.resized(box, (how.crop, how.crop), input_spec.interpolation, reduced=reduced))
     return view[:, ::-1] if how.flip and random.random() < 0.5 else view
 
 
-def area_crop_flip(
-    image: Tensor, how: AreaCropFlip, size: int | None = None, interpolation: Interpolation = "bilinear"
-) -> Tensor:
-    """Return a random part of the image as a square, or its mirror image: torchvision's RandomResizedCrop on tensors.
+def area_crop_flip(image: EncodedImage, how: AreaCropFlip, size: int | None, input_spec: InputSpec) -> Tensor:
+    """Return a random part of the image as a square, or its mirror image: torchvision's RandomResizedCrop.
 
-    Shape: (C, H, W) uint8 -> (size, size, C) uint8, (crop, crop, C) by default
+    Shape: (size, size, C) uint8, (crop, crop, C) by default
     """
-    from torchvision.transforms.v2 import InterpolationMode
-    from torchvision.transforms.v2.functional import resized_crop
-
     side = size or how.crop
-    left, top, right, bottom = within_ratio((image.shape[2], image.shape[1]))
+    left, top, right, bottom = within_ratio(image.size)
     x, y, width, height = random_part((right - left, bottom - top), how)
-    mode = InterpolationMode(interpolation)
-    view = resized_crop(image, top + y, left + x, height, width, [side, side], mode, antialias=True).permute(1, 2, 0)
+    box = (left + x, top + y, left + x + width, top + y + height)
+    if input_spec.decode == "reduced" and image.scale_of(box, (side, side)) > 1:
+        found = image.resized(box, (side, side), input_spec.interpolation, reduced=True)
+        view = torch.from_numpy(np.array(pixels(found)))
+    else:
+        view = resized_crop(as_tensor(image), box, side, input_spec.interpolation)
     return view.flip(1) if how.flip and random.random() < 0.5 else view
+
+
+def resized_crop(image: Tensor, box: tuple[int, int, int, int], side: int, interpolation: Interpolation) -> Tensor:
+    """Return a part of an image as a square, as torchvision resizes tensors. Shape: (C, H, W) -> (side, side, C)"""
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2.functional import resized_crop as crop
+
+    left, top, right, bottom = box
+    mode = InterpolationMode(interpolation)
+    return crop(image, top, left, bottom - top, right - left, [side, side], mode, antialias=True).permute(1, 2, 0)
 
 
 def random_part(size: tuple[int, int], how: AreaCropFlip) -> tuple[int, int, int, int]:
@@ -157,25 +156,19 @@ def random_part(size: tuple[int, int], how: AreaCropFlip) -> tuple[int, int, int
     return (whole_width - width) // 2, (whole_height - height) // 2, width, height
 
 
-def decode_tensor(path: ImageFile, channels: int = 3) -> Tensor:
-    """Return what `decode` does as a tensor, read by torchvision where that gives the pixels that Pillow does.
+def as_tensor(image: EncodedImage) -> Tensor:
+    """Return an image as a tensor, decoded by torchvision where that gives Pillow's pixels: colour and grey JPEGs.
 
-    That is of colour and grey JPEGs.
-
-    Shape: (channels, H, W) uint8
+    Shape: (C, H, W) uint8
     Raises: DataError, as `decode`.
     """
     from torchvision.io import ImageReadMode, decode_jpeg
 
-    with quiet():
+    if image.is_jpeg and image.mode == "RGB" and image.image.mode in ("RGB", "L"):
         with contextlib.suppress(Exception):  # Pillow then says what is wrong, or reads it
-            content = content_of(path)
-            with Image.open(BytesIO(content), formats=("JPEG",)) as header:
-                limit_work(header, content)
-                if channels == 3 and header.mode in ("RGB", "L"):
-                    encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-                    return _turned(decode_jpeg(encoded, mode=ImageReadMode.RGB), orientation(header))
-        return torch.from_numpy(np.array(pixels(decode_here(path, channels)))).permute(2, 0, 1)
+            encoded = torch.frombuffer(bytearray(image.content), dtype=torch.uint8)
+            return _turned(decode_jpeg(encoded, mode=ImageReadMode.RGB), image.turn)
+    return torch.from_numpy(np.array(pixels(image.decode()))).permute(2, 0, 1)
 
 
 def _turned(image: Tensor, orientation: int) -> Tensor:

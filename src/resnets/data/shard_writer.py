@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data import sources
+from resnets.data.formats import FORMATS, SUFFIXES, recognised
 from resnets.data.image_files import ImageFiles
 from resnets.data.randomness import epoch_order
 from resnets.data.splits import DataSplits, Split
@@ -208,7 +209,7 @@ def _write_shard(folder: Path, shard: _Planned, files: ImageFiles) -> dict[str, 
                     sizes.append(len(content))
                     crcs.append(zlib.crc32(content))
                     labels.append(label)
-                    for suffix, part in (_suffix(name), content), ("cls", str(label).encode()):
+                    for suffix, part in (_suffix(name, content), content), ("cls", str(label).encode()):
                         entry = tarfile.TarInfo(f"{key}.{suffix}")  # no owner and no time: the same images, same bytes
                         entry.size = len(part)
                         tar.addfile(entry, BytesIO(part))
@@ -241,7 +242,10 @@ def _read(files: ImageFiles, sample: int) -> bytes:
         raise DataError(f"{files.paths[sample]}: failed to read ({error.strerror})") from None
 
 
-def _suffix(name: str) -> str:
-    """Return the suffix of a sample's image; that of a JPEG is one that other readers of shards know."""
-    suffix = Path(name).suffix.lower().lstrip(".")
-    return suffix if suffix in ("jpeg", "png", "webp") else "jpg"
+def _suffix(name: str, content: bytes) -> str:
+    """Return the suffix of an image in a shard; that of a JPEG is one that other readers of shards know."""
+    suffix = Path(name).suffix.lower()
+    if suffix in SUFFIXES:
+        return "jpg" if suffix in FORMATS[0].suffixes and suffix != ".jpeg" else suffix[1:]
+    found = recognised(content)
+    return "jpg" if found is None else found.suffixes[0][1:]

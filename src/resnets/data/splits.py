@@ -106,9 +106,9 @@ class Split(Protocol):
         """Yield every image once, by a single view and in order; the last batch may be smaller. Paper: section 4.2."""
 
     def views(
-        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int
+        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
     ) -> Iterator[tuple[int, list[View]]]:
-        """Yield each photo's number with the views that `cut` gives, in order.
+        """Yield each photo's number with the views that `cut` gives, in order; `shorter` is as in `decode`.
 
         Raises: DataError, for the first file that cannot be decoded; UsageError, if these are no photos.
         """

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, Any, Self
 
-from resnets.data.decoding import SUFFIXES
+from resnets.data.formats import SUFFIXES
 from resnets.data.passed_over import PassedOver
 from resnets.data.stored_file import MOST_BYTES, InMemoryFile
 from resnets.errors import DataError, first_line

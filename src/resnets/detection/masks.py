@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.decoding import MAX_PIXELS
+from resnets.data.limits import MAX_PIXELS
 from resnets.detection import coco
 from resnets.detection.fields import Id, is_place, shown
 from resnets.errors import DataError

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.decoding import SUFFIXES
+from resnets.data.formats import SUFFIXES
 from resnets.detection.fields import content_of, flag, is_name, is_place, lines_of, shown
 from resnets.errors import DataError, import_extra, nearest
 

@@ -162,7 +162,9 @@ def photo_views(
     Raises: DataError, for the first file that cannot be decoded.
     """
     cut = pkgutil.resolve_name(PROTOCOLS[how.protocol].views or "")
-    return split.views(partial(cut, input_spec=input_spec, scales=how.scales), input_spec.channels, workers)
+    shorter = max((input_spec.resize, *how.scales)) if input_spec.decode == "reduced" else None
+    cut = partial(cut, input_spec=input_spec, scales=how.scales)
+    return split.views(cut, input_spec.channels, workers, shorter)
 
 
 def centre_view(image: Image.Image, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:

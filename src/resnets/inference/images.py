@@ -11,8 +11,8 @@ from itertools import chain
 from pathlib import Path
 
 from resnets.data import webdataset
-from resnets.data.decoding import SUFFIXES
 from resnets.data.folder import images_in
+from resnets.data.formats import SUFFIXES
 from resnets.data.stored_file import MOST_BYTES, ImageFile, InMemoryFile
 from resnets.errors import DataError
 

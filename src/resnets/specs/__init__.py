@@ -10,6 +10,7 @@ from resnets.specs.detection import DetectionRecipe as DetectionRecipe
 from resnets.specs.detection import RoIPooling as RoIPooling
 from resnets.specs.inputs import AreaCropFlip as AreaCropFlip
 from resnets.specs.inputs import Augmentation as Augmentation
+from resnets.specs.inputs import Decoding as Decoding
 from resnets.specs.inputs import InputSpec as InputSpec
 from resnets.specs.inputs import Interpolation as Interpolation
 from resnets.specs.inputs import PadCropFlip as PadCropFlip

@@ -12,6 +12,10 @@ MOST_PIXELS = 4_096
 """Of a side of the input that a network expects."""
 
 
+Decoding = Literal["exact", "reduced"]
+"""How large JPEGs are decoded: whole, or at 1/2, 1/4 or 1/8 of their size where a crop needs no more pixels."""
+
+
 class Preprocessing(Spec, frozen=True, kw_only=True):
     """What is subtracted from the pixels, which are first scaled to [0, 1]; nothing is divided by unless `std`.
 
@@ -20,6 +24,7 @@ class Preprocessing(Spec, frozen=True, kw_only=True):
 
     mean: Literal["pixel", "channel"] = "pixel"
     std: bool = False  # divide by the channels' standard deviation as well
+    decode: Decoding = "exact"
 
 
 Interpolation = Literal["bilinear", "bicubic"]
@@ -44,6 +49,7 @@ class InputSpec(Spec, frozen=True, kw_only=True):
     interpolation: Interpolation = "bilinear"
     max_value: Literal[1, 255] = 1  # what a pixel of full brightness becomes before the mean is subtracted; black is 0
     channel_order: Literal["RGB", "BGR"] = "RGB"
+    decode: Decoding = "exact"
 
     def __repr__(self) -> str:
         """Return the fields; of a mean image, which is kilobytes of base64, only the shape."""
@@ -66,7 +72,8 @@ class InputSpec(Spec, frozen=True, kw_only=True):
         if self.mean is not None:
             mean = f"minus {numbers(self.mean)}"
         std = "" if self.std is None else f", divided by {numbers(self.std)}"
-        return f"{size}, {colours} from 0 to {self.max_value}, {mean}{std}"
+        decoded = ", large JPEGs decoded at 1/2, 1/4 or 1/8" if self.decode == "reduced" else ""
+        return f"{size}, {colours} from 0 to {self.max_value}, {mean}{std}{decoded}"
 
 
 class PadCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="pad-crop-flip"):
