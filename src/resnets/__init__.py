@@ -69,6 +69,10 @@ _HOME = {
     "responses": "resnets.evaluation.responses",
     "gradients": "resnets.analysis.gradients",
     "Gradients": "resnets.records.analyses",
+    "landscape": "resnets.analysis.landscape",
+    "Landscape": "resnets.records.analyses",
+    "ablate": "resnets.analysis.ablation",
+    "Ablation": "resnets.records.analyses",
     "LayerResponses": "resnets.records.evaluations",
     "doctor": "resnets.runtime.doctor",
     "load_data": "resnets.data.load",
@@ -100,7 +104,9 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
+    from resnets.analysis.ablation import ablate as ablate
     from resnets.analysis.gradients import gradients as gradients
+    from resnets.analysis.landscape import landscape as landscape
     from resnets.cli.display import Display as Display
     from resnets.data.arrays import ImageArrays as ImageArrays
     from resnets.data.audit import Audit as Audit
@@ -153,7 +159,9 @@ if TYPE_CHECKING:
     from resnets.networks.registry import register_network as register_network
     from resnets.planning.plan import Plan as Plan
     from resnets.planning.plan import plan as plan
+    from resnets.records.analyses import Ablation as Ablation
     from resnets.records.analyses import Gradients as Gradients
+    from resnets.records.analyses import Landscape as Landscape
     from resnets.records.evaluations import Agreement as Agreement
     from resnets.records.evaluations import Calibration as Calibration
     from resnets.records.evaluations import DetectionEvaluation as DetectionEvaluation

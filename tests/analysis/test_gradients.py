@@ -85,6 +85,16 @@ def test_findings(norms: tuple[float, float], said: str, tiny_splits: DataSplits
     assert said in first and ("In no plain network" in last) == (norms[0] > 0.1)
 
 
+def test_small_gradients_of_large_weights_do_not_vanish(tiny_splits: DataSplits) -> None:
+    """Batch norm divides a gradient by the scale of the weights, so the norms are multiplied before it is said."""
+    record = resnets.gradients("plain8", tiny_splits, seeds=1, batches=1)
+    start = GradientPoint(iteration=0, loss=1.0, gradients=(1.0, 1.0), signals=(1.0, 1.0), weights=(2.0, 2.0))
+    for weights, said in (((60.0, 2.0), "grown 30-fold"), ((2.0, 2.0), "it vanishes")):
+        end = start.with_changes(iteration=9, gradients=(0.04, 1.0), weights=weights)
+        one = record.networks[0].with_changes(points=(start, end))
+        assert said in list(findings(record.with_changes(networks=(one,))))[-1]
+
+
 def test_the_command(digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It writes the record, the figure and a page that needs no other file."""
     out = tmp_path / "why"

@@ -6,7 +6,6 @@ Paper: section 4.1, "Plain Networks" (backward propagated gradients that exhibit
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from resnets.data.loading import Batch
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, public
 from resnets.networks.registry import name_of
-from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients
+from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients, in_six_digits
 from resnets.report import gradients as reporting
 from resnets.runtime.device import choose_device, forward, keep_freed_memory, place
 from resnets.runtime.launch import require_alone
@@ -217,10 +216,10 @@ def measure(
     of_weights, of_outputs = zip(*sums.values(), strict=True)
     return GradientPoint(
         iteration=iteration,
-        loss=_rounded(sum(losses) / len(losses)),
-        gradients=tuple(_rounded(norm / len(losses)) for norm in of_weights),
-        signals=tuple(_rounded(norm / len(losses)) for norm in of_outputs),
-        weights=tuple(_rounded(float(layer.weight.detach().norm())) for layer in layers.values()),
+        loss=in_six_digits(sum(losses) / len(losses)),
+        gradients=tuple(in_six_digits(norm / len(losses)) for norm in of_weights),
+        signals=tuple(in_six_digits(norm / len(losses)) for norm in of_outputs),
+        weights=tuple(in_six_digits(float(layer.weight.detach().norm())) for layer in layers.values()),
     )
 
 
@@ -252,8 +251,3 @@ def _keep(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, object,
         outputs[name] = output
 
     return hook
-
-
-def _rounded(value: float) -> float | None:
-    """Return a number in six digits; None where it is not finite."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None

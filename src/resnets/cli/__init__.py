@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from resnets.cli import (
+    ablate,
     calibrate,
     convert,
     data,
@@ -23,6 +24,7 @@ from resnets.cli import (
     evaluate,
     explain,
     gradients,
+    landscape,
     networks,
     plan,
     predict,
@@ -62,6 +64,8 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "reproduce": reproduce.reproduce,
         "responses": responses.responses,
         "gradients": gradients.gradients,
+        "landscape": landscape.landscape,
+        "ablate": ablate.ablate,
         "report": report.report,
     },
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from resnets.errors import RunError, UsageError
-from resnets.records.analyses import Gradients
+from resnets.records.analyses import Ablation, Gradients, Landscape
 from resnets.records.base import read
 from resnets.records.benchmarks import Benchmark
 from resnets.records.costs import Cost, Costs
@@ -42,7 +42,9 @@ Found = (
     | Responses
     | DetectionEvaluation
     | StudyRecord  # whose runs are in files of their own
-    | Gradients  # of no error
+    | Gradients  # of no error, and likewise
+    | Landscape
+    | Ablation
     | Costs
     | Benchmark
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.quantities import plural, rate
-from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients
+from resnets.records.analyses import Gradients, NetworkGradients
 from resnets.report import plots, single_page
 from resnets.report.single_page import PAPER, Files, PageText, Panel, Table
 
@@ -48,14 +48,25 @@ class Group:
         of_seeds = [map(_known, one.points[index].gradients) for one in self.members]
         return [(_geometric(layer), min(layer), max(layer)) for layer in zip(*of_seeds, strict=True)]
 
-    def ratios(self, index: int) -> list[float]:
-        """Return for each seed the first layer's gradient over the last one's."""
-        return [ratio(one.points[index]) for one in self.members]
+    def ratios(self, index: int, *, scaled: bool = False) -> list[float]:
+        """Return for each seed the first layer's gradient over the last one's.
 
+        With `scaled` each gradient is multiplied by the norm of its weights, whose scale batch norm makes irrelevant.
+        """
+        found = []
+        for one in self.members:
+            point = one.points[index]
+            first, last = (
+                _known(point.gradients[at]) * (_known(point.weights[at]) if scaled else 1.0) for at in (0, -1)
+            )
+            found.append(first / last)
+        return found
 
-def ratio(point: GradientPoint) -> float:
-    """Return the first layer's gradient over the last one's."""
-    return _known(point.gradients[0]) / _known(point.gradients[-1])
+    def growth(self, index: int) -> float:
+        """Return how many times as long the first layer's weights are as at the first point."""
+        return _geometric(
+            [_known(one.points[index].weights[0]) / _known(one.points[0].weights[0]) for one in self.members]
+        )
 
 
 def _known(value: float | None) -> float:
@@ -92,18 +103,27 @@ def findings(record: Gradients) -> Iterator[str]:
         points = sorted({0, len(group.iterations) - 1})
         yield f"{group.label}: {'; '.join(_in_words(group, index) for index in points)}."
     plain = [group for group in every if group.label.startswith("plain")]
-    if plain:
-        vanishing = [
-            f"{group.label} {_when(group.iterations[index])}"
-            for group in plain
-            for index in range(len(group.iterations))
-            if _geometric(group.ratios(index)) < 1 / NOTABLE
-        ]
-        yield (
-            "In no plain network does the gradient vanish towards the input, at any point that was measured."
-            if not vanishing
-            else f"The gradient is less than a tenth towards the input in: {', '.join(vanishing)}."
-        )
+    small = [sentence for group in plain if (sentence := _small(group))]
+    yield from small
+    if plain and not small:
+        yield "In no plain network does the gradient vanish towards the input, at any point that was measured."
+
+
+def _small(group: Group) -> str | None:
+    """Return a sentence on the last point where the first layer's gradient is less than a tenth of the last one's."""
+    points = [index for index in range(len(group.iterations)) if _geometric(group.ratios(index)) < 1 / NOTABLE]
+    if not points:
+        return None
+    times, scaled = (_geometric(group.ratios(points[-1], scaled=scaled)) for scaled in (False, True))
+    verdict = (
+        f"Batch norm divides a gradient by the scale of its weights, and the first layer's have grown "
+        f"{_number(group.growth(points[-1]))}-fold: multiplied by the weights' norms, the first is {_number(scaled)} "
+        f"times the last"
+        if scaled >= 1 / NOTABLE
+        else f"Multiplied by the weights' norms it is {_number(scaled)}: it vanishes"
+    )
+    when = _when(group.iterations[points[-1]])
+    return f"{group.label} {when}: the first layer's gradient is {_number(times)} of the last one's. {verdict}."
 
 
 def _in_words(group: Group, index: int) -> str:
@@ -135,13 +155,15 @@ def table(record: Gradients) -> Table:
     for group in groups(record):
         for index, iteration in enumerate(group.iterations):
             means, ratios = [mean for mean, _, _ in group.norms(index)], group.ratios(index)
-            norms = (means[0], statistics.median(means), means[-1], _geometric(ratios))
+            scaled = _geometric(group.ratios(index, scaled=True))
+            norms = (means[0], statistics.median(means), means[-1], _geometric(ratios), scaled)
             spread = f"{_number(min(ratios))} to {_number(max(ratios))}"
             rows.append((group.label, f"{iteration:,}", *map(_number, norms), spread))
     return Table(
-        titles=("network", "iteration", "first", "median", "last", "first / last", "of the seeds"),
+        titles=("network", "iteration", "first", "median", "last", "first / last", "times weights", "of the seeds"),
         rows=rows,
-        caption="Norm of the gradient of the first, the median and the last layer, geometric mean of the seeds",
+        caption="Norm of the gradient of the first, the median and the last layer, geometric mean of the seeds; times "
+        "weights: first / last of the gradient times the norm of the weights; of the seeds: first / last",
     )
 
 

@@ -1,0 +1,49 @@
+"""`resnets ablate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from resnets.cli import options
+
+
+def ablate(
+    runs: Annotated[list[Path], Argument(help="Run folders or weights files, side by side.", show_default=False)],
+    data: options.Data,
+    drop_block: Annotated[
+        str, Option(help="Comma-separated blocks such as layer2.3, each of which is removed alone, or all.")
+    ] = "all",
+    out: Annotated[Path, Option("--out", "-o", help="Folder for ablation.json, .png and .html.")] = Path("ablation"),
+    device: options.Device = "auto",
+    batch_size: options.TestBatchSize = 256,
+    workers: options.Workers = 2,
+) -> None:
+    """Test trained networks without one of their blocks: does the rest still work?
+
+    As Veit et al. (2016): a residual block is replaced by its shortcut. Of a plain network a layer is removed.
+    """
+    from resnets.analysis import ablation
+    from resnets.cli.display import print_table
+    from resnets.cli.lists import names
+    from resnets.report import ablation as reporting
+    from resnets.report.single_page import Files
+
+    found = ablation.ablate(
+        runs,
+        data,
+        drop=names(drop_block) or (),
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        out=out,
+        notify=print,
+    )
+    for table in reporting.tables(found):
+        print_table(table.titles, table.rows, title=table.caption)
+    for sentence in reporting.findings(found):
+        print(sentence)
+    files = Files.of(out, reporting.NAME)
+    print(f"The page: {files.page}; the figure: {files.plot}; every number: {files.record}")

@@ -1,0 +1,48 @@
+"""`resnets landscape`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from resnets.cli import options
+
+
+def landscape(
+    runs: Annotated[list[Path], Argument(help="Run folders or weights files, side by side.", show_default=False)],
+    data: options.Data,
+    points: Annotated[int, Option(help="Points on each side of the grid.")] = 25,
+    extent: Annotated[float, Option(help="How far it goes; at 1 a filter has moved by its own norm.")] = 1.0,
+    images: Annotated[int, Option(help="Training images that the loss is of, evenly spaced.")] = 1000,
+    seed: Annotated[int, Option(help="Random seed of the two directions.")] = 0,
+    out: Annotated[Path, Option("--out", "-o", help="Folder for landscape.json, .png and .html.")] = Path("landscape"),
+    device: options.Device = "auto",
+) -> None:
+    """Draw the loss around trained weights, along two random directions, normalised filter by filter.
+
+    As Li et al. (2018): of plain and residual networks side by side, with the same colours.
+    """
+    from resnets.analysis import landscape as measuring
+    from resnets.cli.display import print_table
+    from resnets.report import landscape as reporting
+    from resnets.report.single_page import Files
+
+    found = measuring.landscape(
+        runs,
+        data,
+        points=points,
+        extent=extent,
+        images=images,
+        seed=seed,
+        device=device,
+        out=out,
+        notify=print,
+    )
+    table = reporting.table(found)
+    print_table(table.titles, table.rows, title=table.caption)
+    for sentence in reporting.findings(found):
+        print(sentence)
+    files = Files.of(out, reporting.NAME)
+    print(f"The page: {files.page}; the figure: {files.plot}; the grid: {files.record}")

@@ -1,0 +1,117 @@
+"""Networks without one of their blocks: the figure, what is read off it, and the page."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnets.records.analyses import Ablation, NetworkAblation
+from resnets.report import plots, single_page
+from resnets.report.single_page import Files, PageText, Panel, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAME = "ablation"
+CAUTIONS = (
+    "The networks were not trained again without the unit, nor were they trained to do without it. That a block can be "
+    "missing does not mean that it has learned nothing.",
+    "A block of a residual network is two or three layers; of a plain network single layers are removed, which leaves "
+    "more of it.",
+)
+
+
+def findings(record: Ablation) -> Iterator[str]:
+    """Yield for each network the error of the whole, and the median and the worst without one unit."""
+    for label, one in _labelled(record):
+        if not one.removed:
+            continue
+        worst = max(one.removed, key=lambda removed: removed.error)
+        median = statistics.median(removed.error for removed in one.removed)
+        shape = ", whose shortcut changes the maps' shape" if worst.is_projection else ""
+        yield (
+            f"{label}: {one.error:.2f} % test error as a whole, {median:.2f} % in the median without one {one.unit}, "
+            f"{worst.error:.2f} % at worst, without {worst.unit}{shape}. Chance is {record.chance:.1f} %."
+        )
+
+
+def _labelled(record: Ablation) -> list[tuple[str, NetworkAblation]]:
+    names = [one.network for one in record.networks]
+    return [
+        (one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})", one)
+        for one in record.networks
+    ]
+
+
+def tables(record: Ablation) -> list[Table]:
+    """Return for each network a table of its units."""
+    return [
+        Table(
+            titles=("without", "test error", "95 % interval", "more than the whole"),
+            rows=[
+                ("nothing", f"{one.error:.2f} %", f"{one.interval[0]:.1f} to {one.interval[1]:.1f} %", ""),
+                *(
+                    (
+                        f"{removed.unit}{' (shape changes)' if removed.is_projection else ''}",
+                        f"{removed.error:.2f} %",
+                        f"{removed.interval[0]:.1f} to {removed.interval[1]:.1f} %",
+                        f"{removed.error - one.error:+.2f}",
+                    )
+                    for removed in one.removed
+                ),
+            ],
+            caption=f"{label}: test error without one {one.unit}"
+            + (f"; what changes the maps' shape stays: {', '.join(one.kept)}" if one.kept else ""),
+        )
+        for label, one in _labelled(record)
+    ]
+
+
+def panels(record: Ablation) -> list[Panel]:
+    """Return a panel for each network, with the same axis of errors."""
+    top = max(record.chance, *(removed.error for one in record.networks for removed in one.removed), 1.0)
+    return [
+        Panel(
+            partial(_draw, record, label, one, 1.08 * top),
+            f"Test error of {label} without one {one.unit} after the other; the table below has the numbers.",
+        )
+        for label, one in _labelled(record)
+    ]
+
+
+def _draw(record: Ablation, label: str, one: NetworkAblation, top: float, axes: Axes) -> None:
+    places = range(1, len(one.removed) + 1)
+    errors = [removed.error for removed in one.removed]
+    low, high = zip(*(removed.interval for removed in one.removed), strict=True)
+    spread = [
+        [error - end for error, end in zip(errors, low, strict=True)],
+        [end - error for error, end in zip(errors, high, strict=True)],
+    ]
+    colour = plots.SERIES[3 if one.unit == "layer" else 0]
+    axes.errorbar(places, errors, yerr=spread, fmt="none", color=colour, elinewidth=1)
+    for changes, face, words in ((False, colour, f"without a {one.unit}"), (True, plots.PAGE, "shape changes")):
+        chosen = [
+            (at, error) for at, error, r in zip(places, errors, one.removed, strict=True) if r.is_projection == changes
+        ]
+        if chosen:
+            axes.plot(*zip(*chosen, strict=True), "o", color=colour, markerfacecolor=face, label=words)
+    axes.axhline(one.error, color=plots.SERIES[2], linewidth=1.4, label="whole")
+    axes.axhline(record.chance, color=plots.INK, linewidth=1, linestyle=":", label="chance")
+    axes.set(title=label, xlabel=f"{one.unit} that is left out", ylabel="test error (%)", ylim=(0, top))
+    axes.locator_params("x", integer=True)
+    plots.legend(axes)
+
+
+def write(record: Ablation, folder: Path) -> Files:
+    """Write ablation.json, ablation.png and ablation.html. Raises: RunError."""
+    text = PageText(
+        title="Without one block",
+        sentences=tuple(findings(record)),
+        cautions=CAUTIONS,
+        note=f"{record.data}, {record.images:,} test images; {single_page.origin(record.provenance)}. What is "
+        f"measured: {record.protocol}. {NAME}.json has every number",
+    )
+    return single_page.publish(folder, NAME, record, text, panels(record), tables(record))
