@@ -185,6 +185,22 @@ def test_photos_train_and_predict(photo_folder: Path, tmp_path: Path) -> None:
     assert resnets.evaluate(result.folder, f"folder:{photo_folder}").top1_error == result.test_error
 
 
+@pytest.mark.parametrize("network", ["resnet8", "resnet18"])
+def test_photos_are_read_as_grey(photo_folder: Path, tmp_path: Path, network: str) -> None:
+    """With in_channels=1 a network of either type is trained, tested and used on grey images, of the same files."""
+    source, out = f"folder:{photo_folder}", tmp_path / "run"
+    settings = {"size": 64} if network == "resnet18" else {}
+    result = resnets.train(
+        network, source, in_channels=1, iterations=1, batch_size=2, workers=0, device="cpu", out=out, **settings
+    )
+    model = resnets.load(out, device="cpu")
+    assert model.input_spec is not None and model.input_spec.channels == model.network.conv1.in_channels == 1
+    assert resnets.evaluate(model, source, workers=0).top1_error == result.test_error
+    assert model.predict(next((photo_folder / "val").rglob("*.jpg"))).classes
+    with pytest.raises(UsageError, match="in_channels is 4"):
+        resnets.train(network, source, in_channels=4, out=tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("size", "resize", "longest", "departures"), [(None, 256, 480, []), (112, 128, 240, ["crops of 112 pixels"])]
 )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,6 +36,20 @@ def test_objects_are_found_drawn_and_listed(tiny_detector: TinyDetector, tmp_pat
     assert [entry["drawn"] for entry in entries] == ["000000.jpg", "000000-2.jpg"]
     assert entries[0]["objects"][0] == dataclasses.asdict(objects[0]) | {"box": list(objects[0].box)}
     assert (tmp_path / "drawn" / "000000-2.jpg").stat().st_size > 1000
+
+
+def test_images_are_named_as_in_predict(
+    tiny_detector: TinyDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder, a pattern and standard input; what leads to no image is an error in its place."""
+    photo = tiny_detector.data.train[0].path
+    (tmp_path / "photo.png").write_bytes(photo.read_bytes())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(photo.read_bytes())))
+    names = [str(tmp_path), str(tmp_path / "*.png"), "-", str(tmp_path / "*.gif")]
+    found = list(detect(tiny_detector.run, names, out=tmp_path / "drawn", device="cpu"))
+    assert [name for name, _ in found] == [tmp_path / "photo.png", tmp_path / "photo.png", "-", names[-1]]
+    assert [isinstance(objects, DataError) for _, objects in found] == [False, False, False, True]
+    assert (tmp_path / "drawn" / "stdin.jpg").exists()
 
 
 def test_photos_are_never_overwritten(tiny_detector: TinyDetector, tmp_path: Path) -> None:

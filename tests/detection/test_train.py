@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import small_detectors
 import torch
+from hub_cache import hub_cache
 from small_detectors import RECIPE, SPEC, TinyDetector, save_classifier, splits, train, vgg
 
 import resnets
@@ -68,6 +69,19 @@ def test_a_detector_is_fine_tuned(tiny_detector: TinyDetector, tmp_path: Path) -
     before, run = RunFolder(tiny_detector.run).result(DetectorResult), RunFolder(result.folder).record()
     assert before is not None and result.scores == before.scores
     assert run is not None and run.start is not None and (run.start.of, run.start.classes) == ("detector", 2)
+
+
+def test_a_detector_starts_from_published_weights(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the Hub as from the same file; and a run that is resumed does not need them again."""
+    blob = hub_cache(tmp_path / "hub", monkeypatch, "me/resnet10", start.read_bytes(), {})
+    data, recipe = splits(tmp_path / "data"), RECIPE.with_changes(iterations=1)
+    results = [train(source, tmp_path / str(n), data, recipe) for n, source in enumerate((start, "hf:me/resnet10"))]
+    ours, theirs = (read_tensors(one.folder / "weights.safetensors")[0] for one in results)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    run = RunFolder(results[1].folder).record()
+    assert run is not None and run.start is not None and run.start.file == "hf:me/resnet10"
+    blob.unlink()
+    assert train("hf:me/resnet10", tmp_path / "1", data, recipe, resume=True).already_finished
 
 
 def test_vgg_detects_by_the_same_code(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from resnets.specs import Recipe, ResNetSpec
 from resnets.training.config import NetworkSettings, RecipeSettings, TrainingConfig, TrainSettings
 from resnets.training.recipes import find_recipe
 
-PYTHON_ONLY = {"num_classes", "in_channels", "bn_group", "label_smoothing"}  # not options of the command
+PYTHON_ONLY = {"num_classes", "bn_group", "label_smoothing"}  # not options of the command
 OF_THE_COMMAND = {"network", "data", "out", "resume"}
 
 

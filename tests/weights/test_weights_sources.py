@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 import torchvision
-from torch import nn
+from hub_cache import hub_cache
 from torch.utils.data import TensorDataset
 
 import resnets
-from resnets.errors import WeightsError
+from resnets.data.splits import DataSplits
+from resnets.errors import Interrupted, WeightsError
 from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.records import base
-from resnets.records.runs import RunRecord
+from resnets.records.runs import LogLine, Result, RunRecord
+from resnets.specs import InputSpec
 from resnets.weights import weights_file
 from resnets.weights.adapt import adapted_channels
 from resnets.weights.sources import find_weights
@@ -34,37 +36,20 @@ def test_channels_are_adapted_as_timm_does(own: int, channels: int) -> None:
     )
 
 
-def hub_cache(folder: Path, repository: str, network: nn.Module) -> Path:
-    """Write a repository as the Hub's cache keeps it, and return the file of its weights, named by its SHA-256."""
-    top = folder / f"models--{repository.replace('/', '--')}"
-    snapshot = top / "snapshots" / "abc"
-    for made in (top / "blobs", top / "refs", snapshot):
-        made.mkdir(parents=True)
-    (top / "refs" / "main").write_text("abc")
-    content = safetensors.torch.save(dict(network.state_dict()))
-    blob = top / "blobs" / hashlib.sha256(content).hexdigest()
-    blob.write_bytes(content)
-    (snapshot / "model.safetensors").symlink_to(blob)
-    config = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5] * 3, "crop_pct": 0.95}}
-    (snapshot / "config.json").write_text(json.dumps(config))
-    return blob
+TIMM = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5] * 3, "crop_pct": 0.95}}
 
 
 @pytest.mark.parametrize("source", ["timm:resnet18.mine", "hf:timm/resnet18.mine", "hf:timm/resnet18.mine@main"])
 def test_the_hubs_cache_is_read_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     """What was fetched once is found again with its input; a file that is damaged there is refused."""
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     network = registry.create("resnet18", num_classes=2)
-    blob = hub_cache(tmp_path, "timm/resnet18.mine", network)
+    content = safetensors.torch.save(dict(network.state_dict()))
+    blob = hub_cache(tmp_path, monkeypatch, "timm/resnet18.mine", content, TIMM)
     found = find_weights(source, "resnet18").weights
     assert torch.equal(found.tensors["fc.weight"], network.fc.weight)
     assert found.input_spec is not None and found.input_spec.mean == (0.5, 0.5, 0.5)
     assert torch.equal(resnets.load(source).network.fc.weight, network.fc.weight)
-    content = bytearray(blob.read_bytes())
-    content[-1] ^= 1
-    blob.write_bytes(content)
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(WeightsError, match=blob.name):
         find_weights(source, "resnet18")
     with pytest.raises(WeightsError, match="timm/other") as caught:
@@ -130,3 +115,53 @@ def test_adapted_channels_are_noted(tmp_path: Path) -> None:
     (note,) = weights_file.load(tmp_path / "w.safetensors").load_to_train(grey, tuple("abcdefghij"))
     assert "3 channels" in note
     torch.testing.assert_close(grey.conv1.weight, trained.conv1.weight.sum(1, keepdim=True))
+
+
+class Stop:
+    """An observer that stops a run after an iteration."""
+
+    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def logged(self, line: LogLine) -> None: ...
+
+    def finished(self, result: Result) -> None: ...
+
+    def closed(self) -> None: ...
+
+
+def test_a_resumed_run_needs_no_published_weights(
+    tiny_splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an emptied cache and no network it ends as one without interruption; a new run says what is missing."""
+    trained = registry.create("resnet8", num_classes=7)
+    weights_file.save(
+        tmp_path / "w.safetensors", trained, input_spec=InputSpec(size=32, resize=32, mean=(0.1, 0.2, 0.3))
+    )
+    content = (tmp_path / "w.safetensors").read_bytes()
+    blob = hub_cache(tmp_path / "hub", monkeypatch, "me/resnet8", content, {})
+    settings = {"weights": "hf:me/resnet8", "iterations": 3, "batch_size": 8, "device": "cpu", "workers": 0}
+    whole = resnets.train("resnet8", tiny_splits, out=tmp_path / "whole", **settings)
+    with pytest.raises(Interrupted):
+        resnets.train("resnet8", tiny_splits, out=tmp_path / "run", observers=[Stop()], **settings)
+    shutil.rmtree(blob.parent.parent)
+    result = resnets.train("resnet8", tiny_splits, out=tmp_path / "run", resume=True, **settings)
+    ours, theirs = (weights_file.load_weights(one.folder) for one in (result, whole))
+    assert ours.input_spec == theirs.input_spec
+    assert all(torch.equal(tensor, theirs.tensors[name]) for name, tensor in ours.tensors.items())
+    with pytest.raises(WeightsError, match="me/resnet8"):
+        resnets.train("resnet8", tiny_splits, out=tmp_path / "new", resume=True, **settings)
+
+
+def test_create_adapts_weights(tmp_path: Path) -> None:
+    """The first layer to other channels, and the last one is new for another number of classes, each with a note."""
+    trained = registry.create("resnet8", num_classes=4)
+    weights_file.save(tmp_path / "w.safetensors", trained)
+    with pytest.warns(UserWarning, match=r"first layer|last layer") as notes:
+        network = resnets.create("resnet8", num_classes=3, in_channels=1, weights=tmp_path / "w.safetensors")
+    assert len(notes) == 2
+    torch.testing.assert_close(network.conv1.weight, trained.conv1.weight.sum(1, keepdim=True))
+    torch.testing.assert_close(network.layer1[0].conv1.weight, trained.layer1[0].conv1.weight)
+    assert network.fc.weight.shape == (3, 64)
+    same = resnets.create("resnet8", num_classes=4, weights=tmp_path / "w.safetensors")
+    torch.testing.assert_close(same.fc.weight, trained.fc.weight)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from typer import Argument, Option
+from typer import Option
 
 from resnets.cli import options
 
 
 def calibrate(
-    weights: Annotated[Path, Argument(help="Run folder or weights file, which is written again.", show_default=False)],
+    weights: options.Trained,
     data: options.Data,
     out: Annotated[
         Path | None,

@@ -31,11 +31,12 @@ def train(
     network: Annotated[str, Argument(help="vgg16, resnet18, resnet34, resnet50, resnet101, resnet152 ...")],
     data: Data,
     weights: Annotated[
-        Path,
+        str,
         Option(
             "--weights",
             "-w",
-            help="Run folder or weights file to start from: of a classifier, or of a detector to fine-tune.",
+            help="To start from: a run folder, a weights file (.pth too), torchvision, timm:NAME or hf:OWNER/NAME, of "
+            "a classifier; or a detector to fine-tune.",
         ),
     ],
     recipe: Annotated[str | None, Option(help=DETECTION_RECIPES.help(), show_default="the one for the data")] = None,

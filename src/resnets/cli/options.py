@@ -44,13 +44,23 @@ TrainingPrecision = Annotated[str, Option("--precision", help="auto, bf16 (autoc
 Precision = Annotated[str, Option(help="fp32, bf16 or auto (bf16 on devices with native support).")]
 Workers = Annotated[int, Option(help="Data-loading processes.")]
 TestBatchSize = Annotated[int, Option("--batch-size", help="Images per batch; the result does not depend on it.")]
+Trained = Annotated[
+    str,
+    Argument(help="Run folder, weights file (.pth too), timm:NAME or hf:OWNER/NAME.", show_default=False),
+]
 Weights = Annotated[
     list[Path],
     Argument(
         help="Run folders, weights files, timm:NAME or hf:OWNER/NAME; several are an ensemble.", show_default=False
     ),
 ]
-Images = Annotated[list[Path], Argument(help="Image files of any size.", show_default=False)]
+Images = Annotated[
+    list[str],
+    Argument(
+        help="Image files of any size, folders, patterns, webdataset:FOLDER or webdataset:TAR, or - (stdin).",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, Option("--json", help="Print JSON instead.")]
 Modules = Annotated[
     list[str] | None,
@@ -70,7 +80,7 @@ GROUPS = {
         *("ema", "bn_images", "seed"),
     ),
     "Network": (
-        *("weights", "shortcut", "stride", "residual_layers", "initialization"),
+        *("weights", "in_channels", "shortcut", "stride", "residual_layers", "initialization"),
         *("frozen_stages", "anchors", "regions", "roi_pooling", "context"),
     ),
     "Machine": ("device", "precision", "workers"),

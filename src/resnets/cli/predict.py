@@ -5,20 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Argument, Exit, Option
+from typer import Exit, Option
 
 from resnets.cli import options
 
 
 def predict(
-    weights: Annotated[Path, Argument(help="Run folder or .safetensors file.", show_default=False)],
-    images: Annotated[
-        list[str],
-        Argument(
-            help="Image files of any size, folders, patterns, webdataset:FOLDER or webdataset:TAR, or - (stdin).",
-            show_default=False,
-        ),
-    ],
+    weights: options.Trained,
+    images: options.Images,
     out: Annotated[
         Path | None, Option("--out", "-o", help="File for a table: .csv, .json, .jsonl or .parquet.")
     ] = None,

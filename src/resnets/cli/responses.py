@@ -11,7 +11,7 @@ from resnets.cli import options
 
 
 def responses(
-    runs: Annotated[list[Path], Argument(help="Run folders or .safetensors files.", show_default=False)],
+    runs: Annotated[list[Path], Argument(help="Run folders or weights files.", show_default=False)],
     data: options.Data,
     images: Annotated[
         int | None, Option(help="Number of test images, evenly spaced over the split.", show_default="all")

@@ -55,6 +55,9 @@ def train(
         str | None,
         Option(help="auto (inverse to a class's images) or CLASS=WEIGHT,... in the loss.", show_default="all alike"),
     ] = None,
+    in_channels: Annotated[
+        int | None, Option(help="Channels of the input; image files are grey with 1.", show_default="the images'")
+    ] = None,
     shortcut: Annotated[
         str | None, Option(help="A, B or C (section 4.1).", show_default="A for CIFAR-type networks, else B")
     ] = None,

@@ -69,10 +69,10 @@ class ImageFiles:
     paths: Sequence[ImageFile]
     labels: NDArray[np.int64]
     content_digest: str | None = None  # where the source has it; else it is computed from names and sizes
+    channels: int = 3  # colour, or 1: grey
 
     kind: ClassVar[SplitKind] = "photos"
     side = None
-    channels = 3
     random_access = True
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ class ImageFiles:
         return ImageStats(height, width, self.channels, round(sum(map(size_of, paths)) / len(paths)))
 
     def select(self, indices: NDArray[np.int64]) -> ImageFiles:
-        return ImageFiles(tuple(self.paths[i] for i in indices), self.labels[indices])
+        return ImageFiles(tuple(self.paths[i] for i in indices), self.labels[indices], channels=self.channels)
 
     def take(self, share: Share) -> ImageFiles:
         if share.size == 1:
@@ -126,7 +126,7 @@ class ImageFiles:
         return enumerate(self.paths)
 
     def in_memory(self, side: int) -> ImageArrays:
-        view = InputSpec(size=side, resize=side)
+        view = InputSpec(size=side, resize=side, channels=self.channels)
         images = np.empty((len(self), side, side, self.channels), np.uint8)
         for part in in_batches(self.numbered(), 1_000):  # as they come, each put in its place
             images[[sample for sample, _ in part]] = single_views([file for _, file in part], view)
@@ -140,15 +140,18 @@ class ImageFiles:
             raise UsageError("this recipe pads and crops small images of one size; use 'scratch' for image files")
         size, resize = augmentation.crop, augmentation.resize
         if trained is not None:  # thousands of files need not be read
-            return transferred(trained, InputSpec(size=size, resize=resize, decode=preprocessing.decode))
+            input_spec = InputSpec(size=size, resize=resize, channels=self.channels, decode=preprocessing.decode)
+            return transferred(trained, input_spec)
         chosen = self.subsample(FITTED[preprocessing.mean])
-        return fit_photos(chosen.paths, preprocessing, size=size, resize=resize)
+        return fit_photos(chosen.paths, preprocessing, size=size, resize=resize, channels=self.channels)
 
     def fit_augmentation(self, augmentation: Augmentation | None) -> Augmentation | None:
         if augmentation is None or isinstance(augmentation, PadCropFlip):
             return augmentation
         if augmentation.colors is None or augmentation.colors.values is not None:
             return augmentation
+        if self.channels == 1:  # grey has no colours
+            return augmentation.with_changes(colors=None)
         chosen = self.subsample(FITTED["channel"]).paths
         colors = fit_colors(chosen, augmentation.colors, size=augmentation.crop, resize=augmentation.resize)
         return augmentation.with_changes(colors=colors)

@@ -36,15 +36,17 @@ def fit(images: NDArray[np.uint8], preprocessing: Preprocessing) -> InputSpec:
 
 
 def fit_photos(
-    files: Sequence[ImageFile], preprocessing: Preprocessing, *, size: int = 224, resize: int = 256
+    files: Sequence[ImageFile], preprocessing: Preprocessing, *, size: int = 224, resize: int = 256, channels: int = 3
 ) -> InputSpec:
-    """Return the input specification of a network trained on images such as these: RGB, `size` cropped out of `resize`.
+    """Return the input specification of a network trained on images such as these: `size` cropped out of `resize`.
+
+    They are read in colour, or with 1 channel as grey.
 
     Units: pixels for `size` and `resize`
     Raises: DataError, for the first of these files that cannot be decoded.
     Paper: section 3.4 subtracts the per-pixel mean of the 224x224 crops.
     """
-    input_spec = InputSpec(size=size, resize=resize, decode=preprocessing.decode)
+    input_spec = InputSpec(size=size, resize=resize, channels=channels, decode=preprocessing.decode)
     return _fit(_views(files, input_spec), preprocessing, input_spec)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from PIL import Image
 
 from resnets.data.arrays import ResidentImages
 from resnets.data.class_names import order_of, require_distinct
+from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
 from resnets.data.map_datasets import MapSplit
 from resnets.data.passed_over import PassedOver, in_words
@@ -277,6 +278,22 @@ class DataSplits:
         """Return the splits with these training images moved to the validation split, both in their old order."""
         rest = np.setdiff1d(np.arange(len(self.train)), held)
         return dataclasses.replace(self, train=self.train.select(rest), validation=self.train.select(np.sort(held)))
+
+    def with_channels(self, channels: int | None) -> DataSplits:
+        """Return the same data set with its image files read in colour (3) or as grey (1); None leaves them.
+
+        Raises: UsageError, for another number.
+        """
+        if channels is None or not isinstance(self.train, ImageFiles) or channels == self.train.channels:
+            return self
+        if channels not in (1, 3):
+            raise UsageError(f"in_channels is {channels}; image files are read in colour, with 3, or as grey, with 1")
+        read: dict[str, Any] = {
+            name: dataclasses.replace(split, channels=channels)
+            for name in ("train", "test", "validation")
+            if isinstance(split := getattr(self, name), ImageFiles)
+        }
+        return dataclasses.replace(self, **read)
 
     def in_memory(self, side: int) -> DataSplits:
         """Return the same data set with its photos, if it has any, as arrays; the digest is then of their pixels.

@@ -49,7 +49,8 @@ class ImageStream(ImageFiles):
         if count is None:
             return self
         found = list(islice(self.numbered(), count))
-        return ImageFiles(tuple(file for _, file in found), self.labels[[sample for sample, _ in found]])
+        labels = self.labels[[sample for sample, _ in found]]
+        return ImageFiles(tuple(file for _, file in found), labels, channels=self.channels)
 
     def numbered(self) -> Iterator[tuple[int, InMemoryFile]]:
         own = self.paths.own

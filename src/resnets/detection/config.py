@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -24,15 +24,17 @@ from resnets.detection.recipes import DETECTION_RECIPES, default_recipe
 from resnets.detection.score import Score, require_objects, score_for
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError, nearest, warn
-from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.records.runs import DataRecord, RunRecord, StartRecord
 from resnets.runtime.device import choose_device, choose_precision
+from resnets.runtime.processes import ALONE
 from resnets.runtime.provenance import provenance
-from resnets.specs import DetectionRecipe
+from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec
 from resnets.training.config import RunSettings, network_record
 from resnets.training.resolved import ResolvedTraining
-from resnets.weights.weights_file import Weights, load_weights
+from resnets.training.start import resumed_from, start_record
+from resnets.weights.sources import find_weights, is_published
+from resnets.weights.weights_file import Weights
 
 RECIPE_SETTINGS = {"anchors": "anchor_sizes", "regions": "regions_per_image", "context": "global_context"}
 """Settings whose names are shorter than those of the recipe's fields."""
@@ -87,17 +89,24 @@ class DetectorTraining(ResolvedTraining):
     score: Score
 
 
-def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) -> DetectorTraining:
+def resolve(
+    network: str,
+    data: str | DetectionSplits,
+    config: DetectionConfig,
+    earlier: Callable[[str], RunRecord | None] = lambda _: None,
+) -> DetectorTraining:
     """Return the training of a detector on a network by name; torch's random state is set from the seed.
+
+    `earlier` returns, for the name of the data, the record of the run that is to be resumed, where there is one.
 
     Raises: UsageError, DataError, WeightsError.
     """
     registry.declare(network)  # a wrong name is reported before the data is read
     device = choose_device(config.device)
-    start = _load_start(config.weights)
     if config.classes is not None and not isinstance(data, str):
         raise UsageError("classes are chosen of data that is given by its source")
     splits = load_detection_data(data, config.classes) if isinstance(data, str) else data
+    start = _find_start(network, config.weights, lambda: earlier(splits.name))
     recipe = config.resolve_recipe(splits.protocol)
     _require_trainable(splits, named=config.classes is not None)
     torch.manual_seed(config.seed)
@@ -116,7 +125,7 @@ def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) 
             data=_data_record(splits, data if isinstance(data, str) else None),
             seed=config.seed,
             precision=precision,
-            start=None if start is None else _start_record(start),
+            start=None if start is None else start.record,
             workers=config.workers,
             provenance=(provenance(device),),
         ),
@@ -126,20 +135,46 @@ def resolve(network: str, data: str | DetectionSplits, config: DetectionConfig) 
     )
 
 
-def _load_start(weights: str | Path | None) -> Detector | Weights | None:
-    if weights is None:
+@dataclass(frozen=True)
+class _Start:
+    """Where a detector starts: another one, a classifier's weights, or those in the checkpoint of a resumed run."""
+
+    record: StartRecord
+    input: InputSpec | None
+    weights: Detector | Weights | NetworkSpec
+
+
+def _find_start(network: str, source: str | Path | None, earlier: Callable[[], RunRecord | None]) -> _Start | None:
+    """Return the start from a detector, or from weights of any source of a classifier. Raises: WeightsError."""
+    if source is None:
         warn("a detector that starts from random weights learns little: batch norm is frozen")
         return None
-    return load_detector(weights, device="cpu") if is_detector(Path(weights)) else load_weights(weights)
+    if (run := resumed_from(source, earlier, ALONE)) is not None and run.start is not None:
+        assert run.network.spec is not None
+        return _Start(run.start, run.start.input, run.network.spec)
+    if not is_published(source) and is_detector(Path(source)):
+        detector = load_detector(source, device="cpu")
+        record = start_record(source, detector.path, classes=len(detector.classes), detector=True)
+        return _Start(record, None, detector)
+    found = find_weights(source, network).weights
+    record = start_record(source, found.path, classes=_classes_of(found), input_spec=found.input_spec)
+    return _Start(record, found.input_spec, found)
 
 
-def _build(
-    network: str, start: Detector | Weights | None, splits: DetectionSplits, recipe: DetectionRecipe
-) -> FasterRCNN:
-    if isinstance(start, Detector):
-        return fine_tuned(start, network, splits.classes, recipe)
-    input = detector_input(None if start is None else start.input_spec, splits.train)
-    backbone = classifier(network, start)
+def _classes_of(weights: Weights) -> int | None:
+    """Return the number of classes of a classifier's weights, where it is known."""
+    if weights.classes is not None:
+        return len(weights.classes)
+    last = [weights.tensors[name] for name in ("fc.weight", "classifier.6.weight") if name in weights.tensors]
+    return len(last[0]) if last else None
+
+
+def _build(network: str, start: _Start | None, splits: DetectionSplits, recipe: DetectionRecipe) -> FasterRCNN:
+    weights = None if start is None else start.weights
+    if isinstance(weights, Detector):
+        return fine_tuned(weights, network, splits.classes, recipe)
+    input = detector_input(None if start is None else start.input, splits.train)
+    backbone = registry.build(weights) if isinstance(weights, NetworkSpec) else classifier(network, weights)
     if start is None:
         recalibrate(backbone, splits.train)
     return FasterRCNN(backbone, len(splits.classes), recipe, input)
@@ -158,20 +193,6 @@ def _require_trainable(splits: DetectionSplits, *, named: bool) -> None:
     for name, split in splits.splits():
         if name != "training" and (name != "test" or splits.test_annotated):
             require_objects(split, splits.protocol, f"{splits.name}, {name} images")
-
-
-def _start_record(start: Detector | Weights) -> StartRecord:
-    """Return the file of the weights that a run starts from, its kind, and its number of classes where it is known."""
-    count = None if start.classes is None else len(start.classes)
-    if isinstance(start, Weights) and count is None:  # a file of others, whose last layer has a row for each class
-        last = [start.tensors[name] for name in ("fc.weight", "classifier.6.weight") if name in start.tensors]
-        count = len(last[0]) if last else None
-    return StartRecord(
-        file=str(start.path),
-        sha256=sha256_of(start.path),
-        of="detector" if isinstance(start, Detector) else "classifier",
-        classes=count,
-    )
 
 
 def _data_record(splits: DetectionSplits, source: str | None) -> DataRecord:

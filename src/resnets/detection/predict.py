@@ -20,6 +20,7 @@ from resnets.detection.pixels import SplitImages, as_tensor, resize
 from resnets.detection.refinements import Refinements, adjacent_scales, select
 from resnets.detection.writer import DetectedObject, DetectionWriter
 from resnets.errors import DataError, UsageError, public
+from resnets.inference.images import find_images
 from resnets.runtime.device import choose_precision
 from resnets.specs import Precision
 
@@ -35,12 +36,15 @@ def detect(
     multi_scale: bool = False,
     device: str = "auto",
     precision: str = "fp32",
-) -> Iterator[tuple[Path, list[DetectedObject] | DataError]]:
+) -> Iterator[tuple[Path | str, list[DetectedObject] | DataError]]:
     """Yield the objects in each image file, or the error if it is not an image.
+
+    Each comes with its path or, of an image in a shard or on standard input, its name.
 
     Args:
         path: a run folder, a weights file or a loaded detector; several are an ensemble.
-        images: one or more image files, of any size.
+        images: one or more image files of any size, folders, patterns, `webdataset:` shards or `-` (standard input), as
+            in `predict`.
         threshold: minimum score, from 0 to 1.
         out: folder for the images with boxes, under their names, and `detections.json`.
         box_refinement, multi_scale: as in `evaluate_detector`.
@@ -57,12 +61,12 @@ def detect(
     switches = Refinements.of(box_refinement=box_refinement, multi_scale=multi_scale)
     with ExitStack() as closing:
         writer = None if out is None else closing.enter_context(DetectionWriter(Path(out), first.classes))
-        for name in [images] if isinstance(images, str | Path) else images:
-            file = Path(name)
+        for file in find_images([images] if isinstance(images, str | Path) else images):
+            name = file if isinstance(file, Path) else str(file)
             try:
                 image = decode(file)
             except DataError as error:
-                yield file, error
+                yield name, error
                 continue
             found = detect_image(
                 [detector.network for detector in detectors],
@@ -74,8 +78,8 @@ def detect(
             )
             objects = [one for one in _objects(found, first.classes) if one.score >= threshold]
             if writer is not None:
-                writer.add(file, image, objects)
-            yield file, objects
+                writer.add(name, image, objects)
+            yield name, objects
 
 
 def load_all(path: str | Path | Detector | Sequence[str | Path | Detector], device: str) -> list[Detector]:

@@ -12,10 +12,10 @@ from resnets.detection.config import DetectionConfig, resolve
 from resnets.detection.task import DetectionTask
 from resnets.errors import possible_names
 from resnets.records import runs as records
-from resnets.records.runs import DetectionScores
+from resnets.records.runs import DetectionScores, RunRecord
 from resnets.runtime.launch import require_alone
 from resnets.training.observers import Observer
-from resnets.training.run_folder import opened
+from resnets.training.run_folder import RunFolder, opened
 from resnets.training.trainer import Trainer
 
 
@@ -65,8 +65,9 @@ def train_detector(
     Args:
         network: `vgg16`, `resnet101` or another of the ImageNet type.
         data: `voc:PATH`, `coco:PATH` or splits.
-        weights: a run folder or a weights file to start from, of a classifier with any classes or of a detector to
-            fine-tune; None is random initialisation, for tests.
+        weights: those to start from, of a classifier with any classes (a run folder, any file that `convert` reads,
+            `torchvision`, `timm:NAME` or `hf:OWNER/NAME`) or of a detector to fine-tune; None is random initialisation,
+            for tests.
         out: the run's folder; None is runs/NETWORK-detector-DATA.
         resume: continue the run in the folder, or return its result if it is finished.
         observers: are called as the run proceeds.
@@ -89,10 +90,16 @@ def train_detector(
     """
     require_alone("detect train")
     config = DetectionConfig.from_settings(weights=weights, **settings)
-    training = resolve(network, data, config)
+
+    def path_of(name: str) -> Path:
+        return Path(out or Path("runs") / f"{network}-detector-{name.replace(' ', '-')}")
+
+    def earlier(name: str) -> RunRecord | None:
+        return RunFolder(path_of(name)).started() if resume else None
+
+    training = resolve(network, data, config, earlier)
     training.warn_if_short()
-    name = f"{network}-detector-{training.data.name.replace(' ', '-')}"
-    path = Path(out or Path("runs") / name)
+    path = path_of(training.data.name)
     with opened(path, training, records.DetectorResult, resume=resume) as (folder, record, result):
         if result is not None:
             return DetectorResult.of(path, result, already_finished=True)

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from resnets.detection.fields import json_of
 from resnets.errors import DataError, UsageError
 from resnets.files import make_folder, write_durably, writing
+from resnets.inference.images import STDIN
 
 LIST = "detections.json"
 
@@ -45,7 +46,7 @@ class DetectionWriter:
         with writing(folder):
             make_folder(folder)
 
-    def add(self, path: Path, image: Image.Image, objects: Sequence[DetectedObject]) -> Path:
+    def add(self, name: Path | str, image: Image.Image, objects: Sequence[DetectedObject]) -> Path:
         """Draw the objects on an image, and return the file."""
         drawn = draw(
             image,
@@ -53,9 +54,10 @@ class DetectionWriter:
         )
         content = io.BytesIO()
         drawn.save(content, "JPEG", quality=92)
-        target = self.folder / f"{self._free(path.stem)}.jpg"
+        stem = "stdin" if str(name) == STDIN else Path(name).stem
+        target = self.folder / f"{self._free(stem)}.jpg"
         self.entries.append(
-            {"image": str(path), "drawn": target.name, "objects": [msgspec.to_builtins(found) for found in objects]}
+            {"image": str(name), "drawn": target.name, "objects": [msgspec.to_builtins(found) for found in objects]}
         )
         with writing(target):
             target.write_bytes(content.getvalue())

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from resnets.data.load import load_data
 from resnets.errors import UsageError
-from resnets.networks import complexity, registry
+from resnets.networks import complexity
 from resnets.networks.complexity import Complexity
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.planning import assumptions, dataset_stats, forecast
@@ -24,7 +23,7 @@ from resnets.planning.memory import Memory, available_memory, training_memory
 from resnets.planning.together import leaves_room, require_together
 from resnets.runtime.processes import Share
 from resnets.specs import AreaCropFlip, Precision, Recipe
-from resnets.training.config import NetworkSettings, Training, TrainingConfig, resolve
+from resnets.training.config import NetworkSettings, Training, TrainingConfig, load_for, resolve
 from resnets.training.step import require_micro_batches
 
 IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines
@@ -99,7 +98,7 @@ def plan(
         devices: number of devices.
         together: trainings like it that the device makes at once, as `reproduce` does on a GPU; the plan is of all.
         device_kind: a known device (`h100`, `t4` ...), estimated from its data sheet; None measures this machine's.
-        shortcut, stride, residual_layers, bn_group, initialization: options of the network, as in `create`.
+        in_channels, shortcut, stride, residual_layers, bn_group, initialization: options of a network, as in `create`.
 
     Raises: UsageError, if there is no such network, data, recipe or device, or a number is impossible; DataError.
     """
@@ -178,7 +177,7 @@ class _Device:
 def _resolve(network: str, data: str, config: TrainingConfig, devices: int, together: int, folder: Path) -> _Job:
     """Return the training; what `train` would refuse is refused here. Made-up image files are written to the folder."""
     stats, sample = dataset_stats.load(data, folder)
-    sample = load_data(sample, registry.decoded_side(network))  # as the network takes it; the recipe depends on it
+    sample = load_for(network, sample, config.network_options)  # as the network takes it; the recipe depends on it
     recipe = config.resolve_recipe(sample, stats.train)
     Share(size=devices).of_batch(recipe.batch_size)
     training = resolve(network, sample, TrainingConfig(recipe=recipe, network_options=config.network_options))

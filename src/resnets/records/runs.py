@@ -11,7 +11,7 @@ import msgspec
 
 from resnets.records import base
 from resnets.records.base import Record
-from resnets.specs import DetectionRecipe, NetworkSpec, Precision, Recipe, Spec
+from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, Precision, Recipe, Spec
 
 R = TypeVar("R")
 
@@ -53,12 +53,16 @@ class DataRecord(Spec, frozen=True, kw_only=True):
 
 
 class StartRecord(Spec, frozen=True, kw_only=True):
-    """The weights file that a run starts from; `classes` is their number, where it is known."""
+    """The weights file that a run starts from; `classes` is their number, where it is known.
+
+    `input` is that of published weights, which a resumed run is not to fetch again.
+    """
 
     file: str
     sha256: str
     of: Literal["classifier", "detector"] = "classifier"
     classes: int | None = None
+    input: InputSpec | None = None
 
     def in_words(self) -> str:
         """Return which file this is."""

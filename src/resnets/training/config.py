@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
@@ -55,7 +55,7 @@ class NetworkSettings(TypedDict, total=False):
     """Options of a network that is given by its name, as in `create`."""
 
     num_classes: int
-    in_channels: int
+    in_channels: int | None
     shortcut: Shortcut | None
     stride: StridePlacement | None
     residual_layers: int | None
@@ -129,7 +129,11 @@ class TrainingConfig(RunSettings):
         return cls(
             **{name: given[name] for name in given.keys() & own},
             recipe_changes={name: given[name] for name in given if name in of_recipe and given[name] is not None},
-            network_options={name: given[name] for name in given if name not in own and name not in of_recipe},
+            network_options={
+                name: value
+                for name, value in given.items()
+                if name not in own and name not in of_recipe and value is not None
+            },
         )
 
     def __post_init__(self) -> None:
@@ -169,8 +173,22 @@ class Training(ResolvedTraining):
     input_spec: InputSpec | None
 
 
-def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world: World = ALONE) -> Training:
+def load_for(network: str | nn.Module, data: Data, options: Mapping[str, Any]) -> DataSplits:
+    """Return the images as a network with its options takes them. Raises: UsageError, DataError."""
+    read = load_data(data).with_channels(options.get("in_channels"))
+    return load_data(read, registry.decoded_side(network))
+
+
+def resolve(
+    network: str | nn.Module,
+    data: Data,
+    config: TrainingConfig,
+    world: World = ALONE,
+    earlier: Callable[[str], RunRecord | None] = lambda _: None,
+) -> Training:
     """Return a training from its settings. torch's random state is set from the seed.
+
+    `earlier` returns, for the name of the data, the record of the run that is to be resumed, where there is one.
 
     Raises: UsageError, DataError, WeightsError.
     """
@@ -178,10 +196,12 @@ def resolve(network: str | nn.Module, data: Data, config: TrainingConfig, world:
     _require_known(network, options)  # a wrong name or option is reported before the data is read
     device = choose_device(config.device if world.size == 1 else world.device)
     precision = choose_precision(config.precision, device)
-    splits = load_data(data, registry.decoded_side(network)).divided(config.split, config.seed)
+    splits = load_for(network, data, options).divided(config.split, config.seed)
     recipe = _applicable(config.resolve_recipe(splits), network, splits)
     class_weights = resolve_class_weights(config.class_weights, splits)
-    start = None if config.weights is None else find_start(config.weights, network, world)
+    start = None
+    if config.weights is not None:
+        start = find_start(config.weights, network, world, lambda: earlier(splits.name))
     input_spec = None
     if recipe.preprocessing is not None:
         trained = None if start is None else start.input_spec

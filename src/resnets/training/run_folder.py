@@ -56,6 +56,14 @@ class RunFolder:
         """Return the record of the run; None where there is no run yet. Raises: RecordError."""
         return base.read(self.path / "run.json", RunRecord)
 
+    def started(self) -> RunRecord | None:
+        """Return the record of a run that has checkpoints or a result; None where there is nothing to lose or continue.
+
+        Raises: RecordError, CheckpointError.
+        """
+        there = self.checkpoints.paths() or (self.path / "result.json").exists()
+        return self.record() if there else None
+
     def write_record(self, record: RunRecord) -> None:
         base.write(self.path / "run.json", record)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from resnets.files import sha256_of
-from resnets.records.runs import StartRecord
+from resnets.records.runs import RunRecord, StartRecord
 from resnets.runtime.processes import World
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights.sources import find_weights, is_published
@@ -17,12 +18,16 @@ from resnets.weights.weights_file import Weights
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Where a training starts: the network and the input of the weights, and the weights."""
+    """Where a training starts: the network and the input of the weights, and the weights.
+
+    `weights` are None for a resumed run, which has its own in its checkpoints: published ones need not be fetched again
+    for it.
+    """
 
     record: StartRecord
     spec: NetworkSpec | None
     input_spec: InputSpec | None
-    weights: Weights
+    weights: Weights | None
     notes: tuple[str, ...] = ()
 
     def load_into(self, network: nn.Module, classes: tuple[str, ...], input_spec: InputSpec | None) -> list[str]:
@@ -30,6 +35,8 @@ class Start:
 
         Raises: WeightsError, if they are of another network.
         """
+        if self.weights is None:
+            return []
         notes = [*self.notes, *self.weights.load_to_train(network, classes)]
         if self.input_spec is not None and input_spec is not None and self.input_spec.size != input_spec.size:
             notes.append(
@@ -39,20 +46,43 @@ class Start:
         return notes
 
 
-def find_start(source: str | Path, network: str | nn.Module, world: World) -> Start:
+def find_start(
+    source: str | Path, network: str | nn.Module, world: World, earlier: Callable[[], RunRecord | None]
+) -> Start:
     """Return the start from a source of weights; what is published is fetched by the first process, and read by all.
 
-    Raises: WeightsError, UsageError, as `find_weights`.
+    `earlier` returns the record of the run that is to be resumed, where there is one.
+
+    Raises: WeightsError, UsageError, as `find_weights`; RecordError.
     """
+    if (run := resumed_from(source, earlier, world)) is not None and run.start is not None:
+        return Start(record=run.start, spec=run.network.spec, input_spec=run.start.input, weights=None)
     if is_published(source) and world.size > 1:
         world.broadcast_object(lambda: find_weights(source, network).weights.path)
     found = find_weights(source, network)
     weights = found.weights
-    record = StartRecord(
-        file=str(source if is_published(source) else weights.path),
-        sha256=sha256_of(weights.path),
-        classes=len(weights.classes) if weights.classes else None,
-    )
-    return Start(
-        record=record, spec=weights.spec, input_spec=weights.input_spec, weights=weights, notes=tuple(found.notes)
+    count = len(weights.classes) if weights.classes else None
+    record = start_record(source, weights.path, classes=count, input_spec=weights.input_spec)
+    return Start(record=record, spec=weights.spec, input_spec=weights.input_spec, weights=weights, notes=found.notes)
+
+
+def resumed_from(source: str | Path, earlier: Callable[[], RunRecord | None], world: World) -> RunRecord | None:
+    """Return the record of a run that is resumed, where it started from this published source and says what of it."""
+    run = world.broadcast_object(earlier) if is_published(source) else None
+    if run is None or run.start is None or run.start.file != str(source) or run.start.input is None:
+        return None
+    return run
+
+
+def start_record(
+    source: str | Path, path: Path, *, classes: int | None, input_spec: InputSpec | None = None, detector: bool = False
+) -> StartRecord:
+    """Return the record of weights that were read from a file: published ones are known by their source."""
+    published = is_published(source)
+    return StartRecord(
+        file=str(source if published else path),
+        sha256=sha256_of(path),
+        of="detector" if detector else "classifier",
+        classes=classes,
+        input=input_spec if published else None,
     )

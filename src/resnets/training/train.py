@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,7 +13,8 @@ from torch.utils.data import Dataset
 
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, possible_names
-from resnets.records.runs import ClassifierResult, CurvePoint
+from resnets.networks import registry
+from resnets.records.runs import ClassifierResult, CurvePoint, RunRecord
 from resnets.runtime.launch import joined
 from resnets.runtime.signals import StopRequest
 from resnets.runtime.turns import Session, completed
@@ -20,7 +22,7 @@ from resnets.training.classification import ClassificationTask
 from resnets.training.config import Training, TrainingConfig, TrainSettings, resolve
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE
-from resnets.training.run_folder import opened
+from resnets.training.run_folder import RunFolder, opened
 from resnets.training.together import Process
 from resnets.training.trainer import Trainer
 from resnets.weights import weights_file
@@ -106,6 +108,7 @@ def train(
         workers: data-loading processes, of each process.
         save_every: iterations between checkpoints; None saves every 30 seconds, or so rarely that it takes a
             twentieth of the time.
+        in_channels: of the input; None is the images'. Image files are read as grey with 1.
         shortcut, stride, residual_layers, bn_group, initialization: options of a network by name, as in `create`.
 
     Raises: UsageError, DataError, WeightsError, RunError, TrainingError, CheckpointError; Interrupted after a signal;
@@ -113,14 +116,24 @@ def train(
     """
     config = TrainingConfig.from_settings(**settings)
     with joined(config.device) as world:
-        training = resolve(network, data, config, world)
+        folder_of = partial(_folder, out, network)
+
+        def earlier(name: str) -> RunRecord | None:
+            return RunFolder(folder_of(name)).started() if resume else None
+
+        training = resolve(network, data, config, world, earlier)
         if config.weights is None and training.recipe.name == FINETUNE.name:
             raise UsageError(
                 "recipe 'finetune' starts from trained weights; name a run's folder or a file as --weights"
             )
         training.warn_if_short()
-        folder = Path(out or Path("runs") / f"{training.record.network.name}-{training.data.name}")
-        return run(training, folder, resume=resume, observers=observers)
+        return run(training, folder_of(training.data.name), resume=resume, observers=observers)
+
+
+def _folder(out: str | Path | None, network: str | nn.Module, data: str) -> Path:
+    """Return the folder of a run, by default named by its network and data."""
+    name = network if isinstance(network, str) else registry.name_of(network)
+    return Path(out or Path("runs") / f"{name}-{data}")
 
 
 def run(training: Training, path: Path, *, resume: bool, observers: Iterable[Observer]) -> TrainResult:

@@ -24,8 +24,9 @@ def create(
 
     Args:
         name: of a network, as `resnets list` shows.
-        num_classes: by default 10 for the CIFAR type and 1000 for the ImageNet type.
-        in_channels: channels of the input images.
+        num_classes: by default 10 for the CIFAR type and 1000 for the ImageNet type. Where the weights are for another
+            number, the last layer is new.
+        in_channels: channels of the input images, to which the first layer of the weights is adapted as timm does it.
         weights: a run folder, a weights file (also of other projects, as in `convert`), or published weights, which
             are downloaded once: `torchvision` (`torchvision:IMAGENET1K_V2`), `timm:NAME` or `hf:OWNER/NAME`.
         shortcut: option `A`, `B` or `C` of a residual network; None is A for the CIFAR type, B for the ImageNet type.
@@ -43,7 +44,6 @@ def create(
     network = registry.create(name, num_classes=num_classes, in_channels=in_channels, **options)
     if weights is not None:
         found = find_weights(weights, name)
-        for note in found.notes:
-            warn(f"{weights}: {note}")
-        found.weights.load_into(network)
+        for note in (*(f"{weights}: {note}" for note in found.notes), *found.weights.load_adapted(network)):
+            warn(note)
     return network

@@ -104,6 +104,23 @@ class Weights:
         dataclasses.replace(adapted, tensors=adapted.tensors | new).load_into(network)
         return [*notes, f"{self.path} {note}"]
 
+    def load_adapted(self, network: nn.Module) -> list[str]:
+        """Load the weights into a network of other classes or channels, and return notes on what was adapted.
+
+        With another number of classes the last layer stays as it is; the first convolution is adapted to the network's
+        input channels.
+
+        Raises: WeightsError, as `load_into`.
+        """
+        adapted, notes = self._adapted(network)
+        head = f"{last_layer(network)}."
+        own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(head)}
+        if all(name in self.tensors and self.tensors[name].shape == tensor.shape for name, tensor in own.items()):
+            adapted.load_into(network)
+            return notes
+        dataclasses.replace(adapted, tensors=adapted.tensors | own).load_into(network)
+        return [*notes, f"{self.path} is for another number of classes; the last layer is new"]
+
     def _adapted(self, network: nn.Module) -> tuple[Weights, list[str]]:
         """Return the weights for the input channels of a network, and a note where those are others."""
         first = next(iter(network.state_dict().items()), None)
