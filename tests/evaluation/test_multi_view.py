@@ -219,7 +219,7 @@ def test_the_mean_of_the_probabilities_decides(members: int, samples: int) -> No
     """Counts and loss are of the mean over members, each of which may come in an order of its own."""
     probabilities, labels = _random(members, samples, 8)
     orders = [torch.randperm(samples, generator=torch.Generator().manual_seed(i)).tolist() for i in range(members)]
-    together, alone = ensemble(
+    together, alone, _ = ensemble(
         [_pass(each, labels, order) for each, order in zip(probabilities, orders, strict=True)], samples, 8
     )
     mean = torch.stack(probabilities).mean(0)
@@ -237,7 +237,7 @@ def test_two_that_err_differently_are_right_together() -> None:
     labels = torch.tensor([0, 1])
     one = torch.tensor([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0]])
     other = torch.tensor([[0.4, 0.6, 0.0], [0.1, 0.9, 0.0]])
-    together, alone = ensemble([_pass(each, labels, [0, 1]) for each in (one, other)], 2, 3)
+    together, alone, _ = ensemble([_pass(each, labels, [0, 1]) for each in (one, other)], 2, 3)
     assert [counts.top1_error for counts in alone] == [50.0, 50.0]
     assert together.top1_error == 0.0
 

@@ -48,6 +48,13 @@ def evaluate(
     out: Annotated[
         Path | None, Option("--out", "-o", help="Result file to write, for `resnets report`.", show_default=False)
     ] = None,
+    mistakes: Annotated[
+        Path | None,
+        Option(
+            help="Folder to write a page of the mistakes to, mistakes.html, and a line for each image, mistakes.csv.",
+            show_default=False,
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Evaluate trained weights on a test set by one of the paper's protocols: the error, with its 95 % interval."""
@@ -67,6 +74,7 @@ def evaluate(
         batch_size=batch_size,
         workers=workers,
         out=out,
+        mistakes=mistakes,
     )
     if json:
         print(encode(result).decode())
@@ -88,6 +96,8 @@ def evaluate(
         _show_classes(result)
     if confusion:
         _show_confusion(result)
+    if mistakes is not None:
+        print(f"{mistakes / 'mistakes.html'}: the mistakes")
 
 
 def _errors(tested: Tested) -> str:

@@ -13,17 +13,21 @@ from torch import nn
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, RunError, UsageError, public
+from resnets.evaluation import mistakes_page
+from resnets.evaluation.members import Member as PreparedMember
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
-from resnets.evaluation.multi_view import ensemble
-from resnets.files import require_file, sha256_of
+from resnets.evaluation.mistakes import Mistakes
+from resnets.evaluation.multi_view import Scored, ensemble
+from resnets.evaluation.shown_images import require_images
+from resnets.files import require_file, require_folder, sha256_of
 from resnets.inference.model import Model, load
 from resnets.records import base
 from resnets.records.counts import wilson
 from resnets.records.evaluations import Evaluation, Member, Tested
 from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.runtime.device import keep_freed_memory
-from resnets.runtime.launch import joined
+from resnets.runtime.launch import joined, require_alone
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
 
@@ -42,6 +46,7 @@ def evaluate(
     batch_size: int = 256,
     workers: int = 2,
     out: str | Path | None = None,
+    mistakes: str | Path | None = None,
 ) -> Evaluation:
     """Evaluate weights, or an ensemble of several, on the test split of a data set.
 
@@ -61,6 +66,7 @@ def evaluate(
         batch_size: images per batch; the result does not depend on it.
         workers: data-loading processes.
         out: JSON file to write the evaluation to, for `resnets report`.
+        mistakes: folder to write a page of the mistakes to, mistakes.html, and a line for each image, mistakes.csv.
 
     Raises: UsageError, DataError, WeightsError, also if the classes or images are not those of the training.
     """
@@ -77,44 +83,47 @@ def evaluate(
         raise UsageError("network= is for the weights of one module; load each with resnets.load, and pass the models")
     if out is not None:
         require_file(Path(out))
+    if mistakes is not None:
+        require_folder(Path(mistakes))
+        require_alone("evaluate with mistakes")
     with joined(device) as world:
         models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]
-        found = _evaluate(models, load_data(data), protocol, scales, flips, precision, batch_size, workers, world)
+        splits = load_data(data)
+        if mistakes is not None:
+            require_images(splits.test)
+        members = [
+            prepare(model, splits, precision=precision, protocol=protocol, scales=scales, flips=flips)
+            for model in models
+        ]
+        found, scored = _evaluate(members, splits, batch_size, workers, world, keep=mistakes is not None)
+        if mistakes is not None and scored is not None:
+            answers = Mistakes(scored.labels.numpy(), scored.probabilities.numpy())
+            mistakes_page.write(Path(mistakes), found, members[0], answers)
         if out is not None and world.first:
             base.write(Path(out), found.with_changes(confusion=UNSET))  # of a thousand classes it is megabytes
         return found
 
 
 def _evaluate(
-    models: Sequence[Model],
-    splits: DataSplits,
-    protocol: str | None,
-    scales: Sequence[int] | None,
-    flips: bool | None,
-    precision: str,
-    batch_size: int,
-    workers: int,
-    world: World,
-) -> Evaluation:
-    members = [
-        prepare(model, splits, precision=precision, protocol=protocol, scales=scales, flips=flips) for model in models
-    ]
-    if any(model.device.type == "cpu" for model in models):
+    members: Sequence[PreparedMember], splits: DataSplits, batch_size: int, workers: int, world: World, *, keep: bool
+) -> tuple[Evaluation, Scored | None]:
+    """Return the evaluation, and the probabilities of all classes for each image where they are known or kept."""
+    if any(member.model.device.type == "cpu" for member in members):
         keep_freed_memory()
     first, classes = members[0], len(splits.classes)
-    agreement = None
-    if len(members) == 1 and first.is_plain:
+    agreement = scored = None
+    if len(members) == 1 and first.is_plain and not keep:
         together, agreement = tested_alone(first, classes, batch_size, workers, world.share)
         agreement = world.broadcast_object(lambda: agreement)  # on images of the first process's share
         alone = [together]
     else:
         passes = (member.score(batch_size, workers, world.share) for member in members)
         samples = len(first.splits.test.take(world.share))
-        together, alone = ensemble(passes, samples, classes)
+        together, alone, scored = ensemble(passes, samples, classes)
     for counts in {id(counts): counts for counts in (together, *alone)}.values():
         counts.summed(world)
     name = first.name if len(members) == 1 else f"ensemble of {len(members)}"
-    return Evaluation(
+    evaluation = Evaluation(
         **_tested(together, name, splits.classes).fields(),
         data=splits.name,
         digest=splits.digest,
@@ -137,6 +146,7 @@ def _evaluate(
         agreement=agreement,
         provenance=provenance(first.model.device, world.size),
     )
+    return evaluation, scored
 
 
 def _result_of_run(weights: Path) -> ClassifierResult | None:

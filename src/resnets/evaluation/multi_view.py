@@ -191,8 +191,10 @@ def five_crops(image: Image.Image, size: int) -> list[Image.Image]:
 
 
 @torch.inference_mode()
-def ensemble(members: Iterable[Iterator[Scored]], samples: int, classes: int) -> tuple[Counts, list[Counts]]:
-    """Return the counts of the mean of the members' probabilities, and each member's own; one is run after the other.
+def ensemble(members: Iterable[Iterator[Scored]], samples: int, classes: int) -> tuple[Counts, list[Counts], Scored]:
+    """Return the counts of the mean of the members' probabilities, each member's own, and the means in order.
+
+    One member is run after the other.
 
     Raises: DataError, if the members did not see the same images.
     """
@@ -211,5 +213,6 @@ def ensemble(members: Iterable[Iterator[Scored]], samples: int, classes: int) ->
             raise DataError(f"{int((~seen).sum()):,} of {samples:,} images were not given by the data set")
         alone.append(own)
     together = Counts(classes)
-    together.add_probabilities(total / len(alone), labels)
-    return together, alone
+    total /= len(alone)
+    together.add_probabilities(total, labels)
+    return together, alone, Scored(torch.arange(samples), labels, total)
