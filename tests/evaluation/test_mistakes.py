@@ -57,11 +57,11 @@ def test_images_are_in_the_order_of_their_confidence() -> None:
 
 def test_the_calibration_error_is_the_mean_gap_over_the_bins() -> None:
     """Of 15 bins of equal width, by their images; a confidence of 1 is in the last one."""
-    probabilities = np.array([[1, 0], [0.95, 0.05], [0.62, 0.38], [0.4, 0.6]], np.float32)
+    probabilities = np.array([[1, 0], [0.95, 0.05], [0.63, 0.37], [0.39, 0.61]], np.float32)
     found = Mistakes(np.array([0, 1, 0, 0]), probabilities)
-    gaps = [abs(0.975 - 0.5), abs(0.61 - 0.5)]  # 0.6 and 0.62 are in the bin from 9/15 to 10/15
+    gaps = [abs(0.975 - 0.5), abs(0.62 - 0.5)]  # 0.61 and 0.63 are in the bin from 9/15 to 10/15
     assert [one.images for one in found.bins] == [2, 2]
-    assert found.calibration_error == pytest.approx(sum(gaps) / 2)
+    assert found.calibration_error == pytest.approx(50 * sum(gaps))
 
 
 @pytest.mark.parametrize("classes", [1, 2, 12, 40, 120, 300, 1_000])

@@ -15,6 +15,7 @@ from torch import nn
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, WeightsError, public
+from resnets.evaluation.confidence import confidence_bins, expected_error
 from resnets.evaluation.members import class_order, comparable_digest, fitting
 from resnets.files import writing
 from resnets.inference.model import Model, load
@@ -25,7 +26,6 @@ from resnets.runtime.device import forward
 from resnets.weights import weights_file
 from resnets.weights.sources import is_published
 
-BINS = 15
 TEMPERATURES = (0.05, 20.0)
 FEW = 32  # images on which the division of the logits is verified
 
@@ -114,17 +114,10 @@ def negative_log_likelihood(logits: NDArray[np.float64], labels: NDArray[np.int6
     return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
 
 
-def calibration_error(logits: NDArray[np.float64], labels: NDArray[np.int64], bins: int = BINS) -> float:
-    """Return the expected calibration error in percent: how far confidence and accuracy differ in bins of equal width.
-
-    Shape: (N, K), (N,)
-    Paper: Guo et al. 2017, equation 3.
-    """
+def calibration_error(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Return the expected calibration error in percent. Shape: (N, K), (N,)"""
     confidence = np.exp(log_softmax(logits, axis=1).max(1))
-    right = logits.argmax(1) == labels
-    places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(places, right - confidence, minlength=bins)
-    return float(100 * np.abs(gaps).sum() / len(labels))
+    return expected_error(confidence_bins(confidence, logits.argmax(1) == labels))
 
 
 def _target(path: str | Path, out: str | Path | None) -> Path | None:

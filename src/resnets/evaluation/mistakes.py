@@ -8,18 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 15  # of confidence, as in most reports of the calibration error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bin:
-    """Images whose confidence is between two numbers: their mean confidence, and the share of right answers."""
-
-    low: float
-    high: float
-    images: int
-    confidence: float
-    accuracy: float
+from resnets.evaluation.confidence import Bin, confidence_bins, expected_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,28 +79,10 @@ class Mistakes:
 
     @cached_property
     def bins(self) -> tuple[Bin, ...]:
-        """Images by their confidence, in 15 bins of equal width; those without images are left out."""
-        numbers = np.minimum((self.confidence * BINS).astype(int), BINS - 1)
-        found = []
-        for number in range(BINS):
-            chosen = numbers == number
-            if (images := int(chosen.sum())) > 0:
-                found.append(
-                    Bin(
-                        low=number / BINS,
-                        high=(number + 1) / BINS,
-                        images=images,
-                        confidence=float(self.confidence[chosen].mean(dtype=np.float64)),
-                        accuracy=float(self.right[chosen].mean()),
-                    )
-                )
-        return tuple(found)
+        """Images by their confidence."""
+        return confidence_bins(self.confidence, self.right)
 
     @property
     def calibration_error(self) -> float:
-        """Expected calibration error: the mean distance of confidence and accuracy over the bins, by their images.
-
-        Paper: Guo et al., "On Calibration of Modern Neural Networks" (2017), section 2.
-        """
-        total = len(self.labels)
-        return sum(one.images / total * abs(one.accuracy - one.confidence) for one in self.bins)
+        """Expected calibration error in percent."""
+        return expected_error(self.bins)

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnets.evaluation.mistakes import Bin
+from resnets.evaluation.confidence import Bin
 from resnets.records.counts import wilson
 
 NUMBERED = 20  # classes, up to which a cell has its number
