@@ -28,6 +28,7 @@ from PIL import Image
 import resnets
 from resnets.cli import run as run_command
 from resnets.detection.recipes import all_recipes
+from resnets.paper.compared_networks import SIZES
 from resnets.paper.published import for_network
 from resnets.records.studies import DepthRow
 from resnets.report import plots, view
@@ -93,6 +94,20 @@ def _printed(*command: str) -> str:
 
 def networks() -> str:
     return _printed("list", "--markdown")
+
+
+def compared() -> str:
+    """Return the sizes of the networks that the paper compares with, next to the published ones."""
+    lines = [
+        "| network | options | parameters | published | MACs | published | source | |",
+        "|---|---|--:|--:|--:|--:|---|---|",
+    ]
+    for one in SIZES:
+        cost = resnets.describe(one.network, **one.options).cost
+        options = ", ".join(f"`{name}={value}`" for name, value in one.options.items())
+        counts = f"{cost.parameters:,} | {one.parameters} | {cost.macs:,} | {one.macs}"
+        lines.append(f"| `{one.network}` | {options} | {counts} | {one.source} | {one.note} |")
+    return "\n".join(lines) + "\n"
 
 
 def resnet34() -> str:
@@ -249,6 +264,7 @@ def _save(figure: Figure, path: Path, digest: str) -> None:
 
 PARTS: dict[str, Callable[[], str]] = {
     "networks": networks,
+    "compared": compared,
     "resnet34": resnet34,
     "results": results,
     "measured": measured,

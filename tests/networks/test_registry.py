@@ -18,11 +18,13 @@ from resnets.specs import ResNetSpec, VGGSpec
 
 
 def test_the_catalogue_holds_every_network_of_the_paper() -> None:
-    """Plain and residual networks of all depths, v1.5, and the VGGs, each name once."""
+    """Plain and residual networks of all depths, v1.5, and those that the paper compares with, each name once."""
     cifar = {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (20, 32, 44, 56, 110, 1202)}
     imagenet = {f"{kind}{depth}" for kind in ("plain", "resnet") for depth in (18, 34, 50, 101, 152)}
     v1_5 = {f"resnet{depth}_v1_5" for depth in (50, 101, 152)}
-    assert set(registry.names()) == cifar | imagenet | v1_5 | {"vgg16", "vgg19"}
+    compared = {"vgg16", "vgg19", "maxout", "nin", "dsn", "fitnet19", "highway19", "highway32"}
+    compared |= {"googlenet", "bn_inception", "prelu_net_a", "prelu_net_b", "prelu_net_c"}
+    assert set(registry.names()) == cifar | imagenet | v1_5 | compared
     assert len(registry.names()) == len(set(registry.names()))
 
 

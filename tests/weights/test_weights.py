@@ -245,6 +245,15 @@ def test_a_last_layer_follows_its_classes(
     assert bool(notes) is noted
 
 
+def test_all_layers_that_give_scores_follow_the_classes(tmp_path: Path) -> None:
+    """Those of auxiliary outputs too; the other layers are loaded."""
+    trained, fresh = registry.create("dsn", num_classes=3), registry.create("dsn", num_classes=2)
+    own = fresh.companions[1].fc.weight.clone()
+    weights_file.save(tmp_path / "w.safetensors", trained, classes=("a", "b", "c"))
+    weights_file.load(tmp_path / "w.safetensors").load_to_train(fresh, ("a", "d"))
+    assert torch.equal(fresh.companions[1].fc.weight, own) and torch.equal(fresh.cccp5.weight, trained.cccp5.weight)
+
+
 def test_files_without_batch_norms_counter_load() -> None:
     """torchvision's oldest ones have none."""
     network, other = registry.create("resnet20"), registry.create("resnet20")

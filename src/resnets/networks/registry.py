@@ -14,7 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from resnets.errors import UsageError, as_declared, nearest
 from resnets.registry import Registry, calling_module, function_of
-from resnets.specs import FunctionSpec, NetworkSpec, ResNetSpec, Spec, VGGSpec
+from resnets.specs import (
+    BNInceptionSpec,
+    ComparisonSpec,
+    DSNSpec,
+    FitNetSpec,
+    FunctionSpec,
+    GoogLeNetSpec,
+    HighwaySpec,
+    MaxoutSpec,
+    NetworkSpec,
+    NINSpec,
+    PReLUNetSpec,
+    ResNetSpec,
+    Spec,
+    VGGSpec,
+)
 from resnets.specs.networks import IMAGENET_STAGES, VGG_STAGES, Option
 
 if TYPE_CHECKING:
@@ -53,6 +68,22 @@ _RESIDUAL = {
     "build": "resnets.networks.resnet:ResNet",
 }
 
+
+def _compared(name: str, spec: type[ComparisonSpec], build: str, summary: str) -> Family:
+    """Return the family of networks that the paper compares with."""
+    names = tuple(spec.named_fields)
+    return Family(
+        name=name,
+        summary=summary,
+        names=names,
+        pattern="|".join(names),
+        spec=spec,
+        options=spec.all_options(),
+        declare=spec.named,  # type: ignore[arg-type]
+        build=f"resnets.networks.comparison.{build}",
+    )
+
+
 NETWORKS: Registry[Family] = Registry(
     "network",
     Family(
@@ -80,6 +111,14 @@ NETWORKS: Registry[Family] = Registry(
         declare=VGGSpec.named,
         build="resnets.networks.comparison.vgg:VGG",
     ),
+    _compared("maxout", MaxoutSpec, "maxout:Maxout", "Maxout network (Table 6)"),
+    _compared("nin", NINSpec, "nin:NIN", "Network in network (Table 6)"),
+    _compared("dsn", DSNSpec, "dsn:DSN", "Deeply supervised network (Table 6)"),
+    _compared("fitnet", FitNetSpec, "fitnet:FitNet", "FitNet of 19 layers (Table 6)"),
+    _compared("highway", HighwaySpec, "highway:HighwayNetwork", "Highway networks of 19 and 32 layers (Table 6)"),
+    _compared("googlenet", GoogLeNetSpec, "googlenet:GoogLeNet", "GoogLeNet (Tables 3, 4 and 5)"),
+    _compared("bn-inception", BNInceptionSpec, "bn_inception:BNInception", "BN-Inception (Tables 4 and 5)"),
+    _compared("prelu-net", PReLUNetSpec, "prelu_net:PReLUNet", "PReLU-nets A, B and C (Tables 3, 4 and 5)"),
 )
 
 

@@ -184,7 +184,9 @@ def _resolve(network: str, data: str, config: TrainingConfig, devices: int, toge
     require_nesting(training.network, recipe.batch_size, devices)
     require_micro_batches(training.network, recipe.batch_size // devices, config.accumulate)
     if together > 1 and not leaves_room(network, training.data):
-        raise UsageError(f"together is {together}: only networks for small images in memory are trained at once")
+        raise UsageError(
+            f"together is {together}: only networks for small images in memory and without dropout are trained at once"
+        )
     assert training.input_spec is not None  # of images that are looked at there is one
     return _Job(
         stats=dataset_stats.as_taken(stats, training.data.train),

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.networks import registry
+from resnets.networks.complexity import skeleton
 from resnets.planning.memory import available_memory
 
 AT_ONCE = {"cpu": 1, "cuda": 10}  # by default: a GPU has room for all of Table 6 and Figure 6
@@ -26,8 +29,18 @@ def require_together(together: int | None) -> None:
 
 
 def leaves_room(network: str, splits: DataSplits) -> bool:
-    """Return whether a network is one for small images, which are in memory: others fill a device."""
-    return splits.train.kind == "arrays" and registry.declare(network).type == "cifar"
+    """Return whether a network can be trained at once with others.
+
+    It is one for small images, which are in memory, since others fill a device; and it has no dropout, for on a GPU
+    the random numbers of several networks in a process would depend on each other.
+    """
+    spec = registry.declare(network)
+    return splits.train.kind == "arrays" and spec.type == "cifar" and not has_dropout(skeleton(spec))
+
+
+def has_dropout(network: nn.Module) -> bool:
+    """Return whether a network draws random numbers in training."""
+    return any(isinstance(module, _DropoutNd) for module in network.modules())
 
 
 def groups(

@@ -63,13 +63,24 @@ def place(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def forward(network: Callable[[Tensor], Tensor], images: Tensor, precision: Precision) -> Tensor:
-    """Return a network's logits in float32.
+    """Return a network's logits in float32; of several outputs, the first.
 
     Shape: (N, C, H, W) -> (N, classes)
     """
+    return outputs_of(network, images, precision)[0]
+
+
+def outputs_of(
+    network: Callable[[Tensor], Tensor | tuple[Tensor, ...]], images: Tensor, precision: Precision
+) -> tuple[Tensor, ...]:
+    """Return a network's outputs in float32, the logits first: in training it may have auxiliary classifiers.
+
+    Shape: (N, C, H, W) -> (N, classes) of each
+    """
     images = images.contiguous(memory_format=torch.channels_last)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        return network(images).float()
+        found = network(images)
+        return tuple(one.float() for one in (found if isinstance(found, tuple) else (found,)))
 
 
 def keep_freed_memory() -> bool:

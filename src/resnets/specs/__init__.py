@@ -1,6 +1,15 @@
 """Frozen declarations of networks, inputs, tests and recipes; plain data, standard library only."""
 
 from resnets.specs.base import Spec as Spec
+from resnets.specs.comparison import BNInceptionSpec as BNInceptionSpec
+from resnets.specs.comparison import ComparisonSpec as ComparisonSpec
+from resnets.specs.comparison import DSNSpec as DSNSpec
+from resnets.specs.comparison import FitNetSpec as FitNetSpec
+from resnets.specs.comparison import GoogLeNetSpec as GoogLeNetSpec
+from resnets.specs.comparison import HighwaySpec as HighwaySpec
+from resnets.specs.comparison import MaxoutSpec as MaxoutSpec
+from resnets.specs.comparison import NINSpec as NINSpec
+from resnets.specs.comparison import PReLUNetSpec as PReLUNetSpec
 from resnets.specs.data_sets import CIFAR10_IMAGES as CIFAR10_IMAGES
 from resnets.specs.data_sets import IMAGENET_IMAGES as IMAGENET_IMAGES
 from resnets.specs.data_sets import PUBLISHED_IMAGES as PUBLISHED_IMAGES
@@ -31,6 +40,7 @@ from resnets.specs.networks import default_shortcut as default_shortcut
 from resnets.specs.networks import first_difference as first_difference
 from resnets.specs.recipes import Decay as Decay
 from resnets.specs.recipes import Departure as Departure
+from resnets.specs.recipes import ParameterGroup as ParameterGroup
 from resnets.specs.recipes import Plateau as Plateau
 from resnets.specs.recipes import Recipe as Recipe
 from resnets.specs.recipes import Setting as Setting

@@ -9,6 +9,16 @@ import msgspec
 
 from resnets.errors import UsageError
 from resnets.specs.base import Positive, Spec
+from resnets.specs.comparison import (
+    BNInceptionSpec,
+    DSNSpec,
+    FitNetSpec,
+    GoogLeNetSpec,
+    HighwaySpec,
+    MaxoutSpec,
+    NINSpec,
+    PReLUNetSpec,
+)
 
 Shortcut = Literal["A", "B", "C"]
 """How a shortcut matches dimensions (section 3.3): A pads zeros, B projects where they grow, C always projects."""
@@ -233,7 +243,19 @@ class FunctionSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="funct
         return f"{self.name} ({parts})" if parts else self.name
 
 
-NetworkSpec = ResNetSpec | VGGSpec | FunctionSpec
+NetworkSpec = (
+    ResNetSpec
+    | VGGSpec
+    | MaxoutSpec
+    | NINSpec
+    | DSNSpec
+    | FitNetSpec
+    | HighwaySpec
+    | GoogLeNetSpec
+    | BNInceptionSpec
+    | PReLUNetSpec
+    | FunctionSpec
+)
 
 
 def default_shortcut(network: str) -> Shortcut | None:
@@ -248,7 +270,10 @@ def first_difference(one: NetworkSpec, other: NetworkSpec) -> tuple[str, Any, An
 
     In evaluation mode; the number of classes shows in the shapes of the weights.
     """
+    if type(one) is not type(other):
+        return "name", one.name, other.name
     without_effect = {"num_classes", "bn_group", "initialization", "dropout", "module", "depth", "input_size"}
+    without_effect |= {"auxiliary", "gate_bias", "stem_std"}
     if not isinstance(one, FunctionSpec):
         without_effect.add("name")  # the other fields say it all
     found = one.differences(other).items()

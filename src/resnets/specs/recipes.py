@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Literal
 
 from resnets.errors import UsageError
@@ -12,6 +13,27 @@ from resnets.specs.networks import Shortcut, default_shortcut
 
 Decay = Literal["steps", "linear", "cosine"]
 """How the learning rate falls: divided at the milestones as in the paper, or to 0 along a line or half a cosine."""
+
+
+Loss = Literal["cross-entropy", "squared-hinge"]
+"""What is minimised: of the softmax, or of one class against all others, as of support vector machines."""
+
+Optimizer = Literal["sgd", "rmsprop"]
+"""Stochastic gradient descent with momentum, or RMSProp, which divides by a mean of recent gradients' size."""
+
+
+class ParameterGroup(Spec, frozen=True, kw_only=True):
+    """Parameters that are trained at another rate, decay otherwise, or are limited.
+
+    `names` is a regular expression of whole names in the network. A parameter of several groups has the product of
+    their factors and the smallest limit.
+    """
+
+    names: str
+    lr: float = 1.0  # times the recipe's
+    weight_decay: float = 1.0  # times the recipe's
+    fade: tuple[float, float] | None = None  # (g, p): lr times (1 + g * iteration)^-p as well
+    max_norm: float | None = None  # after each update, of all weights of an output: longer vectors are scaled down
 
 
 class WarmUp(Spec, frozen=True, kw_only=True):
@@ -61,12 +83,18 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
     decay_factor: float = 0.1
     linear_warm_up: int = 0  # iterations in which lr rises linearly from 0 at the start
     decay: Decay = "steps"
+    decay_to: float = 0.0  # share of lr that a linear or cosine decay ends at
     plateau: Plateau | None = None  # drops by the training error instead of milestones
     warm_up: WarmUp | None = None
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4
     decay_all: bool = True  # False: the weights of batch norm and the biases do not decay
+    optimizer: Optimizer = "sgd"
+    groups: tuple[ParameterGroup, ...] = ()  # parameters with factors of their own
+    loss: Loss = "cross-entropy"
+    auxiliary_weight: float = 0.3  # of the loss of each further output that a network has in training
+    auxiliary_iterations: int | None = None  # the first iterations, in which that counts; None: all
     label_smoothing: float = 0.0  # probability that is spread evenly over all classes
     bn_images: int | None = None  # over which batch norm's statistics are computed anew at the end; None: not
     ema: float | None = None  # decay of the weights' moving average, which is then what is tested and saved
@@ -117,6 +145,25 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             "drops on a plateau and milestones or another decay are both given",
             "one of them is enough",
         )
+        need(0 <= self.decay_to < 1, f"decay_to is {self.decay_to}", "it must be in [0, 1)")
+        need(
+            self.decay != "steps" or not self.decay_to,
+            f"decay_to is {self.decay_to} with a decay in steps",
+            "it is for linear and cosine ones",
+        )
+        need(self.auxiliary_weight >= 0, f"auxiliary_weight is {self.auxiliary_weight}", "it must be 0 or more")
+        need(
+            self.loss == "cross-entropy" or not self.label_smoothing,
+            f"label smoothing is {self.label_smoothing} with the loss {self.loss}",
+            "it is for cross-entropy",
+        )
+        need(
+            self.optimizer == "sgd" or not self.nesterov, "Nesterov's momentum and RMSProp are both given", "choose one"
+        )
+        for group in self.groups:
+            need(_is_pattern(group.names), f"the group {group.names!r} is no regular expression", "it must be one")
+            limit = group.max_norm
+            need(limit is None or limit > 0, f"max_norm of {group.names!r} is {limit}", "it must be positive")
         need(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}", "it must be 1 or more")
 
     def scaled(self, iterations: int) -> Recipe:
@@ -124,12 +171,17 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
         if iterations < 1:
             raise UsageError(f"recipe {self.name!r}: iterations is {iterations}; it must be 1 or more")
         ratio = iterations / self.iterations
-        warm_up = self.warm_up
+        auxiliary, warm_up = self.auxiliary_iterations, self.warm_up
         if warm_up is not None:
             warm_up = warm_up.with_changes(at_most=max(1, round(warm_up.at_most * ratio)))
         return self.with_changes(
             iterations=iterations,
             warm_up=warm_up,
+            auxiliary_iterations=None if auxiliary is None else round(auxiliary * ratio),
+            groups=tuple(
+                group if group.fade is None else group.with_changes(fade=(group.fade[0] / ratio, group.fade[1]))
+                for group in self.groups
+            ),
             milestones=tuple(round(milestone * ratio) for milestone in self.milestones),
             linear_warm_up=min(round(self.linear_warm_up * ratio), iterations - 1),
             evaluate_every=max(1, min(self.evaluate_every, 200, iterations // 10), round(self.evaluate_every * ratio)),
@@ -149,6 +201,14 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             return self
         smaller = Departure(f"crops of {size} pixels, the sides that they are cut from in proportion", "as requested")
         return self.with_changes(augmentation=crop.at(size), departures=(*self.departures, smaller))
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 class Setting(Spec, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The loss of a classifier: smoothed cross-entropy, where requested with a weight for each class."""
+"""The loss of a classifier, of all outputs that it has in training, where requested with a weight for each class."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def make_loss(recipe: Recipe, class_weights: Sequence[float] | None, device: tor
     The mean is over the number of images, and not over their weights as in torch: the loss of a mini-batch is thus the
     mean of those of its parts, into however many micro-batches and processes it is split.
     """
-    whole = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing)
+    hinge = recipe.loss == "squared-hinge"
+    whole: Callable[..., Tensor] = squared_hinge if hinge else F.cross_entropy
+    if recipe.label_smoothing:
+        whole = partial(whole, label_smoothing=recipe.label_smoothing)
     if class_weights is None:
         return whole
     weights = torch.tensor(class_weights, dtype=torch.float32, device=device)
@@ -37,6 +40,29 @@ def make_loss(recipe: Recipe, class_weights: Sequence[float] | None, device: tor
         return (whole(logits, labels, reduction="none") * weights[labels]).mean()
 
     return weighted
+
+
+def loss_of_outputs(loss: Loss, recipe: Recipe, iteration: int, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """Return the loss of the scores, and in the recipe's first iterations (from 0) a share of each other output's."""
+    scores, *auxiliary = outputs
+    total = loss(scores, labels)
+    if recipe.auxiliary_weight and (recipe.auxiliary_iterations is None or iteration < recipe.auxiliary_iterations):
+        for other in auxiliary:
+            total = total + recipe.auxiliary_weight * loss(other, labels)
+    return total
+
+
+def squared_hinge(scores: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Return the squared hinge loss of one class against all others, summed over the classes, of an image on average.
+
+    A class's term is max(0, 1 - t s)^2, where s is its score, and t is 1 for the image's class and -1 for others. With
+    the reduction `none` it is that of each image.
+
+    Shape: (N, classes), (N,) -> () or (N,)
+    """
+    signs = 2 * F.one_hot(labels, scores.shape[1]) - 1
+    each = (1 - signs * scores).clamp_min(0).square().sum(1)
+    return each if reduction == "none" else each.mean()
 
 
 def resolve_class_weights(given: ClassWeights, splits: DataSplits) -> dict[str, float] | None:

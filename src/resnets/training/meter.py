@@ -85,7 +85,7 @@ class LossGuard:
     """
 
     def __init__(
-        self, optimizer: torch.optim.SGD, device: torch.device, *, deferred: bool, together: bool = False
+        self, optimizer: torch.optim.Optimizer, device: torch.device, *, deferred: bool, together: bool = False
     ) -> None:
         self.deferred = deferred
         self.together = together

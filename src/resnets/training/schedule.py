@@ -36,7 +36,8 @@ class Schedule:
             drops += self.plateau.drops if self.plateau else 0
             return recipe.lr * recipe.decay_factor**drops
         left = (recipe.iterations - iteration) / (recipe.iterations - recipe.linear_warm_up)  # from 1 down to nearly 0
-        return recipe.lr * (left if recipe.decay == "linear" else (1 - math.cos(math.pi * left)) / 2)
+        share = left if recipe.decay == "linear" else (1 - math.cos(math.pi * left)) / 2
+        return recipe.lr * (recipe.decay_to + (1 - recipe.decay_to) * share)
 
     def observe(self, iteration: int, error: float) -> None:
         """Take note of an iteration's training error (percent), which may end the warm-up after it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from resnets.records.runs import CurvePoint, LogLine
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Recipe
 from resnets.training.meter import Clock, LossGuard, Meter
+from resnets.training.optimizers import fades, make_optimizer, set_rates, tensors_of
 from resnets.training.schedule import Schedule
 from resnets.weights.weights_file import load_into
 
@@ -52,7 +52,7 @@ class TrainingState:
     """A network in training."""
 
     network: nn.Module
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     schedule: Schedule
     meter: Meter
     guard: LossGuard
@@ -67,23 +67,13 @@ class TrainingState:
     @classmethod
     def start(cls, network: nn.Module, recipe: Recipe, device: torch.device, world: World = ALONE) -> TrainingState:
         """Return the state before the first iteration of a network on its device."""
-        optimizer = torch.optim.SGD(
-            _decaying(network, recipe),
-            torch.tensor(recipe.lr, device=device) if device.type == "cuda" else recipe.lr,  # a graph reads it there
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
-        if recipe.momentum:
-            # from zero, as torch would, if it could start while only some parameters have a gradient
-            for parameter in filter(lambda parameter: parameter.requires_grad, network.parameters()):
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        optimizer = make_optimizer(network, recipe, device)
         depth = getattr(getattr(network, "spec", None), "depth", None)
         meter = Meter(
             torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
         )
-        guard = LossGuard(optimizer, device, deferred=device.type == "cuda", together=world.size > 1)
+        deferred = device.type == "cuda" and recipe.optimizer == "sgd"  # which is fused
+        guard = LossGuard(optimizer, device, deferred=deferred, together=world.size > 1)
         average = None if recipe.ema is None else Average(network, recipe.ema)
         return cls(network, optimizer, Schedule(recipe, depth), meter, guard, average=average)
 
@@ -94,14 +84,10 @@ class TrainingState:
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next update."""
-        if lr == self.lr:  # a GPU is spared a kernel
+        if lr == self.lr and not fades(self.optimizer):  # a GPU is spared a kernel
             return
         self.lr = lr
-        for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
-            else:
-                group["lr"] = lr
+        set_rates(self.optimizer, lr, self.iteration)
 
     def add_to_curve(self, line: LogLine, tested: dict[str, float]) -> None:
         """Take note of a line of the log, and where it has a test's errors, add a point to the curve."""
@@ -118,18 +104,13 @@ class TrainingState:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.network.state_dict().items()}
-        tensors |= self._momentum()
+        tensors |= dict(tensors_of(self.optimizer, self.network))
         tensors["meter.loss_sum"], tensors["meter.wrong"] = self.meter.loss_sum, self.meter.wrong
         tensors["random.cpu"] = torch.random.get_rng_state()
         device = self.meter.loss_sum.device
         if device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(device)
         return tensors
-
-    def _momentum(self) -> dict[str, Tensor]:
-        state = self.optimizer.state
-        named = self.network.named_parameters()
-        return {f"momentum.{name}": state[p]["momentum_buffer"] for name, p in named if p in state}
 
     def progress(self) -> Progress:
         """Return everything else."""
@@ -145,7 +126,7 @@ class TrainingState:
     def broadcast(self, world: World) -> None:
         """Give all processes the state of the first; sums and clock are its own."""
         self._restore_progress(world.broadcast_object(self.progress))
-        world.broadcast([*self.network.state_dict().values(), *self._momentum().values()])
+        world.broadcast([*self.network.state_dict().values(), *dict(tensors_of(self.optimizer, self.network)).values()])
         if self.average is not None:
             world.broadcast(self.average.network.state_dict().values())
 
@@ -157,8 +138,8 @@ class TrainingState:
         load_into(self.network, named(tensors, "network."))
         if self.average is not None:
             load_into(self.average.network, named(tensors, "average."))
-        for name, momentum in self._momentum().items():
-            momentum.copy_(tensors[name])
+        for name, tensor in tensors_of(self.optimizer, self.network):
+            tensor.copy_(tensors[name])
         self.meter.loss_sum.copy_(tensors["meter.loss_sum"])
         self.meter.wrong.copy_(tensors["meter.wrong"])
         self.meter.images = progress.images
@@ -179,15 +160,3 @@ class TrainingState:
 def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names have a prefix, without it."""
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _decaying(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Return the parameters in groups that decay and that do not."""
-    parameters = list(network.parameters())
-    if recipe.decay_all:
-        return [{"params": parameters}]
-    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]  # of batch norm, and biases
-    return [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
-        {"params": vectors, "weight_decay": 0.0},
-    ]

@@ -20,10 +20,10 @@ from resnets.networks.cast_weights import CastWeights
 from resnets.networks.compiled import Forward, compiled, is_known, without_advice
 from resnets.networks.cuda_graph import CudaGraph, FallbackWarning, Pace, SideStream
 from resnets.networks.registry import spec_of
-from resnets.runtime.device import forward
+from resnets.runtime.device import forward, outputs_of
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Precision, Recipe
-from resnets.training.loss import Loss, make_loss
+from resnets.training.loss import loss_of_outputs, make_loss
 from resnets.training.state import TrainingState
 
 Step = Callable[..., Tensor]
@@ -31,6 +31,9 @@ Step = Callable[..., Tensor]
 
 It is given images (B, C, H, W) and labels (B,) of the device, or what `gather` makes them from.
 """
+
+OutputsLoss = Callable[[int, Sequence[Tensor], Tensor], Tensor]
+"""Return the loss of an iteration, of all outputs (B, K) and the labels (B,)."""
 
 Gather = Callable[..., Batch]
 """Return images and labels from a draw of `ResidentBatches`, on their device."""
@@ -55,7 +58,7 @@ def make_step(
     A custom module runs as it is written, since it may decide in Python what it does. So do several processes, whose
     gradients are averaged while they are computed: neither a graph nor compiled, until that is tested on GPUs.
     """
-    network, loss_of = state.network, make_loss(recipe, class_weights, device)
+    network, loss_of = state.network, partial(loss_of_outputs, make_loss(recipe, class_weights, device), recipe)
 
     def step(run: Forward, cast: CastWeights | None = None) -> Step:
         if accumulate > 1:
@@ -64,7 +67,7 @@ def make_step(
             taken = _whole(state, loss_of, run, precision, cast)
         return taken if gather is None else lambda *draw: taken(*gather(*draw))
 
-    if world.size > 1 or device.type != "cuda" or not is_known(network):
+    if world.size > 1 or not state.guard.deferred or not is_known(network):
         state.execution = "eager"
         return step(network if world.size == 1 else _averaging(network, device))
     long = accumulate == 1 and (recipe.iterations - state.iteration) * depth_of(network) >= COMPILE_FROM
@@ -100,14 +103,14 @@ def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _whole(
-    state: TrainingState, loss_of: Loss, network: Forward, precision: Precision, cast: CastWeights | None
+    state: TrainingState, loss_of: OutputsLoss, network: Forward, precision: Precision, cast: CastWeights | None
 ) -> Step:
     optimizer = state.optimizer
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)  # before the activations need the memory
-        logits = forward(network, images, precision)
-        loss = loss_of(logits, labels)
+        outputs = outputs_of(network, images, precision)
+        loss = loss_of(state.iteration, outputs, labels)
         state.guard.watch(loss, state.iteration)
 
         loss.backward()
@@ -115,14 +118,16 @@ def _whole(
             cast.collect()
         optimizer.step()
 
-        wrong = (logits.argmax(1) != labels).sum()
+        wrong = (outputs[0].argmax(1) != labels).sum()
         state.meter.add(loss, wrong, len(labels))
         return wrong
 
     return step
 
 
-def _in_micro_batches(state: TrainingState, loss_of: Loss, network: Forward, precision: Precision, parts: int) -> Step:
+def _in_micro_batches(
+    state: TrainingState, loss_of: OutputsLoss, network: Forward, precision: Precision, parts: int
+) -> Step:
     """Return the same step with the gradients of equal parts summed: only one part's activations are kept at a time."""
     optimizer, statistics = state.optimizer, MicroBatches(state.network, parts)
 
@@ -132,11 +137,11 @@ def _in_micro_batches(state: TrainingState, loss_of: Loss, network: Forward, pre
         for number, (some, theirs) in enumerate(zip(images.chunk(parts), labels.chunk(parts), strict=True)):
             with _unsent(network) if number < parts - 1 else nullcontext():
                 with statistics.part(number):
-                    logits = forward(network, some, precision)
-                loss = loss_of(logits, theirs) / parts
+                    outputs = outputs_of(network, some, precision)
+                loss = loss_of(state.iteration, outputs, theirs) / parts
                 loss.backward()
             losses.append(loss.detach())
-            wrongs.append((logits.argmax(1) != theirs).sum())
+            wrongs.append((outputs[0].argmax(1) != theirs).sum())
         loss, wrong = torch.stack(losses).sum(), torch.stack(wrongs).sum()
         state.guard.watch(loss, state.iteration)
         optimizer.step()

@@ -92,13 +92,13 @@ class Weights:
         if self.classes == classes:
             adapted.load_into(network)
             return notes
-        head = f"{last_layer(network)}."
+        heads = tuple(f"{layer}." for layer in score_layers(network))
         if self.classes is not None and sorted(self.classes) == sorted(classes):
             order = [self.classes.index(name) for name in classes]
-            new = {name: tensor[order] for name, tensor in self.tensors.items() if name.startswith(head)}
+            new = {name: tensor[order] for name, tensor in self.tensors.items() if name.startswith(heads)}
             note = "has the classes of the data in another order; the last layer is put in theirs"
         else:
-            new = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(head)}
+            new = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(heads)}
             known = "names no classes" if self.classes is None else "has other classes than the data"
             note = f"{known}; the last layer is new"
         dataclasses.replace(adapted, tensors=adapted.tensors | new).load_into(network)
@@ -224,8 +224,17 @@ def require_buildable(spec: NetworkSpec, tensors: dict[str, Tensor]) -> None:
 
 
 def last_layer(network: nn.Module) -> str:
-    """Return the name of the layer that gives the scores: the last one that has weights."""
-    return list(network.state_dict())[-1].rpartition(".")[0]
+    """Return the name of the layer that gives the scores."""
+    return score_layers(network)[0]
+
+
+def score_layers(network: nn.Module) -> tuple[str, ...]:
+    """Return the names of the layers that give scores, first those of tests, then of other outputs in training.
+
+    A network with other outputs names them; else it is the last layer that has weights.
+    """
+    named: tuple[str, ...] | None = getattr(network, "score_layers", None)
+    return named or (list(network.state_dict())[-1].rpartition(".")[0],)
 
 
 def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> None:
