@@ -55,6 +55,8 @@ _HOME = {
     "ReproductionPlan": "resnets.reproduction.run_list",
     "write_report": "resnets.report.write",
     "Report": "resnets.report.write",
+    "compare": "resnets.report.compare_runs",
+    "Comparison": "resnets.report.compare_runs",
     "train_detector": "resnets.detection.train",
     "DetectorResult": "resnets.detection.train",
     "load_detector": "resnets.detection.detector",
@@ -167,6 +169,8 @@ if TYPE_CHECKING:
     from resnets.records.evaluations import DetectionEvaluation as DetectionEvaluation
     from resnets.records.evaluations import Evaluation as Evaluation
     from resnets.records.evaluations import LayerResponses as LayerResponses
+    from resnets.report.compare_runs import Comparison as Comparison
+    from resnets.report.compare_runs import compare as compare
     from resnets.report.write import Report as Report
     from resnets.report.write import write_report as write_report
     from resnets.reproduction.reproduce import Reproduction as Reproduction

@@ -16,8 +16,10 @@ from typer.core import TyperGroup
 from resnets.cli import (
     ablate,
     calibrate,
+    compare,
     convert,
     data,
+    deepen,
     demo,
     detect,
     doctor,
@@ -66,6 +68,8 @@ PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "gradients": gradients.gradients,
         "landscape": landscape.landscape,
         "ablate": ablate.ablate,
+        "deepen": deepen.deepen,
+        "compare": compare.compare,
         "report": report.report,
     },
 }

@@ -1,0 +1,62 @@
+"""Runs compared: what differs is named, a difference within chance is not called one, the page shows all curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import made_up as results
+import pytest
+
+import resnets
+from resnets.cli import run
+from resnets.errors import RunError, UsageError
+from resnets.records import base
+from resnets.records.runs import ClassifierResult
+
+
+def folder(path: Path, result: ClassifierResult) -> Path:
+    base.write(path / "result.json", result)
+    return path
+
+
+def test_what_differs(tmp_path: Path) -> None:
+    """Settings that are the same, and what the network's name says, are not listed; a result file is a run too."""
+    first, second = results.result("resnet20", 9.0), results.result("plain20", 10.0, seed=3)
+    base.write(tmp_path / "plain.json", second)
+    found = resnets.compare([folder(tmp_path / "a", first), tmp_path / "plain.json"], out=tmp_path / "out")
+    assert [one.label for one in found.runs] == ["a", "plain"]
+    assert found.differences["network.name"] == ("resnet20", "plain20") and found.differences["seed"] == ("0", "3")
+    assert not {"recipe.batch_size", "network.depth", "data.digest"} & set(found.differences)
+    page = found.page.read_text()
+    assert page.count("<svg") == 2 and "network.name" in page and "<script" not in page
+
+
+@pytest.mark.parametrize(("error", "said"), [(9.1, "within chance"), (12.0, "more than chance")])
+def test_chance(error: float, said: str, tmp_path: Path) -> None:
+    """Of 10,000 test images a tenth of a point is chance, and three points are none."""
+    runs = [folder(tmp_path / f"{value}", results.result("resnet20", value)) for value in (9.0, error)]
+    best, other = resnets.compare(runs, out=tmp_path / "out").sentences
+    assert "9.00 %" in best and said in other
+
+
+def test_runs_of_one_name_are_told_by_their_folders(tmp_path: Path) -> None:
+    """The ends of the paths as far as they differ."""
+    runs = [folder(tmp_path / name / "run", results.result("resnet20", 9.0)) for name in ("x", "y")]
+    assert [one.label for one in resnets.compare(runs, out=tmp_path / "out").runs] == ["x/run", "y/run"]
+
+
+def test_what_cannot_be(tmp_path: Path) -> None:
+    """One run alone, and a folder without a result."""
+    alone = folder(tmp_path / "a", results.result("resnet20", 9.0))
+    with pytest.raises(UsageError, match="1 run"):
+        resnets.compare([alone])
+    with pytest.raises(RunError, match="nothing"):
+        resnets.compare([alone, tmp_path / "nothing"])
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints the errors and what differs, and names the page."""
+    runs = [str(folder(tmp_path / name, results.result(name, 9.0))) for name in ("resnet20", "plain20")]
+    assert run(["compare", *runs, "--out", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "network.name" in out and "9.00 %" in out and (tmp_path / "out" / "comparison.html").exists()
