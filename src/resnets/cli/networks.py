@@ -14,7 +14,7 @@ from resnets.data.sources import SOURCES
 if TYPE_CHECKING:
     from resnets.networks.describe import NetworkSummary
 
-NUMBERS = ("depth", "parameters", "MACs", "input", "iterations", "batch", "lr")
+NUMBERS = ("depth", "parameters", "MACs", "input", "iterations", "batch", "lr", "test error", "size")
 """Titles of right-aligned columns."""
 
 
@@ -23,11 +23,13 @@ Listed = tuple[tuple[str, ...], Sequence[tuple[str, ...]], Sequence[Any]]
 
 
 def list_entries(
-    what: Annotated[str, Argument(help="networks, recipes or data.")] = "networks",
+    what: Annotated[str, Argument(help="networks, recipes, data or weights.")] = "networks",
     json: options.Json = False,
     markdown: Annotated[bool, Option("--markdown", help="Print a Markdown table instead.")] = False,
 ) -> None:
-    """List every network (depth, parameters, multiply-adds, the paper's figure), every recipe or every data source.
+    """List all networks (depth, parameters, multiply-adds, the paper's figure), recipes, data sources or weights.
+
+    The weights are those that come with the package.
 
     There are also plainD and resnetD of every other depth D = 6n + 2.
     """
@@ -35,7 +37,7 @@ def list_entries(
     from resnets.errors import UsageError, nearest
     from resnets.files import to_json
 
-    lists = {"networks": _networks, "recipes": _recipes, "data": _data}
+    lists = {"networks": _networks, "recipes": _recipes, "data": _data, "weights": _weights}
     if what not in lists:
         raise UsageError(f"no list of {what!r}{nearest(what, lists)}; there are {', '.join(lists)}")
     titles, rows, found = lists[what]()
@@ -87,6 +89,18 @@ def _data() -> Listed:
     rows = [(source.form, source.summary) for source in SOURCES]
     found = [{"name": source.name, "form": source.form, "summary": source.summary} for source in SOURCES]
     return ("data", ""), rows, found
+
+
+def _weights() -> Listed:
+    from resnets.quantities import megabytes
+    from resnets.weights.shipped import ShippedWeights, names
+
+    found = [ShippedWeights.of(name) for name in names()]
+    rows = [
+        (one.name, one.network, one.data, f"{one.test_error:.2f} %", one.recipe, megabytes(one.bytes)) for one in found
+    ]
+    titles = ("weights", "network", "data", "test error", "recipe", "size")
+    return titles, rows, [msgspec.to_builtins(one) for one in found]
 
 
 def _published(network: NetworkSummary) -> str:

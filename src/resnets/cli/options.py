@@ -46,7 +46,10 @@ Workers = Annotated[int, Option(help="Data-loading processes.")]
 TestBatchSize = Annotated[int, Option("--batch-size", help="Images per batch; the result does not depend on it.")]
 Trained = Annotated[
     str,
-    Argument(help="Run folder, weights file (.pth too), timm:NAME or hf:OWNER/NAME.", show_default=False),
+    Argument(
+        help="Run folder, weights file (.pth too), a name of `resnets list weights`, timm:NAME or hf:OWNER/NAME.",
+        show_default=False,
+    ),
 ]
 Weights = Annotated[
     list[Path],

@@ -12,6 +12,7 @@ from resnets.files import sha256_of
 from resnets.records.runs import RunRecord, StartRecord
 from resnets.runtime.processes import World
 from resnets.specs import InputSpec, NetworkSpec
+from resnets.weights.shipped import shipped_path
 from resnets.weights.sources import find_weights, is_published
 from resnets.weights.weights_file import Weights
 
@@ -77,10 +78,10 @@ def resumed_from(source: str | Path, earlier: Callable[[], RunRecord | None], wo
 def start_record(
     source: str | Path, path: Path, *, classes: int | None, input_spec: InputSpec | None = None, detector: bool = False
 ) -> StartRecord:
-    """Return the record of weights that were read from a file: published ones are known by their source."""
+    """Return the record of weights that were read from a file; shipped and published ones are known by their source."""
     published = is_published(source)
     return StartRecord(
-        file=str(source if published else path),
+        file=str(source if published or shipped_path(source) is not None else path),
         sha256=sha256_of(path),
         of="detector" if detector else "classifier",
         classes=classes,

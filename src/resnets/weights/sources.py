@@ -1,4 +1,4 @@
-"""Weights by their source: a run, a file of any project, or what torchvision, timm and the Hugging Face Hub publish."""
+"""Weights by their source: a run, a file of any project, what comes with the package or what others publish."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
-from resnets.errors import UsageError
+from resnets.errors import UsageError, WeightsError, nearest
 from resnets.networks.registry import spec_of
+from resnets.weights import shipped
 from resnets.weights.hub import fetch_repository
 from resnets.weights.import_weights import Imported, fetch_weights, import_weights, known_classes
 from resnets.weights.readers import read_foreign
@@ -27,6 +28,8 @@ def find_weights(
 ) -> Imported:
     """Return the weights of a source, with the classes that its project is known to have; no code in a file is run.
 
+    A name of weights that come with the package will do, unless a file or folder has it.
+
     `network` is the one to load them into, or its name: needed for torchvision's, and where names and shapes of
     another project's tensors leave it open. A module that is not one of ours takes the tensors by their names.
 
@@ -35,6 +38,10 @@ def find_weights(
     """
     kind, _, name = str(source).partition(":")
     if not is_published(source):
+        if (path := shipped.shipped_path(source)) is not None:
+            return _read(path, network, averaged)
+        if not Path(source).exists() and (hint := nearest(str(source), shipped.names())):
+            raise WeightsError(f"{source}: no such file or folder, and no weights of this name come with resnets{hint}")
         return _read(weights_path(Path(source)), network, averaged)
     if kind == "torchvision":
         if (wanted := _name(network)) is None:

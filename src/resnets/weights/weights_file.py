@@ -164,6 +164,7 @@ def load(path: Path) -> Weights:
     Raises: WeightsError, as `read_tensors`, or if its description is not understood.
     """
     tensors, description = read_tensors(path)
+    tensors = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in tensors.items()}
     if "detector" in description:
         raise WeightsError(f"{path}: a detector's weights, not a classifier's; `resnets detect` uses them")
     try:
