@@ -72,22 +72,25 @@ def malformed(count: int) -> list[bytes]:
 
 
 async def send(port: int, content: bytes) -> bytes:
-    """Return what a server answers to some bytes; nothing, if it waits for more."""
+    """Return what a server answers to some bytes; nothing, if it closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(content)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 2)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
         return head + await reader.readexactly(int(length.split(b":")[1]))
-    except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, ConnectionError):
         return b""
     finally:
         writer.close()
 
 
 def test_a_thousand_malformed_requests(start_server: Start) -> None:
-    """Each is answered by what its client did wrong or closed; none is a 500, and a good request is answered after."""
-    server = start_server("--no-log", "--queue", "1000", "--name", "digits")
+    """Each is answered by what its client did wrong, or closed if its head does not end; none is a 500.
+
+    A good request is answered after them, and the log is empty.
+    """
+    server = start_server("--no-log", "--queue", "1000", "--name", "digits", "--timeout", "5")
     requests = [one.replace(b"{name}", b"digits") for one in malformed(1_000)]
     random.Random(0).shuffle(requests)
 
@@ -102,8 +105,8 @@ def test_a_thousand_malformed_requests(start_server: Start) -> None:
 
     answers = [answer for answer in asyncio.run(main()) if answer]
     codes = [int(answer.split()[1]) for answer in answers]
-    assert set(codes) <= {200, 400, 404, 405, 413, 415, 422}
-    assert {200, 400, 415, 422} <= set(codes) and len(answers) > 700
+    assert set(codes) <= {200, 400, 404, 405, 408, 413, 415, 422, 503}, codes  # 503: on a machine that is busy
+    assert {200, 400, 415, 422} <= set(codes) and len(answers) > 800
     for code, answer in zip(codes, answers, strict=True):
         content = json.loads(answer.partition(b"\r\n\r\n")[2])
         assert code == 200 or list(content) == ["error"]

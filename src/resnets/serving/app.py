@@ -147,7 +147,7 @@ def _options(request: Request) -> tuple[int, bool]:
 
 def _refused(request: Request, error: HTTPException) -> Response:
     """Return an error as all are: JSON of one field."""
-    detail, path = error.detail, request.url.path
+    detail, path = error.detail, request.scope["path"]
     if detail == http.HTTPStatus(error.status_code).phrase:  # Starlette's own
         match error.status_code:
             case 404:

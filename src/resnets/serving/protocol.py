@@ -1,6 +1,8 @@
-"""uvicorn's HTTP protocol, whose answer to what is not HTTP is JSON too, and counted."""
+"""uvicorn's HTTP/1.1, which answers what is none by JSON too, and waits for the head of a request only so long."""
 
 from __future__ import annotations
+
+import asyncio
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -9,10 +11,25 @@ from resnets.files import to_json
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1; what is none is answered by 400 with an error as JSON, if nothing has been answered yet."""
+    """A connection. It is closed if a request's head takes longer than `head_seconds`."""
+
+    head_seconds = 30.0
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget()
 
     def send_400_response(self, msg: str) -> None:
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # nothing has been answered yet
             body = to_json({"error": "this is no HTTP/1.1 request"}).encode()
             headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
             for event in (
@@ -22,3 +39,15 @@ class Protocol(H11Protocol):
             ):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+    def _watch(self) -> None:
+        """Start the time of a head, unless it runs already or no head is being received."""
+        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+            self._forget()
+        elif self._late is None:
+            self._late = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None

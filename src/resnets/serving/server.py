@@ -117,6 +117,9 @@ def _run(model: Model, name: str, limits: Limits, listener: socket.socket, log: 
     from resnets.serving.app import make_app
     from resnets.serving.protocol import Protocol
 
+    class Connection(Protocol):
+        head_seconds = limits.timeout
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -141,7 +144,7 @@ def _run(model: Model, name: str, limits: Limits, listener: socket.socket, log: 
         keep_freed_memory()
     config = uvicorn.Config(
         make_app(model, name=name, limits=limits, log=log),
-        http=Protocol,
+        http=Connection,
         ws="none",
         loop="asyncio",
         lifespan="on",

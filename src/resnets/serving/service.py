@@ -22,6 +22,7 @@ from resnets.inference.explain import Explainer, overlay, region_of_view
 from resnets.inference.model import Model
 from resnets.networks.registry import name_of
 from resnets.serving.batches import Batcher, Probabilities, Views
+from resnets.serving.compute import quickest
 from resnets.serving.limits import Limits
 from resnets.serving.metrics import Metrics
 
@@ -50,7 +51,7 @@ class Service:
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.in_progress)
         self.threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "decode")
         self.batcher = Batcher(
-            lambda views: model.probabilities(views).cpu().numpy(),
+            quickest(model, limits.batch_size),
             batch_size=limits.batch_size,
             max_wait=limits.max_wait / 1000,
             observe=self.metrics.batches.observe,
