@@ -11,10 +11,11 @@ from io import BytesIO
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from starlette.exceptions import HTTPException
 
 from resnets.data.decoding import single_view
+from resnets.data.formats import MissingDecoder, UnknownFormat
 from resnets.data.headers import read_headers
 from resnets.data.stored_file import ImageFile
 from resnets.errors import DataError, ResnetsError, UsageError
@@ -107,7 +108,7 @@ class Service:
             match error.__cause__:
                 case Image.DecompressionBombError():
                     status = 413
-                case UnidentifiedImageError():
+                case UnknownFormat() | MissingDecoder():
                     status = 415
                 case _:
                     status = 422
