@@ -9,7 +9,7 @@ COPY pyproject.toml README.md LICENSE requirements.lock /source/
 COPY src /source/src
 # The versions of the lock, for what serving needs of it.
 RUN sed -e '/--hash=/d' -e 's/ *\\$//' /source/requirements.lock > /tmp/versions \
-    && pip install --no-cache-dir --constraint /tmp/versions '/source[serve,inference]' \
+    && pip install --no-cache-dir --constraint /tmp/versions '/source[serve,inference,heif]' \
     && rm -r /source /tmp/versions
 
 RUN useradd --create-home --uid 1000 resnets
