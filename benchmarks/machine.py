@@ -23,7 +23,7 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def matrix_rates(device: torch.device, seconds: float = 1.0) -> dict[str, float]:
+def matrix_rates(device: torch.device, seconds: float) -> dict[str, float]:
     """Return the rate of a 2048 x 2048 matrix product in bf16 and float32 (a GPU's with TF32 off).
 
     Units: floating-point operations per second; a multiply-add is two.

@@ -71,7 +71,7 @@ def bench(
         computes = any(row.network for row in chosen)
         if computes:
             observe("matrix rate")
-        rates = machine.matrix_rates(target) if computes else {}
+        rates = machine.matrix_rates(target, min(seconds, 1.0)) if computes else {}
         for number, row in enumerate(chosen, start=1):
             those = [one for one in contenders(row, setting) if not quick or _is_quick(one)]
             tell = partial(_tell, observe, f"{number} of {len(chosen)}: {row.name}")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from benchmarks.worker import Contender, Failed, Finished, Ready, Round, serve
 
@@ -46,10 +46,10 @@ class Worker(Protocol):
 class ProcessWorker:
     """A contender in a process of its own; what goes wrong there becomes `record.failed`."""
 
-    def __init__(self, contender: Contender, scratch: Path) -> None:
+    def __init__(self, contender: Contender, scratch: Path, start_method: str = "spawn") -> None:
         self.record = Record(contender)
         self.log = scratch / f"{contender.name}.log"
-        context = get_context("spawn")
+        context: Any = get_context(start_method)
         self.pipe, self.theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(self.theirs, contender, self.log))
 
@@ -117,12 +117,12 @@ class ProcessWorker:
 
 
 @contextmanager
-def team(contenders: Sequence[Contender], scratch: Path) -> Iterator[list[ProcessWorker]]:
+def team(contenders: Sequence[Contender], scratch: Path, start_method: str = "spawn") -> Iterator[list[ProcessWorker]]:
     """Start the processes of contenders, which prepare at the same time; on leaving, none is left."""
     workers: list[ProcessWorker] = []
     try:
         for contender in contenders:
-            workers.append(ProcessWorker(contender, scratch))
+            workers.append(ProcessWorker(contender, scratch, start_method))
             workers[-1].start()
         yield workers
     finally:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
+from resnets.data.sources import SOURCES
 from resnets.networks.registry import NETWORKS
 from resnets.records import base
 from resnets.records.benchmarks import Benchmark
@@ -19,20 +20,8 @@ from resnets.records.benchmarks import Benchmark
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_run_prints_its_tables_and_writes_all_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The cheapest row, which has no peer, measured for real in its own process."""
-    file = tmp_path / "speed.json"
-    assert main(["--quick", "--only", "start-up", "--rounds", "1", "--json", str(file)]) == 0
-    out = capsys.readouterr().out
-    assert "start-up" in out and "left out by --quick" in out
-    found = base.read(file, Benchmark)
-    assert found is not None and found.rounds == 1 and found.machine.allocator
-    ((row,), (side,)) = found.rows, found.rows[0].sides
-    assert row.kind == "start-up" and side.not_measured is None and len(side.speeds) == 1
-    assert side.step_seconds and side.threads and side.allocator
-
-
 MODULE = """
+import numpy as np
 from torch import nn
 import resnets
 
@@ -40,26 +29,40 @@ def small(num_classes=10, in_channels=3):
     pool, flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
     return nn.Sequential(nn.Conv2d(in_channels, 4, 3, 2), nn.ReLU(), pool, flatten, nn.Linear(4, num_classes))
 
+def noise():
+    images = np.random.default_rng(0).integers(0, 256, (300, 32, 32, 3), np.uint8)
+    split = resnets.ImageArrays(images, np.arange(300) % 10)
+    return resnets.DataSplits(name="noise-for-bench", train=split, test=split, classes=tuple("0123456789"))
+
 resnets.register_network("small-for-bench", small, input_size=32)
+resnets.register_data("noise-for-bench", noise)
 """
 
 
-def test_a_network_of_a_user_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every process imports the module that registers it; the record has both sides and the ratio of their speeds."""
+def test_a_run_prints_its_tables_and_writes_all_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user's network on their data, measured for real: every process imports the module that registers them.
+
+    The record has both sides and the ratio of their speeds.
+    """
     (tmp_path / "networks_for_bench.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "speed.json"
     options = ["--quick", "--rounds", "1", "--round-seconds", "0.1", "--device", "cpu", "--json", str(file)]
-    network = ["--import", "networks_for_bench", "--network", "small-for-bench", "--data", "digits"]
-    with NETWORKS.scoped():
+    network = ["--import", "networks_for_bench", "--network", "small-for-bench", "--data", "noise-for-bench"]
+    with NETWORKS.scoped(), SOURCES.scoped():
         assert main([*network, *options]) == 0
+    out = capsys.readouterr().out
+    assert "small-for-bench" in out and "left out by --quick" in out
     found = base.read(file, Benchmark)
-    assert found is not None
+    assert found is not None and found.rounds == 1 and found.machine.allocator
     (row,) = found.rows
     assert [(side.name, side.not_measured) for side in row.sides] == [("resnets", None), ("plain PyTorch", None)]
     assert (row.claims[0].quantity, row.claims[0].over) == ("speed", "plain PyTorch")
     assert "small-for-bench" in row.what and row.sides[0].flops_per_second
-    assert found.data == {"images": "digits, 1,437 training images"}
+    assert all(len(side.speeds) == 1 and side.step_seconds and side.threads and side.allocator for side in row.sides)
+    assert found.data == {"images": "noise-for-bench, 300 training images"}
 
 
 @pytest.mark.parametrize(

@@ -139,8 +139,12 @@ PHOTOS_ROW = Row(name="p", what="", kind="training", network="resnet18", batch=2
         (inference.ours, CIFAR),
     ],
 )
-def test_contenders_step(prepare: Callable[[Row, Setting], Loop], row: Row, setting: Setting) -> None:
+def test_contenders_step(
+    prepare: Callable[[Row, Setting], Loop], row: Row, setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each contender of a row makes steps of the row's batch size."""
+    if prepare is inference.ours:
+        monkeypatch.setenv("CXX", "none")  # torch.compile takes seconds, and has tests of its own
     assert steps(prepare(row, setting)) == [row.batch] * 2
 
 

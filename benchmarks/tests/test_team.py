@@ -57,7 +57,7 @@ def test_a_contender_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     """One cannot be prepared, one breaks, one falls back to a slower way, one is killed: each says why in a line."""
     prepares = (fakes.steady, fakes.unprepared, fakes.breaking, fakes.falling_back, fakes.dying)
     those = [Contender(prepare.__name__, "ours", prepare) for prepare in prepares]
-    with team.team(those, tmp_path) as workers:
+    with team.team(those, tmp_path, "fork") as workers:  # which need not import torch again
         interleave(workers, rounds=2, seconds=0.05, tell=lambda text: None)
     records = {worker.record.contender.name: worker.record for worker in workers}
     assert records["unprepared"].failed == "nosuch is not installed"
