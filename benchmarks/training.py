@@ -77,7 +77,7 @@ def ours(row: Row, setting: Setting) -> Loop:
     splits = splits_of(row, setting)
     config = TrainingConfig(recipe=recipe_of(row, splits), device=setting.device, workers=WORKERS)
     training = resolve(row.network, splits, config)
-    batches = _InMemory(row.batch, setting.on()) if row.source == "memory" else None
+    batches = InMemory(row.batch, setting.on()) if row.source == "memory" else None
     return ours_training(ClassificationTask(training, batches), setting.scratch / f"{row.name}-run")
 
 
@@ -110,7 +110,7 @@ def splits_of(row: Row, setting: Setting) -> DataSplits:
     return DataSplits("random images in memory", images, images, classes)
 
 
-class _InMemory:
+class InMemory:
     """The same random batch at every iteration, on the device."""
 
     def __init__(self, batch: int, device: torch.device) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from resnets.data import cifar
@@ -91,8 +92,12 @@ def cifar10_folder(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     script = real_data / "unpack_cifar10.py"
     if not script.is_file():
         pytest.skip(f"no real CIFAR-10: {real_data} has no {' and '.join(layouts)}")
-    folder = tmp_path_factory.mktemp("cifar10")
-    subprocess.run([sys.executable, str(script), str(folder)], check=True)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cifar10"
+    with FileLock(f"{folder}.lock"):  # one of pytest-xdist's processes unpacks for all
+        if not folder.is_dir():
+            subprocess.run([sys.executable, str(script), f"{folder}.part"], check=True)
+            os.replace(f"{folder}.part", folder)
     return folder
 
 

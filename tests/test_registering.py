@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -26,6 +25,7 @@ from resnets.networks.registry import NETWORKS, spec_of
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import Measurement, StepTime
 from resnets.training.recipes import RECIPES
+from resnets.weights import weights_file
 
 QUICK: dict[str, Any] = {"iterations": 4, "device": "cpu", "precision": "fp32"}
 HERE = Path(__file__).parent
@@ -137,7 +137,7 @@ def test_a_name_that_is_taken_is_refused() -> None:
     resnets.register_data("pair", lambda: (1, 2))  # type: ignore[arg-type, return-value]
     with pytest.raises(UsageError, match="tuple"):
         resnets.load_data("pair")
-    with pytest.raises(UsageError, match="takes no path"):
+    with pytest.raises(UsageError, match="pair"):
         resnets.load_data("pair:3")
 
 
@@ -157,11 +157,14 @@ def test_a_study_takes_networks_by_name(tmp_path: Path, monkeypatch: pytest.Monk
         resnets.study("digits", networks=["resnet8"], depths=[8], out=tmp_path / "other")
 
 
-def test_without_the_module_one_error_says_what_to_import(trained: Path) -> None:
-    """Without the registering module the error names the option that imports it."""
-    arguments = [sys.executable, "-m", "resnets", "evaluate", str(trained), "--data", "digits"]
-    done = subprocess.run(arguments, cwd=HERE, capture_output=True, text=True)
-    assert done.returncode == 1 and "resnets --import registering" in done.stderr
+def test_without_the_module_one_error_says_what_to_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the registering module is not imported, the error names the option that imports it."""
+    with NETWORKS.scoped():
+        resnets.register_network("for-a-moment", lambda num_classes=10, in_channels=3: nn.Linear(1, num_classes))
+        network = resnets.create("for-a-moment")
+        weights_file.save(tmp_path / "w.safetensors", network)
+    assert command(["evaluate", str(tmp_path / "w.safetensors"), "--data", "digits"]) == 1
+    assert f"resnets --import {__name__}" in capsys.readouterr().err
     assert command(["--import", "not_there", "list"]) == 2
 
 
@@ -187,17 +190,17 @@ def test_what_cannot_be_registered_is_refused() -> None:
             with pytest.raises(UsageError, match=message):
                 resnets.create("fixed", **options)
         resnets.register_network("fixed", fixed, num_classes=10)
-        with pytest.raises(UsageError, match="width is of type list"):
+        with pytest.raises(UsageError, match="width .* list"):
             resnets.create("fixed", width=[1])
     assert "fixed" not in registry.names()
 
 
-def test_a_network_of_ours_may_be_registered_under_another_name(tmp_path: Path) -> None:
+def test_a_network_of_ours_may_be_registered_under_another_name() -> None:
     """What code asks a network goes by its parts, not by its declaration: stages, dense scores, weights."""
     from resnets.networks.complexity import stages
     from resnets.networks.dense import Dense
 
-    with NETWORKS.scoped():
+    with NETWORKS.scoped(), torch.device("meta"):  # VGG-16 has half a gigabyte of weights
         for number, name in enumerate(("resnet8", "vgg16")):
             resnets.register_network(f"mine{number}", partial(resnets.create, name), num_classes=5)
             network = resnets.create(f"mine{number}")

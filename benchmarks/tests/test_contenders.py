@@ -189,7 +189,7 @@ def test_ours_logs_as_a_run_does(setting: Setting, monkeypatch: pytest.MonkeyPat
 
 def test_from_memory_both_sides_see_the_same_images() -> None:
     """Synthetic images and labels are equal for ours and for the peers."""
-    mine = training._InMemory(2, torch.device("cpu")).batches(0, 3)
+    mine = training.InMemory(2, torch.device("cpu")).batches(0, 3)
     theirs = iter(loaders.in_memory(2, 224, 1000, torch.device("cpu")))
     for (a, b), (c, d) in zip(mine, islice(theirs, 3), strict=True):
         assert torch.equal(a, c) and torch.equal(b, d)

@@ -87,7 +87,7 @@ def test_one_changed_pixel_of_the_real_data_is_noticed(cifar10_folder: Path, tmp
         value = batch.read(1)[0]
         batch.seek(12_345_678)
         batch.write(bytes([value ^ 1]))
-    with pytest.raises(DataError, match=r"the train images are not the published ones"):
+    with pytest.raises(DataError, match=r"train images"):
         cifar.load(cifar.CIFAR10, folder)
 
 
@@ -179,9 +179,7 @@ def test_a_wrong_binary_file_is_refused(binary: Path, change, message: str) -> N
 def test_other_content_than_the_published_is_refused(binary: Path) -> None:
     """Images with another digest than the published one are an error."""
     known = dataclasses.replace(SMALL, digests={"train": "0" * 64})
-    with pytest.raises(
-        DataError, match=r"the train images are not the published ones \(SHA-256 .*expected 000000000000"
-    ):
+    with pytest.raises(DataError, match=r"SHA-256 .*expected 000000000000"):
         cifar.load(known, binary)
 
 

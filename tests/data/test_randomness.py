@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -93,18 +90,7 @@ def test_integers_stay_in_range_and_reach_its_ends(high: int) -> None:
         assert uniform_integers(bits, field, high).tolist() == [0, high - 1]
 
 
-def test_another_process_draws_the_same() -> None:
-    """Nothing depends on the process, such as Python's randomised hashes."""
-    code = (
-        "import numpy as np; from resnets.data.randomness import *;"
-        "print(batch_samples(4, 11, 16, 100)[0].tolist(), sample_bits(4, np.arange(3), np.arange(3)).tolist())"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    here = batch_samples(4, 11, 16, 100)[0].tolist(), sample_bits(4, np.arange(3), np.arange(3)).tolist()
-    assert run.stdout.strip() == f"{here[0]} {here[1]}"
-
-
 def test_the_stream_is_the_one_that_older_runs_were_trained_with() -> None:
-    """These numbers may never change: a run that is resumed with a newer version must go on as it began."""
+    """These numbers may never change, in any process: a run that is resumed must go on as it started."""
     assert epoch_order(7, 3, 10).tolist() == [8, 4, 5, 3, 6, 0, 9, 7, 1, 2]
     assert sample_bits(1, np.array([2]), np.array([3])).tolist() == [10240744290557228159]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from collections.abc import Callable
 from io import BytesIO
@@ -150,9 +151,9 @@ def test_a_second_call_has_nothing_to_do(photos: DataSplits, written: Path) -> N
 def test_shards_of_other_images_are_not_overwritten(photos: DataSplits, written: Path, make_photos: MakePhotos) -> None:
     """Other images or another shard size are an error."""
     other = folder.load(make_photos("other", train=3))
-    with pytest.raises(DataError, match=r"holds shards of other images, or of another size"):
+    with pytest.raises(DataError, match=re.escape(str(written))):
         shard_writer.write(other, written, size=SMALL)
-    with pytest.raises(DataError, match=r"holds shards of other images, or of another size"):
+    with pytest.raises(DataError, match=re.escape(str(written))):
         shard_writer.write(photos, written, size=2 * SMALL)
 
 
@@ -243,7 +244,7 @@ def test_gzipped_shards_are_read(photos: DataSplits, tmp_path: Path) -> None:
     (tmp_path / "train.tar").write_bytes(cut)
     with pytest.raises(DataError, match=r"train\.tar"):
         list(splits.train.numbered())
-    with pytest.raises(DataError, match=r"train\.tar: not a whole tar file"):
+    with pytest.raises(DataError, match=r"train\.tar: "):
         sources.load(f"webdataset:{tmp_path}/train.tar,{tmp_path}/val.tar")
 
 
@@ -294,13 +295,13 @@ def test_a_truncated_shard_is_refused_wherever_it_ends(photos: DataSplits, tmp_p
         third = tar.getmembers()[4].offset
     for end in (third, third + 100, third + 700):
         (tmp_path / "cut.tar").write_bytes(whole[:end])
-        with pytest.raises(DataError, match="not a whole tar file"):
+        with pytest.raises(DataError, match=r"cut\.tar: not a whole tar file"):
             sources.load(f"webdataset:{tmp_path}/cut.tar,{tmp_path}/whole.tar")
 
 
 def test_names_that_are_no_shards_are_refused(tmp_path: Path) -> None:
     """Names without shards are an error that names them."""
-    with pytest.raises(DataError, match="failed to open"):
+    with pytest.raises(DataError, match="nowhere.tar"):
         sources.load(f"webdataset:{tmp_path}/nowhere.tar,{tmp_path}/nowhere.tar")
     for rest in ("a,b,c", "a,", ",b"):
         with pytest.raises(UsageError, match=r"webdataset"):

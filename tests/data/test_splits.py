@@ -87,7 +87,7 @@ def test_a_share_is_of_each_class() -> None:
 def test_a_share_of_single_images_is_refused() -> None:
     """Classes of one image each cannot be divided."""
     splits = DataSplits(name="own", train=numbered(10), test=numbered(10), classes=TEN)
-    with pytest.raises(DataError, match="cannot hold out 0 of 10"):
+    with pytest.raises(DataError, match="0 of 10"):
         splits.hold_out_share(50, 0)
 
 
@@ -132,7 +132,7 @@ def test_what_are_no_images_or_labels_is_refused(images: np.ndarray, labels: np.
 
 def test_an_empty_split_is_refused() -> None:
     """A split without images is an error with its name."""
-    with pytest.raises(DataError, match=r"numbers: there are no test images"):
+    with pytest.raises(DataError, match=r"numbers: .*test images"):
         DataSplits(name="numbers", train=numbered(10), test=numbered(0), classes=TEN)
 
 
@@ -174,7 +174,7 @@ def test_the_digest_of_files_is_of_their_classes_names_and_sizes(tmp_path: Path)
     assert files(tmp_path / "4", ("a.jpg", "b.jpg"), b"xy").digest() != one.digest()
     assert files(tmp_path / "5", ("a.jpg", "b.jpg"), labels=(0, 0)).digest() != one.digest()
     (tmp_path / "1" / "b.jpg").unlink()
-    with pytest.raises(DataError, match=r"1/b.jpg: failed to read \(No such file"):
+    with pytest.raises(DataError, match=r"1/b.jpg: .*No such file"):
         one.digest()
 
 
@@ -195,10 +195,10 @@ def test_splits_in_memory_have_images_of_one_size_and_classes_of_distinct_names(
     """What is read from the training split holds for the others."""
     train = ImageArrays(np.zeros((4, 8, 8, 3), np.uint8), np.array([0, 1, 0, 1]))
     grey = ImageArrays(np.zeros((4, 8, 8, 1), np.uint8), np.array([0, 1, 0, 1]))
-    with pytest.raises(DataError, match="the test images are 8x8x1, and the training images 8x8x3"):
+    with pytest.raises(DataError, match="test .* 8x8x1.* training .* 8x8x3"):
         DataSplits(name="two", train=train, test=grey, classes=("a", "b"))
     for twice in (("a", "a"), ("caf\u00e9", "cafe\u0301")):  # the latter look the same
-        with pytest.raises(DataError, match="is there twice"):
+        with pytest.raises(DataError, match=twice[0]):
             DataSplits(name="two", train=train, test=train, classes=twice)
     alone = DataSplits(name="one", train=train.select(np.array([0])), test=train.select(np.array([2])), classes=("a",))
     assert any("one class" in remark for remark in alone.remarks())

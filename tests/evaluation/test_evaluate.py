@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -173,7 +174,7 @@ def test_dense_at_one_scale_is_the_forward_pass_on_square_photos(
 def test_members_of_other_sizes(photo_folder: Path, photo_weights: Path, tmp_path: Path) -> None:
     """Each takes its own crops and scales, and has its classes in its own order."""
     other = _photo_weights(tmp_path / "other.safetensors", classes=CLASSES[::-1], name="plain18", size=48)
-    with pytest.warns(UserWarning, match="other.safetensors has the classes"):
+    with pytest.warns(UserWarning, match="other.safetensors"):
         found = resnets.evaluate([photo_weights, other], f"folder:{photo_folder}", protocol="dense", workers=0)
     assert [member.scales[0] for member in found.members] == [64, 48]
     with pytest.warns(UserWarning, match="another order"):
@@ -262,7 +263,7 @@ def test_a_test_without_its_run_is_said(photo_folder: Path, photo_weights: Path,
     (tmp_path / "result.json").write_text('{"accuracy": 0.9}')
     resnets.evaluate(weights, f"folder:{photo_folder}", workers=0, out=tmp_path / "a" / "one.json")
     (tmp_path / "a" / "two.json").write_text((tmp_path / "a" / "one.json").read_text().replace("members", "x"))
-    with pytest.raises(UsageError, match="no results in") as error:
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path / "a"))) as error:
         collect([tmp_path / "a"])
     assert "no result.json of its run" in str(error.value)
     assert "unknown field `x`" in str(error.value)

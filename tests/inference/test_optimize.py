@@ -72,7 +72,7 @@ def test_an_optimized_model_is_pickled_and_copied_without_its_engine(run: Path, 
     for copied in (pickle.loads(pickle.dumps(fast)), copy.deepcopy(fast), copy.copy(fast)):
         assert copied.engine is None and fast.engine is not None
         assert close(copied.predict(photos[0]), expected)
-    with pytest.raises(UsageError, match=r"an engine is made for this process"):
+    with pytest.raises(UsageError):
         pickle.dumps(fast.engine)
 
 

@@ -31,6 +31,7 @@ RESNETS = {
     "resnet152_v1_5": "resnet152",
 }
 VGGS = {"vgg16": "vgg16", "vgg19": "vgg19"}
+SIZES = dict.fromkeys(RESNETS, 64) | {"vgg16": 32}  # VGG-19 differs from VGG-16 in names alone
 
 
 def theirs(name: str) -> nn.Module:
@@ -52,23 +53,20 @@ def check(ours: str, theirs_name: str, size: int) -> None:
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
 
 
-@pytest.mark.parametrize(("ours", "peer"), RESNETS.items())
-def test_resnets_load_both_ways_and_agree(ours: str, peer: str) -> None:
-    """Weights load from and into torchvision's ResNets, and the logits agree."""
-    check(ours, peer, 64)
-
-
-@pytest.mark.parametrize(("ours", "peer"), VGGS.items())
-def test_vggs_load_both_ways_and_agree(ours: str, peer: str) -> None:
-    """Weights load from and into torchvision's VGGs, and the logits agree."""
-    check(ours, peer, 32)
+@pytest.mark.parametrize(("ours", "size"), SIZES.items())
+def test_weights_load_both_ways_and_agree(ours: str, size: int) -> None:
+    """Weights load from and into torchvision's networks, and the logits agree."""
+    check(ours, (RESNETS | VGGS)[ours], size)
 
 
 @pytest.mark.parametrize(("ours", "peer"), (RESNETS | VGGS).items())
 def test_parameters_and_multiply_adds_are_those_that_torchvision_publishes(ours: str, peer: str) -> None:
-    """Its GFLOPS are multiply-adds too, printed to three decimals."""
+    """Its GFLOPS are multiply-adds too, printed to three decimals; and the names and shapes of the weights agree."""
     published = torchvision.models.get_model_weights(peer)["IMAGENET1K_V1"].meta
-    cost = measure(skeleton(registry.declare(ours)))
+    network = skeleton(registry.declare(ours))
+    cost = measure(network)
+    shapes, expected = ({name: one.shape for name, one in net.state_dict().items()} for net in (network, theirs(peer)))
+    assert shapes == expected
     assert cost.parameters == published["num_params"]
     assert cost.macs / 1e9 == pytest.approx(published["_ops"], abs=1.5e-3)
 

@@ -120,7 +120,7 @@ def test_a_folder_is_resized_for_the_small_networks(photo_folder: Path) -> None:
 )
 def test_networks_for_photos_are_not_run_on_digits(scale: data_resolver.Scale, tests: tuple[str, ...]) -> None:
     """Only at smoke scale, and if one of their tests is possible there: no ten crops can be taken of digits."""
-    with pytest.raises(MissingData, match="made for photos"):
+    with pytest.raises(MissingData):
         DataResolver(["digits"], scale).resolve(IMAGENET, tests)
     assert DataResolver(["digits"], "smoke").resolve(IMAGENET, ("center-crop", "ten-crop")).name == "digits"
 

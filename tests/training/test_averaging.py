@@ -105,5 +105,5 @@ def test_a_restore_without_it_is_caught(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, float("nan")])
 def test_a_decay_that_is_none(decay: float) -> None:
     """A decay outside (0, 1) is an error."""
-    with pytest.raises(UsageError, match="ema is .*; it must be in"):
+    with pytest.raises(UsageError, match=f"ema is {decay}"):
         RECIPE.with_changes(ema=decay)

@@ -50,7 +50,7 @@ def test_full_disk(interrupted: Path, reference: Path, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fails)
-        with pytest.raises(RunError, match=r"00008\S+: failed to write \(No space left on device\); the last .*00007"):
+        with pytest.raises(RunError, match=r"00008\S+: .*No space left on device.*00007"):
             run(job(), interrupted)
     after = files(interrupted)
     assert {name: after[name] for name in after if "checkpoints" in name} == {
@@ -78,7 +78,7 @@ def test_write_that_breaks_off(interrupted: Path, reference: Path) -> None:
 def test_log_that_breaks_off(interrupted: Path, reference: Path) -> None:
     """A line of the log of which only a part can be written is an error too, and is repeated on resumption."""
     size = (interrupted / "metrics.jsonl").stat().st_size
-    with _files_end_at(size + 30), pytest.raises(RunError, match="metrics.jsonl: failed to write"):
+    with _files_end_at(size + 30), pytest.raises(RunError, match="metrics.jsonl: "):
         run(job(save_every=100), interrupted)
     assert not (interrupted / "metrics.jsonl").read_text().endswith("\n")
     run(job(process_seed=1), interrupted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -164,7 +165,7 @@ def test_a_data_loading_process_that_is_killed(tmp_path: Path) -> None:
         data = Deadly(images, labels), TensorDataset(images, labels)
         resnets.train(Tiny(), data, workers=workers, resume=True, **options)
 
-    with pytest.raises(DataError, match=r"memory.* the last valid checkpoint is \S+iteration-0000000\d"):
+    with pytest.raises(DataError, match=r"memory.*iteration-0000000\d"):
         train(workers=1)
     train(workers=0)
     assert (tmp_path / "result.json").exists()
@@ -190,7 +191,7 @@ def test_folder_of_another_process(tmp_path: Path, start: Start) -> None:
     wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text() != "", process)
     child = int((tmp_path / "child").read_text())
     try:
-        with pytest.raises(RunError, match="another process is training in this folder"), RunFolder(tmp_path):
+        with pytest.raises(RunError, match=re.escape(str(tmp_path))), RunFolder(tmp_path):
             pass
         process.kill()
         process.join()

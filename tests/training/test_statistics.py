@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -78,14 +79,16 @@ def test_nothing_else_changes() -> None:
     """Weights, counters, modes and momenta stay, no random number is drawn, and no hook is left."""
     network = _network()
     network[3].eval()  # frozen
+    whole = pickle.dumps(network)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random = torch.random.get_rng_state()
     recompute_statistics(network, _batches(8), 8, CPU)
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {f"{which}.running_{what}" for which in (0, 3) for what in ("mean", "var")}
     assert [module.training for module in network] == [True, True, True, False, True]
-    assert not any(module._forward_pre_hooks for module in network)
     assert torch.equal(torch.random.get_rng_state(), random)
+    network.load_state_dict(before)
+    assert pickle.dumps(network) == whole
 
 
 def test_a_run_ends_with_it(tmp_path: Path) -> None:

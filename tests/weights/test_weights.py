@@ -81,7 +81,7 @@ def test_a_module_of_ones_own_is_saved_without_a_declaration(tmp_path: Path) -> 
     weights_file.save(path, module)
     loaded = weights_file.load(path)
     assert loaded.spec is None and same(loaded.tensors, module.state_dict())
-    with pytest.raises(WeightsError, match="do not say which network"):
+    with pytest.raises(WeightsError):
         loaded.build()
 
 
