@@ -190,8 +190,8 @@ def _name(tensors: Tensors, layout: Layout) -> str:
         depth = 2 + sum(blocks) * layers
         if not residual:
             raise WeightsError(
-                f"these weights may be of a residual network with option A or of a plain one; name it: "
-                f"--network resnet{depth} or --network plain{depth}"
+                f"these weights may be of a residual network with option A or of a plain one; name it: `resnets "
+                f"convert --network resnet{depth}` or `--network plain{depth}`"
             )
         return f"resnet{depth}{'_cifar' if depth in IMAGENET_STAGES else ''}"
     for depth, (block, counts) in IMAGENET_STAGES.items():

@@ -45,7 +45,7 @@ def find_weights(
         return _read(weights_path(Path(source)), network, averaged)
     if kind == "torchvision":
         if (wanted := _name(network)) is None:
-            raise UsageError("torchvision's weights of which network? name it with --network")
+            raise UsageError("torchvision's weights of which network? `resnets convert --network` names it")
         return _with_classes(fetch_weights(wanted, name or None))
     name, _, given = name.partition("@")
     return _read(fetch_repository(f"timm/{name}" if kind == "timm" else name, given or revision), network, averaged)
