@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,12 +71,8 @@ def bench(
 
     Each runs in its own process, one at a time and in turns. Ratios are medians over the rounds.
     """
-
-    from rich.console import Console
-
     from benchmarks import run
     from resnets.cli.output import outlive
-    from resnets.durations import in_words
     from resnets.files import require_file
     from resnets.records import base
 
@@ -82,21 +80,7 @@ def bench(
         require_file(json)
         outlive()
     import_modules(modules or [])
-    console = Console(highlight=False, soft_wrap=True)
-    status = console.status("starting")
-    if console.is_terminal:
-        status.start()
-    told = ""
-
-    def observe(text: str) -> None:
-        nonlocal told
-        status.update(text)
-        row = text.partition(",")[0]
-        if row != told and not console.is_terminal:
-            print(row, flush=True)
-        told = row
-
-    try:
+    with _status() as observe:
         result = run.bench(
             quick=quick,
             only=only or (),
@@ -109,11 +93,37 @@ def bench(
             device=device,
             observe=observe,
         )
-    finally:
-        status.stop()
     if json is not None:
         base.write(json, result)
-    tables = Console(highlight=False, soft_wrap=True, width=max(console.width, 100))  # no number is ever cut
+    _show(result)
+
+
+@contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """Yield what shows a few words on what is being done: in one line of a terminal, elsewhere a line for each row."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    status = console.status("starting")
+    shown = ""
+
+    def observe(text: str) -> None:
+        nonlocal shown
+        status.update(text)
+        row = text.partition(",")[0]
+        if row != shown and not console.is_terminal:
+            print(row, flush=True)
+        shown = row
+
+    with status if console.is_terminal else nullcontext():
+        yield observe
+
+
+def _show(result: Benchmark) -> None:
+    from rich.console import Console
+
+    tables = Console(highlight=False, soft_wrap=True)
+    tables.width = max(tables.width, 100)  # no number is ever cut
     print(f"images/s and memory, ours over the peers': medians of {result.rounds} rounds, in which they took turns")
     tables.print(_claims(result))
     print("\neach by itself")
@@ -123,7 +133,7 @@ def bench(
         for side in row.sides:
             if side.not_measured:
                 print(f"not measured: {row.row}, {side.name}: {side.not_measured}")
-    _about(result, in_words(result.seconds))
+    _about(result)
 
 
 def _table(*titles: str) -> Table:
@@ -185,8 +195,10 @@ def _side(side: Side, kind: str) -> tuple[str, ...]:
     )
 
 
-def _about(result: Benchmark, took: str) -> None:
+def _about(result: Benchmark) -> None:
     """Say what all this was measured with."""
+    from resnets.durations import in_words
+
     machine = result.machine
     hardware = machine.hardware
     load = [row.load[0] for row in result.rows if row.load]
@@ -205,7 +217,7 @@ def _about(result: Benchmark, took: str) -> None:
     print(", ".join(f"{name} {version}" for name, version in machine.versions.items()))
     if result.left_out:
         print(f"left out by --quick: {', '.join(result.left_out)}")
-    print(f"measured in {took}")
+    print(f"measured in {in_words(result.seconds)}")
 
 
 def _plain(value: float | None) -> str:
