@@ -10,6 +10,8 @@ from typer import Argument, Exit, Option, Typer
 
 from resnets.data.sources import SOURCES
 
+EXAMPLES = 3  # that are shown of images that are there twice; --json has all
+
 app = Typer(no_args_is_help=True, help="Check a data set before training, or write it as shards.")
 
 
@@ -23,7 +25,7 @@ def check(
     from rich.console import Console
 
     from resnets.cli.display import escape, print_table, progress_of
-    from resnets.data.audit import FATAL, KINDS, check_data
+    from resnets.data.audit import FATAL, KINDS, REPEATED, check_data
     from resnets.data.passed_over import PassedOver, in_words
     from resnets.files import require_file, write_json
     from resnets.quantities import plural
@@ -49,12 +51,13 @@ def check(
     for kind, count in audit.counts().items():
         of_kind = [finding for finding in audit.findings if finding.kind == kind]
         fails = "[bold]training fails[/bold]: " if kind in FATAL else ""
-        detail = f": {of_kind[0].detail}" if of_kind[0].detail else ""
-        example = f"for example {of_kind[0].file}{detail}"
+        shown = of_kind[: EXAMPLES if kind in REPEATED else 1]
+        examples = [f"for example {one.file}{f': {one.detail}' if one.detail else ''}" for one in shown]
         if kind == "passed over":
-            example = in_words([PassedOver(finding.detail, finding.file) for finding in of_kind])
+            examples = [in_words([PassedOver(finding.detail, finding.file) for finding in of_kind])]
         console.print(f"[bold]{count:,} {kind}[/bold] ({fails}{KINDS[kind]})")
-        console.print(escape(f"    {example}"))
+        for example in examples:
+            console.print(escape(f"    {example}"))
     for note in audit.notes:
         console.print(escape(note))
     print("Training would FAIL." if audit.would_fail else "Nothing would make training fail.")

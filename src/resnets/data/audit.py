@@ -6,13 +6,14 @@ import hashlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.data import folder, imagenet, sources
@@ -22,6 +23,7 @@ from resnets.data.folder import Listing
 from resnets.data.headers import read_headers
 from resnets.data.image_files import ImageFiles
 from resnets.data.layouts import role_of
+from resnets.data.near_duplicates import SIDE, Match, NearDuplicates, greys_of
 from resnets.data.shard_writer import Progress
 from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
@@ -39,7 +41,9 @@ KINDS = {
     "zeros at the end": "decodes, but a part is lost",
     "in both splits": "an image that is tested on is trained on, too",
     "two classes": "the same image under two classes",
+    "nearly in both splits": "nearly an image that is trained on: resized, recompressed, brightened, slightly cropped",
     "duplicate": "the same image twice in a split",
+    "near-duplicate": "nearly the same image twice in a split",
     "large": f"more than {LARGE // 10**6} million pixels, slow to decode",
     "dark 16 bits": "all values are those of 12 bits or fewer: nearly black when they are scaled to 8 bits",
     "passed over": "no part of the data set: hidden, of a system, or with no suffix of an image",
@@ -52,6 +56,9 @@ KINDS = {
     "transparent": "its alpha channel is dropped",
 }
 """What is found, the worst first."""
+
+REPEATED = ("in both splits", "two classes", "nearly in both splits", "duplicate", "near-duplicate")
+"""With one of these an image is there before, which its detail names."""
 
 FATAL = ("layout", "unreadable", "truncated", "huge")
 """With one of these training would fail."""
@@ -104,6 +111,14 @@ class Audit:
         return {kind: found[kind] for kind in KINDS if found[kind]}
 
 
+class Place(NamedTuple):
+    """Where an image is, and its label."""
+
+    split: str
+    label: int
+    where: str
+
+
 @dataclass
 class _Seen:
     """What is remembered of one image."""
@@ -112,11 +127,14 @@ class _Seen:
     length: int = 0  # bytes
     digest: bytes = b""
     notes: list[tuple[str, str]] = field(default_factory=list)  # kind, detail
+    greys: NDArray[np.uint8] | None = None  # for near-duplicates, where it is large enough
 
 
 @public
 def check_data(source: str, *, workers: int | None = None, progress: Progress = lambda done, total: None) -> Audit:
     """Read and decode every image of a source, and return what would make training fail and what looks wrong.
+
+    Images of 32 x 32 pixels or more are also compared with all others, for nearly equal ones (`near_duplicates`).
 
     `workers` threads decode (by default one per core, at most sixteen); `progress` is called with the number of
     finished images and their total.
@@ -134,19 +152,26 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
     findings = [replace(one, split=one.split if one.split in splits else "val") for one in findings]
     total, before = sum(map(len, splits.values())), 0
     summaries: dict[str, SplitSummary] = {}
-    first: dict[bytes, tuple[str, int, str]] = {}  # by content: split, label, place
-    for name, split in splits.items():
+    first: dict[bytes, Place] = {}  # by content
+    compared, places = NearDuplicates(), list[Place]()
+    for group, (name, split) in enumerate(splits.items()):
         seen = []
-        for sample, where, image in _inspected(split, workers):
+        for sample, where, image in _inspected(split, name, workers):
             assert split.labels is not None
             label = int(split.labels[sample])
             seen.append((label, image))
             findings += [Finding(kind, name, where, detail) for kind, detail in image.notes]
             if image.digest:
-                findings += _repeated(first.setdefault(image.digest, (name, label, where)), name, label, where)
+                place = Place(name, label, where)
+                findings += _repeated(first.setdefault(image.digest, place), place)
+                if image.greys is not None and first[image.digest] is place:  # a copy is found already
+                    compared.add(image.greys, group)
+                    places.append(place)
+            image.greys = None
             before += 1
             progress(before, total)
         summaries[name] = _summary(seen)
+    findings += [_near(places[one.image], places[one.earlier], one, found.classes) for one in compared.matches()]
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: within a kind in the order of the files
     return Audit(
@@ -172,13 +197,16 @@ def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
     return lister(Path(rest).expanduser(), note)
 
 
-def _inspected(split: Split, workers: int) -> Iterator[tuple[int, str, _Seen]]:
+def _inspected(split: Split, name: str, workers: int) -> Iterator[tuple[int, str, _Seen]]:
     """Yield each sample of a split with where it lies and what was seen of it, in order."""
     if isinstance(split, ImageArrays):
         height, width = split.images.shape[1:3]
         for sample, image in enumerate(split.images):
             digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-            yield sample, f"image {sample}", _Seen((width, height), image.nbytes, digest)
+            seen = _Seen((width, height), image.nbytes, digest)
+            if min(width, height) >= SIDE:
+                seen.greys = greys_of(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image))
+            yield sample, f"image {sample} of {name}", seen
         return
     if not isinstance(split, ImageFiles):
         raise UsageError("a dataset object cannot be checked; name a source, such as folder:PATH")
@@ -204,13 +232,15 @@ def inspect(file: ImageFile) -> _Seen:
     seen.digest = hashlib.blake2b(content, digest_size=16).digest()
     held = InMemoryFile(str(file), content)
     try:
-        decode_here(held)
+        image = decode_here(held)
     except DataError as error:
         reason = str(error).removeprefix(f"{file}: ")
         huge = " million are read" in reason or "exceeds limit" in reason
         cut = "truncated" in reason or "Truncated" in reason
         seen.notes.append(("huge" if huge else "truncated" if cut else "unreadable", reason))
         return seen
+    if min(image.size) >= SIDE:
+        seen.greys = greys_of(image)
     _describe(seen, held, Path(file.name).suffix.lower())
     if any(kind == "16 bits" for kind, _ in seen.notes):
         seen.notes += _dark(held)
@@ -260,14 +290,25 @@ def _bits(image: Any, kind: str) -> int:
     return max(image.tag_v2.get(258, (1,))) if kind == "TIFF" else 8
 
 
-def _repeated(first: tuple[str, int, str], split: str, label: int, where: str) -> Iterator[Finding]:
+def _repeated(first: Place, place: Place) -> Iterator[Finding]:
     """Yield what is wrong with an image that was there before."""
-    its_split, its_label, its_place = first
-    if (its_split, its_place) == (split, where):
+    if (first.split, first.where) == (place.split, place.where):
         return
-    yield Finding("duplicate" if its_split == split else "in both splits", split, where, f"the same as {its_place}")
-    if its_label != label:
-        yield Finding("two classes", split, where, f"the same as {its_place}")
+    kind, detail = "duplicate" if first.split == place.split else "in both splits", f"the same as {first.where}"
+    yield Finding(kind, place.split, place.where, detail)
+    if first.label != place.label:
+        yield Finding("two classes", place.split, place.where, detail)
+
+
+def _near(place: Place, earlier: Place, match: Match, classes: Sequence[str]) -> Finding:
+    """Return what is wrong with an image that is nearly the same as an earlier one."""
+    kind, detail = (
+        "near-duplicate" if earlier.split == place.split else "nearly in both splits",
+        f"like {earlier.where}",
+    )
+    if earlier.label != place.label:
+        detail += f", of class {classes[earlier.label]} there"
+    return Finding(kind, place.split, place.where, f"{detail} (details {100 * match.correlation:.0f} % alike)")
 
 
 def _summary(seen: list[tuple[int, _Seen]]) -> SplitSummary:
