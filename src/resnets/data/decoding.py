@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from resnets.data.formats import HEAD, NAMES, Format, MissingDecoder, UnknownFormat, format_of
+from resnets.data.given_images import Picture
 from resnets.data.limits import require_scans, require_size
 from resnets.data.orientation import TURNS, orientation, upright
 from resnets.data.stored_file import ImageFile, content_of, size_of
@@ -32,7 +33,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right and lower edge, in pixels of the whole upright image."""
 
 
-def decode(path: ImageFile, channels: int = 3, shorter: int | None = None) -> Image.Image:
+def decode(path: ImageFile | Picture, channels: int = 3, shorter: int | None = None) -> Image.Image:
     """Return the image upright (EXIF orientation applied) as RGB, or grey if `channels` is 1.
 
     Any mode is accepted (CMYK, palette, 16-bit, transparent: the alpha channel is dropped, as torchvision does) and
@@ -77,8 +78,11 @@ def quiet() -> _Quiet:
     return _QUIET
 
 
-def decode_here(path: ImageFile, channels: int = 3, shorter: int | None = None) -> Image.Image:
+def decode_here(path: ImageFile | Picture, channels: int = 3, shorter: int | None = None) -> Image.Image:
     """Return what `decode` does; for threads, within one `quiet` for all of them."""
+    if isinstance(path, Picture):
+        with refusing(path):
+            return _in_memory(path.image, "L" if channels == 1 else "RGB")
     encoded = EncodedImage(path, channels)
     if shorter is None or encoded.scale_for(shorter) == 1:
         return encoded.decode()
@@ -86,7 +90,7 @@ def decode_here(path: ImageFile, channels: int = 3, shorter: int | None = None) 
 
 
 @contextlib.contextmanager
-def refusing(path: ImageFile) -> Iterator[None]:
+def refusing(path: ImageFile | Picture) -> Iterator[None]:
     """Turn what a damaged or hostile file raises, which is nearly anything, into a DataError of one line."""
     try:
         yield
@@ -145,11 +149,7 @@ class EncodedImage:
             image, self.image = self.image, None  # what decoded it is freed, of a WebP a gigabyte
             if scale > 1:
                 image.draft(image.mode, (image.width // scale, image.height // scale))
-            image.load()
-            if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip
-                image = in_8_bits(image, self.format.name)
-            image = image if image.mode == self.mode else image.convert(self.mode)
-            return image if self.turn == 1 else image.transpose(TURNS[self.turn])
+            return _in_memory(image, self.mode, self.turn)
 
     def decode_whole_pixels(self, scale: int) -> Image.Image:
         """Return the upright image at 1 / `scale` of its size, without a last row or column of a part of a pixel."""
@@ -183,6 +183,17 @@ class EncodedImage:
         )
 
 
+def _in_memory(image: Any, mode: str, turn: int | None = None) -> Image.Image:
+    """Return an image upright and in a mode; how it is turned is read from it, unless it is known."""
+    image.load()
+    if turn is None:
+        turn = 1 if image.format == "TIFF" else orientation(image)
+    if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip
+        image = in_8_bits(image, image.format or "")
+    image = image if image.mode == mode else image.convert(mode)
+    return image if turn == 1 else image.transpose(TURNS[turn])
+
+
 def in_8_bits(image: Any, name: str) -> Image.Image:
     """Return a grey image of 16 bits (TIFF: or fewer) as one of 8, a strip at a time: 100 megapixels take gigabytes.
 
@@ -203,7 +214,7 @@ def in_8_bits(image: Any, name: str) -> Image.Image:
     return low
 
 
-def reason(path: ImageFile, error: Exception) -> str:
+def reason(path: ImageFile | Picture, error: Exception) -> str:
     """Return why a file could not be read as an image."""
     match error:
         case FileNotFoundError():
@@ -211,7 +222,8 @@ def reason(path: ImageFile, error: Exception) -> str:
         case IsADirectoryError():
             return "a folder, not an image"
         case UnknownFormat():
-            return f"not a {NAMES} image" if size_of(path) else "an empty file, not an image"
+            is_empty = not isinstance(path, Picture) and not size_of(path)
+            return "an empty file, not an image" if is_empty else f"not a {NAMES} image"
         case MissingDecoder():
             return str(error)
         case UnidentifiedImageError():
@@ -266,7 +278,7 @@ def pixels(image: Image.Image) -> NDArray[np.uint8]:
     return array[..., None] if array.ndim == 2 else array
 
 
-def single_view(path: ImageFile, input_spec: InputSpec) -> NDArray[np.uint8]:
+def single_view(path: ImageFile | Picture, input_spec: InputSpec) -> NDArray[np.uint8]:
     """Return the one view that a network is tested on: shorter side resized, centre cropped.
 
     Shape: (size, size, channels) uint8
@@ -276,7 +288,7 @@ def single_view(path: ImageFile, input_spec: InputSpec) -> NDArray[np.uint8]:
         return _single_view(path, input_spec)
 
 
-def _single_view(path: ImageFile, input_spec: InputSpec) -> NDArray[np.uint8]:
+def _single_view(path: ImageFile | Picture, input_spec: InputSpec) -> NDArray[np.uint8]:
     shorter = input_spec.resize if input_spec.decode == "reduced" else None
     image = decode_here(path, input_spec.channels, shorter)
     return pixels(centre_crop(resize_shorter_side(image, input_spec.resize, input_spec.interpolation), input_spec.size))
@@ -302,7 +314,7 @@ def single_views(paths: Sequence[ImageFile], input_spec: InputSpec) -> NDArray[n
 
 
 @contextlib.contextmanager
-def reading(paths: Sequence[ImageFile], input_spec: InputSpec) -> Iterator[list[Future[NDArray[np.uint8]]]]:
+def reading(paths: Sequence[ImageFile | Picture], input_spec: InputSpec) -> Iterator[list[Future[NDArray[np.uint8]]]]:
     """Decode the single views of files on up to eight cores while the block runs; at its end all have a result.
 
     Each result is (size, size, channels) uint8, or the DataError of a file that cannot be decoded.

@@ -16,12 +16,13 @@ from PIL import Image
 from torch.nn import functional
 
 from resnets.data.decoding import centre_crop, decode, pixels, resize_shorter_side, resized, within_ratio
+from resnets.data.given_images import GivenImage, Picture, as_image
 from resnets.data.normalization import normalize
-from resnets.data.stored_file import ImageFile, InMemoryFile
 from resnets.errors import DataError, UsageError, WeightsError, nearest, public
 from resnets.files import require_folder, write_bytes
 from resnets.inference.activation import Layer, class_activation, last_maps
-from resnets.inference.images import find_images
+from resnets.inference.batches import name_of_image
+from resnets.inference.images import AnyImage, find_images
 from resnets.inference.model import Model, load
 from resnets.inference.predictions import Prediction
 from resnets.specs import InputSpec
@@ -131,25 +132,26 @@ class Explainer:
 
     def __call__(
         self,
-        image: str | Path | bytes | ImageFile | Image.Image,
+        image: GivenImage | Picture,
         *,
         class_name: str | None = None,
         top: int = 5,
     ) -> Explanation:
         """Return the map of a class, by default the most probable one, for the single centre view of an image.
 
-        `image` is a file, the content of one, or a picture in memory, which is taken as upright.
+        `image` is what `Model.predict` takes.
 
         Raises: DataError, if it is not an image; UsageError, if there is no such class; WeightsError.
         """
         return self.explained(image, class_name=class_name, top=top)[0]
 
     def explained(
-        self, image: str | Path | bytes | ImageFile | Image.Image, *, class_name: str | None = None, top: int = 5
+        self, image: GivenImage | Picture, *, class_name: str | None = None, top: int = 5
     ) -> tuple[Explanation, Image.Image]:
         """Return what calling it does, and the upright image."""
         chosen = None if class_name is None else self.index(class_name)
-        name, picture = _decoded(image, self.input_spec.channels)
+        file = as_image(image)
+        name, picture = name_of_image(file), decode(file, self.input_spec.channels)
         spec = self.input_spec
         view = pixels(centre_crop(resize_shorter_side(picture, spec.resize, spec.interpolation), spec.size))
         probabilities, maps = self.of_views(view[None], None if chosen is None else [chosen], name=str(name))
@@ -197,7 +199,7 @@ class Explainer:
         return self.classes.index(name)
 
     def explanations(
-        self, images: Iterable[ImageFile], *, class_name: str | None = None, top: int = 5, out: Path | None = None
+        self, images: Iterable[AnyImage], *, class_name: str | None = None, top: int = 5, out: Path | None = None
     ) -> Iterator[tuple[Path | str, Explanation | DataError, Path | None]]:
         """Yield each image's path or name with its explanation, or the error if it is no image, and what was drawn.
 
@@ -207,7 +209,7 @@ class Explainer:
         """
         taken: set[str] = set()
         for image in images:
-            where = image if isinstance(image, Path) else str(image)
+            where = name_of_image(image)
             try:
                 found, picture = self.explained(image, class_name=class_name, top=top)
             except DataError as error:
@@ -236,17 +238,6 @@ def region_of_view(size: tuple[int, int], input_spec: InputSpec) -> Region:
     )
 
 
-def _decoded(image: str | Path | bytes | ImageFile | Image.Image, channels: int) -> tuple[Path | str, Image.Image]:
-    """Return an image's path or name, and its pixels."""
-    if isinstance(image, Image.Image):
-        mode = "L" if channels == 1 else "RGB"
-        return "image", image if image.mode == mode else image.convert(mode)
-    if isinstance(image, bytes):
-        image = InMemoryFile("image", image)
-    file = Path(image) if isinstance(image, str) else image
-    return file if isinstance(file, Path) else str(file), decode(file, channels)
-
-
 def _unused(name: str, taken: set[str]) -> str:
     """Return the name of a picture for an image, which no other image has yet."""
     stem = "standard-input" if name == "-" else Path(name).stem or "image"
@@ -260,7 +251,7 @@ def _unused(name: str, taken: set[str]) -> str:
 @public
 def explain(
     path: str | Path | Model,
-    images: str | Path | Iterable[str | Path],
+    images: GivenImage | Iterable[GivenImage],
     *,
     class_name: str | None = None,
     top: int = 5,
@@ -288,7 +279,7 @@ def explain(
     if folder is not None:
         require_folder(folder)
     explainer = Explainer(path if isinstance(path, Model) else load(path, device=device))
-    files = find_images([images] if isinstance(images, str | Path) else images)
+    files = find_images(images)
     found = []
     for _, explanation, _ in explainer.explanations(files, class_name=class_name, top=top, out=folder):
         if isinstance(explanation, DataError):

@@ -13,6 +13,7 @@ from pathlib import Path
 from resnets.data import webdataset
 from resnets.data.folder import images_in
 from resnets.data.formats import SUFFIXES
+from resnets.data.given_images import GivenImage, Picture, as_image, as_images
 from resnets.data.stored_file import MOST_BYTES, ImageFile, InMemoryFile
 from resnets.errors import DataError
 
@@ -38,24 +39,34 @@ class Unreadable:
         raise DataError(self.why)
 
 
-def find_images(names: Iterable[str | Path]) -> Iterable[ImageFile]:
-    """Return the images of these names, in order; a sequence, unless there are shards, which are read on the way.
+AnyImage = ImageFile | Picture
+
+
+def find_images(given: GivenImage | Iterable[GivenImage]) -> Iterable[AnyImage]:
+    """Return the images of one or more names, in order; a sequence, unless there are shards, read on the way.
 
     A name is a file, a folder (all images in it and its subfolders), a pattern (`photos/**/*.jpg`), `-` (one image on
     standard input) or `webdataset:` with what `resnets data shard` wrote or tar files, labelled or not. What is
-    there and cannot be read is `Unreadable`.
+    there and cannot be read is `Unreadable`. In place of names there may be images, as `as_image` takes them.
 
-    Raises: UsageError, for shards that need webdataset, where it is not installed.
+    Raises: UsageError, for shards that need webdataset, where it is not installed, and what is no image.
     """
-    found: list[Sequence[ImageFile] | Iterator[ImageFile]] = [
-        _in_shards(str(name)) if str(name).startswith(SHARDS) else _files(str(name)) for name in names
-    ]
+    several = not isinstance(given, str | os.PathLike) and as_images(given) is not None
+    items: Iterable[GivenImage] = given if several else [given]  # type: ignore[assignment, list-item]
+    found: list[Sequence[AnyImage] | Iterator[AnyImage]] = []
+    for number, item in enumerate(items):
+        if not isinstance(item, str | os.PathLike):
+            found.append([as_image(item, f"images[{number}]" if several else "image")])
+        elif (name := os.fspath(item)).startswith(SHARDS):
+            found.append(_in_shards(name))
+        else:
+            found.append(_files(name))
     if any(isinstance(part, Iterator) for part in found):
         return chain.from_iterable(found)
     return [image for part in found for image in part]
 
 
-def _files(name: str) -> list[ImageFile]:
+def _files(name: str) -> list[AnyImage]:
     if name == STDIN:
         return [_standard_input()]
     if os.path.isdir(name):
@@ -67,8 +78,8 @@ def _files(name: str) -> list[ImageFile]:
     return list(dict.fromkeys(files)) or [Unreadable(name, f"{name}: no file matches this pattern")]
 
 
-def _in_folder(folder: Path) -> list[ImageFile]:
-    found: list[ImageFile] = []
+def _in_folder(folder: Path) -> list[AnyImage]:
+    found: list[AnyImage] = []
     problems: list[str] = []
     try:
         found += images_in(folder, problems.append, [])
@@ -89,7 +100,7 @@ def _standard_input() -> ImageFile:
     return InMemoryFile(STDIN, content)
 
 
-def _in_shards(name: str) -> Iterator[ImageFile]:
+def _in_shards(name: str) -> Iterator[AnyImage]:
     try:
         urls = webdataset.shard_urls(name.removeprefix(SHARDS))
     except DataError as error:

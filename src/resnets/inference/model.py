@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnets.data.decoding import reading, single_view
+from resnets.data.decoding import single_view
+from resnets.data.given_images import GivenImage, Picture, as_image, as_images
 from resnets.data.normalization import normalize
-from resnets.data.stored_file import ImageFile
 from resnets.errors import DataError, UsageError, WeightsError, printable, public
+from resnets.inference.batches import in_batches, name_of_image
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.images import find_images
 from resnets.inference.predictions import Prediction, require_table, write_predictions
@@ -76,26 +74,85 @@ class Model:
         """Return what is pickled and copied: all but the engine, which is of this process and machine."""
         return {**self.__dict__, "engine": None}
 
-    def predict(self, image: str | Path, *, top: int = 5, min_confidence: float = 0.0) -> Prediction:
-        """Return the `top` most probable classes of an image file of any size and mode.
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logits of images that are normalised, as `preprocess` returns them; by the engine, if any.
 
-        Below `min_confidence`, from 0 to 1, the prediction is `unsure`.
+        Shape: (N, C, H, W) float -> (N, classes), on the model's device
+        Raises: UsageError, if x is not such a tensor.
+        """
+        known = spec_of(self.network)
+        channels = x.shape[1] if known is None and isinstance(x, Tensor) and x.ndim == 4 else "C"
+        channels = channels if known is None else known.in_channels
+        if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[1] != channels or not x.is_floating_point():
+            found = f"of type {type(x).__name__}"
+            if isinstance(x, Tensor):
+                found = f"a tensor of {x.dtype} {tuple(x.shape)}"
+            raise UsageError(
+                f"x is {found}; a model is called with a tensor of floats (N, {channels}, H, W), normalised as "
+                f"model.preprocess(images) returns them; model.predict takes images"
+            )
+        with torch.no_grad():
+            return self._logits(x.to(self.device), "fp32")
 
-        Raises: DataError, if the file is not an image; WeightsError, if the weights have no classes and input.
+    def preprocess(self, images: GivenImage | Iterable[GivenImage]) -> Tensor:
+        """Return the single views of one or more images, as in `predict`, normalised for the network.
+
+        Shape: (N, C, size, size) float32, on the model's device; of one image N is 1
+        Raises: as `predict`.
+        """
+        _, input_spec = self.classes_and_input()
+        several = as_images(images)
+        files = [as_image(images)] if several is None else list(several)  # type: ignore[arg-type]
+        views = np.empty((len(files), input_spec.size, input_spec.size, input_spec.channels), np.uint8)
+        for number, file in enumerate(files):
+            views[number] = single_view(file, input_spec)
+        return self._normalized(views)
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self, images: GivenImage, *, top: int = ..., min_confidence: float = ...
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, images: Iterable[GivenImage], *, top: int = ..., min_confidence: float = ...
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self, images: GivenImage | Iterable[GivenImage], *, top: int = 5, min_confidence: float = 0.0
+    ) -> Prediction | list[Prediction]:
+        """Return the `top` most probable classes of an image of any size and mode; of several, a list in their order.
+
+        An image is a path, the content of a file (bytes), a file that is open in binary mode, a picture of Pillow's, or
+        a NumPy array of uint8. Several are a list or an iterator of such, or an array (N, height, width, channels).
+        A picture that has an EXIF orientation is turned upright, as a file is. Below `min_confidence`, from 0 to 1, a
+        prediction is `unsure`.
+
+        Shape: an array is (height, width), (height, width, 3) or, with alpha channel, (height, width, 4)
+        Raises: DataError, for the first file that is not an image; UsageError, for what is of another type;
+            WeightsError, if the weights have no classes and input.
         """
         _, input_spec = self._known(top, min_confidence)
-        view = single_view(Path(image), input_spec)
-        return self._classify([(Path(image), view)], top, min_confidence, "fp32")[0]
+        if as_images(images) is None:
+            file = as_image(images)  # type: ignore[arg-type]
+            view = single_view(file, input_spec)
+            return self._classify([name_of_image(file)], view[None], top, min_confidence, "fp32")[0]
+        predictions = []
+        for prediction in self.predict_many(images, top=top, min_confidence=min_confidence):  # type: ignore[arg-type]
+            if isinstance(prediction, DataError):
+                raise prediction
+            predictions.append(prediction)
+        return predictions
 
     def predict_many(
         self,
-        images: Iterable[str | ImageFile],
+        images: Iterable[GivenImage | Picture],
         *,
         top: int = 5,
         min_confidence: float = 0.0,
         precision: str = "fp32",
     ) -> Iterator[Prediction | DataError]:
-        """Yield for each image file, in order, its most probable classes, or the error if it is no image.
+        """Yield for each image, in order, its most probable classes, or the error if it is no image.
 
         Files are decoded in the background, a batch ahead. An engine is prepared meanwhile if the images that
         remain (of an iterator: as many as were seen) would take longer without. `precision` is that of a model
@@ -107,30 +164,29 @@ class Model:
             yield answer
 
     def answers(
-        self, images: Iterable[str | ImageFile], *, top: int, min_confidence: float, precision: str
+        self, images: Iterable[GivenImage | Picture], *, top: int, min_confidence: float, precision: str
     ) -> Iterator[tuple[Path | str, Prediction | DataError]]:
-        """Yield what `predict_many` does, each with its image's path or, of a shard or standard input, its name."""
+        """Yield what `predict_many` does, each with its image's path or, without one, its name."""
         _, input_spec = self._known(top, min_confidence)
         multiply = choose_precision(precision, self.device)
         total = len(images) if isinstance(images, Sized) else None
         model, seconds, done = self, 0.0, 0
-        ready: list[tuple[Path | str, NDArray[np.uint8] | DataError]] = []
-        for paths in itertools.chain(_batches(images), [[]]):
-            with reading(paths, input_spec) as files:
-                start = time.perf_counter()
-                good = [(path, view) for path, view in ready if not isinstance(view, DataError)]
-                predictions = iter(model._classify(good, top, min_confidence, multiply))
-                seconds += time.perf_counter() - start
-                results = [(path, view if isinstance(view, DataError) else next(predictions)) for path, view in ready]
+
+        def classify(names: Sequence[Path | str], views: NDArray[np.uint8]) -> list[Prediction]:
+            nonlocal seconds
+            start = time.perf_counter()
+            found = model._classify(names, views, top, min_confidence, multiply)
+            seconds += time.perf_counter() - start
+            return found
+
+        for results, is_last in in_batches(images, input_spec, classify, BATCH):
             yield from results
             done += len(results)
             if done == BATCH and self.device.type == "cpu":
                 keep_freed_memory()
             remaining = done if total is None else total - done
-            if model.engine is None and paths and seconds / max(1, done) * remaining > PREPARATION_SECONDS:
+            if model.engine is None and not is_last and seconds / done * remaining > PREPARATION_SECONDS:
                 model = model._prepared(multiply)
-            names = [path if isinstance(path, Path) else str(path) for path in paths]  # which hold no contents
-            ready = [(name, _result(file)) for name, file in zip(names, files, strict=True)]
 
     def classes_and_input(self) -> tuple[tuple[str, ...], InputSpec]:
         """Return the classes, numbered where they have no names, and the input that images are made into.
@@ -156,14 +212,19 @@ class Model:
         Shape: (N, size, size, channels) uint8 -> (N, classes) float32
         Raises: WeightsError, if the network gives numbers that are not finite, or has no classes and input.
         """
-        _, input_spec = self.classes_and_input()
-        images = torch.from_numpy(normalize(views, input_spec)).permute(0, 3, 1, 2).to(self.device)  # (N, C, H, W)
-        logits = forward(self.network, images, precision) if self.engine is None else self.engine(images)
+        logits = self._logits(self._normalized(views), precision)
         if not (finite := logits.isfinite().all(1)).all():
             number = int((~finite).nonzero()[0])
             where = names[number] if names else f"image {number}"
             raise WeightsError(f"{self.path}: gives numbers that are not finite for {where}")
         return logits.softmax(1)
+
+    def _normalized(self, views: NDArray[np.uint8]) -> Tensor:
+        _, input_spec = self.classes_and_input()
+        return torch.from_numpy(normalize(views, input_spec)).permute(0, 3, 1, 2).to(self.device)  # (N, C, H, W)
+
+    def _logits(self, x: Tensor, precision: Precision) -> Tensor:
+        return forward(self.network, x, precision) if self.engine is None else self.engine(x)
 
     def _known(self, top: int, min_confidence: float = 0.0) -> tuple[tuple[str, ...], InputSpec]:
         known = self.classes_and_input()
@@ -180,35 +241,21 @@ class Model:
         return dataclasses.replace(self, engine=engine)
 
     def _classify(
-        self, views: list[tuple[Path | str, NDArray[np.uint8]]], top: int, min_confidence: float, precision: Precision
+        self,
+        names: Sequence[Path | str],
+        views: NDArray[np.uint8],
+        top: int,
+        min_confidence: float,
+        precision: Precision,
     ) -> list[Prediction]:
-        if not views:
-            return []
         classes, _ = self._known(top)
-        names = [name for name, _ in views]
-        found = self.probabilities(np.stack([view for _, view in views]), precision=precision, names=names)
-        best = found.topk(min(top, len(classes)))
+        best = self.probabilities(views, precision=precision, names=names).topk(min(top, len(classes)))
         return [
             Prediction(
                 name, tuple(classes[i] for i in indices), tuple(probabilities), probabilities[0] < min_confidence
             )
             for name, indices, probabilities in zip(names, best.indices.tolist(), best.values.tolist(), strict=True)
         ]
-
-
-def _batches(images: Iterable[str | ImageFile]) -> Iterator[list[ImageFile]]:
-    files = (Path(image) if isinstance(image, str | os.PathLike) else image for image in images)
-    while batch := list(itertools.islice(files, BATCH)):
-        yield batch
-
-
-def _result(file: Future[NDArray[np.uint8]]) -> NDArray[np.uint8] | DataError:
-    error = file.exception()
-    if error is None:
-        return file.result()
-    if isinstance(error, DataError):
-        return error
-    raise error
 
 
 @public
@@ -252,7 +299,7 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
 @public
 def predict(
     path: str | Path,
-    images: str | Path | Iterable[str | Path],
+    images: GivenImage | Iterable[GivenImage],
     *,
     top: int = 5,
     min_confidence: float = 0.0,
@@ -264,7 +311,8 @@ def predict(
 
     Args:
         path: a run folder or a weights file.
-        images: one or more image files of any size, folders, patterns, `webdataset:` shards or `-` (standard input).
+        images: one or more image files of any size, folders, patterns, `webdataset:` shards or `-` (standard input), or
+            images as `Model.predict` takes them.
         top: number of classes per image.
         min_confidence: best probability, from 0 to 1, below which a prediction is `unsure`.
         out: file for a table of them, .csv, .json, .jsonl or .parquet (`filename`, `label`, `prob`).
@@ -278,8 +326,9 @@ def predict(
         require_table(Path(out))
     model = load(path, device=device)
     predictions = []
-    files = find_images([images] if isinstance(images, str | Path) else images)
-    for prediction in model.predict_many(files, top=top, min_confidence=min_confidence, precision=precision):
+    for prediction in model.predict_many(
+        find_images(images), top=top, min_confidence=min_confidence, precision=precision
+    ):
         if isinstance(prediction, DataError):
             raise prediction
         predictions.append(prediction)
