@@ -272,6 +272,7 @@ def test_a_launcher_s_variables_are_checked(monkeypatch: pytest.MonkeyPatch) -> 
         lambda: resnets.demo(),
         lambda: resnets.reproduce("table6"),
         lambda: resnets.responses("run", "digits"),
+        lambda: resnets.calibrate("run", "digits"),
         lambda: resnets.train_detector("resnet18", "voc:cells", weights=None),
     ],
 )

@@ -23,6 +23,7 @@ from resnets.records import base
 from resnets.records.evaluations import Calibration
 from resnets.records.runs import RunRecord
 from resnets.runtime.device import forward
+from resnets.runtime.launch import require_alone
 from resnets.weights import weights_file
 from resnets.weights.sources import is_published
 
@@ -59,6 +60,7 @@ def calibrate(
     Raises: UsageError, if there are no validation images; DataError, if they are of other classes or all are answered
         right; WeightsError, if the last layer is not linear; RunError, if the weights cannot be written.
     """
+    require_alone("calibrate")
     target = _target(path, out)
     model = load(path, network=network, device=device)
     splits = fitting(model, _with_validation(model, load_data(data)))
