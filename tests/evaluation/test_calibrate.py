@@ -43,6 +43,15 @@ def test_perfect_answers_have_no_temperature() -> None:
         fit_temperature(np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([0, 1]))
 
 
+def test_few_wrong_answers_are_warned_of() -> None:
+    """Of two wrong answers among thirty the temperature is mostly chance."""
+    logits = np.random.default_rng(0).normal(0, 2, (30, 3))
+    labels = logits.argmax(1)
+    labels[:2] = (labels[:2] + 1) % 3
+    with pytest.warns(UserWarning, match="30 validation images 2 are"):
+        fit_temperature(logits, labels)
+
+
 @pytest.fixture(scope="module")
 def held_out_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on the digits that held out a fifth of the training images. It is only read."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits, Split
-from resnets.errors import DataError, UsageError, WeightsError, public
+from resnets.errors import DataError, UsageError, WeightsError, public, warn
 from resnets.evaluation.confidence import confidence_bins, expected_error
 from resnets.evaluation.members import class_order, comparable_digest, fitting
 from resnets.files import writing
@@ -28,6 +28,7 @@ from resnets.weights import weights_file
 from resnets.weights.sources import is_published
 
 TEMPERATURES = (0.05, 20.0)
+ENOUGH = 20  # wrong answers on validation images, below which chance decides
 FEW = 32  # images on which the division of the logits is verified
 
 
@@ -97,9 +98,15 @@ def fit_temperature(logits: NDArray[np.float64], labels: NDArray[np.int64], *, w
     Shape: (N, K), (N,)
     Raises: DataError, if all answers are right: then ever more certain ones are likelier.
     """
-    if (logits.argmax(1) == labels).all():
+    wrong = int((logits.argmax(1) != labels).sum())
+    if not wrong:
         raise DataError(
             f"{where}: all {len(labels):,} validation images are answered right; a temperature needs some that are not"
+        )
+    if wrong < ENOUGH:
+        warn(
+            f"{where}: of {len(labels):,} validation images {wrong} are answered wrong, too few for a reliable "
+            f"temperature; compare the calibration error before and after, or hold out more images (--split 20%)"
         )
     low, high = map(math.log, TEMPERATURES)
     found = minimize_scalar(
