@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,12 @@ import pytest
 from noise_images import png
 from PIL import Image
 from starlette.testclient import TestClient
+from torch import nn
 
 import resnets
 from resnets.cli import run
 from resnets.errors import UsageError
+from resnets.inference.explain import overlay
 from resnets.serving.app import make_app
 from resnets.serving.limits import Limits
 
@@ -59,6 +64,34 @@ def test_an_image_that_fails_fails_alone(client: TestClient) -> None:
     assert client.post("/predict", files=form(b"none")).status_code == 415
 
 
+def test_an_explanation_is_the_map_of_the_first_class(client: TestClient, digits_run: Path, tmp_path: Path) -> None:
+    """As a transparent PNG of the network's view with its place on the image, as `resnets.explain` gives it."""
+    path = tmp_path / "image.png"
+    path.write_bytes(png(3, (40, 20)))
+    (expected,) = resnets.explain(digits_run, path)
+    (answer,) = client.post("/predict?explain=1", content=path.read_bytes()).json()["predictions"]
+    found = answer["explanation"]
+    assert found["class"] == answer["classes"][0]["name"] == expected.class_name
+    assert (found["region"], found["size"]) == (list(expected.region), [40, 20])
+    kind, _, content = found["map"].partition(",")
+    assert kind == "data:image/png;base64"
+    picture = Image.open(BytesIO(base64.b64decode(content)))
+    assert (picture.mode, picture.size) == ("RGBA", (8, 8))
+    assert np.array_equal(np.asarray(picture), np.asarray(overlay(expected.map)))
+    assert "explanation" not in client.post("/predict", content=path.read_bytes()).json()["predictions"][0]
+
+
+def test_a_network_without_maps_explains_nothing(served: resnets.Model) -> None:
+    """Its page does not ask for maps, and a request for one is refused."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    model = dataclasses.replace(served, network=network, engine=None)
+    with TestClient(make_app(model, name="flat", limits=Limits())) as client:
+        assert "Evidence" not in client.get("/").text
+        assert client.post("/predict", content=png()).status_code == 200
+        answer = client.post("/predict?explain=1", content=png())
+        assert answer.status_code == 422 and "Sequential" in answer.json()["error"]
+
+
 TENSOR = {"name": "images", "shape": [1, 8, 8, 1], "datatype": "UINT8", "data": [0] * 64}
 
 
@@ -81,6 +114,7 @@ INFER = "/v2/models/digits/infer"
         ("/predict?top=0", png(), {}, 422),
         ("/predict?top=many", png(), {}, 422),
         ("/predict?topk=1", png(), {}, 422),
+        ("/predict?explain=yes", png(), {}, 422),
         ("/predict", b"no form", {"content-type": "multipart/form-data; boundary=x"}, 400),
         ("/predict", b"no form", {"content-type": "multipart/form-data"}, 400),
         ("/predict", b"--x\r\n\r\n\r\n--x--", {"content-type": "multipart/form-data; boundary=x"}, 400),

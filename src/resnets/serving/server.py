@@ -88,16 +88,17 @@ def _name_for(path: str | Path) -> str:
 @contextlib.contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
     """Give a socket that is bound to an address and does not listen yet. Raises: RunError, if that is not possible."""
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(family) as listener:
+    with contextlib.ExitStack() as opened:
+        try:
+            family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            listener = opened.enter_context(socket.socket(family))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            yield listener
-    except OSError as error:
-        raise RunError(f"{host}:{port}: failed to listen ({error.strerror}); --port sets another port") from None
-    except OverflowError:
-        raise UsageError(f"port is {port}; it must be from 0 to 65,535") from None
+        except OSError as error:
+            raise RunError(f"{host}:{port}: failed to listen ({error.strerror}); --port sets another port") from None
+        except OverflowError:
+            raise UsageError(f"port is {port}; it must be from 0 to 65,535") from None
+        yield listener
 
 
 def _prepared(path: str | Path, engine: str, device: str, precision: str, batch_size: int) -> Model:
