@@ -82,6 +82,8 @@ def test_weights_are_calibrated_in_place(run: Path, tmp_path: Path) -> None:
     expected = torch.tensor(image.probabilities, dtype=torch.float64).log().div(found.temperature).softmax(0)
     assert calibrated.classes == image.classes
     assert calibrated.probabilities == pytest.approx(expected.tolist(), rel=1e-4)
+    resnets.convert(run, tmp_path / "copy.safetensors")
+    assert resnets.load(tmp_path / "copy.safetensors", device="cpu").calibration == found
     assert resnets.calibrate(run, "digits", workers=0).temperature == pytest.approx(found.temperature, rel=1e-3)
 
 

@@ -99,6 +99,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "device": ("--gpu", "--gpus", "--gpu-id", "--cuda", "--devices", "--accelerator"),
     "precision": ("--amp", "--fp16", "--bf16", "--half", "--dtype"),
     "workers": ("--num-workers", "--nw", "-j"),
+    "class_weights": ("--class-weight", "--cls-weights", "--loss-weights"),
+    "in_channels": ("--in-chans", "--channels", "--num-channels"),
     "protocol": ("--tta", "--crops", "--metric"),
     "top": ("--topk", "--top-k"),
     "threshold": ("--conf", "--score-threshold", "--conf-thres"),

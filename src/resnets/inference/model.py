@@ -262,7 +262,8 @@ class Model:
 def load(path: str | Path, *, network: nn.Module | None = None, device: str = "auto") -> Model:
     """Return the trained network of a run's folder, a folder for the Hub, or any file that `convert` reads.
 
-    `timm:NAME` and `hf:OWNER/NAME` are published weights, fetched once.
+    `timm:NAME` and `hf:OWNER/NAME` are published weights, fetched once; a name of `resnets list weights`, such as
+    `resnet20-digits`, is of those that come with the package.
 
     `network` is needed only where the weights are of a module that is not one of this package's.
 

@@ -102,7 +102,7 @@ def convert(
         elif target == "hub":
             save_pretrained(_Converted(weights.path, weights.build(), names, input_spec), out)
         else:
-            own.save(out, weights.build(), classes=names, input_spec=input_spec)
+            own.save(out, weights.build(), classes=names, input_spec=input_spec, calibration=weights.calibration)
     return Conversion(
         out=out,
         to=target,
