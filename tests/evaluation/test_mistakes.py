@@ -109,7 +109,7 @@ def test_the_page_and_the_table_are_of_the_evaluation(
     assert all((row["label"] == row["prediction"]) == (row["correct"] == "yes") for row in rows)
     assert all(float(row["probability"]) >= float(row["label_probability"]) for row in rows)
     page = (tmp_path / "python" / "mistakes.html").read_text()
-    assert f"{found.top1_error:.2f} % of 360 test images" in page
+    assert f"{found.top1_error:.2f}\N{NO-BREAK SPACE}% of 360 test images" in page
     assert re.findall(r'(?:src|href)="(?!data:|#|mistakes\.csv|https://arxiv\.org)[^"]*"', page) == []
     assert len(maps(tmp_path / "python")) >= 24
 
@@ -154,6 +154,23 @@ def test_classes_in_another_order_and_files(make_photos: Callable[..., Path], tm
     with pytest.warns(UserWarning, match="another order"):
         resnets.evaluate(model, data, workers=0, mistakes=tmp_path / "reordered")
     assert maps(tmp_path / "reordered") == maps(tmp_path / "own")
+
+
+def test_shards_and_streams_have_the_same_page(make_photos: Callable[..., Path], tmp_path: Path) -> None:
+    """Their images are found again where they are, each in its shard."""
+    pytest.importorskip("webdataset")
+    from resnets.inference.model import Model
+    from resnets.specs import InputSpec
+
+    torch.manual_seed(0)
+    spec = InputSpec(size=32, resize=36)
+    model = Model(Path("colours"), Colours().eval(), ("cat", "dog", "emu"), spec, torch.device("cpu"))
+    resnets.shard_data(f"folder:{make_photos()}", tmp_path / "shards")
+    for name, data in (("shards", tmp_path / "shards"), ("stream", f"pipe:cat {tmp_path}/shards/manifest.json")):
+        resnets.evaluate(model, f"webdataset:{data}", workers=0, mistakes=tmp_path / name)
+    shards, stream = lines(tmp_path / "shards"), lines(tmp_path / "stream")
+    assert [row["image"] for row in stream] == [f"pipe:cat {row['image']}" for row in shards]
+    assert sorted(maps(tmp_path / "shards")) == sorted(maps(tmp_path / "stream")) and len(shards) == 6
 
 
 class Reordered(nn.Module):

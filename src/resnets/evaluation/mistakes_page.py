@@ -25,6 +25,7 @@ PAGE, TABLE = "mistakes.html", "mistakes.csv"
 SHOWN = {"wrong": 24, "right": 12, "labels": 24}  # images of each section
 OPEN = 12  # images of a section that are seen before "more" is opened
 CONFUSIONS = 12  # pairs of classes in a table
+MOST_ERROR = 50.0  # percent, above which a network's doubts say little about the labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,7 @@ def write(folder: Path, evaluation: Evaluation, member: Member, mistakes: Mistak
             wrong=section("wrong", evaluation.top1_wrong),
             right=section("right", evaluation.samples - evaluation.top1_wrong),
             labels=section("labels", len(doubtful)),
+            doubts_count=evaluation.top1_error <= MOST_ERROR,
             label_pairs=_pairs(
                 _counted(mistakes.labels[doubtful], mistakes.suggested[doubtful], len(classes)), classes
             ),
@@ -164,13 +166,13 @@ def finding(evaluation: Evaluation, rows: Sequence[ClassRow], doubtful: int) -> 
     """Return the finding in a sentence, and what is worth knowing next to it."""
     low, high = evaluation.top1_interval
     images = plural(evaluation.samples, "test image")
-    headline = f"{evaluation.network} is wrong on {evaluation.top1_error:.2f} % of {images}"
+    headline = f"{evaluation.network} is wrong on {evaluation.top1_error:.2f}\N{NO-BREAK SPACE}% of {images}"
     more = f"{evaluation.top1_wrong:,} wrong answers; 95 % interval {low:.1f} to {high:.1f} %."
     worst = rows[0]
     if worst.error and len(rows) > 1:
         headline += f", most often on {worst.name}"
         more += f" Of {worst.name}, {worst.error:.1f} % are wrong, most often taken for {worst.taken_for[0][0]}."
-    if doubtful:
+    if doubtful and evaluation.top1_error <= MOST_ERROR:
         more += f" {plural(doubtful, 'label')} may be wrong."
     return f"{headline}.", more
 

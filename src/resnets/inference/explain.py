@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
-from resnets.data.decoding import centre_crop, decode, pixels, resize_shorter_side, resized, within_ratio
+from resnets.data.decoding import decode, resized, single_view, within_ratio
 from resnets.data.given_images import GivenImage, Picture, as_image
 from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError, WeightsError, nearest, public
@@ -153,7 +153,7 @@ class Explainer:
         file = as_image(image)
         name, picture = name_of_image(file), decode(file, self.input_spec.channels)
         spec = self.input_spec
-        view = pixels(centre_crop(resize_shorter_side(picture, spec.resize, spec.interpolation), spec.size))
+        view = single_view(file, spec)  # which is not of `picture` where photos are decoded at a reduced size
         probabilities, maps = self.of_views(view[None], None if chosen is None else [chosen], name=str(name))
         best = np.argsort(-probabilities[0], kind="stable")[: max(1, top)]
         index = int(best[0]) if chosen is None else chosen
