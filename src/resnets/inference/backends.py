@@ -9,14 +9,13 @@ import logging
 import os
 import shutil
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.jit._trace import TracerWarning
+from torch.export import Dim, ExportedProgram
 
 from resnets.networks.batch_norm import BatchNorm2d
 from resnets.networks.compiled import without_advice
@@ -95,6 +94,26 @@ def compiled(network: nn.Module, images: Tensor, precision: Precision) -> Run:
     return padded
 
 
+def exported(network: nn.Module, images: Tensor) -> ExportedProgram:
+    """Return a frozen network as torch.export's graph, for any number of such images.
+
+    Raises: whatever torch.export raises, such as for a module that branches on values.
+    """
+    example = images[:2].clone() if len(images) > 1 else torch.cat([images, images])  # one would be taken as a constant
+    with torch.no_grad():
+        return torch.export.export(network, (example,), dynamic_shapes=({0: Dim("batch")},))
+
+
+def to_openvino(program: ExportedProgram, images: Tensor) -> Any:
+    """Return OpenVINO's model of a graph, for any number of images of this shape.
+
+    Raises: Unavailable, as `import_openvino`; whatever the conversion raises.
+    """
+    model = import_openvino().convert_model(program)
+    model.reshape([-1, *images.shape[1:]])  # it leaves height and width open too
+    return model
+
+
 def openvino(network: nn.Module, images: Tensor, precision: Precision) -> Run:
     """Return the network run by OpenVINO on the CPU, for any number of images up to this batch.
 
@@ -102,12 +121,8 @@ def openvino(network: nn.Module, images: Tensor, precision: Precision) -> Run:
     """
     if images.device.type != "cpu":
         raise Unavailable("OpenVINO is for the CPU")
-    ov = _import_openvino()
-    with warnings.catch_warnings():
-        # OpenVINO traces by torch.jit, which torch has deprecated; a branch taken by shape shows in the check.
-        warnings.filterwarnings("ignore", "`torch.jit.trace", FutureWarning)
-        warnings.filterwarnings("ignore", category=TracerWarning)
-        model = ov.convert_model(network, example_input=images[:2], input=[-1, *images.shape[1:]])
+    ov = import_openvino()
+    model = to_openvino(exported(network, images), images)
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "NUM_STREAMS": 1,
@@ -153,8 +168,10 @@ def _silent(logger: str) -> Iterator[None]:
         log.setLevel(level)
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
     """Import OpenVINO without the part of it that reports each import and conversion to its makers.
+
+    Raises: Unavailable, if it is not installed, or fails.
 
     No setting of its own turns that off for one program: without a file in the user's home it counts as agreed to. It
     takes a stub where `openvino_telemetry` cannot be imported. Who imported OpenVINO before has decided otherwise.
