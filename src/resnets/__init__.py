@@ -52,6 +52,9 @@ _HOME = {
     "reproduce": "resnets.reproduction.reproduce",
     "plan_reproduction": "resnets.reproduction.run_list",
     "Reproduction": "resnets.reproduction.reproduce",
+    "Table": "resnets.paper.declarations",
+    "Row": "resnets.paper.declarations",
+    "Column": "resnets.paper.declarations",
     "ReproductionPlan": "resnets.reproduction.run_list",
     "write_report": "resnets.report.write",
     "Report": "resnets.report.write",
@@ -159,6 +162,9 @@ if TYPE_CHECKING:
     from resnets.networks.describe import describe as describe
     from resnets.networks.describe import list_networks as list_networks
     from resnets.networks.registry import register_network as register_network
+    from resnets.paper.declarations import Column as Column
+    from resnets.paper.declarations import Row as Row
+    from resnets.paper.declarations import Table as Table
     from resnets.planning.plan import Plan as Plan
     from resnets.planning.plan import plan as plan
     from resnets.records.analyses import Ablation as Ablation

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from resnets.cli import options
+from resnets.planning.devices import DEVICES
 
 if TYPE_CHECKING:
     from resnets.reproduction.planned_run import PlannedRun
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 def reproduce(
     names: Annotated[
-        list[str], Argument(metavar="NAME...", help="table1 ... table14, figure1, figure4, figure6, figure7, or all.")
+        list[str],
+        Argument(metavar="NAME...", help="table1 ... table14, figure1, figure4, figure6, figure7, all, or a .py file."),
     ],
     only: Annotated[
         list[str] | None,
@@ -56,6 +59,11 @@ def reproduce(
     plan: Annotated[bool, Option("--plan", help="Only print the runs and their estimated time.")] = False,
     measure: Annotated[bool, Option("--measure/--no-measure", help="Measure each network first, for the plan.")] = True,
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...", show_default="auto: every GPU")] = "auto",
+    device_kind: Annotated[
+        str | None,
+        Option(help=f"With --plan: plan for another machine instead: {DEVICES.help()}", show_default="this machine's"),
+    ] = None,
+    devices: Annotated[int, Option(help="With --device-kind: the number of such devices.")] = 1,
     together: options.Together = None,
     workers: options.Workers = 2,
 ) -> None:
@@ -69,9 +77,12 @@ def reproduce(
 
     from resnets.cli.display import Display, ShortDisplay
     from resnets.cli.resuming import resumable
+    from resnets.errors import UsageError
     from resnets.reproduction import reproduce as reproduction
     from resnets.reproduction import run_list
 
+    if (device_kind is not None or devices != 1) and not plan:
+        raise UsageError("--device-kind and --devices are of a plan for another machine: add --plan")
     console = Console(highlight=False, soft_wrap=True)
     settings: dict[str, Any] = {
         "only": only or (),
@@ -84,9 +95,14 @@ def reproduce(
         "together": together,
         "measure": measure,
     }
-    planning = console.status("planning: measuring some steps of each network" if measure else "planning")
+    planning = console.status("planning")
 
     at_once = False
+
+    def notify(what: str) -> None:
+        planning.update(f"planning: {what}")
+        if not console.is_terminal:
+            print(f"planning: {what}", file=sys.stderr)
 
     def announce(made: ReproductionPlan) -> None:
         nonlocal at_once
@@ -103,7 +119,9 @@ def reproduce(
         planning.start()
     try:
         if plan:
-            announce(run_list.plan_reproduction(names, **settings))
+            announce(
+                run_list.plan_reproduction(names, **settings, device_kind=device_kind, devices=devices, notify=notify)
+            )
             return
         with resumable():
             result = reproduction.reproduce(
@@ -112,6 +130,7 @@ def reproduce(
                 resume=resume,
                 workers=workers,
                 announce=announce,
+                notify=notify,
                 observe=observe,
             )
     finally:
@@ -132,8 +151,6 @@ def _show_plan(plan: ReproductionPlan) -> None:
 
 
 def _show(result: Reproduction, *, every_row: bool) -> None:
-    import sys
-
     from resnets.cli.display import print_table
     from resnets.report.view import COMPARED
     from resnets.reproduction import summary

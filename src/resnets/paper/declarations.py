@@ -94,7 +94,7 @@ class System:
     network: str | None = None
     shortcut: Shortcut | None = None
     recipe: str | None = None
-    data: Data | None = None  # trained on
+    data: Data | str | None = None  # trained on; of a table of one's own any source
 
     @property
     def slug(self) -> str:
@@ -164,7 +164,7 @@ class Row(System):
     A cited one has a network where the catalogue has it, though the paper did not train it.
     """
 
-    published: Mapping[str, Published]  # by column; a number that another table has is that table's
+    published: Mapping[str, Published] = field(default_factory=dict)  # by column; another table's number is that one's
     reason: str = ""  # why there is no published number
     reference: str = ""  # the paper's, such as [41]
     cited: bool = False
@@ -197,13 +197,18 @@ class Table:
 
     name: str  # table6
     title: str
-    section: str
-    kind: Kind
+    section: str = ""  # of the paper; empty for a table that is not its own
+    kind: Kind = "classification"
     layout: Literal["rows", "columns", "grid"] = "rows"
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    shows: str  # what the paper concludes from it
+    shows: str = ""  # what the paper concludes from it
     choices: tuple[Choice, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name as it is printed: `Table 6`; the bare name of a table that is not the paper's."""
+        return f"Table {self.name.removeprefix('table')}" if self.section else self.name
 
     def column(self, name: str) -> Column:
         """Return a column by its name.
@@ -265,6 +270,11 @@ class Figure:
     panels: tuple[Panel, ...]
     shows: str  # what the paper concludes from it
     choices: tuple[Choice, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name as the paper prints it: `Figure 6`."""
+        return f"Figure {self.name.removeprefix('figure')}"
 
     @property
     def curves(self) -> tuple[Curve, ...]:

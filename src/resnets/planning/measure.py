@@ -42,6 +42,8 @@ WORKERS = 2  # processes that read image files, as `train` has by default
 STEP_MACS = 7e10  # of the images of a step on a CPU, in the forward pass: some two seconds a step
 SECONDS = 6.0  # of steps that are timed, after three that are not
 QUICK_SECONDS = 1.0  # likewise, where one of many runs is measured
+QUICK_STEP_MACS = 2e10  # and the images of its steps
+QUICK_LIMIT = 20.0  # seconds, after which its measurement ends with the first step that is timed
 TEST_SECONDS = 1.0  # of images that are tested, several times
 INTERVALS = 5  # in which steps are timed
 
@@ -69,8 +71,9 @@ class _Stopwatch:
     A GPU is waited for at the end of an interval only, so that within one it works as in a run.
     """
 
-    def __init__(self, device: torch.device, warm_up: int, seconds: float) -> None:
+    def __init__(self, device: torch.device, warm_up: int, seconds: float, limit: float = math.inf) -> None:
         self.device = device
+        self.end = time.perf_counter() + limit
         self.warm_up, self.interval = warm_up, seconds / INTERVALS
         self.done = 0
         self.steps = 0  # of this interval
@@ -80,26 +83,31 @@ class _Stopwatch:
     def after_step(self) -> bool:
         self.done += 1
         self.steps += 1
-        if self.done < self.warm_up or (self.intervals and time.perf_counter() - self.mark < self.interval):
+        late = time.perf_counter() > self.end
+        waiting = self.done < self.warm_up or (self.intervals and time.perf_counter() - self.mark < self.interval)
+        if waiting and not late:
             return False
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
         self.intervals.append((self.steps, now - self.mark))
         self.steps, self.mark = 0, now
-        return len(self.intervals) > INTERVALS  # the warm-up is the first
+        return len(self.intervals) > (1 if late else INTERVALS)  # the warm-up is the first
 
 
-def measure_steps(training: Training, *, warm_up: int = 3, seconds: float = 5.0) -> tuple[StepTime, TrainingState]:
+def measure_steps(
+    training: Training, *, warm_up: int = 3, seconds: float = 5.0, limit: float = math.inf
+) -> tuple[StepTime, TrainingState]:
     """Train for a few steps, as a run would, and return what one takes and the state that they led to.
 
-    After `warm_up` steps, `seconds` are timed in five intervals of one step or more each.
+    After `warm_up` steps, `seconds` are timed in five intervals of one step or more each. After `limit` seconds a
+    single step that was timed is enough.
 
     Raises: TrainingError, DataError, as a run.
     """
     device = training.device
     task, state = _endless(training)
-    stopwatch = _Stopwatch(device, _warm_up(warm_up, device), seconds)
+    stopwatch = _Stopwatch(device, _warm_up(warm_up, device), seconds, limit)
     with closing(iterate(task, state)) as steps:
         for _ in steps:
             if stopwatch.after_step():
@@ -123,7 +131,7 @@ def measure_round(trainings: Sequence[Training], *, warm_up: int = 3, seconds: f
     Raises: TrainingError, MemoryError or torch.OutOfMemoryError, DataError, as a run.
     """
     device = trainings[0].device
-    stopwatch = _Stopwatch(device, _warm_up(warm_up, device), seconds)
+    stopwatch = _Stopwatch(device, _warm_up(warm_up, device), seconds, QUICK_LIMIT)
     done = False
 
     def start(training: Training) -> Callable[[Process], Session[None]]:
@@ -251,10 +259,20 @@ def measure(
 def measure_quickly(todo: Training, cost: Complexity) -> Rates:
     """Return the rates of a run from a second of its steps; tests and checkpoints are taken in proportion to them.
 
+    On a slow machine it is one step, after some 20 seconds.
+
     Raises: TrainingError, DataError.
     """
     batch_size = todo.recipe.batch_size
-    steps, _ = _measure_steps(todo, batch_size, largest=batch_size, macs=cost.macs, seconds=QUICK_SECONDS)
+    steps, _ = _measure_steps(
+        todo,
+        batch_size,
+        largest=batch_size,
+        macs=cost.macs,
+        seconds=QUICK_SECONDS,
+        step_macs=QUICK_STEP_MACS,
+        limit=QUICK_LIMIT,
+    )
     return rates_of(steps, batch_size, todo.precision, cost)
 
 
@@ -273,14 +291,22 @@ def rates_of(steps: StepTime, batch_size: int, precision: Precision, cost: Compl
 
 
 def _measure_steps(
-    todo: Training, batch_size: int, *, largest: int, macs: int, seconds: float, workers: int = WORKERS
+    todo: Training,
+    batch_size: int,
+    *,
+    largest: int,
+    macs: int,
+    seconds: float,
+    workers: int = WORKERS,
+    step_macs: float | None = None,
+    limit: float = math.inf,
 ) -> tuple[StepTime, TrainingState]:
-    measured = batch_size
-    while measured > 1 and (measured > largest or (todo.device.type == "cpu" and measured * macs > STEP_MACS)):
+    measured, most = batch_size, STEP_MACS if step_macs is None else step_macs
+    while measured > 1 and (measured > largest or (todo.device.type == "cpu" and measured * macs > most)):
         measured = math.ceil(measured / 2)
     recipe = todo.recipe.with_changes(batch_size=measured)
     record = todo.record.with_changes(workers=workers)
-    return measure_steps(dataclasses.replace(todo, recipe=recipe, record=record), seconds=seconds)
+    return measure_steps(dataclasses.replace(todo, recipe=recipe, record=record), seconds=seconds, limit=limit)
 
 
 def _test_seconds(todo: Training, steps: StepTime, loading: float, workers: int) -> tuple[float, float]:

@@ -44,7 +44,11 @@ def has_dropout(network: nn.Module) -> bool:
 
 
 def groups(
-    runs: Sequence[T], memory: Callable[[T], int | None], devices: Sequence[torch.device], together: int | None
+    runs: Sequence[T],
+    memory: Callable[[T], int | None],
+    devices: Sequence[torch.device],
+    together: int | None,
+    free: float | None = None,
 ) -> tuple[tuple[T, ...], ...]:
     """Return runs in groups that are trained at once, as large as memory allows, in their order.
 
@@ -53,11 +57,14 @@ def groups(
         memory: returns the bytes that a run takes, or None for one that is trained alone.
         devices: of which each trains one group at a time; they are alike.
         together: runs at once, at most; None is the device's default.
+        free: bytes of free memory of a device; None asks the first one, which is then of this machine.
     """
     needed = [memory(run) for run in runs]
     small = sum(bytes_ is not None for bytes_ in needed)
     most = min(together or AT_ONCE[devices[0].type], math.ceil(small / len(devices)))  # no device shall be idle
-    room = MEMORY_SHARE * available_memory(devices[0]) if most > 1 else 0.0
+    room = 0.0
+    if most > 1:
+        room = MEMORY_SHARE * (available_memory(devices[0]) if free is None else free)
     found: list[list[T]] = []
     open_group: list[T] = []
     taken = 0

@@ -170,7 +170,9 @@ def _cell(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None, miss
     statistic = "mean" if compared else column.statistic
     measured = _statistic(values, statistic, higher_is_better="AP" in column.measure)
     empty = Cell(column=column, published=published, published_text=text, values=values, verdict=nothing)
-    is_repeated = len(values) == 1 and (statistic == "best" or (statistic == "mean" and published is None))
+    is_repeated = (
+        row.compared and len(values) == 1 and (statistic == "best" or (statistic == "mean" and published is None))
+    )
     if measured is None or is_repeated:  # of one run the column that is compared shows it
         return empty
     departures = runs[0].departures if not empty.is_exact else ()
@@ -226,7 +228,7 @@ def _together(table: Table, row: Row, cells: Sequence[Cell], missing: Verdict) -
         cell
         for cell in cells
         if cell.is_measured and (not cell.is_exact or table.kind == "complexity")
-        if cell.column.name in row.compared or cell.published_text
+        if not row.compared or cell.column.name in row.compared or cell.published_text
     ]
     for status in (Status.DIFFERS, Status.REDUCED, Status.NOT_JUDGED, Status.REPRODUCED):
         if found := [cell for cell in counted if cell.verdict.status is status]:

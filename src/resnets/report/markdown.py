@@ -37,7 +37,7 @@ def _line(cells: tuple[str, ...]) -> str:
 
 def _table(table: ComparedTable) -> Iterator[str]:
     declared = table.table
-    yield f"**Table {declared.name.removeprefix('table')}. {declared.title}**\n"
+    yield f"**{declared.label}. {declared.title}**\n"
     lines = []
     for row in table.rows:
         for cell in shown(row):

@@ -105,6 +105,8 @@ def _how(table: Table) -> str:
     tested = {row.tested_on for row in table.rows}
     parts = [f"tested by {protocol}" for protocol in protocols if protocol and len(protocols) == 1]
     parts += [f"on {place}" for place in tested if place and len(tested) == 1]
+    if not table.section:
+        return " ".join(parts)
     return f"Section {table.section}{': ' if parts else ''}{' '.join(parts)}".replace("Section appendix", "Appendix")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from resnets.detection.recipes import all_recipes
 from resnets.durations import in_words
+from resnets.paper.declarations import Table
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.quantities import plural
@@ -46,9 +47,9 @@ class View:
     speed: Grid  # the benchmarks, ours next to each peer's
 
     @classmethod
-    def of(cls, results: Results) -> View:
-        """Return the view of some results: all tables and figures of the paper are compared with them."""
-        tables = tuple(compare_table(table, results) for table in TABLES.values())
+    def of(cls, results: Results, own: Sequence[Table] = ()) -> View:
+        """Return the view of some results: `own` tables, and all tables and figures of the paper, are compared."""
+        tables = tuple(compare_table(table, results) for table in (*own, *TABLES.values()))
         used = {row.recipe for table in tables for row in table.table.rows}
         used |= {run.recipe for run in (*results.runs, *results.detectors)}
         return cls(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnets.errors import public
 from resnets.files import write_durably, writing
+from resnets.paper.declarations import Table
 from resnets.report import markdown, page
 from resnets.report.collect import collect
 from resnets.report.view import View
@@ -33,16 +34,18 @@ class Report:
 
 
 @public
-def write_report(results: str | Path | Iterable[str | Path] = (), *, out: str | Path | None = SITE) -> Report:
+def write_report(
+    results: str | Path | Iterable[str | Path] = (), *, out: str | Path | None = SITE, tables: Sequence[Table] = ()
+) -> Report:
     """Compare result files with the paper's tables and figures, and write `out`/index.html, a page that needs no other.
 
     `results` are files that `train`, `reproduce` or `python -m benchmarks` wrote, or folders with such files; without
-    any it is the folder `results`. With `out` None no page is written.
+    any it is the folder `results`. With `out` None no page is written. `tables` are your own, which come first.
 
     Raises: UsageError, if there are no results; RunError, if the page cannot be written.
     """
     places = [results] if isinstance(results, str | Path) else list(results)
-    view = View.of(collect([Path(place) for place in places or [RESULTS]]))
+    view = View.of(collect([Path(place) for place in places or [RESULTS]]), tables)
     written: Path | None = None
     if out is not None:
         written = Path(out) / "index.html"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from resnets.runtime.provenance import provenance
 from resnets.specs import Shortcut
 
 
-def write_costs(file: Path) -> None:
+def write_costs(file: Path, own: Sequence[Table] = ()) -> None:
     """Write what every network of a table that prints layers, parameters or multiply-adds costs; no training is needed.
 
     Raises: RunError, if it cannot be written.
     """
-    networks = tuple(_cost(*one) for one in _networks(TABLES.values()))
+    networks = tuple(_cost(*one) for one in _networks((*TABLES.values(), *own)))
     base.write(file, Costs(networks=networks, provenance=provenance(torch.device("cpu"))))
 
 

@@ -86,7 +86,7 @@ class DataResolver:
         for one, kind in zip(self.given, kinds, strict=True):
             if kind not in PUBLISHED_IMAGES:
                 return one
-        if training.data == CIFAR10.name:  # it can be fetched
+        if training.data == CIFAR10.name or training.data not in PUBLISHED_IMAGES:  # it can be fetched, or is a source
             return training.data
         raise MissingData(
             f"{training.network} needs {training.data}: --data {training.data}:PATH names its folder, or --data "

@@ -1,9 +1,12 @@
-"""What the runs of a reproduction take: disk, memory, and time from a second of each network's training here."""
+"""What the runs of a reproduction take: disk, memory, and time from a second of each network's training here.
+
+For a device of another machine the time is estimated from its data sheet.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -11,6 +14,7 @@ from resnets.errors import first_line
 from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.planning import forecast
+from resnets.planning.devices import KnownDevice
 from resnets.planning.measure import QUICK_SECONDS, measure_quickly, measure_round
 from resnets.planning.memory import training_memory
 from resnets.planning.together import groups, leaves_room
@@ -26,18 +30,31 @@ from resnets.training.together import TRAINING_FAILURES
 class Estimates:
     """Estimates for one device, on which each network is measured once, if they are `timed`.
 
+    Of a `known` device, which need not be here, nothing is measured. `notify` is called before each measurement,
     `notes` name the networks that could not be measured.
     """
 
-    def __init__(self, device: str, *, timed: bool) -> None:
-        self.device, self.timed = torch.device(device), timed
+    def __init__(
+        self,
+        device: str,
+        *,
+        timed: bool,
+        known: KnownDevice | None = None,
+        notify: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.device, self.timed = torch.device("cuda" if known is not None else device), timed
+        self.known, self.notify = known, notify
         self.rates: dict[Task, forecast.Rates] = {}
         self.notes: list[str] = []
 
-    def of(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-        """Return the runs of one task with what they take."""
+    def of(self, runs: Sequence[PlannedRun], place: str = "") -> list[PlannedRun]:
+        """Return the runs of one task with what they take; `place` is which task of how many it is."""
         first, cost = runs[0], _cost(runs[0])
         if self.timed and isinstance(first.data, ResolvedData) and any(run.state != "done" for run in runs):
+            if self.known is not None:
+                self.rates[first.task] = _known_rates(first, cost, self.known)
+                return [self._with_costs(run, cost) for run in runs]
+            self.notify(f"measuring a second of the training of {first.task.training.network}{place}")
             try:
                 self.rates[first.task] = measure_quickly(self._training(first), cost)
             except TRAINING_FAILURES as error:  # the others may still be
@@ -49,7 +66,8 @@ class Estimates:
         self, runs: Sequence[PlannedRun], devices: Sequence[str], together: int | None
     ) -> tuple[tuple[PlannedRun, ...], ...]:
         """Return the runs in groups that are trained at once, each with its share of the time of its group."""
-        found = groups(runs, _memory_among_others, [torch.device(name) for name in devices], together)
+        free = None if self.known is None else self.known.memory
+        found = groups(runs, _memory_among_others, [self.device] * len(devices), together, free)
         return tuple(map(self._at_once, found))
 
     def _training(self, run: PlannedRun) -> Training:
@@ -61,10 +79,19 @@ class Estimates:
     def _at_once(self, group: tuple[PlannedRun, ...]) -> tuple[PlannedRun, ...]:
         if len(group) == 1 or self.device.type == "cpu" or any(run.task not in self.rates for run in group):
             return group  # on a CPU they take as long as one after the other
+        if self.known is not None:
+            rates = [_known_rates(run, _cost(run), self.known, len(group)) for run in group]
+            at_once = sum(one.step for one in rates) / len(group)
+            return self._shared(group, at_once)
+        self.notify(f"measuring {len(group)} networks at once")
         try:
             at_once = measure_round([self._training(run) for run in group], seconds=QUICK_SECONDS)
         except TRAINING_FAILURES:  # which end no run for good either
             return group
+        return self._shared(group, at_once)
+
+    def _shared(self, group: tuple[PlannedRun, ...], at_once: float) -> tuple[PlannedRun, ...]:
+        """Return a group with each run's share of its time; `at_once` are the seconds of a step of each."""
         share = min(1.0, at_once / sum(self.rates[run.task].step for run in group))
         return tuple(dataclasses.replace(run, seconds=share * (run.seconds or 0.0)) for run in group)
 
@@ -76,7 +103,7 @@ class Estimates:
             seconds = left * forecast.duration(run.recipe, self.rates[run.task], tested).total
         memory = training_memory(
             cost,
-            choose_precision("auto", self.device),
+            choose_precision("auto", self.device) if self.known is None else self.known.precision,
             self.device.type,
             images_bytes=0,  # which all runs have in common
             test_images=tested,
@@ -88,6 +115,12 @@ class Estimates:
             disk_bytes=peak - (KEEP + 1) * forecast.checkpoint_bytes(cost),
             peak_bytes=peak,
         )
+
+
+def _known_rates(run: PlannedRun, cost: Complexity, known: KnownDevice, together: int = 1) -> forecast.Rates:
+    """Return the rates of a run, by the data sheet of a device, next to others that take turns with it."""
+    spec = registry.declare(run.task.training.network)
+    return forecast.estimated_rates(cost, spec.depth or cost.depth, run.recipe.batch_size, known, together=together)
 
 
 def _cost(run: PlannedRun) -> Complexity:

@@ -57,6 +57,7 @@ def reproduce(
     workers: int = 2,
     observe: Observe | None = None,
     announce: Callable[[ReproductionPlan], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> Reproduction:
     """Reproduce a table or figure of the paper, and compare the results with the paper's.
 
@@ -64,7 +65,7 @@ def reproduce(
     repeated, unless network, recipe, data, weights or version changed. Several GPUs have one run each at a time.
 
     Args:
-        name: `table6`, `figure4` ..., or `all`; or several of them.
+        name: `table6`, `figure4` ..., `all`, or a Python file with tables of your own; or several of them.
         only: rows or curves, by label, slug or network, in the order of their runs.
         seeds: runs per row, with seeds 0, 1 ...
         scale: `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (5 iterations).
@@ -80,6 +81,7 @@ def reproduce(
         workers: data-loading processes.
         observe: makes an observer for each run.
         announce: is called with the plan before the first run.
+        notify: is called with a sentence before each network is measured.
 
     Raises: UsageError, DataError, RunError, CheckpointError; Interrupted after a signal, with everything saved.
     Paper: Tables 1 to 14, Figures 1, 4, 6 and 7.
@@ -98,20 +100,21 @@ def reproduce(
             device=device,
             together=together,
             measure=measure,
+            notify=notify,
         )
         if announce is not None:
             announce(plan)
         started = [run for run in plan.todo if run.state == "started" and run.iteration < run.recipe.iterations]
         if started and not resume:
             raise RunError(f"{started[0].folder} was started: add --resume to continue it, or name another --out")
-        write_costs(plan.results / "costs.json")
+        write_costs(plan.results / "costs.json", plan.selection.own)
         ended = _train_and_test(plan, workers, observe, stop)
     found = collect([plan.results])
     return Reproduction(
         plan=plan,
         tables=tuple(compare_table(table, found) for table in plan.selection.tables),
         figures=tuple(compare_figure(figure, found) for figure in plan.selection.figures),
-        report=write_report(plan.results, out=plan.out / "site"),
+        report=write_report(plan.results, out=plan.out / "site", tables=plan.selection.own),
         made=tuple(run.name for run, why in ended if why is None),
         done_before=tuple(run.name for run in plan.runs if run.state == "done"),
         failed=tuple((run.name, why) for run, why in ended if why is not None),

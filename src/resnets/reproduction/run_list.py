@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -15,6 +15,7 @@ from resnets.data.splits import DataSplits
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest, public
 from resnets.files import writing
+from resnets.planning.devices import DEVICES
 from resnets.planning.together import require_together
 from resnets.records.evaluations import Scale
 from resnets.reproduction.data_resolver import Data, DataResolver, MissingData
@@ -45,6 +46,7 @@ class ReproductionPlan:
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     free_bytes: int
+    device_kind: str | None = None  # of devices that are not here, by whose data sheet the time is estimated
 
     @property
     def todo(self) -> tuple[PlannedRun, ...]:
@@ -54,8 +56,13 @@ class ReproductionPlan:
     @property
     def seconds(self) -> float | None:
         """What those that were measured take together, on all devices, without further tests; None where none was."""
-        parts = [run.seconds for run in self.todo if run.seconds is not None]
-        return sum(parts) / len(self.devices) if parts else None
+        if all(run.seconds is None for run in self.todo):
+            return None
+        free_at = [0.0] * len(self.devices)
+        for group in self.groups:  # each goes to the device that is free first
+            first = free_at.index(min(free_at))
+            free_at[first] += sum(run.seconds or 0.0 for run in group)
+        return max(free_at)
 
     @property
     def unmeasured(self) -> int:
@@ -88,16 +95,27 @@ def plan_reproduction(
     device: str = "auto",
     together: int | None = None,
     measure: bool = True,
+    device_kind: str | None = None,
+    devices: int = 1,
+    notify: Callable[[str], None] | None = None,
 ) -> ReproductionPlan:
     """Return the runs of `reproduce` with the same arguments, and estimate their time and disk; nothing is started.
 
     Args:
         name, only, seeds, scale, data, weights, out, device, together, measure: as in `reproduce`.
+        device_kind: a known device (`h100`, `t4` ...), which need not be here: its data sheet replaces measuring.
+        devices: number of devices of that kind, each of which has one run, or one group of runs, at a time.
+        notify: is called with a sentence before each measurement.
 
     Raises: UsageError, DataError; RunError, if `out` is not usable; Interrupted after a signal.
     """
     require_alone("reproduce")
-    devices, chosen, out = devices_of(device), _scale(scale), Path(out)
+    known = None if device_kind is None else DEVICES.find(device_kind)
+    if devices < 1 or (devices > 1 and known is None):
+        right = "1 or more" if devices < 1 else "1 without a device kind: every GPU of this machine is used"
+        raise UsageError(f"devices is {devices}; it must be {right}")
+    places = devices_of(device) if known is None else tuple(f"{known.name}:{index}" for index in range(devices))
+    chosen, out = _scale(scale), Path(out)
     if seeds < 1:
         raise UsageError(f"seeds is {seeds}; it must be 1 or more: so many runs of each row, seeded 0, 1, ...")
     require_together(together)
@@ -106,22 +124,24 @@ def plan_reproduction(
         raise RunError(f"{out} is the folder of a run; name another with --out")
     given = [data] if isinstance(data, str | DataSplits | DetectionSplits) else data
     runs: list[PlannedRun] = []
-    estimates = Estimates(devices[0], timed=measure and chosen != "smoke")
+    is_timed = chosen != "smoke" and (measure or known is not None)
+    estimates = Estimates(places[0], timed=is_timed, known=known, notify=notify or (lambda _: None))
     with StopRequest() as stop:
         detection = DetectionDataResolver(given, [weights] if isinstance(weights, str) else weights, chosen, out)
         resolved, left_out = _resolve(selection.tasks, DataResolver(given, chosen), detection)
-        for task, its_data in resolved.items():
+        for number, (task, its_data) in enumerate(resolved.items(), 1):
             _check(stop)
-            runs += estimates.of([plan_run(task, seed, its_data, chosen, out) for seed in range(seeds)])
+            of_task = [plan_run(task, seed, its_data, chosen, out) for seed in range(seeds)]
+            runs += estimates.of(of_task, f" ({number} of {len(resolved)})")
         runs.sort(key=lambda run: run.seed)  # each network once before any a second time
-        grouped = estimates.grouped([run for run in runs if run.state != "done"], devices, together)
+        grouped = estimates.grouped([run for run in runs if run.state != "done"], places, together)
         _check(stop)
     timed = {run.name: run for group in grouped for run in group}
     return ReproductionPlan(
         selection=selection,
         scale=chosen,
         out=out,
-        devices=devices,
+        devices=places,
         runs=tuple(timed.get(run.name, run) for run in runs),
         groups=grouped,
         left_out=(*selection.left_out, *left_out),
@@ -132,6 +152,7 @@ def plan_reproduction(
             *(note for run in runs for note in other_runs(run)),
         ),
         free_bytes=_free(out),
+        device_kind=device_kind,
     )
 
 

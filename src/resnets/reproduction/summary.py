@@ -67,10 +67,13 @@ def plan_sentences(plan: ReproductionPlan) -> Iterator[str]:
         if plan.scale != "smoke" and plan.seconds is not None:
             time = f"about {in_words(plan.seconds)}"
             rests = ", from a second of each network's training, measured here and now"
+            if plan.device_kind is not None:
+                rests = ", ESTIMATED from its data sheet: none of it is measured, and no reading of photos is in it"
             if plan.unmeasured:
                 rests += f", and {plural(plan.unmeasured, 'run')} whose time was not measured"
         at_once = max(map(len, plan.groups))
-        where = f" on {', '.join(plan.devices)}{f', {at_once} at once' if at_once > 1 else ''}"
+        devices = ", ".join(plan.devices) if plan.device_kind is None else f"{len(plan.devices)} {plan.device_kind}"
+        where = f" on {devices}{f', {at_once} at once' if at_once > 1 else ''}"
         yield (
             f"{plural(todo, 'run')} to do{f', {done} done' if done else ''}: {time}{where}{rests}; "
             f"up to {megabytes(plan.disk_bytes)} in {plan.out}/, with {megabytes(plan.free_bytes)} free"

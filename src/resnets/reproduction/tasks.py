@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from resnets.detection.recipes import all_recipes
 from resnets.errors import UsageError, nearest
@@ -14,6 +15,7 @@ from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.report.compare_tables import obstacle
 from resnets.report.runs import depth_of
+from resnets.reproduction.own_tables import own_tables
 from resnets.specs import Setting
 from resnets.training.config import NetworkSettings
 
@@ -73,19 +75,26 @@ class Selection:
     figures: tuple[Figure, ...]
     tasks: tuple[Task, ...]  # in the order of the rows that are named, else small networks first
     left_out: tuple[LeftOut, ...]  # what is not built yet; cited rows are not ours to run
+    own: tuple[Table, ...] = ()  # tables that are not the paper's, with all of their rows
 
 
 def select(names: Sequence[str], only: Sequence[str] = ()) -> Selection:
-    """Return what tables, figures or `all` ask for; `only` are labels, slugs or networks of rows and curves.
+    """Return what tables, figures, `all` or files of own tables ask for.
 
-    Raises: UsageError, naming the nearest ones, if there is no such table, figure, row or curve.
+    `only` are labels, slugs or networks of rows and curves.
+
+    Raises: UsageError, naming the nearest ones, if there is no such table, figure, row or curve, or as `own_tables`.
     """
-    for name in names:
+    files = [name for name in names if name.endswith(".py")]
+    own = tuple(table for file in files for table in own_tables(Path(file)))
+    names = [*(name for name in names if name not in files), *(table.name for table in own)]
+    known = {table.name for table in own}
+    for name in (name for name in names if name not in known):
         if name not in NAMES:
             raise UsageError(f"unknown table or figure {name!r}{nearest(name, NAMES)}; known: {', '.join(NAMES)}")
     if not names:
         raise UsageError(f"no table or figure is named; known: {', '.join(NAMES)}")
-    tables = [table for table in TABLES.values() if ALL in names or table.name in names]
+    tables = [*own, *(table for table in TABLES.values() if ALL in names or table.name in names)]
     figures = [figure for figure in FIGURES.values() if ALL in names or figure.name in names]
     name = " and ".join(dict.fromkeys(names))
     if only:
@@ -104,7 +113,7 @@ def select(names: Sequence[str], only: Sequence[str] = ()) -> Selection:
             elif availability(row) != "cited":  # the first part is what it needs before all else
                 left_out.append(LeftOut(table.name, row.label, obstacle(row, missing_parts(row)[:1])))
     asking += [(figure.name, curve) for figure in figures for curve in figure.curves]
-    return Selection(name, tuple(tables), tuple(figures), _tasks(asking, only), tuple(left_out))
+    return Selection(name, tuple(tables), tuple(figures), _tasks(asking, only), tuple(left_out), own)
 
 
 def _meets(system: System, only: Iterable[str]) -> bool:

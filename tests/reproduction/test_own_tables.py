@@ -1,0 +1,80 @@
+"""Tables of one's own: rows of registered networks and recipes are run, compared and shown as the paper's are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import resnets
+from resnets.errors import UsageError
+from resnets.reproduction.own_tables import own_tables
+
+TABLE = """
+from torch import nn
+import resnets
+from resnets import Column, Row, Table
+
+
+def tiny(num_classes=10, in_channels=3):
+    return nn.Sequential(nn.Conv2d(in_channels, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(8, num_classes))
+
+
+resnets.register_network("tiny-net", tiny, input_size=32)
+resnets.register_recipe(resnets.find_recipe("digits").with_changes(name="digits-slow", lr=0.01))
+TABLE = Table(
+    name="mine",
+    title="A tiny network next to ResNet-8",
+    columns=(Column(name="layers", measure="depth", unit="layers"), Column(name="error", measure="top-1 error")),
+    rows=(
+        Row(label="tiny", network="tiny-net", recipe="digits-slow", data="digits", protocol="single-view"),
+        Row(label="ResNet-8", network="resnet8", recipe="digits", data="digits", protocol="single-view"),
+    ),
+)
+"""
+
+
+def written(folder: Path, name: str, text: str = TABLE) -> Path:
+    path = folder / f"{name}.py"
+    path.write_text(text)
+    return path
+
+
+def test_from_a_file_to_the_page(tmp_path: Path) -> None:
+    """Rows are run on the data that they name, their errors are in the table, and the page has it with the paper's."""
+    file = written(tmp_path, "own_table_of_a_test")
+    found = resnets.reproduce(str(file), scale="smoke", out=tmp_path / "out", device="cpu", workers=0)
+    (table,) = found.tables
+    assert [row.row.label for row in table.rows] == ["tiny", "ResNet-8"]
+    for row in table.rows:
+        errors = [cell.measured for cell in row.cells if cell.column.name == "error"]
+        assert len(row.runs) == 1 and errors == [row.runs[0].errors["single-view"].top1]  # type: ignore[attr-defined]
+    assert found.report.page is not None
+    page = found.report.page.read_text()
+    assert 'id="mine"' in page and "A tiny network next to ResNet-8" in page and "Table 6" in page
+    only = resnets.plan_reproduction(str(file), only="tiny", scale="smoke", out=tmp_path / "out")
+    assert [run.state for run in only.runs] == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("own_table_twice", ('name="mine"', 'name="table6"'), "table6"),
+        ("own_table_unknown", ('network="tiny-net"', 'network="tinny-net"'), "tinny-net"),
+        ("own_table_recipe", ('recipe="digits-slow"', 'recipe="digits-slaw"'), "digits-slaw"),
+        ("own_table_protocol", (', protocol="single-view"', ""), "protocol"),
+        ("own_table_none", ("TABLE = Table", "TABLE = dict"), r"resnets\.Table"),
+        ("json", ("", ""), "another name"),
+    ],
+)
+def test_what_cannot_be(name: str, change: tuple[str, str], said: str, tmp_path: Path) -> None:
+    """Before anything is run: names of the paper's, what is not known, and a module that is there already."""
+    with pytest.raises(UsageError, match=said):
+        own_tables(written(tmp_path, name, TABLE.replace(*change)))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """Is named in the error."""
+    with pytest.raises(UsageError, match=r"nowhere\.py"):
+        resnets.plan_reproduction(str(tmp_path / "nowhere.py"))
