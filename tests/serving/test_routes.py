@@ -224,7 +224,7 @@ def test_overload_is_answered_by_503_and_recovered_from(served: resnets.Model) -
         sizes = (await client.get("/metrics")).text
         assert "resnets_batch_images_sum 7.0" in sizes and "resnets_requests_in_progress 0.0" in sizes
 
-    at_once(served, Limits(queue=6, max_wait=100), work)
+    at_once(served, Limits(queue=6, max_wait=500), work)
 
 
 def test_a_request_has_only_so_much_time(served: resnets.Model) -> None:

@@ -25,7 +25,7 @@ def test_a_stop_answers_what_was_accepted(start_server: Start, signum: int) -> N
 
     The log has a line for each request, and nothing else.
     """
-    server = start_server("--max-wait", "1500")
+    server = start_server("--max-wait", "3000")
     found: list[int] = []
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as idle:
         assert idle.get("/healthz").status_code == 200  # and the connection is kept
@@ -33,6 +33,7 @@ def test_a_stop_answers_what_was_accepted(start_server: Start, signum: int) -> N
         request = threading.Thread(target=lambda: found.append(httpx.post(url, content=png()).status_code))
         request.start()
         while "resnets_requests_in_progress 1.0" not in idle.get("/metrics").text:
+            assert request.is_alive()
             time.sleep(0.01)
         code, log = server.stop(signum)
     request.join()
