@@ -51,8 +51,15 @@ def demo(
 ) -> Demo:
     """Train plain and residual networks of some depths on scikit-learn's digits and compare them.
 
-    The page explains what they show, and the two deepest answer on it for digits that one draws. `observe` makes an
-    observer for the network of a name. Networks that are done already are not trained again.
+    The page explains what they show, and the two deepest answer on it for digits that one draws. Networks that are done
+    already are not trained again.
+
+    Args:
+        out: folder for the runs, the figure and the page.
+        depths: 6n + 2 layers each; a plain and a residual network of each are trained.
+        iterations: of each network.
+        seed: of initialisation, data order and augmentation.
+        observe: makes an observer for the network of a name.
 
     Raises: UsageError, if a depth is not 6n + 2; RunError, if `out` holds runs with other settings; Interrupted.
     Paper: Figures 1 and 6, in small.
