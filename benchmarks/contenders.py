@@ -44,6 +44,13 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
             ("torchvision", "reference", pipelines.usual_photos, {}),
             ("torchvision, expert", "expert", pipelines.expert_photos, {}),
         ]
+    elif row.name == "large-photo-pipeline":
+        found = [
+            ("resnets", "ours", pipelines.ours_large, {}),
+            ("torchvision", "reference", pipelines.usual_large, {}),
+            ("timm", "reference", pipelines.timm_large, {}),
+            ("torchvision, expert", "expert", pipelines.expert_large, {}),
+        ]
     elif row.kind == "inference":
         library = "usual" if row.cifar else "torchvision"
         name = "usual" if row.cifar else library

@@ -11,6 +11,7 @@ from PIL import Image
 
 from resnets.data import folder
 from resnets.data.arrays import ImageArrays
+from resnets.data.decoding import decode
 from resnets.data.image_files import ImageFiles
 from resnets.data.load import load_data
 from resnets.data.splits import DataSplits
@@ -19,6 +20,8 @@ from resnets.errors import UsageError
 
 PHOTOS = 64
 SIDES = (500, 375)  # pixels: ImageNet's most frequent size
+LARGE, LARGE_SIDES, LARGE_QUALITY = 16, (4_000, 3_000), 90  # as of a phone
+GRAIN = 4  # standard deviation of a sensor's noise: with it files have the megabytes of a phone's
 QUALITY = 88  # gives about 110 kB a file, ImageNet's mean
 
 
@@ -28,6 +31,7 @@ class Images:
 
     source: str | None
     photos: Path
+    large: Path | None = None  # the photos enlarged to 12 megapixels, where a row needs them
 
     def cifar_splits(self) -> DataSplits:
         """Return CIFAR's splits, or random images of their number and size.
@@ -48,6 +52,11 @@ class Images:
         """Return the photos of the folder. Raises: DataError, as `folder.load`."""
         return folder.load(self.photos)
 
+    def large_splits(self) -> DataSplits:
+        """Return the enlarged photos."""
+        assert self.large is not None
+        return folder.load(self.large)
+
     def describe_cifar(self) -> str:
         """Return what the small images are; real ones are looked at."""
         splits = self.cifar_splits()
@@ -58,10 +67,19 @@ class Images:
 
     def describe_photos(self) -> str:
         """Return what the photos are."""
-        train = self.photo_splits().train
-        assert isinstance(train, ImageFiles)
-        size = sum(map(size_of, train.paths)) / len(train)
-        return f"{len(train):,} files, {size / 1000:.0f} kB on average"
+        return _described(self.photo_splits())
+
+    def describe_large(self) -> str:
+        """Return what the enlarged photos are."""
+        width, height = LARGE_SIDES
+        return f"{_described(self.large_splits())}, enlarged to {width} x {height}, with grain"
+
+
+def _described(splits: DataSplits) -> str:
+    train = splits.train
+    assert isinstance(train, ImageFiles)
+    size = sum(map(size_of, train.paths)) / len(train)
+    return f"{len(train):,} files, {size / 1000:.0f} kB on average"
 
 
 def make_photos(root: Path) -> None:
@@ -81,6 +99,21 @@ def make_photos(root: Path) -> None:
         channels = [light + 0.4 * colours[0], light, light + 0.4 * colours[1]]
         pixels = np.clip(np.stack(channels, -1) * 55 + 120, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(target / f"{number:03}.jpg", quality=QUALITY)
+
+
+def make_large(root: Path, photos: DataSplits) -> None:
+    """Write some training photos as a folder data set, each enlarged to 12 megapixels, its longer side as before."""
+    files = photos.train
+    assert isinstance(files, ImageFiles)
+    for number, path in enumerate(files.subsample(LARGE).paths):
+        target = root / ("train" if number else "val") / "class"
+        target.mkdir(parents=True, exist_ok=True)
+        image = decode(path)
+        size = LARGE_SIDES if image.width >= image.height else LARGE_SIDES[::-1]
+        smooth = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
+        grain = np.random.default_rng(number).normal(0, GRAIN, (*smooth.shape[:2], 1)).astype(np.float32)
+        pixels = (smooth + grain).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(target / f"{number:03}.jpg", quality=LARGE_QUALITY)
 
 
 def _field(generator: np.random.Generator, side: int) -> NDArray[np.float32]:

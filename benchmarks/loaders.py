@@ -22,12 +22,13 @@ from resnets.data.map_datasets import MapSplit
 from resnets.data.splits import Split
 from resnets.data.stored_file import ImageFile
 from resnets.errors import UsageError
-from resnets.specs import Augmentation, PadCropFlip, ScaleCropFlip
+from resnets.specs import AreaCropFlip, Augmentation, PadCropFlip, ScaleCropFlip
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EPOCH = 50_000  # images of a pass at least: small data is repeated, lest its loader starts again all the time
 SCALES = ScaleCropFlip()  # section 3.4, the same on both sides
+PARTS = AreaCropFlip()  # what torchvision and timm crop by default, likewise
 
 
 class _ResizeAtRandom:
@@ -105,6 +106,29 @@ def expert_photos(files: ImageFiles, batch: int, *, workers: int) -> DataLoader[
         ]
     )
     return _loader(_Files(files, _read_tensor, transform), batch, workers, True)
+
+
+def expert_large(files: ImageFiles, batch: int, *, workers: int) -> DataLoader[Any]:
+    """Return the loader that an expert of torchvision builds for large photos: its own JPEG decoder, and v2."""
+    from torchvision.transforms import v2
+
+    transform = v2.Compose(
+        [
+            v2.RandomResizedCrop(PARTS.crop, PARTS.scale, PARTS.ratio, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )
+    return _loader(_Files(files, _read_tensor, transform), batch, workers, True)
+
+
+def timm_photos(files: ImageFiles, batch: int, *, workers: int) -> DataLoader[Any]:
+    """Return the loader of PIL images with the transforms of timm's train.py, its options left as they are."""
+    from timm.data import create_transform
+
+    transform = create_transform(PARTS.crop, is_training=True, interpolation="random")
+    return _loader(_Files(files, _read_pil, transform), batch, workers, False)
 
 
 class _Files(Dataset[Any]):

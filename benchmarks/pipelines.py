@@ -59,6 +59,29 @@ def expert_photos(row: Row, setting: Setting) -> Loop:
     return _loop(_endless(loaders.expert_photos(_photos(setting), row.batch, workers=0)), row, 224)
 
 
+def ours_large(row: Row, setting: Setting) -> Loop:
+    """Prepare the product's batches of large photos, decoded at the scale that a crop needs."""
+    train = _large(setting)
+    input_spec = fit_photos(train.paths, Preprocessing(mean="channel", std=True, decode="reduced"))
+    ours = train.training_batches(input_spec, loaders.PARTS, Batching(batch_size=row.batch, seed=0))
+    return _loop(ours.batches(0, sys.maxsize), row, 224)
+
+
+def usual_large(row: Row, setting: Setting) -> Loop:
+    """Prepare the reference scripts' DataLoader of PIL images, with RandomResizedCrop."""
+    return _loop(_endless(loaders.usual(_large(setting), loaders.PARTS, row.batch, workers=0)), row, 224)
+
+
+def timm_large(row: Row, setting: Setting) -> Loop:
+    """Prepare timm's transforms of training as its script has them by default."""
+    return _loop(_endless(loaders.timm_photos(_large(setting), row.batch, workers=0)), row, 224)
+
+
+def expert_large(row: Row, setting: Setting) -> Loop:
+    """Prepare torchvision's own decoder and its RandomResizedCrop on tensors."""
+    return _loop(_endless(loaders.expert_large(_large(setting), row.batch, workers=0)), row, 224)
+
+
 def start_up(row: Row, setting: Setting) -> Loop:
     """Prepare nothing; each step starts the command and waits for its end."""
 
@@ -78,6 +101,12 @@ def _small(setting: Setting) -> ImageArrays:
 
 def _photos(setting: Setting) -> ImageFiles:
     train = setting.images.photo_splits().train
+    assert isinstance(train, ImageFiles)
+    return train
+
+
+def _large(setting: Setting) -> ImageFiles:
+    train = setting.images.large_splits().train
     assert isinstance(train, ImageFiles)
     return train
 

@@ -9,8 +9,8 @@ from resnets.errors import UsageError, nearest
 from resnets.records.benchmarks import Kind, Quantity
 from resnets.specs import NetworkSpec
 
-Source = Literal["cifar", "photos", "memory", "data"]
-"""Images of a row: CIFAR's, photos, a random batch on the device, or those of the source that `--data` names."""
+Source = Literal["cifar", "photos", "large photos", "memory", "data"]
+"""Images of a row: CIFAR's, photos, the same enlarged to 12 megapixels, a random batch on the device, or `--data`'s."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,14 @@ _PIPELINES = (
         batch=32,
         source="photos",
         targets=(Target("speed", 1.4, 2),),
+    ),
+    Row(
+        name="large-photo-pipeline",
+        what="training pipeline of photos of 12 megapixels, per core",
+        kind="pipeline",
+        batch=8,
+        source="large photos",
+        targets=(Target("speed", 3.5),),
     ),
     Row(name="start-up", what="the command `resnets --help`", kind="start-up"),
 )

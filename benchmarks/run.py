@@ -13,7 +13,7 @@ from types import FrameType
 
 from benchmarks import machine, results, rows
 from benchmarks.contenders import contenders
-from benchmarks.images import Images, make_photos
+from benchmarks.images import Images, make_large, make_photos
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.team import interleave, team
@@ -140,13 +140,16 @@ def _flops(row: Row) -> float | None:
 def _images(
     chosen: tuple[Row, ...], data: str | None, photos: str | Path | None, scratch: Path, observe: Callable[[str], None]
 ) -> Images:
-    if photos is not None:
-        return Images(data, Path(photos).expanduser().resolve())
-    made = scratch / "photos"
-    if any(row.source == "photos" for row in chosen):
+    sources = {row.source for row in chosen}
+    where = scratch / "photos" if photos is None else Path(photos).expanduser().resolve()
+    if photos is None and sources & {"photos", "large photos"}:
         observe("making photos")
-        make_photos(made)
-    return Images(data, made)
+        make_photos(where)
+    large = scratch / "large"
+    if "large photos" in sources:
+        observe("enlarging photos")
+        make_large(large, Images(data, where).photo_splits())
+    return Images(data, where, large)
 
 
 def _describe(chosen: tuple[Row, ...], setting: Setting) -> dict[str, str]:
@@ -161,6 +164,8 @@ def _describe(chosen: tuple[Row, ...], setting: Setting) -> dict[str, str]:
     if any(row.source == "photos" for row in chosen):
         made = "made up here, " if images.photos.name == "photos" and "resnets-bench-" in str(images.photos) else ""
         found["photos"] = made + images.describe_photos()
+    if any(row.source == "large photos" for row in chosen):
+        found["large photos"] = images.describe_large()
     return found
 
 

@@ -14,9 +14,10 @@ from PIL import Image
 from torch import nn
 
 import resnets
+from benchmarks import images as images_of_rows
 from benchmarks import inference, loaders, pipelines, training
 from benchmarks.contenders import contenders
-from benchmarks.images import PHOTOS, SIDES, Images, make_photos
+from benchmarks.images import PHOTOS, SIDES, Images, make_large, make_photos
 from benchmarks.peers import UsualResNet, accuracy
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
@@ -92,8 +93,11 @@ def setting(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     few = DataSplits("few", images, images, tuple("abcdefghij"))
     monkeypatch.setattr(Images, "cifar_splits", lambda self: few)
     monkeypatch.setattr(training, "WORKERS", 0)
+    monkeypatch.setattr(images_of_rows, "LARGE", 3)
+    monkeypatch.setattr(images_of_rows, "LARGE_SIDES", (800, 600))
+    make_large(tmp_path / "large", Images(None, photos).photo_splits())
     threads = torch.get_num_threads()
-    yield Setting("cpu", Images(None, photos), tmp_path)
+    yield Setting("cpu", Images(None, photos, tmp_path / "large"), tmp_path)
     torch.set_num_threads(threads)
 
 
@@ -133,6 +137,13 @@ PHOTOS_ROW = Row(name="p", what="", kind="training", network="resnet18", batch=2
         (pipelines.usual_photos, PHOTOS_ROW),
         pytest.param(
             pipelines.expert_photos,
+            PHOTOS_ROW,
+            marks=pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning"),
+        ),
+        (pipelines.ours_large, PHOTOS_ROW),
+        (pipelines.usual_large, PHOTOS_ROW),
+        pytest.param(
+            pipelines.expert_large,
             PHOTOS_ROW,
             marks=pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning"),
         ),

@@ -16,7 +16,7 @@ from pictures import GREEN, flag, is_flag, saved, tiff
 from PIL import Image, ImageFile, features
 
 from resnets.data.audit import inspect
-from resnets.data.decoding import EncodedImage, decode, pixels, resize_shorter_side
+from resnets.data.decoding import EncodedImage, decode, pixels
 from resnets.data.formats import FORMATS, missing_decoder, recognised, why_unread
 from resnets.data.headers import read_headers
 from resnets.data.photos import as_tensor
@@ -274,7 +274,7 @@ def test_damaged_images_are_read_or_refused(tmp_path: Path, kind: str, count: in
         path.write_bytes(variant)
         inspect(path)
         as_tensor(EncodedImage(path, 3))
-        resize_shorter_side(decode(path, shorter=8), 8)
+        EncodedImage(path, 3).decoded_for(4).shorter_side(4, "bilinear")
         list(read_headers([path]))
 
     fuzz(read, content, count, documented=DataError)

@@ -13,14 +13,17 @@ from pictures import saved
 from PIL import Image
 
 from resnets.data import folder
-from resnets.data.decoding import EncodedImage, decode, pixels, resize_shorter_side, single_view
+from resnets.data.decoding import EncodedImage, pixels, single_view
 from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batching
 from resnets.data.photos import area_crop_flip, scale_crop_flip
+from resnets.errors import UsageError
 from resnets.evaluation.multi_view import photo_views
 from resnets.specs import AreaCropFlip, InputSpec, Preprocessing, ScaleCropFlip, TestConfig
+from resnets.training.recipes import find_recipe
 
 EXACT = InputSpec(size=24, resize=32)
+WAYS = (False, True)  # reduced or not
 REDUCED = EXACT.with_changes(decode="reduced")
 
 
@@ -30,12 +33,14 @@ def smooth(width: int, height: int) -> Image.Image:
     return Image.fromarray(spots).resize((width, height), Image.Resampling.BICUBIC)
 
 
-@pytest.mark.parametrize(("shorter", "size"), [(32, (80, 60)), (60, (80, 60)), (61, (160, 120)), (241, (640, 480))])
-def test_the_shorter_side_keeps_what_is_needed(tmp_path: Path, shorter: int, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("shorter", "size"), [(30, (80, 60)), (60, (160, 120)), (61, (320, 240)), (121, (640, 480))])
+def test_the_shorter_side_keeps_twice_what_is_needed(tmp_path: Path, shorter: int, size: tuple[int, int]) -> None:
     """The smallest of the decoder's sizes that is not below it; what is no JPEG is decoded whole."""
     path = saved(tmp_path / "a.jpg", smooth(640, 480), "JPEG")
-    assert decode(path, shorter=shorter).size == size
-    assert decode(saved(tmp_path / "a.png", smooth(640, 480), "PNG"), shorter=shorter).size == (640, 480)
+    assert EncodedImage(path, 3).decoded_for(shorter).image.size == size
+    assert EncodedImage(path, 3).decoded_for(None).image.size == (640, 480)
+    png = saved(tmp_path / "a.png", smooth(640, 480), "PNG")
+    assert EncodedImage(png, 3).decoded_for(shorter).image.size == (640, 480)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -46,14 +51,10 @@ def test_what_is_decoded_is_where_it_is_in_the_image(tmp_path: Path, orientation
     path = saved(tmp_path / "a.jpg", smooth(645, 483), "JPEG", quality=95, exif=exif)
     width, height = EncodedImage(path, 3).size
     for box in ((0.0, 0.0, 320.0, 320.0), (width - 320.0, height - 320.0, width, height)):
-        views = [
-            pixels(EncodedImage(path, 3).resized(box, (40, 40), "bilinear", reduced=reduced)).astype(int)
-            for reduced in (False, True)
-        ]
-        assert np.abs(views[0] - views[1]).mean() < 1.5
-    whole = resize_shorter_side(decode(path), 48).resize((48, 48))
-    reduced = resize_shorter_side(decode(path, shorter=48), 48).resize((48, 48))
-    assert np.abs(pixels(whole).astype(int) - pixels(reduced)).mean() < 4  # without 5 columns and 3 rows of the edge
+        exact, reduced = (EncodedImage(path, 3).resized(box, (20, 20), "bilinear", reduced=way) for way in WAYS)
+        assert np.abs(pixels(exact).astype(int) - pixels(reduced)).mean() < 1.5
+    exact, reduced = (EncodedImage(path, 3).decoded_for(way).shorter_side(30, "bilinear") for way in (None, 30))
+    assert exact.size == reduced.size and np.abs(pixels(exact).astype(int) - pixels(reduced)).mean() < 1.5
 
 
 @pytest.mark.parametrize("how", [ScaleCropFlip(shortest=28, longest=60, crop=24), AreaCropFlip(crop=24, resize=32)])
@@ -76,15 +77,29 @@ def test_the_same_crop_is_drawn(tmp_path: Path, how: ScaleCropFlip | AreaCropFli
 
 
 def test_no_crop_is_enlarged(tmp_path: Path) -> None:
-    """The part has at least as many pixels as the crop, in both directions, whatever is drawn."""
+    """A part of a reduced image has twice the pixels of the crop or more, in both directions, whatever is drawn."""
     path = saved(tmp_path / "a.jpg", smooth(645, 483), "JPEG")
     draw = random.Random(0)
     for _ in range(200):
         size = draw.randint(20, 60), draw.randint(20, 60)
         width, height = draw.uniform(size[0], 645), draw.uniform(size[1], 483)
         scale = EncodedImage(path, 3).scale_of((0, 0, width, height), size)
-        assert width / scale >= size[0] and height / scale >= size[1]
-        assert scale == 8 or width / (2 * scale) < size[0] or height / (2 * scale) < size[1]
+        spare = min(width / size[0], height / size[1]) / scale
+        assert spare >= 2 or scale == 1
+        assert spare < 4 or scale == 8
+
+
+def test_recipes_decode_exactly_unless_they_say_so() -> None:
+    """The paper's recipes and its re-implementations are exact; the other way is a departure, and can be undone."""
+    assert find_recipe("imagenet").preprocessing == Preprocessing() and Preprocessing().decode == "exact"
+    reduced = find_recipe("imagenet").with_decoding("reduced")
+    assert reduced.preprocessing is not None and reduced.preprocessing.decode == "reduced"
+    assert len(reduced.departures) == len(find_recipe("imagenet").departures) + 1
+    assert reduced.with_decoding("exact") == find_recipe("imagenet").with_decoding("exact") == find_recipe("imagenet")
+    assert find_recipe("finetune").preprocessing == Preprocessing(mean="channel", std=True, decode="reduced")
+    for recipe, name, match in (("imagenet", "fast", "'fast'"), ("cifar", "reduced", "'cifar'")):
+        with pytest.raises(UsageError, match=match):
+            find_recipe(recipe).with_decoding(name)
 
 
 def test_tests_and_predictions_decode_as_the_training_did(tmp_path: Path) -> None:

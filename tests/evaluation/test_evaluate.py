@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import resnets
 from resnets.cli import run
@@ -25,6 +26,7 @@ from resnets.specs import InputSpec
 from resnets.weights import weights_file
 
 CLASSES = ("cat", "dog", "emu")
+WAYS = (None, "exact", "reduced")  # to decode JPEGs
 
 
 @pytest.fixture
@@ -116,6 +118,7 @@ def test_an_engine_in_an_ensemble(digits_runs: list[Path]) -> None:
         ({"scales": (64,)}, "dense-multi-scale"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"workers": -1}, "workers is -1"),
+        ({"decode": "reduced"}, "no photos"),
     ],
 )
 def test_wrong_options_for_small_images(digits_run: Path, options: dict[str, Any], named: str) -> None:
@@ -149,6 +152,20 @@ def test_photos_by_every_protocol(
     found = resnets.evaluate(photo_weights, f"folder:{photo_folder}", protocol=protocol, workers=0)
     assert (found.protocol, found.flips, found.scales, found.samples) == (name, flips, scales, 6)
     assert sum(map(sum, found.confusion)) == 6
+
+
+def test_another_decoding_is_another_protocol(photo_folder: Path, photo_weights: Path) -> None:
+    """Large JPEGs decoded otherwise than in training give other numbers, which the protocol's name says."""
+    for path in photo_folder.rglob("*.jpg"):
+        with Image.open(path) as image:
+            image.resize((600, 500), Image.Resampling.BICUBIC).save(path, quality=90)
+    tested = {way: resnets.evaluate(photo_weights, f"folder:{photo_folder}", decode=way, workers=0) for way in WAYS}
+    assert [found.protocol for found in tested.values()] == ["center-crop", "center-crop", "center-crop, JPEGs reduced"]
+    assert tested[None].loss == tested["exact"].loss != tested["reduced"].loss
+    assert tested["reduced"].loss == pytest.approx(tested["exact"].loss, rel=0.1)
+    paths = sorted((photo_folder / "val").rglob("*.jpg"))
+    none, exact, reduced = (resnets.predict(photo_weights, paths, decode=way)[0].probabilities for way in WAYS)
+    assert none == exact != reduced
 
 
 def test_dense_at_one_scale_is_the_forward_pass_on_square_photos(
@@ -190,6 +207,7 @@ def test_members_of_other_sizes(photo_folder: Path, photo_weights: Path, tmp_pat
         ({"protocol": "dense", "scales": (48, 64)}, "scale 48"),
         ({"protocol": "dense", "scales": ()}, "none"),
         ({"protocol": "dense", "scales": (64, 64)}, "each once"),
+        ({"decode": "fast"}, "'fast'"),
     ],
 )
 def test_wrong_options_for_photos(photo_folder: Path, photo_weights: Path, options: dict[str, Any], named: str) -> None:

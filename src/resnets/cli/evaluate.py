@@ -39,6 +39,7 @@ def evaluate(
     ] = None,
     per_class: Annotated[bool, Option("--per-class", help="Show the error of each class.")] = False,
     confusion: Annotated[bool, Option("--confusion", help="Show the confusion matrix.")] = False,
+    decode: options.DecodeAgain = None,
     batch_size: options.TestBatchSize = 256,
     device: options.Device = "auto",
     precision: Annotated[
@@ -69,6 +70,7 @@ def evaluate(
         protocol=protocol,
         scales=numbers(scales, "pixels", "224,256,384"),
         flips=flips,
+        decode=decode,
         device=device,
         precision=precision,
         batch_size=batch_size,

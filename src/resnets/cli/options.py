@@ -17,6 +17,13 @@ BY_IMAGES = "of your own images: by their number"
 Network = Annotated[str, Argument(help="Name of a network, such as resnet20 (`resnets list` shows all).")]
 Data = Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)]
 Recipe = Annotated[str | None, Option(help=RECIPES.help(), show_default="by the data and the start")]
+Decode = Annotated[
+    str | None,
+    Option(help="exact, or reduced: large JPEGs at 1/2, 1/4 or 1/8, never below a crop.", show_default=BY_RECIPE),
+]
+DecodeAgain = Annotated[
+    str | None, Option(help="exact, or reduced: large JPEGs at 1/2, 1/4 or 1/8.", show_default="as in training")
+]
 Size = Annotated[int | None, Option(help="Training crop size in pixels.", show_default="224")]
 Iterations = Annotated[
     int | None, Option(help="Training length; the recipe's milestones scale with it.", show_default=BY_RECIPE)
@@ -76,7 +83,7 @@ Modules = Annotated[
 ]
 
 GROUPS = {
-    "Data": ("data", "classes", "split", "size"),
+    "Data": ("data", "classes", "split", "size", "decode"),
     "Length": ("iterations", "epochs", "evaluate_every", "save_every"),
     "Optimiser": (
         *("batch_size", "accumulate", "lr", "momentum", "weight_decay", "class_weights"),

@@ -20,6 +20,7 @@ def predict(
     min_confidence: Annotated[
         float, Option(help='Probability of the best class below which the answer is "unsure".', min=0, max=1)
     ] = 0.0,
+    decode: options.DecodeAgain = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     json: options.Json = False,
@@ -53,8 +54,10 @@ def predict(
         if not json:
             outlive()
     files, kept = find_images(images), []
-    answers = load(weights, device=device).answers(
-        files, top=top or (5 if out is None else 1), min_confidence=min_confidence, precision=precision
+    answers = (
+        load(weights, device=device)
+        .decoding(decode)
+        .answers(files, top=top or (5 if out is None else 1), min_confidence=min_confidence, precision=precision)
     )
 
     def keeping() -> Any:

@@ -31,6 +31,7 @@ def train(
     momentum: options.Momentum = None,
     weight_decay: options.WeightDecay = None,
     size: options.Size = None,
+    decode: options.Decode = None,
     bn_images: Annotated[
         int | None,
         Option(

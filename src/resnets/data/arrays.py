@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from resnets.data.decoding import DecodedImage
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View, evenly_spaced, int64_labels
 from resnets.data.normalization import Normalizer, divisor_of, fit, mean_of, normalize, std_of, transferred
 from resnets.data.randomness import sample_bits, samples_of_batches, uniform_integers
@@ -113,7 +114,7 @@ class ImageArrays:
             yield torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)
 
     def views(
-        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
+        self, cut: Callable[[DecodedImage], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
     ) -> Iterator[tuple[int, list[View]]]:
         raise UsageError("views are crops of image files, and these images are arrays of one size")
 

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from io import BytesIO
 from typing import IO, Any
 
@@ -25,6 +26,7 @@ from resnets.specs import InputSpec, Interpolation
 
 MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
 REDUCTIONS = (8, 4, 2)  # of a JPEG's sides, which its decoder does in place of decoding all pixels
+SPARE = 2  # pixels that remain for each one of a crop's or view's sides: with 1, a reduced image differs thrice as much
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -33,17 +35,16 @@ Box = tuple[float, float, float, float]
 """Left, top, right and lower edge, in pixels of the whole upright image."""
 
 
-def decode(path: ImageFile | Picture, channels: int = 3, shorter: int | None = None) -> Image.Image:
+def decode(path: ImageFile | Picture, channels: int = 3) -> Image.Image:
     """Return the image upright (EXIF orientation applied) as RGB, or grey if `channels` is 1.
 
     Any mode is accepted (CMYK, palette, 16-bit, transparent: the alpha channel is dropped, as torchvision does) and
-    any suffix: the content decides. Of several frames or pages the first is taken. With `shorter`, a JPEG is decoded at
-    1/2, 1/4 or 1/8 of its size where its shorter side keeps that many pixels.
+    any suffix: the content decides. Of several frames or pages the first is taken.
 
     Raises: DataError, if the file is missing, truncated, of another format or larger than its format allows.
     """
     with quiet():
-        return decode_here(path, channels, shorter)
+        return decode_here(path, channels)
 
 
 class _Quiet:
@@ -78,15 +79,21 @@ def quiet() -> _Quiet:
     return _QUIET
 
 
-def decode_here(path: ImageFile | Picture, channels: int = 3, shorter: int | None = None) -> Image.Image:
+def decode_here(path: ImageFile | Picture, channels: int = 3) -> Image.Image:
     """Return what `decode` does; for threads, within one `quiet` for all of them."""
-    if isinstance(path, Picture):
-        with refusing(path):
-            return _in_memory(path.image, "L" if channels == 1 else "RGB")
-    encoded = EncodedImage(path, channels)
-    if shorter is None or encoded.scale_for(shorter) == 1:
-        return encoded.decode()
-    return encoded.decode_whole_pixels(encoded.scale_for(shorter))
+    return decode_for(path, channels).image
+
+
+def decode_for(path: ImageFile | Picture, channels: int, shorter: int | None = None) -> DecodedImage:
+    """Return an image decoded; with `shorter`, a JPEG at a scale that suffices for such a shorter side.
+
+    Raises: DataError, as `decode`.
+    """
+    if not isinstance(path, Picture):
+        return EncodedImage(path, channels).decoded_for(shorter)
+    with refusing(path):
+        image = _in_memory(path.image, "L" if channels == 1 else "RGB")
+        return DecodedImage(image, image.size)
 
 
 @contextlib.contextmanager
@@ -131,17 +138,27 @@ class EncodedImage:
             self.turn = 1 if self.format.name == "TIFF" else orientation(self.image)  # Pillow turns a TIFF itself
             self.size = upright(self.image.size, self.turn)
 
-    def scale_for(self, shorter: int) -> int:
-        """Return the largest reduction that leaves the shorter side at least so long, 1 if there is none."""
-        return self._scale(min(self.size) // shorter)
+    def decoded_for(self, shorter: int | None) -> DecodedImage:
+        """Return what `decode_for` does; to be called once, as `resized`."""
+        return self._at(1 if shorter is None else self._scale(min(self.size) / shorter))
+
+    def resized(self, box: Box, size: Size, interpolation: Interpolation, *, reduced: bool) -> Image.Image:
+        """Return a part of the upright image resized, with `reduced` of a JPEG decoded at a scale that suffices."""
+        return self._at(self.scale_of(box, size) if reduced else 1).resized(box, size, interpolation)
 
     def scale_of(self, box: Box, size: Size) -> int:
-        """Return the largest reduction that leaves a part of the image at least that size, 1 if there is none."""
+        """Return the largest reduction that suffices for a part of the image at that size, 1 if there is none."""
         left, top, right, bottom = box
         return self._scale(min((right - left) / size[0], (bottom - top) / size[1]))
 
     def _scale(self, ratio: float) -> int:
-        return next((scale for scale in REDUCTIONS if self.is_jpeg and scale <= ratio), 1)
+        return next((scale for scale in REDUCTIONS if self.is_jpeg and scale * SPARE <= ratio), 1)
+
+    def _at(self, scale: int) -> DecodedImage:
+        image = self.decode(scale)
+        x, y = image.width - self.size[0] / scale, image.height - self.size[1] / scale  # sides are rounded up
+        origin = (x if self.turn in (2, 3, 6, 7) else 0.0, y if self.turn in (3, 4, 7, 8) else 0.0)
+        return DecodedImage(image, self.size, scale, origin)
 
     def decode(self, scale: int = 1) -> Image.Image:
         """Return the upright image, a JPEG at 1 / `scale` of its size, which is rounded up; to be called once."""
@@ -149,38 +166,33 @@ class EncodedImage:
             image, self.image = self.image, None  # what decoded it is freed, of a WebP a gigabyte
             if scale > 1:
                 image.draft(image.mode, (image.width // scale, image.height // scale))
+                image.decodermaxblock = len(self.content)  # at once, and not in pieces of 64 kB
             return _in_memory(image, self.mode, self.turn)
 
-    def decode_whole_pixels(self, scale: int) -> Image.Image:
-        """Return the upright image at 1 / `scale` of its size, without a last row or column of a part of a pixel."""
-        image = self.decode(scale)
-        width, height = self.size[0] // scale, self.size[1] // scale
-        left, top = map(round, self._origin(image.size, (width, height)))
-        return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
-    def resized(self, box: Box, size: Size, interpolation: Interpolation, *, reduced: bool) -> Image.Image:
-        """Return a part of the upright image, at fractions of its pixels, resized; to be called once.
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """An upright image, decoded at 1 / `scale` of its `size`; it starts at `origin`, in decoded pixels."""
 
-        With `reduced`, a JPEG is decoded at the smallest scale at which the part has as many pixels as it is to have.
-        """
-        left, top, right, bottom = box
-        scale = self.scale_of(box, size) if reduced else 1
-        image = self.decode(scale)
+    image: Image.Image
+    size: Size
+    scale: int = 1
+    origin: tuple[float, float] = (0.0, 0.0)
+
+    def resized(self, box: Box, size: Size, interpolation: Interpolation) -> Image.Image:
+        """Return a part of the image, given at fractions of the whole one's pixels, resized."""
+        (left, top, right, bottom), (x, y), scale = box, self.origin, self.scale
         if scale > 1:
-            x, y = self._origin(image.size, (self.size[0] / scale, self.size[1] / scale))
             left, top = max(0.0, left / scale + x), max(0.0, top / scale + y)
-            right, bottom = min(image.width, right / scale + x), min(image.height, bottom / scale + y)
-        return image.resize(size, RESAMPLING[interpolation], (left, top, right, bottom))
+            right, bottom = min(self.image.width, right / scale + x), min(self.image.height, bottom / scale + y)
+        return self.image.resize(size, RESAMPLING[interpolation], (left, top, right, bottom))
 
-    def _origin(self, decoded: Size, exact: tuple[float, float]) -> tuple[float, float]:
-        """Return where the image starts in the decoded one, whose sides are rounded up: of one that was turned, later.
-
-        What is rounded up is behind the right and lower edges of the image as it is stored.
-        """
-        return (
-            decoded[0] - exact[0] if self.turn in (2, 3, 6, 7) else 0,
-            decoded[1] - exact[1] if self.turn in (3, 4, 7, 8) else 0,
-        )
+    def shorter_side(self, length: int, interpolation: Interpolation) -> Image.Image:
+        """Return the image with its shorter side resized, as `resize_shorter_side` does."""
+        if self.scale == 1:
+            return resize_shorter_side(self.image, length, interpolation)
+        left, top, right, bottom = box = within_ratio(self.size)
+        return self.resized(box, resized((right - left, bottom - top), length), interpolation)
 
 
 def _in_memory(image: Any, mode: str, turn: int | None = None) -> Image.Image:
@@ -289,9 +301,8 @@ def single_view(path: ImageFile | Picture, input_spec: InputSpec) -> NDArray[np.
 
 
 def _single_view(path: ImageFile | Picture, input_spec: InputSpec) -> NDArray[np.uint8]:
-    shorter = input_spec.resize if input_spec.decode == "reduced" else None
-    image = decode_here(path, input_spec.channels, shorter)
-    return pixels(centre_crop(resize_shorter_side(image, input_spec.resize, input_spec.interpolation), input_spec.size))
+    image = decode_for(path, input_spec.channels, input_spec.resize if input_spec.decode == "reduced" else None)
+    return pixels(centre_crop(image.shorter_side(input_spec.resize, input_spec.interpolation), input_spec.size))
 
 
 def single_views(paths: Sequence[ImageFile], input_spec: InputSpec) -> NDArray[np.uint8]:

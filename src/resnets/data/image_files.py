@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from resnets.data.arrays import ImageArrays
-from resnets.data.decoding import single_views
+from resnets.data.decoding import DecodedImage, single_views
 from resnets.data.headers import read_headers
 from resnets.data.loading import (
     CPU,
@@ -177,7 +177,7 @@ class ImageFiles:
         yield from loader(photos, workers, normalized, batch_sampler=in_batches(self._keys(), batch_size))
 
     def views(
-        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
+        self, cut: Callable[[DecodedImage], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
     ) -> Iterator[tuple[int, list[View]]]:
         samples = PhotoViews(self.paths, cut, channels, shorter)
         found = loading(samples, workers, batch_size=None, sampler=self._keys(), collate_fn=_as_it_is)

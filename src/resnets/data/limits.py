@@ -38,9 +38,19 @@ def require_scans(image: Image.Image, image_format: Format, content: bytes) -> N
     Raises: DecompressionBombError, if they pass over more than 2,000 million together.
     """
     if image_format.name == "JPEG":
-        _require_passes(content.count(START_OF_SCAN), image.size, "scans")
+        if not _is_one_scan(image, content):
+            _require_passes(content.count(START_OF_SCAN), image.size, "scans")
     elif image_format.name == "TIFF" and image.info.get("compression") == "jpeg":
         _require_tiles(image, content.count(START_OF_SCAN))
+
+
+def _is_one_scan(image: Any, content: bytes) -> bool:
+    """Return whether a JPEG's first scan has all of it, as that of a usual photo: no other one is decoded then.
+
+    To count the scans of a large photo takes a tenth of the time in which it is decoded at a smaller scale.
+    """
+    first = content.rfind(START_OF_SCAN, 0, image.fp.tell())  # Pillow has read up to the end of its header
+    return "progressive" not in image.info and first >= 0 and content[first + 4] == len(image.getbands())
 
 
 def _require_tiles(image: Any, scans: int) -> None:

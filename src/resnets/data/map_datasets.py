@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from resnets.data.decoding import DecodedImage
 from resnets.data.loading import Batch, Batching, ImageStats, Seeded, SplitKind, View, evenly_spaced, loader
 from resnets.errors import DataError, UsageError
 from resnets.runtime.processes import Share
@@ -90,7 +91,7 @@ class MapSplit:
         return loader(self.dataset, workers, None, batch_size=batch_size)
 
     def views(
-        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
+        self, cut: Callable[[DecodedImage], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
     ) -> Iterator[tuple[int, list[View]]]:
         raise UsageError("views are crops of image files, and a dataset object returns tensors")
 

@@ -15,7 +15,16 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resnets.data.decoding import EncodedImage, decode, pixels, quiet, resized, single_view, within_ratio
+from resnets.data.decoding import (
+    DecodedImage,
+    EncodedImage,
+    decode_for,
+    pixels,
+    quiet,
+    resized,
+    single_view,
+    within_ratio,
+)
 from resnets.data.loading import PhotoKey
 from resnets.data.stored_file import ImageFile
 from resnets.errors import UsageError
@@ -79,7 +88,7 @@ class PhotoViews(Dataset[Any]):
     def __init__(
         self,
         paths: Sequence[ImageFile],
-        cut: Callable[[Image.Image], list[Image.Image]],
+        cut: Callable[[DecodedImage], list[Image.Image]],
         channels: int,
         shorter: int | None,
     ) -> None:
@@ -87,7 +96,8 @@ class PhotoViews(Dataset[Any]):
 
     def __getitem__(self, key: PhotoKey) -> tuple[int, list[Tensor]]:
         index, file, _ = key
-        image = decode(self.paths[index] if file is None else file, self.channels, self.shorter)
+        with quiet():
+            image = decode_for(self.paths[index] if file is None else file, self.channels, self.shorter)
         return index, [torch.from_numpy(np.array(pixels(view), order="C")) for view in self.cut(image)]
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from resnets.data.arrays import ResidentImages
 from resnets.data.class_names import order_of, require_distinct
+from resnets.data.decoding import DecodedImage
 from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
 from resnets.data.map_datasets import MapSplit
@@ -107,9 +108,11 @@ class Split(Protocol):
         """Yield every image once, by a single view and in order; the last batch may be smaller. Paper: section 4.2."""
 
     def views(
-        self, cut: Callable[[Image.Image], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
+        self, cut: Callable[[DecodedImage], list[Image.Image]], channels: int, workers: int, shorter: int | None = None
     ) -> Iterator[tuple[int, list[View]]]:
-        """Yield each photo's number with the views that `cut` gives, in order; `shorter` is as in `decode`.
+        """Yield each photo's number with the views that `cut` gives, in order.
+
+        With `shorter`, a shorter side that no view exceeds, large JPEGs are decoded reduced.
 
         Raises: DataError, for the first file that cannot be decoded; UsageError, if these are no photos.
         """

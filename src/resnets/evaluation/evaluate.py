@@ -40,6 +40,7 @@ def evaluate(
     protocol: str | None = None,
     scales: Sequence[int] | None = None,
     flips: bool | None = None,
+    decode: str | None = None,
     network: nn.Module | None = None,
     device: str = "auto",
     precision: str = "fp32",
@@ -60,6 +61,7 @@ def evaluate(
             single-view for small images and center-crop for larger ones.
         scales: shorter sides in pixels for dense testing; None is the paper's, in proportion to the network's input.
         flips: average over horizontal flips; None does so for ten-crop and dense testing.
+        decode: large JPEGs `exact` or `reduced`, as in `train`; None is as in training.
         network: the module, for weights of a custom one.
         device: `auto` is the first GPU, else the CPU.
         precision: `fp32`, `bf16` or `auto`.
@@ -92,7 +94,7 @@ def evaluate(
         if mistakes is not None:
             require_images(splits.test)
         members = [
-            prepare(model, splits, precision=precision, protocol=protocol, scales=scales, flips=flips)
+            prepare(model, splits, precision=precision, protocol=protocol, scales=scales, flips=flips, decode=decode)
             for model in models
         ]
         found, scored = _evaluate(members, splits, batch_size, workers, world, keep=mistakes is not None)

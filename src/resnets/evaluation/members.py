@@ -80,11 +80,13 @@ def prepare(
     protocol: str | None,
     scales: Sequence[int] | None,
     flips: bool | None,
+    decode: str | None,
 ) -> Member:
     """Return a model made ready for a test; the arguments are those of `evaluate`.
 
     Raises: UsageError, DataError.
     """
+    as_trained, model = model, model.decoding(decode)
     multiply = choose_precision(precision, model.device)
     if model.engine is not None:
         if precision != "fp32" and multiply != model.engine.precision:
@@ -95,6 +97,8 @@ def prepare(
         warn(f"{model.path} has the classes of {splits.name} in another order; they are matched by their names")
     own = fitting(model, splits)
     photos = own.test.kind == "photos"
+    if decode is not None and not photos:
+        raise UsageError(f"decode is {decode!r}, and {splits.name} has no photos, which are decoded in a test")
     how = how_tested(photos, model.input_spec, protocol=protocol, scales=scales, flips=flips)
     if how.scales:
         if model.engine is not None:
@@ -104,7 +108,8 @@ def prepare(
         assert model.input_spec is not None
         Dense(model.network, model.input_spec.size)  # a network that cannot be dense is refused before any test
     baseline = how_tested(photos, model.input_spec, protocol=how.protocol)
-    return Member(model, own, how, label(how, baseline), multiply, order)
+    unusual = f", JPEGs {decode}" if model.input_spec != as_trained.input_spec else ""
+    return Member(model, own, how, label(how, baseline) + unusual, multiply, order)
 
 
 def tested_alone(

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from resnets.data.decoding import centre_crop, resize_shorter_side
+from resnets.data.decoding import DecodedImage, centre_crop
 from resnets.data.loading import View
 from resnets.data.normalization import Normalizer
 from resnets.data.splits import Split
@@ -167,20 +167,19 @@ def photo_views(
     return split.views(cut, input_spec.channels, workers, shorter)
 
 
-def centre_view(image: Image.Image, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
+def centre_view(image: DecodedImage, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
     """Return the central crop that a network is tested on."""
-    resized = resize_shorter_side(image, input_spec.resize, input_spec.interpolation)
-    return [centre_crop(resized, input_spec.size)]
+    return [centre_crop(image.shorter_side(input_spec.resize, input_spec.interpolation), input_spec.size)]
 
 
-def five_views(image: Image.Image, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
+def five_views(image: DecodedImage, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
     """Return five crops of the network's size."""
-    return five_crops(resize_shorter_side(image, input_spec.resize, input_spec.interpolation), input_spec.size)
+    return five_crops(image.shorter_side(input_spec.resize, input_spec.interpolation), input_spec.size)
 
 
-def whole_views(image: Image.Image, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
+def whole_views(image: DecodedImage, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
     """Return the whole image with its shorter side at each of the scales."""
-    return [resize_shorter_side(image, scale, input_spec.interpolation) for scale in scales]
+    return [image.shorter_side(scale, input_spec.interpolation) for scale in scales]
 
 
 def five_crops(image: Image.Image, size: int) -> list[Image.Image]:

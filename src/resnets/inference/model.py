@@ -25,7 +25,7 @@ from resnets.inference.predictions import Prediction, require_table, write_predi
 from resnets.networks.registry import name_of, spec_of
 from resnets.records.evaluations import Calibration
 from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
-from resnets.specs import InputSpec, Precision
+from resnets.specs import InputSpec, Precision, require_decoding
 from resnets.weights.sources import find_weights
 from resnets.weights.weights_file import Weights
 
@@ -73,6 +73,16 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled and copied: all but the engine, which is of this process and machine."""
         return {**self.__dict__, "engine": None}
+
+    def decoding(self, decode: str | None) -> Model:
+        """Return the model with large JPEGs decoded `exact` or `reduced`, as `train` has it; None: as in training.
+
+        Raises: UsageError, if there is no such way.
+        """
+        if decode is None or self.input_spec is None:
+            return self
+        require_decoding(decode)
+        return dataclasses.replace(self, input_spec=self.input_spec.with_changes(decode=decode))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the logits of images that are normalised, as `preprocess` returns them; by the engine, if any.
@@ -305,6 +315,7 @@ def predict(
     top: int = 5,
     min_confidence: float = 0.0,
     out: str | Path | None = None,
+    decode: str | None = None,
     device: str = "auto",
     precision: str = "fp32",
 ) -> list[Prediction]:
@@ -317,6 +328,7 @@ def predict(
         top: number of classes per image.
         min_confidence: best probability, from 0 to 1, below which a prediction is `unsure`.
         out: file for a table of them, .csv, .json, .jsonl or .parquet (`filename`, `label`, `prob`).
+        decode: large JPEGs `exact` or `reduced`, as in `train`; None is as in training.
         device: `auto` is the first GPU, else the CPU.
         precision: `fp32`, `bf16` or `auto`.
 
@@ -325,7 +337,7 @@ def predict(
     """
     if out is not None:
         require_table(Path(out))
-    model = load(path, device=device)
+    model = load(path, device=device).decoding(decode)
     predictions = []
     for prediction in model.predict_many(
         find_images(images), top=top, min_confidence=min_confidence, precision=precision

@@ -27,6 +27,7 @@ from resnets.specs.inputs import PhotoAugmentation as PhotoAugmentation
 from resnets.specs.inputs import Preprocessing as Preprocessing
 from resnets.specs.inputs import PrincipalColors as PrincipalColors
 from resnets.specs.inputs import ScaleCropFlip as ScaleCropFlip
+from resnets.specs.inputs import require_decoding as require_decoding
 from resnets.specs.networks import FunctionSpec as FunctionSpec
 from resnets.specs.networks import Initialization as Initialization
 from resnets.specs.networks import NetworkSpec as NetworkSpec
@@ -38,6 +39,7 @@ from resnets.specs.networks import VGGSpec as VGGSpec
 from resnets.specs.networks import ZeroChannels as ZeroChannels
 from resnets.specs.networks import default_shortcut as default_shortcut
 from resnets.specs.networks import first_difference as first_difference
+from resnets.specs.recipes import REDUCED as REDUCED
 from resnets.specs.recipes import Decay as Decay
 from resnets.specs.recipes import Departure as Departure
 from resnets.specs.recipes import ParameterGroup as ParameterGroup

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from resnets.errors import UsageError
 from resnets.specs.base import Positive, Spec
 
 MOST_PIXELS = 4_096
@@ -14,6 +15,12 @@ MOST_PIXELS = 4_096
 
 Decoding = Literal["exact", "reduced"]
 """How large JPEGs are decoded: whole, or at 1/2, 1/4 or 1/8 of their size where a crop needs no more pixels."""
+
+
+def require_decoding(name: str) -> None:
+    """Raise UsageError, if `name` is no way of decoding."""
+    if name not in get_args(Decoding):
+        raise UsageError(f"decode is {name!r}; it must be exact or reduced")
 
 
 class Preprocessing(Spec, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from resnets.errors import UsageError
 from resnets.specs.base import Spec
-from resnets.specs.inputs import AreaCropFlip, Augmentation, Preprocessing, ScaleCropFlip
+from resnets.specs.inputs import AreaCropFlip, Augmentation, Preprocessing, ScaleCropFlip, require_decoding
 from resnets.specs.networks import Shortcut, default_shortcut
 
 Decay = Literal["steps", "linear", "cosine"]
@@ -68,6 +68,9 @@ class Departure(Spec, frozen=True, kw_only=False):
 
     what: str
     why: str
+
+
+REDUCED = Departure("JPEGs are decoded at 1/2, 1/4 or 1/8 where a crop needs no more pixels", "large photos take less")
 
 
 class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classification"):
@@ -201,6 +204,21 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             return self
         smaller = Departure(f"crops of {size} pixels, the sides that they are cut from in proportion", "as requested")
         return self.with_changes(augmentation=crop.at(size), departures=(*self.departures, smaller))
+
+    def with_decoding(self, decode: str) -> Recipe:
+        """Return the recipe for photos with large JPEGs decoded in another way.
+
+        Raises: UsageError, if the recipe is for small images, which have one size, or there is no such way.
+        """
+        require_decoding(decode)
+        if self.preprocessing is None or not isinstance(self.augmentation, ScaleCropFlip | AreaCropFlip):
+            raise UsageError(f"decode is given, and recipe {self.name!r} takes images at the size that they have")
+        if decode == self.preprocessing.decode:
+            return self
+        departures = tuple(one for one in self.departures if one != REDUCED)
+        if decode == "reduced":
+            departures = (*departures, REDUCED)
+        return self.with_changes(preprocessing=self.preprocessing.with_changes(decode=decode), departures=departures)
 
 
 def _is_pattern(text: str) -> bool:

@@ -74,6 +74,7 @@ class TrainSettings(RecipeSettings, NetworkSettings, total=False):
     iterations: int | None
     epochs: float | None
     size: int | None
+    decode: str | None
     accumulate: int
     device: str
     precision: str
@@ -114,6 +115,7 @@ class TrainingConfig(RunSettings):
     split: str = "all"  # or training images to validate on: 45k5k, 10%
     class_weights: ClassWeights = None  # in the loss, as `resolve_class_weights`
     epochs: float | None = None  # length in passes over the training images instead
+    decode: str | None = None  # of large JPEGs, exact or reduced; None: the recipe's
     accumulate: int = 1  # gradient-accumulation steps
     network_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -162,6 +164,8 @@ class TrainingConfig(RunSettings):
             recipe = recipe.scaled(iterations)
         if every is not None:
             recipe = recipe.with_changes(evaluate_every=every)
+        if self.decode is not None:
+            recipe = recipe.with_decoding(self.decode)
         return recipe if self.size is None else recipe.with_crops(self.size)
 
 

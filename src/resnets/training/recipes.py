@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from resnets.paper.recipes import CIFAR, IMAGENET, IMAGENET_PLATEAU
 from resnets.registry import Registry
-from resnets.specs import AreaCropFlip, Departure, PadCropFlip, Preprocessing, Recipe
+from resnets.specs import REDUCED, AreaCropFlip, Departure, PadCropFlip, Preprocessing, Recipe
 
 CIFAR_200 = Recipe(
     name="cifar-200",
@@ -135,7 +135,7 @@ SCRATCH = Recipe(
     nesterov=True,
     weight_decay=5e-4,
     label_smoothing=0.1,
-    preprocessing=Preprocessing(mean="channel", std=True),
+    preprocessing=Preprocessing(mean="channel", std=True, decode="reduced"),
     augmentation=AreaCropFlip(crop=224, resize=256, scale=(0.25, 1.0)),
     evaluate_every=435,
     departures=(
@@ -147,6 +147,7 @@ SCRATCH = Recipe(
         Departure("crops of 25 to 100 % of the area, no colour augmentation", "usual in short trainings"),
         Departure("batch norm over the whole batch of 64", "one device"),
         Departure("channel mean and standard deviation", "likewise; the paper subtracts the per-pixel mean only"),
+        REDUCED,
     ),
 )
 
@@ -160,7 +161,7 @@ FINETUNE = Recipe(
     decay="cosine",
     momentum=0.9,
     weight_decay=1e-4,
-    preprocessing=Preprocessing(mean="channel", std=True),
+    preprocessing=Preprocessing(mean="channel", std=True, decode="reduced"),
     augmentation=AreaCropFlip(crop=224, resize=256, scale=(0.25, 1.0)),
     evaluate_every=145,
     departures=(
@@ -172,6 +173,7 @@ FINETUNE = Recipe(
         Departure("crops of 25 to 100 % of the area, no colour augmentation", "the weights know the rest"),
         Departure("batch norm over the whole batch of 64", "one device"),
         Departure("the input's mean is that of the weights", "else of each channel, with the standard deviation"),
+        REDUCED,
     ),
 )
 

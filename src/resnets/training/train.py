@@ -97,6 +97,8 @@ def train(
         bn_images: training images on which batch norm's statistics are recalibrated at the end.
         evaluate_every: iterations between tests; there is one at the end in any case.
         size: training crop size of photos in pixels; what they are cut from is resized in proportion.
+        decode: `exact`, or `reduced`: large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where a crop needs no
+            more pixels, in tests and predictions too; None is the recipe's.
         split: `all`, or training images to validate on, drawn by the seed: `45k5k` is 5,000 of CIFAR's, `10%` (any
             share) of each class of any data.
         class_weights: of the loss: `auto` (inverse to the number of training images of a class, with mean 1 over the
