@@ -24,7 +24,7 @@ NAME = "resnet20-digits"
 
 @pytest.mark.parametrize("name", shipped.names())
 def test_each_has_the_result_of_its_run(name: str) -> None:
-    """Its network and classes are those of the result next to it, which names no folder, and a file is about a megabyte."""
+    """Its network and classes are those of the result next to it, which names no folder; a file is some megabyte."""
     model, result = resnets.load(name, device="cpu"), shipped.shipped_result(name)
     assert resnets.describe(result.run.network.name).spec.name == result.run.network.name
     assert model.classes == result.run.data.classes and model.input_spec is not None
