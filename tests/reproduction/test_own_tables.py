@@ -8,6 +8,7 @@ import pytest
 
 import resnets
 from resnets.errors import UsageError
+from resnets.reproduction import summary
 from resnets.reproduction.own_tables import own_tables
 
 TABLE = """
@@ -55,6 +56,14 @@ def test_from_a_file_to_the_page(tmp_path: Path) -> None:
     assert 'id="mine"' in page and "A tiny network next to ResNet-8" in page and "Table 6" in page
     only = resnets.plan_reproduction(str(file), only="tiny", scale="smoke", out=tmp_path / "out")
     assert [run.state for run in only.runs] == ["done"]
+
+
+def test_a_network_with_two_recipes_has_two_lines_in_the_plan(tmp_path: Path) -> None:
+    """Each names its recipe; a network with one does not."""
+    row = 'Row(label="again", network="resnet8", recipe="digits-slow", data="digits", protocol="single-view"),\n    ),'
+    file = written(tmp_path, "own_table_two_recipes", TABLE.replace("    ),\n)", f"        {row}\n)"))
+    plan = resnets.plan_reproduction(str(file), scale="smoke", out=tmp_path / "out")
+    assert [line[0] for line in summary.plan_lines(plan)] == ["resnet8, digits", "tiny-net", "resnet8, digits-slow"]
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,20 @@ def plan_title(plan: ReproductionPlan) -> str:
 
 
 def plan_lines(plan: ReproductionPlan) -> list[Line]:
-    """Return a line for each network, in the order of `PLAN`; its runs are those of all seeds."""
+    """Return a line for each network, in the order of `PLAN`; its runs are those of all seeds.
+
+    A network that is trained by several recipes has a line for each, which names it.
+    """
     groups: dict[object, list[PlannedRun]] = {}
     for run in plan.runs:
         groups.setdefault(run.task.training, []).append(run)
-    return [_plan_line(runs) for runs in groups.values()]
+    recipes: dict[str, set[str]] = {}
+    for run in plan.runs:
+        recipes.setdefault(run.task.name, set()).add(run.task.training.recipe)
+    return [_plan_line(runs, several_recipes=len(recipes[runs[0].task.name]) > 1) for runs in groups.values()]
 
 
-def _plan_line(runs: list[PlannedRun]) -> Line:
+def _plan_line(runs: list[PlannedRun], *, several_recipes: bool) -> Line:
     task, training, todo = runs[0].task, runs[0].task.training, [run for run in runs if run.state != "done"]
     done = len(runs) - len(todo)
     started = "".join(f", one at {run.iteration:,}" for run in todo if run.state == "started")
@@ -49,7 +55,7 @@ def _plan_line(runs: list[PlannedRun]) -> Line:
     time = unknown if None in seconds else in_words(sum(one for one in seconds if one is not None))
     name = task.name if training.shortcut is None or task.detections else f"{training.network} ({training.shortcut})"
     return (
-        name,
+        f"{name}, {training.recipe}" if several_recipes else name,
         " ".join(runs[0].task.asked_by),
         count,
         f"{runs[0].recipe.iterations:,}",
