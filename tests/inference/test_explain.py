@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from io import BytesIO
 from pathlib import Path
@@ -49,6 +50,8 @@ def make(name: str) -> nn.Module:
         ("plain8", "layer3", 32),
         ("resnet50", "layer4", 64),
         ("vgg16", "features.29", 64),
+        ("dsn", "cccp6", 32),
+        ("googlenet", "inception5b", 64),
         ("own", "body.3", 32),
     ],
 )
@@ -66,6 +69,17 @@ def test_maps_are_captums(name: str, layer: str, size: int) -> None:
     assert ours.shape == theirs.shape and theirs.sum() > 0
     scaled = ours * (theirs.sum() / ours.sum())
     torch.testing.assert_close(scaled, theirs, rtol=1e-4, atol=1e-4 * float(theirs.max()))
+
+
+@pytest.mark.parametrize("name", ["nin", "maxout", "fitnet19", "highway19"])
+def test_every_family_has_maps(name: str) -> None:
+    """Also where a layer runs several times, or maps are made without a layer; logits are the network's."""
+    network = make(name)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    logits, maps = class_activation(network, images)
+    with torch.no_grad():
+        torch.testing.assert_close(logits, network(images))
+    assert maps.shape[1:].numel() > 1 and maps.min() >= 0 and maps.amax((1, 2)).min() > 0
 
 
 def test_after_global_average_pooling_a_map_is_the_weights_times_the_features() -> None:
@@ -130,6 +144,16 @@ def test_a_map_is_in_its_place_on_the_image(reds: Model) -> None:
     content = BytesIO()
     image.save(content, "PNG")
     assert np.array_equal(explainer(content.getvalue()).map, red.map)
+
+
+def test_the_network_is_given_what_predict_gives_it(reds: Model, tmp_path: Path) -> None:
+    """Also of photos that are decoded at a reduced size; the region is of the whole photo."""
+    assert reds.input_spec is not None
+    model = dataclasses.replace(reds, input_spec=reds.input_spec.with_changes(decode="reduced"))
+    picture().resize((1600, 800)).save(tmp_path / "large.jpg")
+    found = Explainer(model)(tmp_path / "large.jpg")
+    assert found.prediction.probabilities == model.predict(tmp_path / "large.jpg").probabilities
+    assert found.region == (480, 80, 1120, 720) and found.size == (1600, 800)
 
 
 def test_a_network_without_maps_is_refused() -> None:

@@ -52,7 +52,8 @@ def evaluate(
     """Evaluate weights, or an ensemble of several, on the test split of a data set.
 
     In bf16, and for an optimised model, single views are computed by an engine, and `agreement` compares it with
-    float32. Where torchrun started several processes, each tests its share of the images, and all return the same.
+    float32, unless there are `mistakes` to write. Where torchrun started several processes, each tests its share of the
+    images, and all return the same.
 
     Args:
         path: a run folder, a weights file or a loaded model; several are an ensemble.
@@ -76,13 +77,7 @@ def evaluate(
         raise UsageError(f"batch_size is {batch_size}; it must be 1 or more")
     if workers < 0:
         raise UsageError(f"workers is {workers}; it must be 0 or more")
-    if not isinstance(path, Model | Iterable | Path):
-        raise UsageError(f"path is {path!r}; it must be a run's folder, a weights file, a loaded model, or several")
-    paths = [path] if isinstance(path, str | Path | Model) else list(path)
-    if not paths:
-        raise UsageError("no weights are given; name a run's folder or a weights file")
-    if network is not None and len(paths) > 1:
-        raise UsageError("network= is for the weights of one module; load each with resnets.load, and pass the models")
+    paths = _several(path, network)
     if out is not None:
         require_file(Path(out))
     if mistakes is not None:
@@ -104,6 +99,20 @@ def evaluate(
         if out is not None and world.first:
             base.write(Path(out), found.with_changes(confusion=UNSET))  # of a thousand classes it is megabytes
         return found
+
+
+def _several(
+    path: str | Path | Model | Sequence[str | Path | Model], network: nn.Module | None
+) -> list[str | Path | Model]:
+    """Return one or more weights as a list. Raises: UsageError, if they are none, or a module is given for several."""
+    if not isinstance(path, Model | Iterable | Path):
+        raise UsageError(f"path is {path!r}; it must be a run's folder, a weights file, a loaded model, or several")
+    paths = [path] if isinstance(path, str | Path | Model) else list(path)
+    if not paths:
+        raise UsageError("no weights are given; name a run's folder or a weights file")
+    if network is not None and len(paths) > 1:
+        raise UsageError("network= is for the weights of one module; load each with resnets.load, and pass the models")
+    return paths
 
 
 def _evaluate(

@@ -73,26 +73,7 @@ def write(folder: Path, evaluation: Evaluation, member: Member, mistakes: Mistak
     """
     classes = list(evaluation.class_errors)
     names = names_of(require_images(member.splits.test))
-    chosen = _chosen(mistakes)
-    numbers = list(dict.fromkeys(number for numbers, _ in chosen.values() for number in numbers))
-    of_class = [int(mistakes.predicted[number]) for number in numbers]
-    shown, note = thumbnails(member, numbers, of_class, names) if numbers else ({}, "")
-
-    def tile(number: int) -> Tile:
-        suggested = int(mistakes.suggested[number])
-        return Tile(
-            thumbnail=shown[number],
-            predicted=classes[mistakes.predicted[number]],
-            confidence=float(mistakes.confidence[number]),
-            label=classes[mistakes.labels[number]],
-            of_label=float(mistakes.of_label[number]),
-            suggested=classes[suggested] if suggested >= 0 else None,
-        )
-
-    def section(name: str, total: int) -> Section:
-        numbers, repeated = chosen[name]
-        return Section(total=total, tiles=tuple(map(tile, numbers)), repeated=repeated)
-
+    sections, note = _sections(member, mistakes, classes, names)
     confusion = np.asarray(evaluation.confusion, np.int64)
     rows = class_rows(confusion, classes)
     doubtful = mistakes.likely_wrong_labels()
@@ -108,9 +89,7 @@ def write(folder: Path, evaluation: Evaluation, member: Member, mistakes: Mistak
             scale=max((row.interval[1] for row in rows if row.interval), default=100.0) or 100.0,
             confusions=_pairs(confusion, classes),
             picture=draw_confusion(confusion, classes),
-            wrong=section("wrong", evaluation.top1_wrong),
-            right=section("right", evaluation.samples - evaluation.top1_wrong),
-            labels=section("labels", len(doubtful)),
+            **sections,
             doubts_count=evaluation.top1_error <= MOST_ERROR,
             label_pairs=_pairs(
                 _counted(mistakes.labels[doubtful], mistakes.suggested[doubtful], len(classes)), classes
@@ -129,16 +108,38 @@ def write(folder: Path, evaluation: Evaluation, member: Member, mistakes: Mistak
     return folder / PAGE
 
 
-def _chosen(mistakes: Mistakes) -> dict[str, tuple[list[int], int]]:
-    """Return the images of each section, and how many of its images another one shows already."""
-    wrong = mistakes.confident_wrong()[: SHOWN["wrong"]].tolist()
+def _sections(
+    member: Member, mistakes: Mistakes, classes: Sequence[str], names: Sequence[str]
+) -> tuple[dict[str, Section], str]:
+    """Return the images that are shown, and why they have no maps, if so; labels in doubt are shown once."""
+    wrong, right = mistakes.confident_wrong().tolist(), mistakes.unconfident_right().tolist()
     doubtful = mistakes.likely_wrong_labels().tolist()
-    others = [number for number in doubtful if number not in wrong]
+    seen = set(wrong[: SHOWN["wrong"]])
+    others = [number for number in doubtful if number not in seen]
+    chosen = {"wrong": wrong, "labels": others, "right": right}
+    numbers = list(dict.fromkeys(number for name, found in chosen.items() for number in found[: SHOWN[name]]))
+    shown, note = thumbnails(member, numbers, [int(mistakes.predicted[number]) for number in numbers], names)
+
+    def tile(number: int) -> Tile:
+        suggested = int(mistakes.suggested[number])
+        return Tile(
+            thumbnail=shown[number],
+            predicted=classes[mistakes.predicted[number]],
+            confidence=float(mistakes.confidence[number]),
+            label=classes[mistakes.labels[number]],
+            of_label=float(mistakes.of_label[number]),
+            suggested=classes[suggested] if suggested >= 0 else None,
+        )
+
+    totals = {"wrong": len(wrong), "labels": len(doubtful), "right": len(right)}
     return {
-        "wrong": (wrong, 0),
-        "labels": (others[: SHOWN["labels"]], len(doubtful) - len(others)),
-        "right": (mistakes.unconfident_right()[: SHOWN["right"]].tolist(), 0),
-    }
+        name: Section(
+            total=totals[name],
+            tiles=tuple(map(tile, found[: SHOWN[name]])),
+            repeated=len(doubtful) - len(others) if name == "labels" else 0,
+        )
+        for name, found in chosen.items()
+    }, note
 
 
 def class_rows(confusion: NDArray[np.int64], classes: Sequence[str]) -> list[ClassRow]:
