@@ -102,4 +102,5 @@ def test_a_flat_folder_is_trained_resumed_and_evaluated(photo_folder: Path, tmp_
     resnets.train("resnet20", f"folder:{root}", **settings)  # type: ignore[arg-type]
     again = resnets.train("resnet20", f"folder:{root}", resume=True, **settings)  # type: ignore[arg-type]
     assert "drawn to test on" in (out / "run.json").read_text() and again.validation_error is not None
-    assert resnets.evaluate(out, f"folder:{root}").samples == 3
+    tested = resnets.evaluate(out, f"folder:{root}")
+    assert (tested.samples, tested.top1_error) == (3, again.test_error)
