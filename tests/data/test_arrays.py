@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from resnets.data import arrays
-from resnets.data.arrays import ArrayBatches, CropFlip, ImageArrays, ResidentBatches
+from resnets.data.arrays import ArrayBatches, ImageArrays, ResidentBatches
+from resnets.data.crop_flip import CropFlip
 from resnets.data.loading import Batching
 from resnets.data.normalization import fit, mean_of, normalize, std_of
 from resnets.data.randomness import batch_samples, sample_bits, uniform_integers
@@ -55,7 +56,7 @@ def test_a_batch_equals_the_plain_reference_bit_for_bit(
     """Each sample of a batch has the bits of a plain computation of its own, for each normalisation and crop."""
     train = images_of(40, 12, channels)
     input_spec = fit(train.images, preprocessing)
-    crop_flip = CropFlip(train, PadCropFlip(pad=pad, flip=flip), input_spec, seed=5)
+    crop_flip = CropFlip(train.images, PadCropFlip(pad=pad, flip=flip), input_spec, seed=5)
     samples, epochs = np.arange(80) % 40, np.repeat([0, 3], 40)
     batch = crop_flip(epochs, samples)
     assert batch.dtype == torch.float32
@@ -75,7 +76,7 @@ def test_every_crop_and_its_mirror_image_is_reached() -> None:
     train = ImageArrays(np.arange(101, 126, dtype=np.uint8).reshape(1, 5, 5, 1), np.array([0]))
     nothing_subtracted = InputSpec(size=5, resize=5, channels=1)
     epochs = np.arange(10_000)
-    batch = CropFlip(train, PadCropFlip(pad=2), nothing_subtracted, seed=0)(epochs, np.zeros_like(epochs))
+    batch = CropFlip(train.images, PadCropFlip(pad=2), nothing_subtracted, seed=0)(epochs, np.zeros_like(epochs))
     views, counts = np.unique(batch.numpy().reshape(len(epochs), -1), axis=0, return_counts=True)
     mean, std = mean_of(nothing_subtracted), std_of(nothing_subtracted)
     all_views = {
@@ -94,7 +95,7 @@ def test_without_pad_and_flip_the_image_is_as_in_testing() -> None:
     train = images_of(10, 8, 3)
     input_spec = fit(train.images, Preprocessing(mean="channel", std=True))
     samples = np.arange(10)
-    batch = CropFlip(train, PadCropFlip(pad=0, flip=False), input_spec, seed=0)(samples, samples)
+    batch = CropFlip(train.images, PadCropFlip(pad=0, flip=False), input_spec, seed=0)(samples, samples)
     expected = normalize(train.images, input_spec)
     assert np.array_equal(batch.permute(0, 2, 3, 1).numpy(), expected)
 
@@ -102,7 +103,7 @@ def test_without_pad_and_flip_the_image_is_as_in_testing() -> None:
 def test_the_epoch_changes_the_view_and_asking_again_does_not() -> None:
     """A sample's view is another one in the next epoch, and the same when requested again."""
     train = images_of(64, 32, 3)
-    crop_flip = CropFlip(train, PadCropFlip(), fit(train.images, Preprocessing()), seed=0)
+    crop_flip = CropFlip(train.images, PadCropFlip(), fit(train.images, Preprocessing()), seed=0)
     samples = np.arange(64)
     first, second = crop_flip(np.zeros(64, np.int64), samples), crop_flip(np.ones(64, np.int64), samples)
     assert sum(torch.equal(a, b) for a, b in zip(first, second, strict=True)) < 5  # by chance 1 in 162
@@ -115,7 +116,7 @@ def test_the_padding_is_zero_after_the_mean_is_subtracted() -> None:
     bright = fit(train.images, Preprocessing())
     black = ImageArrays(np.zeros((1, 8, 8, 1), np.uint8), np.array([0]))
     epochs = np.arange(200)
-    batch = CropFlip(black, PadCropFlip(pad=4), bright, seed=0)(epochs, np.zeros_like(epochs))
+    batch = CropFlip(black.images, PadCropFlip(pad=4), bright, seed=0)(epochs, np.zeros_like(epochs))
     assert sorted(batch.unique().tolist()) == [-1.0, 0.0]
 
 
@@ -124,7 +125,7 @@ def test_memory_is_channels_last_and_the_images_are_left_alone() -> None:
     train = images_of(20, 8, 3)
     before = train.images.copy()
     samples = np.arange(20)
-    batch = CropFlip(train, PadCropFlip(), fit(train.images, Preprocessing(std=True)), seed=0)(samples, samples)
+    batch = CropFlip(train.images, PadCropFlip(), fit(train.images, Preprocessing(std=True)), seed=0)(samples, samples)
     batch.zero_()
     assert batch.is_contiguous(memory_format=torch.channels_last)
     assert np.array_equal(train.images, before)
@@ -133,10 +134,10 @@ def test_memory_is_channels_last_and_the_images_are_left_alone() -> None:
 def test_alternate_mirrors_each_image_every_other_epoch() -> None:
     """Half of the images begin mirrored; each then takes turns, whatever the crop."""
     train = images_of(200, 6, 1)
-    crop_flip = CropFlip(train, PadCropFlip(pad=0, alternate=True), fit(train.images, Preprocessing()), seed=5)
+    crop_flip = CropFlip(train.images, PadCropFlip(pad=0, alternate=True), fit(train.images, Preprocessing()), seed=5)
     samples = np.arange(200)
     first, second, third = (crop_flip(np.full(200, epoch), samples) for epoch in (0, 1, 2))
-    plain = CropFlip(train, PadCropFlip(pad=0, flip=False), fit(train.images, Preprocessing()), seed=5)(
+    plain = CropFlip(train.images, PadCropFlip(pad=0, flip=False), fit(train.images, Preprocessing()), seed=5)(
         samples * 0, samples
     )
     mirrored = [not torch.equal(shown, image) for shown, image in zip(first, plain, strict=True)]
@@ -152,8 +153,8 @@ def test_a_device_crops_as_the_host_does(augmentation: PadCropFlip) -> None:
     train = images_of(30, 10, 3)
     input_spec = fit(train.images, Preprocessing(std=True))
     samples, epochs = np.arange(60) % 30, np.repeat([0, 7], 30)
-    host = CropFlip(train, augmentation, input_spec, seed=5)
-    device = CropFlip(train, augmentation, input_spec, seed=5, device=torch.device("cpu"))
+    host = CropFlip(train.images, augmentation, input_spec, seed=5)
+    device = CropFlip(train.images, augmentation, input_spec, seed=5, device=torch.device("cpu"))
     assert torch.equal(host(epochs, samples), device(epochs, samples))
 
 

@@ -13,15 +13,26 @@ import pytest
 import torch
 
 from resnets.data import folder
-from resnets.data.arrays import CropFlip, ImageArrays
+from resnets.data.arrays import ImageArrays
+from resnets.data.crop_flip import CropFlip, crop_flip
 from resnets.data.decoding import single_view
 from resnets.data.image_files import ImageFiles
-from resnets.data.normalization import Normalizer, fit, fit_photos, mean_of, normalize, std_of, transferred
+from resnets.data.normalization import (
+    Normalizer,
+    fit,
+    fit_photos,
+    mean_of,
+    normalize,
+    std_of,
+    transferred,
+    whitening_of,
+)
 from resnets.data.splits import DataSplits
-from resnets.errors import DataError
+from resnets.errors import DataError, UsageError
 from resnets.specs import InputSpec, PadCropFlip, Preprocessing
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
+CPU = torch.device("cpu")
 PIXEL, CHANNEL = Preprocessing(), Preprocessing(mean="channel", std=True)
 
 
@@ -122,11 +133,85 @@ def test_bgr_of_0_to_255_is_in_the_networks_own_order_and_scale(image: bool) -> 
     torch.from_numpy(normalize(pixels, input_spec))  # which takes no array that runs backwards
     on_device = Normalizer(input_spec, torch.device("cpu"))(torch.from_numpy(pixels))
     assert on_device.permute(0, 2, 3, 1).numpy() == pytest.approx(by_hand, abs=1e-4)
-    trained_on = CropFlip(
-        ImageArrays(pixels, np.zeros(3, np.int64)), PadCropFlip(pad=0, flip=False), input_spec, seed=0
-    )
+    trained_on = CropFlip(pixels, PadCropFlip(pad=0, flip=False), input_spec, seed=0)
     batch = trained_on(np.zeros(3, np.int64), np.arange(3))
     assert batch.permute(0, 2, 3, 1).numpy() == pytest.approx(by_hand, abs=1e-4)
+
+
+CONTRAST = Preprocessing(contrast=2.0)
+WHITE = Preprocessing(contrast=2.0, whitening=0.1)
+
+
+def test_contrast_is_normalised_for_each_image() -> None:
+    """To mean 0 and the standard deviation, whatever its brightness and contrast; one colour becomes 0."""
+    dim = np.random.default_rng(0).integers(0, 100, (5, 6, 6, 3), np.uint8)
+    dim[4] = 77
+    bright = 2 * dim + 10
+    input_spec = fit(dim, CONTRAST).with_changes(mean_image=None, mean=(0.0, 0.0, 0.0))
+    found = normalize(dim, input_spec)
+    assert found.std(axis=(1, 2, 3)) == pytest.approx([2, 2, 2, 2, 0], abs=1e-5)
+    assert input_spec.contrast == pytest.approx(2 * 108**0.5)
+    assert found.mean(axis=(1, 2, 3)) == pytest.approx(np.zeros(5), abs=1e-5)
+    assert normalize(bright.astype(np.uint8), input_spec) == pytest.approx(found, abs=1e-3)
+    by_hand = dim[0] - dim[0].mean()
+    assert found[0] == pytest.approx(2 * 108**0.5 * by_hand / np.linalg.norm(by_hand), abs=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"mean": "channel"}, {"std": True}, {"contrast": None}])
+def test_whitening_decorrelates_the_training_images(changes: dict[str, Any]) -> None:
+    """The covariance of what the network is given, with what was added to the variances, is unity; it is symmetric."""
+    images = np.random.default_rng(0).integers(0, 256, (400, 4, 4, 3), np.uint8)
+    images[:, 1:] = images[:, :1] // 2 + images[:, 1:] // 2  # rows that depend on each other
+    preprocessing = WHITE.with_changes(**changes)
+    input_spec = fit(images, preprocessing)
+    matrix = whitening_of(input_spec)
+    assert matrix is not None and np.array_equal(matrix, matrix.T)
+    unwhitened = normalize(images, input_spec.with_changes(whitening=None)).reshape(400, -1).astype(np.float64)
+    centre = unwhitened.mean(axis=0) if preprocessing.mean == "pixel" else 0
+    covariance = (unwhitened - centre).T @ (unwhitened - centre) / 400 + 0.1 * np.identity(48)
+    assert matrix @ covariance @ matrix == pytest.approx(np.identity(48), abs=2e-3)
+    assert normalize(images, input_spec).reshape(400, -1) == pytest.approx(unwhitened @ matrix, abs=1e-3)
+
+
+@pytest.mark.parametrize("preprocessing", [CONTRAST, WHITE, WHITE.with_changes(std=True)])
+def test_whole_images_are_normalised_alike_everywhere(preprocessing: Preprocessing) -> None:
+    """For tests, on a device, and for training, where the padding is zero after it, and mirror images come after it."""
+    images = np.random.default_rng(1).integers(0, 256, (12, 5, 5, 3), np.uint8)
+    input_spec = fit(images, preprocessing)
+    expected = torch.from_numpy(normalize(images, input_spec)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(Normalizer(input_spec, CPU)(torch.from_numpy(images)), expected, atol=1e-4, rtol=1e-4)
+    augmentation = PadCropFlip(pad=2, flip=True)
+    epochs, samples = np.arange(12) % 3, np.arange(12)
+    for device in (None, CPU):
+        source = crop_flip(images, augmentation, input_spec, 7, device)
+        found = source(epochs, samples)
+        _, mirror, top, left = source.draw(epochs, samples)
+        assert set(mirror) == {0, 1} and len(set(top)) > 1
+        for number in range(12):
+            whole = expected[samples[number]]
+            padded = torch.nn.functional.pad(whole.flip(2) if mirror[number] else whole, (2, 2, 2, 2))
+            y, x = top[number], left[number]
+            torch.testing.assert_close(found[number], padded[:, y : y + 5, x : x + 5], atol=1e-4, rtol=1e-4)
+
+
+def test_crops_are_drawn_as_without_whitening() -> None:
+    """Which crop an image has in an epoch depends on seed, epoch and sample alone."""
+    images = np.random.default_rng(1).integers(0, 256, (12, 5, 5, 3), np.uint8)
+    augmentation, epochs, samples = PadCropFlip(pad=2), np.arange(12) % 3, np.arange(12)
+    one, other = (crop_flip(images, augmentation, fit(images, how), 7) for how in (PIXEL, WHITE))
+    assert np.array_equal(one.draw(epochs, samples), other.draw(epochs, samples))
+
+
+def test_a_whitened_input_is_of_one_size() -> None:
+    """It is kept for images of the size, and refused for others, as are image files."""
+    images = np.random.default_rng(1).integers(0, 256, (12, 5, 5, 3), np.uint8)
+    trained = fit(images, WHITE)
+    assert transferred(trained, fit(images, PIXEL)) == trained
+    with pytest.raises(UsageError, match="4 x 4 x 3"):
+        transferred(trained, fit(images[:, :4, :4], PIXEL))
+    with pytest.raises(UsageError, match="whitening"):
+        fit_photos([], WHITE)
+    assert len(repr(trained)) < 1_000 and "norm 17.3" in trained.in_words() and "whitened" in trained.in_words()
 
 
 def test_the_mean_cannot_be_changed_by_its_reader() -> None:

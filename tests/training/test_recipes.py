@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 
 import msgspec
 import pytest
+from torch import nn
 
 from resnets.errors import UsageError
+from resnets.networks import registry
+from resnets.networks.complexity import skeleton
 from resnets.specs import AreaCropFlip, PadCropFlip, Preprocessing, PrincipalColors, Recipe, ScaleCropFlip, WarmUp
 from resnets.training import recipes
+from resnets.training.schedule import Schedule
 
 
 def test_cifar() -> None:
@@ -104,8 +110,8 @@ COMPARED = ("iterations", "milestones", "bn_group", "preprocessing", "augmentati
 )
 def test_departures_are_listed(name: str) -> None:
     """A recipe that differs from its section says what differs and why, in at least as many words as need be."""
-    paper = recipes.CIFAR if name in ("cifar-200", "fast", "digits") else recipes.IMAGENET
     recipe = recipes.find_recipe(name)
+    paper = recipes.CIFAR if isinstance(recipe.augmentation, PadCropFlip) else recipes.IMAGENET
     differing = [field for field in COMPARED if getattr(recipe, field) != getattr(paper, field)]
     assert differing
     assert recipe.departures
@@ -122,6 +128,47 @@ def test_departures_are_listed(name: str) -> None:
     }
     for field in differing:
         assert any(word in said for word in words[field]), f"{name} does not say that its {field} differs"
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("authors-maxout", "maxout"),
+        ("authors-nin", "nin"),
+        ("authors-dsn", "dsn"),
+        ("authors-highway", "highway19"),
+        ("authors-highway", "highway32"),
+        ("authors-googlenet", "googlenet"),
+        ("authors-prelu-net", "prelu_net_c"),
+    ],
+)
+def test_groups_are_of_the_networks_parameters(name: str, network: str) -> None:
+    """Each group of an authors' recipe names some parameters of its network, none names all; biases do not decay."""
+    recipe, parameters = recipes.find_recipe(name), dict(skeleton(registry.declare(network)).named_parameters())
+    for group in recipe.groups:
+        named = [key for key in parameters if re.fullmatch(group.names, key)]
+        assert 0 < len(named) < len(parameters), group
+        if name == "authors-prelu-net":
+            modules = skeleton(registry.declare(network)).named_modules()
+            slopes = {f"{key}.weight" for key, module in modules if isinstance(module, nn.PReLU)}
+            assert set(named) == slopes
+    if name == "authors-dsn":
+        factors = {
+            key: math.prod(group.lr for group in recipe.groups if re.fullmatch(group.names, key)) for key in parameters
+        }
+        assert factors["companions.1.fc.bias"] == pytest.approx(0.002)
+        assert (factors["conv1.weight"], factors["conv2.bias"]) == (1, 2)
+        assert (factors["cccp6.weight"], factors["cccp6.bias"]) == pytest.approx((0.1, 0.2))
+
+
+def test_authors_lengths_and_rates() -> None:
+    """Epochs of 50,000 images, and the last rates, as their authors' files have them."""
+    maxout, nin, dsn = (recipes.find_recipe(f"authors-{name}") for name in ("maxout", "nin", "dsn"))
+    assert maxout.iterations == pytest.approx(474 * 50_000 / 128, abs=1)
+    assert Schedule(maxout, 5).lr(maxout.iterations - 1) == pytest.approx(0.17 * (1 - 0.99 * 473 / 499), rel=1e-3)
+    assert nin.iterations == pytest.approx(260 * 50_000 / 128, abs=1)
+    assert Schedule(dsn, 9).lr(199_999) == pytest.approx(1e-4)
+    assert Schedule(recipes.find_recipe("authors-bn-inception"), 34).lr(53_382) == pytest.approx(0.045 * 0.96)
 
 
 def test_names() -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from resnets.data.crop_flip import crop_flip
 from resnets.data.decoding import DecodedImage
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View, evenly_spaced, int64_labels
-from resnets.data.normalization import Normalizer, divisor_of, fit, mean_of, normalize, std_of, transferred
-from resnets.data.randomness import sample_bits, samples_of_batches, uniform_integers
+from resnets.data.normalization import Normalizer, fit, normalize, transferred
+from resnets.data.randomness import samples_of_batches
 from resnets.errors import DataError, UsageError
 from resnets.runtime.processes import Share
 from resnets.specs import Augmentation, InputSpec, PadCropFlip, Preprocessing
@@ -137,7 +137,7 @@ class ArrayBatches:
     ) -> None:
         self.labels = torch.from_numpy(train.labels)
         self.batching = batching
-        self.images = CropFlip(train, augmentation, input_spec, batching.seed)
+        self.images = crop_flip(train.images, augmentation, input_spec, batching.seed)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         for iteration in range(start, stop):
@@ -157,7 +157,7 @@ class ResidentBatches:
     ) -> None:
         self.labels = train.labels
         self.batching = batching
-        self.images = CropFlip(train, augmentation, input_spec, batching.seed, batching.device)
+        self.images = crop_flip(train.images, augmentation, input_spec, batching.seed, batching.device)
 
     def draws(self, start: int, stop: int) -> Iterator[Tensor]:
         """Yield what each iteration's mini-batch is gathered by. Shape: (5, B) int64, on the device"""
@@ -203,96 +203,3 @@ class ResidentImages:
             first = min(start, total - size)  # the last batch reads some images again, which are left out
             found = run(self.images[first : first + size])
             yield found[start - first :], self.labels[start : first + size]
-
-
-def _windows(images: NDArray[Any], pad: int, flip: bool, device: torch.device | None) -> NDArray[Any] | Tensor:
-    """Return a view of every crop of the zero-padded images and (from N on) of their mirror images.
-
-    Only the padded images are stored; a crop is a row of this view, copied when it is taken. It is an array, which a
-    CPU gathers from ten times as fast as from a tensor, or a tensor on the `device`.
-
-    Shape: (N, H, W, C) -> (N or 2N, 2 * pad + 1, 2 * pad + 1, H, W * C)
-    """
-    count, height, width, channels = images.shape
-    padded = np.zeros((1 + flip, count, height + 2 * pad, width + 2 * pad, channels), images.dtype)
-    inside = slice(pad, pad + height), slice(pad, pad + width)
-    padded[0][:, *inside] = images
-    if flip:
-        padded[1][:, *inside] = images[:, :, ::-1]
-    rows = padded.reshape((1 + flip) * count, height + 2 * pad, (width + 2 * pad) * channels)
-    shape = (len(rows), 2 * pad + 1, 2 * pad + 1, height, width * channels)
-    image, row, value = rows.strides
-    if device is None:
-        return as_strided(rows, shape, (image, row, channels * value, row, value), writeable=False)
-    image, row = image // value, row // value
-    return torch.from_numpy(rows).to(device).as_strided(shape, (image, row, channels, row, 1))
-
-
-class CropFlip:
-    """Training images in memory, cropped and mirrored as their (seed, epoch, sample) says.
-
-    The mean is subtracted first and the padding is zero after it, so the mean image is cropped with the images.
-    With a `device` the images are there, and are cropped there by draws that were copied to it.
-    """
-
-    def __init__(
-        self,
-        train: ImageArrays,
-        augmentation: PadCropFlip,
-        input_spec: InputSpec,
-        seed: int,
-        device: torch.device | None = None,
-    ) -> None:
-        self.shape = train.images.shape[1:]
-        self.count = len(train)
-        self.augmentation = augmentation
-        self.seed = seed
-        self.device = device
-        self.divisor = divisor_of(input_spec)
-        pixels = train.images[..., ::-1] if input_spec.channel_order == "BGR" else train.images
-        self.images: Any = _windows(pixels, augmentation.pad, augmentation.flip, device)
-        self.means: Any = _windows(mean_of(input_spec)[None], augmentation.pad, augmentation.flip, device)
-        std = std_of(input_spec)
-        self.std = None if std is None else torch.from_numpy(std).to(device)
-
-    def __call__(self, epochs: NDArray[np.int64], samples: NDArray[np.int64]) -> Tensor:
-        """Return the samples as they are seen in these epochs.
-
-        Shape: (B,), (B,) -> (B, C, H, W) float32, channels last in memory
-        """
-        return self.crop(self.draw(epochs, samples))
-
-    def draw(self, epochs: NDArray[np.int64], samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return where samples are cropped in these epochs: the padded image, whether mirrored, top and left.
-
-        Shape: (B,), (B,) -> (4, B)
-        """
-        bits = sample_bits(self.seed, epochs, samples)
-        top = uniform_integers(bits, 0, 2 * self.augmentation.pad + 1)
-        left = uniform_integers(bits, 1, 2 * self.augmentation.pad + 1)
-        mirror = self._mirror(bits, epochs, samples)
-        return np.stack([samples + mirror * self.count, mirror, top, left])
-
-    def crop(self, drawn: Any) -> Tensor:
-        """Return the images of a draw: an array, or with a `device` a tensor of it.
-
-        Shape: (4, B) -> (B, C, H, W) float32, channels last in memory
-        """
-        image, mirror, top, left = drawn
-        crops = torch.as_tensor(self.images[image, top, left])  # (B, H, W * C) uint8
-        means = torch.as_tensor(self.means[mirror, top, left])  # (B, H, W * C)
-        images = crops.float().div_(self.divisor).sub_(means)
-        images = images.view(-1, *self.shape)  # (B, H, W, C)
-        if self.std is not None:
-            images /= self.std
-        return images.permute(0, 3, 1, 2)
-
-    def _mirror(
-        self, bits: NDArray[np.uint64], epochs: NDArray[np.int64], samples: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Return 1 for the samples that are mirrored, 0 for the others."""
-        if not self.augmentation.flip:
-            return np.zeros_like(samples)
-        if self.augmentation.alternate:  # from a side that is drawn for the sample, once for all epochs
-            return (uniform_integers(sample_bits(self.seed, np.zeros_like(epochs), samples), 2, 2) + epochs) % 2
-        return uniform_integers(bits, 2, 2)

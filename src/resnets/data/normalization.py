@@ -6,6 +6,7 @@ import base64
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from torch.nn import functional
 
 from resnets.data.decoding import single_views
 from resnets.data.stored_file import ImageFile
-from resnets.errors import DataError
+from resnets.errors import DataError, UsageError
 from resnets.specs import InputSpec, Preprocessing, PrincipalColors
 
+SMALLEST_NORM = 1e-3  # of an image less its mean: below one step of one byte it is rounding
 FITTED_AT_ONCE = 3_072_000  # bytes of pixels: a float copy of all images would not be small
 
 
@@ -43,9 +45,11 @@ def fit_photos(
     They are read in colour, or with 1 channel as grey.
 
     Units: pixels for `size` and `resize`
-    Raises: DataError, for the first of these files that cannot be decoded.
+    Raises: DataError, for the first of these files that cannot be decoded; UsageError, if they shall be whitened.
     Paper: section 3.4 subtracts the per-pixel mean of the 224x224 crops.
     """
+    if preprocessing.whitening is not None:
+        raise UsageError("whitening is of small images in memory; this data is of image files")
     input_spec = InputSpec(size=size, resize=resize, channels=channels, decode=preprocessing.decode)
     return _fit(_views(files, input_spec), preprocessing, input_spec)
 
@@ -85,7 +89,14 @@ def transferred(trained: InputSpec, fitted: InputSpec) -> InputSpec:
     """Return the input of trained weights for images of the size, and decoded as, another one was fitted for.
 
     With another number of channels each has the mean and deviation of the trained ones on average.
+
+    Raises: UsageError, if the trained one whitens images of another size or number of channels.
     """
+    if trained.whitening is not None and trained.numbers != fitted.numbers:
+        raise UsageError(
+            f"the trained weights whiten images of {trained.size} x {trained.size} x {trained.channels} numbers; those "
+            f"of {fitted.size} x {fitted.size} x {fitted.channels} have no such matrix"
+        )
     if trained.channels != fitted.channels:
         trained = _with_channels(trained, fitted.channels)
     sized = trained.with_changes(size=fitted.size, resize=fitted.resize, decode=fitted.decode)
@@ -110,25 +121,65 @@ def _with_channels(trained: InputSpec, channels: int) -> InputSpec:
 
 def _fit(parts: Iterable[NDArray[np.uint8]], preprocessing: Preprocessing, input_spec: InputSpec) -> InputSpec:
     """Return the input with the statistics of all images of all parts. Shape: parts (N, size, size, channels)."""
-    count = 0
+    count, numbers = 0, input_spec.numbers
+    if preprocessing.contrast is not None:
+        input_spec = input_spec.with_changes(contrast=preprocessing.contrast * math.sqrt(numbers))
     sums = np.zeros((input_spec.size, input_spec.size, input_spec.channels))
     squares = np.zeros(input_spec.channels)
+    products = np.zeros((numbers, numbers) if preprocessing.whitening is not None else (0, 0))
     for part in parts:
         scaled = part.astype(np.float64) / 255
+        if input_spec.contrast is not None:
+            scaled = with_contrast(scaled, input_spec.contrast)
         count += len(part)
         sums += scaled.sum(axis=0)
         squares += np.square(scaled).sum(axis=(0, 1, 2))
+        if preprocessing.whitening is not None:
+            flat = scaled.reshape(len(part), -1).astype(np.float32)
+            products += flat.T @ flat
     pixel_mean = sums / count
     channel_mean = pixel_mean.mean(axis=(0, 1))
     variance = squares / (count * input_spec.size**2) - channel_mean**2
     # a channel that is the same everywhere (its variance is 0 but for rounding) is only shifted
     std = np.where(variance > 1e-12, np.sqrt(variance.clip(0)), 1.0)
     pixel = preprocessing.mean == "pixel"
+    whitening = None
+    if preprocessing.whitening is not None:
+        subtracted = pixel_mean if pixel else np.broadcast_to(channel_mean, pixel_mean.shape)
+        moved = (pixel_mean - subtracted).ravel()
+        covariance = products / count - np.outer(pixel_mean, pixel_mean) + np.outer(moved, moved)
+        if preprocessing.std:
+            scale = np.tile(std, input_spec.size**2)
+            covariance /= np.outer(scale, scale)
+        whitening = _encoded(_zca(covariance, preprocessing.whitening)[np.triu_indices(numbers)])
     return input_spec.with_changes(
         mean=None if pixel else tuple(channel_mean.tolist()),
-        mean_image=base64.b64encode(pixel_mean.astype("<f4").tobytes()).decode() if pixel else None,
+        mean_image=_encoded(pixel_mean) if pixel else None,
         std=tuple(std.tolist()) if preprocessing.std else None,
+        whitening=whitening,
     )
+
+
+def _zca(covariance: NDArray[np.float64], added: float) -> NDArray[np.float64]:
+    """Return the symmetric matrix that gives numbers of this covariance, with `added` variance, one of unity."""
+    values, vectors = np.linalg.eigh(covariance + added * np.identity(len(covariance)))
+    return np.asarray((vectors / np.sqrt(values)) @ vectors.T)
+
+
+def _encoded(values: NDArray[np.float64]) -> str:
+    return base64.b64encode(values.astype("<f4").tobytes()).decode()
+
+
+def with_contrast(images: NDArray[Any], norm: float) -> NDArray[Any]:
+    """Return images less their own mean, each scaled to an L2 norm; one of a single colour becomes 0.
+
+    Shape: (N, H, W, C) of numbers in [0, 1] or [0, 255]; the same
+    """
+    flat = images.reshape(len(images), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    norms = np.sqrt(np.square(flat).sum(axis=1, keepdims=True))
+    flat *= np.where(norms > SMALLEST_NORM, norm / np.maximum(norms, SMALLEST_NORM), 0)
+    return flat.reshape(images.shape)
 
 
 def mean_of(input_spec: InputSpec) -> NDArray[np.float32]:
@@ -151,6 +202,20 @@ def std_of(input_spec: InputSpec) -> NDArray[np.float32] | None:
     return None if input_spec.std is None else np.asarray(input_spec.std, np.float32)
 
 
+def whitening_of(input_spec: InputSpec) -> NDArray[np.float32] | None:
+    """Return the matrix that an image is multiplied by, or None. Shape: (size * size * channels,) twice."""
+    return None if input_spec.whitening is None else _symmetric(input_spec.whitening, input_spec.numbers)
+
+
+@lru_cache(maxsize=2)  # of 38 MB for CIFAR's images
+def _symmetric(encoded: str, side: int) -> NDArray[np.float32]:
+    matrix = np.zeros((side, side), np.float32)
+    matrix[np.triu_indices(side)] = np.frombuffer(base64.b64decode(encoded), "<f4")
+    matrix += np.triu(matrix, 1).T
+    matrix.flags.writeable = False
+    return matrix
+
+
 def divisor_of(input_spec: InputSpec) -> float:
     """Return what a byte is divided by to be in the network's scale: 255, or 1 where white is 255 there too."""
     return 255 / input_spec.max_value
@@ -164,9 +229,13 @@ def normalize(images: NDArray[np.uint8], input_spec: InputSpec) -> NDArray[np.fl
     ordered = images[..., ::-1] if input_spec.channel_order == "BGR" else images
     result = ordered.astype(np.float32, order="C")
     result /= divisor_of(input_spec)
+    if input_spec.contrast is not None:
+        result = with_contrast(result, input_spec.contrast)
     result -= mean_of(input_spec)
     if (std := std_of(input_spec)) is not None:
         result /= std
+    if (matrix := whitening_of(input_spec)) is not None:
+        result = (result.reshape(len(result), -1) @ matrix).reshape(result.shape)
     return result
 
 
@@ -185,6 +254,9 @@ class Normalizer:
         mean = mean_of(input_spec) if input_spec.mean_image is not None else mean_of(input_spec)[0, 0]
         self.mean = torch.from_numpy(np.array(mean)).to(device)
         self.std = None if std is None else torch.from_numpy(std).to(device)
+        matrix = whitening_of(input_spec)
+        self.contrast = input_spec.contrast
+        self.matrix = None if matrix is None else torch.from_numpy(np.array(matrix)).to(device)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the images as the network expects them.
@@ -194,9 +266,16 @@ class Normalizer:
         images = images.to(self.device, non_blocking=True)
         height, width = images.shape[1:3]
         ordered = images.flip(-1) if self.reversed else images
-        result = ordered.float().div_(self.divisor).sub_(self._mean_of(height, width))
+        result = ordered.float().div_(self.divisor)
+        if self.contrast is not None:
+            result -= result.mean((1, 2, 3), keepdim=True)
+            norms = result.square().sum((1, 2, 3), keepdim=True).sqrt()
+            result *= torch.where(norms > SMALLEST_NORM, self.contrast / norms.clamp_min(SMALLEST_NORM), 0.0)
+        result.sub_(self._mean_of(height, width))
         if self.std is not None:
             result /= self.std
+        if self.matrix is not None:
+            result = (result.flatten(1) @ self.matrix).view(result.shape)
         return result.permute(0, 3, 1, 2)
 
     def _mean_of(self, height: int, width: int) -> Tensor:

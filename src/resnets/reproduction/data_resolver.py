@@ -17,7 +17,7 @@ from resnets.networks import registry
 from resnets.paper.declarations import Protocol
 from resnets.records.evaluations import Scale
 from resnets.report.runs import SHORT
-from resnets.specs import PUBLISHED_IMAGES, Departure, Recipe, ScaleCropFlip, Setting, identify
+from resnets.specs import PUBLISHED_IMAGES, Departure, PhotoAugmentation, Recipe, Setting, identify
 from resnets.training.default_recipe import recipe_of_kind
 from resnets.training.recipes import DIGITS, find_recipe
 
@@ -72,7 +72,7 @@ class DataResolver:
         if key not in self._resolved:
             self._resolved[key] = self._read(data, training)
         found = self._resolved[key]
-        photos = isinstance(find_recipe(training.recipe).augmentation, ScaleCropFlip)
+        photos = isinstance(find_recipe(training.recipe).augmentation, PhotoAugmentation)
         trial = self.scale == "smoke" and (not protocols or any(one in TRAINING_TESTS for one in protocols))
         if photos and found.splits.train.kind == "arrays" and not trial:
             raise MissingData(f"{training.network} is made for photos, which {found.name} are not: --data folder:PATH")
@@ -141,7 +141,7 @@ def fit_recipe(training: Setting, scale: Scale, splits: DataSplits) -> Recipe:
     """
     recipe = find_recipe(training.recipe)
     own = recipe_of_kind(splits.train)
-    photos = isinstance(recipe.augmentation, ScaleCropFlip)
+    photos = isinstance(recipe.augmentation, PhotoAugmentation)
     if splits.train.kind == "arrays" and (photos or own is DIGITS):
         side = splits.train.side
         fitted = Departure(f"augmentation as in the recipe {own.name}", f"the images are of {side}x{side} pixels")

@@ -26,11 +26,18 @@ def require_decoding(name: str) -> None:
 class Preprocessing(Spec, frozen=True, kw_only=True):
     """What is subtracted from the pixels, which are first scaled to [0, 1]; nothing is divided by unless `std`.
 
-    Paper: sections 3.4 and 4.2 subtract the per-pixel mean of the training images.
+    With `contrast`, each image gets the mean 0 and this standard deviation first: global contrast normalisation. With
+    `whitening`, images in memory are multiplied by the ZCA matrix of the training images in the end; this number is
+    added to the variances.
+
+    Paper: sections 3.4 and 4.2 subtract the per-pixel mean of the training images; networks that it compares with have
+        the others.
     """
 
     mean: Literal["pixel", "channel"] = "pixel"
     std: bool = False  # divide by the channels' standard deviation as well
+    contrast: float | None = None
+    whitening: float | None = None
     decode: Decoding = "exact"
 
 
@@ -43,6 +50,8 @@ class InputSpec(Spec, frozen=True, kw_only=True):
 
     An image is resized to `resize` on its shorter side, its centre cropped to `size`, its channels put in `order`, and
     scaled to [0, `white`]; then the mean is subtracted and, where there is one, divided by the standard deviation.
+    Where there is `contrast`, each image is first normalised by its own mean and norm, and where there is `whitening`,
+    it is at last multiplied by that matrix.
 
     Units: pixels for `size` and `resize`; mean, mean image and std in the scale and the order of the network's input.
     """
@@ -53,17 +62,26 @@ class InputSpec(Spec, frozen=True, kw_only=True):
     mean: tuple[float, ...] | None = None  # of each channel
     mean_image: str | None = None  # or of each pixel: base64 of float32, (size, size, channels), little endian
     std: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] | None = None  # of each channel
+    contrast: Annotated[float, msgspec.Meta(gt=0)] | None = None  # L2 norm of an image less its own mean
+    whitening: str | None = None  # upper triangle of a symmetric matrix of size * size * channels, as the mean image
     interpolation: Interpolation = "bilinear"
     max_value: Literal[1, 255] = 1  # what a pixel of full brightness becomes before the mean is subtracted; black is 0
     channel_order: Literal["RGB", "BGR"] = "RGB"
     decode: Decoding = "exact"
 
     def __repr__(self) -> str:
-        """Return the fields; of a mean image, which is kilobytes of base64, only the shape."""
+        """Return the fields; of a mean image or a matrix, which are long, only the shapes."""
         values = self.fields()
         if self.mean_image is not None:
             values["mean_image"] = f"<{self.size} x {self.size} x {self.channels} float32>"
+        if self.whitening is not None:
+            values["whitening"] = f"<{self.numbers} x {self.numbers} float32>"
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of an image: pixels times channels."""
+        return self.size**2 * self.channels
 
     def in_words(self) -> str:
         """Return what a network expects, for people to read."""
@@ -80,7 +98,9 @@ class InputSpec(Spec, frozen=True, kw_only=True):
             mean = f"minus {numbers(self.mean)}"
         std = "" if self.std is None else f", divided by {numbers(self.std)}"
         decoded = ", large JPEGs decoded at 1/2, 1/4 or 1/8" if self.decode == "reduced" else ""
-        return f"{size}, {colours} from 0 to {self.max_value}, {mean}{std}{decoded}"
+        contrast = "" if self.contrast is None else f"each of mean 0 and norm {self.contrast:g}, "
+        white = "" if self.whitening is None else ", whitened"
+        return f"{size}, {colours} from 0 to {self.max_value}, {contrast}{mean}{std}{white}{decoded}"
 
 
 class PadCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="pad-crop-flip"):

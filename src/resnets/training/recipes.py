@@ -8,6 +8,7 @@ from __future__ import annotations
 from resnets.paper.recipes import CIFAR, IMAGENET, IMAGENET_PLATEAU
 from resnets.registry import Registry
 from resnets.specs import REDUCED, AreaCropFlip, Departure, PadCropFlip, Preprocessing, Recipe
+from resnets.training import authors_recipes
 
 CIFAR_200 = Recipe(
     name="cifar-200",
@@ -178,7 +179,9 @@ FINETUNE = Recipe(
 )
 
 RECIPES: Registry[Recipe] = Registry(
-    "recipe", CIFAR, CIFAR_200, FAST, DIGITS, IMAGENET, IMAGENET_PLATEAU, IMAGENET_90, IMAGENET_FAST, SCRATCH, FINETUNE
+    "recipe",
+    *(CIFAR, CIFAR_200, FAST, DIGITS, IMAGENET, IMAGENET_PLATEAU, IMAGENET_90, IMAGENET_FAST, SCRATCH, FINETUNE),
+    *authors_recipes.RECIPES,
 )
 
 

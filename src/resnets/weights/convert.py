@@ -153,7 +153,7 @@ def _override(
         return input_spec
     resize = 256 if spec.type == "imagenet" else spec.input_size
     base = input_spec or InputSpec(size=spec.input_size, resize=resize, channels=spec.in_channels)
-    known = set(InputSpec.__struct_fields__) - {"mean_image", "channels"}
+    known = set(InputSpec.__struct_fields__) - {"mean_image", "whitening", "channels"}
     allowed: dict[str, tuple[Any, ...]] = {
         "max_value": (1, 255),
         "channel_order": ("RGB", "BGR"),
@@ -171,6 +171,8 @@ def _override(
             raise UsageError(f"input {key} is {value!r}; it must be a number of 1 or more")
         if key in ("mean", "std") and value is not None and not _numbers(value, base.channels):
             raise UsageError(f"input {key} is {value!r}; it must be {base.channels} numbers, one for each channel")
+        if key == "contrast" and value is not None and not (isinstance(value, int | float) and value > 0):
+            raise UsageError(f"input contrast is {value!r}; it must be a positive number")
         if key == "std" and value is not None and min(value) <= 0:
             raise UsageError(f"input std is {value!r}; it must be positive numbers")
     if "mean" in parts:

@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -143,6 +144,8 @@ def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> Networ
     Raises: WeightsError, if the weights are of no network here or the name contradicts them; UsageError, for a name
     that there is not.
     """
+    if layout.network is not None:
+        return _declare_its_own(tensors, *layout.network(tensors), name)
     found = name or _name(tensors, layout)
     classes = _size(tensors, "fc.weight", "classifier.6.weight", axis=0)
     channels = _size(tensors, "conv1.weight", "features.0.weight", axis=1) or 3
@@ -166,6 +169,20 @@ def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> Networ
         declared = rebuilt.with_changes(shortcut=declared.shortcut)
     zeros = layout.zeros if declared.shortcut == "A" else "after"
     return declared.with_changes(zeros=zeros, pool=layout.pool)
+
+
+def _declare_its_own(tensors: Tensors, own: str, options: dict[str, Any], name: str | None) -> NetworkSpec:
+    """Return the declaration of a layout's only network. Raises: WeightsError, if `name` is of another one."""
+    if name not in (None, own):
+        raise WeightsError(f"these are weights of {own}, not of {name}")
+    standard = skeleton(registry.declare(own, **options))
+    (first, *_), last = standard.state_dict(), last_layer(standard)
+    return registry.declare(
+        own,
+        num_classes=_size(tensors, f"{last}.weight", axis=0),
+        in_channels=_size(tensors, first, axis=1),
+        **options,
+    )
 
 
 def _name(tensors: Tensors, layout: Layout) -> str:

@@ -196,13 +196,20 @@ def require_input(input_spec: InputSpec, path: Path) -> None:
     for name, values in (("mean", input_spec.mean), ("std", input_spec.std)):
         if values is not None and len(values) != channels:
             raise WeightsError(f"{path}: the {name} of its input has {len(values)} numbers for {channels} channels")
-    if input_spec.mean_image is not None:
+    for name, encoded, expected in (
+        ("mean image", input_spec.mean_image, input_spec.numbers),
+        ("whitening", input_spec.whitening, input_spec.numbers * (input_spec.numbers + 1) // 2),
+    ):
+        if encoded is None:
+            continue
         try:
-            found = len(base64.b64decode(input_spec.mean_image, validate=True))
+            found = len(base64.b64decode(encoded, validate=True))
         except ValueError as error:
-            raise WeightsError(f"{path}: the mean image of its input is not base64 ({error})") from None
-        if found != 4 * size * size * channels:
-            raise WeightsError(f"{path}: the mean image of its input is not of {size} x {size} x {channels} numbers")
+            raise WeightsError(f"{path}: the {name} of its input is not base64 ({error})") from None
+        if found != 4 * expected:
+            raise WeightsError(
+                f"{path}: the {name} of its input is not of {expected:,} numbers, for {size} x {size} x {channels}"
+            )
     if input_spec.resize < size:
         raise WeightsError(f"{path}: its input of {size} pixels is cut out of {input_spec.resize}")
 

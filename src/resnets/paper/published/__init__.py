@@ -41,6 +41,13 @@ _HEADLINES = {
     "resnet56": ("Table 6", "ResNet, 56 layers", "error"),
     "resnet110": ("Table 6", "ResNet, 110 layers", "error"),
     "resnet1202": ("Table 6", "ResNet, 1202 layers", "error"),
+    "prelu_net_c": ("Table 3", "PReLU-net", "top-1 err."),
+    "maxout": ("Table 6", "Maxout", "error"),
+    "nin": ("Table 6", "NIN", "error"),
+    "dsn": ("Table 6", "DSN", "error"),
+    "fitnet19": ("Table 6", "FitNet, 19 layers", "error"),
+    "highway19": ("Table 6", "Highway, 19 layers", "error"),
+    "highway32": ("Table 6", "Highway, 32 layers", "error"),
     "plain110": ("Figure 6", "plain-110", "error"),
 }
 

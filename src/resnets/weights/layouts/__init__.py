@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnets.weights.layouts import akamaster, caffe, chenyaofo, detectron, timm, torchvision
+from resnets.weights.layouts import akamaster, caffe, chenyaofo, compared, detectron, timm, torchvision
 from resnets.weights.layouts.layout import About, Layout, Tensors
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -11,6 +11,10 @@ LAYOUTS: tuple[Layout, ...] = (
     caffe.LAYOUT,
     detectron.CAFFE2,
     detectron.TORCHVISION,
+    compared.TORCHVISION,
+    compared.CAFFE_GOOGLENET,
+    compared.CAFFE_NIN,
+    compared.CADENE,
     timm.LAYOUT,
     torchvision.LAYOUT,
 )

@@ -16,6 +16,9 @@ About = dict[str, Any]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+Named = tuple[str, dict[str, Any]]
+"""A network's name and its options."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
@@ -23,7 +26,7 @@ class Layout:
 
     `rename` returns the tensors under our names, which are torchvision's; a name that it does not know stays, so that
     it is reported. `input_spec` returns the input that the project's published weights expect, None where no such
-    thing is known.
+    thing is known. `network` returns the network of tensors under our names, in a layout that is of one network.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Layout:
     stride: StridePlacement = "3x3"  # of its bottlenecks
     zeros: ZeroChannels = "after"
     pool: StemPool = "padded"
+    network: Callable[[Tensors], Named] | None = None
     unprojected: bool | None = None  # whether a network without projections is residual (option A); None: unknown
 
 

@@ -63,6 +63,7 @@ def input_spec_of(config: dict[str, Any]) -> InputSpec:
 def config_of(input_spec: InputSpec, num_classes: int) -> dict[str, Any] | None:
     """Return the `pretrained_cfg` that declares this input, or None where timm has no words for it."""
     plain = input_spec.max_value == 1 and input_spec.channel_order == "RGB" and input_spec.mean_image is None
+    plain = plain and input_spec.contrast is None and input_spec.whitening is None
     if not plain or input_spec.channels != 3:
         return None
     crop = input_spec.size / input_spec.resize
