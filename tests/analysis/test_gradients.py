@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 import resnets
 from resnets.analysis.gradients import convolutions, measure
 from resnets.cli import run
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
+from resnets.paper.recipes import CIFAR
 from resnets.records import base
 from resnets.records.analyses import GradientPoint, Gradients
 from resnets.report.gradients import findings, groups
@@ -37,6 +40,32 @@ def test_norms_are_those_of_autograd() -> None:
     of_layers = [layer.weight.grad for layer in layers.values() if layer.weight.grad is not None]
     assert found.gradients == pytest.approx([gradient.norm().item() for gradient in of_layers], rel=1e-4)
     assert found.weights == pytest.approx([layer.weight.detach().norm().item() for layer in layers.values()], rel=1e-4)
+
+
+class Auxiliary(nn.Module):
+    """A convolution whose maps two classifiers see, the second in training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc, self.other = nn.Conv2d(3, 2, 3), nn.Linear(8, 3), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Any:
+        maps = self.conv(images).flatten(1)
+        return (self.fc(maps), self.other(maps)) if self.training else self.fc(maps)
+
+
+def test_the_loss_is_the_recipes() -> None:
+    """Of all outputs in training, as the recipe weighs them."""
+    torch.manual_seed(0)
+    network, images, labels = Auxiliary(), torch.randn(8, 3, 4, 4), torch.arange(8) % 3
+    recipe = CIFAR.with_changes(auxiliary_weight=0.5, label_smoothing=0.1)
+    scores, others = network(images)
+    expected = F.cross_entropy(scores, labels, label_smoothing=0.1)
+    expected = expected + 0.5 * F.cross_entropy(others, labels, label_smoothing=0.1)
+    (gradient,) = torch.autograd.grad(expected, [network.conv.weight])
+    found = measure(network, [(images, labels)], torch.device("cpu"), recipe=recipe)
+    assert found.loss == pytest.approx(expected.item(), rel=1e-5)
+    assert found.gradients == pytest.approx([gradient.norm().item()], rel=1e-4)
 
 
 def test_measuring_does_not_change_the_training(tiny_splits: DataSplits) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.analysis.trainings import from_run, initial
@@ -19,14 +19,16 @@ from resnets.data.loading import Batch
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, public
 from resnets.networks.registry import name_of
+from resnets.paper.recipes import CIFAR
 from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients, in_six_digits
 from resnets.report import gradients as reporting
-from resnets.runtime.device import choose_device, forward, keep_freed_memory, place
+from resnets.runtime.device import choose_device, keep_freed_memory, outputs_of, place
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import Training
+from resnets.training.loss import loss_of_outputs, make_loss
 from resnets.training.run_folder import RunFolder
 from resnets.training.trainer import iterate
 from resnets.weights import weights_file
@@ -181,8 +183,7 @@ def convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
 
 
 def _point(training: Training, probe: Sequence[Batch], iteration: int) -> GradientPoint:
-    smoothing = training.recipe.label_smoothing
-    return measure(training.network, probe, training.device, iteration=iteration, label_smoothing=smoothing)
+    return measure(training.network, probe, training.device, iteration=iteration, recipe=training.recipe)
 
 
 def measure(
@@ -191,10 +192,11 @@ def measure(
     device: torch.device,
     *,
     iteration: int = 0,
-    label_smoothing: float = 0.0,
+    recipe: Recipe = CIFAR,
 ) -> GradientPoint:
     """Return the mean loss of some mini-batches, and the norms at each convolution.
 
+    The loss is the recipe's, of all outputs that the network has in training.
     The network, with its batch norm's statistics, its mode and its gradients, is left as it was.
 
     Raises: UsageError, if it has no convolutions.
@@ -204,10 +206,11 @@ def measure(
     modes = [(module, module.training) for module in network.modules()]
     losses: list[float] = []
     sums = {name: [0.0, 0.0] for name in layers}
+    loss_of = partial(loss_of_outputs, make_loss(recipe, None, device), recipe, iteration)
     try:
         network.train()
         for images, labels in batches:
-            losses.append(_add(sums, network, layers, images.to(device), labels.to(device), label_smoothing))
+            losses.append(_add(sums, network, layers, images.to(device), labels.to(device), loss_of))
     finally:
         for module, mode in modes:
             module.training = mode
@@ -229,14 +232,14 @@ def _add(
     layers: dict[str, nn.Conv2d],
     images: Tensor,
     labels: Tensor,
-    label_smoothing: float,
+    loss_of: Callable[[Sequence[Tensor], Tensor], Tensor],
 ) -> float:
     """Add the norms of a mini-batch's gradients, of weights and of outputs, and return its loss."""
     outputs: dict[str, Tensor] = {}
     with contextlib.ExitStack() as hooks:
         for name, layer in layers.items():
             hooks.callback(layer.register_forward_hook(_keep(outputs, name)).remove)
-        loss = F.cross_entropy(forward(network, images, "fp32"), labels, label_smoothing=label_smoothing)
+        loss = loss_of(outputs_of(network, images, "fp32"), labels)
     found = torch.autograd.grad(loss, [*(layers[name].weight for name in outputs), *outputs.values()])
     for name, weight, output in zip(outputs, found[: len(outputs)], found[len(outputs) :], strict=True):
         sums[name][0] += float(weight.norm())
