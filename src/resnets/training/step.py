@@ -67,7 +67,7 @@ def make_step(
             taken = _whole(state, loss_of, run, precision, cast)
         return taken if gather is None else lambda *draw: taken(*gather(*draw))
 
-    if world.size > 1 or not state.guard.deferred or not is_known(network):
+    if world.size > 1 or device.type != "cuda" or not state.guard.deferred or not is_known(network):
         state.execution = "eager"
         return step(network if world.size == 1 else _averaging(network, device))
     long = accumulate == 1 and (recipe.iterations - state.iteration) * depth_of(network) >= COMPILE_FROM
