@@ -248,7 +248,9 @@ def measure(
     Raises: UsageError, if not even one image fits; TrainingError, DataError.
     """
     if largest < 1:
-        raise UsageError("not even one image fits in this machine's memory; --device-kind plans for another")
+        raise UsageError(
+            "not even one image fits in this machine's memory; `resnets plan --device-kind` is for another"
+        )
     steps, state = _measure_steps(todo, batch_size, largest=largest, macs=macs, seconds=seconds, workers=workers)
     test, final_test = _test_seconds(todo, steps, loading, workers)
     save, log = measure_saving(state, folder / "run")
