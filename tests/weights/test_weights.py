@@ -245,12 +245,17 @@ def test_a_last_layer_follows_its_classes(
     assert bool(notes) is noted
 
 
-def test_all_layers_that_give_scores_follow_the_classes(tmp_path: Path) -> None:
-    """Those of auxiliary outputs too; the other layers are loaded."""
+@pytest.mark.parametrize("to_train", [True, False])
+def test_all_layers_that_give_scores_follow_the_classes(tmp_path: Path, to_train: bool) -> None:
+    """Those of auxiliary outputs too, in `train` as in `create`; the other layers are loaded."""
     trained, fresh = registry.create("dsn", num_classes=3), registry.create("dsn", num_classes=2)
     own = fresh.companions[1].fc.weight.clone()
     weights_file.save(tmp_path / "w.safetensors", trained, classes=("a", "b", "c"))
-    weights_file.load(tmp_path / "w.safetensors").load_to_train(fresh, ("a", "d"))
+    weights = weights_file.load(tmp_path / "w.safetensors")
+    if to_train:
+        weights.load_to_train(fresh, ("a", "d"))
+    else:
+        weights.load_adapted(fresh)
     assert torch.equal(fresh.companions[1].fc.weight, own) and torch.equal(fresh.cccp5.weight, trained.cccp5.weight)
 
 

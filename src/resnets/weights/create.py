@@ -35,6 +35,7 @@ def create(
         residual_layers: 3x3 layers per residual block, 2 in the paper.
         bn_group: images that share batch-norm statistics in training; None is the whole batch.
         initialization: `he_fan_in` or `he_fan_out`, also of VGG networks.
+        options: those of the network, by name; the networks that the paper compares with have others.
 
     Shape: the network maps (N, in_channels, H, W) -> (N, num_classes)
     Raises: UsageError, if there is no such network or an option does not apply; WeightsError, if the weights are of

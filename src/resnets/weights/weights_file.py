@@ -113,8 +113,8 @@ class Weights:
         Raises: WeightsError, as `load_into`.
         """
         adapted, notes = self._adapted(network)
-        head = f"{last_layer(network)}."
-        own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(head)}
+        heads = tuple(f"{layer}." for layer in score_layers(network))
+        own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(heads)}
         if all(name in self.tensors and self.tensors[name].shape == tensor.shape for name, tensor in own.items()):
             adapted.load_into(network)
             return notes
