@@ -27,10 +27,16 @@ _HOME = {
     "load": "resnets.inference.model",
     "Model": "resnets.inference.model",
     "Prediction": "resnets.inference.predictions",
-    "predict": "resnets.inference.model",
+    "predict": "resnets.inference.predict",
+    "embed": "resnets.inference.embeddings",
+    "neighbours": "resnets.inference.embeddings",
+    "Embeddings": "resnets.inference.embeddings",
+    "Neighbours": "resnets.inference.embeddings",
     "explain": "resnets.inference.explain",
     "Explainer": "resnets.inference.explain",
     "Explanation": "resnets.inference.explain",
+    "export": "resnets.exporting.export",
+    "Export": "resnets.exporting.export",
     "evaluate": "resnets.evaluation.evaluate",
     "Evaluation": "resnets.records.evaluations",
     "Agreement": "resnets.records.evaluations",
@@ -148,6 +154,12 @@ if TYPE_CHECKING:
     from resnets.evaluation.calibrate import calibrate as calibrate
     from resnets.evaluation.evaluate import evaluate as evaluate
     from resnets.evaluation.responses import responses as responses
+    from resnets.exporting.export import Export as Export
+    from resnets.exporting.export import export as export
+    from resnets.inference.embeddings import Embeddings as Embeddings
+    from resnets.inference.embeddings import Neighbours as Neighbours
+    from resnets.inference.embeddings import embed as embed
+    from resnets.inference.embeddings import neighbours as neighbours
     from resnets.inference.engine import Engine as Engine
     from resnets.inference.explain import Explainer as Explainer
     from resnets.inference.explain import Explanation as Explanation
@@ -155,8 +167,8 @@ if TYPE_CHECKING:
     from resnets.inference.model import Model as Model
     from resnets.inference.model import from_pretrained as from_pretrained
     from resnets.inference.model import load as load
-    from resnets.inference.model import predict as predict
     from resnets.inference.optimize import optimize as optimize
+    from resnets.inference.predict import predict as predict
     from resnets.inference.predictions import Prediction as Prediction
     from resnets.networks.deepen import deepen as deepen
     from resnets.networks.describe import describe as describe

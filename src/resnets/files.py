@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,37 @@ def writing(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"{where}: failed to write ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path next to a file or folder, which takes its place, whole, when the block ends without an error.
+
+    Raises: RunError, if that fails.
+    """
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    with writing(path):
+        make_folder(path.parent)
+        _remove(temporary)  # of a process that was killed
+    try:
+        yield temporary
+        with writing(path):
+            for file in temporary.iterdir() if temporary.is_dir() else [temporary]:
+                with open(file, "rb+") as content:
+                    os.fsync(content.fileno())
+            if temporary.is_dir():
+                _remove(path)  # a folder does not replace one that is not empty
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def require_file(path: Path) -> None:

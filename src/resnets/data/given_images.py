@@ -76,7 +76,7 @@ def _picture(array: NDArray[np.uint8], where: str) -> Image.Image:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or shape[2:] not in ((), (1,), (3,), (4,)) or not array.size:
         raise UsageError(
             f"{where} is an array of {array.dtype} {shape}; it must be of uint8, from 0 to 255, and (height, width, 3) "
-            f"or (height, width)"
+            f"or (height, width); several are (N, height, width, channels)"
         )
     return Image.fromarray(np.ascontiguousarray(array[..., 0] if shape[2:] == (1,) else array))
 

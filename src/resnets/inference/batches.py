@@ -18,7 +18,7 @@ from resnets.errors import DataError
 from resnets.specs import InputSpec
 
 Result = TypeVar("Result")
-Compute = Callable[[Sequence[Path | str], NDArray[np.uint8]], Sequence[Result]]
+Compute = Callable[[Sequence[Path | str], NDArray[np.uint8]], Iterable[Result]]
 """What is computed of the names and single views of images. Shape: (N, size, size, channels) -> N results"""
 
 

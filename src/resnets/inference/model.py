@@ -1,4 +1,4 @@
-"""`load` and `predict`: a trained network with its classes and the input that it expects, ready for image files."""
+"""`load`: a trained network with its classes and the input that it expects, ready for image files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError, WeightsError, printable, public
 from resnets.inference.batches import in_batches, name_of_image
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
-from resnets.inference.images import find_images
-from resnets.inference.predictions import Prediction, require_table, write_predictions
+from resnets.inference.features import features_of
+from resnets.inference.predictions import Prediction
 from resnets.networks.registry import name_of, spec_of
 from resnets.records.evaluations import Calibration
 from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
@@ -198,6 +198,33 @@ class Model:
             if model.engine is None and not is_last and seconds / done * remaining > PREPARATION_SECONDS:
                 model = model._prepared(multiply)
 
+    def embed(self, images: GivenImage | Iterable[GivenImage]) -> NDArray[np.float32]:
+        """Return the features of an image, or of several as in `predict`: what the network's classifier is given.
+
+        An engine gives none, so the network itself runs, in float32.
+
+        Shape: (D,), of several (N, D)
+        Raises: as `predict`.
+        """
+        _, input_spec = self.classes_and_input()
+        if (several := as_images(images)) is None:
+            return self.embed([images])[0]  # type: ignore[list-item]
+        black = np.zeros((1, input_spec.size, input_spec.size, input_spec.channels), np.uint8)
+        found = [self._features([], black)[:0]]
+        for _, features in self.each_features(several):
+            if isinstance(features, DataError):
+                raise features
+            found.append(features[None])
+        return np.concatenate(found)
+
+    def each_features(
+        self, images: Iterable[GivenImage | Picture]
+    ) -> Iterator[tuple[Path | str, NDArray[np.float32] | DataError]]:
+        """Yield each image's path or name with its features, (D,), or the error if it is no image."""
+        _, input_spec = self.classes_and_input()
+        for results, _ in in_batches(images, input_spec, self._features, BATCH):
+            yield from results
+
     def classes_and_input(self) -> tuple[tuple[str, ...], InputSpec]:
         """Return the classes, numbered where they have no names, and the input that images are made into.
 
@@ -223,11 +250,13 @@ class Model:
         Raises: WeightsError, if the network gives numbers that are not finite, or has no classes and input.
         """
         logits = self._logits(self._normalized(views), precision)
-        if not (finite := logits.isfinite().all(1)).all():
-            number = int((~finite).nonzero()[0])
-            where = names[number] if names else f"image {number}"
-            raise WeightsError(f"{self.path}: gives numbers that are not finite for {where}")
+        _require_finite(self.path, logits, names)
         return logits.softmax(1)
+
+    def _features(self, names: Sequence[Path | str], views: NDArray[np.uint8]) -> NDArray[np.float32]:
+        found = features_of(self.network, self._normalized(views))
+        _require_finite(self.path, found, names)
+        return found.cpu().numpy()
 
     def _normalized(self, views: NDArray[np.uint8]) -> Tensor:
         _, input_spec = self.classes_and_input()
@@ -268,6 +297,13 @@ class Model:
         ]
 
 
+def _require_finite(path: Path, found: Tensor, names: Sequence[Path | str]) -> None:
+    if not (finite := found.isfinite().all(1)).all():
+        number = int((~finite).nonzero()[0])
+        where = names[number] if names else f"image {number}"
+        raise WeightsError(f"{path}: gives numbers that are not finite for {where}")
+
+
 @public
 def load(path: str | Path, *, network: nn.Module | None = None, device: str = "auto") -> Model:
     """Return the trained network of a run's folder, a folder for the Hub, or any file that `convert` reads.
@@ -305,46 +341,3 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     if Path(name).is_dir():
         return load(name, device=device)
     return _loaded(find_weights(f"hf:{name}", revision=revision).weights, None, device)
-
-
-@public
-def predict(
-    path: str | Path,
-    images: GivenImage | Iterable[GivenImage],
-    *,
-    top: int = 5,
-    min_confidence: float = 0.0,
-    out: str | Path | None = None,
-    decode: str | None = None,
-    device: str = "auto",
-    precision: str = "fp32",
-) -> list[Prediction]:
-    """Return the most probable classes of image files, by the network of a run folder or a weights file.
-
-    Args:
-        path: a run folder or a weights file.
-        images: one or more image files of any size, folders, patterns, `webdataset:` shards or `-` (standard input), or
-            images as `Model.predict` takes them.
-        top: number of classes per image.
-        min_confidence: best probability, from 0 to 1, below which a prediction is `unsure`.
-        out: file for a table of them, .csv, .json, .jsonl or .parquet (`filename`, `label`, `prob`).
-        decode: large JPEGs `exact` or `reduced`, as in `train`; None is as in training.
-        device: `auto` is the first GPU, else the CPU.
-        precision: `fp32`, `bf16` or `auto`.
-
-    Raises: WeightsError, as `load`; DataError, for the first file that is not an image; UsageError, RunError, if
-        `out` is not a file for a table, or cannot be written.
-    """
-    if out is not None:
-        require_table(Path(out))
-    model = load(path, device=device).decoding(decode)
-    predictions = []
-    for prediction in model.predict_many(
-        find_images(images), top=top, min_confidence=min_confidence, precision=precision
-    ):
-        if isinstance(prediction, DataError):
-            raise prediction
-        predictions.append(prediction)
-    if out is not None:
-        write_predictions(Path(out), predictions)
-    return predictions

@@ -1,0 +1,51 @@
+"""The example next to an exported ONNX file: a program that classifies images and needs neither torch nor resnets."""
+
+from __future__ import annotations
+
+from resnets.specs import InputSpec
+
+
+def example(name: str, input_spec: InputSpec, *, from_pixels: bool) -> str:
+    """Return a Python program that classifies images by an ONNX file of this name next to it.
+
+    It reads the classes and the input from the file. The image is resized and cropped as in `single_view`.
+    """
+    mode = "RGB" if input_spec.channels == 3 else "L"
+    lines = [
+        f'"""Classify images: python {name}.py photo.jpg ...   It needs onnxruntime, Pillow and NumPy."""',
+        "",
+        "import base64, json, sys" if input_spec.mean_image and not from_pixels else "import json, sys",
+        "import numpy as np, onnxruntime",
+        "from PIL import Image, ImageOps",
+        "",
+        'session = onnxruntime.InferenceSession(__file__.removesuffix(".py"))',
+        "about = session.get_modelmeta().custom_metadata_map",
+        'classes, spec = json.loads(about["classes"]), json.loads(about["input"])',
+        'size, resize, how = spec["size"], spec["resize"], Image.Resampling[spec["interpolation"].upper()]',
+        *([] if from_pixels else _statistics(input_spec)),
+        "for path in sys.argv[1:]:",
+        f'    image = ImageOps.exif_transpose(Image.open(path)).convert("{mode}")',
+        "    image = image.resize([int(resize * side / min(image.size)) for side in image.size], how)",
+        "    left, top = (round((side - size) / 2) for side in image.size)",
+        "    x = np.asarray(image.crop((left, top, left + size, top + size))).reshape(1, size, size, -1)",
+        *([] if from_pixels else _normalization(input_spec)),
+        '    (logits,) = session.run(["logits"], {"images": x})[0]',
+        "    probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()",
+        '    print(f"{path}: {classes[probabilities.argmax()]} {probabilities.max():.6f}")',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _statistics(input_spec: InputSpec) -> list[str]:
+    mean = 'spec["mean"] or 0'
+    if input_spec.mean_image is not None:
+        mean = 'np.frombuffer(base64.b64decode(spec["mean_image"]), "<f4").reshape(size, size, -1)'
+    return [f'mean, std = {mean}, spec["std"] or 1']
+
+
+def _normalization(input_spec: InputSpec) -> list[str]:
+    order = "[..., ::-1]" if input_spec.channel_order == "BGR" else ""
+    return [
+        f'    x = (x{order} * (spec["max_value"] / 255) - mean) / std',
+        '    x = x.transpose(0, 3, 1, 2).astype("float32")',
+    ]

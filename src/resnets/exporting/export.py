@@ -1,0 +1,167 @@
+"""`export`: a trained network as a file for another runtime, verified by that runtime before it takes its place."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from resnets.data import normalization
+from resnets.data.decoding import single_view
+from resnets.data.given_images import GivenImage
+from resnets.errors import DataError, RunError, UsageError, first_line, public
+from resnets.exporting.example import example
+from resnets.exporting.formats import FileFormat, Run, find_format
+from resnets.exporting.graph import FromPixels, about
+from resnets.files import replacing, require_file, require_folder, write_bytes
+from resnets.inference.backends import exported, frozen
+from resnets.inference.images import find_images
+from resnets.inference.model import Model, load
+from resnets.networks.registry import name_of
+from resnets.specs import InputSpec
+
+BATCHES = (1, 2, 5)
+"""Images at a time in the verification: the number must be free in the file."""
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit over the largest logit."""
+
+OWN_FILES = {"model.xml", "model.bin"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file, or folder, that was exported and verified.
+
+    `difference` is the largest one of a logit to the network's own, over the largest logit. `example` is the program
+    that was written next to an ONNX file. `takes` is what it is given, `verified_on` which images.
+    """
+
+    path: Path
+    format: str
+    runtime: str
+    network: str
+    classes: int
+    takes: str
+    difference: float
+    verified_on: str
+    example: Path | None = None
+
+
+@public
+def export(
+    path: str | Path | Model,
+    out: str | Path,
+    *,
+    format: str | None = None,
+    normalize: bool = False,
+    images: GivenImage | Iterable[GivenImage] | None = None,
+    tolerance: float = TOLERANCE,
+) -> Export:
+    """Write a trained network for another runtime, for any number of images at a time, and return what was written.
+
+    The file is run by its runtime, in batches of 1, 2 and 5, and its logits are compared with the network's own; it
+    takes its place only if they agree. Next to an ONNX file OUT is OUT.py, an example that needs no torch.
+
+    Args:
+        path: a run folder, a weights file or a loaded model.
+        out: a .onnx or .pt2 file, or for OpenVINO a folder.
+        format: `onnx`, `pt2` or `openvino`; None is by the name of `out`.
+        normalize: include the normalisation: the file then takes pixels, (N, size, size, channels) uint8.
+        images: what is verified on, as in `predict`; None is seeded random pixels.
+        tolerance: largest difference of a logit that is accepted, over the largest logit.
+
+    Raises: WeightsError, as `load`; UsageError, if the format is unknown, or not installed; DataError, for an image
+        that cannot be read; RunError, if the network cannot be exported, the logits differ, or `out` cannot be written.
+    """
+    out = Path(out)
+    chosen = find_format(out, format)
+    _require_free(out, chosen)
+    model = path if isinstance(path, Model) else load(path, device="cpu")
+    texts = about(model, from_pixels=normalize)
+    _, input_spec = model.classes_and_input()
+    views = _random_views(input_spec) if images is None else _views(images, input_spec)
+    network = frozen(model.network).cpu().to(memory_format=torch.contiguous_format)
+    graph = FromPixels(network, input_spec).eval() if normalize else network
+    given = views if normalize else _normalized(views, input_spec)
+    with replacing(out) as temporary:
+        try:
+            chosen.write(exported(graph, torch.from_numpy(given)), torch.from_numpy(given), temporary, texts)
+            run = chosen.load(temporary)
+        except Exception as error:  # whatever torch, a converter or a runtime raises
+            why = f"failed to export {name_of(model.network)} to {chosen.title} ({first_line(error)})"
+            raise RunError(f"{out}: {why}") from error
+        difference = _difference(run, given, _expected(network, _normalized(views, input_spec)))
+        if not difference <= tolerance:
+            raise RunError(
+                f"{out}: not written, since the logits that {chosen.runtime} computes differ from the network's by "
+                f"{difference:.2g} of the largest one; the tolerance is {tolerance:g}"
+            )
+    program = None
+    if chosen.name == "onnx":
+        program = out.with_name(f"{out.name}.py")
+        write_bytes(program, example(out.name, input_spec, from_pixels=normalize).encode())
+    shape = ", ".join(map(str, given.shape[1:]))
+    return Export(
+        path=out,
+        format=chosen.title,
+        runtime=chosen.runtime,
+        network=texts["network"],
+        classes=len(model.classes_and_input()[0]),
+        takes=f"(N, {shape}) {given.dtype}, {'pixels' if normalize else 'normalised'}",
+        difference=difference,
+        verified_on="random pixels" if images is None else "images",
+        example=program,
+    )
+
+
+def _require_free(out: Path, chosen: FileFormat) -> None:
+    if chosen.name != "openvino":
+        require_file(out)
+        return
+    require_folder(out)
+    if out.exists() and (others := {file.name for file in out.iterdir()} - OWN_FILES):
+        raise UsageError(f"{out}: this folder holds other files ({min(others)}); name a new one")
+
+
+def _random_views(input_spec: InputSpec) -> NDArray[np.uint8]:
+    shape = (sum(BATCHES), input_spec.size, input_spec.size, input_spec.channels)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _views(images: GivenImage | Iterable[GivenImage], input_spec: InputSpec) -> NDArray[np.uint8]:
+    """Return the first views, from the first again where there are fewer images than are needed."""
+    files = list(itertools.islice(find_images(images), sum(BATCHES)))
+    if not files:
+        raise DataError("no images to verify on were given")
+    views = [single_view(file, input_spec) for file in files]
+    return np.stack(list(itertools.islice(itertools.cycle(views), sum(BATCHES))))
+
+
+def _normalized(views: NDArray[np.uint8], input_spec: InputSpec) -> NDArray[np.float32]:
+    return np.ascontiguousarray(normalization.normalize(views, input_spec).transpose(0, 3, 1, 2))
+
+
+def _expected(network: nn.Module, x: NDArray[np.float32]) -> Tensor:
+    with torch.no_grad():
+        return network(torch.from_numpy(x))
+
+
+def _difference(run: Run, given: NDArray[np.uint8] | NDArray[np.float32], expected: Tensor) -> float:
+    """Return the largest difference of a logit over the largest one, of all batches; infinity for other shapes."""
+    differences, start = [], 0
+    for count in BATCHES:
+        part = slice(start, start + count)
+        found = torch.from_numpy(run(given[part]))
+        if found.shape != expected[part].shape:
+            return float("inf")
+        differences.append((found - expected[part]).abs().max())
+        start += count
+    largest = torch.stack(differences).max()  # NaN, if one is
+    return 0.0 if largest == 0 else float(largest / expected.abs().max())

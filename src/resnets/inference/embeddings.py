@@ -1,0 +1,219 @@
+"""`embed` and `neighbours`: features of images, in memory and in files, and the most similar images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.data.given_images import GivenImage
+from resnets.errors import DataError, UsageError, first_line, import_extra, is_utf8, public
+from resnets.files import require_expansion, require_file, sha256_of, size_on_disk, write_bytes
+from resnets.inference.images import find_images
+from resnets.inference.model import Model, load
+from resnets.weights.readers import read_arrays
+
+SUFFIXES = (".npz", ".parquet")
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Features of images: what the network's classifier is given for them.
+
+    `names` are the images' paths, or of those that are no files their names; `weights` is the SHA-256 of the weights
+    file, whose features alone compare with these.
+
+    Shape: features (N, D) float32
+    """
+
+    names: tuple[str, ...]
+    features: NDArray[np.float32]
+    weights: str
+
+    def nearest(self, features: NDArray[np.float32], top: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the similarities (cosines) and the numbers of the images nearest to these features, nearest first.
+
+        Shape: (M, D) -> twice (M, min(top, N))
+        """
+        from sklearn.neighbors import NearestNeighbors  # it takes a while to import
+
+        search = NearestNeighbors(n_neighbors=min(top, len(self.names)), metric="cosine", algorithm="brute")
+        distances, numbers = search.fit(self.features).kneighbors(features)
+        return (1 - distances).astype(np.float32), numbers
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The images most similar to one, the most similar first, with the cosines of their features, in [-1, 1]."""
+
+    image: Path | str
+    names: tuple[str, ...]
+    similarities: tuple[float, ...]
+
+
+def require_embeddings_file(path: Path) -> None:
+    """Make sure that features can be written to a file, before the hours that they take.
+
+    Raises: UsageError, if it is a folder or of another suffix, or for Parquet where pyarrow is not installed.
+    """
+    require_file(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path}: features are written as {' or '.join(SUFFIXES)}; name a file with such a suffix")
+    if path.suffix.lower() == ".parquet":
+        import_extra("pyarrow.parquet", "datasets")
+
+
+def write_embeddings(path: Path, embeddings: Embeddings) -> None:
+    """Write features whole or not at all, in the format of the file's suffix.
+
+    A .npz holds the arrays `filename` (N,), `features` (N, D) and `weights`; a .parquet the columns `filename` and
+    `features`, and `weights` in its metadata.
+
+    Raises: UsageError, as `require_embeddings_file`; RunError, if the file cannot be written.
+    """
+    require_embeddings_file(path)
+    names = [name if is_utf8(name) else name.encode("utf-8", "backslashreplace").decode() for name in embeddings.names]
+    content = io.BytesIO()
+    if path.suffix.lower() == ".npz":
+        np.savez(content, filename=np.array(names, np.str_), features=embeddings.features, weights=embeddings.weights)
+    else:
+        arrow, parquet = (import_extra(name, "datasets") for name in ("pyarrow", "pyarrow.parquet"))
+        size = embeddings.features.shape[1]
+        lists = arrow.FixedSizeListArray.from_arrays(arrow.array(embeddings.features.ravel()), size)
+        table = arrow.table({"filename": arrow.array(names, arrow.string()), "features": lists})
+        parquet.write_table(table.replace_schema_metadata({"weights": embeddings.weights}), content)
+    write_bytes(path, content.getvalue())
+
+
+def read_embeddings(path: Path) -> Embeddings:
+    """Read what `write_embeddings` wrote.
+
+    Raises: DataError, if the file is missing, damaged or another one; UsageError, as `require_embeddings_file`.
+    """
+    require_embeddings_file(path)
+    try:
+        require_expansion(path, size_on_disk(path)[0])
+        names, features, weights = (_npz if path.suffix.lower() == ".npz" else _parquet)(path)
+        features = np.ascontiguousarray(features, np.float32)
+        if features.ndim != 2 or len(names) != len(features) or not np.isfinite(features).all():
+            raise ValueError(f"{len(names)} names and features of shape {features.shape}")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except Exception as error:  # a damaged file raises nearly anything
+        raise DataError(f"{path}: not features that `resnets embed` wrote ({first_line(error)})") from error
+    return Embeddings(tuple(map(str, names)), features, str(weights))
+
+
+def _npz(path: Path) -> tuple[Any, Any, Any]:
+    content = read_arrays(path)
+    return content["filename"], content["features"], content["weights"]
+
+
+def _parquet(path: Path) -> tuple[Any, Any, Any]:
+    parquet = import_extra("pyarrow.parquet", "datasets")
+    table = parquet.ParquetFile(path).read()
+    lists = table["features"].combine_chunks()
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    weights = table.schema.metadata[b"weights"].decode()
+    return table["filename"].to_pylist(), values.reshape(len(lists), lists.type.list_size), weights
+
+
+@public
+def embed(
+    path: str | Path | Model,
+    images: GivenImage | Iterable[GivenImage],
+    *,
+    out: str | Path | None = None,
+    device: str = "auto",
+) -> Embeddings:
+    """Return the features of images: what the classifier of a trained network is given.
+
+    Args:
+        path: a run folder, a weights file or a loaded model.
+        images: as in `predict`.
+        out: file for them, .npz or .parquet.
+        device: `auto` is the first GPU, else the CPU; a loaded model keeps its own.
+
+    Shape: features (N, D)
+    Raises: WeightsError, as `load`; DataError, for the first file that is not an image; UsageError, RunError, if
+        `out` is not a file for them, or cannot be written.
+    """
+    if out is not None:
+        require_embeddings_file(Path(out))
+    model = path if isinstance(path, Model) else load(path, device=device)
+    kept = []
+    for name, features in model.each_features(find_images(images)):
+        if isinstance(features, DataError):
+            raise features
+        kept.append((name, features))
+    found = collected(model, kept)
+    if out is not None:
+        write_embeddings(Path(out), found)
+    return found
+
+
+def collected(model: Model, features: Sequence[tuple[Path | str, NDArray[np.float32]]]) -> Embeddings:
+    """Return what a model's `each_features` gave for images that could be read."""
+    rows = np.stack([one for _, one in features]) if features else model.embed([])
+    return Embeddings(tuple(str(name) for name, _ in features), rows, sha256_of(model.path))
+
+
+@public
+def neighbours(
+    path: str | Path | Model,
+    images: GivenImage | Iterable[GivenImage],
+    among: str | Path | Embeddings,
+    *,
+    top: int = 5,
+    device: str = "auto",
+) -> list[Neighbours]:
+    """Return for each image the most similar ones among others: the cosine of their features is largest.
+
+    Args:
+        path: a run folder, a weights file or a loaded model.
+        images: as in `predict`.
+        among: what `embed` wrote or returned, by the same weights; or a folder of images.
+        top: number of neighbours of each image.
+        device: `auto` is the first GPU, else the CPU; a loaded model keeps its own.
+
+    Raises: as `embed`; DataError, if the features are damaged, or there are none; UsageError, if they are of other
+        weights.
+    """
+    if top < 1:
+        raise UsageError(f"top is {top}; it must be 1 or more")
+    model = path if isinstance(path, Model) else load(path, device=device)
+    others = find_among(model, among)
+    queries = embed(model, images)
+    return [nearest_to(*query, others, top) for query in zip(queries.names, queries.features, strict=True)]
+
+
+def nearest_to(image: Path | str, features: NDArray[np.float32], among: Embeddings, top: int) -> Neighbours:
+    """Return the neighbours of one image by its features. Shape: (D,)"""
+    similarities, numbers = among.nearest(features[None], top)
+    names = tuple(among.names[number] for number in numbers[0])
+    return Neighbours(image, names, tuple(map(float, similarities[0])))
+
+
+def find_among(model: Model, among: str | Path | Embeddings) -> Embeddings:
+    """Return the features to search in, by a model. Raises: as `neighbours`."""
+    found = among
+    if not isinstance(found, Embeddings):
+        is_file = Path(found).suffix.lower() in SUFFIXES and not Path(found).is_dir()
+        found = read_embeddings(Path(found)) if is_file else embed(model, found)
+        if not is_file:
+            return _not_empty(found, among)
+    if found.weights != sha256_of(model.path):
+        which = among if not isinstance(among, Embeddings) else "the features to search in"
+        raise UsageError(f"{which}: features of other weights than {model.path}, so they do not compare; embed again")
+    return _not_empty(found, among)
+
+
+def _not_empty(found: Embeddings, among: object) -> Embeddings:
+    if not found.names:
+        raise DataError(f"{among if isinstance(among, str | Path) else 'features'}: no images to search in")
+    return found
