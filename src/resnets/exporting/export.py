@@ -95,7 +95,7 @@ def export(
             chosen.write(exported(graph, torch.from_numpy(given)), torch.from_numpy(given), temporary, texts)
             run = chosen.load(temporary)
         except Exception as error:  # whatever torch, a converter or a runtime raises
-            why = f"failed to export {name_of(model.network)} to {chosen.title} ({first_line(error)})"
+            why = f"failed to export {name_of(model.network)} to {chosen.title} ({_reason(error)})"
             raise RunError(f"{out}: {why}") from error
         difference = _difference(run, given, _expected(network, _normalized(views, input_spec)))
         if not difference <= tolerance:
@@ -119,6 +119,13 @@ def export(
         verified_on="random pixels" if images is None else "images",
         example=program,
     )
+
+
+def _reason(error: BaseException) -> str:
+    """Return what an exporter failed at first: its own message advises on how to report it to torch."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return first_line(error)
 
 
 def _require_free(out: Path, chosen: FileFormat) -> None:
