@@ -22,7 +22,7 @@ from resnets.specs import InputSpec
 
 
 class Flattening(nn.Module):
-    """A network of one's own: no global pooling, a ReLU in place after the last convolution."""
+    """A custom network: no global pooling, a ReLU in place after the last convolution."""
 
     def __init__(self) -> None:
         super().__init__()

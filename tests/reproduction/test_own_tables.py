@@ -1,4 +1,4 @@
-"""Tables of one's own: rows of registered networks and recipes are run, compared and shown as the paper's are."""
+"""Custom tables: rows of registered networks and recipes are run, compared and shown as the paper's are."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def train_each(path: Path) -> None:
 
 
 def train_in_parts(path: Path) -> None:
-    """Train in parts of mini-batches, and test a moving average whose batch norms are computed anew at the end.
+    """Train in parts of mini-batches, and test a moving average whose batch norms are recomputed at the end.
 
     One class weighs more, of which the parts have other numbers of images.
     """

@@ -94,7 +94,7 @@ class System:
     network: str | None = None
     shortcut: Shortcut | None = None
     recipe: str | None = None
-    data: Data | str | None = None  # trained on; of a table of one's own any source
+    data: Data | str | None = None  # trained on; of a custom table any source
 
     @property
     def slug(self) -> str:

@@ -132,7 +132,7 @@ def _sentences(runs: Sequence[Compared]) -> Iterator[str]:
             yield f"{run.label} is on other images, so its {run.result.test_error:.2f} % is no comparison."
             continue
         chance = noise(best.result.test_error, best.result.test_samples, run.result.test_error, run.result.test_samples)
-        verdict = "more than chance on so many images" if gap > chance else "within chance on so many images"
+        verdict = f"{'more than' if gap > chance else 'within'} chance on this number of images"
         yield f"{run.label} is {gap:.2f} points above it: {verdict} ({chance:.2f} points)."
 
 

@@ -1,4 +1,4 @@
-"""Tables of one's own: a Python file that declares rows of networks, recipes and data, as the paper's are declared."""
+"""Custom tables: a Python file that declares rows of networks, recipes and data, as the paper's are declared."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def answer(content: Any, service: Service) -> Response:
 
 
 def limited(handler: Callable[[Request, bytes, Service], Awaitable[Response]], service: Service) -> Handler:
-    """Return a handler of requests and their bodies that takes so many at once, and so much time for each.
+    """Return a handler of requests and their bodies that takes a limited number at once, and a limited time for each.
 
     Raises: HTTPException, 503 with Retry-After, or 408 if the body took the time; and as `read_body`.
     """

@@ -1,4 +1,4 @@
-"""The body of a request: read within limits, and taken apart into image files."""
+"""The body of a request: read within limits, and split into image files."""
 
 from __future__ import annotations
 

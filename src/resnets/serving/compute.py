@@ -39,7 +39,7 @@ def quickest(model: Model, batch_size: int) -> Callable[[Views], Probabilities]:
 
 
 def _seconds(model: Model, count: int) -> float:
-    """Return the median time of so many images."""
+    """Return the median time of some images."""
     _, spec = model.classes_and_input()
     views = np.zeros((count, spec.size, spec.size, spec.channels), np.uint8)
     times: list[float] = []

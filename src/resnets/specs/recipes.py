@@ -99,7 +99,7 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
     auxiliary_weight: float = 0.3  # of the loss of each further output that a network has in training
     auxiliary_iterations: int | None = None  # the first iterations, in which that counts; None: all
     label_smoothing: float = 0.0  # probability that is spread evenly over all classes
-    bn_images: int | None = None  # over which batch norm's statistics are computed anew at the end; None: not
+    bn_images: int | None = None  # over which batch norm's statistics are recomputed at the end; None: not
     ema: float | None = None  # decay of the weights' moving average, which is then what is tested and saved
     preprocessing: Preprocessing | None = Preprocessing()  # None: the data comes prepared
     augmentation: Augmentation | None = None

@@ -102,7 +102,7 @@ DSN = Recipe(
         _SCALE,
         Departure("the per-pixel mean is subtracted after that", "the authors' file does not show it"),
         Departure("lr 0.0016 between 150,000 and 170,000 iterations", "the authors' is 0.00125; the last is theirs"),
-        Departure("one run with one momentum", "the authors start their solver anew at 50,000 and 170,000 iterations"),
+        Departure("one run with one momentum", "the authors restart their solver at 50,000 and 170,000 iterations"),
     ),
 )
 
