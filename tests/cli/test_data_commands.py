@@ -56,7 +56,7 @@ def test_shards_are_written_and_trained_on(photo_folder: Path, tmp_path: Path, c
 
 def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhotos, tmp_path: Path) -> None:
     """The backbone and the input's mean are the old network's, the last layer is new; another file is another run."""
-    options = {"batch_size": 4, "workers": 0, "device": "cpu", "lr": 1e-12, "weight_decay": 0.0}
+    options = {"recipe": "fast", "batch_size": 4, "workers": 0, "device": "cpu", "lr": 1e-12, "weight_decay": 0.0}
     pets, birds = make_photos(), make_photos("birds", classes=("owl", "tit"))
     resnets.train("resnet8", f"folder:{pets}", out=tmp_path / "pets", iterations=3, **options | {"lr": 0.1})
     start = {"weights": tmp_path / "pets", "out": tmp_path / "birds", "iterations": 1}

@@ -19,19 +19,26 @@ SYSTEMS: list[System] = [
 NETWORKS = sorted({(system.network, system.shortcut) for system in SYSTEMS if system.network}, key=str)
 
 
+COMPARED = (
+    *("bn_inception", "dsn", "fitnet19", "googlenet", "highway19", "highway32", "maxout", "nin", "prelu_net_c"),
+    *("vgg16", "vgg19"),
+)
+"""Those that the paper compares with."""
+
+
 def _parameter(network: str, shortcut: str | None) -> Any:
     spec = registry.declare(network)
-    slow = [pytest.mark.slow] if spec.depth > 100 or network.startswith("vgg") else []
+    slow = [pytest.mark.slow] if spec.depth > 100 or network.startswith(("vgg", "prelu")) else []
     return pytest.param(network, shortcut, id=f"{network}-{shortcut}" if shortcut else network, marks=slow)
 
 
 def test_they_are_all_here() -> None:
-    """Six depths of CIFAR-10, plain ones to 110; on ImageNet 18 and 34 both ways, A, B and C, and 50 to 152."""
+    """Six depths of CIFAR-10, plain ones to 110; on ImageNet 18 and 34 both ways, A, B and C, and 50 to 152; more."""
     names = {network for network, _ in NETWORKS}
     assert names == {
         *(f"resnet{depth}" for depth in (20, 32, 44, 56, 110, 1202, 18, 34, 50, 101, 152)),
         *(f"plain{depth}" for depth in (20, 32, 44, 56, 110, 18, 34)),
-        "vgg16",
+        *COMPARED,
     }
     assert {shortcut for network, shortcut in NETWORKS if network == "resnet34"} == {"A", "B", "C"}
 
@@ -50,7 +57,9 @@ def test_a_training_step(network: str, shortcut: str | None) -> None:
     last = module.fc.weight if hasattr(module, "fc") else list(module.parameters())[-2]
     before = last.detach().clone()
     module.train()
-    loss = F.cross_entropy(module(images), torch.tensor([0, 1]))
+    outputs = module(images)  # of all heads, where there are several
+    several = outputs if isinstance(outputs, tuple) else (outputs,)
+    loss = torch.stack([F.cross_entropy(scores, torch.tensor([0, 1])) for scores in several]).sum()
     loss.backward()
     assert loss.isfinite()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in module.parameters())

@@ -39,7 +39,7 @@ def small(one_thread: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "declare", spec)
         patch.setattr(ResNetSpec, "widths", property(lambda self: (16, 32, 64, 64)))
-        patch.setattr(reproduce, "write_costs", lambda file: None)  # which would be those of narrow networks
+        patch.setattr(reproduce, "write_costs", lambda *_: None)  # which would be those of narrow networks
         yield
 
 

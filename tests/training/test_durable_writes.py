@@ -64,7 +64,7 @@ def test_write_that_breaks_off(interrupted: Path, reference: Path) -> None:
     """A checkpoint of which only a part can be written leaves no trace."""
     before = files(interrupted)
     with (
-        _files_end_at(2_000),
+        _files_end_at(8_000),
         pytest.raises(RunError, match=rf"{checkpoint_name(8)}: failed to write \(File too large\)"),
     ):
         run(job(), interrupted)
