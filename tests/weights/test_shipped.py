@@ -17,6 +17,7 @@ from resnets.errors import WeightsError
 from resnets.records import base
 from resnets.records.runs import ClassifierResult, RunRecord
 from resnets.weights import shipped
+from resnets.weights.sources import find_weights
 from resnets.weights.tensor_file import read_tensors
 
 NAME = "resnet20-digits"
@@ -47,6 +48,7 @@ def test_the_name_is_taken_where_weights_are(
     assert "7 " in capsys.readouterr().out
     settings = {"iterations": 1, "batch_size": 8, "workers": 0, "device": "cpu", "out": tmp_path / "run"}
     resnets.train("resnet20", tiny_splits, weights=NAME, **settings)
+    assert find_weights(NAME).weights.name == NAME  # in notes
     record = base.read(tmp_path / "run" / "run.json", RunRecord)
     assert record is not None and record.start is not None and record.start.file == NAME
     assert run(["list", "weights", "--json"]) == 0

@@ -41,7 +41,7 @@ class Start:
         notes = [*self.notes, *self.weights.load_to_train(network, classes)]
         if self.input_spec is not None and input_spec is not None and self.input_spec.size != input_spec.size:
             notes.append(
-                f"{self.weights.path} is for images of {self.input_spec.size} pixels; training continues with "
+                f"{self.weights.name} is for images of {self.input_spec.size} pixels; training continues with "
                 f"{input_spec.size}"
             )
         return notes

@@ -15,6 +15,7 @@ from resnets.errors import UsageError, WeightsError, first_line
 from resnets.networks.registry import build, name_of, spec_of
 from resnets.records.evaluations import Calibration
 from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, first_difference
+from resnets.weights import shipped
 from resnets.weights.adapt import adapted_channels
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
@@ -43,6 +44,11 @@ class Weights:
                     f"{self.path}: {int(wrong.sum()):,} of the {tensor.numel():,} values of {name} are not finite (NaN "
                     f"or infinity): weights of a training that diverged, or a damaged file"
                 )
+
+    @property
+    def name(self) -> str:
+        """The path, or the name of weights that come with the package."""
+        return self.path.stem if self.path.parent == shipped.FOLDER else str(self.path)
 
     def build(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode.
@@ -102,7 +108,7 @@ class Weights:
             known = "names no classes" if self.classes is None else "has other classes than the data"
             note = f"{known}; the last layer is new"
         dataclasses.replace(adapted, tensors=adapted.tensors | new).load_into(network)
-        return [*notes, f"{self.path} {note}"]
+        return [*notes, f"{self.name} {note}"]
 
     def load_adapted(self, network: nn.Module) -> list[str]:
         """Load the weights into a network of other classes or channels, and return notes on what was adapted.
@@ -119,7 +125,7 @@ class Weights:
             adapted.load_into(network)
             return notes
         dataclasses.replace(adapted, tensors=adapted.tensors | own).load_into(network)
-        return [*notes, f"{self.path} is for another number of classes; the last layer is new"]
+        return [*notes, f"{self.name} is for another number of classes; the last layer is new"]
 
     def _adapted(self, network: nn.Module) -> tuple[Weights, list[str]]:
         """Return the weights for the input channels of a network, and a note where those are others."""
@@ -134,7 +140,7 @@ class Weights:
             spec = spec.with_changes(in_channels=channels)
         tensors = self.tensors | {first[0]: adapted_channels(weight, channels)}
         how = "summed" if channels == 1 else "repeated and rescaled"
-        note = f"{self.path} is for images of {weight.shape[1]} channels; its first layer is {how} for {channels}"
+        note = f"{self.name} is for images of {weight.shape[1]} channels; its first layer is {how} for {channels}"
         return dataclasses.replace(self, tensors=tensors, spec=spec), [note]
 
 
