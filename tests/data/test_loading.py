@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
 import time
 from pathlib import Path
@@ -49,6 +50,18 @@ class Failing(Dataset[Any]):
     ],
 )
 def test_workers_that_give_no_sample_are_one_line(how: str, message: str) -> None:
-    """Worker processes that stop giving samples are a DataError of one line."""
+    """Worker processes that stop giving samples are a DataError of one line, and none is left."""
+    before = set(multiprocessing.active_children())
     with pytest.raises(DataError, match=rf"^.*data-loading process.*{message}.*$"):
         list(loading(Failing(how), 1, batch_size=1, timeout=2))
+    assert not set(multiprocessing.active_children()) - before
+
+
+def test_an_abandoned_pass_leaves_no_worker() -> None:
+    """Of a pass that is not read to its end, as of a training that is stopped, every worker ends with it."""
+    before = set(multiprocessing.active_children())
+    batches = loading(Failing("memory"), 2, batch_size=1)
+    next(batches)
+    assert len(set(multiprocessing.active_children()) - before) == 2
+    batches.close()
+    assert not set(multiprocessing.active_children()) - before

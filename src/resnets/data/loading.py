@@ -138,6 +138,7 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
     options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
     options.setdefault("timeout", PATIENCE if workers else 0)
     handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    batches: Any = None
     try:
         batches = iter(DataLoader(dataset, **options))
         if handler is not None and threading.current_thread() is threading.main_thread():
@@ -150,6 +151,11 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
         raise DataError(f"{why}; fewer workers or a smaller mini-batch need less") from error
     except DataError as error:  # a worker's error arrives with its whole traceback as its message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+    finally:
+        if workers and batches is not None:
+            # Else an error's traceback keeps the iterator for the garbage collector, which takes it apart in any
+            # order: no worker is asked to end then, and ten seconds are waited for each, since they ignore SIGTERM.
+            batches._shutdown_workers()
 
 
 PATIENCE = 600
