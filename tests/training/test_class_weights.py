@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,32 @@ def test_impossible_weights_are_refused(given: str, named: str) -> None:
     """Naming the class or the weight."""
     with pytest.raises(UsageError, match=named):
         resolve_class_weights(given, splits(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ([1.0, 1.0], "type list"),
+        (torch.ones(2), "type Tensor"),
+        (np.ones(2), "type ndarray"),
+        (2.0, "type float"),
+        ({"a": "2"}, "a is '2'; it must be a number"),
+        ({"a": None}, "a is None"),
+        ({"a": True}, "a is True"),
+        ({0: 2.0}, "names 0, which is no class"),
+        ("a=2,b=1, a=5", "'a' twice"),
+    ],
+)
+def test_weights_of_another_type_are_refused(given: Any, named: str) -> None:
+    """Neither a text nor a mapping, a weight that is no number, a name that is no text, or a class named twice."""
+    with pytest.raises(UsageError, match=named):
+        resolve_class_weights(given, splits(1, 1))
+
+
+def test_numbers_of_numpy_and_torch_are_weights() -> None:
+    """As they come from counts."""
+    given: Any = {"a": np.float32(2), "b": torch.tensor(3)}
+    assert resolve_class_weights(given, splits(1, 1)) == {"a": 2.0, "b": 3.0}
 
 
 def test_unknown_frequencies_are_refused() -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError, nearest
+from resnets.errors import UsageError, as_declared, nearest
 from resnets.specs import Recipe
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -71,11 +71,16 @@ def resolve_class_weights(given: ClassWeights, splits: DataSplits) -> dict[str, 
     Those of `auto` are inverse to the number of training images of a class, with mean 1 over the training images, so
     that the learning rate keeps its meaning. Given ones are taken as they are; a class that is not named has 1.
 
-    Raises: UsageError, for a class that there is not, a weight that is not a positive number, or `auto` where the
-        labels are known only when images are read.
+    Raises: UsageError, for another type, a class that there is not or that is named twice, a weight that is not a
+        positive number, or `auto` where the labels are known only when images are read.
     """
     if given is None:
         return None
+    if not isinstance(given, str | Mapping):
+        raise UsageError(
+            f"class_weights is of type {type(given).__name__}; it must be 'auto', or weights by the name of a class, "
+            f"such as {{{splits.classes[0]!r}: 2.0}}"
+        )
     if given == "auto":
         labels = splits.train.labels
         if labels is None:
@@ -90,20 +95,24 @@ def resolve_class_weights(given: ClassWeights, splits: DataSplits) -> dict[str, 
     for name, weight in (_parsed(given) if isinstance(given, str) else dict(given)).items():
         if name not in weights:
             raise UsageError(
-                f"class_weights names {name!r}, which is no class of {splits.name}{nearest(name, weights)}"
+                f"class_weights names {name!r}, which is no class of {splits.name}{nearest(str(name), weights)}"
             )
-        if isinstance(weight, bool) or not (math.isfinite(weight) and weight > 0):
+        weight = float(as_declared(f"the class weight of {name}", weight, "float"))
+        if not (math.isfinite(weight) and weight > 0):
             raise UsageError(f"the class weight of {name} is {weight}; it must be a positive number")
-        weights[name] = float(weight)
+        weights[name] = weight
     return weights
 
 
 def _parsed(text: str) -> dict[str, float]:
-    weights = {}
+    weights: dict[str, float] = {}
     for part in text.split(","):
         name, _, weight = part.rpartition("=")
+        name = name.strip()
+        if name in weights:
+            raise UsageError(f"class_weights names {name!r} twice; one weight for a class is enough")
         try:
-            weights[name.strip()] = float(weight)
+            weights[name] = float(weight)
         except ValueError:
             raise UsageError(f"class_weights has {part!r}; it must be auto, or weights such as cat=1,dog=3.5") from None
     return weights
