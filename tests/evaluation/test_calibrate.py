@@ -119,6 +119,29 @@ def test_images_that_were_trained_on_are_refused(run: Path) -> None:
             resnets.calibrate(run, data)
 
 
+@pytest.mark.parametrize("in_channels", [None, 1])
+def test_small_images_of_a_folder_are_compared_by_content(tmp_path: Path, in_channels: int | None) -> None:
+    """Files that are renamed are drawn in another order: as many, but some of them were trained on."""
+    generator = np.random.default_rng(0)
+    for part, images in (("train", 20), ("test", 8)):
+        for name in ("cat", "dog"):
+            (tmp_path / "data" / part / name).mkdir(parents=True)
+            for index in range(images):
+                pixels = generator.integers(0, 256, (36, 36, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "data" / part / name / f"{index:02}.png")
+    data, out = f"folder:{tmp_path / 'data'}", tmp_path / "run"
+    resnets.train(
+        "resnet8", data, split="20%", in_channels=in_channels, iterations=1, batch_size=16, device="cpu", out=out
+    )
+    with pytest.warns(UserWarning, match="too few"):
+        found = resnets.calibrate(out, data, out=tmp_path / "calibrated.safetensors", workers=0, device="cpu")
+    assert found.validation_images == 8
+    for file in sorted((tmp_path / "data/train").rglob("*.png")):
+        file.rename(file.with_stem(f"r{99 - int(file.stem)}"))
+    with pytest.raises(DataError, match="not the data"):
+        resnets.calibrate(out, data, workers=0, device="cpu")
+
+
 def test_a_last_layer_that_is_not_linear_is_refused(tmp_path: Path) -> None:
     """It has no weights whose division divides the logits; nor has a linear one that something follows."""
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))

@@ -16,9 +16,10 @@ from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, WeightsError, public, warn
 from resnets.evaluation.confidence import confidence_bins, expected_error
-from resnets.evaluation.members import class_order, comparable_digest, fitting
+from resnets.evaluation.members import class_order, fitting
 from resnets.files import writing
 from resnets.inference.model import Model, load
+from resnets.networks.registry import decoded_side
 from resnets.records import base
 from resnets.records.evaluations import Calibration
 from resnets.records.runs import RunRecord
@@ -154,14 +155,23 @@ def _with_validation(model: Model, splits: DataSplits) -> DataSplits:
             f"{splits.name} has no validation images, and its test images must choose nothing: train with --split 10%, "
             f"or give data that has folders val/ and test/"
         )
-    digest = comparable_digest(model, splits)
     counts = run.data.training_images, run.data.test_images
-    if (len(divided.train), len(divided.test)) != counts or digest not in (None, run.data.digest):
+    same = (len(divided.train), len(divided.test)) == counts
+    if not same or _trained_digest(model, splits) not in (None, run.data.digest):
         raise DataError(
             f"{splits.name} is not the data of {model.path.parent}, which is {run.data.in_words()}: images that it was "
             f"trained on would be taken for validation images"
         )
     return divided
+
+
+def _trained_digest(model: Model, splits: DataSplits) -> str | None:
+    """Return the digest of the images as a training of this network reads them; None for dataset objects.
+
+    Raises: DataError, if an image cannot be decoded.
+    """
+    channels = None if model.input_spec is None else model.input_spec.channels
+    return load_data(splits.with_channels(channels), decoded_side(model.network)).digest
 
 
 @torch.inference_mode()
