@@ -12,10 +12,11 @@ from torch.utils.data import TensorDataset
 
 import resnets
 from resnets.data.splits import DataSplits
+from resnets.errors import UsageError
 from resnets.records.base import read
 from resnets.records.runs import RunRecord
-from resnets.specs import PadCropFlip, Recipe
-from resnets.training.config import TrainingConfig
+from resnets.specs import REDUCED, PadCropFlip, Recipe
+from resnets.training.config import TrainingConfig, resolve
 from resnets.training.default_recipe import epochs_for
 
 
@@ -68,6 +69,15 @@ def test_the_default_recipe(splits: DataSplits, settings: dict[str, object], nam
     """Your own images by `finetune`, `fast` or `scratch`, as long as their number suggests; what is named is kept."""
     recipe = TrainingConfig(**settings).resolve_recipe(splits)  # type: ignore[arg-type]
     assert (recipe.name, recipe.iterations) == (name, iterations)
+
+
+@pytest.mark.parametrize("setting", [{"size": 64}, {"decode": "reduced"}])
+def test_tensors_are_neither_cropped_nor_decoded(setting: dict[str, object]) -> None:
+    """A dataset object gives its images ready: settings that would do nothing are refused, and no recipe lists them."""
+    with pytest.raises(UsageError, match=f"{next(iter(setting))} is"):
+        TrainingConfig(**setting).resolve_recipe(tensors(10))  # type: ignore[arg-type]
+    resolved = resolve("resnet8", tensors(10), TrainingConfig(device="cpu")).recipe
+    assert resolved.name == "scratch" and REDUCED not in resolved.departures
 
 
 def test_files_are_trained_from_scratch(photo_folder: Path) -> None:

@@ -22,6 +22,7 @@ from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
 from resnets.specs import (
+    REDUCED,
     Initialization,
     InputSpec,
     Recipe,
@@ -151,6 +152,10 @@ class TrainingConfig(RunSettings):
 
         Raises: UsageError, if there is no such recipe, or a change is impossible.
         """
+        if splits.train.kind == "tensors":
+            for name, value in (("size", self.size), ("decode", self.decode)):
+                if value is not None:
+                    raise UsageError(f"{name} is {value}, and {splits.name} gives tensors, which are taken as they are")
         images = images or len(splits.train)
         base, epochs = choose(self.recipe, splits, images, fine_tuned=self.weights is not None)
         changes = dict(self.recipe_changes)
@@ -290,7 +295,8 @@ def _require_known(network: str | nn.Module, options: Mapping[str, Any]) -> None
 def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) -> Recipe:
     """Return the recipe without what does not apply: a dataset object comes prepared, a module as it is."""
     if splits.train.kind == "tensors":
-        recipe = recipe.with_changes(preprocessing=None, augmentation=None)
+        departures = tuple(one for one in recipe.departures if one != REDUCED)
+        recipe = recipe.with_changes(preprocessing=None, augmentation=None, departures=departures)
     if not isinstance(network, str):
         recipe = recipe.with_changes(bn_group=getattr(getattr(network, "spec", None), "bn_group", None))
     return recipe
