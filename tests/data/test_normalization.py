@@ -142,6 +142,16 @@ CONTRAST = Preprocessing(contrast=2.0)
 WHITE = Preprocessing(contrast=2.0, whitening=0.1)
 
 
+@pytest.mark.parametrize("value", [-1.0, 0.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ["contrast", "whitening"])
+def test_what_no_image_can_be_given_is_refused(name: str, value: float) -> None:
+    """A contrast and a whitening are positive numbers, when they are made and when they are changed."""
+    with pytest.raises(UsageError, match=f"{name} is {value}"):
+        Preprocessing(**{name: value})
+    with pytest.raises(UsageError, match=f"{name} is {value}"):
+        WHITE.with_changes(**{name: value})
+
+
 def test_contrast_is_normalised_for_each_image() -> None:
     """To mean 0 and the standard deviation, whatever its brightness and contrast; one colour becomes 0."""
     dim = np.random.default_rng(0).integers(0, 100, (5, 6, 6, 3), np.uint8)

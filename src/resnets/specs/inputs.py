@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, get_args
 
 import msgspec
@@ -30,6 +31,7 @@ class Preprocessing(Spec, frozen=True, kw_only=True):
     `whitening`, images in memory are multiplied by the ZCA matrix of the training images in the end; this number is
     added to the variances.
 
+    Raises: UsageError, for a contrast or a whitening that is no positive number.
     Paper: sections 3.4 and 4.2 subtract the per-pixel mean of the training images; networks that it compares with have
         the others.
     """
@@ -39,6 +41,12 @@ class Preprocessing(Spec, frozen=True, kw_only=True):
     contrast: float | None = None
     whitening: float | None = None
     decode: Decoding = "exact"
+
+    def __post_init__(self) -> None:
+        for name in ("contrast", "whitening"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name} is {value}; it must be a positive number")
 
 
 Interpolation = Literal["bilinear", "bicubic"]

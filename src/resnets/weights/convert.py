@@ -171,7 +171,7 @@ def _override(
             raise UsageError(f"input {key} is {value!r}; it must be a number of 1 or more")
         if key in ("mean", "std") and value is not None and not _numbers(value, base.channels):
             raise UsageError(f"input {key} is {value!r}; it must be {base.channels} numbers, one for each channel")
-        if key == "contrast" and value is not None and not (isinstance(value, int | float) and value > 0):
+        if key == "contrast" and value is not None and not (_numbers((value,), 1) and value > 0):
             raise UsageError(f"input contrast is {value!r}; it must be a positive number")
         if key == "std" and value is not None and min(value) <= 0:
             raise UsageError(f"input std is {value!r}; it must be positive numbers")
