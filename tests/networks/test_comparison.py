@@ -112,6 +112,15 @@ def test_auxiliary_classifiers_are_for_training(name: str, size: int) -> None:
     assert isinstance(bare.train()(images(2, size)), Tensor)
 
 
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in SMALL), ("highway19", {"head": "fc500"})])
+def test_small_networks_say_the_smallest_image_that_they_take(name: str, options: dict[str, Any]) -> None:
+    """One of that side has scores; of one pixel less there are no maps left."""
+    network = registry.build(spec := registry.declare(name, **options)).eval()
+    assert network(torch.rand(1, 3, spec.least_size, spec.least_size)).shape == (1, 10)
+    with pytest.raises(RuntimeError):
+        network(torch.rand(1, 3, spec.least_size - 1, spec.least_size - 1))
+
+
 def test_companions_reach_inner_layers() -> None:
     """The gradient of a DSN's third convolution is another one with the companions' scores in the loss."""
 

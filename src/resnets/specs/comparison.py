@@ -21,7 +21,7 @@ class ComparisonSpec(Spec, frozen=True, kw_only=True):
     options: ClassVar[tuple[str, ...]] = ()
     named_fields: ClassVar[dict[str, dict[str, Any]]]  # by name, what a name means
     type: ClassVar[Literal["cifar", "imagenet"]] = "cifar"
-    least_size: ClassVar[int] = 1  # side of the smallest image, in pixels
+    least_size: ClassVar[int] = 4  # side of the smallest image, in pixels
 
     @classmethod
     def named(cls, name: str, **options: Any) -> Self:
@@ -65,6 +65,7 @@ class MaxoutSpec(ComparisonSpec, frozen=True, kw_only=True, tag_field="kind", ta
 
     options = ("fc_pieces",)
     named_fields: ClassVar = {"maxout": {"depth": 5}}
+    least_size = 8
 
 
 class NINSpec(ComparisonSpec, frozen=True, kw_only=True, tag_field="kind", tag="nin"):
