@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,18 @@ def test_norms_are_limited_after_each_update() -> None:
     torch.testing.assert_close(network.conv.weight[1:], small, atol=1e-6, rtol=0)
 
 
+def test_biases_of_a_group_have_no_limit() -> None:
+    """A group may name a whole layer: the rows of its weight are limited, its bias stays."""
+    network = Tiny()
+    recipe = RECIPE.with_changes(groups=(ParameterGroup(names=r"fc\..*", max_norm=0.5),), lr=1e-9, warm_up=None)
+    with torch.no_grad():
+        network.fc.weight.fill_(1.0)
+        network.fc.bias.fill_(3.0)
+    make_step(TrainingState.start(network, recipe, CPU), recipe, CPU, "fp32")(*images_and_labels())
+    torch.testing.assert_close(network.fc.weight.norm(dim=1), torch.full((10,), 0.5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(network.fc.bias, torch.full((10,), 3.0), atol=1e-5, rtol=0)
+
+
 def test_rmsprop_is_torchs() -> None:
     """The same updates as torch's own optimiser, with a mean over about ten gradients."""
     images, labels = images_and_labels()
@@ -162,8 +175,6 @@ def test_all_of_it_resumes(tmp_path: Path, changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
-        ({"groups": (ParameterGroup(names="("),)}, "'('"),
-        ({"groups": (ParameterGroup(names="a", max_norm=0.0),)}, "0.0"),
         ({"loss": "squared-hinge", "label_smoothing": 0.1}, "0.1"),
         ({"auxiliary_weight": -1.0}, "-1.0"),
         ({"decay_to": 0.5}, "0.5"),
@@ -175,6 +186,25 @@ def test_impossible_recipes(changes: dict[str, Any], wrong: str) -> None:
     with pytest.raises(UsageError) as caught:
         RECIPE.with_changes(**changes)
     assert wrong in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"names": "("}, "'\\('"),
+        ({"max_norm": 0.0}, "max_norm of the group 'a' is 0.0"),
+        ({"max_norm": math.nan}, "is nan"),
+        ({"lr": -1.0}, "lr of the group 'a' is -1.0; it must be finite"),
+        ({"lr": math.nan}, "is nan"),
+        ({"weight_decay": math.inf}, "weight_decay of the group 'a' is inf"),
+        ({"fade": (-1.0, 0.5)}, "g of the group 'a' is -1.0"),
+        ({"fade": (1.0, math.nan)}, "p of the group 'a' is nan"),
+    ],
+)
+def test_impossible_groups(settings: dict[str, Any], wrong: str) -> None:
+    """Each is refused when the group is made, with its names and the value."""
+    with pytest.raises(UsageError, match=wrong):
+        ParameterGroup(**{"names": "a", **settings})
 
 
 def test_another_length_moves_what_depends_on_the_iteration() -> None:

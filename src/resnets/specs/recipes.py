@@ -33,7 +33,18 @@ class ParameterGroup(Spec, frozen=True, kw_only=True):
     lr: float = 1.0  # times the recipe's
     weight_decay: float = 1.0  # times the recipe's
     fade: tuple[float, float] | None = None  # (g, p): lr times (1 + g * iteration)^-p as well
-    max_norm: float | None = None  # after each update, of all weights of an output: longer vectors are scaled down
+    max_norm: float | None = None  # of all weights of an output, which are scaled down to it; biases have none
+
+    def __post_init__(self) -> None:
+        if not _is_pattern(self.names):
+            raise UsageError(f"the group {self.names!r} is no regular expression; it must be one")
+        growth, power = self.fade or (0.0, 0.0)
+        factors = {"lr": self.lr, "weight_decay": self.weight_decay, "fade's g": growth, "fade's p": power}
+        for what, factor in factors.items():
+            if not 0 <= factor < math.inf:
+                raise UsageError(f"{what} of the group {self.names!r} is {factor}; it must be finite, and 0 or more")
+        if self.max_norm is not None and not self.max_norm > 0:
+            raise UsageError(f"max_norm of the group {self.names!r} is {self.max_norm}; it must be positive")
 
 
 class WarmUp(Spec, frozen=True, kw_only=True):
@@ -163,10 +174,6 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
         need(
             self.optimizer == "sgd" or not self.nesterov, "Nesterov's momentum and RMSProp are both given", "choose one"
         )
-        for group in self.groups:
-            need(_is_pattern(group.names), f"the group {group.names!r} is no regular expression", "it must be one")
-            limit = group.max_norm
-            need(limit is None or limit > 0, f"max_norm of {group.names!r} is {limit}", "it must be positive")
         need(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}", "it must be 1 or more")
 
     def scaled(self, iterations: int) -> Recipe:

@@ -69,10 +69,10 @@ def tensors_of(optimizer: torch.optim.Optimizer, network: nn.Module) -> Iterator
 
 @torch.no_grad()
 def _limit(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    """Scale down the weights of each output whose norm is above the limit of its group."""
+    """Scale down the weights of each output whose norm is above the limit of its group; a vector has no limit."""
     for group in optimizer.param_groups:
         if math.isfinite(group["max_norm"]):
-            for parameter in group["params"]:
+            for parameter in (one for one in group["params"] if one.ndim > 1):
                 parameter.renorm_(2, 0, group["max_norm"])
 
 
