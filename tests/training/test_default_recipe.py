@@ -102,6 +102,17 @@ def test_tiny_images_are_not_mirrored(weights: str | None) -> None:
     assert "mirror" in recipe.departures[-1].what
 
 
+@pytest.mark.parametrize(("name", "side"), [("finetune", 32), ("finetune", 8), ("fast", 8)])
+def test_a_changed_augmentation_is_kept(name: str, side: int) -> None:
+    """Of a recipe that is given as an object; what else is changed leaves the augmentation that small images need."""
+    own = PadCropFlip(pad=3, flip=False)
+    recipe = resnets.find_recipe(name)
+    changed, other = recipe.with_changes(augmentation=own), recipe.with_changes(lr=0.03)
+    kept, fitted = (TrainingConfig(recipe=one).resolve_recipe(arrays(10, side)) for one in (changed, other))
+    assert (kept.augmentation, kept.departures) == (own, recipe.departures)
+    assert fitted.augmentation != recipe.augmentation
+
+
 def test_fine_tuning_learns(tiny_splits: DataSplits, digits_run: Path, tmp_path: Path) -> None:
     """With weights and nothing else, 96 images of other classes and channels are learned in the default length."""
     result = resnets.train("resnet8", tiny_splits, weights=digits_run, device="cpu", workers=0, out=tmp_path / "run")

@@ -52,8 +52,9 @@ def choose(
 
 
 def _fitted(recipe: Recipe, train: Split) -> Recipe:
-    """Return a recipe with the augmentation that small images need, where it is for images of any size."""
-    if train.kind != "arrays" or recipe.name not in (FINETUNE.name, FAST.name):
+    """Return a recipe for images of any size with the augmentation that small ones need; a changed one is kept."""
+    unchanged = [(one.name, one.augmentation) for one in (FINETUNE, FAST)]
+    if train.kind != "arrays" or (recipe.name, recipe.augmentation) not in unchanged:
         return recipe
     augmentation = recipe.augmentation
     if _are_tiny(train):
