@@ -94,6 +94,15 @@ def test_an_estimate_is_for_all_images(photo_folder: Path) -> None:
     assert TrainingConfig().resolve_recipe(sample, images=1_000).iterations == 1_875
 
 
+def test_points_that_find_plateaus_stay() -> None:
+    """Another number of iterations between tests would change the learning rates, so it is refused."""
+    changes = {"evaluate_every": 100}
+    assert TrainingConfig(recipe="imagenet", recipe_changes=changes).resolve_recipe(tensors(10)).evaluate_every == 100
+    assert TrainingConfig(recipe="imagenet-plateau").resolve_recipe(tensors(10)).evaluate_every == 5_000
+    with pytest.raises(UsageError, match="evaluate_every is 100, and recipe 'imagenet-plateau' .* 5000 iterations"):
+        TrainingConfig(recipe="imagenet-plateau", recipe_changes=changes).resolve_recipe(tensors(10))
+
+
 @pytest.mark.parametrize("weights", [None, "a run"])
 def test_tiny_images_are_not_mirrored(weights: str | None) -> None:
     """Images of 8 pixels are padded by one and kept as they are, which the departures say."""

@@ -167,6 +167,11 @@ class TrainingConfig(RunSettings):
         if iterations is not None:
             recipe = recipe.scaled(iterations)
         if every is not None:
+            if recipe.plateau is not None:
+                raise UsageError(
+                    f"evaluate_every is {every}, and recipe {recipe.name!r} finds its plateaus by the points of the "
+                    f"curve, one in {recipe.evaluate_every} iterations; leave evaluate_every out"
+                )
             recipe = recipe.with_changes(evaluate_every=every)
         if self.decode is not None:
             recipe = recipe.with_decoding(self.decode)

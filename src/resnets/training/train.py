@@ -95,7 +95,8 @@ def train(
         batch_size, lr, momentum, weight_decay, label_smoothing: of the recipe; None keeps them.
         ema: decay of a moving average of the weights, which is then tested and saved.
         bn_images: training images on which batch norm's statistics are recalibrated at the end.
-        evaluate_every: iterations between tests; there is one at the end in any case.
+        evaluate_every: iterations between tests; there is one at the end in any case. Not for recipes whose rate falls
+            on a plateau, which is a number of these points.
         size: training crop size of photos in pixels; what they are cut from is resized in proportion.
         decode: `exact`, or `reduced`: large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where a crop needs no
             more pixels, in tests and predictions too; None is the recipe's.
