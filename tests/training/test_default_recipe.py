@@ -63,6 +63,8 @@ def tensors(images: int) -> DataSplits:
         (tensors(1_000), {"recipe": "imagenet"}, "imagenet", 600_000),
         (tensors(1_000), {"recipe": "scratch", "epochs": 1.0}, "scratch", 16),
         (tensors(1_000), {"recipe": resnets.find_recipe("scratch").scaled(7)}, "scratch", 7),
+        (tensors(1_000), {"recipe": resnets.find_recipe("scratch")}, "scratch", 8_703),
+        (tensors(1_000), {"weights": "a run", "recipe": resnets.find_recipe("finetune")}, "finetune", 1_450),
     ],
 )
 def test_the_default_recipe(splits: DataSplits, settings: dict[str, object], name: str, iterations: int) -> None:

@@ -121,7 +121,7 @@ def study(
     began = time.perf_counter()
     notify = notify or (lambda _: None)
     base = _base(recipe)
-    config = TrainingConfig(recipe=base, seed=seed, device=device, precision=precision, workers=workers)
+    config = TrainingConfig(recipe=recipe, seed=seed, device=device, precision=precision, workers=workers)
     default = BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET
     limit = default if budget is None else durations.parse(budget)
     loaded = load_data(data)

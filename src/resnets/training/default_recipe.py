@@ -45,9 +45,9 @@ def choose(
     Raises: UsageError, if there is no such recipe.
     """
     recipe = find_recipe(named) if isinstance(named, str) else named or default_recipe(splits, fine_tuned=fine_tuned)
-    epochs = None
-    if recipe in (FINETUNE, SCRATCH) or (named is None and recipe is FAST):
-        epochs = epochs_for(images, fine_tuned=recipe is FINETUNE)
+    of_any_number = (FINETUNE, SCRATCH, FAST) if named is None else (FINETUNE, SCRATCH)
+    follows = not isinstance(named, Recipe) and recipe in of_any_number
+    epochs = epochs_for(images, fine_tuned=recipe is FINETUNE) if follows else None
     return _fitted(recipe, splits.train), epochs
 
 
