@@ -30,6 +30,7 @@ from resnets.data.normalization import (
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
 from resnets.specs import InputSpec, PadCropFlip, Preprocessing
+from resnets.training import recipes
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
 CPU = torch.device("cpu")
@@ -160,11 +161,33 @@ def test_contrast_is_normalised_for_each_image() -> None:
     input_spec = fit(dim, CONTRAST).with_changes(mean_image=None, mean=(0.0, 0.0, 0.0))
     found = normalize(dim, input_spec)
     assert found.std(axis=(1, 2, 3)) == pytest.approx([2, 2, 2, 2, 0], abs=1e-5)
-    assert input_spec.contrast == pytest.approx(2 * 108**0.5)
+    assert input_spec.contrast == 2
     assert found.mean(axis=(1, 2, 3)) == pytest.approx(np.zeros(5), abs=1e-5)
     assert normalize(bright.astype(np.uint8), input_spec) == pytest.approx(found, abs=1e-3)
     by_hand = dim[0] - dim[0].mean()
     assert found[0] == pytest.approx(2 * 108**0.5 * by_hand / np.linalg.norm(by_hand), abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [4, 16])
+def test_contrast_is_the_same_at_every_size(size: int) -> None:
+    """Weights used at another size, there or only in a test or for growing crops, see its images as their own."""
+    trained = fit(images_of(20, size=8).images, CONTRAST.with_changes(mean="channel")).with_changes(
+        mean=(0.0, 0.0, 0.0)
+    )
+    images = images_of(3, size=size).images
+    other = transferred(trained, fit(images, PIXEL))
+    assert normalize(images, other).std(axis=(1, 2, 3)) == pytest.approx([2, 2, 2], abs=1e-4)
+    for input_spec in (trained, other):
+        found = Normalizer(input_spec, CPU)(torch.from_numpy(images))
+        assert found.numpy().std(axis=(1, 2, 3)) == pytest.approx([2, 2, 2], abs=1e-4)
+
+
+def test_the_authors_norm_is_of_small_images() -> None:
+    """With their recipes' contrast a colour image of 32x32 has the norm 55, as in their files."""
+    images = images_of(3, size=32).images
+    assert recipes.find_recipe("authors-dsn").preprocessing.contrast == pytest.approx(55 / 3_072**0.5)
+    input_spec = fit(images, recipes.find_recipe("authors-dsn").preprocessing).with_changes(mean_image=None)
+    assert np.linalg.norm(normalize(images, input_spec).reshape(3, -1), axis=1) == pytest.approx([55, 55, 55], rel=1e-5)
 
 
 @pytest.mark.parametrize("changes", [{}, {"mean": "channel"}, {"std": True}, {"contrast": None}])
@@ -221,7 +244,7 @@ def test_a_whitened_input_is_of_one_size() -> None:
         transferred(trained, fit(images[:, :4, :4], PIXEL))
     with pytest.raises(UsageError, match="whitening"):
         fit_photos([], WHITE)
-    assert len(repr(trained)) < 1_000 and "norm 17.3" in trained.in_words() and "whitened" in trained.in_words()
+    assert len(repr(trained)) < 1_000 and "deviation 2," in trained.in_words() and "whitened" in trained.in_words()
 
 
 def test_the_mean_cannot_be_changed_by_its_reader() -> None:

@@ -123,7 +123,7 @@ def _fit(parts: Iterable[NDArray[np.uint8]], preprocessing: Preprocessing, input
     """Return the input with the statistics of all images of all parts. Shape: parts (N, size, size, channels)."""
     count, numbers = 0, input_spec.numbers
     if preprocessing.contrast is not None:
-        input_spec = input_spec.with_changes(contrast=preprocessing.contrast * math.sqrt(numbers))
+        input_spec = input_spec.with_changes(contrast=preprocessing.contrast)
     sums = np.zeros((input_spec.size, input_spec.size, input_spec.channels))
     squares = np.zeros(input_spec.channels)
     products = np.zeros((numbers, numbers) if preprocessing.whitening is not None else (0, 0))
@@ -170,14 +170,15 @@ def _encoded(values: NDArray[np.float64]) -> str:
     return base64.b64encode(values.astype("<f4").tobytes()).decode()
 
 
-def with_contrast(images: NDArray[Any], norm: float) -> NDArray[Any]:
-    """Return images less their own mean, each scaled to an L2 norm; one of a single colour becomes 0.
+def with_contrast(images: NDArray[Any], std: float) -> NDArray[Any]:
+    """Return images less their own mean, each scaled to a standard deviation; one of a single colour becomes 0.
 
     Shape: (N, H, W, C) of numbers in [0, 1] or [0, 255]; the same
     """
     flat = images.reshape(len(images), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     norms = np.sqrt(np.square(flat).sum(axis=1, keepdims=True))
+    norm = std * math.sqrt(flat.shape[1])
     flat *= np.where(norms > SMALLEST_NORM, norm / np.maximum(norms, SMALLEST_NORM), 0)
     return flat.reshape(images.shape)
 
@@ -270,7 +271,8 @@ class Normalizer:
         if self.contrast is not None:
             result -= result.mean((1, 2, 3), keepdim=True)
             norms = result.square().sum((1, 2, 3), keepdim=True).sqrt()
-            result *= torch.where(norms > SMALLEST_NORM, self.contrast / norms.clamp_min(SMALLEST_NORM), 0.0)
+            norm = self.contrast * math.sqrt(result[0].numel())
+            result *= torch.where(norms > SMALLEST_NORM, norm / norms.clamp_min(SMALLEST_NORM), 0.0)
         result.sub_(self._mean_of(height, width))
         if self.std is not None:
             result /= self.std

@@ -58,8 +58,8 @@ class InputSpec(Spec, frozen=True, kw_only=True):
 
     An image is resized to `resize` on its shorter side, its centre cropped to `size`, its channels put in `order`, and
     scaled to [0, `white`]; then the mean is subtracted and, where there is one, divided by the standard deviation.
-    Where there is `contrast`, each image is first normalised by its own mean and norm, and where there is `whitening`,
-    it is at last multiplied by that matrix.
+    Where there is `contrast`, each image, of any size, first gets the mean 0 and that standard deviation; where there
+    is `whitening`, it is at last multiplied by that matrix.
 
     Units: pixels for `size` and `resize`; mean, mean image and std in the scale and the order of the network's input.
     """
@@ -70,7 +70,7 @@ class InputSpec(Spec, frozen=True, kw_only=True):
     mean: tuple[float, ...] | None = None  # of each channel
     mean_image: str | None = None  # or of each pixel: base64 of float32, (size, size, channels), little endian
     std: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] | None = None  # of each channel
-    contrast: Annotated[float, msgspec.Meta(gt=0)] | None = None  # L2 norm of an image less its own mean
+    contrast: Annotated[float, msgspec.Meta(gt=0)] | None = None  # standard deviation that each image gets first
     whitening: str | None = None  # upper triangle of a symmetric matrix of size * size * channels, as the mean image
     interpolation: Interpolation = "bilinear"
     max_value: Literal[1, 255] = 1  # what a pixel of full brightness becomes before the mean is subtracted; black is 0
@@ -106,7 +106,7 @@ class InputSpec(Spec, frozen=True, kw_only=True):
             mean = f"minus {numbers(self.mean)}"
         std = "" if self.std is None else f", divided by {numbers(self.std)}"
         decoded = ", large JPEGs decoded at 1/2, 1/4 or 1/8" if self.decode == "reduced" else ""
-        contrast = "" if self.contrast is None else f"each of mean 0 and norm {self.contrast:g}, "
+        contrast = "" if self.contrast is None else f"each of mean 0 and standard deviation {self.contrast:g}, "
         white = "" if self.whitening is None else ", whitened"
         return f"{size}, {colours} from 0 to {self.max_value}, {contrast}{mean}{std}{white}{decoded}"
 
