@@ -242,3 +242,11 @@ def test_the_example_runs_without_torch(
         name, _, probability = line.removeprefix("photo.jpg: ").rpartition(" ")
         assert name == expected.classes[0]
         assert float(probability) == pytest.approx(expected.probabilities[0], abs=1e-4)
+
+
+def test_contrast_and_whitening_are_not_left_out_silently(tmp_path: Path) -> None:
+    """A file that took pixels, or an example, would normalise otherwise than the network expects."""
+    model = made(tmp_path, registry.create("resnet8", num_classes=3), PHOTOS.with_changes(contrast=1.0))
+    with pytest.raises(UsageError, match="contrast"):
+        resnets.export(model, tmp_path / "out.pt2", normalize=True)
+    assert not (tmp_path / "out.pt2").exists()

@@ -67,7 +67,8 @@ def export(
     """Write a trained network for another runtime, for any number of images at a time, and return what was written.
 
     The file is run by its runtime, in batches of 1, 2 and 5, and its logits are compared with the network's own; it
-    takes its place only if they agree. Next to an ONNX file OUT is OUT.py, an example that needs no torch.
+    takes its place only if they agree. Next to an ONNX file OUT is OUT.py, an example that needs no torch. It is left
+    out for weights whose input has its contrast normalised or is whitened; `normalize` does not do that either.
 
     Args:
         path: a run folder, a weights file or a loaded model.
@@ -86,6 +87,9 @@ def export(
     model = path if isinstance(path, Model) else load(path, device="cpu")
     texts = about(model, from_pixels=normalize)
     _, input_spec = model.classes_and_input()
+    of_each_image = input_spec.contrast is not None or input_spec.whitening is not None
+    if normalize and of_each_image:
+        raise UsageError("normalize: contrast normalisation and whitening are not among what is exported; leave it out")
     views = _random_views(input_spec) if images is None else _views(images, input_spec)
     network = frozen(model.network).cpu().to(memory_format=torch.contiguous_format)
     graph = FromPixels(network, input_spec).eval() if normalize else network
@@ -104,7 +108,7 @@ def export(
                 f"{difference:.2g} of the largest one; the tolerance is {tolerance:g}"
             )
     program = None
-    if chosen.name == "onnx":
+    if chosen.name == "onnx" and not of_each_image:
         program = out.with_name(f"{out.name}.py")
         write_bytes(program, example(out.name, input_spec, from_pixels=normalize).encode())
     shape = ", ".join(map(str, given.shape[1:]))
