@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -104,3 +105,6 @@ def test_a_flat_folder_is_trained_resumed_and_evaluated(photo_folder: Path, tmp_
     assert "drawn to test on" in (out / "run.json").read_text() and again.validation_error is not None
     tested = resnets.evaluate(out, f"folder:{root}")
     assert (tested.samples, tested.top1_error) == (3, again.test_error)
+    next(root.rglob("*.jpg")).rename(root / "moved.jpg")
+    with pytest.raises(DataError, match=re.escape(str(out))):  # the draw would be another
+        resnets.evaluate(out, f"folder:{root}")

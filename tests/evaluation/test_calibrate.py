@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import resnets
+from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError, WeightsError
 from resnets.evaluation.calibrate import calibration_error, fit_temperature, negative_log_likelihood
@@ -155,3 +156,22 @@ def test_a_last_layer_that_is_not_linear_is_refused(tmp_path: Path) -> None:
     weights_file.save(path, scaled, classes=digits.classes, input_spec=input_spec)
     with pytest.raises(WeightsError, match="logits"):
         resnets.calibrate(path, digits, network=scaled, device="cpu", workers=0)
+
+
+def test_weights_are_kept_where_chance_would_decide(digits_run: Path, tmp_path: Path) -> None:
+    """With a few wrong answers the same file is not written, another one is, with a warning."""
+    data = resnets.load_data("digits").divided("10%", 0)
+    assert isinstance(data.validation, ImageArrays)
+    model = resnets.load(digits_run, device="cpu")
+    answers = [model.predict(image).classes[0] for image in data.validation.images[:40]]
+    right = np.array(
+        [answer == data.classes[label] for answer, label in zip(answers, data.validation.labels, strict=False)]
+    )
+    few = [*np.flatnonzero(right)[:10], *np.flatnonzero(~right)[:3]]
+    own = dataclasses.replace(data, validation=data.validation.select(np.array(few)))
+    before = (digits_run / "weights.safetensors").read_bytes()
+    with pytest.raises(DataError, match="3 are answered wrong"):
+        resnets.calibrate(digits_run, own, workers=0, device="cpu")
+    assert (digits_run / "weights.safetensors").read_bytes() == before
+    with pytest.warns(UserWarning, match="3 are answered wrong"):
+        resnets.calibrate(digits_run, own, out=tmp_path / "other.safetensors", workers=0, device="cpu")

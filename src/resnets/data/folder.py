@@ -47,6 +47,7 @@ class Listing:
     validation: ImageFiles | None = None
     validation_share: float | None = None  # percent of the training images, as in DataSplits
     roles: str = ""
+    test_is_drawn: bool = False
 
     def splits(self) -> DataSplits:
         """Return it as a data set."""
@@ -61,6 +62,7 @@ class Listing:
             passed_over=self.passed_over,
             validation_share=self.validation_share,
             roles=self.roles,
+            test_is_drawn=self.test_is_drawn,
         )
 
 
@@ -158,6 +160,7 @@ def _drawn(
         tuple(notes),
         validation_share=share if validated else None,
         roles=roles,
+        test_is_drawn=True,
     )
 
 

@@ -161,6 +161,7 @@ class DataSplits:
     validation_share: float | None = None
     roles: str = ""
     published: bool = False
+    test_is_drawn: bool = False  # of the same images as the training images, which another file may change
 
     def __post_init__(self) -> None:
         require_distinct(self.classes, self.name)

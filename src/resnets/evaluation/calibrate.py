@@ -16,10 +16,9 @@ from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, WeightsError, public, warn
 from resnets.evaluation.confidence import confidence_bins, expected_error
-from resnets.evaluation.members import class_order, fitting
+from resnets.evaluation.members import class_order, fitting, trained_digest
 from resnets.files import writing
 from resnets.inference.model import Model, load
-from resnets.networks.registry import decoded_side
 from resnets.records import base
 from resnets.records.evaluations import Calibration
 from resnets.records.runs import RunRecord
@@ -50,7 +49,8 @@ def calibrate(
     is measured on the test images, which choose nothing.
 
     Args:
-        path: a run folder or a weights file, which is written again.
+        path: a run folder or a weights file, which is written again, but not where fewer than 20 validation images are
+            answered wrong.
         data: that of the run, whose validation images are those that it held out, or any with the same classes and
             validation images of its own.
         network: the module, for weights of a custom one.
@@ -59,8 +59,9 @@ def calibrate(
         batch_size: images per batch; the result does not depend on it.
         workers: data-loading processes.
 
-    Raises: UsageError, if there are no validation images; DataError, if they are of other classes or all are answered
-        right; WeightsError, if the last layer is not linear; RunError, if the weights cannot be written.
+    Raises: UsageError, if there are no validation images; DataError, if they are of other classes, all are answered
+        right, or too few wrong to write the same file; WeightsError, if the last layer is not linear; RunError, if the
+        weights cannot be written.
     """
     require_alone("calibrate")
     target = _target(path, out)
@@ -68,6 +69,12 @@ def calibrate(
     splits = fitting(model, _with_validation(model, load_data(data)))
     assert splits.validation is not None
     validation = _outputs(model, splits, splits.validation, batch_size, workers)
+    wrong = int((validation[0].argmax(1) != validation[1]).sum())
+    if target is None and wrong < ENOUGH:
+        raise DataError(
+            f"{splits.name}: of {len(splits.validation):,} validation images {wrong} are answered wrong, too few for a "
+            f"reliable temperature; hold out more images (--split 20%), or name another weights file with --out"
+        )
     temperature = fit_temperature(*validation, where=splits.name)
     before = _outputs(model, splits, splits.test, batch_size, workers)
     few = splits.test.subsample(FEW)
@@ -157,21 +164,12 @@ def _with_validation(model: Model, splits: DataSplits) -> DataSplits:
         )
     counts = run.data.training_images, run.data.test_images
     same = (len(divided.train), len(divided.test)) == counts
-    if not same or _trained_digest(model, splits) not in (None, run.data.digest):
+    if not same or trained_digest(model, splits) not in (None, run.data.digest):
         raise DataError(
             f"{splits.name} is not the data of {model.path.parent}, which is {run.data.in_words()}: images that it was "
             f"trained on would be taken for validation images"
         )
     return divided
-
-
-def _trained_digest(model: Model, splits: DataSplits) -> str | None:
-    """Return the digest of the images as a training of this network reads them; None for dataset objects.
-
-    Raises: DataError, if an image cannot be decoded.
-    """
-    channels = None if model.input_spec is None else model.input_spec.channels
-    return load_data(splits.with_channels(channels), decoded_side(model.network)).digest
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ from functools import partial
 from torch import Tensor
 
 from resnets.data import class_names
+from resnets.data.load import load_data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, warn
 from resnets.evaluation.metrics import Counts
@@ -19,7 +20,9 @@ from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.model import Model
 from resnets.networks.dense import Dense
 from resnets.networks.registry import decoded_side, name_of
+from resnets.records import base
 from resnets.records.evaluations import Agreement
+from resnets.records.runs import RunRecord
 from resnets.runtime.device import choose_precision, forward
 from resnets.runtime.processes import WHOLE, Share
 from resnets.specs import Precision, TestConfig
@@ -93,6 +96,7 @@ def prepare(
             raise UsageError(f"precision is {precision!r}, and this model's engine runs in {model.engine.precision}")
         multiply = model.engine.precision
     order = class_order(model, splits)
+    _require_unseen(model, splits)
     if order is not None:
         warn(f"{model.path} has the classes of {splits.name} in another order; they are matched by their names")
     own = fitting(model, splits)
@@ -173,6 +177,30 @@ def class_order(model: Model, splits: DataSplits) -> list[int] | None:
         here, there = next(pair for pair in pairs if pair[0] != pair[1])
         what = f"class {here!r} where the weights have {there!r}{class_names.look_alike(here, model.classes)}"
     raise DataError(f"{splits.name} is not what {model.path} was trained on: it has {what}")
+
+
+def _require_unseen(model: Model, splits: DataSplits) -> None:
+    """Refuse test images that were drawn of a folder which has changed since the model was trained on it.
+
+    Raises: DataError, since some of them would be images that it was trained on.
+    """
+    run = base.read(model.path.with_name("run.json"), RunRecord) if splits.test_is_drawn else None
+    if run is None or run.data.name != splits.name:
+        return
+    if len(splits.test) != run.data.test_images or trained_digest(model, splits) not in (None, run.data.digest):
+        raise DataError(
+            f"{splits.name} has changed since {model.path.parent} was trained on it ({run.data.in_words()}): what is "
+            f"tested on is drawn of each class, and some of it would have been trained on; put new images into test/"
+        )
+
+
+def trained_digest(model: Model, splits: DataSplits) -> str | None:
+    """Return the digest of the images as a training of this network reads them; None for dataset objects.
+
+    Raises: DataError, if an image cannot be decoded.
+    """
+    channels = None if model.input_spec is None else model.input_spec.channels
+    return load_data(splits.with_channels(channels), decoded_side(model.network)).digest
 
 
 def comparable_digest(model: Model, splits: DataSplits) -> str | None:
