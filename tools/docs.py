@@ -39,6 +39,7 @@ RESULTS = ROOT / "results"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 SHORT, FULL, FAST = 4_000, 64_000, 14_063  # iterations of runs on CIFAR-10
+DEPTHS = (20, 32, 44, 56, 110)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -124,13 +125,10 @@ def measured() -> str:
         "| network | recipe | iterations | training error | test error | runs | paper: test error, 64,000 iterations |",
         "|---|---|--:|--:|--:|--:|--:|",
     ]
-    for iterations, names in (
-        (FULL, ("plain20", "resnet20")),
-        (FAST, ("plain20", "plain32", "resnet20", "resnet32")),
-        (SHORT, ("plain20", "plain56", "resnet20", "resnet56", "resnet110")),
-    ):
-        for name in names:
-            runs = cifar_runs(name, iterations)
+    for iterations in (FULL, FAST, SHORT):
+        for name in [f"{kind}{depth}" for kind in ("plain", "resnet") for depth in DEPTHS]:
+            if not (runs := cifar_runs(name, iterations)):
+                continue
             printed = for_network(name)
             paper = f"{printed.value:g} %" if printed and name.startswith("resnet") else ""
             training = _spread([run.training_error for run in runs])
@@ -198,7 +196,7 @@ def _curves() -> list[DepthRow]:
     """Return plain and residual networks with the curves of seed 0, for as many iterations each."""
     rows = []
     for kind in ("plain", "resnet"):
-        for depth in (20, 32, 44, 56, 110):
+        for depth in DEPTHS:
             for run in cifar_runs(f"{kind}{depth}", SHORT)[:1]:
                 curve = tuple((point.iteration, point.training, point.tested) for point in run.curve)
                 row = DepthRow(
@@ -220,35 +218,44 @@ def draw_degradation(path: Path, digest: str) -> None:
     _save(plots.draw_study(_curves()), path, digest)
 
 
-def _full_length() -> list[tuple[str, str, list[tuple[int, float, float]]]]:
-    lines = (
-        ("plain-20, recipe cifar", plots.SERIES[3], "plain20", FULL),
-        ("ResNet-20, recipe cifar", plots.SERIES[0], "resnet20", FULL),
-        ("ResNet-20, recipe fast", plots.SERIES[1], "resnet20", FAST),
-    )
-    return [
-        (
-            label,
-            colour,
-            [(point.iteration, point.training, point.tested) for point in cifar_runs(name, length)[0].curve],
-        )
-        for label, colour, name, length in lines
-    ]
+def _by_depth() -> list[tuple[str, list[tuple[str, list[tuple[int, float, float]]]]]]:
+    """Return, for each length, the kinds of networks with their depths and the means of their runs' errors."""
+    panels = []
+    for iterations, title in ((FAST, "recipe fast, 14,063 iterations"), (SHORT, "recipe cifar, 4,000 iterations")):
+        kinds = []
+        for kind in ("plain", "resnet"):
+            runs = {depth: cifar_runs(f"{kind}{depth}", iterations) for depth in DEPTHS}
+            points = [
+                (depth, _mean([run.training_error for run in ones]), _mean([run.test_error for run in ones]))
+                for depth, ones in runs.items()
+                if ones
+            ]
+            kinds.append((kind, points))
+        panels.append((title, kinds))
+    return panels
 
 
-def draw_full_length(path: Path, digest: str) -> None:
-    """Draw the runs that are as long as their recipes, with the paper's final error of ResNet-20."""
-    figure, (axes,) = plots.canvas(7, 3.5)
-    for label, colour, points in _full_length():
-        iterations, training, tested = zip(*points, strict=True)
-        axes.plot(iterations, training, "--", color=colour, linewidth=1)
-        axes.plot(iterations, tested, "-", color=colour, linewidth=1.5, label=label)
-    if printed := for_network("resnet20"):
-        axes.axhline(
-            printed.value, color=plots.INK, linestyle=":", label=f"ResNet-20 in the paper, {printed.value:g} %"
-        )
-    axes.set(xlabel="iterations", ylabel="error (%)   solid: test, dashed: training", ylim=(0, 30), xlim=(0, FULL))
-    plots.legend(axes)
+def _mean(errors: Sequence[float]) -> float:
+    return round(statistics.fmean(errors), 4)
+
+
+def draw_by_depth(path: Path, digest: str) -> None:
+    """Draw test and training error over depth, plain and residual, next to the paper's test errors (Table 6)."""
+    figure, panels = plots.canvas(8.4, 3.6, columns=2)
+    printed = [(depth, one.value) for depth in DEPTHS if (one := for_network(f"resnet{depth}"))]
+    for axes, (title, kinds) in zip(panels, _by_depth(), strict=True):
+        for kind, points in kinds:
+            name, colour, mark = (
+                ("plain", plots.SERIES[3], "s") if kind == "plain" else ("ResNet", plots.SERIES[0], "o")
+            )
+            depths, training, tested = zip(*points, strict=True)
+            axes.plot(depths, tested, "-", color=colour, marker=mark, label=f"{name}, test")
+            axes.plot(depths, training, "--", color=colour, marker=mark, markersize=3, linewidth=1)
+        style: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "linestyle": "none"}
+        axes.plot(*zip(*printed, strict=True), color=plots.INK, label="ResNet, test, in the paper", **style)
+        axes.set(title=title, xlabel="layers", xticks=DEPTHS, ylim=(0, None))
+    plots.legend(panels[0])
+    panels[0].set_ylabel("error (%)   solid: test, dashed: training")
     _save(figure, path, digest)
 
 
@@ -273,7 +280,7 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 PLOTS: dict[str, tuple[Callable[[], Any], Callable[[Path, str], None]]] = {
     "degradation.png": (_curves, draw_degradation),
-    "full-length.png": (_full_length, draw_full_length),
+    "depth.png": (_by_depth, draw_by_depth),
 }
 
 if __name__ == "__main__":
