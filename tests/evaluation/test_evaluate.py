@@ -202,8 +202,9 @@ def test_members_of_other_sizes(photo_folder: Path, photo_weights: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"protocol": "single-view"}, "center-crop, ten-crop, dense-multi-scale"),
+        ({"protocol": "single-view"}, "center-crop, ten-crop, 144-crop, dense-multi-scale"),
         ({"protocol": "ten-crop", "flips": False}, "ten-crop"),
+        ({"protocol": "144-crop", "scales": (64, 73)}, "144-crop"),
         ({"protocol": "dense", "scales": (48, 64)}, "scale 48"),
         ({"protocol": "dense", "scales": ()}, "none"),
         ({"protocol": "dense", "scales": (64, 64)}, "each once"),
@@ -211,7 +212,7 @@ def test_members_of_other_sizes(photo_folder: Path, photo_weights: Path, tmp_pat
     ],
 )
 def test_wrong_options_for_photos(photo_folder: Path, photo_weights: Path, options: dict[str, Any], named: str) -> None:
-    """Photos have three protocols, of which dense testing takes distinct scales of at least the crop's size."""
+    """Photos have four protocols, of which dense testing takes distinct scales of at least the crop's size."""
     with pytest.raises(UsageError, match=named):
         resnets.evaluate(photo_weights, f"folder:{photo_folder}", **options)
 

@@ -21,6 +21,7 @@ from resnets.errors import DataError
 from resnets.evaluation import multi_view
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import Scored, ensemble, five_crops, photo_views, score
+from resnets.evaluation.protocols import how_tested
 from resnets.networks import registry
 from resnets.networks.dense import Dense
 from resnets.networks.resnet import ResNet
@@ -86,6 +87,36 @@ def test_ten_crops_are_the_mean_of_ten_passes(
             passes.append(network(images).softmax(1))
     torch.testing.assert_close(found, torch.stack(passes).mean(0), rtol=1e-4, atol=1e-6)
     assert not torch.allclose(passes[0], passes[1], atol=1e-2)  # the views do differ
+
+
+def test_144_crops_are_the_mean_of_144_passes(photos: ImageFiles, input_spec: InputSpec, network: ResNet) -> None:
+    """Four scales, three squares along the longer side, five crops and the whole of each, and all their mirror images.
+
+    The crops are cut by hand out of the resized photo; on a square photo the three squares are the same.
+    """
+    some = photos.select(np.array([0, 1, 2]))
+    scales = (37, 41, 46, 50)  # 256, 288, 320 and 352 of 224
+    how = how_tested(True, input_spec, protocol="144")
+    assert how == TestConfig(protocol="144-crop", flips=True, scales=scales)
+    found = _scored(network, some, input_spec, how)
+    for number, path in enumerate(some.paths):
+        crops = []
+        for scale in scales:
+            whole = np.asarray(resize_shorter_side(decode(path), scale))
+            spare = [length - scale for length in whole.shape[:2]]
+            for share in (0, 0.5, 1):
+                top, left = (round(share * length) for length in spare)
+                square = whole[top : top + scale, left : left + scale]
+                end, middle = scale - 32, round((scale - 32) / 2)
+                places = [(0, 0), (0, end), (end, 0), (end, end), (middle, middle)]
+                crops += [square[y : y + 32, x : x + 32] for y, x in places]
+                crops.append(np.asarray(Image.fromarray(square).resize((32, 32), Image.Resampling.BILINEAR)))
+        images = np.stack([*crops, *(crop[:, ::-1] for crop in crops)])
+        assert len(images) == 144
+        with torch.inference_mode():
+            passes = network(torch.from_numpy(normalize(images, input_spec)).permute(0, 3, 1, 2)).softmax(1)
+        torch.testing.assert_close(found[number], passes.mean(0), rtol=1e-4, atol=1e-6)
+        assert not torch.allclose(passes[4], passes[5], atol=1e-2)  # the views do differ
 
 
 @pytest.mark.parametrize("flips", [True, False])

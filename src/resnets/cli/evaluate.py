@@ -21,8 +21,8 @@ def evaluate(
         Option(
             "--protocol",
             "-p",
-            help="single-view (of 32 x 32 images), center-crop, ten-crop or dense-multi-scale (of larger images); "
-            "may be abbreviated.",
+            help="single-view (of 32 x 32 images), center-crop, ten-crop, 144-crop or dense-multi-scale (of larger "
+            "images); may be abbreviated.",
             show_default="single-view or center-crop",
         ),
     ] = None,
@@ -35,7 +35,9 @@ def evaluate(
     ] = None,
     flips: Annotated[
         bool | None,
-        Option("--flips/--no-flips", help="Also average over horizontal flips.", show_default="in ten-crop and dense"),
+        Option(
+            "--flips/--no-flips", help="Also average over horizontal flips.", show_default="in multi-crop and dense"
+        ),
     ] = None,
     per_class: Annotated[bool, Option("--per-class", help="Show the error of each class.")] = False,
     confusion: Annotated[bool, Option("--confusion", help="Show the confusion matrix.")] = False,

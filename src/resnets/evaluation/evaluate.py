@@ -58,10 +58,10 @@ def evaluate(
     Args:
         path: a run folder, a weights file or a loaded model; several are an ensemble.
         data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`.
-        protocol: `single-view`, `center-crop`, `ten-crop` or `dense-multi-scale`, which may be abbreviated; None is
-            single-view for small images and center-crop for larger ones.
+        protocol: `single-view`, `center-crop`, `ten-crop`, `144-crop` or `dense-multi-scale`, which may be abbreviated;
+            None is single-view for small images and center-crop for larger ones.
         scales: shorter sides in pixels for dense testing; None is the paper's, in proportion to the network's input.
-        flips: average over horizontal flips; None does so for ten-crop and dense testing.
+        flips: average over horizontal flips; None does so for ten-crop, 144-crop and dense testing.
         decode: large JPEGs `exact` or `reduced`, as in `train`; None is as in training.
         network: the module, for weights of a custom one.
         device: `auto` is the first GPU, else the CPU.

@@ -14,7 +14,7 @@ from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, warn
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import Run, Scored, score
-from resnets.evaluation.protocols import how_tested, label
+from resnets.evaluation.protocols import PROTOCOLS, how_tested, label
 from resnets.evaluation.single_view import in_evaluation_mode, single_view, single_view_by_engine
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.model import Model
@@ -69,7 +69,7 @@ class Member:
 
     def _run(self) -> Run:
         model = self.model
-        if self.how.scales:
+        if PROTOCOLS[self.how.protocol].dense:
             assert model.input_spec is not None
             return partial(forward, Dense(model.network, model.input_spec.size), precision=self.precision)
         return model.engine or partial(forward, model.network, precision=self.precision)
@@ -104,7 +104,7 @@ def prepare(
     if decode is not None and not photos:
         raise UsageError(f"decode is {decode!r}, and {splits.name} has no photos, which are decoded in a test")
     how = how_tested(photos, model.input_spec, protocol=protocol, scales=scales, flips=flips)
-    if how.scales:
+    if PROTOCOLS[how.protocol].dense:
         if model.engine is not None:
             raise UsageError(
                 "this model was optimised for images of one shape; dense testing has many, so load it again"

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from resnets.data.decoding import DecodedImage, centre_crop
+from resnets.data.decoding import RESAMPLING, DecodedImage, centre_crop
 from resnets.data.loading import View
 from resnets.data.normalization import Normalizer
 from resnets.data.splits import Split
@@ -180,6 +180,22 @@ def five_views(image: DecodedImage, input_spec: InputSpec, scales: tuple[int, ..
 def whole_views(image: DecodedImage, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
     """Return the whole image with its shorter side at each of the scales."""
     return [image.shorter_side(scale, input_spec.interpolation) for scale in scales]
+
+
+def square_views(image: DecodedImage, input_spec: InputSpec, scales: tuple[int, ...]) -> list[Image.Image]:
+    """Return six views of each of three squares at each of the scales. Paper: [44], section 7.
+
+    The squares are at the left, in the middle and at the right, or at the top, in the middle and at the bottom; of each
+    there are five crops of the network's size, and the whole of it resized to that.
+    """
+    views, size = [], (input_spec.size, input_spec.size)
+    for scale in scales:
+        whole = image.shorter_side(scale, input_spec.interpolation)
+        right, bottom = whole.width - scale, whole.height - scale
+        ends = (whole.crop((0, 0, scale, scale)), whole.crop((right, bottom, whole.width, whole.height)))
+        for square in (ends[0], centre_crop(whole, scale), ends[1]):
+            views += [*five_crops(square, input_spec.size), square.resize(size, RESAMPLING[input_spec.interpolation])]
+    return views
 
 
 def five_crops(image: Image.Image, size: int) -> list[Image.Image]:

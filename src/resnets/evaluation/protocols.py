@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnets.errors import UsageError, nearest
-from resnets.specs import SCALES, InputSpec, TestConfig, TestProtocol
+from resnets.specs import CROP_SCALES, SCALES, InputSpec, TestConfig, TestProtocol
 
 _VIEWS = "resnets.evaluation.multi_view"
 
@@ -18,8 +18,9 @@ class Protocol:
 
     `images` are photos, or those of the network's size ("sized"). `views` names the function that cuts them out of a
     photo; without one the image itself is run. `flips` says when mirror images are run as well: never unless they are
-    requested ("optional"), unless they are declined ("default") or in any case ("always"). With `scales` whole photos
-    are run at several sizes, by a fully convolutional network.
+    requested ("optional"), unless they are declined ("default") or in any case ("always"). `scales` are shorter sides
+    of photos, for a network that takes 224 x 224; a fully convolutional network takes the whole of them ("dense"), and
+    there they are a choice.
     """
 
     name: TestProtocol
@@ -27,7 +28,8 @@ class Protocol:
     images: Literal["photos", "sized"] = "photos"
     views: str | None = None
     flips: Literal["optional", "default", "always"] = "optional"
-    scales: bool = False
+    scales: tuple[int, ...] = ()
+    dense: bool = False
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -42,11 +44,19 @@ PROTOCOLS: dict[str, Protocol] = {
             flips="always",
         ),
         Protocol(
+            name="144-crop",
+            summary="six views of three squares at four scales, and their mirror images (GoogLeNet in Table 4)",
+            views=f"{_VIEWS}:square_views",
+            flips="always",
+            scales=CROP_SCALES,
+        ),
+        Protocol(
             name="dense-multi-scale",
             summary="the whole image at several scales (Tables 4 and 5)",
             views=f"{_VIEWS}:whole_views",
             flips="default",
-            scales=True,
+            scales=SCALES,
+            dense=True,
         ),
     )
 }
@@ -74,8 +84,8 @@ def how_tested(
 ) -> TestConfig:
     """Return how images, which are photos or not, are tested for a network; None leaves a choice to the paper.
 
-    Photos are tested by the centre crop, all else by the single view. `scales` of dense testing are the paper's in
-    proportion to the network's input: 224, 256, 384, 480 and 640 for one of 224 x 224.
+    Photos are tested by the centre crop, all else by the single view. Scales are the protocol's in proportion to the
+    network's input, of dense testing the paper's: 224, 256, 384, 480 and 640 for one of 224 x 224.
 
     Raises: UsageError, if the protocol is not for such images, or has no such choice.
     """
@@ -88,12 +98,12 @@ def how_tested(
         raise UsageError(f"{found.name} has horizontal flips by its definition; omit --no-flips")
     if flips is None:
         flips = found.flips != "optional"
+    if scales is not None and not found.dense:
+        raise UsageError(f"scales are a choice of dense-multi-scale, and not of {found.name}")
     if not found.scales:
-        if scales is not None:
-            raise UsageError(f"scales are a choice of dense-multi-scale, and not of {found.name}")
         return TestConfig(protocol=found.name, flips=flips)
     assert input_spec is not None
-    chosen = tuple(round(scale * input_spec.size / 224) for scale in SCALES) if scales is None else tuple(scales)
+    chosen = tuple(round(scale * input_spec.size / 224) for scale in found.scales) if scales is None else tuple(scales)
     if not chosen or len({*chosen}) < len(chosen):
         raise UsageError(f"scales are {', '.join(map(str, chosen)) or 'none'}; they must be one or more, each once")
     if min(chosen) < input_spec.size:

@@ -38,6 +38,7 @@ Protocol = Literal[
     # single-view: the original image of 32x32 (section 4.2)
     # center-crop: 224x224 from a shorter side of 256 (Figure 4; "1-crop" of Table 13)
     # ten-crop: corners and centre with their mirror images, softmax averaged (Tables 2 and 3)
+    # 144-crop: six views of three squares at four scales, and their mirror images (GoogLeNet's authors; Table 4)
     # dense-multi-scale: fully convolutional, shorter sides of 224 to 640 (Tables 4 and 5; "dense" of Table 13)
     TestProtocol,
     "single-scale",  # detection at a shorter side of 600: section 4.3

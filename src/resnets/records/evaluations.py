@@ -63,8 +63,8 @@ class Evaluation(Tested, frozen=True, kw_only=True, tag_field="kind", tag="evalu
     """A test of one network, or of several as an ensemble, whose probabilities are averaged.
 
     `protocol` is the test's name, and what is unusual of it; `scales` are those of the first member in pixels, () but
-    for dense testing. `digest` is the data's. `confusion[i][j]` counts the images of class i taken for class j; it is
-    in no file. `agreement` compares an engine with float32, where one ran on single views.
+    for 144 crops and dense testing. `digest` is the data's. `confusion[i][j]` counts the images of class i taken for
+    class j; it is in no file. `agreement` compares an engine with float32, where one ran on single views.
     """
 
     version: Literal[1] = 1

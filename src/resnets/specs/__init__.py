@@ -47,6 +47,7 @@ from resnets.specs.recipes import Plateau as Plateau
 from resnets.specs.recipes import Recipe as Recipe
 from resnets.specs.recipes import Setting as Setting
 from resnets.specs.recipes import WarmUp as WarmUp
+from resnets.specs.testing import CROP_SCALES as CROP_SCALES
 from resnets.specs.testing import SCALES as SCALES
 from resnets.specs.testing import Precision as Precision
 from resnets.specs.testing import TestConfig as TestConfig
