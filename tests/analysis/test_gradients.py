@@ -95,8 +95,10 @@ def test_what_cannot_be(digits_run: Path, tiny_splits: DataSplits) -> None:
         resnets.gradients(digits_run, tiny_splits)
     with pytest.raises(UsageError, match="seeds is 0"):
         resnets.gradients("plain8", tiny_splits, seeds=0)
+    begun: list[str] = []
     with pytest.raises(UsageError, match="plan20"):
-        resnets.gradients("plan20", tiny_splits)
+        resnets.gradients(["plain8", "plan20"], tiny_splits, notify=begun.append)
+    assert not begun
 
 
 @pytest.mark.parametrize(

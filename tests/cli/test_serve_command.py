@@ -24,8 +24,8 @@ def test_what_keeps_a_server_from_starting_is_one_line(digits_run: Path, tmp_pat
             ((digits_run, "--port", "0", "--name", "a/b"), 2, "a/b"),
             ((digits_run, "--port", "0", "--engine", "fast"), 2, "'fast'"),
         ):
-            found, _, err = command("serve", *arguments)
-            assert (found, err.count("\n")) == (code, 1) and message in err
+            found, out, err = command("serve", *arguments)
+            assert (found, out, err.count("\n")) == (code, "", 1) and message in err
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "python_multipart", "prometheus_client"])

@@ -100,7 +100,10 @@ def test_resume_where_there_is_none(tmp_path: Path) -> None:
         ({"shortcut": "B"}, "network.spec.shortcut is 'A', and 'B'"),
         ({"precision": "bf16"}, "precision is 'fp32', and 'bf16'"),
         ({"data": "digits"}, "data.name is 'few-digits', and 'digits'"),
-        ({"data": dataclasses.replace(splits(), digest="0" * 64)}, "data is few-digits.*unknown.*SHA-256 0000"),
+        (
+            {"data": dataclasses.replace(splits(), digest="0" * 64), "iterations": 12},
+            "data is few-digits.*unknown.*SHA-256 0000",
+        ),
     ],
 )
 def test_another_run(tmp_path: Path, changes: dict[str, Any], named: str) -> None:

@@ -61,8 +61,9 @@ def test_what_is_here_has_precedence(digits_run: Path, tmp_path: Path, monkeypat
     (tmp_path / NAME).symlink_to(digits_run)
     monkeypatch.chdir(tmp_path)
     assert resnets.load(NAME, device="cpu").network.spec.name == "resnet8"
-    with pytest.raises(WeightsError, match=NAME):
-        resnets.load("resnet20-digit")
+    for written, meant in (("resnet20-digit", NAME), ("torchvison", "torchvision")):
+        with pytest.raises(WeightsError, match=f"did you mean {meant}"):
+            find_weights(written)
 
 
 @pytest.mark.parametrize("half", [True, False])

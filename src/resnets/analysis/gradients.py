@@ -18,7 +18,7 @@ from resnets.data.load import Data, load_data
 from resnets.data.loading import Batch
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, public
-from resnets.networks.registry import name_of
+from resnets.networks.registry import declare, name_of
 from resnets.paper.recipes import CIFAR
 from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients, in_six_digits
 from resnets.report import gradients as reporting
@@ -85,10 +85,14 @@ def gradients(
     named = [targets] if isinstance(targets, str | Path) else list(targets)
     if not named:
         raise UsageError("no networks are named; name some, such as plain56 resnet56, or folders of runs")
+    of_runs = [(Path(target) / "run.json").is_file() for target in named]
+    for target, is_run in zip(named, of_runs, strict=True):
+        if not is_run:
+            declare(str(target))
     keep_freed_memory()
     splits, found = load_data(data), []
-    for target in named:
-        if (Path(target) / "run.json").is_file():
+    for target, is_run in zip(named, of_runs, strict=True):
+        if is_run:
             found.append(_of_run(Path(target), splits, batches, device, workers))
             continue
         for seed in range(seeds):

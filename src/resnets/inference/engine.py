@@ -88,6 +88,13 @@ class Engine:
         return logits
 
 
+def require_engine(engine: str) -> None:
+    """Raise UsageError, with the nearest name, where an engine is neither `auto` nor one of those that there are."""
+    known = ("auto", *get_args(EngineName))
+    if engine not in known:
+        raise UsageError(f"engine is {engine!r}; it must be one of {', '.join(known)}{nearest(engine, known)}")
+
+
 def fastest(
     network: nn.Module,
     *,
@@ -105,9 +112,7 @@ def fastest(
     Shape: `shape` is (C, H, W) of an image
     Raises: UsageError, if the named engine is not available, or the network does not map images to logits.
     """
-    if engine not in ("auto", *get_args(EngineName)):
-        known = ("auto", *get_args(EngineName))
-        raise UsageError(f"engine is {engine!r}; it must be one of {', '.join(known)}{nearest(engine, known)}")
+    require_engine(engine)
     for what, value in (("batch_size", batch_size), ("image size", min(shape))):
         if value < 1:
             raise UsageError(f"{what} is {value}; it must be 1 or more")

@@ -115,12 +115,14 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
 
     def difference(self, other: RunRecord) -> tuple[str, str, str] | None:
         """Return where the identities of two runs first differ, and both values there, in words."""
-        if (found := base.difference(self.identity(), other.identity())) is None:
+        mine, theirs = self.identity(), other.identity()
+        of_data = base.difference({"data": mine["data"]}, {"data": theirs["data"]})  # which the length may follow
+        if (found := of_data or base.difference(mine, theirs)) is None:
             return None
         where, here, there = found
         if where == "start":  # files and images have names; a digest alone says nothing to anyone
-            mine, theirs = ("random weights" if run.start is None else run.start.in_words() for run in (self, other))
-            return where, mine, theirs
+            was, now = ("random weights" if run.start is None else run.start.in_words() for run in (self, other))
+            return where, was, now
         if where == "data.digest":
             return "data", self.data.in_words(), other.data.in_words()
         return where, reprlib.repr(here), reprlib.repr(there)

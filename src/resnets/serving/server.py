@@ -102,9 +102,11 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _prepared(path: str | Path, engine: str, device: str, precision: str, batch_size: int) -> Model:
+    from resnets.inference.engine import require_engine
     from resnets.inference.model import load
     from resnets.inference.optimize import optimize
 
+    require_engine(engine)
     model = load(path, device=device)
     model.classes_and_input()
     print(f"preparing engine {engine}")
