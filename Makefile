@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check docs bench lock
+.PHONY: setup demo test check docs dist bench lock
 
 setup: .venv/ready
 
@@ -18,9 +18,14 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The generated tables and plots of README.md and docs/.
+# The generated tables and plots of README.md and docs/, and the documentation site: build/site/index.html
 docs: setup
 	$(BIN)/python tools/docs.py
+	$(BIN)/python tools/website/build.py
+
+# Wheel and sdist in dist/, verified, and the wheel tried in a new environment; only the files: make dist ARGS="--no-try"
+dist: setup
+	$(BIN)/python tools/dist.py $(ARGS)
 
 # Speed compared with torchvision and timm: make bench ARGS="--quick"
 bench: setup

@@ -207,4 +207,9 @@ def import_extra(package: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != name:
             raise
-        raise UsageError(f"{name} is not installed: pip install 'resnets[{extra}]'") from None
+        raise UsageError(missing_extra(name, extra)) from None
+
+
+def missing_extra(packages: str, extra: str) -> str:
+    """Return what is reported of missing packages, with the command that installs them: the same text everywhere."""
+    return f"{packages} {'are' if ',' in packages else 'is'} not installed: pip install 'resnets[{extra}]'"

@@ -43,7 +43,7 @@ def test_a_missing_package_comes_with_the_command_that_installs_it(monkeypatch: 
 
     monkeypatch.setattr(metadata, "version", without_openvino)
     extras = resnets.doctor()["extras"]
-    assert extras["inference"] == "openvino missing: pip install 'resnets[inference]'"
+    assert extras["inference"] == "openvino is not installed: pip install 'resnets[inference]'"
     assert extras["detection"] == f"defusedxml {version('defusedxml')}, pycocotools {version('pycocotools')}"
     assert "dev" not in extras
 

@@ -52,7 +52,7 @@ def close(some: resnets.Prediction, other: resnets.Prediction, tolerance: float 
 def test_an_optimized_model_predicts_the_same(run: Path, photos: list[Path], engine: str, precision: str) -> None:
     """Predictions are the model's to rounding, and an evaluation records how often they agree."""
     if engine == "openvino":
-        pytest.importorskip("openvino", reason="openvino is not installed; resnets[inference] has it")
+        pytest.importorskip("openvino", reason="openvino is not installed")
     model = resnets.load(run)
     fast = resnets.optimize(model, engine=engine, precision=precision)
     assert isinstance(fast, resnets.Model) and fast.engine is not None

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from resnets.errors import missing_extra
 from resnets.networks.batch_norm import BatchNorm2d
 from resnets.networks.compiled import without_advice
 from resnets.networks.cuda_graph import CudaGraph
@@ -186,7 +187,7 @@ def import_openvino() -> Any:
         return importlib.import_module("openvino")
     except ImportError as error:
         if error.name == "openvino":
-            raise Unavailable("openvino is not installed; resnets[inference] has it") from None
+            raise Unavailable(missing_extra("openvino", "inference")) from None
         raise Unavailable(f"importing openvino failed: {error}") from error
     finally:
         if hidden:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from resnets.errors import possible_names
+from resnets.errors import missing_extra, possible_names
 from resnets.files import cache_folder
 from resnets.quantities import megabytes
 from resnets.runtime.device import native_bf16
@@ -80,7 +80,7 @@ def _extras() -> dict[str, str]:
         versions = {name: _version(name) for name in names}
         missing = [name for name, version in versions.items() if version is None]
         if missing:
-            found[extra] = f"{', '.join(missing)} missing: pip install 'resnets[{extra}]'"
+            found[extra] = missing_extra(", ".join(missing), extra)
         else:
             found[extra] = ", ".join(f"{name} {version}" for name, version in versions.items())
     return found

@@ -48,7 +48,7 @@ def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Eval
     the folder; and timm too (`timm.create_model("local-dir:FOLDER", pretrained=True)`), where it has the network.
 
     Raises: WeightsError, for a module that is not one of ours; UsageError, if the folder holds files of these names
-    that this did not write, or a run, or if several networks were measured; RunError, if it cannot be written.
+        that this did not write, or a run, or if several networks were measured; RunError, if it cannot be written.
     """
     spec = spec_of(model.network)
     if spec is None:

@@ -16,7 +16,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from resnets.errors import WeightsError, first_line
+from resnets.errors import UsageError, WeightsError, first_line, import_extra
 from resnets.files import read_bytes, require_expansion, sha256_of, size_on_disk
 from resnets.pickles import Refused, read_pickle
 from resnets.weights import entries
@@ -35,7 +35,7 @@ def read_foreign(path: Path, *, averaged: bool = False) -> tuple[dict[str, Tenso
     prefixes that wrappers give names.
 
     Raises: WeightsError, if the file cannot be read, holds no tensors or no averaged ones, or would have to run code to
-        be read.
+        be read; UsageError, for an HDF5 file where h5py is not installed.
     """
     if path.suffix.lower() == ".caffemodel":
         raise WeightsError(f"{path}: a Caffe protobuf; let Caffe save it as HDF5 (net.save_hdf5), which is read")
@@ -49,7 +49,7 @@ def read_foreign(path: Path, *, averaged: bool = False) -> tuple[dict[str, Tenso
         about = {"file": path.name, **entries.network_of(content), **_config(path)}
         if notes:
             about["notes"] = tuple(notes)
-    except WeightsError:
+    except (WeightsError, UsageError):
         raise
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
@@ -91,10 +91,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
 
 
 def _hdf5(path: Path) -> Any:
-    try:
-        import h5py  # type: ignore[import-untyped]
-    except ImportError:
-        raise WeightsError(f"{path}: HDF5 files need h5py: pip install 'resnets[caffe]'") from None
+    h5py = import_extra("h5py", "caffe")
     arrays: dict[str, Any] = {}
 
     def visit(name: str, item: Any) -> None:  # visititems follows no links; other files may be meant all the same
