@@ -106,10 +106,12 @@ def job(
     save_every: int | None = 1,
     process_seed: int = 0,
     seed: int = 5,
+    **settings: Any,
 ) -> ClassificationTask:
     """Return the task of Tiny on a few digits. `process_seed` draws initial weights and what dropout starts with."""
     torch.manual_seed(process_seed)
-    config = TrainingConfig(recipe=recipe, seed=seed, workers=0, device="cpu", precision="fp32", save_every=save_every)
+    settings |= {"workers": 0, "device": "cpu", "precision": "fp32", "save_every": save_every}
+    config = TrainingConfig(recipe=recipe, seed=seed, **settings)
     task = ClassificationTask(resolve(network(), splits(), config))
     if crash_after is not None:
         task.train = CrashingBatches(task.train, crash_after)

@@ -115,6 +115,19 @@ def assert_same_run(reference: Path, other: Path) -> None:
         torch.testing.assert_close(found, tensor, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
 
 
+def test_students_and_companions_are_those_of_one_process(
+    alone: Path, tmp_path: Path, two_processes: Processes
+) -> None:
+    """Losses that leave some parameters without a gradient: hints and scores of a teacher, and other outputs."""
+    teacher = alone / "group-8"
+    together.train_students(teacher, tmp_path / "one")
+    together.train_companions(tmp_path / "one" / "companions")
+    two_processes.run(together.train_students, teacher, tmp_path / "two")
+    two_processes.run(together.train_companions, tmp_path / "two" / "companions")
+    for name in ("scores", "hint", "companions"):
+        assert_same_run(tmp_path / "one" / name, tmp_path / "two" / name)
+
+
 @pytest.fixture(params=[2, 4])
 def several(request: pytest.FixtureRequest) -> Processes:
     """Two processes, then four."""

@@ -13,10 +13,14 @@ from small_runs import CPU, RECIPE, Crash, Tiny, differences, job, run, splits
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
+from resnets.networks.complexity import skeleton
+from resnets.networks.registry import declare
 from resnets.planning.together import leaves_room
 from resnets.runtime.device import forward, outputs_of
 from resnets.specs import ParameterGroup, Recipe
 from resnets.training.loss import loss_of_outputs, make_loss, squared_hinge
+from resnets.training.optimizers import require_groups
+from resnets.training.recipes import find_recipe
 from resnets.training.state import TrainingState
 from resnets.training.step import make_step
 
@@ -170,6 +174,27 @@ def test_all_of_it_resumes(tmp_path: Path, changes: dict[str, Any]) -> None:
         run(job(recipe=recipe, network=Companions, crash_after=7), tmp_path / "cut")
     run(job(recipe=recipe, network=Companions, process_seed=1), tmp_path / "cut")
     assert differences(tmp_path / "whole", tmp_path / "cut") == []
+
+
+def test_groups_that_name_no_parameter() -> None:
+    """A recipe of another network is refused with the group, but for one that a network may be without."""
+    group = ParameterGroup(names=r"cccp6\..*")
+    with pytest.raises(UsageError, match=r"'cccp6\\\\\..*' of recipe 'small'.* conv.weight"):
+        job(recipe=RECIPE.with_changes(groups=(group,)))
+    job(recipe=RECIPE.with_changes(groups=(group.with_changes(optional=True),)))
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        *((f"authors-{name}", name) for name in ("maxout", "nin", "dsn", "googlenet")),
+        *(("authors-fitnet", "fitnet19"), ("authors-highway", "highway19"), ("authors-highway", "highway32")),
+        *(("authors-bn-inception", "bn_inception"), ("authors-prelu-net", "prelu_net_a")),
+    ],
+)
+def test_groups_of_the_authors_recipes(name: str, network: str) -> None:
+    """Each names parameters of its network."""
+    require_groups(skeleton(declare(network)).named_parameters(), find_recipe(name))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from resnets.runtime import launch
 from resnets.runtime.failures import is_first_to_fail
 from resnets.runtime.processes import World
 from resnets.runtime.signals import StopCoordinator
-from resnets.specs import PadCropFlip, Recipe
+from resnets.specs import Distillation, Hint, PadCropFlip, Recipe
 from resnets.training.meter import LossGuard
 
 ITERATIONS = 20
@@ -175,6 +175,32 @@ def train_in_parts(path: Path) -> None:
     One class weighs more, of which the parts have other numbers of images.
     """
     train(8, path, accumulate=2, ema=0.9, bn_images=3 * RECIPE.batch_size, class_weights={"1": 5})
+
+
+def train_students(teacher: Path, path: Path) -> None:
+    """Train on a teacher's scores alone, and for some iterations on maps of one of its layers first."""
+    hint = Hint(layer="layer2", teacher_layer="layer2", iterations=7)
+    for name, how in (("scores", Distillation()), ("hint", Distillation(hint=hint))):
+        train(16, path / name, recipe=RECIPE.with_changes(distillation=how), teacher=teacher)
+
+
+class Companions(nn.Module):
+    """A classifier with another one, which only training runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.companion = nn.Linear(64, 10), nn.Linear(64, 10)
+
+    def forward(self, images: Tensor) -> Any:
+        x = images.flatten(1)
+        return (self.fc(x), self.companion(x)) if self.training else self.fc(x)
+
+
+def train_companions(path: Path) -> None:
+    """Train with another output that counts in the first iterations alone."""
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"recipe": RECIPE.with_changes(auxiliary_iterations=7), "device": "cpu", "workers": 0}
+    resnets.train(Companions(), splits(), out=path, precision="fp32", **options)
 
 
 def resume(path: Path, *observers: Any) -> None:

@@ -50,7 +50,7 @@ def from_run(folder: Path, splits: DataSplits, device: str, workers: int) -> Tra
     torch.manual_seed(record.seed)
     network = registry.build(record.network.spec)  # as `train` has initialised it
     config = TrainingConfig(
-        recipe=record.recipe,
+        recipe=record.recipe.with_changes(distillation=None),  # the loss of the labels
         split=record.data.split,
         seed=record.seed,
         device=device,

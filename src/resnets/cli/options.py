@@ -17,6 +17,10 @@ BY_IMAGES = "of your own images: by their number"
 Network = Annotated[str, Argument(help="Name of a network, such as resnet20 (`resnets list` shows all).")]
 Data = Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)]
 Recipe = Annotated[str | None, Option(help=RECIPES.help(), show_default="by the data and the start")]
+Teacher = Annotated[
+    str | None,
+    Option(help="Learn from a run folder, a weights file, timm:NAME or hf:OWNER/NAME too.", show_default="labels only"),
+]
 Decode = Annotated[
     str | None,
     Option(help="exact, or reduced: large JPEGs at 1/2, 1/4 or 1/8, never below a crop.", show_default=BY_RECIPE),
@@ -87,7 +91,7 @@ GROUPS = {
     "Length": ("iterations", "epochs", "evaluate_every", "save_every"),
     "Optimiser": (
         *("batch_size", "accumulate", "lr", "momentum", "weight_decay", "class_weights"),
-        *("ema", "bn_images", "seed"),
+        *("teacher", "temperature", "teacher_weight", "ema", "bn_images", "seed"),
     ),
     "Network": (
         *("weights", "in_channels", "shortcut", "stride", "residual_layers", "initialization"),

@@ -22,6 +22,15 @@ def train(
             show_default="from scratch",
         ),
     ] = None,
+    teacher: options.Teacher = None,
+    temperature: Annotated[
+        float | None,
+        Option(help="That the scores of student and teacher are divided by.", show_default=f"{BY_RECIPE}, else 4"),
+    ] = None,
+    teacher_weight: Annotated[
+        float | None,
+        Option(help="Of the teacher in the loss; the labels have the rest.", show_default=f"{BY_RECIPE}, else 0.9"),
+    ] = None,
     out: Annotated[Path | None, Option("--out", "-o", help="Run folder.", show_default="runs/NET-DATA")] = None,
     resume: options.Resume = False,
     iterations: options.Iterations = None,

@@ -8,7 +8,7 @@ from resnets.planning.dataset_stats import DatasetStats
 from resnets.planning.devices import KnownDevice
 from resnets.planning.measure import WORKERS, Measurement
 from resnets.quantities import megabytes, plural, rate
-from resnets.specs import AreaCropFlip
+from resnets.specs import AreaCropFlip, Recipe
 
 
 def about_data(stats: DatasetStats, loading: float) -> list[str]:
@@ -24,6 +24,12 @@ def about_data(stats: DatasetStats, loading: float) -> list[str]:
         f"{stats.width} x {stats.height} pixels{size}",
         f"one core of this machine loads {rate(loading)} images/s{how}",
     ]
+
+
+def about_teacher(recipe: Recipe) -> list[str]:
+    """Return that a plan is without the teacher of a recipe that has one."""
+    less = "without the teacher that the recipe learns from, which takes a forward pass of its own in each step"
+    return [] if recipe.distillation is None else [less]
 
 
 def about_measurement(found: Measurement, batch_size: int, *, files: bool) -> list[str]:

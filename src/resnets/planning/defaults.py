@@ -35,7 +35,7 @@ def estimated_seconds(run: RunRecord) -> float | None:
     more, its frozen stages less. Torch's random state stays as it is.
     """
     spec, recipe, hardware = run.network.spec, run.recipe, run.provenance[-1].hardware
-    if spec is None or "processes" in hardware:
+    if spec is None or run.teacher is not None or "processes" in hardware:
         return None
     size, pixels = getattr(recipe.augmentation, "crop", spec.input_size), 1.0
     if isinstance(recipe, DetectionRecipe):

@@ -168,7 +168,7 @@ def _endless(training: Training, pool: BatchPool | None = None) -> tuple[Classif
     # at so small a rate no loss grows out of bounds, whatever the images are
     endless = recipe.with_changes(iterations=many, lr=1e-6, augmentation=augmentation)
     task = ClassificationTask(dataclasses.replace(training, recipe=endless), pool=pool)
-    return task, TrainingState.start(network, endless, device)
+    return task, task.initial_state()
 
 
 def _warm_up(steps: int, device: torch.device) -> int:

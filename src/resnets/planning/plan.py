@@ -132,6 +132,7 @@ def plan(
     rates, notes_on_steps = _of_whole_steps(job, device, rates)
     notes = [
         *assumptions.about_data(job.stats, loading),
+        *assumptions.about_teacher(job.recipe),
         *notes,
         *notes_on_steps,
         *assumptions.about_memory(device.type, measured=known is None),
@@ -180,7 +181,8 @@ def _resolve(network: str, data: str, config: TrainingConfig, devices: int, toge
     sample = load_for(network, sample, config.network_options)  # as the network takes it; the recipe depends on it
     recipe = config.resolve_recipe(sample, stats.train)
     Share(size=devices).of_batch(recipe.batch_size)
-    training = resolve(network, sample, TrainingConfig(recipe=recipe, network_options=config.network_options))
+    alone = recipe.with_changes(distillation=None)
+    training = resolve(network, sample, TrainingConfig(recipe=alone, network_options=config.network_options))
     require_nesting(training.network, recipe.batch_size, devices)
     require_micro_batches(training.network, recipe.batch_size // devices, config.accumulate)
     if together > 1 and not leaves_room(network, training.data):

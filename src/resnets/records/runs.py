@@ -53,7 +53,7 @@ class DataRecord(Spec, frozen=True, kw_only=True):
 
 
 class StartRecord(Spec, frozen=True, kw_only=True):
-    """The weights file that a run starts from; `classes` is their number, where it is known.
+    """The weights file that a run starts or learns from; `classes` is their number, where it is known.
 
     `input` is that of published weights, which a resumed run is not to fetch again.
     """
@@ -92,6 +92,7 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
     seed: int
     precision: Precision
     start: StartRecord | None = None  # None: random weights
+    teacher: StartRecord | None = None  # that the recipe's distillation is from
     class_weights: dict[str, float] | None = None  # in the loss; None: all are 1
     workers: int
     accumulate: int = 1
@@ -103,10 +104,9 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
         for name in ("kind", "version", "workers", "accumulate", "provenance"):
             del same[name]
         del same["data"]["source"]
-        if self.class_weights is None:  # as of runs before there were any
-            del same["class_weights"]
         same["recipe"] = {name: value for name, value in same["recipe"].items() if name not in NO_EFFECT}
-        same["start"] = None if self.start is None else self.start.sha256
+        for name, file in (("start", self.start), ("teacher", self.teacher)):
+            same[name] = None if file is None else file.sha256
         return same
 
     def fingerprint(self) -> str:
@@ -120,8 +120,10 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
         if (found := of_data or base.difference(mine, theirs)) is None:
             return None
         where, here, there = found
-        if where == "start":  # files and images have names; a digest alone says nothing to anyone
-            was, now = ("random weights" if run.start is None else run.start.in_words() for run in (self, other))
+        if where in ("start", "teacher"):  # files and images have names; a digest alone says nothing to anyone
+            files: list[StartRecord | None] = [getattr(run, where) for run in (self, other)]
+            none = "random weights" if where == "start" else "none"
+            was, now = (none if file is None else file.in_words() for file in files)
             return where, was, now
         if where == "data.digest":
             return "data", self.data.in_words(), other.data.in_words()

@@ -17,6 +17,8 @@ from resnets.specs.data_sets import PublishedImages as PublishedImages
 from resnets.specs.data_sets import identify as identify
 from resnets.specs.detection import DetectionRecipe as DetectionRecipe
 from resnets.specs.detection import RoIPooling as RoIPooling
+from resnets.specs.distillation import Distillation as Distillation
+from resnets.specs.distillation import Hint as Hint
 from resnets.specs.inputs import AreaCropFlip as AreaCropFlip
 from resnets.specs.inputs import Augmentation as Augmentation
 from resnets.specs.inputs import Decoding as Decoding

@@ -8,6 +8,7 @@ from typing import Literal
 
 from resnets.errors import UsageError
 from resnets.specs.base import Spec
+from resnets.specs.distillation import Distillation
 from resnets.specs.inputs import AreaCropFlip, Augmentation, Preprocessing, ScaleCropFlip, require_decoding
 from resnets.specs.networks import Shortcut, default_shortcut
 
@@ -34,6 +35,7 @@ class ParameterGroup(Spec, frozen=True, kw_only=True):
     weight_decay: float = 1.0  # times the recipe's
     fade: tuple[float, float] | None = None  # (g, p): lr times (1 + g * iteration)^-p as well
     max_norm: float | None = None  # of all weights of an output, which are scaled down to it; biases have none
+    optional: bool = False  # a network may have no such parameters
 
     def __post_init__(self) -> None:
         if not _is_pattern(self.names):
@@ -109,6 +111,7 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
     loss: Loss = "cross-entropy"
     auxiliary_weight: float = 0.3  # of the loss of each further output that a network has in training
     auxiliary_iterations: int | None = None  # the first iterations, in which that counts; None: all
+    distillation: Distillation | None = None  # what is learned from a teacher; None: there is none
     label_smoothing: float = 0.0  # probability that is spread evenly over all classes
     bn_images: int | None = None  # over which batch norm's statistics are recomputed at the end; None: not
     ema: float | None = None  # decay of the weights' moving average, which is then what is tested and saved
@@ -188,6 +191,7 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             iterations=iterations,
             warm_up=warm_up,
             auxiliary_iterations=None if auxiliary is None else round(auxiliary * ratio),
+            distillation=None if self.distillation is None else self.distillation.scaled(ratio),
             groups=tuple(
                 group if group.fade is None else group.with_changes(fade=(group.fade[0] / ratio, group.fade[1]))
                 for group in self.groups

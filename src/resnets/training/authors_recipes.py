@@ -5,6 +5,8 @@ from __future__ import annotations
 from resnets.specs import (
     AreaCropFlip,
     Departure,
+    Distillation,
+    Hint,
     PadCropFlip,
     ParameterGroup,
     Plateau,
@@ -89,7 +91,7 @@ DSN = Recipe(
     groups=(
         _BIASES,
         ParameterGroup(names=r"cccp6\..*", lr=0.1),
-        ParameterGroup(names=r"companions\..*", lr=0.001, fade=(1e-4, 0.75)),
+        ParameterGroup(names=r"companions\..*", lr=0.001, fade=(1e-4, 0.75), optional=True),
     ),
     loss="squared-hinge",
     auxiliary_weight=1.0,
@@ -103,6 +105,43 @@ DSN = Recipe(
         Departure("the per-pixel mean is subtracted after that", "the authors' file does not show it"),
         Departure("lr 0.0016 between 150,000 and 170,000 iterations", "the authors' is 0.00125; the last is theirs"),
         Departure("one run with one momentum", "the authors restart their solver at 50,000 and 170,000 iterations"),
+    ),
+)
+
+FITNET = Recipe(
+    name="authors-fitnet",
+    source="FitNets [35], its authors' file and scripts for the network of 19 layers",
+    iterations=151_563,  # 100 epochs of 50,000 images for the hint, then 288
+    batch_size=128,
+    lr=0.005,
+    momentum=0.0,
+    weight_decay=0.0,
+    optimizer="rmsprop",
+    groups=(
+        ParameterGroup(names=r"stage\d\..*", lr=0.05, max_norm=0.9),
+        ParameterGroup(names=r"maxout\.linear\.weight", max_norm=1.9),
+        ParameterGroup(names=r"fc\.weight", max_norm=1.9365),
+        ParameterGroup(names=r"regressor\..*", max_norm=0.9, optional=True),
+    ),
+    distillation=Distillation(
+        temperature=3.0,
+        labels=1.0,
+        weight=4.0,
+        weight_to=1.0,
+        weight_falls=(41_016, 195_313),  # epochs 5 and 400 of the second stage, which ends before
+        squared=False,
+        hint=Hint(layer="pool2", teacher_layer="pool2", iterations=39_063, pieces=2),
+    ),
+    preprocessing=GCN_ZCA,
+    augmentation=PadCropFlip(pad=8),
+    departures=(
+        _OWN,
+        _WHITE,
+        Departure("learns a Maxout network's maps, then the labels and its scores", "as its authors"),
+        Departure("100 epochs for the maps", "the number is not published"),
+        Departure("padding of 8", "as in its authors' file; their text has mirror images only"),
+        Departure("RMSProp adds 1e-5 to the root that it divides by", "torch's; its authors divide by 1e-5 at least"),
+        Departure("one run with one mean of RMSProp", "the authors start their second stage with another"),
     ),
 )
 
@@ -190,4 +229,4 @@ PRELU_NET = Recipe(
     ),
 )
 
-RECIPES = (MAXOUT, NIN, DSN, HIGHWAY, GOOGLENET, BN_INCEPTION, PRELU_NET)
+RECIPES = (MAXOUT, NIN, DSN, FITNET, HIGHWAY, GOOGLENET, BN_INCEPTION, PRELU_NET)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -57,11 +57,18 @@ class ClassificationTask:
         self.curve_on = "test" if training.data.validation is None else "validation"
 
     def start(self) -> TrainingState:
-        training, data = self.training, self.training.data
-        state = TrainingState.start(training.network, training.recipe, training.device, training.world)
+        data, state = self.training.data, self.initial_state()
         self.final_test = self._test_of(state.tested, data.test)
         self.curve_test = self.final_test if data.validation is None else self._test_of(state.tested, data.validation)
         return state
+
+    def initial_state(self) -> TrainingState:
+        """Return the state before the first iteration, without preparing any test."""
+        training, lesson = self.training, self.training.lesson
+        if lesson is not None:
+            lesson.place(training.device)
+        regressor = None if lesson is None else lesson.regressor
+        return TrainingState.start(training.network, training.recipe, training.device, training.world, regressor)
 
     def batches(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
         """Yield what each step takes, on the device: a draw of resident images, or images and labels."""
@@ -80,9 +87,11 @@ class ClassificationTask:
         gather = self.train.gather if isinstance(self.train, ResidentBatches) else None
         record = training.record
         weights = None if record.class_weights is None else tuple(record.class_weights.values())
-        step = make_step(state, recipe, device, training.precision, record.accumulate, weights, world, gather)
+        lesson, precision = training.lesson, training.precision
+        step = make_step(state, recipe, device, precision, record.accumulate, weights, world, gather, lesson)
         across = norms_across(network, recipe.batch_size, world)
-        with across, fusing(network, device), fastest_convolutions(device):
+        listening = nullcontext() if lesson is None else lesson.listening(network)
+        with across, fusing(network, device), fastest_convolutions(device), listening:
             yield step
 
     def log_line(self, state: TrainingState) -> LogLine:

@@ -32,10 +32,13 @@ from resnets.specs import (
 from resnets.training.default_recipe import choose
 from resnets.training.fitted_network import build_network, meets_single_pixels
 from resnets.training.loss import ClassWeights, resolve_class_weights
+from resnets.training.optimizers import require_groups
 from resnets.training.recalibration import norms_of
 from resnets.training.resolved import ResolvedTraining
 from resnets.training.start import find_start
+from resnets.training.state import trained_parameters
 from resnets.training.step import require_micro_batches
+from resnets.training.teacher import Lesson, Teacher, find_teacher, taught
 
 
 class RecipeSettings(TypedDict, total=False):
@@ -68,6 +71,9 @@ class TrainSettings(RecipeSettings, NetworkSettings, total=False):
 
     recipe: str | Recipe | None
     weights: str | Path | None
+    teacher: str | Path | None
+    temperature: float | None
+    teacher_weight: float | None
     split: str
     class_weights: ClassWeights
     seed: int
@@ -113,6 +119,9 @@ class TrainingConfig(RunSettings):
 
     recipe: str | Recipe | None = None  # None: the one for the data
     split: str = "all"  # or training images to validate on: 45k5k, 10%
+    teacher: str | Path | None = None  # trained weights to learn from, by `find_weights`
+    temperature: float | None = None  # that the scores of student and teacher are divided by; None: the recipe's
+    teacher_weight: float | None = None  # of the teacher in the loss, the labels have the rest; None: the recipe's
     class_weights: ClassWeights = None  # in the loss, as `resolve_class_weights`
     epochs: float | None = None  # length in passes over the training images instead
     decode: str | None = None  # of large JPEGs, exact or reduced; None: the recipe's
@@ -160,7 +169,7 @@ class TrainingConfig(RunSettings):
         base, epochs = choose(self.recipe, splits, images, fine_tuned=self.weights is not None)
         changes = dict(self.recipe_changes)
         every = changes.pop("evaluate_every", None)  # iterations of the run, whatever its length
-        recipe = base.with_changes(**changes)
+        recipe = taught(base.with_changes(**changes), self.teacher, self.temperature, self.teacher_weight)
         iterations, epochs = self.iterations, self.epochs or epochs
         if iterations is None and epochs is not None:
             iterations = max(1, round(epochs * images / recipe.batch_size))
@@ -184,6 +193,7 @@ class Training(ResolvedTraining):
 
     data: DataSplits
     input_spec: InputSpec | None
+    lesson: Lesson | None = None  # from a teacher
 
 
 def load_for(network: str | nn.Module, data: Data, options: Mapping[str, Any]) -> DataSplits:
@@ -215,9 +225,14 @@ def resolve(
     start = None
     if config.weights is not None:
         start = find_start(config.weights, network, world, lambda: earlier(splits.name))
+    teacher = None if config.teacher is None else find_teacher(config.teacher, splits, world)
+    if teacher is None and recipe.distillation is not None:
+        raise UsageError(
+            f"recipe {recipe.name!r} learns from a trained network; name a run's folder or a file as --teacher"
+        )
     input_spec = None
     if recipe.preprocessing is not None:
-        trained = None if start is None else start.input_spec
+        trained = next((one.input_spec for one in (start, teacher) if one is not None), None)
         input_spec = splits.train.fit_input(recipe.preprocessing, recipe.augmentation, trained)
     recipe = recipe.with_changes(augmentation=splits.train.fit_augmentation(recipe.augmentation))
     torch.manual_seed(config.seed)
@@ -225,8 +240,12 @@ def resolve(
     notes = splits.remarks()
     if start is not None:
         notes += start.load_into(module, splits.classes, input_spec)
+    lesson = None if teacher is None else _lesson(teacher, recipe, module, splits, input_spec)
+    if teacher is not None:
+        notes.append(f"learns from {teacher.in_words()}")
     if config.precision == "auto" and meets_single_pixels(module, input_spec):
         precision = "fp32"
+    require_groups(trained_parameters(module, None if lesson is None else lesson.regressor), recipe)
     if recipe.bn_images is not None:
         norms_of(module)  # a network without any is refused before it is trained
     require_nesting(module, recipe.batch_size, world.size)
@@ -238,6 +257,7 @@ def resolve(
         seed=config.seed,
         precision=precision,
         start=None if start is None else start.record,
+        teacher=None if teacher is None else teacher.record,
         class_weights=class_weights,
         workers=config.workers,
         accumulate=config.accumulate,
@@ -248,6 +268,7 @@ def resolve(
         data=splits,
         recipe=recipe,
         input_spec=input_spec,
+        lesson=lesson,
         device=device,
         precision=precision,
         record=record,
@@ -256,6 +277,18 @@ def resolve(
         notes=tuple(notes),
         world=world,
     )
+
+
+def _lesson(
+    teacher: Teacher, recipe: Recipe, network: nn.Module, splits: DataSplits, input_spec: InputSpec | None
+) -> Lesson:
+    teacher.require_input(input_spec)
+    assert recipe.distillation is not None
+    if input_spec is not None:
+        shape: tuple[int, ...] = input_spec.channels, input_spec.size, input_spec.size
+    else:
+        shape = next(iter(splits.test.test_batches(None, batch_size=1)))[0].shape[1:]
+    return Lesson(teacher, recipe.distillation, recipe.iterations, network, shape)
 
 
 def network_record(network: nn.Module, **more: Any) -> NetworkRecord:

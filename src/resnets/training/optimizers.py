@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from resnets.errors import UsageError
 from resnets.specs import ParameterGroup, Recipe
 
 NAMES = {"momentum_buffer": "momentum"}
@@ -18,10 +19,15 @@ NAMES = {"momentum_buffer": "momentum"}
 RMS_DECAY, RMS_FLOOR = 0.9, 1e-5  # of RMSProp, as FitNet's authors have them
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
-    """Return the optimiser of a network on its device; on a GPU a graph reads its rates from tensors."""
+Parameters = Iterable[tuple[str, nn.Parameter]]
+"""What is trained, by the names that a recipe's groups refer to."""
+
+
+def make_optimizer(trained: Parameters, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+    """Return the optimiser of parameters on their device; on a GPU a graph reads its rates from tensors."""
+    trained = list(trained)
     fused = device.type in ("cpu", "cuda")
-    groups = _groups(network, recipe)
+    groups = _groups(trained, recipe)
     for group in groups:
         rate = recipe.lr * group["factor"]
         in_tensor = device.type == "cuda" and recipe.optimizer == "sgd"
@@ -31,7 +37,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> 
         optimizer = torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused)
     else:
         optimizer = torch.optim.RMSprop(groups, alpha=RMS_DECAY, eps=RMS_FLOOR, momentum=recipe.momentum)
-    for parameter in filter(lambda parameter: parameter.requires_grad, network.parameters()):
+    for parameter in (one for _, one in trained if one.requires_grad):
         # from zero, as torch would, if it could start while only some parameters have a gradient
         zeros = {"momentum_buffer": torch.zeros_like(parameter)} if recipe.momentum else {}
         if recipe.optimizer == "rmsprop":
@@ -41,6 +47,17 @@ def make_optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> 
     if any(math.isfinite(group["max_norm"]) for group in groups):
         optimizer.register_step_post_hook(_limit)
     return optimizer
+
+
+def require_groups(trained: Parameters, recipe: Recipe) -> None:
+    """Verify that each group of a recipe has parameters. Raises: UsageError, naming one that has none."""
+    names = [name for name, _ in trained]
+    for group in recipe.groups:
+        if not group.optional and not any(re.fullmatch(group.names, name) for name in names):
+            raise UsageError(
+                f"the group {group.names!r} of recipe {recipe.name!r} has no parameters in this network, whose names "
+                f"are such as {', '.join(names[:3])}; take another recipe or network"
+            )
 
 
 def set_rates(optimizer: torch.optim.Optimizer, lr: float, iteration: int) -> None:
@@ -60,9 +77,9 @@ def fades(optimizer: torch.optim.Optimizer) -> bool:
     return any(group["fades"] for group in optimizer.param_groups)
 
 
-def tensors_of(optimizer: torch.optim.Optimizer, network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def tensors_of(optimizer: torch.optim.Optimizer, trained: Parameters) -> Iterator[tuple[str, Tensor]]:
     """Yield what an optimiser has of each parameter, as `momentum.NAME`: what a checkpoint has to hold."""
-    for name, parameter in network.named_parameters():
+    for name, parameter in trained:
         for key, tensor in optimizer.state.get(parameter, {}).items():
             yield f"{NAMES.get(key, key)}.{name}", tensor
 
@@ -76,10 +93,10 @@ def _limit(optimizer: torch.optim.Optimizer, *_: Any) -> None:
                 parameter.renorm_(2, 0, group["max_norm"])
 
 
-def _groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+def _groups(trained: Parameters, recipe: Recipe) -> list[dict[str, Any]]:
     """Return the parameters in groups of equal factors."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for name, parameter in network.named_parameters():
+    for name, parameter in trained:
         own = [group for group in recipe.groups if re.fullmatch(group.names, name)]
         settings = _settings(own, recipe, is_vector=parameter.ndim <= 1)
         group = found.setdefault(tuple(settings.values()), {"params": [], **settings})

@@ -12,6 +12,7 @@ from resnets.files import sha256_of
 from resnets.records.runs import RunRecord, StartRecord
 from resnets.runtime.processes import World
 from resnets.specs import InputSpec, NetworkSpec
+from resnets.weights.import_weights import Imported
 from resnets.weights.shipped import shipped_path
 from resnets.weights.sources import find_weights, is_published
 from resnets.weights.weights_file import Weights
@@ -58,13 +59,18 @@ def find_start(
     """
     if (run := resumed_from(source, earlier, world)) is not None and run.start is not None:
         return Start(record=run.start, spec=run.network.spec, input_spec=run.start.input, weights=None)
-    if is_published(source) and world.size > 1:
-        world.broadcast_object(lambda: find_weights(source, network).weights.path)
-    found = find_weights(source, network)
+    found = find_in_turn(source, network, world)
     weights = found.weights
     count = len(weights.classes) if weights.classes else None
     record = start_record(source, weights.path, classes=count, input_spec=weights.input_spec)
     return Start(record=record, spec=weights.spec, input_spec=weights.input_spec, weights=weights, notes=found.notes)
+
+
+def find_in_turn(source: str | Path, network: str | nn.Module | None, world: World) -> Imported:
+    """Return the weights of a source; what is published is fetched by the first process. Raises: as `find_weights`."""
+    if is_published(source) and world.size > 1:
+        world.broadcast_object(lambda: find_weights(source, network).weights.path)
+    return find_weights(source, network)
 
 
 def resumed_from(source: str | Path, earlier: Callable[[], RunRecord | None], world: World) -> RunRecord | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -60,14 +61,22 @@ class TrainingState:
     lr: float = 0.0  # of the last one
     clock: Clock = field(default_factory=Clock)
     average: Average | None = None
+    regressor: nn.Module | None = None  # of a teacher's hint, which is trained with the network
     curve: list[CurvePoint] = field(default_factory=list)
     since_point: tuple[int, float] = (0, 0.0)  # images and wrong answers, since the last point
     execution: str | None = None  # eager or compiled, and whether steps replay a CUDA graph; None: not known yet
 
     @classmethod
-    def start(cls, network: nn.Module, recipe: Recipe, device: torch.device, world: World = ALONE) -> TrainingState:
+    def start(
+        cls,
+        network: nn.Module,
+        recipe: Recipe,
+        device: torch.device,
+        world: World = ALONE,
+        regressor: nn.Module | None = None,
+    ) -> TrainingState:
         """Return the state before the first iteration of a network on its device."""
-        optimizer = make_optimizer(network, recipe, device)
+        optimizer = make_optimizer(trained_parameters(network, regressor), recipe, device)
         depth = getattr(getattr(network, "spec", None), "depth", None)
         meter = Meter(
             torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
@@ -75,7 +84,7 @@ class TrainingState:
         deferred = device.type == "cuda" and recipe.optimizer == "sgd"  # which is fused
         guard = LossGuard(optimizer, device, deferred=deferred, together=world.size > 1)
         average = None if recipe.ema is None else Average(network, recipe.ema)
-        return cls(network, optimizer, Schedule(recipe, depth), meter, guard, average=average)
+        return cls(network, optimizer, Schedule(recipe, depth), meter, guard, average=average, regressor=regressor)
 
     @property
     def tested(self) -> nn.Module:
@@ -104,7 +113,9 @@ class TrainingState:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self.average.network.state_dict().items()}
-        tensors |= dict(tensors_of(self.optimizer, self.network))
+        if self.regressor is not None:
+            tensors |= {f"regressor.{name}": tensor for name, tensor in self.regressor.state_dict().items()}
+        tensors |= self._of_optimizer()
         tensors["meter.loss_sum"], tensors["meter.wrong"] = self.meter.loss_sum, self.meter.wrong
         tensors["random.cpu"] = torch.random.get_rng_state()
         device = self.meter.loss_sum.device
@@ -126,9 +137,10 @@ class TrainingState:
     def broadcast(self, world: World) -> None:
         """Give all processes the state of the first; sums and clock are its own."""
         self._restore_progress(world.broadcast_object(self.progress))
-        world.broadcast([*self.network.state_dict().values(), *dict(tensors_of(self.optimizer, self.network)).values()])
-        if self.average is not None:
-            world.broadcast(self.average.network.state_dict().values())
+        world.broadcast([*self.network.state_dict().values(), *self._of_optimizer().values()])
+        for further in (None if self.average is None else self.average.network, self.regressor):
+            if further is not None:
+                world.broadcast(further.state_dict().values())
 
     def restore(self, tensors: dict[str, Tensor], progress: Progress) -> None:
         """Restore what `tensors` and `progress` returned.
@@ -138,7 +150,9 @@ class TrainingState:
         load_into(self.network, named(tensors, "network."))
         if self.average is not None:
             load_into(self.average.network, named(tensors, "average."))
-        for name, tensor in tensors_of(self.optimizer, self.network):
+        if self.regressor is not None:
+            load_into(self.regressor, named(tensors, "regressor."))
+        for name, tensor in self._of_optimizer().items():
             tensor.copy_(tensors[name])
         self.meter.loss_sum.copy_(tensors["meter.loss_sum"])
         self.meter.wrong.copy_(tensors["meter.wrong"])
@@ -150,11 +164,21 @@ class TrainingState:
         self.clock = Clock(*progress.clock)
         self._restore_progress(progress)
 
+    def _of_optimizer(self) -> dict[str, Tensor]:
+        return dict(tensors_of(self.optimizer, trained_parameters(self.network, self.regressor)))
+
     def _restore_progress(self, progress: Progress) -> None:
         self.schedule.restore(progress.schedule)
         self.iteration = progress.iteration
         self.curve = list(progress.curve)
         self.since_point = progress.since_point
+
+
+def trained_parameters(network: nn.Module, regressor: nn.Module | None) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield all that is trained, by name: a network's parameters and, as `regressor.NAME`, those of a regressor."""
+    yield from network.named_parameters()
+    if regressor is not None:
+        yield from regressor.named_parameters(prefix="regressor")
 
 
 def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

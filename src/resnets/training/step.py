@@ -24,7 +24,8 @@ from resnets.runtime.device import forward, outputs_of
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Precision, Recipe
 from resnets.training.loss import loss_of_outputs, make_loss
-from resnets.training.state import TrainingState
+from resnets.training.state import TrainingState, trained_parameters
+from resnets.training.teacher import Lesson
 
 Step = Callable[..., Tensor]
 """Train on a mini-batch, and return how many answers were wrong.
@@ -32,8 +33,8 @@ Step = Callable[..., Tensor]
 It is given images (B, C, H, W) and labels (B,) of the device, or what `gather` makes them from.
 """
 
-OutputsLoss = Callable[[int, Sequence[Tensor], Tensor], Tensor]
-"""Return the loss of an iteration, of all outputs (B, K) and the labels (B,)."""
+OutputsLoss = Callable[[Tensor, Sequence[Tensor], Tensor], Tensor]
+"""Return the loss of the state's iteration, of images (B, C, H, W), all outputs (B, K) and the labels (B,)."""
 
 Gather = Callable[..., Batch]
 """Return images and labels from a draw of `ResidentBatches`, on their device."""
@@ -50,25 +51,34 @@ def make_step(
     class_weights: Sequence[float] | None = None,
     world: World = ALONE,
     gather: Gather | None = None,
+    lesson: Lesson | None = None,
 ) -> Step:
     """Return what an iteration does, as fast as the device can: on a GPU networks of this package as a CUDA graph.
 
     The mini-batch is taken in `accumulate` parts, one after the other.
 
     A custom module runs as it is written, since it may decide in Python what it does. So do several processes, whose
-    gradients are averaged while they are computed: neither a graph nor compiled, until that is tested on GPUs.
+    gradients are averaged while they are computed, and what learns from a teacher, whose weight in the loss changes:
+    neither a graph nor compiled, until that is tested on GPUs.
     """
-    network, loss_of = state.network, partial(loss_of_outputs, make_loss(recipe, class_weights, device), recipe)
+    network, loss = state.network, make_loss(recipe, class_weights, device)
 
-    def step(run: Forward, cast: CastWeights | None = None) -> Step:
+    def loss_of(images: Tensor, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
+        of_labels = loss_of_outputs(loss, recipe, state.iteration, outputs, labels)
+        return of_labels if lesson is None else lesson.loss(state.iteration, images, outputs[0], of_labels, precision)
+
+    def step(run: Forward, collect: Callable[[], None] | None = None) -> Step:
         if accumulate > 1:
-            taken = _in_micro_batches(state, loss_of, run, precision, accumulate)
+            taken = _in_micro_batches(state, loss_of, run, precision, accumulate, collect)
         else:
-            taken = _whole(state, loss_of, run, precision, cast)
+            taken = _whole(state, loss_of, run, precision, collect)
         return taken if gather is None else lambda *draw: taken(*gather(*draw))
 
-    if world.size > 1 or device.type != "cuda" or not state.guard.deferred or not is_known(network):
+    if world.size > 1 or lesson or device.type != "cuda" or not state.guard.deferred or not is_known(network):
         state.execution = "eager"
+        in_stages = recipe.auxiliary_iterations is not None or state.regressor is not None
+        if world.size > 1 and in_stages:  # in which only some parameters have gradients
+            return step(network, partial(_average_gradients, state, world))
         return step(network if world.size == 1 else _averaging(network, device))
     long = accumulate == 1 and (recipe.iterations - state.iteration) * depth_of(network) >= COMPILE_FROM
     eager: Forward = network
@@ -76,7 +86,8 @@ def make_step(
     cast = CastWeights(network) if precision == "bf16" and accumulate == 1 else None
     if cast is not None:
         eager, fast = cast.of(eager), fast and cast.of(fast)
-    return GpuStep(partial(step, cast=cast), state, precision, device, gather, eager, fast)
+    make = partial(step, collect=None if cast is None else cast.collect)
+    return GpuStep(make, state, precision, device, gather, eager, fast)
 
 
 def depth_of(network: nn.Module) -> int:
@@ -102,20 +113,32 @@ def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
     )
 
 
+def _average_gradients(state: TrainingState, world: World) -> None:
+    """Average the gradients that there are over all processes."""
+    for _, parameter in trained_parameters(state.network, state.regressor):
+        if parameter.grad is not None:
+            world.sum(parameter.grad).div_(world.size)
+
+
 def _whole(
-    state: TrainingState, loss_of: OutputsLoss, network: Forward, precision: Precision, cast: CastWeights | None
+    state: TrainingState,
+    loss_of: OutputsLoss,
+    network: Forward,
+    precision: Precision,
+    collect: Callable[[], None] | None,
 ) -> Step:
+    """Return the step of a whole mini-batch. `collect` is called when the gradients are there."""
     optimizer = state.optimizer
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)  # before the activations need the memory
         outputs = outputs_of(network, images, precision)
-        loss = loss_of(state.iteration, outputs, labels)
+        loss = loss_of(images, outputs, labels)
         state.guard.watch(loss, state.iteration)
 
         loss.backward()
-        if cast is not None:
-            cast.collect()
+        if collect is not None:
+            collect()
         optimizer.step()
 
         wrong = (outputs[0].argmax(1) != labels).sum()
@@ -126,7 +149,12 @@ def _whole(
 
 
 def _in_micro_batches(
-    state: TrainingState, loss_of: OutputsLoss, network: Forward, precision: Precision, parts: int
+    state: TrainingState,
+    loss_of: OutputsLoss,
+    network: Forward,
+    precision: Precision,
+    parts: int,
+    collect: Callable[[], None] | None,
 ) -> Step:
     """Return the same step with the gradients of equal parts summed: only one part's activations are kept at a time."""
     optimizer, statistics = state.optimizer, MicroBatches(state.network, parts)
@@ -138,12 +166,14 @@ def _in_micro_batches(
             with _unsent(network) if number < parts - 1 else nullcontext():
                 with statistics.part(number):
                     outputs = outputs_of(network, some, precision)
-                loss = loss_of(state.iteration, outputs, theirs) / parts
+                loss = loss_of(some, outputs, theirs) / parts
                 loss.backward()
             losses.append(loss.detach())
             wrongs.append((outputs[0].argmax(1) != theirs).sum())
         loss, wrong = torch.stack(losses).sum(), torch.stack(wrongs).sum()
         state.guard.watch(loss, state.iteration)
+        if collect is not None:
+            collect()
         optimizer.step()
         state.meter.add(loss, wrong, len(labels))
         return wrong

@@ -91,6 +91,12 @@ def train(
         weights: those of the same network to start from: a run's folder, any file that `convert` reads, or published
             ones, fetched once: `torchvision`, `timm:NAME`, `hf:OWNER/NAME`. The last layer is new where the classes are
             others, the first one is adapted to the images' channels, and the input's mean is kept.
+        teacher: trained weights of any network of the package, from the same sources, to learn from: their scores are a
+            part of the loss, by the recipe's distillation or, where it has none, the usual one. They must know the
+            data's classes and take images of the same size, which are then normalised as for the teacher.
+        temperature: that the scores of student and teacher are divided by; None is the recipe's, else 4.
+        teacher_weight: of the teacher in the loss, above 0 and 1 at most; the labels have the rest. None is the
+            recipe's, else 0.9.
         iterations, epochs: another length; the recipe's milestones move in proportion.
         batch_size, lr, momentum, weight_decay, label_smoothing: of the recipe; None keeps them.
         ema: decay of a moving average of the weights, which is then tested and saved.
