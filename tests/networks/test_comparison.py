@@ -135,6 +135,15 @@ def test_companions_reach_inner_layers() -> None:
     assert not torch.allclose(gradient(slice(1)), gradient(slice(4)))
 
 
+def test_companions_start_as_in_their_authors_log() -> None:
+    """Caffe logs the bounds of their uniform weights; biases are 0."""
+    network = create("dsn")
+    assert isinstance(network, DSN)
+    bounds = [layer.fc.weight.abs().max().item() for layer in network.companions]  # type: ignore[union-attr, operator]
+    assert bounds == pytest.approx([0.00123526, 0.00247053, 0.00494106], rel=1e-3)
+    assert not any(layer.fc.bias.any() for layer in network.companions)  # type: ignore[union-attr, operator]
+
+
 # ---------------------------------------------------------------- maxout
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from resnets.networks.comparison.nin import STD, NINLayers
-from resnets.networks.initialization import draw_normally, draw_xavier
+from resnets.networks.initialization import draw_normally, draw_uniformly
 from resnets.specs import DSNSpec
 
 
@@ -40,7 +42,8 @@ class DSN(NINLayers):
         self.companions = nn.ModuleList(Companion(192, side, spec.num_classes) for side in sides)
         self.score_layers = ("cccp6", *(f"companions.{number}.fc" for number in range(len(sides))))
         draw_normally(self, STD)
-        draw_xavier(self.companions)
+        for companion in self.companions:  # their Caffe takes all weights for the fan-in, as the bounds in its log show
+            draw_uniformly(companion, math.sqrt(3 / companion.fc.weight.numel()))  # type: ignore[union-attr, operator]
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         first = self.conv1(x)
