@@ -42,6 +42,9 @@ def evaluate(
     per_class: Annotated[bool, Option("--per-class", help="Show the error of each class.")] = False,
     confusion: Annotated[bool, Option("--confusion", help="Show the confusion matrix.")] = False,
     decode: options.DecodeAgain = None,
+    split: Annotated[
+        str, Option(help="Images to test on: test, train, validation, or all of a folder PATH/CLASS/*.")
+    ] = "test",
     batch_size: options.TestBatchSize = 256,
     device: options.Device = "auto",
     precision: Annotated[
@@ -73,6 +76,7 @@ def evaluate(
         scales=numbers(scales, "pixels", "224,256,384"),
         flips=flips,
         decode=decode,
+        split=split,
         device=device,
         precision=precision,
         batch_size=batch_size,
@@ -84,7 +88,8 @@ def evaluate(
         print(encode(result).decode())
         return
     print(
-        f"{result.network} on {plural(result.samples, 'test image')} of {result.data}, {result.protocol}: "
+        f"{result.network} on {plural(result.samples, 'test image' if split == 'test' else 'image')} of "
+        f"{result.data}, {result.protocol}: "
         f"{_errors(result)}"
     )
     if len(result.members) > 1:

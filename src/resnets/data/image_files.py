@@ -111,6 +111,13 @@ class ImageFiles:
     def select(self, indices: NDArray[np.int64]) -> ImageFiles:
         return ImageFiles(tuple(self.paths[i] for i in indices), self.labels[indices], channels=self.channels)
 
+    def together_with(self, others: ImageFiles) -> ImageFiles:
+        """Return these images and others, class by class."""
+        labels = np.concatenate((self.labels, others.labels))
+        return dataclasses.replace(self, paths=(*self.paths, *others.paths), labels=labels).select(
+            np.argsort(labels, kind="stable")
+        )
+
     def take(self, share: Share) -> ImageFiles:
         if share.size == 1:
             return self

@@ -37,8 +37,11 @@ def find_layout(path: Path) -> Layout:
     named = {role: _folder(path, role) for role in NAMES}
     train, validation, test = (named[role] for role in NAMES)
     if train is None:
-        if validation or test:
-            raise DataError(f"{path}: no folder train/ next to {(validation or test).name}/; there are {FORMS}")  # type: ignore[union-attr]
+        if (there := validation or test) is not None:
+            raise DataError(
+                f"{path}: no folder train/ next to {there.name}/; there are {FORMS}; to test on it alone: "
+                f"`resnets evaluate --data folder:{there} --split all`"
+            )
         for inner in sorted(path.iterdir()):
             if inner.is_dir() and not inner.name.startswith(".") and _folder(inner, "train"):
                 raise DataError(f"{path}: has no classes, but data sets, such as {inner.name}; name it: folder:{inner}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -10,9 +11,10 @@ from pathlib import Path
 from msgspec import UNSET
 from torch import nn
 
+from resnets.data.image_files import ImageFiles
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import DataError, RunError, UsageError, public
+from resnets.errors import DataError, RunError, UsageError, nearest, public
 from resnets.evaluation import mistakes_page
 from resnets.evaluation.members import Member as PreparedMember
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
@@ -41,6 +43,7 @@ def evaluate(
     scales: Sequence[int] | None = None,
     flips: bool | None = None,
     decode: str | None = None,
+    split: str = "test",
     network: nn.Module | None = None,
     device: str = "auto",
     precision: str = "fp32",
@@ -49,7 +52,7 @@ def evaluate(
     out: str | Path | None = None,
     mistakes: str | Path | None = None,
 ) -> Evaluation:
-    """Evaluate weights, or an ensemble of several, on the test split of a data set.
+    """Evaluate weights, or an ensemble of several, on the test split of a data set, or another.
 
     In bf16, and for an optimised model, single views are computed by an engine, and `agreement` compares it with
     float32, unless there are `mistakes` to write. Where torchrun started several processes, each tests its share of the
@@ -63,6 +66,8 @@ def evaluate(
         scales: shorter sides in pixels for dense testing; None is the paper's, in proportion to the network's input.
         flips: average over horizontal flips; None does so for ten-crop, 144-crop and dense testing.
         decode: large JPEGs `exact` or `reduced`, as in `train`; None is as in training.
+        split: `test`, `train`, `validation` where the data has one, or `all` images of a folder PATH/CLASS/*, of which
+            else those are tested on that a training on the folder leaves out.
         network: the module, for weights of a custom one.
         device: `auto` is the first GPU, else the CPU.
         precision: `fp32`, `bf16` or `auto`.
@@ -85,7 +90,7 @@ def evaluate(
         require_alone("evaluate with mistakes")
     with joined(device) as world:
         models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]
-        splits = load_data(data)
+        splits = _testing(load_data(data), split)
         if mistakes is not None:
             require_images(splits.test)
         members = [
@@ -99,6 +104,26 @@ def evaluate(
         if out is not None and world.first:
             base.write(Path(out), found.with_changes(confusion=UNSET))  # of a thousand classes it is megabytes
         return found
+
+
+def _testing(splits: DataSplits, split: str) -> DataSplits:
+    """Return the data with the images of a split to test on, under a name that says which unless it is `test`.
+
+    Raises: UsageError, if there is no such split.
+    """
+    if split == "test":
+        return splits
+    chosen = {"train": splits.train, "validation": splits.validation}.get(split)
+    if split == "all" and splits.test_is_drawn:
+        assert isinstance(splits.train, ImageFiles) and isinstance(splits.test, ImageFiles)
+        chosen = splits.train.together_with(splits.test)
+    if chosen is None:
+        there = ["test", "train", *(["validation"] if splits.validation is not None else [])]
+        there += ["all"] if splits.test_is_drawn else []
+        raise UsageError(f"split is {split!r}; of {splits.name} there are {', '.join(there)}{nearest(split, there)}")
+    digest = None if splits.digest is None else f"{splits.digest}:{split}"
+    name = f"{splits.name} ({split})"
+    return dataclasses.replace(splits, name=name, test=chosen, digest=digest, published=False, test_is_drawn=False)
 
 
 def _several(

@@ -20,6 +20,7 @@ from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.model import Model
 from resnets.networks.dense import Dense
 from resnets.networks.registry import decoded_side, name_of
+from resnets.quantities import plural
 from resnets.records import base
 from resnets.records.evaluations import Agreement
 from resnets.records.runs import RunRecord
@@ -184,8 +185,15 @@ def _require_unseen(model: Model, splits: DataSplits) -> None:
 
     Raises: DataError, since some of them would be images that it was trained on.
     """
-    run = base.read(model.path.with_name("run.json"), RunRecord) if splits.test_is_drawn else None
+    if not splits.test_is_drawn:
+        return
+    run = base.read(model.path.with_name("run.json"), RunRecord)
     if run is None or run.data.name != splits.name:
+        drawn = plural(len(splits.test), "image")
+        warn(
+            f"{splits.name} has no test/: {drawn}, drawn of each class, of {len(splits.train) + len(splits.test):,} "
+            "are tested on; split `all` is for all"
+        )
         return
     if len(splits.test) != run.data.test_images or trained_digest(model, splits) not in (None, run.data.digest):
         raise DataError(
