@@ -11,9 +11,13 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from resnets.data.normalization import normalize
 from resnets.errors import WeightsError
 from resnets.networks import registry
+from resnets.weights.convert import convert
 from resnets.weights.import_weights import import_weights
+from resnets.weights.layouts.layout import IMAGENET_MEAN, IMAGENET_STD
+from resnets.weights.sources import find_weights
 
 # blobs of Caffe, and Cadene's layers, by the names of ours that a few of them must become
 CAFFE_GOOGLENET = {
@@ -78,9 +82,31 @@ def test_torchvisions_googlenet(tmp_path: Path) -> None:
         import_weights(tmp_path / "googlenet.pth", "resnet18")
 
 
+def test_torchvisions_published_googlenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From torch's cache: the logits of its network, whose `transform_input` is in the input, and the way back."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    theirs = torchvision.models.googlenet(weights=None, transform_input=True, init_weights=False).eval()
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(theirs.state_dict(), tmp_path / "hub" / "checkpoints" / "googlenet-1378be20.pth")
+    found = find_weights("torchvision", "googlenet").weights
+    assert found.input_spec is not None and found.classes is not None and len(found.classes) == 1000
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    own = found.input_spec.with_changes(size=64)
+    imagenet = own.with_changes(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    ours, expected = (
+        network(torch.from_numpy(normalize(pixels, spec)).permute(0, 3, 1, 2))
+        for network, spec in ((found.build().eval(), own), (theirs, imagenet))
+    )
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+    convert("torchvision", tmp_path / "ours.safetensors", network="googlenet")
+    convert(tmp_path / "ours.safetensors", tmp_path / "back.pth")
+    back = torch.load(tmp_path / "back.pth", weights_only=True)
+    assert all(torch.equal(back[name], tensor) for name, tensor in theirs.state_dict().items())
+
+
 @pytest.mark.parametrize("auxiliary", [True, False])
 def test_caffes_googlenet(tmp_path: Path, auxiliary: bool) -> None:
-    """Blobs by the layers of bvlc_googlenet, fully connected ones also in the old shape; BGR from 0 to 255."""
+    """Blobs by the layers of bvlc_googlenet in an archive and in HDF5, old ones too; BGR from 0 to 255."""
     network = created("googlenet", auxiliary=auxiliary)
     blobs: dict[str, Any] = {}
     for key, tensor in network.state_dict().items():
@@ -90,8 +116,15 @@ def test_caffes_googlenet(tmp_path: Path, auxiliary: bool) -> None:
         else:
             name = CAFFE_GOOGLENET[layer]
         blobs[f"{name}/{int(field == 'bias')}"] = tensor[None, None] if tensor.dim() == 2 else tensor
-    np.savez(tmp_path / "blobs.npz", **{name: blob.numpy() for name, blob in blobs.items()})
-    found = same_scores(tmp_path / "blobs.npz", network, 64)
+    if auxiliary:
+        file = tmp_path / "blobs.npz"
+        np.savez(file, **{name: blob.numpy() for name, blob in blobs.items()})
+    else:
+        file = tmp_path / "blobs.caffemodel.h5"
+        with pytest.importorskip("h5py").File(file, "w") as written:
+            for name, blob in blobs.items():
+                written[f"data/{name}"] = blob.numpy()
+    found = same_scores(file, network, 64)
     assert found.weights.spec.lrn and found.weights.spec.auxiliary is auxiliary
     assert (found.weights.input_spec.channel_order, found.weights.input_spec.max_value) == ("BGR", 255)
 

@@ -97,8 +97,11 @@ def fetch_weights(name: str, version: str | None = None) -> Imported:
 
     Raises: WeightsError, as `torchvision.fetch`.
     """
-    path, tensors, input_spec = torchvision.fetch(name, version)
-    return Imported(Weights(path, tensors, registry.declare(name), None, input_spec), "torchvision")
+    path, tensors = torchvision.fetch(name, version)
+    about: About = {"file": path.name}
+    layout = recognise(tensors, about) or torchvision.LAYOUT
+    declared = declare(tensors, layout, name)
+    return Imported(Weights(path, tensors, declared, None, layout.input_spec(declared, about)), "torchvision")
 
 
 def write_torchvision(path: Path, weights: Weights) -> str:

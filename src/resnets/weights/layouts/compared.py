@@ -7,6 +7,7 @@ import re
 from torch import Tensor
 
 from resnets.specs import InputSpec, NetworkSpec
+from resnets.weights.layouts import torchvision
 from resnets.weights.layouts.layout import About, Layout, Named, Tensors, unchanged
 
 _BRANCHES = {
@@ -43,8 +44,7 @@ def _bgr(*mean: float) -> InputSpec:
 
 
 def _torchvisions(tensors: Tensors) -> Named:
-    variant = {"batch_norm": True, "branch3_kernel": 3, "pool4_kernel": 2, "lrn": False}
-    return "googlenet", {**variant, "auxiliary": "aux1.fc2.weight" in tensors}
+    return "googlenet", {**torchvision.OPTIONS["googlenet"], "auxiliary": "aux1.fc2.weight" in tensors}
 
 
 def _torchvisions_input(spec: NetworkSpec, about: About) -> InputSpec:

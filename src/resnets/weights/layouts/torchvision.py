@@ -21,8 +21,14 @@ NAMES = {
     "resnet152_v1_5": "resnet152",
     "vgg16": "vgg16",
     "vgg19": "vgg19",
+    "googlenet": "googlenet",
 }
 """Our names of the networks that torchvision has -> its own."""
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "googlenet": {"batch_norm": True, "branch3_kernel": 3, "pool4_kernel": 2, "lrn": False}
+}
+"""Options of ours that give torchvision's network, where it is not the authors'."""
 
 
 def _recognises(tensors: Tensors, about: About) -> bool:
@@ -73,8 +79,8 @@ def _input(entry: Any) -> InputSpec:
     )
 
 
-def fetch(name: str, version: str | None = None) -> tuple[Path, Tensors, InputSpec]:
-    """Return the file of torchvision's weights for a network, in its cache or fetched into it, them, and their input.
+def fetch(name: str, version: str | None = None) -> tuple[Path, Tensors]:
+    """Return the file of torchvision's weights for a network, in its cache or fetched into it, and them.
 
     `version` is torchvision's name of an entry, by default the first, `IMAGENET1K_V1`.
 
@@ -101,7 +107,7 @@ def fetch(name: str, version: str | None = None) -> tuple[Path, Tensors, InputSp
             f"torchvision's {file} could not be fetched ({why}); on a machine without network, put that file "
             f"into {cached.parent}/"
         ) from None
-    return cached, tensors, _input(entry)
+    return cached, tensors
 
 
 def counterpart(spec: NetworkSpec) -> str:
@@ -110,7 +116,7 @@ def counterpart(spec: NetworkSpec) -> str:
     Raises: WeightsError, if torchvision has no such network.
     """
     if spec.name in NAMES:
-        like = registry.declare(spec.name, num_classes=spec.num_classes)
+        like = registry.declare(spec.name, num_classes=spec.num_classes, **OPTIONS.get(spec.name, {}))
         if different := first_difference(like, spec):
             field, theirs, ours = different
             raise WeightsError(f"torchvision's {NAMES[spec.name]} has {field} {theirs}, and this network {ours}")
