@@ -58,6 +58,23 @@ def test_from_a_file_to_the_page(tmp_path: Path) -> None:
     assert [run.state for run in only.runs] == ["done"]
 
 
+def test_an_ensemble_is_tested_once_its_members_are_trained(tmp_path: Path) -> None:
+    """Its row has the error of their mean probabilities; a second call tests nothing again."""
+    rows = 'rows=(Row(label="both", members=("tiny-net", "resnet8"), recipe="digits", data="digits", '
+    rows += 'protocol="single-view", published={}, reason="mine"),),\n)'
+    file = written(tmp_path, "own_table_ensemble", TABLE[: TABLE.index("rows=(")] + rows)
+    asked = {"scale": "smoke", "out": tmp_path / "out", "device": "cpu", "workers": 0}
+    found = resnets.reproduce(str(file), **asked)
+    (row,) = found.tables[0].rows
+    folders = [run.folder for run in found.plan.runs]
+    tested = resnets.evaluate(folders, found.plan.runs[0].data.splits, workers=0)  # type: ignore[arg-type]
+    assert [cell.measured for cell in row.cells if cell.column.name == "error"] == [tested.top1_error]
+    assert [run.network for run in row.runs] == ["tiny-net", "resnet8"]
+    (result,) = (tmp_path / "out" / "results").glob("mine-both-*.json")
+    before = result.stat().st_mtime_ns
+    assert resnets.reproduce(str(file), **asked).made == () and result.stat().st_mtime_ns == before
+
+
 def test_a_network_with_two_recipes_has_two_lines_in_the_plan(tmp_path: Path) -> None:
     """Each names its recipe; a network with one does not."""
     row = 'Row(label="again", network="resnet8", recipe="digits-slow", data="digits", protocol="single-view"),\n    ),'

@@ -35,6 +35,6 @@ def availability(row: Row) -> Availability:
         return "cited"
     if missing_parts(row):
         return "needs parts"
-    if row.network is None:
+    if row.network is None and not row.members:
         return "ensemble"
     return "no recipe" if row.recipe is None and row.data is not None else "ready"

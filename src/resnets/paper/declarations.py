@@ -41,6 +41,8 @@ Protocol = Literal[
     # 144-crop: six views of three squares at four scales, and their mirror images (GoogLeNet's authors; Table 4)
     # dense-multi-scale: fully convolutional, shorter sides of 224 to 640 (Tables 4 and 5; "dense" of Table 13)
     TestProtocol,
+    "dense-multi-scale at 256, 384, 480",  # PReLU-net's authors [13]
+    "dense-multi-scale at 256, 384, 512",  # VGG's authors [41]
     "single-scale",  # detection at a shorter side of 600: section 4.3
     "multi-scale",  # detection at two of five scales: appendix B
 ]
@@ -109,6 +111,11 @@ class System:
             return None
         return Setting(network=self.network, shortcut=self.shortcut, recipe=self.recipe, data=self.data)
 
+    @property
+    def trainings(self) -> tuple[Setting, ...]:
+        """What has to be trained, () where nothing is."""
+        return () if self.training is None else (self.training,)
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -169,6 +176,7 @@ class Row(System):
     reason: str = ""  # why there is no published number
     reference: str = ""  # the paper's, such as [41]
     cited: bool = False
+    members: tuple[str, ...] = ()  # networks of an ensemble, each trained by `recipe` on `data`
     needs: tuple[Part, ...] = ()
     protocol: Protocol | None = None
     tested_on: str | None = None
@@ -177,6 +185,18 @@ class Row(System):
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)  # by column
     text: Mapping[str, str] = field(default_factory=dict)  # what the row prints in columns that are no numbers
     note: str = ""
+
+    @property
+    def trainings(self) -> tuple[Setting, ...]:
+        """What has to be trained: of an ensemble its members."""
+        if self.members and self.recipe is not None and self.data is not None:
+            return tuple(Setting(network=one, recipe=self.recipe, data=self.data) for one in self.members)
+        return super().trainings
+
+    @property
+    def is_without_labels(self) -> bool:
+        """Whether the published number is of images whose classes only a server knows: ours is of others."""
+        return self.tested_on == "imagenet test"
 
     @property
     def detection_test(self) -> DetectionTest | None:

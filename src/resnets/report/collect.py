@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -59,7 +59,7 @@ def collect(places: Iterable[Path]) -> Results:
     found: dict[object, MeasuredDetector] = {}
     costs: dict[tuple[str, str | None], Cost] = {}
     benchmarks: dict[str, Benchmark] = {}
-    tested: list[MeasuredEnsemble] = []
+    tested: list[tuple[str, Evaluation]] = []
     problems: list[str] = []
     places = tuple(places)
     for file, path in _files(places).items():
@@ -70,7 +70,7 @@ def collect(places: Iterable[Path]) -> Results:
             elif isinstance(record, Costs):
                 costs |= {(cost.network, cost.shortcut): cost for cost in record.networks}
             if isinstance(record, Evaluation) and len(record.members) > 1:
-                tested.append(_ensemble(file, record))
+                tested.append((file, record))
             for run in _runs(file, record):
                 if isinstance(run, Measured):
                     _take(runs, run, declared=isinstance(record, ReproducedRun))
@@ -87,7 +87,7 @@ def collect(places: Iterable[Path]) -> Results:
     return Results(
         runs=tuple(runs.values()),
         detectors=tuple(found.values()),
-        ensembles=tuple(tested),
+        ensembles=tuple(_ensemble(file, record, runs) for file, record in tested),
         costs=tuple(costs.values()),
         benchmarks=benchmarks,
         problems=tuple(problems),
@@ -224,7 +224,8 @@ def _files(places: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _ensemble(file: str, record: Evaluation) -> MeasuredEnsemble:
+def _ensemble(file: str, record: Evaluation, runs: Mapping[object, Measured]) -> MeasuredEnsemble:
+    same = [None if member.result is None else _same_run(measured(file, member.result)) for member in record.members]
     return MeasuredEnsemble(
         file=file,
         members=tuple(member.network for member in record.members),
@@ -237,4 +238,5 @@ def _ensemble(file: str, record: Evaluation) -> MeasuredEnsemble:
         top5=record.top5_error,
         interval=record.top1_interval,
         alone=tuple(member.top1_error for member in record.members),
+        runs=tuple(runs[one] for one in same) if all(one in runs for one in same) else (),
     )

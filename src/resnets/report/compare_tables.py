@@ -13,7 +13,7 @@ from resnets.paper.declarations import Column, Part, Row, Statistic, Table, Tole
 from resnets.paper.published import Published
 from resnets.records.costs import Cost
 from resnets.records.evaluations import Errors
-from resnets.report.runs import Measured, MeasuredDetector, Results, Run
+from resnets.report.runs import Measured, MeasuredDetector, MeasuredEnsemble, Results, Run
 from resnets.report.verdict import Status, Verdict, choose, judge
 from resnets.report.wording import NOTHING, listed, measured, published, relative
 
@@ -113,15 +113,31 @@ def _row(table: Table, row: Row, results: Results) -> ComparedRow:
     def has_any(run: Run) -> bool:
         return any(_value(run, row, column) is not None for column in table.columns)
 
-    runs = () if row.cited else choose(_candidates(row, results), row.training, has_any)
+    runs: Sequence[Run] = () if row.cited else choose(_candidates(row, results), row.training, has_any)
+    tested: Sequence[Run | MeasuredEnsemble] = runs
+    if row.members:
+        tested = ensembles = _ensembles(row, results)
+        runs = [run for one in ensembles for run in one.runs]
     cost = results.cost(row.network, row.shortcut)
     missing = _without_runs(row, results, f"{table.name} --only {row.slug}")
-    cells = tuple(_cell(column, row, runs, cost, missing) for column in table.columns)
-    return ComparedRow(row, cells, runs, _together(table, row, cells, missing))
+    cells = tuple(_cell(column, row, tested, cost, missing) for column in table.columns)
+    return ComparedRow(row, cells, tuple(runs), _together(table, row, cells, missing))
 
 
 def _candidates(row: Row, results: Results) -> Sequence[Run]:
     return results.runs if row.detection_test is None else results.detectors
+
+
+def _ensembles(row: Row, results: Results) -> list[MeasuredEnsemble]:
+    """Return the tests of a row's ensemble by its protocol, of all of them those nearest to what was declared."""
+    declared = sorted(repr(training.with_default_shortcut()) for training in row.trainings)
+    found = [
+        one
+        for one in results.ensembles
+        if one.protocol == row.protocol and sorted(repr(run.declared) for run in one.runs) == declared
+    ]
+    nearest = min(found, key=lambda one: one.rank, default=None)
+    return [one for one in found if nearest is not None and one.departures == nearest.departures]
 
 
 def _without_runs(row: Row, results: Results, name: str) -> Verdict:
@@ -135,9 +151,15 @@ def _without_runs(row: Row, results: Results, name: str) -> Verdict:
         if row.detection_test is not None:
             how = "`resnets detect evaluate` does, and with --out writes the files that a server scores"
             return Verdict(Status.NOT_RUN, f"trained, and not tested so on images whose boxes are known: {how}")
-        how = f"`resnets evaluate` does, with --protocol {row.protocol}"
+        how = f"`resnets evaluate` does, with --protocol {option_of(row.protocol or '')}"
         return Verdict(Status.NOT_RUN, f"trained, and not tested: {how}")
     return Verdict(Status.NOT_RUN, f"`resnets reproduce {name}` runs it")
+
+
+def option_of(protocol: str) -> str:
+    """Return a protocol, which may name its scales, as the options of `resnets evaluate` after `--protocol`."""
+    name, at, scales = protocol.partition(" at ")
+    return f"{name} --scales {scales.replace(', ', ',')}" if at else name
 
 
 def obstacle(row: Row, parts: Sequence[Part]) -> str:
@@ -151,16 +173,20 @@ def obstacle(row: Row, parts: Sequence[Part]) -> str:
     return f"{how}; this one is not named, and {server} server scores the test set"
 
 
-def _value(run: Run, row: Row, column: Column) -> float | None:
+def _value(run: Run | MeasuredEnsemble, row: Row, column: Column) -> float | None:
     if isinstance(run, MeasuredDetector):
         return None if row.detection_test is None else run.value(row.detection_test, column)
     errors: Errors | None = run.errors.get(row.protocol or "") if isinstance(run, Measured) else None
+    if isinstance(run, MeasuredEnsemble):
+        errors = Errors(run.top1, run.top5)
     if errors is None:
         return None
     return {"top-1 error": errors.top1, "top-5 error": errors.top5}.get(column.measure)
 
 
-def _cell(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None, missing: Verdict) -> Cell:
+def _cell(
+    column: Column, row: Row, runs: Sequence[Run | MeasuredEnsemble], cost: Cost | None, missing: Verdict
+) -> Cell:
     published, text = row.published.get(column.name), row.text.get(column.name, "")
     nothing = missing if published or text else Verdict(missing.status, row.reason or "the paper prints no number here")
     if column.measure == "layers":
@@ -178,6 +204,8 @@ def _cell(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None, miss
     departures = runs[0].departures if not empty.is_exact else ()
     if departures:
         verdict = Verdict(Status.REDUCED, "; ".join(departures))
+    elif row.is_without_labels:
+        verdict = Verdict(Status.NOT_JUDGED, "of the validation images; the published number is of the test set")
     elif compared and published:
         exactly = Tolerance(0.0, f"a count, {published.quantity}") if column.measure == "depth" else None
         verdict = judge(values, published, row.tolerances.get(column.name, exactly))
@@ -187,7 +215,7 @@ def _cell(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None, miss
     return dataclasses.replace(empty, measured=measured, std=std, verdict=verdict)
 
 
-def _values(column: Column, row: Row, runs: Sequence[Run], cost: Cost | None) -> tuple[float, ...]:
+def _values(column: Column, row: Row, runs: Sequence[Run | MeasuredEnsemble], cost: Cost | None) -> tuple[float, ...]:
     """Return what each run has for a column, or the one number that is known of the network without any."""
     if column.measure in EXACT:
         return () if cost is None or row.cited else (float(getattr(cost, column.measure)),)

@@ -22,7 +22,7 @@ from resnets.records.runs import (
 )
 from resnets.records.studies import last_images
 from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, Point, Run, Scores
-from resnets.specs import Recipe, ResNetSpec, Setting, identify
+from resnets.specs import ComparisonSpec, Recipe, ResNetSpec, Setting, identify
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
 
@@ -162,6 +162,10 @@ def _other_network(network: NetworkRecord, declared: Setting) -> list[str]:
     """Return in what a network differs from the declared one."""
     name, spec = network.name, network.spec
     found = [] if name == declared.network else [f"{name} instead of {declared.network}"]
+    if isinstance(spec, ComparisonSpec):
+        own = type(spec).named(spec.name, num_classes=spec.num_classes, in_channels=spec.in_channels)
+        changed = own.differences(spec).items()
+        found += [f"{option} {ours} instead of {usual}" for option, (usual, ours) in changed if option != "bn_group"]
     if not isinstance(spec, ResNetSpec):
         return found
     if name == declared.network and spec.shortcut is not None and spec.shortcut != declared.shortcut:

@@ -133,7 +133,10 @@ class MeasuredDetector(Run):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredEnsemble:
-    """A test of an ensemble. Errors in percent, of `alone` the top-1 errors of the members in their order."""
+    """A test of an ensemble. Errors in percent, of `alone` the top-1 errors of the members in their order.
+
+    `runs` are those of the members, () where one is not known.
+    """
 
     file: str
     members: tuple[str, ...]
@@ -144,6 +147,17 @@ class MeasuredEnsemble:
     top5: float
     interval: tuple[float, float]  # of `top1`, with 95 % confidence
     alone: tuple[float, ...]
+    runs: tuple[Measured, ...] = ()
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        """How its members depart from what was declared."""
+        return tuple(dict.fromkeys(departure for run in self.runs for departure in run.departures))
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """That of the member which is least near to what was declared."""
+        return max(run.rank for run in self.runs)
 
 
 @dataclass(frozen=True)

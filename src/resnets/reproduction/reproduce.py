@@ -13,6 +13,7 @@ from resnets.report.compare_tables import ComparedTable, compare_table
 from resnets.report.write import Report, write_report
 from resnets.reproduction.costs import write_costs
 from resnets.reproduction.data_resolver import Data
+from resnets.reproduction.ensembles import evaluate_ensembles
 from resnets.reproduction.planned_run import PlannedRun
 from resnets.reproduction.pool import train_and_test_all
 from resnets.reproduction.run import train_and_test
@@ -109,6 +110,7 @@ def reproduce(
             raise RunError(f"{started[0].folder} was started: add --resume to continue it, or name another --out")
         write_costs(plan.results / "costs.json", plan.selection.own)
         ended = _train_and_test(plan, workers, observe, stop)
+        evaluate_ensembles(plan, workers=workers)
     found = collect([plan.results])
     return Reproduction(
         plan=plan,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 import torch
 
+from resnets.data.splits import DataSplits
 from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.train import train_detector
 from resnets.errors import first_line
@@ -17,8 +19,9 @@ from resnets.evaluation.evaluate import evaluate
 from resnets.evaluation.responses import responses
 from resnets.files import writing
 from resnets.networks import registry
+from resnets.paper.declarations import Protocol
 from resnets.records.base import read_valid, write
-from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun
+from resnets.records.evaluations import DetectionTested, Errors, Evaluation, ReproducedRun
 from resnets.records.runs import ClassifierResult, DetectorResult
 from resnets.reproduction.data_resolver import ResolvedData
 from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
@@ -104,7 +107,7 @@ def _classifier(
         write(run.file, record)
     for protocol in run.tests:
         if protocol not in record.errors:
-            found = evaluate(run.folder, data.splits, protocol=protocol, device=device, workers=workers)
+            found = evaluate_by(protocol, run.folder, data.splits, device=device, workers=workers)
             errors = record.errors | {protocol: Errors(found.top1_error, found.top5_error)}
             record = record.with_changes(errors=errors)
             write(run.file, record)
@@ -148,6 +151,15 @@ def _detector(
         tested = DetectionTested(**msgspec.to_builtins(test), scores=scores)
         record = record.with_changes(tests=(*record.tests, tested))
         write(run.file, record)
+
+
+def evaluate_by(
+    protocol: Protocol, weights: Path | Sequence[Path], splits: DataSplits, *, device: str, workers: int
+) -> Evaluation:
+    """Return the test of a network, or of an ensemble, by a declared protocol, which may name its scales."""
+    name, _, sides = protocol.partition(" at ")
+    scales = [int(side) for side in sides.split(", ")] if sides else None
+    return evaluate(weights, splits, protocol=name, scales=scales, device=device, workers=workers)
 
 
 def _required(result: R | None) -> R:

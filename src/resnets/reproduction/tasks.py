@@ -148,7 +148,7 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
     """
     found: dict[Setting, list[tuple[str, Row | Curve]]] = {}
     for name, system in asking:
-        if (training := system.training) is not None:
+        for training in system.trainings:
             found.setdefault(training, []).append((name, system))
 
     def place(training: Setting) -> int:

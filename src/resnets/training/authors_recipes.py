@@ -229,4 +229,32 @@ PRELU_NET = Recipe(
     ),
 )
 
-RECIPES = (MAXOUT, NIN, DSN, FITNET, HIGHWAY, GOOGLENET, BN_INCEPTION, PRELU_NET)
+VGG = Recipe(
+    name="authors-vgg",
+    source="VGG [41], its section 3.1, at several scales",
+    iterations=370_000,  # 74 epochs
+    batch_size=256,
+    lr=0.01,
+    plateau=Plateau(patience=5, gain=0.2, drops=3),
+    momentum=0.9,
+    weight_decay=5e-4,
+    preprocessing=Preprocessing(mean="channel"),
+    augmentation=ScaleCropFlip(shortest=256, longest=512, crop=224, flip=True, colors=PrincipalColors(std=0.1)),
+    evaluate_every=5_000,
+    departures=(
+        _OWN,
+        Departure("crops from shorter sides of 256 to 512", "as its authors"),
+        Departure("the mean of each channel is subtracted", "as its authors"),
+        Departure(
+            "from random weights as in [13]",
+            "its authors start from a network of 11 layers, and that of several scales from one of 384 pixels; they "
+            "found later that random weights will do",
+        ),
+        Departure(
+            "a plateau is five points of the curve without a gain of 0.2 % in training",
+            "its authors look at the validation images",
+        ),
+    ),
+)
+
+RECIPES = (MAXOUT, NIN, DSN, FITNET, HIGHWAY, GOOGLENET, BN_INCEPTION, PRELU_NET, VGG)

@@ -6,7 +6,7 @@ from functools import partial
 
 from resnets.paper.declarations import Choice, Column, Protocol, Row, Table
 from resnets.paper.published import Published, find, find_row
-from resnets.paper.tables.cited import cited
+from resnets.paper.tables.cited import AUTHORS, READINGS, TESTS_OF_EARLIER, cited
 from resnets.paper.tolerances import IMAGENET_TOP_1, IMAGENET_TOP_5, of_macs
 from resnets.specs import Shortcut
 
@@ -120,7 +120,7 @@ _TEN_CROPS = (
 )
 
 
-_cited = partial(cited, tested_on="imagenet val")
+_cited = partial(cited, "Table 5", tested_on="imagenet test")
 
 
 def _trained(
@@ -132,6 +132,7 @@ def _trained(
     recipe: str = "imagenet",
     reference: str = "",
     note: str = "",
+    tested_on: str = "imagenet val",
 ) -> Row:
     compared = tuple(column for column in _TOLERANCES if column in published)
     return Row(
@@ -143,7 +144,7 @@ def _trained(
         note=note,
         data="imagenet",
         protocol=protocol,
-        tested_on="imagenet val",
+        tested_on=tested_on,
         published=published,
         compared=compared,
         tolerances={column: _TOLERANCES[column] for column in compared},
@@ -172,6 +173,24 @@ TABLE_2 = Table(
 )
 
 
+def _earlier(
+    table: str, label: str, network: str, protocol: Protocol, note: str = "", tested_on: str = "imagenet val"
+) -> Row:
+    """Return the row of a network of other authors: trained and tested as they did."""
+    recipe, reference = AUTHORS[network]
+    return _trained(
+        label,
+        network,
+        None,
+        find_row(table, label),
+        protocol,
+        recipe=recipe,
+        reference=reference,
+        note=note,
+        tested_on=tested_on,
+    )
+
+
 def _crops(label: str, network: str, shortcut: Shortcut | None = None, top_1: Published | None = None) -> Row:
     published = find_row("Table 3", label) | ({} if top_1 is None else {"top-1 err.": top_1})
     return _trained(label, network, shortcut, published)
@@ -184,31 +203,11 @@ TABLE_3 = Table(
     kind="classification",
     columns=(TOP_1, TOP_5),
     rows=(
-        _cited(
-            "Table 3",
-            "VGG-16",
-            "[41]",
-            network="vgg16",
-            note="the authors' test of VGG's released weights; this paper has no recipe for it",
+        _earlier(
+            "Table 3", "VGG-16", "vgg16", "ten-crop", note="published: this paper's authors' test of VGG's weights"
         ),
-        _trained(
-            "GoogLeNet",
-            "googlenet",
-            None,
-            find_row("Table 3", "GoogLeNet"),
-            recipe="authors-googlenet",
-            reference="[44]",
-            note="parameters are with the auxiliary classifiers of training",
-        ),
-        _trained(
-            "PReLU-net",
-            "prelu_net_c",
-            None,
-            find_row("Table 3", "PReLU-net"),
-            recipe="authors-prelu-net",
-            reference="[13]",
-            note="its authors' model C",
-        ),
+        _earlier("Table 3", "GoogLeNet", "googlenet", "ten-crop"),
+        _earlier("Table 3", "PReLU-net", "prelu_net_c", "ten-crop"),
         _crops("plain-34", "plain34", top_1=find("Table 2", "34 layers", "plain")),
         _crops("ResNet-34 A", "resnet34", shortcut="A", top_1=find("Table 2", "34 layers", "ResNet")),
         _crops("ResNet-34 B", "resnet34", shortcut="B"),
@@ -218,7 +217,7 @@ TABLE_3 = Table(
         _crops("ResNet-152", "resnet152", shortcut="B"),
     ),
     shows="all three options beat the plain network, C slightly better than B, B than A; deeper is better up to 152",
-    choices=_TEN_CROPS,
+    choices=(*_TEN_CROPS, *READINGS),
 )
 
 
@@ -247,6 +246,7 @@ _DENSE = (
         why="an image of 224x224 is then normalised as in training; the code of Faster R-CNN [32] resizes it too",
     ),
 )
+_VGGS: Protocol = "dense-multi-scale at 256, 384, 512"
 _ENSEMBLE = Choice(
     open="how the members of an ensemble are combined",
     ours="the mean of their class probabilities, with equal weights",
@@ -265,20 +265,13 @@ TABLE_4 = Table(
     kind="classification",
     columns=(TOP_1, TOP_5),
     rows=(
-        _cited("Table 4", "VGG (ILSVRC'14)", "[41]", tested_on="imagenet test"),
-        _cited("Table 4", "GoogLeNet (ILSVRC'14)", "[44]", network="googlenet", note="tested with 144 crops"),
-        _cited("Table 4", "VGG (v5)", "[41]", network="vgg19", note="this paper has no recipe for it"),
-        _trained(
-            "PReLU-net",
-            "prelu_net_c",
-            None,
-            find_row("Table 4", "PReLU-net"),
-            "dense-multi-scale",
-            recipe="authors-prelu-net",
-            reference="[13]",
-            note="its authors' model C; their scales are not published",
+        _earlier(
+            "Table 4", "VGG (ILSVRC'14)", "vgg16", _VGGS, tested_on="imagenet test", note="which VGG is not published"
         ),
-        _cited("Table 4", "BN-inception", "[16]", network="bn_inception", note="tested with 144 crops"),
+        _earlier("Table 4", "GoogLeNet (ILSVRC'14)", "googlenet", "144-crop"),
+        _earlier("Table 4", "VGG (v5)", "vgg19", _VGGS, note="its authors also average over 150 crops"),
+        _earlier("Table 4", "PReLU-net", "prelu_net_c", "dense-multi-scale at 256, 384, 480"),
+        _earlier("Table 4", "BN-inception", "bn_inception", "144-crop"),
         _scales("ResNet-34 B", "resnet34", shortcut="B"),
         _scales("ResNet-34 C", "resnet34", shortcut="C"),
         _scales("ResNet-50", "resnet50", shortcut="B"),
@@ -286,7 +279,7 @@ TABLE_4 = Table(
         _scales("ResNet-152", "resnet152", shortcut="B"),
     ),
     shows="a single ResNet-152 beats all earlier ensembles of Table 5",
-    choices=_DENSE,
+    choices=(*_DENSE, *READINGS, *TESTS_OF_EARLIER),
 )
 
 TABLE_5 = Table(
@@ -296,11 +289,22 @@ TABLE_5 = Table(
     kind="ensemble",
     columns=(Column(name="top-5 err. (test)", measure="top-5 error"),),
     rows=(
-        _cited("Table 5", "VGG (ILSVRC'14)", "[41]", tested_on="imagenet test"),
-        _cited("Table 5", "GoogLeNet (ILSVRC'14)", "[44]", tested_on="imagenet test"),
-        _cited("Table 5", "VGG (v5)", "[41]", tested_on="imagenet test"),
-        _cited("Table 5", "PReLU-net", "[13]", tested_on="imagenet test"),
-        _cited("Table 5", "BN-inception", "[16]", tested_on="imagenet test"),
+        _cited("VGG (ILSVRC'14)", "[41]", note="seven networks, two of them of a kind that is not here (1x1 layers)"),
+        _cited("GoogLeNet (ILSVRC'14)", "[44]", note="seven networks, one of them a wider one that is not published"),
+        Row(
+            label="VGG (v5)",
+            reference="[41]",
+            members=("vgg16", "vgg19"),
+            recipe="authors-vgg",
+            data="imagenet",
+            protocol=_VGGS,
+            tested_on="imagenet test",
+            published=find_row("Table 5", "VGG (v5)"),
+            compared=("top-5 err. (test)",),
+            note="VGG-16 and VGG-19",
+        ),
+        _cited("PReLU-net", "[13]", note="six networks, one of them model C, the others not named"),
+        _cited("BN-inception", "[16]", note="six networks that differ in ways that are not published"),
         Row(
             label="ResNet (ILSVRC'15)",
             data="imagenet",
@@ -313,7 +317,7 @@ TABLE_5 = Table(
         ),
     ),
     shows="the ensemble that won ILSVRC 2015",
-    choices=(*_DENSE, _ENSEMBLE),
+    choices=(*_DENSE, *TESTS_OF_EARLIER, _ENSEMBLE),
 )
 
 TABLES = (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5)
