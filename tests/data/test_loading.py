@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import time
 from pathlib import Path
@@ -65,3 +66,14 @@ def test_an_abandoned_pass_leaves_no_worker() -> None:
     assert len(set(multiprocessing.active_children()) - before) == 2
     batches.close()
     assert not set(multiprocessing.active_children()) - before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the processors of a process cannot be chosen here")
+def test_more_workers_than_cores_are_no_warning() -> None:
+    """The default of two workers is as good on one core, of which torch would warn."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        assert len(list(loading(torch.utils.data.TensorDataset(torch.arange(3)), 2, batch_size=1))) == 3
+    finally:
+        os.sched_setaffinity(0, cores)

@@ -8,6 +8,7 @@ import multiprocessing
 import random
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -140,7 +141,9 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
     handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     batches: Any = None
     try:
-        batches = iter(DataLoader(dataset, **options))
+        with warnings.catch_warnings():  # of more workers than cores, which wait for disks as well
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            batches = iter(DataLoader(dataset, **options))
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, handler)  # torch's would report a killed worker anywhere, such as in a save
         yield from batches
