@@ -140,14 +140,17 @@ def test_a_subclass_and_a_hooked_network_train_as_they_are_written(monkeypatch: 
         assert states[1].execution == "eager" and recordings == []
 
 
-def test_inputs_of_another_shape_are_recorded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of crops that grow in training."""
+@pytest.mark.parametrize(("sizes", "companions"), [((12, 16), None), ((12, 12), 5)])
+def test_another_step_is_recorded_again(
+    sizes: tuple[int, int], companions: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of crops that grow in training, or where companion losses count in the first iterations only."""
     recordings = fake_cuda.install(monkeypatch)
+    recipe = RECIPE.with_changes(auxiliary_weight=1.0, auxiliary_iterations=companions)
     plain, fast = state_of(), state_of()
-    shapes = [12] * 5 + [16] * 5
-    inputs = [(torch.randn(8, 3, size, size), torch.randint(0, 10, (8,))) for size in shapes]
+    inputs = [(torch.randn(8, 3, size, size), torch.randint(0, 10, (8,))) for size in [sizes[0]] * 5 + [sizes[1]] * 5]
     for state, device in ((plain, CPU), (fast, GPU)):
-        step = make_step(state, RECIPE, device, "fp32")
+        step = make_step(state, recipe, device, "fp32")
         for images, labels in inputs:
             step(images, labels)
             state.iteration += 1

@@ -46,10 +46,16 @@ def loss_of_outputs(loss: Loss, recipe: Recipe, iteration: int, outputs: Sequenc
     """Return the loss of the scores, and in the recipe's first iterations (from 0) a share of each other output's."""
     scores, *auxiliary = outputs
     total = loss(scores, labels)
-    if recipe.auxiliary_weight and (recipe.auxiliary_iterations is None or iteration < recipe.auxiliary_iterations):
+    if counts_auxiliary(recipe, iteration):
         for other in auxiliary:
             total = total + recipe.auxiliary_weight * loss(other, labels)
     return total
+
+
+def counts_auxiliary(recipe: Recipe, iteration: int) -> bool:
+    """Return whether the other outputs count in the loss of an iteration, from 0."""
+    limit = recipe.auxiliary_iterations
+    return recipe.auxiliary_weight > 0 and (limit is None or iteration < limit)
 
 
 def squared_hinge(scores: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:

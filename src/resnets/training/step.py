@@ -23,7 +23,7 @@ from resnets.networks.registry import spec_of
 from resnets.runtime.device import forward, outputs_of
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Precision, Recipe
-from resnets.training.loss import loss_of_outputs, make_loss
+from resnets.training.loss import counts_auxiliary, loss_of_outputs, make_loss
 from resnets.training.state import TrainingState, trained_parameters
 from resnets.training.teacher import Lesson
 
@@ -87,7 +87,7 @@ def make_step(
     if cast is not None:
         eager, fast = cast.of(eager), fast and cast.of(fast)
     make = partial(step, collect=None if cast is None else cast.collect)
-    return GpuStep(make, state, precision, device, gather, eager, fast)
+    return GpuStep(make, state, recipe, precision, device, gather, eager, fast)
 
 
 def depth_of(network: nn.Module) -> int:
@@ -190,28 +190,30 @@ class GpuStep:
     """A step recorded as a CUDA graph, of compiled kernels where it is given a compiled forward pass too.
 
     The graph reads the learning rate from the optimiser's tensor. For inputs of another shape, as of crops that grow,
-    it is recorded again. What cannot be compiled or recorded runs without, with a `FallbackWarning`;
-    `state.execution` says what it came to.
+    and when auxiliary outputs no longer count in the loss, it is recorded again. What cannot be compiled or recorded
+    runs without, with a `FallbackWarning`; `state.execution` says what it came to.
     """
 
     def __init__(
         self,
         make: Callable[[Forward], Step],
         state: TrainingState,
+        recipe: Recipe,
         precision: Precision,
         device: torch.device,
         gather: Gather | None,
         eager: Forward,
         compiled: Forward | None,
     ) -> None:
-        self.make, self.state, self.precision, self.device = make, state, precision, device
+        self.make, self.state, self.recipe, self.precision, self.device = make, state, recipe, precision, device
         self.gather, self.eager, self.compiled = gather, eager, compiled
         self.side, self.pace = SideStream(device), Pace(device)
-        self.shapes: list[torch.Size] = []
+        self.recorded: tuple[bool, list[torch.Size]] | None = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        if self.shapes != (shapes := [given.shape for given in inputs]):
-            self.shapes = shapes
+        recorded = counts_auxiliary(self.recipe, self.state.iteration), [given.shape for given in inputs]
+        if self.recorded != recorded:
+            self.recorded = recorded
             if self.compiled is not None and (error := self._compile_error(inputs)):
                 self.compiled = None
                 warn(f"training runs uncompiled, and so slower: {error}", FallbackWarning)
