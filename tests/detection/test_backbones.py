@@ -34,7 +34,7 @@ def test_shared_then_per_region_is_the_classifier(make: object) -> None:
             maps = nn.functional.max_pool2d(maps, 2)  # as RoI pooling to 7x7 does
         else:
             expected = whole.features(images).mean(dim=(2, 3))
-        vectors = backbone.per_region(maps)
+        vectors = backbone.pooled(backbone.region_maps(maps))
     assert vectors.shape == (2, backbone.region_features)
     torch.testing.assert_close(vectors, expected, rtol=1e-4, atol=1e-4)
 

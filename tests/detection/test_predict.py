@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import sys
@@ -34,7 +33,7 @@ def test_objects_are_found_drawn_and_listed(tiny_detector: TinyDetector, tmp_pat
     assert np.abs(np.asarray(first.box) - image.boxes[0]).max() < 8
     entries = json.loads((tmp_path / "drawn" / "detections.json").read_text())
     assert [entry["drawn"] for entry in entries] == ["000000.jpg", "000000-2.jpg"]
-    assert entries[0]["objects"][0] == dataclasses.asdict(objects[0]) | {"box": list(objects[0].box)}
+    assert entries[0]["objects"][0] == objects[0].entry()
     assert (tmp_path / "drawn" / "000000-2.jpg").stat().st_size > 1000
 
 

@@ -19,7 +19,7 @@ BOX = [10.0, 10, 50, 50]
 
 
 def make(**changes: object) -> Regions:
-    return Regions(6, 2, RECIPE.with_changes(**changes))  # type: ignore[arg-type]
+    return Regions(6, 2, RECIPE.with_changes(**changes), map_channels=6)  # type: ignore[arg-type]
 
 
 def assigned(proposals: list[list[float]], boxes: list[list[float]], labels: list[int]) -> list[int]:
@@ -59,10 +59,10 @@ def test_a_quarter_of_the_regions_are_objects() -> None:
     near, far = torch.tensor([BOX]) + shift, torch.tensor([[10.0, 10, 50, 24]]) + shift
     targets = {"boxes": torch.tensor([BOX]), "labels": torch.tensor([2]), "crowds": NOTHING}
     regions = make(regions_per_image=128)
-    boxes, labels, shifts = regions.draw(torch.cat((near, far)), targets)
+    boxes, labels, shifts, _ = regions.draw(torch.cat((near, far)), targets)
     assert sorted(labels.tolist()) == [0] * 96 + [2] * 32
     assert boxes.shape == shifts.shape == (128, 4)
-    few, labels, _ = regions.draw(far, targets)  # the true box itself is an object
+    few, labels, *_ = regions.draw(far, targets)  # the true box itself is an object
     assert labels.tolist().count(2) == 1
     assert [row.tolist() for row in few[labels == 2]] == [BOX]
 
@@ -74,7 +74,7 @@ def test_regions_in_a_crowd_are_not_drawn() -> None:
         "labels": torch.tensor([1]),
         "crowds": torch.tensor([[0.0, 20, 60, 100]]),
     }
-    boxes, labels, _ = make().draw(torch.tensor([[10.0, 10, 50, 28], [10.0, 18, 50, 28]]), targets)
+    boxes, labels, *_ = make().draw(torch.tensor([[10.0, 10, 50, 28], [10.0, 18, 50, 28]]), targets)
     assert labels.tolist().count(0) == 1
     assert boxes[labels == 0].tolist() == [[10.0, 10, 50, 28]]
 
@@ -95,7 +95,7 @@ def test_an_image_that_is_all_crowd_teaches_no_region(network: Callable[[], ResN
 def test_targets_are_normalised_shifts() -> None:
     """The shift over the region's size divided by 0.1, the log size by 0.2: about unit variance, as [7] has it."""
     targets = {"boxes": torch.tensor([[14.0, 10, 54, 50]]), "labels": torch.tensor([1]), "crowds": NOTHING}
-    boxes, labels, shifts = make().draw(torch.tensor([BOX]), targets)
+    boxes, labels, shifts, _ = make().draw(torch.tensor([BOX]), targets)
     here = (boxes == torch.tensor(BOX)).all(1)
     assert labels[here].tolist() == [1]
     torch.testing.assert_close(shifts[here], torch.tensor([[4 / 40 / 0.1, 0, 0, 0]]))
@@ -130,8 +130,8 @@ def test_max_pooling_takes_the_greatest_of_each_part() -> None:
     """A region of 4x4 places pooled to 2x2; RoI align takes means of samples instead."""
     maps = torch.arange(64.0).reshape(1, 1, 8, 8)
     region = torch.tensor([[32.0, 16, 80, 64]])  # columns 2 to 5, rows 1 to 4
-    assert pool(maps, region, 2, "max").flatten().tolist() == [19, 21, 35, 37]
-    aligned = pool(maps, region, 2, "align").flatten()
+    assert pool(maps, region, 2, "max", 2).flatten().tolist() == [19, 21, 35, 37]
+    aligned = pool(maps, region, 2, "align", 2).flatten()
     assert aligned.tolist() == pytest.approx([12.25, 13.75, 24.25, 25.75])
 
 

@@ -13,7 +13,7 @@ from fuzzing import COUNTS, fuzz
 from synthetic_boxes import annotation, instances, write_coco, write_voc
 
 from resnets.detection.coco_score import score_files
-from resnets.detection.masks import Masks
+from resnets.detection.mask_checks import MaskChecks
 from resnets.detection.score import score_detections
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError
@@ -186,7 +186,7 @@ SQUARE = polygon(10, 10, 20, 20)
 def test_masks_that_pycocotools_cannot_take_are_refused(mask: Any) -> None:
     """Its C code would read or write outside its memory, divide by zero, or take gigabytes."""
     with pytest.raises(DataError, match="it"):
-        Masks([{"id": 1, "width": 100, "height": 80}], 0).verify("it", 1, mask)
+        MaskChecks({1: SIZE}, 0).verify("it", 1, mask)
 
 
 def test_masks_of_any_content_are_accepted() -> None:
@@ -194,7 +194,7 @@ def test_masks_of_any_content_are_accepted() -> None:
     from pycocotools import mask
 
     generator = np.random.default_rng(0)
-    masks = Masks([{"id": 1, "width": 100, "height": 80}, {"id": 2}], 0)
+    masks = MaskChecks({1: SIZE, 2: None}, 0)
     for share in (0, 0.001, 0.01, 0.5, 0.99, 1):
         pixels = np.asfortranarray(generator.random((80, 100)) < share, np.uint8)
         made = mask.encode(pixels)
@@ -209,7 +209,7 @@ def test_masks_of_any_content_are_accepted() -> None:
 
 def test_outlines_are_limited_by_the_size_of_the_file() -> None:
     """A file of a few kilobytes cannot keep pycocotools busy for minutes; each mask alone is within its limit."""
-    masks = Masks([{"id": 1, "width": 100, "height": 80}], 10_000)
+    masks = MaskChecks({1: SIZE}, 10_000)
     zigzag = [[0, 0, 100, 80] * 5_000]
     with pytest.raises(DataError, match="it"):
         for _ in range(1_000):

@@ -67,6 +67,13 @@ def train(
     roi_pooling: Annotated[
         str | None, Option(help="max (RoI max pooling) or align (RoIAlign).", show_default=f"{BY_RECIPE}, max in voc")
     ] = None,
+    roi_size: Annotated[
+        int | None,
+        Option(
+            help="Side of a region's pooled features (residual networks); masks are as fine.",
+            show_default=f"{BY_RECIPE}, 14 in coco, 8 in small",
+        ),
+    ] = None,
     context: Annotated[bool, Option("--context", help="Global context (appendix B).")] = False,
     evaluate_every: Annotated[
         int | None, Option(help="Iterations between tests.", show_default="one test, at the end")
@@ -78,6 +85,8 @@ def train(
     save_every: options.SaveEvery = None,
 ) -> None:
     """Train Faster R-CNN on a network, from the weights of a classifier. Section 4.3.
+
+    With the recipes coco-masks and small-masks it learns a mask of each object too, as Mask R-CNN.
 
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     """
@@ -96,6 +105,8 @@ def train(
     if result.already_finished:
         print(f"{result.folder} is finished; nothing to do")
     score = "the test images are not annotated" if result.mean_ap is None else f"mAP {100 * result.mean_ap:.2f} %"
+    if result.scores.masks is not None:
+        score += f", of masks {_percent(result.scores.masks.numbers['AP'])} % (COCO's)"
     print(
         f"{result.network}: {score}, after {plural(result.iterations, 'iteration')} in {in_words(result.seconds)} "
         f"({rate(result.images_per_second)} images/s)\n{result.folder}/ holds the weights, the log and result.json"
@@ -163,6 +174,11 @@ def evaluate(
     rows = [[name, _percent(ap)] for name, ap in result.scores.ap.items()]
     means = result.scores.numbers or {"mean": result.mean_ap}
     print_table([f"AP, protocol {result.protocol}", "%"], rows, [[name, _percent(means[name])] for name in means])
+    if (masks := result.scores.masks) is not None:
+        rows = [[name, _percent(ap)] for name, ap in masks.ap.items()]
+        print_table(
+            ["AP of masks, COCO's", "%"], rows, [[name, _percent(masks.numbers[name])] for name in masks.numbers]
+        )
 
 
 @app.command()
@@ -179,10 +195,11 @@ def predict(
     precision: options.Precision = "fp32",
     as_json: options.Json = False,
 ) -> None:
-    """Detect objects in images: their classes, scores and boxes.
+    """Detect objects in images: their classes, scores and boxes, and masks by a detector of masks.
 
-    A box is x1, y1, x2, y2 in pixels. Files that are not images are listed on standard error at the end (and as "error"
-    in the JSON), the others are processed, and the exit code is 1.
+    A box is x1, y1, x2, y2 in pixels; of a mask the number of its pixels is printed, the JSON has COCO's run lengths.
+    Files that are not images are listed on standard error at the end (and as "error" in the JSON), the others are
+    processed, and the exit code is 1.
     """
     from resnets.cli.display import print_answers
     from resnets.cli.output import outlive
@@ -191,10 +208,14 @@ def predict(
     from resnets.quantities import plural
 
     def fields(objects: list[DetectedObject]) -> dict[str, Any]:
-        return {"objects": [msgspec.to_builtins(one) for one in objects]}
+        return {"objects": [one.entry() for one in objects]}
 
     def text(objects: list[DetectedObject]) -> str:
-        lines = [f"{one.name} {one.score:.2f}  {' '.join(f'{side:.1f}' for side in one.box)}" for one in objects]
+        lines = [
+            f"{one.name} {one.score:.2f}  {' '.join(f'{side:.1f}' for side in one.box)}"
+            + ("" if one.mask is None else f"  {plural(one.mask.area, 'pixel')}")
+            for one in objects
+        ]
         return "\n  ".join([plural(len(objects), "object"), *lines])
 
     found = detect(
@@ -269,6 +290,9 @@ def score(
 def check(
     data: Annotated[str, Argument(help=DATA)],
     classes: Classes = None,
+    masks: Annotated[
+        bool, Option("--masks", help="Check the objects' masks too, as training with masks does.")
+    ] = False,
     every: Annotated[bool, Option("--all", help="List every repair instead of the first ten.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -282,7 +306,7 @@ def check(
     from resnets.detection.sources import load_detection_data
     from resnets.quantities import plural
 
-    loaded = load_detection_data(data, names(classes))
+    loaded = load_detection_data(data, names(classes), masks=masks)
     splits = loaded.contents()
     repairs = [str(repair) for repair in loaded.repairs]
     if as_json:

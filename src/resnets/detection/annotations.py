@@ -19,6 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.detection.masks import Mask
 from resnets.errors import DataError
 
 NAMED = 10  # classes in a note, at most
@@ -45,6 +46,7 @@ class AnnotatedImage:
     difficult: NDArray[np.bool_]
     crowd: NDArray[np.bool_]
     areas: NDArray[np.float32]
+    masks: tuple[Mask, ...] | None = None  # of the objects; None where they were not requested
 
     def __post_init__(self) -> None:
         labels = np.asarray(self.labels)
@@ -63,6 +65,9 @@ class AnnotatedImage:
             raise DataError(f"{self.path}: {count} labels with boxes of shape {self.boxes.shape}; they must be (N, 4)")
         if not np.isfinite(self.boxes).all():
             raise DataError(f"{self.path}: a box of it is not finite: {self.boxes.tolist()}")
+        width, height = self.size
+        if self.masks is not None and [mask.size for mask in self.masks] != [(height, width)] * count:
+            raise DataError(f"{self.path}: its masks are not {count} of {width} x {height} pixels")
 
     @property
     def trainable(self) -> NDArray[np.bool_]:
@@ -178,6 +183,7 @@ class Detections:
     boxes: NDArray[np.floating]
     scores: NDArray[np.floating]
     labels: NDArray[np.int64]
+    masks: tuple[Mask, ...] | None = None  # of the size of the image; None by a detector of boxes
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -205,4 +211,6 @@ def digest(classes: Sequence[str], splits: Iterable[Sequence[AnnotatedImage]]) -
             content.update(b"%s/%d/%d/%d\n" % (os.fsencode(image.path.name), size, *image.size))
             for array in (image.boxes, image.labels, image.difficult, image.crowd, image.areas):
                 content.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+            for mask in image.masks or ():
+                content.update(b"%s\n" % mask.counts)
     return content.hexdigest()

@@ -17,7 +17,9 @@ from resnets.data.headers import ImageHeader, read_headers
 from resnets.detection import coco, voc
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits, Repair, digest
 from resnets.detection.fields import unit_note
-from resnets.detection.repairs import repair_boxes, repair_size
+from resnets.detection.mask_checks import MaskChecks
+from resnets.detection.masks import Mask
+from resnets.detection.repairs import repair_boxes, repair_masks, repair_size
 from resnets.errors import DataError, UsageError, nearest
 
 
@@ -34,6 +36,7 @@ class Image:
     difficult: NDArray[np.bool_]
     crowd: NDArray[np.bool_]
     areas: NDArray[np.float64]  # NaN where it is not written
+    masks: tuple[Mask, ...] | None  # None where they are not requested, or there are no annotations
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +51,12 @@ class Images:
     annotated: bool = True
 
 
-def voc_images(folder: voc.Folder, name: str, needed: bool) -> Images:
+def voc_images(folder: voc.Folder, name: str, *, needed: bool, masks: bool) -> Images:
     """Return a set of images in VOC's layout. A set that is not `needed` to train on may have no annotations at all.
 
     Raises: DataError, if an image or its annotation is missing or damaged.
     """
-    ids = folder.image_ids(name)
+    ids = folder.image_ids(name, masks=masks)
     paths = folder.images(ids)
     missing = [image_id for image_id in ids if not folder.has_annotation(image_id)]
     unannotated = len(missing) == len(ids) and not needed
@@ -73,9 +76,12 @@ def voc_images(folder: voc.Folder, name: str, needed: bool) -> Images:
         records.append(record)
         names, boxes = record.names, record.boxes
         repairs += repair_size(record.path, record.size, size, boxes)
-        crowd, areas = np.zeros(len(names), np.bool_), np.full(len(names), math.nan)
-        images.append(Image(path, record.path, image_id, size, names, boxes, record.difficult, crowd, areas))
-    where = folder.image_set(name)
+        crowd, areas, own = np.zeros(len(names), np.bool_), np.full(len(names), math.nan), None
+        if masks and not unannotated:
+            own = tuple(voc.read_masks(folder.segmentation(image_id), len(names), size))
+            areas[:] = [mask.area for mask in own]
+        images.append(Image(path, record.path, image_id, size, names, boxes, record.difficult, crowd, areas, own))
+    where = folder.image_set(name, masks=masks)
     notes = (
         *unit_note(where, np.concatenate([record.corners for record in records])),
         *voc.unmarked_note(where, records),
@@ -84,7 +90,7 @@ def voc_images(folder: voc.Folder, name: str, needed: bool) -> Images:
     return Images(folder.path / "Annotations", tuple(images), tuple(repairs), notes, annotated=not unannotated)
 
 
-def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
+def coco_images(folder: coco.Folder, name: str, *, needed: bool, masks: bool) -> Images:
     """Return a set of images in COCO's layout. A set that is not `needed` to train on may have no annotations at all.
 
     Raises: DataError, if an image is missing, or the annotations are damaged.
@@ -95,9 +101,11 @@ def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
     files, categories = coco.names(instances)
     paths = folder.images(name, files)
     headers = list(read_headers(paths))
+    sizes = {entry["id"]: (at.width, at.height) for entry, at in zip(instances.images, headers, strict=True)}
+    checks = MaskChecks(sizes, instances.path.stat().st_size)
     images, repairs, written = [], [], []
-    for entry, path, header in zip(instances.images, paths, headers, strict=True):
-        size = header.width, header.height
+    for entry, path in zip(instances.images, paths, strict=True):
+        size = sizes[entry["id"]]
         objects = instances.annotations[entry["id"]]
         boxes = np.asarray([annotation.box for annotation in objects], np.float64).reshape(-1, 4)
         written.append(boxes.copy())
@@ -116,6 +124,7 @@ def coco_images(folder: coco.Folder, name: str, needed: bool) -> Images:
                 difficult=np.zeros(len(objects), np.bool_),
                 crowd=np.asarray([annotation.crowd for annotation in objects], np.bool_),
                 areas=np.asarray(areas, np.float64),
+                masks=coco.masks(instances.path, objects, size, checks) if masks and instances.annotated else None,
             )
         )
     notes = (
@@ -186,6 +195,10 @@ def _annotated(images: Sequence[Image], classes: Sequence[str], repairs: list[Re
     for image in images:
         boxes, kept, found = repair_boxes(image.where, image.names, image.boxes, image.size)
         repairs += found
+        if image.masks is not None:
+            covering, found = repair_masks(image.where, image.names, image.masks, boxes, kept)
+            kept &= covering
+            repairs += found
         kept &= np.asarray([name in numbers for name in image.names], np.bool_)
         boxes = boxes[kept]
         areas = np.where(np.isnan(image.areas[kept]), (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), image.areas[kept])
@@ -199,6 +212,9 @@ def _annotated(images: Sequence[Image], classes: Sequence[str], repairs: list[Re
                 difficult=image.difficult[kept],
                 crowd=image.crowd[kept],
                 areas=areas.astype(np.float32),
+                masks=None
+                if image.masks is None
+                else tuple(mask for mask, keep in zip(image.masks, kept, strict=True) if keep),
             )
         )
     return made

@@ -31,8 +31,9 @@ class Backbone(nn.Module):
     Raises: UsageError, if the network's maps have no stride of 16.
     """
 
-    roi_size: int  # side of a region's features, before `per_region`
+    roi_size: int  # side of a region's features, before `region_maps`
     has_fixed_roi_size = False
+    has_region_maps = True  # layers that keep the places of a region's features apart, as masks need them
     shared_channels: int
     region_features: int
 
@@ -53,8 +54,12 @@ class Backbone(nn.Module):
         """Return the maps of whole images. Shape: (N, 3, H, W) -> (N, C, H / 16, W / 16)"""
         raise NotImplementedError
 
-    def per_region(self, features: Tensor) -> Tensor:
-        """Return the vectors that are classified. Shape: (R, C, roi_size, roi_size) -> (R, D)"""
+    def region_maps(self, features: Tensor) -> Tensor:
+        """Return the last maps of regions. Shape: (R, C, roi_size, roi_size) -> (R, C', h, w)"""
+        raise NotImplementedError
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """Return the vectors that are classified, from the last maps. Shape: (R, C', h, w) -> (R, D)"""
         raise NotImplementedError
 
 
@@ -93,9 +98,12 @@ class ResNetBackbone(Backbone):
             x = network.get_submodule(name)(x)
         return x
 
-    def per_region(self, features: Tensor) -> Tensor:
+    def region_maps(self, features: Tensor) -> Tensor:
         network = cast(ResNet, self.network)
-        return network.get_submodule(network.stages[-1])(features).mean(dim=(2, 3))
+        return network.get_submodule(network.stages[-1])(features)
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        return maps.mean(dim=(2, 3))
 
 
 class VGGBackbone(Backbone):
@@ -103,6 +111,7 @@ class VGGBackbone(Backbone):
 
     roi_size = 7
     has_fixed_roi_size = True  # by fc6
+    has_region_maps = False
 
     def __init__(self, network: VGG, *, frozen_stages: int) -> None:
         super().__init__(network, frozen_stages=frozen_stages)
@@ -122,8 +131,11 @@ class VGGBackbone(Backbone):
     def shared(self, images: Tensor) -> Tensor:
         return cast(VGG, self.network).features[:-1](images)  # without the last pooling: stride 16
 
-    def per_region(self, features: Tensor) -> Tensor:
-        return cast(VGG, self.network).classifier(torch.flatten(features, 1))
+    def region_maps(self, features: Tensor) -> Tensor:
+        return features
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        return cast(VGG, self.network).classifier(torch.flatten(maps, 1))
 
 
 def make_backbone(network: nn.Module, *, frozen_stages: int, head_stride: int) -> Backbone:

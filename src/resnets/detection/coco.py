@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from resnets.detection.fields import Id, flag, is_box, is_id, is_name, is_number, json_of, shown
+from resnets.detection.mask_checks import MaskChecks
+from resnets.detection.masks import Mask
 from resnets.errors import DataError, nearest
 
 MAX_AREA = 10**10
@@ -94,6 +96,22 @@ def _annotation(which: str, entry: dict[str, Any]) -> Annotation:
         area=None if area is None or area < 0 else area,  # as of an inverted box
         segmentation=entry.get("segmentation"),
     )
+
+
+def masks(path: Path, objects: Sequence[Annotation], size: tuple[int, int], checks: MaskChecks) -> tuple[Mask, ...]:
+    """Return the masks of the objects of an image, whose own size (width, height) counts.
+
+    Raises: DataError, if one is missing or none of that image.
+    """
+    made = []
+    for number, one in enumerate(objects, 1):
+        own = f"number {number}" if one.id is None else shown(one.id)
+        which = f"{path}: annotation {own} of image {shown(one.image)}"
+        if not one.segmentation:
+            raise DataError(f"{which} has no segmentation, which masks are made of; boxes need none")
+        checks.verify(which, one.image, one.segmentation)
+        made.append(Mask.of_segmentation(one.segmentation, (size[1], size[0])))
+    return tuple(made)
 
 
 def _notes(path: Path, annotations: Sequence[dict[str, Any]]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from resnets.detection import coco
 from resnets.detection.annotations import AnnotatedImage, Detections
 from resnets.detection.fields import Id, is_box, is_id, is_number, json_of, shown, unit_note
-from resnets.detection.masks import Masks
+from resnets.detection.mask_checks import MaskChecks
 from resnets.detection.result_files import coco_results
 from resnets.errors import DataError, import_extra
 
@@ -63,14 +63,19 @@ def score_files(ground_truth: Path, detections: Path, iou_type: str = "bbox") ->
     if not instances.annotated:
         raise DataError(f"{ground_truth}: no list 'annotations' of objects; it is no ground truth")
     found = json_of(detections)
-    masks = Masks(instances.images, sum(os.path.getsize(path) for path in (ground_truth, detections)))
+    sizes = {image["id"]: coco.size_of(image) for image in instances.images}
+    masks = MaskChecks(sizes, sum(os.path.getsize(path) for path in (ground_truth, detections)))
     truth, notes = _truth_of_file(instances, masks, iou_type)
     entries, of_found = _detections_of_file(detections, found, instances, masks, iou_type)
     return _score(truth, entries, iou_type, notes + of_found, ground_truth)
 
 
-def score(images: Sequence[AnnotatedImage], detections: Sequence[Detections], classes: Sequence[str]) -> CocoScore:
-    """Return the score by boxes of detections in annotated images. COCO knows no difficult objects: they count.
+def score(
+    images: Sequence[AnnotatedImage], detections: Sequence[Detections], classes: Sequence[str], iou_type: str = "bbox"
+) -> CocoScore:
+    """Return the score of detections in annotated images, by boxes or masks, which both must then have.
+
+    COCO knows no difficult objects: they count.
 
     Raises: DataError, if a detection is of another image.
     """
@@ -89,10 +94,11 @@ def score(images: Sequence[AnnotatedImage], detections: Sequence[Detections], cl
             "bbox": [float(x1), float(y1), float(x2) - float(x1), float(y2) - float(y1)],
             "iscrowd": int(crowd),
             "area": float(area),
+            **({} if mask is None else {"segmentation": mask.rle()}),
         }
         for image in images
-        for label, (x1, y1, x2, y2), crowd, area in zip(
-            image.labels, image.boxes, image.crowd, image.areas, strict=True
+        for label, (x1, y1, x2, y2), crowd, area, mask in zip(
+            image.labels, image.boxes, image.crowd, image.areas, image.masks or [None] * len(image.labels), strict=True
         )
     ]
     truth = {
@@ -103,11 +109,11 @@ def score(images: Sequence[AnnotatedImage], detections: Sequence[Detections], cl
         "categories": [{"id": number, "name": name} for number, name in enumerate(classes, 1)],
         "annotations": [{"id": number, **entry} for number, entry in enumerate(annotations, 1)],
     }
-    found = coco_results(detections, range(1, len(classes) + 1), numbers)
-    return _score(truth, found, "bbox", [], None)
+    found = coco_results(detections, range(1, len(classes) + 1), numbers, iou_type=iou_type)
+    return _score(truth, found, iou_type, [], None)
 
 
-def _truth_of_file(instances: coco.Instances, masks: Masks, iou_type: str) -> tuple[dict[str, Any], list[str]]:
+def _truth_of_file(instances: coco.Instances, masks: MaskChecks, iou_type: str) -> tuple[dict[str, Any], list[str]]:
     """Return the ground truth for pycocotools, and notes; what it cannot do without is filled in."""
     annotations = [one for several in instances.annotations.values() for one in several]
     used = {one.id for one in annotations}
@@ -148,7 +154,7 @@ def _sides(image: dict[str, Any]) -> dict[str, int]:
 
 
 def _detections_of_file(
-    path: Path, found: Any, instances: coco.Instances, masks: Masks, iou_type: str
+    path: Path, found: Any, instances: coco.Instances, masks: MaskChecks, iou_type: str
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the detections in a result JSON for pycocotools, and notes.
 

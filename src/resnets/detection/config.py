@@ -62,6 +62,12 @@ class DetectionConfig(RunSettings):
         changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
         return cls(**{name: settings[name] for name in own & settings.keys()}, recipe_changes=changes)
 
+    @property
+    def masks(self) -> bool:
+        """Whether the recipe has masks, which the data must then have."""
+        base = DETECTION_RECIPES.find(self.recipe) if isinstance(self.recipe, str) else self.recipe
+        return bool(self.recipe_changes.get("masks", base is not None and base.masks))
+
     def resolve_recipe(self, protocol: str) -> DetectionRecipe:
         """Return the recipe with its changes, by default the one for data that is scored by a protocol.
 
@@ -105,9 +111,11 @@ def resolve(
     device = choose_device(config.device)
     if config.classes is not None and not isinstance(data, str):
         raise UsageError("classes are chosen of data that is given by its source")
-    splits = load_detection_data(data, config.classes) if isinstance(data, str) else data
+    splits = load_detection_data(data, config.classes, masks=config.masks) if isinstance(data, str) else data
     start = _find_start(network, config.weights, lambda: earlier(splits.name))
     recipe = config.resolve_recipe(splits.protocol)
+    if recipe.masks and any(image.masks is None for image in (*splits.train, *(splits.validation or ()))):
+        raise DataError(f"{splits.name}: its objects have no masks; `load_detection_data(..., masks=True)` reads them")
     _require_trainable(splits, named=config.classes is not None)
     torch.manual_seed(config.seed)
     detector = _build(network, start, splits, recipe)

@@ -164,7 +164,8 @@ def _with_classes_of(detector: Detector, data: str | DetectionSplits, classes: S
             raise UsageError("classes are chosen of data that is given by its source")
         if set(classes) != set(detector.classes):
             raise UsageError(f"classes are {', '.join(classes)}; the weights know {', '.join(detector.classes)}")
-    splits = load_detection_data(data, detector.classes) if isinstance(data, str) else data
+    masks = detector.network.recipe.masks
+    splits = load_detection_data(data, detector.classes, masks=masks) if isinstance(data, str) else data
     unknown = [] if classes is not None else [*splits.left_out, *sorted(set(splits.classes) - set(detector.classes))]
     if splits.classes == detector.classes and not unknown:
         return splits

@@ -16,6 +16,8 @@ from resnets.specs import DetectionRecipe, InputSpec, Precision
 LOSSES = ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss")
 """Log loss and box loss of the anchors, log loss and box loss of the regions; their sum is minimised."""
 
+MASK_LOSS = "mask_loss"  # the last one, of detectors with masks
+
 
 class FasterRCNN(nn.Module):
     """A detector: shared layers, region proposal network, and for each region the layers after them.
@@ -52,7 +54,10 @@ class FasterRCNN(nn.Module):
         self.roi_size = chosen or self.backbone.roi_size
         features = self.backbone.region_features * (2 if recipe.global_context else 1)
         self.proposals = ProposalNetwork(self.backbone.shared_channels, recipe)
-        self.regions = Regions(features, classes, recipe)
+        if recipe.masks and not self.backbone.has_region_maps:
+            raise UsageError(f"masks need conv5_x for each region, which {spec.name} has not; take a residual network")
+        self.losses = (*LOSSES, MASK_LOSS) if recipe.masks else LOSSES
+        self.regions = Regions(features, classes, recipe, map_channels=self.backbone.region_features)
         self.input = input
         self._layout = torch.channels_last
         for name, values in (("mean", input.mean or (0.0, 0.0, 0.0)), ("std", input.std or (1.0, 1.0, 1.0))):
@@ -89,26 +94,41 @@ class FasterRCNN(nn.Module):
 
         Shape: (1, C, h, w), (R, 4) -> (R, D)
         """
-        context = self.recipe.global_context
-        if context:
-            height, width = size
-            regions = torch.cat((regions, regions.new_tensor([[0, 0, width, height]])))
-        features = pool(maps, regions, self.roi_size, self.recipe.roi_pooling)
-        vectors = self.backbone.per_region(features.contiguous(memory_format=torch.channels_last))
-        if not context:
-            return vectors
+        return self._describe(maps, regions, size)[0]
+
+    def _describe(self, maps: Tensor, regions: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Return the vectors of regions, and their last maps. Shape: -> (R, D), (R, C, h, w)"""
+        if not self.recipe.global_context:
+            own_maps = self.region_maps(maps, regions)
+            return self.backbone.pooled(own_maps), own_maps
+        height, width = size
+        all_maps = self.region_maps(maps, torch.cat((regions, regions.new_tensor([[0, 0, width, height]]))))
+        vectors = self.backbone.pooled(all_maps)
         own, whole = vectors[:-1], vectors[-1:]
-        return torch.cat((own, whole.expand_as(own)), 1)
+        return torch.cat((own, whole.expand_as(own)), 1), all_maps[:-1]
 
-    def forward(self, image: Tensor, boxes: Tensor, labels: Tensor, crowds: Tensor) -> Tensor:
-        """Return the losses of one image, as `LOSSES` names them, and the share of regions misclassified.
+    def region_maps(self, maps: Tensor, regions: Tensor) -> Tensor:
+        """Return the last maps of regions, from which masks are made. Shape: (1, C, h, w), (R, 4) -> (R, C', h', w')"""
+        features = pool(maps, regions, self.roi_size, self.recipe.roi_pooling, self.recipe.roi_samples)
+        return self.backbone.region_maps(features.contiguous(memory_format=torch.channels_last))
 
-        Shape: (3, H, W) uint8, (N, 4), (N,) from 1, (M, 4) -> (5,)
+    def forward(
+        self, image: Tensor, boxes: Tensor, labels: Tensor, crowds: Tensor, masks: Tensor | None = None
+    ) -> Tensor:
+        """Return the losses of one image, as `losses` names them, and the share of regions misclassified.
+
+        `masks` are `mask_head.grids` of the objects, where the recipe has masks.
+
+        Shape: (3, H, W) uint8, (N, 4), (N,) from 1, (M, 4), (N, S, S) uint8 -> (5,), or (6,) with masks
         """
         size = image.shape[-2], image.shape[-1]
         targets = {"boxes": boxes, "labels": labels, "crowds": crowds, "size": torch.tensor(size)}
         maps = self.maps(image)
         proposals, of_anchors = self.proposals.propose(maps, size, targets)
-        regions, wanted, shifts = self.regions.draw(proposals, targets)
-        *of_regions, wrong = self.regions.losses(self.describe(maps, regions, size), wanted, shifts)
+        regions, wanted, shifts, nearest = self.regions.draw(proposals, targets)
+        vectors, own_maps = self._describe(maps, regions, size)
+        *of_regions, wrong = self.regions.losses(vectors, wanted, shifts)
+        if self.recipe.masks:
+            assert masks is not None
+            of_regions.append(self.regions.mask_loss(own_maps, wanted, nearest, regions, targets | {"masks": masks}))
         return torch.stack((*of_anchors.values(), *of_regions, wrong))

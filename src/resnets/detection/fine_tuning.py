@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from resnets.detection.annotations import NAMED
 from resnets.detection.detector import Detector
@@ -16,13 +17,18 @@ from resnets.quantities import plural
 from resnets.specs import DetectionRecipe
 from resnets.weights.weights_file import load_into
 
-PREDICTORS = "regions.box_predictor.cls_score", "regions.box_predictor.bbox_pred"
-"""The sibling layers, which have rows for the background and then for each class."""
+BY_CLASS = {
+    "regions.box_predictor.cls_score": 1,
+    "regions.box_predictor.bbox_pred": 1,
+    "regions.mask_predictor.mask_fcn_logits": 0,
+}
+"""The layers that have rows for each class, and how many before them: the background's, which has no mask."""
 
 
 def fine_tuned(other: Detector, name: str, classes: Sequence[str], recipe: DetectionRecipe) -> FasterRCNN:
     """Return a detector that starts from another; with other classes its sibling layers are new, and a warning says so.
 
+    So are the layers of masks, where only the new one has them; where only the other has them, they are left out.
     The network is the other's, with all of its options, which a converted file may have beyond its name. The same
     classes in another order keep their weights.
 
@@ -34,17 +40,25 @@ def fine_tuned(other: Detector, name: str, classes: Sequence[str], recipe: Detec
         raise WeightsError(f"{other.path}: a detector on {spec.name}, not on {name}")
     network = FasterRCNN(registry.build(spec), len(classes), recipe, other.network.input)
     _compare(other, network)
-    tensors = other.network.state_dict()
-    fresh = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(PREDICTORS)}
-    if set(classes) == set(other.classes):
-        rows = torch.tensor([0, *(1 + other.classes.index(name) for name in classes)])
-        fresh = {name: tensors[name].unflatten(0, (len(rows), -1))[rows].flatten(0, 1) for name in fresh}
-    else:
+    tensors, same = other.network.state_dict(), set(classes) == set(other.classes)
+
+    def started(name: str, fresh: Tensor) -> Tensor:
+        before = next((rows for layer, rows in BY_CLASS.items() if name.startswith(layer)), None)
+        if name not in tensors or (before is not None and not same):
+            return fresh
+        if before is None:
+            return tensors[name]
+        rows = torch.tensor([*range(before), *(before + other.classes.index(one) for one in classes)])
+        return tensors[name].unflatten(0, (len(rows), -1))[rows].flatten(0, 1)
+
+    if not same:
         warn(
             f"{other.path} knows {_in_short(other.classes)}, and the data has {_in_short(classes)}: the layers that "
-            "classify regions and refine their boxes are new"
+            "classify regions, refine their boxes and draw their masks are new"
         )
-    load_into(network, tensors | fresh)
+    if recipe.masks and not other.network.recipe.masks:
+        warn(f"{other.path} has no masks: their layers are new")
+    load_into(network, {name: started(name, fresh) for name, fresh in network.state_dict().items()})
     return network
 
 

@@ -18,16 +18,21 @@ from resnets.data.decoding import decode, pixels
 from resnets.data.loading import loading
 from resnets.data.randomness import batch_samples, sample_bits
 from resnets.detection.annotations import AnnotatedImage
+from resnets.detection.mask_head import grids
 from resnets.specs import DetectionRecipe
 
 
 class Sample(NamedTuple):
-    """An image to train on. Shape: image (3, H, W) uint8, boxes (N, 4), labels (N,) from 1, crowds (M, 4)"""
+    """An image to train on; `masks` are `mask_head.grids` of its objects, or none at all.
+
+    Shape: image (3, H, W) uint8, boxes (N, 4), labels (N,) from 1, crowds (M, 4), masks (N or 0, S, S) uint8
+    """
 
     image: Tensor
     boxes: Tensor
     labels: Tensor
     crowds: Tensor
+    masks: Tensor
 
     def to(self, device: torch.device) -> Sample:
         """Return the same on a device."""
@@ -61,11 +66,16 @@ def make_sample(annotated: AnnotatedImage, image: Image.Image, recipe: Detection
         small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         boxes = np.stack((small.width - boxes[:, 2], boxes[:, 1], small.width - boxes[:, 0], boxes[:, 3]), 1)
     wanted = annotated.trainable
+    masks = grids((), annotated.boxes[:0])
+    if recipe.masks:
+        assert annotated.masks is not None
+        masks = grids([annotated.masks[index] for index in np.flatnonzero(wanted)], annotated.boxes[wanted])
     return Sample(
         as_tensor(small),
         torch.from_numpy(boxes[wanted]),
         torch.from_numpy(annotated.labels[wanted]) + 1,
         torch.from_numpy(boxes[annotated.crowd]),
+        masks.flip(2) if mirrored else masks,
     )
 
 

@@ -16,6 +16,8 @@ from resnets.data.decoding import decode
 from resnets.detection.annotations import AnnotatedImage, Detections
 from resnets.detection.detector import Detector, load_detector
 from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.mask_head import paste
+from resnets.detection.masks import Mask
 from resnets.detection.pixels import SplitImages, as_tensor, resize
 from resnets.detection.refinements import Refinements, adjacent_scales, select
 from resnets.detection.writer import DetectedObject, DetectionWriter
@@ -97,6 +99,10 @@ def load_all(path: str | Path | Detector | Sequence[str | Path | Detector], devi
                 f"{other.path} knows the classes {', '.join(other.classes)}, and {detectors[0].path} "
                 f"{', '.join(detectors[0].classes)}; an ensemble needs the same, in the same order"
             )
+        if other.network.recipe.masks != detectors[0].network.recipe.masks:
+            raise UsageError(
+                f"of {other.path} and {detectors[0].path} only one has masks; an ensemble needs all or none"
+            )
     return detectors
 
 
@@ -132,6 +138,8 @@ def detect_image(
 ) -> Detections:
     """Return detections on an RGB image, the most certain first, by detectors in evaluation mode; `id` is its name.
 
+    Masks, of detectors that have them, are those of the final boxes.
+
     `threshold` is the least score, by default that of the recipe, with which a detector is tested. Several are an
     ensemble: they share their proposals, and their answers for a region are averaged. The first one's recipe sets
     thresholds and limits.
@@ -156,8 +164,25 @@ def detect_image(
         limit=recipe.detections_per_image,
         voting=refinements.box_refinement,
     )
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        masks = _masks(views, found[0], found[2])
     places, certainties, labels = (part.cpu().numpy() for part in found)
-    return Detections(id, places, certainties, labels)
+    return Detections(id, places, certainties, labels, masks)
+
+
+def _masks(views: Sequence[_View], boxes: Tensor, labels: Tensor) -> tuple[Mask, ...] | None:
+    """Return the masks of detections, of the mean over detectors of their probabilities; None without masks.
+
+    Shape: (N, 4), (N,)
+    """
+    if not views[0].detector.recipe.masks:
+        return None
+    if not len(boxes):
+        return ()
+    probabilities = torch.stack([view.masks(boxes, labels) for view in views]).mean(0).float().cpu()
+    size = views[0].height, views[0].width
+    pasted = (paste(own, box, size) for own, box in zip(probabilities, boxes.tolist(), strict=True))
+    return tuple(Mask.of_pixels(pixels) for pixels in pasted)
 
 
 def _answers(views: Sequence[_View], regions: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,6 +224,11 @@ class _View:
         clipped = clip_boxes_to_image(boxes.reshape(-1, 4), (self.height, self.width)).view_as(boxes)
         return scores.softmax(1)[:, 1:], clipped
 
+    def masks(self, boxes: Tensor, labels: Tensor) -> Tensor:
+        """Return the probabilities of the masks of boxes, at the recipe's scale. Shape: (N, 4), (N,) -> (N, M, M)"""
+        maps = self.detector.region_maps(self.whole.maps, boxes * self.whole.factors)
+        return self.detector.regions.masks(maps, labels)
+
     def _vectors(self, regions: Tensor) -> Tensor:
         if len(self.scales) == 1:
             return self._at(self.scales[0], regions)
@@ -229,5 +259,6 @@ class _Scale:
 
 
 def _objects(found: Detections, classes: Sequence[str]) -> list[DetectedObject]:
-    rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True)
-    return [DetectedObject(classes[label], score, tuple(box)) for label, score, box in rows]
+    masks = found.masks or [None] * len(found.labels)
+    rows = zip(found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), masks, strict=True)
+    return [DetectedObject(classes[label], score, tuple(box), mask) for label, score, box, mask in rows]

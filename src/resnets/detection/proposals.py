@@ -14,7 +14,7 @@ from resnets.specs import DetectionRecipe
 
 Targets = dict[str, Tensor]
 """Of one image: `boxes` (N, 4) as x1, y1, x2, y2; `labels` (N,), 1 for the first class; `size` (2,): height, width;
-`crowds` (M, 4), in which nothing is an object or background."""
+`crowds` (M, 4), in which nothing is an object or background; `masks` (N, S, S), in a training of masks alone."""
 
 CROWDED = 0.7  # share of a box in a crowd from which it is no background, as in the authors' code for COCO
 

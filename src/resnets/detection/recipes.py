@@ -7,6 +7,8 @@ from resnets.registry import Registry, calling_module
 from resnets.specs import Departure, DetectionRecipe, Recipe
 from resnets.training.recipes import RECIPES
 
+_COARSE = Departure("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU")
+
 SMALL = DetectionRecipe(
     name="small",
     source="the recipe voc, for a few hundred images of your own, on a CPU in an hour",
@@ -30,13 +32,43 @@ SMALL = DetectionRecipe(
         Departure(
             "a shorter side of 480 pixels, anchors of 32 to 256", "the objects of small data sets are often small"
         ),
-        Departure("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU"),
+        _COARSE,
         Departure("all stages are trained", "these backbones may have seen nothing of the kind"),
     ),
 )
 
+MASKS = Departure(
+    "masks by Mask R-CNN's head on conv5_x (He et al. 2017), with RoI align",
+    "the paper claims the first place in COCO's segmentation and describes no method; the team's MNC of 2015 differs",
+)
+SOFT = Departure(
+    "a mask's target has the share of each cell that the object covers",
+    "Mask R-CNN has 0 or 1; shares, as in torchvision, place a border within a cell",
+)
+
+COCO_MASKS = COCO.with_changes(
+    name="coco-masks",
+    source="the recipe coco with masks by Mask R-CNN's head on conv5_x (He et al. 2017)",
+    masks=True,
+    roi_pooling="align",
+    departures=(*COCO.departures, MASKS, SOFT),
+)
+SMALL_MASKS = SMALL.with_changes(
+    name="small-masks",
+    source="the recipe small with masks by Mask R-CNN's head on conv5_x (He et al. 2017)",
+    masks=True,
+    roi_pooling="align",
+    roi_size=14,
+    departures=(
+        *(one for one in SMALL.departures if one is not _COARSE),
+        Departure("64 regions", "half the time that conv5_x takes on a CPU"),
+        MASKS,
+        SOFT,
+    ),
+)
+
 DETECTION_RECIPES: Registry[DetectionRecipe] = Registry(
-    "recipe of detectors", VOC, COCO, VOC_CONTEXT, COCO_CONTEXT, SMALL
+    "recipe of detectors", VOC, COCO, VOC_CONTEXT, COCO_CONTEXT, SMALL, COCO_MASKS, SMALL_MASKS
 )
 
 

@@ -1,4 +1,4 @@
-"""Repairs of impossible boxes and sizes: listed, or refused by name."""
+"""Repairs of impossible boxes, masks and sizes: listed, or refused by name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.detection.annotations import Repair
+from resnets.detection.masks import Mask
 from resnets.errors import DataError
 
 ROUNDING = 0.05
@@ -67,3 +68,25 @@ def repair_size(
     if len(boxes) and (boxes[:, 2:].max(axis=0) > np.asarray(image) + ROUNDING).any():
         raise DataError(f"{where}: {says}, and a box reaches out of it; annotate the image as it is now")
     return [Repair(where, f"{says}; the image's own size is taken")]
+
+
+def repair_masks(
+    where: Path, names: Sequence[str], masks: Sequence[Mask], boxes: NDArray[np.float32], kept: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], list[Repair]]:
+    """Return which objects have a mask with a pixel, and the repairs: the others are left out.
+
+    Shape: boxes (N, 4), kept (N,) -> (N,)
+    Raises: DataError, if the mask of an object that is `kept` is elsewhere than its box.
+    """
+    covering, repairs = np.ones(len(masks), np.bool_), []
+    for index, mask in enumerate(masks):
+        which = f"object {index + 1}, {names[index]}: its mask"
+        if not mask.area:
+            covering[index] = False
+            repairs.append(Repair(where, f"{which} has no pixel; left out"))
+        elif kept[index]:
+            low, high = np.maximum(boxes[index, :2], mask.box[:2]), np.minimum(boxes[index, 2:], mask.box[2:])
+            if (high <= low).any():
+                own, box = (" ".join(f"{side:g}" for side in one) for one in (mask.box, boxes[index].tolist()))
+                raise DataError(f"{where}: {which} is in {own}, and its box {box} (x1 y1 x2 y2) is elsewhere")
+    return covering, repairs

@@ -64,25 +64,38 @@ def _voc_file(split: str, name: str) -> str:
     return f"comp4_det_{split}_{name}.txt"
 
 
-def write_coco(path: Path, detections: Sequence[Detections], category_ids: Sequence[int]) -> None:
+def write_coco(
+    path: Path, detections: Sequence[Detections], category_ids: Sequence[int], iou_type: str = "bbox"
+) -> None:
     """Write COCO's result JSON. Raises: RunError, if the file is not writable."""
     with writing(path):
-        write_durably(path, json.dumps(coco_results(detections, category_ids)).encode())
+        write_durably(path, json.dumps(coco_results(detections, category_ids, iou_type=iou_type)).encode())
 
 
 def coco_results(
-    detections: Sequence[Detections], category_ids: Sequence[int], image_ids: Mapping[int | str, int] | None = None
+    detections: Sequence[Detections],
+    category_ids: Sequence[int],
+    image_ids: Mapping[int | str, int] | None = None,
+    *,
+    iou_type: str = "bbox",
 ) -> list[dict[str, Any]]:
-    """Return detections as the entries of COCO's result JSON, the images' ids replaced by `image_ids` where given."""
+    """Return detections as the entries of COCO's result JSON, the images' ids replaced by `image_ids` where given.
+
+    Entries have a box or a mask: from one with both, pycocotools would take the box's area as the mask's.
+    """
     return [
         {
             "image_id": found.id if image_ids is None else image_ids[found.id],
             "category_id": category_ids[label],
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            **({"bbox": [x1, y1, x2 - x1, y2 - y1]} if mask is None else {"segmentation": mask.rle()}),
             "score": score,
         }
         for found in detections
-        for label, score, (x1, y1, x2, y2) in zip(
-            found.labels.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True
+        for label, score, (x1, y1, x2, y2), mask in zip(
+            found.labels.tolist(),
+            found.scores.tolist(),
+            found.boxes.tolist(),
+            (iou_type == "segm" and found.masks) or [None] * len(found.labels),
+            strict=True,
         )
     ]

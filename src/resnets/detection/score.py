@@ -11,7 +11,7 @@ from resnets.detection.annotations import AnnotatedImage, Detections, DetectionS
 from resnets.detection.coco_score import CocoScore
 from resnets.detection.voc_score import VocScore
 from resnets.errors import DataError, UsageError, import_extra, nearest, public
-from resnets.records.runs import DetectionScores
+from resnets.records.runs import DetectionScores, MaskScores
 
 PROTOCOLS = (*voc_score.METRICS, "coco")
 
@@ -22,6 +22,8 @@ Score = Callable[[Sequence[AnnotatedImage], Sequence[Detections]], DetectionScor
 def score_for(splits: DetectionSplits, protocol: str | None = None) -> Score:
     """Return the function that scores detections on a data set by a protocol, by default the data set's own.
 
+    Masks, where images and detections have them, are scored by COCO's protocol in any case.
+
     Raises: UsageError, if there is no such protocol, or what it needs is not installed.
     """
     name = _require_known(protocol or splits.protocol)
@@ -29,17 +31,27 @@ def score_for(splits: DetectionSplits, protocol: str | None = None) -> Score:
     if name == "coco":
         import_extra("pycocotools.coco", "detection")  # now rather than after days of training
 
-        def by_coco(images: Sequence[AnnotatedImage], detections: Sequence[Detections]) -> DetectionScores:
-            found = coco_score.score(images, detections, classes)
-            return DetectionScores(protocol=name, mean_ap=found.numbers["AP"], numbers=found.numbers, ap=found.ap)
+    def by_protocol(images: Sequence[AnnotatedImage], detections: Sequence[Detections]) -> DetectionScores:
+        masks = _mask_scores(images, detections, classes)
+        if name == "coco":
+            coco = coco_score.score(images, detections, classes)
+            return DetectionScores(
+                protocol=name, mean_ap=coco.numbers["AP"], numbers=coco.numbers, ap=coco.ap, masks=masks
+            )
+        voc = voc_score.score(images, detections, classes, voc_score.METRICS[name])
+        return DetectionScores(protocol=name, mean_ap=voc.mean_ap, ap=voc.ap, masks=masks)
 
-        return by_coco
+    return by_protocol
 
-    def by_voc(images: Sequence[AnnotatedImage], detections: Sequence[Detections]) -> DetectionScores:
-        found = voc_score.score(images, detections, classes, voc_score.METRICS[name])
-        return DetectionScores(protocol=name, mean_ap=found.mean_ap, ap=found.ap)
 
-    return by_voc
+def _mask_scores(
+    images: Sequence[AnnotatedImage], detections: Sequence[Detections], classes: Sequence[str]
+) -> MaskScores | None:
+    """Return COCO's score of masks, whatever boxes are scored by; None where there are none."""
+    if any(image.masks is None for image in images) or any(found.masks is None for found in detections):
+        return None
+    found = coco_score.score(images, detections, classes, "segm")
+    return MaskScores(numbers=found.numbers, ap=found.ap)
 
 
 def require_objects(images: Sequence[AnnotatedImage], protocol: str, where: str) -> None:
@@ -63,16 +75,21 @@ def write_detections(
 ) -> list[Path]:
     """Write detections in the format of the protocol's tools and servers, and return the files.
 
-    VOC: comp4_det_SPLIT_CLASS.txt for each class. COCO: detections_SPLIT_results.json.
+    VOC: comp4_det_SPLIT_CLASS.txt for each class. COCO: detections_SPLIT_results.json. Masks, of any protocol:
+    segmentations_SPLIT_results.json, COCO's result JSON without boxes.
 
     Raises: RunError, if the folder is not writable; UsageError, as `score_for`.
     """
     if _require_known(protocol or splits.protocol) != "coco":
-        return result_files.write_voc(folder, detections, splits.classes, split=split)
-    path = folder / f"detections_{split}_results.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    result_files.write_coco(path, detections, splits.category_ids)
-    return [path]
+        paths = result_files.write_voc(folder, detections, splits.classes, split=split)
+    else:
+        paths = [folder / f"detections_{split}_results.json"]
+        folder.mkdir(parents=True, exist_ok=True)
+        result_files.write_coco(paths[0], detections, splits.category_ids)
+    if all(found.masks is not None for found in detections):
+        paths.append(folder / f"segmentations_{split}_results.json")
+        result_files.write_coco(paths[-1], detections, splits.category_ids, "segm")
+    return paths
 
 
 @public

@@ -33,7 +33,7 @@ class Sets:
 
 
 @public
-def load_detection_data(source: str, classes: Sequence[str] | None = None) -> DetectionSplits:
+def load_detection_data(source: str, classes: Sequence[str] | None = None, *, masks: bool = False) -> DetectionSplits:
     """Return the detection data set that a source names: `voc:PATH[@SETS]` or `coco:PATH[@SETS]`.
 
     PATH is a VOCdevkit (the folders VOC2007, VOC2012 ... in it), one folder in VOC's layout (Annotations,
@@ -45,7 +45,10 @@ def load_detection_data(source: str, classes: Sequence[str] | None = None) -> De
     given ones, in their order: objects of other classes are then left out and listed. Empty and outlying boxes are
     repaired and listed; what is not repairable is an error.
 
-    Raises: UsageError, if the source is none; DataError, if the data is missing or damaged.
+    With `masks`, each object has its own: of COCO's segmentation, polygons or run lengths, or of the PNG of indices in
+    VOC's SegmentationObject, where the n-th object of an annotation is n; VOC's sets are then ImageSets/Segmentation's.
+
+    Raises: UsageError, if the source is none; DataError, if the data is missing or damaged, or a mask is missing.
     """
     name, colon, rest = source.partition(":")
     if name not in NAMES:
@@ -56,7 +59,8 @@ def load_detection_data(source: str, classes: Sequence[str] | None = None) -> De
         raise DataError(f"{name}: no folder {path}")
     if classes is not None and (not classes or len(set(classes)) < len(classes)):
         raise UsageError(f"classes are {', '.join(classes) or 'none'}; each must be named once")
-    return _load_voc(path, chosen, classes) if name == "voc" else _load_coco(path, chosen, classes)
+    load = _load_voc if name == "voc" else _load_coco
+    return load(path, chosen, classes, masks)
 
 
 def _split_path(source: str, rest: str) -> tuple[Path, str | None]:
@@ -83,7 +87,7 @@ def parse_sets(text: str) -> Sets:
     return Sets(parts[0], parts[1] if len(parts) == 3 else (), parts[-1] if len(parts) > 1 else ())
 
 
-def _load_voc(path: Path, chosen: str | None, classes: Sequence[str] | None) -> DetectionSplits:
+def _load_voc(path: Path, chosen: str | None, classes: Sequence[str] | None, masks: bool) -> DetectionSplits:
     if (path / "VOCdevkit").is_dir():
         path /= "VOCdevkit"
     years = {f.name[-2:]: voc.Folder(f) for f in sorted(path.glob("VOC20[0-9][0-9]")) if (f / "Annotations").is_dir()}
@@ -98,7 +102,7 @@ def _load_voc(path: Path, chosen: str | None, classes: Sequence[str] | None) -> 
         named = {name: _of_year(path, years, name) for name in (*sets.train, *sets.validation, *sets.test)}
     needed = {*sets.train, *sets.validation}
     read: dict[str, Images] = {
-        name: voc_images(folder, own, needed=name in needed) for name, (folder, own) in named.items()
+        name: voc_images(folder, own, needed=name in needed, masks=masks) for name, (folder, own) in named.items()
     }
     protocol = "voc07" if all(named[name][0].path.name == "VOC2007" for name in sets.test) else "voc"
     return assemble(
@@ -159,7 +163,7 @@ def _of_year(path: Path, years: dict[str, voc.Folder], name: str) -> tuple[voc.F
     return years[match[1]], match[2]
 
 
-def _load_coco(path: Path, chosen: str | None, classes: Sequence[str] | None) -> DetectionSplits:
+def _load_coco(path: Path, chosen: str | None, classes: Sequence[str] | None, masks: bool) -> DetectionSplits:
     folder = coco.Folder(path)
     if chosen is None:
         usual = folder.usual_sets()
@@ -174,7 +178,9 @@ def _load_coco(path: Path, chosen: str | None, classes: Sequence[str] | None) ->
         if not sets.test:
             raise UsageError(f"image sets {chosen!r}: name what is tested on too, such as {chosen}/val2017")
     needed = {*sets.train, *sets.validation}
-    read = {name: coco_images(folder, name, name in needed) for name in sorted(needed | set(sets.test))}
+    read = {
+        name: coco_images(folder, name, needed=name in needed, masks=masks) for name in sorted(needed | set(sets.test))
+    }
     return assemble(
         path.resolve().name,
         *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),

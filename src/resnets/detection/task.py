@@ -12,7 +12,6 @@ from torch import Tensor
 from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.config import DetectorTraining
 from resnets.detection.detector import save_detector
-from resnets.detection.faster_rcnn import LOSSES
 from resnets.detection.pixels import TrainingSamples
 from resnets.detection.predict import detect_all
 from resnets.files import writing
@@ -37,7 +36,8 @@ class DetectionTask:
     def start(self) -> TrainingState:
         training = self.training
         state = TrainingState.start(training.network, training.recipe, training.device)
-        sums = torch.zeros(len(LOSSES) + 1, dtype=torch.float64, device=training.device)  # and the wrong regions' share
+        count = len(training.network.losses) + 1  # and the wrong regions' share
+        sums = torch.zeros(count, dtype=torch.float64, device=training.device)
         state.meter = Meter(sums, state.meter.wrong)
         return state
 
@@ -58,9 +58,9 @@ class DetectionTask:
             for sample in images:  # one after the other: the gradients add up, and no image is padded
                 with torch.autocast(training.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
                     answers = training.network(*sample.to(training.device))
-                (answers[: len(LOSSES)].sum() / len(images)).backward()
+                (answers[:-1].sum() / len(images)).backward()
                 parts += answers.detach() / len(images)
-            state.guard.watch(parts[: len(LOSSES)].sum(), state.iteration)
+            state.guard.watch(parts[:-1].sum(), state.iteration)
             state.optimizer.step()
             wrong = torch.zeros_like(state.meter.wrong)
             state.meter.add(parts, wrong, len(images))
@@ -75,7 +75,7 @@ class DetectionTask:
             iteration=state.iteration,
             lr=state.lr,
             loss=sum(losses),
-            losses=dict(zip(LOSSES, losses, strict=True)),
+            losses=dict(zip(self.training.network.losses, losses, strict=True)),
             training_error=100.0 * wrong,  # of the regions that were drawn
             images=images,
         )

@@ -78,6 +78,7 @@ def train_detector(
         regions: regions sampled per image.
         frozen_stages: stages (conv1, conv2_x ...) that are not fine-tuned.
         roi_pooling: `max` or `align`.
+        roi_size: side of a region's pooled features, of residual networks; masks are as fine.
         context: global context (appendix B).
         classes: of the data, those to use; None is all.
         evaluate_every: iterations between tests on the validation images, or without them the test images; None

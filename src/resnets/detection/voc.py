@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.decoding import open_header, quiet, refusing
 from resnets.data.formats import SUFFIXES
 from resnets.detection.fields import content_of, flag, is_name, is_place, lines_of, shown
+from resnets.detection.masks import Mask
 from resnets.errors import DataError, import_extra, nearest
 
 CLASSES = (
@@ -22,6 +24,7 @@ CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+VOID = 255  # the index of pixels that are left out: borders, and objects that no one could tell
 _FIRST = np.asarray((1.0, 1.0, 0.0, 0.0))  # VOC counts pixels from 1, and a box ends behind its last one
 
 
@@ -132,6 +135,29 @@ def _size(root: Any) -> tuple[int, int] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
+def read_masks(path: Path, count: int, size: tuple[int, int]) -> list[Mask]:
+    """Return the masks of an image's objects from a PNG of indices: pixels of value n are of the n-th object.
+
+    0 is background, and so is 255, the border that VOC leaves out. `size` is the image's (width, height).
+
+    Raises: DataError, if the file is missing, no such PNG, of another size, or has an index without an object.
+    """
+    with quiet(), refusing(path):
+        image, kind = open_header(content_of(path))
+        if kind.name != "PNG" or image.mode not in ("P", "L"):
+            raise DataError(
+                f"{path}: a {kind.name} of mode {image.mode}; masks are a PNG of indices, one for an object"
+            )
+        if image.size != size:
+            raise DataError(f"{path}: {image.width} x {image.height} pixels, and its image is {size[0]} x {size[1]}")
+        image.load()
+        indices = np.asarray(image)
+    found = sorted(set(np.unique(indices).tolist()) - {0, VOID})
+    if found and found[-1] > count:
+        raise DataError(f"{path}: index {found[-1]}, and the annotation has {count} objects; index n is the n-th one")
+    return [Mask.of_pixels(indices == number) for number in range(1, count + 1)]
+
+
 @dataclass(frozen=True)
 class Folder:
     """One folder in VOC's layout, such as VOC2007."""
@@ -145,16 +171,17 @@ class Folder:
         classes = {f"{name}_" for name in CLASSES}
         return tuple(name for name in names if not any(name.startswith(prefix) for prefix in classes))
 
-    def image_set(self, name: str) -> Path:
-        """Return where an image set is."""
-        return self.path / "ImageSets" / "Main" / f"{name}.txt"
+    def image_set(self, name: str, *, masks: bool = False) -> Path:
+        """Return where an image set is, with `masks` that of the images with masks, which may be fewer."""
+        segmented = self.path / "ImageSets" / "Segmentation" / f"{name}.txt"
+        return segmented if masks and segmented.exists() else self.path / "ImageSets" / "Main" / f"{name}.txt"
 
-    def image_ids(self, name: str) -> list[str]:
+    def image_ids(self, name: str, *, masks: bool = False) -> list[str]:
         """Return the image ids of a set, in its order.
 
         Raises: DataError, if there is no such set, it is empty or an image is in it twice.
         """
-        path = self.image_set(name)
+        path = self.image_set(name, masks=masks)
         if not os.path.lexists(path):
             known = self.sets()
             there = f"; there are {', '.join(known)}" if known else ""
@@ -187,6 +214,10 @@ class Folder:
     def annotation(self, image_id: str) -> Path:
         """Return where the annotation of an image is."""
         return self.path / "Annotations" / f"{image_id}.xml"
+
+    def segmentation(self, image_id: str) -> Path:
+        """Return where the PNG with the masks of an image is."""
+        return self.path / "SegmentationObject" / f"{image_id}.png"
 
     def images(self, ids: Sequence[str]) -> list[Path]:
         """Return the image files of these ids.

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-import msgspec
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from resnets.detection.fields import json_of
+from resnets.detection.masks import Mask
 from resnets.errors import DataError, UsageError
 from resnets.files import make_folder, write_durably, writing
 from resnets.inference.images import STDIN
@@ -22,11 +23,18 @@ LIST = "detections.json"
 
 @dataclass(frozen=True)
 class DetectedObject:
-    """One object of an image. Box: x1, y1, x2, y2 in the image's pixels; score in [0, 1]."""
+    """One object of an image. Box: x1, y1, x2, y2 in the image's pixels; score in [0, 1]; a mask, if there is one."""
 
     name: str
     score: float
     box: tuple[float, float, float, float]
+    mask: Mask | None = None
+
+    def entry(self) -> dict[str, object]:
+        """Return the object as JSON has it, a mask as COCO's compressed run lengths."""
+        return {"name": self.name, "score": self.score, "box": list(self.box)} | (
+            {} if self.mask is None else {"mask": self.mask.rle()}
+        )
 
 
 class DetectionWriter:
@@ -50,15 +58,16 @@ class DetectionWriter:
         """Draw the objects on an image, and return the file."""
         drawn = draw(
             image,
-            [Labelled(found.box, f"{found.name} {found.score:.2f}", self.labels[found.name]) for found in objects],
+            [
+                Labelled(found.box, f"{found.name} {found.score:.2f}", self.labels[found.name], found.mask)
+                for found in objects
+            ],
         )
         content = io.BytesIO()
         drawn.save(content, "JPEG", quality=92)
         stem = "stdin" if str(name) == STDIN else Path(name).stem
         target = self.folder / f"{self._free(stem)}.jpg"
-        self.entries.append(
-            {"image": str(name), "drawn": target.name, "objects": [msgspec.to_builtins(found) for found in objects]}
-        )
+        self.entries.append({"image": str(name), "drawn": target.name, "objects": [found.entry() for found in objects]})
         with writing(target):
             target.write_bytes(content.getvalue())
         return target
@@ -96,21 +105,26 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f
 
 
 class Labelled(NamedTuple):
-    """A box to draw: x1, y1, x2, y2 in pixels."""
+    """A box to draw: x1, y1, x2, y2 in pixels; and a mask to tint."""
 
     box: tuple[float, float, float, float]
     text: str
     label: int
+    mask: Mask | None = None
+
+
+TINT = 0.45
+"""Share of a mask's colour in its pixels."""
 
 
 def draw(image: Image.Image, objects: Sequence[Labelled]) -> Image.Image:
-    """Return a copy of an RGB image with boxes and texts on it, legible at the image's size."""
-    drawn = image.copy()
+    """Return a copy of an RGB image with tinted masks, boxes and texts on it, legible at the image's size."""
+    drawn = _tinted(image, objects)
     pen = ImageDraw.Draw(drawn)
     side = max(drawn.size)
     width, size = max(2, round(side / 300)), max(11, round(side / 45))
     font = ImageFont.load_default(size)
-    for box, text, label in reversed(objects):  # the most certain, which come first, are drawn over the others
+    for box, text, label, _ in reversed(objects):  # the most certain, which come first, are drawn over the others
         colour = COLOURS[label % len(COLOURS)]
         pen.rectangle(box, outline=colour, width=width)
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
@@ -121,3 +135,16 @@ def draw(image: Image.Image, objects: Sequence[Labelled]) -> Image.Image:
         ink = "black" if colour in ("#f0e442", "#e69f00", "#56b4e9") else "white"
         pen.text((x + width / 2 - left, y + width / 2 - top), text, fill=ink, font=font)
     return drawn
+
+
+def _tinted(image: Image.Image, objects: Sequence[Labelled]) -> Image.Image:
+    """Return a copy of an RGB image with each mask in a colour of its own, as objects of one class may touch."""
+    if all(one.mask is None for one in objects):
+        return image.copy()
+    pixels = np.array(image)
+    for number, one in reversed(list(enumerate(objects))):
+        if one.mask is not None:
+            inside = one.mask.decode() != 0
+            colour = np.array(ImageColor.getrgb(COLOURS[number % len(COLOURS)]))
+            pixels[inside] = ((1 - TINT) * pixels[inside] + TINT * colour).round()
+    return Image.fromarray(pixels)

@@ -187,16 +187,24 @@ class ClassifierResult(Record, frozen=True, kw_only=True, tag="classifier result
     run: RunRecord
 
 
+class MaskScores(Spec, frozen=True, kw_only=True):
+    """COCO's twelve numbers of masks on a split, in [0, 1], and the AP of each class."""
+
+    numbers: dict[str, float]
+    ap: dict[str, float | None]
+
+
 class DetectionScores(Spec, frozen=True, kw_only=True):
     """Scores of detections on a split, in [0, 1]; `mean_ap` is None where the boxes are with a server alone.
 
-    `ap` is the average precision of each class, `numbers` are COCO's twelve.
+    `ap` is the average precision of each class, `numbers` are COCO's twelve; `masks` by a detector that has them.
     """
 
     protocol: str | None = None
     mean_ap: float | None
     ap: dict[str, float | None] = {}
     numbers: dict[str, float] | None = None
+    masks: MaskScores | None = None
 
 
 class DetectorResult(Record, frozen=True, kw_only=True, tag="detector result"):

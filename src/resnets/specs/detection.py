@@ -56,6 +56,8 @@ class DetectionRecipe(Recipe, frozen=True, kw_only=True, tag="detection"):
     roi_pooling: RoIPooling = "max"
     roi_size: int | None = None  # of residual networks; None: 14, which conv5_1 halves. VGG's fc6 takes 7
     head_stride: Literal[1, 2] = 2  # of conv5_1
+    roi_samples: int = 2  # along each side of a cell of RoI align; 0: as many as it has places of the maps
+    masks: bool = False  # Mask R-CNN's branch, which answers with a mask for each class
     global_context: bool = False  # appendix B: each region's features next to those of the whole image
     regions_per_image: int = 128
     region_share: float = 0.25  # of those, that may be objects
@@ -108,6 +110,7 @@ class DetectionRecipe(Recipe, frozen=True, kw_only=True, tag="detection"):
             f"it must be {' or '.join(get_args(RoIPooling))}",
         )
         need(self.roi_size is None or self.roi_size >= 2, f"RoI size is {self.roi_size}", "it must be 2 or more")
+        need(self.roi_samples >= 0, f"RoI samples are {self.roi_samples}", "they must be 0 or more")
         need(self.head_stride in (1, 2), f"the head's stride is {self.head_stride}", "it must be 1 or 2")
 
     def scaled(self, iterations: int) -> DetectionRecipe:
