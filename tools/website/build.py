@@ -45,16 +45,17 @@ def write_sources(source: Path) -> None:
     """Write all pages of the site, and copy the images and other files that they lead to."""
     for name, text in {**commands.pages(), **calls.pages()}.items():
         _write(source / name, text)
-    guide, notebooks = _guide(), sorted((ROOT / "notebooks").glob("*.ipynb"))
-    for path in [ROOT / "README.md", *(ROOT / "docs" / name for name in guide), *(ROOT / name for name in PROJECT)]:
+    guide, notebooks = _guide(), _linked(ROOT / "notebooks" / "README.md")
+    pages = ["README.md", *(f"docs/{name}" for name in guide), "notebooks/README.md", *PROJECT]
+    for path in (ROOT / name for name in pages):
         _write(source / _page(path), _with_links(path, path.read_text(), source))
-    for path in notebooks:
-        _write(source / _page(path), _with_links(path, notebook_page(path), source))
+    for path in (ROOT / "notebooks" / name for name in notebooks):
+        _write(source / _page(path), _with_links(path, _notebook(path), source))
         shutil.copy(path, source / "notebooks")
     with (source / "index.md").open("a") as index:
         for caption, names in (
             ("Guide", [f"docs/{name}" for name in guide if name != "architecture.md"]),
-            ("Notebooks", [f"notebooks/{path.stem}" for path in notebooks]),
+            ("Notebooks", ["notebooks/index", *(f"notebooks/{Path(name).stem}" for name in notebooks)]),
             ("Reference", [f"{folder}/index" for folder in (commands.FOLDER, calls.FOLDER)]),
             ("Project", ["docs/architecture", *PROJECT]),
         ):
@@ -68,10 +69,15 @@ def _guide() -> list[str]:
     return names + sorted({path.name for path in (ROOT / "docs").glob("*.md")} - set(names))
 
 
+def _linked(page: Path) -> list[str]:
+    """Return the notebooks in the order in which a page links to them."""
+    return re.findall(r"\((\w[\w-]*\.ipynb)\)", page.read_text())
+
+
 def _page(path: Path) -> Path:
     """Return the file that a file of the repository has as a page of the site."""
     name = path.relative_to(ROOT)
-    return Path("index.md") if name == Path("README.md") else name.with_suffix(".md")
+    return name.with_name("index.md") if name.name == "README.md" else name.with_suffix(".md")
 
 
 def _with_links(path: Path, text: str, source: Path) -> str:
@@ -93,7 +99,7 @@ def _with_links(path: Path, text: str, source: Path) -> str:
     return LINK.sub(on_the_site, text)
 
 
-def notebook_page(path: Path) -> str:
+def _notebook(path: Path) -> str:
     """Return a notebook as a page: its text and its code, without outputs, and the notebook to download."""
     cells = []
     for cell in json.loads(path.read_text())["cells"]:

@@ -40,12 +40,13 @@ html_theme_options = {
 copybutton_prompt_text = "$ "
 
 FIELD = re.compile(r"^(Shape|Units|Raises|Paper): ")
+EXCEPTION = re.compile(r"(?<![`\w.])(\w+Error|Interrupted|FailedElsewhere)(?![`\w])")
 KEYWORDS = re.compile(r"\*\*\w+: \S*Unpack\[\S*?(\w+)\]")
 
 
 def docstring(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Write the sections of one line, such as `Raises:`, as fields."""
-    lines[:] = [FIELD.sub(r":\1: ", line) for line in lines]
+    """Write the sections of one line, such as `Raises:`, as fields, and the names of exceptions as links."""
+    lines[:] = [EXCEPTION.sub(r"`\1`", FIELD.sub(r":\1: ", line)) for line in lines]
 
 
 def signature(
