@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check docs dist bench lock
+.PHONY: setup demo test check docs dist screenshots bench lock
 
 setup: .venv/ready
 
@@ -26,6 +26,10 @@ docs: setup
 # Wheel and sdist in dist/, verified, and the wheel tried in a new environment; only the files: make dist ARGS="--no-try"
 dist: setup
 	$(BIN)/python tools/dist.py $(ARGS)
+
+# Every page on a phone, a tablet and a screen, light and dark, as screenshots/NAME-WIDTH-SCHEME.png; needs Chromium.
+screenshots: setup
+	OMP_NUM_THREADS=1 RESNETS_SCREENSHOTS=screenshots $(BIN)/pytest tests/pages -q
 
 # Speed compared with torchvision and timm: make bench ARGS="--quick"
 bench: setup

@@ -136,4 +136,4 @@ def test_the_command(digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert found is not None and [one.network for one in found.networks] == ["plain8", "resnet8"]
     assert (out / "gradients.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "gradients.html").read_text()
-    assert "<svg" in page and "<script" not in page and "Cautions" in page
+    assert "<svg" in page and "<script src" not in page and "Cautions" in page

@@ -79,13 +79,3 @@ def test_what_is_drawn_is_read(page: sync_api.Page) -> None:
     values = np.array(page.evaluate(seen)).reshape(8, 8, 4)[..., 0]
     assert (values[:, 3:5].sum(axis=1) > 0).all()  # from the first row to the last
     assert values[:, [0, 1, 6, 7]].sum() == 0
-
-
-def test_a_phone_shows_both_panels_and_nothing_wider_than_itself(page: sync_api.Page) -> None:
-    """The residual networks' curves are below the plain ones'."""
-    assert page.evaluate("document.documentElement.scrollWidth") <= 380
-    panels = page.locator(".plot > svg")
-    assert panels.count() == 2
-    for number in range(2):
-        box = panels.nth(number).bounding_box()
-        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 380

@@ -28,7 +28,7 @@ def test_what_differs(tmp_path: Path) -> None:
     assert found.differences["network.name"] == ("resnet20", "plain20") and found.differences["seed"] == ("0", "3")
     assert not {"recipe.batch_size", "network.depth", "data.digest"} & set(found.differences)
     page = found.page.read_text()
-    assert page.count("<svg") == 2 and "network.name" in page and "<script" not in page
+    assert page.count("<svg") == 2 and "network.name" in page and "<script src" not in page
 
 
 @pytest.mark.parametrize(("error", "said"), [(9.1, "within chance"), (12.0, "more than chance")])

@@ -112,7 +112,7 @@ def test_it_stands_alone(view: View, text: str) -> None:
 
 def test_every_status_is_a_word(view: View, text: str) -> None:
     """Each status that occurs is shown as a word, with its meaning."""
-    assert {*Status} - view.counts.keys() <= {Status.NOT_JUDGED}
+    assert {*Status} - view.counts.keys() <= {Status.NOT_JUDGED, Status.BETTER}
     for status in view.counts:
         assert f"</span> {status}</span>" in text
         assert html.escape(status.meaning).replace("&#x27;", "&#39;") in text
@@ -191,10 +191,10 @@ def test_nothing_measured_is_a_page_too(tmp_path: Path) -> None:
 
 def test_words_can_be_read_on_their_colours() -> None:
     """Contrast of 4.5 or more, light and dark: of statuses, of text and of links."""
-    css = (Path(pages.__file__).parent / "templates" / "report.css").read_text()
+    css = (Path(pages.__file__).parent / "templates" / "page.css").read_text()
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in blocks)
-    pairs = [(name, f"{name}-wash") for name in ("good", "bad", "part", "seen", "idle", "cite")]
+    pairs = [(name, f"{name}-wash") for name in ("good", "best", "bad", "part", "seen", "idle", "cite")]
     pairs += [(text, ground) for text in ("ink", "soft", "accent") for ground in ("page", "card")]
     for colours in (light, light | dark):
         for text, ground in pairs:

@@ -28,7 +28,7 @@ def number(value: float, **more: Any) -> Published:
         ([9.20], 8.75, 0.45, "reproduced", "±0.45"),  # on the edge, which floats miss
         ([8.30], 8.75, 0.45, "reproduced", "±0.45"),
         ([9.21], 8.75, 0.45, "differs", "0.46 higher"),
-        ([8.29], 8.75, 0.45, "differs", "0.46 lower"),  # better is not the same
+        ([8.29], 8.75, 0.45, "differs", "0.46 lower"),  # a count has no better side
         ([9.0], 8.75, None, "not judged", "one run"),
         ([8.0, 9.0], 8.75, None, "reproduced", "±1.41"),
         ([8.0, 9.0], 8.75, 0.1, "reproduced", "2 runs"),  # either is enough
@@ -42,6 +42,22 @@ def test_the_rule(values: list[float], published: float, tolerance: float | None
     verdict = judge(values, number(published), None if tolerance is None else Tolerance(tolerance, "because"))
     assert verdict.status == status
     assert why in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("value", "better", "status"),
+    [
+        (8.29, "lower", "better than published"),  # an error
+        (9.21, "lower", "differs"),
+        (9.21, "higher", "better than published"),  # an AP
+        (8.30, "lower", "reproduced"),
+    ],
+)
+def test_beyond_the_tolerance_on_its_better_side_a_number_is_better(value: float, better: Any, status: str) -> None:
+    """A lower error or a higher AP than published is a status of its own, with the distance."""
+    verdict = judge([value], number(8.75), Tolerance(0.45, "because"), better=better)
+    assert verdict.status == status
+    assert status == "reproduced" or "0.46" in verdict.why
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def draw_confusion(confusion: NDArray[np.int64], names: Sequence[str]) -> Pictur
     confusion = confusion[np.ix_(order, order)]
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     off = shares * (1 - np.eye(len(names)))
-    strength = np.where(np.eye(len(names)) > 0, 0.1 + 0.65 * shares, 0.15 + 0.75 * np.sqrt(off / max(off.max(), 1e-9)))
+    strength = np.where(np.eye(len(names)) > 0, 0.1 + 0.62 * shares, 0.12 + 0.6 * np.sqrt(off / max(off.max(), 1e-9)))
     caption = "Each row holds the images of one label, each column those of one prediction: blue is right, orange wrong"
     if len(names) > SORTED:
         caption += "; classes that are taken for each other are next to each other"
@@ -94,8 +94,7 @@ def _cells(
         kind = "right" if row == column else "wrong"
         text = ""
         if count <= NUMBERED:
-            strong = " strong" if alpha > 0.6 else ""
-            text = f'<text class="n{strong}" x="{x + cell / 2}" y="{y + cell / 2 + 0.35 * font:.1f}">{number}</text>'
+            text = f'<text class="n" x="{x + cell / 2}" y="{y + cell / 2 + 0.35 * font:.1f}">{number}</text>'
         parts.append(
             f'<g class="cell"><title>{escape(what)}</title><rect class="{kind}" fill-opacity="{alpha:.2f}" '
             f'x="{x + 0.5}" y="{y + 0.5}" width="{cell - 1}" height="{cell - 1}"/>{text}</g>'

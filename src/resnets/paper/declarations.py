@@ -31,6 +31,8 @@ Measure = Literal[
 ]
 """What a column shows."""
 
+Direction = Literal["lower", "higher"]
+
 Statistic = Literal["mean", "best", "std"]
 """What a column shows of several runs; of one run the mean and the best are its number."""
 
@@ -148,6 +150,11 @@ class Column:
     measure: Measure
     unit: str = "%"
     statistic: Statistic = "mean"
+
+    @property
+    def better(self) -> Direction | None:
+        """Which numbers are better ones, lower errors and higher APs; None of counts."""
+        return "lower" if self.measure.endswith("error") else "higher" if "AP" in self.measure else None
 
 
 @dataclass(frozen=True, kw_only=True)

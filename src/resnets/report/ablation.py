@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from resnets.records.analyses import Ablation, NetworkAblation
 from resnets.report import plots, single_page
 from resnets.report.single_page import Files, PageText, Panel, Table
+from resnets.report.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +37,16 @@ def findings(record: Ablation) -> Iterator[str]:
             f"{label}: {one.error:.2f} % test error as a whole, {median:.2f} % in the median without one {one.unit}, "
             f"{worst.error:.2f} % at worst, without {worst.unit}{shape}. Chance is {record.chance:.1f} %."
         )
+
+
+def headline(record: Ablation) -> str:
+    """Return in a sentence the errors of the networks without one unit."""
+    found = [
+        f"{label} without one {one.unit} on {statistics.median(removed.error for removed in one.removed):.1f} %"
+        for label, one in _labelled(record)
+        if one.removed
+    ]
+    return f"Wrong in the median: {listed(found)} of the test images." if found else "Nothing was removed."
 
 
 def _labelled(record: Ablation) -> list[tuple[str, NetworkAblation]]:
@@ -109,6 +120,7 @@ def write(record: Ablation, folder: Path) -> Files:
     """Write ablation.json, ablation.png and ablation.html. Raises: RunError."""
     text = PageText(
         title="Without one block",
+        headline=headline(record),
         sentences=tuple(findings(record)),
         cautions=CAUTIONS,
         note=f"{record.data}, {record.images:,} test images; {single_page.origin(record.provenance)}. What is "

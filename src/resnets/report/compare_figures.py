@@ -133,7 +133,7 @@ def _curve(figure: Figure, curve: Curve, panel: Panel, results: Results) -> Comp
     elif last is None or not _draws_errors(panel):
         verdict = Verdict(Status.NOT_JUDGED, curve.reason or "drawn over the paper's readings")
     else:
-        verdict = judge(values, last, curve.tolerance)
+        verdict = judge(values, last, curve.tolerance, better="lower")
     return ComparedCurve(curve, runs, statistics.fmean(values), std, verdict)
 
 

@@ -82,7 +82,8 @@ def compare(runs: Iterable[str | Path], *, out: str | Path = NAME) -> Comparison
     )
     text = PageText(
         title="Runs compared",
-        sentences=sentences,
+        headline=sentences[0],
+        sentences=sentences[1:],
         cautions=CAUTIONS,
         note=f"On {', '.join(dict.fromkeys(run.result.run.data.in_words() for run in compared))}; "
         f"{single_page.origin(results[0].run.provenance[-1])}.",

@@ -95,6 +95,16 @@ class ComparedTable:
         """Whether it has a number of ours."""
         return any(cell.is_measured for row in self.rows for cell in row.cells)
 
+    @property
+    def trained_rows(self) -> tuple[ComparedRow, ...]:
+        """The rows with a number of ours that takes a training."""
+        return tuple(row for row in self.rows if any(cell.is_measured and not cell.is_exact for cell in row.cells))
+
+    @property
+    def other_rows(self) -> tuple[ComparedRow, ...]:
+        """The rows without."""
+        return tuple(row for row in self.rows if row not in self.trained_rows)
+
     def has_measured(self, column: Column) -> bool:
         """Whether any row has a number of ours in a column."""
         return any(cell.is_measured for row in self.rows for cell in row.cells if cell.column is column)
@@ -194,7 +204,7 @@ def _cell(
     values = _values(column, row, runs, cost)
     compared = column.name in row.compared and published is not None
     statistic = "mean" if compared else column.statistic
-    measured = _statistic(values, statistic, higher_is_better="AP" in column.measure)
+    measured = _statistic(values, statistic, higher_is_better=column.better == "higher")
     empty = Cell(column=column, published=published, published_text=text, values=values, verdict=nothing)
     is_repeated = (
         row.compared and len(values) == 1 and (statistic == "best" or (statistic == "mean" and published is None))
@@ -208,7 +218,7 @@ def _cell(
         verdict = Verdict(Status.NOT_JUDGED, "of the validation images; the published number is of the test set")
     elif compared and published:
         exactly = Tolerance(0.0, f"a count, {published.quantity}") if column.measure == "depth" else None
-        verdict = judge(values, published, row.tolerances.get(column.name, exactly))
+        verdict = judge(values, published, row.tolerances.get(column.name, exactly), better=column.better)
     else:
         verdict = Verdict(Status.NOT_JUDGED, "shown next to the number that is compared" if published else nothing.why)
     std = statistics.stdev(values) if statistic == "mean" and len(values) > 1 else None
@@ -258,7 +268,7 @@ def _together(table: Table, row: Row, cells: Sequence[Cell], missing: Verdict) -
         if cell.is_measured and (not cell.is_exact or table.kind == "complexity")
         if not row.compared or cell.column.name in row.compared or cell.published_text
     ]
-    for status in (Status.DIFFERS, Status.REDUCED, Status.NOT_JUDGED, Status.REPRODUCED):
+    for status in (Status.DIFFERS, Status.REDUCED, Status.NOT_JUDGED, Status.BETTER, Status.REPRODUCED):
         if found := [cell for cell in counted if cell.verdict.status is status]:
             of = len(found) < len(counted)  # say of which columns
             whys = dict.fromkeys(

@@ -12,6 +12,7 @@ from resnets.report.runs import Measured
 from resnets.specs import default_shortcut
 
 NOTABLE = 0.1  # points of training error; what is within chance does not count either
+_DOES = {"rises": "train worse", "falls": "train better", "stays the same within noise": "train no better"}
 _NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 
 
@@ -49,10 +50,19 @@ class DepthStudy:
         return tuple(findings(self.plain, self.residual, free_shortcuts=self.has_free_shortcuts))
 
     @property
+    def name(self) -> str:
+        """The data."""
+        return _NAMES.get(self.data, self.data)
+
+    @property
+    def length(self) -> str:
+        """How long the networks were trained."""
+        return f"{self.iterations:,} iterations" + (f", {self.scale} scale" if self.scale != "full" else "")
+
+    @property
     def sentence(self) -> str:
         """What was measured, and what depth does."""
-        length = f"{self.iterations:,} iterations" + (f", {self.scale} scale" if self.scale != "full" else "")
-        return " ".join((f"Measured on {_NAMES.get(self.data, self.data)} ({length}).", *self.findings))
+        return " ".join((f"Measured on {self.name} ({self.length}).", *self.findings))
 
 
 def summary(study: DepthStudy | None) -> str:
@@ -64,6 +74,24 @@ def summary(study: DepthStudy | None) -> str:
     kinds = (("plain", study.plain), ("residual", study.residual))
     missing = [kind for kind, depths in kinds if len(depths) < 2]
     return study.sentence + "".join(f" Of {kind} networks two depths are not measured yet." for kind in missing)
+
+
+def headline(study: DepthStudy | None) -> str:
+    """Return what the best study found, in a few words."""
+    kinds = () if study is None else (("plain", study.plain), ("residual", study.residual))
+    found = [f"deeper {kind} networks {_DOES[trend(depths)]}" for kind, depths in kinds if len(depths) > 1]
+    return "; ".join(found).capitalize() + "." if found else "Degradation is not measured yet."
+
+
+def lead(study: DepthStudy | None) -> str:
+    """Return the numbers of a headline, in a sentence; empty where there are none."""
+    kinds = () if study is None else (("without", study.plain), ("with", study.residual))
+    found = [
+        f"{how} shortcuts it {trend(depths)}{steps(depths[:: len(depths) - 1])}, {_span(depths).lower()}"
+        for how, depths in kinds
+        if len(depths) > 1
+    ]
+    return "" if study is None or not found else f"Training error on {study.name}: {'; '.join(found)}."
 
 
 # ---------------------------------------------------------------- studies
@@ -157,19 +185,19 @@ def findings(plain: Sequence[Depth], residual: Sequence[Depth], *, free_shortcut
     A sentence each, where there is anything to compare. `plain` and `residual` are in the order of their depth.
     """
     if len(plain) > 1:
-        trend = _trend(plain)
+        change = trend(plain)
         verdict = (
-            "this is degradation, not overfitting" if trend == "rises" else "no degradation at this length of training"
+            "this is degradation, not overfitting" if change == "rises" else "no degradation at this length of training"
         )
-        yield f"{_span(plain)} the training error of plain networks {trend}{_steps(plain)}: {verdict}."
+        yield f"{_span(plain)} the training error of plain networks {change}{steps(plain)}: {verdict}."
     if len(residual) > 1:
-        trend = _trend(residual)
+        change = trend(residual)
         begin, end = f"{_span(residual)} the training error of residual networks", ""
         if len(plain) > 1:
             begin = f"With shortcuts{', which add no parameters,' if free_shortcuts else ''} it"
             end = "" if _span(residual) == _span(plain) else f" {_span(residual).lower()}"
-        better = ": more depth trains better" if trend == "falls" else ""
-        yield f"{begin} {trend}{_steps(residual)}{end}{better}."
+        better = ": more depth trains better" if change == "falls" else ""
+        yield f"{begin} {change}{steps(residual)}{end}{better}."
     counterparts = {one.layers: one for one in residual}
     pairs = [(one, counterparts[one.layers]) for one in plain if one.layers in counterparts]
     if pairs:
@@ -185,11 +213,12 @@ def _span(depths: Sequence[Depth]) -> str:
     return f"From {depths[0].layers} to {depths[-1].layers} layers"
 
 
-def _steps(depths: Sequence[Depth]) -> str:
+def steps(depths: Sequence[Depth]) -> str:
+    """Return the training errors by depth, in brackets."""
     return f" ({' -> '.join(f'{depth.training:.1f}' for depth in depths)} %)"
 
 
-def _trend(depths: Sequence[Depth]) -> str:
+def trend(depths: Sequence[Depth]) -> str:
     """Return what the training error does from the least depth to the most; what may be chance does not count.
 
     Of plain networks a rise is degradation: a deeper network can compute all that a shallower one can.

@@ -14,12 +14,14 @@ from resnets.quantities import plural, rate
 from resnets.records.analyses import Gradients, NetworkGradients
 from resnets.report import plots, single_page
 from resnets.report.single_page import PAPER, Files, PageText, Panel, Table
+from resnets.report.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = "gradients"
 NOTABLE = 10.0  # times, from which the first layer's gradient differs from the last one's
+NOWHERE = "In no plain network does the gradient vanish towards the input, at any point that was measured."
 CAUTIONS = (
     "Batch norm makes the loss independent of the scale of a layer's weights: twice the weights are half the gradient, "
     "and a quarter of the angle that a step turns them by. So compare the weights' norms, too; the file has both.",
@@ -106,12 +108,34 @@ def findings(record: Gradients) -> Iterator[str]:
     small = [sentence for group in plain if (sentence := _small(group))]
     yield from small
     if plain and not small:
-        yield "In no plain network does the gradient vanish towards the input, at any point that was measured."
+        yield NOWHERE
+
+
+def headline(record: Gradients) -> str:
+    """Return in a sentence whether the gradient vanishes in plain networks, or what it does where there are none."""
+    plain = [group for group in groups(record) if group.label.startswith("plain")]
+    if not plain:
+        return next(findings(record))
+    if not any(map(_small_points, plain)):
+        return NOWHERE
+    lost = [
+        group.label
+        for group in plain
+        if any(_geometric(group.ratios(index, scaled=True)) < 1 / NOTABLE for index in _small_points(group))
+    ]
+    if lost:
+        return f"The gradient vanishes towards the input of {listed(lost)}."
+    return "Gradients of plain networks get smaller towards the input, by no more than their weights get larger."
+
+
+def _small_points(group: Group) -> list[int]:
+    """Return the points where the first layer's gradient is less than a tenth of the last one's."""
+    return [index for index in range(len(group.iterations)) if _geometric(group.ratios(index)) < 1 / NOTABLE]
 
 
 def _small(group: Group) -> str | None:
     """Return a sentence on the last point where the first layer's gradient is less than a tenth of the last one's."""
-    points = [index for index in range(len(group.iterations)) if _geometric(group.ratios(index)) < 1 / NOTABLE]
+    points = _small_points(group)
     if not points:
         return None
     times, scaled = (_geometric(group.ratios(points[-1], scaled=scaled)) for scaled in (False, True))
@@ -229,11 +253,13 @@ def _style(group: Group, colours: dict[int, str]) -> dict[str, Any]:
 
 def write(record: Gradients, folder: Path) -> Files:
     """Write gradients.json, gradients.png and gradients.html. Raises: RunError."""
+    first = headline(record)
     recipes = " and ".join(sorted({one.recipe.name for one in record.networks}))
     seeds = " and ".join(sorted({str(one.seed) for one in record.networks}))
     text = PageText(
         title="Do gradients vanish?",
-        sentences=tuple(findings(record)),
+        headline=first,
+        sentences=tuple(sentence for sentence in findings(record) if sentence != first),
         cautions=CAUTIONS,
         note=f"{record.data}, recipe {recipes}, seeds {seeds}, {plural(record.batches, 'mini-batch')} for each number; "
         f"{single_page.origin(record.provenance)}. {record.protocol}. Lines are geometric means of the seeds, bands "

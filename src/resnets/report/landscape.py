@@ -12,6 +12,7 @@ from resnets.quantities import plural
 from resnets.records.analyses import Landscape, Surface
 from resnets.report import plots, single_page
 from resnets.report.single_page import Files, PageText, Panel, Table
+from resnets.report.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,12 +30,22 @@ def findings(record: Landscape) -> Iterator[str]:
     """Yield for each network its loss at the trained weights, and how much of the plane is better than chance."""
     chance = math.log(record.classes)
     for label, surface in _labelled(record):
-        losses = [loss for row in surface.losses for loss in row]
-        below = sum(loss is not None and loss < chance for loss in losses)
         yield (
             f"{label}: the loss is {_shown(_centre(surface))} at the trained weights, and below that of chance, "
-            f"ln {record.classes} = {chance:.2f}, on {100 * below / len(losses):.0f} % of the plane."
+            f"ln {record.classes} = {chance:.2f}, on {_share(record, surface):.0f} % of the plane."
         )
+
+
+def headline(record: Landscape) -> str:
+    """Return in a sentence on how much of the plane each network is better than chance."""
+    shares = [f"{_share(record, surface):.0f} % of the plane around {label}" for label, surface in _labelled(record)]
+    return f"The loss is below that of chance on {listed(shares)}."
+
+
+def _share(record: Landscape, surface: Surface) -> float:
+    """Return the share of the plane, in percent, where the loss is below that of chance."""
+    losses = [loss for row in surface.losses for loss in row]
+    return 100 * sum(loss is not None and loss < math.log(record.classes) for loss in losses) / len(losses)
 
 
 def _labelled(record: Landscape) -> list[tuple[str, Surface]]:
@@ -100,6 +111,7 @@ def _draw(record: Landscape, label: str, surface: Surface, axes: Axes) -> None:
     bar = figure.colorbar(
         filled, ax=axes, shrink=0.8, ticks=[10.0**n for n in range(math.floor(low), math.ceil(high) + 1)]
     )
+    bar.set_label("loss", color=plots.INK)
     bar.ax.tick_params(colors=plots.INK, labelsize=9)
     bar.outline.set_visible(False)
 
@@ -108,6 +120,7 @@ def write(record: Landscape, folder: Path) -> Files:
     """Write landscape.json, landscape.png and landscape.html. Raises: RunError."""
     text = PageText(
         title="The loss around trained weights",
+        headline=headline(record),
         sentences=(
             *findings(record),
             "The colours are of the loss, on the same logarithmic scale for all networks; the line is where it is that "

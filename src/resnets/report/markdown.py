@@ -42,7 +42,7 @@ def _table(table: ComparedTable) -> Iterator[str]:
     for row in table.rows:
         for cell in shown(row):
             *words, status = compared_line(row, cell)
-            says_why = cell.verdict.status in (Status.REDUCED, Status.DIFFERS)
+            says_why = cell.verdict.status in (Status.REDUCED, Status.DIFFERS, Status.BETTER)
             lines.append((*words, f"{status} ({cell.verdict.why})" if says_why else status))
     yield from _lines(Grid("", COMPARED, COMPARED[2:6], tuple(lines)))
     as_printed = sum(any(map(is_as_printed, row.cells)) for row in table.rows)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnets import pages
 from resnets.detection.recipes import all_recipes
 from resnets.durations import in_words
 from resnets.paper.declarations import Table
-from resnets.records.benchmarks import Claim
+from resnets.records.benchmarks import Benchmark, Claim
 from resnets.records.runs import Provenance
 from resnets.report import downloads, plots
 from resnets.report.compare_figures import ComparedCurve, ComparedFigure, Drawing, end
 from resnets.report.compare_tables import EXACT
+from resnets.report.depth import Depth, trend
 from resnets.report.responses import outliers
 from resnets.report.runs import Measured, MeasuredDetector, Run
 from resnets.report.verdict import Status
@@ -24,6 +26,7 @@ from resnets.specs import Departure
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 _STYLES = {
     "dashed": ("training error", True, 1.4),
@@ -45,11 +48,13 @@ def render(view: View) -> str:
     made.filters |= {
         "slug": lambda status: status.replace(" ", "-"),
         "capital": lambda text: text[:1].upper() + text[1:],
-        "ticks": _code,
     }
     made.globals |= {
         "order": list(Status).index,
         "key": view.results.key,
+        "contents": list(_contents(view)),
+        "by_depth": _by_depth,
+        "verdicts": _verdicts,
         "quantity": quantity,
         "measured": measured,
         "duration": in_words,
@@ -85,12 +90,32 @@ def render(view: View) -> str:
     return re.sub(r"\n\s*\n+", "\n", page)
 
 
-def _code(text: str) -> Any:
-    """Return a text whose words in backticks are code."""
-    from markupsafe import Markup, escape
+def _contents(view: View) -> Iterator[tuple[Callable[[Any], str], str, Any, Sequence[Any]]]:
+    """Yield of each table and figure what names a row or curve of it, its label, its declaration, and all of them."""
+    for table in view.tables:
+        yield lambda row: row.row.label, table.table.label, table.table, table.rows
+    for figure in view.figures:
+        yield lambda one: f"{one.curve.label}, {one.curve.split}", figure.figure.label, figure.figure, figure.curves
 
-    parts = [escape(part) for part in text.split("`")]
-    return Markup("".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts)))
+
+def _by_depth(depths: Sequence[Depth]) -> Markup:
+    """Return what the training error does, its values and the depths."""
+    from markupsafe import Markup
+
+    if not depths:
+        return Markup(NOTHING)
+    change = trend(depths) if len(depths) > 1 else ""
+    word = Markup('<span class="trend {}">{}</span> ').format(change.split()[0], change) if change else ""
+    errors = " → ".join(f"{depth.training:.1f}" for depth in depths)
+    layers = listed([f"{depth.layers}" for depth in depths])
+    return Markup("{}{}<small>at {} layers</small>").format(word, errors, layers)
+
+
+def _verdicts(benchmarks: Mapping[str, Benchmark]) -> str:
+    """Return how many comparisons reach what they are to reach."""
+    claims = (claim for benchmark in benchmarks.values() for row in benchmark.rows for claim in row.claims)
+    found = Counter(claim.verdict.lower() for claim in claims if claim.verdict)
+    return ", ".join(f"{number} {verdict}" for verdict, number in found.items()) or "not measured here"
 
 
 # ---------------------------------------------------------------- tables

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, GRID, PAGE = "#59616f", "#e6e8ec", "#ffffff"  # --soft, --grid and --card of report.css
+INK, GRID, PAGE = "#59616f", "#e6e8ec", "#ffffff"  # --soft, --grid and --card of page.css
 SERIES = ("#1f6fb4", "#b35c00", "#1e8449", "#c0392b", "#7d3c98", "#3b4252")  # --series-1 and so on
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -156,6 +156,7 @@ def study_panels(
             axis.plot(iterations, training, "--", color=colour, linewidth=1)
             axis.plot(iterations, tested, "-", color=colour, linewidth=2, label=_label(row))
         axis.set(title=f"{kind} networks", xlabel="iterations", ylim=(0, min(100, max(5, top))))
+        axis.locator_params("x", integer=True)
         axis.set_ylabel(f"error (%)   solid: {curve_on}, dashed: training")
         legend(axis)
 

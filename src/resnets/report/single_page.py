@@ -22,12 +22,12 @@ PAPER = "“Deep Residual Learning for Image Recognition” (He, Zhang, Ren, Sun
 
 @dataclass(frozen=True, kw_only=True)
 class PageText:
-    """What a page says around its drawings and tables; `note` is its last line."""
+    """What a page says around its drawings and tables: the finding in a sentence first; `note` is its last line."""
 
     title: str
+    headline: str
     sentences: Sequence[str]
     note: str
-    headline: str = ""
     cautions: Sequence[str] = ()
 
 

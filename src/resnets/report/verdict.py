@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self, TypeVar
 
-from resnets.paper.declarations import Tolerance
+from resnets.paper.declarations import Direction, Tolerance
 from resnets.paper.published import Published
 from resnets.report.runs import Run
 from resnets.specs import Setting
@@ -27,7 +27,8 @@ class Status(StrEnum):
         "✓",
         "the published number is within twice the deviation of our runs, or within a declared tolerance",
     )
-    DIFFERS = "differs", "≠", "measured as the paper did, and further from it than that"
+    BETTER = "better than published", "★", "a lower error, or a higher AP, by more than that"
+    DIFFERS = "differs", "≠", "measured as the paper did: a higher error or another count, by more than that"
     REDUCED = "reduced", "◐", "measured at another scale or on other data, and so no test of the paper's number"
     NOT_JUDGED = "not judged", "·", "measured, and neither a deviation nor a tolerance to judge it by"
     NOT_RUN = "not run", "○", "ready to be run, and no result of it is here"
@@ -63,11 +64,18 @@ class Verdict:
     why: str
 
 
-def judge(values: Sequence[float], published: Published, tolerance: Tolerance | None = None) -> Verdict:
+def judge(
+    values: Sequence[float],
+    published: Published,
+    tolerance: Tolerance | None = None,
+    *,
+    better: Direction | None = None,
+) -> Verdict:
     """Return whether the mean of our runs reproduces a published number, and by which rule.
 
     It does within twice the deviation of the runs, or within the tolerance; a bound holds or does not, one that was
-    read off a figure by as much as the reading may be off.
+    read off a figure by as much as the reading may be off. Beyond that it differs or, on its `better`
+    side, is better.
     """
     mean = statistics.fmean(values)
     if published.relation:
@@ -92,8 +100,9 @@ def judge(values: Sequence[float], published: Published, tolerance: Tolerance | 
         bounds.append(within)
     if not bounds:
         return Verdict(Status.NOT_JUDGED, "one run, and no tolerance is declared")
-    way = "lower" if mean < published.value else "higher"
-    return Verdict(Status.DIFFERS, f"{_short(distance)} {way}, beyond {' and '.join(bounds)}")
+    way: Direction = "lower" if mean < published.value else "higher"
+    status = Status.BETTER if way == better else Status.DIFFERS
+    return Verdict(status, f"{_short(distance)} {way}, beyond {' and '.join(bounds)}")
 
 
 def choose(

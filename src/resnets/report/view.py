@@ -69,14 +69,33 @@ class View:
         return self.studies[0] if self.studies and self.studies[0].depths > 1 else None
 
     @property
+    def headline(self) -> str:
+        """What depth does to training error, by the best study, in a few words."""
+        return depth.headline(self.study)
+
+    @property
+    def lead(self) -> str:
+        """The numbers of the headline; empty where there are none."""
+        return depth.lead(self.study)
+
+    @property
     def sentence(self) -> str:
         """What depth does to training error, by the best study."""
         return depth.summary(self.study)
 
     @property
+    def compared_studies(self) -> tuple[DepthStudy, ...]:
+        """The studies of plain and of residual networks, the best first, and the best whatever it has."""
+        return tuple(
+            study
+            for study in self.studies
+            if study is self.study or (study.plain and study.residual and study.findings)
+        )
+
+    @property
     def more_sentences(self) -> tuple[str, ...]:
         """The same of each other study of plain and residual networks: on other data, or of another length."""
-        return tuple(study.sentence for study in self.studies[1:] if study.plain and study.residual and study.findings)
+        return tuple(study.sentence for study in self.compared_studies if study is not self.study)
 
     @property
     def counts(self) -> dict[Status, int]:
