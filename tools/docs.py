@@ -4,7 +4,7 @@
     python tools/docs.py --check    # write nothing; name what is stale, and exit with 1 if anything is
 
 A generated part is between `<!-- generated: NAME -->` and `<!-- end -->`; `PARTS` has the function that writes it. A
-plot's PNG file holds the digest of its numbers, by which `--check` compares it.
+plot's file holds the digest of its numbers, by which `--check` compares it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import statistics
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import resnets
+from resnets import pages
 from resnets.cli import run as run_command
 from resnets.detection.recipes import all_recipes
 from resnets.paper.compared_networks import SIZES
 from resnets.paper.published import for_network
-from resnets.records.studies import DepthRow
 from resnets.report import plots, view
 from resnets.report.collect import collect
 
@@ -69,6 +69,8 @@ def outputs() -> list[tuple[Path, bool, Callable[[], Any]]]:
 def _digest(plot: Path) -> str | None:
     if not plot.exists():
         return None
+    if plot.suffix == ".svg":
+        return (re.match(r"<!-- source (\w+) -->", plot.read_text()) or [None, None])[1]
     with Image.open(plot) as image:
         return image.info.get("Source")
 
@@ -192,30 +194,55 @@ def cifar_runs(network: str, iterations: int) -> tuple[Any, ...]:
     return tuple(seeds[seed] for seed in sorted(seeds))
 
 
-def _curves() -> list[DepthRow]:
-    """Return plain and residual networks with the curves of seed 0, for as many iterations each."""
-    rows = []
-    for kind in ("plain", "resnet"):
-        for depth in DEPTHS:
-            for run in cifar_runs(f"{kind}{depth}", SHORT)[:1]:
-                curve = tuple((point.iteration, point.training, point.tested) for point in run.curve)
-                row = DepthRow(
-                    network=run.network,
-                    depth=depth,
-                    residual=kind == "resnet",
-                    training_error=run.training_error,
-                    training_images=run.training_images,
-                    test_error=run.test_error,
-                    seconds=run.seconds,
-                    curve=curve,
-                )
-                rows.append(row)
-    return rows
+def _curves() -> list[tuple[str, list[tuple[int, list[tuple[int, float]]]]]]:
+    """Return the training error over the iterations of each kind of network, by depth, of seed 0."""
+    return [
+        (
+            kind,
+            [
+                (depth, [(point.iteration, point.training) for point in run.curve])
+                for depth in DEPTHS
+                for run in cifar_runs(f"{kind}{depth}", SHORT)[:1]
+            ],
+        )
+        for kind in ("plain", "resnet")
+    ]
 
 
-def draw_degradation(path: Path, digest: str) -> None:
-    """Draw Figure 6 in a sixteenth of its iterations: plain networks next to residual ones."""
-    _save(plots.draw_study(_curves()), path, digest)
+def draw_degradation(path: Path, digest: str, *, theme: str) -> None:
+    """Draw Figure 1 in a sixteenth of its iterations, plain networks next to residual ones, in a theme of the pages."""
+    figure, panels = plots.canvas(9.4, 3.7, columns=2)
+    colours = plots.colours_of(iter(DEPTHS))
+    for axes, (kind, networks) in zip(panels, _curves(), strict=True):
+        ends = sorted((points[-1][1], depth) for depth, points in networks)
+        places = [ends[0][0]]
+        for error, _ in ends[1:]:  # labels next to the lines' ends, none over another
+            places.append(max(error, places[-1] + 5.5))
+        raised = statistics.fmean(places) - statistics.fmean(error for error, _ in ends)
+        for (error, depth), place in zip(ends, places, strict=True):
+            style: dict[str, Any] = {"color": colours[depth], "va": "center", "fontsize": 10, "fontweight": "bold"}
+            axes.text(SHORT + 110, place - raised, f"{depth} layers: {error:.0f} %", **style)
+        for depth, points in networks:
+            axes.plot(*zip(*points, strict=True), color=colours[depth], linewidth=2)
+        axes.set_title(f"{'Plain' if kind == 'plain' else 'Residual'} networks", loc="left", fontweight="bold")
+        axes.set(xlabel="iterations", ylabel="training error (%)", xlim=(0, 1.45 * SHORT), ylim=(0, 92))
+        axes.set_xticks(range(0, SHORT + 1, 1000), [f"{number:,}" for number in range(0, SHORT + 1, 1000)])
+        axes.spines["bottom"].set_bounds(0, SHORT)
+    path.write_text(_in_theme(plots.svg(figure, "degradation"), theme, digest))
+
+
+def _in_theme(svg: str, theme: str, digest: str) -> str:
+    """Return a page's drawing as a file of its own, in the light or the dark colours of the pages, with its digest."""
+    style = (Path(pages.__file__).parent / "templates" / "page.css").read_text()
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)
+    )
+    colours = light if theme == "light" else light | dark
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]
+    svg = svg.replace("<svg ", f'<svg width="{width}" height="{height}" color="{colours["soft"]}" ', 1)
+    svg = re.sub(r"var\(--([\w-]+)\)", lambda found: colours[found[1]], svg)
+    svg = re.sub(r"(?<=px )[^;\"]*DejaVu[^;\"]*", "system-ui, sans-serif", svg)
+    return f"<!-- source {digest} -->\n{svg}"
 
 
 def _by_depth() -> list[tuple[str, list[tuple[str, list[tuple[int, float, float]]]]]]:
@@ -279,7 +306,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "floors": floors,
 }
 PLOTS: dict[str, tuple[Callable[[], Any], Callable[[Path, str], None]]] = {
-    "degradation.png": (_curves, draw_degradation),
+    **{f"degradation-{theme}.svg": (_curves, partial(draw_degradation, theme=theme)) for theme in ("light", "dark")},
     "depth.png": (_by_depth, draw_by_depth),
 }
 
