@@ -203,3 +203,15 @@ def tiny_splits() -> DataSplits:
         classes=("red", "green", "blue"),
         digest=f"{train.digest()}:{test.digest()}",
     )
+
+
+@pytest.fixture(scope="module")
+def registering() -> Iterator[None]:
+    """Import the module of that name as `resnets --import registering` does, in its folder."""
+    from resnets.cli import run
+
+    with pytest.MonkeyPatch.context() as patch, NETWORKS.scoped(), RECIPES.scoped(), SOURCES.scoped():
+        patch.syspath_prepend(Path(__file__).parent)
+        assert run(["--import", "registering", "info", "two-layers"]) == 0
+        yield
+        del sys.modules["registering"]

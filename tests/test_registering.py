@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from torch import nn
 
 import resnets
 from resnets.cli import run as command
-from resnets.data.sources import SOURCES
 from resnets.depth_study import budget
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import UsageError, WeightsError
@@ -24,30 +21,17 @@ from resnets.networks import registry
 from resnets.networks.registry import NETWORKS, spec_of
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import Measurement, StepTime
-from resnets.training.recipes import RECIPES
 from resnets.weights import weights_file
 
 QUICK: dict[str, Any] = {"iterations": 4, "device": "cpu", "precision": "fp32"}
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="module", autouse=True)
-def imported() -> Iterator[None]:
-    """Import the module as `resnets --import registering` does, in its folder."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        NETWORKS.scoped(),
-        RECIPES.scoped(),
-        SOURCES.scoped(),
-    ):
-        patch.syspath_prepend(HERE)
-        assert command(["--import", "registering", "info", "two-layers"]) == 0
-        yield
-        del sys.modules["registering"]
+pytestmark = pytest.mark.usefixtures("registering")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(registering: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of the registered network, with an option of its own."""
     out = tmp_path_factory.mktemp("runs") / "two-layers"
     resnets.train("two-layers", "digits", out=out, width=4, **QUICK)
@@ -68,7 +52,7 @@ def test_a_trained_network_is_rebuilt_from_its_weights_file(trained: Path, tmp_p
         assert resnets.evaluate(path, "digits").top1_error == error
     again = {"weights": trained, "out": tmp_path / "again", "width": 4}
     assert resnets.train("two-layers", "digits", **again, **QUICK).network == "two-layers"
-    with pytest.raises(WeightsError, match="another shape"):
+    with pytest.raises(WeightsError, match=r"two-layers \(width=4\)"):
         resnets.create("two-layers", width=8, in_channels=1, weights=trained)
 
 

@@ -292,6 +292,14 @@ def test_photos_cannot_be_fitted_on_a_damaged_file(photo_folder: Path) -> None:
         fit_photos(photos_in(photo_folder).paths, CHANNEL)
 
 
+def test_trained_weights_bring_their_whitening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other one is computed for it, which takes a quarter of a minute for CIFAR-10."""
+    images = images_of(20)
+    trained = images.fit_input(WHITE, None)
+    monkeypatch.setattr(np.linalg, "eigh", lambda *_: pytest.fail("whitening is computed again"))
+    assert images.fit_input(WHITE, None, trained) == trained
+
+
 def test_trained_weights_keep_their_mean_at_another_size() -> None:
     """A mean of each pixel, which has one size, becomes its channels' mean; the rest stays as it was trained."""
     channel, pixel = fit(images_of(50, size=8).images, CHANNEL), fit(images_of(50, size=8).images, PIXEL)

@@ -25,7 +25,7 @@ from resnets.training.config import NetworkSettings, RecipeSettings, TrainingCon
 from resnets.training.recipes import find_recipe
 
 PYTHON_ONLY = {"num_classes", "bn_group", "label_smoothing"}  # not options of the command
-OF_THE_COMMAND = {"network", "data", "out", "resume"}
+OF_THE_COMMAND = {"network", "data", "out", "resume", "network_option"}
 
 
 def test_settings_are_the_fields_of_the_configuration_the_recipe_and_the_network() -> None:

@@ -9,6 +9,7 @@ import msgspec
 from typer import Argument, Option
 
 from resnets.cli import options
+from resnets.cli.network_options import NetworkOptions, read_options
 from resnets.data.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def info(
     shortcut: Annotated[str | None, Option(help="A, B or C.")] = None,
     stride: Annotated[str | None, Option(help="1x1 or 3x3.")] = None,
     residual_layers: Annotated[int | None, Option(help="3x3 layers per residual block.")] = None,
+    network_option: NetworkOptions = None,
     layers: Annotated[bool, Option("--layers", help="Show every layer instead of stages.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -125,7 +127,8 @@ def info(
     from resnets.networks import describe as networks
     from resnets.specs import ResNetSpec
 
-    found = networks.describe(network, shortcut=shortcut, stride=stride, residual_layers=residual_layers)
+    given = {"shortcut": shortcut, "stride": stride, "residual_layers": residual_layers}
+    found = networks.describe(network, **read_options(network, network_option, given))
     spec, cost = found.spec, found.cost
     depth = spec.depth or cost.depth
     if json:
@@ -146,6 +149,8 @@ def info(
     print_table(titles, rows, [total], words=titles[1:3], box=None)
     if isinstance(spec, ResNetSpec) and spec.residual:
         print(f"shortcuts: option {spec.shortcut}" + (f"; stride 2 on the {spec.stride}" if spec.stride else ""))
+    elif spec.in_words() != spec.name:
+        print(spec.in_words())
     print(
         f"for one image of {spec.input_size} x {spec.input_size}: {cost.macs:,} multiply-adds, "
         f"{cost.activation_bytes / 2**20:.1f} MiB of activations in training (float32)"

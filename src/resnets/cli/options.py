@@ -94,7 +94,7 @@ GROUPS = {
         *("teacher", "temperature", "teacher_weight", "ema", "bn_images", "seed"),
     ),
     "Network": (
-        *("weights", "in_channels", "shortcut", "stride", "residual_layers", "initialization"),
+        *("weights", "in_channels", "shortcut", "stride", "residual_layers", "initialization", "network_option"),
         *("frozen_stages", "anchors", "regions", "roi_pooling", "context"),
     ),
     "Machine": ("device", "precision", "workers"),

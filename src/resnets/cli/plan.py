@@ -8,6 +8,7 @@ import msgspec
 from typer import Option
 
 from resnets.cli import options
+from resnets.cli.network_options import NetworkOptions, read_options
 from resnets.data.sources import SOURCES
 
 
@@ -34,6 +35,7 @@ def plan(
         str | None,
         Option(help="h200, h100, a100, rtx4090, v100, t4 ...: an estimate.", show_default="this machine, measured"),
     ] = None,
+    network_option: NetworkOptions = None,
     json: options.Json = False,
 ) -> None:
     """Estimate time, memory and disk before training; takes about half a minute.
@@ -57,6 +59,7 @@ def plan(
         devices=devices,
         together=together,
         device_kind=device_kind,
+        **read_options(network, network_option, {}),
     )
     if json:
         print(to_json(msgspec.to_builtins(found)))

@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from resnets.cli import options
+from resnets.cli.network_options import NetworkOptions, read_options
 from resnets.cli.options import BY_RECIPE
 
 
@@ -76,6 +77,7 @@ def train(
     ] = None,
     residual_layers: Annotated[int | None, Option(help="3x3 layers per residual block.", show_default="2")] = None,
     initialization: Annotated[str | None, Option(help="he_fan_in or he_fan_out.", show_default="he_fan_in")] = None,
+    network_option: NetworkOptions = None,
     device: options.Device = "auto",
     precision: options.TrainingPrecision = "auto",
     workers: options.Workers = 2,
@@ -90,13 +92,16 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     `torchrun --nproc-per-node N -m resnets train ...` splits each mini-batch over N processes.
     """
-    settings = {name: value for name, value in locals().items() if name not in ("network", "data", "out", "resume")}
+    settings = dict(locals())
+    for name in ("network", "data", "out", "resume", "network_option"):
+        del settings[name]
     from resnets.cli.display import displays
     from resnets.cli.resuming import resumable
     from resnets.durations import in_words
     from resnets.quantities import plural, rate
     from resnets.training import train as training
 
+    settings = read_options(network, network_option, settings)
     observers = displays(default_length=iterations is None and epochs is None)
     with resumable():
         result = training.train(network, data, out=out, resume=resume, observers=observers, **settings)

@@ -87,8 +87,10 @@ class ImageArrays:
     def fit_input(
         self, preprocessing: Preprocessing, augmentation: Augmentation | None, trained: InputSpec | None = None
     ) -> InputSpec:
-        fitted = fit(self.images, preprocessing)
-        return fitted if trained is None else transferred(trained, fitted)
+        if trained is None:
+            return fit(self.images, preprocessing)
+        sized = fit(self.images[:1], preprocessing.with_changes(whitening=None))  # the statistics are the trained ones
+        return transferred(trained, sized)
 
     def fit_augmentation(self, augmentation: Augmentation | None) -> Augmentation | None:
         return augmentation

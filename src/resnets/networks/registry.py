@@ -55,6 +55,12 @@ class Family:
     declare: Callable[..., NetworkSpec]
     build: str | Callable[..., nn.Module]
 
+    def require_option(self, network: str, option: str) -> None:
+        """Verify that a network has an option. Raises: UsageError, naming those that it has."""
+        if option not in self.options:
+            known = ", ".join(sorted(self.options))
+            raise UsageError(f"{network} has no option {option!r}{nearest(option, self.options)}; it has {known}")
+
 
 def _options_of(declare: Callable[..., NetworkSpec]) -> frozenset[str]:
     return frozenset(inspect.signature(declare).parameters) - {"name"}
@@ -125,6 +131,10 @@ NETWORKS: Registry[Family] = Registry(
 _WHOLE = ("num_classes", "in_channels", "residual_layers", "bn_group")  # options that are whole numbers
 
 
+_OF_A_TRAINING = {"num_classes", "in_channels", "bn_group", "initialization", "gate_bias", "stem_std"}
+"""Options that say nothing on what the weights of a network compute."""
+
+
 def names() -> tuple[str, ...]:
     """Return the names that are listed; any `plainD` or `resnetD` of another depth D = 6n + 2 exists as well."""
     return tuple(name for family in NETWORKS for name in family.names)
@@ -152,10 +162,31 @@ def declare(name: str, **options: Any) -> NetworkSpec:
         if value is not None
     }
     for option in given:
-        if option not in family.options:
-            known = ", ".join(sorted(family.options))
-            raise UsageError(f"{name} has no option {option!r}{nearest(option, family.options)}; it has {known}")
+        family.require_option(name, option)
     return family.declare(name, **given)
+
+
+def declare_as(start: NetworkSpec | None, name: str, **options: Any) -> NetworkSpec:
+    """Return the declaration of a network that takes the weights of another one, of the same name.
+
+    What the options leave open is as in `start`; so is what only converted weights have, the authors' pooling or
+    another project's zero channels.
+
+    Raises: UsageError, as `declare`.
+    """
+    declared = declare(name, **options)
+    if start is None or type(start) is not type(declared):
+        return declared
+    if start.name == name:
+        given = {option for option, value in options.items() if value is not None}
+        theirs = start.options if isinstance(start, FunctionSpec) else start.fields()
+        ours = declared.options if isinstance(declared, FunctionSpec) else declared.fields()
+        variant = find_family(name).options - given - _OF_A_TRAINING
+        taken = {one: theirs[one] for one in variant & theirs.keys() if one not in ours or theirs[one] != ours[one]}
+        declared = declare(name, **{**options, **taken})
+    if isinstance(declared, ResNetSpec) and isinstance(start, ResNetSpec):
+        declared = declared.with_changes(pool=start.pool, zeros=start.zeros)
+    return declared
 
 
 def build(declaration: NetworkSpec) -> nn.Module:

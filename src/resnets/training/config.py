@@ -232,7 +232,7 @@ def resolve(
         )
     input_spec = None
     if recipe.preprocessing is not None:
-        trained = next((one.input_spec for one in (start, teacher) if one is not None), None)
+        trained = next((one.input_spec for one in (start, teacher) if one and one.input_spec), None)
         input_spec = splits.train.fit_input(recipe.preprocessing, recipe.augmentation, trained)
     recipe = recipe.with_changes(augmentation=splits.train.fit_augmentation(recipe.augmentation))
     torch.manual_seed(config.seed)

@@ -23,8 +23,7 @@ def build_network(
 ) -> nn.Module:
     """Return the module, new if the network is a name; one of ours must fit the data.
 
-    What only converted weights have (the authors' pooling, another project's zero channels) is as in those that it
-    starts from.
+    Its variant is that of the weights that it starts from, where the options leave it open.
     """
     if isinstance(network, str):
         fitting: dict[str, int | None] = {
@@ -33,10 +32,7 @@ def build_network(
         }
         if "bn_group" in registry.find_family(network).options:
             fitting["bn_group"] = recipe.bn_group
-        declared = registry.declare(network, **{**fitting, **options})
-        if isinstance(declared, ResNetSpec) and isinstance(start, ResNetSpec):
-            declared = declared.with_changes(pool=start.pool, zeros=start.zeros)
-        network = registry.build(declared)
+        network = registry.build(registry.declare_as(start, network, **{**fitting, **options}))
     if (spec := registry.spec_of(network)) is not None:
         if spec.num_classes != len(splits.classes):
             raise UsageError(f"{spec.name} has num_classes={spec.num_classes}; {splits.name} has {len(splits.classes)}")

@@ -28,7 +28,8 @@ def create(
             number, the last layer is new.
         in_channels: channels of the input images, to which the first layer of the weights is adapted as timm does it.
         weights: a run folder, a weights file (also of other projects, as in `convert`), or published weights, which
-            are downloaded once: `torchvision` (`torchvision:IMAGENET1K_V2`), `timm:NAME` or `hf:OWNER/NAME`.
+            are downloaded once: `torchvision` (`torchvision:IMAGENET1K_V2`), `timm:NAME` or `hf:OWNER/NAME`. Options
+            that are not given are those of the network that the weights are of.
         shortcut: option `A`, `B` or `C` of a residual network; None is A for the CIFAR type, B for the ImageNet type.
         stride: the convolution with stride 2 in a downsampling bottleneck: the first `1x1` (the authors') or the `3x3`
             (v1.5).
@@ -42,9 +43,13 @@ def create(
         another network.
     Paper: sections 3.3 and 4.2, Table 1.
     """
-    network = registry.create(name, num_classes=num_classes, in_channels=in_channels, **options)
-    if weights is not None:
-        found = find_weights(weights, name)
+    options |= {"num_classes": num_classes, "in_channels": in_channels}
+    declared = registry.declare(name, **options)  # a wrong name or option is reported before weights are read
+    found = None if weights is None else find_weights(weights, name)
+    if found is not None:
+        declared = registry.declare_as(found.weights.spec, name, **options)
+    network = registry.build(declared)
+    if found is not None:
         for note in (*(f"{weights}: {note}" for note in found.notes), *found.weights.load_adapted(network)):
             warn(note)
     return network

@@ -16,7 +16,7 @@ from resnets.networks.registry import build, name_of, spec_of
 from resnets.records.evaluations import Calibration
 from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, first_difference
 from resnets.weights import shipped
-from resnets.weights.adapt import adapted_channels
+from resnets.weights.adapt import with_auxiliary_of, with_channels_of
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
 
@@ -76,8 +76,16 @@ class Weights:
 
         Raises: WeightsError, if the declarations differ, or as `load_into`.
         """
-        require_same_keys(network, self.tensors)
         own = spec_of(network)
+        try:
+            require_same_keys(network, self.tensors)
+        except WeightsError as error:
+            if self.spec is None or own is None or self.spec.in_words() == own.in_words():
+                raise
+            raise WeightsError(
+                f"weights of another network than {own.in_words()}: {self.name} holds those of {self.spec.in_words()}",
+                error.details,
+            ) from None
         if self.spec is not None and own is not None and (different := first_difference(self.spec, own)):
             field, theirs, ours = different
             raise WeightsError(
@@ -90,7 +98,8 @@ class Weights:
         """Load the weights into a network to be trained on, and return notes on what was adapted.
 
         The same classes in another order keep their weights; where they are others the last layer stays as it is. The
-        first convolution is adapted to the network's input channels.
+        first convolution is adapted to the network's input channels. Auxiliary classifiers are left out where the
+        network has none, and stay as they are where the weights have none.
 
         Raises: WeightsError, as `load_into`.
         """
@@ -114,34 +123,29 @@ class Weights:
         """Load the weights into a network of other classes or channels, and return notes on what was adapted.
 
         With another number of classes the last layer stays as it is; the first convolution is adapted to the network's
-        input channels.
+        input channels, and auxiliary classifiers are as in `load_to_train`.
 
         Raises: WeightsError, as `load_into`.
         """
         adapted, notes = self._adapted(network)
         heads = tuple(f"{layer}." for layer in score_layers(network))
         own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(heads)}
-        if all(name in self.tensors and self.tensors[name].shape == tensor.shape for name, tensor in own.items()):
+        theirs = adapted.tensors
+        if all(name in theirs and theirs[name].shape == tensor.shape for name, tensor in own.items()):
             adapted.load_into(network)
             return notes
         dataclasses.replace(adapted, tensors=adapted.tensors | own).load_into(network)
         return [*notes, f"{self.name} is for another number of classes; the last layer is new"]
 
     def _adapted(self, network: nn.Module) -> tuple[Weights, list[str]]:
-        """Return the weights for the input channels of a network, and a note where those are others."""
-        first = next(iter(network.state_dict().items()), None)
-        if first is None or first[0] not in self.tensors or first[1].dim() != 4:
-            return self, []
-        weight, channels = self.tensors[first[0]], first[1].shape[1]
-        if weight.dim() != 4 or weight.shape[1] == channels:
-            return self, []
-        spec = self.spec
-        if spec is not None and not isinstance(spec, FunctionSpec):
-            spec = spec.with_changes(in_channels=channels)
-        tensors = self.tensors | {first[0]: adapted_channels(weight, channels)}
-        how = "summed" if channels == 1 else "repeated and rescaled"
-        note = f"{self.name} is for images of {weight.shape[1]} channels; its first layer is {how} for {channels}"
-        return dataclasses.replace(self, tensors=tensors, spec=spec), [note]
+        """Return the weights for the input channels and the auxiliary classifiers of a network, and notes on both."""
+        spec, own = self.spec, spec_of(network)
+        tensors, of_auxiliary = with_auxiliary_of(network, self.tensors, spec)
+        tensors, of_channels = with_channels_of(network, tensors)
+        if of_channels is not None and spec is not None and own is not None:
+            spec = spec.with_changes(in_channels=own.in_channels)
+        notes = [f"{self.name} {note}" for note in (of_auxiliary, of_channels) if note is not None]
+        return dataclasses.replace(self, tensors=tensors, spec=spec), notes
 
 
 def save(
