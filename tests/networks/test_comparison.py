@@ -184,6 +184,21 @@ def test_unscaled_dropout_keeps_values_as_they_are() -> None:
     assert torch.equal(layer.eval()(x), x)
 
 
+@pytest.mark.parametrize("name", ["nin", "dsn"])
+def test_nins_dropout_is_that_of_its_authors(name: str) -> None:
+    """In training a number is 0 or itself, in evaluation mode its half; in Caffe's port twice itself, and itself."""
+    torch.manual_seed(0)
+    x, network = torch.rand(1_000) + 1, create(name)
+    for layer in (network.drop1, network.drop2):
+        kept = layer.train()(x)  # type: ignore[union-attr, operator]
+        assert torch.equal(kept[kept != 0], x[kept != 0]) and 400 < (kept == 0).sum() < 600
+        assert torch.equal(layer.eval()(x), x / 2)  # type: ignore[union-attr, operator]
+    port = create("nin", pool2="avg").drop2
+    kept = port.train()(x)  # type: ignore[union-attr, operator]
+    assert torch.equal(kept[kept != 0], 2 * x[kept != 0])
+    assert torch.equal(port.eval()(x), x)  # type: ignore[union-attr, operator]
+
+
 @pytest.mark.parametrize(
     ("name", "shapes"),
     [

@@ -71,7 +71,7 @@ class MaxoutSpec(ComparisonSpec, frozen=True, kw_only=True, tag_field="kind", ta
 class NINSpec(ComparisonSpec, frozen=True, kw_only=True, tag_field="kind", tag="nin"):
     """Network in network [25]: nine convolutions, six of them 1x1, and global average pooling."""
 
-    pool2: Literal["max", "avg"] = "max"  # the second pooling; "avg" in Caffe's port
+    pool2: Literal["max", "avg"] = "max"  # the second pooling; "avg" is Caffe's port, with its dropout
 
     options = ("pool2",)
     named_fields: ClassVar = {"nin": {"depth": 9}}

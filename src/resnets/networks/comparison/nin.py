@@ -13,19 +13,30 @@ from resnets.specs import NINSpec
 STD = 0.05  # of all weights at the start
 
 
+class ClassicDropout(nn.Dropout):
+    """Dropout as it was first [14]: in training what is kept stays as it is, and in tests everything is scaled."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return (1 - self.p) * (super().forward(input) if self.training else input)
+
+
 class NINLayers(nn.Module):
-    """Three convolutions, each followed by two of 1x1; the last has a map for each class. Names as in Caffe's file."""
+    """Three convolutions, each followed by two of 1x1; the last has a map for each class. Names as in Caffe's file.
+
+    With average pooling they are Caffe's port, whose dropout is torch's.
+    """
 
     def __init__(self, in_channels: int, num_classes: int, pool2: Literal["max", "avg"]) -> None:
         super().__init__()
         self.relu = nn.ReLU()  # not in place: what is before it is read elsewhere too
         self.conv1 = nn.Conv2d(in_channels, 192, 5, padding=2)
         self.cccp1, self.cccp2 = nn.Conv2d(192, 160, 1), nn.Conv2d(160, 96, 1)
-        self.pool1, self.drop1 = nn.MaxPool2d(3, 2, ceil_mode=True), nn.Dropout(0.5)
+        dropout = ClassicDropout if pool2 == "max" else nn.Dropout
+        self.pool1, self.drop1 = nn.MaxPool2d(3, 2, ceil_mode=True), dropout(0.5)
         self.conv2 = nn.Conv2d(96, 192, 5, padding=2)
         self.cccp3, self.cccp4 = nn.Conv2d(192, 192, 1), nn.Conv2d(192, 192, 1)
         pooling = nn.MaxPool2d if pool2 == "max" else nn.AvgPool2d
-        self.pool2, self.drop2 = pooling(3, 2, ceil_mode=True), nn.Dropout(0.5)
+        self.pool2, self.drop2 = pooling(3, 2, ceil_mode=True), dropout(0.5)
         self.conv3 = nn.Conv2d(192, 192, 3, padding=1)
         self.cccp5, self.cccp6 = nn.Conv2d(192, 192, 1), nn.Conv2d(192, num_classes, 1)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
