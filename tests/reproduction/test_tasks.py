@@ -42,8 +42,8 @@ def test_a_row_is_run_left_out_with_a_reason_or_cited() -> None:
 def test_table_6_in_the_order_of_depth() -> None:
     """Trainings are in the table's order, as many as the paper has, and none where a table has costs alone."""
     ours = [f"resnet{depth}" for depth in (20, 32, 44, 56, 110, 1202)]
-    assert networks("table6") == [*ours, "maxout", "nin", "dsn", "highway19", "highway32"]
-    assert [task.runs_in_the_paper for task in select(["table6"]).tasks] == [1, 1, 1, 1, 5, 1, 1, 1, 1, 5, 1]
+    assert networks("table6") == [*ours, "maxout", "nin", "dsn", "fitnet19", "highway19", "highway32"]
+    assert [task.runs_in_the_paper for task in select(["table6"]).tasks] == [1, 1, 1, 1, 5, 1, 1, 1, 1, 1, 5, 1]
     assert networks("figure1") == ["plain20", "plain56"]  # training and test error are of one run
     assert networks("table1") == []
 
@@ -54,6 +54,14 @@ def test_an_ensemble_is_trained_member_by_member() -> None:
     task = next(task for task in select(["table3", "table4", "table5"]).tasks if task.training.network == "vgg16")
     assert task.askers == (("table3", "VGG-16"), ("table4", "VGG (ILSVRC'14)"), ("table5", "VGG (v5)"))
     assert task.protocols == ("ten-crop", "dense-multi-scale at 256, 384, 512")
+
+
+def test_a_teacher_is_trained_before_who_learns_from_it() -> None:
+    """Also where it is not named, or later; it is the training of its own row."""
+    for only in (["fitnet19"], ["fitnet19", "maxout"]):
+        teacher, student = select(["table6"], only).tasks
+        assert (teacher.training.network, student.training.network) == ("maxout", "fitnet19")
+        assert student.teacher == teacher.training and teacher.teacher is None
 
 
 def test_rows_that_are_named_are_run_in_their_order() -> None:

@@ -100,6 +100,7 @@ class System:
     shortcut: Shortcut | None = None
     recipe: str | None = None
     data: Data | str | None = None  # trained on; of a custom table any source
+    teacher: Setting | None = None  # whose trained network the recipe learns from
 
     @property
     def slug(self) -> str:

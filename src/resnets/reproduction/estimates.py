@@ -73,7 +73,8 @@ class Estimates:
     def _training(self, run: PlannedRun) -> Training:
         """Return the training of a run on as many images as some steps need."""
         assert isinstance(run.data, ResolvedData)
-        config = TrainingConfig.from_settings(recipe=run.recipe, device=str(self.device), **run.task.network_options)
+        alone = run.recipe.with_changes(distillation=None)  # the teacher is not trained yet
+        config = TrainingConfig.from_settings(recipe=alone, device=str(self.device), **run.task.network_options)
         return resolve(run.task.training.network, few(run.data.splits), config)
 
     def _at_once(self, group: tuple[PlannedRun, ...]) -> tuple[PlannedRun, ...]:

@@ -48,6 +48,6 @@ def _check(path: Path, row: Row) -> None:
         if getattr(row, name) is None and not (name == "network" and row.members):
             right = " (single-view for small images, center-crop for photos)" if name == "protocol" else ""
             raise UsageError(f"{path}: row {row.label!r} has no {name}{right}")
-    for training in row.trainings:
+    for training in (*row.trainings, *([] if row.teacher is None else [row.teacher])):
         find_family(training.network)
         find_recipe(training.recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -44,6 +45,7 @@ class PlannedRun:
     folder: Path  # weights, log, checkpoints
     file: Path  # the result
     tests: tuple[Protocol, ...]  # of a classifier, besides training's own
+    teacher: PlannedRun | None  # that it learns from, and so is made before
     state: State
     iteration: int  # reached
     seconds: float | None = None
@@ -72,7 +74,10 @@ def plan_run(task: Task, seed: int, data: TaskData, scale: Scale, out: Path) -> 
     option = training.shortcut if training.shortcut != default_shortcut(training.network) else None
     parts = (training.network, option, training.recipe, of_run, scale, f"seed{seed}")
     name = "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower().replace("++", "_pp_")) for part in parts if part)
-    identity = _identity(task, seed, data, recipe)
+    teacher = None
+    if task.teacher is not None:
+        teacher = plan_run(dataclasses.replace(task, training=task.teacher, teacher=None), seed, data, scale, out)
+    identity = _identity(task, seed, data, recipe, teacher)
     folder = out / "runs" / f"{name}-{identity[:8]}"
     file = out / "results" / f"{name}.json"
     iteration = reached(folder)
@@ -90,12 +95,13 @@ def plan_run(task: Task, seed: int, data: TaskData, scale: Scale, out: Path) -> 
         folder=folder,
         file=file,
         tests=tests,
+        teacher=teacher,
         state=state,
         iteration=iteration or 0,
     )
 
 
-def _identity(task: Task, seed: int, data: TaskData, recipe: Recipe) -> str:
+def _identity(task: Task, seed: int, data: TaskData, recipe: Recipe, teacher: PlannedRun | None) -> str:
     """Return the SHA-256 of what a run is: another one is another run, and is trained again.
 
     Where and how fast it is computed is no part of it, nor are a recipe's words.
@@ -111,6 +117,8 @@ def _identity(task: Task, seed: int, data: TaskData, recipe: Recipe) -> str:
     }
     if isinstance(data, ResolvedDetectionData):
         same |= {"declared data": training.data, "start": data.start_digest}
+    if teacher is not None:
+        same["teacher"] = teacher.identity
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 

@@ -127,12 +127,15 @@ def _train_and_test(
     plan: ReproductionPlan, workers: int, observe: Observe | None, stop: StopRequest
 ) -> list[tuple[PlannedRun, str | None]]:
     """Make the runs of a plan; return each with None, or why it failed."""
-    if len(plan.devices) > 1 and len(plan.groups) > 1:
-        return train_and_test_all(plan.groups, plan.devices, workers=workers, observe=observe, stop=stop)
     ended: list[tuple[PlannedRun, str | None]] = []
-    for runs in plan.groups:
-        check(stop)
-        failed = train_and_test(runs, device=plan.devices[0], workers=workers, observe=observe)
-        ended += zip(runs, failed, strict=True)
+    for taught in (False, True):  # teachers before those that learn from them
+        groups = [group for group in plan.groups if (group[0].teacher is not None) == taught]
+        if len(plan.devices) > 1 and len(groups) > 1:
+            ended += train_and_test_all(groups, plan.devices, workers=workers, observe=observe, stop=stop)
+            continue
+        for runs in groups:
+            check(stop)
+            failed = train_and_test(runs, device=plan.devices[0], workers=workers, observe=observe)
+            ended += zip(runs, failed, strict=True)
     check(stop)
     return ended

@@ -14,7 +14,7 @@ import torch
 from resnets.data.splits import DataSplits
 from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.train import train_detector
-from resnets.errors import first_line
+from resnets.errors import TrainingError, first_line
 from resnets.evaluation.evaluate import evaluate
 from resnets.evaluation.responses import responses
 from resnets.files import writing
@@ -89,7 +89,12 @@ def _classifier(
     observers: Iterable[Observer],
 ) -> Session[None]:
     config = TrainingConfig.from_settings(
-        recipe=run.recipe, seed=run.seed, device=device, workers=workers, **run.task.network_options
+        recipe=run.recipe,
+        seed=run.seed,
+        device=device,
+        workers=workers,
+        teacher=None if run.teacher is None else _trained(run.teacher),
+        **run.task.network_options,
     )
     with warnings.catch_warnings():
         if run.scale == "smoke":  # which is no more than a trial, also where photos are small images
@@ -151,6 +156,13 @@ def _detector(
         tested = DetectionTested(**msgspec.to_builtins(test), scores=scores)
         record = record.with_changes(tests=(*record.tests, tested))
         write(run.file, record)
+
+
+def _trained(teacher: PlannedRun) -> Path:
+    """Return the folder of a run to learn from. Raises: TrainingError, if it did not come to its end."""
+    if not RunFolder(teacher.folder).weights.is_file():
+        raise TrainingError(f"it learns from {teacher.name}, which is not trained")
+    return teacher.folder
 
 
 def evaluate_by(

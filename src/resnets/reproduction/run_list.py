@@ -134,7 +134,14 @@ def plan_reproduction(
             of_task = [plan_run(task, seed, its_data, chosen, out) for seed in range(seeds)]
             runs += estimates.of(of_task, f" ({number} of {len(resolved)})")
         runs.sort(key=lambda run: run.seed)  # each network once before any a second time
-        grouped = estimates.grouped([run for run in runs if run.state != "done"], places, together)
+        todo = [run for run in runs if run.state != "done"]
+        grouped = tuple(
+            group
+            for taught in (False, True)  # teachers before those that learn from them
+            for group in estimates.grouped(
+                [run for run in todo if (run.teacher is not None) == taught], places, together
+            )
+        )
         _check(stop)
     timed = {run.name: run for group in grouped for run in group}
     return ReproductionPlan(

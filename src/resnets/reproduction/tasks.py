@@ -37,6 +37,7 @@ class Task:
     runs_in_the_paper: int
     responses: bool
     detections: tuple[DetectionTest, ...] = ()
+    teacher: Setting | None = None  # that it learns from, another task's
 
     @property
     def asked_by(self) -> tuple[str, ...]:
@@ -147,9 +148,12 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
     followed by its residual counterpart.
     """
     found: dict[Setting, list[tuple[str, Row | Curve]]] = {}
+    teachers: dict[Setting, Setting] = {}
     for name, system in asking:
-        for training in system.trainings:
+        for training in (*system.trainings, *([] if system.teacher is None else [system.teacher])):
             found.setdefault(training, []).append((name, system))
+            if training == system.training and system.teacher is not None:
+                teachers[training] = system.teacher
 
     def place(training: Setting) -> int:
         """Return where `only` first names a training; 0 where it names nothing."""
@@ -166,6 +170,7 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
             protocols=tuple(dict.fromkeys(one.protocol for _, one in askers if one.protocol is not None)),
             runs_in_the_paper=max(one.seeds for _, one in askers),
             responses=training in responding,
+            teacher=teachers.get(training),
             detections=tuple(
                 dict.fromkeys(one.detection_test for _, one in askers if isinstance(one, Row) and one.detection_test)
             ),
