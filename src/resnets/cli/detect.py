@@ -183,7 +183,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    weights: Annotated[Path, Argument(help="Run folder or .safetensors file of a detector.")],
+    weights: Annotated[Path, Argument(help="Run folder or file of a detector, or one of detectron2 (.pkl).")],
     images: options.Images,
     out: Annotated[
         Path | None, Option("--out", "-o", help="Folder for the images with boxes, and detections.json.")

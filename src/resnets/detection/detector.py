@@ -17,6 +17,7 @@ from resnets.data.decoding import decode
 from resnets.data.image_files import ImageFiles
 from resnets.data.normalization import fit_photos, mean_of
 from resnets.detection.annotations import AnnotatedImage
+from resnets.detection.detectron2 import is_detectron2, load_detectron2
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.pixels import as_tensor
 from resnets.errors import UsageError, WeightsError, first_line, public
@@ -112,8 +113,8 @@ def header(path: Path) -> dict[str, Any]:
 
 
 def is_detector(path: Path) -> bool:
-    """Return whether a run's folder or a weights file is a detector's."""
-    return "detector" in header(path)
+    """Return whether a run's folder or a weights file is a detector's, of this package or of detectron2."""
+    return "detector" in header(path) or is_detectron2(path)
 
 
 def save_detector(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
@@ -128,7 +129,7 @@ def save_detector(path: Path, network: FasterRCNN, classes: Sequence[str]) -> No
 
 @public
 def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
-    """Return the trained detector of a run's folder or a weights file.
+    """Return the trained detector of a run's folder, a weights file or a file of detectron2, as `load_detectron2`.
 
     Raises: WeightsError, if there is none, or it is damaged; UsageError, if the device is not available.
     """
@@ -140,6 +141,10 @@ def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
         if not path.exists():
             why = "this run has not finished: continue it with --resume" if unfinished else "it is not of a run"
             raise WeightsError(f"{path.parent} holds no weights.safetensors; {why}")
+    if is_detectron2(path):
+        foreign = load_detectron2(path)
+        place(foreign.network.eval(), target)
+        return Detector(path, foreign.network, foreign.classes, target)
     tensors, description = read_tensors(path)
     if "detector" not in description:
         raise WeightsError(f"{path}: not a detector's weights; `resnets detect train` makes them")

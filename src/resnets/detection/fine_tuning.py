@@ -86,6 +86,7 @@ def _settings(network: FasterRCNN) -> dict[str, Any]:
     return {
         "anchors": recipe.anchor_sizes,
         "anchor ratios": recipe.anchor_ratios,
+        "rounded anchors": recipe.rounded_anchors,
         "context": recipe.global_context,
         "roi-pooling": recipe.roi_pooling,
         "roi size": network.roi_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,6 +53,16 @@ class _Head(RPNHead):  # type: ignore[misc]  # torchvision has no types
         return [part.float() for part in logits], [part.float() for part in boxes]
 
 
+class _ExactAnchors(AnchorGenerator):  # type: ignore[misc]
+    """Anchors that are not rounded to whole pixels."""
+
+    def generate_anchors(self, scales: Any, aspect_ratios: Any, *args: Any, **kwargs: Any) -> Tensor:
+        ratios = torch.tensor(aspect_ratios)[:, None]
+        heights = (torch.tensor(scales) * ratios.sqrt()).flatten()
+        widths = (torch.tensor(scales) / ratios.sqrt()).flatten()
+        return torch.stack((-widths, -heights, widths, heights), 1) / 2
+
+
 class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
     """Proposes boxes that may hold an object, from anchors at each place of the shared maps.
 
@@ -59,7 +71,8 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
     """
 
     def __init__(self, channels: int, recipe: DetectionRecipe) -> None:
-        anchors = AnchorGenerator((recipe.anchor_sizes,), (recipe.anchor_ratios,))
+        generator = AnchorGenerator if recipe.rounded_anchors else _ExactAnchors
+        anchors = generator((recipe.anchor_sizes,), (recipe.anchor_ratios,))
         self.places_of_anchors = anchors.num_anchors_per_location()[0]
         super().__init__(
             anchors,

@@ -45,6 +45,7 @@ class DetectionRecipe(Recipe, frozen=True, kw_only=True, tag="detection"):
     # region proposal network
     anchor_sizes: tuple[int, ...] = (128, 256, 512)  # square roots of areas
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height over width
+    rounded_anchors: bool = True  # their corners to whole pixels, as torchvision's; detectron2's are not
     anchors_per_image: int = 256  # in the loss, at most half of them positive
     anchor_positive: float = 0.7  # IoU from which an anchor is positive; so is the best of each box
     anchor_negative: float = 0.3  # IoU below which it is negative
