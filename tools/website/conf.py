@@ -45,8 +45,10 @@ KEYWORDS = re.compile(r"\*\*\w+: \S*Unpack\[\S*?(\w+)\]")
 
 
 def docstring(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Write the sections of one line, such as `Raises:`, as fields, and the names of exceptions as links."""
-    lines[:] = [EXCEPTION.sub(r"`\1`", FIELD.sub(r":\1: ", line)) for line in lines]
+    """Write sections of one line, such as `Raises:`, as fields, and exceptions as links; an asterisk is an asterisk."""
+    for number, line in enumerate(lines):
+        text = [part if place % 2 else part.replace("*", r"\*") for place, part in enumerate(line.split("`"))]
+        lines[number] = EXCEPTION.sub(r"`\1`", FIELD.sub(r":\1: ", "`".join(text)))
 
 
 def signature(
@@ -71,5 +73,5 @@ def dashes(app: object, doctree: nodes.document, page: str) -> None:
 def setup(app: Any) -> None:
     """Connect the functions above; Sphinx calls it."""
     app.connect("doctree-resolved", dashes)
-    app.connect("autodoc-process-docstring", docstring)
+    app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", signature)
