@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
 import subprocess
@@ -11,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docutils import nodes
+from docutils.core import publish_doctree
+from sphinx.ext.napoleon import Config, GoogleDocstring
 from typer.main import get_command
 
 import resnets
 from resnets.cli import app
 
 WEBSITE = Path(__file__).parents[1] / "tools" / "website"
+
+conf = runpy.run_path(str(WEBSITE / "conf.py"))
 
 
 def pages(script: str) -> dict[str, str]:
@@ -50,6 +56,33 @@ def test_every_public_name_is_in_the_reference_once() -> None:
     directives = re.findall(r"^\.\. auto(?:function|class):: (\w+)", "\n".join(pages("calls.py").values()), re.M)
     assert sorted(directives) == sorted(set(resnets.__all__) - {"__version__"})
     assert [name for name in directives if not getattr(resnets, name).__doc__] == []
+
+
+@pytest.mark.parametrize(
+    ("docstring", "faults"),
+    [
+        ("Raises: DataError, if one of PATH/*.jpg is\n    damaged, or `size*2` too large.", 0),
+        ("Raises: DataError, if an image is\ndamaged.", 1),  # the second line is not indented
+    ],
+)
+def test_faults_of_a_docstring_are_found(docstring: str, faults: int) -> None:
+    """The next test can fail."""
+    assert len(faults_of(docstring)) == faults
+
+
+def test_every_docstring_is_readable_by_sphinx() -> None:
+    """A fault would end `make docs`."""
+    found = {name: faults_of(inspect.getdoc(getattr(resnets, name)) or "") for name in resnets.__all__}
+    assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def faults_of(docstring: str) -> set[str]:
+    """Return what docutils reports of a docstring, as the site has it."""
+    lines = docstring.splitlines()
+    conf["docstring"](None, "", "", None, None, lines)
+    text = str(GoogleDocstring(lines, Config()))
+    tree = publish_doctree(text, settings_overrides={"report_level": 5})
+    return {message.astext() for message in tree.findall(nodes.system_message)}
 
 
 @pytest.mark.slow
