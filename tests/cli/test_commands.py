@@ -153,6 +153,23 @@ def test_evaluate_in_bf16_has_its_agreement(digits_run: Path, command: Command) 
     assert json.loads(out)["agreement"]["samples"] == 360
 
 
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ("fitnet19", ("published are 2.5 M parameters, 382 M multiply-adds", "not met")),
+        ("bn_inception", ("published are 13.6 M parameters", "not met")),
+        ("highway32", ("published are 1.25 M parameters", "reconstruction")),
+        ("maxout", ("5 pieces",)),
+    ],
+)
+def test_info_has_the_published_size(command: Command, network: str, said: tuple[str, ...]) -> None:
+    """Of a network that the paper compares with, its source, and where ours is another."""
+    _, out, _ = command("info", network)
+    (line,) = [line for line in out.splitlines() if line.startswith("size: ")]
+    assert all(part in line for part in said)
+    assert "size: " not in command("info", "nin")[1]
+
+
 def test_list_has_the_costs_and_the_papers_error(command: Command) -> None:
     """Of each network, as JSON and as a table."""
     code, out, _ = command("list", "--json")

@@ -88,6 +88,7 @@ def test_small_networks_learn_from_each_parameter(name: str, size: int) -> None:
     sum((one.square() + one).sum() for one in outputs).backward()
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), key
+        assert size < 32 or parameter.grad.any(), key  # of FitNet 1e-22, which is more than nothing
     assert network.eval()(images(1, size)).shape == (1, 7)
 
 
@@ -99,7 +100,7 @@ def test_inception_networks_learn_from_each_parameter(name: str, outputs: int) -
     found = found if isinstance(found, tuple) else (found,)
     assert [tuple(one.shape) for one in found] == [(2, 3)] * outputs
     sum(one.square().sum() for one in found).backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
 
 
 @pytest.mark.parametrize(("name", "size"), [("dsn", 32), ("googlenet", 64)])
@@ -307,6 +308,25 @@ def test_googlenets_auxiliary_classifiers_see_4x4_maps() -> None:
     torch.testing.assert_close(found[0, 0, 1, 3], x[0, 0, 3:8, 9:14].mean())
 
 
+def test_googlenets_response_normalisation_is_caffes() -> None:
+    """Over 5 channels: x (1 + 1e-4 / 5 times their squares) ^ -0.75."""
+    network, x = create("googlenet"), 100 * torch.rand(1, 8, 2, 2, generator=torch.Generator().manual_seed(4))
+    for layer in (network.lrn1, network.lrn2):
+        for channel in (0, 3, 7):
+            squares = x[:, max(0, channel - 2) : channel + 3].square().sum(1)
+            expected = x[:, channel] * (1 + 1e-4 / 5 * squares) ** -0.75
+            torch.testing.assert_close(layer(x)[:, channel], expected)  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize(("variant", "at_the_corner"), [("google", 1.0), ("caffe", 4 / 9)])
+def test_bn_inceptions_average_pools_at_the_edge(variant: str, at_the_corner: float) -> None:
+    """The authors' mean is of the pixels that there are, Caffe's of the padding too."""
+    network = create("bn_inception", variant=variant)
+    pools = [module for module in network.modules() if isinstance(module, nn.AvgPool2d) and module.kernel_size == 3]
+    assert len(pools) == 7
+    assert all(pool(torch.ones(1, 1, 4, 4))[0, 0, 0, 0].item() == pytest.approx(at_the_corner) for pool in pools)
+
+
 # ---------------------------------------------------------------- PReLU
 
 
@@ -435,6 +455,25 @@ def test_declarations_say_what_is_different() -> None:
     assert first_difference(registry.declare("maxout"), registry.declare("fitnet19")) == ("name", "maxout", "fitnet19")
     one, other = registry.declare("highway19"), registry.declare("highway32")
     assert isinstance(one, HighwaySpec) and first_difference(one, other) is not None
+
+
+def test_starts_of_the_authors() -> None:
+    """NIN, DSN: N(0, 0.05^2); GoogLeNet: Caffe's xavier, biases 0.2 but in classifiers; PReLU-net: by its fan-out."""
+    for name in ("nin", "dsn"):
+        network = create(name)
+        convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+        assert len(convolutions) == 9
+        for layer in convolutions:
+            assert layer.weight.std().item() == pytest.approx(0.05, rel=0.1) and not layer.bias.any()  # type: ignore[union-attr]
+    for key, parameter in create("googlenet", num_classes=20).named_parameters():
+        if key.endswith("bias"):
+            assert (parameter == (0.0 if key in ("fc.bias", "aux1.fc2.bias", "aux2.fc2.bias") else 0.2)).all(), key
+        else:
+            assert parameter.abs().max().item() == pytest.approx(math.sqrt(3 / parameter[0].numel()), rel=0.1), key
+    network = narrow_prelu_net()
+    assert network.conv1.weight.std().item() == pytest.approx(math.sqrt(2 / (1.0625 * 49 * 96)), rel=0.05)
+    assert [round(layer.weight.std().item(), 4) for layer in (network.fc1, network.fc2)] == [0.01, 0.01]
+    assert network.fc.weight.std().item() == pytest.approx(0.001, rel=0.05)
 
 
 def test_names_and_classes() -> None:

@@ -151,6 +151,8 @@ def info(
         print(f"shortcuts: option {spec.shortcut}" + (f"; stride 2 on the {spec.stride}" if spec.stride else ""))
     elif spec.in_words() != spec.name:
         print(spec.in_words())
+    if found.published is not None and (said := found.published.in_words()):
+        print(f"size: {said}")
     print(
         f"for one image of {spec.input_size} x {spec.input_size}: {cost.macs:,} multiply-adds, "
         f"{cost.activation_bytes / 2**20:.1f} MiB of activations in training (float32)"

@@ -10,6 +10,7 @@ from resnets.errors import public
 from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.paper import published
+from resnets.paper.compared_networks import SIZES, PublishedSize
 from resnets.paper.published import Published
 from resnets.records.costs import StageCost
 from resnets.specs import NetworkSpec
@@ -49,11 +50,15 @@ def _summary(name: str) -> NetworkSummary:
 
 @dataclass(frozen=True)
 class Description:
-    """A network's declaration, the rows of its column in Table 1, and what each layer costs."""
+    """A network's declaration, the rows of its column in Table 1, and what each layer costs.
+
+    `published` is what its authors print of its size, where the paper compares with it.
+    """
 
     spec: NetworkSpec
     stages: tuple[StageCost, ...]
     cost: Complexity
+    published: PublishedSize | None = None
 
 
 def describe(name: str, **options: Any) -> Description:
@@ -64,4 +69,6 @@ def describe(name: str, **options: Any) -> Description:
     """
     spec = registry.declare(name, **options)
     network = complexity.skeleton(spec)
-    return Description(spec, complexity.stages(network), complexity.measure(network))
+    sizes = (one for one in SIZES if one.network == spec.name)
+    published = next((one for one in sizes if registry.declare(one.network, **one.options) == spec), None)
+    return Description(spec, complexity.stages(network), complexity.measure(network), published)

@@ -20,6 +20,13 @@ class PublishedSize:
     source: str = ""
     note: str = ""
 
+    def in_words(self) -> str:
+        """Return what is published, its source, and what our count is of; empty where there is nothing to say."""
+        numbers = ((self.parameters, "parameters"), (self.macs, "multiply-adds"))
+        counts = ", ".join(f"{number} {what}" for number, what in numbers if number)
+        said = f"published are {counts} ({self.source})" if counts else ""
+        return "; ".join(part for part in (said, self.note.replace("**", "")) if part)
+
 
 _FITNETS = "FitNets [35], its Table 5"
 _TESTED = {"auxiliary": False}
