@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from synthetic_boxes import annotation, instances, write_rectangles, write_voc
 
 import resnets
@@ -86,6 +87,29 @@ def test_evaluate_prints_and_writes(trained: Path, voc: Path, tmp_path: Path, co
     code, out, _ = command("detect", "score", "-g", voc, "-d", tmp_path / "found", "--protocol", "voc", "--json")
     assert code == 0
     assert json.loads(out)["ap"] == pytest.approx(result["scores"]["ap"])
+
+
+def test_masks_from_the_check_to_the_prediction(start: Path, voc: Path, tmp_path: Path, command: Command) -> None:
+    """Masks are checked, learnt, scored in a table of their own and printed; JSON has them."""
+    data = shutil.copytree(voc, tmp_path / "cells")
+    (code, _, err), source = command("detect", "check", f"voc:{data}", "--masks"), f"voc:{data}"
+    assert (code, "0.png" in err) == (1, True)
+    (data / "SegmentationObject").mkdir()
+    for file in (data / "JPEGImages").iterdir():
+        index = Image.open(file).convert("L").point(lambda value: int(value < 100))
+        index.save(data / "SegmentationObject" / f"{file.stem}.png")
+    assert command("detect", "check", source, "--masks")[0] == 0
+    options = ("--iterations", 1, "--size", 64, "--anchors", "16,32", "--regions", 16, "--roi-size", 8, "--workers", 0)
+    training = ("train", "resnet18", "--data", source, "--weights", start, "--recipe", "small-masks", *options)
+    code, out, _ = command("detect", *training, "--out", tmp_path / "run")
+    assert (code, "of masks" in out) == (0, True)
+    code, out, _ = command("detect", "evaluate", tmp_path / "run", "--data", source, "--workers", 0)
+    assert (code, "AP of masks" in out) == (0, True)
+    arguments = ("predict", tmp_path / "run", data / "JPEGImages" / "0.jpg", "--threshold", 0)
+    code, out, _ = command("detect", *arguments)
+    assert (code, "pixel" in out) == (0, True)
+    (entry,) = json.loads(command("detect", *arguments, "--json")[1])
+    assert entry["objects"][0]["mask"]["size"] == [64, 96]
 
 
 def test_evaluate_leaves_out_classes_that_do_not_count(
