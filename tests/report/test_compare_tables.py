@@ -97,6 +97,35 @@ def test_ten_crops_wait_for_the_test() -> None:
     assert cell(tested, "top-1 err.").measured == 28.0
 
 
+VGGS = "dense-multi-scale at 256, 384, 512"
+
+
+def test_a_number_of_the_test_set_is_not_judged() -> None:
+    """Ours is of the validation images, and in the table; a row that was not tested so says how."""
+    trained = results.result("vgg16", 30.0, recipe="authors-vgg", data="imagenet")
+    found = row(
+        "table4", "VGG (ILSVRC'14)", results.collected(results.reproduced(trained, errors={VGGS: Errors(26, 8)}))
+    )
+    assert (found.verdict.status, cell(found, "top-5 err.").measured) == ("not judged", 8.0)
+    bare = row("table4", "VGG (ILSVRC'14)", results.collected(trained))
+    assert "--protocol dense-multi-scale --scales 256,384,512" in bare.verdict.why
+
+
+@pytest.mark.parametrize("samples", [50_000, 10_000])
+def test_an_ensemble_of_declared_members(tmp_path: Path, samples: int) -> None:
+    """Its test counts in Table 5 if the runs of all members are known, and it is of their own test images."""
+    members = [results.result(name, 30.0, recipe="authors-vgg", data="imagenet") for name in ("vgg19", "vgg16")]
+    pairs = [(one.run.network.name, 27.0, one) for one in members]
+    tested = results.evaluated(*pairs, data="imagenet", digest=None, protocol=VGGS).with_changes(samples=samples)
+    results.write(tmp_path, first=members[0], second=members[1], both=tested)
+    found = row("table5", "VGG (v5)", results.read(tmp_path))
+    if samples == 50_000:
+        assert (found.verdict.status, cell(found, "top-5 err. (test)").measured) == ("not judged", 0.25)
+        assert [run.network for run in found.runs] == ["vgg19", "vgg16"]
+    else:
+        assert found.verdict.status == "not run" and not found.runs
+
+
 def test_an_error_that_was_not_measured_is_left_out() -> None:
     """A test without top-5 error has an empty cell there, and the row a verdict."""
     trained = results.result("resnet34", 26.0, recipe="imagenet", data="imagenet")

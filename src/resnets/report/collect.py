@@ -225,7 +225,12 @@ def _files(places: Iterable[Path]) -> dict[str, Path]:
 
 
 def _ensemble(file: str, record: Evaluation, runs: Mapping[object, Measured]) -> MeasuredEnsemble:
-    same = [None if member.result is None else _same_run(measured(file, member.result)) for member in record.members]
+    same = [
+        _same_run(measured(file, member.result))
+        for member in record.members
+        if member.result is not None and _same_images(record.data, member.digest, record.samples, member.result)
+    ]
+    known = len(same) == len(record.members) and all(one in runs for one in same)
     return MeasuredEnsemble(
         file=file,
         members=tuple(member.network for member in record.members),
@@ -238,5 +243,5 @@ def _ensemble(file: str, record: Evaluation, runs: Mapping[object, Measured]) ->
         top5=record.top5_error,
         interval=record.top1_interval,
         alone=tuple(member.top1_error for member in record.members),
-        runs=tuple(runs[one] for one in same) if all(one in runs for one in same) else (),
+        runs=tuple(runs[one] for one in same) if known else (),
     )
