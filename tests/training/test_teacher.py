@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -66,17 +65,19 @@ def record_in(folder: Path) -> RunRecord:
 
 
 def test_the_loss_by_hand(teacher: Path) -> None:
-    """A share of the labels' loss, and the cross-entropy of both softened scores, here once times 2 squared."""
+    """A share of the labels' loss, and the divergence of both softened scores, here once times 2 squared."""
     how = Distillation(temperature=2.0, labels=0.25, weight=1.0, weight_to=0.0, squared=True)
     lesson = lesson_of(job(recipe=RECIPE.with_changes(distillation=how), teacher=teacher))
     images, _ = images_and_labels()
     own = torch.randn(16, 10, requires_grad=True)
     theirs = lesson.teacher.network(images)
-    softened = -((theirs / 2).softmax(1) * (own / 2).log_softmax(1)).sum(1).mean()
+    ratio = (theirs / 2).log_softmax(1) - (own / 2).log_softmax(1)
+    softened = ((theirs / 2).softmax(1) * ratio).sum(1).mean()
     found = lesson.loss(3, images, own, torch.tensor(8.0), "fp32")  # a quarter of 12 iterations
     torch.testing.assert_close(found, 0.25 * 8.0 + 0.75 * 4 * softened)
-    plain = dataclasses.replace(lesson.teacher)
-    once = Lesson(plain, how.with_changes(squared=False, weight_to=None), 12, lesson.teacher.network, (1, 8, 8))
+    once = Lesson(
+        lesson.teacher, how.with_changes(squared=False, weight_to=None), 12, lesson.teacher.network, (1, 8, 8)
+    )
     torch.testing.assert_close(once.loss(9, images, own, torch.tensor(8.0), "fp32"), 0.25 * 8.0 + softened)
 
 
@@ -182,8 +183,8 @@ def test_a_run_from_a_teacher(tmp_path: Path, teacher: Path) -> None:
     assert record.recipe.distillation == Distillation(temperature=2.0, weight=0.7, labels=0.3)
     assert [one.what for one in record.recipe.departures if "teacher" in one.what]
     assert [note for note in seen.notes if str(teacher) in note and "resnet8" in note]
-    expected = find_teacher(teacher, splits(), ALONE).input_spec
-    assert weights_file.load_weights(tmp_path / "run").input_spec == expected  # of the teacher
+    expected = weights_file.load(teacher).input_spec
+    assert weights_file.load_weights(tmp_path / "run").input_spec == expected
     again = resnets.train("resnet8", splits(), **settings, **given, resume=True)
     assert again.already_finished
     other = teacher_in(tmp_path, seed=1)
@@ -213,7 +214,8 @@ def test_classes_in_another_order(tmp_path: Path) -> None:
     order = [3, 1, 0, 2, 4, 5, 6, 7, 9, 8]
     path = teacher_in(tmp_path, classes=tuple(splits().classes[place] for place in order))
     images, _ = images_and_labels()
-    found = find_teacher(path, splits(), ALONE)
+    found = find_teacher(path, RECIPE, splits(), ALONE)
+    assert found is not None
     scores = found.scores(images, "fp32")
     for place, label in enumerate(order):
         assert torch.equal(scores[:, label], found.network(images)[:, place])

@@ -30,8 +30,9 @@ class Hint(Spec, frozen=True, kw_only=True):
 class Distillation(Spec, frozen=True, kw_only=True):
     """The loss of a student: `labels` times that of the labels, and `weight` times that of the teacher.
 
-    The teacher's is the cross-entropy of the student's probabilities with the teacher's, both of scores divided by the
-    temperature T; times T^2 where it is `squared`, so that its gradients do not get smaller as T gets larger.
+    The teacher's is the divergence (Kullback-Leibler) of the student's probabilities from the teacher's, both of scores
+    divided by the temperature T: their cross-entropy but for a constant. It is times T^2 where it is `squared`, so that
+    its gradients do not get smaller as T gets larger.
     """
 
     temperature: float = 4.0

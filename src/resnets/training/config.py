@@ -38,7 +38,7 @@ from resnets.training.resolved import ResolvedTraining
 from resnets.training.start import find_start
 from resnets.training.state import trained_parameters
 from resnets.training.step import require_micro_batches
-from resnets.training.teacher import Lesson, Teacher, find_teacher, taught
+from resnets.training.teacher import Lesson, find_teacher, make_lesson, taught
 
 
 class RecipeSettings(TypedDict, total=False):
@@ -222,14 +222,9 @@ def resolve(
     splits = load_for(network, data, options).divided(config.split, config.seed)
     recipe = _applicable(config.resolve_recipe(splits), network, splits)
     class_weights = resolve_class_weights(config.class_weights, splits)
-    start = None
-    if config.weights is not None:
-        start = find_start(config.weights, network, world, lambda: earlier(splits.name))
-    teacher = None if config.teacher is None else find_teacher(config.teacher, splits, world)
-    if teacher is None and recipe.distillation is not None:
-        raise UsageError(
-            f"recipe {recipe.name!r} learns from a trained network; name a run's folder or a file as --teacher"
-        )
+    source = config.weights
+    start = None if source is None else find_start(source, network, world, lambda: earlier(splits.name))
+    teacher = find_teacher(config.teacher, recipe, splits, world)
     input_spec = None
     if recipe.preprocessing is not None:
         trained = next((one.input_spec for one in (start, teacher) if one and one.input_spec), None)
@@ -240,16 +235,11 @@ def resolve(
     notes = splits.remarks()
     if start is not None:
         notes += start.load_into(module, splits.classes, input_spec)
-    lesson = None if teacher is None else _lesson(teacher, recipe, module, splits, input_spec)
-    if teacher is not None:
-        notes.append(f"learns from {teacher.in_words()}")
+    lesson = None if teacher is None else make_lesson(teacher, recipe, module, splits, input_spec)
+    notes += [] if teacher is None else [f"learns from {teacher.in_words()}"]
     if config.precision == "auto" and meets_single_pixels(module, input_spec):
         precision = "fp32"
-    require_groups(trained_parameters(module, None if lesson is None else lesson.regressor), recipe)
-    if recipe.bn_images is not None:
-        norms_of(module)  # a network without any is refused before it is trained
-    require_nesting(module, recipe.batch_size, world.size)
-    require_micro_batches(module, recipe.batch_size // world.size, config.accumulate)
+    _require_fitting(module, lesson, recipe, world, config.accumulate)
     record = RunRecord(
         network=network_record(module),
         recipe=recipe,
@@ -279,16 +269,13 @@ def resolve(
     )
 
 
-def _lesson(
-    teacher: Teacher, recipe: Recipe, network: nn.Module, splits: DataSplits, input_spec: InputSpec | None
-) -> Lesson:
-    teacher.require_input(input_spec)
-    assert recipe.distillation is not None
-    if input_spec is not None:
-        shape: tuple[int, ...] = input_spec.channels, input_spec.size, input_spec.size
-    else:
-        shape = next(iter(splits.test.test_batches(None, batch_size=1)))[0].shape[1:]
-    return Lesson(teacher, recipe.distillation, recipe.iterations, network, shape)
+def _require_fitting(network: nn.Module, lesson: Lesson | None, recipe: Recipe, world: World, accumulate: int) -> None:
+    """Refuse a network that a recipe does not fit, before it is trained. Raises: UsageError."""
+    require_groups(trained_parameters(network, None if lesson is None else lesson.regressor), recipe)
+    if recipe.bn_images is not None:
+        norms_of(network)
+    require_nesting(network, recipe.batch_size, world.size)
+    require_micro_batches(network, recipe.batch_size // world.size, accumulate)
 
 
 def network_record(network: nn.Module, **more: Any) -> NetworkRecord:

@@ -96,11 +96,20 @@ class Teacher:
         return found if self.order is None else found[:, list(self.order)]
 
 
-def find_teacher(source: str | Path, splits: DataSplits, world: World) -> Teacher:
+def find_teacher(source: str | Path | None, recipe: Recipe, splits: DataSplits, world: World) -> Teacher | None:
     """Return the teacher that a run's folder, a weights file or a published source holds, for the classes of data.
 
-    Raises: WeightsError, as `find_weights` and `Weights.build`; UsageError, if its classes are others.
+    None is for a recipe without one.
+
+    Raises: WeightsError, as `find_weights` and `Weights.build`; UsageError, if its classes are others, or the recipe
+        needs a teacher and there is none.
     """
+    if source is None:
+        if recipe.distillation is None:
+            return None
+        raise UsageError(
+            f"recipe {recipe.name!r} learns from a trained network; name a run's folder or a file as --teacher"
+        )
     weights = find_in_turn(source, None, world).weights
     network = weights.build().requires_grad_(False)
     spec = spec_of(network)
@@ -173,9 +182,23 @@ class Lesson:
             return theirs.shape[2] * F.mse_loss(own, theirs) / 2
         with torch.no_grad():
             answers = teacher.scores(images, precision)
-        own, theirs = scores / how.temperature, (answers / how.temperature).softmax(1)
-        of_teacher = F.cross_entropy(own, theirs) * (how.temperature**2 if how.squared else 1.0)
+        own, theirs = ((one / how.temperature).log_softmax(1) for one in (scores, answers))
+        of_teacher = F.kl_div(own, theirs, reduction="batchmean", log_target=True)
+        of_teacher = of_teacher * (how.temperature**2 if how.squared else 1.0)
         return how.labels * of_labels + how.weight_at(iteration, self.iterations) * of_teacher
+
+
+def make_lesson(
+    teacher: Teacher, recipe: Recipe, network: nn.Module, splits: DataSplits, input_spec: InputSpec | None
+) -> Lesson:
+    """Return what a network learns from a teacher by a recipe. Raises: UsageError, as `Lesson` and `require_input`."""
+    teacher.require_input(input_spec)
+    assert recipe.distillation is not None
+    if input_spec is not None:
+        shape: tuple[int, ...] = input_spec.channels, input_spec.size, input_spec.size
+    else:
+        shape = next(iter(splits.test.test_batches(None, batch_size=1)))[0].shape[1:]
+    return Lesson(teacher, recipe.distillation, recipe.iterations, network, shape)
 
 
 def _regressor(teacher: Teacher, hint: Hint, student: nn.Module, shape: tuple[int, ...]) -> nn.Module:
