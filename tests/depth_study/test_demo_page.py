@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,24 +23,21 @@ pytestmark = pytest.mark.browser
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo of the smallest networks, trained for some iterations."""
     out = tmp_path_factory.mktemp("demo")
-    resnets.demo(out, depths=(8, 14), iterations=20)
+    resnets.demo(out, depths=(8, 14), iterations=10)
     return out
 
 
-@pytest.fixture
-def page(folder: Path) -> Iterator[sync_api.Page]:
-    """The demo's page on a phone; an error in its script fails the test."""
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no browser: chromium is not here")
+@pytest.fixture(scope="module")
+def page(folder: Path, browser: str) -> Iterator[sync_api.Page]:
+    """The demo's page on a phone; an error in its script fails the tests."""
     errors: list[str] = []
     with sync_api.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 380, "height": 800})
+        chromium = started.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        page = chromium.new_page(viewport={"width": 380, "height": 800})
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto((folder / "degradation.html").as_uri())
         yield page
-        browser.close()
+        chromium.close()
     assert errors == []
 
 

@@ -25,6 +25,6 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
     plot, html = page.write([row], said, page.table([row]), tmp_path, name="demo")
     text = html.read_text()
     assert "&lt;T&gt;" in text and "1 &lt; 2" in text and "short" in text
-    assert "<svg" in text and "<script src" not in text and "80.00 %" in text
+    assert "<svg" in text and "<script src" not in text and "80.00\N{NO-BREAK SPACE}%" in text
     assert "stroke: var(--series-1)" in text
     assert plot.read_bytes().startswith(b"\x89PNG")

@@ -105,7 +105,7 @@ def _compared(folder: Path) -> Path:
 
 MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "report": _report,
-    "demo": lambda folder: resnets.demo(folder, depths=(8, 14), iterations=2).page,
+    "demo": lambda folder: resnets.demo(folder, depths=(8,), iterations=2).page,
     "study": _study,
     "compare": _compared,
     "gradients": lambda folder: (

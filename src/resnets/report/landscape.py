@@ -73,7 +73,7 @@ def table(record: Landscape) -> Table:
         (label, *(_shown(surface.losses[count // 2][index]) for index in chosen))
         for label, surface in _labelled(record)
     ]
-    titles = ("network", *(f"{record.steps[index]:+.2f}" for index in chosen))
+    titles = ("network", *(f"{record.steps[index]:+.2f}".replace("-", "−") for index in chosen))
     return Table(titles=titles, rows=rows, caption="Loss by the step along the first direction, through the middle")
 
 

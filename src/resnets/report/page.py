@@ -25,7 +25,6 @@ from resnets.report.wording import NOTHING, listed, measured, quantity
 from resnets.specs import Departure
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
     from markupsafe import Markup
 
 _STYLES = {
@@ -35,16 +34,11 @@ _STYLES = {
 }
 
 
-def environment(*packages: str) -> Environment:
-    """Return the environment of a page's templates: those of some packages, and the report's own."""
-    return pages.environment(*packages, "resnets.report")
-
-
 def render(view: View) -> str:
     """Return the page, the same for the same view."""
     from markupsafe import Markup
 
-    made = environment()
+    made = pages.environment("resnets.report")
     made.filters |= {
         "slug": lambda status: status.replace(" ", "-"),
         "capital": lambda text: text[:1].upper() + text[1:],
