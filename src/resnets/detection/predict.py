@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
@@ -179,7 +180,10 @@ def _masks(views: Sequence[_View], boxes: Tensor, labels: Tensor) -> tuple[Mask,
         return None
     if not len(boxes):
         return ()
-    probabilities = torch.stack([view.masks(boxes, labels) for view in views]).mean(0).float().cpu()
+    answers = [view.masks(boxes, labels)[:, None] for view in views]
+    finest = max(answer.shape[-1] for answer in answers)  # of detectors with other settings
+    fine = [F.interpolate(one, (finest, finest), mode="bilinear", align_corners=False) for one in answers]
+    probabilities = torch.cat(fine, 1).mean(1).float().cpu()
     size = views[0].height, views[0].width
     pasted = (paste(own, box, size) for own, box in zip(probabilities, boxes.tolist(), strict=True))
     return tuple(Mask.of_pixels(pixels) for pixels in pasted)
