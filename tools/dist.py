@@ -24,7 +24,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from packaging.metadata import ExceptionGroup, Metadata
+from packaging.metadata import Metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"

@@ -7,7 +7,7 @@ import resnets
 FOLDER = "reference/python"
 SUBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "networks": ("Networks and weights", ("networks", "weights", "exporting")),
-    "training": ("Training", ("training", "specs", "planning", "cli")),
+    "training": ("Training", ("training", "detection.recipes", "specs", "planning", "cli")),
     "evaluation": ("Evaluation", ("evaluation", "records.evaluations")),
     "inference": ("Prediction and serving", ("inference", "serving")),
     "data": ("Data", ("data",)),
@@ -16,7 +16,9 @@ SUBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "study": ("Depth studies and the paper's tables", ("depth_study", "reproduction", "report", "paper")),
     "errors": ("Errors and diagnosis", ("errors", "runtime")),
 }
-"""The pages, each with its title and the modules whose public names it has."""
+"""The pages, each with its title and the modules whose public names it has; the first page that has a module counts."""
+
+INTRODUCTION = "Each name is used as ``resnets.NAME``. Importing the package imports no torch; the first call does."
 
 
 def pages() -> dict[str, str]:
@@ -26,7 +28,7 @@ def pages() -> dict[str, str]:
         if name != "__version__":
             by_page[_page_of(name)].append(name)
     toctree = [".. toctree::", "   :maxdepth: 2", "", *(f"   {page}" for page in SUBJECTS)]
-    index = ["Python", "======", "", "All of it is ``resnets.NAME``. " + INTRODUCTION, "", *toctree]
+    index = ["Python", "======", "", INTRODUCTION, "", *toctree]
     found = {f"{FOLDER}/index.rst": "\n".join(index) + "\n"}
     for page, (title, _) in SUBJECTS.items():
         lines = [title, "=" * len(title), "", ".. currentmodule:: resnets"]
@@ -35,9 +37,6 @@ def pages() -> dict[str, str]:
             lines += ["", f".. {directive}:: {name}"]
         found[f"{FOLDER}/{page}.rst"] = "\n".join(lines) + "\n"
     return found
-
-
-INTRODUCTION = "Importing the package imports no torch; the first call does."
 
 
 def _page_of(name: str) -> str:
