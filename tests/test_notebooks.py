@@ -48,7 +48,8 @@ def test_a_notebook_runs(name: str, client: NotebookClient, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_is_stored_without_outputs(name: str) -> None:
-    """It is valid, has exercises and their solutions, and differs between two commits by its text alone."""
+    """It is valid, listed, has exercises and their solutions, and differs between two commits by its text alone."""
+    assert f"({name}.ipynb)" in NOTEBOOKS[name].with_name("README.md").read_text()
     notebook: Any = nbformat.read(NOTEBOOKS[name], as_version=4)
     nbformat.validate(notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -31,8 +31,8 @@ PROJECT = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 def main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[0]) if arguments else ROOT / "build"
     source, site = folder / "site-source", folder / "site"
-    for folder in (source, site):
-        shutil.rmtree(folder, ignore_errors=True)
+    for earlier in (source, site):
+        shutil.rmtree(earlier, ignore_errors=True)
     write_sources(source)
     options = ["--fail-on-warning", "--quiet", "-c", str(HERE), "-d", str(source / ".doctrees")]
     code = build_main([*options, str(source), str(site)])
