@@ -113,21 +113,26 @@ class Labelled(NamedTuple):
     mask: Mask | None = None
 
 
-TINT = 0.45
+TINT = 0.55
 """Share of a mask's colour in its pixels."""
 
 
 def draw(image: Image.Image, objects: Sequence[Labelled]) -> Image.Image:
-    """Return a copy of an RGB image with tinted masks, boxes and texts on it, legible at the image's size."""
+    """Return a copy of an RGB image with tinted masks, boxes and texts on it, legible at the image's size.
+
+    An object with a mask that is small next to its text has none.
+    """
     drawn = _tinted(image, objects)
     pen = ImageDraw.Draw(drawn)
     side = max(drawn.size)
     width, size = max(2, round(side / 300)), max(11, round(side / 45))
     font = ImageFont.load_default(size)
-    for box, text, label, _ in reversed(objects):  # the most certain, which come first, are drawn over the others
+    for box, text, label, mask in reversed(objects):  # the most certain, which come first, are drawn over the others
         colour = COLOURS[label % len(COLOURS)]
-        pen.rectangle(box, outline=colour, width=width)
+        pen.rectangle(box, outline=colour, width=width if mask is None else width // 2)
         left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        if mask is not None and right - left > 2 * (box[2] - box[0]):
+            continue  # it would hide the masks of its neighbours
         height = bottom - top + width
         x = max(0, min(box[0], drawn.width - (right - left) - width))
         y = box[1] - height if box[1] >= height else box[1]  # above the box where there is room
@@ -145,6 +150,6 @@ def _tinted(image: Image.Image, objects: Sequence[Labelled]) -> Image.Image:
     for number, one in reversed(list(enumerate(objects))):
         if one.mask is not None:
             inside = one.mask.decode() != 0
-            colour = np.array(ImageColor.getrgb(COLOURS[number % len(COLOURS)]))
+            colour = np.array(ImageColor.getrgb(COLOURS[number % (len(COLOURS) - 1)]))
             pixels[inside] = ((1 - TINT) * pixels[inside] + TINT * colour).round()
     return Image.fromarray(pixels)
