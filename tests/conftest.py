@@ -23,6 +23,7 @@ from resnets.data.arrays import ImageArrays
 from resnets.data.sources import SOURCES
 from resnets.data.splits import DataSplits
 from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.localisation.recipes import LOCALISATION_RECIPES
 from resnets.networks.registry import NETWORKS
 from resnets.training.recipes import RECIPES
 
@@ -60,7 +61,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def own_registrations() -> Iterator[None]:
     """Forget what a test registers."""
-    with NETWORKS.scoped(), RECIPES.scoped(), DETECTION_RECIPES.scoped(), SOURCES.scoped():
+    recipes = RECIPES.scoped(), DETECTION_RECIPES.scoped(), LOCALISATION_RECIPES.scoped()
+    with NETWORKS.scoped(), recipes[0], recipes[1], recipes[2], SOURCES.scoped():
         yield
 
 

@@ -28,7 +28,7 @@ from PIL import Image
 import resnets
 from resnets import pages
 from resnets.cli import run as run_command
-from resnets.detection.recipes import all_recipes
+from resnets.localisation.recipes import all_recipes
 from resnets.paper.compared_networks import SIZES
 from resnets.paper.published import for_network
 from resnets.report import plots, view

@@ -77,6 +77,17 @@ _HOME = {
     "load_detection_data": "resnets.detection.sources",
     "DetectionSplits": "resnets.detection.annotations",
     "AnnotatedImage": "resnets.detection.annotations",
+    "train_localiser": "resnets.localisation.train",
+    "LocaliserResult": "resnets.localisation.train",
+    "load_localiser": "resnets.localisation.localiser",
+    "evaluate_localiser": "resnets.localisation.evaluate",
+    "LocalisationEvaluation": "resnets.records.evaluations",
+    "locate": "resnets.localisation.predict",
+    "LocalisationRecipe": "resnets.specs",
+    "score_guesses": "resnets.localisation.score",
+    "load_localisation_data": "resnets.localisation.sources",
+    "LocalisationSplits": "resnets.localisation.boxed_images",
+    "BoxedImages": "resnets.localisation.boxed_images",
     "responses": "resnets.evaluation.responses",
     "gradients": "resnets.analysis.gradients",
     "Gradients": "resnets.records.analyses",
@@ -97,8 +108,8 @@ _HOME = {
     "ImageFiles": "resnets.data.image_files",
     "Recipe": "resnets.specs",
     "find_recipe": "resnets.training.recipes",
-    "list_recipes": "resnets.detection.recipes",
-    "register_recipe": "resnets.detection.recipes",
+    "list_recipes": "resnets.localisation.recipes",
+    "register_recipe": "resnets.localisation.recipes",
     "Observer": "resnets.training.observers",
     "Display": "resnets.cli.display",
     "ResnetsError": "resnets.errors",
@@ -136,8 +147,6 @@ if TYPE_CHECKING:
     from resnets.detection.detector import load_detector as load_detector
     from resnets.detection.evaluate import evaluate_detector as evaluate_detector
     from resnets.detection.predict import detect as detect
-    from resnets.detection.recipes import list_recipes as list_recipes
-    from resnets.detection.recipes import register_recipe as register_recipe
     from resnets.detection.score import score_detections as score_detections
     from resnets.detection.sources import load_detection_data as load_detection_data
     from resnets.detection.train import DetectorResult as DetectorResult
@@ -170,6 +179,17 @@ if TYPE_CHECKING:
     from resnets.inference.optimize import optimize as optimize
     from resnets.inference.predict import predict as predict
     from resnets.inference.predictions import Prediction as Prediction
+    from resnets.localisation.boxed_images import BoxedImages as BoxedImages
+    from resnets.localisation.boxed_images import LocalisationSplits as LocalisationSplits
+    from resnets.localisation.evaluate import evaluate_localiser as evaluate_localiser
+    from resnets.localisation.localiser import load_localiser as load_localiser
+    from resnets.localisation.predict import locate as locate
+    from resnets.localisation.recipes import list_recipes as list_recipes
+    from resnets.localisation.recipes import register_recipe as register_recipe
+    from resnets.localisation.score import score_guesses as score_guesses
+    from resnets.localisation.sources import load_localisation_data as load_localisation_data
+    from resnets.localisation.train import LocaliserResult as LocaliserResult
+    from resnets.localisation.train import train_localiser as train_localiser
     from resnets.networks.deepen import deepen as deepen
     from resnets.networks.describe import describe as describe
     from resnets.networks.describe import list_networks as list_networks
@@ -187,6 +207,7 @@ if TYPE_CHECKING:
     from resnets.records.evaluations import DetectionEvaluation as DetectionEvaluation
     from resnets.records.evaluations import Evaluation as Evaluation
     from resnets.records.evaluations import LayerResponses as LayerResponses
+    from resnets.records.evaluations import LocalisationEvaluation as LocalisationEvaluation
     from resnets.report.compare_runs import Comparison as Comparison
     from resnets.report.compare_runs import compare as compare
     from resnets.report.write import Report as Report
@@ -197,6 +218,7 @@ if TYPE_CHECKING:
     from resnets.reproduction.run_list import plan_reproduction as plan_reproduction
     from resnets.serving.server import serve as serve
     from resnets.specs import DetectionRecipe as DetectionRecipe
+    from resnets.specs import LocalisationRecipe as LocalisationRecipe
     from resnets.specs import Recipe as Recipe
     from resnets.training.observers import Observer as Observer
     from resnets.training.recipes import find_recipe as find_recipe

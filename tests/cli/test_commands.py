@@ -39,9 +39,9 @@ def test_python_m_resnets_is_the_command() -> None:
 
 
 def test_every_command_and_option_is_explained() -> None:
-    """Also those of the groups `data` and `detect`."""
+    """Also those of the groups `data`, `detect` and `locate`."""
     groups = [app, *(group.typer_instance for group in app.registered_groups)]
-    assert len(groups) == 3
+    assert len(groups) == 4
     for command in (command for group in groups for command in group.registered_commands):
         assert command.callback is not None and command.callback.__doc__, command.name
         hints = get_type_hints(command.callback, include_extras=True)
@@ -67,6 +67,7 @@ def test_the_help_shows_all_commands_by_their_purpose(command: Command) -> None:
         (["detect", "train"], "voc:PATH[@SETS]"),
         (["detect", "evaluate"], "coco:PATH[@SETS]"),
         (["detect", "check"], "voc:PATH[@SETS]"),
+        (["locate", "train"], "clsloc:PATH[@TRAIN/TEST]"),
     ],
 )
 def test_the_help_keeps_what_stands_in_brackets(arguments: list[str], shown: str, command: Command) -> None:

@@ -8,7 +8,8 @@ from typing import get_args
 
 import pytest
 
-from resnets.detection.recipes import DETECTION_RECIPES, all_recipes
+from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.localisation.recipes import all_recipes
 from resnets.networks import registry
 from resnets.networks.complexity import measure, skeleton, stages
 from resnets.paper import figures, published, tables

@@ -11,7 +11,7 @@ SUBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "evaluation": ("Evaluation", ("evaluation", "records.evaluations")),
     "inference": ("Prediction and serving", ("inference", "serving")),
     "data": ("Data", ("data",)),
-    "detection": ("Object detection", ("detection",)),
+    "detection": ("Object detection and localisation", ("detection", "localisation")),
     "analysis": ("Why depth helps", ("analysis", "records.analyses")),
     "study": ("Depth studies and the paper's tables", ("depth_study", "reproduction", "report", "paper")),
     "errors": ("Errors and diagnosis", ("errors", "runtime")),

@@ -19,8 +19,8 @@ from resnets.durations import in_words
 from resnets.errors import DataError, printable, warn
 from resnets.files import to_json
 from resnets.quantities import plural, rate, training_length
-from resnets.records.runs import DetectorResult, LogLine, Result, RunRecord
-from resnets.specs import DetectionRecipe
+from resnets.records.runs import DetectorResult, LocaliserResult, LogLine, Result, RunRecord
+from resnets.specs import DetectionRecipe, LocalisationRecipe
 
 T = TypeVar("T")
 
@@ -191,7 +191,7 @@ def _where(hardware: dict[str, Any]) -> str:
 class _TimeNeeded:
     """An observer that prints the estimated time of a run before it starts, and warns of a default over a day.
 
-    Of a detector it only warns, since its estimate is a rough one.
+    Of a detector or a localiser it only warns, since its estimate is a rough one.
     """
 
     def __init__(self, *, default_length: bool) -> None:
@@ -200,12 +200,12 @@ class _TimeNeeded:
     def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
         from resnets.planning.defaults import estimated_seconds
 
-        detector = isinstance(run.recipe, DetectionRecipe)
-        if iteration > 0 or (detector and not self.default_length):
+        is_rough = isinstance(run.recipe, DetectionRecipe | LocalisationRecipe)
+        if iteration > 0 or (is_rough and not self.default_length):
             return
         if (seconds := estimated_seconds(run)) is None:
             return
-        if not detector:
+        if not is_rough:
             print(f"estimated time: {in_words(seconds)}", flush=True)
         if self.default_length and seconds > DAY:
             warn(
@@ -265,6 +265,11 @@ class ShortDisplay:
         if isinstance(result, DetectorResult):
             mean_ap = result.scores.mean_ap
             score = "the test images are not annotated" if mean_ap is None else f"test mAP {100 * mean_ap:5.2f} %"
+            self.console.print(f"{self.name:<10} {score}  {in_words(result.seconds)}")
+            return
+        if isinstance(result, LocaliserResult):
+            wrong = result.scores.true_class_error
+            score = "the test images are not annotated" if wrong is None else f"test localisation error {wrong:5.2f} %"
             self.console.print(f"{self.name:<10} {score}  {in_words(result.seconds)}")
             return
         tested, error = "validation", result.validation_error  # the error that selects is shown

@@ -68,7 +68,7 @@ def _networks() -> Listed:
 
 
 def _recipes() -> Listed:
-    from resnets.detection.recipes import list_recipes
+    from resnets.localisation.recipes import list_recipes
     from resnets.specs import DetectionRecipe
 
     found = list_recipes()

@@ -280,8 +280,13 @@ def resized(size: tuple[int, int], length: int) -> tuple[int, int]:
 
 def centre_crop(image: Image.Image, size: int) -> Image.Image:
     """Return the central `size` x `size` pixels, a half rounded to the even number, as torchvision's CenterCrop."""
-    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
+    left, top = centre_of(image.size, size)
     return image.crop((left, top, left + size, top + size))
+
+
+def centre_of(whole: Size, size: int) -> tuple[int, int]:
+    """Return left and top of what `centre_crop` takes of an image of some size."""
+    return round((whole[0] - size) / 2), round((whole[1] - size) / 2)
 
 
 def pixels(image: Image.Image) -> NDArray[np.uint8]:

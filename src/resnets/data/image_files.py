@@ -224,7 +224,7 @@ class PhotoBatches:
         self.dataset = Seeded(Photos(train.paths, train.labels, input_spec, augmentation), batching.seed)
         self.normalized = Normalizer(input_spec, batching.device)
         colors = None if augmentation is None else augmentation.colors
-        self.colors = None if colors is None else _Colors(colors, input_spec, batching.seed, batching.device)
+        self.colors = None if colors is None else ColorShifts(colors, input_spec, batching.seed, batching.device)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         loading_now: deque[tuple[NDArray[np.int64], NDArray[np.int64]]] = deque()  # epochs and samples
@@ -244,7 +244,7 @@ class PhotoBatches:
         return None if self.growing is None else self.growing.size_at(iteration / (self.batching.iterations or 1))
 
 
-class _Colors:
+class ColorShifts:
     """Section 3.4's colour augmentation, a mini-batch of normalised images at a time."""
 
     def __init__(self, colors: PrincipalColors, input_spec: InputSpec, seed: int, device: torch.device) -> None:

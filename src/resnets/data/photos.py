@@ -16,8 +16,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data.decoding import (
+    Box,
     DecodedImage,
     EncodedImage,
+    Size,
     decode_for,
     pixels,
     quiet,
@@ -110,19 +112,28 @@ def scale_crop_flip(image: EncodedImage, how: ScaleCropFlip, input_spec: InputSp
     Shape: (crop, crop, C) uint8
     Paper: section 3.4.
     """
-    left, top, right, bottom = within_ratio(image.size)
+    view = crop_at(image, random_scale_crop(image.size, how), how.crop, input_spec)
+    return view[:, ::-1] if how.flip and random.random() < 0.5 else view
+
+
+def random_scale_crop(size: Size, how: ScaleCropFlip) -> Box:
+    """Return where a random crop at a random scale lies in an image of some size. Units: pixels of the image."""
+    left, top, right, bottom = within_ratio(size)
     width, height = resized((right - left, bottom - top), random.randint(how.shortest, how.longest))
     x, y = random.randint(0, width - how.crop), random.randint(0, height - how.crop)
     across, down = (right - left) / width, (bottom - top) / height
-    box = (
+    return (
         left + x * across,
         top + y * down,
         min(right, left + (x + how.crop) * across),
         min(bottom, top + (y + how.crop) * down),
     )
+
+
+def crop_at(image: EncodedImage, box: Box, side: int, input_spec: InputSpec) -> NDArray[np.uint8]:
+    """Return a part of an image as a square. Shape: (side, side, C) uint8"""
     reduced = input_spec.decode == "reduced"
-    view = pixels(image.resized(box, (how.crop, how.crop), input_spec.interpolation, reduced=reduced))
-    return view[:, ::-1] if how.flip and random.random() < 0.5 else view
+    return pixels(image.resized(box, (side, side), input_spec.interpolation, reduced=reduced))
 
 
 def area_crop_flip(image: EncodedImage, how: AreaCropFlip, size: int | None, input_spec: InputSpec) -> Tensor:

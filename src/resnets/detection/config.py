@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,14 +23,14 @@ from resnets.detection.fine_tuning import fine_tuned
 from resnets.detection.recipes import DETECTION_RECIPES, default_recipe
 from resnets.detection.score import Score, require_objects, score_for
 from resnets.detection.sources import load_detection_data
-from resnets.errors import DataError, UsageError, nearest, warn
+from resnets.errors import DataError, UsageError, warn
 from resnets.networks import registry
 from resnets.records.runs import DataRecord, RunRecord, StartRecord
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE
 from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec
-from resnets.training.config import RunSettings, network_record
+from resnets.training.config import RunSettings, network_record, separated
 from resnets.training.resolved import ResolvedTraining
 from resnets.training.start import resumed_from, start_record
 from resnets.weights.sources import find_weights, is_published
@@ -53,14 +53,7 @@ class DetectionConfig(RunSettings):
 
         Raises: UsageError, for an unknown name.
         """
-        own = {one.name for one in fields(cls)} - {"recipe_changes"}
-        of_recipe = {name: name for name in DetectionRecipe.__struct_fields__} | RECIPE_SETTINGS
-        for name in settings:
-            if name not in own | of_recipe.keys():
-                raise UsageError(f"unknown setting {name!r} of a detector{nearest(name, own | of_recipe.keys())}")
-        changes = {of_recipe[name]: value for name, value in settings.items() if name not in own and value is not None}
-        changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
-        return cls(**{name: settings[name] for name in own & settings.keys()}, recipe_changes=changes)
+        return cls(**separated(cls, DetectionRecipe, RECIPE_SETTINGS, "a detector", settings))
 
     @property
     def masks(self) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from resnets.paper.detection_recipes import COCO, COCO_CONTEXT, JOINT, SHARED, VOC, VOC_CONTEXT
-from resnets.registry import Registry, calling_module
-from resnets.specs import Departure, DetectionRecipe, Recipe
-from resnets.training.recipes import RECIPES
+from resnets.registry import Registry
+from resnets.specs import Departure, DetectionRecipe
 
 _COARSE = Departure("64 regions, of which conv5_1 sees 8x8", "a quarter of the time that conv5_x takes on a CPU")
 
@@ -70,29 +69,6 @@ SMALL_MASKS = SMALL.with_changes(
 DETECTION_RECIPES: Registry[DetectionRecipe] = Registry(
     "recipe of detectors", VOC, COCO, VOC_CONTEXT, COCO_CONTEXT, SMALL, COCO_MASKS, SMALL_MASKS
 )
-
-
-def all_recipes() -> dict[str, Recipe]:
-    """Return the recipes of classifiers and of detectors by their names, no two of the same."""
-    return {recipe.name: recipe for recipe in (*RECIPES, *DETECTION_RECIPES)}
-
-
-def list_recipes() -> list[Recipe]:
-    """Return all recipes; those of detectors are `DetectionRecipe`."""
-    return list(all_recipes().values())
-
-
-def register_recipe(recipe: Recipe) -> None:
-    """Register a recipe of classifiers, or a `DetectionRecipe`: its name is then known, on the command line too.
-
-    Raises: UsageError, if the name is taken.
-    """
-    if isinstance(recipe, DetectionRecipe):
-        RECIPES.require_free(recipe.name)
-        DETECTION_RECIPES.add(recipe, calling_module())
-    else:
-        DETECTION_RECIPES.require_free(recipe.name)
-        RECIPES.add(recipe, calling_module())
 
 
 def default_recipe(protocol: str) -> DetectionRecipe:

@@ -10,7 +10,14 @@ from msgspec import UNSET, UnsetType
 
 from resnets.records.base import Record
 from resnets.records.counts import Interval
-from resnets.records.runs import ClassifierResult, DetectionScores, DetectorResult, Provenance
+from resnets.records.runs import (
+    ClassifierResult,
+    DetectionScores,
+    DetectorResult,
+    LocalisationScores,
+    LocaliserResult,
+    Provenance,
+)
 from resnets.specs import Setting, Spec
 
 Scale = Literal["full", "short", "smoke"]
@@ -167,6 +174,27 @@ class DetectionEvaluation(Record, frozen=True, kw_only=True, tag="detection eval
     scores: DetectionScores
     seconds_per_image: float
     results: tuple[DetectorResult | None, ...]
+    provenance: Provenance
+
+
+class LocalisationEvaluation(Record, frozen=True, kw_only=True, tag="localisation evaluation"):
+    """The result of localisers on a split, and of classifiers that guess its classes, where there are any.
+
+    `networks` are those of each localiser, its second stage after the first. `digest` is the data's; `results` are
+    those of the localisers' runs, where they are next to the weights.
+    """
+
+    networks: tuple[tuple[str, ...], ...]
+    classifiers: tuple[str, ...] = ()
+    data: str
+    digest: str | None = None
+    split: str
+    protocol: str
+    scales: tuple[int, ...] = ()  # of dense testing, where they are not the recipe's
+    voting: bool
+    scores: LocalisationScores
+    seconds_per_image: float
+    results: tuple[LocaliserResult | None, ...]
     provenance: Provenance
 
 

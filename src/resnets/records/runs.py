@@ -11,7 +11,7 @@ import msgspec
 
 from resnets.records import base
 from resnets.records.base import Record
-from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, Precision, Recipe, Spec
+from resnets.specs import DetectionRecipe, InputSpec, LocalisationRecipe, NetworkSpec, Precision, Recipe, Spec
 
 R = TypeVar("R")
 
@@ -20,12 +20,15 @@ NO_EFFECT = ("source", "departures")
 
 
 class NetworkRecord(Spec, frozen=True, kw_only=True):
-    """The network of a run. `spec` is None for a custom module, `detector` for a classifier."""
+    """The network of a run. `spec` is None for a custom module, `detector` for a classifier.
+
+    A localiser is a per-class RPN or a per-class R-CNN.
+    """
 
     name: str
     spec: NetworkSpec | None = None
     parameters: int
-    detector: Literal["faster_rcnn"] | None = None
+    detector: Literal["faster_rcnn", "rpn", "rcnn"] | None = None
 
     @property
     def depth(self) -> int | None:
@@ -60,7 +63,7 @@ class StartRecord(Spec, frozen=True, kw_only=True):
 
     file: str
     sha256: str
-    of: Literal["classifier", "detector"] = "classifier"
+    of: Literal["classifier", "detector", "localiser"] = "classifier"
     classes: int | None = None
     input: InputSpec | None = None
 
@@ -87,12 +90,13 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
     """What makes a run the one that it is, and where its sessions ran."""
 
     network: NetworkRecord
-    recipe: Recipe | DetectionRecipe
+    recipe: Recipe | DetectionRecipe | LocalisationRecipe
     data: DataRecord
     seed: int
     precision: Precision
     start: StartRecord | None = None  # None: random weights
     teacher: StartRecord | None = None  # that the recipe's distillation is from
+    rpn: StartRecord | None = None  # whose proposals a per-class R-CNN is trained on
     class_weights: dict[str, float] | None = None  # in the loss; None: all are 1
     workers: int
     accumulate: int = 1
@@ -105,8 +109,10 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
             del same[name]
         del same["data"]["source"]
         same["recipe"] = {name: value for name, value in same["recipe"].items() if name not in NO_EFFECT}
-        for name, file in (("start", self.start), ("teacher", self.teacher)):
+        for name, file in (("start", self.start), ("teacher", self.teacher), ("rpn", self.rpn)):
             same[name] = None if file is None else file.sha256
+        if self.rpn is None:
+            del same["rpn"]
         return same
 
     def fingerprint(self) -> str:
@@ -120,7 +126,7 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
         if (found := of_data or base.difference(mine, theirs)) is None:
             return None
         where, here, there = found
-        if where in ("start", "teacher"):  # files and images have names; a digest alone says nothing to anyone
+        if where in ("start", "teacher", "rpn"):  # files and images have names; a digest alone says nothing to anyone
             files: list[StartRecord | None] = [getattr(run, where) for run in (self, other)]
             none = "random weights" if where == "start" else "none"
             was, now = (none if file is None else file.in_words() for file in files)
@@ -219,7 +225,35 @@ class DetectorResult(Record, frozen=True, kw_only=True, tag="detector result"):
     run: RunRecord
 
 
-Result = ClassifierResult | DetectorResult
+class LocalisationScores(Spec, frozen=True, kw_only=True):
+    """Errors of localisation on a split, in percent; None where only a server knows classes and boxes.
+
+    `true_class_error` is of one box for the image's own class, `errors` of its first 1 to 5 guesses of class and box,
+    all without the blacklisted images; `class_errors` are of the classes alone, `true_class_error_of_all` is of the own
+    class, both of all images.
+    """
+
+    images: int  # that count
+    blacklisted: int = 0
+    true_class_error: float | None = None
+    true_class_error_of_all: float | None = None
+    errors: tuple[float, ...] | None = None
+    class_errors: tuple[float, ...] | None = None
+
+
+class LocaliserResult(Record, frozen=True, kw_only=True, tag="localiser result"):
+    """The result of a localiser's run; the scores are of the centre crop."""
+
+    test_images: int
+    scores: LocalisationScores
+    validation_scores: LocalisationScores | None = None
+    seconds: float
+    images_per_second: float
+    curve: tuple[LogLine, ...]
+    run: RunRecord
+
+
+Result = ClassifierResult | DetectorResult | LocaliserResult
 
 
 def result_next_to(weights: Path, kind: type[R]) -> R | None:

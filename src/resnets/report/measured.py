@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from resnets.detection.recipes import all_recipes
+from resnets.localisation.recipes import all_recipes
 from resnets.paper.declarations import SCORED_BY, DetectionTest
 from resnets.paper.detection_data import after
 from resnets.paper.detection_data import identify as identify_detection_data

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnets import pages
-from resnets.detection.recipes import all_recipes
 from resnets.durations import in_words
+from resnets.localisation.recipes import all_recipes
 from resnets.paper.declarations import Table
 from resnets.records.benchmarks import Benchmark, Claim
 from resnets.records.runs import Provenance

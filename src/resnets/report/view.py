@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from resnets.detection.recipes import all_recipes
 from resnets.durations import in_words
+from resnets.localisation.recipes import all_recipes
 from resnets.paper.declarations import Table
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES

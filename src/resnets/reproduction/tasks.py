@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.detection.recipes import all_recipes
 from resnets.errors import UsageError, nearest
+from resnets.localisation.recipes import all_recipes
 from resnets.paper.availability import availability, missing_parts
 from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table
 from resnets.paper.figures import FIGURES

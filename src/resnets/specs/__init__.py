@@ -30,6 +30,8 @@ from resnets.specs.inputs import Preprocessing as Preprocessing
 from resnets.specs.inputs import PrincipalColors as PrincipalColors
 from resnets.specs.inputs import ScaleCropFlip as ScaleCropFlip
 from resnets.specs.inputs import require_decoding as require_decoding
+from resnets.specs.localisation import LocalisationRecipe as LocalisationRecipe
+from resnets.specs.localisation import LocalisationStage as LocalisationStage
 from resnets.specs.networks import FunctionSpec as FunctionSpec
 from resnets.specs.networks import Initialization as Initialization
 from resnets.specs.networks import NetworkSpec as NetworkSpec

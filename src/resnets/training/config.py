@@ -113,6 +113,29 @@ class RunSettings:
             raise UsageError(f"save_every is {self.save_every} iterations; it must be 1 or more")
 
 
+def separated(
+    config: type[RunSettings],
+    recipe: type[Recipe],
+    shorter: Mapping[str, str],
+    what: str,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return settings by name as fields of a configuration, those of its recipe as its changes; None changes nothing.
+
+    `shorter` are names of settings for fields of the recipe, and `what` is trained.
+
+    Raises: UsageError, for an unknown name.
+    """
+    own = {one.name for one in dataclasses.fields(config)} - {"recipe_changes"}
+    of_recipe = {name: name for name in recipe.__struct_fields__} | dict(shorter)
+    for name in settings:
+        if name not in own | of_recipe.keys():
+            raise UsageError(f"unknown setting {name!r} of {what}{nearest(name, own | of_recipe.keys())}")
+    changes = {of_recipe[name]: value for name, value in settings.items() if name not in own and value is not None}
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    return {name: settings[name] for name in own & settings.keys()} | {"recipe_changes": changes}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(RunSettings):
     """Settings of a classifier's training."""

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnets.errors import CheckpointError, DataError, Interrupted, RunError, TrainingError, WeightsError
 from resnets.networks.batch_norm import BatchNorm2d
 from resnets.networks.sync_batch_norm import average_statistics
-from resnets.records.runs import ClassifierResult, DetectorResult, LogLine, Result, RunRecord
+from resnets.records.runs import ClassifierResult, DetectorResult, LocaliserResult, LogLine, Result, RunRecord
 from resnets.runtime.device import keep_freed_memory, place
 from resnets.runtime.kernels import unavailable
 from resnets.runtime.processes import World
@@ -36,7 +36,7 @@ SAVE_SHARE = 0.05  # of the time, that they may take
 LOG_ITERATIONS = {"cpu": 50, "cuda": 500}  # between two lines of the log, at most: each makes a GPU wait
 LOG_LINES = 50  # of a run, at least
 
-R = TypeVar("R", ClassifierResult, DetectorResult)
+R = TypeVar("R", ClassifierResult, DetectorResult, LocaliserResult)
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 

@@ -175,8 +175,9 @@ def load(path: Path) -> Weights:
     """
     tensors, description = read_tensors(path)
     tensors = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in tensors.items()}
-    if "detector" in description:
-        raise WeightsError(f"{path}: a detector's weights, not a classifier's; `resnets detect` uses them")
+    for kind, command in (("detector", "detect"), ("localiser", "locate")):
+        if kind in description:
+            raise WeightsError(f"{path}: a {kind}'s weights, not a classifier's; `resnets {command}` uses them")
     try:
         found = msgspec.convert(description, _Description)
     except (msgspec.ValidationError, RecursionError) as error:

@@ -1,0 +1,280 @@
+"""`resnets locate`: train, evaluate, predict and score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from typer import Argument, Exit, Option, Typer
+
+from resnets.cli import options
+from resnets.cli.options import BY_RECIPE
+from resnets.files import to_json
+from resnets.localisation.recipes import LOCALISATION_RECIPES
+from resnets.records.base import as_json as json_of
+from resnets.records.base import encode
+
+DATA = r"clsloc:PATH\[@TRAIN/TEST], voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # \[ keeps Rich from taking it for markup
+
+Data = Annotated[str, Option("--data", "-d", help=DATA)]
+Protocol = Annotated[str, Option("--protocol", "-p", help="center-crop or dense-multi-scale.")]
+Scales = Annotated[
+    str | None, Option(help="Comma-separated shorter sides in pixels for dense testing.", show_default=BY_RECIPE)
+]
+Voting = Annotated[bool, Option("--voting/--no-voting", help="Move boxes to the mean of those that overlap them.")]
+
+app = Typer(no_args_is_help=True, help="Locate the one object of an image (appendix C): per-class RPN and R-CNN.")
+
+
+@app.command(cls=options.TrainingCommand)
+def train(
+    network: Annotated[str, Argument(help="resnet18, resnet34, resnet50, resnet101, resnet20 ...")],
+    data: Data,
+    weights: Annotated[
+        str,
+        Option(
+            "--weights",
+            "-w",
+            help="Classifier to start from: a run folder, a weights file (.pth too), torchvision, timm:NAME or "
+            "hf:OWNER/NAME.",
+        ),
+    ],
+    rpn: Annotated[
+        Path | None,
+        Option(
+            help="Run folder or weights file of a per-class RPN: train an R-CNN on its proposals.",
+            show_default="train a per-class RPN",
+        ),
+    ] = None,
+    recipe: Annotated[str | None, Option(help=LOCALISATION_RECIPES.help(), show_default="the paper's")] = None,
+    out: Annotated[
+        Path | None, Option("--out", "-o", help="Run folder.", show_default="runs/NET-rpn-DATA or runs/NET-rcnn-DATA")
+    ] = None,
+    resume: options.Resume = False,
+    iterations: options.Iterations = None,
+    batch_size: Annotated[
+        int | None, Option(help="Images per iteration, or regions of an R-CNN.", show_default=BY_RECIPE)
+    ] = None,
+    lr: options.LearningRate = None,
+    momentum: options.Momentum = None,
+    weight_decay: options.WeightDecay = None,
+    size: Annotated[
+        int | None,
+        Option(help="Side of the crops in pixels; other lengths in proportion.", show_default=f"{BY_RECIPE}, 224"),
+    ] = None,
+    anchors: Annotated[
+        str | None, Option(help="Comma-separated anchor sizes in pixels.", show_default=f"{BY_RECIPE}, 64,128,224")
+    ] = None,
+    anchors_per_image: Annotated[
+        int | None, Option(help="Anchors sampled per image.", show_default=f"{BY_RECIPE}, 8")
+    ] = None,
+    box_weight: Annotated[float | None, Option(help="Weight of the box loss.", show_default=f"{BY_RECIPE}, 1")] = None,
+    proposals: Annotated[
+        int | None, Option(help="Proposals of an image for an R-CNN.", show_default=f"{BY_RECIPE}, 200")
+    ] = None,
+    split: Annotated[str, Option(help="all, or a share of the training images to validate on: 10%.")] = "all",
+    evaluate_every: Annotated[
+        int | None, Option(help="Iterations between tests.", show_default="one test, at the end")
+    ] = None,
+    seed: Annotated[int, Option(help="Random seed for new layers, data order, crops and sampling.")] = 0,
+    device: options.Device = "auto",
+    precision: options.TrainingPrecision = "auto",
+    workers: options.Workers = 2,
+    save_every: options.SaveEvery = None,
+) -> None:
+    """Train a per-class RPN from the weights of a classifier or, with --rpn, a per-class R-CNN. Appendix C.
+
+    SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
+    """
+    settings = dict(locals())  # each option is a setting of the same name
+    from resnets.cli.display import displays
+    from resnets.cli.lists import numbers
+    from resnets.cli.resuming import resumable
+    from resnets.durations import in_words
+    from resnets.localisation.train import train_localiser
+    from resnets.quantities import plural, rate
+
+    settings |= {"anchors": numbers(anchors, "pixels", "64,128,224")}
+    with resumable():
+        result = train_localiser(**settings, observers=displays(default_length=iterations is None))
+    if result.already_finished:
+        print(f"{result.folder} is finished; nothing to do")
+    error = "the test images are not annotated" if result.error is None else f"{result.error:.2f} % localisation error"
+    print(
+        f"{result.network}: {error} on the true class, after {plural(result.iterations, 'iteration')} in "
+        f"{in_words(result.seconds)} ({rate(result.images_per_second)} images/s)\n"
+        f"{result.folder}/ holds the weights, the log and result.json"
+    )
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[
+        list[Path],
+        Argument(help="Run folders or weights files of localisers; several are an ensemble.", show_default=False),
+    ],
+    data: Data,
+    classifier: Annotated[
+        list[str] | None,
+        Option(
+            "--classifier",
+            "-c",
+            help="Run folder or weights of a classifier, whose five best classes are located; several are an ensemble.",
+            show_default="the true class alone",
+        ),
+    ] = None,
+    split: Annotated[str, Option(help="test, validation or training.")] = "test",
+    protocol: Protocol = "dense-multi-scale",
+    scales: Scales = None,
+    voting: Voting = True,
+    out: Annotated[
+        Path | None,
+        Option("--out", "-o", help="Folder for the guesses, in the format of the server, and evaluation.json."),
+    ] = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    workers: options.Workers = 2,
+    as_json: options.Json = False,
+) -> None:
+    """Evaluate a localiser by ILSVRC's rules: the error on the true class, and with --classifier on its guesses."""
+    from resnets.cli.display import progress_of
+    from resnets.cli.lists import numbers
+    from resnets.durations import of_a_step
+    from resnets.localisation.evaluate import evaluate_localiser
+
+    with progress_of("images") as progress:
+        result = evaluate_localiser(
+            weights,
+            data,
+            classifier=classifier or (),
+            split=split,
+            protocol=protocol,
+            scales=numbers(scales, "pixels", "224,256,384"),
+            voting=voting,
+            out=out,
+            device=device,
+            precision=precision,
+            workers=workers,
+            progress=progress,
+        )
+    if as_json:
+        print(encode(result).decode())
+        return
+    localisers = ", ".join("+".join(names) for names in result.networks)
+    guessed = f", classes by {', '.join(result.classifiers)}" if result.classifiers else ""
+    print(
+        f"{localisers} on the {result.split} images of {result.data}, {result.protocol}{guessed}, "
+        f"{of_a_step(result.seconds_per_image)} per image"
+    )
+    if result.scores.true_class_error is None:
+        print(f"these images are not annotated; the server scores {out}/guesses_{split}.txt")
+        return
+    _print(json_of(result.scores))
+
+
+@app.command()
+def predict(
+    weights: Annotated[Path, Argument(help="Run folder or .safetensors file of a localiser.")],
+    images: options.Images,
+    classifier: Annotated[
+        str, Option("--classifier", "-c", help="Run folder or weights of a classifier of the same classes.")
+    ],
+    top: Annotated[int, Option(help="Number of classes.")] = 5,
+    out: Annotated[
+        Path | None, Option("--out", "-o", help="Folder for the images with boxes, and detections.json.")
+    ] = None,
+    protocol: Protocol = "dense-multi-scale",
+    scales: Scales = None,
+    voting: Voting = True,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    as_json: options.Json = False,
+) -> None:
+    """Classify images and locate the object of each class: its probability and box.
+
+    A box is x1, y1, x2, y2 in pixels. Files that are not images are listed on standard error at the end (and as "error"
+    in the JSON), the others are processed, and the exit code is 1.
+    """
+    from resnets.cli.display import print_answers
+    from resnets.cli.lists import numbers
+    from resnets.cli.output import outlive
+    from resnets.detection.writer import DetectedObject
+    from resnets.localisation.predict import locate
+
+    def fields(guesses: list[DetectedObject]) -> dict[str, Any]:
+        return {"guesses": [msgspec.to_builtins(one) for one in guesses]}
+
+    def text(guesses: list[DetectedObject]) -> str:
+        return "\n  ".join(
+            f"{one.name} {one.score:.2f}  {' '.join(f'{side:.1f}' for side in one.box)}" for one in guesses
+        )
+
+    found = locate(
+        weights,
+        images,
+        classifier=classifier,
+        top=top,
+        out=out,
+        protocol=protocol,
+        scales=numbers(scales, "pixels", "224,256,384"),
+        voting=voting,
+        device=device,
+        precision=precision,
+    )
+    if out is not None:
+        outlive()
+    complete = print_answers(found, fields, None if as_json else text)
+    if out is not None and not as_json:
+        print(f"{out}/ holds the images with their boxes, and detections.json")
+    if not complete:
+        raise Exit(1)
+
+
+@app.command()
+def score(
+    ground_truth: Annotated[
+        Path,
+        Option(
+            "--ground-truth",
+            "-g",
+            help="A folder as clsloc:PATH takes it, a folder of XML files, or Kaggle's LOC_val_solution.csv.",
+        ),
+    ],
+    guesses: Annotated[
+        Path, Option("--guesses", help="A line for each image: up to five times ID xmin ymin xmax ymax.")
+    ],
+    class_ids: Annotated[
+        Path | None, Option(help="Numbers of the classes: map_clsloc.txt.", show_default="the folder's")
+    ] = None,
+    blacklist: Annotated[
+        Path | None, Option(help="Numbers of images that do not count.", show_default="the folder's")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Score a file of guesses as ILSVRC's development kit does; needs neither a model nor the images."""
+    from resnets.localisation.score import score_guesses
+
+    found = json_of(score_guesses(ground_truth, guesses, class_ids=class_ids, blacklist=blacklist))
+    if as_json:
+        print(to_json(found))
+        return
+    _print(found)
+
+
+def _print(scores: dict[str, Any]) -> None:
+    """Print the errors of localisation scores, as JSON has them."""
+    from resnets.cli.display import print_table
+    from resnets.quantities import plural
+
+    rows = []
+    if scores["true_class_error"] is not None:
+        rows.append(["one box, true class", f"{scores['true_class_error']:.2f}", ""])
+    if scores["errors"] is not None:
+        pairs = zip(scores["errors"], scores["class_errors"], strict=True)
+        rows += [
+            [f"best of {plural(count, 'guess')}", f"{located:.2f}", f"{classified:.2f}"]
+            for count, (located, classified) in enumerate(pairs, 1)
+        ]
+    excluded = f", {scores['blacklisted']:,} excluded" if scores["blacklisted"] else ""
+    print_table([f"error on {plural(scores['images'], 'image')}{excluded}", "localisation %", "class %"], rows)

@@ -1,0 +1,147 @@
+"""Localisation data sets: image files of one class each, with the boxes of its objects. Appendix C.
+
+Boxes are x1, y1, x2, y2 in the continuous coordinates of `detection.annotations`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits, drawn_of_each_class
+from resnets.errors import DataError, UsageError
+from resnets.files import read_bytes
+
+MOST_LINES = 50_000_000  # bytes of a list of a development kit
+
+
+@dataclass(frozen=True, eq=False)
+class BoxedImages:
+    """Image files with their classes, and the boxes of all of them in order; those of image i start at `starts[i]`.
+
+    Shape: boxes (M, 4) float32, starts (N + 1,)
+    """
+
+    files: ImageFiles
+    boxes: NDArray[np.float32]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], labels: Sequence[int], boxes: Sequence[NDArray[np.floating]]) -> Self:
+        """Return images with the boxes of each."""
+        joined = np.concatenate([np.zeros((0, 4)), *boxes]).astype(np.float32)
+        files = ImageFiles(tuple(paths), np.asarray(labels, np.int64))
+        return cls(files, joined, np.cumsum([0, *map(len, boxes)], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def boxes_of(self, index: int) -> NDArray[np.float32]:
+        """Return the boxes of an image. Shape: (M, 4)"""
+        return self.boxes[self.starts[index] : self.starts[index + 1]]
+
+    def name(self, index: int) -> str:
+        """Return an image's name: its file's, without suffix."""
+        return Path(self.files.paths[index].name).stem
+
+    def select(self, indices: NDArray[np.int64]) -> BoxedImages:
+        """Return some of the images."""
+        boxes = [self.boxes_of(index) for index in indices.tolist()]
+        starts = np.cumsum([0, *map(len, boxes)], dtype=np.int64)
+        return BoxedImages(self.files.select(indices), np.concatenate([np.zeros((0, 4), np.float32), *boxes]), starts)
+
+
+@dataclass(frozen=True, eq=False)
+class LocalisationSplits:
+    """A localisation data set: training and test images, and optionally validation images.
+
+    `class_ids` are the numbers of the classes in the files of the server, `blacklist` the places of test images that
+    do not count, from 0. Of test images that are not `test_annotated` only a server knows classes and boxes.
+
+    Raises: DataError, if a split is empty.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: BoxedImages
+    test: BoxedImages
+    validation: BoxedImages | None = None
+    test_annotated: bool = True
+    class_ids: tuple[int, ...] | None = None
+    blacklist: frozenset[int] = frozenset()
+    notes: tuple[str, ...] = ()
+    digest: str | None = None  # of the content of training and test images
+
+    def __post_init__(self) -> None:
+        for name, images in self.splits():
+            if not len(images):
+                raise DataError(f"{self.name}: there are no {name} images")
+
+    def splits(self) -> list[tuple[str, BoxedImages]]:
+        """Return the splits that there are, by name: training, validation, test."""
+        named = [("training", self.train), ("validation", self.validation), ("test", self.test)]
+        return [(name, images) for name, images in named if images is not None]
+
+    def of(self, split: str) -> BoxedImages:
+        """Return a split by its name. Raises: UsageError, if there is none."""
+        found = dict(self.splits())
+        if split not in found:
+            raise UsageError(f"split is {split!r}; {self.name} has {', '.join(found)}")
+        return found[split]
+
+    def blacklist_of(self, split: str) -> frozenset[int]:
+        """Return the places of images of a split that do not count."""
+        return self.blacklist if split == "test" else frozenset()
+
+    def to_classify(self, split: str) -> DataSplits:
+        """Return the images without their boxes, as a classifier is tested on those of a split."""
+        return DataSplits(name=self.name, classes=self.classes, train=self.train.files, test=self.of(split).files)
+
+    def divided(self, split: str, seed: int) -> LocalisationSplits:
+        """Return all training images (`all`), or a share of each class held out to validate on, drawn by the seed.
+
+        Raises: UsageError, if there is no such split.
+        """
+        if split == "all":
+            return self
+        try:
+            share = float(split.removesuffix("%"))
+        except ValueError:
+            share = 0.0
+        if not split.endswith("%") or not 0 < share < 100:
+            raise UsageError(f"split is {split!r}; it must be all or a share such as 10%")
+        if self.validation is not None:
+            raise UsageError(f"{self.name} has a validation split of its own; its split must be all, not {split}")
+        held = np.sort(drawn_of_each_class(self.train.files.labels, len(self.classes), share, seed))
+        rest = np.setdiff1d(np.arange(len(self.train)), held)
+        return dataclasses.replace(self, train=self.train.select(rest), validation=self.train.select(held))
+
+
+def digest(classes: Sequence[str], splits: Sequence[BoxedImages]) -> str:
+    """Return the SHA-256 over the classes and, of each split, the files as `ImageFiles.digest` has them, and the boxes.
+
+    Raises: DataError, if a file is missing.
+    """
+    content = hashlib.sha256("\n".join(classes).encode())
+    for images in splits:
+        content.update(images.files.digest().encode())
+        content.update(images.boxes.astype("<f4").tobytes() + images.starts.astype("<i8").tobytes())
+    return content.hexdigest()
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a list of a development kit. Raises: DataError, if it is missing or no text."""
+    try:
+        return read_bytes(path, MOST_LINES).decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: failed to read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: failed to read ({error})") from None

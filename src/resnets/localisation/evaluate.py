@@ -1,0 +1,185 @@
+"""Errors of localisers on a split: for the true class, and for the classes that classifiers guess. Tables 13 and 14."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resnets.errors import DataError, UsageError, public, warn
+from resnets.evaluation.members import prepare
+from resnets.evaluation.multi_view import ensemble
+from resnets.files import require_folder
+from resnets.inference.model import Model, load
+from resnets.localisation.boxed_images import LocalisationSplits
+from resnets.localisation.inference import LocalisationTest, locate_all
+from resnets.localisation.localiser import Localiser, load_localiser
+from resnets.localisation.score import GUESSES, Guesses, score, truth_of, write_guesses
+from resnets.localisation.sources import load_localisation_data
+from resnets.networks.registry import name_of
+from resnets.records import base
+from resnets.records.evaluations import LocalisationEvaluation
+from resnets.records.runs import LocalisationScores, LocaliserResult, result_next_to
+from resnets.runtime.device import choose_precision, keep_freed_memory
+from resnets.runtime.launch import require_alone
+from resnets.runtime.provenance import provenance
+from resnets.training.config import RunSettings
+
+EVALUATION = "evaluation.json"  # next to the guesses
+
+Weights = str | Path | Model
+Labels = NDArray[np.int64]
+
+
+@public
+def evaluate_localiser(
+    path: str | Path | Localiser | Sequence[str | Path | Localiser],
+    data: str | LocalisationSplits,
+    *,
+    classifier: Weights | Sequence[Weights] = (),
+    split: str = "test",
+    protocol: str = "dense-multi-scale",
+    scales: Sequence[int] | None = None,
+    voting: bool = True,
+    out: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> LocalisationEvaluation:
+    """Evaluate a localiser, or an ensemble of several, on a split by ILSVRC's rules.
+
+    Args:
+        path: a run folder, a weights file or a loaded localiser; several are an ensemble.
+        data: `clsloc:PATH`, `voc:PATH`, `coco:PATH` or splits.
+        classifier: one or several classifiers of the same classes, whose five best guesses are located too; None
+            locates the true class alone.
+        split: `test`, `validation` or `training`.
+        protocol: `center-crop` (Table 13's 1-crop) or `dense-multi-scale`, which may be abbreviated; by it the
+            classifier is tested too.
+        scales: shorter sides in pixels for dense testing of the localiser; None is its recipe's.
+        voting: move a box to the mean of those that overlap it, weighted by their scores.
+        out: folder for the guesses, in the format of the server (guesses_SPLIT.txt), and `evaluation.json`.
+        device: `auto` is the first GPU, else the CPU.
+        precision: `fp32`, `bf16` or `auto`.
+        workers: data-loading processes.
+        progress: is called after each image with the number of processed images and their total.
+
+    Raises: WeightsError, UsageError, DataError, also if the classes are not those of the training.
+    Paper: appendix C.
+    """
+    RunSettings(workers=workers)
+    require_alone("locate evaluate")
+    if out is not None:
+        require_folder(Path(out))
+    test = LocalisationTest.of(protocol, scales, voting=voting)
+    localisers = load_all(path, device)
+    splits = _with_classes_of(localisers[0], data)
+    images = splits.of(split)
+    models = _models(classifier, localisers[0].device)
+    annotated = split != "test" or splits.test_annotated
+    _require_answerable(splits, models, annotated=annotated, out=out)
+    for note in splits.notes:
+        warn(note)
+    multiply = choose_precision(precision, localisers[0].device)
+    if localisers[0].device.type == "cpu":
+        keep_freed_memory()
+    start = time.perf_counter()
+    own = images.files.labels.tolist()
+    guessed = None if not models else _guessed(models, splits, split, test.protocol, precision, workers)
+    classes = [[label] if guessed is None else [label, *guessed[n]] for n, label in enumerate(own)]
+    found: list[NDArray[np.float32]] = []
+    for boxes, _ in locate_all(localisers, images.files, classes, test, precision=multiply, workers=workers):
+        found.append(boxes)
+        if progress is not None:
+            progress(len(found), len(images))
+    guesses = None
+    if guessed is not None:
+        guesses = [Guesses(labels, boxes[1:]) for labels, boxes in zip(guessed, found, strict=True)]
+    scores = LocalisationScores(images=len(images))
+    if annotated:
+        truth, excluded = truth_of(images), splits.blacklist_of(split)
+        scores = score(truth, boxes=[boxes[0] for boxes in found], guesses=guesses, blacklist=excluded)
+    evaluation = LocalisationEvaluation(
+        networks=tuple(one.names for one in localisers),
+        classifiers=tuple(name_of(model.network) for model in models),
+        data=splits.name,
+        digest=splits.digest,
+        split=split,
+        protocol=test.protocol,
+        scales=test.scales,
+        voting=test.voting,
+        scores=scores,
+        seconds_per_image=(time.perf_counter() - start) / len(images),
+        results=tuple(result_next_to(one.path, LocaliserResult) for one in localisers),
+        provenance=provenance(localisers[0].device),
+    )
+    if out is not None:
+        if guesses is not None:
+            write_guesses(Path(out) / f"guesses_{split}.txt", guesses, splits.class_ids or ())
+        base.write(Path(out) / EVALUATION, evaluation)
+    return evaluation
+
+
+def load_all(path: str | Path | Localiser | Sequence[str | Path | Localiser], device: str) -> list[Localiser]:
+    """Return one localiser or the members of an ensemble, which must know the same classes.
+
+    Raises: WeightsError, as `load_localiser`; UsageError.
+    """
+    several = [path] if isinstance(path, str | Path | Localiser) else list(path)
+    if not several:
+        raise UsageError("no localiser is given")
+    found = [one if isinstance(one, Localiser) else load_localiser(one, device=device) for one in several]
+    for other in found[1:]:
+        if other.classes != found[0].classes:
+            raise UsageError(f"{other.path} knows other classes than {found[0].path}; an ensemble needs the same")
+        if (other.rcnn is None) != (found[0].rcnn is None):
+            raise UsageError(f"{other.path} and {found[0].path}: all localisers of an ensemble need an R-CNN, or none")
+    return found
+
+
+def _models(classifier: Weights | Sequence[Weights], device: torch.device) -> list[Model]:
+    several = [classifier] if isinstance(classifier, Weights) else list(classifier)
+    return [one if isinstance(one, Model) else load(one, device=str(device)) for one in several]
+
+
+def _require_answerable(
+    splits: LocalisationSplits, models: Sequence[Model], *, annotated: bool, out: str | Path | None
+) -> None:
+    """Verify before hours of work that they end in something. Raises: UsageError."""
+    if not annotated and (not models or out is None):
+        raise UsageError(f"only a server knows the boxes of {splits.name}'s test images; name a classifier and out")
+    if models and out is not None and splits.class_ids is None:
+        raise UsageError(
+            f"{splits.name} has no map_clsloc.txt with the server's numbers of the classes, which out needs"
+        )
+
+
+def _guessed(
+    models: Sequence[Model], splits: LocalisationSplits, split: str, protocol: str, precision: str, workers: int
+) -> list[Labels]:
+    """Return the five most probable classes of each image, by the mean of the classifiers' probabilities."""
+    data = splits.to_classify(split)
+    members = [
+        prepare(model, data, precision=precision, protocol=protocol, scales=None, flips=None, decode=None)
+        for model in models
+    ]
+    passes: Iterator[object] = (member.score(256, workers) for member in members)
+    _, _, scored = ensemble(passes, len(data.test), len(splits.classes))  # type: ignore[arg-type]
+    best = scored.probabilities.topk(min(GUESSES, len(splits.classes)), dim=1).indices
+    return list(best.numpy())
+
+
+def _with_classes_of(localiser: Localiser, data: str | LocalisationSplits) -> LocalisationSplits:
+    """Return a data set, whose classes must be a localiser's."""
+    splits = load_localisation_data(data) if isinstance(data, str) else data
+    if splits.classes != localiser.classes:
+        raise DataError(
+            f"{splits.name} is not what {localiser.path} was trained on: it has {len(splits.classes):,} classes, "
+            f"{splits.classes[0]} ...; the weights know {len(localiser.classes):,}, {localiser.classes[0]} ..."
+        )
+    return splits

@@ -1,0 +1,81 @@
+"""Guesses of class and box for image files, by a classifier and a localiser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from resnets.data.decoding import DecodedImage, decode, pixels
+from resnets.detection.writer import DetectedObject, DetectionWriter
+from resnets.errors import DataError, UsageError, public
+from resnets.inference.images import find_images
+from resnets.inference.model import Model, load
+from resnets.localisation.evaluate import load_all
+from resnets.localisation.frames import views_of
+from resnets.localisation.inference import LocalisationTest, locate_in
+from resnets.localisation.localiser import Localiser
+from resnets.runtime.device import choose_precision
+
+
+@public
+def locate(
+    path: str | Path | Localiser | Sequence[str | Path | Localiser],
+    images: str | Path | Iterable[str | Path],
+    *,
+    classifier: str | Path | Model,
+    top: int = 5,
+    out: str | Path | None = None,
+    protocol: str = "dense-multi-scale",
+    scales: Sequence[int] | None = None,
+    voting: bool = True,
+    device: str = "auto",
+    precision: str = "fp32",
+) -> Iterator[tuple[Path | str, list[DetectedObject] | DataError]]:
+    """Yield the guesses for each image file, the most probable class first, or the error if it is not an image.
+
+    Each is a class with its probability and the box of its object. Each image comes with its path or, of one in a shard
+    or on standard input, its name.
+
+    Args:
+        path: a run folder, a weights file or a loaded localiser; several are an ensemble.
+        images: one or more image files of any size, folders, patterns, `webdataset:` shards or `-` (standard input), as
+            in `predict`.
+        classifier: a classifier of the same classes.
+        top: number of guesses.
+        out: folder for the images with boxes, under their names, and `detections.json`.
+        protocol, scales, voting: as in `evaluate_localiser`; the classifier sees the centre crop.
+        device: `auto` is the first GPU, else the CPU.
+        precision: `fp32`, `bf16` or `auto`.
+
+    Raises: WeightsError, as `load_localiser`; UsageError; RunError, if `out` is not writable.
+    """
+    test = LocalisationTest.of(protocol, scales, voting=voting)
+    localisers = load_all(path, device)
+    first = localisers[0]
+    model = classifier if isinstance(classifier, Model) else load(classifier, device=str(first.device))
+    classes, _ = model.classes_and_input()
+    if {*classes} != {*first.classes}:
+        raise UsageError(f"{model.path} knows other classes than {first.path}; a classifier needs the localiser's")
+    compute = choose_precision(precision, first.device)
+    looks = [test.look(one.rpn) for one in localisers]
+    with ExitStack() as closing:
+        writer = None if out is None else closing.enter_context(DetectionWriter(Path(out), first.classes))
+        for file in find_images([images] if isinstance(images, str | Path) else images):
+            name = file if isinstance(file, Path) else str(file)
+            try:
+                image = decode(file)
+            except DataError as error:
+                yield name, error
+                continue
+            guess = model.predict(image, top=top)
+            views = [np.array(pixels(one)) for one in views_of(DecodedImage(image, image.size), looks)]
+            labels = [first.classes.index(one) for one in guess.classes]
+            boxes, _ = locate_in(localisers, views, looks, labels, voting=voting, precision=compute)
+            rows = zip(guess.classes, guess.probabilities, boxes.tolist(), strict=True)
+            objects = [DetectedObject(label, probability, tuple(box)) for label, probability, box in rows]
+            if writer is not None:
+                writer.add(name, image, objects)
+            yield name, objects

@@ -1,0 +1,157 @@
+"""The localisation task: crops with anchors or warped regions, losses by part, and the error on the own class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resnets.files import writing
+from resnets.localisation.config import LocaliserTraining
+from resnets.localisation.inference import LocalisationTest, locate_all
+from resnets.localisation.localiser import Localiser, save_localiser
+from resnets.localisation.networks import LOSSES, PerClassRCNN, PerClassRPN
+from resnets.localisation.proposals import stored_proposals
+from resnets.localisation.samples import AnchorSamples, RegionSamples, batches
+from resnets.localisation.score import score, truth_of
+from resnets.records.runs import LocalisationScores, LocaliserResult, LogLine
+from resnets.runtime.device import fastest_convolutions
+from resnets.specs import Precision
+from resnets.training.meter import Meter
+from resnets.training.run_folder import RunFolder
+from resnets.training.state import TrainingState
+from resnets.training.step import Step
+
+TEST = LocalisationTest(protocol="center-crop")
+"""How a localiser is tested in its training, and at its end."""
+
+
+class LocalisationTask:
+    """The training of a localiser, whose curve is on the validation images where there are some.
+
+    So the test images are seen once, at the end. The proposals of a per-class R-CNN are computed first, and kept in the
+    run's folder.
+    """
+
+    def __init__(self, training: LocaliserTraining, folder: Path) -> None:
+        self.training = training
+        self.curve_on = "test" if training.data.validation is None else "validation"
+        self.samples = self._samples(folder / "proposals")
+
+    def _samples(self, folder: Path) -> AnchorSamples | RegionSamples:
+        training, network = self.training, self.training.network
+        if isinstance(network, PerClassRPN):
+            return AnchorSamples(training.data.train, network)
+        record, rpn = training.record, training.rpn
+        assert rpn is not None and record.rpn is not None
+        proposals = stored_proposals(
+            folder,
+            rpn,
+            training.data.train,
+            training.recipe.proposals,
+            of=f"{record.rpn.sha256} on {record.data.digest}, {record.data.split}, seed {record.seed}",
+            precision=training.precision,
+            workers=record.workers,
+        )
+        return RegionSamples(training.data.train, proposals, training.recipe, network.input_spec)
+
+    def start(self) -> TrainingState:
+        training = self.training
+        state = TrainingState.start(training.network, training.recipe, training.device)
+        sums = torch.zeros(len(LOSSES) + 1, dtype=torch.float64, device=training.device)  # and the share that is wrong
+        state.meter = Meter(sums, state.meter.wrong)
+        return state
+
+    def batches(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
+        """Yield what each step takes: images, and what is learnt of them."""
+        record, device = self.training.record, self.training.device
+        region = isinstance(self.samples, RegionSamples)
+        for images, labels, drawn, wanted, shifts in batches(
+            self.samples, seed=record.seed, workers=record.workers, device=device, start=start, stop=stop
+        ):
+            yield (images, labels, wanted, shifts) if region else (images, labels, drawn, wanted, shifts)
+
+    @contextmanager
+    def stepping(self, state: TrainingState) -> Iterator[Step]:
+        training = self.training
+        training.network.train()
+        state.execution = "eager"
+
+        def step(*batch: Tensor) -> Tensor:
+            state.optimizer.zero_grad(set_to_none=True)
+            images = batch[0].contiguous(memory_format=torch.channels_last)
+            with torch.autocast(training.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
+                parts = training.network(images, *batch[1:])
+            loss = parts[: len(LOSSES)].sum()
+            state.guard.watch(loss, state.iteration)
+            loss.backward()
+            state.optimizer.step()
+            wrong = torch.zeros_like(state.meter.wrong)
+            state.meter.add(parts, wrong, training.recipe.batch_size)
+            return wrong
+
+        with fastest_convolutions(training.device):
+            yield step
+
+    def log_line(self, state: TrainingState) -> LogLine:
+        images = state.meter.images
+        *losses, wrong = (state.meter.loss_sum / images).tolist()
+        return LogLine(
+            iteration=state.iteration,
+            lr=state.lr,
+            loss=sum(losses),
+            losses=dict(zip(LOSSES, losses, strict=True)),
+            training_error=100.0 * wrong,  # of what was drawn
+            images=images,
+        )
+
+    def test(self, state: TrainingState) -> dict[str, float]:
+        """Return the error on the own class during training; at the end there is the final test."""
+        if state.iteration == self.training.recipe.iterations:
+            return {}
+        scores = self._scores(state, self.curve_on, self.training.precision)
+        self.training.network.train()
+        return {} if scores.true_class_error is None else {f"{self.curve_on}_error": scores.true_class_error}
+
+    def finish(self, state: TrainingState, folder: RunFolder | None) -> LocaliserResult:
+        assert folder is not None
+        training, data = self.training, self.training.data
+        localiser = self._localiser()
+        with writing(folder.weights):
+            save_localiser(folder.weights, localiser.rpn, localiser.rcnn, data.classes)
+        state.clock.start()
+        return LocaliserResult(
+            test_images=len(data.test),
+            scores=self._scores(state, "test", "fp32"),
+            validation_scores=None if data.validation is None else self._scores(state, "validation", "fp32"),
+            seconds=round(state.clock.total, 1),
+            images_per_second=round(state.clock.rate(state.iteration * training.recipe.images), 3),
+            curve=tuple(line.with_changes(seconds=0.0, images_per_second=0.0) for line in folder.logged()),
+            run=training.record,
+        )
+
+    def _localiser(self) -> Localiser:
+        training, network = self.training, self.training.network
+        if isinstance(network, PerClassRPN):
+            return Localiser(Path(), network, None, training.data.classes, training.device)
+        assert training.rpn is not None and isinstance(network, PerClassRCNN)
+        return Localiser(Path(), training.rpn.rpn, network, training.data.classes, training.device)
+
+    def _scores(self, state: TrainingState, split: str, precision: Precision) -> LocalisationScores:
+        """Return the scores on a split; where only a server knows its boxes, there are none."""
+        training, images = self.training, self.training.data.of(split)
+        if split == "test" and not training.data.test_annotated:
+            return LocalisationScores(images=len(images))
+        training.network.eval()
+        own = [[label] for label in images.files.labels.tolist()]
+        found = locate_all(
+            [self._localiser()], images.files, own, TEST, precision=precision, workers=training.record.workers
+        )
+        boxes = [box[0] for box, _ in found]
+        scores = score(truth_of(images), boxes=boxes, blacklist=training.data.blacklist_of(split))
+        state.clock.lap(testing=True)
+        return scores

@@ -1,0 +1,112 @@
+"""Training of a localiser. Appendix C."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnets.errors import possible_names
+from resnets.localisation.boxed_images import LocalisationSplits
+from resnets.localisation.config import LocalisationConfig, resolve
+from resnets.localisation.task import LocalisationTask
+from resnets.records import runs as records
+from resnets.records.runs import LocalisationScores, RunRecord
+from resnets.runtime.launch import require_alone
+from resnets.training.observers import Observer
+from resnets.training.run_folder import RunFolder, opened
+from resnets.training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocaliserResult:
+    """The result of a localiser's run. `error` is that of one box for the own class of each test image, in percent.
+
+    It is by the centre crop, and None where only a server knows the boxes.
+    """
+
+    folder: Path
+    network: str
+    stage: str  # rpn or rcnn
+    iterations: int
+    seed: int
+    error: float | None
+    scores: LocalisationScores
+    seconds: float
+    images_per_second: float
+    already_finished: bool = False
+
+    @classmethod
+    def of(cls, folder: Path, result: records.LocaliserResult, *, already_finished: bool = False) -> LocaliserResult:
+        """Return the result that result.json holds."""
+        return cls(
+            folder=folder,
+            network=result.run.network.name,
+            stage=result.run.network.detector or "",
+            iterations=result.run.recipe.iterations,
+            seed=result.run.seed,
+            error=result.scores.true_class_error,
+            scores=result.scores,
+            seconds=result.seconds,
+            images_per_second=result.images_per_second,
+            already_finished=already_finished,
+        )
+
+
+@possible_names()
+def train_localiser(
+    network: str,
+    data: str | LocalisationSplits,
+    *,
+    weights: str | Path | None,
+    rpn: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    observers: Iterable[Observer] = (),
+    **settings: Any,
+) -> LocaliserResult:
+    """Train a per-class RPN, or with `rpn` a per-class R-CNN on its proposals, in a run folder; return its result.
+
+    Args:
+        network: `resnet101` or another residual or plain network.
+        data: `clsloc:PATH`, `voc:PATH`, `coco:PATH` or splits.
+        weights: those to start from, of a classifier with any classes (a run folder, any file that `convert` reads,
+            `torchvision`, `timm:NAME` or `hf:OWNER/NAME`); None is random initialisation, for tests.
+        rpn: a trained localiser, whose RPN gives the proposals; its run's folder or weights file.
+        out: the run's folder; None is runs/NETWORK-rpn-DATA, or runs/NETWORK-rcnn-DATA.
+        resume: continue the run in the folder, or return its result if it is finished.
+        observers: are called as the run proceeds.
+        recipe: a name or a recipe; None is the paper's.
+        iterations, batch_size, lr, momentum, weight_decay: of the recipe; None keeps them.
+        size: side of the crops in pixels, to which all other lengths are in proportion.
+        anchors: anchor sizes in pixels of the crop.
+        anchors_per_image, box_weight: of the loss of an RPN.
+        proposals, regions_per_image: of an image, for an R-CNN.
+        split: `all`, or a share of the training images to validate on, such as `10%`, drawn by the seed.
+        evaluate_every: iterations between tests on the validation images, or without them the test images; None
+            tests once, at the end.
+        seed: of new layers, data order, crops and draws.
+        device, precision, workers, save_every: as in `train`.
+
+    Raises: UsageError, DataError, WeightsError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
+    Paper: appendix C.
+    """
+    require_alone("locate train")
+    config = LocalisationConfig.from_settings(weights=weights, rpn=rpn, **settings)
+
+    def path_of(name: str) -> Path:
+        stage = config.resolve_recipe().stage
+        return Path(out or Path("runs") / f"{network}-{stage}-{name.replace(' ', '-')}")
+
+    def earlier(name: str) -> RunRecord | None:
+        return RunFolder(path_of(name)).started() if resume else None
+
+    training = resolve(network, data, config, earlier)
+    training.warn_if_short()
+    path = path_of(training.data.name)
+    with opened(path, training, records.LocaliserResult, resume=resume) as (folder, record, result):
+        if result is not None:
+            return LocaliserResult.of(path, result, already_finished=True)
+        task = LocalisationTask(training.resumed(record), path)
+        return LocaliserResult.of(path, Trainer(task, folder, observers).run())

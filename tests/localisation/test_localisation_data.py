@@ -1,0 +1,150 @@
+"""Localisation data sets: CLS-LOC by XML and by Kaggle's tables, VOC and COCO, and what is wrong with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_localisers import CLASS_IDS, WNIDS, write_clsloc
+from synthetic_boxes import write_voc
+
+from resnets.errors import DataError, UsageError
+from resnets.localisation.boxed_images import LocalisationSplits
+from resnets.localisation.sources import load_localisation_data
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Kaggle's tables."""
+    folder = tmp_path_factory.mktemp("tables") / "data"
+    write_clsloc(folder)
+    return folder
+
+
+def test_xml_and_tables_are_the_same_data(tables: Path, tmp_path: Path) -> None:
+    """Files, classes, boxes, numbers of classes and digest agree, from the folder or the one above it."""
+    drawn = write_clsloc(tmp_path / "data" / "ILSVRC", xml=True)
+    table, xml = load_localisation_data(f"clsloc:{tables}"), load_localisation_data(f"clsloc:{tmp_path / 'data'}")
+    assert table.digest == xml.digest
+    assert tuple(name.split()[0] for name in xml.classes) == WNIDS
+    assert (xml.class_ids, len(xml.train), len(xml.test)) == (CLASS_IDS, 6, 6)
+    for number, one in enumerate(drawn):
+        x1, y1, x2, y2 = one.box
+        assert xml.test.name(number) == one.name
+        assert xml.test.boxes_of(number).tolist() == [[x1, y1, x2 + 1, y2 + 1]]
+
+
+def test_images_without_boxes_are_not_trained_on(tables: Path, tmp_path: Path) -> None:
+    """Of ImageNet's training images only some have boxes; a note counts the others, and empty boxes."""
+    write_clsloc(tmp_path)
+    table = tmp_path / "LOC_train_solution.csv"
+    lines = table.read_text().splitlines()
+    name, wnid = lines[2].split()[0].split(",")
+    table.write_text("\n".join([lines[0], f"{name},{wnid} 9 9 3 3 {wnid} 0 0 9 9 ", *lines[3:]]) + "\n")
+    found = load_localisation_data(f"clsloc:{tmp_path}")
+    assert len(found.train) == 5
+    assert found.train.boxes_of(0).tolist() != [] and len(found.notes) == 2
+    assert "1 of 6 images" in found.notes[0] and "1 boxes" in found.notes[1]
+
+
+def test_held_out_images(tables: Path) -> None:
+    """A share of each class is set apart by the seed, with its boxes."""
+    whole = load_localisation_data(f"clsloc:{tables}")
+    parts = whole.divided("50%", 0)
+    assert parts.validation is not None
+    assert (len(parts.train), len(parts.validation)) == (3, 3)
+    assert sorted(parts.train.files.labels.tolist()) == sorted(parts.validation.files.labels.tolist()) == [0, 1, 2]
+    names = {parts.train.name(n): parts.train.boxes_of(n).tolist() for n in range(3)}
+    for number in range(6):
+        if whole.train.name(number) in names:
+            assert names[whole.train.name(number)] == whole.train.boxes_of(number).tolist()
+    for wrong in ("45k5k", "0%", "half"):
+        with pytest.raises(UsageError, match=wrong):
+            whole.divided(wrong, 0)
+
+
+def test_a_voc_folder_of_one_class_an_image(tmp_path: Path) -> None:
+    """Its boxes count from 1; difficult objects and images without objects are left out; two classes are an error."""
+    sets = {
+        "train": {"a": [("cell", 1, 1, 40, 30), ("cell", 5, 5, 9, 9, True)], "b": []},
+        "test": {"c": [("cell", 2, 2, 9, 9)]},
+    }
+    root = write_voc(tmp_path / "voc", sets)
+    found = load_localisation_data(f"voc:{root}")
+    assert (found.classes, len(found.train), found.train.boxes_of(0).tolist()) == (("cell",), 1, [[0, 0, 40, 30]])
+    assert any("1 training image" in note for note in found.notes)
+    sets["train"]["b"] = [("cell", 1, 1, 9, 9), ("lens", 1, 1, 9, 9)]
+    with pytest.raises(DataError, match=r"b\.jpg: has objects of cell, lens"):
+        load_localisation_data(f"voc:{write_voc(tmp_path / 'two', sets)}")
+
+
+def _without_images(root: Path) -> None:
+    next((root / "Data" / "CLS-LOC" / "val").iterdir()).unlink()
+
+
+def _without_boxes(root: Path) -> None:
+    lines = (root / "LOC_val_solution.csv").read_text().splitlines()
+    (root / "LOC_val_solution.csv").write_text("\n".join(lines[:-1]) + "\n")
+
+
+def _of_another_class(root: Path) -> None:
+    text = (root / "LOC_val_solution.csv").read_text()
+    (root / "LOC_val_solution.csv").write_text(text.replace(WNIDS[2], "n04557648"))
+
+
+def _twice(root: Path) -> None:
+    first = sorted((root / "Data" / "CLS-LOC" / "val").iterdir())[0]
+    first.with_suffix(".png").write_bytes(first.read_bytes())
+
+
+def _bad_blacklist(root: Path) -> None:
+    (root / "devkit" / "data" / "ILSVRC2015_clsloc_validation_blacklist.txt").write_text("1\n7\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (_without_images, "1 of 6 images with boxes are missing"),
+        (_without_boxes, "1 images have no boxes"),
+        (_of_another_class, "n04557648"),
+        (_twice, "images of one name"),
+        (_bad_blacklist, "line 2.*'7'"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, damage: Callable[[Path], None], found: str) -> None:
+    """Each in one line, with the file or image that it is about."""
+    write_clsloc(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(DataError, match=found):
+        load_localisation_data(f"clsloc:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("clslocs:data", UsageError),
+        ("clsloc:", UsageError),
+        ("clsloc:{}@train", UsageError),
+        ("clsloc:{}@train/hidden", UsageError),
+        ("clsloc:{}/none", DataError),
+        ("clsloc:{}@train/test", DataError),  # there are no such images
+    ],
+)
+def test_sources_that_are_none(tables: Path, source: str, error: type[Exception]) -> None:
+    """A wrong name is one error, missing data another."""
+    with pytest.raises(error):
+        load_localisation_data(source.format(tables))
+
+
+def test_the_digest_is_of_boxes_too(tables: Path) -> None:
+    """Another box is other data; the blacklist is of the test images alone."""
+    from resnets.localisation.boxed_images import digest
+
+    splits = load_localisation_data(f"clsloc:{tables}")
+    moved = dataclasses.replace(splits.test, boxes=splits.test.boxes + np.float32(1))
+    assert digest(splits.classes, (splits.train, moved)) != splits.digest
+    marked: LocalisationSplits = dataclasses.replace(splits, blacklist=frozenset({0}))
+    assert (marked.blacklist_of("test"), marked.blacklist_of("training")) == ({0}, set())
