@@ -40,6 +40,7 @@ def test_rows_of_classes_are_the_whole_convolution() -> None:
         scores, boxes = network.propose(image, torch.tensor([3, 1]))
         logits = whole[[3, 1]].transpose(1, 2).flatten(1)
     torch.testing.assert_close(scores, logits.sigmoid())
+    assert network.answers(torch.zeros(0, 64), torch.tensor([3, 1]))[1].shape == (2, 0, 4)  # no region at all
     assert boxes.shape == (2, 9 * 8 * 10, 4) and boxes.amin() >= 0 and boxes[..., 2].amax() <= SIDE + 8
 
 

@@ -212,6 +212,28 @@ def test_boxes_on_image_files(tiny_localiser: TinyLocaliser, guesser: Path, tmp_
     assert (tmp_path / "drawn" / "detections.json").is_file()
 
 
+def test_a_classifier_with_its_classes_in_another_order(
+    tiny_localiser: TinyLocaliser, guesser: Path, tmp_path: Path
+) -> None:
+    """Its guesses are located by the names of the classes, in an evaluation and on image files."""
+    known = weights_file.load(guesser)
+    network = known.build()
+    network.fc.load_state_dict({name: tensor.flip(0) for name, tensor in network.fc.state_dict().items()})  # type: ignore[union-attr,operator]
+    turned = tmp_path / "turned.safetensors"
+    assert known.classes is not None
+    weights_file.save(turned, network, classes=known.classes[::-1], input_spec=known.input_spec)
+    data, options = f"clsloc:{tiny_localiser.data}", {"protocol": "center", "device": "cpu"}
+    with pytest.warns(UserWarning, match="another order"):
+        ours = evaluate_localiser(tiny_localiser.run, data, classifier=turned, workers=0, **options)
+    theirs = evaluate_localiser(tiny_localiser.run, data, classifier=guesser, workers=0, **options)
+    assert ours.scores == theirs.scores
+    image = tiny_localiser.data / "Data" / "CLS-LOC" / "val" / f"{tiny_localiser.drawn[0].name}.JPEG"
+    answers = [list(resnets.locate(tiny_localiser.run, image, classifier=one, **options)) for one in (turned, guesser)]
+    (found, again) = (answer[0][1] for answer in answers)
+    assert isinstance(found, list) and isinstance(again, list)
+    assert [(one.name, one.box) for one in found] == [(one.name, one.box) for one in again]
+
+
 def test_what_does_not_fit_is_refused(tiny_localiser: TinyLocaliser, guesser: Path, tmp_path: Path) -> None:
     """Stages without their RPN, other classes, protocols and networks, and weights of another kind."""
     data, out = f"clsloc:{tiny_localiser.data}", tmp_path / "run"

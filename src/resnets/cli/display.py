@@ -139,7 +139,7 @@ class Display:
         self.console.print(
             f"[bold]{run.network.name}[/bold] on {escape(data.name)} ({plural(data.training_images, 'image')}, "
             f"{plural(len(data.classes), 'class')}), recipe {recipe.name}: "
-            f"{training_length(self.total, recipe.batch_size, data.training_images)}, seed {run.seed}, "
+            f"{training_length(self.total, recipe.images, data.training_images)}, seed {run.seed}, "
             f"{run.precision} on {_where(run.provenance[-1].hardware)}"
         )
         for note in notes:

@@ -50,7 +50,8 @@ def reproduce(
         Option(
             "--weights",
             "-w",
-            help="Initial weights of detectors, NETWORK=FILE: an ImageNet classifier or a COCO detector; repeatable.",
+            help="Initial weights of detectors and localisers, NETWORK=FILE: an ImageNet classifier or a COCO "
+            "detector; repeatable.",
             show_default="a run in --out",
         ),
     ] = None,

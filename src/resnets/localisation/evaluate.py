@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from resnets.evaluation.members import prepare
 from resnets.evaluation.multi_view import ensemble
 from resnets.files import require_folder
 from resnets.inference.model import Model, load
-from resnets.localisation.boxed_images import LocalisationSplits
+from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits
 from resnets.localisation.inference import LocalisationTest, locate_all
 from resnets.localisation.localiser import Localiser, load_localiser
 from resnets.localisation.score import GUESSES, Guesses, score, truth_of, write_guesses
@@ -33,6 +33,7 @@ EVALUATION = "evaluation.json"  # next to the guesses
 
 Weights = str | Path | Model
 Labels = NDArray[np.int64]
+Located = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @public
@@ -85,25 +86,26 @@ def evaluate_localiser(
     _require_answerable(splits, models, annotated=annotated, out=out)
     for note in splits.notes:
         warn(note)
-    multiply = choose_precision(precision, localisers[0].device)
     if localisers[0].device.type == "cpu":
         keep_freed_memory()
     start = time.perf_counter()
-    own = images.files.labels.tolist()
     guessed = None if not models else _guessed(models, splits, split, test.protocol, precision, workers)
-    classes = [[label] if guessed is None else [label, *guessed[n]] for n, label in enumerate(own)]
-    found: list[NDArray[np.float32]] = []
-    for boxes, _ in locate_all(localisers, images.files, classes, test, precision=multiply, workers=workers):
-        found.append(boxes)
-        if progress is not None:
-            progress(len(found), len(images))
+    found = locate_all(
+        localisers,
+        images.files,
+        _classes(images, guessed),
+        test,
+        precision=choose_precision(precision, localisers[0].device),
+        workers=workers,
+    )
+    located = [boxes for boxes, _ in _watched(found, len(images), progress)]
     guesses = None
     if guessed is not None:
-        guesses = [Guesses(labels, boxes[1:]) for labels, boxes in zip(guessed, found, strict=True)]
+        guesses = [Guesses(labels, boxes[1:]) for labels, boxes in zip(guessed, located, strict=True)]
     scores = LocalisationScores(images=len(images))
     if annotated:
         truth, excluded = truth_of(images), splits.blacklist_of(split)
-        scores = score(truth, boxes=[boxes[0] for boxes in found], guesses=guesses, blacklist=excluded)
+        scores = score(truth, boxes=[boxes[0] for boxes in located], guesses=guesses, blacklist=excluded)
     evaluation = LocalisationEvaluation(
         networks=tuple(one.names for one in localisers),
         classifiers=tuple(name_of(model.network) for model in models),
@@ -123,6 +125,19 @@ def evaluate_localiser(
             write_guesses(Path(out) / f"guesses_{split}.txt", guesses, splits.class_ids or ())
         base.write(Path(out) / EVALUATION, evaluation)
     return evaluation
+
+
+def _classes(images: BoxedImages, guessed: Sequence[Labels] | None) -> list[list[int]]:
+    """Return the classes to locate in each image: its own one, and those that were guessed."""
+    own = images.files.labels.tolist()
+    return [[label] if guessed is None else [label, *guessed[place].tolist()] for place, label in enumerate(own)]
+
+
+def _watched(found: Iterable[Located], total: int, progress: Callable[[int, int], None] | None) -> Iterator[Located]:
+    for done, one in enumerate(found, 1):
+        yield one
+        if progress is not None:
+            progress(done, total)
 
 
 def load_all(path: str | Path | Localiser | Sequence[str | Path | Localiser], device: str) -> list[Localiser]:

@@ -100,7 +100,7 @@ class PerClass(nn.Module):
         for layer, numbers in ((self.scores, 1), (self.boxes, 4)):
             weight, bias = self._of(layer, numbers)
             own = F.linear(vectors, weight[classes].flatten(0, 2), bias[classes].flatten()).float()  # (P, c * rows * n)
-            found.append(own.view(len(vectors), len(classes), -1, numbers).transpose(0, 1).flatten(1, 2))
+            found.append(own.view(len(vectors), len(classes), self.rows, numbers).transpose(0, 1).flatten(1, 2))
         return found[0][..., 0], found[1]
 
 

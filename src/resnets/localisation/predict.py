@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from resnets.data import class_names
 from resnets.data.decoding import DecodedImage, decode, pixels
 from resnets.detection.writer import DetectedObject, DetectionWriter
-from resnets.errors import DataError, UsageError, public
+from resnets.errors import DataError, UsageError, public, warn
 from resnets.inference.images import find_images
 from resnets.inference.model import Model, load
 from resnets.localisation.evaluate import load_all
@@ -56,9 +57,7 @@ def locate(
     localisers = load_all(path, device)
     first = localisers[0]
     model = classifier if isinstance(classifier, Model) else load(classifier, device=str(first.device))
-    classes, _ = model.classes_and_input()
-    if {*classes} != {*first.classes}:
-        raise UsageError(f"{model.path} knows other classes than {first.path}; a classifier needs the localiser's")
+    label_of = _labels(model, first)
     compute = choose_precision(precision, first.device)
     looks = [test.look(one.rpn) for one in localisers]
     with ExitStack() as closing:
@@ -72,10 +71,27 @@ def locate(
                 continue
             guess = model.predict(image, top=top)
             views = [np.array(pixels(one)) for one in views_of(DecodedImage(image, image.size), looks)]
-            labels = [first.classes.index(one) for one in guess.classes]
+            labels = [label_of[one] for one in guess.classes]
             boxes, _ = locate_in(localisers, views, looks, labels, voting=voting, precision=compute)
-            rows = zip(guess.classes, guess.probabilities, boxes.tolist(), strict=True)
-            objects = [DetectedObject(label, probability, tuple(box)) for label, probability, box in rows]
+            rows = zip(labels, guess.probabilities, boxes.tolist(), strict=True)
+            objects = [
+                DetectedObject(first.classes[label], probability, tuple(box)) for label, probability, box in rows
+            ]
             if writer is not None:
                 writer.add(name, image, objects)
             yield name, objects
+
+
+def _labels(model: Model, localiser: Localiser) -> dict[str, int]:
+    """Return the localiser's label of each class of a classifier, whose names may be other synonyms.
+
+    Raises: UsageError, if they are other classes; WeightsError, if the classifier's have no names.
+    """
+    classes, _ = model.classes_and_input()
+    found = class_names.match(localiser.classes, classes)
+    if found is None:
+        raise UsageError(f"{model.path} knows other classes than {localiser.path}; a classifier needs the localiser's")
+    order, note = found
+    if note is not None:
+        warn(f"{localiser.path} and {model.path}: {note}")
+    return {classes[place]: label for label, place in enumerate(order or range(len(classes)))}

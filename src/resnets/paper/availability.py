@@ -17,9 +17,6 @@ Availability = Literal[
 
 UNBUILT: Mapping[Part, str] = {
     "imagenet-det": "ImageNet's detection data",
-    "localisation": "localisation",
-    "localisation-rcnn": "the second stage of localisation",
-    "localisation-ensemble": "ensembles of localisers",
 }
 """The parts that do not exist yet, in words: to build one is to remove it here, and its rows are ready."""
 

@@ -70,9 +70,7 @@ Part = Literal[
     "global-context",
     "multi-scale-detection",
     "imagenet-det",  # its images and boxes
-    "localisation",  # per-class RPN
-    "localisation-rcnn",
-    "localisation-ensemble",
+    "localisation",  # per-class RPN, or R-CNN
 ]
 """A part of the software that a row needs besides networks, recipes and tests of classifiers."""
 
@@ -100,7 +98,7 @@ class System:
     shortcut: Shortcut | None = None
     recipe: str | None = None
     data: Data | str | None = None  # trained on; of a custom table any source
-    teacher: Setting | None = None  # whose trained network the recipe learns from
+    teacher: Setting | None = None  # whose trained network it learns from: a student, or an R-CNN from its RPN
 
     @property
     def slug(self) -> str:
@@ -205,6 +203,11 @@ class Row(System):
     def is_without_labels(self) -> bool:
         """Whether the published number is of images whose classes only a server knows: ours is of others."""
         return self.tested_on == "imagenet test"
+
+    @property
+    def localises(self) -> bool:
+        """Whether the row's number is of a localiser."""
+        return "localisation" in self.needs
 
     @property
     def detection_test(self) -> DetectionTest | None:

@@ -214,13 +214,21 @@ class DetectionTested(Spec, frozen=True, kw_only=True):
     scores: DetectionScores
 
 
+class LocalisationTested(Spec, frozen=True, kw_only=True):
+    """A test of a localiser, and its scores."""
+
+    protocol: str
+    scores: LocalisationScores
+
+
 class ReproducedRun(Record, frozen=True, kw_only=True, tag="reproduced run"):
     """A run of a reproduction: its result, what it answers, on which data, and further tests of it.
 
-    `identity` is the SHA-256 of network, recipe, data, seed and version; `errors` are by test protocol.
+    `identity` is the SHA-256 of network, recipe, data, seed and version; `errors` are by test protocol, `tests` are a
+    detector's and `localisations` a localiser's.
     """
 
-    result: ClassifierResult | DetectorResult
+    result: ClassifierResult | DetectorResult | LocaliserResult
     declared: Setting
     data: str
     scale: Scale
@@ -228,6 +236,7 @@ class ReproducedRun(Record, frozen=True, kw_only=True, tag="reproduced run"):
     errors: dict[str, Errors] = {}
     responses: tuple[Response, ...] = ()
     tests: tuple[DetectionTested, ...] = ()
+    localisations: tuple[LocalisationTested, ...] = ()
 
 
 def mean_of(layers: Sequence[Response]) -> Response:

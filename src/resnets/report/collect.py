@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from resnets.errors import RunError, UsageError
 from resnets.records.analyses import Ablation, Gradients, Landscape
@@ -17,30 +17,37 @@ from resnets.records.evaluations import (
     DetectionTested,
     Errors,
     Evaluation,
+    LocalisationEvaluation,
+    LocalisationTested,
     ReproducedRun,
     Responses,
 )
-from resnets.records.runs import ClassifierResult, DetectorResult
+from resnets.records.runs import ClassifierResult, DetectorResult, LocaliserResult
 from resnets.records.studies import StudyRecord
-from resnets.report.measured import NotAResult, detection_tests, measured, measured_detector
+from resnets.report.measured import NotAResult, detection_tests, measured, measured_detector, measured_localiser
 from resnets.report.runs import (
     Measured,
     MeasuredDetector,
     MeasuredEnsemble,
+    MeasuredLocaliser,
     Results,
     Run,
 )
 from resnets.specs import identify
+
+T = TypeVar("T", MeasuredDetector, MeasuredLocaliser)
 
 _NOT_RESULTS = ("run.json",)  # of a run's folder, next to result.json
 
 Found = (
     ClassifierResult
     | DetectorResult
+    | LocaliserResult
     | ReproducedRun
     | Evaluation
     | Responses
     | DetectionEvaluation
+    | LocalisationEvaluation
     | StudyRecord  # whose runs are in files of their own
     | Gradients  # of no error, and likewise
     | Landscape
@@ -56,7 +63,8 @@ def collect(places: Iterable[Path]) -> Results:
     Raises: UsageError, if a place does not exist or no result is found in any.
     """
     runs: dict[object, Measured] = {}
-    found: dict[object, MeasuredDetector] = {}
+    detectors: dict[object, MeasuredDetector] = {}
+    localisers: dict[object, MeasuredLocaliser] = {}
     costs: dict[tuple[str, str | None], Cost] = {}
     benchmarks: dict[str, Benchmark] = {}
     tested: list[tuple[str, Evaluation]] = []
@@ -72,21 +80,25 @@ def collect(places: Iterable[Path]) -> Results:
             if isinstance(record, Evaluation) and len(record.members) > 1:
                 tested.append((file, record))
             for run in _runs(file, record):
+                declared = isinstance(record, ReproducedRun)
                 if isinstance(run, Measured):
-                    _take(runs, run, declared=isinstance(record, ReproducedRun))
+                    _take(runs, run, declared=declared)
+                elif isinstance(run, MeasuredDetector):
+                    _take_tested(detectors, run, declared=declared)
                 else:
-                    _take_detector(found, run, declared=isinstance(record, ReproducedRun))
+                    _take_tested(localisers, run, declared=declared)
         except (RunError, NotAResult) as error:
             reason = str(error).removeprefix(f"{path}: ")
             problems.append(f"{file}: not shown: no result of train, evaluate, reproduce or the benchmarks: {reason}")
-    if not (runs or found or tested or costs or benchmarks):
+    if not (runs or detectors or localisers or tested or costs or benchmarks):
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""
         raise UsageError(f"no results in {where}{reason}; `resnets train` writes result.json, `resnets reproduce` more")
-    problems += [*_doubles(runs.values()), *_doubles(found.values())]
+    problems += [line for some in (runs, detectors, localisers) for line in _doubles(some.values())]
     return Results(
         runs=tuple(runs.values()),
-        detectors=tuple(found.values()),
+        detectors=tuple(detectors.values()),
+        localisers=tuple(localisers.values()),
         ensembles=tuple(_ensemble(file, record, runs) for file, record in tested),
         costs=tuple(costs.values()),
         benchmarks=benchmarks,
@@ -94,25 +106,30 @@ def collect(places: Iterable[Path]) -> Results:
     )
 
 
-def _runs(file: str, record: Found | None) -> Iterator[Measured | MeasuredDetector]:
+def _runs(file: str, record: Found | None) -> Iterator[Measured | MeasuredDetector | MeasuredLocaliser]:
     """Yield the runs of a record: its own, or those whose responses or other tests it holds."""
     if isinstance(record, ReproducedRun):
-        result = record.result
-        yield (
-            measured(file, result, record)
-            if isinstance(result, ClassifierResult)
-            else measured_detector(file, result, record)
-        )
-    elif isinstance(record, ClassifierResult):
-        yield measured(file, record)
-    elif isinstance(record, DetectorResult):
-        yield measured_detector(file, record)
+        yield _of_a_result(file, record.result, record)
+    elif isinstance(record, ClassifierResult | DetectorResult | LocaliserResult):
+        yield _of_a_result(file, record, None)
     elif isinstance(record, Responses):
         yield from _of_responses(file, record)
     elif isinstance(record, Evaluation):
         yield from _of_an_evaluation(file, record)
     elif isinstance(record, DetectionEvaluation):
         yield _of_a_detector(file, record)
+    elif isinstance(record, LocalisationEvaluation):
+        yield _of_a_localiser(file, record)
+
+
+def _of_a_result(
+    file: str, result: ClassifierResult | DetectorResult | LocaliserResult, answer: ReproducedRun | None
+) -> Measured | MeasuredDetector | MeasuredLocaliser:
+    if isinstance(result, ClassifierResult):
+        return measured(file, result, answer)
+    if isinstance(result, DetectorResult):
+        return measured_detector(file, result, answer)
+    return measured_localiser(file, result, answer)
 
 
 def _doubles(runs: Iterable[Run]) -> Iterator[str]:
@@ -181,6 +198,19 @@ def _of_a_detector(file: str, record: DetectionEvaluation) -> MeasuredDetector:
     return dataclasses.replace(run, tests={**run.tests, **dict(detection_tests([test]))})
 
 
+def _of_a_localiser(file: str, record: LocalisationEvaluation) -> MeasuredLocaliser:
+    result = record.results[0] if len(record.results) == 1 else None
+    if result is None:
+        raise NotAResult("a test of an ensemble, or of a localiser with no result.json of its run next to the weights")
+    if record.split != "test" or record.digest is None or record.digest != result.run.data.digest:
+        raise NotAResult(f"a test on other images than the test images of the run ({record.data})")
+    if record.scales:
+        raise NotAResult(f"a test at {', '.join(map(str, record.scales))} pixels, and not at the recipe's scales")
+    run = measured_localiser(file, result)
+    tested = LocalisationTested(protocol=record.protocol, scores=record.scores)
+    return dataclasses.replace(run, tests={**run.tests, tested.protocol: tested.scores})
+
+
 def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> None:
     """Add a run; of two files of one run the one that says what it is declared to be counts, with what either adds."""
     same = _same_run(run)
@@ -192,13 +222,13 @@ def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> Non
     runs[same] = dataclasses.replace(chosen, responses=responses, errors={**run.errors, **errors, **chosen.errors})
 
 
-def _take_detector(runs: dict[object, MeasuredDetector], run: MeasuredDetector, *, declared: bool) -> None:
-    """Add a detector's run, as `_take` does; its data has another name where it is declared to be an answer."""
+def _take_tested(runs: dict[object, T], run: T, *, declared: bool) -> None:
+    """Add a detector's or a localiser's run, as `_take` does; its data has another name where it is an answer."""
     same = (run.network, run.recipe, run.seed, run.seconds, run.images_per_second)
     before = runs.get(same)
     chosen = run if declared or before is None else before
-    earlier = {} if before is None else before.tests
-    runs[same] = dataclasses.replace(chosen, tests={**run.tests, **earlier, **chosen.tests})
+    tests: Any = {**run.tests, **({} if before is None else before.tests), **chosen.tests}
+    runs[same] = dataclasses.replace(chosen, tests=tests)
 
 
 def _same_run(run: Measured) -> object:

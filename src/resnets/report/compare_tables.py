@@ -13,7 +13,7 @@ from resnets.paper.declarations import Column, Part, Row, Statistic, Table, Tole
 from resnets.paper.published import Published
 from resnets.records.costs import Cost
 from resnets.records.evaluations import Errors
-from resnets.report.runs import Measured, MeasuredDetector, MeasuredEnsemble, Results, Run
+from resnets.report.runs import Measured, MeasuredDetector, MeasuredEnsemble, MeasuredLocaliser, Results, Run
 from resnets.report.verdict import Status, Verdict, choose, judge
 from resnets.report.wording import NOTHING, listed, measured, published, relative
 
@@ -135,6 +135,8 @@ def _row(table: Table, row: Row, results: Results) -> ComparedRow:
 
 
 def _candidates(row: Row, results: Results) -> Sequence[Run]:
+    if row.localises:
+        return results.localisers
     return results.runs if row.detection_test is None else results.detectors
 
 
@@ -161,6 +163,9 @@ def _without_runs(row: Row, results: Results, name: str) -> Verdict:
         if row.detection_test is not None:
             how = "`resnets detect evaluate` does, and with --out writes the files that a server scores"
             return Verdict(Status.NOT_RUN, f"trained, and not tested so on images whose boxes are known: {how}")
+        if row.localises:
+            how = f"`resnets locate evaluate` does, with --classifier and --protocol {row.protocol}"
+            return Verdict(Status.NOT_RUN, f"trained, and not tested so: {how}")
         how = f"`resnets evaluate` does, with --protocol {option_of(row.protocol or '')}"
         return Verdict(Status.NOT_RUN, f"trained, and not tested: {how}")
     return Verdict(Status.NOT_RUN, f"`resnets reproduce {name}` runs it")
@@ -178,6 +183,8 @@ def obstacle(row: Row, parts: Sequence[Part]) -> str:
         return f"needs {listed([UNBUILT[part] for part in parts])}"
     if availability(row) == "no recipe":
         return "there is no recipe of it yet"
+    if row.localises:
+        return "`resnets locate evaluate` tests an ensemble of such networks; this one is not named"
     command, server = ("evaluate", "ImageNet's") if row.detection_test is None else ("detect evaluate", "COCO's")
     how = f"`resnets {command}` tests an ensemble of such networks"
     return f"{how}; this one is not named, and {server} server scores the test set"
@@ -186,6 +193,8 @@ def obstacle(row: Row, parts: Sequence[Part]) -> str:
 def _value(run: Run | MeasuredEnsemble, row: Row, column: Column) -> float | None:
     if isinstance(run, MeasuredDetector):
         return None if row.detection_test is None else run.value(row.detection_test, column)
+    if isinstance(run, MeasuredLocaliser):
+        return run.value(row.protocol or "", column) if column.name in row.published else None
     errors: Errors | None = run.errors.get(row.protocol or "") if isinstance(run, Measured) else None
     if isinstance(run, MeasuredEnsemble):
         errors = Errors(run.top1, run.top5)

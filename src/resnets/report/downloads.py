@@ -71,6 +71,10 @@ def everything(view: View) -> str:
         | {"tests": [msgspec.to_builtins(test) | msgspec.to_builtins(scores) for test, scores in run.tests.items()]}
         for run in view.results.detectors
     ]
+    runs += [
+        msgspec.to_builtins(run) | {"key": view.results.key(run), "departures": run.departures}
+        for run in view.results.localisers
+    ]
     tables = {
         table.table.name: [
             {

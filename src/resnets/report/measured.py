@@ -1,4 +1,4 @@
-"""Results of runs, compared with what they answer: measured runs of classifiers and detectors."""
+"""Results of runs, compared with what they answer: measured runs of classifiers, detectors and localisers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from resnets.records.runs import (
     CurvePoint,
     DetectionScores,
     DetectorResult,
+    LocaliserResult,
     NetworkRecord,
     Result,
     RunRecord,
 )
 from resnets.records.studies import last_images
-from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, Point, Run, Scores
+from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, MeasuredLocaliser, Point, Run, Scores
 from resnets.specs import ComparisonSpec, Recipe, ResNetSpec, Setting, identify
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
+IMAGENET_TESTED = 50_000  # validation images
+LOCALISER_TEST = "center-crop"  # by which a localiser's training tests at its end
 
 _FITTED = ("at_most", "values", "vectors")  # a warm-up's bound; the axes of the colours of the training images
 _NO_EFFECT = ("kind", "name", "source", "departures", "evaluate_every")  # of a recipe; they change no weight
@@ -69,6 +72,18 @@ def measured_detector(file: str, result: DetectorResult, answer: ReproducedRun |
     return MeasuredDetector(
         **vars(_run(file, result, answer, name if answer is None else answer.data, classifier=False)),
         tests=dict(detection_tests((own, *(() if answer is None else answer.tests)))),
+    )
+
+
+def measured_localiser(file: str, result: LocaliserResult, answer: ReproducedRun | None = None) -> MeasuredLocaliser:
+    """Return the measured run of a localiser's result, as `measured` does. Raises: NotAResult."""
+    tests = {LOCALISER_TEST: result.scores}
+    tests |= {} if answer is None else {one.protocol: one.scores for one in answer.localisations}
+    data = result.run.data
+    is_imagenet = (len(data.classes), data.test_images) == (IMAGENET_CLASSES, IMAGENET_TESTED)
+    name = "imagenet-loc" if is_imagenet else data.name
+    return MeasuredLocaliser(
+        **vars(_run(file, result, answer, name if answer is None else answer.data, classifier=False)), tests=tests
     )
 
 

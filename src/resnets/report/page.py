@@ -18,7 +18,7 @@ from resnets.report.compare_figures import ComparedCurve, ComparedFigure, Drawin
 from resnets.report.compare_tables import EXACT
 from resnets.report.depth import Depth, trend
 from resnets.report.responses import outliers
-from resnets.report.runs import Measured, MeasuredDetector, Run
+from resnets.report.runs import Measured, MeasuredDetector, MeasuredLocaliser, Run
 from resnets.report.verdict import Status
 from resnets.report.view import View
 from resnets.report.wording import NOTHING, listed, measured, quantity
@@ -235,7 +235,12 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("recipe", f"{run.recipe}, {run.iterations:,} iterations, {run.precision}"),
         ("seed", str(run.seed)),
     ]
-    facts += _tests(run) if isinstance(run, MeasuredDetector) else _errors(run) if isinstance(run, Measured) else []
+    if isinstance(run, Measured):
+        facts += _errors(run)
+    elif isinstance(run, MeasuredDetector):
+        facts += _tests(run)
+    elif isinstance(run, MeasuredLocaliser):
+        facts += _localisations(run)
     listed_above = all_recipes()[run.recipe].departures if run.recipe in all_recipes() else ()
     others = [one for one in run.recipe_departures if Departure(*one) not in listed_above]
     facts.append(("departures of the recipe", "; ".join(f"{what} ({why})" for what, why in others)))
@@ -266,6 +271,20 @@ def _tests(run: MeasuredDetector) -> list[tuple[str, str]]:
         mean = "" if scores.mean is None else f", at .5 to .95 {scores.mean:.2f} %"
         name = ", ".join((f"test, protocol {test.protocol}", *test.refinements))
         facts.append((name, f"mean AP at an IoU of .5 {scores.mean_50:.2f} %{mean}; by class: {classes}"))
+    return facts
+
+
+def _localisations(run: MeasuredLocaliser) -> list[tuple[str, str]]:
+    facts = []
+    for protocol, scores in run.tests.items():
+        parts = []
+        if scores.true_class_error is not None:
+            parts.append(f"true class {scores.true_class_error:.2f} %")
+        if scores.errors is not None and scores.class_errors is not None:
+            parts.append(
+                f"best of five guesses {scores.errors[-1]:.2f} % (classes alone {scores.class_errors[-1]:.2f} %)"
+            )
+        facts.append((f"localisation error, {protocol}", ", ".join(parts)))
     return facts
 
 

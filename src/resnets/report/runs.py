@@ -12,7 +12,7 @@ from resnets.paper.published.detection import VOC_NAMES
 from resnets.records.benchmarks import Benchmark
 from resnets.records.costs import Cost
 from resnets.records.evaluations import Errors, Response, Scale
-from resnets.records.runs import Provenance
+from resnets.records.runs import LocalisationScores, Provenance
 from resnets.specs import Setting, default_shortcut
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -132,6 +132,23 @@ class MeasuredDetector(Run):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasuredLocaliser(Run):
+    """A localiser's run, with each test of it by protocol."""
+
+    tests: Mapping[str, LocalisationScores]
+
+    def value(self, protocol: str, column: Column) -> float | None:
+        """Return what a test came to in a column of a table, or None where it was not made or has no such number."""
+        scores = self.tests.get(protocol)
+        if scores is None:
+            return None
+        if column.measure == "localisation error":
+            return scores.true_class_error
+        found = {"top-5 localisation error": scores.errors, "top-5 error": scores.class_errors}.get(column.measure)
+        return None if found is None else found[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasuredEnsemble:
     """A test of an ensemble. Errors in percent, of `alone` the top-1 errors of the members in their order.
 
@@ -168,6 +185,7 @@ class Results:
 
     runs: tuple[Measured, ...] = ()  # of classifiers
     detectors: tuple[MeasuredDetector, ...] = ()
+    localisers: tuple[MeasuredLocaliser, ...] = ()
     ensembles: tuple[MeasuredEnsemble, ...] = ()  # of classifiers
     costs: tuple[Cost, ...] = ()
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)  # by file
@@ -181,11 +199,15 @@ class Results:
         wanted = (network, shortcut or default)
         return next((cost for cost in self.costs if (cost.network, cost.shortcut or default) == wanted), None)
 
+    @property
+    def everything(self) -> tuple[Run, ...]:
+        """All runs: of classifiers, detectors and localisers."""
+        return (*self.runs, *self.detectors, *self.localisers)
+
     def key(self, run: Run) -> str:
         """Return a run's name on the page: its file's, with a number where two have the same."""
         slug = _slug(run.file)
-        everything: tuple[Run, ...] = (*self.runs, *self.detectors)
-        same = [other for other in everything if _slug(other.file) == slug]
+        same = [other for other in self.everything if _slug(other.file) == slug]
         return slug if same[0] is run else f"{slug}-{1 + next(i for i, one in enumerate(same) if one is run)}"
 
 

@@ -51,7 +51,7 @@ class View:
         """Return the view of some results: `own` tables, and all tables and figures of the paper, are compared."""
         tables = tuple(compare_table(table, results) for table in (*own, *TABLES.values()))
         used = {row.recipe for table in tables for row in table.table.rows}
-        used |= {run.recipe for run in (*results.runs, *results.detectors)}
+        used |= {run.recipe for run in results.everything}
         return cls(
             results=results,
             tables=tables,
@@ -117,7 +117,7 @@ class View:
     @property
     def machines(self) -> str:
         """How many runs there are, how long they took, and on which machines; empty without any."""
-        runs = (*self.results.runs, *self.results.detectors)
+        runs = self.results.everything
         if not runs:
             return ""
         hardware = [one.hardware for run in runs for one in run.provenance]

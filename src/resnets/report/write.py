@@ -59,6 +59,6 @@ def write_report(
         sentence=view.sentence,
         depths=view.depths.rows,
         counts={str(status): number for status, number in view.counts.items()},
-        runs=len(view.results.runs) + len(view.results.detectors),
+        runs=len(view.results.everything),
         problems=view.results.problems,
     )

@@ -13,6 +13,7 @@ from resnets.data.splits import DataSplits
 from resnets.detection import sources
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, UsageError
+from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.networks import registry
 from resnets.paper.declarations import Protocol
 from resnets.records.evaluations import Scale
@@ -27,7 +28,7 @@ SMOKE_PHOTOS = 32  # in a mini-batch: as many as share batch-norm statistics
 
 TRAINING_TESTS: tuple[Protocol, ...] = ("single-view", "center-crop")  # by which training itself tests at its end
 
-Data = str | DataSplits | DetectionSplits
+Data = str | DataSplits | DetectionSplits | LocalisationSplits
 
 
 def is_detection_data(data: Data) -> bool:
@@ -35,8 +36,17 @@ def is_detection_data(data: Data) -> bool:
     return isinstance(data, DetectionSplits) or (isinstance(data, str) and data.partition(":")[0] in sources.NAMES)
 
 
+def is_localisation_data(data: Data) -> bool:
+    """Return whether data that was given has one class an image, with its boxes."""
+    return isinstance(data, LocalisationSplits) or (isinstance(data, str) and data.startswith("clsloc:"))
+
+
 class MissingData(UsageError):
     """A training cannot be run on what is given; says what would be right."""
+
+
+def _has_boxes(data: Data) -> bool:
+    return is_detection_data(data) or is_localisation_data(data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +66,7 @@ class DataResolver:
     """
 
     def __init__(self, given: Sequence[Data], scale: Scale) -> None:
-        self.given = [one for one in given if not isinstance(one, DetectionSplits) and not is_detection_data(one)]
+        self.given = [one for one in given if isinstance(one, str | DataSplits) and not _has_boxes(one)]
         self.scale = scale
         self._splits: dict[object, DataSplits] = {}
         self._resolved: dict[object, ResolvedData] = {}

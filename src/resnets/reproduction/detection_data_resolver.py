@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.data.splits import DataSplits
 from resnets.detection import coco, sources
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
@@ -57,8 +56,8 @@ class DetectionDataResolver:
         scale: Scale,
         out: Path,
     ) -> None:
-        self.given = [one for one in given if not isinstance(one, DataSplits) and is_detection_data(one)]
-        self.weights = [_named(one) for one in weights]
+        self.given = [one for one in given if isinstance(one, str | DetectionSplits) and is_detection_data(one)]
+        self.weights = [named_weights(one) for one in weights]
         self.scale = scale
         self.out = out
         self._splits: dict[object, DetectionSplits] = {}
@@ -121,9 +120,8 @@ class DetectionDataResolver:
             if network == training.network and is_detector(path) == fine_tuned:
                 return path / "weights.safetensors" if path.is_dir() else path
         recipe, data = (COCO_CONTEXT.name, "coco-trainval") if fine_tuned else ("imagenet", "imagenet")
-        for file in sorted((self.out / "results").glob("*.json")):
-            if (run := _made(file, training.network, recipe, data, self.scale)) is not None:
-                return run
+        if (run := made_by(self.out, training.network, recipe, data, self.scale)) is not None:
+            return run
         if self.scale == "smoke" and not fine_tuned:
             return None
         if fine_tuned:
@@ -140,7 +138,8 @@ class DetectionDataResolver:
         return self._digests[path]
 
 
-def _named(text: str) -> tuple[str, Path]:
+def named_weights(text: str) -> tuple[str, Path]:
+    """Return the network and the file of `NETWORK=FILE`. Raises: UsageError, if there is no such file."""
     network, equals, path = text.partition("=")
     if not (network and equals and path):
         raise UsageError(f"weights are {text!r}; they must be NETWORK=FILE, such as resnet101=resnet101.safetensors")
@@ -149,6 +148,12 @@ def _named(text: str) -> tuple[str, Path]:
     if not file.is_file():
         raise UsageError(f"weights of {network}: no file {file}")
     return network, found
+
+
+def made_by(out: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:
+    """Return the weights of a run that `reproduce` made in a folder, if there is one of this training at this scale."""
+    found = (_made(file, network, recipe, data, scale) for file in sorted((out / "results").glob("*.json")))
+    return next((run for run in found if run is not None), None)
 
 
 def _made(file: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:

@@ -15,16 +15,17 @@ from resnets.paper.declarations import DetectionTest, Protocol
 from resnets.records.base import as_json, read, read_valid
 from resnets.records.evaluations import ReproducedRun, Scale
 from resnets.records.runs import NO_EFFECT, Result
-from resnets.reproduction import data_resolver, detection_data_resolver
+from resnets.reproduction import data_resolver, detection_data_resolver, localisation_data_resolver
 from resnets.reproduction.data_resolver import ResolvedData, further_tests
 from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
+from resnets.reproduction.localisation_data_resolver import ResolvedLocalisationData
 from resnets.reproduction.tasks import Task
 from resnets.specs import Recipe, default_shortcut
 from resnets.training.run_folder import RunFolder
 from resnets.version import __version__
 
 State = Literal["to do", "started", "done"]
-TaskData = ResolvedData | ResolvedDetectionData
+TaskData = ResolvedData | ResolvedDetectionData | ResolvedLocalisationData
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +45,7 @@ class PlannedRun:
     identity: str  # SHA-256 of network, recipe, data, seed and version
     folder: Path  # weights, log, checkpoints
     file: Path  # the result
-    tests: tuple[Protocol, ...]  # of a classifier, besides training's own
+    tests: tuple[Protocol, ...]  # of a classifier besides training's own, of a localiser all
     teacher: PlannedRun | None  # that it learns from, and so is made before
     state: State
     iteration: int  # reached
@@ -68,6 +69,9 @@ def plan_run(task: Task, seed: int, data: TaskData, scale: Scale, out: Path) -> 
     if isinstance(data, ResolvedData):
         recipe = data_resolver.fit_recipe(training, scale, data.splits)
         tests = further_tests(task.protocols, data)
+    elif isinstance(data, ResolvedLocalisationData):
+        recipe = localisation_data_resolver.fit_recipe(training, scale)
+        tests = task.protocols
     else:
         recipe = detection_data_resolver.fit_recipe(training, scale)
         of_run = f"{training.data} {of_run}"  # each declared data set has runs of its own on the same images
@@ -117,6 +121,8 @@ def _identity(task: Task, seed: int, data: TaskData, recipe: Recipe, teacher: Pl
     }
     if isinstance(data, ResolvedDetectionData):
         same |= {"declared data": training.data, "start": data.start_digest}
+    elif isinstance(data, ResolvedLocalisationData):
+        same |= {"start": data.start_digest}
     if teacher is not None:
         same["teacher"] = teacher.identity
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
@@ -127,7 +133,8 @@ def _is_result(file: Path, identity: str, task: Task, tests: tuple[Protocol, ...
     record = read_valid(file, ReproducedRun)
     if record is None or record.identity != identity:
         return False
-    tested = {*tests} <= {*record.errors} and all(is_tested(test, record) for test in task.detections)
+    made = {*record.errors, *(one.protocol for one in record.localisations)}
+    tested = {*tests} <= made and all(is_tested(test, record) for test in task.detections)
     return tested and bool(record.responses or not task.responses)
 
 

@@ -18,17 +18,20 @@ from resnets.errors import TrainingError, first_line
 from resnets.evaluation.evaluate import evaluate
 from resnets.evaluation.responses import responses
 from resnets.files import writing
+from resnets.localisation.evaluate import evaluate_localiser
+from resnets.localisation.train import train_localiser
 from resnets.networks import registry
 from resnets.paper.declarations import Protocol
 from resnets.records.base import read_valid, write
-from resnets.records.evaluations import DetectionTested, Errors, Evaluation, ReproducedRun
-from resnets.records.runs import ClassifierResult, DetectorResult
+from resnets.records.evaluations import DetectionTested, Errors, Evaluation, LocalisationTested, ReproducedRun
+from resnets.records.runs import ClassifierResult, DetectorResult, LocaliserResult, Result
 from resnets.reproduction.data_resolver import ResolvedData
 from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
+from resnets.reproduction.localisation_data_resolver import ResolvedLocalisationData
 from resnets.reproduction.planned_run import PlannedRun, archive, is_tested
 from resnets.runtime.device import choose_device
 from resnets.runtime.turns import Session
-from resnets.specs import DetectionRecipe
+from resnets.specs import DetectionRecipe, LocalisationRecipe
 from resnets.training.config import TrainingConfig, resolve
 from resnets.training.observers import Observer
 from resnets.training.run_folder import RunFolder
@@ -69,9 +72,11 @@ def train_and_test(
 def _session(
     run: PlannedRun, process: Process, *, device: str, workers: int, observers: Iterable[Observer]
 ) -> Session[None]:
-    """Make a run, and yield how many iterations are done after each; a detector's are done at once."""
+    """Make a run, and yield how many iterations are done after each; a detector's or localiser's are done at once."""
     if isinstance(run.data, ResolvedData):
         yield from _classifier(run, run.data, process, device=device, workers=workers, observers=observers)
+    elif isinstance(run.data, ResolvedLocalisationData):
+        _localiser(run, run.data, device=device, workers=workers, observers=observers)
     else:
         _detector(run, run.data, device=device, workers=workers, observers=observers)
     with writing(run.folder):
@@ -165,6 +170,45 @@ def _trained(teacher: PlannedRun) -> Path:
     return teacher.folder
 
 
+def _localiser(
+    run: PlannedRun, data: ResolvedLocalisationData, *, device: str, workers: int, observers: Iterable[Observer]
+) -> None:
+    assert isinstance(run.recipe, LocalisationRecipe)
+    with warnings.catch_warnings():
+        if run.scale == "smoke":  # which is no more than a trial
+            warnings.filterwarnings("ignore", message="a localiser that starts from random weights|.* of an epoch")
+        train_localiser(
+            run.task.training.network,
+            data.splits,
+            weights=data.start,
+            rpn=None if run.teacher is None else _trained(run.teacher),
+            recipe=run.recipe,
+            out=run.folder,
+            resume=True,
+            seed=run.seed,
+            device=device,
+            workers=workers,
+            observers=observers,
+        )
+    record = _record(run, _required(RunFolder(run.folder).result(LocaliserResult)))
+    write(run.file, record)
+    for protocol in run.tests:
+        if any(one.protocol == protocol for one in record.localisations):
+            continue
+        scores = evaluate_localiser(
+            run.folder,
+            data.splits,
+            classifier=() if data.start is None else data.start,
+            protocol=protocol,
+            out=run.folder / f"guesses-{protocol}" if data.splits.class_ids else None,
+            device=device,
+            workers=workers,
+        ).scores
+        tested = LocalisationTested(protocol=protocol, scores=scores)
+        record = record.with_changes(localisations=(*record.localisations, tested))
+        write(run.file, record)
+
+
 def evaluate_by(
     protocol: Protocol, weights: Path | Sequence[Path], splits: DataSplits, *, device: str, workers: int
 ) -> Evaluation:
@@ -179,7 +223,7 @@ def _required(result: R | None) -> R:
     return result
 
 
-def _record(run: PlannedRun, result: ClassifierResult | DetectorResult) -> ReproducedRun:
+def _record(run: PlannedRun, result: Result) -> ReproducedRun:
     """Return the record of a run: its result, the declared setting, the data and the scale.
 
     The tests that an earlier call made of the same run are kept; the file of another run is archived.
@@ -199,4 +243,6 @@ def _record(run: PlannedRun, result: ClassifierResult | DetectorResult) -> Repro
         return record
     if (earlier.result.seconds, earlier.result.curve) != (result.seconds, result.curve):
         return record
-    return record.with_changes(errors=earlier.errors, responses=earlier.responses, tests=earlier.tests)
+    return record.with_changes(
+        errors=earlier.errors, responses=earlier.responses, tests=earlier.tests, localisations=earlier.localisations
+    )

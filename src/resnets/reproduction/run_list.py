@@ -15,12 +15,14 @@ from resnets.data.splits import DataSplits
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest, public
 from resnets.files import writing
+from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.planning.devices import DEVICES
 from resnets.planning.together import require_together
 from resnets.records.evaluations import Scale
 from resnets.reproduction.data_resolver import Data, DataResolver, MissingData
 from resnets.reproduction.detection_data_resolver import DetectionDataResolver, ResolvedDetectionData
 from resnets.reproduction.estimates import Estimates
+from resnets.reproduction.localisation_data_resolver import LocalisationDataResolver, ResolvedLocalisationData
 from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.runtime.device import choose_device
@@ -122,13 +124,15 @@ def plan_reproduction(
     selection = select([name] if isinstance(name, str) else name, [only] if isinstance(only, str) else only)
     if (out / "run.json").exists():
         raise RunError(f"{out} is the folder of a run; name another with --out")
-    given = [data] if isinstance(data, str | DataSplits | DetectionSplits) else data
+    given = [data] if isinstance(data, str | DataSplits | DetectionSplits | LocalisationSplits) else data
     runs: list[PlannedRun] = []
     is_timed = chosen != "smoke" and (measure or known is not None)
     estimates = Estimates(places[0], timed=is_timed, known=known, notify=notify or (lambda _: None))
     with StopRequest() as stop:
-        detection = DetectionDataResolver(given, [weights] if isinstance(weights, str) else weights, chosen, out)
-        resolved, left_out = _resolve(selection.tasks, DataResolver(given, chosen), detection)
+        named = [weights] if isinstance(weights, str) else weights
+        detection = DetectionDataResolver(given, named, chosen, out)
+        localisation = LocalisationDataResolver(given, named, chosen, out)
+        resolved, left_out = _resolve(selection.tasks, DataResolver(given, chosen), detection, localisation)
         for number, (task, its_data) in enumerate(resolved.items(), 1):
             _check(stop)
             of_task = [plan_run(task, seed, its_data, chosen, out) for seed in range(seeds)]
@@ -175,7 +179,10 @@ def devices_of(name: str) -> tuple[str, ...]:
 
 
 def _resolve(
-    tasks: Iterable[Task], classification: DataResolver, detection: DetectionDataResolver
+    tasks: Iterable[Task],
+    classification: DataResolver,
+    detection: DetectionDataResolver,
+    localisation: LocalisationDataResolver,
 ) -> tuple[dict[Task, TaskData], list[LeftOut]]:
     """Return the data of the tasks that can be run on what is given, and the rows and curves of the others.
 
@@ -186,7 +193,9 @@ def _resolve(
     not_fetched: DataError | None = None
     for task in tasks:
         try:
-            if task.detections:
+            if task.localises:
+                resolved[task] = localisation.resolve(task)
+            elif task.detections:
                 resolved[task] = detection.resolve(task)
             else:
                 resolved[task] = classification.resolve(task.training, task.protocols)
@@ -223,16 +232,17 @@ def _unused(given: Iterable[Data], detection: DetectionDataResolver, resolved: I
     """Return notes on the data and weights that were given and are not used."""
     resolved = list(resolved)
     sources = {(one.source or "").partition("@")[0] for one in resolved}
-    starts = [one.start for one in resolved if isinstance(one, ResolvedDetectionData) and one.start is not None]
+    starts = [one.start for one in resolved if isinstance(one, ResolvedDetectionData | ResolvedLocalisationData)]
+    used = [start for start in starts if start is not None]
     notes = [
         f"--data {one} is not used: nothing that is run here is made on it"
         for one in given
         if isinstance(one, str) and one.partition("@")[0] not in sources
     ]
     return notes + [
-        f"--weights {network}={path} is not used: no detector that is run here begins with it"
+        f"--weights {network}={path} is not used: nothing that is run here starts from it"
         for network, path in detection.weights
-        if not any(path in (start, start.parent) for start in starts)
+        if not any(path in (start, start.parent) for start in used)
     ]
 
 

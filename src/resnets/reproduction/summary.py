@@ -53,7 +53,11 @@ def _plan_line(runs: list[PlannedRun], *, several_recipes: bool) -> Line:
     seconds = [run.seconds for run in todo]
     unknown = "seconds" if runs[0].scale == "smoke" else "not measured"
     time = unknown if None in seconds else in_words(sum(one for one in seconds if one is not None))
-    name = task.name if training.shortcut is None or task.detections else f"{training.network} ({training.shortcut})"
+    name = (
+        task.name
+        if training.shortcut is None or task.detections or task.localises
+        else f"{training.network} ({training.shortcut})"
+    )
     return (
         f"{name}, {training.recipe}" if several_recipes else name,
         " ".join(runs[0].task.asked_by),

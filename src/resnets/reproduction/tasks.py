@@ -37,6 +37,7 @@ class Task:
     runs_in_the_paper: int
     responses: bool
     detections: tuple[DetectionTest, ...] = ()
+    localises: bool = False  # is of a localiser, which the protocols are tests of
     teacher: Setting | None = None  # that it learns from, another task's
 
     @property
@@ -51,8 +52,10 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The network; of a detector also what it is trained on."""
+        """The network; of a detector also what it is trained on, of a localiser its stage."""
         training = self.training
+        if self.localises:
+            return f"{training.network} {'R-CNN' if 'rcnn' in training.recipe else 'RPN'}"
         if not self.detections:
             return training.network
         return f"{training.network} {training.data}{', context' if 'context' in training.recipe else ''}"
@@ -174,6 +177,7 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
             detections=tuple(
                 dict.fromkeys(one.detection_test for _, one in askers if isinstance(one, Row) and one.detection_test)
             ),
+            localises=any(isinstance(one, Row) and one.localises for _, one in askers),
         )
         for training, askers in found.items()
     ]

@@ -179,6 +179,11 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
         )
         need(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}", "it must be 1 or more")
 
+    @property
+    def images(self) -> int:
+        """Images of a mini-batch."""
+        return self.batch_size
+
     def scaled(self, iterations: int) -> Recipe:
         """Return the recipe with another length, its milestones moved in proportion (rounded to iterations)."""
         if iterations < 1:

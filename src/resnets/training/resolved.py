@@ -33,9 +33,9 @@ class ResolvedTraining:
 
     def warn_if_short(self) -> None:
         """Warn of a training under an epoch, which is enough for a trial only."""
-        images, total = self.recipe.iterations * self.recipe.batch_size, self.record.data.training_images
+        images, total = self.recipe.iterations * self.recipe.images, self.record.data.training_images
         if images < total:
-            length = f"{plural(self.recipe.iterations, 'iteration')} of {self.recipe.batch_size}"
+            length = f"{plural(self.recipe.iterations, 'iteration')} of {self.recipe.images}"
             warn(
                 f"{length} are {images / total:.2g} of an epoch of {total:,} images: enough for a trial, too little to "
                 f"learn from"

@@ -1,24 +1,24 @@
-"""Tables 13 and 14 (appendix C): localisation on ImageNet. There is no recipe of it yet."""
+"""Tables 13 and 14 (appendix C): localisation on ImageNet, by networks started from its classifiers."""
 
 from __future__ import annotations
 
 from resnets.paper.declarations import Column, Part, Protocol, Row, Table
 from resnets.paper.published import Published, find, find_row
 from resnets.paper.tables.cited import cited
+from resnets.specs import Setting
 
-_RPN: tuple[Part, ...] = ("localisation",)
-_RCNN: tuple[Part, ...] = (*_RPN, "localisation-rcnn")
-_ENSEMBLE: tuple[Part, ...] = (*_RCNN, "localisation-ensemble")
+_NEEDS: tuple[Part, ...] = ("localisation",)
 _CLASSIFIER = find("Table 4", "ResNet-101", "top-5 err.")
 
 
 def _localiser(
     label: str,
     protocol: Protocol,
-    needs: tuple[Part, ...],
+    recipe: str | None,
     *,
     network: str | None = "resnet101",
     classifier: Published | None = None,
+    rpn: Setting | None = None,
     note: str = "",
 ) -> Row:
     published = find_row("Table 13", label)
@@ -26,10 +26,12 @@ def _localiser(
         label=label,
         network=network,
         shortcut="B" if network == "resnet101" else None,
+        recipe=recipe,
+        teacher=rpn,
         data="imagenet-loc",
         protocol=protocol,
         tested_on="imagenet val",
-        needs=needs,
+        needs=_NEEDS,
         published=published if classifier is None else {"top-5 err. of the classifier": classifier, **published},
         compared=tuple(published),
         note=note,
@@ -55,16 +57,24 @@ TABLE_13 = Table(
             tested_on="imagenet val",
             note="VGG's own method of localisation",
         ),
-        _localiser("RPN, ResNet-101, 1-crop", "center-crop", _RPN),
-        _localiser("RPN, ResNet-101, dense", "dense-multi-scale", _RPN),
+        _localiser("RPN, ResNet-101, 1-crop", "center-crop", "imagenet-rpn"),
+        _localiser("RPN, ResNet-101, dense", "dense-multi-scale", "imagenet-rpn"),
         _localiser(
-            "RPN, ResNet-101, dense, classified by ResNet-101", "dense-multi-scale", _RPN, classifier=_CLASSIFIER
+            "RPN, ResNet-101, dense, classified by ResNet-101",
+            "dense-multi-scale",
+            "imagenet-rpn",
+            classifier=_CLASSIFIER,
         ),
-        _localiser("RPN+RCNN, ResNet-101, dense, classified by ResNet-101", "dense-multi-scale", _RCNN),
+        _localiser(
+            "RPN+RCNN, ResNet-101, dense, classified by ResNet-101",
+            "dense-multi-scale",
+            "imagenet-rcnn",
+            rpn=Setting(network="resnet101", shortcut="B", recipe="imagenet-rpn", data="imagenet-loc"),
+        ),
         _localiser(
             "RPN+RCNN, ensemble, dense, classified by an ensemble",
             "dense-multi-scale",
-            _ENSEMBLE,
+            None,
             network=None,
             note="the networks of the ensembles are not named",
         ),
@@ -91,7 +101,7 @@ TABLE_14 = Table(
             data="imagenet-loc",
             protocol="dense-multi-scale",
             tested_on="imagenet val and test",
-            needs=_ENSEMBLE,
+            needs=_NEEDS,
             published={
                 "val": find("Table 13", "RPN+RCNN, ensemble, dense, classified by an ensemble", "top-5 LOC error"),
                 **find_row("Table 14", "ours (ILSVRC'15)"),
