@@ -14,8 +14,8 @@ YEAR = 365 * DAY
 _NICE = (30, 60, 90, 120, 180, 300, 600, 900, 1200, 1800, 2700, 3600, 5400)
 
 
-def parse(budget: str | float) -> float:
-    """Return a budget in seconds; a number is in seconds already.
+def parse(budget: str | float, name: str = "budget") -> float:
+    """Return a length of time in seconds; a number is in seconds already. `name` is what the error calls it.
 
     Raises: UsageError, if it is no length of time.
     """
@@ -28,7 +28,7 @@ def parse(budget: str | float) -> float:
     except ValueError:
         seconds = math.nan
     if not (math.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"budget is {budget!r}; it must be a length of time such as 90s, 30m or 2h")
+        raise UsageError(f"{name} is {budget!r}; it must be a length of time such as 90s, 30m or 2h")
     return seconds
 
 

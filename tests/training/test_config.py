@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import resnets
+from resnets.cli.jobs import OPTIONS
 from resnets.cli.train import train as command
 from resnets.data.passed_over import PassedOver
 from resnets.errors import UsageError
@@ -25,7 +26,7 @@ from resnets.training.config import NetworkSettings, RecipeSettings, TrainingCon
 from resnets.training.recipes import find_recipe
 
 PYTHON_ONLY = {"num_classes", "bn_group", "label_smoothing"}  # not options of the command
-OF_THE_COMMAND = {"network", "data", "out", "resume", "network_option"}
+OF_THE_COMMAND = {"context", "network", "data", "out", "resume", "network_option", "seeds", *OPTIONS}
 
 
 def test_settings_are_the_fields_of_the_configuration_the_recipe_and_the_network() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from resnets.errors import UsageError
 
+MOST_SEEDS = 10_000
+
 
 def names(text: str | None) -> list[str] | None:
     """Return the names in a text, or None for None."""
@@ -21,3 +23,17 @@ def numbers(text: str | None, what: str, such_as: str) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"{text!r} is not a list of {what}, such as {such_as}") from None
+
+
+def seeds(text: str) -> list[int]:
+    """Return the seeds in a text such as 0-4 or 0,2,7. Raises: UsageError, if it is none, or names a seed twice."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            found = []
+            break
+        found += range(int(first), int(last if dash else first) + 1)
+    if not 0 < len(found) == len(set(found)) <= MOST_SEEDS:
+        raise UsageError(f"seeds is {text!r}; it must be different seeds, such as 0-4 or 0,2,7")
+    return found

@@ -91,13 +91,14 @@ GROUPS = {
     "Length": ("iterations", "epochs", "evaluate_every", "save_every"),
     "Optimiser": (
         *("batch_size", "accumulate", "lr", "momentum", "weight_decay", "class_weights"),
-        *("teacher", "temperature", "teacher_weight", "ema", "bn_images", "seed"),
+        *("teacher", "temperature", "teacher_weight", "ema", "bn_images", "seed", "seeds"),
     ),
     "Network": (
         *("weights", "in_channels", "shortcut", "stride", "residual_layers", "initialization", "network_option"),
         *("frozen_stages", "anchors", "regions", "roi_pooling", "context"),
     ),
     "Machine": ("device", "precision", "workers"),
+    "Cluster": ("cluster", "partition", "at_once", "job_time"),
 }
 """The panels of `resnets train --help` and `resnets detect train --help`."""
 

@@ -7,12 +7,14 @@ from typing import Annotated
 
 from typer import Option
 
-from resnets.cli import options
+from resnets.cli import jobs, lists, options
 from resnets.cli.network_options import NetworkOptions, read_options
 from resnets.cli.options import BY_RECIPE
+from resnets.errors import UsageError
 
 
 def train(
+    context: jobs.Context,
     network: options.Network,
     data: options.Data,
     recipe: options.Recipe = None,
@@ -58,6 +60,12 @@ def train(
     ] = None,
     accumulate: options.Accumulate = 1,
     seed: options.Seed = 0,
+    seeds: Annotated[
+        str | None,
+        Option(
+            help="Several runs instead, in OUT-seed0 ...: 0-4, or 0,2,7; their mean at the end.", show_default=False
+        ),
+    ] = None,
     split: Annotated[
         str,
         Option(help="all, or the training images to hold out for validation: 45k5k (5,000 of CIFAR's), 10% (of any)."),
@@ -82,6 +90,10 @@ def train(
     precision: options.TrainingPrecision = "auto",
     workers: options.Workers = 2,
     save_every: options.SaveEvery = None,
+    cluster: jobs.ClusterName = None,
+    partition: jobs.Partition = None,
+    at_once: jobs.AtOnce = None,
+    job_time: jobs.JobTime = None,
 ) -> None:
     """Train a network. `resnets train resnet20 --data cifar10` is the paper's section 4.2.
 
@@ -90,18 +102,29 @@ def train(
     them from scratch 120, and eight times as many images half as many epochs.
 
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
-    `torchrun --nproc-per-node N -m resnets train ...` splits each mini-batch over N processes.
+    `torchrun --nproc-per-node N -m resnets train ...` splits each mini-batch over N processes. With --seeds and
+    --cluster each run is a job; the same command shows the jobs, and at the end the results.
     """
     settings = dict(locals())
-    for name in ("network", "data", "out", "resume", "network_option"):
+    for name in ("context", "network", "data", "out", "resume", "network_option", "seeds", *jobs.OPTIONS):
         del settings[name]
     from resnets.cli.display import displays
     from resnets.cli.resuming import resumable
+    from resnets.cli.seeds import train_seeds
     from resnets.durations import in_words
     from resnets.quantities import plural, rate
     from resnets.training import train as training
 
     settings = read_options(network, network_option, settings)
+    where = jobs.read_cluster(cluster, partition, at_once, job_time, workers=workers)
+    if seeds is not None:
+        if seed != 0:
+            raise UsageError(f"--seed {seed} and --seeds {seeds} are both given; one of them is enough")
+        del settings["seed"]
+        train_seeds(context, network, data, lists.seeds(seeds), where, out=out, resume=resume, settings=settings)
+        return
+    if where is not None:
+        raise UsageError("--cluster is for several runs: add --seeds, such as --seeds 0-4")
     observers = displays(default_length=iterations is None and epochs is None)
     with resumable():
         result = training.train(network, data, out=out, resume=resume, observers=observers, **settings)

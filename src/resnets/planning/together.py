@@ -13,8 +13,9 @@ from torch.nn.modules.dropout import _DropoutNd
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.networks import registry
-from resnets.networks.complexity import skeleton
-from resnets.planning.memory import available_memory
+from resnets.networks.complexity import measure, skeleton
+from resnets.planning.memory import available_memory, training_memory
+from resnets.training.config import Training
 
 AT_ONCE = {"cpu": 1, "cuda": 10}  # by default: a GPU has room for all of Table 6 and Figure 6
 MEMORY_SHARE = 0.8  # of the free memory, that they may take
@@ -36,6 +37,21 @@ def leaves_room(network: str, splits: DataSplits) -> bool:
     """
     spec = registry.declare(network)
     return splits.train.kind == "arrays" and spec.type == "cifar" and not has_dropout(skeleton(spec))
+
+
+def seed_groups(training: Training, seeds: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Return the seeds of a training in groups that are trained at once on its device."""
+    spec = registry.spec_of(training.network)
+
+    def memory(_: int) -> int | None:
+        if spec is None or training.lesson is not None or not leaves_room(training.record.network.name, training.data):
+            return None
+        cost = measure(skeleton(spec), training.data.train.side)
+        tested = len(training.data.test)
+        needed = training_memory(cost, training.precision, training.device.type, images_bytes=0, test_images=tested)
+        return needed.of(training.recipe.batch_size)
+
+    return groups(seeds, memory, [training.device], None)
 
 
 def has_dropout(network: nn.Module) -> bool:

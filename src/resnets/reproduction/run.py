@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -104,9 +103,7 @@ def _classifier(
     with warnings.catch_warnings():
         if run.scale == "smoke":  # which is no more than a trial, also where photos are small images
             warnings.filterwarnings("ignore", message=".* is made for photos")
-        training = resolve(run.task.training.network, data.splits, config)
-    data_record = training.record.data.with_changes(source=data.source)
-    training = dataclasses.replace(training, record=training.record.with_changes(data=data_record))
+        training = resolve(run.task.training.network, data.splits, config).from_source(data.source)
     yield from session(training, run.folder, process, resume=True, observers=observers)
     result = _required(RunFolder(run.folder).result(ClassifierResult))
     record = _record(run, result)

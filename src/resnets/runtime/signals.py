@@ -1,8 +1,8 @@
 """SIGINT, SIGTERM and SIGHUP ask a run to stop after the current iteration; a second one stops at once, if it is alone.
 
 Of several processes none may stop at once, for the others would wait for it; and each that torchrun started may get
-one signal twice, from torchrun and from the cluster. There the launcher's own deadline is what ends a process that does
-not stop. A terminal that is closed may send SIGHUP twice: it never stops at once.
+one signal twice, from torchrun and from the cluster, as may the command of a job. There the launcher's own deadline is
+what ends a process that does not stop. A terminal that is closed may send SIGHUP twice: it never stops at once.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def _request_of(handler: object) -> StopRequest | None:
 class StopRequest:
     """Within its `with` block, remembers the first signal in `signum`; a second ends the process, if it is `alone`.
 
-    One that torchrun started never is.
+    One that torchrun or a job of submitit's started never is.
 
     Within another one, a signal is a request to both, also one that came before the inner block was entered.
     """
 
     def __init__(self, *, alone: bool = True) -> None:
-        self.alone = alone and "TORCHELASTIC_RUN_ID" not in os.environ
+        self.alone = alone and not {"TORCHELASTIC_RUN_ID", "SUBMITIT_EXECUTOR"} & os.environ.keys()
         self.signum: int | None = None
         self._before: dict[int, object] = {}
 

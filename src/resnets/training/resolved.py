@@ -45,3 +45,8 @@ class ResolvedTraining:
         """Return the training of a record: its precision, and the name that its data has there."""
         data = dataclasses.replace(self.data, name=record.data.name)
         return dataclasses.replace(self, record=record, data=data, precision=record.precision)
+
+    def from_source(self, source: str | None) -> Self:
+        """Return the training with the source of its data, which was read before, in its record."""
+        record = self.record.with_changes(data=self.record.data.with_changes(source=source))
+        return dataclasses.replace(self, record=record)

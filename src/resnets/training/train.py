@@ -125,21 +125,24 @@ def train(
     """
     config = TrainingConfig.from_settings(**settings)
     with joined(config.device) as world:
-        folder_of = partial(_folder, out, network)
+        folder_of = partial(run_folder, out, network)
 
         def earlier(name: str) -> RunRecord | None:
             return RunFolder(folder_of(name)).started() if resume else None
 
         training = resolve(network, data, config, world, earlier)
-        if config.weights is None and training.recipe.name == FINETUNE.name:
-            raise UsageError(
-                "recipe 'finetune' starts from trained weights; name a run's folder or a file as --weights"
-            )
+        require_start(training, config)
         training.warn_if_short()
         return run(training, folder_of(training.data.name), resume=resume, observers=observers)
 
 
-def _folder(out: str | Path | None, network: str | nn.Module, data: str) -> Path:
+def require_start(training: Training, config: TrainingConfig) -> None:
+    """Refuse to fine-tune random weights. Raises: UsageError."""
+    if config.weights is None and training.recipe.name == FINETUNE.name:
+        raise UsageError("recipe 'finetune' starts from trained weights; name a run's folder or a file as --weights")
+
+
+def run_folder(out: str | Path | None, network: str | nn.Module, data: str) -> Path:
     """Return the folder of a run, by default named by its network and data."""
     name = network if isinstance(network, str) else registry.name_of(network)
     return Path(out or Path("runs") / f"{name}-{data}")

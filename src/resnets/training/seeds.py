@@ -1,0 +1,114 @@
+"""A training with several seeds: a run for each, in a folder of its own, and the mean and deviation of their errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+from resnets.data.load import load_data
+from resnets.errors import first_line
+from resnets.networks import registry
+from resnets.records.runs import RunRecord
+from resnets.runtime.launch import require_alone
+from resnets.runtime.signals import StopRequest
+from resnets.runtime.turns import Session
+from resnets.training.config import Training, TrainingConfig, TrainSettings, resolve
+from resnets.training.observers import Observer
+from resnets.training.run_folder import RunFolder
+from resnets.training.together import Process, train_together
+from resnets.training.train import TrainResult, require_start, run_folder, session
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedsResult:
+    """The results of the seeds that were trained to their end, and why others failed, by seed. Units: percent."""
+
+    results: tuple[TrainResult, ...]
+    failed: dict[int, str]
+
+    @property
+    def mean(self) -> float:
+        """The mean test error."""
+        return statistics.fmean(result.test_error for result in self.results)
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation of the test errors, of a sample; None for one."""
+        errors = [result.test_error for result in self.results]
+        return statistics.stdev(errors) if len(errors) > 1 else None
+
+
+class SeveralSeeds:
+    """The runs of a training with several seeds; arguments and settings are those of `train`.
+
+    Each is in the folder OUT-seed with its seed. The data is read once.
+
+    Raises: UsageError, DataError, WeightsError, before anything is trained.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        data: str,
+        seeds: Sequence[int],
+        *,
+        out: Path | None = None,
+        resume: bool = False,
+        **settings: Unpack[TrainSettings],
+    ) -> None:
+        require_alone("train --seeds")
+        self.network, self.source, self.seeds, self.resume = network, data, tuple(seeds), resume
+        self.config = TrainingConfig.from_settings(**settings)
+        self.data = load_data(data)
+        self.out = run_folder(out, network, self.data.name)
+        self.first = self.training(self.seeds[0])
+        require_start(self.first, self.config)
+        self.first.warn_if_short()
+
+    def training(self, seed: int) -> Training:
+        """Return the training with a seed, resolved."""
+        config = dataclasses.replace(self.config, seed=seed)
+
+        def earlier(name: str) -> RunRecord | None:
+            return RunFolder(self.folder(seed)).started() if self.resume else None
+
+        return resolve(self.network, self.data, config, earlier=earlier).from_source(self.source)
+
+    def folder(self, seed: int) -> Path:
+        """Return the folder of the run with a seed."""
+        return self.out.with_name(f"{self.out.name}-seed{seed}")
+
+    def is_finished(self, seed: int) -> bool:
+        """Return whether the run with a seed has its result."""
+        return (self.folder(seed) / "result.json").exists()
+
+    def train(self, groups: Sequence[Sequence[int]], observe: Callable[[int], Observer] | None = None) -> SeedsResult:
+        """Train groups of seeds one after another, those of a group together.
+
+        Raises: RunError, CheckpointError, DataError; Interrupted after a signal, with everything saved.
+        """
+        depth = registry.declare(self.network).depth or 0
+        results: list[TrainResult] = []
+        failed: dict[int, str] = {}
+
+        def start(seed: int) -> Callable[[Process], Session[TrainResult]]:
+            def make(process: Process) -> Session[TrainResult]:
+                watching = [observe(seed)] if observe else []
+                training, folder = self.training(seed), self.folder(seed)
+                return (yield from session(training, folder, process, resume=self.resume, observers=watching))
+
+            return make
+
+        with StopRequest():  # also of a signal between two groups
+            for group in groups:
+                outcomes = train_together([start(seed) for seed in group], self.first.device, [depth] * len(group))
+                for seed, outcome in zip(group, outcomes, strict=True):
+                    if isinstance(outcome, Exception):
+                        failed[seed] = first_line(outcome)
+                    else:
+                        results.append(outcome)
+        return SeedsResult(results=tuple(results), failed=failed)

@@ -1,0 +1,125 @@
+"""Several runs of one command, here or as jobs: `--seeds` and `--cluster`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnets.records.base import read
+from resnets.records.runs import ClassifierResult
+
+Command = Callable[..., tuple[int, str, str]]
+TRAIN = ("train", "resnet8", "--data", "digits", "--workers", 0)
+
+
+def results(out: Path, seeds: int) -> list[ClassifierResult]:
+    """Return the results of the runs with the first seeds."""
+    found = [read(Path(f"{out}-seed{seed}") / "result.json", ClassifierResult) for seed in range(seeds)]
+    assert all(found)
+    return [result for result in found if result is not None]
+
+
+def test_several_seeds_are_trained_one_after_another(tmp_path: Path, command: Command) -> None:
+    """Each in its folder as `--seed` makes it, with mean and deviation at the end; --resume makes what is missing."""
+    out = tmp_path / "run"
+    asked = (*TRAIN, "--iterations", 3, "--batch-size", 16, "--out", out)
+    assert command(*asked, "--seeds", "0")[0] == 0
+    code, _, err = command(*asked, "--seeds", "0-1")
+    assert code == 1 and "run-seed0" in err and "--resume" in err
+    code, printed, err = command(*asked, "--seeds", "0-1", "--resume")
+    assert code == 0 and "1 done" in printed
+    errors = [result.test_error for result in results(out, 2)]
+    assert f"{statistics.fmean(errors):.2f} ± {statistics.stdev(errors):.2f} %" in printed
+    assert command(*TRAIN, "--iterations", 3, "--batch-size", 16, "--out", tmp_path / "alone", "--seed", 1)[0] == 0
+    alone = read(tmp_path / "alone" / "result.json", ClassifierResult)
+    assert alone is not None and alone.test_error == errors[1]
+    assert alone.run.difference(results(out, 2)[1].run) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--seeds", "4-2"), "4-2"),
+        (("--seeds", "0,0"), "0,0"),
+        (("--seeds", "-1"), "-1"),
+        (("--seeds", "a"), "'a'"),
+        (("--seeds", "0-1", "--seed", 3), "--seed 3"),
+        (("--cluster", "local"), "--seeds"),
+        (("--seeds", "0-1", "--at-once", 2), "--at-once"),
+        (("--seeds", "0-1", "--cluster", "pbs"), "'pbs'"),
+        (("--seeds", "0-1", "--cluster", "slurm", "--time", "8 hours"), "'8 hours'"),
+        (("--seeds", "0-1", "--cluster", "slurm"), "sbatch"),
+        (("--seeds", "0-1", "--cluster", "local", "--time", "8h"), "8h"),
+        (("--seeds", "0-1", "--cluster", "local", "--partition", "gpu"), "gpu"),
+        (("--seeds", "0-1", "--cluster", "local", "--at-once", 0), "at once is 0"),
+    ],
+)
+def test_options_that_cannot_be(
+    options: tuple[object, ...], named: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is one line, before the data is read."""
+    monkeypatch.setenv("PATH", str(tmp_path))  # without Slurm
+    code, _, err = command("train", "resnet8", "--data", "folder:nowhere", *options)
+    assert code == 2 and err.count("\n") == 1 and named in err
+
+
+def descendants(process: int) -> list[int]:
+    """Return the processes that one started, and those that they started, in this order."""
+    try:
+        children = [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return children + [one for child in children for one in descendants(child)]
+
+
+def wait_until(reached: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*Popen:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
+def test_jobs_of_this_machine_that_are_interrupted(tmp_path: Path, command: Command) -> None:
+    """The command returns at once. A preempted job resumes by itself; of a killed one the log is named, and --resume
+    makes it to its end.
+    """
+    pytest.importorskip("submitit")
+    out = tmp_path / "run"
+    asked = (*TRAIN, "--iterations", 300, "--batch-size", 8, "--save-every", 20, "--seeds", "0-1", "--out", out)
+    cluster = ("--cluster", "local", "--at-once", 2)
+    code, printed, err = command(*asked, *cluster)
+    assert (code, err) == (0, "")
+    jobs = [int(one) for one in re.findall(r"submitted +│ +(\d+)", printed)]
+    try:
+        for seed in range(2):
+            wait_until(lambda seed=seed: list(Path(f"{out}-seed{seed}").glob("checkpoints/*")))
+        preempted, killed = (descendants(job) for job in jobs)
+        os.kill(preempted[-2], signal.SIGUSR2)  # as submitit does where a job's time is up
+        os.kill(killed[-1], signal.SIGKILL)
+        code, printed, _ = command(*asked, *cluster)
+        assert "running" in printed
+        wait_until(lambda: not any(map(descendants, jobs)))
+        code, printed, err = command(*asked, *cluster)
+        log = tmp_path / "run-jobs" / f"{jobs[1]}_0_log.out"
+        assert code == 1 and str(log) in err and "resnets train resnet8" in log.read_text()
+        assert "Requeued" in log.with_name(f"{jobs[0]}_0_log.out").read_text()
+        assert "ended with -9" in err and "1 done, 1 failed" in printed and "1 seed" in printed
+        code, printed, _ = command(*asked, *cluster, "--resume")
+        assert code == 0 and "1 done, 1 submitted" in printed
+        jobs.append(int(re.findall(r"submitted +│ +(\d+)", printed)[0]))
+        wait_until(lambda: not descendants(jobs[-1]))
+    finally:
+        for process in (one for job in jobs for one in descendants(job)):
+            os.kill(process, signal.SIGKILL)
+    code, printed, err = command(*asked, *cluster)
+    assert (code, err) == (0, "") and "of 2 seeds" in printed
+    assert [len(result.run.provenance) for result in results(out, 2)] == [1, 1]  # on one machine throughout
