@@ -18,6 +18,7 @@ from resnets.records.runs import (
     DataRecord,
     DetectionScores,
     DetectorResult,
+    MaskScores,
     NetworkRecord,
     RunRecord,
     StartRecord,
@@ -169,7 +170,8 @@ def test_a_detector_of_coco_fine_tuned_is_the_row_with_coco() -> None:
 def test_two_files_of_one_run_are_one_and_all_are_shown(tmp_path: Path) -> None:
     """A run's own result and what `reproduce` made of it; beside a file that is no result."""
     content = result()
-    refined = DetectionTested(protocol="voc07", box_refinement=True, scores=voc(0.78))
+    masks = MaskScores(numbers={"AP": 0.3, "AP50": 0.5}, ap={})
+    refined = DetectionTested(protocol="voc07", box_refinement=True, scores=voc(0.78).with_changes(masks=masks))
     broken = base.as_json(content)
     del broken["run"]["seed"]
     files = {"one": content, "two": reproduced(content, refined), "broken": broken}
@@ -182,5 +184,6 @@ def test_two_files_of_one_run_are_one_and_all_are_shown(tmp_path: Path) -> None:
     text = page.render(view)
     assert "1 detectors" in text
     assert "voc07 76.40; voc07 box-refinement 78.00" in text
+    assert "of masks at an IoU of .5 50.00 %, at .5 to .95 30.00 %" in text
     with pytest.raises(NotAResult, match="protocol 'kitti'"):
         shown(result(scores=voc(0.5, "kitti")))

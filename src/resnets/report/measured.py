@@ -164,10 +164,13 @@ def scale_of(named: Scale | None, iterations: int, full: int) -> Scale:
 
 def _scores(scores: DetectionScores, mean_ap: float) -> Scores:
     classes = {name: 100 * ap for name, ap in scores.ap.items() if ap is not None}
-    numbers = scores.numbers
-    if numbers is None:
-        return Scores(100 * mean_ap, None, classes)
-    return Scores(100 * numbers["AP50"], 100 * numbers["AP"], classes)
+    masks = None if scores.masks is None else _coco_means(scores.masks.numbers)
+    mean_50, mean = (100 * mean_ap, None) if scores.numbers is None else _coco_means(scores.numbers)
+    return Scores(mean_50, mean, classes, masks)
+
+
+def _coco_means(numbers: Mapping[str, float]) -> tuple[float, float]:
+    return 100 * numbers["AP50"], 100 * numbers["AP"]
 
 
 # ---------------------------------------------------------------- what differs from the declaration

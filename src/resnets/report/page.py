@@ -268,10 +268,14 @@ def _tests(run: MeasuredDetector) -> list[tuple[str, str]]:
     facts = []
     for test, scores in run.tests.items():
         classes = ", ".join(f"{name} {ap:.2f}" for name, ap in scores.classes.items())
-        mean = "" if scores.mean is None else f", at .5 to .95 {scores.mean:.2f} %"
+        masks = "" if scores.masks is None else f"; of masks {_mean_ap(*scores.masks)}"
         name = ", ".join((f"test, protocol {test.protocol}", *test.refinements))
-        facts.append((name, f"mean AP at an IoU of .5 {scores.mean_50:.2f} %{mean}; by class: {classes}"))
+        facts.append((name, f"mean AP {_mean_ap(scores.mean_50, scores.mean)}; by class: {classes}{masks}"))
     return facts
+
+
+def _mean_ap(at_50: float, mean: float | None) -> str:
+    return f"at an IoU of .5 {at_50:.2f} %" + ("" if mean is None else f", at .5 to .95 {mean:.2f} %")
 
 
 def _localisations(run: MeasuredLocaliser) -> list[tuple[str, str]]:

@@ -104,12 +104,13 @@ class Scores:
     """What detections on a test split came to, in percent.
 
     `mean_50` is the mean AP at an IoU of .5, `mean` that over IoUs of .5 to .95, which only COCO's protocol has;
-    `classes` is the AP of each class by the rules of the protocol.
+    `classes` is the AP of each class by the rules of the protocol; `masks` are both means of the masks, by COCO's.
     """
 
     mean_50: float
     mean: float | None
     classes: Mapping[str, float]
+    masks: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
