@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ilsvrc_folders import write_det
 from PIL import Image
 from synthetic_boxes import annotation, instances, write_rectangles, write_voc
 
@@ -273,6 +274,22 @@ def test_coco(tmp_path: Path, command: Command) -> None:
     assert "COCO, boxes, 1 image" in out
     assert "AP IoU 0.50:0.95 100.00" in out
     assert "APl large objects no objects" in out
+
+
+def test_ilsvrc(tmp_path: Path, command: Command) -> None:
+    """Of val2 where no other set is named: each class, and a note on those without objects."""
+    root, path = write_det(tmp_path / "det", released=2014, images=False), tmp_path / "found.txt"
+    path.write_text("4 58 0.9 10 10 19 19\n4 58 0.8 10 11 19 20\n4 1 0.9 0 0 9 9\n")
+    arguments = ["detect", "score", "-g", str(root), "-d", str(path), "-p", "ilsvrc"]
+    code, out, err = command(*arguments, "--json")
+    assert code == 0
+    shown = json.loads(out)
+    assert (shown["mean_ap"], shown["ap"]["dog"], shown["ap"]["accordion"], len(shown["ap"])) == (1, 1, None, 200)
+    code, out, _ = command(*arguments)
+    assert code == 0
+    assert "ILSVRC AP" in out and "mean" in out
+    code, out, err = command(*arguments, "--split", "val3")
+    assert (code, out, err.count("\n")) == (1, "", 1)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from PIL import Image
 from synthetic_boxes import Object, annotation, instances, write_coco, write_image, write_voc
 
 from resnets.detection.annotations import DetectionSplits
+from resnets.detection.average_precision import ClassScores
 from resnets.detection.coco_score import CocoScore
 from resnets.detection.score import score_detections
 from resnets.detection.sources import load_detection_data
-from resnets.detection.voc_score import VocScore
 from resnets.errors import DataError, UsageError
 
 pytest.importorskip("pycocotools", reason="the extra `detection` is not installed")
@@ -32,11 +32,11 @@ def voc(folder: Path, *objects: Object) -> Path:
     return write_voc(folder / "own", {"train": {"a": objects or [DOG, CAT]}, "test": {"b": objects or [DOG, CAT]}})
 
 
-def voc_score(folder: Path, lines: str = "b 0.9 11 21 30 40\n") -> VocScore:
+def voc_score(folder: Path, lines: str = "b 0.9 11 21 30 40\n") -> ClassScores:
     (folder / "found").mkdir(exist_ok=True)
     (folder / "found" / "comp4_det_test_dog.txt").write_text(lines)
     scored = score_detections(folder / "own", folder / "found", "voc")
-    assert isinstance(scored, VocScore)
+    assert isinstance(scored, ClassScores)
     return scored
 
 

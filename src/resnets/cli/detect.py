@@ -16,7 +16,7 @@ from resnets.errors import printable
 from resnets.files import to_json
 from resnets.records.base import encode
 
-DATA = r"voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # the backslashes keep Rich from taking [@SETS] for markup
+DATA = r"voc:PATH\[@SETS], coco:PATH\[@SETS] or ilsvrc:PATH\[@SETS]."  # \[ keeps Rich from taking it for markup
 
 Data = Annotated[str, Option("--data", "-d", help=DATA)]
 Classes = Annotated[str | None, Option(help="Comma-separated classes to use.", show_default="all of the data")]
@@ -119,12 +119,12 @@ def evaluate(
     data: Data,
     split: Annotated[str, Option(help="test, validation or training.")] = "test",
     protocol: Annotated[
-        str | None, Option("--protocol", "-p", help="voc07, voc or coco.", show_default="the data's")
+        str | None, Option("--protocol", "-p", help="voc07, voc, coco or ilsvrc.", show_default="the data's")
     ] = None,
     classes: Classes = None,
     out: Annotated[
         Path | None,
-        Option("--out", "-o", help="Folder for the detections, in VOC's or COCO's format, and evaluation.json."),
+        Option("--out", "-o", help="Folder for the detections, in the protocol's format, and evaluation.json."),
     ] = None,
     box_refinement: BoxRefinement = False,
     multi_scale: MultiScale = False,
@@ -240,26 +240,30 @@ def predict(
 @app.command()
 def score(
     ground_truth: Annotated[
-        Path, Option("--ground-truth", "-g", help="A VOC20YY folder, or an instances JSON file of COCO.")
+        Path, Option("--ground-truth", "-g", help="A VOC20YY folder, an instances JSON of COCO, or ILSVRC's data.")
     ],
     detections: Annotated[
         Path,
         Option(
-            "--detections", "-d", help="A folder of comp4_det_SPLIT_CLASS.txt files, or a result JSON file of COCO."
+            "--detections",
+            "-d",
+            help="A folder of comp4_det_SPLIT_CLASS.txt files, a result JSON of COCO, or ILSVRC's text file.",
         ),
     ],
     protocol: Annotated[
-        str, Option("--protocol", "-p", help="voc07 (11-point AP), voc (area AP, as from VOC 2010) or coco.")
+        str, Option("--protocol", "-p", help="voc07 (11-point AP), voc (area AP, as from VOC 2010), coco or ilsvrc.")
     ],
     split: Annotated[
-        str | None, Option(help="Image set of VOC, ImageSets/Main/SPLIT.txt.", show_default="test")
+        str | None,
+        Option(help="Image set of VOC or ILSVRC, SPLIT.txt in ImageSets.", show_default="test, ILSVRC's val2"),
     ] = None,
     iou_type: Annotated[str, Option(help="Overlap in COCO of boxes or masks: bbox or segm.")] = "bbox",
     as_json: Annotated[bool, Option("--json", help="Print JSON instead, with fractions.")] = False,
 ) -> None:
     """Score detection files with the official metrics; needs neither a model nor the images.
 
-    VOC: the AP per class and the mean AP at IoU 0.5, without difficult objects. COCO: the twelve numbers.
+    VOC: the AP per class and the mean AP at IoU 0.5, without difficult objects. COCO: the twelve numbers. ILSVRC: as
+    VOC, with its rules for small and blacklisted objects.
     """
     from resnets.cli.display import print_table
     from resnets.detection.coco_score import NUMBERS, CocoScore
@@ -299,7 +303,7 @@ def check(
     """Check a detection data set: its images and objects, what looks wrong, and the repairs of its annotations.
 
     SETS names the sets for training and testing: TRAIN/TEST or TRAIN/VALIDATION/TEST, joined by +, such as 07+12,
-    07++12, 12trainval/07test, train+val/test or train2014/val2014.
+    07++12, 12trainval/07test, train+val/test, train2014/val2014 or val1+train1000/val2.
     """
     from resnets.cli.display import print_table
     from resnets.cli.lists import names

@@ -39,7 +39,7 @@ class AnnotatedImage:
     """
 
     path: Path
-    id: int | str  # the image's name among the detections: COCO's number, VOC's file name without its suffix
+    id: int | str  # the image's name among the detections: COCO's or ILSVRC's number, VOC's file name without suffix
     size: tuple[int, int]
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -47,6 +47,7 @@ class AnnotatedImage:
     crowd: NDArray[np.bool_]
     areas: NDArray[np.float32]
     masks: tuple[Mask, ...] | None = None  # of the objects; None where they were not requested
+    excluded: tuple[int, ...] = ()  # labels that ILSVRC's blacklist excludes from this image's score
 
     def __post_init__(self) -> None:
         labels = np.asarray(self.labels)
@@ -123,7 +124,7 @@ class DetectionSplits:
     test: tuple[AnnotatedImage, ...]
     validation: tuple[AnnotatedImage, ...] | None = None
     category_ids: tuple[int, ...] = ()  # of the classes in COCO's files, which skip numbers; 1, 2, ... if not given
-    protocol: str = "voc"  # that scores it if none is named: voc07, voc or coco
+    protocol: str = "voc"  # that scores it if none is named: voc07, voc, coco or ilsvrc
     test_annotated: bool = True  # False for VOC 2012 test, whose boxes only the server knows
     left_out: tuple[str, ...] = ()  # classes of other objects in the data, where some were requested
     repairs: tuple[Repair, ...] = ()
@@ -213,4 +214,6 @@ def digest(classes: Sequence[str], splits: Iterable[Sequence[AnnotatedImage]]) -
                 content.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
             for mask in image.masks or ():
                 content.update(b"%s\n" % mask.counts)
+            if image.excluded:
+                content.update(b"excluded %s\n" % repr(image.excluded).encode())
     return content.hexdigest()

@@ -37,11 +37,12 @@ class Image:
     crowd: NDArray[np.bool_]
     areas: NDArray[np.float64]  # NaN where it is not written
     masks: tuple[Mask, ...] | None  # None where they are not requested, or there are no annotations
+    excluded: tuple[str, ...] = ()  # classes that do not count in the image
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One set of images; `categories` are COCO's classes, by their ids."""
+    """One set of images; `categories` are COCO's or ILSVRC's classes, by their ids."""
 
     where: Path
     images: tuple[Image, ...]
@@ -85,7 +86,7 @@ def voc_images(folder: voc.Folder, name: str, *, needed: bool, masks: bool) -> I
     notes = (
         *unit_note(where, np.concatenate([record.corners for record in records])),
         *voc.unmarked_note(where, records),
-        *_turned_note(where, headers),
+        *turned_note(where, headers),
     )
     return Images(folder.path / "Annotations", tuple(images), tuple(repairs), notes, annotated=not unannotated)
 
@@ -130,12 +131,12 @@ def coco_images(folder: coco.Folder, name: str, *, needed: bool, masks: bool) ->
     notes = (
         *unit_note(instances.path, np.concatenate([np.zeros((0, 4)), *written])),
         *instances.notes,
-        *_turned_note(instances.path, headers),
+        *turned_note(instances.path, headers),
     )
     return Images(instances.path, tuple(images), tuple(repairs), notes, categories, annotated=instances.annotated)
 
 
-def _turned_note(where: Path, headers: Sequence[ImageHeader]) -> list[str]:
+def turned_note(where: Path, headers: Sequence[ImageHeader]) -> list[str]:
     """Return a note, if some of a set's images are turned upright: their boxes may be of the image as it is stored."""
     count = sum(header.orientation != 1 for header in headers)
     return (
@@ -215,6 +216,7 @@ def _annotated(images: Sequence[Image], classes: Sequence[str], repairs: list[Re
                 masks=None
                 if image.masks is None
                 else tuple(mask for mask, keep in zip(image.masks, kept, strict=True) if keep),
+                excluded=tuple(numbers[name] for name in image.excluded if name in numbers),
             )
         )
     return made

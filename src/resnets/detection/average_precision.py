@@ -1,4 +1,4 @@
-"""PASCAL VOC's average precision of one class, step by step as in the devkit (VOCevaldet.m, VOCap.m).
+"""Average precisions: PASCAL VOC's of one class, step by step as in the devkit (VOCevaldet.m, VOCap.m), and the mean.
 
 Where the devkit and the well-known port of it to Python (Fast R-CNN's voc_eval.py) differ, this is how it is here:
 
@@ -14,12 +14,64 @@ Where the devkit and the well-known port of it to Python (Fast R-CNN's voc_eval.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.errors import DataError
+
 Metric = Literal["11-point", "area"]
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Average precisions of classes at an overlap of 0.5 (ILSVRC: less for small objects), as fractions.
+
+    The mean is over the classes that have objects which count. A class without a detection file has no AP of its own
+    (None, in `missing`) and counts as 0 in the mean, as if the detector had found nothing; a class without objects
+    that count has none either (None, in `no_objects`), and is left out of the mean.
+    """
+
+    mean_ap: float
+    ap: dict[str, float | None]
+    missing: tuple[str, ...]
+    no_objects: tuple[str, ...]
+    metric: Metric | Literal["ILSVRC"]
+    images: int
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        ap: Mapping[str, float | None],
+        metric: Metric | Literal["ILSVRC"],
+        images: int,
+        *,
+        without_file: Sequence[str] = (),
+        notes: Sequence[str] = (),
+    ) -> Self:
+        """Return the scores of classes, None of one without objects that count. Raises: DataError, if all are."""
+        counted = [value for value in ap.values() if value is not None]
+        if not counted:
+            raise DataError("the ground truth has no object that counts; there is nothing to score")
+        no_objects = tuple(name for name, value in ap.items() if value is None)
+        missing = tuple(name for name in without_file if name not in no_objects)
+        said = list(notes)
+        if missing:
+            said.append(f"no detection file for {', '.join(missing)}; each counts as AP 0 in the mean")
+        if no_objects:
+            said.append(f"no object that counts of {', '.join(no_objects)}; left out of the mean")
+        return cls(
+            mean_ap=float(np.mean(counted)),
+            ap={name: None if name in missing else value for name, value in ap.items()},
+            missing=missing,
+            no_objects=no_objects,
+            metric=metric,
+            images=images,
+            notes=tuple(said),
+        )
 
 
 def average_precision(
@@ -53,7 +105,7 @@ def average_precision(
         if image_id not in truth or not len(truth[image_id][1]):
             continue
         theirs, difficult = truth[image_id]
-        overlaps = intersection_over_union(boxes[order[here]], theirs)  # (detections, objects)
+        overlaps = intersection_over_union(boxes[order[here]][:, None], theirs)  # (detections, objects)
         found = np.zeros(len(theirs), np.bool_)
         for place, best, which in zip(here, overlaps.max(axis=1), overlaps.argmax(axis=1), strict=True):
             if best < overlap:
@@ -64,19 +116,19 @@ def average_precision(
     true, false = true.cumsum(), false.cumsum()
     recall = true / objects
     precision = true / np.maximum(true + false, 1)
-    return _eleven_points(recall, precision) if metric == "11-point" else _area(recall, precision)
+    return _eleven_points(recall, precision) if metric == "11-point" else area(recall, precision)
 
 
 def intersection_over_union(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the overlaps of boxes with others in pixels counted from 1; -inf where they have no pixel in common.
+    """Return the overlaps of boxes with others, given by first and last pixels; -inf where they have none in common.
 
-    Shape: (M, 4), (N, 4) -> (M, N)
+    Shape: (..., 4), (..., 4), which are broadcast -> (...)
     """
-    sides = np.minimum(boxes[:, None, 2:], others[:, 2:]) - np.maximum(boxes[:, None, :2], others[:, :2]) + 1
-    common = sides.prod(axis=2)  # (M, N)
-    areas, theirs = ((given[:, 2:] - given[:, :2] + 1).prod(axis=1) for given in (boxes, others))
+    sides = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2]) + 1
+    common = sides.prod(axis=-1)
+    areas, theirs = ((given[..., 2:] - given[..., :2] + 1).prod(axis=-1) for given in (boxes, others))
     with np.errstate(divide="ignore", invalid="ignore"):  # inverted boxes can have any area
-        return np.where((sides > 0).all(axis=2), common / (areas[:, None] + theirs - common), -np.inf)
+        return np.where((sides > 0).all(axis=-1), common / (areas + theirs - common), -np.inf)
 
 
 def _eleven_points(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
@@ -87,8 +139,8 @@ def _eleven_points(recall: NDArray[np.float64], precision: NDArray[np.float64]) 
     return float(total)
 
 
-def _area(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
-    """Return the area under the curve of precision by recall, made to fall monotonically (VOC 2010 and later)."""
+def area(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
+    """Return the area under the curve of precision by recall, made to fall monotonically (VOC 2010, ILSVRC)."""
     recall = np.concatenate(([0.0], recall, [1.0]))
     precision = np.concatenate(([0.0], precision, [0.0]))
     precision = np.maximum.accumulate(precision[::-1])[::-1]

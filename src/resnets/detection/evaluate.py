@@ -48,9 +48,9 @@ def evaluate_detector(
 
     Args:
         path: a run folder, a weights file or a loaded detector; several are an ensemble.
-        data: `voc:PATH`, `coco:PATH` or splits.
+        data: `voc:PATH`, `coco:PATH`, `ilsvrc:PATH` or splits.
         split: `test`, `validation` or `training`.
-        protocol: `voc07` (11-point AP), `voc` (area AP) or `coco`; None is the data's.
+        protocol: `voc07` (11-point AP), `voc` (area AP), `coco` or `ilsvrc`; None is the data's.
         classes: to use, where the data has more than the weights; objects of others are left out, as in training.
         out: folder for the detections, in the format of the official tools, and `evaluation.json` for `resnets report`.
         box_refinement: iterative box regression and box voting (appendix B).

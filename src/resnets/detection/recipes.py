@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnets.paper.detection_recipes import COCO, COCO_CONTEXT, JOINT, SHARED, VOC, VOC_CONTEXT
+from resnets.paper.detection_recipes import COCO, COCO_CONTEXT, DET, JOINT, SHARED, VOC, VOC_CONTEXT
 from resnets.registry import Registry
 from resnets.specs import Departure, DetectionRecipe
 
@@ -67,10 +67,10 @@ SMALL_MASKS = SMALL.with_changes(
 )
 
 DETECTION_RECIPES: Registry[DetectionRecipe] = Registry(
-    "recipe of detectors", VOC, COCO, VOC_CONTEXT, COCO_CONTEXT, SMALL, COCO_MASKS, SMALL_MASKS
+    "recipe of detectors", VOC, COCO, VOC_CONTEXT, COCO_CONTEXT, DET, SMALL, COCO_MASKS, SMALL_MASKS
 )
 
 
 def default_recipe(protocol: str) -> DetectionRecipe:
     """Return the recipe for data that is scored by a protocol."""
-    return COCO if protocol == "coco" else VOC
+    return {"coco": COCO, "ilsvrc": DET}.get(protocol, VOC)

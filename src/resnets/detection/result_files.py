@@ -1,4 +1,4 @@
-"""Detections in files of the official tools: VOC's text file for each class, and COCO's result JSON."""
+"""Detections in files of the official tools: VOC's for each class, COCO's result JSON, ILSVRC's lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from resnets.detection import voc
+from resnets.detection import ilsvrc, voc
 from resnets.detection.annotations import Detections
 from resnets.detection.fields import is_name, shown
 from resnets.errors import UsageError
@@ -62,6 +62,32 @@ def require_voc_names(classes: Sequence[str], ids: Iterable[int | str], *, split
 
 def _voc_file(split: str, name: str) -> str:
     return f"comp4_det_{split}_{name}.txt"
+
+
+def write_ilsvrc(path: Path, detections: Sequence[Detections], category_ids: Sequence[int]) -> None:
+    """Write a line of each detection: INDEX ID CONFIDENCE XMIN YMIN XMAX YMAX. Numbers keep all their digits.
+
+    Raises: RunError, if the file is not writable; UsageError, as `require_numbers`.
+    """
+    require_numbers(found.id for found in detections)
+    lines = []
+    for found in detections:
+        corners = ilsvrc.corners(found.boxes).tolist()
+        for label, score, box in zip(found.labels.tolist(), found.scores.tolist(), corners, strict=True):
+            lines.append(f"{found.id} {category_ids[label]} {score!r} {' '.join(map(repr, box))}\n")
+    with writing(path):
+        make_folder(path.parent)
+        write_durably(path, "".join(lines).encode())
+
+
+def require_numbers(ids: Iterable[int | str]) -> None:
+    """Verify that ILSVRC's file can hold detections of these images. Raises: UsageError, for one without a number."""
+    for image_id in ids:
+        if not isinstance(image_id, int):
+            raise UsageError(
+                f"image {shown(image_id)} has no number, by which ILSVRC's file names images; val.txt and test.txt of "
+                "ilsvrc:PATH have them"
+            )
 
 
 def write_coco(

@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from resnets.detection import coco_score, result_files, voc_score
+import numpy as np
+
+from resnets.detection import coco_score, ilsvrc_score, result_files, voc_score
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
+from resnets.detection.average_precision import ClassScores
 from resnets.detection.coco_score import CocoScore
-from resnets.detection.voc_score import VocScore
 from resnets.errors import DataError, UsageError, import_extra, nearest, public
 from resnets.records.runs import DetectionScores, MaskScores
 
-PROTOCOLS = (*voc_score.METRICS, "coco")
+PROTOCOLS = (*voc_score.METRICS, "coco", "ilsvrc")
 
 Score = Callable[[Sequence[AnnotatedImage], Sequence[Detections]], DetectionScores]
 """Scores detections on a split. With COCO's protocol `mean_ap` is AP at IoU 0.50:0.95, with the twelve `numbers`."""
@@ -38,8 +40,11 @@ def score_for(splits: DetectionSplits, protocol: str | None = None) -> Score:
             return DetectionScores(
                 protocol=name, mean_ap=coco.numbers["AP"], numbers=coco.numbers, ap=coco.ap, masks=masks
             )
-        voc = voc_score.score(images, detections, classes, voc_score.METRICS[name])
-        return DetectionScores(protocol=name, mean_ap=voc.mean_ap, ap=voc.ap, masks=masks)
+        if name == "ilsvrc":
+            found = ilsvrc_score.score(images, detections, classes)
+        else:
+            found = voc_score.score(images, detections, classes, voc_score.METRICS[name])
+        return DetectionScores(protocol=name, mean_ap=found.mean_ap, ap=found.ap, masks=masks)
 
     return by_protocol
 
@@ -59,15 +64,19 @@ def require_objects(images: Sequence[AnnotatedImage], protocol: str, where: str)
 
     Raises: DataError, if no object counts: an average precision of nothing is no number.
     """
-    if all((image.crowd if protocol == "coco" else ~image.trainable).all() for image in images):
+    left_out = {"coco": lambda image: image.crowd, "ilsvrc": lambda image: np.isin(image.labels, image.excluded)}
+    if all(left_out.get(protocol, lambda image: ~image.trainable)(image).all() for image in images):
         raise DataError(f"{where}: no object that counts is in any of the {len(images):,}; there is nothing to score")
 
 
 def require_writable(splits: DetectionSplits, split: str, protocol: str | None = None) -> None:
     """Verify that `write_detections` can write detections on a split. Raises: UsageError."""
-    if _require_known(protocol or splits.protocol) != "coco":
-        images = dict(splits.splits())[split]
-        result_files.require_voc_names(splits.classes, (image.id for image in images), split=split)
+    ids = [image.id for image in dict(splits.splits())[split]]
+    name = _require_known(protocol or splits.protocol)
+    if name == "ilsvrc":
+        result_files.require_numbers(ids)
+    elif name != "coco":
+        result_files.require_voc_names(splits.classes, ids, split=split)
 
 
 def write_detections(
@@ -75,12 +84,16 @@ def write_detections(
 ) -> list[Path]:
     """Write detections in the format of the protocol's tools and servers, and return the files.
 
-    VOC: comp4_det_SPLIT_CLASS.txt for each class. COCO: detections_SPLIT_results.json. Masks, of any protocol:
-    segmentations_SPLIT_results.json, COCO's result JSON without boxes.
+    VOC: comp4_det_SPLIT_CLASS.txt for each class. COCO: detections_SPLIT_results.json. ILSVRC: detections_SPLIT.txt.
+    Masks, of any protocol: segmentations_SPLIT_results.json, COCO's result JSON without boxes.
 
     Raises: RunError, if the folder is not writable; UsageError, as `score_for`.
     """
-    if _require_known(protocol or splits.protocol) != "coco":
+    name = _require_known(protocol or splits.protocol)
+    if name == "ilsvrc":
+        paths = [folder / f"detections_{split}.txt"]
+        result_files.write_ilsvrc(paths[0], detections, splits.category_ids)
+    elif name != "coco":
         paths = result_files.write_voc(folder, detections, splits.classes, split=split)
     else:
         paths = [folder / f"detections_{split}_results.json"]
@@ -100,19 +113,19 @@ def score_detections(
     *,
     split: str | None = None,
     iou_type: str = "bbox",
-) -> VocScore | CocoScore:
-    """Return the score of detection files by the rules of PASCAL VOC or COCO.
+) -> ClassScores | CocoScore:
+    """Return the score of detection files by the rules of PASCAL VOC, COCO or ILSVRC.
 
     Args:
-        ground_truth: a VOC20YY folder, or an instances JSON file of COCO.
-        detections: a folder of comp4_det_SPLIT_CLASS.txt files, or a result JSON file of COCO.
-        protocol: `voc07` (11-point AP), `voc` (area AP, as from VOC 2010) or `coco`.
-        split: image set of VOC, ImageSets/Main/SPLIT.txt; None is `test`.
+        ground_truth: a VOC20YY folder, an instances JSON file of COCO, or a folder with ILSVRC's detection data.
+        detections: a folder of comp4_det_SPLIT_CLASS.txt files, a result JSON file of COCO, or a text file of ILSVRC.
+        protocol: `voc07` (11-point AP), `voc` (area AP, as from VOC 2010), `coco` or `ilsvrc`.
+        split: image set of VOC or ILSVRC; None is `test` of VOC and `val2` of ILSVRC.
         iou_type: overlap in COCO of boxes (`bbox`) or masks (`segm`).
 
     Raises: UsageError, for an unknown protocol or an option that it does not have; DataError, if a file is missing
         or damaged.
-    Paper: Tables 7 to 11.
+    Paper: Tables 7 to 12.
     """
     _require_known(protocol)
     if iou_type not in ("bbox", "segm"):
@@ -123,6 +136,8 @@ def score_detections(
         return coco_score.score_files(Path(ground_truth), Path(detections), iou_type)
     if iou_type != "bbox":
         raise UsageError(f"protocol {protocol} scores boxes only; masks are scored by protocol coco")
+    if protocol == "ilsvrc":
+        return ilsvrc_score.score_files(Path(ground_truth), Path(detections), split or "val2")
     return voc_score.score_files(Path(ground_truth), Path(detections), voc_score.METRICS[protocol], split or "test")
 
 

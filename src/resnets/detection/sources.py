@@ -1,4 +1,4 @@
-"""`voc:PATH[@SETS]` or `coco:PATH[@SETS]` -> a detection data set (section 4.3: 07+12, 07++12, COCO's 80k and 40k)."""
+"""`voc:PATH[@SETS]`, `coco:PATH[@SETS]` or `ilsvrc:PATH[@SETS]` -> a detection data set (section 4.3, appendix B)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.detection import coco, voc
+from resnets.detection import coco, ilsvrc, voc
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.assemble import Images, assemble, coco_images, voc_images
 from resnets.errors import DataError, UsageError, nearest, public
 
-NAMES = ("voc", "coco")
-GRAMMAR = "voc:PATH[@SETS] or coco:PATH[@SETS], with SETS as TRAIN, TRAIN/TEST or TRAIN/VALIDATION/TEST, joined by +"
+NAMES = ("voc", "coco", "ilsvrc")
+GRAMMAR = (
+    "voc:PATH[@SETS], coco:PATH[@SETS] or ilsvrc:PATH[@SETS], with SETS as TRAIN, TRAIN/TEST or TRAIN/VALIDATION/TEST, "
+    "joined by +"
+)
 MIXTURES = {
     "07": "07trainval/07test",
     "12": "12train/12val",
@@ -34,16 +37,18 @@ class Sets:
 
 @public
 def load_detection_data(source: str, classes: Sequence[str] | None = None, *, masks: bool = False) -> DetectionSplits:
-    """Return the detection data set that a source names: `voc:PATH[@SETS]` or `coco:PATH[@SETS]`.
+    """Return the detection data set that a source names: `voc:PATH`, `coco:PATH` or `ilsvrc:PATH`, with `@SETS`.
 
     PATH is a VOCdevkit (the folders VOC2007, VOC2012 ... in it), one folder in VOC's layout (Annotations,
-    ImageSets/Main, JPEGImages), or a folder in COCO's layout (annotations/instances_SET.json and SET/). SETS names
-    the sets to train and test on: `07+12`, `07++12`, `12trainval/07test`, `train/val/test`, `train2014/val2014`.
-    Without it, one folder has its sets train, val and test; a devkit every trainval and 07test; COCO train and val.
+    ImageSets/Main, JPEGImages), a folder in COCO's layout (annotations/instances_SET.json and SET/), or one with
+    ILSVRC's detection data (Data/DET, Annotations/DET, ImageSets/DET). SETS names the sets to train and test on:
+    `07+12`, `07++12`, `12trainval/07test`, `train/val/test`, `train2014/val2014`, `val1+train1000/val2`. Without it,
+    one folder has its sets train, val and test; a devkit every trainval and 07test; COCO train and val; ILSVRC val1
+    with the first 1,000 training images of each class, and val2.
 
-    The classes are VOC's 20 where no other is found, else the sorted names that are found; COCO's categories; or the
-    given ones, in their order: objects of other classes are then left out and listed. Empty and outlying boxes are
-    repaired and listed; what is not repairable is an error.
+    The classes are VOC's 20 where no other is found, else the sorted names that are found; COCO's categories; ILSVRC's
+    200; or the given ones, in their order: objects of other classes are then left out and listed. Empty and outlying
+    boxes are repaired and listed; what is not repairable is an error.
 
     With `masks`, each object has its own: of COCO's segmentation, polygons or run lengths, or of the PNG of indices in
     VOC's SegmentationObject, where the n-th object of an annotation is n; VOC's sets are then ImageSets/Segmentation's.
@@ -59,7 +64,7 @@ def load_detection_data(source: str, classes: Sequence[str] | None = None, *, ma
         raise DataError(f"{name}: no folder {path}")
     if classes is not None and (not classes or len(set(classes)) < len(classes)):
         raise UsageError(f"classes are {', '.join(classes) or 'none'}; each must be named once")
-    load = _load_voc if name == "voc" else _load_coco
+    load = {"voc": _load_voc, "coco": _load_coco, "ilsvrc": _load_ilsvrc}[name]
     return load(path, chosen, classes, masks)
 
 
@@ -186,4 +191,21 @@ def _load_coco(path: Path, chosen: str | None, classes: Sequence[str] | None, ma
         *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),
         classes=classes,
         protocol="coco",
+    )
+
+
+def _load_ilsvrc(path: Path, chosen: str | None, classes: Sequence[str] | None, masks: bool) -> DetectionSplits:
+    if masks:
+        raise DataError(f"{path}: ILSVRC's detection data has no masks")
+    folder = ilsvrc.Folder(path)
+    sets = parse_sets(chosen or ilsvrc.DEFAULT_SETS)
+    if not sets.test:
+        raise UsageError(f"image sets {chosen!r}: name what is tested on too, such as {chosen}/val2")
+    needed = {*sets.train, *sets.validation}
+    read = {name: ilsvrc.images(folder, name, needed=name in needed) for name in sorted(needed | set(sets.test))}
+    return assemble(
+        f"ILSVRC {'+'.join(sets.train)}",
+        *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),
+        classes=classes,
+        protocol="ilsvrc",
     )

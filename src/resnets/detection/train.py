@@ -64,7 +64,7 @@ def train_detector(
 
     Args:
         network: `vgg16`, `resnet101` or another of the ImageNet type.
-        data: `voc:PATH`, `coco:PATH` or splits.
+        data: `voc:PATH`, `coco:PATH`, `ilsvrc:PATH` or splits.
         weights: those to start from, of a classifier with any classes (a run folder, any file that `convert` reads,
             `torchvision`, `timm:NAME` or `hf:OWNER/NAME`) or of a detector to fine-tune; None is random initialisation,
             for tests.

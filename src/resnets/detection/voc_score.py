@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from resnets.data.class_names import look_alike
 from resnets.detection import voc
 from resnets.detection.annotations import AnnotatedImage, Detections
-from resnets.detection.average_precision import Metric, average_precision
+from resnets.detection.average_precision import ClassScores, Metric, average_precision
 from resnets.detection.fields import is_place, lines_of, shown, unit_note
 from resnets.errors import DataError
 
@@ -25,25 +24,7 @@ Truth = dict[str, dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]]
 """By class and image: the objects' xmin, ymin, xmax, ymax as VOC writes them, and which of them are difficult."""
 
 
-@dataclass(frozen=True)
-class VocScore:
-    """Average precisions at an overlap of 0.5, as fractions.
-
-    The mean is over the classes that have objects which count. A class without a detection file has no AP of its own
-    (None, in `missing`) and counts as 0 in the mean, as if the detector had found nothing; a class without objects
-    that count has none either (None, in `no_objects`), and is left out of the mean.
-    """
-
-    mean_ap: float
-    ap: dict[str, float | None]
-    missing: tuple[str, ...]
-    no_objects: tuple[str, ...]
-    metric: Metric
-    images: int
-    notes: tuple[str, ...] = ()
-
-
-def score_files(ground_truth: Path, detections: Path, metric: Metric, split: str = "test") -> VocScore:
+def score_files(ground_truth: Path, detections: Path, metric: Metric, split: str = "test") -> ClassScores:
     """Return the score of a folder of detection files (comp4_det_test_CLASS.txt) against a VOC20YY folder.
 
     Only Annotations/ and ImageSets/Main/SPLIT.txt of the ground truth are read. Boxes count as they are written, on
@@ -63,12 +44,13 @@ def score_files(ground_truth: Path, detections: Path, metric: Metric, split: str
         image_ids, confidences, boxes = _read(files[name], split, known) if name in files else _NOTHING
         notes += unit_note(files[name], boxes) if name in files else []
         ap[name] = average_precision(truth.get(name, {}), image_ids, confidences, boxes, metric)
-    return _score(ap, [name for name in ap if name not in files], metric, len(ids), notes)
+    without_file = [name for name in ap if name not in files]
+    return ClassScores.of(ap, metric, len(ids), without_file=without_file, notes=notes)
 
 
 def score(
     images: Sequence[AnnotatedImage], detections: Sequence[Detections], classes: Sequence[str], metric: Metric
-) -> VocScore:
+) -> ClassScores:
     """Return the score of detections in annotated images; crowd regions count as difficult objects do.
 
     Raises: DataError, if no image has an object that counts, or a detection is of another image.
@@ -89,34 +71,10 @@ def score(
         ap[name] = average_precision(
             truth.get(name, {}), ids[chosen].tolist(), confidences[chosen], boxes[chosen], metric
         )
-    return _score(ap, [], metric, len(images), [])
+    return ClassScores.of(ap, metric, len(images))
 
 
 _NOTHING: tuple[list[str], NDArray[np.float64], NDArray[np.float64]] = ([], np.zeros(0), np.zeros((0, 4)))
-
-
-def _score(
-    ap: dict[str, float | None], unfound: Sequence[str], metric: Metric, images: int, notes: Sequence[str]
-) -> VocScore:
-    counted = [value for value in ap.values() if value is not None]
-    if not counted:
-        raise DataError("the ground truth has no object that counts; there is nothing to score")
-    no_objects = tuple(name for name, value in ap.items() if value is None)
-    missing = tuple(name for name in unfound if name not in no_objects)
-    said = list(notes)
-    if missing:
-        said.append(f"no detection file for {', '.join(missing)}; each counts as AP 0 in the mean")
-    if no_objects:
-        said.append(f"no object that counts of {', '.join(no_objects)}; left out of the mean")
-    return VocScore(
-        mean_ap=float(np.mean(counted)),
-        ap={name: None if name in missing else value for name, value in ap.items()},
-        missing=missing,
-        no_objects=no_objects,
-        metric=metric,
-        images=images,
-        notes=tuple(said),
-    )
 
 
 def _voc_folder(path: Path) -> voc.Folder:

@@ -13,7 +13,7 @@ from resnets.localisation import clsloc
 from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits, digest
 from resnets.quantities import plural
 
-NAMES = ("clsloc", *detection_sources.NAMES)
+NAMES = ("clsloc", "voc", "coco")
 GRAMMAR = "clsloc:PATH[@TRAIN/TEST], voc:PATH[@SETS] or coco:PATH[@SETS]"
 SETS = ("train", "val", "test")
 

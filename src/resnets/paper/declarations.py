@@ -26,6 +26,7 @@ Measure = Literal[
     "AP",  # of one class
     "mAP@.5",
     "mAP@[.5, .95]",
+    "mAP@.5 by a server",  # which alone knows the boxes
     "localisation error",  # of the true class
     "top-5 localisation error",
 ]
@@ -59,7 +60,7 @@ Data = Literal[
     "coco-trainval",  # 80k + 40k
     "coco+voc07+12",  # a detector of COCO, fine-tuned
     "coco+voc07++12",
-    "imagenet-det",  # train and val1
+    "imagenet-det",  # of ILSVRC's detection: val1, and the first 1,000 training images of each class
     "imagenet-loc",
 ]
 """What a network is trained on; detectors start from ImageNet classifiers."""
@@ -69,15 +70,19 @@ Part = Literal[
     "box-refinement",
     "global-context",
     "multi-scale-detection",
-    "imagenet-det",  # its images and boxes
     "localisation",  # per-class RPN, or R-CNN
 ]
 """A part of the software that a row needs besides networks, recipes and tests of classifiers."""
 
-DetectionProtocol = Literal["voc07", "voc", "coco"]
+DetectionProtocol = Literal["voc07", "voc", "coco", "ilsvrc"]
 
-SCORED_BY: Mapping[str, DetectionProtocol] = {"voc07": "voc07", "voc12": "voc", "coco": "coco"}
-"""How detections are scored, by the data that they are of: 11 points, area, COCO's mean over IoUs."""
+SCORED_BY: Mapping[str, DetectionProtocol] = {
+    "voc07": "voc07",
+    "voc12": "voc",
+    "coco": "coco",
+    "imagenet-det": "ilsvrc",
+}
+"""How detections are scored, by the data that they are of: 11 points, area, COCO's mean over IoUs, ILSVRC's area."""
 
 Style = Literal["solid", "dashed", "thin", "bold"]
 """How the paper draws a curve."""

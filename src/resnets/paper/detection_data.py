@@ -13,20 +13,29 @@ AFTER_COCO = "coco+"  # begins the name of data that a detector of COCO is fine-
 
 @dataclass(frozen=True)
 class DetectionData:
-    """A declared data set: its kind and sets as a source names them, `voc:PATH@07+12`, and how much is in them."""
+    """A declared data set: its kind and sets as a source names them, `voc:PATH@07+12`, and how much is in them.
 
-    kind: Literal["voc", "coco"]
+    `train` are the possible numbers of training images.
+    """
+
+    kind: Literal["voc", "coco", "ilsvrc"]
     sets: str
-    train: int
+    train: range
     test: int
     classes: int
 
 
+def _exactly(number: int) -> range:
+    return range(number, number + 1)
+
+
 DETECTION_DATA: Mapping[Data, DetectionData] = {
-    "voc07+12": DetectionData("voc", "07+12", 16_551, 4_952, 20),
-    "voc07++12": DetectionData("voc", "07++12", 21_503, 10_991, 20),
-    "coco": DetectionData("coco", "train2014/val2014", 82_783, 40_504, 80),
-    "coco-trainval": DetectionData("coco", "train2014+val2014/test-dev2015", 123_287, 20_288, 80),
+    "voc07+12": DetectionData("voc", "07+12", _exactly(16_551), 4_952, 20),
+    "voc07++12": DetectionData("voc", "07++12", _exactly(21_503), 10_991, 20),
+    "coco": DetectionData("coco", "train2014/val2014", _exactly(82_783), 40_504, 80),
+    "coco-trainval": DetectionData("coco", "train2014+val2014/test-dev2015", _exactly(123_287), 20_288, 80),
+    # val1, and of 200 classes at most 1,000 images each: how many depends on how many are in several lists
+    "imagenet-det": DetectionData("ilsvrc", "val1+train1000/val2", range(9_888, 9_887 + 200 * 1_000 + 1), 9_917, 200),
 }
 
 
@@ -41,7 +50,7 @@ def stages(data: str) -> tuple[Data, bool]:
 def name_of(train: int, test: int, classes: int) -> Data | None:
     """Return which declared data set has so many images and classes, or None."""
     for name, known in DETECTION_DATA.items():
-        if (known.train, known.test, known.classes) == (train, test, classes):
+        if train in known.train and (known.test, known.classes) == (test, classes):
             return name
     return None
 

@@ -185,7 +185,8 @@ def obstacle(row: Row, parts: Sequence[Part]) -> str:
         return "there is no recipe of it yet"
     if row.localises:
         return "`resnets locate evaluate` tests an ensemble of such networks; this one is not named"
-    command, server = ("evaluate", "ImageNet's") if row.detection_test is None else ("detect evaluate", "COCO's")
+    command = "evaluate" if row.detection_test is None else "detect evaluate"
+    server = "ImageNet's" if (row.tested_on or "").startswith("imagenet") else "COCO's"
     how = f"`resnets {command}` tests an ensemble of such networks"
     return f"{how}; this one is not named, and {server} server scores the test set"
 

@@ -124,12 +124,12 @@ class MeasuredDetector(Run):
         scores = self.tests.get(test)
         if scores is None:
             return None
-        by_coco = test.protocol == "coco"
         if column.measure == "AP":
             return scores.classes.get(VOC_NAMES[column.name])
         if column.measure == "mAP@[.5, .95]":
             return scores.mean
-        return scores.mean_50 if column.measure == ("mAP@.5" if by_coco else "mAP") else None
+        mean = "mAP@.5" if test.protocol in ("coco", "ilsvrc") else "mAP"
+        return scores.mean_50 if column.measure == mean else None
 
 
 @dataclass(frozen=True, kw_only=True)

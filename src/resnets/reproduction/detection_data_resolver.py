@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnets.detection import coco, sources
+from resnets.detection import coco, ilsvrc, sources
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
 from resnets.detection.recipes import DETECTION_RECIPES
@@ -45,8 +45,8 @@ class ResolvedDetectionData:
 class DetectionDataResolver:
     """The detection data and the weights that were given, and the runs that an earlier call made; each is read once.
 
-    Data of the declared kind (`voc:PATH`, `coco:PATH`) stands for the declared data, with its sets where they are
-    there; other data for whatever has none of its own kind. `weights` are `NETWORK=FILE`.
+    Data of the declared kind (`voc:PATH`, `coco:PATH`, `ilsvrc:PATH`) stands for the declared data, with its sets where
+    they are there; other data for whatever has none of its own kind. `weights` are `NETWORK=FILE`.
     """
 
     def __init__(
@@ -183,7 +183,8 @@ def _has_some(path: Path, wanted: DetectionData) -> bool:
     if wanted.kind == "voc":
         return any((parent / year).is_dir() for parent in (path, path / "VOCdevkit") for year in ("VOC2007", "VOC2012"))
     sets = sources.parse_sets(wanted.sets)
-    return not {*sets.train, *sets.test}.isdisjoint(coco.Folder(path).sets())
+    known = ilsvrc.Folder(path).sets() if wanted.kind == "ilsvrc" else coco.Folder(path).sets()
+    return not {*sets.train, *sets.test}.isdisjoint(known)
 
 
 def _some(images: tuple[AnnotatedImage, ...], count: int) -> tuple[AnnotatedImage, ...]:

@@ -71,8 +71,8 @@ def reproduce(
         seeds: runs per row, with seeds 0, 1 ...
         scale: `full` (the paper's iterations), `short` (a sixteenth) or `smoke` (5 iterations).
         data: sources or splits instead of the declared data: one named as a declared data set (`cifar10:PATH`)
-            replaces it, another is for everything that has none. Detectors need `voc:PATH` or `coco:PATH`,
-            localisers `clsloc:PATH`.
+            replaces it, another is for everything that has none. Detectors need `voc:PATH`, `coco:PATH` or
+            `ilsvrc:PATH`, localisers `clsloc:PATH`.
         weights: initial weights of detectors and localisers, each `NETWORK=FILE`; by default those that `reproduce`
             made in `out`.
         out: folder for runs/, results/ and site/.
