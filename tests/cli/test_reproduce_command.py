@@ -30,8 +30,8 @@ def test_plan_run_table_and_page(tmp_path: Path, command: Command) -> None:
 
 
 def test_what_is_left_out_is_said_once(tmp_path: Path, command: Command) -> None:
-    """A part that is not built yet is named once, not once for each row."""
+    """An ensemble whose members are not named is left out with the command that tests one."""
     code, out, _ = command("reproduce", "table14", "--out", tmp_path)
     assert code == 0
-    assert out.count("left out, needs ") == 1
-    assert "not built yet" in out and "cited" in out
+    assert out.count("left out, `resnets locate evaluate` ") == 1
+    assert "not run" in out and "cited" in out

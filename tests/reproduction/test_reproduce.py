@@ -333,9 +333,9 @@ def test_table_1_needs_no_training(tmp_path: Path) -> None:
 
 
 def test_no_row_is_blank(tmp_path: Path) -> None:
-    """Each row of a table that is not built, or cited, says so, and a page is made."""
+    """Each row of a table that is left out, or cited, says so, and a page is made."""
     result = resnets.reproduce("table14", out=tmp_path)
-    assert {row.verdict.status for row in result.tables[0].rows} == {"cited", "not built yet"}
+    assert {row.verdict.status for row in result.tables[0].rows} == {"cited", "not run"}
     assert {one.asked_by for one in result.plan.left_out} == {"table14"}
     assert result.report.page is not None and result.report.page.exists()
 

@@ -1,11 +1,10 @@
-"""What tables and figures ask for: distinct trainings, each once, and what is not built yet."""
+"""What tables and figures ask for: distinct trainings, each once, and what is left out."""
 
 from __future__ import annotations
 
 import pytest
 
 from resnets.errors import UsageError
-from resnets.paper.availability import missing_parts
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.reproduction.tasks import NAMES, select
@@ -33,8 +32,8 @@ def test_a_row_is_run_left_out_with_a_reason_or_cited() -> None:
             if row.cited:
                 assert row.label not in left_out
             elif row.label in left_out:
-                assert missing_parts(row) or row.recipe is None
-                assert left_out[row.label].startswith(("needs ", "`resnets ")), "an ensemble says what tests one"
+                assert row.network is None and not row.members
+                assert left_out[row.label].startswith("`resnets "), "an ensemble says what tests one"
             else:
                 assert {*row.trainings} <= trained or table.kind == "complexity"
 

@@ -8,14 +8,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnets.paper.availability import UNBUILT, availability, missing_parts
-from resnets.paper.declarations import Column, Part, Row, Statistic, Table, Tolerance
+from resnets.paper.availability import availability
+from resnets.paper.declarations import Column, Row, Statistic, Table, Tolerance
 from resnets.paper.published import Published
 from resnets.records.costs import Cost
 from resnets.records.evaluations import Errors
 from resnets.report.runs import Measured, MeasuredDetector, MeasuredEnsemble, MeasuredLocaliser, Results, Run
 from resnets.report.verdict import Status, Verdict, choose, judge
-from resnets.report.wording import NOTHING, listed, measured, published, relative
+from resnets.report.wording import NOTHING, measured, published, relative
 
 EXACT = ("layers", "depth", "parameters", "macs")  # of the network itself, known without training
 
@@ -156,9 +156,8 @@ def _without_runs(row: Row, results: Results, name: str) -> Verdict:
     """Return the status of a row without measurements."""
     if availability(row) == "cited":
         return Verdict(Status.CITED, f"from {row.reference}" if row.reference else "another paper's")
-    if availability(row) != "ready":
-        status = Status.NOT_RUN if availability(row) == "ensemble" else Status.NOT_BUILT
-        return Verdict(status, obstacle(row, missing_parts(row)))
+    if availability(row) == "ensemble":
+        return Verdict(Status.NOT_RUN, unnamed(row))
     if choose(_candidates(row, results), row.training):
         if row.detection_test is not None:
             how = "`resnets detect evaluate` does, and with --out writes the files that a server scores"
@@ -177,12 +176,8 @@ def option_of(protocol: str) -> str:
     return f"{name} --scales {scales.replace(', ', ',')}" if at else name
 
 
-def obstacle(row: Row, parts: Sequence[Part]) -> str:
-    """Return why a row is not run; `parts` are those that are missing."""
-    if availability(row) == "needs parts":
-        return f"needs {listed([UNBUILT[part] for part in parts])}"
-    if availability(row) == "no recipe":
-        return "there is no recipe of it yet"
+def unnamed(row: Row) -> str:
+    """Return why the row of an ensemble whose members the paper does not name is not run."""
     if row.localises:
         return "`resnets locate evaluate` tests an ensemble of such networks; this one is not named"
     command = "evaluate" if row.detection_test is None else "detect evaluate"

@@ -32,7 +32,6 @@ class Status(StrEnum):
     REDUCED = "reduced", "◐", "measured at another scale or on other data, and so no test of the paper's number"
     NOT_JUDGED = "not judged", "·", "measured, and neither a deviation nor a tolerance to judge it by"
     NOT_RUN = "not run", "○", "ready to be run, and no result of it is here"
-    NOT_BUILT = "not built yet", "△", "needs a part of the software that does not exist yet"
     CITED = "cited", "”", "another paper's system, shown for comparison"
 
     sign: str

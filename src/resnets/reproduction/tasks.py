@@ -9,11 +9,11 @@ from pathlib import Path
 
 from resnets.errors import UsageError, nearest
 from resnets.localisation.recipes import all_recipes
-from resnets.paper.availability import availability, missing_parts
+from resnets.paper.availability import availability
 from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
-from resnets.report.compare_tables import obstacle
+from resnets.report.compare_tables import unnamed
 from resnets.report.runs import depth_of
 from resnets.reproduction.own_tables import own_tables
 from resnets.specs import Setting
@@ -78,7 +78,7 @@ class Selection:
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...]
     tasks: tuple[Task, ...]  # in the order of the rows that are named, else small networks first
-    left_out: tuple[LeftOut, ...]  # what is not built yet; cited rows are not ours to run
+    left_out: tuple[LeftOut, ...]  # unnamed ensembles; cited rows are not ours to run
     own: tuple[Table, ...] = ()  # tables that are not the paper's, with all of their rows
 
 
@@ -114,8 +114,8 @@ def select(names: Sequence[str], only: Sequence[str] = ()) -> Selection:
         for row in table.rows:
             if availability(row) == "ready":
                 asking.append((table.name, row))
-            elif availability(row) != "cited":  # the first part is what it needs before all else
-                left_out.append(LeftOut(table.name, row.label, obstacle(row, missing_parts(row)[:1])))
+            elif availability(row) == "ensemble":
+                left_out.append(LeftOut(table.name, row.label, unnamed(row)))
     asking += [(figure.name, curve) for figure in figures for curve in figure.curves]
     return Selection(name, tuple(tables), tuple(figures), _tasks(asking, only), tuple(left_out), own)
 
