@@ -26,8 +26,9 @@ onnx = pytest.mark.skipif(
     reason="resnets[export] is not installed",
 )
 openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
-NAMES = [pytest.param("out.onnx", marks=onnx), "out.pt2", pytest.param("out", marks=openvino)]
+FORMATS = {"out.onnx": (onnx,), "out.pt2": (), "out": (openvino,)}
 PHOTOS = InputSpec(size=32, resize=36, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
+BGR = PHOTOS.with_changes(channel_order="BGR", max_value=255, interpolation="bicubic", mean=(9.0, 8.0, 7.0), std=None)
 
 
 def run(path: Path, x: np.ndarray) -> np.ndarray:
@@ -71,7 +72,7 @@ def made(tmp_path: Path, network: nn.Module, input_spec: InputSpec = PHOTOS) -> 
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in FORMATS.items()])
 def test_a_trained_network_in_each_format(digits_run: Path, tmp_path: Path, name: str, normalize: bool) -> None:
     """The file's logits are the model's for another number of images, and its metadata is the model's."""
     model, out = resnets.load(digits_run), tmp_path / "new" / name
@@ -92,9 +93,9 @@ def test_a_trained_network_in_each_format(digits_run: Path, tmp_path: Path, name
 
 
 SMALL = {
+    "photos": ("resnet18", {}),
     "projections": ("resnet8", {"shortcut": "C"}),
     "plain": ("plain8", {}),
-    "photos": ("resnet18", {}),
 }
 LARGE = {
     "option A on photos": ("resnet34", {"shortcut": "A"}),
@@ -110,10 +111,19 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", [*SMALL, *(pytest.param(one, marks=pytest.mark.slow) for one in LARGE)])
+def each_network() -> list[Any]:
+    """Return each network with each format; all are slow but one format of each small network."""
+    cases = []
+    for number, kind in enumerate((*SMALL, *LARGE)):
+        for place, (name, marks) in enumerate(FORMATS.items()):
+            always = kind in SMALL and number == place
+            cases.append(pytest.param(kind, name, marks=marks if always else (*marks, pytest.mark.slow)))
+    return cases
+
+
+@pytest.mark.parametrize(("kind", "name"), each_network())
 def test_every_network_of_the_package(tmp_path: Path, kind: str, name: str) -> None:
-    """Small ones always, large ones among the slow tests; with normalised photos in BGR from 0 to 255."""
+    """In each format, with normalised photos in BGR from 0 to 255."""
     declared, options = {**SMALL, **LARGE}[kind]
     input_spec = PHOTOS.with_changes(channel_order="BGR", max_value=255, mean=(110.0, 120.0, 130.0), std=(60.0,) * 3)
     network = resnets.create(declared, num_classes=5, **options)
@@ -206,17 +216,15 @@ sys.meta_path.insert(0, Blocker())
 
 @onnx
 @pytest.mark.parametrize(
-    "input_spec",
+    ("input_spec", "normalize"),
     [
-        PHOTOS,
-        PHOTOS.with_changes(
-            channel_order="BGR", max_value=255, interpolation="bicubic", mean=(9.0, 8.0, 7.0), std=None
-        ),
-        None,
+        pytest.param(PHOTOS, False, id="mean and std"),
+        pytest.param(BGR, True, id="BGR, pixels"),
+        pytest.param(BGR, False, id="BGR", marks=pytest.mark.slow),
+        pytest.param(None, True, id="mean image, pixels"),
+        pytest.param(None, False, id="mean image", marks=pytest.mark.slow),
     ],
-    ids=["mean and std", "BGR", "mean image"],
 )
-@pytest.mark.parametrize("normalize", [False, True])
 def test_the_example_runs_without_torch(
     digits_run: Path, tmp_path: Path, input_spec: InputSpec | None, normalize: bool
 ) -> None:
