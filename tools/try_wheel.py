@@ -29,6 +29,7 @@ NEED_EXTRA: dict[str, Callable[[], Any]] = {
     "caffe": lambda: resnets.convert("weights.h5", "weights.safetensors"),
     "detection": lambda: resnets.load_detection_data("voc:."),
     "heif": lambda: next(iter(resnets.predict("resnet20-digits", ["photo.heic"]))),
+    "remote": lambda: resnets.predict("resnet20-digits", "s3://bucket/photo.jpg"),
     "serve": lambda: resnets.serve("resnet20-digits"),
 }
 """A call for each extra that fails without it."""

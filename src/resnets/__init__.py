@@ -28,7 +28,10 @@ _HOME = {
     "Model": "resnets.inference.model",
     "Prediction": "resnets.inference.predictions",
     "predict": "resnets.inference.predict",
+    "predict_into": "resnets.inference.predict",
     "embed": "resnets.inference.embeddings",
+    "embed_into": "resnets.inference.embeddings",
+    "ImageParts": "resnets.inference.parts",
     "neighbours": "resnets.inference.embeddings",
     "Embeddings": "resnets.inference.embeddings",
     "Neighbours": "resnets.inference.embeddings",
@@ -115,6 +118,7 @@ _HOME = {
     "ResnetsError": "resnets.errors",
     "UsageError": "resnets.errors",
     "DataError": "resnets.errors",
+    "StorageError": "resnets.errors",
     "WeightsError": "resnets.errors",
     "CheckpointError": "resnets.errors",
     "RunError": "resnets.errors",
@@ -157,6 +161,7 @@ if TYPE_CHECKING:
     from resnets.errors import Interrupted as Interrupted
     from resnets.errors import ResnetsError as ResnetsError
     from resnets.errors import RunError as RunError
+    from resnets.errors import StorageError as StorageError
     from resnets.errors import TrainingError as TrainingError
     from resnets.errors import UsageError as UsageError
     from resnets.errors import WeightsError as WeightsError
@@ -168,6 +173,7 @@ if TYPE_CHECKING:
     from resnets.inference.embeddings import Embeddings as Embeddings
     from resnets.inference.embeddings import Neighbours as Neighbours
     from resnets.inference.embeddings import embed as embed
+    from resnets.inference.embeddings import embed_into as embed_into
     from resnets.inference.embeddings import neighbours as neighbours
     from resnets.inference.engine import Engine as Engine
     from resnets.inference.explain import Explainer as Explainer
@@ -177,7 +183,9 @@ if TYPE_CHECKING:
     from resnets.inference.model import from_pretrained as from_pretrained
     from resnets.inference.model import load as load
     from resnets.inference.optimize import optimize as optimize
+    from resnets.inference.parts import ImageParts as ImageParts
     from resnets.inference.predict import predict as predict
+    from resnets.inference.predict import predict_into as predict_into
     from resnets.inference.predictions import Prediction as Prediction
     from resnets.localisation.boxed_images import BoxedImages as BoxedImages
     from resnets.localisation.boxed_images import LocalisationSplits as LocalisationSplits

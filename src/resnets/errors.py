@@ -37,6 +37,10 @@ class DataError(ResnetsError):
     """A data set is missing, incomplete, damaged or not what it should be."""
 
 
+class StorageError(ResnetsError):
+    """Remote storage does not give what it has, after several attempts: the same command can be run again later."""
+
+
 class WeightsError(ResnetsError):
     """A weights file is damaged, unsafe to read or made for another network; `details` lists what does not fit."""
 

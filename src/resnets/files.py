@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -173,6 +174,7 @@ def require_file(path: Path) -> None:
 
     Raises: UsageError.
     """
+    _require_path(path)
     if path.is_dir():
         raise UsageError(f"{path}: a folder; name a file in it")
 
@@ -182,8 +184,15 @@ def require_folder(path: Path) -> None:
 
     Raises: UsageError.
     """
+    _require_path(path)
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: a file; name a folder")
+
+
+def _require_path(path: Path) -> None:
+    """Refuse a URL, of which a path has lost a slash: a folder named after it would be made here."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise UsageError(f"{path}: a URL; results are written to disks of this machine, which others may share")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ from typer import Argument, Option
 from typer.core import TyperCommand
 
 from resnets.data.sources import SOURCES
+from resnets.errors import UsageError
 from resnets.training.recipes import RECIPES
 
 BY_RECIPE = "the recipe's"
@@ -75,6 +76,23 @@ Images = Annotated[
         show_default=False,
     ),
 ]
+ImagesOrData = Annotated[
+    list[str] | None,
+    Argument(
+        help="Image files of any size, folders, patterns, URLs, webdataset:FOLDER or webdataset:TAR, or - (stdin).",
+        show_default=False,
+    ),
+]
+ImageSource = Annotated[
+    str | None,
+    Option(
+        "--data",
+        "-d",
+        help="Images by a data source instead: folder:PATH, folder:URL, webdataset:FOLDER or TAR.",
+        show_default=False,
+    ),
+]
+PartImages = Annotated[int, Option(help="Images of a file in the folder; those of a tar file are one.", min=1)]
 Json = Annotated[bool, Option("--json", help="Print JSON instead.")]
 Modules = Annotated[
     list[str] | None,
@@ -85,6 +103,18 @@ Modules = Annotated[
         show_default=False,
     ),
 ]
+
+
+def images_of(images: list[str] | None, data: str | None) -> list[str]:
+    """Return the names of images, given as arguments or as a data source. Raises: UsageError, if both or none are."""
+    if bool(images) == bool(data):
+        raise UsageError("name images or --data SOURCE, one of them")
+    if data is not None and not data.startswith(("folder:", "webdataset:")):
+        raise UsageError(
+            f"--data {data}: images come from folder:PATH, folder:URL, webdataset:FOLDER or webdataset:TAR"
+        )
+    return images or [str(data)]
+
 
 GROUPS = {
     "Data": ("data", "classes", "split", "size", "decode"),

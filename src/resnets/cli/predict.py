@@ -12,9 +12,11 @@ from resnets.cli import options
 
 def predict(
     weights: options.Trained,
-    images: options.Images,
+    images: options.ImagesOrData = None,
+    data: options.ImageSource = None,
     out: Annotated[
-        Path | None, Option("--out", "-o", help="File for a table: .csv, .json, .jsonl or .parquet.")
+        Path | None,
+        Option("--out", "-o", help="File for a table: .csv, .json, .jsonl or .parquet; or a folder for many."),
     ] = None,
     top: Annotated[int | None, Option(help="Number of classes to show.", min=1, show_default="5; with --out 1")] = None,
     min_confidence: Annotated[
@@ -23,19 +25,34 @@ def predict(
     decode: options.DecodeAgain = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
+    part_images: options.PartImages = 1_000,
     json: options.Json = False,
 ) -> None:
     """Classify images: the most probable classes with their probabilities.
 
     Files that are not images are listed on standard error at the end (and as "error" in the JSON), the others are
     processed, and the exit code is 1. With --out, the answers are a table (filename, label, prob) and are not printed.
+
+    Into a folder they are written in parts, by any number of processes of torchrun; the same command continues after an
+    interruption. There a file that is not an image has a row with its error.
     """
     from resnets.cli.display import counted, print_answers
+    from resnets.cli.in_parts import is_folder, write_shown
     from resnets.cli.output import outlive
     from resnets.inference.images import find_images
     from resnets.inference.model import load
+    from resnets.inference.predict import predict_into
     from resnets.inference.predictions import Prediction, require_table, write_predictions
     from resnets.quantities import plural
+    from resnets.runtime.launch import require_alone
+
+    names = options.images_of(images, data)
+    if out is not None and is_folder(out):
+        how: dict[str, Any] = {"min_confidence": min_confidence, "decode": decode, "part_images": part_images}
+        how |= {"top": top or 1, "device": device, "precision": precision}
+        write_shown(lambda observe: predict_into(weights, names, out, observe=observe, **how), json=json)
+        return
+    require_alone("predict without a folder as --out")
 
     def fields(prediction: Prediction) -> dict[str, Any]:
         pairs = zip(prediction.classes, prediction.probabilities, strict=True)
@@ -53,7 +70,7 @@ def predict(
         require_table(out)
         if not json:
             outlive()
-    files, kept = find_images(images), []
+    files, kept = find_images(names), []
     answers = (
         load(weights, device=device)
         .decoding(decode)

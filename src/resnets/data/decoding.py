@@ -21,7 +21,7 @@ from resnets.data.given_images import Picture
 from resnets.data.limits import require_scans, require_size
 from resnets.data.orientation import TURNS, orientation, upright
 from resnets.data.stored_file import ImageFile, content_of, size_of
-from resnets.errors import DataError, first_line
+from resnets.errors import DataError, StorageError, first_line
 from resnets.specs import InputSpec, Interpolation
 
 MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
@@ -101,7 +101,7 @@ def refusing(path: ImageFile | Picture) -> Iterator[None]:
     """Turn what a damaged or hostile file raises, which is nearly anything, into a DataError of one line."""
     try:
         yield
-    except DataError:
+    except (DataError, StorageError):
         raise
     except Exception as error:
         raise DataError(f"{path}: {reason(path, error)}") from error

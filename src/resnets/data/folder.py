@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 import numpy as np
@@ -209,8 +209,11 @@ def files_of(
     return ImageFiles(tuple(paths), np.asarray(labels, np.int64))
 
 
-def images_in(folder: Path, complain: Complain, passed: list[PassedOver]) -> list[Path]:
-    """Return the image files of one class, sorted; [] if it has no folder. Raises OSError for what cannot be read."""
+def images_in(folder: Path, complain: Complain, passed: list[PassedOver], *, verify: bool = True) -> list[Path]:
+    """Return the image files of one class, sorted; [] if it has no folder. Raises OSError for what cannot be read.
+
+    With `verify`, those that no training could read are complained of and left out.
+    """
 
     def unreadable(error: OSError) -> None:  # os.walk would pass over a folder without permission
         raise error
@@ -231,6 +234,9 @@ def images_in(folder: Path, complain: Complain, passed: list[PassedOver]) -> lis
             if (kind := _not_an_image(name)) is not None:
                 passed.append(PassedOver(kind, str(path)))
                 continue
+            if not verify:
+                found.append(path)
+                continue
             try:
                 if (why := why_unread(path.suffix.lower())) is not None:
                     complain(f"{path}: {why}")
@@ -241,6 +247,11 @@ def images_in(folder: Path, complain: Complain, passed: list[PassedOver]) -> lis
             except OSError as error:
                 complain(f"{path}: failed to read ({error.strerror})")
     return sorted(found)
+
+
+def is_image_below(path: PurePosixPath) -> bool:
+    """Return whether a file with such a path below a folder, wherever that is, is one of its images by its names."""
+    return _not_an_image(path.name) is None and not any(map(_is_hidden, path.parts[:-1]))
 
 
 HIDDEN_FOLDERS = "hidden and system folders"

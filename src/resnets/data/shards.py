@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, Protocol, overload
+from typing import IO, Any, Protocol, overload
 from urllib.parse import urlparse
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.remote import RemoteStream
 from resnets.data.stored_file import InMemoryFile, StoredFile
 from resnets.errors import DataError, import_extra
 
@@ -190,14 +191,16 @@ def is_compressed(url: str) -> bool:
 
 
 def open_url(url: str) -> IO[bytes]:
-    """Open a shard, or what it has compressed, from its start; URLs by webdataset (http(s), gs, pipe and more).
+    """Open a shard, or what it has compressed, from its start: a URL by fsspec, and what a `pipe:` gives.
 
-    Raises: DataError, if it cannot be opened; UsageError, without webdataset.
+    Raises: DataError, if it cannot be opened; StorageError, as `RemoteStream`; UsageError, without fsspec's packages
+        for it or, of a pipe, webdataset.
     """
     compressed = is_compressed(url)
     try:
         if is_remote(url):
-            stream: IO[bytes] = import_extra("webdataset.gopen", "shards").gopen(url, "rb")
+            is_pipe = url.startswith("pipe:")
+            stream: Any = import_extra("webdataset.gopen", "shards").gopen(url, "rb") if is_pipe else RemoteStream(url)
             return _Unpacked(stream) if compressed else stream  # type: ignore[return-value]
         return gzip.open(url, "rb") if compressed else open(url, "rb")  # type: ignore[return-value]
     except (OSError, ValueError) as error:

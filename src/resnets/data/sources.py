@@ -110,6 +110,11 @@ def load(source: str) -> DataSplits:
         raise UsageError(f"data source {source!r}: {name} takes no path")
     if not rest and found.needs:
         raise UsageError(f"data source {name!r} needs {found.needs}")
+    if "PATH" in found.form and "://" in rest:
+        raise UsageError(
+            f"data source {source!r}: {name} trains and tests on files of this machine; write shards of them "
+            f"(`resnets data shard`) and name those, webdataset:URL, or copy them here"
+        )
     read = function_of(found.load)
     where = Path(rest).expanduser() if "PATH" in found.form else rest
     splits: DataSplits = read(where) if rest else read()

@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 from resnets.data.formats import SUFFIXES
 from resnets.data.passed_over import PassedOver
 from resnets.data.stored_file import MOST_BYTES, InMemoryFile
-from resnets.errors import DataError, first_line
+from resnets.errors import DataError, StorageError, first_line
 
 LABEL_BYTES = 1 << 20  # of a .cls or .json file that is read for a label
 END = "it ends too early: a truncated tar file, or one that was not closed"
@@ -76,7 +76,7 @@ def samples_in(file: IO[bytes], url: str, passed: list[PassedOver]) -> Iterator[
                         _refuse_second(sample, suffix, url)
                     sample.labels[suffix] = _read(content, entry, url)
         yield from _whole(sample, url, passed)
-    except DataError:
+    except (DataError, StorageError):
         raise
     except Exception as error:  # a damaged file raises nearly anything
         raise DataError(f"{url}: not a whole tar file of samples ({first_line(error)})") from None
@@ -97,7 +97,7 @@ def images_in(file: IO[bytes], url: str) -> Iterator[InMemoryFile]:
                     stored = content.extractfile(entry)
                     assert stored is not None
                     yield InMemoryFile(f"{url}/{entry.name}", stored.read())
-    except DataError:
+    except (DataError, StorageError):
         raise
     except Exception as error:  # a damaged file raises nearly anything
         raise DataError(f"{url}: not a whole tar file of images ({first_line(error)})") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data.given_images import GivenImage
-from resnets.errors import DataError, UsageError, first_line, import_extra, is_utf8, public
+from resnets.errors import DataError, UsageError, first_line, import_extra, public
 from resnets.files import require_expansion, require_file, sha256_of, size_on_disk, write_bytes
 from resnets.inference.images import find_images
 from resnets.inference.model import Model, load
+from resnets.inference.parts import (
+    IMAGES,
+    ImageParts,
+    Observe,
+    Work,
+    is_parts_folder,
+    read_parts,
+    require_parts_folder,
+    write_parts,
+)
+from resnets.inference.predictions import parquet_bytes, writable
+from resnets.runtime.launch import joined
 from resnets.weights.readers import read_arrays
 
 SUFFIXES = (".npz", ".parquet")
@@ -77,36 +90,48 @@ def write_embeddings(path: Path, embeddings: Embeddings) -> None:
     Raises: UsageError, as `require_embeddings_file`; RunError, if the file cannot be written.
     """
     require_embeddings_file(path)
-    names = [name if is_utf8(name) else name.encode("utf-8", "backslashreplace").decode() for name in embeddings.names]
+    names = [writable(name) for name in embeddings.names]
     content = io.BytesIO()
     if path.suffix.lower() == ".npz":
         np.savez(content, filename=np.array(names, np.str_), features=embeddings.features, weights=embeddings.weights)
     else:
-        arrow, parquet = (import_extra(name, "datasets") for name in ("pyarrow", "pyarrow.parquet"))
+        arrow = import_extra("pyarrow", "datasets")
         size = embeddings.features.shape[1]
         lists = arrow.FixedSizeListArray.from_arrays(arrow.array(embeddings.features.ravel()), size)
         table = arrow.table({"filename": arrow.array(names, arrow.string()), "features": lists})
-        parquet.write_table(table.replace_schema_metadata({"weights": embeddings.weights}), content)
+        content.write(parquet_bytes(table.replace_schema_metadata({"weights": embeddings.weights})))
     write_bytes(path, content.getvalue())
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """Read what `write_embeddings` wrote.
+    """Read what `write_embeddings` wrote, or the folder of a finished `embed_into`.
 
-    Raises: DataError, if the file is missing, damaged or another one; UsageError, as `require_embeddings_file`.
+    Raises: DataError, if the file is missing, damaged or another one, or parts are missing; UsageError, as
+        `require_embeddings_file`.
     """
-    require_embeddings_file(path)
+    if not is_parts_folder(path):
+        require_embeddings_file(path)
     try:
-        require_expansion(path, size_on_disk(path)[0])
-        names, features, weights = (_npz if path.suffix.lower() == ".npz" else _parquet)(path)
+        names, features, weights = _read(path)
         features = np.ascontiguousarray(features, np.float32)
         if features.ndim != 2 or len(names) != len(features) or not np.isfinite(features).all():
             raise ValueError(f"{len(names)} names and features of shape {features.shape}")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except DataError:
+        raise
     except Exception as error:  # a damaged file raises nearly anything
         raise DataError(f"{path}: not features that `resnets embed` wrote ({first_line(error)})") from error
     return Embeddings(tuple(map(str, names)), features, str(weights))
+
+
+def _read(path: Path) -> tuple[Any, Any, Any]:
+    if is_parts_folder(path):
+        manifest, table = read_parts(path)
+        table = table.filter(table["error"].is_null())
+        return table["filename"].to_pylist(), _rows(table["features"]), manifest.weights
+    require_expansion(path, size_on_disk(path)[0])
+    return (_npz if path.suffix.lower() == ".npz" else _parquet)(path)
 
 
 def _npz(path: Path) -> tuple[Any, Any, Any]:
@@ -117,10 +142,13 @@ def _npz(path: Path) -> tuple[Any, Any, Any]:
 def _parquet(path: Path) -> tuple[Any, Any, Any]:
     parquet = import_extra("pyarrow.parquet", "datasets")
     table = parquet.ParquetFile(path).read()
-    lists = table["features"].combine_chunks()
-    values = lists.flatten().to_numpy(zero_copy_only=False)
-    weights = table.schema.metadata[b"weights"].decode()
-    return table["filename"].to_pylist(), values.reshape(len(lists), lists.type.list_size), weights
+    return table["filename"].to_pylist(), _rows(table["features"]), table.schema.metadata[b"weights"].decode()
+
+
+def _rows(features: Any) -> Any:
+    """Return a column of lists of one size, of which none is missing, as an array. Shape: (N, D)"""
+    lists = features.combine_chunks()
+    return lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), lists.type.list_size)
 
 
 @public
@@ -164,6 +192,62 @@ def collected(model: Model, features: Sequence[tuple[Path | str, NDArray[np.floa
 
 
 @public
+def embed_into(
+    path: str | Path | Model,
+    images: GivenImage | Iterable[GivenImage],
+    out: str | Path,
+    *,
+    device: str = "auto",
+    part_images: int = IMAGES,
+    observe: Observe = lambda progress: None,
+) -> ImageParts:
+    """Write the features of many images to a folder of Parquet files, as `predict_into` writes their classes.
+
+    The columns are `filename`, `features` and `error`.
+
+    Args:
+        path: a run folder, a weights file or a loaded model.
+        images, out, part_images, observe: as in `predict_into`.
+        device: `auto` is the first GPU, else the CPU; a loaded model keeps its own.
+
+    Raises: as `predict_into`.
+    """
+    require_parts_folder(Path(out), part_images)
+    with joined(device) as world:
+        model = path if isinstance(path, Model) else load(path, device=world.device)
+        work = Work(
+            content="features",
+            weights=model.path,
+            settings={},
+            columns=["filename", "features", "error"],
+            answers=model.each_features,
+            table=partial(arrow_table, size=model.embed([]).shape[1]),
+        )
+        return write_parts(Path(out), images, work, world, part_images=part_images, observe=observe)
+
+
+def arrow_table(results: Sequence[tuple[Path | str, NDArray[np.float32] | DataError]], size: int) -> Any:
+    """Return the pyarrow table of the features of some images, with a column `error` that says why there are none.
+
+    Shape: features (size,)
+    Raises: UsageError, without pyarrow.
+    """
+    arrow = import_extra("pyarrow", "datasets")
+    errors = [writable(str(found)) if isinstance(found, DataError) else None for _, found in results]
+    none = np.zeros(size, np.float32)
+    rows = [none if isinstance(found, DataError) else found for _, found in results]
+    values = arrow.array(np.concatenate([none[:0], *rows]))
+    missing = arrow.array([error is not None for error in errors], arrow.bool_())
+    return arrow.table(
+        {
+            "filename": arrow.array([writable(name) for name, _ in results], arrow.string()),
+            "features": arrow.FixedSizeListArray.from_arrays(values, size, mask=missing),
+            "error": arrow.array(errors, arrow.string()),
+        }
+    )
+
+
+@public
 def neighbours(
     path: str | Path | Model,
     images: GivenImage | Iterable[GivenImage],
@@ -177,7 +261,7 @@ def neighbours(
     Args:
         path: a run folder, a weights file or a loaded model.
         images: as in `predict`.
-        among: what `embed` wrote or returned, by the same weights; or a folder of images.
+        among: what `embed` or `embed_into` wrote or returned, by the same weights; or a folder of images.
         top: number of neighbours of each image.
         device: `auto` is the first GPU, else the CPU; a loaded model keeps its own.
 
@@ -203,7 +287,7 @@ def find_among(model: Model, among: str | Path | Embeddings) -> Embeddings:
     """Return the features to search in, by a model. Raises: as `neighbours`."""
     found = among
     if not isinstance(found, Embeddings):
-        is_file = Path(found).suffix.lower() in SUFFIXES and not Path(found).is_dir()
+        is_file = (Path(found).suffix.lower() in SUFFIXES and not Path(found).is_dir()) or is_parts_folder(Path(found))
         found = read_embeddings(Path(found)) if is_file else embed(model, found)
         if not is_file:
             return _not_empty(found, among)

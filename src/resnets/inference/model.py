@@ -142,7 +142,7 @@ class Model:
         Raises: DataError, for the first file that is not an image; UsageError, for what is of another type;
             WeightsError, if the weights have no classes and input.
         """
-        _, input_spec = self._known(top, min_confidence)
+        _, input_spec = self.validated(top, min_confidence)
         if as_images(images) is None:
             file = as_image(images)  # type: ignore[arg-type]
             view = single_view(file, input_spec)
@@ -177,7 +177,7 @@ class Model:
         self, images: Iterable[GivenImage | Picture], *, top: int, min_confidence: float, precision: str
     ) -> Iterator[tuple[Path | str, Prediction | DataError]]:
         """Yield what `predict_many` does, each with its image's path or, without one, its name."""
-        _, input_spec = self._known(top, min_confidence)
+        _, input_spec = self.validated(top, min_confidence)
         multiply = choose_precision(precision, self.device)
         total = len(images) if isinstance(images, Sized) else None
         model, seconds, done = self, 0.0, 0
@@ -265,7 +265,11 @@ class Model:
     def _logits(self, x: Tensor, precision: Precision) -> Tensor:
         return forward(self.network, x, precision) if self.engine is None else self.engine(x)
 
-    def _known(self, top: int, min_confidence: float = 0.0) -> tuple[tuple[str, ...], InputSpec]:
+    def validated(self, top: int, min_confidence: float = 0.0) -> tuple[tuple[str, ...], InputSpec]:
+        """Return what `classes_and_input` does, for predictions of so many classes.
+
+        Raises: UsageError, if they are impossible; WeightsError, as `classes_and_input`.
+        """
         known = self.classes_and_input()
         if top < 1:
             raise UsageError(f"top is {top}; it must be 1 or more")
@@ -274,7 +278,7 @@ class Model:
         return known
 
     def _prepared(self, precision: Precision) -> Model:
-        _, input_spec = self._known(1)
+        _, input_spec = self.validated(1)
         shape = (input_spec.channels, input_spec.size, input_spec.size)
         engine = fastest(self.network, shape=shape, batch_size=BATCH, device=self.device, precision=precision)
         return dataclasses.replace(self, engine=engine)
@@ -287,7 +291,7 @@ class Model:
         min_confidence: float,
         precision: Precision,
     ) -> list[Prediction]:
-        classes, _ = self._known(top)
+        classes, _ = self.validated(top)
         best = self.probabilities(views, precision=precision, names=names).topk(min(top, len(classes)))
         return [
             Prediction(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from resnets.errors import UsageError, import_extra
+from resnets.errors import DataError, UsageError, import_extra
 from resnets.files import require_file, write_bytes
 
 UNSURE = "unsure"
@@ -63,17 +63,24 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
 
 
 def _row(prediction: Prediction) -> Row:
-    name = str(prediction.image).encode("utf-8", "backslashreplace").decode()  # a name of a file may be no UTF-8
     probabilities = [float(str(np.float32(one))) for one in prediction.probabilities]  # in as few digits as it has
-    row: Row = {"filename": name}
-    columns: tuple[tuple[str, Sequence[str | float]], ...] = (("label", prediction.labels), ("prob", probabilities))
-    for column, values in columns:
-        row |= {column if len(values) == 1 else f"{column}_{rank}": value for rank, value in enumerate(values)}
-    return row
+    values: list[str | float] = [writable(prediction.image), *prediction.labels, *probabilities]
+    return dict(zip(columns_of(len(probabilities)), values, strict=True))
+
+
+def writable(name: Path | str) -> str:
+    """Return the name of a file as UTF-8, which it may not be, with escapes for what is none."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
+def columns_of(top: int) -> list[str]:
+    """Return the columns of a table of so many classes for each image."""
+    names = ("label", "prob")
+    return ["filename", *(name if top == 1 else f"{name}_{rank}" for name in names for rank in range(top))]
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
-    return list(rows[0]) if rows else ["filename", "label", "prob"]
+    return list(rows[0]) if rows else columns_of(1)
 
 
 def _csv(rows: Sequence[Row]) -> bytes:
@@ -95,11 +102,31 @@ def _json_lines(rows: Sequence[Row]) -> bytes:
 
 
 def _parquet(rows: Sequence[Row]) -> bytes:
-    arrow, parquet = (import_extra(name, "datasets") for name in ("pyarrow", "pyarrow.parquet"))
-    kinds = {column: arrow.float32() if column.startswith("prob") else arrow.string() for column in _columns(rows)}
-    columns: dict[str, Any] = {column: [row[column] for row in rows] for column in kinds}
+    return parquet_bytes(_arrow(rows, _columns(rows)))
+
+
+def arrow_table(results: Sequence[tuple[Path | str, Prediction | DataError]], top: int) -> Any:
+    """Return the pyarrow table of the `top` classes of some images, with a column `error` that says why there are none.
+
+    Raises: UsageError, without pyarrow.
+    """
+    rows: list[Row] = [
+        {"filename": writable(name), "error": writable(str(found))} if isinstance(found, DataError) else _row(found)
+        for name, found in results
+    ]
+    return _arrow(rows, [*columns_of(top), "error"])
+
+
+def _arrow(rows: Sequence[Row], columns: Sequence[str]) -> Any:
+    arrow = import_extra("pyarrow", "datasets")
+    kinds = {column: arrow.float32() if column.startswith("prob") else arrow.string() for column in columns}
+    return arrow.Table.from_pylist(rows, arrow.schema(kinds.items()))
+
+
+def parquet_bytes(table: Any) -> bytes:
+    """Return a pyarrow table as the content of a Parquet file. Raises: UsageError, without pyarrow."""
     content = io.BytesIO()
-    parquet.write_table(arrow.table(columns, schema=arrow.schema(kinds.items())), content)
+    import_extra("pyarrow.parquet", "datasets").write_table(table, content)
     return content.getvalue()
 
 
