@@ -18,11 +18,11 @@ SIDE = 32
 
 BY_HEART = SMALL_RPN.with_crops(SIDE).with_changes(
     name="by-heart",
-    iterations=80,
-    milestones=(60,),
+    iterations=100,
+    milestones=(75,),
     batch_size=6,
     lr=0.1,
-    anchors_per_image=64,
+    anchors_per_image=256,
     augmentation=ScaleCropFlip(shortest=SIDE, longest=SIDE, crop=SIDE, flip=False),
 )
 """Whole images of 32 x 32 pixels, always the same."""

@@ -312,12 +312,13 @@ def test_depths_that_a_demo_cannot_have(depths: str, tmp_path: Path, command: Co
     assert not (tmp_path / "demo").exists()
 
 
-@pytest.mark.parametrize("arguments", [["train"], ["detect", "train"]])
+@pytest.mark.parametrize("arguments", [["train"], ["detect", "train"], ["locate", "train"]])
 def test_the_help_of_a_training_is_in_groups(arguments: list[str], command: Command) -> None:
-    """In the order of GROUPS, each of which has options."""
+    """In the order of GROUPS, each of which has options; of a cluster there are some for classifiers alone."""
     _, out, _ = command(*arguments, "--help")
     parts = re.split("|".join(f"─ {title} ─" for title in GROUPS), out)[1:]
-    for part, option in zip(parts, ("--data", "--iterations", "--lr", "--weights", "--device"), strict=True):
+    shown = ["--data", "--iterations", "--lr", "--weights", "--device"] + ["--cluster"] * (arguments == ["train"])
+    for part, option in zip(parts, shown, strict=True):
         assert f" {option} " in part
 
 

@@ -8,7 +8,7 @@ from small_localisers import TinyLocaliser, train, write_clsloc
 
 @pytest.fixture(scope="session")
 def tiny_localiser(tmp_path_factory: pytest.TempPathFactory) -> TinyLocaliser:
-    """A run of 80 iterations on six images, which are its test images too."""
+    """A run of 100 iterations on six images, which are its test images too."""
     folder = tmp_path_factory.mktemp("located")
     drawn = write_clsloc(folder / "data")
     with pytest.warns(UserWarning, match="random weights"):

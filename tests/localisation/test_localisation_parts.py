@@ -12,7 +12,7 @@ from small_localisers import BY_HEART, RCNN, SIDE
 from resnets.errors import UsageError
 from resnets.localisation.frames import Look, frames_of
 from resnets.localisation.inference import best_of
-from resnets.localisation.networks import PerClassRPN, anchors
+from resnets.localisation.networks import PerClassRPN, anchors, balance
 from resnets.localisation.samples import draw, seen_in
 from resnets.localisation.warp import warp
 from resnets.networks import registry
@@ -52,6 +52,13 @@ def test_at_most_half_of_a_draw_is_positive() -> None:
     assert sorted(wanted.tolist()) == [0] * 4 + [1] * 4
     assert (labels[places] == wanted).all() and len(set(places.tolist())) == 8
     assert sorted(draw(torch.tensor([1, 0, 0, -1]), 4)[1].tolist()) == [-1, 0, 0, 1]
+
+
+def test_both_kinds_weigh_the_same() -> None:
+    """One object among four others, and an image without any: each kind has half of the places' weight."""
+    wanted = torch.tensor([[1, 0, 0, 0, 0, -1], [0, 0, 0, -1, -1, -1]])
+    assert balance(wanted == 1).tolist() == [[3, 0, 0, 0, 0, 0], [0] * 6]
+    assert balance(wanted == 0).sum(1).tolist() == pytest.approx([3, 3])
 
 
 def test_objects_that_a_crop_shows() -> None:

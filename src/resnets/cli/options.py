@@ -126,11 +126,12 @@ GROUPS = {
     "Network": (
         *("weights", "in_channels", "shortcut", "stride", "residual_layers", "initialization", "network_option"),
         *("frozen_stages", "anchors", "regions", "roi_pooling", "context"),
+        *("rpn", "anchors_per_image", "proposals", "box_weight"),
     ),
     "Machine": ("device", "precision", "workers"),
     "Cluster": ("cluster", "partition", "at_once", "job_time"),
 }
-"""The panels of `resnets train --help` and `resnets detect train --help`."""
+"""The panels of the help of `resnets train`, `detect train` and `locate train`."""
 
 
 class TrainingCommand(TyperCommand):

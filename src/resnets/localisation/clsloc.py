@@ -181,16 +181,12 @@ def read_table(path: Path) -> Iterator[tuple[str, Boxes]]:
             raise DataError(f"{path}: not Kaggle's table of ImageId and PredictionString")
         for row in rows:
             name, words = row["ImageId"], (row["PredictionString"] or "").split()
-            yield name, _objects(f"{path}: image {name}", words[::5], [words[i : i + 5][1:] for i in words_at(words)])
+            boxes = [words[start + 1 : start + 5] for start in range(0, len(words), 5)]
+            yield name, _objects(f"{path}: image {name}", words[::5], boxes)
     except OSError as error:
         raise DataError(f"{path}: failed to read ({error.strerror or error})") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not Kaggle's table of ImageId and PredictionString ({error})") from None
-
-
-def words_at(words: list[str]) -> range:
-    """Return where each object of a row starts."""
-    return range(0, len(words), 5)
 
 
 def _annotated(folder: Path) -> Iterator[tuple[str, Boxes]]:

@@ -70,7 +70,8 @@ class PerClass(nn.Module):
     def losses(self, vectors: Tensor, labels: Tensor, rows: Tensor, wanted: Tensor, shifts: Tensor) -> Tensor:
         """Return the two losses, and the share of scores that are wrong, of what is drawn: D of each of B images.
 
-        `wanted` is 1 for an object, 0 for none, and -1 where nothing is drawn; `rows` are those of the class.
+        `wanted` is 1 for an object, 0 for none, and -1 where nothing is drawn; `rows` are those of the class. In each
+        image both kinds have the same weight, also where there is less of one: the paper's 1:1.
 
         Shape: (B, D, C), (B,), (B, D), (B, D), (B, D, 4) -> (3,)
         """
@@ -79,14 +80,15 @@ class PerClass(nn.Module):
         weight, bias = self._of(self.boxes, 4)
         found = torch.einsum("bdc,bdnc->bdn", vectors, weight[labels[:, None], rows]) + bias[labels[:, None], rows]
         scores, drawn, objects = scores[..., 0].float(), wanted >= 0, wanted == 1
+        weights = balance(objects) + balance(drawn & ~objects)
         log_loss = F.binary_cross_entropy_with_logits(scores, wanted.clamp(min=0), reduction="none")
         distance = F.smooth_l1_loss(found.float(), shifts, reduction="none").sum(-1)
         wrong = ((scores.detach() > 0) != objects) & drawn
         count = wanted.numel()
         return torch.stack(
             (
-                (log_loss * drawn).sum() / count,
-                self.recipe.box_weight * (distance * objects).sum() / count,
+                (log_loss * weights).sum() / count,
+                self.recipe.box_weight * (distance * objects * weights).sum() / count,
                 wrong.sum() / drawn.sum().clamp(min=1),
             )
         )
@@ -153,6 +155,11 @@ class PerClassRCNN(PerClass):
         """Return the losses of D regions of each of B images, as `losses` does. Shape: images (B * D, 3, S, S)"""
         vectors = self.vectors(images).view(*wanted.shape, -1)
         return self.losses(vectors, labels, torch.zeros_like(wanted, dtype=torch.long), wanted, shifts)
+
+
+def balance(kind: Tensor) -> Tensor:
+    """Return weights of what is of a kind, in each image half of the places together. Shape: (B, D) bool -> (B, D)"""
+    return kind * (kind.shape[1] / 2) / kind.sum(1, keepdim=True).clamp(min=1)
 
 
 def anchors(height: int, width: int, stride: int, recipe: LocalisationRecipe) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resnets.detection.recipes import DETECTION_RECIPES
-from resnets.paper.localisation_recipes import ANCHORS, IMAGENET_RCNN, IMAGENET_RPN, ONCE, ONE_CLASS, READING
+from resnets.paper.localisation_recipes import ANCHORS, BALANCE, IMAGENET_RCNN, IMAGENET_RPN, ONCE, ONE_CLASS, READING
 from resnets.registry import Registry, calling_module
 from resnets.specs import (
     Departure,
@@ -36,12 +36,13 @@ SMALL_RPN = LocalisationRecipe(
     anchors_per_image=32,
     anchor_positive=0.6,
     anchor_negative=0.5,
-    proposals=20,
+    proposals=100,
     context=8,
     scales=(112, 128, 160),
     departures=(
         ANCHORS,
         ONE_CLASS,
+        BALANCE,
         Departure("4,000 iterations of 32 images, weight decay of 5e-4", "small data sets, on a CPU"),
         Departure(
             "crops of 112 pixels out of a shorter side of 112 to 160",
@@ -61,9 +62,9 @@ SMALL_RCNN = SMALL_RPN.with_changes(
     source="the recipe imagenet-rcnn, for a few thousand small images of your own, on a CPU in an hour",
     stage="rcnn",
     departures=(
-        *(one for one in SMALL_RPN.departures if "nchors" not in one.what),
+        *(one for one in SMALL_RPN.departures if one is BALANCE or "nchors" not in one.what),
         READING.with_changes(what="4 regions of each of 8 images an iteration"),
-        ONCE.with_changes(what=ONCE.what.replace("200", "20")),
+        ONCE.with_changes(what=ONCE.what.replace("200", "100")),
     ),
 )
 

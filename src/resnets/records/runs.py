@@ -151,8 +151,8 @@ class LogLine(Spec, frozen=True, kw_only=True, omit_defaults=True):
     iteration: int
     lr: float
     loss: float
-    losses: dict[str, float] = {}  # a detector's, by part
-    training_error: float  # of a detector: of the regions that were drawn
+    losses: dict[str, float] = {}  # a detector's or localiser's, by part
+    training_error: float  # of a detector or localiser: of what was drawn
     images: int
     test_error: float | None = None
     test_loss: float | None = None

@@ -1,0 +1,93 @@
+"""The four commands of `resnets locate` as a user types them: what they print, their JSON and their exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from small_localisers import TinyLocaliser
+
+from resnets.cli import run
+from resnets.networks import registry
+from resnets.specs import InputSpec
+from resnets.weights import weights_file
+
+
+def classifier(folder: Path) -> Path:
+    """Write a classifier of the three classes that has learnt nothing, and return the file."""
+    torch.manual_seed(0)
+    network = registry.create("resnet8", num_classes=3)
+    classes = ("n01440764 tench", "n02102040 English springer", "n03028079 church")
+    path = folder / "classifier.safetensors"
+    weights_file.save(path, network, classes=classes, input_spec=InputSpec(size=32, resize=32, mean=(0.4,) * 3))
+    return path
+
+
+def test_from_training_to_a_scored_file(
+    tiny_localiser: TinyLocaliser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run is trained and resumed; its guesses are printed, written, and scored from the file as before."""
+    data, guesser = f"clsloc:{tiny_localiser.data}", classifier(tmp_path)
+    machine = ["--device", "cpu", "--workers", "0"]
+    train = ["locate", "train", "resnet8", "--data", data, "--weights", str(guesser), "--recipe", "small-rpn", *machine]
+    train += ["--size", "32", "--iterations", "2", "--batch-size", "4", "--anchors", "8,16", "--out", f"{tmp_path}/run"]
+    assert run(train) == 0
+    assert "localisation error on the true class" in capsys.readouterr().out
+    assert run([*train, "--resume"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+    evaluate = ["locate", "evaluate", str(tiny_localiser.run), "-d", data, "-c", str(guesser), "-p", "center", *machine]
+    assert run([*evaluate, "--out", f"{tmp_path}/found"]) == 0
+    assert "one box, true class" in (table := capsys.readouterr().out) and "best of 5 guesses" in table
+    assert run([*evaluate, "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    score = ["locate", "score", "-g", str(tiny_localiser.data), "--guesses", f"{tmp_path}/found/guesses_test.txt"]
+    assert run([*score, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["errors"] == scores["errors"]
+    assert run(score) == 0 and "best of 1 guess" in capsys.readouterr().out
+
+
+def test_guesses_for_image_files(
+    tiny_localiser: TinyLocaliser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each class, or JSON; a file that is no image is listed, and the exit code is 1."""
+    image = next((tiny_localiser.data / "Data" / "CLS-LOC" / "val").iterdir())
+    predict = [
+        "locate",
+        "predict",
+        str(tiny_localiser.run),
+        str(image),
+        "-c",
+        str(classifier(tmp_path)),
+        "--device",
+        "cpu",
+    ]
+    assert run([*predict, "--top", "2"]) == 0
+    assert len(capsys.readouterr().out.strip().splitlines()) == 2
+    (tmp_path / "no.jpg").write_text("no image")
+    assert run([*predict[:4], str(tmp_path / "no.jpg"), *predict[4:], "--json"]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert [len(guess["box"]) for guess in first["guesses"]] == [4] * 3 and "error" in second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ("evaluate {run} -d clsloc:none", "no folder none"),
+        ("evaluate {run} -d clsloc:{data} -p ten-crop", "center-crop or dense-multi-scale"),
+        ("evaluate {run} -d clsloc:{data} --scales a,b", "list of pixels"),
+        ("train resnet8 -d clsloc:{data} -w {run} --recipe small-rpn", "localiser's weights"),
+        ("train resnet8 -d clsloc:{data} -w none --recipe small", "small"),
+        ("score -g {data} --guesses none.txt", "none.txt"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    tiny_localiser: TinyLocaliser, capsys: pytest.CaptureFixture[str], arguments: str, found: str
+) -> None:
+    """It says what was wrong, and nothing is printed on standard output."""
+    words = arguments.format(run=tiny_localiser.run, data=tiny_localiser.data).split()
+    assert run(["locate", *words]) != 0
+    captured = capsys.readouterr()
+    assert found in captured.err and len(captured.err.strip().splitlines()) == 1 and not captured.out
