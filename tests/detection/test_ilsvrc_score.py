@@ -181,8 +181,8 @@ def test_the_server_s_file_scores_exactly_as_the_detections(tmp_path: Path) -> N
         ("1 201 0.9 1 1 9 9", "line 2, '1 201"),
         ("v1 58 0.9 1 1 9 9", "line 2, 'v1"),
         ("1 58 nan 1 1 9 9", "line 2, '1 58 nan"),
-        ("9 58 0.9 1 1 9 9", "line 2 is of image 9"),
-        ("\n".join(["4 58 0.9 1 1 9 9"] * 2), "image 4"),
+        ("9 58 0.9 1 1 9 9", "line 2 is of image '9'"),
+        ("\n".join(["4 58 0.9 1 1 9 9"] * 2), "image '4'"),
     ],
 )
 def test_a_line_that_is_no_detection_is_named(tmp_path: Path, line: str, named: str) -> None:

@@ -7,7 +7,8 @@ Paper: Table 12.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from resnets.detection import ilsvrc
 from resnets.detection.annotations import AnnotatedImage, Detections
 from resnets.detection.average_precision import ClassScores, area, intersection_over_union
-from resnets.detection.fields import is_place, lines_of, shown, unit_note
+from resnets.detection.fields import FARTHEST, lines_of, shown, unit_note
 from resnets.detection.ilsvrc_classes import CATEGORIES, NAMES
 from resnets.errors import DataError
 
@@ -137,7 +138,7 @@ def score_files(ground_truth: Path, detections: Path, split: str = "val2") -> Cl
         for number, record in records.items()
         if record is not None
     )
-    rows = _read(detections, places, split)
+    rows = _read(detections, sorted(records), split)
     found = Boxes(rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64) - 1, rows[:, 3:])
     excluded = [
         (places[number], labels[name])
@@ -169,22 +170,29 @@ def _score(
     return ClassScores.of(ap, "ILSVRC", images, notes=notes)
 
 
-def _read(path: Path, places: Mapping[int, int], split: str) -> NDArray[np.float64]:
-    """Return the place of the image, the class's number, the confidence and the corners of each detection. (N, 7)"""
-    rows: list[tuple[float, ...]] = []
-    for line, words in enumerate(map(str.split, lines_of(path)), 1):
-        if not words:
-            continue
-        try:
-            number, own, *numbers = int(words[0]), int(words[1]), *map(float, words[2:])
-        except (ValueError, IndexError):
-            number, own, numbers = 0, 0, []
-        if own not in CATEGORIES or len(numbers) != 5 or not all(map(is_place, numbers)):
-            raise DataError(
-                f"{path}: line {line}, {shown(' '.join(words))}, is not an image's number, a class's of 1 to "
-                f"{len(CATEGORIES)}, a confidence and a box: INDEX ID CONFIDENCE XMIN YMIN XMAX YMAX"
-            )
-        if number not in places:
-            raise DataError(f"{path}: line {line} is of image {number}, which is not in the image set {split!r}")
-        rows.append((places[number], own, *numbers))
-    return np.asarray(rows, np.float64).reshape(-1, 7)
+def _read(path: Path, numbers: Sequence[int], split: str) -> NDArray[np.float64]:
+    """Return the place of the image, the class's number, the confidence and the corners of each detection.
+
+    `numbers` are those of the images, in order. Shape: (N, 7)
+    """
+    lines = [(line, words) for line, words in enumerate(map(str.split, lines_of(path)), 1) if words]
+    rows = np.asarray([_numbers(words) for _, words in lines], np.float64).reshape(-1, 7)
+    wrong = ~(np.abs(rows) <= FARTHEST).all(axis=1) | ~np.isin(rows[:, 1], list(CATEGORIES))
+    for line, words in (lines[at] for at in np.flatnonzero(wrong)):
+        raise DataError(
+            f"{path}: line {line}, {shown(' '.join(words))}, is not an image's number, a class's of 1 to "
+            f"{len(CATEGORIES)}, a confidence and a box: INDEX ID CONFIDENCE XMIN YMIN XMAX YMAX"
+        )
+    for line, words in (lines[at] for at in np.flatnonzero(~np.isin(rows[:, 0], numbers))):
+        raise DataError(f"{path}: line {line} is of image {shown(words[0])}, which is not in the image set {split!r}")
+    rows[:, 0] = np.searchsorted(numbers, rows[:, 0])
+    return rows
+
+
+def _numbers(words: Sequence[str]) -> list[float]:
+    """Return the seven numbers of a line, NaN where it has others."""
+    try:
+        found = [*map(float, words)]
+    except ValueError:
+        found = []
+    return found if len(found) == 7 else [math.nan] * 7

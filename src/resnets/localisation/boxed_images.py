@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 from resnets.data.image_files import ImageFiles
 from resnets.data.splits import DataSplits, drawn_of_each_class
 from resnets.errors import DataError, UsageError
-from resnets.files import read_bytes
-
-MOST_LINES = 50_000_000  # bytes of a list of a development kit
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,13 +132,3 @@ def digest(classes: Sequence[str], splits: Sequence[BoxedImages]) -> str:
         content.update(images.files.digest().encode())
         content.update(images.boxes.astype("<f4").tobytes() + images.starts.astype("<i8").tobytes())
     return content.hexdigest()
-
-
-def lines_of(path: Path) -> list[str]:
-    """Return the lines of a list of a development kit. Raises: DataError, if it is missing or no text."""
-    try:
-        return read_bytes(path, MOST_LINES).decode("utf-8-sig").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: failed to read ({error.strerror or error})") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: failed to read ({error})") from None

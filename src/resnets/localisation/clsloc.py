@@ -18,17 +18,16 @@ from numpy.typing import NDArray
 
 from resnets.data.formats import SUFFIXES
 from resnets.data.imagenet import WNID, readable
-from resnets.detection import voc
-from resnets.detection.fields import is_place
+from resnets.detection import ilsvrc, voc
+from resnets.detection.fields import is_place, lines_of
 from resnets.errors import DataError
 from resnets.files import read_bytes
-from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits, digest, lines_of
+from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits, digest
 
 MOST_BYTES = 500_000_000  # of a table of boxes
 IMAGES = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", ".")
 ANNOTATIONS = "Annotations/CLS-LOC"
 CLASS_IDS = "map_clsloc.txt"
-LAST = np.asarray((0.0, 0.0, 1.0, 1.0))  # a box ends behind its last pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +210,7 @@ def _objects(where: str, names: Iterable[str], corners: Iterable[Iterable[object
         boxes = []
     if not boxes or any(len(box) != 4 or not all(map(is_place, box)) for box in boxes):
         raise DataError(f"{where}: an object is not four numbers of pixels after its class")
-    return Boxes(wnids[0], np.asarray(boxes, np.float64) + LAST)
+    return Boxes(wnids[0], ilsvrc.boxes_of(np.asarray(boxes, np.float64)))
 
 
 def _files(folder: Path) -> dict[str, Path]:

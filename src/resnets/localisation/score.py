@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.detection.fields import is_place
+from resnets.detection import ilsvrc
+from resnets.detection.fields import is_place, lines_of
 from resnets.errors import DataError, UsageError, public
 from resnets.files import write_bytes
-from resnets.localisation.boxed_images import BoxedImages, lines_of
+from resnets.localisation.boxed_images import BoxedImages
 from resnets.localisation.clsloc import load_truth
 from resnets.records.runs import LocalisationScores
 
@@ -109,7 +110,7 @@ def write_guesses(path: Path, guesses: Sequence[Guesses], class_ids: Sequence[in
     """
     lines = []
     for one in guesses:
-        corners = one.boxes[:GUESSES].astype(np.float64) - (0.0, 0.0, 1.0, 1.0)  # the last pixels inside
+        corners = ilsvrc.corners(one.boxes[:GUESSES])
         rows = zip(one.labels[:GUESSES].tolist(), corners.tolist(), strict=True)
         lines.append(" ".join(f"{class_ids[label]} {' '.join(map(repr, box))}" for label, box in rows))
     write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
@@ -129,7 +130,7 @@ def read_guesses(path: Path) -> list[Guesses]:
             rows = None
         if rows is None or (rows[:, 0] != np.trunc(rows[:, 0])).any() or not all(map(is_place, rows.ravel().tolist())):
             raise DataError(f"{path}, line {number}: not guesses of five numbers each, ID xmin ymin xmax ymax")
-        found.append(Guesses(rows[:, 0].astype(np.int64), rows[:, 1:] + (0.0, 0.0, 1.0, 1.0)))
+        found.append(Guesses(rows[:, 0].astype(np.int64), ilsvrc.boxes_of(rows[:, 1:])))
     return found
 
 
