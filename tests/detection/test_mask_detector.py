@@ -60,8 +60,9 @@ def learnt(tiny_detector: TinyDetector, tmp_path_factory: pytest.TempPathFactory
     images = halves(tiny_detector.data.train)
     data = dataclasses.replace(tiny_detector.data, train=images, test=images, protocol="coco")
     with small_detectors.small_networks():
-        with pytest.warns(UserWarning, match="masks"):
+        with pytest.warns(UserWarning, match="masks|other settings") as warned:
             train(tiny_detector.run, folder / "run", data, MASKS.with_changes(iterations=200, milestones=(150,)))
+        assert any("masks" in str(one.message) for one in warned)
         yield TinyDetector(folder / "run", data)
 
 
