@@ -18,6 +18,7 @@ from resnets.localisation.networks import LOSSES, PerClassRCNN, PerClassRPN
 from resnets.localisation.proposals import stored_proposals
 from resnets.localisation.samples import AnchorSamples, RegionSamples, batches
 from resnets.localisation.score import score, truth_of
+from resnets.networks.fused import fusing
 from resnets.records.runs import LocalisationScores, LocaliserResult, LogLine
 from resnets.runtime.device import fastest_convolutions
 from resnets.specs import Precision
@@ -94,7 +95,7 @@ class LocalisationTask:
             state.meter.add(parts, wrong, training.recipe.batch_size)
             return wrong
 
-        with fastest_convolutions(training.device):
+        with fusing(training.network, training.device), fastest_convolutions(training.device):
             yield step
 
     def log_line(self, state: TrainingState) -> LogLine:
