@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import inference, pipelines, training
+from benchmarks import inference, pipelines, predicting, training
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Contender, Loop
@@ -50,6 +50,11 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
             ("torchvision", "reference", pipelines.usual_large, {}),
             ("timm", "reference", pipelines.timm_large, {}),
             ("torchvision, expert", "expert", pipelines.expert_large, {}),
+        ]
+    elif row.name == "predict-folder":
+        found = [
+            ("resnets", "ours", predicting.ours, {}),
+            ("timm", "reference", predicting.timm_script, {}),
         ]
     elif row.kind == "inference":
         library = "usual" if row.cifar else "torchvision"

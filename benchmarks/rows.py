@@ -102,6 +102,15 @@ _PIPELINES = (
         source="large photos",
         targets=(Target("speed", 3.5),),
     ),
+    Row(
+        name="predict-folder",
+        what="ResNet-50, prediction of a folder of photos, per core",
+        kind="pipeline",
+        network="resnet50_v1_5",
+        batch=32,
+        source="photos",
+        targets=(Target("speed", 1.5),),
+    ),
     Row(name="start-up", what="the command `resnets --help`", kind="start-up"),
 )
 

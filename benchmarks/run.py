@@ -68,7 +68,7 @@ def bench(
         if network is not None:
             chosen = tuple(fitted(row, setting) for row in chosen)
         described = _describe(chosen, setting)
-        computes = any(row.network for row in chosen)
+        computes = any(row.network and row.kind != "pipeline" for row in chosen)
         if computes:
             observe("matrix rate")
         rates = machine.matrix_rates(target, min(seconds, 1.0)) if computes else {}
@@ -130,8 +130,11 @@ def _measure(
 
 
 def _flops(row: Row) -> float | None:
-    """Return the FLOPs of one image: two for each multiply-add, and three passes' worth in training."""
-    if not row.network:
+    """Return the FLOPs of one image: two for each multiply-add, and three passes' worth in training.
+
+    None where no network is measured, or more than a network, on one core.
+    """
+    if not row.network or row.kind == "pipeline":
         return None
     macs = complexity.measure(complexity.skeleton(row.spec or registry.declare(row.network)), row.side).macs
     return (3 if row.kind == "training" else 1) * 2.0 * macs

@@ -15,7 +15,7 @@ from torch import nn
 
 import resnets
 from benchmarks import images as images_of_rows
-from benchmarks import inference, loaders, pipelines, training
+from benchmarks import inference, loaders, pipelines, predicting, training
 from benchmarks.contenders import contenders
 from benchmarks.images import PHOTOS, SIDES, Images, make_large, make_photos
 from benchmarks.peers import UsualResNet, accuracy
@@ -221,3 +221,5 @@ def test_timm_and_the_experts_step(setting: Setting) -> None:
     assert steps(training.timm(PHOTOS_ROW, setting)) == [2, 2]
     assert steps(training.usual(CIFAR, setting, expert=True)) == [4, 4]
     assert steps(inference.peer(PHOTOS_ROW, setting, library="timm", expert=True)) == [2, 2]
+    for prepare in (predicting.ours, predicting.timm_script):
+        assert steps(prepare(PHOTOS_ROW, setting)) == [2, 2]
