@@ -86,6 +86,8 @@ def test_an_image_without_an_annotation_file_has_no_objects(det: Path) -> None:
         ("", "val2.txt", "\n", DataError, "empty"),
         ("", "val2.txt", "v5\n", DataError, "1 of 1 images of the set val2 are missing.* v5"),
         ("", "val2.txt", "v4 one\n", DataError, "line 1, 'v4 one'"),
+        ("", "val2.txt", f"v4 {'1' * 5_000}\n", DataError, "line 1, 'v4 1"),
+        ("", "val2.txt", f"{'a' * 300}/v\0\n", DataError, "1 of 1 images"),
         ("", "train_58.txt", None, DataError, "train_58.txt.*dog"),
         ("", "train_58.txt", f"{TRAIN[0]} 1\nelsewhere/n1 1\n", DataError, "elsewhere/n1"),
         ("", "v4.xml", "<annotation><object><name>dog</name></object></annotation>", DataError, "object 1"),

@@ -37,7 +37,8 @@ _IMAGES = ("Data/DET/{0}", "ILSVRC*_DET_{0}")
 _ANNOTATIONS = ("Annotations/DET/{0}", "ILSVRC*_DET_bbox_{0}")
 _LISTS = ("ImageSets/DET", "*devkit*/data/det_lists", "det_lists", ".")
 _BLACKLISTS = tuple(f"{folder}/*det_validation_blacklist.txt" for folder in ("*devkit*/data", "ImageSets/DET", "."))
-_POSITIVES = re.compile(r"train(\d*)")
+_NUMBER = re.compile(r"-?\d{1,9}")
+_POSITIVES = re.compile(r"train(\d{0,9})")
 _LAST = np.asarray((0.0, 0.0, 1.0, 1.0))  # a box ends behind its last pixel
 
 
@@ -78,7 +79,11 @@ class _Tree:
         """Return the files of a folder, by their names without suffix."""
         if folder not in self.listed:
             found: dict[str, str] = {}
-            for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+            try:
+                names = sorted(os.listdir(folder))
+            except (OSError, ValueError):  # no folder, or no name of one
+                names = []
+            for name in names:
                 stem, suffix = os.path.splitext(name)
                 if suffix.lower() in self.suffixes and not name.startswith("."):
                     if stem in found:
@@ -120,7 +125,7 @@ class Folder:
         found: dict[int, tuple[str, ...]] = {}
         for path in self._found(*_BLACKLISTS)[:1]:
             for line, words in enumerate(map(str.split, lines_of(path)), 1):
-                if words and (len(words) != 2 or not words[0].isdecimal() or words[1] not in NAMES):
+                if words and (len(words) != 2 or not _NUMBER.fullmatch(words[0]) or words[1] not in NAMES):
                     raise DataError(
                         f"{path}: line {line}, {shown(' '.join(words))}, is not the number of a validation image and "
                         "a class, such as 46 n00007846"
@@ -193,7 +198,7 @@ class Folder:
 def _lines(path: Path) -> Iterator[tuple[str, int | None]]:
     """Yield the id of each line of a list, and the number after it. Raises: DataError, for another line."""
     for line, words in enumerate(map(str.split, lines_of(path)), 1):
-        if words and (len(words) > 2 or not re.fullmatch(r"-?\d{1,9}", (*words, "0")[1])):
+        if words and (len(words) > 2 or not _NUMBER.fullmatch((*words, "0")[1])):
             raise DataError(f"{path}: line {line}, {shown(' '.join(words))}, is not an image's id and a number")
         if words:
             yield words[0], int(words[1]) if len(words) == 2 else None
