@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.faster_rcnn import FasterRCNN
+from resnets.detection.masks import Mask
 from resnets.detection.train import DetectorResult, train_detector
 from resnets.networks import registry
 from resnets.networks.comparison.vgg import VGG
@@ -134,6 +136,21 @@ def splits(folder: Path, count: int = 2) -> DetectionSplits:
     folder.mkdir(parents=True, exist_ok=True)
     images = rectangles(folder, count)
     return DetectionSplits(name="rectangles", classes=CLASSES, train=images, test=images, digest="made up")
+
+
+def halves(images: tuple[AnnotatedImage, ...]) -> tuple[AnnotatedImage, ...]:
+    """Return images of rectangles whose masks are these without a corner, their numbers as ids."""
+    made = []
+    for number, image in enumerate(images, 1):
+        masks = []
+        for x1, y1, x2, y2 in image.boxes.astype(int).tolist():
+            pixels = np.zeros(image.size[::-1], np.uint8)
+            pixels[y1:y2, x1:x2] = 1
+            pixels[y1 : (y1 + y2) // 2, x1 : (x1 + x2) // 2] = 0
+            masks.append(Mask.of_pixels(pixels))
+        areas = np.asarray([mask.area for mask in masks])
+        made.append(dataclasses.replace(image, id=number, masks=tuple(masks), areas=areas))
+    return tuple(made)
 
 
 @contextmanager

@@ -14,15 +14,14 @@ import pytest
 import small_detectors
 import torch
 from PIL import Image
-from small_detectors import RECIPE, TinyDetector, train
+from small_detectors import RECIPE, TinyDetector, halves, train
 
 import resnets
 from resnets.data.decoding import decode
-from resnets.detection.annotations import AnnotatedImage, DetectionSplits
+from resnets.detection.annotations import DetectionSplits
 from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.fine_tuning import fine_tuned
-from resnets.detection.masks import Mask
 from resnets.detection.predict import detect_image
 from resnets.detection.refinements import Refinements
 from resnets.detection.score import score_detections
@@ -38,21 +37,6 @@ pytestmark = pytest.mark.usefixtures("small_networks")
 MASKS = RECIPE.with_changes(masks=True, roi_pooling="align", roi_size=8, frozen_stages=4, flip=False, lr=0.02)
 
 
-def halves(images: tuple[AnnotatedImage, ...]) -> tuple[AnnotatedImage, ...]:
-    """Return images of rectangles whose masks are these without a corner, their numbers as ids."""
-    made = []
-    for number, image in enumerate(images, 1):
-        masks = []
-        for x1, y1, x2, y2 in image.boxes.astype(int).tolist():
-            pixels = np.zeros(image.size[::-1], np.uint8)
-            pixels[y1:y2, x1:x2] = 1
-            pixels[y1 : (y1 + y2) // 2, x1 : (x1 + x2) // 2] = 0
-            masks.append(Mask.of_pixels(pixels))
-        areas = np.asarray([mask.area for mask in masks])
-        made.append(dataclasses.replace(image, id=number, masks=tuple(masks), areas=areas))
-    return tuple(made)
-
-
 @pytest.fixture(scope="module")
 def learnt(tiny_detector: TinyDetector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyDetector]:
     """A run of a few iterations from the detector of boxes that knows these two images."""
@@ -61,7 +45,7 @@ def learnt(tiny_detector: TinyDetector, tmp_path_factory: pytest.TempPathFactory
     data = dataclasses.replace(tiny_detector.data, train=images, test=images, protocol="coco")
     with small_detectors.small_networks():
         with pytest.warns(UserWarning, match="masks|other settings") as warned:
-            train(tiny_detector.run, folder / "run", data, MASKS.with_changes(iterations=200, milestones=(150,)))
+            train(tiny_detector.run, folder / "run", data, MASKS.with_changes(iterations=240, milestones=(200,)))
         assert any("masks" in str(one.message) for one in warned)
         yield TinyDetector(folder / "run", data)
 

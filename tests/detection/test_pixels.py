@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from small_detectors import RECIPE, annotated
+from small_detectors import RECIPE, annotated, rectangles
 
 from resnets.detection.annotations import AnnotatedImage
-from resnets.detection.pixels import TrainingSamples, make_sample, resized
+from resnets.detection.pixels import Sample, TrainingSamples, make_sample, resized
+from resnets.errors import UsageError
 from resnets.paper import detection_recipes
+from resnets.runtime.processes import WHOLE, Share
 from resnets.specs import DetectionRecipe
 
 
@@ -74,3 +77,18 @@ def test_half_of_the_images_are_mirrored(tmp_path: Path) -> None:
     assert first == seen()
     assert first != seen(seed=1)
     assert sum(seen(recipe.with_changes(flip=False))) == 0
+
+
+def test_processes_share_a_mini_batch(tmp_path: Path) -> None:
+    """What two see of each iteration is together what one sees, in its order; three images for two are refused."""
+    images, recipe = rectangles(tmp_path, 3), RECIPE.with_changes(batch_size=4)
+
+    def seen(share: Share = WHOLE) -> list[list[Sample]]:
+        return list(TrainingSamples(images, recipe, seed=0, workers=0, share=share).batches(0, 3))
+
+    whole, shares = seen(), [seen(Share(rank, 2)) for rank in range(2)]
+    for together, *parts in zip(whole, *shares, strict=True):
+        for one, other in zip(together, [sample for part in parts for sample in part], strict=True):
+            assert all(map(torch.equal, one, other))
+    with pytest.raises(UsageError, match="3 images"):
+        TrainingSamples(images, recipe.with_changes(batch_size=3), seed=0, workers=0, share=Share(0, 2))

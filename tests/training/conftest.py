@@ -33,6 +33,7 @@ IMPORTED = [
     "rich.progress",
     "resnets.cli",
     "resnets.detection.evaluate",
+    "resnets.detection.train",
     "resnets.training.train",
     "sklearn.datasets",
     "torch._dynamo",

@@ -5,6 +5,7 @@ They meet over this machine's loopback, as those that torchrun starts; gloo on C
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -31,11 +32,12 @@ from torch.distributed import TCPStore
 import resnets
 from resnets.data import normalization
 from resnets.detection.detector import save_detector
+from resnets.detection.train import DetectorResult
 from resnets.errors import UsageError
 from resnets.networks import sync_batch_norm
 from resnets.networks.batch_norm import BatchNorm2d
 from resnets.runtime import launch
-from resnets.specs import InputSpec, Preprocessing
+from resnets.specs import InputSpec, Preprocessing, Recipe
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 from resnets.weights.tensor_file import read_tensors
@@ -101,14 +103,15 @@ def log(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
 
 
-def assert_same_run(reference: Path, other: Path) -> None:
+def assert_same_run(reference: Path, other: Path, recipe: Recipe = together.RECIPE) -> None:
     """Compare logs, results and weights, up to the rounding of float32 that 20 iterations add up."""
     ours, theirs = log(other), log(reference)
-    assert [line["iteration"] for line in ours] == list(range(1, together.ITERATIONS + 1))
+    assert [line["iteration"] for line in ours] == list(range(1, recipe.iterations + 1))
     for one, two in zip(ours, theirs, strict=True):
         assert one["loss"] == pytest.approx(two["loss"], rel=1e-5), one["iteration"]
-        assert one["images"] == two["images"] == together.RECIPE.batch_size
-        assert one["training_error"] == two["training_error"]
+        assert one.get("losses", {}) == pytest.approx(two.get("losses", {}), rel=1e-4, abs=1e-6), one["iteration"]
+        assert one["images"] == two["images"] == recipe.batch_size
+        assert one["training_error"] == pytest.approx(two["training_error"])
         assert one.get("test_error") == two.get("test_error")
     for name, tensor in read_tensors(reference / "weights.safetensors")[0].items():
         found = read_tensors(other / "weights.safetensors")[0][name]
@@ -190,6 +193,52 @@ def test_two_processes_resume_bit_identically(tmp_path: Path, pair: Run, two_pro
     pair(together.resume_dropping, halves, small_runs.CrashAt(6)).join()
     two_processes.run(together.resume_dropping, halves)
     assert small_runs.differences(whole, halves) == []
+
+
+@pytest.fixture(scope="module")
+def detectors(tmp_path_factory: pytest.TempPathFactory, two_processes: Processes) -> tuple[Path, list[DetectorResult]]:
+    """A folder with a detector that one process trained, and in `two` the same by two processes; what these return."""
+    pytest.importorskip("pycocotools", reason="the extra `detection` is not installed")
+    folder = tmp_path_factory.mktemp("detectors")
+    data = small_detectors.splits(folder / "images", 5)
+    images = small_detectors.halves(data.train)
+    empty = dataclasses.replace(small_detectors.annotated(images[0].path, [], []), masks=())
+    data = dataclasses.replace(data, train=(empty, *images[1:]), test=images, protocol="coco")
+    (folder / "splits").write_bytes(pickle.dumps(data))
+    with small_detectors.small_networks():
+        small_detectors.save_classifier(folder / "start.safetensors", small_detectors.network())
+    together.train_detector(folder / "one")
+    return folder, two_processes.run(together.train_detector, folder / "two")
+
+
+def test_a_detector_is_that_of_one_process(detectors: tuple[Path, list[DetectorResult]]) -> None:
+    """Losses by part, also of masks and of an image without objects, weights and AP: what is drawn is of the image."""
+    folder, (first, second) = detectors
+    assert first == second
+    assert_same_run(folder / "one", folder / "two", together.DETECTOR)
+    one, two = (json.loads((folder / size / "result.json").read_text()) for size in ("one", "two"))
+    assert first.mean_ap == two["scores"]["mean_ap"] == pytest.approx(one["scores"]["mean_ap"], abs=0.01)
+    assert one["test_images"] == two["test_images"] == 5
+    assert len(two["curve"]) == together.DETECTOR.iterations
+    assert two["run"]["provenance"][0]["hardware"]["processes"] == 2
+
+
+def test_a_detector_goes_on_with_another_number_of_processes(
+    detectors: tuple[Path, list[DetectorResult]], two_processes: Processes
+) -> None:
+    """What two started one ends as one, and two end to the last bit as if nothing had been."""
+    folder, _ = detectors
+    for name in ("by-one", "by-two"):
+        shutil.copytree(folder / "two", folder / name)
+        with RunFolder(folder / name) as run:
+            run.checkpoints.paths()[0].unlink()
+            (run.path / "result.json").unlink()
+    with pytest.warns(UserWarning, match="hardware"):
+        together.train_detector(folder / "by-one")
+    two_processes.run(together.train_detector, folder / "by-two")
+    assert_same_run(folder / "one", folder / "by-one", together.DETECTOR)
+    whole, resumed = (read_tensors(folder / name / "weights.safetensors")[0] for name in ("two", "by-two"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_what_only_several_do(two_processes: Processes) -> None:
@@ -286,7 +335,7 @@ def test_a_launcher_s_variables_are_checked(monkeypatch: pytest.MonkeyPatch) -> 
         lambda: resnets.reproduce("table6"),
         lambda: resnets.responses("run", "digits"),
         lambda: resnets.calibrate("run", "digits"),
-        lambda: resnets.train_detector("resnet18", "voc:cells", weights=None),
+        lambda: resnets.train_localiser("resnet18", "voc:cells", weights=None),
     ],
 )
 def test_what_is_for_one_process_says_so(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> None:
@@ -365,7 +414,7 @@ def test_other_data_for_one(make_photos: Callable[..., Path], tmp_path: Path, pa
         ("train resnet8 --data digits", ["--no-such-option"], "--no-such-option"),
         ("train resnet8 --data digits", ["--batch-size", "9"], "9 images"),
         ("train resnet8 --data digits", ["--device", "cuda:0"], "cuda:0"),
-        ("detect train resnet18 --data voc:/absent --weights absent", [], "here are 2"),
+        ("locate train resnet18 --data voc:/absent --weights absent", [], "here are 2"),
     ],
 )
 def test_what_is_wrong_for_all_is_said_once(

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_detectors
 import small_runs
 import torch
 from torch import Tensor, nn
@@ -220,6 +221,17 @@ def resume_dropping(path: Path, *observers: Any) -> None:
         resnets.train(small_runs.Tiny(), splits(), out=path, save_every=1, observers=observers, **options)
     except (ResnetsError, small_runs.Crash) as error:
         (path.parent / f"error-{os.environ.get('RANK', '0')}").write_text(type(error).__name__)
+
+
+DETECTOR = small_detectors.RECIPE.with_changes(batch_size=4, iterations=3, masks=True, roi_pooling="align")
+
+
+def train_detector(folder: Path) -> Any:
+    """Train a detector of masks on five images, or go on, saving after each iteration; return its result."""
+    data = pickle.loads((folder.parent / "splits").read_bytes())
+    with small_detectors.small_networks():
+        start = folder.parent / "start.safetensors"
+        return small_detectors.train(start, folder, data, DETECTOR, resume=True, save_every=1)
 
 
 # ---------------------------------------------------------------- what they do together

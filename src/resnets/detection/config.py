@@ -27,13 +27,13 @@ from resnets.errors import DataError, UsageError, warn
 from resnets.networks import registry
 from resnets.records.runs import DataRecord, RunRecord, StartRecord
 from resnets.runtime.device import choose_device, choose_precision
-from resnets.runtime.processes import ALONE
+from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec
 from resnets.training.config import RunSettings, network_record, separated
 from resnets.training.resolved import ResolvedTraining
-from resnets.training.start import resumed_from, start_record
-from resnets.weights.sources import find_weights, is_published
+from resnets.training.start import find_in_turn, resumed_from, start_record
+from resnets.weights.sources import is_published
 from resnets.weights.weights_file import Weights
 
 RECIPE_SETTINGS = {"anchors": "anchor_sizes", "regions": "regions_per_image", "context": "global_context"}
@@ -92,6 +92,7 @@ def resolve(
     network: str,
     data: str | DetectionSplits,
     config: DetectionConfig,
+    world: World = ALONE,
     earlier: Callable[[str], RunRecord | None] = lambda _: None,
 ) -> DetectorTraining:
     """Return the training of a detector on a network by name; torch's random state is set from the seed.
@@ -101,11 +102,11 @@ def resolve(
     Raises: UsageError, DataError, WeightsError.
     """
     registry.declare(network)  # a wrong name is reported before the data is read
-    device = choose_device(config.device)
+    device = choose_device(config.device if world.size == 1 else world.device)
     if config.classes is not None and not isinstance(data, str):
         raise UsageError("classes are chosen of data that is given by its source")
     splits = load_detection_data(data, config.classes, masks=config.masks) if isinstance(data, str) else data
-    start = _find_start(network, config.weights, lambda: earlier(splits.name))
+    start = _find_start(network, config.weights, world, lambda: earlier(splits.name))
     recipe = config.resolve_recipe(splits.protocol)
     if recipe.masks and any(image.masks is None for image in (*splits.train, *(splits.validation or ()))):
         raise DataError(f"{splits.name}: its objects have no masks; `load_detection_data(..., masks=True)` reads them")
@@ -128,11 +129,12 @@ def resolve(
             precision=precision,
             start=None if start is None else start.record,
             workers=config.workers,
-            provenance=(provenance(device),),
+            provenance=(provenance(device, world.size),),
         ),
         keep_precision=config.precision == "auto",
         save_every=config.save_every,
         notes=tuple(splits.remarks()),
+        world=world,
     )
 
 
@@ -145,19 +147,21 @@ class _Start:
     weights: Detector | Weights | NetworkSpec
 
 
-def _find_start(network: str, source: str | Path | None, earlier: Callable[[], RunRecord | None]) -> _Start | None:
+def _find_start(
+    network: str, source: str | Path | None, world: World, earlier: Callable[[], RunRecord | None]
+) -> _Start | None:
     """Return the start from a detector, or from weights of any source of a classifier. Raises: WeightsError."""
     if source is None:
         warn("a detector that starts from random weights learns little: batch norm is frozen")
         return None
-    if (run := resumed_from(source, earlier, ALONE)) is not None and run.start is not None:
+    if (run := resumed_from(source, earlier, world)) is not None and run.start is not None:
         assert run.network.spec is not None
         return _Start(run.start, run.start.input, run.network.spec)
     if not is_published(source) and is_detector(Path(source)):
         detector = load_detector(source, device="cpu")
         record = start_record(source, detector.path, classes=len(detector.classes), detector=True)
         return _Start(record, None, detector)
-    found = find_weights(source, network).weights
+    found = find_in_turn(source, network, world).weights
     record = start_record(source, found.path, classes=_classes_of(found), input_spec=found.input_spec)
     return _Start(record, found.input_spec, found)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
 from resnets.detection.detector import Detector
-from resnets.detection.predict import detect_all, load_all
+from resnets.detection.predict import detect_by_all, load_all
 from resnets.detection.refinements import Refinements
 from resnets.detection.score import Score, require_objects, require_writable, score_for, write_detections
 from resnets.detection.sources import load_detection_data
@@ -17,7 +17,7 @@ from resnets.files import require_folder
 from resnets.records import base
 from resnets.records.evaluations import DetectionEvaluation
 from resnets.records.runs import DetectionScores, DetectorResult, result_next_to
-from resnets.runtime.device import choose_precision, keep_freed_memory
+from resnets.runtime.device import choose_precision
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
@@ -79,7 +79,16 @@ def evaluate_detector(
             require_writable(splits, split, chosen)
         refinements = Refinements.of(box_refinement=box_refinement, multi_scale=multi_scale)
         start = time.perf_counter()
-        found = _detect_by_all(world, detectors, images, refinements, precision, workers, progress)
+        found = detect_by_all(
+            world,
+            [detector.network for detector in detectors],
+            images,
+            refinements,
+            device=detectors[0].device,
+            precision=choose_precision(precision, detectors[0].device),
+            workers=workers,
+            progress=progress,
+        )
         seconds = time.perf_counter() - start
         scores = world.broadcast_object(lambda: score(images, found))
         evaluation = DetectionEvaluation(
@@ -97,7 +106,7 @@ def evaluate_detector(
             scores=scores,
             seconds_per_image=seconds / len(found),
             results=tuple(_result_next_to(detector) for detector in detectors),
-            provenance=provenance(detectors[0].device),
+            provenance=provenance(detectors[0].device, world.size),
         )
         if out is not None:
             _write(world, Path(out), evaluation, splits, found)
@@ -111,34 +120,6 @@ def _scorer(splits: DetectionSplits, split: str, images: Sequence[AnnotatedImage
         return lambda images, found: DetectionScores(mean_ap=None)  # the server of VOC 2012, for example, knows it
     require_objects(images, protocol, f"{splits.name}, {split} images")
     return score
-
-
-def _detect_by_all(
-    world: World,
-    detectors: Sequence[Detector],
-    images: Sequence[AnnotatedImage],
-    refinements: Refinements,
-    precision: str,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> list[Detections]:
-    """Return the detections of all processes on all images, in their order; each image is detected on by one."""
-    device = detectors[0].device
-    if device.type == "cpu":
-        keep_freed_memory()
-    found: list[Detections] = []
-    for one in detect_all(
-        [detector.network for detector in detectors],
-        images[world.rank :: world.size],
-        refinements,
-        device=device,
-        precision=choose_precision(precision, device),
-        workers=workers,
-    ):
-        found.append(one)
-        if progress is not None and world.first:
-            progress(min(len(found) * world.size, len(images)), len(images))
-    return world.gather(found)
 
 
 def _write(

@@ -19,6 +19,7 @@ from resnets.data.loading import loading
 from resnets.data.randomness import batch_samples, sample_bits
 from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.mask_head import grids
+from resnets.runtime.processes import WHOLE, Share
 from resnets.specs import DetectionRecipe
 
 
@@ -80,13 +81,26 @@ def make_sample(annotated: AnnotatedImage, image: Image.Image, recipe: Detection
 
 
 class TrainingSamples(Dataset[Any]):
-    """The images of iterations: what iteration i sees depends on i and the seed alone."""
+    """The images of iterations: what iteration i sees depends on i and the seed alone; of it a process has its share.
 
-    def __init__(self, images: Sequence[AnnotatedImage], recipe: DetectionRecipe, *, seed: int, workers: int) -> None:
+    Raises: UsageError, if a mini-batch cannot be shared evenly.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[AnnotatedImage],
+        recipe: DetectionRecipe,
+        *,
+        seed: int,
+        workers: int,
+        share: Share = WHOLE,
+    ) -> None:
         self.images = images
         self.recipe = recipe
         self.seed = seed
         self.workers = workers
+        self.share = share
+        self.places = share.of_batch(recipe.batch_size)  # of this process's images in the mini-batch
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, index = key
@@ -99,7 +113,9 @@ class TrainingSamples(Dataset[Any]):
 
         def keys() -> Iterator[list[tuple[int, int]]]:
             for iteration in range(start, stop):
-                samples, epochs = batch_samples(self.seed, iteration, self.recipe.batch_size, len(self.images))
+                samples, epochs = batch_samples(
+                    self.seed, iteration, self.recipe.batch_size, len(self.images), self.share
+                )
                 yield list(zip(epochs.tolist(), samples.tolist(), strict=True))
 
         yield from loading(self, self.workers, batch_sampler=keys(), collate_fn=list)

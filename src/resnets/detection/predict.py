@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from resnets.detection.refinements import Refinements, adjacent_scales, select
 from resnets.detection.writer import DetectedObject, DetectionWriter
 from resnets.errors import DataError, UsageError, public
 from resnets.inference.images import find_images
-from resnets.runtime.device import choose_precision
+from resnets.runtime.device import choose_precision, keep_freed_memory
+from resnets.runtime.processes import World
 from resnets.specs import Precision
 
 
@@ -124,6 +125,32 @@ def detect_all(
         detector.eval()
     for annotated, image in SplitImages(images).read(workers):
         yield detect_image(detectors, image, refinements, id=annotated.id, device=device, precision=precision)
+
+
+def detect_by_all(
+    world: World,
+    detectors: Sequence[FasterRCNN],
+    images: Sequence[AnnotatedImage],
+    refinements: Refinements | None = None,
+    *,
+    device: torch.device,
+    precision: Precision,
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Detections]:
+    """Return, on all processes, the detections on all images, in their order; each image is detected on by one.
+
+    Raises: DataError, for the first image that fails to decode.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    found: list[Detections] = []
+    own = images[world.rank :: world.size]
+    for one in detect_all(detectors, own, refinements, device=device, precision=precision, workers=workers):
+        found.append(one)
+        if progress is not None and world.first:
+            progress(min(len(found) * world.size, len(images)), len(images))
+    return world.gather(found)
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from resnets.detection.task import DetectionTask
 from resnets.errors import possible_names
 from resnets.records import runs as records
 from resnets.records.runs import DetectionScores, RunRecord
-from resnets.runtime.launch import require_alone
+from resnets.runtime.launch import joined
 from resnets.training.observers import Observer
 from resnets.training.run_folder import RunFolder, opened
 from resnets.training.trainer import Trainer
@@ -62,6 +62,9 @@ def train_detector(
 ) -> DetectorResult:
     """Train Faster R-CNN on a network in a run folder, and return its result.
 
+    Where torchrun started several processes, each trains on its share of every mini-batch on a device of its own; the
+    first one writes the folder and calls the observers, and all return the same.
+
     Args:
         network: `vgg16`, `resnet101` or another of the ImageNet type.
         data: `voc:PATH`, `coco:PATH`, `ilsvrc:PATH` or splits.
@@ -86,10 +89,10 @@ def train_detector(
         seed: of new layers, data order and sampling.
         device, precision, workers, save_every: as in `train`.
 
-    Raises: UsageError, DataError, WeightsError, RunError, TrainingError, CheckpointError; Interrupted after a signal.
+    Raises: UsageError, DataError, WeightsError, RunError, TrainingError, CheckpointError; Interrupted after a signal;
+        FailedElsewhere, if another process failed.
     Paper: section 4.3, appendices A and B.
     """
-    require_alone("detect train")
     config = DetectionConfig.from_settings(weights=weights, **settings)
 
     def path_of(name: str) -> Path:
@@ -98,11 +101,13 @@ def train_detector(
     def earlier(name: str) -> RunRecord | None:
         return RunFolder(path_of(name)).started() if resume else None
 
-    training = resolve(network, data, config, earlier)
-    training.warn_if_short()
-    path = path_of(training.data.name)
-    with opened(path, training, records.DetectorResult, resume=resume) as (folder, record, result):
-        if result is not None:
-            return DetectorResult.of(path, result, already_finished=True)
-        task = DetectionTask(training.resumed(record))
-        return DetectorResult.of(path, Trainer(task, folder, observers).run())
+    with joined(config.device) as world:
+        training = resolve(network, data, config, world, earlier)
+        training.warn_if_short()
+        path = path_of(training.data.name)
+        task = DetectionTask(training)  # a mini-batch that cannot be shared evenly is refused before the folder
+        with opened(path, training, records.DetectorResult, resume=resume) as (folder, record, result):
+            if result is not None:
+                return DetectorResult.of(path, result, already_finished=True)
+            task.training = training.resumed(record)
+            return DetectorResult.of(path, Trainer(task, folder, observers).run())

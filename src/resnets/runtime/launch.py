@@ -51,8 +51,8 @@ def require_alone(call: str) -> None:
     size = dist.get_world_size() if dist.is_available() and dist.is_initialized() else _number("WORLD_SIZE", 1)
     if size > 1:
         raise UsageError(
-            f"{call} is for one process, and here are {size}; torchrun is for train, evaluate, detect evaluate, "
-            f"and for predict and embed into a folder"
+            f"{call} is for one process, and here are {size}; torchrun is for train, evaluate, detect train, detect "
+            f"evaluate, and for predict and embed into a folder"
         )
 
 

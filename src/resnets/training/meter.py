@@ -15,7 +15,7 @@ from resnets.runtime.processes import World
 
 @dataclass
 class Meter:
-    """Loss and training error summed since the last line of the log, on the device that computes them."""
+    """Loss, or losses by part, and training error, summed since the last line of the log on their device."""
 
     loss_sum: Tensor
     wrong: Tensor
@@ -30,11 +30,11 @@ class Meter:
         """Add the sums of all processes on the first; the others restart from zero."""
         if world.size == 1:
             return
-        sums = torch.stack([self.loss_sum, self.wrong.double(), torch.full_like(self.loss_sum, self.images)])
-        loss_sum, wrong, images = world.sum(sums)
+        counts = torch.stack([self.wrong.double(), self.wrong.new_tensor(self.images).double()])
+        *losses, wrong, images = world.sum(torch.cat([self.loss_sum.reshape(-1), counts]))
         self.reset()
         if world.first:
-            self.loss_sum += loss_sum
+            self.loss_sum += torch.stack(losses).view_as(self.loss_sum)
             self.wrong += wrong.long()
             self.images = int(images)
 

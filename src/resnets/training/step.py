@@ -79,7 +79,7 @@ def make_step(
         in_stages = recipe.auxiliary_iterations is not None or state.regressor is not None
         if world.size > 1 and in_stages:  # in which only some parameters have gradients
             return step(network, partial(_average_gradients, state, world))
-        return step(network if world.size == 1 else _averaging(network, device))
+        return step(network if world.size == 1 else averaging(network, device, all_used=is_known(network)))
     long = accumulate == 1 and (recipe.iterations - state.iteration) * depth_of(network) >= COMPILE_FROM
     eager: Forward = network
     fast = compiled(network) if long else None
@@ -96,10 +96,11 @@ def depth_of(network: nn.Module) -> int:
     return 1 if spec is None else spec.depth or 1
 
 
-def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
+def averaging(network: nn.Module, device: torch.device, *, all_used: bool) -> DistributedDataParallel:
     """Return a network that averages its gradients over all processes while they are computed.
 
-    Buffers stay each process's own: batch norm's statistics are averaged instead, where they are needed.
+    Buffers stay each process's own: batch norm's statistics are averaged instead, where they are needed. `all_used`
+    says that each pass gives every parameter a gradient.
     """
     known = inspect.signature(DistributedDataParallel).parameters
     no_buffers: dict[str, Any] = {
@@ -108,7 +109,7 @@ def _averaging(network: nn.Module, device: torch.device) -> nn.Module:
     return DistributedDataParallel(
         network,
         device_ids=[device] if device.type == "cuda" else None,
-        find_unused_parameters=not is_known(network),
+        find_unused_parameters=not all_used,
         **no_buffers,
     )
 
@@ -163,7 +164,7 @@ def _in_micro_batches(
         optimizer.zero_grad(set_to_none=True)
         losses, wrongs = [], []
         for number, (some, theirs) in enumerate(zip(images.chunk(parts), labels.chunk(parts), strict=True)):
-            with _unsent(network) if number < parts - 1 else nullcontext():
+            with unsent(network) if number < parts - 1 else nullcontext():
                 with statistics.part(number):
                     outputs = outputs_of(network, some, precision)
                 loss = loss_of(some, outputs, theirs) / parts
@@ -181,7 +182,7 @@ def _in_micro_batches(
     return step
 
 
-def _unsent(network: Forward) -> AbstractContextManager[None]:
+def unsent(network: Forward) -> AbstractContextManager[None]:
     """Keep the gradients of a part from other processes: they are averaged once, with those of the last part."""
     return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
