@@ -84,7 +84,8 @@ def in_parts(given: GivenImage | Iterable[GivenImage], size: int) -> list[Sequen
     files: list[AnyImage] = []
     for found in [*_listed(given), None]:
         if isinstance(found, list):
-            for unreadable in (image for image in found if isinstance(image, Unreadable)):
+            unreadable = next((image for image in found if isinstance(image, Unreadable)), None)
+            if unreadable is not None:
                 raise DataError(unreadable.why)
             files += found
             continue
