@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import inference, pipelines, predicting, training
+from benchmarks import detection, inference, pipelines, predicting, training
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Contender, Loop
@@ -55,6 +55,14 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
         found = [
             ("resnets", "ours", predicting.ours, {}),
             ("timm", "reference", predicting.timm_script, {}),
+        ]
+    elif row.source == "boxes":
+        trains = row.kind == "training"
+        peer = detection.torchvision_training if trains else detection.torchvision_testing
+        found = [
+            ("resnets", "ours", detection.ours_training if trains else detection.ours_testing, {}),
+            ("torchvision", "reference", peer, {}),
+            ("torchvision, expert", "expert", peer, {"expert": True}),
         ]
     elif row.kind == "inference":
         library = "usual" if row.cifar else "torchvision"

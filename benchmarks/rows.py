@@ -9,8 +9,9 @@ from resnets.errors import UsageError, nearest
 from resnets.records.benchmarks import Kind, Quantity
 from resnets.specs import NetworkSpec
 
-Source = Literal["cifar", "photos", "large photos", "memory", "data"]
-"""Images of a row: CIFAR's, photos, the same enlarged to 12 megapixels, a random batch on the device, or `--data`'s."""
+Source = Literal["cifar", "photos", "large photos", "boxes", "memory", "data"]
+"""Images of a row: CIFAR's, photos, the same enlarged to 12 megapixels or with boxes, a random batch on the device, or
+`--data`'s."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,26 @@ def _inference(network: str, depth: int, batch: int, *targets: Target, quick: bo
     )
 
 
+_DETECTOR = "Faster R-CNN on ResNet-50's conv1 to conv5_x (C4), one image at 600 x 800"
+_DETECTION = (
+    Row(
+        name="resnet50-detector",
+        what=f"{_DETECTOR}, training, 128 regions, photos end to end",
+        kind="training",
+        network="resnet50_v1_5",
+        source="boxes",
+        targets=(Target("speed", 1.0),),
+    ),
+    Row(
+        name="resnet50-detector-test",
+        what=f"{_DETECTOR}, test, 300 regions",
+        kind="inference",
+        network="resnet50_v1_5",
+        source="boxes",
+        targets=(Target("speed", 1.0),),
+    ),
+)
+
 _PIPELINES = (
     Row(
         name="cifar-pipeline",
@@ -125,6 +146,7 @@ CPU = (
     _inference("resnet50_v1_5", 50, 32, Target("speed", 2.4, 2.8)),
     _inference("resnet20", 20, 1, Target("speed", 10, 17)),
     _inference("resnet20", 20, 256, Target("speed", 5, 6)),
+    *_DETECTION,
     *_PIPELINES,
 )
 

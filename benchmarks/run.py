@@ -132,9 +132,9 @@ def _measure(
 def _flops(row: Row) -> float | None:
     """Return the FLOPs of one image: two for each multiply-add, and three passes' worth in training.
 
-    None where no network is measured, or more than a network, on one core.
+    None where no network is measured, or more than a network, on one core, or a detector, whose depend on the image.
     """
-    if not row.network or row.kind == "pipeline":
+    if not row.network or row.kind == "pipeline" or row.source == "boxes":
         return None
     macs = complexity.measure(complexity.skeleton(row.spec or registry.declare(row.network)), row.side).macs
     return (3 if row.kind == "training" else 1) * 2.0 * macs
@@ -145,7 +145,7 @@ def _images(
 ) -> Images:
     sources = {row.source for row in chosen}
     where = scratch / "photos" if photos is None else Path(photos).expanduser().resolve()
-    if photos is None and sources & {"photos", "large photos"}:
+    if photos is None and sources & {"photos", "large photos", "boxes"}:
         observe("making photos")
         make_photos(where)
     large = scratch / "large"
@@ -164,7 +164,7 @@ def _describe(chosen: tuple[Row, ...], setting: Setting) -> dict[str, str]:
             found["images"] = f"{splits.name}, {len(splits.train):,} training images"
     if any(row.source == "cifar" for row in chosen):
         found["small images"] = images.describe_cifar()
-    if any(row.source == "photos" for row in chosen):
+    if any(row.source in ("photos", "boxes") for row in chosen):
         made = "made up here, " if images.photos.name == "photos" and "resnets-bench-" in str(images.photos) else ""
         found["photos"] = made + images.describe_photos()
     if any(row.source == "large photos" for row in chosen):

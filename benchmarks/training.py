@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ from resnets.training.default_recipe import recipe_of_kind
 from resnets.training.recipes import find_recipe
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
-from resnets.training.trainer import iterate, iterations_between_lines
+from resnets.training.trainer import Task, iterate, iterations_between_lines
 
 WORKERS = 2  # processes that read data: `resnets train`'s default
 MOST_PHOTOS = 32  # of a batch on a CPU
@@ -51,13 +52,13 @@ USUAL_WORKERS = min(4, os.cpu_count() or 1)  # the usual repository's four, if t
 # ---------------------------------------------------------------- ours
 
 
-def ours_training(task: ClassificationTask, out: Path) -> Loop:
+def ours_training(task: Task[Any], start: Callable[[], TrainingState], out: Path) -> Loop:
     """Return the product's training with its defaults and its log. The one place that knows how a session trains."""
     training = task.training
     recipe, device = training.recipe, training.device
     keep_freed_memory()
     place(training.network, device)
-    state = TrainingState.start(training.network, recipe, device)
+    state = start()
     log_every = iterations_between_lines(recipe.iterations, device.type)
 
     def loop(tick: Tick) -> None:
@@ -78,7 +79,8 @@ def ours(row: Row, setting: Setting) -> Loop:
     config = TrainingConfig(recipe=recipe_of(row, splits), device=setting.device, workers=WORKERS)
     training = resolve(row.network, splits, config)
     batches = InMemory(row.batch, setting.on()) if row.source == "memory" else None
-    return ours_training(ClassificationTask(training, batches), setting.scratch / f"{row.name}-run")
+    task = ClassificationTask(training, batches)
+    return ours_training(task, task.initial_state, setting.scratch / f"{row.name}-run")
 
 
 def recipe_of(row: Row, splits: DataSplits) -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from PIL import Image
 from torch import nn
 
 import resnets
+from benchmarks import detection, inference, loaders, pipelines, predicting, training
 from benchmarks import images as images_of_rows
-from benchmarks import inference, loaders, pipelines, predicting, training
 from benchmarks.contenders import contenders
 from benchmarks.images import PHOTOS, SIDES, Images, make_large, make_photos
 from benchmarks.peers import UsualResNet, accuracy
@@ -212,6 +213,58 @@ def test_peers_infer(library: str, setting: Setting) -> None:
     network, source = ("resnet20", "cifar") if library == "usual" else ("resnet18", "memory")
     row = Row(name="i", what="", kind="inference", network=network, batch=2, source=source)  # type: ignore[arg-type]
     assert steps(inference.peer(row, setting, library=library)) == [2, 2]
+
+
+BOXES = Row(name="b", what="", kind="training", network="resnet18", source="boxes")
+
+
+@pytest.fixture
+def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let detectors look at images of 96 x 128 pixels, with few anchors and regions."""
+    small = detection.RECIPE.with_changes(
+        shorter_side=96, longest_side=128, anchor_sizes=(32, 64), regions_per_image=8, roi_size=4, proposals=(50, 20)
+    )
+    monkeypatch.setattr(detection, "RECIPE", small)
+
+
+@pytest.mark.usefixtures("small_images")
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        detection.ours_training,
+        detection.ours_testing,
+        detection.torchvision_training,
+        detection.torchvision_testing,
+        partial(detection.torchvision_training, expert=True),
+    ],
+)
+def test_detectors_step(prepare: Callable[[Row, Setting], Loop], setting: Setting) -> None:
+    """Each contender of a detector's row makes steps of an image."""
+    assert steps(prepare(BOXES, setting)) == [1, 1]
+
+
+@pytest.mark.usefixtures("small_images")
+def test_torchvision_s_detector_is_ours(setting: Setting) -> None:
+    """The same layers and weights: on an image that needs no resizing its proposals and scores of regions are ours."""
+    ours = detection.resolved(BOXES, setting).network.eval()
+    theirs = detection.torchvision_of(ours).eval()
+    trained = [sum(one.numel() for one in each.parameters() if one.requires_grad) for each in (ours, theirs)]
+    assert trained[0] == trained[1]
+    image = torch.randint(0, 256, (3, 96, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    with torch.inference_mode():
+        maps = ours.maps(image)
+        boxes, _ = ours.proposals.propose(maps, (96, 128))
+        images, _ = theirs.transform([image / 255])
+        shared = {"0": theirs.backbone(images.tensors)}
+        (proposed,), _ = theirs.rpn(images, shared)
+        torch.testing.assert_close(shared["0"], maps, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(proposed, boxes, rtol=1e-3, atol=1e-2)
+        regions = torch.tensor([[0.0, 0, 64, 48], [20, 30, 100, 90], [40, 8, 120, 80]])
+        pooled = theirs.roi_heads.box_roi_pool(shared, [regions], images.image_sizes)
+        scores, _ = theirs.roi_heads.box_predictor(theirs.roi_heads.box_head(pooled))
+        half = 8  # of a place of the maps in pixels, by which torchvision's pooling is not aligned
+        expected, _ = ours.regions.answer(ours.describe(maps, regions + half, (96, 128)))
+    torch.testing.assert_close(scores, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow
