@@ -31,6 +31,7 @@ from resnets.report.runs import MeasuredDetector, Results
 from resnets.report.view import View
 
 SIZES = {"voc07+12": (16_551, 4_952, 20), "voc07++12": (21_503, 10_991, 20), "coco": (82_783, 40_504, 80)}
+SIZES["imagenet-det"] = (150_000, 9_917, 200)
 IMAGENETS = StartRecord(file="resnet101.safetensors", sha256="0" * 64, classes=1000)
 COCOS = IMAGENETS.with_changes(of="detector", classes=80)
 
@@ -122,6 +123,19 @@ def test_each_row_has_the_test_that_it_asks_for() -> None:
     assert "trained, and not tested so" in row("table9", "+ box refinement", plain).verdict.why
     by_area = result(scores=voc(0.8, "voc"))
     assert not cell(row("table7", "ResNet-101, 07+12", by_area), "mAP").is_measured
+
+
+def test_table_12_has_val2_alone() -> None:
+    """A run on val1 and some of the training images is of its row, one on val1 is not; the test set is a server's."""
+    scores = DetectionScores(protocol="ilsvrc", mean_ap=0.605, ap={"dog": 0.605})
+    refined = DetectionTested(protocol="ilsvrc", box_refinement=True, multi_scale=True, scores=scores)
+    label = "our single model (ILSVRC'15)"
+    compared = row("table12", label, reproduced(result("imagenet-det", "det"), refined, data="imagenet-det"))
+    assert cell(compared, "val2").measured == pytest.approx(60.5)
+    assert not cell(compared, "test").is_measured
+    assert not compared.runs[0].departures
+    fewer = result("imagenet-det", "det", training_images=9_887)
+    assert row("table12", label, fewer).verdict.why == f"`resnets reproduce table12 --only {compared.row.slug}` runs it"
 
 
 def test_what_only_a_server_knows_is_not_measured() -> None:
