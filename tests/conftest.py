@@ -175,6 +175,23 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def estimated() -> Iterator[None]:
+    """No study measures anything: a step of any network is taken to last a second, and tests and all else no time."""
+    from resnets.depth_study import budget as planner_of
+    from resnets.planning.forecast import Rates
+    from resnets.planning.measure import Measurement, StepTime
+
+    rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
+    steps = StepTime(batch_size=128, step=1.0, start=0.0, spread=0.0, steps=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner_of, "measure", lambda *_, **__: Measurement(steps, rates))
+        patch.setattr(planner_of.Planner, "elapsed", lambda _: 0.0)  # whatever else this machine does
+        for name in ("MARGIN", "AROUND_ALL", "AROUND_A_RUN"):
+            patch.setattr(planner_of, name, 0.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of a plain network with another input, the channel's mean and deviation. It is only read."""

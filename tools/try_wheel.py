@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import resnets
+from resnets.runtime.cluster import Cluster
 
 NEED_SERVE = "resnets.serving."
 """Modules below this import the packages of the extra `serve`; all others are imported without any extra."""
@@ -31,6 +32,7 @@ NEED_EXTRA: dict[str, Callable[[], Any]] = {
     "heif": lambda: next(iter(resnets.predict("resnet20-digits", ["photo.heic"]))),
     "remote": lambda: resnets.predict("resnet20-digits", "s3://bucket/photo.jpg"),
     "serve": lambda: resnets.serve("resnet20-digits"),
+    "cluster": lambda: Cluster(kind="local"),
 }
 """A call for each extra that fails without it."""
 

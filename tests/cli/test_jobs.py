@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from resnets.records.base import read
+from resnets.records.jobs import SubmittedJobs
 from resnets.records.runs import ClassifierResult
 
 Command = Callable[..., tuple[int, str, str]]
@@ -68,6 +69,92 @@ def test_options_that_cannot_be(
     monkeypatch.setenv("PATH", str(tmp_path))  # without Slurm
     code, _, err = command("train", "resnet8", "--data", "folder:nowhere", *options)
     assert code == 2 and err.count("\n") == 1 and named in err
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of stand-ins for Slurm's commands: `queue` is what squeue shows, and `script` what sbatch was given."""
+    pytest.importorskip("submitit")
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    (folder / "queue").touch()
+    stand_ins = {
+        "sbatch": 'if grep -q partition=nope "$1"; then echo "sbatch: error: invalid partition: nope" >&2; exit 1; fi\n'
+        f'cp "$1" {folder}/script; echo x >> {folder}/count; echo "Submitted batch job $(wc -l < {folder}/count)"',
+        "squeue": f"cat {folder}/queue",
+        "sacct": 'echo "JobID|State|NodeList"; echo "1_1|TIMEOUT|node"',
+        "srun": "exit 1",
+    }
+    for name, script in stand_ins.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+SLURM = ("--cluster", "slurm", "--partition", "gpu", "--at-once", 2, "--time", "90m")
+
+
+@pytest.mark.usefixtures("estimated")
+@pytest.mark.parametrize(
+    ("asked", "jobs", "shown"),
+    [
+        ((*TRAIN, "--iterations", 2, "--batch-size", 8, "--seeds", "0-1"), "out-jobs", "of 2 seeds"),
+        (
+            *(("reproduce", "table6", "--only", "resnet-20-layers", "--scale", "smoke", "--data", "digits"),),
+            *("out/jobs", "The page:"),
+        ),
+        (
+            ("study", "--data", "digits", "--networks", "plain8,resnet8", "--budget", "44s"),
+            "out/jobs",
+            "of training; budget",
+        ),
+    ],
+    ids=["train", "reproduce", "study"],
+)
+def test_runs_as_jobs_of_slurm(
+    asked: tuple[object, ...], jobs: str, shown: str, tmp_path: Path, slurm: Path, command: Command
+) -> None:
+    """One array is submitted, of commands as a user would type them; the same command shows its jobs, and once these
+    are done the result.
+    """
+    asked = (*asked, *(["--seeds", 2] if asked[0] == "reproduce" else []), "--workers", 0, "--out", tmp_path / "out")
+    code, printed, err = command(*asked, *SLURM)
+    assert (code, err) == (0, "") and "2 submitted" in printed
+    script = (slurm / "script").read_text()
+    for option in ("array=0-1%2", "partition=gpu", "time=90", "requeue", "signal=USR2@120", "cpus-per-task=1"):
+        assert f"#SBATCH --{option}\n" in script
+    (slurm / "queue").write_text("1_0 RUNNING\n1_1 PENDING\n")
+    code, printed, err = command(*asked, *SLURM)
+    assert (code, err) == (0, "") and "1 running, 1 waiting" in printed
+    record = read(tmp_path / jobs / "jobs.json", SubmittedJobs)
+    assert record is not None and [job.id for job in record.jobs] == ["1_0", "1_1"]
+    for job in record.jobs:
+        assert "--resume" in job.command
+        assert command(*job.command)[0] == 0
+    (slurm / "queue").write_text("")
+    code, printed, err = command(*asked, *SLURM)
+    assert (code, err) == (0, "") and shown in printed
+
+
+def test_jobs_that_failed(tmp_path: Path, slurm: Path, command: Command) -> None:
+    """Why and in which log is said; --resume submits them again; the words of sbatch are one line."""
+    asked = (*TRAIN, "--iterations", 2, "--seeds", "0-1", "--out", tmp_path / "out", "--cluster", "slurm")
+    code, _, err = command(*asked, "--partition", "nope")
+    assert code == 2 and err.count("\n") == 1 and "invalid partition: nope" in err
+    assert command(*asked)[0] == 0
+    log = tmp_path / "out-jobs" / "1_0_0_log.out"
+    log.write_text("resnets: error: the disk is full\n")
+    code, printed, err = command(*asked)
+    assert code == 1 and "2 failed" in printed
+    assert f"the disk is full; its log: {log}" in err and "timeout" in err
+    code, printed, err = command(*asked, "--resume")
+    assert (code, err) == (0, "") and "2 submitted" in printed
+    (slurm / "queue").write_text("2_1 RUNNING\n2_0 COMPLETING\n")
+    assert "2 running" in command(*asked)[1]
+    (slurm / "squeue").write_text("#!/bin/sh\necho 'squeue: error: no controller' >&2; exit 1")
+    code, _, err = command(*asked)
+    assert code == 1 and "no controller" in err
 
 
 def descendants(process: int) -> list[int]:

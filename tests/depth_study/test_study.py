@@ -7,7 +7,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +35,7 @@ from resnets.training.config import TrainingConfig
 TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
 
 
-@pytest.fixture(autouse=True, scope="module")
-def estimated() -> Iterator[None]:
-    """Nothing is measured: a step of any network is taken to last a second, and tests and all else no time."""
-    rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
-    steps = StepTime(batch_size=128, step=1.0, start=0.0, spread=0.0, steps=5)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planner_of, "measure", lambda *_, **__: Measurement(steps, rates))
-        patch.setattr(planner_of.Planner, "elapsed", lambda _: 0.0)  # whatever else this machine does
-        for name in ("MARGIN", "AROUND_ALL", "AROUND_A_RUN"):
-            patch.setattr(planner_of, name, 0.0)
-        yield
+pytestmark = pytest.mark.usefixtures("estimated")
 
 
 @pytest.fixture(scope="module")

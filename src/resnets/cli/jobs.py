@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from resnets.errors import RecordError, UsageError, printable
+from resnets.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     from resnets.runtime.cluster import Cluster, Jobs, RunState
@@ -74,18 +73,16 @@ def make_by_jobs(
     command: Callable[[tuple[str, ...]], Sequence[str]],
     is_done: Callable[[str], bool],
     folders: Mapping[str, Path],
+    started: Collection[str],
     *,
     resume: bool,
 ) -> dict[str, RunState]:
-    """Submit the runs that are to be made, show the states of all and return them."""
+    """Submit the runs that are to be made, show the states of all and return them; arguments as `bring_forward`."""
     from resnets.cli.display import print_table
 
-    states = jobs.bring_forward(groups, command, is_done, resume=resume)
+    states = jobs.bring_forward(groups, command, is_done, started, resume=resume)
     lines = [(run, state.state, state.job, _reached(folders[run])) for run, state in states.items()]
     print_table(("run", "state", "job", "iteration"), lines, words=("state", "job"))
-    for run, state in states.items():
-        if state.state == "failed":
-            print(printable(f"resnets: note: {run} failed: {state.why}; its log: {state.log}"), file=sys.stderr)
     counts = Counter(state.state for state in states.values())
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
     if any(state.in_progress for state in states.values()):
@@ -96,10 +93,11 @@ def make_by_jobs(
 
 
 def _reached(folder: Path) -> str:
-    """Return the last iteration in a run's log."""
+    """Return the last iteration of a run that is logged or saved."""
     from resnets.training.run_folder import RunFolder
 
+    run = RunFolder(folder)
+    found = [int(path.stem.partition("-")[2]) for path in run.checkpoints.paths()[:1]]
     with suppress(RecordError):  # of a line that is being written
-        if lines := RunFolder(folder).logged():
-            return f"{lines[-1].iteration:,}"
-    return ""
+        found += [line.iteration for line in run.logged()[-1:]]
+    return f"{max(found):,}" if found else ""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
-from resnets.cli import options
+from resnets.cli import jobs, options
 from resnets.planning.devices import DEVICES
+from resnets.quantities import plural
 
 if TYPE_CHECKING:
     from resnets.reproduction.planned_run import PlannedRun
     from resnets.reproduction.reproduce import Reproduction
     from resnets.reproduction.run_list import ReproductionPlan
+    from resnets.runtime.cluster import Cluster
     from resnets.training.observers import Observer
 
 
 def reproduce(
+    context: jobs.Context,
     names: Annotated[
         list[str],
         Argument(metavar="NAME...", help="table1 ... table14, figure1, figure4, figure6, figure7, all, or a .py file."),
@@ -67,23 +71,35 @@ def reproduce(
     devices: Annotated[int, Option(help="With --device-kind: the number of such devices.")] = 1,
     together: options.Together = None,
     workers: options.Workers = 2,
+    run: Annotated[
+        list[str] | None,
+        Option(
+            help="Make only the run of this name, without the page, as jobs do; may be repeated.", show_default=False
+        ),
+    ] = None,
+    cluster: jobs.ClusterName = None,
+    partition: jobs.Partition = None,
+    at_once: jobs.AtOnce = None,
+    job_time: jobs.JobTime = None,
 ) -> None:
     """Reproduce tables or figures of the paper, and compare the results with the paper's.
 
     `resnets reproduce table6 --scale short` is section 4.2 in a sixteenth of the iterations. Finished runs are not
     repeated. SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
+    With --cluster each run is a job; the same command shows the jobs, and at the end the results and the page.
     """
     from rich.console import Console
     from typer import Exit
 
     from resnets.cli.display import Display, ShortDisplay
     from resnets.cli.resuming import resumable
-    from resnets.errors import UsageError
+    from resnets.errors import TrainingError, UsageError
     from resnets.reproduction import reproduce as reproduction
     from resnets.reproduction import run_list
 
     if (device_kind is not None or devices != 1) and not plan:
         raise UsageError("--device-kind and --devices are of a plan for another machine: add --plan")
+    where = jobs.read_cluster(cluster, partition, at_once, job_time, workers=workers)
     console = Console(highlight=False, soft_wrap=True)
     settings: dict[str, Any] = {
         "only": only or (),
@@ -94,11 +110,11 @@ def reproduce(
         "out": out,
         "device": device,
         "together": together,
-        "measure": measure,
+        "measure": measure and where is None,  # of the jobs' machine nothing is known here
     }
     planning = console.status("planning")
 
-    at_once = False
+    several = False
 
     def notify(what: str) -> None:
         planning.update(f"planning: {what}")
@@ -106,39 +122,84 @@ def reproduce(
             print(f"planning: {what}", file=sys.stderr)
 
     def announce(made: ReproductionPlan) -> None:
-        nonlocal at_once
-        at_once = len(made.devices) > 1 or len(made.groups) < len(made.todo)
+        nonlocal several
+        several = len(made.devices) > 1 or len(made.groups) < len(made.todo)
         planning.stop()
         _show_plan(made)
 
     def observe(run: PlannedRun) -> Observer:
-        if at_once or run.scale == "smoke":
-            return ShortDisplay(run.short_name, console, at_once=at_once)
+        if several or run.scale == "smoke":
+            return ShortDisplay(run.short_name, console, at_once=several)
         return Display()
 
     if console.is_terminal:
         planning.start()
+    failed: Sequence[tuple[str, str]] = ()
     try:
-        if plan:
-            announce(
-                run_list.plan_reproduction(names, **settings, device_kind=device_kind, devices=devices, notify=notify)
+        if plan or run or where is not None:
+            made = run_list.plan_reproduction(
+                names, **settings, device_kind=device_kind, devices=devices, runs=run or (), notify=notify
             )
-            return
-        with resumable():
-            result = reproduction.reproduce(
-                names,
-                **settings,
-                resume=resume,
-                workers=workers,
-                announce=announce,
-                notify=notify,
-                observe=observe,
-            )
+            announce(made)
+            if where is not None and not plan:
+                failed = _make_by_jobs(context, made, where, resume=resume)
+            elif not plan:
+                with resumable():
+                    ended = reproduction.make_runs(made, resume=resume, workers=workers, observe=observe)
+                if stopped := [f"{run.name}: {why}" for run, why in ended if why is not None]:
+                    raise TrainingError("; ".join(stopped))
+        else:
+            with resumable():
+                result = reproduction.reproduce(
+                    names,
+                    **settings,
+                    resume=resume,
+                    workers=workers,
+                    announce=announce,
+                    notify=notify,
+                    observe=observe,
+                )
+            failed = result.failed
+            _show(result)
     finally:
         planning.stop()
-    _show(result, every_row="all" not in names)
-    if result.failed:
+    for name, reason in failed:
+        print(f"resnets: note: {name} failed: {reason}", file=sys.stderr)
+    if failed:
         raise Exit(1)
+
+
+def _make_by_jobs(
+    context: Context, plan: ReproductionPlan, cluster: Cluster, *, resume: bool
+) -> Sequence[tuple[str, str]]:
+    """Make the runs of a plan as jobs, show them, and once all have ended the results; return which failed, and why."""
+    from resnets.reproduction.planned_run import is_done
+    from resnets.reproduction.reproduce import conclude
+    from resnets.runtime.cluster import Jobs
+
+    runs = {run.name: run for run in plan.todo}
+    ready = [group for group in plan.groups if all(run.teacher is None or is_done(run.teacher) for run in group)]
+    base = jobs.typed(context, {"out", "resume", "measure", *jobs.OPTIONS})
+    common = [f"--out={plan.out}", "--resume", "--no-measure"]
+    states = jobs.make_by_jobs(
+        Jobs(plan.out / "jobs", cluster),
+        [[run.name for run in group] for group in ready],
+        lambda names: [*base, *(f"--run={name}" for name in names), *common],
+        lambda name: is_done(runs[name]),
+        {name: run.folder for name, run in runs.items()},
+        [run.name for run in plan.todo if run.state == "started"],
+        resume=resume,
+    )
+    if later := len(plan.todo) - len(states):
+        print(
+            f"{plural(later, 'run')} learn from others, and will be submitted by the same command once those are done."
+        )
+    failed = [(name, state.why) for name, state in states.items() if state.state == "failed"]
+    if not later and not any(state.in_progress for state in states.values()):
+        _show(conclude(plan, [(runs[name], state.why or None) for name, state in states.items()]))
+        if any(row.members for table in plan.selection.tables for row in table.rows):
+            print("Ensembles are tested by the same command without --cluster.")
+    return failed
 
 
 def _show_plan(plan: ReproductionPlan) -> None:
@@ -151,11 +212,12 @@ def _show_plan(plan: ReproductionPlan) -> None:
         print(sentence)
 
 
-def _show(result: Reproduction, *, every_row: bool) -> None:
+def _show(result: Reproduction) -> None:
     from resnets.cli.display import print_table
     from resnets.report.view import COMPARED
     from resnets.reproduction import summary
 
+    every_row = "all" not in result.plan.selection.name.split(" and ")
     for table in result.tables:
         if lines := summary.table_lines(table, all_rows=every_row):
             print_table(COMPARED, lines, words=("status",), title=f"{table.table.name}: {table.table.title}")
@@ -164,8 +226,6 @@ def _show(result: Reproduction, *, every_row: bool) -> None:
             print_table(summary.CURVES, lines, words=("status",), title=f"{figure.figure.name}: {figure.figure.title}")
     for reason in summary.reasons(result.tables, result.figures) if every_row else ():
         print(reason)
-    for run, reason in result.failed:
-        print(f"resnets: note: {run} failed: {reason}", file=sys.stderr)
     for problem in result.report.problems:
         print(f"resnets: note: {problem}", file=sys.stderr)
     print(

@@ -39,8 +39,6 @@ def train_seeds(
         result = _trained_here(runs)
     else:
         states = _made_by_jobs(context, runs, cluster, resume=resume)
-        if any(states[seed].in_progress for seed in seeds):
-            return
         result = runs.train([[seed] for seed in seeds if states[seed].state == "done"])
         result.failed.update({seed: state.why for seed, state in states.items() if state.state == "failed"})
     _print_result(runs, result)
@@ -93,6 +91,7 @@ def _made_by_jobs(context: Context, runs: SeveralSeeds, cluster: Cluster, *, res
         command,
         lambda name: runs.is_finished(seeds[name]),
         {name: runs.folder(seed) for name, seed in seeds.items()},
+        [name for name, seed in seeds.items() if runs.is_started(seed)],
         resume=resume,
     )
     return {seeds[name]: state for name, state in states.items()}

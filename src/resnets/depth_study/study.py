@@ -3,49 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnets import durations
-from resnets.data.load import Data, load_data
-from resnets.data.splits import DataSplits
+from resnets.data.load import Data
 from resnets.depth_study import messages, page, recommend
-from resnets.depth_study.budget import Planner
-from resnets.depth_study.candidates import KINDS, candidates, options_for
+from resnets.depth_study.candidates import KINDS, options_for
+from resnets.depth_study.open_study import FILE, OpenStudy, open_study
 from resnets.depth_study.page import Table
-from resnets.errors import RunError, TrainingError, UsageError, public
-from resnets.networks import registry
+from resnets.errors import TrainingError, UsageError, nearest, public
 from resnets.planning.together import groups, leaves_room, require_together
 from resnets.records import base as records
 from resnets.records.counts import wilson
-from resnets.records.runs import Provenance
 from resnets.records.studies import (
     PlannedNetwork,
     Recommendation,
     StudyPlan,
-    StudyRecord,
-    StudyRequest,
     StudyRow,
     last_images,
 )
 from resnets.report.depth import findings_of_rows
 from resnets.report.single_page import PageText
 from resnets.runtime.device import choose_device
-from resnets.runtime.launch import require_alone
-from resnets.runtime.provenance import provenance
 from resnets.runtime.turns import Session
 from resnets.specs import Recipe
-from resnets.training.config import TrainingConfig, resolve
+from resnets.training.config import resolve
 from resnets.training.observers import Observer
-from resnets.training.recipes import FINETUNE, find_recipe
 from resnets.training.together import Process, train_together
 from resnets.training.train import TrainResult, session
-
-FILE = "study.json"
-BUDGETS = {"digits": 120.0}  # seconds, where no budget is given
-BUDGET = 1800.0  # of other data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,118 +103,48 @@ def study(
         Interrupted after a signal.
     Paper: Figures 1 and 6, section 4.2, on any data.
     """
-    require_alone("study")
     require_together(together)
-    began = time.perf_counter()
-    notify = notify or (lambda _: None)
-    base = _base(recipe)
-    config = TrainingConfig(recipe=recipe, seed=seed, device=device, precision=precision, workers=workers)
-    default = BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET
-    limit = default if budget is None else durations.parse(budget)
-    loaded = load_data(data)
-    request, choices = _request(loaded, depths, kinds, networks, limit, base, config)
-    folder = Path(out or Path("studies") / loaded.name)
-    record, splits = _open(folder, request, loaded, choices, Planner(began, limit, config), notify, resume=resume)
-    messages.notify_plan(record.plan, notify)
-    record, done_before = _train(record, splits, config, folder, observe, notify, together)
-    return _conclude(record, folder, done_before)
-
-
-def _base(recipe: str | Recipe | None) -> Recipe | None:
-    base = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    if base is not None and base.name == FINETUNE.name:
-        raise UsageError("recipe 'finetune' starts from trained weights; a study trains networks from scratch")
-    return base
-
-
-def _request(
-    loaded: DataSplits,
-    depths: Iterable[int] | None,
-    kinds: Iterable[str],
-    networks: Iterable[str] | None,
-    budget: float,
-    recipe: Recipe | None,
-    config: TrainingConfig,
-) -> tuple[StudyRequest, tuple[tuple[str, ...], ...]]:
-    """Return what is requested, and the networks for it, as `candidates`. Raises: UsageError."""
-    depths = None if depths is None else tuple(sorted(set(depths)))
-    kinds = tuple(kinds)
-    networks = None if networks is None else tuple(networks)
-    choices = candidates(loaded, depths, kinds, recipe, networks)
-    request = StudyRequest(
-        data=loaded.digest or loaded.name,
+    opened = open_study(
+        data,
         depths=depths,
-        kinds=tuple(kind for kind in KINDS if kind in kinds),
+        kinds=kinds,
         networks=networks,
         budget=budget,
         recipe=recipe,
-        seed=config.seed,
-        precision=config.precision,
+        seed=seed,
+        out=out,
+        resume=resume,
+        device=device,
+        precision=precision,
+        workers=workers,
+        notify=notify,
     )
-    return request, choices
-
-
-# ---------------------------------------------------------------- the study's folder
-
-
-def _open(
-    folder: Path,
-    request: StudyRequest,
-    loaded: DataSplits,
-    choices: Sequence[tuple[str, ...]],
-    planner: Planner,
-    notify: Callable[[str], None],
-    *,
-    resume: bool,
-) -> tuple[StudyRecord, DataSplits]:
-    """Return the record of the study that the folder holds, or of a new one, and its images.
-
-    Raises: RunError, if it holds another study, or this one and it is not to be resumed; UsageError, as `Planner`.
-    """
-    record = records.read(folder / FILE, StudyRecord)
-    if record is None:
-        plan, splits = planner.plan(loaded, choices, notify)
-        record = StudyRecord(request=request, plan=plan, provenance=(_provenance(planner),))
-        records.write(folder / FILE, record)
-        return record, splits
-    if different := record.request.differences(request):
-        was = ", ".join(f"{name} {_shown(old)}" for name, (old, _) in different.items())
-        raise RunError(f"{folder} holds a study with another {' and '.join(different)} ({was}); name another --out")
-    if not resume:
-        raise RunError(f"{folder} holds this study already: add --resume, or name another folder with --out")
-    if (now := _provenance(planner)) != record.provenance[-1]:
-        record = record.with_changes(provenance=(*record.provenance, now))
-    notify(f"Continuing the study in {folder}/ by its plan")
-    return record, load_data(loaded, registry.decoded_side(record.plan.networks[0].network))
-
-
-def _provenance(planner: Planner) -> Provenance:
-    return provenance(choose_device(planner.config.device))
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "by default"
-    text = value.name if isinstance(value, Recipe) else str(value)
-    return text if len(text) <= 20 else f"{text[:16]}..."
+    names = [planned.network for planned in opened.record.plan.networks]
+    return conclude(train_networks(opened, names, observe=observe, notify=notify, together=together))
 
 
 # ---------------------------------------------------------------- the runs
 
 
-def _train(
-    record: StudyRecord,
-    splits: DataSplits,
-    config: TrainingConfig,
-    folder: Path,
-    observe: Callable[[str], Observer] | None,
-    notify: Callable[[str], None],
-    together: int | None,
-) -> tuple[StudyRecord, tuple[str, ...]]:
-    """Train the networks of the plan, and return the record with their rows, and those that were trained before.
+def train_networks(
+    opened: OpenStudy,
+    networks: Sequence[str],
+    *,
+    observe: Callable[[str], Observer] | None = None,
+    notify: Callable[[str], None] | None = None,
+    together: int | None = None,
+) -> OpenStudy:
+    """Train networks of the plan, and return the study with their rows.
 
-    Raises: TrainingError, if no network can be trained.
+    Raises: UsageError, if the plan has no such network; TrainingError, if none can be trained; Interrupted after a
+        signal.
     """
+    record, splits, config, folder = opened.record, opened.splits, opened.config, opened.folder
+    chosen = {planned.network: planned for planned in record.plan.networks if planned.network in networks}
+    for name in networks:
+        if name not in chosen:
+            known = [planned.network for planned in record.plan.networks]
+            raise UsageError(f"the study in {folder} has no network {name!r}{nearest(name, known)}")
     rows, failed, done_before = [], dict(record.plan.left_out), []
     target = choose_device(config.device)
     of_plan = dataclasses.replace(
@@ -241,23 +158,25 @@ def _train(
         def make(process: Process) -> Session[TrainResult]:
             name, watching = planned.network, [observe(planned.network)] if observe else []
             training = resolve(name, splits, of_plan)
-            return (yield from session(training, folder / "runs" / name, process, resume=True, observers=watching))
+            return (yield from session(training, opened.folder_of(name), process, resume=True, observers=watching))
 
         return make
 
-    for group in groups(record.plan.networks, memory, [target], together):
+    for group in groups(list(chosen.values()), memory, [target], together):
         results = train_together([start(planned) for planned in group], target, [planned.depth for planned in group])
         for planned, result in zip(group, results, strict=True):
             if isinstance(result, Exception):
                 failed[planned.network] = str(result)
-                notify(f"{planned.network} failed: {result}")
+                if notify is not None:
+                    notify(f"{planned.network} failed: {result}")
                 continue
             if result.already_finished:
                 done_before.append(planned.network)
             rows.append(_row(result, planned, record.plan))
     if not rows:
         raise TrainingError(f"{folder}: no network could be trained; see its runs/ and try another --recipe")
-    return record.with_changes(rows=tuple(rows), failed=failed), tuple(done_before)
+    record = record.with_changes(rows=tuple(rows), failed=failed)
+    return dataclasses.replace(opened, record=record, done_before=tuple(done_before))
 
 
 def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> StudyRow:
@@ -284,8 +203,9 @@ def _row(result: TrainResult, planned: PlannedNetwork, plan: StudyPlan) -> Study
 # ---------------------------------------------------------------- the result
 
 
-def _conclude(record: StudyRecord, folder: Path, done_before: tuple[str, ...]) -> Study:
-    """Compare what was trained, and write study.json, study.png and study.html."""
+def conclude(opened: OpenStudy, failed: Mapping[str, str] | None = None) -> Study:
+    """Compare what was trained, and write study.json, study.png and study.html; `failed` are more networks, and why."""
+    folder, record = opened.folder, opened.record.with_changes(failed={**opened.record.failed, **(failed or {})})
     plan, rows = record.plan, record.rows
     found = recommend.recommend(
         rows,
@@ -317,7 +237,7 @@ def _conclude(record: StudyRecord, folder: Path, done_before: tuple[str, ...]) -
         plan=plan,
         rows=rows,
         failed=record.failed,
-        done_before=done_before,
+        done_before=opened.done_before,
         recommendation=found,
         degradation=degradation,
         test=" ".join(tested),

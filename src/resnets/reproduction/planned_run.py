@@ -75,9 +75,7 @@ def plan_run(task: Task, seed: int, data: TaskData, scale: Scale, out: Path) -> 
     else:
         recipe = detection_data_resolver.fit_recipe(training, scale)
         of_run = f"{training.data} {of_run}"  # each declared data set has runs of its own on the same images
-    option = training.shortcut if training.shortcut != default_shortcut(training.network) else None
-    parts = (training.network, option, training.recipe, of_run, scale, f"seed{seed}")
-    name = "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower().replace("++", "_pp_")) for part in parts if part)
+    name = f"{start_of_name(task)}-{_named(of_run, scale, f'seed{seed}')}"
     teacher = None
     if task.teacher is not None:
         teacher = plan_run(dataclasses.replace(task, training=task.teacher, teacher=None), seed, data, scale, out)
@@ -105,6 +103,17 @@ def plan_run(task: Task, seed: int, data: TaskData, scale: Scale, out: Path) -> 
     )
 
 
+def start_of_name(task: Task) -> str:
+    """Return what the names of a task's runs start with, whatever its data."""
+    training = task.training
+    option = training.shortcut if training.shortcut != default_shortcut(training.network) else None
+    return _named(training.network, option, training.recipe)
+
+
+def _named(*parts: str | None) -> str:
+    return "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower().replace("++", "_pp_")) for part in parts if part)
+
+
 def _identity(task: Task, seed: int, data: TaskData, recipe: Recipe, teacher: PlannedRun | None) -> str:
     """Return the SHA-256 of what a run is: another one is another run, and is trained again.
 
@@ -126,6 +135,11 @@ def _identity(task: Task, seed: int, data: TaskData, recipe: Recipe, teacher: Pl
     if teacher is not None:
         same["teacher"] = teacher.identity
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+
+
+def is_done(run: PlannedRun) -> bool:
+    """Return whether a run is done by now."""
+    return _is_result(run.file, run.identity, run.task, run.tests)
 
 
 def _is_result(file: Path, identity: str, task: Task, tests: tuple[Protocol, ...]) -> bool:

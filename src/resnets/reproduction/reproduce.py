@@ -107,12 +107,32 @@ def reproduce(
         )
         if announce is not None:
             announce(plan)
-        started = [run for run in plan.todo if run.state == "started" and run.iteration < run.recipe.iterations]
-        if started and not resume:
-            raise RunError(f"{started[0].folder} was started: add --resume to continue it, or name another --out")
-        write_costs(plan.results / "costs.json", plan.selection.own)
-        ended = _train_and_test(plan, workers, observe, stop)
+        ended = make_runs(plan, resume=resume, workers=workers, observe=observe)
+        check(stop)
         evaluate_ensembles(plan, workers=workers)
+    return conclude(plan, ended)
+
+
+def make_runs(
+    plan: ReproductionPlan, *, resume: bool, workers: int = 2, observe: Observe | None = None
+) -> list[tuple[PlannedRun, str | None]]:
+    """Make the runs of a plan that are not done; return each with None, or why it failed.
+
+    Raises: RunError, CheckpointError, DataError; Interrupted after a signal, with everything saved.
+    """
+    started = [run for run in plan.todo if run.state == "started" and run.iteration < run.recipe.iterations]
+    if started and not resume:
+        raise RunError(f"{started[0].folder} was started: add --resume to continue it, or name another --out")
+    with StopRequest() as stop:
+        return _train_and_test(plan, workers, observe, stop)
+
+
+def conclude(plan: ReproductionPlan, ended: Sequence[tuple[PlannedRun, str | None]]) -> Reproduction:
+    """Compare what was measured with what was published, and write the page; `ended` are runs, each as `make_runs`.
+
+    Raises: RunError.
+    """
+    write_costs(plan.results / "costs.json", plan.selection.own)
     found = collect([plan.results])
     return Reproduction(
         plan=plan,

@@ -23,7 +23,7 @@ from resnets.reproduction.data_resolver import Data, DataResolver, MissingData
 from resnets.reproduction.detection_data_resolver import DetectionDataResolver, ResolvedDetectionData
 from resnets.reproduction.estimates import Estimates
 from resnets.reproduction.localisation_data_resolver import LocalisationDataResolver, ResolvedLocalisationData
-from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run
+from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run, start_of_name
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
@@ -99,6 +99,7 @@ def plan_reproduction(
     measure: bool = True,
     device_kind: str | None = None,
     devices: int = 1,
+    runs: Sequence[str] = (),
     notify: Callable[[str], None] | None = None,
 ) -> ReproductionPlan:
     """Return the runs of `reproduce` with the same arguments, and estimate their time and disk; nothing is started.
@@ -107,6 +108,7 @@ def plan_reproduction(
         name, only, seeds, scale, data, weights, out, device, together, measure: as in `reproduce`.
         device_kind: a known device (`h100`, `t4` ...), which need not be here: its data sheet replaces measuring.
         devices: number of devices of that kind, each of which has one run, or one group of runs, at a time.
+        runs: names of some of the runs; the others are no part of the plan.
         notify: is called with a sentence before each measurement.
 
     Raises: UsageError, DataError; RunError, if `out` is not usable; Interrupted after a signal.
@@ -125,20 +127,22 @@ def plan_reproduction(
     if (out / "run.json").exists():
         raise RunError(f"{out} is the folder of a run; name another with --out")
     given = [data] if isinstance(data, str | DataSplits | DetectionSplits | LocalisationSplits) else data
-    runs: list[PlannedRun] = []
+    planned: list[PlannedRun] = []
     is_timed = chosen != "smoke" and (measure or known is not None)
     estimates = Estimates(places[0], timed=is_timed, known=known, notify=notify or (lambda _: None))
     with StopRequest() as stop:
         named = [weights] if isinstance(weights, str) else weights
         detection = DetectionDataResolver(given, named, chosen, out)
         localisation = LocalisationDataResolver(given, named, chosen, out)
-        resolved, left_out = _resolve(selection.tasks, DataResolver(given, chosen), detection, localisation)
+        resolved, left_out = _resolve(_tasks_of(selection, runs), DataResolver(given, chosen), detection, localisation)
         for number, (task, its_data) in enumerate(resolved.items(), 1):
             _check(stop)
             of_task = [plan_run(task, seed, its_data, chosen, out) for seed in range(seeds)]
-            runs += estimates.of(of_task, f" ({number} of {len(resolved)})")
-        runs.sort(key=lambda run: run.seed)  # each network once before any a second time
-        todo = [run for run in runs if run.state != "done"]
+            of_task = [run for run in of_task if not runs or run.name in runs]
+            planned += estimates.of(of_task, f" ({number} of {len(resolved)})")
+        _require_found(runs, planned)
+        planned.sort(key=lambda run: run.seed)  # each network once before any a second time
+        todo = [run for run in planned if run.state != "done"]
         grouped = tuple(
             group
             for taught in (False, True)  # teachers before those that learn from them
@@ -153,14 +157,14 @@ def plan_reproduction(
         scale=chosen,
         out=out,
         devices=places,
-        runs=tuple(timed.get(run.name, run) for run in runs),
+        runs=tuple(timed.get(run.name, run) for run in planned),
         groups=grouped,
         left_out=(*selection.left_out, *left_out),
         notes=(
             *_more_seeds(selection, seeds),
             *_unused(given, detection, resolved.values()),
             *estimates.notes,
-            *(note for run in runs for note in other_runs(run)),
+            *(note for run in planned for note in other_runs(run)),
         ),
         free_bytes=_free(out),
         device_kind=device_kind,
@@ -176,6 +180,20 @@ def devices_of(name: str) -> tuple[str, ...]:
     if name == "auto" and chosen.type == "cuda":
         return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
     return (str(chosen),)
+
+
+def _tasks_of(selection: Selection, runs: Sequence[str]) -> list[Task]:
+    """Return the tasks that may have runs of these names, without reading data; all tasks where none is named."""
+    return [
+        task for task in selection.tasks if not runs or any(run.startswith(f"{start_of_name(task)}-") for run in runs)
+    ]
+
+
+def _require_found(runs: Sequence[str], planned: Sequence[PlannedRun]) -> None:
+    names = [run.name for run in planned]
+    for run in runs:
+        if run not in names:
+            raise UsageError(f"there is no run {run!r} among those of this command{nearest(run, names)}")
 
 
 def _resolve(

@@ -10,7 +10,7 @@ import math
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -37,7 +37,7 @@ State = Literal["submitted", "waiting", "running", "done", "failed"]
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run, the number of its job and the job's log, and why it failed."""
+    """The state of a run, the number of its job and the job's log, and why it failed, with the log."""
 
     state: State
     job: str = ""
@@ -92,6 +92,7 @@ class Jobs:
         groups: Sequence[Sequence[str]],
         command: Callable[[tuple[str, ...]], Sequence[str]],
         is_done: Callable[[str], bool],
+        started: Collection[str] = (),
         *,
         resume: bool,
     ) -> dict[str, RunState]:
@@ -103,8 +104,10 @@ class Jobs:
             groups: names of runs, those in one are made by one job.
             command: returns the arguments of the command that makes runs.
             is_done: returns whether a run is done.
+            started: runs that have checkpoints.
 
-        Raises: UsageError, if the cluster takes no such jobs; RunError, also if its queue cannot be read.
+        Raises: UsageError, if the cluster takes no such jobs; RunError, if its queue cannot be read, or a run was
+            started without a job and is not to be resumed.
         """
         with writing(self.folder):
             make_folder(self.folder)
@@ -117,6 +120,8 @@ class Jobs:
                     states[run] = RunState("done") if found is None else RunState("done", found.job, found.log)
                 elif found is not None and not (resume and found.state == "failed"):
                     states[run] = found
+                elif run in started and not resume:
+                    raise RunError(f"{run} was started: add --resume to continue it, or name another --out")
             left = [tuple(run for run in group if run not in states) for group in groups]
             submitted = self._submit([(runs, tuple(command(runs))) for runs in left if runs])
         states |= {run: RunState("submitted", job.id, self._log(job)) for job in submitted for run in job.runs}
@@ -138,7 +143,8 @@ class Jobs:
         log = self._log(job)
         if job.id in in_queue:
             return RunState(in_queue[job.id], job.id, log)
-        return RunState("failed", job.id, log, _reason(log) or f"its job ended ({self._job(job).state.lower()})")
+        reason = _reason(log) or f"its job ended ({self._job(job).state.lower()})"
+        return RunState("failed", job.id, log, f"{reason}; its log: {log}")
 
     def _in_queue(self, kinds: set[Kind]) -> dict[str, State]:
         """Return which jobs wait or run. A Slurm without accounting, which submitit asks, knows it of no other."""

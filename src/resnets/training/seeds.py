@@ -82,6 +82,10 @@ class SeveralSeeds:
         """Return the folder of the run with a seed."""
         return self.out.with_name(f"{self.out.name}-seed{seed}")
 
+    def is_started(self, seed: int) -> bool:
+        """Return whether the run with a seed has checkpoints or its result."""
+        return RunFolder(self.folder(seed)).started() is not None
+
     def is_finished(self, seed: int) -> bool:
         """Return whether the run with a seed has its result."""
         return (self.folder(seed) / "result.json").exists()
