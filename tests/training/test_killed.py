@@ -115,11 +115,14 @@ def test_second_signal(tmp_path: Path, start: Start) -> None:
     assert process.exitcode == -signal.SIGTERM
 
 
-@pytest.mark.parametrize(("signum", "launched"), [(signal.SIGHUP, False), (signal.SIGTERM, True)])
-def test_one_signal_that_comes_twice(signum: int, launched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As from a terminal that is closed, and from torchrun beside the cluster: it ends nothing at once."""
-    if launched:
-        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
+@pytest.mark.parametrize(
+    ("signum", "launched_by"),
+    [(signal.SIGHUP, None), (signal.SIGTERM, "TORCHELASTIC_RUN_ID"), (signal.SIGTERM, "SUBMITIT_EXECUTOR")],
+)
+def test_one_signal_that_comes_twice(signum: int, launched_by: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a terminal that is closed, from torchrun and the cluster, or a job and Slurm: it ends nothing at once."""
+    if launched_by is not None:
+        monkeypatch.setenv(launched_by, "7")
     before = signal.signal(signum, signal.SIG_DFL)  # these tests may run below nohup
     try:
         with StopRequest() as stop:
