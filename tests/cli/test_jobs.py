@@ -6,8 +6,11 @@ import os
 import re
 import signal
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,8 @@ import pytest
 from resnets.records.base import read
 from resnets.records.jobs import SubmittedJobs
 from resnets.records.runs import ClassifierResult
+
+pytestmark = pytest.mark.skipif(find_spec("submitit") is None, reason="resnets[cluster] is not installed")
 
 Command = Callable[..., tuple[int, str, str]]
 TRAIN = ("train", "resnet8", "--data", "digits", "--workers", 0)
@@ -74,7 +79,6 @@ def test_options_that_cannot_be(
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of stand-ins for Slurm's commands: `queue` is what squeue shows, and `script` what sbatch was given."""
-    pytest.importorskip("submitit")
     folder = tmp_path / "slurm"
     folder.mkdir()
     (folder / "queue").touch()
@@ -173,13 +177,13 @@ def wait_until(reached: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Popen:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found in /proc")
 def test_jobs_of_this_machine_that_are_interrupted(tmp_path: Path, command: Command) -> None:
     """The command returns at once. A preempted job resumes by itself; of a killed one the log is named, and --resume
     makes it to its end.
     """
-    pytest.importorskip("submitit")
     out = tmp_path / "run"
     asked = (*TRAIN, "--iterations", 300, "--batch-size", 8, "--save-every", 20, "--seeds", "0-1", "--out", out)
     cluster = ("--cluster", "local", "--at-once", 2)
@@ -210,3 +214,13 @@ def test_jobs_of_this_machine_that_are_interrupted(tmp_path: Path, command: Comm
     code, printed, err = command(*asked, *cluster)
     assert (code, err) == (0, "") and "of 2 seeds" in printed
     assert [len(result.run.provenance) for result in results(out, 2)] == [1, 1]  # on one machine throughout
+
+
+def test_the_logging_of_a_process_stays_as_it_is() -> None:
+    """submitit's own configuration would close every handler, those of a program that calls resnets too."""
+    program = (
+        "import logging, os; from resnets.runtime.cluster import import_submitit; closed = []; "
+        "logging.Handler.close = closed.append; handler = logging.NullHandler(); import_submitit(); "
+        "raise SystemExit(bool(closed or os.environ.get('SUBMITIT_LOG_LEVEL')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

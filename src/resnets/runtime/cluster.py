@@ -7,6 +7,7 @@ import io
 import itertools
 import logging
 import math
+import os
 import shutil
 import subprocess
 import time
@@ -30,6 +31,7 @@ SIGNAL_SECONDS = 120  # before the end of that, in which a run saves
 REQUEUES = 1_000_000  # of a job whose time is up: it continues each time
 NO_LIMIT = 60 * 24 * 365  # minutes, on this machine
 START_SECONDS = 60.0  # that a process of this machine has to start
+LOGGING = "SUBMITIT_LOG_LEVEL"
 ERRORS = ("resnets: error: ", "resnets.errors.RunError: ")  # in logs: of the command, and of its job
 
 State = Literal["submitted", "waiting", "running", "done", "failed"]
@@ -75,7 +77,7 @@ class Cluster:
         if self.at_once is not None and self.at_once < 1:
             raise UsageError(f"at once is {self.at_once}; it must be 1 or more jobs")
         parse(self.time or TIME, "time")
-        import_extra("submitit", "cluster")
+        import_submitit()
         if self.kind == "slurm" and shutil.which("sbatch") is None:
             raise UsageError("there is no sbatch here; submit where Slurm is, or use --cluster local")
 
@@ -161,7 +163,7 @@ class Jobs:
         return found
 
     def _job(self, job: SubmittedJob) -> Any:
-        submitit = import_extra("submitit", "cluster")
+        submitit = import_submitit()
         logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns where there is no accounting
         return (submitit.SlurmJob if job.cluster == "slurm" else submitit.LocalJob)(self.folder, job.id)
 
@@ -188,7 +190,7 @@ class Jobs:
         return found
 
     def _executor(self) -> Any:
-        submitit = import_extra("submitit", "cluster")
+        submitit = import_submitit()
         minutes = math.ceil(parse(self.cluster.time or TIME) / 60)
         executor = submitit.AutoExecutor(self.folder, cluster=self.cluster.kind, slurm_max_num_timeout=REQUEUES)
         if self.cluster.kind == "local":
@@ -213,9 +215,24 @@ class Jobs:
         return executor
 
 
+def import_submitit() -> Any:
+    """Return submitit without its logging, whose configuration closes all handlers of the process.
+
+    Raises: UsageError, naming the extra, if it is not installed.
+    """
+    own = os.environ.get(LOGGING)
+    os.environ[LOGGING] = "NOCONFIG"
+    try:
+        return import_extra("submitit", "cluster")
+    finally:
+        del os.environ[LOGGING]
+        if own is not None:
+            os.environ[LOGGING] = own
+
+
 def _submitted(executor: Any, commands: Sequence[JobCommand]) -> Sequence[Any]:
     """Submit commands, as an array where there are several. Raises: UsageError, with what sbatch says."""
-    submitit = import_extra("submitit", "cluster")
+    submitit = import_submitit()
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # which submitit prints as well
             return list(executor.submit_array(commands))
