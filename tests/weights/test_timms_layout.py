@@ -113,6 +113,9 @@ def test_timms_networks_have_the_names_that_we_know() -> None:
     """Of the package itself, without memory: VGG's hidden layers are convolutions there."""
     package = pytest.importorskip("timm")
     for ours, theirs in torchvision_layout.NAMES.items():
+        if theirs == "googlenet":
+            assert not package.is_model(theirs)
+            continue
         with torch.device("meta"):
             tensors = package.create_model(theirs).state_dict()
         layout = recognise(tensors, {"pretrained_cfg": CONFIG})

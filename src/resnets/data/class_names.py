@@ -11,6 +11,9 @@ from resnets.errors import DataError, nearest
 
 ENOUGH = 0.99  # of the classes have a name in common with the class in their place: then the order is the same
 
+WNID = re.compile(r"n\d{8}")
+"""The id of a noun in WordNet, such as n01440764: ImageNet's name of a class."""
+
 FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")  # of Unicode; a name of ASCII alone is both
 
 

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from resnets.data.class_names import WNID
 from resnets.data.folder import Complain, Listing, class_folders, files_of, images_in, refuse
 from resnets.data.formats import SUFFIXES
 from resnets.data.image_files import ImageFiles
@@ -27,7 +28,6 @@ from resnets.data.splits import DataSplits
 from resnets.errors import DataError, first_line
 from resnets.files import read_bytes
 
-WNID = re.compile(r"n\d{8}")
 ALL = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of the 1000 sorted ids, as lines
 INSIDE = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # where train/ and val/ lie; the latter as on Kaggle
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"

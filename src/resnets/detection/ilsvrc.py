@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.class_names import WNID
 from resnets.data.formats import SUFFIXES
 from resnets.data.headers import read_headers
-from resnets.data.imagenet import WNID
 from resnets.detection import voc
 from resnets.detection.assemble import Image, Images, turned_note
 from resnets.detection.fields import lines_of, shown, unit_note

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.class_names import WNID
 from resnets.data.formats import SUFFIXES
-from resnets.data.imagenet import WNID, readable
+from resnets.data.imagenet import readable
 from resnets.detection import ilsvrc, voc
 from resnets.detection.fields import is_place, lines_of
 from resnets.errors import DataError
