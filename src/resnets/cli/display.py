@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape as rich_escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from typer import Exit
 
-from resnets.cli.output import require_output
+from resnets.cli.output import outlive, require_output
 from resnets.durations import in_words
 from resnets.errors import DataError, printable, warn
 from resnets.files import to_json
@@ -90,6 +91,25 @@ def print_answers(
         for error in errors:
             print(f"resnets: error: {error}", file=sys.stderr)
     return not errors
+
+
+def print_boxes(
+    answers: Iterable[tuple[Path | str, T | DataError]],
+    fields: Callable[[T], dict[str, Any]],
+    text: Callable[[T], str | None] | None,
+    out: Path | None,
+) -> None:
+    """Print the boxes of each image as `print_answers` does, and where `out` has the images with their boxes.
+
+    Raises: Exit, with code 1, if a file is no image.
+    """
+    if out is not None:
+        outlive()
+    complete = print_answers(answers, fields, text)
+    if out is not None and text is not None:
+        print(f"{out}/ holds the images with their boxes, and detections.json")
+    if not complete:
+        raise Exit(1)
 
 
 def print_table(

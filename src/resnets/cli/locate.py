@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from typer import Argument, Exit, Option, Typer
+from typer import Argument, Option, Typer
 
 from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
@@ -196,9 +196,8 @@ def predict(
     A box is x1, y1, x2, y2 in pixels. Files that are not images are listed on standard error at the end (and as "error"
     in the JSON), the others are processed, and the exit code is 1.
     """
-    from resnets.cli.display import print_answers
+    from resnets.cli.display import print_boxes
     from resnets.cli.lists import numbers
-    from resnets.cli.output import outlive
     from resnets.detection.writer import DetectedObject
     from resnets.localisation.predict import locate
 
@@ -222,13 +221,7 @@ def predict(
         device=device,
         precision=precision,
     )
-    if out is not None:
-        outlive()
-    complete = print_answers(found, fields, None if as_json else text)
-    if out is not None and not as_json:
-        print(f"{out}/ holds the images with their boxes, and detections.json")
-    if not complete:
-        raise Exit(1)
+    print_boxes(found, fields, None if as_json else text, out)
 
 
 @app.command()
