@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import resnets
 from resnets.data import audit, folder, shard_writer
 from resnets.errors import DataError
 
@@ -127,6 +128,18 @@ def test_shards_are_looked_into(photo_folder: Path, tmp_path: Path) -> None:
     path.write_bytes(content)
     result = audit.check_data(f"webdataset:{tmp_path / 'shards'}", workers=2)
     assert ["not what was written there" in finding.detail for finding in result.findings] == [False, True]
+
+
+def test_a_folder_of_classes_alone_is_divided_as_train_divides_it(make_photos: MakePhotos, tmp_path: Path) -> None:
+    """Into images to train, validate and test on, as a run with seed 0 draws them; also out of shards."""
+    source = f"folder:{make_photos(train=30) / 'train'}"
+    shard_writer.shard_data(source, tmp_path / "shards")
+    for name in (source, f"webdataset:{tmp_path / 'shards'}"):
+        splits = resnets.load_data(name).divided("all", seed=0)
+        assert splits.validation is not None
+        expected = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)}
+        found = audit.check_data(name, workers=2).splits
+        assert {name: split.images for name, split in found.items()} == expected
 
 
 def test_images_in_memory_are_counted() -> None:

@@ -25,7 +25,7 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.layouts import role_of
 from resnets.data.near_duplicates import SIDE, Match, NearDuplicates, greys_of
 from resnets.data.shard_writer import Progress
-from resnets.data.splits import DataSplits, Split
+from resnets.data.splits import DataSplits, Split, drawn_of_each_class
 from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
 from resnets.errors import DataError, UsageError, public
 
@@ -145,7 +145,7 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
         raise UsageError(f"workers is {workers}; it must be 1 or more")
     workers = workers or min(16, os.cpu_count() or 1)
     findings: list[Finding] = []
-    found = _listed(source, findings)
+    found = _divided(_listed(source, findings))
     splits: dict[str, Split] = {"train": found.train}
     splits |= {"val": found.test} if found.validation is None else {"validation": found.validation, "test": found.test}
     findings += [Finding("passed over", role_of(one.where), one.where, one.kind) for one in found.passed_over]
@@ -195,6 +195,16 @@ def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
         findings.append(Finding("layout", role_of(where), where, what))
 
     return lister(Path(rest).expanduser(), note)
+
+
+def _divided(found: DataSplits | Listing) -> DataSplits | Listing:
+    """Return a data set as `train` takes it with seed 0: with the images to validate on that it draws by default."""
+    if found.validation_share is None or found.train.labels is None:
+        return found
+    held = np.sort(drawn_of_each_class(found.train.labels, len(found.classes), found.validation_share, seed=0))
+    rest = np.setdiff1d(np.arange(len(found.train)), held)
+    divided: dict[str, Any] = {"train": found.train.select(rest), "validation": found.train.select(held)}
+    return replace(found, **divided)
 
 
 def _inspected(split: Split, name: str, workers: int) -> Iterator[tuple[int, str, _Seen]]:
