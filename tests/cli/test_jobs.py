@@ -54,6 +54,7 @@ def test_several_seeds_are_trained_one_after_another(tmp_path: Path, command: Co
     [
         (("--seeds", "4-2"), "4-2"),
         (("--seeds", "0,0"), "0,0"),
+        (("--seeds", "0-999999999999"), "0-999999999999"),
         (("--seeds", "-1"), "-1"),
         (("--seeds", "a"), "'a'"),
         (("--seeds", "0-1", "--seed", 3), "--seed 3"),

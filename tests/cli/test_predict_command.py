@@ -48,6 +48,14 @@ def test_predictions_are_written_and_unreadable_files_listed(
     assert not (tmp_path / "none.csv").exists()
 
 
+def test_debug_shows_where_an_image_failed(digits_run: Path, folder: Path, command: Command) -> None:
+    """The traceback of each image that was passed over, where otherwise there is a line; the others are processed."""
+    code, printed, err = command("predict", digits_run, folder, "--debug")
+    assert (code, len(printed.splitlines())) == (1, 2)
+    assert "Traceback" in err and "b.png" in err
+    assert "Traceback" not in command("predict", digits_run, folder)[2]
+
+
 @pytest.mark.parametrize(("confidence", "unsure"), [(0.0, False), (1.0, True)])
 def test_below_the_minimum_confidence_every_output_says_unsure(
     digits_run: Path, folder: Path, tmp_path: Path, command: Command, confidence: float, unsure: bool

@@ -42,7 +42,7 @@ from resnets.cli import (
     train,
 )
 from resnets.cli.options import Modules, TrainingCommand
-from resnets.cli.output import OutputError, standard_streams
+from resnets.cli.output import DEBUG, OutputError, standard_streams
 from resnets.errors import FailedElsewhere, Interrupted, ProcessLost, ResnetsError, UsageError, printable
 from resnets.version import __version__
 
@@ -192,6 +192,7 @@ def _process() -> int | None:
 def _run(arguments: list[str], program: typer.Typer, name: str) -> int:
     first = _process() in (None, 0)
     debug = "--debug" in arguments
+    DEBUG.set(debug)
     warnings.showwarning = lambda message, *_: _note(message, name) if first else None
     try:
         code = program(args=[a for a in arguments if a != "--debug"], prog_name=name, standalone_mode=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from resnets.cli import options
 
 
 def ablate(
-    runs: Annotated[list[Path], Argument(help="Run folders or weights files, side by side.", show_default=False)],
+    runs: options.Runs,
     data: options.Data,
     drop_block: Annotated[
         str, Option(help="Comma-separated blocks such as layer2.3, each of which is removed alone, or all.")

@@ -7,9 +7,11 @@ from typing import Annotated
 
 from typer import Argument
 
+from resnets.cli import options
+
 
 def deepen(
-    run: Annotated[str, Argument(metavar="RUN", help="A run folder or weights file.", show_default=False)],
+    run: options.Trained,
     network: Annotated[str, Argument(help="The deeper network, such as plain56.", show_default=False)],
     out: Annotated[Path, Argument(help="A .safetensors file to write.", show_default=False)],
 ) -> None:

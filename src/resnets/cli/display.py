@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 from typer import Exit
 
-from resnets.cli.output import outlive, require_output
+from resnets.cli.output import DEBUG, outlive, require_output
 from resnets.durations import in_words
 from resnets.errors import DataError, printable, warn
 from resnets.files import to_json
@@ -89,7 +90,10 @@ def print_answers(
             print("]" if opening != "[" else "[]")
     finally:  # also of those before an interruption
         for error in errors:
-            print(f"resnets: error: {error}", file=sys.stderr)
+            if DEBUG.get():
+                traceback.print_exception(error)
+            else:
+                print(f"resnets: error: {error}", file=sys.stderr)
     return not errors
 
 

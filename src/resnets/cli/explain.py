@@ -12,7 +12,7 @@ from resnets.cli import options
 
 
 def explain(
-    weights: Annotated[Path, Argument(help="Run folder or weights file.", show_default=False)],
+    weights: options.Trained,
     images: Annotated[
         list[str],
         Argument(
@@ -67,8 +67,7 @@ def explain(
         at, (width, height) = "{}, {}".format(*one.peak), one.size
         return f"{shown}; evidence for {one.class_name} strongest at {at} of {width} x {height}{_to(drawn)}"
 
-    if out is not None:
-        require_folder(out)
+    require_folder(out)
     explainer = Explainer(load(weights, device=device))
     if class_name is not None:
         explainer.index(class_name)  # an unknown one is refused before anything is read

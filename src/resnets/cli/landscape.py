@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from resnets.cli import options
 
 
 def landscape(
-    runs: Annotated[list[Path], Argument(help="Run folders or weights files, side by side.", show_default=False)],
+    runs: options.Runs,
     data: options.Data,
     points: Annotated[int, Option(help="Points on each side of the grid.")] = 25,
     extent: Annotated[float, Option(help="How far it goes; at 1 a filter has moved by its own norm.")] = 1.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from resnets.errors import UsageError
 
 MOST_SEEDS = 10_000
@@ -29,11 +31,12 @@ def seeds(text: str) -> list[int]:
     """Return the seeds in a text such as 0-4 or 0,2,7. Raises: UsageError, if it is none, or names a seed twice."""
     found: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        match = re.fullmatch(r"\s*([0-9]{1,18})(?:-([0-9]{1,18}))?\s*", part)
+        if match is None:
             found = []
             break
-        found += range(int(first), int(last if dash else first) + 1)
+        first, last = int(match[1]), int(match[2] or match[1])
+        found += range(first, min(last, first + MOST_SEEDS) + 1)
     if not 0 < len(found) == len(set(found)) <= MOST_SEEDS:
         raise UsageError(f"seeds is {text!r}; it must be different seeds, such as 0-4 or 0,2,7")
     return found

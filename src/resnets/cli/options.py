@@ -14,13 +14,14 @@ from resnets.training.recipes import RECIPES
 
 BY_RECIPE = "the recipe's"
 BY_IMAGES = "of your own images: by their number"
+WEIGHTS = "run folder, weights file (.pth too), a name of `resnets list weights`, timm:NAME or hf:OWNER/NAME"
 
 Network = Annotated[str, Argument(help="Name of a network, such as resnet20 (`resnets list` shows all).")]
 Data = Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)]
 Recipe = Annotated[str | None, Option(help=RECIPES.help(), show_default="by the data and the start")]
 Teacher = Annotated[
     str | None,
-    Option(help="Learn from a run folder, a weights file, timm:NAME or hf:OWNER/NAME too.", show_default="labels only"),
+    Option(help=f"Learn from a trained network too: a {WEIGHTS}.", show_default="labels only"),
 ]
 Decode = Annotated[
     str | None,
@@ -56,18 +57,18 @@ TrainingPrecision = Annotated[str, Option("--precision", help="auto, bf16 (autoc
 Precision = Annotated[str, Option(help="fp32, bf16 or auto (bf16 on devices with native support).")]
 Workers = Annotated[int, Option(help="Data-loading processes.")]
 TestBatchSize = Annotated[int, Option("--batch-size", help="Images per batch; the result does not depend on it.")]
-Trained = Annotated[
-    str,
-    Argument(
-        help="Run folder, weights file (.pth too), a name of `resnets list weights`, timm:NAME or hf:OWNER/NAME.",
-        show_default=False,
-    ),
-]
+Trained = Annotated[str, Argument(help=f"A {WEIGHTS}.", show_default=False)]
 Weights = Annotated[
     list[Path],
     Argument(
-        help="Run folders, weights files, timm:NAME or hf:OWNER/NAME; several are an ensemble.", show_default=False
+        help="Run folders, weights files, names of `resnets list weights`, timm:NAME or hf:OWNER/NAME; several are an "
+        "ensemble.",
+        show_default=False,
     ),
+]
+Runs = Annotated[
+    list[Path],
+    Argument(help="Run folders, weights files or names of `resnets list weights`, side by side.", show_default=False),
 ]
 Images = Annotated[
     list[str],

@@ -9,9 +9,13 @@ import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 from resnets.errors import ResnetsError
+
+DEBUG = ContextVar("DEBUG", default=False)
+"""Whether the command was given --debug, which shows the traceback of each error."""
 
 
 class OutputError(ResnetsError):

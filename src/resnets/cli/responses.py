@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from resnets.cli import options
 
 
 def responses(
-    runs: Annotated[list[Path], Argument(help="Run folders or weights files.", show_default=False)],
+    runs: options.Runs,
     data: options.Data,
     images: Annotated[
         int | None, Option(help="Number of test images, evenly spaced over the split.", show_default="all")
@@ -41,8 +41,7 @@ def responses(
 
     if plot is not None:
         plots.check_plot(plot)
-    if json is not None:
-        require_file(json)
+    require_file(json)
     found = measuring.responses(runs, data, images=images, device=device, batch_size=batch_size, workers=workers)
     print(f"Layer responses to {plural(found[0].images, 'test image')} of {found[0].data}: {measuring.PROTOCOL}.")
     print("The table shows means over the layers, and the layer with the largest std.")

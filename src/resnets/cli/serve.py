@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from resnets.cli import options
 
 
 def serve(
-    weights: Annotated[
-        Path, Argument(help="Run folder, weights file, timm:NAME or hf:OWNER/NAME.", show_default=False)
-    ],
+    weights: options.Trained,
     host: Annotated[str, Option(help="Address to listen on; 0.0.0.0 is all of this machine's.")] = "127.0.0.1",
     port: Annotated[int, Option(help="Port to listen on; 0 is any that is free.", min=0, max=65535)] = 8000,
     name: Annotated[

@@ -21,7 +21,7 @@ def train(
     weights: Annotated[
         str | None,
         Option(
-            help="Start from a run folder, a weights file (.pth too), torchvision, timm:NAME or hf:OWNER/NAME.",
+            help=f"Start from torchvision, or a {options.WEIGHTS}.",
             show_default="from scratch",
         ),
     ] = None,
