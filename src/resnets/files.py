@@ -117,8 +117,9 @@ def sync_folder(folder: Path) -> None:
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents, where they are missing, so that a power cut does not undo them.
 
-    Raises: OSError.
+    Raises: OSError; UsageError, if it is a URL.
     """
+    _require_path(folder)
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -169,24 +170,26 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def require_file(path: Path) -> None:
-    """Make sure that a path can be a file's, before the hours whose result is written there.
+def require_file(path: str | Path | None) -> None:
+    """Make sure that a path, if there is one, can be a file's, before the hours whose result is written there.
 
     Raises: UsageError.
     """
-    _require_path(path)
-    if path.is_dir():
-        raise UsageError(f"{path}: a folder; name a file in it")
+    if path is not None:
+        _require_path(Path(path))
+        if Path(path).is_dir():
+            raise UsageError(f"{path}: a folder; name a file in it")
 
 
-def require_folder(path: Path) -> None:
-    """Make sure that a path can be a folder's, before the hours whose results are written there.
+def require_folder(path: str | Path | None) -> None:
+    """Make sure that a path, if there is one, can be a folder's, before the hours whose results are written there.
 
     Raises: UsageError.
     """
-    _require_path(path)
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path}: a file; name a folder")
+    if path is not None:
+        _require_path(Path(path))
+        if Path(path).exists() and not Path(path).is_dir():
+            raise UsageError(f"{path}: a file; name a folder")
 
 
 def _require_path(path: Path) -> None:

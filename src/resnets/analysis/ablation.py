@@ -16,6 +16,7 @@ from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, nearest, public
 from resnets.evaluation.evaluate import evaluate
+from resnets.files import require_folder
 from resnets.inference.model import Model, load
 from resnets.networks.blocks import Block
 from resnets.networks.registry import name_of
@@ -62,6 +63,7 @@ def ablate(
         have, and for other networks than residual and plain ones.
     """
     require_alone("ablate")
+    require_folder(out)
     several = [runs] if isinstance(runs, str | Path | Model) else list(runs)
     if not several:
         raise UsageError("no runs are named; name the folder of a run, or several")

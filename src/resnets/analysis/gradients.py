@@ -18,6 +18,7 @@ from resnets.data.load import Data, load_data
 from resnets.data.loading import Batch
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, public
+from resnets.files import require_folder
 from resnets.networks.registry import declare, name_of
 from resnets.paper.recipes import CIFAR
 from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients, in_six_digits
@@ -79,6 +80,7 @@ def gradients(
     Paper: section 4.1.
     """
     require_alone("gradients")
+    require_folder(out)
     for name, value in (("seeds", seeds), ("points", points), ("batches", batches), ("iterations", iterations)):
         if value is not None and value < 1:
             raise UsageError(f"{name} is {value}; it must be 1 or more")

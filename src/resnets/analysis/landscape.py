@@ -18,6 +18,7 @@ from resnets.data.loading import Batch
 from resnets.errors import UsageError, public
 from resnets.evaluation.members import class_order, fitting
 from resnets.evaluation.single_view import in_evaluation_mode
+from resnets.files import require_folder
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model, load
 from resnets.networks.registry import name_of
@@ -65,6 +66,7 @@ def landscape(
     Raises: UsageError, DataError, WeightsError, as `evaluate`.
     """
     require_alone("landscape")
+    require_folder(out)
     for name, value, least in (("points", points, 2), ("images", images, 1)):
         if value < least:
             raise UsageError(f"{name} is {value}; it must be {least} or more")

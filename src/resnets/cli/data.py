@@ -30,8 +30,7 @@ def check(
     from resnets.files import require_file, write_json
     from resnets.quantities import plural
 
-    if json is not None:
-        require_file(json)
+    require_file(json)
     with progress_of("checking") as progress:
         audit = check_data(source, workers=workers, progress=progress)
     if json is not None:  # before anything is shown

@@ -27,7 +27,7 @@ from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import content_of, size_of
 from resnets.data.webdataset import FORMAT, MANIFEST, ShardEntry, read_manifest
 from resnets.errors import DataError, RunError, UsageError, public, warn
-from resnets.files import make_folder, sync_folder, write_durably, writing
+from resnets.files import make_folder, require_folder, sync_folder, write_durably, writing
 from resnets.records.base import read_valid
 from resnets.runtime.locks import Held, Lock
 
@@ -70,6 +70,7 @@ def shard_data(
     """
     if size < 1:
         raise UsageError(f"size is {size} MB; it must be 1 or more")
+    require_folder(folder)
     splits = sources.load(source)
     for remark in splits.remarks():
         if remark != splits.roles:

@@ -14,6 +14,7 @@ from resnets.depth_study import messages
 from resnets.depth_study.budget import Planner
 from resnets.depth_study.candidates import KINDS, candidates
 from resnets.errors import RunError, UsageError
+from resnets.files import require_folder
 from resnets.networks import registry
 from resnets.records import base as records
 from resnets.records.runs import Provenance
@@ -68,6 +69,7 @@ def open_study(
     require_alone("study")
     began = time.perf_counter()
     notify = notify or (lambda _: None)
+    require_folder(out)
     base = _base(recipe)
     config = TrainingConfig(recipe=recipe, seed=seed, device=device, precision=precision, workers=workers)
     default = BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET

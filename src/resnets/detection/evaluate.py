@@ -63,8 +63,7 @@ def evaluate_detector(
     Raises: WeightsError, UsageError, DataError, also if the classes are not those of the training.
     """
     RunSettings(workers=workers)
-    if out is not None:
-        require_folder(Path(out))
+    require_folder(out)
     with joined(device) as world:
         detectors = load_all(path, world.device)
         splits = _with_classes_of(detectors[0], data, classes)

@@ -11,6 +11,7 @@ from resnets.detection.annotations import DetectionSplits
 from resnets.detection.config import DetectionConfig, resolve
 from resnets.detection.task import DetectionTask
 from resnets.errors import possible_names
+from resnets.files import require_folder
 from resnets.records import runs as records
 from resnets.records.runs import DetectionScores, RunRecord
 from resnets.runtime.launch import joined
@@ -94,6 +95,7 @@ def train_detector(
     Paper: section 4.3, appendices A and B.
     """
     config = DetectionConfig.from_settings(weights=weights, **settings)
+    require_folder(out)
 
     def path_of(name: str) -> Path:
         return Path(out or Path("runs") / f"{network}-detector-{name.replace(' ', '-')}")

@@ -17,7 +17,7 @@ from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, WeightsError, public, warn
 from resnets.evaluation.confidence import confidence_bins, expected_error
 from resnets.evaluation.members import class_order, fitting, trained_digest
-from resnets.files import writing
+from resnets.files import require_file, writing
 from resnets.inference.model import Model, load
 from resnets.records import base
 from resnets.records.evaluations import Calibration
@@ -145,6 +145,7 @@ def _target(path: str | Path, out: str | Path | None) -> Path | None:
         return None
     if Path(out).suffix != ".safetensors":
         raise UsageError(f"out is {out}; calibrated weights are written to a .safetensors file")
+    require_file(out)
     return Path(out)
 
 

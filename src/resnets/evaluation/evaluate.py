@@ -83,10 +83,9 @@ def evaluate(
     if workers < 0:
         raise UsageError(f"workers is {workers}; it must be 0 or more")
     paths = _several(path, network)
-    if out is not None:
-        require_file(Path(out))
+    require_file(out)
+    require_folder(mistakes)
     if mistakes is not None:
-        require_folder(Path(mistakes))
         require_alone("evaluate with mistakes")
     with joined(device) as world:
         models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]

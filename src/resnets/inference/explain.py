@@ -275,9 +275,8 @@ def explain(
     """
     if top < 1:
         raise UsageError(f"top is {top}; it must be 1 or more")
+    require_folder(out)
     folder = None if out is None else Path(out)
-    if folder is not None:
-        require_folder(folder)
     explainer = Explainer(path if isinstance(path, Model) else load(path, device=device))
     files = find_images(images)
     found = []

@@ -75,8 +75,7 @@ def evaluate_localiser(
     """
     RunSettings(workers=workers)
     require_alone("locate evaluate")
-    if out is not None:
-        require_folder(Path(out))
+    require_folder(out)
     test = LocalisationTest.of(protocol, scales, voting=voting)
     localisers = load_all(path, device)
     splits = _with_classes_of(localisers[0], data)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.errors import possible_names
+from resnets.files import require_folder
 from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.localisation.config import LocalisationConfig, resolve
 from resnets.localisation.task import LocalisationTask
@@ -94,6 +95,7 @@ def train_localiser(
     """
     require_alone("locate train")
     config = LocalisationConfig.from_settings(weights=weights, rpn=rpn, **settings)
+    require_folder(out)
 
     def path_of(name: str) -> Path:
         stage = config.resolve_recipe().stage

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.errors import UsageError
-from resnets.files import write_durably, writing
+from resnets.files import require_file, write_bytes
 from resnets.paper.declarations import Panel
 from resnets.paper.published import find_readings
 from resnets.records.counts import Interval
@@ -228,6 +228,7 @@ def check_plot(path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"plot {path}: its name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    require_file(path)
 
 
 def save(figure: Figure, path: Path, *, dpi: int = 150) -> None:
@@ -238,9 +239,7 @@ def save(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     check_plot(path)
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix.lower()[1:], dpi=dpi)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, content.getvalue())
+    write_bytes(path, content.getvalue())
 
 
 def svg(figure: Figure, name: str) -> str:

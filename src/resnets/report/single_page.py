@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnets.files import write_durably, writing
+from resnets.files import write_bytes
 from resnets.pages import environment
 from resnets.records import base
 from resnets.records.base import Record
@@ -105,10 +105,7 @@ def draw(
     plots.save(figure, plot, dpi=110)
     drawings = [(_alone(panel, f"{page.stem}-{number}"), panel.alternative) for number, panel in enumerate(panels, 1)]
     made = environment(package, "resnets.report").get_template(template)
-    content = made.render(text=text, drawings=drawings, tables=tables, **values)
-    with writing(page):
-        page.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(page, content.encode())
+    write_bytes(page, made.render(text=text, drawings=drawings, tables=tables, **values).encode())
 
 
 def _alone(panel: Panel, name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnets.errors import public
-from resnets.files import write_durably, writing
+from resnets.files import write_bytes
 from resnets.paper.declarations import Table
 from resnets.report import markdown, page
 from resnets.report.collect import collect
@@ -49,10 +49,7 @@ def write_report(
     written: Path | None = None
     if out is not None:
         written = Path(out) / "index.html"
-        text = page.render(view)
-        with writing(written):
-            written.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(written, text.encode())
+        write_bytes(written, page.render(view).encode())
     return Report(
         page=written,
         markdown=markdown.render(view),

@@ -14,7 +14,7 @@ import torch
 from resnets.data.splits import DataSplits
 from resnets.detection.annotations import DetectionSplits
 from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest, public
-from resnets.files import writing
+from resnets.files import require_folder, writing
 from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.planning.devices import DEVICES
 from resnets.planning.together import require_together
@@ -120,6 +120,7 @@ def plan_reproduction(
         raise UsageError(f"devices is {devices}; it must be {right}")
     places = devices_of(device) if known is None else tuple(f"{known.name}:{index}" for index in range(devices))
     chosen, out = _scale(scale), Path(out)
+    require_folder(out)
     if seeds < 1:
         raise UsageError(f"seeds is {seeds}; it must be 1 or more: so many runs of each row, seeded 0, 1, ...")
     require_together(together)

@@ -11,6 +11,7 @@ from typing import Unpack
 
 from resnets.data.load import load_data
 from resnets.errors import first_line
+from resnets.files import require_folder
 from resnets.networks import registry
 from resnets.records.runs import RunRecord
 from resnets.runtime.launch import require_alone
@@ -63,6 +64,7 @@ class SeveralSeeds:
         require_alone("train --seeds")
         self.network, self.source, self.seeds, self.resume = network, data, tuple(seeds), resume
         self.config = TrainingConfig.from_settings(**settings)
+        require_folder(out)
         self.data = load_data(data)
         self.out = run_folder(out, network, self.data.name)
         self.first = self.training(self.seeds[0])

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, possible_names
+from resnets.files import require_folder
 from resnets.networks import registry
 from resnets.records.runs import ClassifierResult, CurvePoint, RunRecord
 from resnets.runtime.launch import joined
@@ -124,6 +125,7 @@ def train(
         FailedElsewhere, if another process failed.
     """
     config = TrainingConfig.from_settings(**settings)
+    require_folder(out)
     with joined(config.device) as world:
         folder_of = partial(run_folder, out, network)
 

@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from resnets.errors import UsageError, WeightsError, first_line, nearest, public
-from resnets.files import make_folder, read_bytes, require_folder, writing
+from resnets.files import make_folder, read_bytes, require_file, require_folder, writing
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
@@ -81,6 +81,7 @@ def convert(
     """
     out = Path(out)
     target = _target(out, to)
+    (require_folder if target == "hub" else require_file)(out)
     found = _read(source, network, ema)
     spec = found.weights.spec
     assert spec is not None
@@ -128,8 +129,6 @@ def _target(out: Path, to: str | None) -> Target:
         right = " or ".join(known for known, target in files.items() if target == to)
         what = f"end in {right}" if right else f"not end in {suffix}: it is a folder"
         raise UsageError(f"{out}: for --to {to} the name must {what}")
-    if to == "hub":
-        require_folder(out)
     return to  # type: ignore[return-value]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnets.errors import UsageError
-from resnets.files import require_file, writing
+from resnets.files import make_folder, require_file, writing
 from resnets.networks import registry
 from resnets.networks.deepen import deepen
 from resnets.weights import weights_file
@@ -47,7 +47,7 @@ def deepen_weights(source: str | Path, network: str, out: str | Path) -> Deepene
             f"{source} is of {registry.name_of(shallow)}, which is deepened to {deep.spec.name}, not {network}"
         )
     with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         weights_file.save(out, deep, classes=found.classes, input_spec=found.input_spec)
     before = registry.spec_of(shallow)
     assert before is not None and before.depth is not None

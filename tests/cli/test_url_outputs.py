@@ -1,0 +1,66 @@
+"""Results go to disks of this machine: a URL as the place for them is refused by every command that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnets.errors import UsageError
+from resnets.files import make_folder
+
+Command = Callable[..., tuple[int, str, str]]
+
+URL = "s3://bucket/place"
+RUN = "resnet20-digits"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "resnet20", "-d", "digits", "--out", URL),
+        ("train", "resnet20", "-d", "digits", "--seeds", "0,1", "--out", URL),
+        ("detect", "train", "resnet18", "-d", "voc:nowhere", "-w", "nowhere", "--out", URL),
+        ("locate", "train", "resnet18", "-d", "clsloc:nowhere", "-w", "nowhere", "--out", URL),
+        ("study", "-d", "digits", "--out", URL),
+        ("demo", "--out", URL),
+        ("reproduce", "table6", "-d", "digits", "--out", URL),
+        ("data", "shard", "folder:nowhere", URL),
+        ("data", "check", "digits", "--json", f"{URL}.json"),
+        ("evaluate", RUN, "-d", "digits", "--out", f"{URL}.json"),
+        ("evaluate", RUN, "-d", "digits", "--mistakes", URL),
+        ("calibrate", RUN, "-d", "digits", "--out", f"{URL}.safetensors"),
+        ("predict", RUN, "a.png", "--out", URL),
+        ("predict", RUN, "a.png", "--out", f"{URL}.csv"),
+        ("embed", RUN, "a.png", "--out", URL),
+        ("explain", RUN, "a.png", "--out", URL),
+        ("convert", RUN, f"{URL}.safetensors"),
+        ("convert", RUN, URL),
+        ("export", RUN, f"{URL}.pt2"),
+        ("deepen", RUN, "resnet32", f"{URL}.safetensors"),
+        ("ablate", RUN, "-d", "digits", "--out", URL),
+        ("gradients", "resnet20", "-d", "digits", "--out", URL),
+        ("landscape", RUN, "-d", "digits", "--out", URL),
+        ("responses", RUN, "-d", "digits", "--plot", f"{URL}.png"),
+        ("responses", RUN, "-d", "digits", "--json", f"{URL}.json"),
+    ],
+    ids=lambda arguments: " ".join(one for one in arguments if one != RUN)[:40],
+)
+def test_a_url_for_results_is_one_line_before_anything_is_read(
+    arguments: tuple[str, ...], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no folder is made here in its name."""
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert "a URL" in err and err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_folder_is_made_in_the_name_of_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes: all folders for results are made by one function."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="s3:"):
+        make_folder(Path(URL))
+    assert not list(tmp_path.iterdir())
