@@ -162,6 +162,7 @@ def test_a_plan_for_data_that_is_not_there() -> None:
     assert (found.iterations, found.batch_size, found.classes) == (64_000, 128, 10)
     assert found.hours == pytest.approx(forecast.duration(recipes.CIFAR, RATES, 10_000).total / 3600)
     assert found.images_per_second == 256
+    assert found.test_images_per_second == pytest.approx(1_000)
     assert found.loader_cores == pytest.approx(0.256)
     assert found.read_bytes_per_second == 0
     assert not found.estimate
@@ -185,6 +186,7 @@ def test_imagenet_on_known_devices() -> None:
     assert one.read_bytes_per_second == pytest.approx(110_000 * one.images_per_second)
     assert one.loader_cores == pytest.approx(one.images_per_second / 400)
     assert 1 < four.images_per_second / one.images_per_second < 4
+    assert four.test_images_per_second == pytest.approx(4 * one.test_images_per_second)
     assert four.memory_bytes < one.memory_bytes
     assert four.largest_batch == one.largest_batch
     assert any("an estimate, not a measurement" in note for note in one.assumptions)
@@ -308,6 +310,7 @@ def test_trainings_at_once_here(fake: None) -> None:
     one, three = (plan.plan("resnet20", "cifar10", together=count) for count in (1, 3))
     assert three.step_seconds == 3 * one.step_seconds
     assert three.images_per_second == pytest.approx(one.images_per_second)
+    assert three.test_images_per_second == pytest.approx(one.test_images_per_second)
     assert three.memory_bytes == 3 * one.memory_bytes and three.disk_bytes == 3 * one.disk_bytes
     assert three.hours == pytest.approx(3 * one.hours, rel=0.02)
     assert any(note.startswith("3 trainings at once") for note in three.assumptions)

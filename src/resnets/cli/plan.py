@@ -81,6 +81,7 @@ def plan(
     for title, value in (
         ("time", f"{in_words(3600 * found.hours)} ({parts})"),
         ("training speed", f"{rate(found.images_per_second)} images/s, {of_a_step(found.step_seconds)} per step"),
+        ("test speed", f"{rate(found.test_images_per_second)} images/s"),
         ("memory", f"{_gib(found.memory_bytes)} GiB{each}, of {_gib(found.available_bytes)} GiB{short}"),
         (
             "largest batch",

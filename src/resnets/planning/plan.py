@@ -36,9 +36,9 @@ class Plan:
     """Estimated time, memory and disk of a training, with the assumptions.
 
     `batch_size` is over all devices; memory and the largest mini-batch (with `accumulate`, micro-batch) are per device,
-    and the latter is 0 if not even one image fits. `loader_cores` is the number of cores like this machine's that load
-    images, `read_bytes_per_second` the bytes that they read. `estimate` is true for a device of the table, false for
-    this machine's, which are measured.
+    and the latter is 0 if not even one image fits. `test_images_per_second` is in `precision`, on all devices.
+    `loader_cores` is the number of cores like this machine's that load images for training, `read_bytes_per_second` the
+    bytes that they read. `estimate` is true for a device of the table, false for this machine's, which are measured.
 
     Units: seconds, hours, bytes.
     """
@@ -61,6 +61,7 @@ class Plan:
     saving_seconds: float
     step_seconds: float
     images_per_second: float
+    test_images_per_second: float
     memory_bytes: int
     available_bytes: int
     largest_batch: int
@@ -287,6 +288,7 @@ def _plan(job: _Job, device: _Device, memory: Memory, loading: float, rates: Rat
         saving_seconds=time.saving,
         step_seconds=rates.step,
         images_per_second=images_per_second,
+        test_images_per_second=job.together / rates.test,
         memory_bytes=job.together * memory.of(job.micro_batch),
         available_bytes=device.memory,
         largest_batch=memory.largest_batch(device.memory // job.together),
