@@ -127,6 +127,12 @@ def test_a_mean_image_is_reduced_to_the_mean_of_each_channel() -> None:
     assert found.mean == pytest.approx(mean.mean((0, 1)).tolist())
 
 
+def test_images_of_equal_contrast_are_refused() -> None:
+    """A detector has no contrast of a whole image to normalise: such weights would see other images than before."""
+    with pytest.raises(UsageError, match="equal contrast"):
+        detector_input(InputSpec(size=8, resize=8, mean=(0.5,) * 3, contrast=1.0), [])
+
+
 def test_a_detector_needs_a_class(tiny_detector: TinyDetector) -> None:
     """Without a class there is nothing to detect."""
     learnt = resnets.load_detector(tiny_detector.run, device="cpu")

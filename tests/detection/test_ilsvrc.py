@@ -85,6 +85,7 @@ def test_an_image_without_an_annotation_file_has_no_objects(det: Path) -> None:
         ("", "val2.txt", "v4\nv4\n", DataError, "v4 is in it twice"),
         ("", "val2.txt", "\n", DataError, "empty"),
         ("", "val2.txt", "v5\n", DataError, "1 of 1 images of the set val2 are missing.* v5"),
+        ("", "val2.txt", "other/v4\nv4\n", DataError, r"v4\.JPEG: .* both other/v4 and v4"),
         ("", "val2.txt", "v4 one\n", DataError, "line 1, 'v4 one'"),
         ("", "val2.txt", f"v4 {'1' * 5_000}\n", DataError, "line 1, 'v4 1"),
         ("", "val2.txt", f"{'a' * 300}/v\0\n", DataError, "1 of 1 images"),

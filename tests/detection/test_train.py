@@ -88,6 +88,8 @@ def test_vgg_detects_by_the_same_code(tmp_path: Path) -> None:
     """From a classifier's file to objects on an image, VGG is trained, tested and loaded as a residual network is."""
     start, data = save_classifier(tmp_path / "vgg8.safetensors", vgg()), splits(tmp_path / "data")
     recipe = RECIPE.with_changes(iterations=2, roi_size=None)
+    with pytest.raises(UsageError, match="roi_size is 14; vgg8 has 7"):
+        train(start, tmp_path / "run", data, recipe, network="vgg8", roi_size=14)
     result = train(start, tmp_path / "run", data, recipe, network="vgg8")
     assert result.mean_ap == evaluate_detector(tmp_path / "run", data, workers=0, device="cpu").mean_ap
     ((_, found),) = resnets.detect(tmp_path / "run", data.train[0].path, threshold=0, device="cpu")

@@ -103,6 +103,7 @@ def test_boxes_without_area_win_nothing() -> None:
     "changes",
     [
         {"ema": 0.9},
+        {"bn_group": 3},
         {"anchor_sizes": ()},
         {"anchor_negative": 0.8},
         {"context": 16},

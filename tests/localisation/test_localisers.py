@@ -20,6 +20,7 @@ from resnets.localisation.train import LocaliserResult, train_localiser
 from resnets.networks import registry
 from resnets.records.runs import LocaliserResult as Record
 from resnets.records.runs import LogLine
+from resnets.report.collect import collect
 from resnets.specs import InputSpec, LocalisationRecipe
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
@@ -119,13 +120,14 @@ def test_resumed_to_the_last_bit(
 
 
 def test_a_second_stage_holds_the_first(tiny_localiser: TinyLocaliser, second: LocaliserResult) -> None:
-    """Its weights file has both networks, and the RPN in it is the one that it was trained on, to the bit."""
+    """Its weights file has both networks, the RPN is the one that it was trained on, and its log counts images."""
     both, first = load_localiser(second.folder, device="cpu"), load_localiser(tiny_localiser.run, device="cpu")
     assert (both.names, first.names) == (("resnet8", "resnet8"), ("resnet8",))
     ours, theirs = both.rpn.state_dict(), first.rpn.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     run = RunFolder(second.folder).record()
     assert run is not None and run.rpn is not None and run.rpn.of == "localiser"
+    assert sum(line.images for line in RunFolder(second.folder).logged()) == 4 * 2  # of 4 regions each
 
 
 def test_guesses_of_a_classifier(
@@ -148,6 +150,8 @@ def test_guesses_of_a_classifier(
         assert scores.class_errors[2] == 0 and found.classifiers == ("resnet8",)
         files = score_guesses(tiny_localiser.data, tmp_path / "found" / "guesses_test.txt")
         assert (files.errors, files.class_errors) == (scores.errors, scores.class_errors)
+        (run,) = collect([weights / "result.json", tmp_path / "found"]).localisers
+        assert run.tests == {"center-crop": scores}  # the run's own test of the true class hides no guesses
     ids = {label for one in read_guesses(tmp_path / "found" / "guesses_test.txt") for label in one.labels.tolist()}
     assert ids == {*CLASS_IDS}
 
@@ -243,6 +247,9 @@ def test_what_does_not_fit_is_refused(tiny_localiser: TinyLocaliser, guesser: Pa
         train(tiny_localiser.data, out, BY_HEART, rpn=tiny_localiser.run)
     with pytest.raises(UsageError, match="anchor_sises"):
         train(tiny_localiser.data, out, anchor_sises=[3])
+    for stage, setting in ((BY_HEART, {"proposals": 5}), (RCNN, {"rpn": tiny_localiser.run, "anchors": [8]})):
+        with pytest.raises(UsageError, match=f"{[*setting][-1]} is a setting of"):
+            train(tiny_localiser.data, out, stage, **setting)
     with pytest.raises(UsageError, match="ten-crop"):
         evaluate_localiser(tiny_localiser.run, data, protocol="ten")
     with pytest.raises(UsageError, match="a residual or a plain network"):

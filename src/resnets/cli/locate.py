@@ -64,14 +64,15 @@ def train(
         Option(help="Side of the crops in pixels; other lengths in proportion.", show_default=f"{BY_RECIPE}, 224"),
     ] = None,
     anchors: Annotated[
-        str | None, Option(help="Comma-separated anchor sizes in pixels.", show_default=f"{BY_RECIPE}, 64,128,224")
+        str | None,
+        Option(help="Comma-separated anchor sizes of an RPN in pixels.", show_default=f"{BY_RECIPE}, 64,128,224"),
     ] = None,
     anchors_per_image: Annotated[
-        int | None, Option(help="Anchors sampled per image.", show_default=f"{BY_RECIPE}, 8")
+        int | None, Option(help="Anchors of an RPN sampled per image.", show_default=f"{BY_RECIPE}, 8")
     ] = None,
     box_weight: Annotated[float | None, Option(help="Weight of the box loss.", show_default=f"{BY_RECIPE}, 1")] = None,
     proposals: Annotated[
-        int | None, Option(help="Proposals of an image for an R-CNN.", show_default=f"{BY_RECIPE}, 200")
+        int | None, Option(help="Proposals of an image, for an R-CNN.", show_default=f"{BY_RECIPE}, 200")
     ] = None,
     split: Annotated[str, Option(help="all, or a share of the training images to validate on: 10%.")] = "all",
     evaluate_every: Annotated[

@@ -113,6 +113,8 @@ def resolve(
     _require_trainable(splits, named=config.classes is not None)
     torch.manual_seed(config.seed)
     detector = _build(network, start, splits, recipe)
+    if "roi_size" in config.recipe_changes and detector.roi_size != recipe.roi_size:
+        raise UsageError(f"roi_size is {recipe.roi_size}; {network} has {detector.roi_size}, which its fc6 takes")
     precision = choose_precision(config.precision, device)
     return DetectorTraining(
         network=detector,

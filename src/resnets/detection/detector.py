@@ -26,7 +26,7 @@ from resnets.networks.complexity import skeleton
 from resnets.runtime.device import choose_device, place
 from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, Preprocessing
 from resnets.weights.tensor_file import read_description, read_tensors, write_tensors
-from resnets.weights.weights_file import Weights, last_layer, load_into, require_input, require_same_keys
+from resnets.weights.weights_file import Weights, last_layer, load_into, require_input, require_same_keys, weights_path
 
 FITTED_IMAGES = 200  # training images whose mean is taken where the weights do not record one
 RECALIBRATION_IMAGES, RECALIBRATION_SIDE = 8, 128  # images, and their sides in pixels, for batch norm's statistics
@@ -37,12 +37,15 @@ def detector_input(trained: InputSpec | None, images: Sequence[AnnotatedImage]) 
 
     A mean image is replaced by the mean of each channel, since a detector's images have any size.
 
-    Raises: DataError, if an image fails to decode.
+    Raises: DataError, if an image fails to decode; UsageError, if the classifier takes images of equal contrast or
+        whitened ones.
     """
     if trained is None:
         chosen = [image.path for image in images[:: max(1, len(images) // FITTED_IMAGES)]]
         files = ImageFiles(chosen, np.zeros(len(chosen), np.int64)).subsample(FITTED_IMAGES)
         return fit_photos(files.paths, Preprocessing(mean="channel"))
+    if trained.contrast is not None or trained.whitening is not None:
+        raise UsageError("these weights take images of equal contrast or whitened ones, and a detector's are neither")
     if trained.mean is not None:
         return trained
     mean = mean_of(trained).astype(np.float64).mean(axis=(0, 1))
@@ -133,14 +136,7 @@ def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
 
     Raises: WeightsError, if there is none, or it is damaged; UsageError, if the device is not available.
     """
-    target = choose_device(device)
-    path = Path(path)
-    if path.is_dir():
-        unfinished = (path / "run.json").exists()
-        path /= "weights.safetensors"
-        if not path.exists():
-            why = "this run has not finished: continue it with --resume" if unfinished else "it is not of a run"
-            raise WeightsError(f"{path.parent} holds no weights.safetensors; {why}")
+    target, path = choose_device(device), weights_path(Path(path))
     if is_detectron2(path):
         foreign = load_detectron2(path)
         place(foreign.network.eval(), target)

@@ -104,7 +104,7 @@ def evaluate_detector(
             mean_ap=scores.mean_ap,
             scores=scores,
             seconds_per_image=seconds / len(found),
-            results=tuple(_result_next_to(detector) for detector in detectors),
+            results=tuple(result_next_to(detector.path, DetectorResult) for detector in detectors),
             provenance=provenance(detectors[0].device, world.size),
         )
         if out is not None:
@@ -129,12 +129,6 @@ def _write(
         base.write(out / EVALUATION, evaluation)
 
     world.broadcast_object(write)
-
-
-def _result_next_to(detector: Detector) -> DetectorResult | None:
-    """Return the result of the finished run whose weights these are, or None where they are elsewhere."""
-    weights = detector.path / "weights.safetensors" if detector.path.is_dir() else detector.path
-    return result_next_to(weights, DetectorResult) if weights.name == "weights.safetensors" else None
 
 
 def _with_classes_of(detector: Detector, data: str | DetectionSplits, classes: Sequence[str] | None) -> DetectionSplits:

@@ -219,13 +219,22 @@ def read(path: Path) -> voc.Record:
     return dataclasses.replace(record, names=tuple(NAMES[wnid] for wnid in record.names))
 
 
+def _found(trees: Sequence[_Tree], ids: Sequence[str]) -> list[Path | None]:
+    """Return the file of each id, None where there is none. Raises: DataError, if it is that of another id too."""
+    files = [next(filter(None, (tree.find(one) for tree in trees)), None) for one in ids]
+    taken: dict[Path, str] = {}
+    for image_id, file in zip(ids, files, strict=True):
+        if file is not None and (other := taken.setdefault(file, image_id)) != image_id:
+            raise DataError(f"{file}: the only file for both {other} and {image_id}; each image needs one of its own")
+    return files
+
+
 def annotated(folder: Folder, name: str, ids: Sequence[str]) -> list[voc.Record | None]:
     """Return the annotations of a set's images; None where there is no file: such an image has no objects.
 
     Raises: DataError, if one is damaged, or missing of an image that is listed for a class.
     """
-    trees = folder.trees(name, annotations=True)
-    files = [next(filter(None, (tree.find(one) for tree in trees)), None) for one in ids]
+    files = _found(folder.trees(name, annotations=True), ids)
     missing = [one for one, file in zip(ids, files, strict=True) if file is None]
     if missing and folder.list_of(name) is None:
         raise DataError(
@@ -246,13 +255,12 @@ def images(folder: Folder, name: str, *, needed: bool) -> Images:
     trees = folder.trees(name, annotations=False)
     if not trees:
         raise DataError(f"{folder.path}: no folder Data/DET/{name} of images, nor one such as ILSVRC2013_DET_{name}")
-    paths = [path for one in ids if (path := next(filter(None, (tree.find(one) for tree in trees)), None)) is not None]
+    found = _found(trees, ids)
+    paths = [path for path in found if path is not None]
     if len(paths) < len(ids):
-        stems = {path.stem for path in paths}
-        missing = [one for one in ids if one.rpartition("/")[2] not in stems]
         raise DataError(
             f"{trees[0].root}: {len(ids) - len(paths):,} of {len(ids):,} images of the set {name} are missing; the "
-            f"first is {missing[0]}"
+            f"first is {ids[found.index(None)]}"
         )
     records = annotated(folder, name, ids)
     absent = sum(record is None for record in records)

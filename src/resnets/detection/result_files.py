@@ -95,6 +95,7 @@ def write_coco(
 ) -> None:
     """Write COCO's result JSON. Raises: RunError, if the file is not writable."""
     with writing(path):
+        make_folder(path.parent)
         write_durably(path, json.dumps(coco_results(detections, category_ids, iou_type=iou_type)).encode())
 
 

@@ -13,7 +13,6 @@ from resnets.detection.annotations import AnnotatedImage, Detections, DetectionS
 from resnets.detection.average_precision import ClassScores
 from resnets.detection.coco_score import CocoScore
 from resnets.errors import DataError, UsageError, import_extra, nearest, public
-from resnets.files import make_folder
 from resnets.records.runs import DetectionScores, MaskScores
 
 PROTOCOLS = (*voc_score.METRICS, "coco", "ilsvrc")
@@ -98,7 +97,6 @@ def write_detections(
         paths = result_files.write_voc(folder, detections, splits.classes, split=split)
     else:
         paths = [folder / f"detections_{split}_results.json"]
-        make_folder(folder)
         result_files.write_coco(paths[0], detections, splits.category_ids)
     if all(found.masks is not None for found in detections):
         paths.append(folder / f"segmentations_{split}_results.json")

@@ -251,7 +251,7 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
         device=str(model.device),
         bn_group=statistics_group(model.network),
         layers=found,
-        result=result_next_to(model.path, ClassifierResult) if of_run else None,
+        result=result_next_to(model.path, ClassifierResult),
     )
 
 

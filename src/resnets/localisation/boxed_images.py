@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -75,7 +75,7 @@ class LocalisationSplits:
     class_ids: tuple[int, ...] | None = None
     blacklist: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
-    digest: str | None = None  # of the content of training and test images
+    digest: str | None = None  # of the content of all images
 
     def __post_init__(self) -> None:
         for name, images in self.splits():
@@ -122,7 +122,7 @@ class LocalisationSplits:
         return dataclasses.replace(self, train=self.train.select(rest), validation=self.train.select(held))
 
 
-def digest(classes: Sequence[str], splits: Sequence[BoxedImages]) -> str:
+def digest(classes: Sequence[str], splits: Iterable[BoxedImages]) -> str:
     """Return the SHA-256 over the classes and, of each split, the files as `ImageFiles.digest` has them, and the boxes.
 
     Raises: DataError, if a file is missing.

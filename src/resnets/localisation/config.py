@@ -23,12 +23,15 @@ from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE
 from resnets.runtime.provenance import provenance
 from resnets.specs import InputSpec, LocalisationRecipe, Preprocessing
+from resnets.specs.localisation import OF_STAGES
 from resnets.training.config import RunSettings, network_record, separated
 from resnets.training.resolved import ResolvedTraining
 from resnets.training.start import Start, find_start, start_record
 
 RECIPE_SETTINGS = {"anchors": "anchor_sizes"}
 """Settings whose names are shorter than those of the recipe's fields."""
+
+STAGES = {"rpn": "a per-class RPN", "rcnn": "a per-class R-CNN"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,13 @@ class LocalisationConfig(RunSettings):
         if (base.stage == "rcnn") != (self.rpn is not None):
             needs = "needs a trained RPN, as rpn" if base.stage == "rcnn" else "is of an RPN, which needs no other"
             raise UsageError(f"recipe {base.name!r} {needs}")
+        names = {field: name for name, field in RECIPE_SETTINGS.items()}
+        for stage, fields in OF_STAGES.items():
+            if stage != base.stage and (others := [name for name in fields if name in self.recipe_changes]):
+                raise UsageError(
+                    f"{names.get(others[0], others[0])} is a setting of {STAGES[stage]}; recipe {base.name!r} trains "
+                    f"{STAGES[base.stage]}"
+                )
         sized = base if self.size is None else base.with_crops(self.size)
         changed = sized.with_changes(**self.recipe_changes)
         return changed if self.iterations is None else changed.scaled(self.iterations)

@@ -57,8 +57,8 @@ def evaluate_localiser(
     Args:
         path: a run folder, a weights file or a loaded localiser; several are an ensemble.
         data: `clsloc:PATH`, `voc:PATH`, `coco:PATH` or splits.
-        classifier: one or several classifiers of the same classes, whose five best guesses are located too; None
-            locates the true class alone.
+        classifier: one or several classifiers of the same classes, whose five best guesses are located too; () locates
+            the true class alone.
         split: `test`, `validation` or `training`.
         protocol: `center-crop` (Table 13's 1-crop) or `dense-multi-scale`, which may be abbreviated; by it the
             classifier is tested too.

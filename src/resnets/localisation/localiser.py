@@ -16,7 +16,7 @@ from resnets.localisation.networks import PerClass, PerClassRCNN, PerClassRPN
 from resnets.networks import registry
 from resnets.runtime.device import choose_device, place
 from resnets.specs import InputSpec, LocalisationRecipe, NetworkSpec
-from resnets.weights.tensor_file import read_description, read_tensors, write_tensors
+from resnets.weights.tensor_file import read_tensors, write_tensors
 from resnets.weights.weights_file import load_into, require_input, require_same_keys, weights_path
 
 PARTS: dict[str, type[PerClass]] = {"rpn": PerClassRPN, "rcnn": PerClassRCNN}
@@ -51,14 +51,6 @@ def save_localiser(path: Path, rpn: PerClassRPN, rcnn: PerClassRCNN | None, clas
         for name, part in parts.items()
     }
     write_tensors(path, tensors, {"localiser": about, "classes": list(classes)})
-
-
-def is_localiser(path: Path) -> bool:
-    """Return whether a run's folder or a weights file is a localiser's."""
-    try:
-        return "localiser" in read_description(path / "weights.safetensors" if path.is_dir() else path)
-    except WeightsError:
-        return False  # whoever reads the file reports what is wrong with it
 
 
 @public

@@ -65,7 +65,7 @@ def of_detection(splits: DetectionSplits) -> LocalisationSplits:
         test_annotated=splits.test_annotated,
         class_ids=splits.category_ids,
         notes=tuple(notes),
-        digest=digest(splits.classes, (made["training"], made["test"])),
+        digest=digest(splits.classes, made.values()),
     )
 
 

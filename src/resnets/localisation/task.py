@@ -92,7 +92,7 @@ class LocalisationTask:
             loss.backward()
             state.optimizer.step()
             wrong = torch.zeros_like(state.meter.wrong)
-            state.meter.add(parts, wrong, training.recipe.batch_size)
+            state.meter.add(parts, wrong, training.recipe.images)
             return wrong
 
         with fusing(training.network, training.device), fastest_convolutions(training.device):

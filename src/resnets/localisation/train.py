@@ -81,8 +81,8 @@ def train_localiser(
         recipe: a name or a recipe; None is the paper's.
         iterations, batch_size, lr, momentum, weight_decay: of the recipe; None keeps them.
         size: side of the crops in pixels, to which all other lengths are in proportion.
-        anchors: anchor sizes in pixels of the crop.
-        anchors_per_image, box_weight: of the loss of an RPN.
+        box_weight: of the box loss.
+        anchors, anchors_per_image: anchor sizes in pixels of the crop, and anchors in the loss, of an RPN.
         proposals, regions_per_image: of an image, for an R-CNN.
         split: `all`, or a share of the training images to validate on, such as `10%`, drawn by the seed.
         evaluate_every: iterations between tests on the validation images, or without them the test images; None

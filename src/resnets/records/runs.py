@@ -240,6 +240,11 @@ class LocalisationScores(Spec, frozen=True, kw_only=True):
     errors: tuple[float, ...] | None = None
     class_errors: tuple[float, ...] | None = None
 
+    def completed(self, other: LocalisationScores) -> LocalisationScores:
+        """Return these scores, with those of another test of the same images that are None here."""
+        lacking = [name for name in self.__struct_fields__ if getattr(self, name) is None]
+        return self.with_changes(**{name: getattr(other, name) for name in lacking})
+
 
 class LocaliserResult(Record, frozen=True, kw_only=True, tag="localiser result"):
     """The result of a localiser's run; the scores are of the centre crop."""
@@ -257,5 +262,5 @@ Result = ClassifierResult | DetectorResult | LocaliserResult
 
 
 def result_next_to(weights: Path, kind: type[R]) -> R | None:
-    """Return the result of the run that weights are of, where it is next to them. Raises: RunError."""
-    return base.read(weights.with_name("result.json"), kind)
+    """Return the result of the run whose weights these are; None for a file of another name. Raises: RunError."""
+    return base.read(weights.with_name("result.json"), kind) if weights.name == "weights.safetensors" else None

@@ -18,11 +18,10 @@ from resnets.records.evaluations import (
     Errors,
     Evaluation,
     LocalisationEvaluation,
-    LocalisationTested,
     ReproducedRun,
     Responses,
 )
-from resnets.records.runs import ClassifierResult, DetectorResult, LocaliserResult
+from resnets.records.runs import ClassifierResult, DetectorResult, LocalisationScores, LocaliserResult
 from resnets.records.studies import StudyRecord
 from resnets.report.measured import NotAResult, detection_tests, measured, measured_detector, measured_localiser
 from resnets.report.runs import (
@@ -206,9 +205,10 @@ def _of_a_localiser(file: str, record: LocalisationEvaluation) -> MeasuredLocali
         raise NotAResult(f"a test on other images than the test images of the run ({record.data})")
     if record.scales:
         raise NotAResult(f"a test at {', '.join(map(str, record.scales))} pixels, and not at the recipe's scales")
+    if not record.voting:
+        raise NotAResult("a test without voting, which is not that of a table")
     run = measured_localiser(file, result)
-    tested = LocalisationTested(protocol=record.protocol, scores=record.scores)
-    return dataclasses.replace(run, tests={**run.tests, tested.protocol: tested.scores})
+    return dataclasses.replace(run, tests=_all_tests({record.protocol: record.scores}, run.tests))
 
 
 def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> None:
@@ -227,8 +227,18 @@ def _take_tested(runs: dict[object, T], run: T, *, declared: bool) -> None:
     same = (run.network, run.recipe, run.seed, run.seconds, run.images_per_second)
     before = runs.get(same)
     chosen = run if declared or before is None else before
-    tests: Any = {**run.tests, **({} if before is None else before.tests), **chosen.tests}
+    tests = _all_tests(chosen.tests, {} if before is None else before.tests, run.tests)
     runs[same] = dataclasses.replace(chosen, tests=tests)
+
+
+def _all_tests(*several: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return the tests of a run in several files; the first counts, and others add what a localiser's has not."""
+    found: dict[Any, Any] = {}
+    for test, scores in (item for tests in several for item in tests.items()):
+        before = found.setdefault(test, scores)
+        if isinstance(before, LocalisationScores):
+            found[test] = before.completed(scores)
+    return found
 
 
 def _same_run(run: Measured) -> object:

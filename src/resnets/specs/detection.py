@@ -19,6 +19,7 @@ NOT_OF_DETECTORS = {
     "loss": "cross-entropy",
     "auxiliary_weight": 0.3,
     "auxiliary_iterations": None,
+    "distillation": None,
     "ema": None,
     "preprocessing": None,
     "augmentation": None,

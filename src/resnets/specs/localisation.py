@@ -13,6 +13,7 @@ LocalisationStage = Literal["rpn", "rcnn"]
 """The per-class region proposal network, or the per-class R-CNN that scores and refines its proposals."""
 
 NOT_OF_LOCALISERS = {
+    "bn_group": None,
     "bn_images": None,
     "label_smoothing": 0.0,
     "warm_up": None,
@@ -24,6 +25,12 @@ NOT_OF_LOCALISERS = {
     "ema": None,
 }
 """Fields of a classifier's recipe that do not apply to a localiser, and the only value that they may have."""
+
+OF_STAGES: dict[LocalisationStage, tuple[str, ...]] = {
+    "rpn": ("anchor_sizes", "anchor_ratios", "anchors_per_image", "anchor_positive", "anchor_negative", "scales"),
+    "rcnn": ("proposals", "regions_per_image", "region_positive", "context"),
+}
+"""Fields that one of the stages has, and the other does not look at."""
 
 
 class LocalisationRecipe(Recipe, frozen=True, kw_only=True, tag="localisation"):

@@ -87,10 +87,10 @@ def iterate(task: Task[Result], state: TrainingState) -> Generator[int, None, No
             state.set_lr(schedule.lr(state.iteration))
             world.seed_iteration(training.record.seed, state.iteration)
             wrong = step(*batch)
-            state.meter.images += recipe.batch_size // world.size
+            state.meter.images += recipe.images // world.size
             if schedule.warming:
                 all_wrong = world.sum(wrong.clone()).item()
-                schedule.observe(state.iteration, 100.0 * all_wrong / recipe.batch_size)
+                schedule.observe(state.iteration, 100.0 * all_wrong / recipe.images)
             state.iteration += 1
             if state.average is not None:
                 state.average.update(state.iteration)
@@ -185,7 +185,7 @@ class Trainer(Generic[R]):
         state.schedule.log(state.iteration, line.images, line.training_error)
         tested = self.task.test(state) if test else {}
         state.add_to_curve(line, tested)
-        images = state.iteration * self.training.recipe.batch_size
+        images = state.iteration * self.training.recipe.images
         line = line.with_changes(
             **tested,
             seconds=round(state.clock.total, 3),
