@@ -228,7 +228,10 @@ sys.meta_path.insert(0, Blocker())
 def test_the_example_runs_without_torch(
     digits_run: Path, tmp_path: Path, input_spec: InputSpec | None, normalize: bool
 ) -> None:
-    """Where torch and resnets cannot be imported it prints what `predict` answers, also of an image on its side."""
+    """Where torch and resnets cannot be imported it prints what `predict` answers, also of an image on its side.
+
+    One that is absent ends it with a line.
+    """
     own = None if input_spec is None else made(tmp_path, resnets.create("resnet8", num_classes=3), input_spec)
     model = resnets.load(digits_run) if own is None else own
     done = resnets.export(model, tmp_path / "net.onnx", normalize=normalize)
@@ -241,11 +244,12 @@ def test_the_example_runs_without_torch(
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
     blocked = subprocess.run([sys.executable, "-c", "import torch"], env=environment, capture_output=True, text=True)
     assert "torch is blocked" in blocked.stderr
-    call = [sys.executable, str(done.example), "photo.jpg", "photo.jpg"]
+    call = [sys.executable, str(done.example), "photo.jpg", "photo.jpg", "none.jpg"]
     ran = subprocess.run(call, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     expected = model.predict(tmp_path / "photo.jpg")
     lines = ran.stdout.splitlines()
-    assert len(lines) == 2 and ran.returncode == 0, ran.stderr
+    assert len(lines) == 2 and ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 1 and ran.stderr.startswith("none.jpg: ")
     for line in lines:
         name, _, probability = line.removeprefix("photo.jpg: ").rpartition(" ")
         assert name == expected.classes[0]
