@@ -116,7 +116,10 @@ def test_without_its_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes, int], str]]:
-    """A function that returns the URL of some content, at which the first requests break after its half."""
+    """A function that returns the URL of some content, at which the first requests fail.
+
+    In turn they break after the half of it, and are refused for now.
+    """
     monkeypatch.setattr(remote, "WAITS", (0.0, 0.0))
     contents: dict[str, list[Any]] = {}
 
@@ -127,6 +130,9 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes, int], str]
                 return
             content, breaks = contents[self.path]
             contents[self.path][1] -= 1
+            if breaks > 0 and breaks % 2:
+                self.send_error(429)
+                return
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -162,6 +168,17 @@ def test_broken_reads_are_repeated(web: Callable[[bytes, int], str], read: Calla
         read(web(content, 100))
     with pytest.raises(DataError, match=r"none\.jpg"):
         read(web(content, 0).rpartition("/")[0] + "/none.jpg")
+
+
+@pytest.mark.parametrize("size", [None, 2_000])
+def test_an_image_is_read_up_to_a_limit(
+    web: Callable[[bytes, int], str], size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not a listing has its size, which a web server need not say."""
+    monkeypatch.setattr(remote, "MOST_BYTES", 1_999)
+    with pytest.raises(DataError, match=r"\.bin.*1,999"):
+        RemoteFile(web(bytes(2_000), 0), size).read()
+    assert len(RemoteFile(web(bytes(1_999), 0)).read()) == 1_999
 
 
 def test_storage_that_fails_is_no_result_of_an_image(web: Callable[[bytes, int], str], tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from resnets.errors import DataError, StorageError, UsageError, first_line, impo
 WAITS = (0.2, 1.0, 5.0)
 """Seconds before a read is repeated, for the first time and the next ones."""
 
+TRY_AGAIN = (408, 425, 429)
+"""Statuses by which a web server asks for patience, where others from 400 to 499 are a refusal."""
+
 PACKAGES = {"s3": "s3fs", "http": "aiohttp", "https": "aiohttp"}
 BLOCK = 16 << 20  # bytes of a request, where a file is read from its start
 
@@ -37,8 +40,15 @@ class RemoteFile:
 
     def read(self) -> bytes:
         """Return its content. Raises: DataError, if it is gone or too large; StorageError, if reading it fails."""
-        if self.size is not None and self.size > MOST_BYTES:
-            raise DataError(f"{self.url}: {self.size:,} bytes; at most {MOST_BYTES:,} are read")
+        if (self.size or 0) <= MOST_BYTES and len(content := self._content()) <= MOST_BYTES:
+            return content
+        raise DataError(f"{self.url}: larger than an image; at most {MOST_BYTES:,} bytes are read")
+
+    def _content(self) -> bytes:
+        """Return its content or, where its size is not known, so much of it as shows that it is too large."""
+        if self.size is None:
+            with io.BufferedReader(RemoteStream(self.url)) as stream:
+                return stream.read(MOST_BYTES + 1)
         files, path = _located(self.url)
         content: bytes = _repeated(self.url, lambda: files.cat_file(path))
         return content
@@ -147,7 +157,8 @@ def _repeated(url: str, read: Callable[[], T]) -> T:
         except FileNotFoundError:
             raise DataError(f"{url}: no such file") from None
         except Exception as error:  # each protocol has its own
-            refused = isinstance(error, PermissionError) or 400 <= getattr(error, "status", 0) < 500
+            status = getattr(error, "status", 0)
+            refused = isinstance(error, PermissionError) or (400 <= status < 500 and status not in TRY_AGAIN)
             if refused or wait is None:
                 raise StorageError(f"{url}: failed to read ({first_line(error)})") from error
         time.sleep(wait)

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.remote import RemoteStream
+from resnets.data.remote import RemoteStream, is_url
 from resnets.data.stored_file import InMemoryFile, StoredFile
 from resnets.errors import DataError, import_extra
 
@@ -173,7 +173,7 @@ class Members(Sequence[StoredFile]):
 
 def is_remote(url: str) -> bool:
     """Return whether this is a URL and not a path."""
-    return url.startswith("pipe:") or len(urlparse(url).scheme) > 1  # one letter is a drive
+    return url.startswith("pipe:") or is_url(url)
 
 
 def is_compressed(url: str) -> bool:
