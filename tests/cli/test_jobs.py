@@ -14,10 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnets.records.base import read
 from resnets.records.jobs import SubmittedJobs
 from resnets.records.runs import ClassifierResult
+from resnets.runtime.cluster import visible_gpus
+from resnets.runtime.job_command import JobCommand
+from resnets.runtime.locks import Lock
 
 pytestmark = pytest.mark.skipif(find_spec("submitit") is None, reason="resnets[cluster] is not installed")
 
@@ -160,6 +164,23 @@ def test_jobs_that_failed(tmp_path: Path, slurm: Path, command: Command) -> None
     (slurm / "squeue").write_text("#!/bin/sh\necho 'squeue: error: no controller' >&2; exit 1")
     code, _, err = command(*asked)
     assert code == 1 and "no controller" in err
+
+
+def test_jobs_of_this_machine_have_the_gpus_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has one of those that CUDA_VISIBLE_DEVICES names, and none that the command was not given."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert visible_gpus() == ("0", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5c2f")
+    (tmp_path / "show.py").write_text("import os; open('gpu', 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "1")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with Lock(tmp_path / "place-0.lock"):  # another job
+            JobCommand(("--import", "show", "list", "recipes"), tmp_path, places=2, gpus=visible_gpus())()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (tmp_path / "gpu").read_text() == "GPU-5c2f"
 
 
 def descendants(process: int) -> list[int]:

@@ -175,10 +175,9 @@ class Jobs:
     def _submit(self, todo: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> list[SubmittedJob]:
         if not todo:
             return []
-        kind, places = self.cluster.kind, None
-        if kind == "local":
-            places = self.cluster.at_once or max(1, torch.cuda.device_count())
-        commands = [JobCommand(arguments, self.folder, places) for _, arguments in todo]
+        kind, gpus = self.cluster.kind, visible_gpus()
+        places = (self.cluster.at_once or max(1, len(gpus))) if kind == "local" else None
+        commands = [JobCommand(arguments, self.folder, places, gpus) for _, arguments in todo]
         jobs = _submitted(self._executor(), commands)
         found = [
             SubmittedJob(runs=runs, cluster=kind, id=job.job_id, command=arguments)
@@ -196,10 +195,7 @@ class Jobs:
         if self.cluster.kind == "local":
             # as by nohup: neither Ctrl-C nor the end of this command ends them, and they do not hold its output
             setup = ["exec > /dev/null 2>&1 < /dev/null", "trap '' HUP INT"]
-            gpus = torch.cuda.device_count()
-            executor.update_parameters(
-                timeout_min=NO_LIMIT, gpus_per_node=gpus, stderr_to_stdout=True, local_setup=setup
-            )
+            executor.update_parameters(timeout_min=NO_LIMIT, stderr_to_stdout=True, local_setup=setup)
             return executor
         executor.update_parameters(
             name="resnets",
@@ -213,6 +209,12 @@ class Jobs:
             slurm_setup=["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"],
         )
         return executor
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Return the GPUs of this machine that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named, count = os.environ.get("CUDA_VISIBLE_DEVICES"), torch.cuda.device_count()
+    return tuple(map(str, range(count))) if named is None else tuple(named.split(",")[:count])
 
 
 def import_submitit() -> Any:

@@ -25,13 +25,14 @@ class JobCommand:
     """The command `resnets` with its arguments, as a user would type it.
 
     Called in a job by submitit, which calls `checkpoint` on SIGUSR2, the end of the job's time, and requeues it. On
-    this machine (`places` is how many jobs run at once) it waits for a place, each of which has a GPU where there are
-    any, and holds a lock of its number until it ends.
+    this machine (`places` is how many jobs run at once) it waits for a place, each of which has one of the `gpus` where
+    there are any, and holds a lock of its number until it ends.
     """
 
     arguments: tuple[str, ...]
     folder: Path
     places: int | None = None
+    gpus: tuple[str, ...] = ()
     pid: int | None = None
 
     def __call__(self) -> None:
@@ -86,8 +87,7 @@ class JobCommand:
         with Lock(lock_of(self.folder, own)), ExitStack() as held:
             place = self._free_place(held)
             place_of(self.folder, place).write_text(own)
-            gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
-            yield {"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {}
+            yield {"CUDA_VISIBLE_DEVICES": self.gpus[place % len(self.gpus)]} if self.gpus else {}
 
     def _free_place(self, held: ExitStack) -> int:
         assert self.places is not None
