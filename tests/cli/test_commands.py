@@ -185,6 +185,14 @@ def test_list_has_the_costs_and_the_papers_error(command: Command) -> None:
     assert re.search(r"resnet110 +110 +1,727,962 +252,887,680 +32 +6.43 %, Table 6", out)
 
 
+def test_recipes_are_listed_with_what_they_are_of(command: Command) -> None:
+    """Of classifiers, detectors and localisers, in the table as in JSON."""
+    listed = {recipe["name"]: recipe["kind"] for recipe in json.loads(command("list", "recipes", "--json")[1])}
+    assert [listed[name] for name in ("fast", "voc", "small-rpn")] == ["classification", "detection", "localisation"]
+    shown = command("list", "recipes")[1]
+    assert all(re.search(rf"^ {name} +{kind} ", shown, re.MULTILINE) for name, kind in listed.items() if len(name) < 14)
+
+
 def test_info_is_a_column_of_table_1(command: Command) -> None:
     """Stages with their sizes and the total costs; also of a network with options, and as JSON."""
     code, out, _ = command("info", "resnet50")

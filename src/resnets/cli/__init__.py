@@ -42,7 +42,7 @@ from resnets.cli import (
     train,
 )
 from resnets.cli.options import Modules, TrainingCommand
-from resnets.cli.output import DEBUG, OutputError, standard_streams
+from resnets.cli.output import DEBUG, OutputError, note, standard_streams
 from resnets.errors import FailedElsewhere, Interrupted, ProcessLost, ResnetsError, UsageError, printable
 from resnets.version import __version__
 
@@ -193,7 +193,7 @@ def _run(arguments: list[str], program: typer.Typer, name: str) -> int:
     first = _process() in (None, 0)
     debug = "--debug" in arguments
     DEBUG.set(debug)
-    warnings.showwarning = lambda message, *_: _note(message, name) if first else None
+    warnings.showwarning = lambda message, *_: note(message, name) if first else None
     try:
         code = program(args=[a for a in arguments if a != "--debug"], prog_name=name, standalone_mode=False)
         if sys.stdout is not None:
@@ -246,10 +246,6 @@ def _right_option(name: str | None, context: Any) -> str:
             return f"there is no option {name}; it is the argument {right.upper()}"
         return f"there is no option {name}; use {max(parameters[right].opts, key=len)}"
     return ""
-
-
-def _note(message: Warning | str, name: str) -> None:
-    print(printable(f"{name}: note: {message}"), file=sys.stderr)
 
 
 def _fail(message: str, code: int, name: str) -> int:

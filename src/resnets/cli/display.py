@@ -20,6 +20,7 @@ from resnets.cli.output import DEBUG, outlive, require_output
 from resnets.durations import in_words
 from resnets.errors import DataError, printable, warn
 from resnets.files import to_json
+from resnets.inference.predictions import Prediction
 from resnets.quantities import plural, rate, training_length
 from resnets.records.runs import DetectorResult, LocaliserResult, LogLine, Result, RunRecord
 from resnets.specs import DetectionRecipe, LocalisationRecipe
@@ -95,6 +96,18 @@ def print_answers(
             else:
                 print(f"resnets: error: {error}", file=sys.stderr)
     return not errors
+
+
+def classes_of(prediction: Prediction) -> list[dict[str, str | float]]:
+    """Return the most probable classes of an image, the best first, as JSON shows them."""
+    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+    return [{"name": name, "probability": probability} for name, probability in pairs]
+
+
+def classes_in_words(prediction: Prediction) -> str:
+    """Return the most probable classes of an image with their probabilities, the best first."""
+    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+    return ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in pairs)
 
 
 def print_boxes(

@@ -35,7 +35,7 @@ def explain(
     A map is of the single centre view that the network is given, also where testing uses several views. With --out,
     it is drawn over that part of the image, and the rest is dim.
     """
-    from resnets.cli.display import counted, print_answers
+    from resnets.cli.display import classes_in_words, classes_of, counted, print_answers
     from resnets.errors import DataError
     from resnets.files import require_folder
     from resnets.inference.explain import Explainer, Explanation
@@ -46,9 +46,8 @@ def explain(
 
     def fields(found: Found) -> dict[str, Any]:
         one, drawn = found
-        pairs = zip(one.prediction.classes, one.prediction.probabilities, strict=True)
         return {
-            "classes": [{"name": name, "probability": probability} for name, probability in pairs],
+            "classes": classes_of(one.prediction),
             "class": one.class_name,
             "probability": one.probability,
             "region": one.region,
@@ -58,8 +57,7 @@ def explain(
 
     def text(found: Found) -> str:
         one, drawn = found
-        pairs = zip(one.prediction.classes, one.prediction.probabilities, strict=True)
-        shown = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in pairs)
+        shown = classes_in_words(one.prediction)
         if one.class_name not in one.prediction.classes:
             shown += f", ..., {one.class_name} {100 * one.probability:.1f} %"
         if not one.map.any():

@@ -82,9 +82,10 @@ def make_by_jobs(
 
     states = jobs.bring_forward(groups, command, is_done, started, resume=resume)
     lines = [(run, state.state, state.job, _reached(folders[run])) for run, state in states.items()]
-    print_table(("run", "state", "job", "iteration"), lines, words=("state", "job"))
     counts = Counter(state.state for state in states.values())
-    print(", ".join(f"{count} {name}" for name, count in counts.items()))
+    if lines:
+        print_table(("run", "state", "job", "iteration"), lines, words=("state", "job"))
+        print(", ".join(f"{count} {name}" for name, count in counts.items()))
     if any(state.in_progress for state in states.values()):
         print("The jobs go on without this command; the same command shows their states, and at the end the results.")
     if counts["failed"]:

@@ -69,21 +69,14 @@ def _networks() -> Listed:
 
 def _recipes() -> Listed:
     from resnets.localisation.recipes import list_recipes
-    from resnets.specs import DetectionRecipe
 
-    found = list_recipes()
+    recipes = list_recipes()
+    found = [msgspec.to_builtins(one) for one in recipes]
     rows = [
-        (
-            one.name,
-            "detection" if isinstance(one, DetectionRecipe) else "classification",
-            f"{one.iterations:,}",
-            f"{one.batch_size:,}",
-            f"{one.lr:g}",
-            one.source,
-        )
-        for one in found
+        (one.name, about["kind"], f"{one.iterations:,}", f"{one.batch_size:,}", f"{one.lr:g}", one.source)
+        for one, about in zip(recipes, found, strict=True)
     ]
-    return ("recipe", "of", "iterations", "batch", "lr", "source"), rows, [msgspec.to_builtins(one) for one in found]
+    return ("recipe", "of", "iterations", "batch", "lr", "source"), rows, found
 
 
 def _data() -> Listed:

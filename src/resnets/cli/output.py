@@ -12,10 +12,15 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from resnets.errors import ResnetsError
+from resnets.errors import ResnetsError, printable
 
 DEBUG = ContextVar("DEBUG", default=False)
 """Whether the command was given --debug, which shows the traceback of each error."""
+
+
+def note(text: object, program: str = "resnets") -> None:
+    """Print a line on standard error that is no error."""
+    print(printable(f"{program}: note: {text}"), file=sys.stderr)
 
 
 class OutputError(ResnetsError):

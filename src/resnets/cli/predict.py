@@ -36,7 +36,7 @@ def predict(
     Into a folder they are written in parts, by any number of processes of torchrun; the same command continues after an
     interruption. There a file that is not an image has a row with its error.
     """
-    from resnets.cli.display import counted, print_answers
+    from resnets.cli.display import classes_in_words, classes_of, counted, print_answers
     from resnets.cli.in_parts import is_folder, write_shown
     from resnets.cli.output import outlive
     from resnets.inference.images import find_images
@@ -55,15 +55,12 @@ def predict(
     require_alone("predict without a folder as --out")
 
     def fields(prediction: Prediction) -> dict[str, Any]:
-        pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-        classes = [{"name": name, "probability": probability} for name, probability in pairs]
-        return {"classes": classes, "unsure": prediction.unsure}
+        return {"classes": classes_of(prediction), "unsure": prediction.unsure}
 
     def text(prediction: Prediction) -> str | None:
         if out is not None:
             return None
-        pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-        shown = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in pairs)
+        shown = classes_in_words(prediction)
         return f"unsure ({shown})" if prediction.unsure else shown
 
     if out is not None:

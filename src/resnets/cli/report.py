@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from resnets.errors import printable
+from resnets.cli.output import note
 
 
 def report(
@@ -21,14 +21,12 @@ def report(
     markdown: Annotated[bool, Option("--markdown", help="Print Markdown instead of writing a page.")] = False,
 ) -> None:
     """Compare your results with the paper's: every table and figure, on one self-contained page."""
-    import sys
-
     from resnets.quantities import plural
     from resnets.report import write as reporting
 
     made = reporting.write_report(results or (), out=None if markdown else out)
     for problem in made.problems:
-        print(printable(f"resnets: note: {problem}"), file=sys.stderr)
+        note(problem)
     if markdown:
         print(made.markdown, end="")
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Context, Option
 
 from resnets.cli import jobs, options
+from resnets.cli.output import note
 from resnets.planning.devices import DEVICES
 from resnets.quantities import plural
 
@@ -164,7 +165,7 @@ def reproduce(
     finally:
         planning.stop()
     for name, reason in failed:
-        print(f"resnets: note: {name} failed: {reason}", file=sys.stderr)
+        note(f"{name} failed: {reason}")
     if failed:
         raise Exit(1)
 
@@ -227,7 +228,7 @@ def _show(result: Reproduction) -> None:
     for reason in summary.reasons(result.tables, result.figures) if every_row else ():
         print(reason)
     for problem in result.report.problems:
-        print(f"resnets: note: {problem}", file=sys.stderr)
+        note(problem)
     print(
         "rows of the paper's tables: "
         + ", ".join(f"{count} {status}" for status, count in result.report.counts.items())

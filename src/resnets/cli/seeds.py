@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from typer import Context, Exit
 
 from resnets.cli.jobs import OPTIONS, make_by_jobs, typed
+from resnets.cli.output import note
 from resnets.cli.resuming import resumable
-from resnets.errors import printable
 from resnets.report.wording import measured
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def _made_by_jobs(context: Context, runs: SeveralSeeds, cluster: Cluster, *, res
 
 def _print_result(runs: SeveralSeeds, result: SeedsResult) -> None:
     for seed, why in result.failed.items():
-        print(printable(f"resnets: note: seed {seed} failed: {why}"), file=sys.stderr)
+        note(f"seed {seed} failed: {why}")
     if result.results:
         of = f"mean and standard deviation of {len(result.results)} seeds" if result.deviation is not None else "1 seed"
         error = measured(result.mean, std=result.deviation)

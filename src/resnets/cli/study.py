@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Context, Option
 
 from resnets.cli import jobs, options
+from resnets.cli.output import note
 from resnets.errors import TrainingError, printable
 from resnets.training.recipes import RECIPES
 
@@ -118,7 +118,7 @@ def _show_jobs(context: Context, opened: OpenStudy, cluster: Cluster, chosen: st
     )
     failed = {name: state.why for name, state in states.items() if state.state == "failed"}
     for name, reason in failed.items():
-        print(printable(f"resnets: note: {name} failed: {reason}"), file=sys.stderr)
+        note(f"{name} failed: {reason}")
     done = [name for name, state in states.items() if state.state == "done"]
     if done and len(done) + len(failed) == len(states):
         _show(conclude(train_networks(opened, done), failed), chosen)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from resnets.data.stored_file import ImageFile
 from resnets.errors import UsageError
 from resnets.evaluation.members import Member
 from resnets.inference.explain import Explainer, blended
+from resnets.inference.predictions import writable
 
 SIDE = 160  # pixels of a thumbnail: twice what a page shows on a plain screen
 AT_ONCE = 16  # images that are explained together
@@ -50,13 +49,8 @@ def names_of(split: ImageArrays | ImageFiles) -> list[str]:
         return [str(number) for number in range(len(split))]
     found = [""] * len(split)
     for sample, file in split.numbered():
-        found[sample] = printable_name(file)
+        found[sample] = writable(str(file))
     return found
-
-
-def printable_name(file: ImageFile) -> str:
-    """Return a file's path or place as UTF-8, whatever bytes it is of."""
-    return os.fspath(file).encode("utf-8", "backslashreplace").decode() if isinstance(file, Path) else str(file)
 
 
 def thumbnails(
