@@ -14,24 +14,45 @@ from other_projects import trained
 import resnets
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
+from resnets.records.evaluations import Calibration
 from resnets.specs import InputSpec
 from resnets.weights import weights_file
+from resnets.weights.layouts.torchvision import OPTIONS
 
 CONVENTION = InputSpec(size=64, resize=72, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), interpolation="bicubic")
 
 
-def saved(folder: Path, name: str = "resnet18", input_spec: InputSpec = CONVENTION, **options: Any) -> resnets.Model:
+CALIBRATION = Calibration(
+    temperature=1.5,
+    data="pets",
+    validation_images=30,
+    test_images=30,
+    ece_before=9.0,
+    ece_after=2.0,
+    nll_before=0.8,
+    nll_after=0.7,
+)
+
+
+def saved(
+    folder: Path,
+    name: str = "resnet18",
+    input_spec: InputSpec = CONVENTION,
+    calibration: Calibration | None = None,
+    **options: Any,
+) -> resnets.Model:
     """Return a model of made-up weights, loaded from a file in the folder."""
     network = registry.create(name, num_classes=3, **options)
     network.load_state_dict(trained(network))
-    weights_file.save(folder / "w.safetensors", network, classes=("cat", "dog", "emu"), input_spec=input_spec)
+    about: dict[str, Any] = {"classes": ("cat", "dog", "emu"), "input_spec": input_spec, "calibration": calibration}
+    weights_file.save(folder / "w.safetensors", network, **about)
     return resnets.load(folder / "w.safetensors", device="cpu")
 
 
 @pytest.mark.parametrize("by", ["save_pretrained", "convert"])
 def test_the_folder_comes_back_as_the_same_model(tmp_path: Path, by: str) -> None:
     """Written from a model or converted from its file, the folder gives the weights, classes and input again."""
-    model = saved(tmp_path, "resnet8")
+    model = saved(tmp_path, "resnet8", calibration=CALIBRATION)
     if by == "convert":
         done = resnets.convert(model.path, tmp_path / "mine")
         assert (done.to, done.out) == ("hub", tmp_path / "mine")
@@ -40,6 +61,7 @@ def test_the_folder_comes_back_as_the_same_model(tmp_path: Path, by: str) -> Non
     assert {path.name for path in (tmp_path / "mine").iterdir()} == {"model.safetensors", "config.json", "README.md"}
     for back in (resnets.from_pretrained(tmp_path / "mine"), resnets.load(tmp_path / "mine")):
         assert (back.classes, back.input_spec) == (model.classes, model.input_spec)
+        assert back.calibration == CALIBRATION
         ours, theirs = model.network.state_dict(), back.network.state_dict()
         assert all(torch.equal(ours[key], theirs[key].cpu()) for key in ours)
 
@@ -59,12 +81,17 @@ def test_timm_reads_the_folder(tmp_path: Path) -> None:
     assert list(config["input_size"]) == [3, 64, 64] and int(64 / config["crop_pct"]) == 72
 
 
-@pytest.mark.parametrize("name", ["resnet8", "plain18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet8", "plain18", "resnet50", "nin", "googlenet"])
 def test_timm_is_not_promised_a_network_that_it_has_not(tmp_path: Path, name: str) -> None:
-    """resnet50 has the names of timm's and its stride elsewhere."""
-    model = resnets.Model(tmp_path, registry.create(name), None, CONVENTION, torch.device("cpu"))
+    """resnet50 has the names of timm's and its stride elsewhere; GoogLeNet, here in torchvision's variant, timm lacks.
+
+    The card says of which paper a network is only where it is this one.
+    """
+    options = OPTIONS.get(name, {})
+    model = resnets.Model(tmp_path, registry.create(name, **options), None, CONVENTION, torch.device("cpu"))
     folder = resnets.save_pretrained(model, tmp_path / "mine")
     assert "architecture" not in json.loads((folder / "config.json").read_text())
+    assert ("Deep Residual Learning" in (folder / "README.md").read_text()) == (name not in ("nin", "googlenet"))
 
 
 def test_the_card_shows_what_was_measured_and_the_input(tmp_path: Path) -> None:

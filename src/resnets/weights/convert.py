@@ -15,6 +15,7 @@ from torch import nn
 
 from resnets.errors import UsageError, WeightsError, first_line, nearest, public
 from resnets.files import make_folder, read_bytes, require_file, require_folder, writing
+from resnets.records.evaluations import Calibration
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
@@ -47,6 +48,7 @@ class _Converted:
     network: nn.Module
     classes: tuple[str, ...] | None
     input_spec: InputSpec | None
+    calibration: Calibration | None
 
 
 @public
@@ -101,7 +103,7 @@ def convert(
             theirs = write_torchvision(out, weights)
             notes.append(f"it loads into torchvision.models.{theirs}(num_classes={spec.num_classes})")
         elif target == "hub":
-            save_pretrained(_Converted(weights.path, weights.build(), names, input_spec), out)
+            save_pretrained(_Converted(weights.path, weights.build(), names, input_spec, weights.calibration), out)
         else:
             own.save(out, weights.build(), classes=names, input_spec=input_spec, calibration=weights.calibration)
     return Conversion(

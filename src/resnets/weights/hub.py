@@ -14,9 +14,9 @@ from torch import nn
 from resnets.errors import RunError, UsageError, WeightsError, first_line, import_extra, public
 from resnets.files import make_folder, read_bytes, sha256_of, to_json, write_durably, writing
 from resnets.networks.registry import spec_of
-from resnets.records.evaluations import Evaluation
+from resnets.records.evaluations import Calibration, Evaluation
 from resnets.records.runs import ClassifierResult, result_next_to
-from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, VGGSpec
+from resnets.specs import InputSpec, NetworkSpec, ResNetSpec
 from resnets.version import __version__
 from resnets.weights import weights_file
 from resnets.weights.layouts import timm, torchvision
@@ -38,6 +38,9 @@ class TrainedNetwork(Protocol):
 
     @property
     def input_spec(self) -> InputSpec | None: ...
+
+    @property
+    def calibration(self) -> Calibration | None: ...
 
 
 @public
@@ -63,7 +66,8 @@ def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Eval
     config = _config(model, spec)
     with writing(folder):
         make_folder(folder)
-        weights_file.save(folder / FILE, model.network, classes=model.classes, input_spec=model.input_spec)
+        about = {"classes": model.classes, "input_spec": model.input_spec, "calibration": model.calibration}
+        weights_file.save(folder / FILE, model.network, **about)  # type: ignore[arg-type]
         write_durably(folder / CONFIG, to_json(config, indent=2).encode())
         write_durably(folder / CARD, _card(model, spec, _results(model, spec.name, measured)).encode())
     return folder
@@ -158,7 +162,7 @@ def _config(model: TrainedNetwork, spec: NetworkSpec) -> dict[str, Any]:
     if model.classes is not None:
         config["label_names"] = list(model.classes)
     pretrained = timm.config_of(model.input_spec, spec.num_classes) if model.input_spec is not None else None
-    if pretrained is None or isinstance(spec, VGGSpec):  # timm's VGG has another head
+    if pretrained is None or not isinstance(spec, ResNetSpec):  # timm's VGG has another head
         return config
     try:
         architecture = torchvision.counterpart(spec)  # the names are the same in timm
@@ -203,7 +207,7 @@ def _card(model: TrainedNetwork, spec: NetworkSpec, results: list[dict[str, Any]
         ]
         head["model-index"] = [{"name": spec.name, "results": entries}]
     lines = ["---", *(f"{key}: {to_json(value)}" for key, value in head.items()), "---", "", f"# {spec.name}", ""]
-    paper = "" if isinstance(spec, FunctionSpec) else ' of "Deep Residual Learning for Image Recognition"'
+    paper = ' of "Deep Residual Learning for Image Recognition"' if isinstance(spec, ResNetSpec) else ""
     lines.append(f"{spec.in_words()}{paper}, {spec.num_classes} classes, saved by resnets {__version__}.")
     if results:
         lines += ["", "| data | measured | percent | how |", "|---|---|--:|---|"]
