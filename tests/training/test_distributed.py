@@ -195,6 +195,30 @@ def test_two_processes_resume_bit_identically(tmp_path: Path, pair: Run, two_pro
     assert small_runs.differences(whole, halves) == []
 
 
+def test_processes_that_torchrun_starts_again_resume_bit_identically(
+    tmp_path: Path, start: Start, two_processes: Processes
+) -> None:
+    """One is killed, torchrun's engine starts both again, one later than the other; nothing of it is in the result."""
+    two_processes.run(together.train_until_killed, tmp_path / "whole")
+    launcher = start(together.train_elastically, tmp_path / "killed")
+    launcher.join(120)
+    assert launcher.exitcode == 0
+    assert (tmp_path / "start-0").exists() and (tmp_path / "start-1").exists()
+    assert small_runs.differences(tmp_path / "whole", tmp_path / "killed") == []
+
+
+def test_four_processes_resume_bit_identically(tmp_path: Path, four_processes: Processes) -> None:
+    """Of more than two the rounding of a sum depends on where in memory a gradient lies."""
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    four_processes.run(together.resume, whole)
+    shutil.copytree(whole, resumed)
+    with RunFolder(resumed) as run:
+        run.checkpoints.paths()[0].unlink()
+        (run.path / "result.json").unlink()
+    four_processes.run(together.resume, resumed)
+    assert small_runs.differences(whole, resumed) == []
+
+
 @pytest.fixture(scope="module")
 def detectors(tmp_path_factory: pytest.TempPathFactory, two_processes: Processes) -> tuple[Path, list[DetectorResult]]:
     """A folder with a detector that one process trained, and in `two` the same by two processes; what these return."""

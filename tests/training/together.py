@@ -22,6 +22,7 @@ import small_runs
 import torch
 from torch import Tensor, nn
 from torch.distributed import TCPStore
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import resnets
 from resnets import cli
@@ -221,6 +222,34 @@ def resume_dropping(path: Path, *observers: Any) -> None:
         resnets.train(small_runs.Tiny(), splits(), out=path, save_every=1, observers=observers, **options)
     except (ResnetsError, small_runs.Crash) as error:
         (path.parent / f"error-{os.environ.get('RANK', '0')}").write_text(type(error).__name__)
+
+
+def train_elastically(path: Path) -> None:
+    """Train by two processes that torchrun's engine starts, and starts again once one has been killed."""
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        max_restarts=1,
+        run_id="test",
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        start_method="fork",
+    )
+    elastic_launch(config, train_until_killed)(path)
+
+
+def train_until_killed(path: Path) -> None:
+    """Train, or go on, saving after each iteration. Process 0 dies in the first start; 1 is late in the second."""
+    torch.set_num_threads(1)
+    start = os.environ["TORCHELASTIC_RESTART_COUNT"]
+    (path.parent / f"start-{start}").touch()
+    if start == "1" and second():
+        time.sleep(1)
+    torch.manual_seed(int(os.environ["RANK"]))
+    network = Failing(Killed(0 if start == "0" else -1))
+    options = {"recipe": small_runs.RECIPE, "device": "cpu", "precision": "fp32", "workers": 0, "resume": True}
+    resnets.train(network, splits(), out=path, save_every=1, **options)
 
 
 DETECTOR = small_detectors.RECIPE.with_changes(batch_size=4, iterations=3, masks=True, roi_pooling="align")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, rendezvous  # type: ignore[attr-defined]
 
 from resnets.errors import FailedElsewhere, Interrupted, UsageError
 from resnets.runtime.failures import ending_together, is_first_to_fail, lost_process
@@ -70,9 +71,21 @@ def _join(device: str) -> World:
     if own.startswith("cuda"):
         torch.cuda.set_device(own)
     take_share_of_cores()
-    dist.init_process_group("cpu:gloo,cuda:nccl" if own.startswith("cuda") else "gloo", timeout=TIMEOUT)
+    backend = "cpu:gloo,cuda:nccl" if own.startswith("cuda") else "gloo"
+    dist.init_process_group(backend, timeout=TIMEOUT, store=_store(), rank=rank, world_size=size)
     atexit.register(_leave)  # and not sooner, for there may be more to do together, such as to test
     return World(rank, size, own, dist.group.WORLD)
+
+
+def _store() -> Store:
+    """Return the store that processes meet at, in which each start by torchrun on one machine has keys of its own.
+
+    After a restart torchrun's store still holds the addresses of the processes before, where some would be looked for.
+    Of several machines each counts its restarts by itself.
+    """
+    store: Store = next(rendezvous("env://", timeout=TIMEOUT))[0]
+    alone = _number("LOCAL_WORLD_SIZE") == _number("WORLD_SIZE")
+    return PrefixStore(f"start-{_number('TORCHELASTIC_RESTART_COUNT')}", store) if alone else store
 
 
 def _leave() -> None:

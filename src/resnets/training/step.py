@@ -106,19 +106,42 @@ def averaging(network: nn.Module, device: torch.device, *, all_used: bool) -> Di
     no_buffers: dict[str, Any] = {
         "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False
     }
-    return DistributedDataParallel(
-        network,
+    averaged = DistributedDataParallel(
+        _LaidOut(network),
         device_ids=[device] if device.type == "cuda" else None,
+        gradient_as_bucket_view=True,  # each gradient is kept once
         find_unused_parameters=not all_used,
         **no_buffers,
     )
+    if all_used:  # otherwise torch keeps the order of the parameters
+        averaged().backward()
+        network.zero_grad(set_to_none=True)
+    return averaged
+
+
+class _LaidOut(nn.Module):
+    """A network that without inputs adds up its parameters, so that their gradients arrive from the last to the first.
+
+    In the order of the first backward pass torch lays out the gradients in memory; before it they lie in another one,
+    in which three processes or more sum them with other rounding. If that pass were the first iteration of a session,
+    a resumed run would not be bit-identical to one that was left alone.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.network(*inputs) if inputs else sum(parameter.sum() for parameter in self.network.parameters())
 
 
 def _average_gradients(state: TrainingState, world: World) -> None:
-    """Average the gradients that there are over all processes."""
-    for _, parameter in trained_parameters(state.network, state.regressor):
-        if parameter.grad is not None:
-            world.sum(parameter.grad).div_(world.size)
+    """Average the gradients that there are over all processes, at once."""
+    parameters = [parameter for _, parameter in trained_parameters(state.network, state.regressor)]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    together = world.sum(torch.cat([gradient.flatten() for gradient in gradients])).div_(world.size)
+    for gradient, mean in zip(gradients, together.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
 
 
 def _whole(
