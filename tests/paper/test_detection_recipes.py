@@ -69,7 +69,7 @@ def test_a_shorter_recipe_keeps_its_proportions_and_its_one_test() -> None:
         ({"roi_size": 1}, "RoI size is 1"),
         ({"head_stride": 3}, "stride is 3"),
         ({"lr": -1.0}, "lr is -1.0"),
-        ({"ema": 0.99}, "ema is 0.99; that does not apply to a detector"),
+        ({"ema": 0.99}, "ema is 0.99; that applies to classifiers alone"),
         ({"label_smoothing": 0.1}, "label_smoothing is 0.1"),
         ({"preprocessing": Preprocessing()}, "preprocessing is"),
     ],

@@ -41,7 +41,6 @@ SMALL_RPN = LocalisationRecipe(
     weight_decay=5e-4,
     preprocessing=Preprocessing(mean="channel", std=True),
     augmentation=ScaleCropFlip(shortest=112, longest=160, crop=112),
-    evaluate_every=1_000_000,
     anchor_sizes=(32, 64, 112),
     box_weight=5.0,
     anchors_per_image=32,

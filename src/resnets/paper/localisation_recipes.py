@@ -58,7 +58,6 @@ IMAGENET_RPN = LocalisationRecipe(
     weight_decay=1e-4,
     preprocessing=Preprocessing(mean="pixel"),
     augmentation=ScaleCropFlip(shortest=256, longest=480, crop=224, colors=PrincipalColors(std=0.1)),
-    evaluate_every=1_000_000,  # tests take long: by default there is one, at the end
     departures=(_SCHEDULE, ANCHORS, CROPS, _SCALES, *OPEN),
 )
 

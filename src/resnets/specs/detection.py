@@ -4,52 +4,29 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from resnets.errors import UsageError
+from resnets.specs.boxes import BoxRecipe
 from resnets.specs.inputs import Preprocessing
-from resnets.specs.recipes import Recipe
 
 RoIPooling = Literal["max", "align"]
 """How a region's features are taken from the shared maps: RoI max pooling as in 2015, or RoI align (bilinear)."""
 
-NOT_OF_DETECTORS = {
-    "bn_group": None,
-    "bn_images": None,
-    "label_smoothing": 0.0,
-    "warm_up": None,
-    "loss": "cross-entropy",
-    "auxiliary_weight": 0.3,
-    "auxiliary_iterations": None,
-    "distillation": None,
-    "ema": None,
-    "preprocessing": None,
-    "augmentation": None,
-}
-"""Fields of a classifier's recipe that do not apply to a detector, and the only value that they may have."""
 
-
-class DetectionRecipe(Recipe, frozen=True, kw_only=True, tag="detection"):
+class DetectionRecipe(BoxRecipe, frozen=True, kw_only=True, tag="detection"):
     """How to train and test a Faster R-CNN on a network: what a recipe has, and what [32] and [7] set.
 
-    What of a classifier's recipe does not apply (`NOT_OF_DETECTORS`) is refused. The regions that are learnt from are
-    drawn again at each iteration.
+    The regions that are learnt from are drawn again at each iteration.
 
     Units: pixels of the resized image for sides, anchors and `roi_size` (of the shared maps); IoU in [0, 1]
     Paper: section 4.3, appendix A.
     """
 
     preprocessing: Preprocessing | None = None
-    evaluate_every: int = 1_000_000  # tests take long: by default there is one, at the end
     shorter_side: int = 600
     longest_side: int = 1_000  # where the shorter side would make it longer than this, the image is made smaller
     flip: bool = True  # by half
     frozen_stages: int = 2  # conv1, conv2_x, ... that are not fine-tuned
     # region proposal network
-    anchor_sizes: tuple[int, ...] = (128, 256, 512)  # square roots of areas
-    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height over width
     rounded_anchors: bool = True  # their corners to whole pixels, as torchvision's; detectron2's are not
-    anchors_per_image: int = 256  # in the loss, at most half of them positive
-    anchor_positive: float = 0.7  # IoU from which an anchor is positive; so is the best of each box
-    anchor_negative: float = 0.3  # IoU below which it is negative
     anchor_box_weight: float = 10.0  # lambda of the loss, which is divided by the number of places
     proposal_nms: float = 0.7
     ranked: tuple[int, int] = (12_000, 6_000)  # proposals before that, in training and in testing
@@ -72,37 +49,23 @@ class DetectionRecipe(Recipe, frozen=True, kw_only=True, tag="detection"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-
-        def need(condition: bool, what: str, right: str) -> None:
-            if not condition:
-                raise UsageError(f"recipe {self.name!r}: {what}; {right}")
-
+        need = self._need
         need(self.shorter_side >= 32, f"shorter side is {self.shorter_side}", "it must be 32 pixels or more")
         need(
             self.longest_side >= self.shorter_side,
             f"longest side is {self.longest_side}",
             f"it must be at least the shorter side, {self.shorter_side}",
         )
-        for name, default in NOT_OF_DETECTORS.items():
+        for name in ("preprocessing", "augmentation"):
             value = getattr(self, name)
-            need(value == default, f"{name} is {value}", "that does not apply to a detector")
-        sizes = bool(self.anchor_sizes) and all(size > 0 for size in self.anchor_sizes)
-        need(sizes, f"anchor sizes are {self.anchor_sizes}", "they must be positive")
-        ratios = bool(self.anchor_ratios) and all(ratio > 0 for ratio in self.anchor_ratios)
-        need(ratios, f"anchor ratios are {self.anchor_ratios}", "they must be positive")
+            need(value is None, f"{name} is {value}", "a detector has its own")
         need(0 <= self.frozen_stages <= 4, f"frozen stages are {self.frozen_stages}", "there are 0 to 4 shared ones")
-        need(
-            0 <= self.anchor_negative <= self.anchor_positive <= 1,
-            f"anchors are negative below {self.anchor_negative} and positive from {self.anchor_positive}",
-            "these must ascend in [0, 1]",
-        )
         low, high = self.region_negative
         need(
             0 <= low <= high <= self.region_positive <= 1,
             f"regions are background in [{low}, {high}) and objects from {self.region_positive}",
             "these must ascend in [0, 1]",
         )
-        need(self.anchors_per_image >= 2, f"anchors per image are {self.anchors_per_image}", "they must be 2 or more")
         need(self.regions_per_image >= 4, f"regions per image are {self.regions_per_image}", "they must be 4 or more")
         need(0 < self.region_share < 1, f"the share of objects is {self.region_share}", "it must be in (0, 1)")
         need(min(*self.ranked, *self.proposals) >= 1, "there are to be no proposals", "they must be 1 or more")
@@ -114,9 +77,3 @@ class DetectionRecipe(Recipe, frozen=True, kw_only=True, tag="detection"):
         need(self.roi_size is None or self.roi_size >= 2, f"RoI size is {self.roi_size}", "it must be 2 or more")
         need(self.roi_samples >= 0, f"RoI samples are {self.roi_samples}", "they must be 0 or more")
         need(self.head_stride in (1, 2), f"the head's stride is {self.head_stride}", "it must be 1 or 2")
-
-    def scaled(self, iterations: int) -> DetectionRecipe:
-        """Return the recipe with another length, its milestones moved in proportion; the distance of tests stays."""
-        scaled = super().scaled(iterations)
-        assert isinstance(scaled, DetectionRecipe)
-        return scaled.with_changes(evaluate_every=self.evaluate_every)

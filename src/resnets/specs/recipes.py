@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Literal
+from typing import Literal, Self
 
 from resnets.errors import UsageError
 from resnets.specs.base import Spec
@@ -121,10 +121,7 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
     departures: tuple[Departure, ...] = ()
 
     def __post_init__(self) -> None:
-        def need(condition: bool, what: str, right: str) -> None:
-            if not condition:
-                raise UsageError(f"recipe {self.name!r}: {what}; {right}")
-
+        need = self._need
         need(self.iterations >= 1, f"iterations is {self.iterations}", "it must be 1 or more")
         need(self.batch_size >= 1, f"batch size is {self.batch_size}", "it must be 1 or more")
         need(math.isfinite(self.lr) and self.lr > 0, f"lr is {self.lr}", "it must be a positive number")
@@ -179,12 +176,16 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
         )
         need(self.evaluate_every >= 1, f"evaluate_every is {self.evaluate_every}", "it must be 1 or more")
 
+    def _need(self, condition: bool, what: str, right: str) -> None:
+        if not condition:
+            raise UsageError(f"recipe {self.name!r}: {what}; {right}")
+
     @property
     def images(self) -> int:
         """Images of a mini-batch."""
         return self.batch_size
 
-    def scaled(self, iterations: int) -> Recipe:
+    def scaled(self, iterations: int) -> Self:
         """Return the recipe with another length, its milestones moved in proportion (rounded to iterations)."""
         if iterations < 1:
             raise UsageError(f"recipe {self.name!r}: iterations is {iterations}; it must be 1 or more")
@@ -206,7 +207,7 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             evaluate_every=max(1, min(self.evaluate_every, 200, iterations // 10), round(self.evaluate_every * ratio)),
         )
 
-    def with_crops(self, size: int) -> Recipe:
+    def with_crops(self, size: int) -> Self:
         """Return the recipe for photos with crops of another size, the sides that they are cut from in proportion.
 
         Raises: UsageError, if the recipe is for small images, which have one size, or the size is impossible.
@@ -221,7 +222,7 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
         smaller = Departure(f"crops of {size} pixels, the sides that they are cut from in proportion", "as requested")
         return self.with_changes(augmentation=crop.at(size), departures=(*self.departures, smaller))
 
-    def with_decoding(self, decode: str) -> Recipe:
+    def with_decoding(self, decode: str) -> Self:
         """Return the recipe for photos with large JPEGs decoded in another way.
 
         Raises: UsageError, if the recipe is for small images, which have one size, or there is no such way.
