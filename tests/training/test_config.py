@@ -14,10 +14,13 @@ import torch
 from torch import nn
 
 import resnets
+from resnets.cli import detect, locate
 from resnets.cli.jobs import OPTIONS
-from resnets.cli.train import train as command
+from resnets.cli.train import train
 from resnets.data.passed_over import PassedOver
+from resnets.detection.config import DetectorSettings
 from resnets.errors import UsageError
+from resnets.localisation.config import LocaliserSettings
 from resnets.networks import registry
 from resnets.records.base import encode
 from resnets.records.runs import LogLine, Result, RunRecord
@@ -25,8 +28,7 @@ from resnets.specs import Recipe, ResNetSpec
 from resnets.training.config import NetworkSettings, RecipeSettings, TrainingConfig, TrainSettings
 from resnets.training.recipes import find_recipe
 
-PYTHON_ONLY = {"num_classes", "bn_group", "label_smoothing"}  # not options of the command
-OF_THE_COMMAND = {"context", "network", "data", "out", "resume", "network_option", "seeds", *OPTIONS}
+OF_THE_COMMAND = {"context", "network", "data", "rpn", "out", "resume", "network_option", "seeds", *OPTIONS}
 
 
 def test_settings_are_the_fields_of_the_configuration_the_recipe_and_the_network() -> None:
@@ -41,10 +43,18 @@ def test_settings_are_the_fields_of_the_configuration_the_recipe_and_the_network
     assert NetworkSettings.__annotations__.keys() == inspect.signature(ResNetSpec.named).parameters.keys() - {"name"}
 
 
-def test_each_setting_is_an_option() -> None:
-    """The command has an option for each setting but those that only Python needs."""
-    options = inspect.signature(command).parameters.keys() - OF_THE_COMMAND
-    assert options == TrainSettings.__annotations__.keys() - PYTHON_ONLY
+@pytest.mark.parametrize(
+    ("command", "settings", "python_only"),
+    [
+        (train, TrainSettings, {"num_classes", "bn_group", "label_smoothing"}),
+        (detect.train, DetectorSettings, set()),
+        (locate.train, LocaliserSettings, {"regions_per_image"}),
+    ],
+)
+def test_each_setting_is_an_option(command: Callable[..., None], settings: type, python_only: set[str]) -> None:
+    """Each command that trains has an option for each setting but those that only Python needs."""
+    named = {*settings.__annotations__, "weights"}
+    assert inspect.signature(command).parameters.keys() - (OF_THE_COMMAND - named) == named - python_only
 
 
 def test_settings_are_divided() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, Unpack
 
 import torch
 
@@ -29,8 +29,8 @@ from resnets.records.runs import DataRecord, RunRecord, StartRecord
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
-from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec
-from resnets.training.config import RunSettings, network_record, separated
+from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, RoIPooling
+from resnets.training.config import RunSettings, SharedSettings, network_record, separated
 from resnets.training.resolved import ResolvedTraining
 from resnets.training.start import find_in_turn, resumed_from, start_record
 from resnets.weights.sources import is_published
@@ -38,6 +38,24 @@ from resnets.weights.weights_file import Weights
 
 RECIPE_SETTINGS = {"anchors": "anchor_sizes", "regions": "regions_per_image", "context": "global_context"}
 """Settings whose names are shorter than those of the recipe's fields."""
+
+
+class DetectorSettings(SharedSettings, total=False):
+    """All settings of a detector's training by name, but for its weights; None keeps what the recipe has."""
+
+    recipe: str | DetectionRecipe | None
+    classes: Sequence[str] | None
+    batch_size: int | None
+    lr: float | None
+    momentum: float | None
+    weight_decay: float | None
+    anchors: Sequence[int] | None
+    regions: int | None
+    frozen_stages: int | None
+    roi_pooling: RoIPooling | None
+    roi_size: int | None
+    context: bool | None
+    evaluate_every: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +66,12 @@ class DetectionConfig(RunSettings):
     classes: Sequence[str] | None = None  # to use; None: all that are found
 
     @classmethod
-    def from_settings(cls, **settings: Any) -> Self:
+    def from_settings(cls, weights: str | Path | None, **settings: Unpack[DetectorSettings]) -> Self:
         """Return the configuration of settings by name, those of the recipe among them; None leaves a default.
 
         Raises: UsageError, for an unknown name.
         """
-        return cls(**separated(cls, DetectionRecipe, RECIPE_SETTINGS, "a detector", settings))
+        return cls(weights=weights, **separated(cls, DetectionRecipe, RECIPE_SETTINGS, "a detector", settings))
 
     @property
     def masks(self) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from resnets.detection.annotations import DetectionSplits
-from resnets.detection.config import DetectionConfig, resolve
+from resnets.detection.config import DetectionConfig, DetectorSettings, resolve
 from resnets.detection.task import DetectionTask
 from resnets.errors import possible_names
 from resnets.files import require_folder
@@ -59,7 +59,7 @@ def train_detector(
     out: str | Path | None = None,
     resume: bool = False,
     observers: Iterable[Observer] = (),
-    **settings: Any,
+    **settings: Unpack[DetectorSettings],
 ) -> DetectorResult:
     """Train Faster R-CNN on a network in a run folder, and return its result.
 
@@ -94,7 +94,7 @@ def train_detector(
         FailedElsewhere, if another process failed.
     Paper: section 4.3, appendices A and B.
     """
-    config = DetectionConfig.from_settings(weights=weights, **settings)
+    config = DetectionConfig.from_settings(weights, **settings)
     require_folder(out)
 
     def path_of(name: str) -> Path:

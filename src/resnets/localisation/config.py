@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import torch
 
@@ -24,7 +24,7 @@ from resnets.runtime.processes import ALONE
 from resnets.runtime.provenance import provenance
 from resnets.specs import InputSpec, LocalisationRecipe, Preprocessing
 from resnets.specs.localisation import OF_STAGES
-from resnets.training.config import RunSettings, network_record, separated
+from resnets.training.config import RunSettings, SharedSettings, network_record, separated
 from resnets.training.resolved import ResolvedTraining
 from resnets.training.start import Start, find_start, start_record
 
@@ -32,6 +32,23 @@ RECIPE_SETTINGS = {"anchors": "anchor_sizes"}
 """Settings whose names are shorter than those of the recipe's fields."""
 
 STAGES = {"rpn": "a per-class RPN", "rcnn": "a per-class R-CNN"}
+
+
+class LocaliserSettings(SharedSettings, total=False):
+    """All settings of a localiser's training by name, but for its weights and RPN; None keeps what the recipe has."""
+
+    recipe: str | LocalisationRecipe | None
+    split: str
+    batch_size: int | None
+    lr: float | None
+    momentum: float | None
+    weight_decay: float | None
+    box_weight: float | None
+    anchors: Sequence[int] | None
+    anchors_per_image: int | None
+    proposals: int | None
+    regions_per_image: int | None
+    evaluate_every: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +60,15 @@ class LocalisationConfig(RunSettings):
     split: str = "all"  # or a share of the training images to validate on: 10%
 
     @classmethod
-    def from_settings(cls, **settings: Any) -> Self:
+    def from_settings(
+        cls, weights: str | Path | None, rpn: str | Path | None, **settings: Unpack[LocaliserSettings]
+    ) -> Self:
         """Return the configuration of settings by name, those of the recipe among them; None leaves a default.
 
         Raises: UsageError, for an unknown name.
         """
-        return cls(**separated(cls, LocalisationRecipe, RECIPE_SETTINGS, "a localiser", settings))
+        divided = separated(cls, LocalisationRecipe, RECIPE_SETTINGS, "a localiser", settings)
+        return cls(weights=weights, rpn=rpn, **divided)
 
     def resolve_recipe(self) -> LocalisationRecipe:
         """Return the recipe with its changes. Raises: UsageError, if there is none, or a change is impossible."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from resnets.errors import possible_names
 from resnets.files import require_folder
 from resnets.localisation.boxed_images import LocalisationSplits
-from resnets.localisation.config import LocalisationConfig, resolve
+from resnets.localisation.config import LocalisationConfig, LocaliserSettings, resolve
 from resnets.localisation.task import LocalisationTask
 from resnets.records import runs as records
 from resnets.records.runs import LocalisationScores, RunRecord
@@ -65,7 +65,7 @@ def train_localiser(
     out: str | Path | None = None,
     resume: bool = False,
     observers: Iterable[Observer] = (),
-    **settings: Any,
+    **settings: Unpack[LocaliserSettings],
 ) -> LocaliserResult:
     """Train a per-class RPN, or with `rpn` a per-class R-CNN on its proposals, in a run folder; return its result.
 
@@ -94,7 +94,7 @@ def train_localiser(
     Paper: appendix C.
     """
     require_alone("locate train")
-    config = LocalisationConfig.from_settings(weights=weights, rpn=rpn, **settings)
+    config = LocalisationConfig.from_settings(weights, rpn, **settings)
     require_folder(out)
 
     def path_of(name: str) -> Path:

@@ -66,8 +66,20 @@ class NetworkSettings(TypedDict, total=False):
     initialization: Initialization
 
 
-class TrainSettings(RecipeSettings, NetworkSettings, total=False):
-    """All settings of a training by name; `TrainingConfig` has their meanings and defaults."""
+class SharedSettings(TypedDict, total=False):
+    """Settings of any training by name; `RunSettings` has their meanings and defaults."""
+
+    seed: int
+    iterations: int | None
+    size: int | None
+    device: str
+    precision: str
+    workers: int
+    save_every: int | None
+
+
+class TrainSettings(RecipeSettings, NetworkSettings, SharedSettings, total=False):
+    """All settings of a classifier's training by name; `TrainingConfig` has their meanings and defaults."""
 
     recipe: str | Recipe | None
     weights: str | Path | None
@@ -76,16 +88,9 @@ class TrainSettings(RecipeSettings, NetworkSettings, total=False):
     teacher_weight: float | None
     split: str
     class_weights: ClassWeights
-    seed: int
-    iterations: int | None
     epochs: float | None
-    size: int | None
     decode: str | None
     accumulate: int
-    device: str
-    precision: str
-    workers: int
-    save_every: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
