@@ -49,6 +49,11 @@ def test_shards_are_written_and_trained_on(photo_folder: Path, tmp_path: Path, c
     code, out, _ = command("data", "shard", f"folder:{photo_folder}", tmp_path / "shards")
     assert "2 shards (2 written before)" in out
     options = {"iterations": 2, "batch_size": 4, "workers": 0, "device": "cpu"}
+    parts = ("data", "shard", f"folder:{photo_folder}", tmp_path / "parts", "--part")
+    code, out, _ = command(*parts, "2/2")
+    assert code == 0 and "part 2/2, 1 shard, " in out and "of 2 parts these are not whole: 1" in out
+    code, out, _ = command(*parts, "1/2")
+    assert code == 0 and "part 1/2, 1 shard, " in out and "the manifest is written" in out
     here = resnets.train("resnet8", f"webdataset:{tmp_path / 'shards'}", out=tmp_path / "a", **options)
     there = resnets.train("resnet8", f"folder:{photo_folder}", out=tmp_path / "b", **options)
     assert (here.training_error, here.test_error) == (there.training_error, there.test_error)

@@ -6,6 +6,7 @@ import json
 import re
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from resnets.data.splits import DataSplits
 from resnets.data.stored_file import content_of
 from resnets.data.streams import ImageStream
 from resnets.errors import DataError, RunError, UsageError
+from resnets.runtime.processes import Share
 from resnets.specs import Preprocessing, ScaleCropFlip
 
 MakePhotos = Callable[..., Path]
@@ -130,7 +132,7 @@ def test_what_was_interrupted_goes_on(photos: DataSplits, written: Path, tmp_pat
     with pytest.raises(Stop):
         shard_writer.write(photos, tmp_path / "again", size=SMALL, progress=stop)
     assert not (tmp_path / "again" / "manifest.json").exists()
-    with pytest.raises(DataError, match=r"no .*/again/manifest.json"):
+    with pytest.raises(DataError, match=r"no .*/again/manifest.json: 2 of 7 shards"):
         sources.load(f"webdataset:{tmp_path / 'again'}")
     (tmp_path / "again" / ".train-000002.tar.partial").write_bytes(b"torn")
     result = shard_writer.write(photos, tmp_path / "again", size=SMALL)
@@ -157,12 +159,66 @@ def test_shards_of_other_images_are_not_overwritten(photos: DataSplits, written:
         shard_writer.write(photos, written, size=2 * SMALL)
 
 
-def test_one_at_a_time(photos: DataSplits, written: Path) -> None:
-    """A folder that another process writes to is an error."""
+def test_a_shard_is_written_by_one_process_at_a_time(photos: DataSplits, tmp_path: Path) -> None:
+    """One that another process writes is an error that names it; the others can be written meanwhile."""
     import filelock
 
-    with filelock.FileLock(written / ".lock"), pytest.raises(RunError, match="another process"):
-        shard_writer.write(photos, written, size=SMALL)
+    with filelock.FileLock(tmp_path / ".train-000001.tar.lock"):
+        with pytest.raises(RunError, match=r"train-000001.tar: another process"):
+            shard_writer.write(photos, tmp_path, size=SMALL)
+        assert shard_writer.write(photos, tmp_path, size=SMALL, share=Share(0, 2)).kept == 1
+
+
+# ---------------------------------------------------------------- by several jobs
+
+
+def test_parts_are_together_what_one_call_writes(photos: DataSplits, written: Path, tmp_path: Path) -> None:
+    """In any order, of any number, also of several numbers in one folder: the same files, each image once."""
+    parts = [Share(2, 3), Share(0, 3), Share(0, 2), Share(1, 2), Share(8, 9)]
+    missing = [shard_writer.write(photos, tmp_path / "parts", size=SMALL, share=part).missing for part in parts]
+    assert missing == [(1, 2), (2,), (2,), (), ()]
+    files = {path.name: path.read_bytes() for path in written.iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()} == files
+    assert images_of(sources.load(f"webdataset:{tmp_path / 'parts'}").train) == images_of(photos.train)
+
+
+def test_parts_at_the_same_time(photos: DataSplits, written: Path, tmp_path: Path) -> None:
+    """Of four that start together each writes its own, and the last to end writes the manifest."""
+    with ThreadPoolExecutor(4) as pool:
+        calls = [
+            pool.submit(shard_writer.write, photos, tmp_path, size=SMALL, share=Share(rank, 4)) for rank in range(4)
+        ]
+        assert sum(call.result().shards for call in calls) == len(list(written.glob("*.tar")))
+    assert (tmp_path / "manifest.json").read_bytes() == (written / "manifest.json").read_bytes()
+
+
+def test_a_part_of_other_images_is_refused_at_its_start(
+    photos: DataSplits, tmp_path: Path, make_photos: MakePhotos
+) -> None:
+    """Also where no part has written a shard yet: what is written is known from the first moment."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        shard_writer.write(photos, tmp_path / "parts", size=SMALL, share=Share(0, 2), progress=stop)
+    (first,) = (tmp_path / "parts").glob("*.tar")
+    first.unlink(), (tmp_path / "parts" / f".{first.name}.json").unlink()
+    with pytest.raises(DataError, match="other images"):
+        shard_writer.write(
+            folder.load(make_photos("other", train=3)), tmp_path / "parts", size=SMALL, share=Share(1, 2)
+        )
+    assert not list((tmp_path / "parts").glob("*.tar"))
+
+
+@pytest.mark.parametrize("part", ["5/4", "0/4", "1/0", "1", "a/b", "-1/2"])
+def test_parts_that_are_none(part: str, tmp_path: Path) -> None:
+    """A usage error that names it, before anything is read."""
+    with pytest.raises(UsageError, match=re.escape(part)):
+        shard_writer.shard_data("folder:/absent", tmp_path, part=part)
 
 
 def test_only_files_are_sharded(tmp_path: Path) -> None:

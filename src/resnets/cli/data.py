@@ -71,6 +71,9 @@ def shard(
     ],
     folder: Annotated[Path, Argument(metavar="DEST", help="Folder for the shards.", show_default=False)],
     size: Annotated[int, Option(help="Approximate megabytes per shard.")] = 1_000,
+    part: Annotated[
+        str, Option(metavar="I/N", help="Of N jobs of the same command, the Ith; the last to end writes the manifest.")
+    ] = "1/1",
 ) -> None:
     """Write tar shards (webdataset's layout) and manifest.json; after an interruption, the same command continues.
 
@@ -81,12 +84,18 @@ def shard(
     from resnets.quantities import megabytes, plural
 
     with progress_of("writing") as progress:
-        written = shard_data(source, folder, size=size, progress=progress)
+        written = shard_data(source, folder, size=size, part=part, progress=progress)
     kept = f" ({written.kept} written before)" if written.kept else ""
+    shards = f"{plural(written.shards, 'shard')}{kept}, {megabytes(written.bytes)} in {written.folder}"
+    if part != "1/1":
+        shards = f"part {part}, {shards}"
+    if written.missing:
+        missing = ", ".join(map(str, written.missing))
+        print(f"{shards}; no manifest yet: of {part.partition('/')[2]} parts these are not whole: {missing}")
+        return
     print(
         f"{plural(written.train, 'training image')}, {plural(written.val, 'test image')}, "
-        f"{plural(written.classes, 'class')}: {plural(written.shards, 'shard')}{kept}, {megabytes(written.bytes)} in "
-        f"{written.folder}"
+        f"{plural(written.classes, 'class')}: {shards}{'; the manifest is written' if part != '1/1' else ''}"
     )
 
 

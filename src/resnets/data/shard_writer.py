@@ -1,4 +1,4 @@
-"""Writing of tar shards with a manifest; a writing that was interrupted is resumed."""
+"""Writing of tar shards with a manifest, by one call or by several at once; what was interrupted is resumed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.randomness import epoch_order
 from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import content_of, size_of
-from resnets.data.webdataset import FORMAT, MANIFEST, ShardEntry, read_manifest
+from resnets.data.webdataset import FORMAT, MANIFEST, PLAN, ShardEntry, ShardPlan, read_manifest
 from resnets.errors import DataError, RunError, UsageError, public, warn
 from resnets.files import make_folder, require_folder, sync_folder, write_durably, writing
-from resnets.records.base import read_valid
+from resnets.records.base import encode, read_valid
 from resnets.runtime.locks import Held, Lock
+from resnets.runtime.processes import WHOLE, Share
 
+LOCK = ".lock"  # is held for the moments in which it is decided what is missing
 BLOCK = 512  # bytes of tar
 ENTRY = 3 * BLOCK  # bytes of a sample besides its image: two headers and its class
 
@@ -40,7 +42,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was written, and how much of it had been there already."""
+    """What was written, and how much of it had been there already.
+
+    `train` and `val` are the images of the whole data set; `shards`, `kept` and `bytes` are of the part. `missing` are
+    the parts, of as many, that are not whole yet; without any the manifest is written.
+    """
 
     folder: Path
     train: int  # images
@@ -49,6 +55,7 @@ class Written:
     shards: int
     kept: int  # shards of an earlier, interrupted call
     bytes: int
+    missing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,89 +67,132 @@ class _Planned:
 
 @public
 def shard_data(
-    source: str, folder: str | Path, *, size: int = 1_000, progress: Progress = lambda done, total: None
+    source: str,
+    folder: str | Path,
+    *,
+    size: int = 1_000,
+    part: str = "1/1",
+    progress: Progress = lambda done, total: None,
 ) -> Written:
     """Write the image files of a source as tar shards of about `size` megabytes with a manifest; restartable.
 
-    `webdataset:FOLDER` is then the same data set, with the same order and digest.
+    `webdataset:FOLDER` is then the same data set, with the same order and digest. `part` is I/N: every Nth shard from
+    the Ith on, of N calls that may run at the same time; the last one to end writes the manifest.
 
     Raises: UsageError; DataError, if an image cannot be read or the folder holds other shards; RunError.
     """
     if size < 1:
         raise UsageError(f"size is {size} MB; it must be 1 or more")
+    share = _share(part)
     require_folder(folder)
     splits = sources.load(source)
     for remark in splits.remarks():
         if remark != splits.roles:
             warn(remark)
-    return write(splits, Path(folder), size=size * 10**6, progress=progress)
+    return write(splits, Path(folder), size=size * 10**6, share=share, progress=progress)
 
 
-def write(splits: DataSplits, folder: Path, *, size: int, progress: Progress = lambda done, total: None) -> Written:
-    """Write shards of about `size` bytes, each with its index next to it until all are done; then the manifest.
+def _share(part: str) -> Share:
+    """Return the share that `I/N` names. Raises: UsageError."""
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", part)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise UsageError(f"part is {part!r}; it must be I/N with I from 1 to N, such as 3/8")
+    return Share(number - 1, count)
 
-    The files are copied as they are. Training images are in a fixed random order, so that a shard has all
-    classes from its start. The digest is the source's: a run can resume from shards of the same images.
+
+def write(
+    splits: DataSplits,
+    folder: Path,
+    *,
+    size: int,
+    share: Share = WHOLE,
+    progress: Progress = lambda done, total: None,
+) -> Written:
+    """Write a share of the shards of about `size` bytes, each with its index next to it; the last call the manifest.
+
+    The files are copied as they are. Training images are in a fixed random order, so that a shard has all classes from
+    its start. The digest is the source's: a run can resume from shards of the same images. Which images a shard has
+    does not depend on the share.
 
     Raises: DataError, if an image cannot be read or the folder holds other shards; RunError, if it cannot be written.
     """
-    parts = {"train": _files(splits, splits.train), "val": _files(splits, splits.test)}
+    images = {"train": _files(splits, splits.train), "val": _files(splits, splits.test)}
     if splits.validation is not None:
-        parts["validation"] = _files(splits, splits.validation)
-    planned = [shard for name, files in parts.items() for shard in _planned(name, files, size)]
+        images["validation"] = _files(splits, splits.validation)
+    planned = [shard for name, files in images.items() for shard in _planned(name, files, size)]
     plan = hashlib.sha256(json.dumps([FORMAT, splits.digest, size, splits.classes]).encode()).hexdigest()
+    own = planned[share.rank :: share.size]
     with writing(folder):
         make_folder(folder)
-    total, done, kept = sum(map(len, parts.values())), 0, 0
-    with _alone(folder), writing(folder):
+        with Lock(folder / LOCK, wait=True):
+            earlier = _earlier(folder, plan)
+            if not (folder / MANIFEST).exists():
+                write_durably(folder / PLAN, encode(ShardPlan(plan=plan, shards=len(planned))))
+    total, done = sum(len(shard.samples) for shard in own), 0
+    for shard in own:
+        if shard.name not in earlier:
+            with _alone(folder, shard.name), writing(folder):
+                about = _write_shard(folder, shard, images[shard.split])
+                write_durably(_index(folder, shard.name), json.dumps({"plan": plan} | about).encode())
+        done += len(shard.samples)
+        progress(done, total)
+    with writing(folder), Lock(folder / LOCK, wait=True):
         known = _earlier(folder, plan)
-        for shard in planned:
-            if shard.name in known:
-                kept += 1
-            else:
-                known[shard.name] = _write_shard(folder, shard, parts[shard.split])
-                about = json.dumps({"plan": plan} | known[shard.name]).encode()
-                write_durably(_index(folder, shard.name), about)
-            done += len(shard.samples)
-            progress(done, total)
-        manifest = {
-            "format": FORMAT,
-            "plan": plan,
-            "name": splits.name,
-            "classes": list(splits.classes),
-            "validation_share": splits.validation_share,
-            "roles": splits.roles,
-            "splits": {
-                name: {
-                    "samples": len(files),
-                    "digest": files.digest(),
-                    "shards": [known[shard.name] for shard in planned if shard.split == name],
-                }
-                for name, files in parts.items()
-            },
-        }
-        write_durably(folder / MANIFEST, json.dumps(manifest).encode())
-        for shard in planned:
-            _index(folder, shard.name).unlink(missing_ok=True)
+        missing = {place % share.size + 1 for place, shard in enumerate(planned) if shard.name not in known}
+        if not missing:
+            _finish(folder, plan, splits, images, [(shard.split, known[shard.name]) for shard in planned])
     return Written(
         folder=folder,
-        train=len(parts["train"]),
-        val=len(parts["val"]),
+        train=len(images["train"]),
+        val=len(images["val"]),
         classes=len(splits.classes),
-        shards=len(planned),
-        kept=kept,
-        bytes=sum(shard["bytes"] for shard in known.values()),
+        shards=len(own),
+        kept=sum(shard.name in earlier for shard in own),
+        bytes=sum(known[shard.name]["bytes"] for shard in own if shard.name in known),
+        missing=tuple(sorted(missing)),
     )
 
 
+def _finish(
+    folder: Path,
+    plan: str,
+    splits: DataSplits,
+    images: dict[str, ImageFiles],
+    shards: list[tuple[str, dict[str, Any]]],
+) -> None:
+    """Write the manifest of all shards, each with its split, and remove what was there in its place."""
+    manifest = {
+        "format": FORMAT,
+        "plan": plan,
+        "name": splits.name,
+        "classes": list(splits.classes),
+        "validation_share": splits.validation_share,
+        "roles": splits.roles,
+        "splits": {
+            name: {
+                "samples": len(files),
+                "digest": files.digest(),
+                "shards": [about for split, about in shards if split == name],
+            }
+            for name, files in images.items()
+        },
+    }
+    write_durably(folder / MANIFEST, json.dumps(manifest).encode())
+    (folder / PLAN).unlink(missing_ok=True)
+    for _, about in shards:
+        _index(folder, about["file"]).unlink(missing_ok=True)
+        _lock(folder, about["file"]).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder. Raises: RunError, if another process does."""
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """Hold a shard. Raises: RunError, if another process does."""
     try:
-        with Lock(folder / ".lock"):
+        with Lock(_lock(folder, name)):
             yield
     except Held:
-        raise RunError(f"{folder}: another process is writing shards here; wait for it or name another") from None
+        raise RunError(f"{folder / name}: another process is writing this shard; wait for it") from None
 
 
 def _files(splits: DataSplits, split: Split) -> ImageFiles:
@@ -172,6 +222,10 @@ def _index(folder: Path, name: str) -> Path:
     return folder / f".{name}.json"
 
 
+def _lock(folder: Path, name: str) -> Path:
+    return folder / f".{name}.lock"
+
+
 def _earlier(folder: Path, plan: str) -> dict[str, dict[str, Any]]:
     """Return what is known of the shards that are whole, by their name.
 
@@ -185,7 +239,9 @@ def _earlier(folder: Path, plan: str) -> dict[str, dict[str, Any]]:
     for index in folder.glob(".*.tar.json"):
         if (earlier := read_valid(index, _Index)) is not None:
             found.append(msgspec.structs.asdict(earlier))
-    if any(shard.get("plan") != plan for shard in found):
+    started = read_valid(folder / PLAN, ShardPlan)
+    plans = {shard["plan"] for shard in found} | ({started.plan} if started else set())
+    if plans - {plan}:
         raise DataError(f"{folder} holds shards of other images, or of another size; name another folder")
     whole = {}
     for shard in found:

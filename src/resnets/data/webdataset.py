@@ -21,11 +21,12 @@ from resnets.data.stored_file import MOST_BYTES, InMemoryFile
 from resnets.data.streams import ImageStream
 from resnets.errors import DataError, RecordError, UsageError, import_extra
 from resnets.files import read_bytes
-from resnets.records.base import decode
+from resnets.records.base import decode, read_valid
 from resnets.specs.base import Natural
 
 FORMAT = "resnets-shards-1"
 MANIFEST = "manifest.json"
+PLAN = ".plan.json"  # is there until the manifest is
 MANIFEST_BYTES = 1_000_000_000  # that are read; ImageNet's has 50 million
 
 
@@ -59,6 +60,12 @@ def _manifest(name: str, otherwise: str) -> str:
     """Return where the manifest of shards is. Raises: DataError, if there is none here."""
     where = name if name.endswith(".json") else f"{name.rstrip('/')}/{MANIFEST}"
     if not is_remote(name) and not Path(where).is_file():
+        if (plan := read_valid(Path(where).parent / PLAN, ShardPlan)) is not None:
+            there = len(list(Path(where).parent.glob(".*.tar.json")))
+            raise DataError(
+                f"webdataset: no {where}: {there} of {plan.shards} shards are written; run `resnets data shard` again, "
+                f"whole or the parts that are missing"
+            )
         raise DataError(f"webdataset: no {where}; name a folder that `resnets data shard` wrote, or {otherwise}")
     return where
 
@@ -130,6 +137,13 @@ class SplitEntry(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     samples: Natural
     shards: list[ShardEntry]
+
+
+class ShardPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What shards are being written, before there is a manifest."""
+
+    plan: str
+    shards: Natural
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
