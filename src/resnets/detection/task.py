@@ -17,24 +17,19 @@ from resnets.detection.detector import save_detector
 from resnets.detection.pixels import Sample, TrainingSamples
 from resnets.detection.predict import detect_by_all
 from resnets.files import writing
-from resnets.records.runs import DetectionScores, DetectorResult, LogLine
+from resnets.records.runs import DetectionScores, DetectorResult
 from resnets.specs import Precision
-from resnets.training.meter import Meter
+from resnets.training.box_task import BoxTask
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.step import Step, averaging, unsent
 
 
-class DetectionTask:
-    """The training of a detector, whose curve is on the validation images where there are some.
-
-    So the test images are seen once, at the end.
-
-    Raises: UsageError, if a mini-batch cannot be shared evenly.
-    """
+class DetectionTask(BoxTask[DetectorTraining]):
+    """The training of a detector. Raises: UsageError, if a mini-batch cannot be shared evenly."""
 
     def __init__(self, training: DetectorTraining) -> None:
-        self.training = training
+        super().__init__(training, training.network.losses)
         record = training.record
         self.samples = TrainingSamples(
             training.data.train,
@@ -43,15 +38,6 @@ class DetectionTask:
             workers=record.workers,
             share=training.world.share,
         )
-        self.curve_on = "test" if training.data.validation is None else "validation"
-
-    def start(self) -> TrainingState:
-        training = self.training
-        state = TrainingState.start(training.network, training.recipe, training.device, training.world)
-        count = len(training.network.losses) + 1  # and the wrong regions' share
-        sums = torch.zeros(count, dtype=torch.float64, device=training.device)
-        state.meter = Meter(sums, state.meter.wrong)
-        return state
 
     def batches(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
         return ((images,) for images in self.samples.batches(start, stop))
@@ -90,18 +76,6 @@ class DetectionTask:
         place = np.array([self.samples.places.start + number])
         torch.manual_seed(int(sample_bits(self.training.record.seed, np.array([iteration]), place)[0]))
 
-    def log_line(self, state: TrainingState) -> LogLine:
-        images = state.meter.images
-        *losses, wrong = (state.meter.loss_sum / images).tolist()
-        return LogLine(
-            iteration=state.iteration,
-            lr=state.lr,
-            loss=sum(losses),
-            losses=dict(zip(self.training.network.losses, losses, strict=True)),
-            training_error=100.0 * wrong,  # of the regions that were drawn
-            images=images,
-        )
-
     def test(self, state: TrainingState) -> dict[str, float]:
         """Return the mAP in percent during training; at the end there is the final test."""
         training, data = self.training, self.training.data
@@ -117,16 +91,12 @@ class DetectionTask:
             with writing(folder.weights):
                 save_detector(folder.weights, training.network, data.classes)
         state.clock.start()
-        images = state.iteration * training.recipe.batch_size
-        lines = () if folder is None else folder.logged()
         return DetectorResult(
             test_images=len(data.test),
             scores=self._scores(state, data.test, "fp32"),
             validation_scores=None if data.validation is None else self._scores(state, data.validation, "fp32"),
-            seconds=round(state.clock.total, 1),
-            images_per_second=round(state.clock.rate(images), 3),
-            curve=tuple(line.with_changes(seconds=0.0, images_per_second=0.0) for line in lines),
             run=training.record,
+            **self.time_and_curve(state, folder),
         )
 
     def _scores(self, state: TrainingState, split: Sequence[AnnotatedImage], precision: Precision) -> DetectionScores:

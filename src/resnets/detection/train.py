@@ -15,39 +15,22 @@ from resnets.files import require_folder
 from resnets.records import runs as records
 from resnets.records.runs import DetectionScores, RunRecord
 from resnets.runtime.launch import joined
+from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.run_folder import RunFolder, opened
 from resnets.training.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorResult:
-    """The result of a detector's run. `mean_ap` is in [0, 1], and None where the boxes are with a server alone."""
+class DetectorResult(FinishedRun):
+    """The result of a detector's run."""
 
-    folder: Path
-    network: str
-    iterations: int
-    seed: int
-    mean_ap: float | None
     scores: DetectionScores
-    seconds: float
-    images_per_second: float
-    already_finished: bool = False
 
-    @classmethod
-    def of(cls, folder: Path, result: records.DetectorResult, *, already_finished: bool = False) -> DetectorResult:
-        """Return the result that result.json holds."""
-        return cls(
-            folder=folder,
-            network=result.run.network.name,
-            iterations=result.run.recipe.iterations,
-            seed=result.run.seed,
-            mean_ap=result.scores.mean_ap,
-            scores=result.scores,
-            seconds=result.seconds,
-            images_per_second=result.images_per_second,
-            already_finished=already_finished,
-        )
+    @property
+    def mean_ap(self) -> float | None:
+        """Of the test images, in [0, 1]; None where the boxes are with a server alone."""
+        return self.scores.mean_ap
 
 
 @possible_names()

@@ -19,10 +19,10 @@ from resnets.localisation.proposals import stored_proposals
 from resnets.localisation.samples import AnchorSamples, RegionSamples, batches
 from resnets.localisation.score import score, truth_of
 from resnets.networks.fused import fusing
-from resnets.records.runs import LocalisationScores, LocaliserResult, LogLine
+from resnets.records.runs import LocalisationScores, LocaliserResult
 from resnets.runtime.device import fastest_convolutions
 from resnets.specs import Precision
-from resnets.training.meter import Meter
+from resnets.training.box_task import BoxTask
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.step import Step
@@ -31,16 +31,11 @@ TEST = LocalisationTest(protocol="center-crop")
 """How a localiser is tested in its training, and at its end."""
 
 
-class LocalisationTask:
-    """The training of a localiser, whose curve is on the validation images where there are some.
-
-    So the test images are seen once, at the end. The proposals of a per-class R-CNN are computed first, and kept in the
-    run's folder.
-    """
+class LocalisationTask(BoxTask[LocaliserTraining]):
+    """The training of a localiser. An R-CNN's proposals are computed first, and kept in the run's folder."""
 
     def __init__(self, training: LocaliserTraining, folder: Path) -> None:
-        self.training = training
-        self.curve_on = "test" if training.data.validation is None else "validation"
+        super().__init__(training, LOSSES)
         self.samples = self._samples(folder / "proposals")
 
     def _samples(self, folder: Path) -> AnchorSamples | RegionSamples:
@@ -59,13 +54,6 @@ class LocalisationTask:
             workers=record.workers,
         )
         return RegionSamples(training.data.train, proposals, training.recipe, network.input_spec)
-
-    def start(self) -> TrainingState:
-        training = self.training
-        state = TrainingState.start(training.network, training.recipe, training.device)
-        sums = torch.zeros(len(LOSSES) + 1, dtype=torch.float64, device=training.device)  # and the share that is wrong
-        state.meter = Meter(sums, state.meter.wrong)
-        return state
 
     def batches(self, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
         """Yield what each step takes: images, and what is learnt of them."""
@@ -98,18 +86,6 @@ class LocalisationTask:
         with fusing(training.network, training.device), fastest_convolutions(training.device):
             yield step
 
-    def log_line(self, state: TrainingState) -> LogLine:
-        images = state.meter.images
-        *losses, wrong = (state.meter.loss_sum / images).tolist()
-        return LogLine(
-            iteration=state.iteration,
-            lr=state.lr,
-            loss=sum(losses),
-            losses=dict(zip(LOSSES, losses, strict=True)),
-            training_error=100.0 * wrong,  # of what was drawn
-            images=images,
-        )
-
     def test(self, state: TrainingState) -> dict[str, float]:
         """Return the error on the own class during training; at the end there is the final test."""
         if state.iteration == self.training.recipe.iterations:
@@ -129,10 +105,8 @@ class LocalisationTask:
             test_images=len(data.test),
             scores=self._scores(state, "test", "fp32"),
             validation_scores=None if data.validation is None else self._scores(state, "validation", "fp32"),
-            seconds=round(state.clock.total, 1),
-            images_per_second=round(state.clock.rate(state.iteration * training.recipe.images), 3),
-            curve=tuple(line.with_changes(seconds=0.0, images_per_second=0.0) for line in folder.logged()),
             run=training.record,
+            **self.time_and_curve(state, folder),
         )
 
     def _localiser(self) -> Localiser:

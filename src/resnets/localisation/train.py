@@ -15,44 +15,22 @@ from resnets.localisation.task import LocalisationTask
 from resnets.records import runs as records
 from resnets.records.runs import LocalisationScores, RunRecord
 from resnets.runtime.launch import require_alone
+from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.run_folder import RunFolder, opened
 from resnets.training.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocaliserResult:
-    """The result of a localiser's run. `error` is that of one box for the own class of each test image, in percent.
+class LocaliserResult(FinishedRun):
+    """The result of a localiser's run; the scores are those of the test images by the centre crop."""
 
-    It is by the centre crop, and None where only a server knows the boxes.
-    """
-
-    folder: Path
-    network: str
-    stage: str  # rpn or rcnn
-    iterations: int
-    seed: int
-    error: float | None
     scores: LocalisationScores
-    seconds: float
-    images_per_second: float
-    already_finished: bool = False
 
-    @classmethod
-    def of(cls, folder: Path, result: records.LocaliserResult, *, already_finished: bool = False) -> LocaliserResult:
-        """Return the result that result.json holds."""
-        return cls(
-            folder=folder,
-            network=result.run.network.name,
-            stage=result.run.network.detector or "",
-            iterations=result.run.recipe.iterations,
-            seed=result.run.seed,
-            error=result.scores.true_class_error,
-            scores=result.scores,
-            seconds=result.seconds,
-            images_per_second=result.images_per_second,
-            already_finished=already_finished,
-        )
+    @property
+    def error(self) -> float | None:
+        """Of one box for the own class of each image, in percent; None where only a server knows the boxes."""
+        return self.scores.true_class_error
 
 
 @possible_names()

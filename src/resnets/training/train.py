@@ -21,6 +21,7 @@ from resnets.runtime.signals import StopRequest
 from resnets.runtime.turns import Session, completed
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import Training, TrainingConfig, TrainSettings, resolve
+from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE
 from resnets.training.run_folder import RunFolder, opened
@@ -30,39 +31,14 @@ from resnets.weights import weights_file
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainResult:
+class TrainResult(FinishedRun):
     """The result of a finished run. Errors are in percent; `training_error` is since the last point of the curve."""
 
-    folder: Path
-    network: str
-    iterations: int
-    seed: int
     test_error: float
     training_error: float
     validation_error: float | None  # with a validation split
     majority_class_error: float | None  # test error of always answering the most frequent training class
-    seconds: float
-    images_per_second: float
     curve: tuple[CurvePoint, ...]
-    already_finished: bool = False
-
-    @classmethod
-    def of(cls, folder: Path, result: ClassifierResult, *, already_finished: bool = False) -> TrainResult:
-        """Return the result that result.json holds."""
-        return cls(
-            folder=folder,
-            network=result.run.network.name,
-            iterations=result.run.recipe.iterations,
-            seed=result.run.seed,
-            test_error=result.test_error,
-            training_error=result.training_error,
-            validation_error=result.validation_error,
-            majority_class_error=result.majority_class_error,
-            seconds=result.seconds,
-            images_per_second=result.images_per_second,
-            curve=result.curve,
-            already_finished=already_finished,
-        )
 
 
 @possible_names()
