@@ -184,7 +184,7 @@ def test_a_run_from_a_teacher(tmp_path: Path, teacher: Path) -> None:
     assert [one.what for one in record.recipe.departures if "teacher" in one.what]
     assert [note for note in seen.notes if str(teacher) in note and "resnet8" in note]
     expected = weights_file.load(teacher).input_spec
-    assert weights_file.load_weights(tmp_path / "run").input_spec == expected
+    assert weights_file.load(tmp_path / "run" / "weights.safetensors").input_spec == expected
     again = resnets.train("resnet8", splits(), **settings, **given, resume=True)
     assert again.already_finished
     other = teacher_in(tmp_path, seed=1)

@@ -146,7 +146,7 @@ def test_a_resumed_run_needs_no_published_weights(
         resnets.train("resnet8", tiny_splits, out=tmp_path / "run", observers=[Stop()], **settings)
     shutil.rmtree(blob.parent.parent)
     result = resnets.train("resnet8", tiny_splits, out=tmp_path / "run", resume=True, **settings)
-    ours, theirs = (weights_file.load_weights(one.folder) for one in (result, whole))
+    ours, theirs = (weights_file.load(one.folder / "weights.safetensors") for one in (result, whole))
     assert ours.input_spec == theirs.input_spec
     assert all(torch.equal(tensor, theirs.tensors[name]) for name, tensor in ours.tensors.items())
     with pytest.raises(WeightsError, match="me/resnet8"):

@@ -6,20 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Argument, Exit, Option
+from typer import Exit, Option
 
 from resnets.cli import options
 
 
 def explain(
     weights: options.Trained,
-    images: Annotated[
-        list[str],
-        Argument(
-            help="Image files of any size, folders, patterns, webdataset:FOLDER or webdataset:TAR, or - (stdin).",
-            show_default=False,
-        ),
-    ],
+    images: options.Images,
     class_name: Annotated[
         str | None, Option("--class", help="Class to show the evidence for.", show_default="the most probable one")
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -41,14 +42,14 @@ def read_options(network: str, texts: Iterable[str] | None, settings: dict[str, 
 
 
 def _value(text: str, kind: Any) -> Any:
-    """Return a text as a number or True or False where it is one and the option's kind, where known, allows it."""
+    """Return a text as the number, True or False that it is, or as it is where the option's kind has only that."""
     literal: Any = {"True": True, "true": True, "False": False, "false": False}.get(text, text)
     for number in (float, int):
         try:
             literal = number(text)
         except ValueError:
             continue
-    try:
-        return literal if kind is None else msgspec.convert(literal, kind)
-    except msgspec.ValidationError:
-        return text  # a name, or of no kind that there is, which the network reports
+    for value in (literal, text):
+        with suppress(msgspec.ValidationError):
+            return value if kind is None else msgspec.convert(value, kind)
+    return literal  # of no kind that there is, which the network reports

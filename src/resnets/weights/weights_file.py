@@ -294,14 +294,6 @@ def require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
         raise WeightsError(f"weights of another network than {name_of(network)}: {'; '.join(problems)}", details)
 
 
-def load_weights(path: str | Path) -> Weights:
-    """Read the weights of a run's folder, a weights file or a folder for the Hugging Face Hub.
-
-    Raises: WeightsError, as `load`.
-    """
-    return load(weights_path(Path(path)))
-
-
 def weights_path(path: Path) -> Path:
     """Return the weights file of a run's folder or a folder for the Hub; a file is its own. Raises: WeightsError."""
     if not path.is_dir():
