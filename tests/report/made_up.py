@@ -30,7 +30,6 @@ from resnets.records.runs import (
     NetworkRecord,
     Provenance,
     RunRecord,
-    StartRecord,
 )
 from resnets.records.studies import DepthRow
 from resnets.report.collect import collect
@@ -58,10 +57,10 @@ def result(
     data: str = "cifar10",
     split: str = "all",
     shortcut: Shortcut | None = None,
-    start: StartRecord | None = None,
     recipe_changes: Mapping[str, Any] | None = None,
     network_changes: Mapping[str, Any] | None = None,
     data_changes: Mapping[str, Any] | None = None,
+    run_changes: Mapping[str, Any] | None = None,
 ) -> ClassifierResult:
     """Return the result of a run; None for `iterations` is the recipe's full length.
 
@@ -95,10 +94,9 @@ def result(
         data=images.with_changes(**data_changes or {}),
         seed=seed,
         precision="bf16",
-        start=start,
         workers=2,
         provenance=(PROVENANCE,),
-    )
+    ).with_changes(**run_changes or {})
     return ClassifierResult(
         test_error=test_error,
         test_top5_error=test_error / 4,

@@ -75,6 +75,9 @@ def test_what_reproduce_says_counts_before_what_follows() -> None:
     )
 
 
+START = StartRecord(file="x.safetensors", sha256="0" * 64)
+
+
 @pytest.mark.parametrize(
     ("options", "change"),
     [
@@ -88,7 +91,9 @@ def test_what_reproduce_says_counts_before_what_follows() -> None:
         ({"network_changes": {"initialization": "he_fan_out"}}, "initialisation he_fan_out"),
         ({"split": "45k5k"}, "cifar10 (45k5k) instead of cifar10"),
         ({"iterations": 70_000}, "70,000 iterations instead of 64,000"),
-        ({"start": StartRecord(file="x.safetensors", sha256="0" * 64)}, "started from trained weights"),
+        ({"run_changes": {"start": START}}, "started from trained weights"),
+        ({"run_changes": {"class_weights": {"0": 2.0}}}, "the classes weigh differently in the loss"),
+        ({"network_changes": {"in_channels": 1}}, "images of 1 channel instead of 3"),
     ],
 )
 def test_a_run_that_changes_something_says_so(options: dict[str, Any], change: str) -> None:

@@ -23,7 +23,7 @@ from resnets.records.runs import (
 )
 from resnets.records.studies import last_images
 from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, MeasuredLocaliser, Point, Run, Scores
-from resnets.specs import ComparisonSpec, Recipe, ResNetSpec, Setting, identify
+from resnets.specs import PUBLISHED_IMAGES, ComparisonSpec, Recipe, ResNetSpec, Setting, VGGSpec, identify
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
 IMAGENET_TESTED = 50_000  # validation images
@@ -107,9 +107,8 @@ def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, 
     run, network = result.run, result.run.network
     recipe = run.recipe
     shortcut = getattr(network.spec, "shortcut", None)
-    if run.data.split != "all":
-        data = f"{data} ({run.data.split})"
-    itself = Setting(network=network.name, shortcut=shortcut, recipe=recipe.name, data=data)
+    on = data if run.data.split == "all" else f"{data} ({run.data.split})"
+    itself = Setting(network=network.name, shortcut=shortcut, recipe=recipe.name, data=on)
     declared = (itself if answer is None else answer.declared).with_default_shortcut()
     named_recipe = all_recipes().get(declared.recipe)
     full = recipe.iterations if named_recipe is None else named_recipe.iterations
@@ -120,13 +119,15 @@ def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, 
         recipe=recipe.name,
         iterations=recipe.iterations,
         declared_iterations=full,
-        data=data,
+        data=on,
         seed=run.seed,
         scale=scale_of(None if answer is None else answer.scale, recipe.iterations, full),
         declared=declared,
         changes=(
             *_other_network(network, declared),
+            *_other_channels(network, data),
             *_other_start(run, classifier=classifier),
+            *([] if run.class_weights is None else ["the classes weigh differently in the loss"]),
             *_other_recipe(recipe, network, declared),
         ),
         recipe_departures=tuple((one.what, one.why) for one in recipe.departures),
@@ -180,7 +181,7 @@ def _other_network(network: NetworkRecord, declared: Setting) -> list[str]:
     """Return in what a network differs from the declared one."""
     name, spec = network.name, network.spec
     found = [] if name == declared.network else [f"{name} instead of {declared.network}"]
-    if isinstance(spec, ComparisonSpec):
+    if isinstance(spec, ComparisonSpec | VGGSpec):
         own = type(spec).named(spec.name, num_classes=spec.num_classes, in_channels=spec.in_channels)
         changed = own.differences(spec).items()
         found += [f"{option} {ours} instead of {usual}" for option, (usual, ours) in changed if option != "bn_group"]
@@ -195,6 +196,12 @@ def _other_network(network: NetworkRecord, declared: Setting) -> list[str]:
     if spec.stride == "3x3" and not name.endswith("_v1_5"):
         found.append("stride 2 on the 3x3 of a bottleneck")
     return found
+
+
+def _other_channels(network: NetworkRecord, data: str) -> list[str]:
+    """Return that images of a published data set, all in colour, were read as grey."""
+    channels = 3 if network.spec is None else network.spec.in_channels
+    return [f"images of {channels} channel instead of 3"] if data in PUBLISHED_IMAGES and channels != 3 else []
 
 
 def _other_start(run: RunRecord, *, classifier: bool) -> list[str]:
