@@ -25,8 +25,9 @@ from resnets.networks import registry
 from resnets.records.base import encode
 from resnets.records.runs import LogLine, Result, RunRecord
 from resnets.specs import Recipe, ResNetSpec
-from resnets.training.config import NetworkSettings, RecipeSettings, TrainingConfig, TrainSettings
+from resnets.training.config import TrainingConfig
 from resnets.training.recipes import find_recipe
+from resnets.training.settings import NetworkSettings, RecipeSettings, TrainSettings
 
 OF_THE_COMMAND = {"context", "network", "data", "rpn", "out", "resume", "network_option", "seeds", *OPTIONS}
 

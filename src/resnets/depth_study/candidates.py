@@ -9,7 +9,7 @@ from resnets.errors import UsageError
 from resnets.networks import registry
 from resnets.specs import AreaCropFlip, Recipe, ScaleCropFlip
 from resnets.specs.networks import IMAGENET_STAGES
-from resnets.training.config import NetworkSettings
+from resnets.training.settings import NetworkSettings
 
 KINDS = ("plain", "residual")
 CIFAR_DEPTHS = (20, 56, 110)

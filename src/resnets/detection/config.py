@@ -30,8 +30,9 @@ from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, RoIPooling
-from resnets.training.config import RunSettings, SharedSettings, network_record, separated
+from resnets.training.config import network_record
 from resnets.training.resolved import ResolvedTraining
+from resnets.training.settings import RunSettings, SharedSettings, separated
 from resnets.training.start import find_in_turn, resumed_from, start_record
 from resnets.weights.sources import is_published
 from resnets.weights.weights_file import Weights

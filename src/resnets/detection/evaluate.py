@@ -21,7 +21,7 @@ from resnets.runtime.device import choose_precision
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
-from resnets.training.config import RunSettings
+from resnets.training.settings import RunSettings
 
 EVALUATION = "evaluation.json"  # next to the detections
 

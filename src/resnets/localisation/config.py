@@ -24,8 +24,9 @@ from resnets.runtime.processes import ALONE
 from resnets.runtime.provenance import provenance
 from resnets.specs import InputSpec, LocalisationRecipe, Preprocessing
 from resnets.specs.localisation import OF_STAGES
-from resnets.training.config import RunSettings, SharedSettings, network_record, separated
+from resnets.training.config import network_record
 from resnets.training.resolved import ResolvedTraining
+from resnets.training.settings import RunSettings, SharedSettings, separated
 from resnets.training.start import Start, find_start, start_record
 
 RECIPE_SETTINGS = {"anchors": "anchor_sizes"}

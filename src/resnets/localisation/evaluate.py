@@ -27,7 +27,7 @@ from resnets.records.runs import LocalisationScores, LocaliserResult, result_nex
 from resnets.runtime.device import choose_precision, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
-from resnets.training.config import RunSettings
+from resnets.training.settings import RunSettings
 
 EVALUATION = "evaluation.json"  # next to the guesses
 

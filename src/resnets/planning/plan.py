@@ -23,7 +23,8 @@ from resnets.planning.memory import Memory, available_memory, training_memory
 from resnets.planning.together import leaves_room, require_together
 from resnets.runtime.processes import Share
 from resnets.specs import AreaCropFlip, Precision, Recipe
-from resnets.training.config import NetworkSettings, Training, TrainingConfig, load_for, resolve
+from resnets.training.config import Training, TrainingConfig, load_for, resolve
+from resnets.training.settings import NetworkSettings
 from resnets.training.step import require_micro_batches
 
 IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines

@@ -17,7 +17,7 @@ from resnets.report.compare_tables import unnamed
 from resnets.report.runs import depth_of
 from resnets.reproduction.own_tables import own_tables
 from resnets.specs import Setting
-from resnets.training.config import NetworkSettings
+from resnets.training.settings import NetworkSettings
 
 ALL = "all"
 NAMES: tuple[str, ...] = (*TABLES, *FIGURES, ALL)

@@ -17,9 +17,10 @@ from resnets.records.runs import RunRecord
 from resnets.runtime.launch import require_alone
 from resnets.runtime.signals import StopRequest
 from resnets.runtime.turns import Session
-from resnets.training.config import Training, TrainingConfig, TrainSettings, resolve
+from resnets.training.config import Training, TrainingConfig, resolve
 from resnets.training.observers import Observer
 from resnets.training.run_folder import RunFolder
+from resnets.training.settings import TrainSettings
 from resnets.training.together import Process, train_together
 from resnets.training.train import TrainResult, require_start, run_folder, session
 

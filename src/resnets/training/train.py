@@ -20,11 +20,12 @@ from resnets.runtime.launch import joined
 from resnets.runtime.signals import StopRequest
 from resnets.runtime.turns import Session, completed
 from resnets.training.classification import ClassificationTask
-from resnets.training.config import Training, TrainingConfig, TrainSettings, resolve
+from resnets.training.config import Training, TrainingConfig, resolve
 from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE
 from resnets.training.run_folder import RunFolder, opened
+from resnets.training.settings import TrainSettings
 from resnets.training.together import Process
 from resnets.training.trainer import Trainer
 from resnets.weights import weights_file
