@@ -210,12 +210,7 @@ def predict(
         return {"objects": [one.entry() for one in objects]}
 
     def text(objects: list[DetectedObject]) -> str:
-        lines = [
-            f"{one.name} {one.score:.2f}  {' '.join(f'{side:.1f}' for side in one.box)}"
-            + ("" if one.mask is None else f"  {plural(one.mask.area, 'pixel')}")
-            for one in objects
-        ]
-        return "\n  ".join([plural(len(objects), "object"), *lines])
+        return "\n  ".join([plural(len(objects), "object"), *map(str, objects)])
 
     found = detect(
         weights,

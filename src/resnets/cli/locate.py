@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from typer import Argument, Option, Typer
 
 from resnets.cli import options
@@ -203,12 +202,10 @@ def predict(
     from resnets.localisation.predict import locate
 
     def fields(guesses: list[DetectedObject]) -> dict[str, Any]:
-        return {"guesses": [msgspec.to_builtins(one) for one in guesses]}
+        return {"guesses": [one.entry() for one in guesses]}
 
     def text(guesses: list[DetectedObject]) -> str:
-        return "\n  ".join(
-            f"{one.name} {one.score:.2f}  {' '.join(f'{side:.1f}' for side in one.box)}" for one in guesses
-        )
+        return "\n  ".join(map(str, guesses))
 
     found = locate(
         weights,

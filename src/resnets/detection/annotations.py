@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from resnets.detection.masks import Mask
 from resnets.errors import DataError
 
-NAMED = 10  # classes in a note, at most
+NAMED = 10  # classes in a note or an error, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +159,7 @@ class DetectionSplits:
         """Return what is to be shown of the data before a training: the notes, and classes that cannot be learnt."""
         if not (untrained := self.untrained()):
             return list(self.notes)
-        named = ", ".join(untrained[:NAMED]) + (" ..." if len(untrained) > NAMED else "")
-        which = f"{len(untrained)} of {len(self.classes)} classes: {named}"
+        which = f"{len(untrained)} of {len(self.classes)} classes: {in_short(untrained)}"
         return [*self.notes, f"{self.name}: no training image has an object to learn of {which}"]
 
     def contents(self) -> dict[str, SplitContent]:
@@ -192,6 +191,11 @@ class Detections:
             raise DataError(
                 f"image {self.id}: {count} scores with boxes of shape {self.boxes.shape} and {len(self.labels)} labels"
             )
+
+
+def in_short(names: Sequence[str]) -> str:
+    """Return the first names of classes."""
+    return f"{', '.join(names[:NAMED])}{' ...' if len(names) > NAMED else ''}"
 
 
 def digest(classes: Sequence[str], splits: Iterable[Sequence[AnnotatedImage]]) -> str:

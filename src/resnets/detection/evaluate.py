@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits
+from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits, in_short
 from resnets.detection.detector import Detector
 from resnets.detection.predict import detect_by_all, load_all
 from resnets.detection.refinements import Refinements
@@ -137,14 +137,14 @@ def _with_classes_of(detector: Detector, data: str | DetectionSplits, classes: S
         if not isinstance(data, str):
             raise UsageError("classes are chosen of data that is given by its source")
         if set(classes) != set(detector.classes):
-            raise UsageError(f"classes are {', '.join(classes)}; the weights know {', '.join(detector.classes)}")
+            raise UsageError(f"classes are {in_short(classes)}; the weights know {in_short(detector.classes)}")
     masks = detector.network.recipe.masks
     splits = load_detection_data(data, detector.classes, masks=masks) if isinstance(data, str) else data
     unknown = [] if classes is not None else [*splits.left_out, *sorted(set(splits.classes) - set(detector.classes))]
     if splits.classes == detector.classes and not unknown:
         return splits
-    what = f"class {unknown[0]!r}" if unknown else f"the classes {', '.join(splits.classes)}"
+    what = f"class {unknown[0]!r}" if unknown else f"the classes {in_short(splits.classes)}"
     raise DataError(
         f"{splits.name} is not what {detector.path} was trained on: it has {what}; the weights know "
-        f"{', '.join(detector.classes)}; to leave other objects out, name these as the classes"
+        f"{in_short(detector.classes)}; to leave other objects out, name these as the classes"
     )

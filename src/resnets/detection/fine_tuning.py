@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnets.detection.annotations import NAMED
+from resnets.detection.annotations import in_short
 from resnets.detection.detector import Detector
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.errors import WeightsError, warn
@@ -53,7 +53,7 @@ def fine_tuned(other: Detector, name: str, classes: Sequence[str], recipe: Detec
 
     if not same:
         warn(
-            f"{other.path} knows {_in_short(other.classes)}, and the data has {_in_short(classes)}: the layers that "
+            f"{other.path} knows {_counted(other.classes)}, and the data has {_counted(classes)}: the layers that "
             "classify regions, refine their boxes and draw their masks are new"
         )
     if recipe.masks and not other.network.recipe.masks:
@@ -98,7 +98,5 @@ def _plain(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _in_short(classes: Sequence[str]) -> str:
-    """Return the classes of a detector in a few words."""
-    named = f"{', '.join(classes[:NAMED])}{' ...' if len(classes) > NAMED else ''}"
-    return f"{plural(len(classes), 'class')} ({named})"
+def _counted(classes: Sequence[str]) -> str:
+    return f"{plural(len(classes), 'class')} ({in_short(classes)})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +12,15 @@ from PIL import Image
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
-from resnets.data.decoding import decode
-from resnets.detection.annotations import AnnotatedImage, Detections
+from resnets.detection.annotations import AnnotatedImage, Detections, in_short
 from resnets.detection.detector import Detector, load_detector
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.mask_head import paste
 from resnets.detection.masks import Mask
 from resnets.detection.pixels import SplitImages, as_tensor, resize
 from resnets.detection.refinements import Refinements, adjacent_scales, select
-from resnets.detection.writer import DetectedObject, DetectionWriter
+from resnets.detection.writer import DetectedObject, answers
 from resnets.errors import DataError, UsageError, public
-from resnets.inference.images import find_images
 from resnets.runtime.device import choose_precision, keep_freed_memory
 from resnets.runtime.processes import World
 from resnets.specs import Precision
@@ -63,31 +60,18 @@ def detect(
     first = detectors[0]
     compute = choose_precision(precision, first.device)
     switches = Refinements.of(box_refinement=box_refinement, multi_scale=multi_scale)
-    with ExitStack() as closing:
-        writer = None if out is None else closing.enter_context(DetectionWriter(Path(out), first.classes))
-        for file in find_images([images] if isinstance(images, str | Path) else images):
-            name = file if isinstance(file, Path) else str(file)
-            try:
-                image = decode(file)
-            except DataError as error:
-                yield name, error
-                continue
-            found = detect_image(
-                [detector.network for detector in detectors],
-                image,
-                switches,
-                threshold=min(threshold, first.network.recipe.score),
-                device=first.device,
-                precision=compute,
-            )
-            objects = [one for one in _objects(found, first.classes) if one.score >= threshold]
-            if writer is not None:
-                writer.add(name, image, objects)
-            yield name, objects
+    networks = [detector.network for detector in detectors]
+    least = min(threshold, first.network.recipe.score)
+
+    def find(image: Image.Image) -> list[DetectedObject]:
+        found = detect_image(networks, image, switches, threshold=least, device=first.device, precision=compute)
+        return [one for one in _objects(found, first.classes) if one.score >= threshold]
+
+    yield from answers(images, find, first.classes, None if out is None else Path(out))
 
 
 def load_all(path: str | Path | Detector | Sequence[str | Path | Detector], device: str) -> list[Detector]:
-    """Return one detector or the members of an ensemble, which must know the same classes.
+    """Return one detector or the members of an ensemble, of the same classes, all with masks or none.
 
     Raises: WeightsError, as `load_detector`; UsageError.
     """
@@ -98,8 +82,8 @@ def load_all(path: str | Path | Detector | Sequence[str | Path | Detector], devi
     for other in detectors[1:]:
         if other.classes != detectors[0].classes:
             raise UsageError(
-                f"{other.path} knows the classes {', '.join(other.classes)}, and {detectors[0].path} "
-                f"{', '.join(detectors[0].classes)}; an ensemble needs the same, in the same order"
+                f"{other.path} knows the classes {in_short(other.classes)}, and {detectors[0].path} "
+                f"{in_short(detectors[0].classes)}; an ensemble needs the same, in the same order"
             )
         if other.network.recipe.masks != detectors[0].network.recipe.masks:
             raise UsageError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -12,11 +13,13 @@ from typing import NamedTuple, Self
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from resnets.data.decoding import decode
 from resnets.detection.fields import json_of
 from resnets.detection.masks import Mask
 from resnets.errors import DataError, UsageError
 from resnets.files import make_folder, write_durably, writing
-from resnets.inference.images import STDIN
+from resnets.inference.images import STDIN, find_images
+from resnets.quantities import plural
 
 LIST = "detections.json"
 
@@ -30,11 +33,44 @@ class DetectedObject:
     box: tuple[float, float, float, float]
     mask: Mask | None = None
 
+    def __str__(self) -> str:
+        pixels = "" if self.mask is None else f"  {plural(self.mask.area, 'pixel')}"
+        return f"{self.name} {self.score:.2f}  {' '.join(f'{side:.1f}' for side in self.box)}{pixels}"
+
     def entry(self) -> dict[str, object]:
         """Return the object as JSON has it, a mask as COCO's compressed run lengths."""
         return {"name": self.name, "score": self.score, "box": list(self.box)} | (
             {} if self.mask is None else {"mask": self.mask.rle()}
         )
+
+
+Answer = list[DetectedObject] | DataError
+
+
+def answers(
+    images: str | Path | Iterable[str | Path],
+    find: Callable[[Image.Image], list[DetectedObject]],
+    classes: Sequence[str],
+    out: Path | None,
+) -> Iterator[tuple[Path | str, Answer]]:
+    """Yield what is found on each image file, or the error if it is not an image; the folder `out` gets drawings of it.
+
+    Each comes with its path or, of an image in a shard or on standard input, its name.
+
+    Raises: as `find_images` and `DetectionWriter`.
+    """
+    with nullcontext() if out is None else DetectionWriter(out, classes) as writer:
+        for file in find_images(images):
+            name = file if isinstance(file, Path) else str(file)
+            try:
+                image = decode(file)
+            except DataError as error:
+                yield name, error
+                continue
+            objects = find(image)
+            if writer is not None:
+                writer.add(name, image, objects)
+            yield name, objects
 
 
 class DetectionWriter:

@@ -140,7 +140,7 @@ def _watched(found: Iterable[Located], total: int, progress: Callable[[int, int]
 
 
 def load_all(path: str | Path | Localiser | Sequence[str | Path | Localiser], device: str) -> list[Localiser]:
-    """Return one localiser or the members of an ensemble, which must know the same classes.
+    """Return one localiser or the members of an ensemble, of the same classes, all with an R-CNN or none.
 
     Raises: WeightsError, as `load_localiser`; UsageError.
     """

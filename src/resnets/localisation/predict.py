@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from resnets.data import class_names
-from resnets.data.decoding import DecodedImage, decode, pixels
-from resnets.detection.writer import DetectedObject, DetectionWriter
+from resnets.data.decoding import DecodedImage, pixels
+from resnets.detection.writer import DetectedObject, answers
 from resnets.errors import DataError, UsageError, public, warn
-from resnets.inference.images import find_images
 from resnets.inference.model import Model, load
 from resnets.localisation.evaluate import load_all
 from resnets.localisation.frames import views_of
@@ -60,26 +59,16 @@ def locate(
     label_of = _labels(model, first)
     compute = choose_precision(precision, first.device)
     looks = [test.look(one.rpn) for one in localisers]
-    with ExitStack() as closing:
-        writer = None if out is None else closing.enter_context(DetectionWriter(Path(out), first.classes))
-        for file in find_images([images] if isinstance(images, str | Path) else images):
-            name = file if isinstance(file, Path) else str(file)
-            try:
-                image = decode(file)
-            except DataError as error:
-                yield name, error
-                continue
-            guess = model.predict(image, top=top)
-            views = [np.array(pixels(one)) for one in views_of(DecodedImage(image, image.size), looks)]
-            labels = [label_of[one] for one in guess.classes]
-            boxes, _ = locate_in(localisers, views, looks, labels, voting=voting, precision=compute)
-            rows = zip(labels, guess.probabilities, boxes.tolist(), strict=True)
-            objects = [
-                DetectedObject(first.classes[label], probability, tuple(box)) for label, probability, box in rows
-            ]
-            if writer is not None:
-                writer.add(name, image, objects)
-            yield name, objects
+
+    def find(image: Image.Image) -> list[DetectedObject]:
+        guess = model.predict(image, top=top)
+        views = [np.array(pixels(one)) for one in views_of(DecodedImage(image, image.size), looks)]
+        labels = [label_of[one] for one in guess.classes]
+        boxes, _ = locate_in(localisers, views, looks, labels, voting=voting, precision=compute)
+        rows = zip(labels, guess.probabilities, boxes.tolist(), strict=True)
+        return [DetectedObject(first.classes[label], probability, tuple(box)) for label, probability, box in rows]
+
+    yield from answers(images, find, first.classes, None if out is None else Path(out))
 
 
 def _labels(model: Model, localiser: Localiser) -> dict[str, int]:
