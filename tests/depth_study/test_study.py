@@ -333,6 +333,7 @@ def test_the_command(copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["--workers", "-1"], "workers is -1"),
         (["--seed", "-1"], "seed is -1"),
         (["--recipe", "finetune"], "starts from trained weights"),
+        (["--recipe", "authors-fitnet"], "learns from a trained network"),
     ],
 )
 def test_bad_usage(

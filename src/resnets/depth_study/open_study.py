@@ -84,8 +84,9 @@ def open_study(
 
 def _base(recipe: str | Recipe | None) -> Recipe | None:
     base = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    if base is not None and base.name == FINETUNE.name:
-        raise UsageError("recipe 'finetune' starts from trained weights; a study trains networks from scratch")
+    if base is not None and (base.name == FINETUNE.name or base.distillation is not None):
+        how = "starts from trained weights" if base.distillation is None else "learns from a trained network"
+        raise UsageError(f"recipe {base.name!r} {how}; a study trains networks from scratch")
     return base
 
 
