@@ -110,10 +110,9 @@ def _ablated(
             )
         )
     residual = network.spec.residual
-    of_run = model.path.name == "weights.safetensors"
     found = NetworkAblation(
         network=name_of(network),
-        source=str(model.path.parent if of_run else model.path),
+        source=model.source,
         unit="block" if residual else "layer",
         error=whole.top1_error,
         interval=whole.top1_interval,

@@ -246,7 +246,8 @@ def _add(
         for name, layer in layers.items():
             hooks.callback(layer.register_forward_hook(_keep(outputs, name)).remove)
         loss = loss_of(outputs_of(network, images, "fp32"), labels)
-    found = torch.autograd.grad(loss, [*(layers[name].weight for name in outputs), *outputs.values()])
+    tensors = [*(layers[name].weight for name in outputs), *outputs.values()]
+    found = torch.autograd.grad(loss, tensors, materialize_grads=True)  # 0 of outputs that do not count in the loss
     for name, weight, output in zip(outputs, found[: len(outputs)], found[len(outputs) :], strict=True):
         sums[name][0] += float(weight.norm())
         sums[name][1] += float(output.norm())

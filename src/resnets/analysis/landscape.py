@@ -146,9 +146,7 @@ def _surface(model: Model, batches: Sequence[Batch], steps: Sequence[float], see
     finally:
         for name, parameter in weights.items():
             parameter.copy_(centre[name])
-    of_run = model.path.name == "weights.safetensors"
-    source = str(model.path.parent if of_run else model.path)
-    return Surface(network=name_of(network), source=source, losses=tuple(losses), errors=tuple(errors))
+    return Surface(network=name_of(network), source=model.source, losses=tuple(losses), errors=tuple(errors))
 
 
 def _loss(network: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:

@@ -310,7 +310,7 @@ def _single_view(path: ImageFile | Picture, input_spec: InputSpec) -> NDArray[np
     return pixels(centre_crop(image.shorter_side(input_spec.resize, input_spec.interpolation), input_spec.size))
 
 
-def single_views(paths: Sequence[ImageFile], input_spec: InputSpec) -> NDArray[np.uint8]:
+def single_views(paths: Sequence[ImageFile | Picture], input_spec: InputSpec) -> NDArray[np.uint8]:
     """Return the single views of many files, decoded on up to eight cores.
 
     Shape: (N, size, size, channels) uint8

@@ -241,10 +241,9 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
             raise WeightsError(
                 f"{model.path}: layer {one.layer} does not give finite numbers for images of {splits.name}"
             )
-    of_run = model.path.name == "weights.safetensors"
     return LayerResponses(
         network=name_of(model.network),
-        source=str(model.path.parent if of_run else model.path),
+        source=model.source,
         data=splits.name,
         digest=comparable_digest(model, splits),
         images=len(test),

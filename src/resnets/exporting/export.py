@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnets.data import normalization
-from resnets.data.decoding import single_view
+from resnets.data.decoding import single_views
 from resnets.data.given_images import GivenImage
 from resnets.errors import DataError, RunError, UsageError, first_line, public
 from resnets.exporting.example import example
@@ -151,8 +151,8 @@ def _views(images: GivenImage | Iterable[GivenImage], input_spec: InputSpec) -> 
     files = list(itertools.islice(find_images(images), sum(BATCHES)))
     if not files:
         raise DataError("no images to verify on were given")
-    views = [single_view(file, input_spec) for file in files]
-    return np.stack(list(itertools.islice(itertools.cycle(views), sum(BATCHES))))
+    views = single_views(files, input_spec)
+    return views[[number % len(views) for number in range(sum(BATCHES))]]
 
 
 def _normalized(views: NDArray[np.uint8], input_spec: InputSpec) -> NDArray[np.float32]:

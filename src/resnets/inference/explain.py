@@ -193,7 +193,7 @@ class Explainer:
         """Return the number of a class. Raises: UsageError, if there is none of this name."""
         if name not in self.classes:
             raise UsageError(
-                f"{self.model.path}: there is no class {name!r}{nearest(name, self.classes)} among the "
+                f"{self.model.source}: there is no class {name!r}{nearest(name, self.classes)} among the "
                 f"{len(self.classes)} classes of these weights"
             )
         return self.classes.index(name)

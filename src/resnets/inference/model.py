@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from resnets.data.decoding import single_view
+from resnets.data.decoding import single_view, single_views
 from resnets.data.given_images import GivenImage, Picture, as_image, as_images
 from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError, WeightsError, printable, public
@@ -26,6 +26,7 @@ from resnets.networks.registry import name_of, spec_of
 from resnets.records.evaluations import Calibration
 from resnets.runtime.device import choose_device, choose_precision, forward, keep_freed_memory, place
 from resnets.specs import InputSpec, Precision, require_decoding
+from resnets.weights import shipped
 from resnets.weights.sources import find_weights
 from resnets.weights.weights_file import Weights
 
@@ -70,6 +71,12 @@ class Model:
             f")"
         )
 
+    @property
+    def source(self) -> str:
+        """The run's folder, the weights file, or the name of weights that come with the package."""
+        of_run = self.path.name == "weights.safetensors"
+        return shipped.name_of(self.path) or str(self.path.parent if of_run else self.path)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled and copied: all but the engine, which is of this process and machine."""
         return {**self.__dict__, "engine": None}
@@ -111,12 +118,8 @@ class Model:
         Raises: as `predict`.
         """
         _, input_spec = self.classes_and_input()
-        several = as_images(images)
-        files = [as_image(images)] if several is None else list(several)  # type: ignore[arg-type]
-        views = np.empty((len(files), input_spec.size, input_spec.size, input_spec.channels), np.uint8)
-        for number, file in enumerate(files):
-            views[number] = single_view(file, input_spec)
-        return self._normalized(views)
+        files = list(as_images(images) or [as_image(images)])  # type: ignore[arg-type]
+        return self._normalized(single_views(files, input_spec))
 
     @overload
     def predict(  # type: ignore[overload-overlap]

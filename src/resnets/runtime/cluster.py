@@ -247,7 +247,7 @@ def _wait_for_start(folder: Path, jobs: Sequence[Any]) -> None:
     """Wait until each job holds its lock, by which it is known to be there."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if all(lock_of(folder, job.job_id).exists() or job.done() for job in jobs):
+        if all(_is_held(lock_of(folder, job.job_id)) or job.done() for job in jobs):
             return
         time.sleep(0.05)
 

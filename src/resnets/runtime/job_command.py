@@ -84,7 +84,7 @@ class JobCommand:
             yield {}
             return
         own = os.environ["SUBMITIT_LOCAL_JOB_ID"]
-        with Lock(lock_of(self.folder, own)), ExitStack() as held:
+        with Lock(lock_of(self.folder, own), wait=True), ExitStack() as held:  # another command may look at it
             place = self._free_place(held)
             place_of(self.folder, place).write_text(own)
             yield {"CUDA_VISIBLE_DEVICES": self.gpus[place % len(self.gpus)]} if self.gpus else {}

@@ -25,6 +25,11 @@ def shipped_path(source: str | Path) -> Path | None:
     return FOLDER / f"{source}.safetensors" if str(source) in names() and not Path(source).exists() else None
 
 
+def name_of(path: Path) -> str | None:
+    """Return the name of the weights in a file; None of one that does not come with the package."""
+    return path.stem if path.parent == FOLDER else None
+
+
 def shipped_result(name: str) -> ClassifierResult:
     """Return the result of the run that shipped weights are of. Raises: RecordError; WeightsError, without one."""
     found = base.read(FOLDER / f"{name}.json", ClassifierResult)

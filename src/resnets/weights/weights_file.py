@@ -48,7 +48,7 @@ class Weights:
     @property
     def name(self) -> str:
         """The path, or the name of weights that come with the package."""
-        return self.path.stem if self.path.parent == shipped.FOLDER else str(self.path)
+        return shipped.name_of(self.path) or str(self.path)
 
     def build(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode.
