@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
 from resnets.localisation.recipes import SMALL_RCNN, SMALL_RPN
 from resnets.localisation.train import LocaliserResult, train_localiser
-from resnets.specs import ScaleCropFlip
+from resnets.networks import registry
+from resnets.specs import InputSpec, ScaleCropFlip
+from resnets.weights import weights_file
 
 WNIDS = ("n01440764", "n02102040", "n03028079")
 CLASS_IDS = (7, 2, 30)
@@ -78,6 +81,16 @@ def write_boxes(root: Path, drawn: list[Drawn], *, xml: bool) -> None:
                 (place / f"{name}.xml").write_text(text)
         if not xml:
             (root / f"LOC_{split}_solution.csv").write_text("\n".join(rows) + "\n")
+
+
+def save_classifier(folder: Path) -> Path:
+    """Write a classifier of the three classes that has learnt nothing, and return the file."""
+    torch.manual_seed(0)
+    path = folder / "resnet8.safetensors"
+    classes = ("n01440764 tench", "n02102040 English springer", "n03028079 church")
+    spec = InputSpec(size=SIDE, resize=SIDE, mean=(0.4,) * 3)
+    weights_file.save(path, registry.create("resnet8", num_classes=3), classes=classes, input_spec=spec)
+    return path
 
 
 def train(data: Path, out: Path, recipe: Any = BY_HEART, **settings: Any) -> LocaliserResult:

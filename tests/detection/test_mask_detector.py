@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import small_detectors
 import torch
+from crashing import Crash, CrashAt
 from PIL import Image
 from small_detectors import RECIPE, TinyDetector, halves, train
 
@@ -154,25 +155,12 @@ def test_an_image_is_drawn_with_tinted_masks(learnt: TinyDetector, tmp_path: Pat
     assert entry["objects"][0]["mask"] == found[0].mask.rle()  # type: ignore[union-attr]
 
 
-class Crash(Exception):
-    """Stands for a process that dies."""
-
-
 def test_masks_resume_to_the_last_bit(learnt: TinyDetector, tmp_path: Path) -> None:
     """A run that died and was resumed has the weights of one that never stopped."""
     recipe = MASKS.with_changes(iterations=4, batch_size=2, flip=True)
-
-    class CrashAt:
-        def logged(self, line: Any) -> None:
-            if line.iteration == 3:
-                raise Crash
-
-        def __getattr__(self, name: str) -> Any:
-            return lambda *_: None
-
     train(learnt.run, tmp_path / "whole", learnt.data, recipe, save_every=2)
     with pytest.raises(Crash):
-        train(learnt.run, tmp_path / "died", learnt.data, recipe, save_every=2, observers=[CrashAt()])
+        train(learnt.run, tmp_path / "died", learnt.data, recipe, save_every=2, observers=[CrashAt(3)])
     torch.manual_seed(7)
     train(learnt.run, tmp_path / "died", learnt.data, recipe, save_every=2, resume=True)
     whole, died = (read_tensors(tmp_path / run / "weights.safetensors")[0] for run in ("whole", "died"))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import small_detectors
 import torch
+from crashing import Crash, CrashAt
 from hub_cache import hub_cache
 from small_detectors import RECIPE, SPEC, TinyDetector, save_classifier, splits, train, vgg
 
@@ -94,27 +95,6 @@ def test_vgg_detects_by_the_same_code(tmp_path: Path) -> None:
     assert result.mean_ap == evaluate_detector(tmp_path / "run", data, workers=0, device="cpu").mean_ap
     ((_, found),) = resnets.detect(tmp_path / "run", data.train[0].path, threshold=0, device="cpu")
     assert isinstance(found, list) and found
-
-
-class Crash(Exception):
-    """Stands for a process that dies."""
-
-
-class CrashAt:
-    """An observer that ends the run at a line of the log."""
-
-    def __init__(self, iteration: int) -> None:
-        self.iteration = iteration
-
-    def started(self, *_: object) -> None: ...
-
-    def logged(self, line: LogLine) -> None:
-        if line.iteration == self.iteration:
-            raise Crash
-
-    def finished(self, *_: object) -> None: ...
-
-    def closed(self) -> None: ...
 
 
 @pytest.mark.parametrize("crash", [3, 6])

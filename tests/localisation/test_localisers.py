@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_localisers import BY_HEART, CLASS_IDS, RCNN, SIDE, TinyLocaliser, train, write_clsloc
+from crashing import Crash, CrashAt
+from small_localisers import BY_HEART, CLASS_IDS, RCNN, SIDE, TinyLocaliser, save_classifier, train, write_clsloc
 
 import resnets
 from resnets.errors import DataError, UsageError, WeightsError
@@ -17,11 +18,9 @@ from resnets.localisation.localiser import load_localiser
 from resnets.localisation.score import read_guesses, score_guesses
 from resnets.localisation.sources import load_localisation_data
 from resnets.localisation.train import LocaliserResult, train_localiser
-from resnets.networks import registry
 from resnets.records.runs import LocaliserResult as Record
-from resnets.records.runs import LogLine
 from resnets.report.collect import collect
-from resnets.specs import InputSpec, LocalisationRecipe
+from resnets.specs import LocalisationRecipe
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 from resnets.weights.tensor_file import read_tensors
@@ -48,12 +47,7 @@ def second(tiny_localiser: TinyLocaliser, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def guesser(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of the three classes, which has learnt nothing."""
-    path = tmp_path_factory.mktemp("classifier") / "resnet8.safetensors"
-    torch.manual_seed(0)
-    network = registry.create("resnet8", num_classes=3)
-    classes = ("n01440764 tench", "n02102040 English springer", "n03028079 church")
-    weights_file.save(path, network, classes=classes, input_spec=InputSpec(size=SIDE, resize=SIDE, mean=(0.4,) * 3))
-    return path
+    return save_classifier(tmp_path_factory.mktemp("classifier"))
 
 
 def test_it_learns_a_few_images_by_heart(tiny_localiser: TinyLocaliser) -> None:
@@ -77,27 +71,6 @@ def test_dense_is_the_centre_crop_where_both_see_the_same(tiny_localiser: TinyLo
     )
     assert crop.scores == dense.scores
     assert (crop.protocol, dense.protocol, dense.scales) == ("center-crop", "dense-multi-scale", (SIDE,))
-
-
-class Crash(Exception):
-    """Stands for a process that dies."""
-
-
-class CrashAt:
-    """An observer that ends the run at a line of the log."""
-
-    def __init__(self, iteration: int) -> None:
-        self.iteration = iteration
-
-    def started(self, *_: object) -> None: ...
-
-    def logged(self, line: LogLine) -> None:
-        if line.iteration == self.iteration:
-            raise Crash
-
-    def finished(self, *_: object) -> None: ...
-
-    def closed(self) -> None: ...
 
 
 @pytest.mark.parametrize("stage", ["rpn", "rcnn"])

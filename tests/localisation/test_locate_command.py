@@ -6,30 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from small_localisers import TinyLocaliser
+from small_localisers import TinyLocaliser, save_classifier
 
 from resnets.cli import run
-from resnets.networks import registry
-from resnets.specs import InputSpec
-from resnets.weights import weights_file
-
-
-def classifier(folder: Path) -> Path:
-    """Write a classifier of the three classes that has learnt nothing, and return the file."""
-    torch.manual_seed(0)
-    network = registry.create("resnet8", num_classes=3)
-    classes = ("n01440764 tench", "n02102040 English springer", "n03028079 church")
-    path = folder / "classifier.safetensors"
-    weights_file.save(path, network, classes=classes, input_spec=InputSpec(size=32, resize=32, mean=(0.4,) * 3))
-    return path
 
 
 def test_from_training_to_a_scored_file(
     tiny_localiser: TinyLocaliser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A run is trained and resumed; its guesses are printed, written, and scored from the file as before."""
-    data, guesser = f"clsloc:{tiny_localiser.data}", classifier(tmp_path)
+    data, guesser = f"clsloc:{tiny_localiser.data}", save_classifier(tmp_path)
     machine = ["--device", "cpu", "--workers", "0"]
     train = ["locate", "train", "resnet8", "--data", data, "--weights", str(guesser), "--recipe", "small-rpn", *machine]
     train += ["--size", "32", "--iterations", "2", "--batch-size", "4", "--anchors", "8,16", "--out", f"{tmp_path}/run"]
@@ -60,7 +46,7 @@ def test_guesses_for_image_files(
         str(tiny_localiser.run),
         str(image),
         "-c",
-        str(classifier(tmp_path)),
+        str(save_classifier(tmp_path)),
         "--device",
         "cpu",
     ]

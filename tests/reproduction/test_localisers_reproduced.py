@@ -5,17 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from small_localisers import write_clsloc
+from small_localisers import save_classifier, write_clsloc
 
 import resnets
 from resnets.errors import UsageError
-from resnets.networks import registry
 from resnets.records.base import read
 from resnets.records.evaluations import ReproducedRun
 from resnets.records.runs import LocaliserResult
-from resnets.specs import InputSpec
-from resnets.weights import weights_file
 
 TABLE = """
 from resnets import Column, Row, Table
@@ -48,11 +44,7 @@ def test_both_stages_of_a_table(tmp_path: Path) -> None:
     """The RPN is made before the R-CNN that learns from it; a second call repeats nothing; the page has both."""
     write_clsloc(tmp_path / "data")
     (tmp_path / "localised_table.py").write_text(TABLE)
-    torch.manual_seed(0)
-    classes = ("n01440764 tench", "n02102040 English springer", "n03028079 church")
-    start = tmp_path / "resnet8.safetensors"
-    network = registry.create("resnet8", num_classes=3)
-    weights_file.save(start, network, classes=classes, input_spec=InputSpec(size=32, resize=32, mean=(0.4,) * 3))
+    start = save_classifier(tmp_path)
     asked = {"scale": "smoke", "out": tmp_path / "out", "device": "cpu", "workers": 0}
     asked |= {"data": f"clsloc:{tmp_path / 'data'}", "weights": f"resnet8={start}"}
     found = resnets.reproduce(str(tmp_path / "localised_table.py"), **asked)

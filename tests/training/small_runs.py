@@ -12,6 +12,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from crashing import Crash
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -78,10 +79,6 @@ def splits() -> DataSplits:
         test=everything.test.select(np.arange(40)),
         classes=everything.classes,
     )
-
-
-class Crash(Exception):
-    """Stands for a process that dies: nothing is saved when it is raised."""
 
 
 @dataclass
