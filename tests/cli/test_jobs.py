@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnets.records.base import read
-from resnets.records.jobs import SubmittedJobs
+from resnets.records.base import read, write
+from resnets.records.jobs import SubmittedJob, SubmittedJobs
 from resnets.records.runs import ClassifierResult
 from resnets.runtime.cluster import visible_gpus
 from resnets.runtime.job_command import JobCommand
@@ -181,6 +181,19 @@ def test_jobs_of_this_machine_have_the_gpus_of_the_command(tmp_path: Path, monke
     finally:
         signal.signal(signal.SIGTERM, before)
     assert (tmp_path / "gpu").read_text() == "GPU-5c2f"
+
+
+@pytest.mark.parametrize(
+    ("process", "shown"), [(os.getpid(), "1 waiting"), (2**22 + 1, "1 failed")], ids=["starts", "gone"]
+)
+def test_a_job_of_this_machine_that_starts_has_not_ended(
+    tmp_path: Path, command: Command, process: int, shown: str
+) -> None:
+    """A busy machine may take minutes to start it; one whose process is gone without a trace has failed."""
+    job = SubmittedJob(runs=("out-seed0",), cluster="local", id=str(process), command=())
+    write(tmp_path / "out-jobs" / "jobs.json", SubmittedJobs(jobs=(job,)))
+    asked = (*TRAIN, "--iterations", 20, "--seeds", "0", "--out", tmp_path / "out", "--cluster", "local")
+    assert shown in command(*asked)[1]
 
 
 def descendants(process: int) -> list[int]:

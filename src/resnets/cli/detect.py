@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from typer import Argument, Option, Typer
 
 from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
+from resnets.cli.output import note
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import printable
 from resnets.files import to_json
@@ -259,8 +259,8 @@ def score(
     from resnets.quantities import plural
 
     result = score_detections(ground_truth, detections, protocol, split=split, iou_type=iou_type)
-    for note in result.notes:
-        print(printable(f"resnets: note: {note}"), file=sys.stderr)
+    for remark in result.notes:
+        note(remark)
     if isinstance(result, CocoScore):
         if as_json:
             print(to_json(result.numbers))

@@ -157,8 +157,8 @@ def _repeated(url: str, read: Callable[[], T]) -> T:
         except FileNotFoundError:
             raise DataError(f"{url}: no such file") from None
         except Exception as error:  # each protocol has its own
-            status = getattr(error, "status", 0)
-            refused = isinstance(error, PermissionError) or (400 <= status < 500 and status not in TRY_AGAIN)
+            status = getattr(error, "status", None)
+            refused = isinstance(error, PermissionError) or (status in range(400, 500) and status not in TRY_AGAIN)
             if refused or wait is None:
                 raise StorageError(f"{url}: failed to read ({first_line(error)})") from error
         time.sleep(wait)

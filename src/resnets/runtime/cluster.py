@@ -10,7 +10,6 @@ import math
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,6 @@ TIME = "8h"  # of a job on Slurm, which continues after it
 SIGNAL_SECONDS = 120  # before the end of that, in which a run saves
 REQUEUES = 1_000_000  # of a job whose time is up: it continues each time
 NO_LIMIT = 60 * 24 * 365  # minutes, on this machine
-START_SECONDS = 60.0  # that a process of this machine has to start
 LOGGING = "SUBMITIT_LOG_LEVEL"
 ERRORS = ("resnets: error: ", "resnets.errors.RunError: ")  # in logs: of the command, and of its job
 
@@ -154,7 +152,8 @@ class Jobs:
         if "local" in kinds:
             running = {path.read_text() for path in self.folder.glob(place_of(self.folder, "*").name)}
             for job in (job.id for job in self._recorded() if job.cluster == "local"):
-                if _is_held(lock_of(self.folder, job)):
+                lock = lock_of(self.folder, job)
+                if _is_held(lock) or (not lock.exists() and _is_starting(job)):
                     found[job] = "running" if job in running else "waiting"
         if "slurm" in kinds:
             lines = _output("squeue", "--me", "--array", "--noheader", "--format=%i %T").splitlines()
@@ -184,8 +183,6 @@ class Jobs:
             for (runs, arguments), job in zip(todo, jobs, strict=True)
         ]
         base.write(self.file, SubmittedJobs(jobs=(*self._recorded(), *found)))
-        if kind == "local":
-            _wait_for_start(self.folder, jobs)
         return found
 
     def _executor(self) -> Any:
@@ -243,13 +240,13 @@ def _submitted(executor: Any, commands: Sequence[JobCommand]) -> Sequence[Any]:
         raise UsageError(f"sbatch: {'; '.join(filter(None, lines))}") from None
 
 
-def _wait_for_start(folder: Path, jobs: Sequence[Any]) -> None:
-    """Wait until each job holds its lock, by which it is known to be there."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if all(_is_held(lock_of(folder, job.job_id)) or job.done() for job in jobs):
-            return
-        time.sleep(0.05)
+def _is_starting(job: str) -> bool:
+    """Return whether a job of this machine, whose number is that of its process, has not come to its lock yet."""
+    try:
+        os.kill(int(job), 0)
+    except OSError:
+        return False
+    return True
 
 
 def _is_held(file: Path) -> bool:
