@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import detection, inference, pipelines, predicting, training
+from benchmarks import detection, inference, pipelines, predicting, processes, training
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Contender, Loop
@@ -29,6 +29,11 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
             ("resnets", "ours", training.ours, {}),
             ("plain PyTorch", "reference", training.plain, {}),
             ("plain PyTorch, expert", "expert", training.plain, {"expert": True}),
+        ]
+    elif row.processes > 1:
+        found = [
+            ("resnets, several processes", "ours", processes.ours, {}),
+            ("resnets, one process", "reference", processes.one, {}),
         ]
     elif row.kind == "start-up":
         found = [("resnets", "ours", pipelines.start_up, {})]
@@ -97,7 +102,7 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
             role=role,
             prepare=partial(prepare, row, setting, **options),
             device=on,
-            precision="fp32" if role == "reference" else native,
+            precision="fp32" if role == "reference" and row.processes == 1 else native,
             each_step=row.kind == "inference",
             modules=setting.modules,
         )

@@ -51,7 +51,7 @@ def side(record: Record, row: Row, *, flops: float | None, rates: dict[str, floa
         step_seconds_p99=percentile(steps, 99),
         steps=len(steps),
         first_step_seconds=record.first_step,
-        peak_memory=record.peak_memory,
+        peak_memory=record.peak_memory if row.processes == 1 else None,  # of one of them, which says little
         flops_per_second=rate,
         precision=record.contender.precision if rate else None,
         share_of_matrix_rate=rate / rates[record.contender.precision] if rate and rates else None,

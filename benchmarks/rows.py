@@ -30,7 +30,8 @@ class Target:
 class Row:
     """One kind of work. `batch` is in images; `quick` says that `--quick` takes it.
 
-    A row of a network by name has its declaration as `spec`, for images of `side` x `side` pixels.
+    A row of a network by name has its declaration as `spec`, for images of `side` x `side` pixels. Ours trains in
+    `processes`, each with its share of the cores; the reference is then one process of ours.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Row:
     source: Source = "memory"
     targets: tuple[Target, ...] = ()
     quick: bool = False
+    processes: int = 1
     spec: NetworkSpec | None = None
     side: int | None = None
 
@@ -147,6 +149,16 @@ CPU = (
     _inference("resnet20", 20, 1, Target("speed", 10, 17)),
     _inference("resnet20", 20, 256, Target("speed", 5, 6)),
     *_DETECTION,
+    Row(
+        name="resnet20-processes",
+        what="ResNet-20 training, CIFAR-10 end to end, batch 128, by two processes and by one with all threads",
+        kind="training",
+        network="resnet20",
+        batch=128,
+        source="cifar",
+        processes=2,
+        targets=(Target("speed", 1.0),),
+    ),
     *_PIPELINES,
 )
 

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from resnets.data.map_datasets import MapSplit
 from resnets.data.splits import DataSplits
 from resnets.networks import registry
 from resnets.runtime.device import choose_precision, keep_freed_memory, place
+from resnets.runtime.processes import ALONE, World
 from resnets.specs import Recipe
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import TrainingConfig, resolve
@@ -62,25 +63,28 @@ def ours_training(task: Task[Any], start: Callable[[], TrainingState], out: Path
     log_every = iterations_between_lines(recipe.iterations, device.type)
 
     def loop(tick: Tick) -> None:
-        with RunFolder(out) as folder, closing(iterate(task, state)) as iterations:
+        opened = RunFolder(out) if training.world.first else nullcontext()
+        with opened as folder, closing(iterate(task, state)) as iterations:
             for iteration in iterations:
                 if iteration % log_every == 0:
                     state.guard.check(iteration)
-                    folder.log(task.log_line(state))
+                    state.meter.gather(training.world)
+                    if folder is not None:
+                        folder.log(task.log_line(state))
                     state.meter.reset()
                 tick(recipe.batch_size)
 
     return loop
 
 
-def ours(row: Row, setting: Setting) -> Loop:
+def ours(row: Row, setting: Setting, world: World = ALONE) -> Loop:
     """Prepare `resnets train` of the row's network, by the recipe for its kind of data."""
     splits = splits_of(row, setting)
     config = TrainingConfig(recipe=recipe_of(row, splits), device=setting.device, workers=WORKERS)
-    training = resolve(row.network, splits, config)
+    training = resolve(row.network, splits, config, world)
     batches = InMemory(row.batch, setting.on()) if row.source == "memory" else None
     task = ClassificationTask(training, batches)
-    return ours_training(task, task.initial_state, setting.scratch / f"{row.name}-run")
+    return ours_training(task, task.initial_state, setting.scratch / f"{row.name}-run-of-{world.size}")
 
 
 def recipe_of(row: Row, splits: DataSplits) -> Recipe:

@@ -124,3 +124,15 @@ def test_help_names_the_peers(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for word in ("torchvision", "timm", "--quick", "--only", "--photos"):
         assert word in out
+
+
+@pytest.mark.slow
+def test_several_processes_next_to_one(tmp_path: Path) -> None:
+    """The row's first side trains in two processes, of which none is left; both are measured."""
+    file = tmp_path / "speed.json"
+    assert main(["--only", "resnet20-processes", "--rounds", "1", "--round-seconds", "0.1", "--json", str(file)]) == 0
+    found = base.read(file, Benchmark)
+    assert found is not None
+    (row,) = found.rows
+    assert [side.not_measured for side in row.sides] == [None, None]
+    assert [(claim.quantity, claim.over) for claim in row.claims] == [("speed", "resnets, one process")]
