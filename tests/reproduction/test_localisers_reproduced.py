@@ -41,10 +41,12 @@ TABLE = Table(
 
 
 def test_both_stages_of_a_table(tmp_path: Path) -> None:
-    """The RPN is made before the R-CNN that learns from it; a second call repeats nothing; the page has both."""
+    """From a classifier's folder: the RPN before its R-CNN; a second call repeats nothing; the page has both."""
     write_clsloc(tmp_path / "data")
     (tmp_path / "localised_table.py").write_text(TABLE)
-    start = save_classifier(tmp_path)
+    start = tmp_path / "run"
+    start.mkdir()
+    save_classifier(tmp_path).rename(start / "weights.safetensors")
     asked = {"scale": "smoke", "out": tmp_path / "out", "device": "cpu", "workers": 0}
     asked |= {"data": f"clsloc:{tmp_path / 'data'}", "weights": f"resnet8={start}"}
     found = resnets.reproduce(str(tmp_path / "localised_table.py"), **asked)

@@ -70,7 +70,7 @@ class DetectionDataResolver:
         """
         training = task.training
         declared, fine_tuned = stages(training.data)
-        start = self._start(training, fine_tuned)
+        start = find_start(self.weights, self.out, self.scale, training.network, "detector", fine_tuned=fine_tuned)
         source, whole = self._read(training, declared)
         splits = few(whole) if self.scale == "smoke" else whole
         name = identify(whole.name, len(whole.train), len(whole.test), len(whole.classes))
@@ -114,24 +114,6 @@ class DetectionDataResolver:
             self._splits[source] = sources.load_detection_data(source)
         return self._splits[source]
 
-    def _start(self, training: Setting, fine_tuned: bool) -> Path | None:
-        """Return the weights that were named for a network, or those of a run that `reproduce` made in this folder."""
-        for network, path in self.weights:
-            if network == training.network and is_detector(path) == fine_tuned:
-                return path / "weights.safetensors" if path.is_dir() else path
-        recipe, data = (COCO_CONTEXT.name, "coco-trainval") if fine_tuned else ("imagenet", "imagenet")
-        if (run := made_by(self.out, training.network, recipe, data, self.scale)) is not None:
-            return run
-        if self.scale == "smoke" and not fine_tuned:
-            return None
-        if fine_tuned:
-            what, how = "a detector of COCO to start from", "`resnets reproduce table9 --only context-trainval`"
-        else:
-            what, how = "an ImageNet classifier to start from", "`resnets convert`, or a run of `resnets train`"
-        raise MissingData(
-            f"the detector on {training.network} needs {what}: --weights {training.network}=FILE names it, from {how}"
-        )
-
     def _digest(self, path: Path) -> str:
         if path not in self._digests:
             self._digests[path] = sha256_of(path)
@@ -150,7 +132,32 @@ def named_weights(text: str) -> tuple[str, Path]:
     return network, found
 
 
-def made_by(out: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:
+def find_start(
+    weights: Sequence[tuple[str, Path]], out: Path, scale: Scale, network: str, what: str, *, fine_tuned: bool = False
+) -> Path | None:
+    """Return the weights that a detector or a localiser starts from: named ones, or of a run that `reproduce` made.
+
+    They are of a classifier or, where it is `fine_tuned`, of a detector of COCO. None is random weights, which do for a
+    smoke run.
+
+    Raises: MissingData, if there are none.
+    """
+    for name, path in weights:
+        if name == network and is_detector(path) == fine_tuned:
+            return path / "weights.safetensors" if path.is_dir() else path
+    recipe, data = (COCO_CONTEXT.name, "coco-trainval") if fine_tuned else ("imagenet", "imagenet")
+    if (run := _made_by(out, network, recipe, data, scale)) is not None:
+        return run
+    if scale == "smoke" and not fine_tuned:
+        return None
+    if fine_tuned:
+        start, how = "a detector of COCO to start from", "`resnets reproduce table9 --only context-trainval`"
+    else:
+        start, how = "an ImageNet classifier to start from", "`resnets convert`, or a run of `resnets train`"
+    raise MissingData(f"the {what} on {network} needs {start}: --weights {network}=FILE names it, from {how}")
+
+
+def _made_by(out: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:
     """Return the weights of a run that `reproduce` made in a folder, if there is one of this training at this scale."""
     found = (_made(file, network, recipe, data, scale) for file in sorted((out / "results").glob("*.json")))
     return next((run for run in found if run is not None), None)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from resnets.detection.detector import is_detector
 from resnets.files import sha256_of
 from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits
 from resnets.localisation.recipes import LOCALISATION_RECIPES
@@ -17,7 +16,7 @@ from resnets.localisation.sources import load_localisation_data
 from resnets.records.evaluations import Scale
 from resnets.report.runs import SHORT
 from resnets.reproduction.data_resolver import Data, MissingData, is_localisation_data
-from resnets.reproduction.detection_data_resolver import made_by, named_weights
+from resnets.reproduction.detection_data_resolver import find_start, named_weights
 from resnets.reproduction.tasks import Task
 from resnets.specs import LocalisationRecipe, Setting
 
@@ -62,7 +61,7 @@ class LocalisationDataResolver:
         training = task.training
         if not self.given:
             raise MissingData(f"the localiser on {training.network} needs {training.data}: --data clsloc:PATH names it")
-        start = self._start(training)
+        start = find_start(self.weights, self.out, self.scale, training.network, "localiser")
         source = self.given[0] if isinstance(self.given[0], str) else None
         if self._splits is None:
             found = self.given[0]
@@ -74,20 +73,6 @@ class LocalisationDataResolver:
         if splits is not whole:
             name += f" ({len(splits.train):,} + {len(splits.test):,} images)"
         return ResolvedLocalisationData(name, source, splits, start, None if start is None else sha256_of(start))
-
-    def _start(self, training: Setting) -> Path | None:
-        """Return the classifier that was named for a network, or that of a run that `reproduce` made in this folder."""
-        for network, path in self.weights:
-            if network == training.network and not is_detector(path):
-                return path
-        if (run := made_by(self.out, training.network, "imagenet", "imagenet", self.scale)) is not None:
-            return run
-        if self.scale == "smoke":
-            return None
-        raise MissingData(
-            f"the localiser on {training.network} needs an ImageNet classifier to start from: --weights "
-            f"{training.network}=FILE names it, from `resnets convert`, or a run of `resnets train`"
-        )
 
 
 def few(splits: LocalisationSplits) -> LocalisationSplits:
