@@ -52,7 +52,7 @@ def test_images_without_boxes_are_not_trained_on(tables: Path, tmp_path: Path) -
 
 
 def test_held_out_images(tables: Path) -> None:
-    """A share of each class is set apart by the seed, with its boxes."""
+    """A share of each class is held out by the seed, with its boxes."""
     whole = load_localisation_data(f"clsloc:{tables}")
     parts = whole.divided("50%", 0)
     assert parts.validation is not None

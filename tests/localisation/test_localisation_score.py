@@ -20,7 +20,7 @@ def boxes(*corners: tuple[float, float, float, float]) -> Any:
 
 
 def test_half_of_the_union_is_enough() -> None:
-    """IoU 0.5, of widths xmax - xmin + 1, is right and one pixel less is not; apart or empty boxes overlap nothing."""
+    """IoU 0.5, of widths xmax - xmin + 1, is right, one pixel less is not; distant or empty boxes overlap nothing."""
     truth = boxes((0, 0, 9, 9))
     found = [
         float(overlaps(box, truth)[0]) for box in boxes((0, 0, 9, 4), (0, 0, 9, 3), (20, 20, 30, 30), (5, 5, 4, 4))

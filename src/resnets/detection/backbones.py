@@ -33,7 +33,7 @@ class Backbone(nn.Module):
 
     roi_size: int  # side of a region's features, before `region_maps`
     has_fixed_roi_size = False
-    has_region_maps = True  # layers that keep the places of a region's features apart, as masks need them
+    has_region_maps = True  # layers whose maps have the places of a region's features, as masks need them
     shared_channels: int
     region_features: int
 
@@ -139,7 +139,7 @@ class VGGBackbone(Backbone):
 
 
 def make_backbone(network: nn.Module, *, frozen_stages: int, head_stride: int) -> Backbone:
-    """Return a classifier's two parts; the classifier is taken apart for it.
+    """Return a classifier's two parts, which are its own modules.
 
     `head_stride` is conv5_1's: 2, as it was pre-trained, or 1, which keeps a region's features twice as fine.
 

@@ -40,7 +40,7 @@ SIZES, RATIOS = (32, 64, 128, 256, 512), (0.5, 1.0, 2.0)
 
 RECIPE = COCO_MASKS.with_changes(
     name="detectron2-c4",
-    source="detectron2's configuration Base-RCNN-C4; of training, only what tells how regions are drawn",
+    source="detectron2's configuration Base-RCNN-C4; of training, only how regions are drawn",
     shorter_side=800,
     longest_side=1333,
     anchor_sizes=SIZES,

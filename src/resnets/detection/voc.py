@@ -24,7 +24,7 @@ CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-VOID = 255  # the index of pixels that are left out: borders, and objects that no one could tell
+VOID = 255  # the index of pixels that are left out: borders, and objects that were not identified
 _FIRST = np.asarray((1.0, 1.0, 0.0, 0.0))  # VOC counts pixels from 1, and a box ends behind its last one
 
 

@@ -97,11 +97,11 @@ def locate_in(
     Shape: (c, 4), (c,)
     """
     device = localisers[0].device
-    wanted = torch.tensor(classes, device=device)
+    labels = torch.tensor(classes, device=device)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         rest = iter(views[1:])
         first = [
-            proposed(one, views[0], list(islice(rest, len(look.scales))), look, wanted)
+            proposed(one, views[0], list(islice(rest, len(look.scales))), look, labels)
             for one, look in zip(localisers, looks, strict=True)
         ]
         second = [one.rcnn for one in localisers if one.rcnn is not None]
@@ -111,7 +111,7 @@ def locate_in(
             own = [(scores[place], boxes[place]) for scores, boxes in first]
             if second:
                 regions = torch.cat([best_of(*one, second[0].recipe.proposals) for one in own])
-                answers.append(_refined(second, image, regions, wanted[place]))
+                answers.append(_refined(second, image, regions, labels[place]))
             else:
                 answers.append((torch.cat([one[0] for one in own]), torch.cat([one[1] for one in own])))
     found = [_answer(*one, voting=voting) for one in answers]
@@ -119,12 +119,12 @@ def locate_in(
 
 
 def proposed(
-    localiser: Localiser, image: View, views: Sequence[View], look: Look, wanted: Tensor
+    localiser: Localiser, image: View, views: Sequence[View], look: Look, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the scores and the boxes of all anchors in an image's views, for each class. Shape: (c, M), (c, M, 4)"""
     scores, boxes = [], []
     for frame, view in zip(frames_of(size_of(image), look), views, strict=True):
-        some = localiser.rpn.propose(localiser.rpn.normalized(as_batch(view)), wanted)
+        some = localiser.rpn.propose(localiser.rpn.normalized(as_batch(view)), labels)
         scores.append(some[0])
         boxes.append(frame.in_image(some[1]))
     return torch.cat(scores, 1), torch.cat(boxes, 1)

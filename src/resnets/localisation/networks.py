@@ -67,10 +67,10 @@ class PerClass(nn.Module):
         shape = (self.classes, self.rows, numbers)
         return layer.weight.view(*shape, self.channels), layer.bias.view(shape)
 
-    def losses(self, vectors: Tensor, labels: Tensor, rows: Tensor, wanted: Tensor, shifts: Tensor) -> Tensor:
+    def losses(self, vectors: Tensor, labels: Tensor, rows: Tensor, targets: Tensor, shifts: Tensor) -> Tensor:
         """Return the two losses, and the share of scores that are wrong, of what is drawn: D of each of B images.
 
-        `wanted` is 1 for an object, 0 for none, and -1 where nothing is drawn; `rows` are those of the class. In each
+        `targets` is 1 for an object, 0 for none, and -1 where nothing is drawn; `rows` are those of the class. In each
         image both kinds have the same weight, also where there is less of one: the paper's 1:1.
 
         Shape: (B, D, C), (B,), (B, D), (B, D), (B, D, 4) -> (3,)
@@ -79,12 +79,12 @@ class PerClass(nn.Module):
         scores = torch.einsum("bdc,bdnc->bdn", vectors, weight[labels[:, None], rows]) + bias[labels[:, None], rows]
         weight, bias = self._of(self.boxes, 4)
         found = torch.einsum("bdc,bdnc->bdn", vectors, weight[labels[:, None], rows]) + bias[labels[:, None], rows]
-        scores, drawn, objects = scores[..., 0].float(), wanted >= 0, wanted == 1
+        scores, drawn, objects = scores[..., 0].float(), targets >= 0, targets == 1
         weights = balance(objects) + balance(drawn & ~objects)
-        log_loss = F.binary_cross_entropy_with_logits(scores, wanted.clamp(min=0), reduction="none")
+        log_loss = F.binary_cross_entropy_with_logits(scores, targets.clamp(min=0), reduction="none")
         distance = F.smooth_l1_loss(found.float(), shifts, reduction="none").sum(-1)
         wrong = ((scores.detach() > 0) != objects) & drawn
-        count = wanted.numel()
+        count = targets.numel()
         return torch.stack(
             (
                 (log_loss * weights).sum() / count,
@@ -121,11 +121,11 @@ class PerClassRPN(PerClass):
         """Return the side of the last maps of a square image."""
         return -(-side // self.stride)
 
-    def forward(self, images: Tensor, labels: Tensor, drawn: Tensor, wanted: Tensor, shifts: Tensor) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor, drawn: Tensor, targets: Tensor, shifts: Tensor) -> Tensor:
         """Return the losses of drawn anchors, as `losses` does. Shape: images (B, 3, H, W), drawn (B, D)"""
         maps = self.network.features(images).flatten(2).transpose(1, 2)  # (B, h * w, C)
         places = (drawn // self.rows)[..., None].expand(-1, -1, self.channels)
-        return self.losses(maps.gather(1, places), labels, drawn % self.rows, wanted, shifts)
+        return self.losses(maps.gather(1, places), labels, drawn % self.rows, targets, shifts)
 
     def propose(self, image: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the score of each anchor for some classes, in [0, 1], and its box, clipped to the image.
@@ -151,10 +151,10 @@ class PerClassRCNN(PerClass):
         found: Tensor = self.network(regions)
         return found
 
-    def forward(self, images: Tensor, labels: Tensor, wanted: Tensor, shifts: Tensor) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor, targets: Tensor, shifts: Tensor) -> Tensor:
         """Return the losses of D regions of each of B images, as `losses` does. Shape: images (B * D, 3, S, S)"""
-        vectors = self.vectors(images).view(*wanted.shape, -1)
-        return self.losses(vectors, labels, torch.zeros_like(wanted, dtype=torch.long), wanted, shifts)
+        vectors = self.vectors(images).view(*targets.shape, -1)
+        return self.losses(vectors, labels, torch.zeros_like(targets, dtype=torch.long), targets, shifts)
 
 
 def balance(kind: Tensor) -> Tensor:

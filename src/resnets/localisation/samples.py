@@ -36,15 +36,15 @@ SEEN = 0.5  # share of a box, or of the crop, from which an object is seen
 class Sample(NamedTuple):
     """An image's crop, or its regions, and what is learnt of them.
 
-    `wanted` is 1 for an object, 0 for none, and -1 where there was nothing to draw; `drawn` are anchors, or proposals.
+    `targets` is 1 for an object, 0 for none, and -1 where there was nothing to draw; `drawn` are anchors, or proposals.
 
-    Shape: images (S, S, 3) or (D, S, S, 3) uint8; label (); drawn, wanted (D,); shifts (D, 4)
+    Shape: images (S, S, 3) or (D, S, S, 3) uint8; label (); drawn, targets (D,); shifts (D, 4)
     """
 
     images: Tensor
     label: int
     drawn: Tensor
-    wanted: Tensor
+    targets: Tensor
     shifts: Tensor
 
 
@@ -69,8 +69,8 @@ class AnchorSamples(Dataset[Any]):
         if crops.flip and random.random() < 0.5:
             view = view[:, ::-1]
             boxes = np.stack((crops.crop - boxes[:, 2], boxes[:, 1], crops.crop - boxes[:, 0], boxes[:, 3]), 1)
-        drawn, wanted, shifts = self._draw(torch.from_numpy(boxes))
-        return Sample(torch.from_numpy(np.array(view, order="C")), label, drawn, wanted, shifts)
+        drawn, targets, shifts = self._draw(torch.from_numpy(boxes))
+        return Sample(torch.from_numpy(np.array(view, order="C")), label, drawn, targets, shifts)
 
     def _place(self, size: Size, boxes: NDArray[np.float32]) -> tuple[Box, NDArray[np.float32]]:
         """Return a crop in which an object is seen, and the objects that are, in its pixels, clipped to it."""
@@ -92,13 +92,13 @@ class AnchorSamples(Dataset[Any]):
         else:
             matched = torch.full((len(self.anchors),), Matcher.BELOW_LOW_THRESHOLD)
         labels = torch.where(matched >= 0, 1, torch.where(matched == Matcher.BELOW_LOW_THRESHOLD, 0, -1))
-        drawn, wanted = draw(labels, self.recipe.anchors_per_image)
+        drawn, targets = draw(labels, self.recipe.anchors_per_image)
         shifts = torch.zeros(len(drawn), 4)
-        objects = wanted == 1
+        objects = targets == 1
         own = drawn[objects]
         if len(own):
             shifts[objects] = ANCHOR_CODER.encode_single(boxes[matched[own]], self.anchors[own])
-        return drawn, wanted, shifts
+        return drawn, targets, shifts
 
 
 def seen_in(place: Box, boxes: NDArray[np.float32], side: int) -> NDArray[np.float32]:
@@ -120,9 +120,9 @@ def draw(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     (positive,), (negative,) = BalancedPositiveNegativeSampler(count, 0.5)([labels])
     places = torch.cat((positive.nonzero()[:, 0], negative.nonzero()[:, 0]))
     drawn = torch.zeros(count, dtype=torch.int64)
-    wanted = torch.full((count,), -1.0)
-    drawn[: len(places)], wanted[: len(places)] = places, labels[places].float()
-    return drawn, wanted
+    targets = torch.full((count,), -1.0)
+    drawn[: len(places)], targets[: len(places)] = places, labels[places].float()
+    return drawn, targets
 
 
 class RegionSamples(Dataset[Any]):
@@ -149,9 +149,9 @@ class RegionSamples(Dataset[Any]):
         best, matched = box_iou(boxes, regions).max(0)
         whole = (regions[:, 2:] > regions[:, :2]).all(1)
         labels = torch.where(whole, (best >= recipe.region_positive).long(), -1)
-        drawn, wanted = draw(labels, recipe.regions_per_image)
+        drawn, targets = draw(labels, recipe.regions_per_image)
         shifts = torch.zeros(len(drawn), 4)
-        objects = wanted == 1
+        objects = targets == 1
         own = drawn[objects]
         if len(own):
             shifts[objects] = REGION_CODER.encode_single(boxes[matched[own]], regions[own])
@@ -159,7 +159,7 @@ class RegionSamples(Dataset[Any]):
         if self.flip and random.random() < 0.5:
             views = views[:, :, ::-1]
             shifts[:, 0] = -shifts[:, 0]
-        return Sample(torch.from_numpy(views.copy()), label, drawn, wanted, shifts)
+        return Sample(torch.from_numpy(views.copy()), label, drawn, targets, shifts)
 
 
 def batches(
@@ -167,7 +167,7 @@ def batches(
 ) -> Iterator[tuple[Tensor, ...]]:
     """Yield the mini-batches of iterations start, ..., stop - 1, normalised and coloured: `Sample`s of B images.
 
-    Shape: images (B, 3, S, S), or (B * D, 3, S, S) of regions; labels (B,); drawn, wanted (B, D); shifts (B, D, 4)
+    Shape: images (B, 3, S, S), or (B * D, 3, S, S) of regions; labels (B,); drawn, targets (B, D); shifts (B, D, 4)
     """
     recipe, waiting = dataset.recipe, deque[tuple[NDArray[np.int64], NDArray[np.int64]]]()
     normalized = Normalizer(dataset.input_spec, device)

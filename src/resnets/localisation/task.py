@@ -59,10 +59,10 @@ class LocalisationTask(BoxTask[LocaliserTraining]):
         """Yield what each step takes: images, and what is learnt of them."""
         record, device = self.training.record, self.training.device
         region = isinstance(self.samples, RegionSamples)
-        for images, labels, drawn, wanted, shifts in batches(
+        for images, labels, drawn, targets, shifts in batches(
             self.samples, seed=record.seed, workers=record.workers, device=device, start=start, stop=stop
         ):
-            yield (images, labels, wanted, shifts) if region else (images, labels, drawn, wanted, shifts)
+            yield (images, labels, targets, shifts) if region else (images, labels, drawn, targets, shifts)
 
     @contextmanager
     def stepping(self, state: TrainingState) -> Iterator[Step]:

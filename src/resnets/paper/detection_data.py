@@ -8,7 +8,7 @@ from typing import Literal
 
 from resnets.paper.declarations import Data
 
-AFTER_COCO = "coco+"  # begins the name of data that a detector of COCO is fine-tuned on
+AFTER_COCO = "coco+"  # starts the name of data that a detector of COCO is fine-tuned on
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ DETECTION_DATA: Mapping[Data, DetectionData] = {
 
 
 def stages(data: str) -> tuple[Data, bool]:
-    """Return on what a detector is trained last, and whether a detector of COCO is what it begins with."""
+    """Return on what a detector is trained last, and whether it starts from a detector of COCO."""
     for name in DETECTION_DATA:
         if data in (name, AFTER_COCO + name):
             return name, data != name
