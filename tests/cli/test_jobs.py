@@ -205,7 +205,7 @@ def descendants(process: int) -> list[int]:
     return children + [one for child in children for one in descendants(child)]
 
 
-def wait_until(reached: Callable[[], object], seconds: float = 120) -> None:
+def wait_until(reached: Callable[[], object], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
