@@ -236,14 +236,14 @@ def measure(
     macs: int,
     loading: float,
     folder: Path,
-    seconds: float = SECONDS,
+    seconds: float | None = None,
     workers: int = WORKERS,
 ) -> Measurement:
     """Return what a device takes for its `batch_size` images of a step, and for tests and checkpoints.
 
     Where they are more than fit in memory (`largest`) or, on a CPU, than can be done in some two seconds, fewer are
     measured and the time is taken in proportion. `loading` is in images a second of one core, `seconds` are those of
-    the steps that are timed, and `workers` the processes that read image files.
+    the steps that are timed (None: `SECONDS`), and `workers` the processes that read image files.
 
     Raises: UsageError, if not even one image fits; TrainingError, DataError.
     """
@@ -251,6 +251,7 @@ def measure(
         raise UsageError(
             "not even one image fits in this machine's memory; `resnets plan --device-kind` is for another"
         )
+    seconds = SECONDS if seconds is None else seconds
     steps, state = _measure_steps(todo, batch_size, largest=largest, macs=macs, seconds=seconds, workers=workers)
     test, final_test = _test_seconds(todo, steps, loading, workers)
     save, log = measure_saving(state, folder / "run")
