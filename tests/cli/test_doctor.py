@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from importlib import metadata
@@ -30,6 +31,14 @@ def test_names_versions_devices_extras_and_the_cache(
     assert found["cache"]["folder"] == str(tmp_path)
     assert found["cache"]["size"].startswith("3")  # and the compiled kernels
     assert found["environment"]["RESNETS_CACHE"] == str(tmp_path)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the variable is of x86 processors")
+def test_a_processor_whose_bf16_onednn_may_not_use_has_none() -> None:
+    """So that one can see what `auto` does, and how fast, on a processor without bf16."""
+    program = [sys.executable, "-m", "resnets", "doctor", "--json"]
+    found = subprocess.run(program, env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}, capture_output=True, check=True)
+    assert json.loads(found.stdout)["cpu"]["bf16"].startswith("not native")
 
 
 def test_a_missing_package_comes_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

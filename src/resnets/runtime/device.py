@@ -47,13 +47,18 @@ def choose_precision(name: str, device: torch.device) -> Precision:
 
 
 def native_bf16(device: torch.device) -> bool:
-    """Return whether a device computes in bf16 itself, so that bf16 is faster there than float32."""
+    """Return whether a device computes in bf16 itself, so that bf16 is faster there than float32.
+
+    A CPU must have the instructions, and oneDNN use them: `ONEDNN_MAX_CPU_ISA=AVX2` makes any x86 one without.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type == "cpu":
         # torch 2.11 may lack the call; then float32 is safe
         capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # x86 twice, Arm
+        has_it = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # x86 twice, Arm
+        used = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)  # absent without oneDNN
+        return has_it and bool(used())
     return False
 
 
