@@ -10,7 +10,7 @@ from resnets.cli import run
 
 def test_the_shares_of_operators_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """Of a step of ours: the largest share first, and convolutions have one."""
-    assert run("resnet20-cifar --steps 1 --operators 3".split(), app, "profiling") == 0
+    assert run(["resnet20-cifar", "--steps", "1", "--operators", "3"], app, "profiling") == 0
     first, *operators = capsys.readouterr().out.splitlines()
     assert "resnets, ResNet-20 training" in first and "convolution is" in first
     shares = [float(line.split()[0]) for line in operators]
