@@ -81,7 +81,7 @@ START = StartRecord(file="x.safetensors", sha256="0" * 64)
 @pytest.mark.parametrize(
     ("options", "change"),
     [
-        ({"recipe_changes": {"lr": 0.5}}, "lr 0.5 instead of 0.1"),
+        ({"recipe_changes": {"lr": 1 / 3}}, "lr 0.3333 instead of 0.1"),
         ({"recipe_changes": {"milestones": (1, 2)}}, "milestones 1, 2 instead of 32000, 48000"),
         (
             {"recipe_changes": {"augmentation": PadCropFlip(pad=2, flip=True)}},

@@ -253,4 +253,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         fields = ", ".join(f"{key.replace('_', ' ')} {inner}" for key, inner in value.items() if key not in _FITTED)
         return str(value.get("kind", fields))
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
