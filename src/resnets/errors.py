@@ -114,6 +114,8 @@ _PLAIN = {
     "None": "None",
     "Sequence[int]": "whole numbers",
     "Iterable[int]": "whole numbers",
+    "tuple[int, ...]": "whole numbers",
+    "tuple[float, ...]": "numbers",
     "Iterable[str]": "a list of names",
 }
 """The declarations that are verified, and what they are called."""
@@ -139,8 +141,10 @@ def as_declared(name: str, value: Any, declared: Any) -> Any:
                 return value if type(value) in (int, float) else float(value)
             if "int" in kinds:
                 return operator.index(value)
-            if any(kind.endswith("[int]") for kind in kinds):
+            if any(kind.endswith(("[int]", "[int, ...]")) for kind in kinds):
                 return tuple(map(operator.index, value))
+            if "tuple[float, ...]" in kinds:
+                return tuple(as_declared(name, one, "float") for one in value)
             if "Iterable[str]" in kinds:
                 return tuple(as_declared(name, one, "str") for one in value)
             if "bool" in kinds and type(value).__name__ in ("bool", "bool_"):  # NumPy's
