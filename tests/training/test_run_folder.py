@@ -16,7 +16,7 @@ import torch
 from small_runs import RECIPE, Crash, CrashAt, differences, files, job, lines, run, splits
 
 import resnets
-from resnets.errors import RunError
+from resnets.errors import RunError, UsageError
 from resnets.training.run_folder import RunFolder
 
 
@@ -254,9 +254,10 @@ def test_second_in_one_process(tmp_path: Path) -> None:
 def test_folder_that_cannot_be(tmp_path: Path) -> None:
     """A path that cannot be a folder is one clear error."""
     (tmp_path / "file").write_text("")
-    for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(RunError, match=f"^{path}: failed to create or write"):
-            train(path)
+    with pytest.raises(UsageError, match=f"^{tmp_path / 'file'}: a file"):
+        train(tmp_path / "file")
+    with pytest.raises(RunError, match=f"^{tmp_path / 'file' / 'run'}: failed to create or write"):
+        train(tmp_path / "file" / "run")
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

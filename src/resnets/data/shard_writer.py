@@ -76,8 +76,15 @@ def shard_data(
 ) -> Written:
     """Write the image files of a source as tar shards of about `size` megabytes with a manifest; restartable.
 
-    `webdataset:FOLDER` is then the same data set, with the same order and digest. `part` is I/N: every Nth shard from
-    the Ith on, of N calls that may run at the same time; the last one to end writes the manifest.
+    `webdataset:FOLDER` is then the same data set, with the same order and digest.
+
+    Args:
+        source: a data source of image files.
+        folder: of the shards; one that holds a part of them already is continued.
+        size: megabytes of a shard, approximately.
+        part: I/N: every Nth shard from the Ith on, of N calls that may run at the same time; the last one to end writes
+            the manifest.
+        progress: is called with the images that are done and their number.
 
     Raises: UsageError; DataError, if an image cannot be read or the folder holds other shards; RunError.
     """
