@@ -159,6 +159,8 @@ class Deadly(TensorDataset):
         return super().__getitem__(index)
 
 
+# torch's signal handler raises wherever the process is: within a fork, pytest reports what Python then ignores
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_data_loading_process_that_is_killed(tmp_path: Path) -> None:
     """The likely cause and the last checkpoint are named, and the run can go on."""
     images, labels = torch.rand(100, 1, 8, 8), torch.arange(100) % 10
