@@ -94,19 +94,25 @@ def _save(page: Any, name: str) -> None:
         page.emulate_media(color_scheme="light")
 
 
+def _resize(page: Any, width: int) -> None:
+    """Give a page another width, and wait until its own script has seen that: it marks tables that scroll."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.wait_for_timeout(20)
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_nothing_is_clipped_hidden_or_hard_to_read(made: Made, page: Any, name: str) -> None:
     """At each width, folded and unfolded, all words and numbers are within the page; light and dark, they contrast."""
     _open(page, name, made(name))
     found = {}
     for width in reversed(WIDTHS):
-        page.set_viewport_size({"width": width, "height": 900})
+        _resize(page, width)
         _save(page, name)
         found[width, "folded"] = page.evaluate(CHECK, {"contrast": False})
     page.evaluate(UNFOLD)
     for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(20)
+        _resize(page, width)
         found[width, "unfolded"] = page.evaluate(CHECK, {"contrast": width == 1280})
         _save(page, f"{name}-unfolded")
     page.emulate_media(color_scheme="dark")
