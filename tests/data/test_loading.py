@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from resnets.errors import DataError
 
 
 class Failing(Dataset[Any]):
-    """Samples of 4 MB, of which the third cannot be given: for lack of memory, of address space, or it hangs."""
+    """Samples of 4 MB, of which the third cannot be given: for lack of memory, of address space,
+    it hangs, or its worker is killed.
+    """
 
     def __init__(self, how: str) -> None:
         self.how = how
@@ -37,6 +40,9 @@ class Failing(Dataset[Any]):
             case "address space":
                 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
                 resource.setrlimit(resource.RLIMIT_AS, (used, used))
+            case "a kill":
+                time.sleep(0.5)  # until the process that trains has all samples before, and waits
+                os.kill(os.getpid(), signal.SIGKILL)
             case _:
                 time.sleep(4)
         return sample
@@ -48,10 +54,11 @@ class Failing(Dataset[Any]):
         ("memory", "out of memory"),
         ("address space", "(out of memory|lack address space)"),  # by what is asked for first
         ("a hanging disk", "lack address space"),
+        ("a kill", "was killed"),
     ],
 )
 def test_workers_that_give_no_sample_are_one_line(how: str, message: str) -> None:
-    """Worker processes that stop giving samples are a DataError of one line, and none is left."""
+    """Worker processes that stop giving samples are a DataError of one line, within seconds, and none is left."""
     before = set(multiprocessing.active_children())
     with pytest.raises(DataError, match=rf"^.*data-loading process.*{message}.*$"):
         list(loading(Failing(how), 1, batch_size=1, timeout=2))

@@ -133,11 +133,12 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
     """Yield what a `DataLoader` with these options gives, read by worker processes.
 
     Raises: DataError, in one line, of a sample that cannot be read, or a worker process that was killed, ran out of
-        memory, or gave nothing for PATIENCE seconds.
+        memory, or gave nothing for `timeout` seconds (by default PATIENCE).
     """
     options["generator"] = torch.Generator()  # else each pass would draw from the global one
     options |= {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "worker_init_fn": _ignore_signals}
-    options.setdefault("timeout", PATIENCE if workers else 0)
+    patience = options.pop("timeout", PATIENCE)
+    options["timeout"] = min(CHECK, patience) if workers else 0
     handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
     batches: Any = None
     try:
@@ -146,7 +147,7 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
             batches = iter(DataLoader(dataset, **options))
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, handler)  # torch's would report a killed worker anywhere, such as in a save
-        yield from batches
+        yield from _patient(batches, options["timeout"], patience)
     except (RuntimeError, MemoryError) as error:
         why = next((why for text, why in _FAILED.items() if text in f"{type(error).__name__}: {error}"), None)
         if why is None:
@@ -160,6 +161,26 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
             # order: no worker is asked to end then, and ten seconds are waited for each, since they ignore SIGTERM.
             batches._shutdown_workers()
 
+
+def _patient(batches: Iterator[Any], interval: float, patience: float) -> Iterator[Any]:
+    """Yield batches, each of which is waited for in intervals: torch looks at their end whether its workers live."""
+    waited = 0.0
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            waited += interval
+            if "DataLoader timed out" not in str(error) or waited >= patience:
+                raise
+        else:
+            waited = 0.0
+            yield batch
+
+
+CHECK = 5
+"""Seconds after which a process that was killed without a word is missed."""
 
 PATIENCE = 600
 """Seconds that a mini-batch is waited for: a process that cannot pass one on does not end, and says nothing."""
