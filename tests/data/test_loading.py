@@ -54,7 +54,6 @@ class Failing(Dataset[Any]):
         ("memory", "out of memory"),
         ("address space", "(out of memory|lack address space)"),  # by what is asked for first
         ("a hanging disk", "lack address space"),
-        ("a kill", "was killed"),
     ],
 )
 def test_workers_that_give_no_sample_are_one_line(how: str, message: str) -> None:
@@ -63,6 +62,14 @@ def test_workers_that_give_no_sample_are_one_line(how: str, message: str) -> Non
     with pytest.raises(DataError, match=rf"^.*data-loading process.*{message}.*$"):
         list(loading(Failing(how), 1, batch_size=1, timeout=2))
     assert not set(multiprocessing.active_children()) - before
+
+
+def test_a_worker_that_is_killed_is_missed_long_before_the_patience_ends() -> None:
+    """Also where nothing of it is on its way any more, so that no read of its samples fails."""
+    begin = time.monotonic()
+    with pytest.raises(DataError, match="was killed"):
+        list(loading(Failing("a kill"), 1, batch_size=1, timeout=60))
+    assert time.monotonic() - begin < 60
 
 
 def test_an_abandoned_pass_leaves_no_worker() -> None:
