@@ -77,15 +77,23 @@ def test_dense_is_the_centre_crop_where_both_see_the_same(tiny_localiser: TinyLo
 def test_resumed_to_the_last_bit(
     tiny_localiser: TinyLocaliser, second: LocaliserResult, tmp_path: Path, stage: str
 ) -> None:
-    """A run of either stage that died and was resumed has the same weights as one that never stopped."""
+    """A run of either stage that died and was resumed has the same weights as one that never stopped.
+
+    Proposals are computed once, image by image with their progress.
+    """
     recipe, rpn = (CROPPED, None) if stage == "rpn" else (RCNN, tiny_localiser.run)
+    done: list[tuple[int, int]] = []
+    settings = {"rpn": rpn, "progress": lambda *count: done.append(count)}
     whole = second if stage == "rcnn" else train(tiny_localiser.data, tmp_path / "whole", recipe)
     with pytest.raises(Crash):
-        train(tiny_localiser.data, tmp_path / "run", recipe, rpn=rpn, save_every=2, observers=[CrashAt(3)])
+        train(tiny_localiser.data, tmp_path / "run", recipe, save_every=2, observers=[CrashAt(3)], **settings)
+    images = len(load_localisation_data(f"clsloc:{tiny_localiser.data}").train)
+    assert done == ([] if rpn is None else [(count, images) for count in range(1, images + 1)])
     stored = sorted((tmp_path / "run").glob("proposals/*"))
     before = [path.stat().st_mtime_ns for path in stored]
-    again = train(tiny_localiser.data, tmp_path / "run", recipe, rpn=rpn, resume=True)
-    assert bool(stored) == (stage == "rcnn")
+    done.clear()
+    again = train(tiny_localiser.data, tmp_path / "run", recipe, resume=True, **settings)
+    assert bool(stored) == (stage == "rcnn") and not done
     assert [path.stat().st_mtime_ns for path in stored] == before  # they were read
     ours, theirs = (read_tensors(one.folder / "weights.safetensors")[0] for one in (again, whole))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +52,27 @@ def progress_of(what: str) -> Iterator[Callable[[int, int | None], None]]:
     with Progress(*columns, console=console, transient=True, disable=disable, redirect_stdout=False) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def progress_until_done(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar from the first call until all is done; a line a minute where there is no terminal."""
+    with ExitStack() as shown:
+        bar: Callable[[int, int | None], None] | None = None
+        printed_at = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal bar, printed_at
+            if bar is None:
+                bar = shown.enter_context(progress_of(what))
+            bar(done, total)
+            if done == total:
+                shown.close()  # what comes next has a display of its own
+            elif not sys.stderr.isatty() and time.monotonic() - printed_at > PLAIN_SECONDS:
+                printed_at = time.monotonic()
+                print(f"{what}: {done:,}/{total:,} images", file=sys.stderr, flush=True)
+
+        yield progress
 
 
 def counted(answers: Iterable[T], what: str, of: Iterable[Any], *, printed: bool) -> Iterator[T]:

@@ -88,7 +88,7 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     """
     settings = dict(locals())  # each option is a setting of the same name
-    from resnets.cli.display import displays
+    from resnets.cli.display import displays, progress_until_done
     from resnets.cli.lists import numbers
     from resnets.cli.resuming import resumable
     from resnets.durations import in_words
@@ -96,8 +96,8 @@ def train(
     from resnets.quantities import plural, rate
 
     settings |= {"anchors": numbers(anchors, "pixels", "64,128,224")}
-    with resumable():
-        result = train_localiser(**settings, observers=displays(default_length=iterations is None))
+    with resumable(), progress_until_done("proposals") as progress:
+        result = train_localiser(**settings, observers=displays(default_length=iterations is None), progress=progress)
     if result.already_finished:
         print(f"{result.folder} is finished; nothing to do")
     error = "the test images are not annotated" if result.error is None else f"{result.error:.2f} % localisation error"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resnets.data.loading import View
 from resnets.errors import WeightsError
 from resnets.files import make_folder, writing
 from resnets.localisation.boxed_images import BoxedImages
@@ -23,12 +25,20 @@ TEST = LocalisationTest(protocol="dense-multi-scale")
 
 
 def stored_proposals(
-    folder: Path, rpn: Localiser, images: BoxedImages, count: int, *, of: str, precision: Precision, workers: int
+    folder: Path,
+    rpn: Localiser,
+    images: BoxedImages,
+    count: int,
+    *,
+    of: str,
+    precision: Precision,
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float16]:
     """Return the `count` best boxes of the RPN for each image's own class, as shares of the image's sides.
 
     They are computed once, and read from the folder afterwards; `of` says of which weights and images they are. Where
-    an image has fewer boxes, the others are 0.
+    an image has fewer boxes, the others are 0. `progress` is called with the number of images done and their total.
 
     Shape: (N, count, 4)
     Raises: DataError, for an image that fails to decode; RunError, if the folder is not writable.
@@ -42,7 +52,13 @@ def stored_proposals(
         about: dict[str, dict[str, object]] = {"proposals": {"of": of, "count": count, "images": len(chosen)}}
         found = _read(path, about)
         if found is None:
-            found = _computed(rpn, images.select(chosen), count, precision, workers)
+            found = torch.zeros(len(chosen), count, 4, dtype=torch.float16)
+            views = read_views(images.select(chosen).files, [TEST.look(rpn.rpn)], workers)
+            for row, (label, image) in enumerate(zip(images.files.labels[chosen].tolist(), views, strict=True)):
+                best = _best(rpn, image, label, count, precision)
+                found[row, : len(best)] = best
+                if progress is not None:
+                    progress(start + row + 1, len(images))
             with writing(path):
                 write_tensors(path, {"boxes": found}, about)
         parts.append(found.numpy())
@@ -61,13 +77,10 @@ def _read(path: Path, about: dict[str, dict[str, object]]) -> Tensor | None:
 
 
 @torch.inference_mode()
-def _computed(rpn: Localiser, images: BoxedImages, count: int, precision: Precision, workers: int) -> Tensor:
-    found = torch.zeros(len(images), count, 4, dtype=torch.float16)
-    look = TEST.look(rpn.rpn)
-    for number, views in enumerate(read_views(images.files, [look], workers)):
-        label = torch.tensor([int(images.files.labels[number])], device=rpn.device)
-        with torch.autocast(rpn.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            scores, boxes = proposed(rpn, views[0], views[1:], look, label)
-        best = best_of(scores[0], boxes[0], count).cpu()
-        found[number, : len(best)] = (best / torch.tensor([*size_of(views[0])] * 2)).half()
-    return found
+def _best(rpn: Localiser, views: list[View], label: int, count: int, precision: Precision) -> Tensor:
+    """Return the best boxes of an image for its class, as shares of its sides. Shape: (up to count, 4)"""
+    labels = torch.tensor([label], device=rpn.device)
+    with torch.autocast(rpn.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        scores, boxes = proposed(rpn, views[0], views[1:], TEST.look(rpn.rpn), labels)
+    best = best_of(scores[0], boxes[0], count).cpu()
+    return (best / torch.tensor([*size_of(views[0])] * 2)).half()

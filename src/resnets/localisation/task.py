@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,13 @@ TEST = LocalisationTest(protocol="center-crop")
 class LocalisationTask(BoxTask[LocaliserTraining]):
     """The training of a localiser. An R-CNN's proposals are computed first, and kept in the run's folder."""
 
-    def __init__(self, training: LocaliserTraining, folder: Path) -> None:
+    def __init__(
+        self, training: LocaliserTraining, folder: Path, progress: Callable[[int, int], None] | None = None
+    ) -> None:
         super().__init__(training, LOSSES)
-        self.samples = self._samples(folder / "proposals")
+        self.samples = self._samples(folder / "proposals", progress)
 
-    def _samples(self, folder: Path) -> AnchorSamples | RegionSamples:
+    def _samples(self, folder: Path, progress: Callable[[int, int], None] | None) -> AnchorSamples | RegionSamples:
         training, network = self.training, self.training.network
         if isinstance(network, PerClassRPN):
             return AnchorSamples(training.data.train, network)
@@ -52,6 +54,7 @@ class LocalisationTask(BoxTask[LocaliserTraining]):
             of=f"{record.rpn.sha256} on {record.data.digest}, {record.data.split}, seed {record.seed}",
             precision=training.precision,
             workers=record.workers,
+            progress=progress,
         )
         return RegionSamples(training.data.train, proposals, training.recipe, network.input_spec)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -43,6 +43,7 @@ def train_localiser(
     out: str | Path | None = None,
     resume: bool = False,
     observers: Iterable[Observer] = (),
+    progress: Callable[[int, int], None] | None = None,
     **settings: Unpack[LocaliserSettings],
 ) -> LocaliserResult:
     """Train a per-class RPN, or with `rpn` a per-class R-CNN on its proposals, in a run folder; return its result.
@@ -56,6 +57,7 @@ def train_localiser(
         out: the run's folder; None is runs/NETWORK-rpn-DATA, or runs/NETWORK-rcnn-DATA.
         resume: continue the run in the folder, or return its result if it is finished.
         observers: are called as the run proceeds.
+        progress: is called with the images whose proposals are computed and their total, before an R-CNN is trained.
         recipe: a name or a recipe; None is the paper's.
         iterations, batch_size, lr, momentum, weight_decay: of the recipe; None keeps them.
         size: side of the crops in pixels, to which all other lengths are in proportion.
@@ -88,5 +90,5 @@ def train_localiser(
     with opened(path, training, records.LocaliserResult, resume=resume) as (folder, record, result):
         if result is not None:
             return LocaliserResult.of(path, result, already_finished=True)
-        task = LocalisationTask(training.resumed(record), path)
+        task = LocalisationTask(training.resumed(record), path, progress)
         return LocaliserResult.of(path, Trainer(task, folder, observers).run())
