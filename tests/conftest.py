@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer.main
 from filelock import FileLock
 from PIL import Image
 
@@ -63,6 +65,24 @@ def own_registrations() -> Iterator[None]:
     """Forget what a test registers."""
     recipes = RECIPES.scoped(), DETECTION_RECIPES.scoped(), LOCALISATION_RECIPES.scoped()
     with NETWORKS.scoped(), recipes[0], recipes[1], recipes[2], SOURCES.scoped():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Let `os.fsync` return at once: files survive the end of a process without it, and the suite calls it thousands
+    of times, each for some 10 ms. Processes that tests start keep the real one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_tree_of_commands() -> Iterator[None]:
+    """Make Click's commands once of a Typer program, which takes longer than most of what a test does with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", cache(typer.main.get_command))
         yield
 
 
