@@ -25,6 +25,7 @@ SHORT = {
 def client() -> Iterator[NotebookClient]:
     """One kernel for all, since it takes seconds to import torch; it is reached by files, and uses no port."""
     client = NotebookClient(nbformat.v4.new_notebook(), kernel_name="python3", timeout=300)
+    client.shutdown_kernel = "immediate"  # it takes seconds to end by itself
     client.create_kernel_manager().transport = "ipc"
     with client.setup_kernel():
         yield client

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from resnets.data import loading as loading_of
 from resnets.data.loading import loading
 from resnets.errors import DataError
 
@@ -44,28 +45,29 @@ class Failing(Dataset[Any]):
                 time.sleep(0.5)  # until the process that trains has all samples before, and waits
                 os.kill(os.getpid(), signal.SIGKILL)
             case _:
-                time.sleep(4)
+                time.sleep(2)
         return sample
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("how", "timeout", "message"),
     [
-        ("memory", "out of memory"),
-        ("address space", "(out of memory|lack address space)"),  # by what is asked for first
-        ("a hanging disk", "lack address space"),
+        ("memory", 60, "out of memory"),
+        ("address space", 1, "(out of memory|lack address space)"),  # by what is asked for first
+        ("a hanging disk", 1, "lack address space"),
     ],
 )
-def test_workers_that_give_no_sample_are_one_line(how: str, message: str) -> None:
+def test_workers_that_give_no_sample_are_one_line(how: str, timeout: int, message: str) -> None:
     """Worker processes that stop giving samples are a DataError of one line, within seconds, and none is left."""
     before = set(multiprocessing.active_children())
     with pytest.raises(DataError, match=rf"^.*data-loading process.*{message}.*$"):
-        list(loading(Failing(how), 1, batch_size=1, timeout=2))
+        list(loading(Failing(how), 1, batch_size=1, timeout=timeout))
     assert not set(multiprocessing.active_children()) - before
 
 
-def test_a_worker_that_is_killed_is_missed_long_before_the_patience_ends() -> None:
+def test_a_worker_that_is_killed_is_missed_long_before_the_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where nothing of it is on its way any more, so that no read of its samples fails."""
+    monkeypatch.setattr(loading_of, "CHECK", 1.0)
     begin = time.monotonic()
     with pytest.raises(DataError, match="was killed"):
         list(loading(Failing("a kill"), 1, batch_size=1, timeout=60))

@@ -25,7 +25,7 @@ def test_a_stop_answers_what_was_accepted(start_server: Start, signum: int) -> N
 
     The log has a line for each request, and nothing else.
     """
-    server = start_server("--max-wait", "3000")
+    server = start_server("--max-wait", "1500")
     found: list[int] = []
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as idle:
         assert idle.get("/healthz").status_code == 200  # and the connection is kept
@@ -92,7 +92,7 @@ def test_malformed_requests(count: int, start_server: Start) -> None:
 
     A good request is answered after them, and the log is empty.
     """
-    server = start_server("--no-log", "--queue", "1000", "--name", "digits", "--timeout", "5")
+    server = start_server("--no-log", "--queue", "1000", "--name", "digits", "--timeout", "2")
     requests = [one.replace(b"{name}", b"digits") for one in malformed(count)]
     random.Random(0).shuffle(requests)
 
