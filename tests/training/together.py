@@ -31,7 +31,7 @@ from resnets.data.splits import DataSplits
 from resnets.errors import DataError, FailedElsewhere, ResnetsError, RunError, TrainingError
 from resnets.networks import sync_batch_norm
 from resnets.networks.batch_norm import BatchNorm2d
-from resnets.runtime import launch
+from resnets.runtime import failures, launch
 from resnets.runtime.failures import is_first_to_fail
 from resnets.runtime.processes import World
 from resnets.runtime.signals import StopCoordinator
@@ -58,6 +58,7 @@ def join_as(rank: int, size: int, port: int, own: bool, target: Callable[..., An
     _set_environment(rank, size, port)
     if own:
         del os.environ["TORCHELASTIC_USE_AGENT_STORE"]
+        failures.STORE_GRACE_SECONDS = 2.0
     torch.set_num_threads(1)
     target(*arguments)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from resnets.data.arrays import ImageArrays
@@ -10,11 +12,7 @@ from resnets.data.splits import DataSplits
 
 def load() -> DataSplits:
     """Return the digits: every fifth of them (360) to test on, the rest (1,437) to train on."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0 to 16 -> 0 to 255; (N, 8, 8, 1)
-    everything = ImageArrays(images, digits.target.astype(np.int64))
+    everything = _everything()
     is_test = np.arange(len(everything)) % 5 == 0
     train, test = everything.select(np.flatnonzero(~is_test)), everything.select(np.flatnonzero(is_test))
     return DataSplits(
@@ -25,3 +23,12 @@ def load() -> DataSplits:
         digest=f"{train.digest()}:{test.digest()}",
         published=True,
     )
+
+
+@cache
+def _everything() -> ImageArrays:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0 to 16 -> 0 to 255; (N, 8, 8, 1)
+    return ImageArrays(images, digits.target.astype(np.int64))
