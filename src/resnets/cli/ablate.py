@@ -25,22 +25,14 @@ def ablate(
 
     As Veit et al. (2016): a residual block is replaced by its shortcut. Of a plain network a layer is removed.
     """
+    settings = dict(locals())  # each option is a setting of the same name
     from resnets.analysis import ablation
     from resnets.cli.display import print_table
     from resnets.cli.lists import names
     from resnets.report import ablation as reporting
     from resnets.report.single_page import Files
 
-    found = ablation.ablate(
-        runs,
-        data,
-        drop=names(drop_block) or (),
-        device=device,
-        batch_size=batch_size,
-        workers=workers,
-        out=out,
-        notify=print,
-    )
+    found = ablation.ablate(drop=names(settings.pop("drop_block")) or (), **settings, notify=print)
     for table in reporting.tables(found):
         print_table(table.titles, table.rows, title=table.caption)
     for sentence in reporting.findings(found):

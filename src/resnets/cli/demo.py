@@ -23,7 +23,7 @@ def demo(
 
     from resnets.cli.display import ShortDisplay, print_table
     from resnets.cli.lists import numbers
-    from resnets.cli.resuming import resumable
+    from resnets.cli.output import resumable
     from resnets.depth_study import demo as study
     from resnets.depth_study import page
     from resnets.quantities import plural

@@ -93,7 +93,7 @@ def train(
     settings = dict(locals())  # each option is a setting of the same name
     from resnets.cli.display import displays
     from resnets.cli.lists import names, numbers
-    from resnets.cli.resuming import resumable
+    from resnets.cli.output import resumable
     from resnets.detection.train import train_detector
     from resnets.durations import in_words
     from resnets.quantities import plural, rate
@@ -134,27 +134,17 @@ def evaluate(
     as_json: Annotated[bool, Option("--json", help="Print JSON instead, with fractions.")] = False,
 ) -> None:
     """Evaluate a detector on a data set with the official metrics; appendix B's refinements are options."""
+    settings = dict(locals())  # each option is a setting of the same name, but for that of the output
+    del settings["as_json"]
     from resnets.cli.display import print_table, progress_of
     from resnets.cli.lists import names
     from resnets.detection.evaluate import evaluate_detector
     from resnets.durations import of_a_step
     from resnets.quantities import plural
 
+    settings["classes"] = names(classes)
     with progress_of("images") as progress:
-        result = evaluate_detector(
-            weights,
-            data,
-            split=split,
-            protocol=protocol,
-            classes=names(classes),
-            out=out,
-            box_refinement=box_refinement,
-            multi_scale=multi_scale,
-            device=device,
-            precision=precision,
-            workers=workers,
-            progress=progress,
-        )
+        result = evaluate_detector(settings.pop("weights"), **settings, progress=progress)
     if as_json:
         print(encode(result).decode())
         return
@@ -201,6 +191,8 @@ def predict(
     Files that are not images are listed on standard error at the end (and as "error" in the JSON), the others are
     processed, and the exit code is 1.
     """
+    settings = dict(locals())  # each option is a setting of the same name, but for that of the output
+    del settings["as_json"]
     from resnets.cli.display import print_boxes
     from resnets.detection.predict import detect
     from resnets.detection.writer import DetectedObject
@@ -212,17 +204,7 @@ def predict(
     def text(objects: list[DetectedObject]) -> str:
         return "\n  ".join([plural(len(objects), "object"), *map(str, objects)])
 
-    found = detect(
-        weights,
-        images,
-        threshold=threshold,
-        out=out,
-        box_refinement=box_refinement,
-        multi_scale=multi_scale,
-        device=device,
-        precision=precision,
-    )
-    print_boxes(found, fields, None if as_json else text, out)
+    print_boxes(detect(settings.pop("weights"), **settings), fields, None if as_json else text, out)
 
 
 @app.command()

@@ -24,6 +24,7 @@ from resnets.inference.predictions import Prediction
 from resnets.quantities import plural, rate, training_length
 from resnets.records.runs import DetectorResult, LocaliserResult, LogLine, Result, RunRecord
 from resnets.specs import DetectionRecipe, LocalisationRecipe
+from resnets.training.observers import Observer
 
 T = TypeVar("T")
 
@@ -177,7 +178,7 @@ class _Console(Console):
         raise  # for the run, which goes on; else the process would end here
 
 
-class Display:
+class Display(Observer):
     """An observer that shows iteration, loss, errors, learning rate, images/s and the time left.
 
     Raises: OSError, when the output is lost.
@@ -231,9 +232,6 @@ class Display:
             f"{rate(line.images_per_second)} images/s"
         )
 
-    def finished(self, result: Result) -> None:
-        pass
-
     def closed(self) -> None:
         if self.progress is not None:
             self.progress.stop()
@@ -246,7 +244,7 @@ def _where(hardware: dict[str, Any]) -> str:
     return f"{hardware['processes']} processes, each with {hardware['device'].partition(':')[0]}"
 
 
-class _TimeNeeded:
+class _TimeNeeded(Observer):
     """An observer that prints the estimated time of a run before it starts, and warns of a default over a day.
 
     Of a detector or a localiser it only warns, since its estimate is a rough one.
@@ -271,19 +269,13 @@ class _TimeNeeded:
                 f"--iterations sets another length"
             )
 
-    def logged(self, line: LogLine) -> None: ...
 
-    def finished(self, result: Result) -> None: ...
-
-    def closed(self) -> None: ...
-
-
-def displays(*, default_length: bool) -> list[Display | _TimeNeeded]:
+def displays(*, default_length: bool) -> list[Observer]:
     """Return the observers of a command that trains; a length that was chosen is not commented on."""
     return [Display(), _TimeNeeded(default_length=default_length)]
 
 
-class ShortDisplay:
+class ShortDisplay(Observer):
     """An observer for one of several runs: one live line, then one line that stays.
 
     Where others run at the same time (`at_once`), a line each minute instead of the live one.
@@ -320,21 +312,19 @@ class ShortDisplay:
         require_output(self.output)
 
     def finished(self, result: Result) -> None:
+        shown = "the test images are not annotated"
         if isinstance(result, DetectorResult):
-            mean_ap = result.scores.mean_ap
-            score = "the test images are not annotated" if mean_ap is None else f"test mAP {100 * mean_ap:5.2f} %"
-            self.console.print(f"{self.name:<10} {score}  {in_words(result.seconds)}")
-            return
-        if isinstance(result, LocaliserResult):
-            wrong = result.scores.true_class_error
-            score = "the test images are not annotated" if wrong is None else f"test localisation error {wrong:5.2f} %"
-            self.console.print(f"{self.name:<10} {score}  {in_words(result.seconds)}")
-            return
-        tested, error = "validation", result.validation_error  # the error that selects is shown
-        if error is None:
-            tested, error = "test", result.test_error
-        errors = f"training error {result.training_error:5.2f} %  {tested} error {error:5.2f} %"
-        self.console.print(f"{self.name:<10} {errors}  {in_words(result.seconds)}")
+            if result.scores.mean_ap is not None:
+                shown = f"test mAP {100 * result.scores.mean_ap:5.2f} %"
+        elif isinstance(result, LocaliserResult):
+            if result.scores.true_class_error is not None:
+                shown = f"test localisation error {result.scores.true_class_error:5.2f} %"
+        else:
+            tested, error = "validation", result.validation_error  # the error that selects is shown
+            if error is None:
+                tested, error = "test", result.test_error
+            shown = f"training error {result.training_error:5.2f} %  {tested} error {error:5.2f} %"
+        self.console.print(f"{self.name:<10} {shown}  {in_words(result.seconds)}")
 
     def closed(self) -> None:
         if self.status is not None:

@@ -64,26 +64,15 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """Evaluate trained weights on a test set by one of the paper's protocols: the error, with its 95 % interval."""
+    settings = dict(locals())  # each option is a setting of the same name, but for those of the output
+    del settings["per_class"], settings["confusion"], settings["json"]
     from resnets.cli.lists import numbers
     from resnets.evaluation import evaluate as evaluation
     from resnets.quantities import plural
     from resnets.records.base import encode
 
-    result = evaluation.evaluate(
-        weights,
-        data,
-        protocol=protocol,
-        scales=numbers(scales, "pixels", "224,256,384"),
-        flips=flips,
-        decode=decode,
-        split=split,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        workers=workers,
-        out=out,
-        mistakes=mistakes,
-    )
+    settings["scales"] = numbers(scales, "pixels", "224,256,384")
+    result = evaluation.evaluate(settings.pop("weights"), **settings)
     if json:
         print(encode(result).decode())
         return

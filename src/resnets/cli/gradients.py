@@ -31,24 +31,13 @@ def gradients(
 
     Of networks at initialisation, and with --iterations over a training; of runs by their checkpoints and weights.
     """
+    settings = dict(locals())  # each option is a setting of the same name
     from resnets.analysis import gradients as measuring
     from resnets.cli.display import print_table
     from resnets.report import gradients as reporting
     from resnets.report.single_page import Files
 
-    found = measuring.gradients(
-        targets,
-        data,
-        seeds=seeds,
-        iterations=iterations,
-        points=points,
-        batches=batches,
-        recipe=recipe,
-        device=device,
-        workers=workers,
-        out=out,
-        notify=print,
-    )
+    found = measuring.gradients(**settings, notify=print)
     table = reporting.table(found)
     print_table(table.titles[:-1], [cells[:-1] for cells in table.rows], title=table.caption)
     for sentence in reporting.findings(found):

@@ -24,22 +24,13 @@ def landscape(
 
     As Li et al. (2018): of plain and residual networks side by side, with the same colours.
     """
+    settings = dict(locals())  # each option is a setting of the same name
     from resnets.analysis import landscape as measuring
     from resnets.cli.display import print_table
     from resnets.report import landscape as reporting
     from resnets.report.single_page import Files
 
-    found = measuring.landscape(
-        runs,
-        data,
-        points=points,
-        extent=extent,
-        images=images,
-        seed=seed,
-        device=device,
-        out=out,
-        notify=print,
-    )
+    found = measuring.landscape(**settings, notify=print)
     table = reporting.table(found)
     print_table(table.titles, table.rows, title=table.caption)
     for sentence in reporting.findings(found):

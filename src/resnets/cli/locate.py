@@ -90,7 +90,7 @@ def train(
     settings = dict(locals())  # each option is a setting of the same name
     from resnets.cli.display import displays, progress_until_done
     from resnets.cli.lists import numbers
-    from resnets.cli.resuming import resumable
+    from resnets.cli.output import resumable
     from resnets.durations import in_words
     from resnets.localisation.train import train_localiser
     from resnets.quantities import plural, rate
@@ -138,26 +138,16 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Evaluate a localiser by ILSVRC's rules: the error on the true class, and with --classifier on its guesses."""
+    settings = dict(locals())  # each option is a setting of the same name, but for that of the output
+    del settings["as_json"]
     from resnets.cli.display import progress_of
     from resnets.cli.lists import numbers
     from resnets.durations import of_a_step
     from resnets.localisation.evaluate import evaluate_localiser
 
+    settings |= {"classifier": classifier or (), "scales": numbers(scales, "pixels", "224,256,384")}
     with progress_of("images") as progress:
-        result = evaluate_localiser(
-            weights,
-            data,
-            classifier=classifier or (),
-            split=split,
-            protocol=protocol,
-            scales=numbers(scales, "pixels", "224,256,384"),
-            voting=voting,
-            out=out,
-            device=device,
-            precision=precision,
-            workers=workers,
-            progress=progress,
-        )
+        result = evaluate_localiser(settings.pop("weights"), **settings, progress=progress)
     if as_json:
         print(encode(result).decode())
         return
@@ -196,6 +186,8 @@ def predict(
     A box is x1, y1, x2, y2 in pixels. Files that are not images are listed on standard error at the end (and as "error"
     in the JSON), the others are processed, and the exit code is 1.
     """
+    settings = dict(locals())  # each option is a setting of the same name, but for that of the output
+    del settings["as_json"]
     from resnets.cli.display import print_boxes
     from resnets.cli.lists import numbers
     from resnets.detection.writer import DetectedObject
@@ -207,19 +199,8 @@ def predict(
     def text(guesses: list[DetectedObject]) -> str:
         return "\n  ".join(map(str, guesses))
 
-    found = locate(
-        weights,
-        images,
-        classifier=classifier,
-        top=top,
-        out=out,
-        protocol=protocol,
-        scales=numbers(scales, "pixels", "224,256,384"),
-        voting=voting,
-        device=device,
-        precision=precision,
-    )
-    print_boxes(found, fields, None if as_json else text, out)
+    settings["scales"] = numbers(scales, "pixels", "224,256,384")
+    print_boxes(locate(settings.pop("weights"), **settings), fields, None if as_json else text, out)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from resnets.errors import ResnetsError, printable
+from resnets.errors import Interrupted, ResnetsError, printable
 
 DEBUG = ContextVar("DEBUG", default=False)
 """Whether the command was given --debug, which shows the traceback of each error."""
@@ -113,3 +113,18 @@ def outlive() -> None:
     """From here on, let the command go on without its output: its results are on the disk."""
     if isinstance(sys.stdout, Output):
         sys.stdout.needed = False
+
+
+@contextmanager
+def resumable(how: str = "the same command with --resume continues") -> Iterator[None]:
+    """Go on without output where that is lost, and add to the message of an interruption how to continue.
+
+    Raises: Interrupted.
+    """
+    outlive()
+    try:
+        yield
+    except Interrupted as stop:
+        if not stop.saved:
+            raise
+        raise Interrupted(f"{stop}; {how}", stop.exit_code - 128) from None

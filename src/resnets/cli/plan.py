@@ -42,25 +42,14 @@ def plan(
 
     Measures a few steps of what `resnets train` would do here, or estimates those of a known device.
     """
+    settings = dict(locals())  # each option is a setting of the same name, but for two
+    del settings["network_option"], settings["json"]
     from resnets.durations import in_words, of_a_step
     from resnets.files import to_json
     from resnets.planning import plan as planning
     from resnets.quantities import megabytes, plural, rate, training_length
 
-    found = planning.plan(
-        network,
-        data,
-        recipe=recipe,
-        iterations=iterations,
-        epochs=epochs,
-        batch_size=batch_size,
-        size=size,
-        accumulate=accumulate,
-        devices=devices,
-        together=together,
-        device_kind=device_kind,
-        **read_options(network, network_option, {}),
-    )
+    found = planning.plan(**read_options(network, network_option, settings))
     if json:
         print(to_json(msgspec.to_builtins(found)))
         return

@@ -93,7 +93,7 @@ def reproduce(
     from typer import Exit
 
     from resnets.cli.display import Display, ShortDisplay
-    from resnets.cli.resuming import resumable
+    from resnets.cli.output import resumable
     from resnets.errors import TrainingError, UsageError
     from resnets.reproduction import reproduce as reproduction
     from resnets.reproduction import run_list

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Context, Exit
 
 from resnets.cli.jobs import OPTIONS, make_by_jobs, typed
-from resnets.cli.output import note
-from resnets.cli.resuming import resumable
+from resnets.cli.output import note, resumable
 from resnets.report.wording import measured
 
 if TYPE_CHECKING:

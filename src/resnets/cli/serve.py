@@ -34,22 +34,7 @@ def serve(
 
     SIGTERM and Ctrl+C stop it after the answers to the requests that it has accepted.
     """
+    settings = dict(locals())  # each option is a setting of the same name
     from resnets.serving.server import serve as run
 
-    run(
-        weights,
-        host=host,
-        port=port,
-        name=name,
-        engine=engine,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        max_wait=max_wait,
-        max_images=max_images,
-        max_body=max_body,
-        max_pixels=max_pixels,
-        timeout=timeout,
-        queue=queue,
-        log=log,
-    )
+    run(settings.pop("weights"), **settings)

@@ -63,7 +63,7 @@ def study(
 
     from resnets.cli.display import ShortDisplay
     from resnets.cli.lists import names, numbers
-    from resnets.cli.resuming import resumable
+    from resnets.cli.output import resumable
     from resnets.depth_study import open_study as opening
     from resnets.depth_study import study as studying
 

@@ -109,7 +109,7 @@ def train(
     for name in ("context", "network", "data", "out", "resume", "network_option", "seeds", *jobs.OPTIONS):
         del settings[name]
     from resnets.cli.display import displays
-    from resnets.cli.resuming import resumable
+    from resnets.cli.output import resumable
     from resnets.cli.seeds import train_seeds
     from resnets.durations import in_words
     from resnets.quantities import plural, rate

@@ -22,16 +22,20 @@ class Observer(Protocol):
     An OSError, as when the reader of the output has ended, only ends the calls of this observer.
     """
 
-    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None: ...
+    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
+        return None
 
-    def logged(self, line: LogLine) -> None: ...
+    def logged(self, line: LogLine) -> None:
+        return None
 
-    def finished(self, result: Result) -> None: ...
+    def finished(self, result: Result) -> None:
+        return None
 
-    def closed(self) -> None: ...
+    def closed(self) -> None:
+        return None
 
 
-class Observers:
+class Observers(Observer):
     """All observers of a run, as one; those that fail to write are called no more, except to be closed."""
 
     def __init__(self, observers: Iterable[Observer]) -> None:
@@ -75,7 +79,7 @@ class Observers:
                 warn(self.notes[-1])
 
 
-class TensorBoard:
+class TensorBoard(Observer):
     """An observer that writes each logged number to a folder of events.
 
     metrics.jsonl has the same numbers, so without the package there is a warning and the run goes on.
@@ -116,9 +120,6 @@ class TensorBoard:
         ]
         self._write(step=line.iteration, summary=self.summary(value=values))
         self.writer.flush()
-
-    def finished(self, result: Result) -> None:
-        pass
 
     def closed(self) -> None:
         if self.writer is not None:
