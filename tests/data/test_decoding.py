@@ -116,7 +116,7 @@ def test_odd_exif_does_not_keep_a_photo_from_being_turned(tmp_path: Path, odd: s
 def test_warnings_are_as_before_whoever_leaves_last() -> None:
     """Two threads that decode at once: the first to leave must not put the other's filters back for good."""
     before = list(warnings.filters)
-    first, second = quiet(), quiet()
+    first, second = quiet, quiet
     first.__enter__()
     second.__enter__()
     first.__exit__()

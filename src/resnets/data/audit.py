@@ -18,7 +18,7 @@ from PIL import Image
 
 from resnets.data import folder, imagenet, sources
 from resnets.data.arrays import ImageArrays
-from resnets.data.decoding import decode_here, open_header, quiet
+from resnets.data.decoding import decode_for, open_header, quiet
 from resnets.data.folder import Listing
 from resnets.data.headers import read_headers
 from resnets.data.image_files import ImageFiles
@@ -27,7 +27,7 @@ from resnets.data.near_duplicates import SIDE, Match, NearDuplicates, greys_of
 from resnets.data.shard_writer import Progress
 from resnets.data.splits import DataSplits, Split, drawn_of_each_class
 from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
-from resnets.errors import DataError, UsageError, public
+from resnets.errors import DataError, UsageError, public, require_at_least
 
 LARGE = 25_000_000  # pixels, from which decoding takes long
 TWELVE_BITS = 4_095
@@ -141,8 +141,7 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
 
     Raises: UsageError, if there is no such source; DataError, if nothing of it can be listed.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers is {workers}; it must be 1 or more")
+    require_at_least(1, workers=workers)
     workers = workers or min(16, os.cpu_count() or 1)
     findings: list[Finding] = []
     found = _divided(_listed(source, findings))
@@ -221,7 +220,7 @@ def _inspected(split: Split, name: str, workers: int) -> Iterator[tuple[int, str
     if not isinstance(split, ImageFiles):
         raise UsageError("a dataset object cannot be checked; name a source, such as folder:PATH")
     files = split.numbered()
-    with quiet(), ThreadPoolExecutor(workers) as threads:
+    with quiet, ThreadPoolExecutor(workers) as threads:
         while some := list(itertools.islice(files, 64 * workers)):
             for (sample, file), seen in zip(some, threads.map(inspect, [file for _, file in some]), strict=True):
                 yield sample, str(file), seen
@@ -242,7 +241,7 @@ def inspect(file: ImageFile) -> _Seen:
     seen.digest = hashlib.blake2b(content, digest_size=16).digest()
     held = InMemoryFile(str(file), content)
     try:
-        image = decode_here(held)
+        image = decode_for(held, channels=3).image
     except DataError as error:
         reason = str(error).removeprefix(f"{file}: ")
         huge = " million are read" in reason or "exceeds limit" in reason
@@ -260,15 +259,12 @@ def inspect(file: ImageFile) -> _Seen:
 def _dark(held: InMemoryFile) -> Iterator[tuple[str, str]]:
     """Yield a note, if a 16-bit image holds a sensor's 12 bits, or fewer, in the lower of its bits."""
     image, _ = open_header(held.content)
-    brightest = max(int(np.asarray(image.crop((0, top, image.width, top + 64))).max()) for top in _strips(image))
+    tops = range(0, image.height, 64)
+    brightest = max(int(np.asarray(image.crop((0, top, image.width, top + 64))).max()) for top in tops)
     if not image.mode.startswith("I"):  # of colour images Pillow gives the higher eight bits
         brightest = 256 * brightest + 255
     if brightest <= TWELVE_BITS:
         yield "dark 16 bits", f"no value is above {brightest:,} of 65,535"
-
-
-def _strips(image: Image.Image) -> range:
-    return range(0, image.height, 64)
 
 
 def _describe(seen: _Seen, held: InMemoryFile, suffix: str) -> None:

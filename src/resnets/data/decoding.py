@@ -43,8 +43,8 @@ def decode(path: ImageFile | Picture, channels: int = 3) -> Image.Image:
 
     Raises: DataError, if the file is missing, truncated, of another format or larger than its format allows.
     """
-    with quiet():
-        return decode_here(path, channels)
+    with quiet:
+        return decode_for(path, channels).image
 
 
 class _Quiet:
@@ -71,17 +71,8 @@ class _Quiet:
                 self.filters.__exit__(None, None, None)
 
 
-_QUIET = _Quiet()
-
-
-def quiet() -> _Quiet:
-    """Return what silences Pillow's warnings in a `with` block, from any number of threads."""
-    return _QUIET
-
-
-def decode_here(path: ImageFile | Picture, channels: int = 3) -> Image.Image:
-    """Return what `decode` does; for threads, within one `quiet` for all of them."""
-    return decode_for(path, channels).image
+quiet = _Quiet()
+"""Silences Pillow's warnings in a `with` block, from any number of threads."""
 
 
 def decode_for(path: ImageFile | Picture, channels: int, shorter: int | None = None) -> DecodedImage:
@@ -301,7 +292,7 @@ def single_view(path: ImageFile | Picture, input_spec: InputSpec) -> NDArray[np.
     Shape: (size, size, channels) uint8
     Raises: DataError, as `decode`.
     """
-    with quiet():
+    with quiet:
         return _single_view(path, input_spec)
 
 
@@ -323,7 +314,7 @@ def single_views(paths: Sequence[ImageFile | Picture], input_spec: InputSpec) ->
         for index, path in enumerate(paths[start : start + count], start):
             views[index] = _single_view(path, input_spec)
 
-    with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with quiet, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for _ in threads.map(read, range(0, len(paths), count)):  # in order, so the first error is raised
             pass
     return views
@@ -335,5 +326,5 @@ def reading(paths: Sequence[ImageFile | Picture], input_spec: InputSpec) -> Iter
 
     Each result is (size, size, channels) uint8, or the DataError of a file that cannot be decoded.
     """
-    with quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    with quiet, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         yield [threads.submit(_single_view, path, input_spec) for path in paths]

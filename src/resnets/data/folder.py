@@ -51,19 +51,8 @@ class Listing:
 
     def splits(self) -> DataSplits:
         """Return it as a data set."""
-        return DataSplits(
-            name=self.name,
-            train=self.train,
-            test=self.test,
-            classes=self.classes,
-            validation=self.validation,
-            digest=":".join(part.digest() for part in (self.train, self.test, self.validation) if part is not None),
-            notes=self.notes,
-            passed_over=self.passed_over,
-            validation_share=self.validation_share,
-            roles=self.roles,
-            test_is_drawn=self.test_is_drawn,
-        )
+        parts = [part for part in (self.train, self.test, self.validation) if part is not None]
+        return DataSplits(**vars(self), digest=":".join(part.digest() for part in parts))
 
 
 def load(path: Path) -> DataSplits:

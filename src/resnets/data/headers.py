@@ -34,7 +34,7 @@ def read_headers(files: Sequence[ImageFile]) -> Iterator[ImageHeader]:
     Raises: DataError, as `decode` for what a header shows.
     """
     for file in files:
-        with quiet():
+        with quiet:
             header = _header(file)
         yield header
 

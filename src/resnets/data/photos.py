@@ -77,7 +77,7 @@ class Photos(Dataset[Any]):
         how, input_spec = self.augmentation, self.input_spec
         if how is None:
             return torch.from_numpy(np.array(single_view(file, input_spec), order="C"))
-        with quiet():
+        with quiet:
             image = EncodedImage(file, input_spec.channels)
             if isinstance(how, AreaCropFlip):
                 return area_crop_flip(image, how, size, input_spec).contiguous()
@@ -98,7 +98,7 @@ class PhotoViews(Dataset[Any]):
 
     def __getitem__(self, key: PhotoKey) -> tuple[int, list[Tensor]]:
         index, file, _ = key
-        with quiet():
+        with quiet:
             image = decode_for(self.paths[index] if file is None else file, self.channels, self.shorter)
         return index, [torch.from_numpy(np.array(pixels(view), order="C")) for view in self.cut(image)]
 

@@ -9,6 +9,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, Any, Self
@@ -50,36 +51,30 @@ def samples_in(file: IO[bytes], url: str, passed: list[PassedOver]) -> Iterator[
     Raises: DataError, if the file is truncated or no tar file, two images have one key, or an image has no class.
     """
     sample, keys = _Sample(""), set[str]()
-    try:
-        stream: Any = _Ending(file)
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as content:
-            for entry in content:
-                folder, _, name = entry.name.rpartition("/")
-                stem, _, suffix = name.partition(".")  # as webdataset divides a name
-                if entry.isdir():
-                    continue
-                if not stem or not entry.isfile():
-                    passed.append(PassedOver("links" if stem else "hidden members", f"{url}: {entry.name}"))
-                    continue
-                key, suffix = f"{folder}/{stem}", suffix.lower()
-                if key != sample.key:
-                    yield from _whole(sample, url, passed)
-                    sample = _Sample(key)
-                _require_plain(entry, url)
-                if f".{suffix}" in SUFFIXES:
-                    if sample.image is not None or key in keys:
-                        _refuse_second(sample, suffix, url)
-                    keys.add(key)
-                    sample.image = suffix, entry.offset_data, entry.size
-                elif suffix in ("cls", "json"):
-                    if suffix in sample.labels:
-                        _refuse_second(sample, suffix, url)
-                    sample.labels[suffix] = _read(content, entry, url)
-        yield from _whole(sample, url, passed)
-    except (DataError, StorageError):
-        raise
-    except Exception as error:  # a damaged file raises nearly anything
-        raise DataError(f"{url}: not a whole tar file of samples ({first_line(error)})") from None
+    with _opened(file, url, "samples") as content:
+        for entry in content:
+            folder, _, name = entry.name.rpartition("/")
+            stem, _, suffix = name.partition(".")  # as webdataset divides a name
+            if entry.isdir():
+                continue
+            if not stem or not entry.isfile():
+                passed.append(PassedOver("links" if stem else "hidden members", f"{url}: {entry.name}"))
+                continue
+            key, suffix = f"{folder}/{stem}", suffix.lower()
+            if key != sample.key:
+                yield from _whole(sample, url, passed)
+                sample = _Sample(key)
+            _require_plain(entry, url)
+            if f".{suffix}" in SUFFIXES:
+                if sample.image is not None or key in keys:
+                    _refuse_second(sample, suffix, url)
+                keys.add(key)
+                sample.image = suffix, entry.offset_data, entry.size
+            elif suffix in ("cls", "json"):
+                if suffix in sample.labels:
+                    _refuse_second(sample, suffix, url)
+                sample.labels[suffix] = _read(content, entry, url)
+    yield from _whole(sample, url, passed)
 
 
 def images_in(file: IO[bytes], url: str) -> Iterator[InMemoryFile]:
@@ -87,20 +82,27 @@ def images_in(file: IO[bytes], url: str) -> Iterator[InMemoryFile]:
 
     Raises: DataError, if the file is truncated or no tar file, after the images before that.
     """
+    with _opened(file, url, "images") as content:
+        for entry in content:
+            name = PurePosixPath(entry.name)
+            if entry.isfile() and name.suffix.lower() in SUFFIXES and not name.name.startswith("."):
+                _require_plain(entry, url)
+                stored = content.extractfile(entry)
+                assert stored is not None
+                yield InMemoryFile(f"{url}/{entry.name}", stored.read())
+
+
+@contextmanager
+def _opened(file: IO[bytes], url: str, what: str) -> Iterator[tarfile.TarFile]:
+    """Read a tar file from its start. Raises: DataError, for what a damaged file raises, which is nearly anything."""
+    stream: Any = _Ending(file)
     try:
-        stream: Any = _Ending(file)
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as content:
-            for entry in content:
-                name = PurePosixPath(entry.name)
-                if entry.isfile() and name.suffix.lower() in SUFFIXES and not name.name.startswith("."):
-                    _require_plain(entry, url)
-                    stored = content.extractfile(entry)
-                    assert stored is not None
-                    yield InMemoryFile(f"{url}/{entry.name}", stored.read())
+            yield content
     except (DataError, StorageError):
         raise
-    except Exception as error:  # a damaged file raises nearly anything
-        raise DataError(f"{url}: not a whole tar file of images ({first_line(error)})") from None
+    except Exception as error:
+        raise DataError(f"{url}: not a whole tar file of {what} ({first_line(error)})") from None
 
 
 class _Ending:

@@ -80,13 +80,12 @@ def average_precision(
     confidences: NDArray[np.float64],
     boxes: NDArray[np.float64],
     metric: Metric,
-    overlap: float = 0.5,
 ) -> float | None:
     """Return the average precision of one class, or None if `truth` has no object that counts.
 
     `truth` gives, for each image with objects of the class, their boxes and which of them are difficult; the
     detections are given by image, confidence and box. The steps are those of the devkit: detections by decreasing
-    confidence; each is compared with the object of its image that it overlaps most; below `overlap` it is false; on a
+    confidence; each is compared with the object of its image that it overlaps most; below 0.5 it is false; on a
     difficult object neither true nor false; on one that is found already, false.
 
     Shape: boxes of the truth (N, 4), confidences (M,), boxes (M, 4)
@@ -108,7 +107,7 @@ def average_precision(
         overlaps = intersection_over_union(boxes[order[here]][:, None], theirs)  # (detections, objects)
         found = np.zeros(len(theirs), np.bool_)
         for place, best, which in zip(here, overlaps.max(axis=1), overlaps.argmax(axis=1), strict=True):
-            if best < overlap:
+            if best < 0.5:
                 continue
             true[place] = not (difficult[which] or found[which])
             false[place] = not difficult[which] and found[which]

@@ -25,13 +25,13 @@ from resnets.detection.score import Score, require_objects, score_for
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError, warn
 from resnets.networks import registry
-from resnets.records.runs import DataRecord, RunRecord, StartRecord
+from resnets.records.runs import RunRecord, StartRecord
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
 from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, RoIPooling
 from resnets.training.config import network_record
-from resnets.training.resolved import ResolvedTraining
+from resnets.training.resolved import ResolvedTraining, data_record
 from resnets.training.settings import RunSettings, SharedSettings, separated
 from resnets.training.start import find_in_turn, resumed_from, start_record
 from resnets.weights.sources import is_published
@@ -145,7 +145,7 @@ def resolve(
         record=RunRecord(
             network=network_record(detector, detector="faster_rcnn"),
             recipe=recipe,
-            data=_data_record(splits, data if isinstance(data, str) else None),
+            data=data_record(splits, data, repairs=len(splits.repairs)),
             seed=config.seed,
             precision=precision,
             start=None if start is None else start.record,
@@ -219,15 +219,3 @@ def _require_trainable(splits: DetectionSplits, *, named: bool) -> None:
     for name, split in splits.splits():
         if name != "training" and (name != "test" or splits.test_annotated):
             require_objects(split, splits.protocol, f"{splits.name}, {name} images")
-
-
-def _data_record(splits: DetectionSplits, source: str | None) -> DataRecord:
-    return DataRecord(
-        name=splits.name,
-        source=source,
-        digest=splits.digest,
-        classes=splits.classes,
-        training_images=len(splits.train),
-        test_images=len(splits.test),
-        repairs=len(splits.repairs),
-    )

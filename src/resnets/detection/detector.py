@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.data.decoding import decode
@@ -24,9 +25,11 @@ from resnets.errors import UsageError, WeightsError, first_line, public
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
 from resnets.runtime.device import choose_device, place
-from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, Preprocessing
+from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, Preprocessing, Recipe
 from resnets.weights.tensor_file import read_description, read_tensors, write_tensors
 from resnets.weights.weights_file import Weights, last_layer, load_into, require_input, require_same_keys, weights_path
+
+N = TypeVar("N", bound=nn.Module)
 
 FITTED_IMAGES = 200  # training images whose mean is taken where the weights do not record one
 RECALIBRATION_IMAGES, RECALIBRATION_SIDE = 8, 128  # images, and their sides in pixels, for batch norm's statistics
@@ -122,11 +125,7 @@ def is_detector(path: Path) -> bool:
 
 def save_detector(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
     """Write a detector's weights, with its network, recipe, input and classes."""
-    about = {
-        "network": msgspec.to_builtins(network.spec),
-        "recipe": msgspec.to_builtins(network.recipe),
-        "input": msgspec.to_builtins(network.input),
-    }
+    about = msgspec.to_builtins({"network": network.spec, "recipe": network.recipe, "input": network.input})
     write_tensors(path, network.state_dict(), {"detector": about, "classes": list(classes)})
 
 
@@ -138,44 +137,56 @@ def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
     """
     target, path = choose_device(device), weights_path(Path(path))
     if is_detectron2(path):
-        foreign = load_detectron2(path)
-        place(foreign.network.eval(), target)
-        return Detector(path, foreign.network, foreign.classes, target)
-    tensors, description = read_tensors(path)
-    if "detector" not in description:
-        raise WeightsError(f"{path}: not a detector's weights; `resnets detect train` makes them")
-    network, classes = _network(path, description, tensors)
-    load_into(network, tensors)
+        network, classes = load_detectron2(path)
+    else:
+        tensors, description = read_tensors(path)
+        if "detector" not in description:
+            raise WeightsError(f"{path}: not a detector's weights; `resnets detect train` makes them")
+        with understood(path):
+            classes = msgspec.convert(description["classes"], tuple[str, ...])
+            network = rebuilt(FasterRCNN, DetectionRecipe, description["detector"], len(classes), tensors, path)
     place(network.eval(), target)
     return Detector(path, network, classes, target)
 
 
 class _About(msgspec.Struct, frozen=True):
-    """What the header of a detector's weights says of it."""
+    """What the header of weights says of a detector, or of a part of a localiser."""
 
     network: NetworkSpec
     recipe: dict[str, Any]
     input: InputSpec
 
 
-def _network(
-    path: Path, description: dict[str, Any], tensors: dict[str, torch.Tensor]
-) -> tuple[FasterRCNN, tuple[str, ...]]:
-    """Return the network and the classes that a description says. Raises: WeightsError."""
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Turn what a description raises whose fields do not fit together, nearly anything, into a WeightsError."""
     try:
-        about = msgspec.convert(description["detector"], _About)
-        classes = msgspec.convert(description["classes"], tuple[str, ...])
-        recipe = msgspec.convert(about.recipe | {"departures": ()}, DetectionRecipe)  # which are text
-        if about.network.layers > len(tensors):
-            raise UsageError(f"{about.network.layers:,} layers, and {len(tensors):,} tensors")
-        require_input(about.input, path)
-        with torch.device("meta"):  # which takes no memory, whatever is declared
-            shapes = FasterRCNN(registry.build(about.network), len(classes), recipe, about.input)
+        yield
     except WeightsError:
         raise
-    except Exception as error:  # fields that do not fit together raise nearly anything
+    except Exception as error:
         raise WeightsError(
             f"{path}: its description is not understood ({first_line(error)}); was it written by a newer version?"
         ) from None
+
+
+def rebuilt(
+    make: Callable[[nn.Module, int, Any, InputSpec], N],
+    recipe: type[Recipe],
+    description: Any,
+    classes: int,
+    tensors: dict[str, Tensor],
+    path: Path,
+) -> N:
+    """Return the network that a description and its tensors give. Raises: WeightsError, and as `understood` has it."""
+    about = msgspec.convert(description, _About)
+    how = msgspec.convert(about.recipe | {"departures": ()}, recipe)  # which are text
+    if about.network.layers > len(tensors):
+        raise UsageError(f"{about.network.layers:,} layers, and {len(tensors):,} tensors")
+    require_input(about.input, path)
+    with torch.device("meta"):  # which takes no memory, whatever is declared
+        shapes = make(registry.build(about.network), classes, how, about.input)
     require_same_keys(shapes, tensors)
-    return FasterRCNN(registry.build(about.network), len(classes), recipe, about.input), classes
+    network = make(registry.build(about.network), classes, how, about.input)
+    load_into(network, tensors)
+    return network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -70,14 +69,6 @@ _MODULES = {
 _NO_WEIGHTS = ("pixel_mean", "pixel_std", "proposal_generator.anchor_generator.")
 
 
-@dataclass(frozen=True, eq=False)
-class Foreign:
-    """A detector of another project, and its classes."""
-
-    network: FasterRCNN
-    classes: tuple[str, ...]
-
-
 def is_detectron2(path: Path) -> bool:
     """Return whether a file holds a detector of detectron2."""
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
@@ -89,10 +80,11 @@ def is_detectron2(path: Path) -> bool:
     return any(name.startswith("proposal_generator.") for name in tensors)
 
 
-def load_detectron2(path: Path) -> Foreign:
-    """Return the detector of a file of detectron2, a .pkl of its model zoo or a .pth of a training; no code is run.
+def load_detectron2(path: Path) -> tuple[FasterRCNN, tuple[str, ...]]:
+    """Return a detector of detectron2 and its classes: of a .pkl of its model zoo or a .pth of a training.
 
-    The classes are COCO's where there are 80, VOC's where there are 20, and numbers with a warning otherwise.
+    No code in the file is run. The classes are COCO's where there are 80, VOC's where there are 20, and numbers with a
+    warning otherwise.
 
     Raises: WeightsError, if it is damaged, or of another kind than the C4 detectors of ResNet-50 and ResNet-101.
     """
@@ -121,7 +113,7 @@ def load_detectron2(path: Path) -> Foreign:
     network = FasterRCNN(backbone, classes, recipe, input_spec)
     counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     load_into(network, counters | renamed)
-    return Foreign(network, names)
+    return network, names
 
 
 def _input(tensors: dict[str, Tensor]) -> InputSpec:

@@ -39,7 +39,7 @@ class Refinements:
         return tuple(name for name, on in switches.items() if on)
 
 
-def vote(boxes: Tensor, voters: Tensor, weights: Tensor, iou: float = VOTING_IOU) -> Tensor:
+def vote(boxes: Tensor, voters: Tensor, weights: Tensor) -> Tensor:
     """Return each box moved to the mean of all voters that overlap it, weighted by their scores.
 
     A box that no voter overlaps stays where it is.
@@ -49,13 +49,13 @@ def vote(boxes: Tensor, voters: Tensor, weights: Tensor, iou: float = VOTING_IOU
     """
     if not len(boxes) or not len(voters):
         return boxes
-    shares = (box_iou(boxes, voters) >= iou) * weights.clamp(min=0)  # (N, V)
+    shares = (box_iou(boxes, voters) >= VOTING_IOU) * weights.clamp(min=0)  # (N, V)
     total = shares.sum(1, keepdim=True)
     return torch.where(total > 0, shares @ voters / total.clamp(min=torch.finfo(total.dtype).tiny), boxes)
 
 
-def adjacent_scales(boxes: Tensor, factors: Tensor, canonical: float = CANONICAL) -> Tensor:
-    """Return for each box the lower of the two adjacent scales at which its size is nearest to `canonical`.
+def adjacent_scales(boxes: Tensor, factors: Tensor) -> Tensor:
+    """Return for each box the lower of the two adjacent scales at which its size is nearest to `CANONICAL`.
 
     `factors` ascend: by what each scale enlarges the boxes' pixels. A size is the root of an area, and nearness that
     of logarithms, so that half and double are as far.
@@ -65,7 +65,7 @@ def adjacent_scales(boxes: Tensor, factors: Tensor, canonical: float = CANONICAL
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
     sizes = sides.prod(1, keepdim=True).sqrt() * factors  # (R, S)
-    distances = (sizes / canonical).log().abs()
+    distances = (sizes / CANONICAL).log().abs()
     return (distances[:, :-1] + distances[:, 1:]).argmin(1)
 
 

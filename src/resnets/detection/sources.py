@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,17 +105,24 @@ def _load_voc(path: Path, chosen: str | None, classes: Sequence[str] | None, mas
     else:
         sets = _devkit_sets(chosen, years)
         named = {name: _of_year(path, years, name) for name in (*sets.train, *sets.validation, *sets.test)}
-    needed = {*sets.train, *sets.validation}
-    read: dict[str, Images] = {
-        name: voc_images(folder, own, needed=name in needed, masks=masks) for name, (folder, own) in named.items()
-    }
+
+    def read(name: str, needed: bool) -> Images:
+        folder, own = named[name]
+        return voc_images(folder, own, needed=needed, masks=masks)
+
     protocol = "voc07" if all(named[name][0].path.name == "VOC2007" for name in sets.test) else "voc"
-    return assemble(
-        path.resolve().name if alone is not None else f"VOC {'+'.join(sets.train)}",
-        *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),
-        classes=classes,
-        protocol=protocol,
+    return _assembled(
+        path.resolve().name if alone is not None else f"VOC {'+'.join(sets.train)}", sets, read, classes, protocol
     )
+
+
+def _assembled(
+    name: str, sets: Sets, read: Callable[[str, bool], Images], classes: Sequence[str] | None, protocol: str
+) -> DetectionSplits:
+    """Return the splits of sets, each of which is read once, and is needed where it is trained or validated on."""
+    needed, splits = {*sets.train, *sets.validation}, (sets.train, sets.validation, sets.test)
+    made = {one: read(one, one in needed) for one in dict.fromkeys(one for split in splits for one in split)}
+    return assemble(name, *([made[one] for one in split] for split in splits), classes=classes, protocol=protocol)
 
 
 def _voc_sets(chosen: str | None, folder: voc.Folder) -> Sets:
@@ -182,16 +189,11 @@ def _load_coco(path: Path, chosen: str | None, classes: Sequence[str] | None, ma
         sets = parse_sets(chosen)
         if not sets.test:
             raise UsageError(f"image sets {chosen!r}: name what is tested on too, such as {chosen}/val2017")
-    needed = {*sets.train, *sets.validation}
-    read = {
-        name: coco_images(folder, name, needed=name in needed, masks=masks) for name in sorted(needed | set(sets.test))
-    }
-    return assemble(
-        path.resolve().name,
-        *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),
-        classes=classes,
-        protocol="coco",
-    )
+
+    def read(name: str, needed: bool) -> Images:
+        return coco_images(folder, name, needed=needed, masks=masks)
+
+    return _assembled(path.resolve().name, sets, read, classes, "coco")
 
 
 def _load_ilsvrc(path: Path, chosen: str | None, classes: Sequence[str] | None, masks: bool) -> DetectionSplits:
@@ -201,11 +203,8 @@ def _load_ilsvrc(path: Path, chosen: str | None, classes: Sequence[str] | None, 
     sets = parse_sets(chosen or ilsvrc.DEFAULT_SETS)
     if not sets.test:
         raise UsageError(f"image sets {chosen!r}: name what is tested on too, such as {chosen}/val2")
-    needed = {*sets.train, *sets.validation}
-    read = {name: ilsvrc.images(folder, name, needed=name in needed) for name in sorted(needed | set(sets.test))}
-    return assemble(
-        f"ILSVRC {'+'.join(sets.train)}",
-        *([read[name] for name in part] for part in (sets.train, sets.validation, sets.test)),
-        classes=classes,
-        protocol="ilsvrc",
-    )
+
+    def read(name: str, needed: bool) -> Images:
+        return ilsvrc.images(folder, name, needed=needed)
+
+    return _assembled(f"ILSVRC {'+'.join(sets.train)}", sets, read, classes, "ilsvrc")

@@ -13,11 +13,11 @@ from resnets.detection.task import DetectionTask
 from resnets.errors import possible_names
 from resnets.files import require_folder
 from resnets.records import runs as records
-from resnets.records.runs import DetectionScores, RunRecord
+from resnets.records.runs import DetectionScores
 from resnets.runtime.launch import joined
 from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
-from resnets.training.run_folder import RunFolder, opened
+from resnets.training.run_folder import earlier_record, opened
 from resnets.training.trainer import Trainer
 
 
@@ -83,11 +83,8 @@ def train_detector(
     def path_of(name: str) -> Path:
         return Path(out or Path("runs") / f"{network}-detector-{name.replace(' ', '-')}")
 
-    def earlier(name: str) -> RunRecord | None:
-        return RunFolder(path_of(name)).started() if resume else None
-
     with joined(config.device) as world:
-        training = resolve(network, data, config, world, earlier)
+        training = resolve(network, data, config, world, earlier_record(path_of, resume=resume))
         training.warn_if_short()
         path = path_of(training.data.name)
         task = DetectionTask(training)  # a mini-batch that cannot be shared evenly is refused before the folder

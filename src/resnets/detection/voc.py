@@ -142,7 +142,7 @@ def read_masks(path: Path, count: int, size: tuple[int, int]) -> list[Mask]:
 
     Raises: DataError, if the file is missing, no such PNG, of another size, or has an index without an object.
     """
-    with quiet(), refusing(path):
+    with quiet, refusing(path):
         image, kind = open_header(content_of(path))
         if kind.name != "PNG" or image.mode not in ("P", "L"):
             raise DataError(

@@ -18,14 +18,14 @@ from resnets.localisation.networks import PerClass
 from resnets.localisation.recipes import LOCALISATION_RECIPES, default_recipe
 from resnets.localisation.sources import load_localisation_data
 from resnets.networks import registry
-from resnets.records.runs import DataRecord, RunRecord
+from resnets.records.runs import RunRecord
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE
 from resnets.runtime.provenance import provenance
 from resnets.specs import InputSpec, LocalisationRecipe, Preprocessing
 from resnets.specs.localisation import OF_STAGES
 from resnets.training.config import network_record
-from resnets.training.resolved import ResolvedTraining
+from resnets.training.resolved import ResolvedTraining, data_record
 from resnets.training.settings import RunSettings, SharedSettings, separated
 from resnets.training.start import Start, find_start, start_record
 
@@ -139,7 +139,7 @@ def resolve(
         record=RunRecord(
             network=network_record(made, detector=recipe.stage),
             recipe=recipe,
-            data=_data_record(splits, config.split, data if isinstance(data, str) else None),
+            data=data_record(splits, data, split=config.split),
             seed=config.seed,
             precision=precision,
             start=None if start is None else start.record,
@@ -177,15 +177,3 @@ def _backbone(network: str, start: Start | None) -> torch.nn.Module:
         return classifier(network, None if start is None else start.weights)
     assert start.spec is not None
     return registry.build(start.spec)
-
-
-def _data_record(splits: LocalisationSplits, split: str, source: str | None) -> DataRecord:
-    return DataRecord(
-        name=splits.name,
-        source=source,
-        split=split,
-        digest=splits.digest,
-        classes=splits.classes,
-        training_images=len(splits.train),
-        test_images=len(splits.test),
-    )

@@ -62,7 +62,7 @@ class AnchorSamples(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Sample:
         crops, label = self.crops, int(self.images.files.labels[index])
-        with quiet():
+        with quiet:
             image = EncodedImage(self.images.files.paths[index], 3)
             place, boxes = self._place(image.size, self.images.boxes_of(index))
             view = crop_at(image, place, crops.crop, self.input_spec)
@@ -141,7 +141,7 @@ class RegionSamples(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Sample:
         recipe, label = self.recipe, int(self.images.files.labels[index])
-        with quiet():
+        with quiet:
             image = EncodedImage(self.images.files.paths[index], 3).decode()
         sides = torch.tensor([image.width, image.height] * 2, dtype=torch.float32)
         regions = torch.from_numpy(self.proposals[index].astype(np.float32)) * sides

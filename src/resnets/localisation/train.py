@@ -13,11 +13,11 @@ from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.localisation.config import LocalisationConfig, LocaliserSettings, resolve
 from resnets.localisation.task import LocalisationTask
 from resnets.records import runs as records
-from resnets.records.runs import LocalisationScores, RunRecord
+from resnets.records.runs import LocalisationScores
 from resnets.runtime.launch import require_alone
 from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
-from resnets.training.run_folder import RunFolder, opened
+from resnets.training.run_folder import earlier_record, opened
 from resnets.training.trainer import Trainer
 
 
@@ -81,10 +81,7 @@ def train_localiser(
         stage = config.resolve_recipe().stage
         return Path(out or Path("runs") / f"{network}-{stage}-{name.replace(' ', '-')}")
 
-    def earlier(name: str) -> RunRecord | None:
-        return RunFolder(path_of(name)).started() if resume else None
-
-    training = resolve(network, data, config, earlier)
+    training = resolve(network, data, config, earlier_record(path_of, resume=resume))
     training.warn_if_short()
     path = path_of(training.data.name)
     with opened(path, training, records.LocaliserResult, resume=resume) as (folder, record, result):

@@ -14,20 +14,19 @@ from torch import nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError, nearest
+from resnets.errors import UsageError, nearest, warn
 from resnets.networks import registry
 from resnets.networks.sync_batch_norm import require_nesting
-from resnets.records.runs import DataRecord, NetworkRecord, RunRecord
+from resnets.records.runs import NetworkRecord, RunRecord
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
-from resnets.specs import REDUCED, InputSpec, Recipe
+from resnets.specs import REDUCED, InputSpec, NetworkSpec, Recipe, ResNetSpec
 from resnets.training.default_recipe import choose
-from resnets.training.fitted_network import build_network, meets_single_pixels
 from resnets.training.loss import ClassWeights, resolve_class_weights
 from resnets.training.optimizers import require_groups
 from resnets.training.recalibration import norms_of
-from resnets.training.resolved import ResolvedTraining
+from resnets.training.resolved import ResolvedTraining, data_record
 from resnets.training.settings import RecipeSettings, RunSettings, TrainSettings
 from resnets.training.start import find_start
 from resnets.training.state import trained_parameters
@@ -153,19 +152,19 @@ def resolve(
         input_spec = splits.train.fit_input(recipe.preprocessing, recipe.augmentation, trained)
     recipe = recipe.with_changes(augmentation=splits.train.fit_augmentation(recipe.augmentation))
     torch.manual_seed(config.seed)
-    module = build_network(network, splits, recipe, input_spec, options, None if start is None else start.spec)
+    module = _build_network(network, splits, recipe, input_spec, options, None if start is None else start.spec)
     notes = splits.remarks()
     if start is not None:
         notes += start.load_into(module, splits.classes, input_spec)
     lesson = None if teacher is None else make_lesson(teacher, recipe, module, splits, input_spec)
     notes += [] if teacher is None else [f"learns from {teacher.in_words()}"]
-    if config.precision == "auto" and meets_single_pixels(module, input_spec):
+    if config.precision == "auto" and _meets_single_pixels(module, input_spec):
         precision = "fp32"
     _require_fitting(module, lesson, recipe, world, config.accumulate)
     record = RunRecord(
         network=network_record(module),
         recipe=recipe,
-        data=_data_record(splits, config.split, data if isinstance(data, str) else None),
+        data=data_record(splits, data, split=config.split, roles=splits.roles),
         seed=config.seed,
         precision=precision,
         start=None if start is None else start.record,
@@ -211,19 +210,6 @@ def network_record(network: nn.Module, **more: Any) -> NetworkRecord:
     )
 
 
-def _data_record(splits: DataSplits, split: str, source: str | None) -> DataRecord:
-    return DataRecord(
-        name=splits.name,
-        source=source,
-        split=split,
-        digest=splits.digest,
-        classes=splits.classes,
-        training_images=len(splits.train),
-        test_images=len(splits.test),
-        roles=splits.roles,
-    )
-
-
 def _require_known(network: str | nn.Module, options: Mapping[str, Any]) -> None:
     """Verify a network's name and its options. Raises: UsageError, with the nearest setting for an unknown one."""
     if not isinstance(network, str | nn.Module):
@@ -247,3 +233,59 @@ def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) ->
     if not isinstance(network, str):
         recipe = recipe.with_changes(bn_group=getattr(getattr(network, "spec", None), "bn_group", None))
     return recipe
+
+
+# ---------------------------------------------------------------- the network
+
+
+def _build_network(
+    network: str | nn.Module,
+    splits: DataSplits,
+    recipe: Recipe,
+    input_spec: InputSpec | None,
+    options: Mapping[str, Any],
+    start: NetworkSpec | None,
+) -> nn.Module:
+    """Return the module, new if the network is a name; one of ours must fit the data.
+
+    Its variant is that of the weights that it starts from, where the options leave it open.
+    """
+    if isinstance(network, str):
+        fitting: dict[str, int | None] = {
+            "num_classes": len(splits.classes),
+            "in_channels": input_spec.channels if input_spec else 3,
+        }
+        if "bn_group" in registry.find_family(network).options:
+            fitting["bn_group"] = recipe.bn_group
+        network = registry.build(registry.declare_as(start, network, **{**fitting, **options}))
+    if (spec := registry.spec_of(network)) is not None:
+        if spec.num_classes != len(splits.classes):
+            raise UsageError(f"{spec.name} has num_classes={spec.num_classes}; {splits.name} has {len(splits.classes)}")
+        if input_spec is not None:
+            _check_images(spec, splits, input_spec)
+    return network
+
+
+def _meets_single_pixels(network: nn.Module, input_spec: InputSpec | None) -> bool:
+    """Return whether a 3x3 convolution of stride 2 would see maps of one pixel.
+
+    There torch's bf16 gradient on a CPU holds uninitialised memory at the taps that only meet padding.
+    """
+    spec = getattr(network, "spec", None)
+    return isinstance(spec, ResNetSpec) and spec.type == "imagenet" and input_spec is not None and input_spec.size <= 16
+
+
+def _check_images(spec: NetworkSpec, splits: DataSplits, input_spec: InputSpec) -> None:
+    size = input_spec.size
+    if spec.in_channels != input_spec.channels:
+        raise UsageError(f"{spec.name} has in_channels={spec.in_channels}; {splits.name} has {input_spec.channels}")
+    if size < spec.least_size:
+        raise UsageError(
+            f"{spec.name} needs images of {spec.least_size} x {spec.least_size} pixels or more; those of {splits.name} "
+            f"are {size} x {size}"
+        )
+    if spec.type == "imagenet" and size < 64:
+        warn(
+            f"{spec.name} is made for photos of 224 x 224 pixels; for images of {size} x {size} the paper has "
+            f"resnet20, resnet32, resnet44, resnet56 and resnet110"
+        )

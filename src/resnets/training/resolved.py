@@ -11,7 +11,7 @@ from torch import nn
 
 from resnets.errors import warn
 from resnets.quantities import plural
-from resnets.records.runs import RunRecord
+from resnets.records.runs import DataRecord, RunRecord
 from resnets.runtime.processes import ALONE, World
 from resnets.specs import Precision, Recipe
 
@@ -50,3 +50,16 @@ class ResolvedTraining:
         """Return the training with the source of its data, which was read before, in its record."""
         record = self.record.with_changes(data=self.record.data.with_changes(source=source))
         return dataclasses.replace(self, record=record)
+
+
+def data_record(splits: Any, source: Any, **more: Any) -> DataRecord:
+    """Return the record of a data set of any kind; where it was not given by its source, there is none."""
+    return DataRecord(
+        name=splits.name,
+        source=source if isinstance(source, str) else None,
+        digest=splits.digest,
+        classes=splits.classes,
+        training_images=len(splits.train),
+        test_images=len(splits.test),
+        **more,
+    )

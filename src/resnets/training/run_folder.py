@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Self, TypeVar
@@ -124,6 +124,11 @@ class RunFolder:
     def finish(self, result: Result) -> None:
         """Write result.json, which marks the run as finished."""
         base.write(self.path / "result.json", result)
+
+
+def earlier_record(folder: Callable[[str], Path], *, resume: bool) -> Callable[[str], RunRecord | None]:
+    """Return what gives the record of the run that is to be resumed, by the name of its data; None where none is."""
+    return lambda name: RunFolder(folder(name)).started() if resume else None
 
 
 @contextmanager

@@ -13,13 +13,12 @@ from resnets.data.load import load_data
 from resnets.errors import first_line
 from resnets.files import require_folder
 from resnets.networks import registry
-from resnets.records.runs import RunRecord
 from resnets.runtime.launch import require_alone
 from resnets.runtime.signals import StopRequest
 from resnets.runtime.turns import Session
 from resnets.training.config import Training, TrainingConfig, resolve
 from resnets.training.observers import Observer
-from resnets.training.run_folder import RunFolder
+from resnets.training.run_folder import RunFolder, earlier_record
 from resnets.training.settings import TrainSettings
 from resnets.training.together import Process, train_together
 from resnets.training.train import TrainResult, require_start, run_folder, session
@@ -75,10 +74,7 @@ class SeveralSeeds:
     def training(self, seed: int) -> Training:
         """Return the training with a seed, resolved."""
         config = dataclasses.replace(self.config, seed=seed)
-
-        def earlier(name: str) -> RunRecord | None:
-            return RunFolder(self.folder(seed)).started() if self.resume else None
-
+        earlier = earlier_record(lambda _: self.folder(seed), resume=self.resume)
         return resolve(self.network, self.data, config, earlier=earlier).from_source(self.source)
 
     def folder(self, seed: int) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from resnets.errors import UsageError, as_declared, nearest
+from resnets.errors import UsageError, as_declared, nearest, require_at_least
 from resnets.specs import Initialization, Recipe, Shortcut, StridePlacement
 from resnets.training.loss import ClassWeights
 
@@ -84,8 +84,7 @@ class RunSettings:
             object.__setattr__(self, one.name, as_declared(one.name, getattr(self, one.name), one.type))
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed is {self.seed}; it must be 0 or more and below 2**63")
-        if self.workers < 0:
-            raise UsageError(f"workers is {self.workers}; it must be 0 or more")
+        require_at_least(0, workers=self.workers)
         if self.save_every is not None and self.save_every < 1:
             raise UsageError(f"save_every is {self.save_every} iterations; it must be 1 or more")
 

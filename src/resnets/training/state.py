@@ -110,11 +110,11 @@ class TrainingState:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name: weights, batch norm statistics, momentum, sums and random states."""
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        if self.average is not None:
-            tensors |= {f"average.{name}": tensor for name, tensor in self.average.network.state_dict().items()}
-        if self.regressor is not None:
-            tensors |= {f"regressor.{name}": tensor for name, tensor in self.regressor.state_dict().items()}
+        tensors = {
+            f"{part}.{name}": tensor
+            for part, module in self._modules().items()
+            for name, tensor in module.state_dict().items()
+        }
         tensors |= self._of_optimizer()
         tensors["meter.loss_sum"], tensors["meter.wrong"] = self.meter.loss_sum, self.meter.wrong
         tensors["random.cpu"] = torch.random.get_rng_state()
@@ -138,20 +138,16 @@ class TrainingState:
         """Give all processes the state of the first; sums and clock are its own."""
         self._restore_progress(world.broadcast_object(self.progress))
         world.broadcast([*self.network.state_dict().values(), *self._of_optimizer().values()])
-        for further in (None if self.average is None else self.average.network, self.regressor):
-            if further is not None:
-                world.broadcast(further.state_dict().values())
+        for further in list(self._modules().values())[1:]:
+            world.broadcast(further.state_dict().values())
 
     def restore(self, tensors: dict[str, Tensor], progress: Progress) -> None:
         """Restore what `tensors` and `progress` returned.
 
         Raises: WeightsError, KeyError or RuntimeError, if they are of another network or no such state at all.
         """
-        load_into(self.network, named(tensors, "network."))
-        if self.average is not None:
-            load_into(self.average.network, named(tensors, "average."))
-        if self.regressor is not None:
-            load_into(self.regressor, named(tensors, "regressor."))
+        for part, module in self._modules().items():
+            load_into(module, named(tensors, f"{part}."))
         for name, tensor in self._of_optimizer().items():
             tensor.copy_(tensors[name])
         self.meter.loss_sum.copy_(tensors["meter.loss_sum"])
@@ -163,6 +159,12 @@ class TrainingState:
             torch.cuda.set_rng_state(tensors["random.cuda"], device)
         self.clock = Clock(*progress.clock)
         self._restore_progress(progress)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        """Return the network and what follows it, by the names of their tensors in a checkpoint."""
+        average = None if self.average is None else self.average.network
+        found = {"network": self.network, "average": average, "regressor": self.regressor}
+        return {part: module for part, module in found.items() if module is not None}
 
     def _of_optimizer(self) -> dict[str, Tensor]:
         return dict(tensors_of(self.optimizer, trained_parameters(self.network, self.regressor)))

@@ -15,7 +15,7 @@ from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, possible_names
 from resnets.files import require_folder
 from resnets.networks import registry
-from resnets.records.runs import ClassifierResult, CurvePoint, RunRecord
+from resnets.records.runs import ClassifierResult, CurvePoint
 from resnets.runtime.launch import joined
 from resnets.runtime.signals import StopRequest
 from resnets.runtime.turns import Session, completed
@@ -24,7 +24,7 @@ from resnets.training.config import Training, TrainingConfig, resolve
 from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE
-from resnets.training.run_folder import RunFolder, opened
+from resnets.training.run_folder import earlier_record, opened
 from resnets.training.settings import TrainSettings
 from resnets.training.together import Process
 from resnets.training.trainer import Trainer
@@ -105,11 +105,7 @@ def train(
     require_folder(out)
     with joined(config.device) as world:
         folder_of = partial(run_folder, out, network)
-
-        def earlier(name: str) -> RunRecord | None:
-            return RunFolder(folder_of(name)).started() if resume else None
-
-        training = resolve(network, data, config, world, earlier)
+        training = resolve(network, data, config, world, earlier_record(folder_of, resume=resume))
         require_start(training, config)
         training.warn_if_short()
         return run(training, folder_of(training.data.name), resume=resume, observers=observers)
