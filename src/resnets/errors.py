@@ -94,13 +94,20 @@ def is_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """Return ' (did you mean a, b or c?)' for the names in `known` nearest to `name`, or ''."""
-    matches = difflib.get_close_matches(name, list(known), n=n, cutoff=0.5)
+    matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     if not matches:
         return ""
     listed = matches[0] if len(matches) == 1 else f"{', '.join(matches[:-1])} or {matches[-1]}"
     return f" (did you mean {listed}?)"
+
+
+def require_at_least(least: int, **values: int | None) -> None:
+    """Make sure that no number is less than another; None is any. Raises: UsageError, naming the first that is."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise UsageError(f"{name} is {value}; it must be {least} or more")
 
 
 F = TypeVar("F", bound=Callable[..., Any])

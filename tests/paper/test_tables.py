@@ -13,7 +13,6 @@ from resnets.localisation.recipes import all_recipes
 from resnets.networks import registry
 from resnets.networks.complexity import measure, skeleton, stages
 from resnets.paper import figures, published, tables
-from resnets.paper.availability import availability
 from resnets.paper.declarations import DetectionTest, Part, Row, Table
 from resnets.paper.detection_data import DETECTION_DATA
 from resnets.paper.detection_data import stages as data_of
@@ -89,7 +88,7 @@ def test_a_row_is_cited_or_can_be_compared(table: Table, row: Row) -> None:
     assert set(row.needs) <= set(get_args(Part))
     assert all(tolerance.value > 0 and tolerance.reason for tolerance in row.tolerances.values())
     if row.cited:
-        assert not row.compared and not row.needs and availability(row) == "cited" and row.training is None
+        assert not row.compared and not row.needs and row.availability == "cited" and row.training is None
     else:
         assert row.compared
         assert row.network or row.note, "an ensemble says of what"
@@ -198,10 +197,10 @@ def test_earlier_networks_are_trained_and_tested_as_by_their_authors() -> None:
 def test_all_is_ready_but_ensembles_without_names() -> None:
     """Each table of ours has a row that can be run, and every part is one that a row needs."""
     assert {part for row in OURS for part in row.needs} == set(get_args(Part))
-    assert {table.name for table in TABLES if any(availability(row) == "ready" for row in table.rows)} == {
+    assert {table.name for table in TABLES if any(row.availability == "ready" for row in table.rows)} == {
         *(f"table{number}" for number in range(1, 14))
     }
-    assert all(availability(row) == ("ready" if row.network or row.members else "ensemble") for row in OURS)
+    assert all(row.availability == ("ready" if row.network or row.members else "ensemble") for row in OURS)
 
 
 def test_detectors_name_their_recipe_data_and_test() -> None:
@@ -210,7 +209,7 @@ def test_detectors_name_their_recipe_data_and_test() -> None:
         for row in tables.TABLES[name].rows:
             if row.network is None or row.cited:
                 continue
-            assert row.training is not None and row.detection_test is not None and availability(row) == "ready"
+            assert row.training is not None and row.detection_test is not None and row.availability == "ready"
             recipe = DETECTION_RECIPES.find(row.training.recipe)
             assert recipe.global_context == ("global-context" in row.needs)
             assert data_of(row.training.data)[0] in DETECTION_DATA
@@ -222,7 +221,7 @@ def test_detectors_name_their_recipe_data_and_test() -> None:
         DetectionTest(protocol="coco", box_refinement=True),
     )
     assert tables.TABLES["table7"].rows[0].training == tables.TABLES["table10"].rows[0].training
-    (det,) = (row for row in tables.TABLES["table12"].rows if availability(row) == "ready")
+    (det,) = (row for row in tables.TABLES["table12"].rows if row.availability == "ready")
     assert det.detection_test == DetectionTest(protocol="ilsvrc", box_refinement=True, multi_scale=True)
     assert det.compared == ("val2",)
 

@@ -9,7 +9,7 @@ import pytest
 import resnets
 from resnets.errors import UsageError
 from resnets.reproduction import summary
-from resnets.reproduction.own_tables import own_tables
+from resnets.reproduction.tasks import own_tables
 
 TABLE = """
 from torch import nn

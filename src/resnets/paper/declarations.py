@@ -205,6 +205,13 @@ class Row(System):
         return super().trainings
 
     @property
+    def availability(self) -> Literal["ready", "cited", "ensemble"]:
+        """Whether it can be run: a system of another paper cannot, nor an ensemble whose networks are not named."""
+        if self.cited:
+            return "cited"
+        return "ensemble" if self.network is None and not self.members else "ready"
+
+    @property
     def is_without_labels(self) -> bool:
         """Whether the published number is of images whose classes only a server knows: ours is of others."""
         return self.tested_on == "imagenet test"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from resnets.records.analyses import Ablation, NetworkAblation
 from resnets.report import plots, single_page
 from resnets.report.single_page import Files, PageText, Panel, Table
-from resnets.report.wording import listed
+from resnets.report.wording import labels, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,11 +50,7 @@ def headline(record: Ablation) -> str:
 
 
 def _labelled(record: Ablation) -> list[tuple[str, NetworkAblation]]:
-    names = [one.network for one in record.networks]
-    return [
-        (one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})", one)
-        for one in record.networks
-    ]
+    return list(zip(labels(record.networks), record.networks, strict=True))
 
 
 def tables(record: Ablation) -> list[Table]:
@@ -96,11 +92,7 @@ def panels(record: Ablation) -> list[Panel]:
 def _draw(record: Ablation, label: str, one: NetworkAblation, top: float, axes: Axes) -> None:
     places = range(1, len(one.removed) + 1)
     errors = [removed.error for removed in one.removed]
-    low, high = zip(*(removed.interval for removed in one.removed), strict=True)
-    spread = [
-        [error - end for error, end in zip(errors, low, strict=True)],
-        [end - error for error, end in zip(errors, high, strict=True)],
-    ]
+    spread = plots.spread(errors, [removed.interval for removed in one.removed])
     colour = plots.SERIES[3 if one.unit == "layer" else 0]
     axes.errorbar(places, errors, yerr=spread, fmt="none", color=colour, elinewidth=1)
     for changes, face, words in ((False, colour, f"without a {one.unit}"), (True, plots.PAGE, "shape changes")):

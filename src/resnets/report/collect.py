@@ -35,6 +35,7 @@ from resnets.report.runs import (
 from resnets.specs import identify
 
 T = TypeVar("T", MeasuredDetector, MeasuredLocaliser)
+R = TypeVar("R", DetectorResult, LocaliserResult)
 
 _NOT_RESULTS = ("run.json",)  # of a run's folder, next to result.json
 
@@ -107,10 +108,13 @@ def collect(places: Iterable[Path]) -> Results:
 
 def _runs(file: str, record: Found | None) -> Iterator[Measured | MeasuredDetector | MeasuredLocaliser]:
     """Yield the runs of a record: its own, or those whose responses or other tests it holds."""
-    if isinstance(record, ReproducedRun):
-        yield _of_a_result(file, record.result, record)
-    elif isinstance(record, ClassifierResult | DetectorResult | LocaliserResult):
-        yield _of_a_result(file, record, None)
+    answer, result = (record, record.result) if isinstance(record, ReproducedRun) else (None, record)
+    if isinstance(result, ClassifierResult):
+        yield measured(file, result, answer)
+    elif isinstance(result, DetectorResult):
+        yield measured_detector(file, result, answer)
+    elif isinstance(result, LocaliserResult):
+        yield measured_localiser(file, result, answer)
     elif isinstance(record, Responses):
         yield from _of_responses(file, record)
     elif isinstance(record, Evaluation):
@@ -119,16 +123,6 @@ def _runs(file: str, record: Found | None) -> Iterator[Measured | MeasuredDetect
         yield _of_a_detector(file, record)
     elif isinstance(record, LocalisationEvaluation):
         yield _of_a_localiser(file, record)
-
-
-def _of_a_result(
-    file: str, result: ClassifierResult | DetectorResult | LocaliserResult, answer: ReproducedRun | None
-) -> Measured | MeasuredDetector | MeasuredLocaliser:
-    if isinstance(result, ClassifierResult):
-        return measured(file, result, answer)
-    if isinstance(result, DetectorResult):
-        return measured_detector(file, result, answer)
-    return measured_localiser(file, result, answer)
 
 
 def _doubles(runs: Iterable[Run]) -> Iterator[str]:
@@ -181,13 +175,18 @@ def _of_an_evaluation(file: str, record: Evaluation) -> Iterator[Measured]:
         yield run
 
 
-def _of_a_detector(file: str, record: DetectionEvaluation) -> MeasuredDetector:
-    result = record.results[0] if len(record.results) == 1 else None
+def _tested(record: DetectionEvaluation | LocalisationEvaluation, kind: str, *results: R | None) -> R:
+    """Return the result of the one run whose test images were tested. Raises: NotAResult, for another test."""
+    result = results[0] if len(results) == 1 else None
     if result is None:
-        raise NotAResult("a test of an ensemble, or of a detector with no result.json of its run next to the weights")
+        raise NotAResult(f"a test of an ensemble, or of a {kind} with no result.json of its run next to the weights")
     if record.split != "test" or record.digest is None or record.digest != result.run.data.digest:
         raise NotAResult(f"a test on other images than the test images of the run ({record.data})")
-    run = measured_detector(file, result)
+    return result
+
+
+def _of_a_detector(file: str, record: DetectionEvaluation) -> MeasuredDetector:
+    run = measured_detector(file, _tested(record, "detector", *record.results))
     test = DetectionTested(
         protocol=record.protocol,
         box_refinement=record.box_refinement,
@@ -198,11 +197,7 @@ def _of_a_detector(file: str, record: DetectionEvaluation) -> MeasuredDetector:
 
 
 def _of_a_localiser(file: str, record: LocalisationEvaluation) -> MeasuredLocaliser:
-    result = record.results[0] if len(record.results) == 1 else None
-    if result is None:
-        raise NotAResult("a test of an ensemble, or of a localiser with no result.json of its run next to the weights")
-    if record.split != "test" or record.digest is None or record.digest != result.run.data.digest:
-        raise NotAResult(f"a test on other images than the test images of the run ({record.data})")
+    result = _tested(record, "localiser", *record.results)
     if record.scales:
         raise NotAResult(f"a test at {', '.join(map(str, record.scales))} pixels, and not at the recipe's scales")
     if not record.voting:

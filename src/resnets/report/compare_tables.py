@@ -8,7 +8,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnets.paper.availability import availability
 from resnets.paper.declarations import Column, Row, Statistic, Table, Tolerance
 from resnets.paper.published import Published
 from resnets.records.costs import Cost
@@ -154,9 +153,9 @@ def _ensembles(row: Row, results: Results) -> list[MeasuredEnsemble]:
 
 def _without_runs(row: Row, results: Results, name: str) -> Verdict:
     """Return the status of a row without measurements."""
-    if availability(row) == "cited":
+    if row.availability == "cited":
         return Verdict(Status.CITED, f"from {row.reference}" if row.reference else "another paper's")
-    if availability(row) == "ensemble":
+    if row.availability == "ensemble":
         return Verdict(Status.NOT_RUN, unnamed(row))
     if choose(_candidates(row, results), row.training):
         if row.detection_test is not None:

@@ -12,7 +12,7 @@ from resnets.quantities import plural
 from resnets.records.analyses import Landscape, Surface
 from resnets.report import plots, single_page
 from resnets.report.single_page import Files, PageText, Panel, Table
-from resnets.report.wording import listed
+from resnets.report.wording import labels, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,11 +49,7 @@ def _share(record: Landscape, surface: Surface) -> float:
 
 
 def _labelled(record: Landscape) -> list[tuple[str, Surface]]:
-    names = [surface.network for surface in record.surfaces]
-    return [
-        (one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})", one)
-        for one in record.surfaces
-    ]
+    return list(zip(labels(record.surfaces), record.surfaces, strict=True))
 
 
 def _centre(surface: Surface) -> float | None:

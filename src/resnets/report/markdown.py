@@ -14,13 +14,10 @@ def render(view: View) -> str:
     """Return what depth does, each measured table, seeds, ensembles, speed, and where the numbers come from."""
     blocks = [view.sentence, "\n".join(_lines(view.depths)), *view.more_sentences]
     blocks += ["\n".join(_table(table)) for table in view.tables if any(map(shown, table.rows))]
-    blocks += [f"**{grid.title}**\n\n" + "\n".join(_lines(grid)) for grid in _grids(view)]
+    grids = (grid for grid in (view.seeds, view.ensembles, view.speed) if grid.rows)
+    blocks += [f"**{grid.title}**\n\n" + "\n".join(_lines(grid)) for grid in grids]
     blocks += [f"{view.machines}; `resnets report` makes a page of them."] if view.machines else []
     return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _grids(view: View) -> list[Grid]:
-    return [grid for grid in (view.seeds, view.ensembles, view.speed) if grid.rows]
 
 
 def _lines(grid: Grid) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ from resnets.records.evaluations import LayerResponses
 from resnets.records.studies import DepthRow
 from resnets.report.compare_figures import ComparedCurve, ComparedFigure, Drawing
 from resnets.report.depth import DepthStudy
-from resnets.report.responses import labels
 from resnets.report.runs import depth_of
+from resnets.report.wording import labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -180,12 +180,8 @@ def _draw_intervals(rows: Sequence[DepthRow], intervals: Mapping[str, Interval],
         aside = 0.1 * (number - (len(kinds) - 1) / 2)  # side by side, so that all are seen
         errors = [row.curve[-1][2] for row in own]
         ends = [intervals[row.network] for row in own]
-        spread = [
-            [error - low for error, (low, _) in zip(errors, ends, strict=True)],
-            [high - error for error, (_, high) in zip(errors, ends, strict=True)],
-        ]
         x = [depths.index(row.depth) + aside for row in own]
-        axes.errorbar(x, errors, yerr=spread, color=colour, marker=marker, capsize=4, label=kind)
+        axes.errorbar(x, errors, yerr=spread(errors, ends), color=colour, marker=marker, capsize=4, label=kind)
     axes.set(title=f"{curve_on} error at the end, 95 % intervals", xlabel="layers", ylabel="error (%)")
     axes.set_xticks(range(len(depths)), [str(depth) for depth in depths])
     axes.set_xlim(-0.5, len(depths) - 0.5)
@@ -282,6 +278,12 @@ def canvas(width: float, height: float, *, rows: int = 1, columns: int = 1) -> t
         axes.grid(color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
     return figure, panels
+
+
+def spread(values: Sequence[float], intervals: Iterable[Interval]) -> list[list[float]]:
+    """Return how far intervals reach below and above values, as error bars are drawn."""
+    pairs = [(value - low, high - value) for value, (low, high) in zip(values, intervals, strict=True)]
+    return [list(side) for side in zip(*pairs, strict=True)]
 
 
 def legend(axes: Axes) -> None:

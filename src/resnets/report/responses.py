@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from resnets.records.evaluations import LayerResponses, Response, mean_of
 from resnets.report.runs import depth_of
+from resnets.report.wording import labels
 
 OUTLIERS = 2  # a mean std of more than twice the median image's is that of a few images
 
@@ -52,9 +53,3 @@ def findings(found: Sequence[LayerResponses]) -> tuple[str, ...]:
             f"less (in the paper it does)."
         )
     return tuple(sentences)
-
-
-def labels(found: Sequence[LayerResponses]) -> list[str]:
-    """Return the networks' names, with the run where one occurs twice."""
-    names = [one.network for one in found]
-    return [one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})" for one in found]

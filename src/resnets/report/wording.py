@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from resnets.paper.published import Published
 
@@ -34,6 +35,22 @@ def relative(difference: float, whole: float | None = None) -> str:
     if whole is not None:
         return f"{100 * difference / whole:+.1f} %".replace("-", "−")
     return "0.00" if abs(difference) < 0.005 else f"{difference:+.2f}".replace("-", "−")
+
+
+class _Shown(Protocol):
+    """Something of a network, of a run or a file."""
+
+    @property
+    def network(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+def labels(found: Sequence[_Shown]) -> list[str]:
+    """Return the networks' names, with the source where one occurs twice."""
+    names = [one.network for one in found]
+    return [one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})" for one in found]
 
 
 def listed(words: Sequence[str]) -> str:

@@ -45,10 +45,6 @@ class MissingData(UsageError):
     """A training cannot be run on what is given; says what would be right."""
 
 
-def _has_boxes(data: Data) -> bool:
-    return is_detection_data(data) or is_localisation_data(data)
-
-
 @dataclass(frozen=True, eq=False)
 class ResolvedData:
     """A data set as a network takes it; `name` is its name in a result, `source` the source that was given."""
@@ -66,7 +62,8 @@ class DataResolver:
     """
 
     def __init__(self, given: Sequence[Data], scale: Scale) -> None:
-        self.given = [one for one in given if isinstance(one, str | DataSplits) and not _has_boxes(one)]
+        without_boxes = (one for one in given if not (is_detection_data(one) or is_localisation_data(one)))
+        self.given = [one for one in without_boxes if isinstance(one, str | DataSplits)]
         self.scale = scale
         self._splits: dict[object, DataSplits] = {}
         self._resolved: dict[object, ResolvedData] = {}

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resnets.detection import coco, ilsvrc, sources
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
@@ -29,17 +30,23 @@ SMOKE_SIDE = 128  # the shorter one, in pixels
 
 
 @dataclass(frozen=True, eq=False)
-class ResolvedDetectionData:
-    """A detection data set, by the name that a result carries, and the weights that a detector on it starts from.
+class WithStart:
+    """A data set of boxes, by the name that a result carries, and the weights that a detector or localiser starts from.
 
     `start` is None for random weights, which do for a smoke run alone.
     """
 
     name: str
     source: str | None
-    splits: DetectionSplits
+    splits: Any
     start: Path | None
     start_digest: str | None
+
+
+class ResolvedDetectionData(WithStart):
+    """A detection data set."""
+
+    splits: DetectionSplits
 
 
 class DetectionDataResolver:
@@ -49,13 +56,7 @@ class DetectionDataResolver:
     they are there; other data for whatever has none of its own kind. `weights` are `NETWORK=FILE`.
     """
 
-    def __init__(
-        self,
-        given: Sequence[Data],
-        weights: Sequence[str],
-        scale: Scale,
-        out: Path,
-    ) -> None:
+    def __init__(self, given: Sequence[Data], weights: Sequence[str], scale: Scale, out: Path) -> None:
         self.given = [one for one in given if isinstance(one, str | DetectionSplits) and is_detection_data(one)]
         self.weights = [named_weights(one) for one in weights]
         self.scale = scale

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from resnets.localisation.sources import load_localisation_data
 from resnets.records.evaluations import Scale
 from resnets.report.runs import SHORT
 from resnets.reproduction.data_resolver import Data, MissingData, is_localisation_data
-from resnets.reproduction.detection_data_resolver import find_start, named_weights
+from resnets.reproduction.detection_data_resolver import WithStart, find_start, named_weights
 from resnets.reproduction.tasks import Task
 from resnets.specs import LocalisationRecipe, Setting
 
@@ -26,18 +25,10 @@ SMOKE_ITERATIONS, SMOKE_SIDE = 2, 64
 SMOKE_IMAGES, SMOKE_TESTS = 16, 4  # that a smoke run trains on and is tested on, at most
 
 
-@dataclass(frozen=True, eq=False)
-class ResolvedLocalisationData:
-    """A localisation data set, by the name that a result carries, and the classifier that localisers start from.
+class ResolvedLocalisationData(WithStart):
+    """A localisation data set, and the classifier that localisers start from."""
 
-    `start` is None for random weights, which do for a smoke run alone.
-    """
-
-    name: str
-    source: str | None
     splits: LocalisationSplits
-    start: Path | None
-    start_digest: str | None
 
 
 class LocalisationDataResolver:

@@ -40,8 +40,8 @@ class _End:
     message: str = ""
 
 
-class _Sender:
-    """An observer that sends everything to the process that started this one; if that has ended, its run ends."""
+class _Sender(Observer):
+    """An observer that sends all to the process that started this one, which closes its own; its run ends with that."""
 
     def __init__(self, pipe: Connection, run: PlannedRun) -> None:
         self.pipe = pipe
@@ -55,9 +55,6 @@ class _Sender:
 
     def finished(self, result: Result) -> None:
         self._send("finished", result)
-
-    def closed(self) -> None:
-        pass  # the process that listens closes its own
 
     def _send(self, what: str, *arguments: Any) -> None:
         try:

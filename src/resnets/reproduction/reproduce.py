@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from resnets.errors import RunError, UsageError, public
+import torch
+
+from resnets.errors import RunError, public, require_at_least
+from resnets.files import sha256_of
+from resnets.networks.describe import describe
+from resnets.paper.declarations import Row, Table
+from resnets.paper.tables import TABLES
+from resnets.records.base import read_valid, write
+from resnets.records.costs import Cost, Costs
+from resnets.records.evaluations import Evaluation
 from resnets.report.collect import collect
 from resnets.report.compare_figures import ComparedFigure, compare_figure
-from resnets.report.compare_tables import ComparedTable, compare_table
+from resnets.report.compare_tables import EXACT, ComparedTable, compare_table
 from resnets.report.write import Report, write_report
-from resnets.reproduction.costs import write_costs
-from resnets.reproduction.data_resolver import Data
-from resnets.reproduction.ensembles import evaluate_ensembles
+from resnets.reproduction.data_resolver import Data, ResolvedData
 from resnets.reproduction.planned_run import PlannedRun
 from resnets.reproduction.pool import train_and_test_all
-from resnets.reproduction.run import train_and_test
+from resnets.reproduction.run import evaluate_by, train_and_test
 from resnets.reproduction.run_list import OUT, ReproductionPlan, check, plan_reproduction
+from resnets.runtime.provenance import provenance
 from resnets.runtime.signals import StopRequest
+from resnets.specs import Shortcut
 from resnets.training.observers import Observer
+from resnets.training.run_folder import RunFolder
 
 Observe = Callable[[PlannedRun], Observer]
 
@@ -89,8 +101,7 @@ def reproduce(
     Raises: UsageError, DataError, RunError, CheckpointError; Interrupted after a signal, with everything saved.
     Paper: Tables 1 to 14, Figures 1, 4, 6 and 7.
     """
-    if workers < 0:
-        raise UsageError(f"workers is {workers}; it must be 0 or more")
+    require_at_least(0, workers=workers)
     with StopRequest() as stop:
         plan = plan_reproduction(
             name,
@@ -109,7 +120,7 @@ def reproduce(
             announce(plan)
         ended = make_runs(plan, resume=resume, workers=workers, observe=observe)
         check(stop)
-        evaluate_ensembles(plan, workers=workers)
+        _evaluate_ensembles(plan, workers=workers)
     return conclude(plan, ended)
 
 
@@ -123,8 +134,19 @@ def make_runs(
     started = [run for run in plan.todo if run.state == "started" and run.iteration < run.recipe.iterations]
     if started and not resume:
         raise RunError(f"{started[0].folder} was started: add --resume to continue it, or name another --out")
+    ended: list[tuple[PlannedRun, str | None]] = []
     with StopRequest() as stop:
-        return _train_and_test(plan, workers, observe, stop)
+        for taught in (False, True):  # teachers before those that learn from them
+            groups = [group for group in plan.groups if (group[0].teacher is not None) == taught]
+            if len(plan.devices) > 1 and len(groups) > 1:
+                ended += train_and_test_all(groups, plan.devices, workers=workers, observe=observe, stop=stop)
+                continue
+            for runs in groups:
+                check(stop)
+                failed = train_and_test(runs, device=plan.devices[0], workers=workers, observe=observe)
+                ended += zip(runs, failed, strict=True)
+        check(stop)
+    return ended
 
 
 def conclude(plan: ReproductionPlan, ended: Sequence[tuple[PlannedRun, str | None]]) -> Reproduction:
@@ -145,19 +167,76 @@ def conclude(plan: ReproductionPlan, ended: Sequence[tuple[PlannedRun, str | Non
     )
 
 
-def _train_and_test(
-    plan: ReproductionPlan, workers: int, observe: Observe | None, stop: StopRequest
-) -> list[tuple[PlannedRun, str | None]]:
-    """Make the runs of a plan; return each with None, or why it failed."""
-    ended: list[tuple[PlannedRun, str | None]] = []
-    for taught in (False, True):  # teachers before those that learn from them
-        groups = [group for group in plan.groups if (group[0].teacher is not None) == taught]
-        if len(plan.devices) > 1 and len(groups) > 1:
-            ended += train_and_test_all(groups, plan.devices, workers=workers, observe=observe, stop=stop)
-            continue
-        for runs in groups:
-            check(stop)
-            failed = train_and_test(runs, device=plan.devices[0], workers=workers, observe=observe)
-            ended += zip(runs, failed, strict=True)
-    check(stop)
-    return ended
+# ---------------------------------------------------------------- ensembles
+
+
+def _evaluate_ensembles(plan: ReproductionPlan, *, workers: int) -> None:
+    """Test the ensembles of a plan whose members are all trained, and write a result file for each.
+
+    One that its file has of the same weights is not tested again.
+
+    Raises: as `evaluate`.
+    """
+    for table in plan.selection.tables:
+        for row in (row for row in table.rows if row.members):
+            for seed in {run.seed for run in plan.runs}:
+                members = _members(plan, row, seed)
+                if members:
+                    _evaluate(table.name, row, members, device=plan.devices[0], workers=workers)
+
+
+def _members(plan: ReproductionPlan, row: Row, seed: int) -> list[PlannedRun]:
+    """Return the runs of a row's members in their order; [] where one is missing."""
+    runs = {run.task.training: run for run in plan.runs if run.seed == seed}
+    found = [runs[training] for training in row.trainings if training in runs]
+    trained = all((run.folder / "result.json").is_file() for run in found)
+    return found if trained and len(found) == len(row.members) else []
+
+
+def _evaluate(table: str, row: Row, members: Sequence[PlannedRun], *, device: str, workers: int) -> None:
+    first = members[0]
+    data = first.data
+    assert isinstance(data, ResolvedData) and row.protocol is not None
+    parts = (table, row.slug, data.splits.name, first.scale, f"seed{first.seed}")
+    file = first.file.with_name("-".join(re.sub(r"[^a-z0-9]+", "_", part.lower()) for part in parts) + ".json")
+    weights = [RunFolder(run.folder).weights for run in members]
+    earlier = read_valid(file, Evaluation)
+    if earlier is not None and [one.sha256 for one in earlier.members] == [sha256_of(path) for path in weights]:
+        return
+    found = evaluate_by(row.protocol, [run.folder for run in members], data.splits, device=device, workers=workers)
+    write(file, found)
+
+
+# ---------------------------------------------------------------- what networks cost
+
+
+def write_costs(file: Path, own: Sequence[Table]) -> None:
+    """Write what every network of a table that prints layers, parameters or multiply-adds costs; no training is needed.
+
+    Raises: RunError, if it cannot be written.
+    """
+    networks = tuple(_cost(*one) for one in _networks((*TABLES.values(), *own)))
+    write(file, Costs(networks=networks, provenance=provenance(torch.device("cpu"))))
+
+
+def _networks(tables: Iterable[Table]) -> dict[tuple[str, Shortcut | None], None]:
+    return {
+        (row.network, row.shortcut): None
+        for table in tables
+        if any(column.measure in EXACT for column in table.columns)
+        for row in table.rows
+        if row.network is not None and not row.cited
+    }
+
+
+@cache
+def _cost(network: str, shortcut: Shortcut | None) -> Cost:
+    found = describe(network, shortcut=shortcut)
+    return Cost(
+        network=network,
+        shortcut=shortcut,
+        depth=found.cost.depth if found.spec.depth is None else found.spec.depth,
+        parameters=found.cost.parameters,
+        macs=found.cost.macs,
+        stages=found.stages,
+    )

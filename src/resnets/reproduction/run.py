@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import torch
@@ -30,7 +30,6 @@ from resnets.reproduction.localisation_data_resolver import ResolvedLocalisation
 from resnets.reproduction.planned_run import PlannedRun, archive, is_tested
 from resnets.runtime.device import choose_device
 from resnets.runtime.turns import Session
-from resnets.specs import DetectionRecipe, LocalisationRecipe
 from resnets.training.config import TrainingConfig, resolve
 from resnets.training.observers import Observer
 from resnets.training.run_folder import RunFolder
@@ -120,25 +119,24 @@ def _classifier(
             write(run.file, record)
 
 
+def _train(
+    run: PlannedRun,
+    data: ResolvedDetectionData | ResolvedLocalisationData,
+    train: Callable[..., object],
+    **settings: Any,
+) -> None:
+    """Train a detector or a localiser, or go on with it."""
+    with warnings.catch_warnings():
+        if run.scale == "smoke":  # which is no more than a trial
+            warnings.filterwarnings("ignore", message="a (detector|localiser) that starts from random|.* of an epoch")
+        how = settings | {"weights": data.start, "recipe": run.recipe, "seed": run.seed}
+        train(run.task.training.network, data.splits, out=run.folder, resume=True, **how)
+
+
 def _detector(
     run: PlannedRun, data: ResolvedDetectionData, *, device: str, workers: int, observers: Iterable[Observer]
 ) -> None:
-    assert isinstance(run.recipe, DetectionRecipe)
-    with warnings.catch_warnings():
-        if run.scale == "smoke":  # which is no more than a trial
-            warnings.filterwarnings("ignore", message="a detector that starts from random weights|.* of an epoch")
-        train_detector(
-            run.task.training.network,
-            data.splits,
-            weights=data.start,
-            recipe=run.recipe,
-            out=run.folder,
-            resume=True,
-            seed=run.seed,
-            device=device,
-            workers=workers,
-            observers=observers,
-        )
+    _train(run, data, train_detector, device=device, workers=workers, observers=observers)
     result = _required(RunFolder(run.folder).result(DetectorResult))
     record = _record(run, result)
     write(run.file, record)
@@ -170,23 +168,8 @@ def _trained(teacher: PlannedRun) -> Path:
 def _localiser(
     run: PlannedRun, data: ResolvedLocalisationData, *, device: str, workers: int, observers: Iterable[Observer]
 ) -> None:
-    assert isinstance(run.recipe, LocalisationRecipe)
-    with warnings.catch_warnings():
-        if run.scale == "smoke":  # which is no more than a trial
-            warnings.filterwarnings("ignore", message="a localiser that starts from random weights|.* of an epoch")
-        train_localiser(
-            run.task.training.network,
-            data.splits,
-            weights=data.start,
-            rpn=None if run.teacher is None else _trained(run.teacher),
-            recipe=run.recipe,
-            out=run.folder,
-            resume=True,
-            seed=run.seed,
-            device=device,
-            workers=workers,
-            observers=observers,
-        )
+    rpn = None if run.teacher is None else _trained(run.teacher)
+    _train(run, data, train_localiser, rpn=rpn, device=device, workers=workers, observers=observers)
     record = _record(run, _required(RunFolder(run.folder).result(LocaliserResult)))
     write(run.file, record)
     for protocol in run.tests:

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import torch
 
@@ -19,10 +18,11 @@ from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.planning.devices import DEVICES
 from resnets.planning.together import require_together
 from resnets.records.evaluations import Scale
+from resnets.report.runs import SCALES
 from resnets.reproduction.data_resolver import Data, DataResolver, MissingData
-from resnets.reproduction.detection_data_resolver import DetectionDataResolver, ResolvedDetectionData
+from resnets.reproduction.detection_data_resolver import DetectionDataResolver, WithStart
 from resnets.reproduction.estimates import Estimates
-from resnets.reproduction.localisation_data_resolver import LocalisationDataResolver, ResolvedLocalisationData
+from resnets.reproduction.localisation_data_resolver import LocalisationDataResolver
 from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run, start_of_name
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.runtime.device import choose_device
@@ -137,7 +137,7 @@ def plan_reproduction(
         localisation = LocalisationDataResolver(given, named, chosen, out)
         resolved, left_out = _resolve(_tasks_of(selection, runs), DataResolver(given, chosen), detection, localisation)
         for number, (task, its_data) in enumerate(resolved.items(), 1):
-            _check(stop)
+            check(stop, planning=True)
             of_task = [plan_run(task, seed, its_data, chosen, out) for seed in range(seeds)]
             of_task = [run for run in of_task if not runs or run.name in runs]
             planned += estimates.of(of_task, f" ({number} of {len(resolved)})")
@@ -151,7 +151,7 @@ def plan_reproduction(
                 [run for run in todo if (run.teacher is not None) == taught], places, together
             )
         )
-        _check(stop)
+        check(stop, planning=True)
     timed = {run.name: run for group in grouped for run in group}
     return ReproductionPlan(
         selection=selection,
@@ -226,32 +226,24 @@ def _resolve(
     return resolved, left_out
 
 
-def check(stop: StopRequest) -> None:
-    """Raise Interrupted if a signal came since the last run."""
+def check(stop: StopRequest, *, planning: bool = False) -> None:
+    """Raise Interrupted if a signal came since the last run, or since planning began."""
     if stop.signum is not None:
-        raise Interrupted(f"stopped by {signal.Signals(stop.signum).name}; what is done is saved", stop.signum)
-
-
-def _check(stop: StopRequest) -> None:
-    """Raise Interrupted if a signal came since planning began."""
-    if stop.signum is not None:
-        name = signal.Signals(stop.signum).name
-        raise Interrupted(f"stopped by {name} while planning; no run was started", stop.signum, saved=False)
+        what = " while planning; no run was started" if planning else "; what is done is saved"
+        raise Interrupted(f"stopped by {signal.Signals(stop.signum).name}{what}", stop.signum, saved=not planning)
 
 
 def _scale(name: str) -> Scale:
-    known: tuple[Scale, ...] = get_args(Scale)
-    for scale in known:
-        if scale == name:
-            return scale
-    raise UsageError(f"scale is {name!r}{nearest(name, known)}; it must be full, short or smoke")
+    if name not in SCALES:
+        raise UsageError(f"scale is {name!r}{nearest(name, SCALES)}; it must be full, short or smoke")
+    return SCALES[SCALES.index(name)]
 
 
 def _unused(given: Iterable[Data], detection: DetectionDataResolver, resolved: Iterable[TaskData]) -> list[str]:
     """Return notes on the data and weights that were given and are not used."""
     resolved = list(resolved)
     sources = {(one.source or "").partition("@")[0] for one in resolved}
-    starts = [one.start for one in resolved if isinstance(one, ResolvedDetectionData | ResolvedLocalisationData)]
+    starts = [one.start for one in resolved if isinstance(one, WithStart)]
     used = [start for start in starts if start is not None]
     notes = [
         f"--data {one} is not used: nothing that is run here is made on it"

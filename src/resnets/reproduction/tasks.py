@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnets.errors import UsageError, nearest
 from resnets.localisation.recipes import all_recipes
-from resnets.paper.availability import availability
+from resnets.networks.registry import find_family
 from resnets.paper.declarations import Curve, DetectionTest, Figure, Protocol, Row, System, Table
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.report.compare_tables import unnamed
 from resnets.report.runs import depth_of
-from resnets.reproduction.own_tables import own_tables
 from resnets.specs import Setting
+from resnets.training.recipes import find_recipe
 from resnets.training.settings import NetworkSettings
 
 ALL = "all"
@@ -112,9 +114,9 @@ def select(names: Sequence[str], only: Sequence[str] = ()) -> Selection:
     left_out = []
     for table in tables:
         for row in table.rows:
-            if availability(row) == "ready":
+            if row.availability == "ready":
                 asking.append((table.name, row))
-            elif availability(row) == "ensemble":
+            elif row.availability == "ensemble":
                 left_out.append(LeftOut(table.name, row.label, unnamed(row)))
     asking += [(figure.name, curve) for figure in figures for curve in figure.curves]
     return Selection(name, tuple(tables), tuple(figures), _tasks(asking, only), tuple(left_out), own)
@@ -187,3 +189,46 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
 def _size(task: Task) -> tuple[int, int, str]:
     training = task.training
     return list(all_recipes()).index(training.recipe), depth_of(training.network) or 0, training.network
+
+
+# ---------------------------------------------------------------- custom tables
+
+
+def own_tables(path: Path) -> tuple[Table, ...]:
+    """Import a Python file, which may register networks, recipes and data, and return the tables that it declares.
+
+    Raises: UsageError, if there is no such file, or no table in it, or a row is of no network or recipe that is known.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file; a table of your own is a Python file with a resnets.Table")
+    folder, before = str(path.resolve().parent), list(sys.path)
+    sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(path.stem)
+    finally:
+        sys.path[:] = before
+    if Path(module.__file__ or "").resolve() != path.resolve():
+        raise UsageError(f"{path}: another module is called {path.stem!r}; give the file another name")
+    found = {table.name: table for table in vars(module).values() if isinstance(table, Table)}
+    if not found:
+        raise UsageError(f"{path}: no resnets.Table is declared in it")
+    for table in found.values():
+        if table.name in (*TABLES, *FIGURES, "all"):
+            raise UsageError(f"{path}: table {table.name!r} has a name of the paper's; give yours another name")
+        for row in table.rows:
+            _check_row(path, row)
+    return tuple(found.values())
+
+
+def _check_row(path: Path, row: Row) -> None:
+    """Verify a row that is to be trained. Raises: UsageError."""
+    if row.cited:
+        return
+    for name in ("network", "recipe", "data", "protocol"):
+        if getattr(row, name) is None and not (name == "network" and row.members):
+            right = " (single-view for small images, center-crop for photos)" if name == "protocol" else ""
+            raise UsageError(f"{path}: row {row.label!r} has no {name}{right}")
+    for training in (*row.trainings, *([] if row.teacher is None else [row.teacher])):
+        find_family(training.network)
+        if training.recipe not in all_recipes():
+            find_recipe(training.recipe)  # names the nearest ones
