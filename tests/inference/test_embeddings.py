@@ -16,7 +16,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 import resnets
 from resnets.cli import run as run_command
 from resnets.errors import DataError, UsageError
-from resnets.inference.features import features_of
+from resnets.inference.activation import features_of
 
 
 @pytest.fixture(scope="module")

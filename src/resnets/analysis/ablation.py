@@ -16,8 +16,9 @@ from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, nearest, public
 from resnets.evaluation.evaluate import evaluate
+from resnets.evaluation.members import load_all
 from resnets.files import require_folder
-from resnets.inference.model import Model, load
+from resnets.inference.model import Model
 from resnets.networks.blocks import Block
 from resnets.networks.registry import name_of
 from resnets.networks.resnet import ResNet
@@ -64,10 +65,7 @@ def ablate(
     """
     require_alone("ablate")
     require_folder(out)
-    several = [runs] if isinstance(runs, str | Path | Model) else list(runs)
-    if not several:
-        raise UsageError("no runs are named; name the folder of a run, or several")
-    models = [run if isinstance(run, Model) else load(run, device=device) for run in several]
+    models = load_all(runs, device)
     names = [drop] if isinstance(drop, str) else list(drop)
     chosen = [_chosen(model.network, names) for model in models]
     splits, found, chance = load_data(data), [], 0.0

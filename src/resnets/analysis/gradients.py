@@ -6,6 +6,7 @@ Paper: section 4.1, "Plain Networks" (backward propagated gradients that exhibit
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,22 +14,24 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnets.analysis.trainings import from_run, initial
 from resnets.data.load import Data, load_data
 from resnets.data.loading import Batch
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError, public
+from resnets.errors import DataError, RunError, UsageError, WeightsError, public, require_at_least
 from resnets.files import require_folder
+from resnets.networks import registry
 from resnets.networks.registry import declare, name_of
 from resnets.paper.recipes import CIFAR
+from resnets.records import base
 from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients, in_six_digits
+from resnets.records.runs import RunRecord
 from resnets.report import gradients as reporting
 from resnets.runtime.device import choose_device, keep_freed_memory, outputs_of, place
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
 from resnets.training.classification import ClassificationTask
-from resnets.training.config import Training
+from resnets.training.config import Training, TrainingConfig, resolve
 from resnets.training.loss import loss_of_outputs, make_loss
 from resnets.training.run_folder import RunFolder
 from resnets.training.trainer import iterate
@@ -81,9 +84,7 @@ def gradients(
     """
     require_alone("gradients")
     require_folder(out)
-    for name, value in (("seeds", seeds), ("points", points), ("batches", batches), ("iterations", iterations)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} is {value}; it must be 1 or more")
+    require_at_least(1, seeds=seeds, points=points, batches=batches, iterations=iterations)
     named = [targets] if isinstance(targets, str | Path) else list(targets)
     if not named:
         raise UsageError("no networks are named; name some, such as plain56 resnet56, or folders of runs")
@@ -100,7 +101,7 @@ def gradients(
         for seed in range(seeds):
             if notify is not None:
                 notify(f"{target}, seed {seed}")
-            training = initial(str(target), splits, recipe, iterations, seed, device, workers)
+            training = _initial(str(target), splits, recipe, iterations, seed, device, workers)
             found.append(_of_network(training, iterations is not None, points, batches))
     record = Gradients(
         protocol=PROTOCOL,
@@ -142,7 +143,7 @@ def _spaced(last: int, count: int) -> set[int]:
 def _of_run(path: Path, splits: DataSplits, batches: int, device: str, workers: int) -> NetworkGradients:
     """Measure the network of a run at its start, and by its checkpoints and weights."""
     folder = RunFolder(path)
-    training = from_run(path, splits, device, workers)
+    training = _from_run(path, splits, device, workers)
     network, record = place(training.network, training.device), training.record
     probe = list(ClassificationTask(training).train.batches(0, batches))
     found = {} if record.start is not None else {0: _point(training, probe, 0)}
@@ -261,3 +262,52 @@ def _keep(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, object,
         outputs[name] = output
 
     return hook
+
+
+# ---------------------------------------------------------------- trainings
+
+
+def _initial(
+    network: str,
+    splits: DataSplits,
+    recipe: str | Recipe | None,
+    iterations: int | None,
+    seed: int,
+    device: str,
+    workers: int,
+) -> Training:
+    """Return the training of a new network, initialised by a seed, in float32. Raises: as `resolve`."""
+    config = TrainingConfig(
+        recipe=recipe, iterations=iterations, seed=seed, device=device, precision="fp32", workers=workers
+    )
+    return resolve(network, splits, config)
+
+
+def _from_run(folder: Path, splits: DataSplits, device: str, workers: int) -> Training:
+    """Return the training of a classifier's run, as it was before its first iteration, in float32.
+
+    Raises: RunError, if the folder holds no such run; DataError, if the data is not what the run was trained on.
+    """
+    record = base.read(folder / "run.json", RunRecord)
+    if record is None or record.network.detector is not None or not isinstance(record.recipe, Recipe):
+        raise RunError(f"{folder}: holds no run of a classifier; name a folder that `resnets train` wrote")
+    if record.network.spec is None:
+        raise WeightsError(f"{folder}: is of a custom module, which is not built by a name; register it to analyse it")
+    splits = load_data(splits, registry.decoded_side(record.network.name))
+    if splits.digest != record.data.digest:
+        raise DataError(f"{folder} was trained on {record.data.in_words()}; {splits.name} is other data")
+    torch.manual_seed(record.seed)
+    network = registry.build(record.network.spec)  # as `train` has initialised it
+    config = TrainingConfig(
+        recipe=record.recipe.with_changes(distillation=None),  # the loss of the labels
+        split=record.data.split,
+        seed=record.seed,
+        device=device,
+        precision="fp32",
+        workers=workers,
+    )
+    training = resolve(network, splits, config).resumed(record)
+    weights = folder / "weights.safetensors"
+    if record.start is None or not weights.is_file():
+        return training
+    return dataclasses.replace(training, input_spec=weights_file.load(weights).input_spec)  # of what it started from

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.loading import Batch
-from resnets.errors import UsageError, public
-from resnets.evaluation.members import class_order, fitting
+from resnets.errors import UsageError, public, require_at_least
+from resnets.evaluation.members import class_order, fitting, load_all
 from resnets.evaluation.single_view import in_evaluation_mode
 from resnets.files import require_folder
 from resnets.inference.engine import BATCH_ON_CPU
-from resnets.inference.model import Model, load
+from resnets.inference.model import Model
 from resnets.networks.registry import name_of
 from resnets.records.analyses import Landscape, Surface, in_six_digits
 from resnets.report import landscape as reporting
@@ -67,15 +67,11 @@ def landscape(
     """
     require_alone("landscape")
     require_folder(out)
-    for name, value, least in (("points", points, 2), ("images", images, 1)):
-        if value < least:
-            raise UsageError(f"{name} is {value}; it must be {least} or more")
+    require_at_least(2, points=points)
+    require_at_least(1, images=images)
     if not (math.isfinite(extent) and extent > 0):
         raise UsageError(f"extent is {extent}; it must be a positive number")
-    several = [runs] if isinstance(runs, str | Path | Model) else list(runs)
-    if not several:
-        raise UsageError("no runs are named; name the folder of a run, or several")
-    models = [run if isinstance(run, Model) else load(run, device=device) for run in several]
+    models = load_all(runs, device)
     keep_freed_memory()
     splits = load_data(data)
     steps = [extent * (2 * index / (points - 1) - 1) for index in range(points)]

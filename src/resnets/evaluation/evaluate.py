@@ -14,7 +14,7 @@ from torch import nn
 from resnets.data.image_files import ImageFiles
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import DataError, RunError, UsageError, nearest, public
+from resnets.errors import DataError, RunError, UsageError, nearest, public, require_at_least
 from resnets.evaluation import mistakes_page
 from resnets.evaluation.members import Member as PreparedMember
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
@@ -78,10 +78,8 @@ def evaluate(
 
     Raises: UsageError, DataError, WeightsError, also if the classes or images are not those of the training.
     """
-    if batch_size < 1:
-        raise UsageError(f"batch_size is {batch_size}; it must be 1 or more")
-    if workers < 0:
-        raise UsageError(f"workers is {workers}; it must be 0 or more")
+    require_at_least(1, batch_size=batch_size)
+    require_at_least(0, workers=workers)
     paths = _several(path, network)
     require_file(out)
     require_folder(mistakes)
@@ -171,7 +169,7 @@ def _evaluate(
             Member(
                 **_tested(counts, member.name, splits.classes).fields(),
                 weights=str(member.model.path),
-                sha256=_digest(member.model.path),
+                sha256=sha256_of(member.model.path) if member.model.path.is_file() else None,
                 scales=member.how.scales,
                 digest=comparable_digest(member.model, member.splits),
                 result=_result_of_run(member.model.path),
@@ -209,7 +207,3 @@ def _tested(counts: Counts, network: str, classes: tuple[str, ...]) -> Tested:
         loss=counts.loss,
         class_errors=dict(zip(classes, counts.class_errors, strict=True)),
     )
-
-
-def _digest(weights: Path) -> str | None:
-    return sha256_of(weights) if weights.is_file() else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from resnets.evaluation.multi_view import Run, Scored, score
 from resnets.evaluation.protocols import PROTOCOLS, how_tested, label
 from resnets.evaluation.single_view import in_evaluation_mode, single_view, single_view_by_engine
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
-from resnets.inference.model import Model
+from resnets.inference.model import Model, load
 from resnets.networks.dense import Dense
 from resnets.networks.registry import decoded_side, name_of
 from resnets.quantities import plural
@@ -115,6 +116,14 @@ def prepare(
     baseline = how_tested(photos, model.input_spec, protocol=how.protocol)
     unusual = f", JPEGs {decode}" if model.input_spec != as_trained.input_spec else ""
     return Member(model, own, how, label(how, baseline) + unusual, multiply, order)
+
+
+def load_all(runs: str | Path | Model | Iterable[str | Path | Model], device: str) -> list[Model]:
+    """Return one model or several, each loaded unless it is. Raises: UsageError, if there are none; as `load`."""
+    several = [runs] if isinstance(runs, str | Path | Model) else list(runs)
+    if not several:
+        raise UsageError("no runs are named; name the folder of a run, or several")
+    return [run if isinstance(run, Model) else load(run, device=device) for run in several]
 
 
 def tested_alone(

@@ -18,11 +18,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits, Split
-from resnets.errors import UsageError, WeightsError, public
-from resnets.evaluation.members import comparable_digest, fitting
+from resnets.errors import UsageError, WeightsError, public, require_at_least
+from resnets.evaluation.members import comparable_digest, fitting, load_all
 from resnets.evaluation.single_view import in_evaluation_mode
 from resnets.inference.engine import BATCH_ON_CPU
-from resnets.inference.model import Model, load
+from resnets.inference.model import Model
 from resnets.networks.registry import name_of
 from resnets.records import base
 from resnets.records.evaluations import LayerResponses, Response, Responses
@@ -217,13 +217,9 @@ def responses(
     Paper: section 4.2, Figure 7.
     """
     require_alone("responses")
-    for name, value, least in (("images", images, 1), ("batch_size", batch_size, 1), ("workers", workers, 0)):
-        if value is not None and value < least:
-            raise UsageError(f"{name} is {value}; it must be {least} or more")
-    several = [runs] if isinstance(runs, str | Path | Model) else list(runs)
-    if not several:
-        raise UsageError("no runs are named; name the folder of a run, or several")
-    models = [run if isinstance(run, Model) else load(run, device=device) for run in several]
+    require_at_least(1, images=images, batch_size=batch_size)
+    require_at_least(0, workers=workers)
+    models = load_all(runs, device)
     splits = load_data(data)
     splits = dataclasses.replace(splits, test=splits.test.subsample(images))
     return tuple(_responses(model, splits, batch_size=batch_size, workers=workers) for model in models)

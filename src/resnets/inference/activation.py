@@ -1,4 +1,4 @@
-"""Class activation maps of a network: where in an image the evidence for a class is."""
+"""What a network computes inside: the features of images, and where in them the evidence for a class is."""
 
 from __future__ import annotations
 
@@ -116,6 +116,27 @@ def last_maps(network: nn.Module, images: Tensor) -> Layer:
         )
     last = next((one for one in reversed(seen) if one.is_convolution), seen[-1])
     return next(one.layer for one in reversed(seen) if one.size == last.size)
+
+
+def features_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the input of the last linear layer or convolution that runs; of maps, the mean over all positions.
+
+    For a residual network it is the last stage's maps after global average pooling, for a VGG network fc7. Other
+    threads may run the network meanwhile.
+
+    Shape: (N, C, H, W), normalised -> (N, features)
+    """
+    last = [images]
+
+    def keep(_module: nn.Module, inputs: tuple[Any, ...], _output: object) -> None:
+        last[0] = inputs[0]
+
+    layers: dict[str, nn.Module] = {
+        name: one for name, one in network.named_modules() if isinstance(one, nn.Linear | nn.Conv2d)
+    }
+    with torch.no_grad(), _hooks(layers, lambda _: keep):
+        forward(network, images, "fp32")
+    return last[0].mean((2, 3)) if last[0].ndim == 4 else last[0].flatten(1)
 
 
 @contextlib.contextmanager

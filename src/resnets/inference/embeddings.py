@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data.given_images import GivenImage
-from resnets.errors import DataError, UsageError, first_line, import_extra, public
+from resnets.errors import DataError, UsageError, first_line, import_extra, public, require_at_least
 from resnets.files import require_expansion, require_file, sha256_of, size_on_disk, write_bytes
 from resnets.inference.images import find_images
 from resnets.inference.model import Model, load
@@ -268,8 +268,7 @@ def neighbours(
     Raises: as `embed`; DataError, if the features are damaged, or there are none; UsageError, if they are of other
         weights.
     """
-    if top < 1:
-        raise UsageError(f"top is {top}; it must be 1 or more")
+    require_at_least(1, top=top)
     model = path if isinstance(path, Model) else load(path, device=device)
     others = find_among(model, among)
     queries = embed(model, images)

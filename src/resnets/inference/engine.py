@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from resnets.errors import UsageError, nearest
+from resnets.errors import UsageError, nearest, require_at_least
 from resnets.inference import backends
 from resnets.inference.backends import Run, Unavailable
 from resnets.runtime.device import forward
@@ -113,9 +113,7 @@ def fastest(
     Raises: UsageError, if the named engine is not available, or the network does not map images to logits.
     """
     require_engine(engine)
-    for what, value in (("batch_size", batch_size), ("image size", min(shape))):
-        if value < 1:
-            raise UsageError(f"{what} is {value}; it must be 1 or more")
+    require_at_least(1, batch_size=batch_size, **{"image size": min(shape)})
     began = time.perf_counter()
     count = min(batch_size, BATCH_ON_CPU) if device.type == "cpu" else batch_size
     images = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0)).to(device)

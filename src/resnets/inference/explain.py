@@ -18,7 +18,7 @@ from torch.nn import functional
 from resnets.data.decoding import decode, resized, single_view, within_ratio
 from resnets.data.given_images import GivenImage, Picture, as_image
 from resnets.data.normalization import normalize
-from resnets.errors import DataError, UsageError, WeightsError, nearest, public
+from resnets.errors import DataError, UsageError, WeightsError, nearest, public, require_at_least
 from resnets.files import require_folder, write_bytes
 from resnets.inference.activation import Layer, class_activation, last_maps
 from resnets.inference.batches import name_of_image
@@ -273,8 +273,7 @@ def explain(
     Raises: WeightsError, as `load`; DataError, for the first file that is not an image; UsageError, if there is no such
         class, or the network has no maps; RunError, if `out` cannot be written.
     """
-    if top < 1:
-        raise UsageError(f"top is {top}; it must be 1 or more")
+    require_at_least(1, top=top)
     require_folder(out)
     folder = None if out is None else Path(out)
     explainer = Explainer(path if isinstance(path, Model) else load(path, device=device))

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from resnets.data.decoding import single_view, single_views
 from resnets.data.given_images import GivenImage, Picture, as_image, as_images
 from resnets.data.normalization import normalize
-from resnets.errors import DataError, UsageError, WeightsError, printable, public
+from resnets.errors import DataError, UsageError, WeightsError, printable, public, require_at_least
+from resnets.inference.activation import features_of
 from resnets.inference.batches import in_batches, name_of_image
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
-from resnets.inference.features import features_of
 from resnets.inference.predictions import Prediction
 from resnets.networks.registry import name_of, spec_of
 from resnets.records.evaluations import Calibration
@@ -274,8 +274,7 @@ class Model:
         Raises: UsageError, if they are impossible; WeightsError, as `classes_and_input`.
         """
         known = self.classes_and_input()
-        if top < 1:
-            raise UsageError(f"top is {top}; it must be 1 or more")
+        require_at_least(1, top=top)
         if not 0 <= min_confidence <= 1:
             raise UsageError(f"min_confidence is {min_confidence}; it must be from 0 to 1")
         return known

@@ -20,7 +20,7 @@ import torch
 
 from resnets.data.given_images import GivenImage
 from resnets.data.streams import read_ahead
-from resnets.errors import DataError, RunError, UsageError, first_line, import_extra
+from resnets.errors import DataError, RunError, first_line, import_extra, require_at_least
 from resnets.files import make_folder, require_folder, sha256_of, write_bytes
 from resnets.inference.batches import name_of_image
 from resnets.inference.images import AnyImage, Tar, in_parts
@@ -85,8 +85,7 @@ def require_parts_folder(folder: Path, part_images: int) -> None:
 
     Raises: UsageError, if it is a file, a part is of less than one image, or pyarrow is not installed.
     """
-    if part_images < 1:
-        raise UsageError(f"part_images is {part_images}; it must be 1 or more")
+    require_at_least(1, part_images=part_images)
     require_folder(folder)
     import_extra("pyarrow.parquet", "datasets")
 

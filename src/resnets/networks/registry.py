@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from resnets.errors import UsageError, as_declared, nearest
+from resnets.errors import UsageError, as_declared, nearest, require_at_least
 from resnets.registry import Registry, calling_module, function_of
 from resnets.specs import (
     BNInceptionSpec,
@@ -314,8 +314,7 @@ def _declare_function(
     )
     for field in ("num_classes", "in_channels"):
         value, only = getattr(declared, field), getattr(spec, field)
-        if value < 1:
-            raise UsageError(f"{field} is {value}; it must be 1 or more")
+        require_at_least(1, **{field: value})
         if field not in parameters and value != only:
             raise UsageError(f"{name} is only made with {field}={only}, not {value}: its function does not accept it")
     for option, value in options.items():

@@ -142,7 +142,7 @@ def as_taken(kind: DatasetStats, train: Split) -> DatasetStats:
     return dataclasses.replace(kind, **train.stats()._asdict())
 
 
-def loading_rate(batches: TrainingBatches, batch_size: int, seconds: float = 1.0) -> float:
+def loading_rate(batches: TrainingBatches, batch_size: int) -> float:
     """Return the images a second that one core reads, augments and normalises.
 
     The mini-batches must be made in this process. The first one, which also sets things up, does not count.
@@ -154,7 +154,7 @@ def loading_rate(batches: TrainingBatches, batch_size: int, seconds: float = 1.0
         for _ in batches.batches(0, 10**9):
             begin = begin or time.perf_counter()
             images += batch_size
-            if time.perf_counter() - begin > seconds:
+            if time.perf_counter() - begin > 1:
                 break
         return images / (time.perf_counter() - begin)
     finally:

@@ -125,13 +125,13 @@ def measure_steps(
     return found, state
 
 
-def measure_round(trainings: Sequence[Training], *, warm_up: int = 3, seconds: float = 5.0) -> float:
+def measure_round(trainings: Sequence[Training], *, seconds: float = 5.0) -> float:
     """Return the seconds in which several trainings that take turns in one process do a step each.
 
     Raises: TrainingError, MemoryError or torch.OutOfMemoryError, DataError, as a run.
     """
     device = trainings[0].device
-    stopwatch = _Stopwatch(device, _warm_up(warm_up, device), seconds, QUICK_LIMIT)
+    stopwatch = _Stopwatch(device, _warm_up(3, device), seconds, QUICK_LIMIT)
     done = False
 
     def start(training: Training) -> Callable[[Process], Session[None]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from resnets.errors import UsageError
+from resnets.errors import UsageError, require_at_least
 from resnets.networks import complexity
 from resnets.networks.complexity import Complexity
 from resnets.networks.sync_batch_norm import require_nesting
@@ -104,8 +104,7 @@ def plan(
 
     Raises: UsageError, if there is no such network, data, recipe or device, or a number is impossible; DataError.
     """
-    if devices < 1:
-        raise UsageError(f"devices is {devices}; it must be 1 or more")
+    require_at_least(1, devices=devices)
     require_together(together)
     if together > 1 and (devices > 1 or accumulate > 1):
         raise UsageError(f"together is {together}: trainings at once are of one device, and take whole mini-batches")

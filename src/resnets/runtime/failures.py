@@ -35,14 +35,15 @@ def _rank() -> str:
     return os.environ.get("RANK", "0")
 
 
-def _connect(seconds: float = CONNECT_SECONDS) -> TCPStore | None:
+def _connect() -> TCPStore | None:
     """Return a connection of its own to the store, which may be waited on in a thread, or None."""
     address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT", "")
     if address is None or not port.isdecimal():
         return None
     try:
-        socket.create_connection((address, int(port)), seconds).close()  # torch would try on, and print C++ frames
-        return TCPStore(address, int(port), is_master=False, timeout=timedelta(seconds=seconds), wait_for_workers=False)
+        socket.create_connection((address, int(port)), CONNECT_SECONDS).close()  # torch would try on, with C++ frames
+        timeout = timedelta(seconds=CONNECT_SECONDS)
+        return TCPStore(address, int(port), is_master=False, timeout=timeout, wait_for_workers=False)
     except (OSError, RuntimeError):  # nobody is there yet, or any more
         return None
 

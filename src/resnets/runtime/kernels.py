@@ -36,7 +36,7 @@ def library() -> ctypes.CDLL | str:
     """Return the kernel, compiled for this processor if it has not been yet, or the reason why there is none."""
     if not sys.platform.startswith("linux"):
         return "it is compiled on Linux only"
-    if "libgomp" not in _loaded():
+    if "libgomp" not in Path("/proc/self/maps").read_text():
         return "torch here does not use GNU OpenMP, and two kinds of threads would slow each other down"
     compiler = shutil.which("g++")
     if compiler is None:
@@ -101,7 +101,3 @@ def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     kinds = ("vendor_id", "model", "flags", "Features", "CPU part")
     return "\n".join([platform.machine(), *sorted({line for line in lines if line.startswith(kinds)})])
-
-
-def _loaded() -> str:
-    return Path("/proc/self/maps").read_text()

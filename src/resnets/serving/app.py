@@ -19,15 +19,21 @@ from resnets.data.stored_file import InMemoryFile
 from resnets.errors import nearest
 from resnets.files import to_json
 from resnets.inference.model import Model
-from resnets.quantities import plural
-from resnets.serving import kserve, page
+from resnets.networks.registry import name_of
+from resnets.pages import environment
+from resnets.quantities import megabytes, plural
+from resnets.serving import kserve
 from resnets.serving.bodies import image_files, read_body
 from resnets.serving.limits import Limits
-from resnets.serving.observed import Observed
+from resnets.serving.metrics import Observed
 from resnets.serving.service import Service
 
 Handler = Callable[[Request], Awaitable[Response]]
 RETRY = {"Retry-After": "1"}  # seconds
+POLICY = (  # of the page: it needs nothing else
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    "img-src blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 CLOSED_BY_CLIENT = 499  # nginx's; nobody reads it but the log
 
 
@@ -43,10 +49,10 @@ def make_app(model: Model, *, name: str, limits: Limits, log: bool = False) -> S
         yield
         service.close()
 
-    html = page.render(service)
+    html = _page(service)
 
     async def index(_: Request) -> Response:
-        return Response(html, media_type="text/html", headers={"Content-Security-Policy": page.POLICY})
+        return Response(html, media_type="text/html", headers={"Content-Security-Policy": POLICY})
 
     async def health(_: Request) -> Response:
         return answer({"status": "ok"} if service.is_ready else {"error": "the model's thread has ended"}, service)
@@ -159,3 +165,20 @@ def _refused(request: Request, error: HTTPException) -> Response:
 
 def _failed(_: Request, error: Exception) -> Response:
     return Response(to_json({"error": f"internal error: {type(error).__name__}"}), 500, None, "application/json")
+
+
+def _page(service: Service) -> str:
+    """Return the page on which one tries the model, in the report's style."""
+    return (
+        environment("resnets.serving")
+        .get_template("serve.html")
+        .render(
+            name=service.name,
+            network=name_of(service.model.network),
+            classes=service.classes,
+            expected=service.input_spec,
+            explains=service.explainer is not None,
+            most_bytes=service.limits.body_bytes,
+            most=megabytes(service.limits.body_bytes),
+        )
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from resnets.errors import UsageError
+from resnets.errors import UsageError, require_at_least
 from resnets.specs.base import Positive, Spec
 from resnets.specs.comparison import (
     BNInceptionSpec,
@@ -98,8 +98,8 @@ class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"
         match = re.fullmatch(r"(resnet|plain)([0-9]+)(_v1_5|_cifar)?", name)
         assert match is not None
         kind, depth, suffix = match[1], int(match[2]), match[3]
-        _require_positive(
-            num_classes=num_classes, in_channels=in_channels, residual_layers=residual_layers, bn_group=bn_group
+        require_at_least(
+            1, num_classes=num_classes, in_channels=in_channels, residual_layers=residual_layers, bn_group=bn_group
         )
         _require_one_of("shortcut", shortcut, Shortcut)
         _require_one_of("stride", stride, StridePlacement)
@@ -193,7 +193,7 @@ class VGGSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="vgg"):
     ) -> VGGSpec:
         """Return the declaration of `vgg16` or `vgg19`. Raises: UsageError, as `ResNetSpec.named`."""
         depth = int(name.removeprefix("vgg"))
-        _require_positive(num_classes=num_classes, in_channels=in_channels)
+        require_at_least(1, num_classes=num_classes, in_channels=in_channels)
         _require_one_of("initialization", initialization, Initialization)
         return cls(
             name=name,
@@ -298,12 +298,6 @@ def _in_blocks(name: str, layers: tuple[int, ...], residual_layers: int) -> tupl
             f"grouped by residual_layers={residual_layers}"
         )
     return tuple(count // residual_layers for count in layers)
-
-
-def _require_positive(**options: int | None) -> None:
-    for name, value in options.items():
-        if value is not None and value < 1:
-            raise UsageError(f"{name} is {value}; it must be 1 or more")
 
 
 def _require_one_of(name: str, value: str | None, literal: Any) -> None:

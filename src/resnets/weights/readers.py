@@ -105,16 +105,12 @@ def _hdf5(path: Path) -> Any:
         return {name: item[()] for name, item in arrays.items()}
 
 
-def _pickle(path: Path) -> Any:
-    return read_pickle(BytesIO(read_bytes(path)))
-
-
 _READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     ".safetensors": ("a safetensors file", lambda path: read_tensors(path)[0]),
     ".npz": ("a NumPy archive of plain arrays", read_arrays),
     ".h5": ("an HDF5 file", _hdf5),
     ".hdf5": ("an HDF5 file", _hdf5),
-    ".pkl": ("a pickle of plain data and NumPy arrays", _pickle),
+    ".pkl": ("a pickle of plain data and NumPy arrays", lambda path: read_pickle(BytesIO(read_bytes(path)))),
 }
 
 

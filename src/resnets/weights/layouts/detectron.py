@@ -9,7 +9,6 @@ import re
 
 import torch
 
-from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights.layouts.caffe import authors_input, fold, norm_of, place
 from resnets.weights.layouts.layout import About, Layout, Tensors, imagenet_input
 
@@ -78,13 +77,9 @@ def _rename_torchvision(tensors: Tensors) -> Tensors:
     return {ours(key): tensor for key, tensor in tensors.items()}
 
 
-def _torchvisions_input(spec: NetworkSpec, about: About) -> InputSpec:
-    return imagenet_input()
-
-
 TORCHVISION = Layout(
     name="detectron2 (torchvision's networks)",
     recognises=_recognises_torchvision,
     rename=_rename_torchvision,
-    input_spec=_torchvisions_input,
+    input_spec=lambda spec, about: imagenet_input(),
 )
