@@ -161,6 +161,7 @@ def small_networks() -> Iterator[None]:
         patch.setattr(registry, "declare", lambda name, **options: small.get(name) or real(name, **options))
         patch.setattr(ResNetSpec, "widths", property(lambda self: (16, 32, 64, 64)))
         patch.setattr(VGGSpec, "widths", (8, 8, 16, 16, 16))
+        patch.setattr(VGGSpec, "hidden", 64)
         yield
 
 

@@ -79,6 +79,7 @@ def test_regions_in_a_crowd_are_not_drawn() -> None:
     assert boxes[labels == 0].tolist() == [[10.0, 10, 50, 28]]
 
 
+@pytest.mark.usefixtures("small_networks")
 @pytest.mark.parametrize("network", [network, vgg])
 def test_an_image_that_is_all_crowd_teaches_no_region(network: Callable[[], ResNet | VGG]) -> None:
     """Nothing in a crowd is background: all losses are 0, and leave a gradient of 0, not none, for the momentum."""

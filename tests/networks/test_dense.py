@@ -16,6 +16,7 @@ from resnets.specs import VGGSpec
 
 class NarrowVGG(VGGSpec, frozen=True, kw_only=True):
     widths = (4, 4, 4, 4, 4)
+    hidden = 32
 
 
 def _vgg() -> VGG:

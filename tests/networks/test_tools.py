@@ -26,6 +26,7 @@ from resnets.specs import NetworkSpec, VGGSpec
 
 class NarrowVGG(VGGSpec, frozen=True, kw_only=True):
     widths = (4, 4, 4, 4, 4)
+    hidden = 32
 
 
 def imagenet(name: str, **parts: Any) -> NetworkSpec:

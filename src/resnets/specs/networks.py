@@ -181,6 +181,7 @@ class VGGSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="vgg"):
     input_size = 224
     least_size = 32
     widths = (64, 128, 256, 512, 512)
+    hidden = 4096  # of fc6 and fc7
 
     @classmethod
     def named(

@@ -64,13 +64,13 @@ class VGG(nn.Module):
         self.features = Convolutions(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.classifier = nn.Sequential(
-            nn.Linear(channels * 7 * 7, 4096),
+            nn.Linear(channels * 7 * 7, spec.hidden),
             nn.ReLU(inplace=True),
             nn.Dropout(spec.dropout),
-            nn.Linear(4096, 4096),
+            nn.Linear(spec.hidden, spec.hidden),
             nn.ReLU(inplace=True),
             nn.Dropout(spec.dropout),
-            nn.Linear(4096, spec.num_classes),
+            nn.Linear(spec.hidden, spec.num_classes),
         )
         initialize(self, spec.initialization)
 
