@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -57,6 +58,24 @@ def test_the_help_shows_all_commands_by_their_purpose(command: Command) -> None:
     names = [name for commands in PANELS.values() for name in commands]
     lines = [line for line in out.splitlines() if len(line.split()) > 1 and line.split()[1] in names]
     assert [line.split()[1] for line in lines] == names
+
+
+@pytest.mark.parametrize("name", [(), ("train",), ("data",), ("data", "shard"), ("detect", "train")])
+def test_an_option_without_a_value_has_no_type_in_the_help(name: tuple[str, ...], command: Command) -> None:
+    """Else `--resume <bool>` reads as if `--resume true` were right."""
+    lines = command(*name, "--help")[1].splitlines()
+    shown = [line.split() for line in lines if re.search(r"--(help|resume|version) ", line)]
+    assert shown and not any("bool" in word for words in shown for word in words)
+
+
+def test_a_paragraph_of_the_help_fills_its_lines(command: Command) -> None:
+    """Where the source breaks a line the help does not, or lines of a few words would alternate with full ones."""
+    parts = (command(name, "--help")[1].partition("╭")[0].splitlines() for name in ("train", "predict", "export"))
+    for lines in parts:
+        text = [line.strip() for line in lines]
+        for line, following in itertools.pairwise(text):
+            if line and following:
+                assert len(line) + 1 + len(following.split()[0]) > 78
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,15 @@ def test_a_folder_is_looked_at(photo_folder: Path) -> None:
     kind = dataset_stats.stats_of(splits)
     assert isinstance(splits.train, ImageFiles)
     assert (kind.train, kind.test, kind.width, kind.height) == (12, 6, 48, 40)
+
     assert kind.file_bytes == round(sum(path.stat().st_size for path in splits.train.paths) / 12)
+
+
+@pytest.mark.usefixtures("fake")
+def test_from_weights_a_fine_tuning_is_planned(photo_folder: Path) -> None:
+    """The recipe and the length are those that `train` has with the same weights, which need not be there."""
+    found = resnets.plan("resnet20", f"folder:{photo_folder}", weights="torchvision")
+    assert (found.recipe, found.iterations, found.batch_size) == ("finetune", 100, 64)  # 6,400 images are seen
 
 
 def test_small_networks_on_photos_are_really_measured(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from resnets.cli import (
     ablate,
@@ -41,7 +40,7 @@ from resnets.cli import (
     study,
     train,
 )
-from resnets.cli.options import Modules, TrainingCommand
+from resnets.cli.options import Command, Group, Modules, TrainingCommand
 from resnets.cli.output import DEBUG, OutputError, note, standard_streams
 from resnets.errors import FailedElsewhere, Interrupted, ProcessLost, ResnetsError, UsageError, printable
 from resnets.version import __version__
@@ -117,7 +116,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
 """Options of torchvision's, timm's and other trainers, by the parameter here that does their work."""
 
 
-class _InOrder(TyperGroup):
+class _InOrder(Group):
     def list_commands(self, ctx: Any) -> list[str]:
         return [name for commands in PANELS.values() for name in commands]
 
@@ -135,7 +134,7 @@ for _panel, _commands in PANELS.items():
         if isinstance(_command, typer.Typer):
             app.add_typer(_command, name=_name, rich_help_panel=_panel)
         else:
-            cls = TrainingCommand if _name == "train" else None
+            cls = TrainingCommand if _name == "train" else Command
             app.command(_name, cls=cls, rich_help_panel=_panel)(_command)
 
 

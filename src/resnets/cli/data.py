@@ -8,14 +8,15 @@ from typing import Annotated
 import msgspec
 from typer import Argument, Exit, Option, Typer
 
+from resnets.cli import options
 from resnets.data.sources import SOURCES
 
 EXAMPLES = 3  # that are shown of images that are there twice; --json has all
 
-app = Typer(no_args_is_help=True, help="Check a data set before training, or write it as shards.")
+app = Typer(cls=options.Group, no_args_is_help=True, help="Check a data set before training, or write it as shards.")
 
 
-@app.command("check")
+@app.command("check", cls=options.Command)
 def check(
     source: Annotated[str, Argument(help=SOURCES.help(), show_default=False)],
     json: Annotated[Path | None, Option("--json", help="Also write all findings to this file.")] = None,
@@ -64,7 +65,7 @@ def check(
         raise Exit(1)
 
 
-@app.command("shard")
+@app.command("shard", cls=options.Command)
 def shard(
     source: Annotated[
         str, Argument(help="Data set of image files: folder:PATH, imagenet:PATH, hf:REPO.", show_default=False)

@@ -23,7 +23,9 @@ Classes = Annotated[str | None, Option(help="Comma-separated classes to use.", s
 BoxRefinement = Annotated[bool, Option("--box-refinement", help="Iterative box regression and box voting.")]
 MultiScale = Annotated[bool, Option("--multi-scale", help="Maxout of the features at two of five scales.")]
 
-app = Typer(no_args_is_help=True, help="Detect objects (section 4.3): Faster R-CNN, its data and its scores.")
+app = Typer(
+    cls=options.Group, no_args_is_help=True, help="Detect objects (section 4.3): Faster R-CNN, its data and its scores."
+)
 
 
 @app.command(cls=options.TrainingCommand)
@@ -113,7 +115,7 @@ def train(
     )
 
 
-@app.command()
+@app.command(cls=options.Command)
 def evaluate(
     weights: options.Weights,
     data: Data,
@@ -171,7 +173,7 @@ def evaluate(
         )
 
 
-@app.command()
+@app.command(cls=options.Command)
 def predict(
     weights: Annotated[Path, Argument(help="Run folder or file of a detector, or one of detectron2 (.pkl).")],
     images: options.Images,
@@ -207,7 +209,7 @@ def predict(
     print_boxes(detect(settings.pop("weights"), **settings), fields, None if as_json else text, out)
 
 
-@app.command()
+@app.command(cls=options.Command)
 def score(
     ground_truth: Annotated[
         Path, Option("--ground-truth", "-g", help="A VOC20YY folder, an instances JSON of COCO, or ILSVRC's data.")
@@ -260,7 +262,7 @@ def score(
         print_table(header, rows, [["mean", _percent(result.mean_ap)]])
 
 
-@app.command()
+@app.command(cls=options.Command)
 def check(
     data: Annotated[str, Argument(help=DATA)],
     classes: Classes = None,

@@ -23,7 +23,11 @@ Scales = Annotated[
 ]
 Voting = Annotated[bool, Option("--voting/--no-voting", help="Move boxes to the mean of those that overlap them.")]
 
-app = Typer(no_args_is_help=True, help="Locate the one object of an image (appendix C): per-class RPN and R-CNN.")
+app = Typer(
+    cls=options.Group,
+    no_args_is_help=True,
+    help="Locate the one object of an image (appendix C): per-class RPN and R-CNN.",
+)
 
 
 @app.command(cls=options.TrainingCommand)
@@ -108,7 +112,7 @@ def train(
     )
 
 
-@app.command()
+@app.command(cls=options.Command)
 def evaluate(
     weights: Annotated[
         list[Path],
@@ -163,7 +167,7 @@ def evaluate(
     _print(json_of(result.scores))
 
 
-@app.command()
+@app.command(cls=options.Command)
 def predict(
     weights: Annotated[Path, Argument(help="Run folder or .safetensors file of a localiser.")],
     images: options.Images,
@@ -203,7 +207,7 @@ def predict(
     print_boxes(locate(settings.pop("weights"), **settings), fields, None if as_json else text, out)
 
 
-@app.command()
+@app.command(cls=options.Command)
 def score(
     ground_truth: Annotated[
         Path,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Option
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from resnets.data.sources import SOURCES
 from resnets.errors import UsageError
@@ -135,7 +137,30 @@ GROUPS = {
 """The panels of the help of `resnets train`, `detect train` and `locate train`."""
 
 
-class TrainingCommand(TyperCommand):
+class _FlagsWithoutType:
+    """The help shows no type of options that take no value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
+
+
+class Group(_FlagsWithoutType, TyperGroup):
+    """A group of commands."""
+
+
+class Command(_FlagsWithoutType, TyperCommand):
+    """A command whose help fills its lines: a line break in a paragraph is a space."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(self.help or ""))
+
+
+class TrainingCommand(Command):
     """A command whose help shows its options in GROUPS."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:

@@ -24,6 +24,10 @@ def plan(
         ),
     ],
     recipe: options.Recipe = None,
+    weights: Annotated[
+        str | None,
+        Option(help="Plan a training that starts from them, which fine-tunes; not read.", show_default="from scratch"),
+    ] = None,
     iterations: options.Iterations = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,

@@ -77,6 +77,7 @@ def plan(
     data: str,
     *,
     recipe: str | Recipe | None = None,
+    weights: str | Path | None = None,
     iterations: int | None = None,
     epochs: float | None = None,
     batch_size: int | None = None,
@@ -96,6 +97,7 @@ def plan(
         data: a known data set (`digits`, `cifar10`, `cifar100`, `imagenet`), which need not be on this machine, or a
             source with a path, which is read.
         recipe, iterations, epochs, batch_size, size: as in `train`.
+        weights: those that `train` is to start from; they decide on recipe and length, and are not read.
         accumulate: gradient-accumulation steps.
         devices: number of devices.
         together: trainings like it that the device makes at once, as `reproduce` does on a GPU; the plan is of all.
@@ -111,6 +113,7 @@ def plan(
     known = None if device_kind is None else DEVICES.find(device_kind)
     config = TrainingConfig.from_settings(
         recipe=recipe,
+        weights=weights,
         iterations=iterations,
         epochs=epochs,
         batch_size=batch_size,
