@@ -84,6 +84,18 @@ def test_repr_of_a_model_is_a_few_lines(result: resnets.TrainResult) -> None:
     assert "Flatten" in repr(bare)
 
 
+def test_what_a_call_returns_is_shown_in_short(result: resnets.TrainResult) -> None:
+    """A notebook shows a few lines of a run, a test and a data set, whatever the number of classes and images."""
+    evaluation = resnets.evaluate(result.folder, "digits")
+    errors = {f"class {number}": 0.0 for number in range(1000)}
+    large = evaluation.with_changes(class_errors=errors, confusion=((1,) * 1000,) * 1000)
+    data = resnets.load_data("digits")
+    for shown in (result, evaluation, large, data):
+        assert len(repr(shown)) < 2000
+    assert f"top1_error={evaluation.top1_error}" in repr(large)
+    assert "1437 x 8 x 8 x 1" in repr(data)
+
+
 def test_create_with_weights(result: resnets.TrainResult) -> None:
     """`create` with a run's weights gives its network."""
     network = resnets.create("resnet8", num_classes=10, in_channels=1, weights=result.folder)

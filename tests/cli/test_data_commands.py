@@ -33,7 +33,7 @@ def test_a_broken_one_fails_with_a_table_and_json(photo_folder: Path, tmp_path: 
     """The finding, its file, and exit code 1."""
     (photo_folder / "val" / "dog" / "text[red].jpg").write_text("no image")
     file = tmp_path / "audit.json"
-    code, out, _ = command("data", "check", f"folder:{photo_folder}", "--json", file)
+    code, out, _ = command("data", "check", f"folder:{photo_folder}", "--out", file)
     assert code == 1
     assert "unreadable" in out and "text[red].jpg: not a JPEG, PNG, WebP" in out and "would FAIL" in out
     told = json.loads(file.read_text())

@@ -27,7 +27,7 @@ RUN = "resnet20-digits"
         ("demo", "--out", URL),
         ("reproduce", "table6", "-d", "digits", "--out", URL),
         ("data", "shard", "folder:nowhere", URL),
-        ("data", "check", "digits", "--json", f"{URL}.json"),
+        ("data", "check", "digits", "--out", f"{URL}.json"),
         ("evaluate", RUN, "-d", "digits", "--out", f"{URL}.json"),
         ("evaluate", RUN, "-d", "digits", "--mistakes", URL),
         ("calibrate", RUN, "-d", "digits", "--out", f"{URL}.safetensors"),
@@ -43,7 +43,7 @@ RUN = "resnet20-digits"
         ("gradients", "resnet20", "-d", "digits", "--out", URL),
         ("landscape", RUN, "-d", "digits", "--out", URL),
         ("responses", RUN, "-d", "digits", "--plot", f"{URL}.png"),
-        ("responses", RUN, "-d", "digits", "--json", f"{URL}.json"),
+        ("responses", RUN, "-d", "digits", "--out", f"{URL}.json"),
     ],
     ids=lambda arguments: " ".join(one for one in arguments if one != RUN)[:40],
 )

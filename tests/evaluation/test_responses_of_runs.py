@@ -48,7 +48,7 @@ def test_the_command(digits_run: Path, plain_run: Path, tmp_path: Path, capsys: 
     """The table and what it is of; the file is read by `resnets report`, which then knows the runs' responses."""
     arguments = ["responses", str(digits_run), str(plain_run), "--data", "digits"]
     file, plot = tmp_path / "responses.json", tmp_path / "figure7.png"
-    assert run([*arguments, "--json", str(file), "--plot", str(plot)]) == 0
+    assert run([*arguments, "--out", str(file), "--plot", str(plot)]) == 0
     out = capsys.readouterr().out
     for part in ("360 test images of digits", "running statistics", "batch median", "largest std", "resnet8 responds"):
         assert part in out

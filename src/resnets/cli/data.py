@@ -11,7 +11,7 @@ from typer import Argument, Exit, Option, Typer
 from resnets.cli import options
 from resnets.data.sources import SOURCES
 
-EXAMPLES = 3  # that are shown of images that are there twice; --json has all
+EXAMPLES = 3  # that are shown of images that are there twice; --out has all
 
 app = Typer(cls=options.Group, no_args_is_help=True, help="Check a data set before training, or write it as shards.")
 
@@ -19,7 +19,7 @@ app = Typer(cls=options.Group, no_args_is_help=True, help="Check a data set befo
 @app.command("check", cls=options.Command)
 def check(
     source: Annotated[str, Argument(help=SOURCES.help(), show_default=False)],
-    json: Annotated[Path | None, Option("--json", help="Also write all findings to this file.")] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="JSON file to write with all findings.")] = None,
     workers: Annotated[int | None, Option(help="Decoding threads.", show_default="one per core")] = None,
 ) -> None:
     """Read and decode every image; report what would make training fail (exit code 1) and what looks wrong."""
@@ -31,11 +31,11 @@ def check(
     from resnets.files import require_file, write_json
     from resnets.quantities import plural
 
-    require_file(json)
+    require_file(out)
     with progress_of("checking") as progress:
         audit = check_data(source, workers=workers, progress=progress)
-    if json is not None:  # before anything is shown
-        write_json(json, msgspec.to_builtins(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
+    if out is not None:  # before anything is shown
+        write_json(out, msgspec.to_builtins(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
     console = Console(highlight=False, soft_wrap=True)
     splits = list(audit.splits.values())
     rows = (

@@ -110,8 +110,10 @@ Modules = Annotated[
 
 def images_of(images: list[str] | None, data: str | None) -> list[str]:
     """Return the names of images, given as arguments or as a data source. Raises: UsageError, if both or none are."""
-    if bool(images) == bool(data):
-        raise UsageError("name images or --data SOURCE, one of them")
+    if images and data:
+        raise UsageError("images and --data SOURCE are both given; one of them is enough")
+    if not images and not data:
+        raise UsageError("no images are named: they come after the weights (RUN IMAGE ...), or as --data SOURCE")
     if data is not None and not data.startswith(("folder:", "webdataset:")):
         raise UsageError(
             f"--data {data}: images come from folder:PATH, folder:URL, webdataset:FOLDER or webdataset:TAR"

@@ -16,8 +16,9 @@ def responses(
     images: Annotated[
         int | None, Option(help="Number of test images, evenly spaced over the split.", show_default="all")
     ] = None,
-    json: Annotated[
-        Path | None, Option("--json", help="Result file to write with each layer's response, for `resnets report`.")
+    out: Annotated[
+        Path | None,
+        Option("--out", "-o", help="Result file to write with each layer's response, for `resnets report`."),
     ] = None,
     plot: Annotated[
         Path | None, Option("--plot", help="Plot file to write with Figure 7's two panels: .png, .svg or .pdf.")
@@ -41,7 +42,7 @@ def responses(
 
     if plot is not None:
         plots.check_plot(plot)
-    require_file(json)
+    require_file(out)
     found = measuring.responses(runs, data, images=images, device=device, batch_size=batch_size, workers=workers)
     print(f"Layer responses to {plural(found[0].images, 'test image')} of {found[0].data}: {measuring.PROTOCOL}.")
     print("The table shows means over the layers, and the layer with the largest std.")
@@ -60,9 +61,9 @@ def responses(
     )
     for sentence in findings(found):
         print(sentence)
-    if json is not None:
-        measuring.write_json(found, json)
-        print(f"Each layer's response: {json}")
+    if out is not None:
+        measuring.write_json(found, out)
+        print(f"Each layer's response: {out}")
     if plot is not None:
         plots.save(plots.draw_responses(found), plot)
         print(f"The figure: {plot}")

@@ -48,6 +48,9 @@ class ImageArrays:
             raise DataError(f"images in memory are {found}; they must be uint8 of shape (N, H, W, C)")
         object.__setattr__(self, "labels", int64_labels(self.labels, len(self.images)))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(<{' x '.join(map(str, self.images.shape))} uint8>)"
+
     @property
     def side(self) -> int:
         return int(self.images.shape[1])

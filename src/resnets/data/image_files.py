@@ -80,6 +80,9 @@ class ImageFiles:
         if isinstance(self.paths, tuple | list) and all(isinstance(path, Path) for path in self.paths):
             object.__setattr__(self, "paths", Paths(self.paths))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(<{len(self.paths)} files>, channels={self.channels})"
+
     def __len__(self) -> int:
         return len(self.paths)
 

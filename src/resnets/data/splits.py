@@ -157,7 +157,7 @@ class DataSplits:
     validation: Split | None = None
     digest: str | None = None  # of the content; None for a dataset object whose content is unknown
     notes: tuple[str, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
+    passed_over: tuple[PassedOver, ...] = dataclasses.field(default=(), repr=False)
     validation_share: float | None = None
     roles: str = ""
     published: bool = False

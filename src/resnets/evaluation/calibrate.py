@@ -73,7 +73,8 @@ def calibrate(
     if target is None and wrong < ENOUGH:
         raise DataError(
             f"{splits.name}: of {len(splits.validation):,} validation images {wrong} are answered wrong, too few for a "
-            f"reliable temperature; hold out more images (--split 20%), or name another weights file with --out"
+            f"reliable temperature; hold out more images in training (--split 20%), or write another weights "
+            f"file all the same (--out)"
         )
     temperature = fit_temperature(*validation, where=splits.name)
     before = _outputs(model, splits, splits.test, batch_size, workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,10 +19,22 @@ MOST_BYTES = 500_000_000
 """Of a file of a record."""
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxdict, _SHORT.maxtuple, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlevel = 10, 3, 80, 80, 2
+
+
+def in_short(record: Spec) -> str:
+    """Return a record's fields, the long ones cut: a confusion of 1,000 classes has a million numbers."""
+    fields = (f"{name}={_SHORT.repr(value)}" for name, value in record.fields().items())
+    return f"{type(record).__name__}({', '.join(fields)})"
+
+
 class Record(Spec, frozen=True, kw_only=True, tag_field="kind"):
     """A record on disk. A subclass names its kind as its `tag`."""
 
     version: Literal[1] = 1
+
+    __repr__ = in_short
 
 
 def as_json(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
-from resnets.records.base import Record
+from resnets.records.base import Record, in_short
 from resnets.records.counts import Interval
 from resnets.records.runs import (
     ClassifierResult,
@@ -37,6 +37,8 @@ class Tested(Spec, frozen=True, kw_only=True):
     top5_interval: Interval
     loss: float | None  # null where it is not finite
     class_errors: dict[str, float | None]
+
+    __repr__ = in_short
 
 
 class Member(Tested, frozen=True, kw_only=True):

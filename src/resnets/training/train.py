@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -39,7 +39,7 @@ class TrainResult(FinishedRun):
     training_error: float
     validation_error: float | None  # with a validation split
     majority_class_error: float | None  # test error of always answering the most frequent training class
-    curve: tuple[CurvePoint, ...]
+    curve: tuple[CurvePoint, ...] = field(repr=False)
 
 
 @possible_names()
