@@ -8,9 +8,32 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
+
+
+class AveragedMaps(nn.Module):
+    """A network whose scores are a fully connected layer's of the mean of its last maps."""
+
+    fc: nn.Linear
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last maps. Shape: (N, in_channels, H, W) -> (N, C, H / s, W / s)"""
+        raise NotImplementedError
+
+    def dense_window(self, size: int) -> int:
+        """Return the side of the last maps of a square image: the window that dense testing averages over."""
+        raise NotImplementedError
+
+    def dense_scores(self, x: Tensor, window: int) -> Tensor:
+        """Return the scores of images of any shape: the mean over all positions of a window on the last maps.
+
+        Shape: (N, in_channels, H, W) -> (N, num_classes)
+        """
+        maps = F.avg_pool2d(self.features(x), window, stride=1)  # (N, C, h, w): a window at each position
+        return self.fc(maps.mean((2, 3)))  # fc is linear: the mean of its scores is its score of the mean
 
 
 class Dense(nn.Module):

@@ -7,17 +7,17 @@ from functools import partial
 from typing import overload
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.networks.batch_norm import BatchNorm2d, norm_add_relu
 from resnets.networks.blocks import Block, Norm, basic, bottleneck
+from resnets.networks.dense import AveragedMaps
 from resnets.networks.initialization import initialize
 from resnets.networks.stages import Row, conv_in_words, select
 from resnets.specs import ResNetSpec
 
 
-class ResNet(nn.Module):
+class ResNet(AveragedMaps):
     """A stem, three or four stages of blocks (`layer1` is conv2_x), global average pooling and a classifier.
 
     The names of its parameters are torchvision's. `spec` is the declaration that it was built from.
@@ -128,17 +128,7 @@ class ResNet(nn.Module):
         return self.head(self.features(x))
 
     def dense_window(self, size: int) -> int:
-        """Return the side of the last maps of a square image: the window that dense testing averages over."""
         return -(-size >> (5 if self._imagenet else 2))  # each halving rounds up; the whole is as if it were one
-
-    def dense_scores(self, x: Tensor, window: int) -> Tensor:
-        """Return the scores of images of any shape: the mean over all positions of a window on the last maps.
-
-        Shape: (N, in_channels, H, W) -> (N, num_classes)
-        Paper: section 3.4.
-        """
-        maps = F.avg_pool2d(self.features(x), window, stride=1)  # (N, C, h, w): a window at each position
-        return self.fc(maps.mean((2, 3)))  # fc is linear: the mean of its scores is its score of the mean
 
     def rows(self) -> list[Row]:
         """Return the rows of Table 1, or of section 4.2's table for the CIFAR type."""

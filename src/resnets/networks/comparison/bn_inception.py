@@ -7,7 +7,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from resnets.networks.batch_norm import BatchNorm2d
-from resnets.networks.comparison.inception import AveragedMaps, Branches, ConvUnit
+from resnets.networks.comparison.inception import Branches, ConvUnit, stem_rows
+from resnets.networks.dense import AveragedMaps
 from resnets.networks.initialization import initialize
 from resnets.networks.stages import Row
 from resnets.specs import BNInceptionSpec
@@ -81,14 +82,7 @@ class BNInception(AveragedMaps):
 
     def rows(self) -> list[Row]:
         """Return a row for each layer of the stem, each module and the classifier."""
-        rows = [
-            Row("conv1", ["conv1"], f"{self.conv1.in_words()}, stride 2"),
-            Row(
-                "conv2",
-                ["maxpool1", "conv2", "conv3"],
-                f"3x3 max pool, stride 2; {self.conv2.in_words()}; {self.conv3.in_words()}",
-            ),
-        ]
+        rows = stem_rows(self.conv1, self.conv2, self.conv3)
         for name, (one, *_) in MODULES.items():
             module = self.get_submodule(f"inception{name}")
             assert isinstance(module, Branches)

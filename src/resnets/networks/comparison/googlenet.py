@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.networks.batch_norm import BatchNorm2d
-from resnets.networks.comparison.inception import AveragedMaps, Branches, ConvUnit, Norm
+from resnets.networks.comparison.inception import Branches, ConvUnit, Norm, stem_rows
+from resnets.networks.dense import AveragedMaps
 from resnets.networks.initialization import draw_xavier
 from resnets.networks.stages import Row
 from resnets.specs import GoogLeNetSpec
@@ -126,14 +127,7 @@ class GoogLeNet(AveragedMaps):
 
     def rows(self) -> list[Row]:
         """Return a row for each layer of the stem, each module and the classifier; training's classifiers have none."""
-        rows = [
-            Row("conv1", ["conv1"], f"{self.conv1.in_words()}, stride 2"),
-            Row(
-                "conv2",
-                ["maxpool1", "conv2", "conv3"],
-                f"3x3 max pool, stride 2; {self.conv2.in_words()}; {self.conv3.in_words()}",
-            ),
-        ]
+        rows = stem_rows(self.conv1, self.conv2, self.conv3)
         pools = {"3a": 2, "4a": 3, "5a": 4}
         for name in MODULES:
             module = self.get_submodule(f"inception{name}")

@@ -1,4 +1,4 @@
-"""Parts of inception networks: units of convolution, batch norm and ReLU, branches, and their dense test."""
+"""Parts of inception networks: units of convolution, batch norm and ReLU and branches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.networks.batch_norm import BatchNorm2d
-from resnets.networks.stages import conv_in_words
+from resnets.networks.stages import Row, conv_in_words
 
 Norm = partial[BatchNorm2d]
 
@@ -50,6 +50,15 @@ class ConvUnit(nn.Module):
         return f"{conv_in_words(self.depthwise)} depthwise; {conv_in_words(self.conv)}"
 
 
+def stem_rows(first: ConvUnit, second: ConvUnit, third: ConvUnit) -> list[Row]:
+    """Return the rows of a stem: a convolution, a pooling, and two convolutions."""
+    words = f"3x3 max pool, stride 2; {second.in_words()}; {third.in_words()}"
+    return [
+        Row("conv1", ["conv1"], f"{first.in_words()}, stride 2"),
+        Row("conv2", ["maxpool1", "conv2", "conv3"], words),
+    ]
+
+
 class Branches(nn.Module):
     """An inception module: branches that see the same maps, and whose maps are put together in their order.
 
@@ -77,25 +86,3 @@ def _in_words(branch: nn.Module) -> str:
         for layer in layers
         if isinstance(layer, ConvUnit) or type(layer) in words
     )
-
-
-class AveragedMaps(nn.Module):
-    """A network whose scores are a fully connected layer's of the mean of its last maps, 1/32 of an image's side."""
-
-    fc: nn.Linear
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last maps. Shape: (N, in_channels, H, W) -> (N, 1024, H / 32, W / 32)"""
-        raise NotImplementedError
-
-    def dense_window(self, size: int) -> int:
-        """Return the side of the last maps of a square image: the window that dense testing averages over."""
-        raise NotImplementedError
-
-    def dense_scores(self, x: Tensor, window: int) -> Tensor:
-        """Return the scores of images of any shape: the mean over all positions of a window on the last maps.
-
-        Shape: (N, in_channels, H, W) -> (N, num_classes)
-        """
-        maps = F.avg_pool2d(self.features(x), window, stride=1)  # (N, C, h, w): a window at each position
-        return self.fc(maps.mean((2, 3)))  # fc is linear: the mean of its scores is its score of the mean
