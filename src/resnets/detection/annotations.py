@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -196,6 +196,25 @@ class Detections:
 def in_short(names: Sequence[str]) -> str:
     """Return the first names of classes."""
     return f"{', '.join(names[:NAMED])}{' ...' if len(names) > NAMED else ''}"
+
+
+def files_by_id(folder: Path, suffixes: Container[str]) -> dict[str, str]:
+    """Return the names of a folder's files by those without suffix; there are none where there is no such folder.
+
+    Raises: DataError, if two are of one id.
+    """
+    found: dict[str, str] = {}
+    try:
+        names = sorted(os.listdir(folder))
+    except (OSError, ValueError):  # no folder, or no name of one
+        names = []
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in suffixes and not name.startswith("."):
+            if stem in found:
+                raise DataError(f"{folder}: {found[stem]} and {name} are of one id; remove one")
+            found[stem] = name
+    return found
 
 
 def digest(classes: Sequence[str], splits: Iterable[Sequence[AnnotatedImage]]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from resnets.data.class_names import WNID
 from resnets.data.formats import SUFFIXES
 from resnets.data.headers import read_headers
 from resnets.detection import voc
+from resnets.detection.annotations import files_by_id
 from resnets.detection.assemble import Image, Images, turned_note
 from resnets.detection.fields import lines_of, shown, unit_note
 from resnets.detection.ilsvrc_classes import CATEGORIES, NAMES
@@ -78,18 +78,7 @@ class _Tree:
     def _files(self, folder: Path) -> dict[str, str]:
         """Return the files of a folder, by their names without suffix."""
         if folder not in self.listed:
-            found: dict[str, str] = {}
-            try:
-                names = sorted(os.listdir(folder))
-            except (OSError, ValueError):  # no folder, or no name of one
-                names = []
-            for name in names:
-                stem, suffix = os.path.splitext(name)
-                if suffix.lower() in self.suffixes and not name.startswith("."):
-                    if stem in found:
-                        raise DataError(f"{folder}: {found[stem]} and {name} are of one id; remove one")
-                    found[stem] = name
-            self.listed[folder] = found
+            self.listed[folder] = files_by_id(folder, self.suffixes)
         return self.listed[folder]
 
 

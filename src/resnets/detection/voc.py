@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from resnets.data.decoding import open_header, quiet, refusing
 from resnets.data.formats import SUFFIXES
+from resnets.detection.annotations import files_by_id
 from resnets.detection.fields import content_of, flag, is_name, is_place, lines_of, shown
 from resnets.detection.masks import Mask
 from resnets.errors import DataError, import_extra, nearest
@@ -225,14 +226,7 @@ class Folder:
         Raises: DataError, if one is missing, or is there with two suffixes.
         """
         folder = self.path / "JPEGImages"
-        listed: dict[str, str] = {}
-        for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() not in SUFFIXES:
-                continue
-            if stem in listed:
-                raise DataError(f"{folder}: {listed[stem]} and {name} are images of one id; remove one")
-            listed[stem] = name
+        listed = files_by_id(folder, SUFFIXES)
         missing = [image_id for image_id in ids if image_id not in listed]
         if missing:
             raise DataError(

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, Matcher
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder, Matcher
 from torchvision.ops import box_iou, clip_boxes_to_image
 
 from resnets.data.decoding import Box, EncodedImage, Size, quiet
@@ -93,12 +93,7 @@ class AnchorSamples(Dataset[Any]):
             matched = torch.full((len(self.anchors),), Matcher.BELOW_LOW_THRESHOLD)
         labels = torch.where(matched >= 0, 1, torch.where(matched == Matcher.BELOW_LOW_THRESHOLD, 0, -1))
         drawn, targets = draw(labels, self.recipe.anchors_per_image)
-        shifts = torch.zeros(len(drawn), 4)
-        objects = targets == 1
-        own = drawn[objects]
-        if len(own):
-            shifts[objects] = ANCHOR_CODER.encode_single(boxes[matched[own]], self.anchors[own])
-        return drawn, targets, shifts
+        return drawn, targets, _shifts(drawn, targets, boxes, matched, self.anchors, ANCHOR_CODER)
 
 
 def seen_in(place: Box, boxes: NDArray[np.float32], side: int) -> NDArray[np.float32]:
@@ -123,6 +118,16 @@ def draw(labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
     targets = torch.full((count,), -1.0)
     drawn[: len(places)], targets[: len(places)] = places, labels[places].float()
     return drawn, targets
+
+
+def _shifts(drawn: Tensor, targets: Tensor, boxes: Tensor, matched: Tensor, places: Tensor, coder: BoxCoder) -> Tensor:
+    """Return the shifts from the places that were drawn to the boxes that they match; 0 of what is no object."""
+    shifts = torch.zeros(len(drawn), 4)
+    objects = targets == 1
+    own = drawn[objects]
+    if len(own):
+        shifts[objects] = coder.encode_single(boxes[matched[own]], places[own])
+    return shifts
 
 
 class RegionSamples(Dataset[Any]):
@@ -150,11 +155,7 @@ class RegionSamples(Dataset[Any]):
         whole = (regions[:, 2:] > regions[:, :2]).all(1)
         labels = torch.where(whole, (best >= recipe.region_positive).long(), -1)
         drawn, targets = draw(labels, recipe.regions_per_image)
-        shifts = torch.zeros(len(drawn), 4)
-        objects = targets == 1
-        own = drawn[objects]
-        if len(own):
-            shifts[objects] = REGION_CODER.encode_single(boxes[matched[own]], regions[own])
+        shifts = _shifts(drawn, targets, boxes, matched, regions, REGION_CODER)
         views = warp(image, regions[drawn].tolist(), recipe, self.input_spec)
         if self.flip and random.random() < 0.5:
             views = views[:, :, ::-1]

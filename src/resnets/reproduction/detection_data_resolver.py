@@ -160,19 +160,14 @@ def find_start(
 
 def _made_by(out: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:
     """Return the weights of a run that `reproduce` made in a folder, if there is one of this training at this scale."""
-    found = (_made(file, network, recipe, data, scale) for file in sorted((out / "results").glob("*.json")))
-    return next((run for run in found if run is not None), None)
-
-
-def _made(file: Path, network: str, recipe: str, data: str, scale: Scale) -> Path | None:
-    """Return the weights of the run of a result file, if it is of this training at this scale."""
-    record = read_valid(file, ReproducedRun)
-    if record is None:
-        return None
-    declared = record.declared
-    weights = file.parents[1] / "runs" / f"{file.stem}-{record.identity[:8]}" / "weights.safetensors"
-    same = (declared.network, declared.recipe, declared.data, record.scale) == (network, recipe, data, scale)
-    return weights if same and weights.is_file() else None
+    for file in sorted((out / "results").glob("*.json")):
+        if (record := read_valid(file, ReproducedRun)) is not None:
+            declared = record.declared
+            weights = out / "runs" / f"{file.stem}-{record.identity[:8]}" / "weights.safetensors"
+            same = (declared.network, declared.recipe, declared.data, record.scale) == (network, recipe, data, scale)
+            if same and weights.is_file():
+                return weights
+    return None
 
 
 def few(splits: DetectionSplits) -> DetectionSplits:
