@@ -93,26 +93,19 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     """
     settings = dict(locals())  # each option is a setting of the same name
-    from resnets.cli.display import displays
+    from resnets.cli.display import displays, print_trained
     from resnets.cli.lists import names, numbers
     from resnets.cli.output import resumable
     from resnets.detection.train import train_detector
-    from resnets.durations import in_words
-    from resnets.quantities import plural, rate
 
     settings |= {"anchors": numbers(anchors, "pixels", "32,64,128"), "classes": names(classes)}
     settings["context"] = context or None  # a recipe may have it without the flag
     with resumable():
         result = train_detector(**settings, observers=displays(default_length=iterations is None))
-    if result.already_finished:
-        print(f"{result.folder} is finished; nothing to do")
     score = "the test images are not annotated" if result.mean_ap is None else f"mAP {100 * result.mean_ap:.2f} %"
     if result.scores.masks is not None:
         score += f", of masks {_percent(result.scores.masks.numbers['AP'])} % (COCO's)"
-    print(
-        f"{result.network}: {score}, after {plural(result.iterations, 'iteration')} in {in_words(result.seconds)} "
-        f"({rate(result.images_per_second)} images/s)\n{result.folder}/ holds the weights, the log and result.json"
-    )
+    print_trained(result, score)
 
 
 @app.command(cls=options.Command)

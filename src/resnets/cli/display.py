@@ -24,6 +24,7 @@ from resnets.inference.predictions import Prediction
 from resnets.quantities import plural, rate, training_length
 from resnets.records.runs import DetectorResult, LocaliserResult, LogLine, Result, RunRecord
 from resnets.specs import DetectionRecipe, LocalisationRecipe
+from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 
 T = TypeVar("T")
@@ -273,6 +274,16 @@ class _TimeNeeded(Observer):
 def displays(*, default_length: bool) -> list[Observer]:
     """Return the observers of a command that trains; a length that was chosen is not commented on."""
     return [Display(), _TimeNeeded(default_length=default_length)]
+
+
+def print_trained(result: FinishedRun, scores: str) -> None:
+    """Print what a command that trains came to: the scores in words, how long it took, and where it is."""
+    if result.already_finished:
+        print(f"{result.folder} is finished; nothing to do")
+    print(
+        f"{result.network}: {scores}, after {plural(result.iterations, 'iteration')} in {in_words(result.seconds)} "
+        f"({rate(result.images_per_second)} images/s)\n{result.folder}/ holds the weights, the log and result.json"
+    )
 
 
 class ShortDisplay(Observer):

@@ -92,24 +92,16 @@ def train(
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     """
     settings = dict(locals())  # each option is a setting of the same name
-    from resnets.cli.display import displays, progress_until_done
+    from resnets.cli.display import displays, print_trained, progress_until_done
     from resnets.cli.lists import numbers
     from resnets.cli.output import resumable
-    from resnets.durations import in_words
     from resnets.localisation.train import train_localiser
-    from resnets.quantities import plural, rate
 
     settings |= {"anchors": numbers(anchors, "pixels", "64,128,224")}
     with resumable(), progress_until_done("proposals") as progress:
         result = train_localiser(**settings, observers=displays(default_length=iterations is None), progress=progress)
-    if result.already_finished:
-        print(f"{result.folder} is finished; nothing to do")
     error = "the test images are not annotated" if result.error is None else f"{result.error:.2f} % localisation error"
-    print(
-        f"{result.network}: {error} on the true class, after {plural(result.iterations, 'iteration')} in "
-        f"{in_words(result.seconds)} ({rate(result.images_per_second)} images/s)\n"
-        f"{result.folder}/ holds the weights, the log and result.json"
-    )
+    print_trained(result, f"{error} on the true class")
 
 
 @app.command(cls=options.Command)

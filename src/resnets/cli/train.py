@@ -108,11 +108,9 @@ def train(
     settings = dict(locals())
     for name in ("context", "network", "data", "out", "resume", "network_option", "seeds", *jobs.OPTIONS):
         del settings[name]
-    from resnets.cli.display import displays
+    from resnets.cli.display import displays, print_trained
     from resnets.cli.output import resumable
     from resnets.cli.seeds import train_seeds
-    from resnets.durations import in_words
-    from resnets.quantities import plural, rate
     from resnets.training import train as training
 
     settings = read_options(network, network_option, settings)
@@ -128,14 +126,8 @@ def train(
     observers = displays(default_length=iterations is None and epochs is None)
     with resumable():
         result = training.train(network, data, out=out, resume=resume, observers=observers, **settings)
-    if result.already_finished:
-        print(f"{result.folder} is finished; nothing to do")
     validation = "" if result.validation_error is None else f"validation error {result.validation_error:.2f} %, "
     majority = result.majority_class_error
     frequent = "" if majority is None or majority >= 50 else f" (majority-class error {majority:.2f} %)"
-    print(
-        f"{result.network}: test error {result.test_error:.2f} %{frequent}, {validation}"
-        f"training error {result.training_error:.2f} %, "
-        f"after {plural(result.iterations, 'iteration')} in {in_words(result.seconds)} "
-        f"({rate(result.images_per_second)} images/s)\n{result.folder}/ holds the weights, the log and result.json"
-    )
+    training_error = f"training error {result.training_error:.2f} %"
+    print_trained(result, f"test error {result.test_error:.2f} %{frequent}, {validation}{training_error}")

@@ -9,6 +9,7 @@ from resnets.depth_study.page import Table
 from resnets.quantities import plural, training_length
 from resnets.records.runs import Provenance
 from resnets.records.studies import Recommendation, StudyPlan, StudyRow
+from resnets.report.single_page import origin
 
 
 def notify_plan(plan: StudyPlan, notify: Callable[[str], None]) -> None:
@@ -43,15 +44,13 @@ def tested(rows: Sequence[StudyRow], found: Recommendation, plan: StudyPlan) -> 
     )
 
 
-def note(plan: StudyPlan, origin: Provenance) -> str:
+def note(plan: StudyPlan, made: Provenance) -> str:
     """Return the note below the table of a page: data, length, budget, versions and hardware."""
-    versions, hardware = origin.versions, origin.hardware
     return (
         f"{plan.data}: {plural(plan.training_images, 'training image')}, {plan.validation_images:,} {_held_out(plan)}; "
         f"{plural(plan.iterations, 'iteration')} of {plan.batch_size} images per network (recipe {plan.recipe}, seed "
-        f"{plan.seed}), the most that fit in {durations.show(plan.budget)}; resnets {versions['resnets']}, torch "
-        f"{versions['torch']}, on {hardware.get('gpu', hardware['processor'])}. Seconds are of the whole run, memory "
-        f"is estimated; study.json next to this page has every number"
+        f"{plan.seed}), the most that fit in {durations.show(plan.budget)}; {origin(made)}. Seconds are of the whole "
+        f"run, memory is estimated; study.json next to this page has every number"
     )
 
 
