@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from starlette.testclient import TestClient
 from torch import Tensor, nn
 
 import resnets
@@ -21,9 +22,8 @@ from resnets.records.counts import wilson
 from resnets.records.studies import DepthRow
 from resnets.report import ablation, gradients, landscape
 from resnets.report.single_page import PageText
-from resnets.serving import page as serving
+from resnets.serving.app import make_app
 from resnets.serving.limits import Limits
-from resnets.serving.service import Service
 from resnets.specs import InputSpec
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -86,9 +86,9 @@ def _mistakes(folder: Path, classes: int) -> Path:
 
 def _served(folder: Path) -> Path:
     path = folder / "serve.html"
-    service = Service(_noisy_model(40), "a_model_with_a_very_long_name_without_any_space", Limits())
-    path.write_text(serving.render(service))
-    service.close()
+    app = make_app(_noisy_model(40), name="a_model_with_a_very_long_name_without_any_space", limits=Limits())
+    with TestClient(app) as client:
+        path.write_text(client.get("/").text)
     return path
 
 
