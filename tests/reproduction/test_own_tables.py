@@ -51,6 +51,8 @@ def test_from_a_file_to_the_page(tmp_path: Path) -> None:
     for row in table.rows:
         errors = [cell.measured for cell in row.cells if cell.column.name == "error"]
         assert len(row.runs) == 1 and errors == [row.runs[0].errors["single-view"].top1]  # type: ignore[attr-defined]
+    assert [line[:2] for line in summary.table_lines(table)] == [("tiny", "error"), ("ResNet-8", "error")]
+    assert all(float(line[3]) > 0 for line in summary.table_lines(table))  # the terminal shows the errors, too
     assert found.report.page is not None
     page = found.report.page.read_text()
     assert 'id="mine"' in page and "A tiny network next to ResNet-8" in page and "Table 6" in page

@@ -230,7 +230,7 @@ def _show(result: Reproduction) -> None:
     for problem in result.report.problems:
         note(problem)
     print(
-        "rows of the paper's tables: "
+        "rows of all tables on the page: "
         + ", ".join(f"{count} {status}" for status, count in result.report.counts.items())
     )
     print(result.report.sentence)

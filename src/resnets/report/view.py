@@ -141,11 +141,15 @@ COMPARED = ("", "", "published", "measured", "difference", "runs", "status")
 
 
 def shown(row: ComparedRow) -> list[Cell]:
-    """Return the cells that have a line: what is measured next to a published number, but for counts that agree."""
+    """Return the cells that have a line: what is measured next to a published number, but for counts that agree.
+
+    Of a row without any published number, as those of your own tables, it is what its runs measured.
+    """
+    published = [cell for cell in row.cells if cell.published or cell.published_text]
     return [
         cell
-        for cell in row.cells
-        if cell.is_measured and (cell.published or cell.published_text) and not is_as_printed(cell)
+        for cell in published or row.cells
+        if cell.is_measured and not (is_as_printed(cell) if published else cell.is_exact)
     ]
 
 
