@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -31,6 +32,22 @@ from resnets.training.recipes import RECIPES
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collectstart() -> None:
+    """Collect no garbage while modules are imported and tests collected: what they make stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection look again at the million objects that are there before the first test."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """Let the end of the process collect all."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
