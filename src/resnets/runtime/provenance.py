@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+@cache
 def _commit() -> str | None:
     """Return the commit of the package's own checkout ('-dirty' if changed), or None when it is installed."""
     root = Path(__file__).resolve().parents[3]
