@@ -262,6 +262,8 @@ def test_info_is_a_column_of_table_1(command: Command) -> None:
         ("detect train resnet50 --epochs 9", 2, "--epochs; use --iterations"),
         ("detect train resnet50 --imgsz 600", 2, "--imgsz; use --size"),
         ("predict --arch resnet50", 2, "argument WEIGHTS"),
+        ("predict image.jpg", 2, "RUN IMAGE"),
+        ("predict resnet20-cifar image.jpg", 1, "did you mean resnet20-cifar10"),
         ("predict run image.jpg --gpu 0", 2, "--gpu; use --device"),
         ("report --gpu 0", 2, "No such option: --gpu"),
         ("plan resnet20 --data cifar11", 2, "did you mean cifar10"),

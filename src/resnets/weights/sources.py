@@ -40,7 +40,8 @@ def find_weights(
     if not is_published(source):
         if (path := shipped.shipped_path(source)) is not None:
             return _read(path, network, averaged)
-        if not Path(source).exists() and (hint := nearest(str(source), ("torchvision", *shipped.names()))):
+        if not Path(source).exists():
+            hint = nearest(str(source), ("torchvision", *shipped.names()))
             raise WeightsError(f"{source}: no such file or folder, and no weights of this name come with resnets{hint}")
         return _read(weights_path(Path(source)), network, averaged)
     if kind == "torchvision":
