@@ -37,11 +37,11 @@ def digits_runs(digits_run: Path, plain_run: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def photo_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of an untrained ResNet-18 that takes 64x64 crops out of a shorter side of 72."""
-    return _photo_weights(tmp_path_factory.mktemp("weights") / "resnet18.safetensors")
+    """Weights of an untrained ResNet-8 that takes 64x64 crops out of a shorter side of 72."""
+    return _photo_weights(tmp_path_factory.mktemp("weights") / "resnet8.safetensors")
 
 
-def _photo_weights(path: Path, classes: Sequence[str] = CLASSES, name: str = "resnet18", size: int = 64) -> Path:
+def _photo_weights(path: Path, classes: Sequence[str] = CLASSES, name: str = "resnet8", size: int = 64) -> Path:
     torch.manual_seed(0)
     network = resnets.create(name, num_classes=3)
     input_spec = InputSpec(size=size, resize=size * 9 // 8, mean=(0.4, 0.5, 0.5))
