@@ -96,9 +96,16 @@ def _save(page: Any, name: str) -> None:
 
 def _resize(page: Any, width: int) -> None:
     """Give a page another width, and wait until its own script has seen that: it marks tables that scroll."""
+    page.evaluate(
+        """(width) => {
+          window.resized = innerWidth === width ? Promise.resolve()
+            : new Promise((done) => addEventListener("resize", done, { once: true }));
+        }""",
+        width,
+    )
     page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("() => window.resized")
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    page.wait_for_timeout(20)
 
 
 @pytest.mark.parametrize("name", MAKERS)
