@@ -86,15 +86,16 @@ def ours_training(row: Row, setting: Setting) -> Loop:
 
 
 def ours_testing(row: Row, setting: Setting) -> Loop:
-    """Prepare what `resnets detect predict` does with an image once it is decoded."""
+    """Prepare what `resnets detect predict --precision auto` does with an image once it is decoded."""
     ready, device = resolved(row, setting), setting.on()
+    precision = choose_precision("auto", device)
     network, images = ready.network.eval(), _decoded(ready)
     keep_freed_memory()
     place(network, device)
 
     def loop(tick: Tick) -> None:
         for image in images:
-            detect_image([network], image, device=device)
+            detect_image([network], image, device=device, precision=precision)
             tick(1)
 
     return loop
