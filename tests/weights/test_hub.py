@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from other_projects import trained
+from other_projects import close, trained
 
 import resnets
 from resnets.errors import UsageError, WeightsError
@@ -74,7 +74,7 @@ def test_timm_reads_the_folder(tmp_path: Path) -> None:
     peer = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
-        torch.testing.assert_close(peer(images), model.network(images), rtol=1e-4, atol=1e-4)
+        close(peer(images), model.network(images))
     config = timm.data.resolve_model_data_config(peer)
     assert list(config["mean"]) == [0.5, 0.4, 0.3] and list(config["std"]) == [0.2, 0.2, 0.1]
     assert config["interpolation"] == "bicubic"
