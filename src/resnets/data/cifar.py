@@ -200,8 +200,10 @@ def _find(data_set: Cifar, path: Path) -> tuple[Path, Layout]:
 
 
 def _read(data_set: Cifar, layout: Layout, files: list[Path], count: int) -> ImageArrays:
-    pixels, labels = [], []
-    for file in files:
+    images = np.empty((count, 32, 32, 3), np.uint8)
+    labels = np.empty(count, np.int64)
+    expected = count // len(files)
+    for number, file in enumerate(files):
         part = _read_binary(layout, file) if layout.binary else _read_pickle(layout, file)
         worst = int(part[1].max(initial=0))
         if worst >= len(data_set.classes):
@@ -209,14 +211,12 @@ def _read(data_set: Cifar, layout: Layout, files: list[Path], count: int) -> Ima
                 f"{file}: image {int(part[1].argmax())} has label {worst}; "
                 f"{data_set.name} has labels 0 to {len(data_set.classes) - 1}"
             )
-        expected = count // len(files)
         if len(part[1]) != expected:
             raise DataError(f"{file}: holds {len(part[1]):,} images instead of {expected:,}")
-        pixels.append(part[0])
-        labels.append(part[1])
-    planes = np.concatenate(pixels).reshape(-1, 3, 32, 32)
-    images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))  # (N, 32, 32, 3)
-    return ImageArrays(images, np.concatenate(labels).astype(np.int64))
+        here = slice(number * expected, (number + 1) * expected)
+        images[here] = part[0].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels[here] = part[1]
+    return ImageArrays(images, labels)
 
 
 def _read_binary(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]]:

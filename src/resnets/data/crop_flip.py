@@ -77,7 +77,7 @@ class CropFlip:
         augmentation, device = self.augmentation, self.device
         self.divisor = divisor_of(input_spec)
         pixels = images[..., ::-1] if input_spec.channel_order == "BGR" else images
-        self.images: Any = _windows(pixels, augmentation.pad, augmentation.flip, device)
+        self.images: Any = pixels if device is None else _windows(pixels, augmentation.pad, augmentation.flip, device)
         self.means: Any = _windows(mean_of(input_spec)[None], augmentation.pad, augmentation.flip, device)
         std = std_of(input_spec)
         self.std = None if std is None else torch.from_numpy(std).to(device)
@@ -106,13 +106,30 @@ class CropFlip:
         Shape: (4, B) -> (B, C, H, W) float32, channels last in memory
         """
         image, mirror, top, left = drawn
-        crops = torch.as_tensor(self.images[image, top, left])  # (B, H, W * C) uint8
+        if self.device is None:
+            crops = torch.from_numpy(self._pad_and_crop(image - mirror * self.count, mirror == 1, top, left))
+        else:
+            crops = self.images[image, top, left]  # (B, H, W * C) uint8
         means = torch.as_tensor(self.means[mirror, top, left])  # (B, H, W * C)
         images = crops.float().div_(self.divisor).sub_(means)
         images = images.view(-1, *self.shape)  # (B, H, W, C)
         if self.std is not None:
             images /= self.std
         return images.permute(0, 3, 1, 2)
+
+    def _pad_and_crop(
+        self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_], top: NDArray[np.int64], left: NDArray[np.int64]
+    ) -> NDArray[np.uint8]:
+        """Pad and crop the images of one batch, since all images padded, and mirrored, take three times their memory.
+
+        Shape: (B,) each -> (B, H, W * C)
+        """
+        height, width, channels = self.shape
+        rows = np.ascontiguousarray(self.images[samples]).reshape(-1, height, width * channels)
+        backwards = np.arange(width * channels).reshape(width, channels)[::-1].ravel()
+        rows[mirrored] = rows[mirrored].take(backwards, axis=2)  # faster than a copy from the last pixel to the first
+        windows = _windows(rows.reshape(-1, *self.shape), self.augmentation.pad, False, None)
+        return np.asarray(windows[np.arange(len(rows)), top, left])
 
     def _mirror(
         self, bits: NDArray[np.uint64], epochs: NDArray[np.int64], samples: NDArray[np.int64]
