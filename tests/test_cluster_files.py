@@ -40,8 +40,9 @@ def test_syntax_and_directives() -> None:
 def test_saves_and_goes_back_into_the_queue(tmp_path: Path, signum: int, requeued: bool, code: int) -> None:
     """With stand-ins for Slurm's commands: the run is sent SIGTERM and waited for, and then the job is requeued."""
     stand_ins = {
-        "srun": 'echo "$@" > command; trap "sleep 0.3; touch saved; exit 143" TERM; touch running; '
-        "while true; do sleep 0.05; done",
+        "srun": 'echo "$@" > command; trap "sleep 0.3; touch saved; exit 143" USR2; touch running; '
+        "while true; do sleep 0.05; done",  # whose processes are sent SIGUSR2 here, lest srun itself be sent SIGTERM
+        "scancel": '[ "$1 $2" = "--signal=TERM 7.0" ] && pkill -USR2 -f "$(dirname $0)/srun"',
         "scontrol": 'if [ "$1" = show ]; then printf "one\\ntwo\\n"; else ls saved && echo "$@" > requeued; fi',
     }
     for name, script in stand_ins.items():
@@ -59,6 +60,8 @@ def test_saves_and_goes_back_into_the_queue(tmp_path: Path, signum: int, requeue
         while not (tmp_path / "running").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        if not requeued:  # Slurm signals all processes of a preempted job
+            subprocess.run(["pkill", "-USR2", "-f", str(tmp_path / "srun")], check=True)
         process.send_signal(signum)
         assert process.wait(30) == code
     finally:

@@ -45,11 +45,18 @@ PartitionName=test Nodes=ALL Default=YES
 """
 
 
+TABLE_6 = ["reproduce", "table6", "--scale", "smoke"]
+
+
 def wait_until(reached: Callable[[], object], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.5)
+
+
+def nothing_is_queued() -> bool:
+    return not subprocess.run(["squeue", "--noheader"], capture_output=True, check=True).stdout
 
 
 @pytest.fixture
@@ -96,7 +103,43 @@ def test_preempted_jobs_resume(slurm: None, tmp_path: Path, capsys: pytest.Captu
         wait_until(lambda log=log: "everything is saved" in log.read_text())
     for log in logs:  # two minutes later, by Slurm's own delay
         wait_until(lambda log=log: "continued from iteration" in log.read_text())
-    wait_until(lambda: not subprocess.run(["squeue", "--noheader"], capture_output=True, check=True).stdout)
+    wait_until(nothing_is_queued)
     assert run(asked) == 0
     assert "of 2 seeds" in capsys.readouterr().out
     assert sys.executable in (tmp_path / "run-jobs" / "1_submission.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "jobs"),
+    [
+        (["study", "--data", "digits", "--depths", "8,14", "--budget", "2m"], 4),
+        ([*TABLE_6, "--only", "resnet20", "--only", "resnet32", "--data", "digits"], 2),
+    ],
+)
+def test_a_study_and_a_table_are_jobs(
+    asked: list[str], jobs: int, slurm: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of their runs is a job; the same command prints the result once all have ended."""
+    asked = [*asked, "--workers", "0", "--out", str(tmp_path / "out"), "--cluster", "slurm", "--partition", "test"]
+    assert run(asked) == 0
+    capsys.readouterr()
+    wait_until(nothing_is_queued)
+    assert run(asked) == 0
+    assert "index.html" in capsys.readouterr().out  # the page of the results
+    assert len(list((tmp_path / "out" / "jobs").glob("*_log.out"))) == jobs
+
+
+def test_the_script_of_the_docs(slurm: None, tmp_path: Path) -> None:
+    """Sent SIGUSR1, as before the end of its time, and preempted, it saves, goes back into the queue and resumes."""
+    script = Path(__file__).parents[1] / "docs" / "slurm.sbatch"
+    out, log = tmp_path / "out", tmp_path / "job.log"
+    values = f"ALL,DATA=digits,OUT={out},PROCESSES=2"
+    resources = ["--nodes=1", "--gpus-per-node=0", "--cpus-per-task=2", f"--output={log}", f"--export={values}"]
+    subprocess.run(["sbatch", *resources, str(script)], check=True)
+    wait_until(lambda: list(out.glob("checkpoints/*")))
+    subprocess.run(["scancel", "--batch", "--signal=USR1", "1"], check=True)
+    wait_until(lambda: log.read_text().count("everything is saved") == 1)
+    wait_until(lambda: log.read_text().count("continued from iteration") == 1)
+    subprocess.run(["scontrol", "requeue", "1"], check=True)
+    wait_until(lambda: log.read_text().count("everything is saved") == 2)
+    wait_until(lambda: log.read_text().count("continued from iteration") == 2)
