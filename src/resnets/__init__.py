@@ -118,6 +118,7 @@ _HOME = {
     "ResnetsError": "resnets.errors",
     "UsageError": "resnets.errors",
     "DataError": "resnets.errors",
+    "ImageError": "resnets.errors",
     "StorageError": "resnets.errors",
     "WeightsError": "resnets.errors",
     "CheckpointError": "resnets.errors",
@@ -158,6 +159,7 @@ if TYPE_CHECKING:
     from resnets.errors import CheckpointError as CheckpointError
     from resnets.errors import DataError as DataError
     from resnets.errors import FailedElsewhere as FailedElsewhere
+    from resnets.errors import ImageError as ImageError
     from resnets.errors import Interrupted as Interrupted
     from resnets.errors import ResnetsError as ResnetsError
     from resnets.errors import RunError as RunError

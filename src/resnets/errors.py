@@ -37,6 +37,10 @@ class DataError(ResnetsError):
     """A data set is missing, incomplete, damaged or not what it should be."""
 
 
+class ImageError(DataError):
+    """An image file is missing, damaged, too large or none at all; `resnets data check` lists all those of a source."""
+
+
 class StorageError(ResnetsError):
     """Remote storage does not give what it has, after several attempts: the same command can be run again later."""
 

@@ -41,6 +41,18 @@ def test_a_broken_one_fails_with_a_table_and_json(photo_folder: Path, tmp_path: 
     assert told["findings"][0]["split"] == "val" and told["splits"]["train"]["images"] == 12
 
 
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_training_that_meets_a_broken_image_names_the_check(
+    photo_folder: Path, tmp_path: Path, command: Command, workers: str
+) -> None:
+    """Of its own source, after the file and the last checkpoint, whichever process read the image."""
+    (photo_folder / "val" / "dog" / "text.jpg").write_text("no image")
+    options = ("--iterations", "1", "--batch-size", "2", "--size", "64", "--workers", workers, "--out", tmp_path / "r")
+    code, _, err = command("train", "resnet18", "--data", f"folder:{photo_folder}", *options)
+    assert code == 1 and "text.jpg: not a" in err and "checkpoint" in err
+    assert err.rstrip().endswith(f"; `resnets data check folder:{photo_folder}` lists all such files")
+
+
 def test_shards_are_written_and_trained_on(photo_folder: Path, tmp_path: Path, command: Command) -> None:
     """Once; and a training on them ends as one on the files."""
     code, out, _ = command("data", "shard", f"folder:{photo_folder}", tmp_path / "shards")

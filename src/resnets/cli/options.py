@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from typer import Argument, Option
 from typer.core import TyperCommand, TyperGroup
 
 from resnets.data.sources import SOURCES
-from resnets.errors import UsageError
+from resnets.errors import ImageError, UsageError
 from resnets.training.recipes import RECIPES
 
 BY_RECIPE = "the recipe's"
@@ -160,6 +161,16 @@ class Command(_FlagsWithoutType, TyperCommand):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(self.help or ""))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; the error of an image of its --data ends with the command that finds all such images."""
+        try:
+            return super().invoke(ctx)
+        except ImageError as error:
+            data = ctx.params.get("data")
+            if not isinstance(data, str) or data.partition(":")[0] not in SOURCES:
+                raise
+            raise ImageError(f"{error}; `resnets data check {shlex.quote(data)}` lists all such files") from error
 
 
 class TrainingCommand(Command):

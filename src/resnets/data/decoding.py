@@ -21,7 +21,7 @@ from resnets.data.given_images import Picture
 from resnets.data.limits import require_scans, require_size
 from resnets.data.orientation import TURNS, orientation, upright
 from resnets.data.stored_file import ImageFile, content_of, size_of
-from resnets.errors import DataError, StorageError, first_line
+from resnets.errors import DataError, ImageError, StorageError, first_line
 from resnets.specs import InputSpec, Interpolation
 
 MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
@@ -41,7 +41,7 @@ def decode(path: ImageFile | Picture, channels: int = 3) -> Image.Image:
     Any mode is accepted (CMYK, palette, 16-bit, transparent: the alpha channel is dropped, as torchvision does) and
     any suffix: the content decides. Of several frames or pages the first is taken.
 
-    Raises: DataError, if the file is missing, truncated, of another format or larger than its format allows.
+    Raises: ImageError, if the file is missing, truncated, of another format or larger than its format allows.
     """
     with quiet:
         return decode_for(path, channels).image
@@ -89,13 +89,15 @@ def decode_for(path: ImageFile | Picture, channels: int, shorter: int | None = N
 
 @contextlib.contextmanager
 def refusing(path: ImageFile | Picture) -> Iterator[None]:
-    """Turn what a damaged or hostile file raises, which is nearly anything, into a DataError of one line."""
+    """Turn what a damaged or hostile file raises, which is nearly anything, into an ImageError of one line."""
     try:
         yield
-    except (DataError, StorageError):
+    except (ImageError, StorageError):
         raise
+    except DataError as error:  # of what holds the file, such as a shard: it names the file
+        raise ImageError(str(error)) from error
     except Exception as error:
-        raise DataError(f"{path}: {reason(path, error)}") from error
+        raise ImageError(f"{path}: {reason(path, error)}") from error
 
 
 def open_header(content: bytes | IO[bytes]) -> tuple[Any, Format]:

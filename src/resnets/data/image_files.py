@@ -39,7 +39,7 @@ from resnets.data.normalization import Normalizer, fit_colors, fit_photos, std_o
 from resnets.data.photos import Photos, PhotoViews
 from resnets.data.randomness import normals, sample_bits
 from resnets.data.stored_file import ImageFile, Paths, size_of
-from resnets.errors import DataError, UsageError
+from resnets.errors import ImageError, UsageError
 from resnets.runtime.processes import Share
 from resnets.specs import (
     AreaCropFlip,
@@ -91,7 +91,7 @@ class ImageFiles:
 
         Not over its content, which would have to be read: an edited file of the same size goes unnoticed.
 
-        Raises: DataError, if a file is gone.
+        Raises: ImageError, if a file is gone.
         """
         if self.content_digest is not None:
             return self.content_digest
@@ -100,7 +100,7 @@ class ImageFiles:
             try:
                 size = size_of(path)
             except OSError as error:
-                raise DataError(f"{path}: failed to read ({error.strerror})") from None
+                raise ImageError(f"{path}: failed to read ({error.strerror})") from None
             content.update(b"%d/%s/%d\n" % (label, os.fsencode(path.name), size))  # a name may be no UTF-8
         return content.hexdigest()
 

@@ -154,7 +154,7 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
             raise
         raise DataError(f"{why}; fewer workers or a smaller mini-batch need less") from error
     except DataError as error:  # a worker's error arrives with its whole traceback as its message
-        raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+        raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
     finally:
         if workers and batches is not None:
             # Else an error's traceback keeps the iterator for the garbage collector, which takes it apart in any
