@@ -24,6 +24,7 @@ from resnets.networks.registry import name_of
 from resnets.networks.resnet import ResNet
 from resnets.quantities import plural
 from resnets.records.analyses import Ablation, NetworkAblation, Removed
+from resnets.records.runs import source_of_runs
 from resnets.report import ablation as reporting
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
@@ -39,7 +40,7 @@ PROTOCOL = (
 @public
 def ablate(
     runs: str | Path | Model | Iterable[str | Path | Model],
-    data: Data,
+    data: Data | None = None,
     *,
     drop: str | Sequence[str] = "all",
     device: str = "auto",
@@ -52,7 +53,7 @@ def ablate(
 
     Args:
         runs: run folders, weights files or loaded models.
-        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`.
+        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`; None is the source of the runs.
         drop: `all`, or blocks such as `layer2.3`, each of which is removed alone.
         device: `auto` is the first GPU, else the CPU.
         batch_size: images per batch; no number depends on it.
@@ -68,7 +69,7 @@ def ablate(
     models = load_all(runs, device)
     names = [drop] if isinstance(drop, str) else list(drop)
     chosen = [_chosen(model.network, names) for model in models]
-    splits, found, chance = load_data(data), [], 0.0
+    splits, found, chance = load_data(source_of_runs(model.path for model in models) if data is None else data), [], 0.0
     for model, units in zip(models, chosen, strict=True):
         if notify is not None:
             notify(f"{name_of(model.network)}: {plural(len(units), 'test')}")

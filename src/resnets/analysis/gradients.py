@@ -24,7 +24,7 @@ from resnets.networks.registry import declare, name_of
 from resnets.paper.recipes import CIFAR
 from resnets.records import base
 from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients, in_six_digits
-from resnets.records.runs import RunRecord
+from resnets.records.runs import RunRecord, source_of_runs
 from resnets.report import gradients as reporting
 from resnets.runtime.device import choose_device, keep_freed_memory, outputs_of, place
 from resnets.runtime.launch import require_alone
@@ -48,7 +48,7 @@ PROTOCOL = (
 @public
 def gradients(
     targets: str | Path | Iterable[str | Path],
-    data: Data,
+    data: Data | None = None,
     *,
     seeds: int = 3,
     iterations: int | None = None,
@@ -67,7 +67,8 @@ def gradients(
 
     Args:
         targets: names of networks, folders of runs, or both.
-        data: a source (`cifar10`, `folder:PATH` ...) or splits; of a run, what it was trained on.
+        data: a source (`cifar10`, `folder:PATH` ...) or splits; of a run, what it was trained on; None is the source
+            of the runs.
         seeds: initialisations of each network, with seeds 0, 1 ...
         iterations: length of a training of each network by the recipe; None measures the initial weights alone.
         points: measurements during a training after the initial one, at equal ratios of their iterations.
@@ -93,7 +94,7 @@ def gradients(
         if not is_run:
             declare(str(target))
     keep_freed_memory()
-    splits, found = load_data(data), []
+    splits, found = load_data(source_of_runs(map(Path, named)) if data is None else data), []
     for target, is_run in zip(named, of_runs, strict=True):
         if is_run:
             found.append(_of_run(Path(target), splits, batches, device, workers))

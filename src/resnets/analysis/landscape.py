@@ -23,6 +23,7 @@ from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
 from resnets.networks.registry import name_of
 from resnets.records.analyses import Landscape, Surface, in_six_digits
+from resnets.records.runs import source_of_runs
 from resnets.report import landscape as reporting
 from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
@@ -40,7 +41,7 @@ PROTOCOL = (
 @public
 def landscape(
     runs: str | Path | Model | Iterable[str | Path | Model],
-    data: Data,
+    data: Data | None = None,
     *,
     points: int = 25,
     extent: float = 1.0,
@@ -54,7 +55,7 @@ def landscape(
 
     Args:
         runs: run folders, weights files or loaded models, which are shown side by side.
-        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`.
+        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`; None is the source of the runs.
         points: on each side of the grid; an odd number has the trained weights in the middle.
         extent: how far the grid goes to each side; at 1 a filter has moved by its own norm.
         images: training images, evenly spaced, that the loss is of.
@@ -73,7 +74,7 @@ def landscape(
         raise UsageError(f"extent is {extent}; it must be a positive number")
     models = load_all(runs, device)
     keep_freed_memory()
-    splits = load_data(data)
+    splits = load_data(source_of_runs(model.path for model in models) if data is None else data)
     steps = [extent * (2 * index / (points - 1) - 1) for index in range(points)]
     surfaces = []
     for model in models:

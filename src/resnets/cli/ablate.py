@@ -12,7 +12,7 @@ from resnets.cli import options
 
 def ablate(
     runs: options.Runs,
-    data: options.Data,
+    data: options.DataOfRun = None,
     drop_block: Annotated[
         str, Option(help="Comma-separated blocks such as layer2.3, each of which is removed alone, or all.")
     ] = "all",

@@ -13,7 +13,7 @@ from resnets.cli import options
 
 def calibrate(
     weights: options.Trained,
-    data: options.Data,
+    data: options.DataOfRun = None,
     out: Annotated[
         Path | None,
         Option("--out", "-o", help="Another weights file (.safetensors) to write.", show_default="the same file"),

@@ -19,6 +19,7 @@ from resnets.records.base import encode
 DATA = r"voc:PATH\[@SETS], coco:PATH\[@SETS] or ilsvrc:PATH\[@SETS]."  # \[ keeps Rich from taking it for markup
 
 Data = Annotated[str, Option("--data", "-d", help=DATA)]
+DataOfRun = Annotated[str | None, Option("--data", "-d", help=DATA, show_default="the run's")]
 Classes = Annotated[str | None, Option(help="Comma-separated classes to use.", show_default="all of the data")]
 BoxRefinement = Annotated[bool, Option("--box-refinement", help="Iterative box regression and box voting.")]
 MultiScale = Annotated[bool, Option("--multi-scale", help="Maxout of the features at two of five scales.")]
@@ -111,7 +112,7 @@ def train(
 @app.command(cls=options.Command)
 def evaluate(
     weights: options.Weights,
-    data: Data,
+    data: DataOfRun = None,
     split: Annotated[str, Option(help="test, validation or training.")] = "test",
     protocol: Annotated[
         str | None, Option("--protocol", "-p", help="voc07, voc, coco or ilsvrc.", show_default="the data's")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     weights: options.Weights,
-    data: options.Data,
+    data: options.DataOfRun = None,
     protocol: Annotated[
         str | None,
         Option(

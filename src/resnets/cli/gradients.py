@@ -15,7 +15,7 @@ def gradients(
         list[str],
         Argument(metavar="RUN|NETWORK...", help="Run folders, or networks such as plain56.", show_default=False),
     ],
-    data: options.Data,
+    data: options.DataOfRun = None,
     seeds: Annotated[int, Option(help="Initialisations of each network, with seeds 0, 1 ...")] = 3,
     iterations: Annotated[
         int | None, Option(help="Train each network so long, and measure on the way.", show_default="no training")

@@ -12,7 +12,7 @@ from resnets.cli import options
 
 def landscape(
     runs: options.Runs,
-    data: options.Data,
+    data: options.DataOfRun = None,
     points: Annotated[int, Option(help="Points on each side of the grid.")] = 25,
     extent: Annotated[float, Option(help="How far it goes; at 1 a filter has moved by its own norm.")] = 1.0,
     images: Annotated[int, Option(help="Training images that the loss is of, evenly spaced.")] = 1000,

@@ -17,6 +17,7 @@ from resnets.records.base import encode
 DATA = r"clsloc:PATH\[@TRAIN/TEST], voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # \[ keeps Rich from taking it for markup
 
 Data = Annotated[str, Option("--data", "-d", help=DATA)]
+DataOfRun = Annotated[str | None, Option("--data", "-d", help=DATA, show_default="the run's")]
 Protocol = Annotated[str, Option("--protocol", "-p", help="center-crop or dense-multi-scale.")]
 Scales = Annotated[
     str | None, Option(help="Comma-separated shorter sides in pixels for dense testing.", show_default=BY_RECIPE)
@@ -110,7 +111,7 @@ def evaluate(
         list[Path],
         Argument(help="Run folders or weights files of localisers; several are an ensemble.", show_default=False),
     ],
-    data: Data,
+    data: DataOfRun = None,
     classifier: Annotated[
         list[str] | None,
         Option(

@@ -21,6 +21,7 @@ WEIGHTS = "run folder, weights file (.pth too), a name of `resnets list weights`
 
 Network = Annotated[str, Argument(help="Name of a network, such as resnet20 (`resnets list` shows all).")]
 Data = Annotated[str, Option("--data", "-d", help=SOURCES.help(), show_default=False)]
+DataOfRun = Annotated[str | None, Option("--data", "-d", help=SOURCES.help(), show_default="the run's")]
 Recipe = Annotated[str | None, Option(help=RECIPES.help(), show_default="by the data and the start")]
 Teacher = Annotated[
     str | None,

@@ -12,7 +12,7 @@ from resnets.cli import options
 
 def responses(
     runs: options.Runs,
-    data: options.Data,
+    data: options.DataOfRun = None,
     images: Annotated[
         int | None, Option(help="Number of test images, evenly spaced over the split.", show_default="all")
     ] = None,

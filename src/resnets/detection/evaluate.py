@@ -16,7 +16,7 @@ from resnets.errors import DataError, UsageError, public, warn
 from resnets.files import require_folder
 from resnets.records import base
 from resnets.records.evaluations import DetectionEvaluation
-from resnets.records.runs import DetectionScores, DetectorResult, result_next_to
+from resnets.records.runs import DetectionScores, DetectorResult, result_next_to, source_of_runs
 from resnets.runtime.device import choose_precision
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
@@ -29,7 +29,7 @@ EVALUATION = "evaluation.json"  # next to the detections
 @public
 def evaluate_detector(
     path: str | Path | Detector | Sequence[str | Path | Detector],
-    data: str | DetectionSplits,
+    data: str | DetectionSplits | None = None,
     *,
     split: str = "test",
     protocol: str | None = None,
@@ -48,7 +48,7 @@ def evaluate_detector(
 
     Args:
         path: a run folder, a weights file or a loaded detector; several are an ensemble.
-        data: `voc:PATH`, `coco:PATH`, `ilsvrc:PATH` or splits.
+        data: `voc:PATH`, `coco:PATH`, `ilsvrc:PATH` or splits; None is the source of the run.
         split: `test`, `validation` or `training`.
         protocol: `voc07` (11-point AP), `voc` (area AP), `coco` or `ilsvrc`; None is the data's.
         classes: to use, where the data has more than the weights; objects of others are left out, as in training.
@@ -66,6 +66,7 @@ def evaluate_detector(
     require_folder(out)
     with joined(device) as world:
         detectors = load_all(path, world.device)
+        data = source_of_runs(detector.path for detector in detectors) if data is None else data
         splits = _with_classes_of(detectors[0], data, classes)
         images = dict(splits.splits()).get(split)
         if images is None:

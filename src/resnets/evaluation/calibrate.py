@@ -21,7 +21,7 @@ from resnets.files import require_file, writing
 from resnets.inference.model import Model, load
 from resnets.records import base
 from resnets.records.evaluations import Calibration
-from resnets.records.runs import RunRecord
+from resnets.records.runs import RunRecord, source_of_runs
 from resnets.runtime.device import forward
 from resnets.runtime.launch import require_alone
 from resnets.weights import weights_file
@@ -35,7 +35,7 @@ FEW = 32  # images on which the division of the logits is verified
 @public
 def calibrate(
     path: str | Path,
-    data: Data,
+    data: Data | None = None,
     *,
     network: nn.Module | None = None,
     out: str | Path | None = None,
@@ -51,8 +51,8 @@ def calibrate(
     Args:
         path: a run folder or a weights file, which is written again, but not where fewer than 20 validation images are
             answered wrong.
-        data: that of the run, whose validation images are those that it held out, or any with the same classes and
-            validation images of its own.
+        data: that of the run (None), whose validation images are those that it held out, or any with the same classes
+            and validation images of its own.
         network: the module, for weights of a custom one.
         out: another weights file to write (.safetensors); needed for weights that are published.
         device: `auto` is the first GPU, else the CPU.
@@ -66,7 +66,7 @@ def calibrate(
     require_alone("calibrate")
     target = _target(path, out)
     model = load(path, network=network, device=device)
-    splits = fitting(model, _with_validation(model, load_data(data)))
+    splits = fitting(model, _with_validation(model, load_data(source_of_runs([model.path]) if data is None else data)))
     assert splits.validation is not None
     validation = _outputs(model, splits, splits.validation, batch_size, workers)
     wrong = int((validation[0].argmax(1) != validation[1]).sum())

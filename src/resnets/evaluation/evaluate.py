@@ -27,7 +27,7 @@ from resnets.inference.model import Model, load
 from resnets.records import base
 from resnets.records.counts import wilson
 from resnets.records.evaluations import Evaluation, Member, Tested
-from resnets.records.runs import ClassifierResult, result_next_to
+from resnets.records.runs import ClassifierResult, result_next_to, source_of_runs
 from resnets.runtime.device import keep_freed_memory
 from resnets.runtime.launch import joined, require_alone
 from resnets.runtime.processes import World
@@ -37,7 +37,7 @@ from resnets.runtime.provenance import provenance
 @public
 def evaluate(
     path: str | Path | Model | Sequence[str | Path | Model],
-    data: Data,
+    data: Data | None = None,
     *,
     protocol: str | None = None,
     scales: Sequence[int] | None = None,
@@ -60,7 +60,7 @@ def evaluate(
 
     Args:
         path: a run folder, a weights file or a loaded model; several are an ensemble.
-        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`.
+        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`; None is the source of the run.
         protocol: `single-view`, `center-crop`, `ten-crop`, `144-crop` or `dense-multi-scale`, which may be abbreviated;
             None is single-view for small images and center-crop for larger ones.
         scales: shorter sides in pixels for dense testing; None is the paper's, in proportion to the network's input.
@@ -87,7 +87,7 @@ def evaluate(
         require_alone("evaluate with mistakes")
     with joined(device) as world:
         models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]
-        splits = _testing(load_data(data), split)
+        splits = _testing(load_data(source_of_runs(model.path for model in models) if data is None else data), split)
         if mistakes is not None:
             require_images(splits.test)
         members = [

@@ -26,7 +26,7 @@ from resnets.inference.model import Model
 from resnets.networks.registry import name_of
 from resnets.records import base
 from resnets.records.evaluations import LayerResponses, Response, Responses
-from resnets.records.runs import ClassifierResult, result_next_to
+from resnets.records.runs import ClassifierResult, result_next_to, source_of_runs
 from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
@@ -189,7 +189,7 @@ def _mini_batches(
 @public
 def responses(
     runs: str | Path | Model | Iterable[str | Path | Model],
-    data: Data,
+    data: Data | None = None,
     *,
     images: int | None = None,
     device: str = "auto",
@@ -207,7 +207,7 @@ def responses(
 
     Args:
         runs: run folders, weights files or loaded models.
-        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`.
+        data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`; None is the source of the runs.
         images: number of test images, evenly spaced over the split; None is all.
         device: `auto` is the first GPU, else the CPU.
         batch_size: images per batch; no number depends on it.
@@ -220,7 +220,7 @@ def responses(
     require_at_least(1, images=images, batch_size=batch_size)
     require_at_least(0, workers=workers)
     models = load_all(runs, device)
-    splits = load_data(data)
+    splits = load_data(source_of_runs(model.path for model in models) if data is None else data)
     splits = dataclasses.replace(splits, test=splits.test.subsample(images))
     return tuple(_responses(model, splits, batch_size=batch_size, workers=workers) for model in models)
 

@@ -23,7 +23,7 @@ from resnets.localisation.sources import load_localisation_data
 from resnets.networks.registry import name_of
 from resnets.records import base
 from resnets.records.evaluations import LocalisationEvaluation
-from resnets.records.runs import LocalisationScores, LocaliserResult, result_next_to
+from resnets.records.runs import LocalisationScores, LocaliserResult, result_next_to, source_of_runs
 from resnets.runtime.device import choose_precision, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
@@ -39,7 +39,7 @@ Located = tuple[NDArray[np.float32], NDArray[np.float32]]
 @public
 def evaluate_localiser(
     path: str | Path | Localiser | Sequence[str | Path | Localiser],
-    data: str | LocalisationSplits,
+    data: str | LocalisationSplits | None = None,
     *,
     classifier: Weights | Sequence[Weights] = (),
     split: str = "test",
@@ -56,7 +56,7 @@ def evaluate_localiser(
 
     Args:
         path: a run folder, a weights file or a loaded localiser; several are an ensemble.
-        data: `clsloc:PATH`, `voc:PATH`, `coco:PATH` or splits.
+        data: `clsloc:PATH`, `voc:PATH`, `coco:PATH` or splits; None is the source of the run.
         classifier: one or several classifiers of the same classes, whose five best guesses are located too; () locates
             the true class alone.
         split: `test`, `validation` or `training`.
@@ -78,7 +78,7 @@ def evaluate_localiser(
     require_folder(out)
     test = LocalisationTest.of(protocol, scales, voting=voting)
     localisers = load_all(path, device)
-    splits = _with_classes_of(localisers[0], data)
+    splits = _with_classes_of(localisers[0], source_of_runs(one.path for one in localisers) if data is None else data)
     images = splits.of(split)
     models = _models(classifier, localisers[0].device)
     annotated = split != "test" or splits.test_annotated

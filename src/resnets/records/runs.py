@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import reprlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from resnets.errors import UsageError
 from resnets.records import base
 from resnets.records.base import Record
 from resnets.specs import DetectionRecipe, InputSpec, LocalisationRecipe, NetworkSpec, Precision, Recipe, Spec
@@ -264,3 +266,21 @@ Result = ClassifierResult | DetectorResult | LocaliserResult
 def result_next_to(weights: Path, kind: type[R]) -> R | None:
     """Return the result of the run whose weights these are; None for a file of another name. Raises: RunError."""
     return base.read(weights.with_name("result.json"), kind) if weights.name == "weights.safetensors" else None
+
+
+def source_of_runs(paths: Iterable[Path]) -> str:
+    """Return the source of the data that runs were trained on, each by its folder or its weights file.
+
+    Raises: UsageError, if the data of one is not known or has no source, or if they are of several; RunError.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        run = base.read((path if path.is_dir() else path.parent) / "run.json", RunRecord)
+        if run is None:
+            raise UsageError(f"{path} is not of a run, so its data is not known; name it with --data")
+        if run.data.source is None:
+            raise UsageError(f"{path} was trained on data that was passed as an object; pass it again")
+        found.setdefault(run.data.source, path)
+    if len(found) != 1:
+        raise UsageError(f"the runs were trained on {' and '.join(found)}; name the data of all with --data")
+    return next(iter(found))
