@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+ANOTHER_FOLDER = "name another folder with --out"
+"""What is right where a folder holds something else: the same words everywhere."""
+
 
 class ResnetsError(Exception):
     """Base of every error that the package raises on purpose; the command prints it as one line."""

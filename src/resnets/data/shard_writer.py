@@ -249,7 +249,7 @@ def _earlier(folder: Path, plan: str) -> dict[str, dict[str, Any]]:
     started = read_valid(folder / PLAN, ShardPlan)
     plans = {shard["plan"] for shard in found} | ({started.plan} if started else set())
     if plans - {plan}:
-        raise DataError(f"{folder} holds shards of other images, or of another size; name another folder")
+        raise DataError(f"{folder} holds shards of other images, or of another size; name another folder as DEST")
     whole = {}
     for shard in found:
         path = folder / shard["file"]

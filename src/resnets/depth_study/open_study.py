@@ -13,7 +13,7 @@ from resnets.data.splits import DataSplits
 from resnets.depth_study import messages
 from resnets.depth_study.budget import Planner
 from resnets.depth_study.candidates import KINDS, candidates
-from resnets.errors import RunError, UsageError
+from resnets.errors import ANOTHER_FOLDER, RunError, UsageError
 from resnets.files import require_folder
 from resnets.networks import registry
 from resnets.records import base as records
@@ -139,9 +139,9 @@ def _open(
         return record, splits
     if different := record.request.differences(request):
         was = ", ".join(f"{name} {_shown(old)}" for name, (old, _) in different.items())
-        raise RunError(f"{folder} holds a study with another {' and '.join(different)} ({was}); name another --out")
+        raise RunError(f"{folder} holds a study with another {' and '.join(different)} ({was}); {ANOTHER_FOLDER}")
     if not resume:
-        raise RunError(f"{folder} holds this study already: add --resume, or name another folder with --out")
+        raise RunError(f"{folder} holds this study already: add --resume, or {ANOTHER_FOLDER}")
     if (now := _provenance(planner)) != record.provenance[-1]:
         record = record.with_changes(provenance=(*record.provenance, now))
     notify(f"Continuing the study in {folder}/ by its plan")

@@ -16,7 +16,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from resnets.data.decoding import decode
 from resnets.detection.fields import json_of
 from resnets.detection.masks import Mask
-from resnets.errors import DataError, UsageError
+from resnets.errors import ANOTHER_FOLDER, DataError, UsageError
 from resnets.files import make_folder, write_durably, writing
 from resnets.inference.images import STDIN, find_images
 from resnets.quantities import plural
@@ -133,7 +133,7 @@ def _earlier_drawings(path: Path) -> set[str]:
     try:
         return {entry["drawn"] for entry in json_of(path)}
     except (DataError, TypeError, KeyError):
-        raise UsageError(f"{path} is not of `detect predict`, and would be lost; name another folder") from None
+        raise UsageError(f"{path} is not of `detect predict`, and would be lost; {ANOTHER_FOLDER}") from None
 
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")

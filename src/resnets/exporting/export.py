@@ -138,7 +138,7 @@ def _require_free(out: Path, chosen: FileFormat) -> None:
         return
     require_folder(out)
     if out.exists() and (others := {file.name for file in out.iterdir()} - OWN_FILES):
-        raise UsageError(f"{out}: this folder holds other files ({min(others)}); name a new one")
+        raise UsageError(f"{out}: this folder holds other files ({min(others)}); name another as OUT")
 
 
 def _random_views(input_spec: InputSpec) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ import torch
 
 from resnets.data.given_images import GivenImage
 from resnets.data.streams import read_ahead
-from resnets.errors import DataError, RunError, first_line, import_extra, require_at_least
+from resnets.errors import ANOTHER_FOLDER, DataError, RunError, first_line, import_extra, require_at_least
 from resnets.files import make_folder, require_folder, sha256_of, write_bytes
 from resnets.inference.batches import name_of_image
 from resnets.inference.images import AnyImage, Tar, in_parts
@@ -166,17 +166,19 @@ def _open(folder: Path, manifest: PartsManifest, held: ExitStack) -> list[int]:
         held.enter_context(Lock(folder / ".lock"))
         names = {file.name for file in folder.iterdir() if not file.name.startswith(".")}
     except Held:
-        raise RunError(f"{folder}: another process is writing in this folder; wait for it or name another") from None
+        raise RunError(
+            f"{folder}: another process is writing in this folder; wait for it or {ANOTHER_FOLDER}"
+        ) from None
     except OSError as error:
         raise RunError(f"{folder}: failed to create or write ({error.strerror or error})") from None
     found = base.read(folder / MANIFEST, PartsManifest)
     if found is None:
         if names:
-            raise RunError(f"{folder}: holds {min(names)} and no {MANIFEST}; name a new folder")
+            raise RunError(f"{folder}: holds {min(names)} and no {MANIFEST}; {ANOTHER_FOLDER}")
         base.write(folder / MANIFEST, manifest)
     elif (other := base.difference(found.identity(), manifest.identity())) is not None:
         where, there, here = other
-        raise RunError(f"{folder}: holds other results: {where} is {there} there and {here} here; name another folder")
+        raise RunError(f"{folder}: holds other results: {where} is {there} there and {here} here; {ANOTHER_FOLDER}")
     return [number for number in range(manifest.parts) if name_of_part(number) not in names]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from resnets.errors import RunError, public, require_at_least
+from resnets.errors import ANOTHER_FOLDER, RunError, public, require_at_least
 from resnets.files import sha256_of
 from resnets.networks.describe import describe
 from resnets.paper.declarations import Row, Table
@@ -133,7 +133,7 @@ def make_runs(
     """
     started = [run for run in plan.todo if run.state == "started" and run.iteration < run.recipe.iterations]
     if started and not resume:
-        raise RunError(f"{started[0].folder} was started: add --resume to continue it, or name another --out")
+        raise RunError(f"{started[0].folder} was started: add --resume to continue it, or {ANOTHER_FOLDER}")
     ended: list[tuple[PlannedRun, str | None]] = []
     with StopRequest() as stop:
         for taught in (False, True):  # teachers before those that learn from them

@@ -12,7 +12,7 @@ import torch
 
 from resnets.data.splits import DataSplits
 from resnets.detection.annotations import DetectionSplits
-from resnets.errors import DataError, Interrupted, RunError, UsageError, nearest, public
+from resnets.errors import ANOTHER_FOLDER, DataError, Interrupted, RunError, UsageError, nearest, public
 from resnets.files import require_folder, writing
 from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.planning.devices import DEVICES
@@ -126,7 +126,7 @@ def plan_reproduction(
     require_together(together)
     selection = select([name] if isinstance(name, str) else name, [only] if isinstance(only, str) else only)
     if (out / "run.json").exists():
-        raise RunError(f"{out} is the folder of a run; name another with --out")
+        raise RunError(f"{out} is the folder of a run; {ANOTHER_FOLDER}")
     given = [data] if isinstance(data, str | DataSplits | DetectionSplits | LocalisationSplits) else data
     planned: list[PlannedRun] = []
     is_timed = chosen != "smoke" and (measure or known is not None)

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from resnets.durations import parse
-from resnets.errors import RunError, UsageError, import_extra, nearest
+from resnets.errors import ANOTHER_FOLDER, RunError, UsageError, import_extra, nearest
 from resnets.files import make_folder, writing
 from resnets.records import base
 from resnets.records.jobs import Kind, SubmittedJob, SubmittedJobs
@@ -121,7 +121,7 @@ class Jobs:
                 elif found is not None and not (resume and found.state == "failed"):
                     states[run] = found
                 elif run in started and not resume:
-                    raise RunError(f"{run} was started: add --resume to continue it, or name another --out")
+                    raise RunError(f"{run} was started: add --resume to continue it, or {ANOTHER_FOLDER}")
             left = [tuple(run for run in group if run not in states) for group in groups]
             submitted = self._submit([(runs, tuple(command(runs))) for runs in left if runs])
         states |= {run: RunState("submitted", job.id, self._log(job)) for job in submitted for run in job.runs}

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnets.errors import CheckpointError, RecordError, TrainingError, WeightsError
+from resnets.errors import ANOTHER_FOLDER, CheckpointError, RecordError, TrainingError, WeightsError
 from resnets.files import make_folder, writing
 from resnets.records.base import as_json, convert
 from resnets.records.checkpoints import CheckpointHeader, Progress
@@ -92,7 +92,7 @@ class Checkpoints:
         if skipped:
             raise CheckpointError(
                 f"none of the {len(skipped)} checkpoints in {self.folder} is valid ({skipped[0]}); "
-                f"nothing was changed; to train from the start, choose another folder"
+                f"nothing was changed; to train from the start, {ANOTHER_FOLDER}"
             )
         return None
 

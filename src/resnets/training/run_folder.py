@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
-from resnets.errors import RecordError, RunError, warn
+from resnets.errors import ANOTHER_FOLDER, RecordError, RunError, warn
 from resnets.files import make_folder, sync_folder, write_durably, writing
 from resnets.records import base
 from resnets.records.runs import LogLine, Provenance, Result, RunRecord
@@ -41,7 +41,7 @@ class RunFolder:
             self._lock.__enter__()
         except Held:
             raise RunError(
-                f"{self.path}: another process is training in this folder; wait for it or name another"
+                f"{self.path}: another process is training in this folder; wait for it or {ANOTHER_FOLDER}"
             ) from None
         except OSError as error:
             raise RunError(f"{self.path}: failed to create or write ({error.strerror or error})") from None
@@ -161,9 +161,7 @@ def _enter(
     if folder.checkpoints.paths() or (folder.path / "result.json").exists():  # else there is nothing to lose
         old = folder.record()
         if old is None:
-            raise RunError(
-                f"{folder.path} holds checkpoints but no run.json that says of what; name another with --out"
-            )
+            raise RunError(f"{folder.path} holds checkpoints but no run.json that says of what; {ANOTHER_FOLDER}")
         if keep_precision:
             record = record.with_changes(precision=old.precision)
         record = record.named_as(old)
@@ -171,10 +169,10 @@ def _enter(
             where, was, now = found
             raise RunError(
                 f"{folder.path} holds another run: its {where} is {was}, and {now} is requested; request the same or "
-                f"name another folder"
+                f"{ANOTHER_FOLDER}"
             )
         if not resume:
-            raise RunError(f"{folder.path} holds this run already: add --resume, or name another with --out")
+            raise RunError(f"{folder.path} holds this run already: add --resume, or {ANOTHER_FOLDER}")
         if (result := folder.result(kind)) is not None:
             return record, result
         record = record.with_changes(provenance=_continued(old.provenance, record.provenance[0]))

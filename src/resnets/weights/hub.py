@@ -77,7 +77,7 @@ def _require_own(folder: Path) -> None:
     """Raise UsageError where a folder holds what would be lost: a run, a project's README.md, another model."""
     there = [name for name in (FILE, CONFIG, CARD) if (folder / name).exists()]
     if (folder / "run.json").exists():
-        raise UsageError(f"{folder} is the folder of a run; name another for the model")
+        raise UsageError(f"{folder} is the folder of a run; name another for the model as OUT")
     if not there:
         return
     try:
@@ -85,7 +85,9 @@ def _require_own(folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         own = False
     if not own:
-        raise UsageError(f"{folder} holds a {there[-1]} of something else, which would be lost; name another folder")
+        raise UsageError(
+            f"{folder} holds a {there[-1]} of something else, which would be lost; name another folder as OUT"
+        )
 
 
 @public
