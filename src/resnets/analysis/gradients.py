@@ -92,7 +92,10 @@ def gradients(
     of_runs = [(Path(target) / "run.json").is_file() for target in named]
     for target, is_run in zip(named, of_runs, strict=True):
         if not is_run:
-            declare(str(target))
+            try:
+                declare(str(target))
+            except UsageError as error:
+                raise UsageError(f"{target} is no folder with a run.json, and: {error}") from None
     keep_freed_memory()
     splits, found = load_data(source_of_runs(map(Path, named)) if data is None else data), []
     for target, is_run in zip(named, of_runs, strict=True):

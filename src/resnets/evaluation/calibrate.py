@@ -25,7 +25,7 @@ from resnets.records.runs import RunRecord, source_of_runs
 from resnets.runtime.device import forward
 from resnets.runtime.launch import require_alone
 from resnets.weights import weights_file
-from resnets.weights.sources import is_published
+from resnets.weights.sources import is_published, local_path
 
 TEMPERATURES = (0.05, 20.0)
 ENOUGH = 20  # wrong answers on validation images, below which chance decides
@@ -139,7 +139,9 @@ def calibration_error(logits: NDArray[np.float64], labels: NDArray[np.int64]) ->
 
 
 def _target(path: str | Path, out: str | Path | None) -> Path | None:
-    """Return the file to write, where it is not the one that is read. Raises: UsageError."""
+    """Return the file to write, where it is not the one that is read. Raises: UsageError; WeightsError, if none is."""
+    if not is_published(path):
+        local_path(path)
     if out is None:
         if is_published(path) or not (Path(path).is_dir() or Path(path).suffix == ".safetensors"):
             raise UsageError(f"{path}: name a .safetensors file for the calibrated weights with --out")

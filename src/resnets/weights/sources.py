@@ -38,18 +38,23 @@ def find_weights(
     """
     kind, _, name = str(source).partition(":")
     if not is_published(source):
-        if (path := shipped.shipped_path(source)) is not None:
-            return _read(path, network, averaged)
-        if not Path(source).exists():
-            hint = nearest(str(source), ("torchvision", *shipped.names()))
-            raise WeightsError(f"{source}: no such file or folder, and no weights of this name come with resnets{hint}")
-        return _read(weights_path(Path(source)), network, averaged)
+        return _read(local_path(source), network, averaged)
     if kind == "torchvision":
         if (wanted := _name(network)) is None:
             raise UsageError("torchvision's weights of which network? `resnets convert --network` names it")
         return _with_classes(fetch_weights(wanted, name or None))
     name, _, given = name.partition("@")
     return _read(fetch_repository(f"timm/{name}" if kind == "timm" else name, given or revision), network, averaged)
+
+
+def local_path(source: str | Path) -> Path:
+    """Return the file of weights that are not fetched, by their name or the path of a run. Raises: WeightsError."""
+    if (path := shipped.shipped_path(source)) is not None:
+        return path
+    if not Path(source).exists():
+        hint = nearest(str(source), ("torchvision", *shipped.names()))
+        raise WeightsError(f"{source}: no such file or folder, and no weights of this name come with resnets{hint}")
+    return weights_path(Path(source))
 
 
 def _read(path: Path, network: str | nn.Module | None, averaged: bool) -> Imported:

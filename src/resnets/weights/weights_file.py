@@ -296,6 +296,8 @@ def require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 def weights_path(path: Path) -> Path:
     """Return the weights file of a run's folder or a folder for the Hub; a file is its own. Raises: WeightsError."""
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file or folder; name the folder of a run or its weights.safetensors")
     if not path.is_dir():
         return path
     if not (path / "weights.safetensors").exists():
