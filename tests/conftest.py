@@ -26,8 +26,11 @@ from resnets.data.arrays import ImageArrays
 from resnets.data.sources import SOURCES
 from resnets.data.splits import DataSplits
 from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.inference import engine
 from resnets.localisation.recipes import LOCALISATION_RECIPES
 from resnets.networks.registry import NETWORKS
+from resnets.planning import dataset_stats, defaults, measure
+from resnets.reproduction import estimates
 from resnets.training.recipes import RECIPES
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a shell runs in the background
@@ -92,6 +95,19 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_measurements() -> Iterator[None]:
+    """Time steps, engines and loading for a moment: no test but a slow one depends on how exact their rates are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "MEASURED_SECONDS", 0.01)
+        patch.setattr(dataset_stats, "LOADING_SECONDS", 0.01)
+        patch.setattr(defaults, "SECONDS", 0.01)
+        patch.setattr(estimates, "QUICK_SECONDS", 0.01)
+        for name in ("SECONDS", "QUICK_SECONDS", "TEST_SECONDS"):
+            patch.setattr(measure, name, 0.01)
         yield
 
 

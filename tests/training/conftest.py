@@ -35,7 +35,6 @@ IMPORTED = [
     "resnets.detection.evaluate",
     "resnets.detection.train",
     "resnets.training.train",
-    "sklearn.datasets",
     "torch._dynamo",
     "tensorboard.compat.proto.event_pb2",
     "tensorboard.summary.writer.record_writer",

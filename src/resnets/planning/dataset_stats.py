@@ -21,6 +21,7 @@ from resnets.specs import CIFAR10_IMAGES, IMAGENET_IMAGES, Augmentation, PadCrop
 
 SAMPLE = 256  # files or images that represent a whole split
 SYNTHETIC_FILES = 64  # likewise, where the files are written for it
+LOADING_SECONDS = 1.0  # of batches whose loading is timed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +155,7 @@ def loading_rate(batches: TrainingBatches, batch_size: int) -> float:
         for _ in batches.batches(0, 10**9):
             begin = begin or time.perf_counter()
             images += batch_size
-            if time.perf_counter() - begin > 1:
+            if time.perf_counter() - begin > LOADING_SECONDS:
                 break
         return images / (time.perf_counter() - begin)
     finally:
