@@ -223,6 +223,8 @@ def _cell(
     elif compared and published:
         exactly = Tolerance(0.0, f"a count, {published.quantity}") if column.measure == "depth" else None
         verdict = judge(values, published, row.tolerances.get(column.name, exactly), better=column.better)
+        if empty.is_exact and verdict.status is Status.REPRODUCED:  # which takes a run
+            verdict = dataclasses.replace(verdict, status=Status.COUNTED)
     else:
         verdict = Verdict(Status.NOT_JUDGED, "shown next to the number that is compared" if published else nothing.why)
     std = statistics.stdev(values) if statistic == "mean" and len(values) > 1 else None
@@ -254,9 +256,7 @@ def _layers(column: Column, text: str, cost: Cost | None, nothing: Verdict) -> C
     if stage is None:
         return Cell(column=column, published_text=text, verdict=nothing)
     same = _words(stage.layers) == _words(text)
-    verdict = (
-        Verdict(Status.REPRODUCED, "the same layers") if same else Verdict(Status.DIFFERS, f"ours: {stage.layers}")
-    )
+    verdict = Verdict(Status.COUNTED, "the same layers") if same else Verdict(Status.DIFFERS, f"ours: {stage.layers}")
     return Cell(column=column, published_text=text, measured_text=stage.layers, verdict=verdict)
 
 
@@ -272,7 +272,8 @@ def _together(table: Table, row: Row, cells: Sequence[Cell], missing: Verdict) -
         if cell.is_measured and (not cell.is_exact or table.kind == "complexity")
         if not row.compared or cell.column.name in row.compared or cell.published_text
     ]
-    for status in (Status.DIFFERS, Status.REDUCED, Status.NOT_JUDGED, Status.BETTER, Status.REPRODUCED):
+    worst_first = (Status.DIFFERS, Status.REDUCED, Status.NOT_JUDGED, Status.BETTER, Status.REPRODUCED, Status.COUNTED)
+    for status in worst_first:
         if found := [cell for cell in counted if cell.verdict.status is status]:
             of = len(found) < len(counted)  # say of which columns
             whys = dict.fromkeys(

@@ -27,6 +27,7 @@ class Status(StrEnum):
         "✓",
         "the published number is within twice the deviation of our runs, or within a declared tolerance",
     )
+    COUNTED = "counted", "=", "a count of the network itself, without any run, is the paper's or within a tolerance"
     BETTER = "better than published", "★", "a lower error, or a higher AP, by more than that"
     DIFFERS = "differs", "≠", "measured as the paper did: a higher error or another count, by more than that"
     REDUCED = "reduced", "◐", "measured at another scale or on other data, and so no test of the paper's number"

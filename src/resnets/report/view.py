@@ -155,7 +155,7 @@ def shown(row: ComparedRow) -> list[Cell]:
 
 def is_as_printed(cell: Cell) -> bool:
     """Return whether a count of layers or parameters is the paper's."""
-    return cell.column.measure in ("layers", "depth", "parameters") and cell.verdict.status is Status.REPRODUCED
+    return cell.column.measure in ("layers", "depth", "parameters") and cell.verdict.status is Status.COUNTED
 
 
 def compared_line(row: ComparedRow, cell: Cell) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from resnets.reproduction.run_list import ReproductionPlan
 
 PLAN = ("network", "for", "runs", "iterations", "time", "disk")
 CURVES = ("", "", "published", "measured", "runs", "status")
-_SAID = (Status.NOT_RUN, Status.CITED, Status.REPRODUCED)  # statuses that need no more words here
+_SAID = (Status.NOT_RUN, Status.CITED, Status.REPRODUCED, Status.COUNTED)  # statuses that need no more words here
 
 Line = tuple[str, ...]
 
