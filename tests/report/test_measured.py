@@ -102,6 +102,15 @@ def test_a_run_that_changes_something_says_so(options: dict[str, Any], change: s
     assert results.shown(results.reproduced(changed)).departures == (change,)
 
 
+@pytest.mark.parametrize(
+    ("network", "changes"), [("maxout", ()), (None, ()), ("nin", ("learned from nin instead of maxout",))]
+)
+def test_another_teacher_is_a_change(network: str | None, changes: tuple[str, ...]) -> None:
+    """Of Table 6's FitNet, which learned from a Maxout network; a record without the name is taken as it is."""
+    taught = {"teacher": START.with_changes(network=network)}
+    assert results.run("fitnet19", 9, recipe="authors-fitnet", run_changes=taught).changes == changes
+
+
 def test_images_are_known_by_what_they_are_and_not_by_their_name() -> None:
     """A folder that is called cifar10 is not CIFAR-10, and ImageNet is ImageNet wherever it lies."""
     other = results.run("resnet20", 9.0, data_changes={"digest": "of others"})

@@ -78,7 +78,7 @@ def test_a_run_makes_a_result_file_that_says_what_it_is(made: resnets.Reproducti
 
 
 def test_it_is_set_beside_the_paper_and_passes_for_nothing_else(made: resnets.Reproduction) -> None:
-    """The row has the published and the measured error, and is reduced, with both reasons; nothing on the page is reproduced."""
+    """The row has the published and the measured error, and is reduced, with both reasons; none is reproduced."""
     (row,) = made.tables[0].rows
     assert row.row.label == "ResNet, 20 layers"
     assert row.verdict.status == "reduced"

@@ -178,7 +178,7 @@ def test_a_run_from_a_teacher(tmp_path: Path, teacher: Path) -> None:
     given = {"teacher": teacher, "temperature": 2.0, "teacher_weight": 0.7, "observers": [seen]}
     resnets.train("resnet8", splits(), **settings, **given)
     record = record_in(tmp_path / "run")
-    assert record.teacher is not None and record.teacher.file == str(teacher)
+    assert record.teacher is not None and (record.teacher.file, record.teacher.network) == (str(teacher), "resnet8")
     assert isinstance(record.recipe, Recipe)
     assert record.recipe.distillation == Distillation(temperature=2.0, weight=0.7, labels=0.3)
     assert [one.what for one in record.recipe.departures if "teacher" in one.what]

@@ -60,13 +60,15 @@ class DataRecord(Spec, frozen=True, kw_only=True):
 class StartRecord(Spec, frozen=True, kw_only=True):
     """The weights file that a run starts or learns from; `classes` is their number, where it is known.
 
-    `input` is that of published weights, which a resumed run is not to fetch again.
+    `network` is the name of a teacher, None in records of an earlier version. `input` is that of published weights,
+    which a resumed run is not to fetch again.
     """
 
     file: str
     sha256: str
     of: Literal["classifier", "detector", "localiser"] = "classifier"
     classes: int | None = None
+    network: str | None = None
     input: InputSpec | None = None
 
     def in_words(self) -> str:

@@ -9,6 +9,7 @@ from resnets.localisation.recipes import all_recipes
 from resnets.paper.declarations import SCORED_BY, DetectionTest
 from resnets.paper.detection_data import after
 from resnets.paper.detection_data import identify as identify_detection_data
+from resnets.paper.tables import TABLES
 from resnets.records import base
 from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Scale
 from resnets.records.runs import (
@@ -127,6 +128,7 @@ def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, 
             *_other_network(network, declared),
             *_other_channels(network, data),
             *_other_start(run, classifier=classifier),
+            *_other_teacher(run, declared),
             *([] if run.class_weights is None else ["the classes weigh differently in the loss"]),
             *_other_recipe(recipe, network, declared),
         ),
@@ -215,6 +217,16 @@ def _other_start(run: RunRecord, *, classifier: bool) -> list[str]:
         return []
     what = "weights of unknown classes" if start.classes is None else f"a classifier of {start.classes:,} classes"
     return [f"started from {what} instead of ImageNet's {IMAGENET_CLASSES:,}"]
+
+
+def _other_teacher(run: RunRecord, declared: Setting) -> list[str]:
+    """Return that a run learned from another network than the declared one, where its record names it."""
+    own = None if run.teacher is None else run.teacher.network
+    if own is None:
+        return []
+    rows = (row for table in TABLES.values() for row in table.rows if declared in row.trainings)
+    teachers = [row.teacher.network for row in rows if row.teacher is not None]
+    return [] if own in teachers or not teachers else [f"learned from {own} instead of {teachers[0]}"]
 
 
 def _other_recipe(recipe: Recipe, network: NetworkRecord, declared: Setting) -> list[str]:

@@ -82,7 +82,13 @@ def resumed_from(source: str | Path, earlier: Callable[[], RunRecord | None], wo
 
 
 def start_record(
-    source: str | Path, path: Path, *, classes: int | None, input_spec: InputSpec | None = None, detector: bool = False
+    source: str | Path,
+    path: Path,
+    *,
+    classes: int | None,
+    network: str | None = None,
+    input_spec: InputSpec | None = None,
+    detector: bool = False,
 ) -> StartRecord:
     """Return the record of weights that were read from a file; shipped and published ones are known by their source."""
     published = is_published(source)
@@ -91,5 +97,6 @@ def start_record(
         sha256=sha256_of(path),
         of="detector" if detector else "classifier",
         classes=classes,
+        network=network,
         input=input_spec if published else None,
     )

@@ -122,7 +122,7 @@ def find_teacher(source: str | Path | None, recipe: Recipe, splits: DataSplits, 
         )
     if known is not None and known != splits.classes:
         order = tuple(known.index(name) for name in splits.classes)
-    record = start_record(source, weights.path, classes=spec.num_classes)
+    record = start_record(source, weights.path, classes=spec.num_classes, network=spec.name)
     return Teacher(name=weights.name, network=network, record=record, input_spec=weights.input_spec, order=order)
 
 
