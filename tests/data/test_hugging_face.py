@@ -55,11 +55,22 @@ def test_rows_are_images_with_labels(saved: Path) -> None:
     assert len(sources.load(f"hf:{saved}@validation,train").test) == 6  # type: ignore[arg-type]
 
 
-def test_other_splits_to_test_on_are_named(tmp_path: Path) -> None:
-    """Unless one was named."""
-    source = table(tmp_path, train=rows(2), validation=rows(2), test=rows(2))
-    assert any("tested on split validation; there are test too" in note for note in sources.load(source).notes)
-    assert not sources.load(f"{source}@test").notes
+@pytest.mark.parametrize("named", ["validation", "valid", "val"])
+def test_with_a_validation_and_a_test_split_both_are_used(tmp_path: Path, named: str) -> None:
+    """As of a folder: one for choices, one for the test; a split that is named is used alone."""
+    source = table(tmp_path, **{"train": rows(6), named: rows(4), "test": rows(2)})
+    splits = sources.load(source)
+    assert [splits.validation and len(splits.validation), len(splits.test)] == [4, 2]
+    assert f"validated on split {named}, tested on split test" in splits.roles
+    alone = sources.load(f"{source}@{named}")
+    assert (alone.validation, len(alone.test)) == (None, 4) and alone.digest != splits.digest
+
+
+def test_a_test_split_without_classes_is_not_used(saved: Path) -> None:
+    """Its labels are -1, as those of a competition: the validation split is tested on, and a note says so."""
+    splits = sources.load(f"hf:{saved}")
+    assert (splits.validation, len(splits.test)) == (None, 4)
+    assert any("split test" in note for note in splits.notes)
 
 
 def test_what_cannot_be_is_said(saved: Path, tmp_path: Path) -> None:

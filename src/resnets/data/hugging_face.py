@@ -19,7 +19,7 @@ from resnets.data.stored_file import InMemoryFile
 from resnets.data.streams import ImageStream
 from resnets.errors import DataError, first_line, import_extra, nearest
 
-TESTED_ON = ("validation", "valid", "val", "test")  # the first that is there
+VALIDATION = ("validation", "valid", "val")  # the first that is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,10 @@ class StreamedFile:
 
 
 def load(rest: str, *, stream: bool = False) -> DataSplits:
-    """Return the data set `REPO[@TEST][#LABELS]`, trained on its split `train`, tested on `TEST`, else on validation.
+    """Return the data set `REPO[@TEST][#LABELS]`, trained on its split `train`, tested on `TEST`, else on `test`.
+
+    With `validation`, `valid` or `val` next to `test` that split is validated on. It is tested on where there is no
+    `test`, or the first row of `test` has no class, as in a competition's. A `TEST` that is named is used alone.
 
     What is not a folder is fetched into the library's cache, or with `stream` only the labels are, and each file again
     whenever its images are needed. `REPO@TRAIN,TEST` names both splits; `LABELS` is the column of the classes. Classes
@@ -138,25 +141,26 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
         raise
     except Exception as error:  # the library raises nearly anything
         raise DataError(f"hf:{repository}: failed to load ({first_line(error)})") from error
-    names = dict(zip(("train", "test"), _names(repository, list(found), asked), strict=True))
+    names, notes = _names(repository, found, asked, column)
     columns = choose(
         f"hf:{repository}", {name: found[name].features for name in names.values()}, names["train"], column
     )
     splits: dict[str, ImageFiles]
     if stream:
         labelled = _labels_alone(where, columns.labels) or found
-        splits = {name: _streamed(found[name], labelled[name], columns, name) for name in names.values()}
+        splits = {role: _streamed(found[name], labelled[name], columns, name) for role, name in names.items()}
     else:
-        splits = {name: _files(found[name], columns, name) for name in names.values()}
-    train, test = (splits[name] for name in names.values())
-    classes = columns.classes or numbered_classes(part.labels for part in splits.values())
+        splits = {role: _files(found[name], columns, name) for role, name in names.items()}
+    validated = f", validated on split {names['validation']}" if "validation" in names else ""
     return DataSplits(
         name=path.name,
-        train=train,
-        test=test,
-        classes=classes,
-        digest=f"{train.digest()}:{test.digest()}",
-        notes=(*columns.notes, *([] if asked else _unused(repository, list(found), names))),
+        train=splits["train"],
+        test=splits["test"],
+        validation=splits.get("validation"),
+        classes=columns.classes or numbered_classes(part.labels for part in splits.values()),
+        digest=":".join(part.digest() for part in splits.values()),
+        notes=(*columns.notes, *notes),
+        roles=f"{path.name}: trained on split {names['train']}{validated}, tested on split {names['test']}",
     )
 
 
@@ -165,22 +169,39 @@ def load_stream(rest: str) -> DataSplits:
     return load(rest, stream=True)
 
 
-def _unused(repository: str, splits: list[str], names: dict[str, str]) -> list[str]:
-    """Return a note where another split might have been meant to be tested on."""
-    others = [name for name in TESTED_ON if name in splits and name not in names.values()]
-    taken = f"hf:{repository}: tested on split {names['test']}; there are {', '.join(others)} too, which @SPLIT names"
-    return [taken] if others else []
+def _names(repository: str, found: Any, asked: str, column: str) -> tuple[dict[str, str], list[str]]:
+    """Return the splits to train and test on and, where there is one, to validate on, and notes on what is not used.
 
-
-def _names(repository: str, splits: list[str], asked: str) -> tuple[str, str]:
+    Raises: DataError, if one is not there.
+    """
     train, _, test = asked.partition(",") if "," in asked else ("train", ",", asked)
-    test = test or next((name for name in TESTED_ON if name in splits), "")
-    if not test:
-        raise DataError(f"hf:{repository}: no split to test on among {', '.join(splits)}; name one as @SPLIT")
-    for name in (train, test):
-        if name not in splits:
-            raise DataError(f"hf:{repository}: no split {name!r}{nearest(name, splits)}; there are {', '.join(splits)}")
-    return train, test
+    validation = next((name for name in VALIDATION if name in found), None)
+    names, notes = {"train": train, "test": test or ("test" if "test" in found else validation or "")}, []
+    if not names["test"]:
+        raise DataError(f"hf:{repository}: no split to test on among {', '.join(found)}; name one as @SPLIT")
+    for name in names.values():
+        if name not in found:
+            raise DataError(f"hf:{repository}: no split {name!r}{nearest(name, found)}; there are {', '.join(found)}")
+    if not test and validation not in (None, train, names["test"]):
+        if _has_classes(repository, found, names, column):
+            names["validation"] = str(validation)
+        else:
+            names["test"] = str(validation)
+            notes = [f"hf:{repository}: the first row of split test has no class, and the split is not used"]
+    return names, notes
+
+
+def _has_classes(repository: str, found: Any, names: dict[str, str], column: str) -> bool:
+    """Return whether the first row of the split to test on has a class. Raises: DataError, if it cannot be read."""
+    label = choose(f"hf:{repository}", {"train": found[names["train"]].features}, "train", column).labels
+    rows = found[names["test"]]
+    if label not in rows.features:
+        return False
+    try:
+        first = next(iter(rows.select_columns([label])), {label: None})[label]
+    except Exception as error:  # the library raises nearly anything
+        raise DataError(f"hf:{repository}: split {names['test']}: failed to read ({first_line(error)})") from error
+    return first is not None and first != -1
 
 
 def _files(rows: Any, columns: Columns, split: str) -> ImageFiles:
