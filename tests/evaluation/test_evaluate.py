@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -276,13 +275,26 @@ def test_a_test_of_photos_that_were_decoded_for_training_is_the_runs(photo_folde
     assert set(of_run.errors) == {"single-view", "center-crop with flips"}
 
 
-def test_a_test_without_its_run_is_said(photo_folder: Path, photo_weights: Path, tmp_path: Path) -> None:
+def test_a_test_without_its_run_is_shown_as_one(photo_folder: Path, photo_weights: Path, tmp_path: Path) -> None:
     """Also where the result.json next to the weights is of something else; and a file that is none is named."""
-    weights = shutil.copy(photo_weights, tmp_path)
+    weights = Path(shutil.copy(photo_weights, tmp_path))
     (tmp_path / "result.json").write_text('{"accuracy": 0.9}')
     resnets.evaluate(weights, f"folder:{photo_folder}", workers=0, out=tmp_path / "a" / "one.json")
     (tmp_path / "a" / "two.json").write_text((tmp_path / "a" / "one.json").read_text().replace("members", "x"))
-    with pytest.raises(UsageError, match=re.escape(str(tmp_path / "a"))) as error:
-        collect([tmp_path / "a"])
-    assert "no result.json of its run" in str(error.value)
-    assert "unknown field `x`" in str(error.value)
+    found = collect([tmp_path / "a"])
+    (shown,), (problem,) = found.weights, found.problems
+    assert not found.runs and (shown.file, shown.weights) == ("a/one.json", weights.name)
+    assert problem.startswith("a/two.json") and "unknown field `x`" in problem
+
+
+def test_weights_of_the_package_are_of_a_run(tmp_path: Path) -> None:
+    """Its result comes with them, so that a test on other images is refused by a report, and not taken for its own."""
+    classes = resnets.load("resnet20-cifar10", device="cpu").classes
+    few = resnets.ImageArrays(np.zeros((10, 32, 32, 3), np.uint8), np.arange(10))
+    assert classes is not None
+    few_splits = resnets.DataSplits(name="few", train=few, test=few, classes=classes)
+    found = resnets.evaluate("resnet20-cifar10", few_splits, device="cpu", out=tmp_path / "one.json")
+    result = found.members[0].result
+    assert result is not None and (result.run.network.name, result.test_samples) == ("resnet20", 10_000)
+    with pytest.raises(UsageError, match="10 of few"):
+        collect([tmp_path])

@@ -36,6 +36,17 @@ def test_an_ensemble_alone_is_a_result(tmp_path: Path) -> None:
     assert "Ensembles" in markdown.render(View.of(found))
 
 
+def test_weights_without_a_run_are_listed(tmp_path: Path) -> None:
+    """A folder with nothing but a test of converted weights has a report, which says what was tested."""
+    found = results.read(results.write(tmp_path, one=results.evaluated(("resnet20", 7.5, None))))
+    assert not (found.runs or found.ensembles or found.problems)
+    row = ("resnet20", "w", "cifar10", "single-view", "10,000", "7.50 (7.0 to 8.0)", "0.25")
+    said = View.of(found)
+    assert said.weights.rows == (row,)
+    assert f"| {' | '.join(row)} |" in markdown.render(said)
+    assert "7.50 (7.0 to 8.0)" in page.render(said)
+
+
 def test_the_images_of_an_ensemble_are_known_by_their_digest(tmp_path: Path) -> None:
     """What is called cifar10 is not CIFAR-10."""
     other = results.evaluated(("a", 9.0, None), ("b", 8.0, None), digest="of others")

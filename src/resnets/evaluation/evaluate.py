@@ -32,6 +32,7 @@ from resnets.runtime.device import keep_freed_memory
 from resnets.runtime.launch import joined, require_alone
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
+from resnets.weights.shipped import name_of, shipped_result
 
 
 @public
@@ -185,7 +186,8 @@ def _evaluate(
 def _result_of_run(weights: Path) -> ClassifierResult | None:
     """Return the result of the run that weights are of; None where they are another project's, or it is unreadable."""
     with suppress(RunError):
-        return result_next_to(weights, ClassifierResult)
+        shipped = name_of(weights)
+        return result_next_to(weights, ClassifierResult) if shipped is None else shipped_result(shipped)
     return None
 
 

@@ -29,6 +29,7 @@ from resnets.report.runs import (
     MeasuredDetector,
     MeasuredEnsemble,
     MeasuredLocaliser,
+    MeasuredWeights,
     Results,
     Run,
 )
@@ -68,6 +69,7 @@ def collect(places: Iterable[Path]) -> Results:
     costs: dict[tuple[str, str | None], Cost] = {}
     benchmarks: dict[str, Benchmark] = {}
     tested: list[tuple[str, Evaluation]] = []
+    weights: list[MeasuredWeights] = []
     problems: list[str] = []
     places = tuple(places)
     for file, path in _files(places).items():
@@ -79,6 +81,8 @@ def collect(places: Iterable[Path]) -> Results:
                 costs |= {(cost.network, cost.shortcut): cost for cost in record.networks}
             if isinstance(record, Evaluation) and len(record.members) > 1:
                 tested.append((file, record))
+            elif isinstance(record, Evaluation) and record.members[0].result is None:
+                weights.append(_weights(file, record))
             for run in _runs(file, record):
                 declared = isinstance(record, ReproducedRun)
                 if isinstance(run, Measured):
@@ -90,7 +94,7 @@ def collect(places: Iterable[Path]) -> Results:
         except (RunError, NotAResult) as error:
             reason = str(error).removeprefix(f"{path}: ")
             problems.append(f"{file}: not shown: no result of train, evaluate, reproduce or the benchmarks: {reason}")
-    if not (runs or detectors or localisers or tested or costs or benchmarks):
+    if not (runs or detectors or localisers or tested or weights or costs or benchmarks):
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""
         raise UsageError(f"no results in {where}{reason}; `resnets train` writes result.json, `resnets reproduce` more")
@@ -100,6 +104,7 @@ def collect(places: Iterable[Path]) -> Results:
         detectors=tuple(detectors.values()),
         localisers=tuple(localisers.values()),
         ensembles=tuple(_ensemble(file, record, runs) for file, record in tested),
+        weights=tuple(weights),
         costs=tuple(costs.values()),
         benchmarks=benchmarks,
         problems=tuple(problems),
@@ -154,20 +159,20 @@ def _same_images(data: str, digest: str | None, images: int, result: ClassifierR
 
 
 def _of_an_evaluation(file: str, record: Evaluation) -> Iterator[Measured]:
-    """Yield the runs that were tested; of an ensemble, which is shown itself, those that are known."""
+    """Yield the runs that were tested, where they are known: weights without one, and ensembles, are shown themselves.
+
+    Raises: NotAResult, for a test of one network on other images than those of its run's test.
+    """
     for member in record.members:
-        result, problem = member.result, None
-        if result is None:
-            problem = f"a test of {member.network}, with no result.json of its run next to the weights"
-        elif not _same_images(record.data, member.digest, record.samples, result):
-            problem = (
+        if (result := member.result) is None:
+            continue
+        if not _same_images(record.data, member.digest, record.samples, result):
+            if len(record.members) > 1:
+                continue
+            raise NotAResult(
                 f"a test on other images ({record.samples:,} of {record.data}) than the test images of the run "
                 f"({result.run.data.name})"
             )
-        if problem and len(record.members) == 1:
-            raise NotAResult(problem)
-        if problem or result is None:
-            continue
         run = measured(file, result)
         if record.protocol not in run.errors:  # training's own test counts
             errors = Errors(member.top1_error, member.top5_error)
@@ -269,9 +274,7 @@ def _ensemble(file: str, record: Evaluation, runs: Mapping[object, Measured]) ->
     return MeasuredEnsemble(
         file=file,
         members=tuple(member.network for member in record.members),
-        data=identify(
-            record.data, digest=record.digest, train=None, test=record.samples, classes=len(record.class_errors)
-        ),
+        data=_images_of(record),
         protocol=record.protocol,
         images=record.samples,
         top1=record.top1_error,
@@ -280,3 +283,23 @@ def _ensemble(file: str, record: Evaluation, runs: Mapping[object, Measured]) ->
         alone=tuple(member.top1_error for member in record.members),
         runs=tuple(runs[one] for one in same) if known else (),
     )
+
+
+def _weights(file: str, record: Evaluation) -> MeasuredWeights:
+    return MeasuredWeights(
+        file=file,
+        network=record.members[0].network,
+        weights=Path(record.members[0].weights).name,
+        data=_images_of(record),
+        protocol=record.protocol,
+        images=record.samples,
+        top1=record.top1_error,
+        top5=record.top5_error,
+        interval=record.top1_interval,
+    )
+
+
+def _images_of(record: Evaluation) -> str:
+    """Return what was tested on, as its images show."""
+    classes = len(record.class_errors)
+    return identify(record.data, digest=record.digest, train=None, test=record.samples, classes=classes)

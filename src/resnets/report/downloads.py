@@ -108,6 +108,7 @@ def everything(view: View) -> str:
             "tables": tables,
             "runs": runs,
             "ensembles": [msgspec.to_builtins(ensemble) for ensemble in view.results.ensembles],
+            "weights": [msgspec.to_builtins(test) for test in view.results.weights],
         }
     )
 

@@ -11,10 +11,10 @@ from resnets.report.view import COMPARED, Grid, View, compared_line, is_as_print
 
 
 def render(view: View) -> str:
-    """Return what depth does, each measured table, seeds, ensembles, speed, and where the numbers come from."""
+    """Return what depth does, each measured table, seeds, ensembles, weights, speed and their origin."""
     blocks = [view.sentence, "\n".join(_lines(view.depths)), *view.more_sentences]
     blocks += ["\n".join(_table(table)) for table in view.tables if any(map(shown, table.rows))]
-    grids = (grid for grid in (view.seeds, view.ensembles, view.speed) if grid.rows)
+    grids = (grid for grid in (view.seeds, view.ensembles, view.weights, view.speed) if grid.rows)
     blocks += [f"**{grid.title}**\n\n" + "\n".join(_lines(grid)) for grid in grids]
     blocks += [f"{view.machines}; `resnets report` makes a page of them."] if view.machines else []
     return "\n\n".join(block for block in blocks if block) + "\n"

@@ -178,6 +178,21 @@ class MeasuredEnsemble:
         return max(run.rank for run in self.runs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasuredWeights:
+    """A test of weights whose run is not known, such as converted ones. Errors in percent, an interval as above."""
+
+    file: str
+    network: str
+    weights: str  # the name of their file
+    data: str
+    protocol: str
+    images: int
+    top1: float
+    top5: float
+    interval: tuple[float, float]
+
+
 @dataclass(frozen=True)
 class Results:
     """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result,
@@ -188,6 +203,7 @@ class Results:
     detectors: tuple[MeasuredDetector, ...] = ()
     localisers: tuple[MeasuredLocaliser, ...] = ()
     ensembles: tuple[MeasuredEnsemble, ...] = ()  # of classifiers
+    weights: tuple[MeasuredWeights, ...] = ()  # of classifiers
     costs: tuple[Cost, ...] = ()
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)  # by file
     problems: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from resnets.report import depth
 from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import Cell, ComparedRow, ComparedTable, compare_table
 from resnets.report.depth import DepthStudy
-from resnets.report.runs import Measured, MeasuredEnsemble, Results
+from resnets.report.runs import Measured, MeasuredEnsemble, MeasuredWeights, Results
 from resnets.report.verdict import Status
 from resnets.report.wording import measured, quantity
 from resnets.specs import Departure, Recipe, default_shortcut
@@ -44,6 +44,7 @@ class View:
     departures: tuple[tuple[tuple[Recipe, ...], tuple[Departure, ...]], ...]  # of declared recipes and of the runs'
     seeds: Grid  # the trainings of which there are several seeds
     ensembles: Grid  # compared with their members
+    weights: Grid  # the tests of weights whose run is not known
     speed: Grid  # the benchmarks, ours next to each peer's
 
     @classmethod
@@ -60,6 +61,7 @@ class View:
             departures=departures(recipe for name, recipe in all_recipes().items() if name in used),
             seeds=_seeds(results.runs),
             ensembles=_ensembles(results.ensembles),
+            weights=_weights(results.weights),
             speed=_speed(results.benchmarks.values()),
         )
 
@@ -207,7 +209,7 @@ def _ensembles(ensembles: Iterable[MeasuredEnsemble]) -> Grid:
             one.data,
             one.protocol,
             f"{one.images:,}",
-            f"{one.top1:.2f} ({one.interval[0]:.1f} to {one.interval[1]:.1f})",
+            _with_interval(one.top1, one.interval),
             f"{one.top5:.2f}",
             ", ".join(f"{error:.2f}" for error in one.alone),
         )
@@ -216,6 +218,28 @@ def _ensembles(ensembles: Iterable[MeasuredEnsemble]) -> Grid:
     numbers = ("images", "top-1 error", "top-5 error", "top-1 error of each alone")
     title = "Ensembles, errors in percent, with 95 % intervals"
     return Grid(title, ("ensemble of", "data", "protocol", *numbers), numbers, tuple(rows))
+
+
+def _weights(tests: Iterable[MeasuredWeights]) -> Grid:
+    rows = [
+        (
+            one.network,
+            one.weights,
+            one.data,
+            one.protocol,
+            f"{one.images:,}",
+            _with_interval(one.top1, one.interval),
+            f"{one.top5:.2f}",
+        )
+        for one in tests
+    ]
+    numbers = ("images", "top-1 error", "top-5 error")
+    title = "Weights without a run of theirs, errors in percent, with 95 % intervals"
+    return Grid(title, ("network", "weights", "data", "protocol", *numbers), numbers, tuple(rows))
+
+
+def _with_interval(error: float, interval: tuple[float, float]) -> str:
+    return f"{error:.2f} ({interval[0]:.1f} to {interval[1]:.1f})"
 
 
 def _speed(benchmarks: Iterable[Benchmark]) -> Grid:
