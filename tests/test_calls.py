@@ -37,7 +37,7 @@ def test_arguments_are_documented() -> None:
         if inspect.isfunction(call) and len(names := list(inspect.signature(call).parameters)) > 4:
             text = (inspect.getdoc(call) or "").partition("Args:\n")[2].partition("\n\n")[0]
             listed = {one for line in re.findall(r"^    (\w[\w, ]*):", text, re.MULTILINE) for one in line.split(", ")}
-            assert set(names) - {"settings", "options", "network_options"} <= listed, name
+            assert set(names) - {"options"} <= listed, name
 
 
 @pytest.fixture

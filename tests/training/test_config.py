@@ -58,6 +58,23 @@ def test_each_setting_is_an_option(command: Callable[..., None], settings: type,
     assert inspect.signature(command).parameters.keys() - (OF_THE_COMMAND - named) == named - python_only
 
 
+@pytest.mark.parametrize(
+    ("call", "settings"),
+    [
+        (resnets.train, TrainSettings),
+        (resnets.plan, NetworkSettings),
+        (resnets.train_detector, DetectorSettings),
+        (resnets.train_localiser, LocaliserSettings),
+    ],
+)
+def test_the_signature_of_a_call_names_each_setting(call: Callable[..., object], settings: type) -> None:
+    """For `help` and notebooks, which show no keys of a TypedDict; a default is the configuration's."""
+    parameters = inspect.signature(call).parameters
+    assert settings.__annotations__.keys() <= parameters.keys()
+    assert not [one for one in parameters.values() if one.kind is one.VAR_KEYWORD]
+    assert "workers" not in settings.__annotations__ or parameters["workers"].default == 2
+
+
 def test_settings_are_divided() -> None:
     """Settings of the recipe and the network are kept apart, and None keeps the recipe's value."""
     config = TrainingConfig.from_settings(lr=0.2, ema=None, shortcut="B", seed=3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from typing import Any
 
@@ -41,7 +40,6 @@ copybutton_prompt_text = "$ "
 
 FIELD = re.compile(r"^(Shape|Units|Raises|Paper): ")
 EXCEPTION = re.compile(r"(?<![`\w.])(\w+Error|Interrupted|FailedElsewhere)(?![`\w])")
-KEYWORDS = re.compile(r"\*\*\w+: \S*Unpack\[\S*?(\w+)\]")
 
 
 def docstring(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
@@ -49,18 +47,6 @@ def docstring(app: object, what: str, name: str, obj: object, options: object, l
     for number, line in enumerate(lines):
         text = [part if place % 2 else part.replace("*", r"\*") for place, part in enumerate(line.split("`"))]
         lines[number] = EXCEPTION.sub(r"`\1`", FIELD.sub(r":\1: ", "`".join(text)))
-
-
-def signature(
-    app: object, what: str, name: str, obj: Any, options: object, text: str | None, returned: str | None
-) -> tuple[str | None, str | None]:
-    """Write keywords that a TypedDict declares one by one."""
-
-    def one_by_one(found: re.Match[str]) -> str:
-        declared = inspect.unwrap(obj).__globals__[found[1]].__annotations__
-        return ", ".join(f"{name}: {getattr(kind, '__forward_arg__', kind)} = ..." for name, kind in declared.items())
-
-    return (KEYWORDS.sub(one_by_one, text) if text else text), returned
 
 
 def dashes(app: object, doctree: nodes.document, page: str) -> None:
@@ -74,4 +60,3 @@ def setup(app: Any) -> None:
     """Connect the functions above; Sphinx calls it."""
     app.connect("doctree-resolved", dashes)
     app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon
-    app.connect("autodoc-process-signature", signature)

@@ -18,6 +18,7 @@ from resnets.runtime.launch import joined
 from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.run_folder import earlier_record, opened
+from resnets.training.settings import showing_settings
 from resnets.training.trainer import Trainer
 
 
@@ -34,6 +35,7 @@ class DetectorResult(FinishedRun):
 
 
 @possible_names()
+@showing_settings(DetectionConfig)
 def train_detector(
     network: str,
     data: str | DetectionSplits,

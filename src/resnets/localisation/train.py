@@ -18,6 +18,7 @@ from resnets.runtime.launch import require_alone
 from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.run_folder import earlier_record, opened
+from resnets.training.settings import showing_settings
 from resnets.training.trainer import Trainer
 
 
@@ -34,6 +35,7 @@ class LocaliserResult(FinishedRun):
 
 
 @possible_names()
+@showing_settings(LocalisationConfig)
 def train_localiser(
     network: str,
     data: str | LocalisationSplits,

@@ -24,7 +24,7 @@ from resnets.planning.together import leaves_room, require_together
 from resnets.runtime.processes import Share
 from resnets.specs import AreaCropFlip, Precision, Recipe
 from resnets.training.config import Training, TrainingConfig, load_for, resolve
-from resnets.training.settings import NetworkSettings
+from resnets.training.settings import NetworkSettings, showing_settings
 from resnets.training.step import require_micro_batches
 
 IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines
@@ -72,6 +72,7 @@ class Plan:
     assumptions: tuple[str, ...]
 
 
+@showing_settings(TrainingConfig)
 def plan(
     network: str,
     data: str,
@@ -102,7 +103,8 @@ def plan(
         devices: number of devices.
         together: trainings like it that the device makes at once, as `reproduce` does on a GPU; the plan is of all.
         device_kind: a known device (`h100`, `t4` ...), estimated from its data sheet; None measures this machine's.
-        in_channels, shortcut, stride, residual_layers, bn_group, initialization: options of a network, as in `create`.
+        num_classes, in_channels, shortcut, stride, residual_layers, bn_group, initialization: options of a network, as
+            in `create`.
 
     Raises: UsageError, if there is no such network, data, recipe or device, or a number is impossible; DataError.
     """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar, get_type_hints
 
 from resnets.errors import UsageError, as_declared, nearest, require_at_least
 from resnets.specs import Initialization, Recipe, Shortcut, StridePlacement
@@ -27,15 +28,15 @@ class RecipeSettings(TypedDict, total=False):
 
 
 class NetworkSettings(TypedDict, total=False):
-    """Options of a network that is given by its name, as in `create`."""
+    """Options of a network that is given by its name, as in `create`; None keeps its default."""
 
-    num_classes: int
+    num_classes: int | None
     in_channels: int | None
     shortcut: Shortcut | None
     stride: StridePlacement | None
     residual_layers: int | None
     bn_group: int | None
-    initialization: Initialization
+    initialization: Initialization | None
 
 
 class SharedSettings(TypedDict, total=False):
@@ -110,3 +111,31 @@ def separated(
     changes = {of_recipe[name]: value for name, value in settings.items() if name not in own and value is not None}
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
     return {name: settings[name] for name in own & settings.keys()} | {"recipe_changes": changes}
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def showing_settings(config: type[RunSettings]) -> Callable[[F], F]:
+    """Return a decorator of a call with `**settings: Unpack[...]`, whose signature then names each, as `help` shows it.
+
+    The defaults are those of the configuration, and None for what the recipe or the network has.
+    """
+
+    def shown(call: F) -> F:
+        signature = inspect.signature(call)
+        *own, settings = signature.parameters.values()
+        (declared,) = get_type_hints(call)[settings.name].__args__
+        named = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=getattr(config, name, None),
+                annotation=kind.__forward_arg__,
+            )
+            for name, kind in declared.__annotations__.items()
+        ]
+        call.__signature__ = signature.replace(parameters=[*own, *named])  # type: ignore[attr-defined]
+        return call
+
+    return shown

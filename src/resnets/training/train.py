@@ -25,7 +25,7 @@ from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE
 from resnets.training.run_folder import earlier_record, opened
-from resnets.training.settings import TrainSettings
+from resnets.training.settings import TrainSettings, showing_settings
 from resnets.training.together import Process
 from resnets.training.trainer import Trainer
 from resnets.weights import weights_file
@@ -43,6 +43,7 @@ class TrainResult(FinishedRun):
 
 
 @possible_names()
+@showing_settings(TrainingConfig)
 def train(
     network: str | nn.Module,
     data: str | DataSplits | tuple[Dataset[Any], Dataset[Any]],
@@ -96,7 +97,8 @@ def train(
         save_every: iterations between checkpoints; None saves every 30 seconds, or so rarely that it takes a
             twentieth of the time.
         in_channels: of the input; None is the images'. Image files are read as grey with 1.
-        shortcut, stride, residual_layers, bn_group, initialization: options of a network by name, as in `create`.
+        num_classes, shortcut, stride, residual_layers, bn_group, initialization: options of a network by name, as in
+            `create`.
 
     Raises: UsageError, DataError, WeightsError, RunError, TrainingError, CheckpointError; Interrupted after a signal;
         FailedElsewhere, if another process failed.
