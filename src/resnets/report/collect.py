@@ -81,7 +81,7 @@ def collect(places: Iterable[Path]) -> Results:
                 costs |= {(cost.network, cost.shortcut): cost for cost in record.networks}
             if isinstance(record, Evaluation) and len(record.members) > 1:
                 tested.append((file, record))
-            elif isinstance(record, Evaluation) and record.members[0].result is None:
+            elif isinstance(record, Evaluation) and [member.result for member in record.members] == [None]:
                 weights.append(_weights(file, record))
             for run in _runs(file, record):
                 declared = isinstance(record, ReproducedRun)
