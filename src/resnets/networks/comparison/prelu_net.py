@@ -44,6 +44,8 @@ class PReLUNet(nn.Module):
 
     def _draw(self) -> None:
         """Draw the weights as in its section 2.2, by the number of output connections."""
+        if self.fc.weight.is_meta:  # nothing to draw
+            return
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, SLOPE, "fan_out", "leaky_relu")
