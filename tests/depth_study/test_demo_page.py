@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo of the smallest networks, trained for some iterations."""
     out = tmp_path_factory.mktemp("demo")
-    resnets.demo(out, depths=(8, 14), iterations=10)
+    resnets.demo(out, depths=(8, 14), iterations=4)
     return out
 
 

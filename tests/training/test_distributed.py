@@ -104,7 +104,7 @@ def log(path: Path) -> list[dict[str, Any]]:
 
 
 def assert_same_run(reference: Path, other: Path, recipe: Recipe = together.RECIPE) -> None:
-    """Compare logs, results and weights, up to the rounding of float32 that 20 iterations add up."""
+    """Compare logs, results and weights, up to the rounding of float32 that 10 iterations add up."""
     ours, theirs = log(other), log(reference)
     assert [line["iteration"] for line in ours] == list(range(1, recipe.iterations + 1))
     for one, two in zip(ours, theirs, strict=True):
@@ -138,7 +138,7 @@ def several(request: pytest.FixtureRequest) -> Processes:
 
 
 def test_training_is_that_of_one_process(alone: Path, tmp_path: Path, several: Processes) -> None:
-    """Loss and errors of each of 20 iterations, the test curve, weights and running statistics; with groups of batch
+    """Loss and errors of each of 10 iterations, the test curve, weights and running statistics; with groups of batch
     norm that a process has whole, that two share, and that all share."""
     several.run(together.train_each, tmp_path)
     for group in together.GROUPS:
@@ -166,12 +166,12 @@ def test_groups_matter(alone: Path) -> None:
 def test_a_run_goes_on_with_another_number_of_processes(
     alone: Path, tmp_path: Path, pair: Run, two_processes: Processes, four_processes: Processes
 ) -> None:
-    """Started by two, of which the first died after 7 iterations; ended by one, two and four."""
+    """Started by two, of which the first died in its sixth iteration; ended by one, two and four."""
     started = tmp_path / "begun"
-    pair(together.resume, started, small_runs.CrashAt(8)).join()
+    pair(together.resume, started, small_runs.CrashAt(6)).join()
     assert (tmp_path / "error-0").read_text() == "Crash"
     assert (tmp_path / "error-1").read_text() == "FailedElsewhere"
-    assert log(started)[-1]["iteration"] == 8
+    assert log(started)[-1]["iteration"] == 6
     for size, processes in ((1, None), (2, two_processes), (4, four_processes)):
         path = tmp_path / f"by-{size}"
         shutil.copytree(started, path)

@@ -38,16 +38,16 @@ from resnets.runtime.signals import StopCoordinator
 from resnets.specs import Distillation, Hint, PadCropFlip, Recipe
 from resnets.training.meter import LossGuard
 
-ITERATIONS = 20
+ITERATIONS = 10
 RECIPE = Recipe(
     name="small",
     source="these tests",
     iterations=ITERATIONS,
     batch_size=32,
     lr=0.01,
-    milestones=(15,),
+    milestones=(7,),
     augmentation=PadCropFlip(pad=1, flip=True),
-    evaluate_every=10,
+    evaluate_every=5,
 )
 GROUPS = (8, 16, None)  # images that share batch norm's statistics; of 4 processes each has 8 of 32
 
@@ -183,7 +183,7 @@ def train_in_parts(path: Path) -> None:
 
 def train_students(teacher: Path, path: Path) -> None:
     """Train on a teacher's scores alone, and for some iterations on maps of one of its layers first."""
-    hint = Hint(layer="layer2", teacher_layer="layer2", iterations=7)
+    hint = Hint(layer="layer2", teacher_layer="layer2", iterations=4)
     for name, how in (("scores", Distillation()), ("hint", Distillation(hint=hint))):
         train(16, path / name, recipe=RECIPE.with_changes(distillation=how), teacher=teacher)
 
@@ -203,7 +203,7 @@ class Companions(nn.Module):
 def train_companions(path: Path) -> None:
     """Train with another output that counts in the first iterations alone."""
     torch.manual_seed(0)
-    options: dict[str, Any] = {"recipe": RECIPE.with_changes(auxiliary_iterations=7), "device": "cpu", "workers": 0}
+    options: dict[str, Any] = {"recipe": RECIPE.with_changes(auxiliary_iterations=4), "device": "cpu", "workers": 0}
     resnets.train(Companions(), splits(), out=path, precision="fp32", **options)
 
 
