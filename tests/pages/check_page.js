@@ -47,10 +47,13 @@
     return known.get(colour);
   };
   const over = (top, bottom, alpha = top[3]) => [0, 1, 2].map((i) => top[i] * alpha + bottom[i] * (1 - alpha)).concat(1);
+  const grounds = new Map([[null, [255, 255, 255, 1]]]);
   const ground = (one) => {
-    if (!one) return [255, 255, 255, 1];
-    const colour = parsed(getComputedStyle(one).backgroundColor);
-    return colour[3] === 1 ? colour : over(colour, ground(one.parentElement));
+    if (!grounds.has(one)) {
+      const colour = parsed(getComputedStyle(one).backgroundColor);
+      grounds.set(one, colour[3] === 1 ? colour : over(colour, ground(one.parentElement)));
+    }
+    return grounds.get(one);
   };
   const luminance = (colour) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
     const value = colour[i] / 255;

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -40,9 +41,9 @@ def chromium(browser: str) -> Iterator[Any]:
         yield driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
 
 
-@pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
-    """An empty page on a screen; an error in a script, and a request that leaves the page, fail the test."""
+@contextmanager
+def _watched(chromium: Any) -> Iterator[Any]:
+    """Yield an empty page on a screen; an error in a script, and a request that leaves the page, fail the test."""
     found = chromium.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion="reduce")
     failures: list[str] = []
     found.on("pageerror", lambda error: failures.append(str(error)))
@@ -50,6 +51,31 @@ def page(chromium: Any) -> Iterator[Any]:
     yield found
     found.close()
     assert failures == []
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """An empty page on a screen."""
+    with _watched(chromium) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def opened_report(made: Made, chromium: Any) -> Iterator[Any]:
+    """The report of the results, opened once."""
+    with _watched(chromium) as found:
+        _open(found, "report", made("report"))
+        found.evaluate("window.unfolded = [...document.querySelectorAll('details[open]')]")
+        yield found
+
+
+@pytest.fixture
+def report(opened_report: Any) -> Any:
+    """The report of the results, folded as when it was opened."""
+    opened_report.evaluate(
+        "for (const one of document.querySelectorAll('details')) one.open = window.unfolded.includes(one)"
+    )
+    return opened_report
 
 
 def _open(page: Any, name: str, path: Path) -> None:
@@ -144,28 +170,25 @@ def test_the_checks_find_what_is_wrong(page: Any) -> None:
         assert fault in found
 
 
-def test_the_report_of_the_results_is_short(made: Made, page: Any) -> None:
+def test_the_report_of_the_results_is_short(report: Any) -> None:
     """Before anything is unfolded it is at most a third of 16,000 pixels high, and the finding is its heading."""
-    _open(page, "report", made("report"))
-    assert page.evaluate("document.documentElement.scrollHeight") <= 16_000 / 3
-    assert "Deeper plain networks train worse" in page.inner_text("h1")
+    assert report.evaluate("document.documentElement.scrollHeight") <= 16_000 / 3
+    assert "Deeper plain networks train worse" in report.inner_text("h1")
 
 
-def test_paper_has_everything(made: Made, page: Any) -> None:
+def test_paper_has_everything(report: Any) -> None:
     """Printing unfolds what is folded, and folds it again."""
-    _open(page, "report", made("report"))
     closed = "document.querySelectorAll('details:not([open])').length"
-    before = page.evaluate(closed)
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert (before > 20, page.evaluate(closed)) == (True, 0)
-    page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.evaluate(closed) == before
+    before = report.evaluate(closed)
+    report.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert (before > 20, report.evaluate(closed)) == (True, 0)
+    report.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert report.evaluate(closed) == before
 
 
-def test_tables_sort_by_their_headers(made: Made, page: Any) -> None:
+def test_tables_sort_by_their_headers(report: Any) -> None:
     """By our numbers, upwards and downwards; rows without one stay last."""
-    _open(page, "report", made("report"))
-    table = page.locator("#table6 table").first
+    table = report.locator("#table6 table").first
     head = table.locator("th[data-column]", has_text="ours").first
     orders = []
     for order in ("ascending", "descending"):
@@ -178,8 +201,7 @@ def test_tables_sort_by_their_headers(made: Made, page: Any) -> None:
     assert orders[0] == sorted(orders[0]) and orders[1] == orders[0][::-1]
 
 
-def test_a_link_to_a_run_opens_it(made: Made, page: Any) -> None:
+def test_a_link_to_a_run_opens_it(report: Any) -> None:
     """A link to a seed's run opens its details, and the fold around them."""
-    _open(page, "report", made("report"))
-    page.locator("#table6 a.seed").first.click()
-    assert page.locator("details.run[open]").count() == 1 and page.locator("details.run[open] dl").is_visible()
+    report.locator("#table6 a.seed").first.click()
+    assert report.locator("details.run[open]").count() == 1 and report.locator("details.run[open] dl").is_visible()
