@@ -1,4 +1,8 @@
-"""What all tests share: real data where it is at hand, small data sets made up here, and no network."""
+"""What all tests share: real data where it is at hand, small data sets made up here, and no network.
+
+torch and all that imports it is imported where it is used: pytest-xdist's first process, which only hands tests out,
+reads this file before it starts the others.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +16,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 import typer.main
 from filelock import FileLock
 from PIL import Image
 
-from resnets.data import cifar
-from resnets.data.arrays import ImageArrays
-from resnets.data.sources import SOURCES
-from resnets.data.splits import DataSplits
-from resnets.detection.recipes import DETECTION_RECIPES
-from resnets.inference import engine
-from resnets.localisation.recipes import LOCALISATION_RECIPES
-from resnets.networks.registry import NETWORKS
-from resnets.planning import dataset_stats, defaults, measure
-from resnets.reproduction import estimates
-from resnets.training.recipes import RECIPES
+if TYPE_CHECKING:
+    from resnets.data.splits import DataSplits
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -83,6 +77,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def own_registrations() -> Iterator[None]:
     """Forget what a test registers."""
+    from resnets.data.sources import SOURCES
+    from resnets.detection.recipes import DETECTION_RECIPES
+    from resnets.localisation.recipes import LOCALISATION_RECIPES
+    from resnets.networks.registry import NETWORKS
+    from resnets.training.recipes import RECIPES
+
     recipes = RECIPES.scoped(), DETECTION_RECIPES.scoped(), LOCALISATION_RECIPES.scoped()
     with NETWORKS.scoped(), recipes[0], recipes[1], recipes[2], SOURCES.scoped():
         yield
@@ -101,6 +101,10 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def short_measurements() -> Iterator[None]:
     """Time steps, engines and loading for a moment: no test but a slow one depends on how exact their rates are."""
+    from resnets.inference import engine
+    from resnets.planning import dataset_stats, defaults, measure
+    from resnets.reproduction import estimates
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "MEASURED_SECONDS", 0.01)
         patch.setattr(dataset_stats, "LOADING_SECONDS", 0.01)
@@ -122,6 +126,8 @@ def one_tree_of_commands() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Compute in one thread: the last bits of a sum depend on the number of threads."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -159,6 +165,8 @@ def cifar10_folder(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def cifar10(cifar10_folder: Path) -> DataSplits:
     """All of CIFAR-10 in memory."""
+    from resnets.data import cifar
+
     return cifar.load(cifar.CIFAR10, cifar10_folder)
 
 
@@ -169,6 +177,12 @@ def imagenette_folder(real_data: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real photos: {folder} is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pandas() -> Any:
+    """pandas, which takes a second to import, for the tests that read tables with it."""
+    return pytest.importorskip("pandas")
 
 
 @pytest.fixture(scope="session")
@@ -259,6 +273,8 @@ def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_splits() -> DataSplits:
     """96 training and 33 test images of 8x8 in three classes, by their colour: learnt in a few iterations."""
+    from resnets.data.arrays import ImageArrays
+    from resnets.data.splits import DataSplits
 
     def split(count: int, seed: int) -> ImageArrays:
         generator = np.random.default_rng(seed)
@@ -281,6 +297,9 @@ def tiny_splits() -> DataSplits:
 def registering() -> Iterator[None]:
     """Import the module of that name as `resnets --import registering` does, in its folder."""
     from resnets.cli import run
+    from resnets.data.sources import SOURCES
+    from resnets.networks.registry import NETWORKS
+    from resnets.training.recipes import RECIPES
 
     with pytest.MonkeyPatch.context() as patch, NETWORKS.scoped(), RECIPES.scoped(), SOURCES.scoped():
         patch.syspath_prepend(Path(__file__).parent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from resnets.data import digits
 from resnets.data.arrays import ImageArrays
@@ -11,6 +10,8 @@ from resnets.data.arrays import ImageArrays
 
 def test_the_split_is_complete_and_fixed() -> None:
     """All 1,797 digits are in one of the two splits, always the same."""
+    from sklearn.datasets import load_digits
+
     splits = digits.load()
     train, test = splits.train, splits.test
     assert isinstance(train, ImageArrays)

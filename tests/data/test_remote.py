@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import importlib.util
 import socketserver
 import sys
 import tarfile
@@ -19,10 +20,9 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.remote import RemoteFile, RemoteStream
 from resnets.errors import DataError, StorageError, UsageError
 
-moto_server = pytest.importorskip("moto.moto_server.threaded_moto_server")
-pandas = pytest.importorskip("pandas")
-fsspec = pytest.importorskip("fsspec")
-pytest.importorskip("s3fs")
+pytestmark = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("moto", "s3fs"))), reason="moto or s3fs is not installed"
+)
 
 RUN = "resnet20-cifar10"
 
@@ -30,7 +30,10 @@ RUN = "resnet20-cifar10"
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
     """The file system of an empty S3 server; the environment has its address and credentials."""
-    server = moto_server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    import fsspec
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.get_host_and_port()[1]}")
@@ -56,7 +59,9 @@ def bucket(s3: Any, photo_folder: Path, tmp_path: Path) -> str:
     return name
 
 
-def test_images_and_shards_in_s3_are_predicted_as_those_here(bucket: str, photo_folder: Path, tmp_path: Path) -> None:
+def test_images_and_shards_in_s3_are_predicted_as_those_here(
+    bucket: str, photo_folder: Path, tmp_path: Path, pandas: Any
+) -> None:
     """By the names of a place and of tar files; what is no image by its name is passed over."""
     expected = {
         str(Path(str(one.image)).relative_to(photo_folder)): one.classes[0]

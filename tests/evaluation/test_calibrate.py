@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 from torch import nn
 
 import resnets
@@ -69,7 +68,7 @@ def run(held_out_run: Path, tmp_path: Path) -> Path:
 
 def test_weights_are_calibrated_in_place(run: Path, tmp_path: Path) -> None:
     """Probabilities change as the record says and classes do not, and a second time changes nothing."""
-    Image.fromarray(np.rint(load_digits().images[0] * 255 / 16).astype(np.uint8)).save(tmp_path / "digit.png")
+    Image.fromarray(resnets.load_data("digits").test.images[0, ..., 0]).save(tmp_path / "digit.png")
     before, logits = resnets.evaluate(run, "digits"), resnets.load(run, device="cpu")
     image = logits.predict(tmp_path / "digit.png", top=10)
     found = resnets.calibrate(run, "digits", workers=0)

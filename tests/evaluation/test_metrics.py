@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
 
 from resnets.evaluation.metrics import Counts
 
@@ -27,6 +26,8 @@ def _count(logits: torch.Tensor, labels: torch.Tensor, ends: list[int]) -> Count
 @pytest.mark.parametrize("samples", [1, 7, 256, 1003])
 def test_scikit_learn(classes: int, samples: int) -> None:
     """Confusion, top-1 and top-5 error and loss equal scikit-learn's, however the samples are cut into batches."""
+    from sklearn.metrics import confusion_matrix, log_loss, top_k_accuracy_score
+
     logits, labels = _random(samples, classes, seed=classes + samples)
     ends = sorted(np.random.default_rng(samples).integers(0, samples + 1, 4).tolist())  # some batches are empty
     counts = _count(logits, labels, ends)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics.pairwise import cosine_similarity
 
 import resnets
 from resnets.cli import run as run_command
@@ -83,6 +82,8 @@ def test_neighbours_are_those_of_a_search_through_all(
     digits_run: Path, model: resnets.Model, photos: Path, tmp_path: Path, suffix: str
 ) -> None:
     """Their cosines are scikit-learn's, largest first; an image in the set is its own nearest neighbour."""
+    from sklearn.metrics.pairwise import cosine_similarity
+
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
     out, paths = tmp_path / "new" / f"e{suffix}", sorted(photos.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from resnets.errors import DataError, RunError, UsageError
 from resnets.inference.parts import PartsProgress
 from resnets.runtime.locks import Lock
 
-pandas = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 
 RUN = "resnet20-digits"
@@ -33,7 +33,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("top", [1, 3])
-def test_parts_hold_the_predictions_of_all_images_in_order(images: Path, tmp_path: Path, top: int) -> None:
+def test_parts_hold_the_predictions_of_all_images_in_order(images: Path, tmp_path: Path, top: int, pandas: Any) -> None:
     """With the columns of `predict`'s table, and an error in place of the classes of what is no image."""
     seen: list[PartsProgress] = []
     done = resnets.predict_into(RUN, f"folder:{images}", tmp_path / "out", top=top, part_images=5, observe=seen.append)
@@ -47,7 +47,7 @@ def test_parts_hold_the_predictions_of_all_images_in_order(images: Path, tmp_pat
     pandas.testing.assert_frame_equal(good.reset_index(drop=True), pandas.read_parquet(tmp_path / "table.parquet"))
 
 
-def test_features_are_written_in_parts_too(images: Path, tmp_path: Path) -> None:
+def test_features_are_written_in_parts_too(images: Path, tmp_path: Path, pandas: Any) -> None:
     """They are those of `embed`, and `neighbours` searches in them once all are there."""
     done = resnets.embed_into(RUN, images, tmp_path / "out", part_images=7)
     assert (done.parts, done.images, done.unreadable) == (2, 12, 2)
@@ -62,7 +62,7 @@ def test_features_are_written_in_parts_too(images: Path, tmp_path: Path) -> None
         resnets.neighbours(RUN, query, tmp_path / "out")
 
 
-def test_only_missing_parts_are_computed(images: Path, tmp_path: Path) -> None:
+def test_only_missing_parts_are_computed(images: Path, tmp_path: Path, pandas: Any) -> None:
     """The others stay as they are; a tar file is one part, whatever it holds."""
     for name, content in (("full", images), ("empty", None)):
         with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:

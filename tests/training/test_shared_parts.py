@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,10 @@ from together import Processes
 import resnets
 
 pytest.importorskip("pyarrow")
-pandas = pytest.importorskip("pandas")
 
 
 def test_killed_predictions_are_finished_by_other_processes(
-    tmp_path: Path, start: Callable[..., BaseProcess], two_processes: Processes
+    tmp_path: Path, start: Callable[..., BaseProcess], two_processes: Processes, pandas: Any
 ) -> None:
     """Two processes write what one did not, each image once and in order, and both return the same."""
     generator, images = np.random.default_rng(0), []

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.datasets import load_digits
 
 import resnets
 from resnets.cli import run
@@ -43,7 +42,9 @@ def test_the_name_is_taken_where_weights_are(
     tmp_path: Path, tiny_splits: resnets.DataSplits, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By predict, as the start of a training, which records it, and in the list."""
-    Image.fromarray(np.rint(load_digits().images[7] * 255 / 16).astype(np.uint8)).save(tmp_path / "seven.png")
+    digits = resnets.load_data("digits").test
+    seven = digits.images[np.flatnonzero(digits.labels == 7)[0], ..., 0]
+    Image.fromarray(seven).save(tmp_path / "seven.png")
     assert run(["predict", NAME, str(tmp_path / "seven.png"), "--top", "1"]) == 0
     assert "7 " in capsys.readouterr().out
     settings = {"iterations": 1, "batch_size": 8, "workers": 0, "device": "cpu", "out": tmp_path / "run"}
