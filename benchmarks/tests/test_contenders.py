@@ -90,18 +90,26 @@ def test_images_in_memory_must_be_cifars(tmp_path: Path) -> None:
         Images("digits", tmp_path).cifar_splits()
 
 
+@pytest.fixture(scope="module")
+def large_photos(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three of them enlarged, though not to a phone's twelve megapixels."""
+    folder = tmp_path_factory.mktemp("large")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images_of_rows, "LARGE", 3)
+        patch.setattr(images_of_rows, "LARGE_SIDES", (800, 600))
+        make_large(folder, Images(None, photos).photo_splits())
+    return folder
+
+
 @pytest.fixture
-def setting(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+def setting(photos: Path, large_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
     """A few synthetic images of each kind, read in this process."""
     images = ImageArrays(np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), np.uint8), np.arange(64) % 10)
     few = DataSplits("few", images, images, tuple("abcdefghij"))
     monkeypatch.setattr(Images, "cifar_splits", lambda self: few)
     monkeypatch.setattr(training, "WORKERS", 0)
-    monkeypatch.setattr(images_of_rows, "LARGE", 3)
-    monkeypatch.setattr(images_of_rows, "LARGE_SIDES", (800, 600))
-    make_large(tmp_path / "large", Images(None, photos).photo_splits())
     threads = torch.get_num_threads()
-    yield Setting("cpu", Images(None, photos, tmp_path / "large"), tmp_path)
+    yield Setting("cpu", Images(None, photos, large_photos), tmp_path)
     torch.set_num_threads(threads)
 
 
