@@ -113,7 +113,7 @@ def test_a_bad_file_among_many(run: Path, photos: list[Path], tmp_path: Path) ->
     bad.write_bytes(photos[0].read_bytes()[:60])
     model = resnets.load(run)
     found = list(model.predict_many([photos[0], bad, tmp_path / "none.png", photos[1]]))
-    assert [type(one).__name__ for one in found] == ["Prediction", "DataError", "DataError", "Prediction"]
+    assert [type(one).__name__ for one in found] == ["Prediction", "ImageError", "ImageError", "Prediction"]
     assert str(bad) in str(found[1]) and "no such file" in str(found[2])
     assert isinstance(found[3], resnets.Prediction) and close(found[3], model.predict(photos[1]))
     with pytest.raises(DataError, match="bad.png"):
