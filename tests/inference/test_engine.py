@@ -54,7 +54,7 @@ def prepare(module: nn.Module, engine: str, precision: Precision = "fp32", batch
 @cache
 def prepared(engine: str) -> Engine:
     """The engine of a network that no test changes."""
-    return prepare(network(), engine)
+    return prepare(tiny(), engine)
 
 
 def agrees(engine: Engine, module: nn.Module) -> None:
@@ -177,7 +177,7 @@ def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_takes_the_fastest_and_says_what_it_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Engines that are not installed are left out, each with its reason."""
     without_openvino(monkeypatch)
-    found = prepare(network(), "auto")
+    found = prepare(tiny(), "auto")
     assert found.name == "eager"
     eager, ov, compiled = found.choices
     assert eager.seconds == found.seconds and eager.skipped is None
@@ -210,12 +210,12 @@ def test_a_wrong_engine_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(engines.BACKENDS, "openvino", wrong)
     monkeypatch.setitem(engines.BACKENDS, "compile", broken)
-    found = prepare(network(), "auto")
+    found = prepare(tiny(), "auto")
     assert found.name == "eager"
     assert "its logits for 4 images differ from the network's by" in str(found.choices[1].skipped)
     assert found.choices[2].skipped == "RuntimeError: it fell apart"
     with pytest.raises(UsageError, match="'openvino'.*logits"):
-        prepare(network(), "openvino")
+        prepare(tiny(), "openvino")
 
 
 def test_very_deep_networks_are_not_compiled_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +240,7 @@ def test_an_engine_that_is_not_there(engine: str, message: str, monkeypatch: pyt
     """An engine that is unknown or not available is an error with the reason."""
     without_openvino(monkeypatch)
     with pytest.raises(UsageError, match=message):
-        prepare(network(), engine)
+        prepare(tiny(), engine)
 
 
 class Untraceable(nn.Module):
@@ -270,9 +270,9 @@ def test_what_gives_no_logits_is_refused() -> None:
     with pytest.raises(UsageError, match=r"\(4, 3, 16, 16\)"):
         prepare(nn.Conv2d(5, 2, 3), "eager")
     with pytest.raises(UsageError, match="batch_size is 0"):
-        prepare(network(), "eager", batch_size=0)
+        prepare(tiny(), "eager", batch_size=0)
     with pytest.raises(UsageError, match="prepared for \\(n, 3, 16, 16\\)"):
-        prepare(network(), "eager")(torch.zeros(1, 3, 8, 8))
+        prepare(tiny(), "eager")(torch.zeros(1, 3, 8, 8))
 
 
 @openvino
