@@ -335,6 +335,27 @@ def test_check_counts_and_lists(tmp_path: Path, command: Command) -> None:
     assert "'cat'" in out
 
 
+def test_a_damaged_image_is_listed(voc: Path, start: Path, tmp_path: Path, command: Command) -> None:
+    """A training that it stops names the command that lists all of them, which has exit code 1."""
+    source = f"voc:{shutil.copytree(voc, tmp_path / 'cells')}"
+    assert command("detect", "check", source, "--images")[0] == 0
+    image = next((tmp_path / "cells" / "JPEGImages").iterdir())
+    image.write_bytes(image.read_bytes()[:-200])
+    options = ["--iterations", "4", "--size", "64", "--anchors", "16", "--recipe", "small", "--workers", "0"]
+    out = str(tmp_path / "run")
+    code, _, err = command(
+        "detect", "train", "resnet18", "--data", source, "--weights", str(start), "--out", out, *options
+    )
+    assert code == 1
+    assert str(image) in err and f"`resnets detect check {source} --images`" in err
+    code, found, _ = command("detect", "check", source, "--images", "--json")
+    assert code == 1
+    assert [line.startswith(f"{image}: ") for line in json.loads(found)["damaged"]] == [True]
+    code, found, _ = command("detect", "check", source, "--images")
+    assert code == 1
+    assert "1 damaged image\n" in found and str(image) in found
+
+
 @pytest.mark.data
 def test_perfect_detections_of_real_annotations(real_data: Path, tmp_path: Path, command: Command) -> None:
     """The objects of VOC 2007 test as detections, the difficult ones among them, have an AP of 1 in every class."""

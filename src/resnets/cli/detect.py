@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from typer import Argument, Option, Typer
+from typer import Argument, Exit, Option, Typer
 
 from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
@@ -263,27 +263,36 @@ def check(
     masks: Annotated[
         bool, Option("--masks", help="Check the objects' masks too, as training with masks does.")
     ] = False,
-    every: Annotated[bool, Option("--all", help="List every repair instead of the first ten.")] = False,
+    images: Annotated[bool, Option("--images", help="Read and decode every image too, as training does.")] = False,
+    every: Annotated[
+        bool, Option("--all", help="List every repair and every damaged image instead of the first ten.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Check a detection data set: its images and objects, what looks wrong, and the repairs of its annotations.
 
-    SETS names the sets for training and testing: TRAIN/TEST or TRAIN/VALIDATION/TEST, joined by +, such as 07+12,
-    07++12, 12trainval/07test, train+val/test, train2014/val2014 or val1+train1000/val2.
+    The exit code is 1 if --images finds a damaged one. SETS names the sets for training and testing: TRAIN/TEST or
+    TRAIN/VALIDATION/TEST, joined by +, such as 07+12, 07++12, 12trainval/07test, train+val/test, train2014/val2014 or
+    val1+train1000/val2.
     """
-    from resnets.cli.display import print_table
+    from resnets.cli.display import print_table, progress_of
     from resnets.cli.lists import names
+    from resnets.data.audit import damaged
     from resnets.detection.sources import load_detection_data
-    from resnets.quantities import plural
 
     loaded = load_detection_data(data, names(classes), masks=masks)
     splits = loaded.contents()
-    repairs = [str(repair) for repair in loaded.repairs]
+    repairs, unreadable = [str(repair) for repair in loaded.repairs], list[str]()
+    if images:
+        with progress_of("checking") as progress:
+            files = [image.path for _, split in loaded.splits() for image in split]
+            unreadable = damaged(files, progress)
     if as_json:
         described = {name: msgspec.to_builtins(split) for name, split in splits.items()}
         about = {"name": loaded.name, "digest": loaded.digest, "splits": described}
-        print(to_json(about | {"repairs": repairs, "notes": loaded.remarks()}))
-        return
+        found = {"repairs": repairs, "notes": loaded.remarks()} | ({"damaged": unreadable} if images else {})
+        print(to_json(about | found))
+        raise Exit(1 if unreadable else 0)
     totals = {
         "images": [split.images for split in splits.values()],
         "without objects": [split.without_objects for split in splits.values()],
@@ -303,12 +312,22 @@ def check(
         print("the test images are not annotated; their score is unknown")
     for remark in loaded.remarks():
         print(printable(f"note: {remark}"))
-    print(plural(len(repairs), "repair"))
-    shown = repairs if every else repairs[:10]
-    for repair in shown:
-        print(printable(f"  {repair}"))
-    if len(shown) < len(repairs):
-        print(f"  and {len(repairs) - len(shown):,} more; --all lists them")
+    _list("repair", repairs, every=every)
+    if images:
+        _list("damaged image", unreadable, every=every)
+    if unreadable:
+        raise Exit(1)
+
+
+def _list(what: str, lines: list[str], *, every: bool) -> None:
+    from resnets.quantities import plural
+
+    print(plural(len(lines), what))
+    shown = lines if every else lines[:10]
+    for line in shown:
+        print(printable(f"  {line}"))
+    if len(shown) < len(lines):
+        print(f"  and {len(lines) - len(shown):,} more; --all lists them")
 
 
 def _percent(fraction: float | None) -> str:

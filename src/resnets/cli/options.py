@@ -168,10 +168,17 @@ class Command(_FlagsWithoutType, TyperCommand):
         try:
             return super().invoke(ctx)
         except ImageError as error:
+            from resnets.detection.sources import NAMES
+
             data = ctx.params.get("data")
-            if not isinstance(data, str) or data.partition(":")[0] not in SOURCES:
+            name = data.partition(":")[0] if isinstance(data, str) else ""
+            if name in SOURCES:
+                check = f"data check {shlex.quote(data)}"
+            elif name in NAMES:
+                check = f"detect check {shlex.quote(data)} --images"
+            else:
                 raise
-            raise ImageError(f"{error}; `resnets data check {shlex.quote(data)}` lists all such files") from error
+            raise ImageError(f"{error}; `resnets {check}` lists all such files") from error
 
 
 class TrainingCommand(Command):

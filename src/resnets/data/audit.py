@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -142,7 +142,6 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
     Raises: UsageError, if there is no such source; DataError, if nothing of it can be listed.
     """
     require_at_least(1, workers=workers)
-    workers = workers or min(16, os.cpu_count() or 1)
     findings: list[Finding] = []
     found = _divided(_listed(source, findings))
     splits: dict[str, Split] = {"train": found.train}
@@ -183,6 +182,15 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
     )
 
 
+def damaged(files: Sequence[ImageFile], progress: Progress) -> list[str]:
+    """Read and decode image files as training does, and return a line for each with which it would fail."""
+    found = []
+    for done, (file, seen) in enumerate(_seen(files, None), 1):
+        found += [f"{file}: {detail}" for kind, detail in seen.notes if kind in FATAL]
+        progress(done, len(files))
+    return found
+
+
 def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
     name, _, rest = source.partition(":")
     lister = {"folder": folder.list_files, "imagenet": imagenet.list_files}.get(name)
@@ -206,7 +214,7 @@ def _divided(found: DataSplits | Listing) -> DataSplits | Listing:
     return replace(found, **divided)
 
 
-def _inspected(split: Split, name: str, workers: int) -> Iterator[tuple[int, str, _Seen]]:
+def _inspected(split: Split, name: str, workers: int | None) -> Iterator[tuple[int, str, _Seen]]:
     """Yield each sample of a split with where it lies and what was seen of it, in order."""
     if isinstance(split, ImageArrays):
         height, width = split.images.shape[1:3]
@@ -219,11 +227,18 @@ def _inspected(split: Split, name: str, workers: int) -> Iterator[tuple[int, str
         return
     if not isinstance(split, ImageFiles):
         raise UsageError("a dataset object cannot be checked; name a source, such as folder:PATH")
-    files = split.numbered()
+    samples, files = itertools.tee(split.numbered())
+    for (sample, _), (file, seen) in zip(samples, _seen((file for _, file in files), workers), strict=True):
+        yield sample, str(file), seen
+
+
+def _seen(files: Iterable[ImageFile], workers: int | None) -> Iterator[tuple[ImageFile, _Seen]]:
+    """Yield image files with what is seen of each, in order; threads read them, by default one per core."""
+    workers = workers or min(16, os.cpu_count() or 1)
+    rest = iter(files)
     with quiet, ThreadPoolExecutor(workers) as threads:
-        while some := list(itertools.islice(files, 64 * workers)):
-            for (sample, file), seen in zip(some, threads.map(inspect, [file for _, file in some]), strict=True):
-                yield sample, str(file), seen
+        while some := list(itertools.islice(rest, 64 * workers)):
+            yield from zip(some, threads.map(inspect, some), strict=True)
 
 
 def inspect(file: ImageFile) -> _Seen:
