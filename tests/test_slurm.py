@@ -110,14 +110,14 @@ def test_preempted_jobs_resume(slurm: None, tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    ("asked", "jobs"),
+    ("asked", "jobs", "page"),
     [
-        (["study", "--data", "digits", "--depths", "8,14", "--budget", "2m"], 4),
-        ([*TABLE_6, "--only", "resnet20", "--only", "resnet32", "--data", "digits"], 2),
+        (["study", "--data", "digits", "--depths", "8,14", "--budget", "2m"], 4, "study.html"),
+        ([*TABLE_6, "--only", "resnet20", "--only", "resnet32", "--data", "digits"], 2, "site/index.html"),
     ],
 )
 def test_a_study_and_a_table_are_jobs(
-    asked: list[str], jobs: int, slurm: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    asked: list[str], jobs: int, page: str, slurm: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each of their runs is a job; the same command prints the result once all have ended."""
     asked = [*asked, "--workers", "0", "--out", str(tmp_path / "out"), "--cluster", "slurm", "--partition", "test"]
@@ -125,7 +125,7 @@ def test_a_study_and_a_table_are_jobs(
     capsys.readouterr()
     wait_until(nothing_is_queued)
     assert run(asked) == 0
-    assert "index.html" in capsys.readouterr().out  # the page of the results
+    assert page in capsys.readouterr().out and (tmp_path / "out" / page).exists()
     assert len(list((tmp_path / "out" / "jobs").glob("*_log.out"))) == jobs
 
 
