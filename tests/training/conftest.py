@@ -35,6 +35,7 @@ IMPORTED = [
     "resnets.detection.evaluate",
     "resnets.detection.train",
     "resnets.training.train",
+    "sklearn.datasets",
     "torch._dynamo",
     "tensorboard.compat.proto.event_pb2",
     "tensorboard.summary.writer.record_writer",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import distribution
 
 import numpy as np
 
@@ -28,8 +27,8 @@ def load() -> DataSplits:
 
 @cache
 def _everything() -> ImageArrays:
-    # not by scikit-learn's load_digits, since importing it takes longer than most of what is done with the digits
-    file = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
-    rows = np.loadtxt(str(file), np.uint8, delimiter=",")  # (N, 65)
-    images = np.rint(rows[:, :-1].reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # 0 to 16 -> 0 to 255
-    return ImageArrays(images, rows[:, -1].astype(np.int64))
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0 to 16 -> 0 to 255; (N, 8, 8, 1)
+    return ImageArrays(images, digits.target.astype(np.int64))
