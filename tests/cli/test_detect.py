@@ -306,8 +306,8 @@ def test_ilsvrc(tmp_path: Path, command: Command) -> None:
 )
 def test_a_wrong_score_is_one_line(found: list[str], more: list[str], code: int, named: str, command: Command) -> None:
     """Wrong options have exit code 2, wrong files 1; nothing is printed on standard output."""
-    code, out, err = command(*[*found, *more])
-    assert code == code
+    actual, out, err = command(*[*found, *more])
+    assert actual == code
     assert out == ""
     assert named in err
     assert err.count("\n") == 1
