@@ -9,8 +9,9 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/resnets demo
 
+# Bytecode is kept, also where the environment forbids it: each process would compile all tests and modules again.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check
