@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
 _PERCENT = re.compile(r"(?<=\d) %")
 
 
+@cache
 def environment(*packages: str) -> Environment:
     """Return the environment of the templates of some packages; each page extends `base.html`.
+
+    It is kept, so that a process compiles a template once: what one page alone shows is an argument of `render`.
 
     The filter `typeset` makes a sentence of the package one of a page: arrows, percent signs that stay with their
     number, and code for words in backticks.

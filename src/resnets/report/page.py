@@ -45,8 +45,6 @@ def render(view: View) -> str:
     }
     made.globals |= {
         "order": list(Status).index,
-        "key": view.results.key,
-        "contents": list(_contents(view)),
         "by_depth": _by_depth,
         "verdicts": _verdicts,
         "quantity": quantity,
@@ -74,6 +72,8 @@ def render(view: View) -> str:
     }
     page = made.get_template("report.html").render(
         view=view,
+        key=view.results.key,
+        contents=list(_contents(view)),
         depths=Markup(plots.draw_depths(view.study)) if view.study else "",
         drawings={
             figure.figure.name: [[(one, Markup(svg)) for one, svg in row] for row in plots.draw_figure(figure)]
