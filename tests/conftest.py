@@ -31,6 +31,30 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a shell run
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+FORKING = {"test_distributed.py", "test_killed.py", "test_shared_parts.py", "test_train_together.py"}
+"""Files whose tests fork processes: one of pytest-xdist's processes has them all, and starts with them, so that what
+these processes import is imported once.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the tests that fork processes: together they are the longest unit."""
+    items.sort(key=lambda item: item.path.name not in FORKING)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file in one process, and those of all files that fork."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "forking" if Path(file).name in FORKING else file
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collectstart() -> None:
     """Collect no garbage while modules are imported and tests collected: what they make stays."""
     gc.disable()

@@ -27,30 +27,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-# what a run imports, also late: where no bytecode is kept, it takes seconds, which a forked process has behind it
-IMPORTED = [
-    "pytest",
-    "rich.progress",
-    "resnets.cli",
-    "resnets.detection.evaluate",
-    "resnets.detection.train",
-    "resnets.training.train",
-    "sklearn.datasets",
-    "torch._dynamo",
-    "tensorboard.compat.proto.event_pb2",
-    "tensorboard.summary.writer.record_writer",
-]
+# What a run imports, also late: it takes seconds, which a forked process has behind it. The first that a test starts
+# waits for them.
+forkserver.set_forkserver_preload(
+    [
+        "pytest",
+        "rich.progress",
+        "resnets.cli",
+        "resnets.detection.evaluate",
+        "resnets.detection.train",
+        "resnets.training.train",
+        "sklearn.datasets",
+        "torch._dynamo",
+        "tensorboard.compat.proto.event_pb2",
+        "tensorboard.summary.writer.record_writer",
+    ]
+)
 
 Start = Callable[..., BaseProcess]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def fork_server(request: pytest.FixtureRequest) -> None:
-    """Let the process that others are forked from import while the first tests run."""
-    needing = {"start", "two_processes", "four_processes"}
-    if any(needing & {*getattr(item, "fixturenames", ())} for item in request.session.items):
-        forkserver.set_forkserver_preload(IMPORTED)
-        forkserver.ensure_running()
 
 
 @pytest.fixture
