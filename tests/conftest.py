@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -158,6 +159,29 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+MakeOnce = Callable[[str, Callable[[Path], Any]], Any]
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """A function that returns what another one makes in a new folder of this name, which all only read.
+
+    One of pytest-xdist's processes makes it for all, so it can be pickled.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[Path], Any]) -> Any:
+        folder, made = shared / name, shared / f"{name}.pickle"
+        with FileLock(f"{folder}.lock"):
+            if not made.exists():
+                folder.mkdir()
+                made.write_bytes(pickle.dumps(make(folder)))
+        return pickle.loads(made.read_bytes())
+
+    return once
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets: $RESNETS_DATA, else `../shared/data` beside the repository."""
@@ -169,7 +193,7 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cifar10_folder(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cifar10_folder(real_data: Path, make_once: MakeOnce) -> Path:
     """A folder with all of CIFAR-10 in both official layouts, unpacked once for all tests where it is packed."""
     layouts = ("cifar-10-batches-py", "cifar-10-batches-bin")
     if all((real_data / layout).is_dir() for layout in layouts):
@@ -177,13 +201,12 @@ def cifar10_folder(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     script = real_data / "unpack_cifar10.py"
     if not script.is_file():
         pytest.skip(f"no real CIFAR-10: {real_data} has no {' and '.join(layouts)}")
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cifar10"
-    with FileLock(f"{folder}.lock"):  # one of pytest-xdist's processes unpacks for all
-        if not folder.is_dir():
-            subprocess.run([sys.executable, str(script), f"{folder}.part"], check=True)
-            os.replace(f"{folder}.part", folder)
-    return folder
+
+    def unpack(folder: Path) -> Path:
+        subprocess.run([sys.executable, str(script), str(folder)], check=True)
+        return folder
+
+    return make_once("cifar10", unpack)
 
 
 @pytest.fixture(scope="session")
@@ -257,13 +280,16 @@ def photo_folder(make_photos: MakePhotos) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_run(make_once: MakeOnce) -> Path:
     """The folder of a finished run of `resnets train`: 30 iterations of ResNet-8 on the digits. It is only read."""
     from resnets.cli import run
 
-    folder = tmp_path_factory.mktemp("runs") / "resnet8"
-    assert run(["train", "resnet8", "--data", "digits", "--iterations", "30", "--out", str(folder)]) == 0
-    return folder
+    def train(folder: Path) -> Path:
+        out = folder / "resnet8"
+        assert run(["train", "resnet8", "--data", "digits", "--iterations", "30", "--out", str(out)]) == 0
+        return out
+
+    return make_once("digits", train)
 
 
 @pytest.fixture(scope="module")
@@ -284,14 +310,17 @@ def estimated() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain_run(make_once: MakeOnce) -> Path:
     """The folder of a run of a plain network with another input, the channel's mean and deviation. It is only read."""
     import resnets
 
     preprocessing = resnets.find_recipe("cifar-200").preprocessing
     recipe = resnets.find_recipe("digits").with_changes(preprocessing=preprocessing)
-    folder = tmp_path_factory.mktemp("runs") / "plain8"
-    return resnets.train("plain8", "digits", recipe=recipe, iterations=10, seed=1, out=folder).folder
+
+    def train(folder: Path) -> Path:
+        return resnets.train("plain8", "digits", recipe=recipe, iterations=10, seed=1, out=folder / "plain8").folder
+
+    return make_once("plain", train)
 
 
 @pytest.fixture

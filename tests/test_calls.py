@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import inspect
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -40,10 +41,11 @@ def test_arguments_are_documented() -> None:
             assert set(names) - {"options"} <= listed, name
 
 
-@pytest.fixture
-def result(digits_run: Path) -> resnets.TrainResult:
+@pytest.fixture(scope="module")
+def result(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> resnets.TrainResult:
     """The result of a finished run, as the call returns it again. Its folder is only read."""
-    found = resnets.train("resnet8", "digits", iterations=30, out=digits_run, resume=True)
+    copy = shutil.copytree(digits_run, tmp_path_factory.mktemp("runs") / "copy")  # which no other process locks
+    found = resnets.train("resnet8", "digits", iterations=30, out=copy, resume=True)
     assert found.already_finished
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,7 +95,7 @@ def test_the_help_keeps_what_stands_in_brackets(arguments: list[str], shown: str
     assert shown in command(*arguments, "--help")[1]
 
 
-def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, command: Command) -> None:
+def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, tmp_path: Path, command: Command) -> None:
     """With the resolved recipe and provenance; the same command with --resume prints the result again."""
     names = {path.name for path in digits_run.iterdir()}
     assert {"run.json", "metrics.jsonl", "tensorboard", "checkpoints", "weights.safetensors", "result.json"} <= names
@@ -105,14 +106,16 @@ def test_train_says_how_it_ended_and_fills_the_folder(digits_run: Path, command:
     assert result.run.recipe.milestones == (15, 22)  # half and three quarters of 30, rounded
     assert result.run.provenance[0].versions["resnets"] == resnets.__version__
     assert result.curve[-1].test_error == pytest.approx(result.test_error, abs=2)  # bf16 and float32
-    code, out, _ = command("train", "resnet8", "--data", "digits", "--iterations", 30, "--out", digits_run, "--resume")
+    copy = shutil.copytree(digits_run, tmp_path / "run")  # which no other process locks
+    code, out, _ = command("train", "resnet8", "--data", "digits", "--iterations", 30, "--out", copy, "--resume")
     assert code == 0
     assert f"test error {result.test_error:.2f} %" in out
 
 
-def test_train_refuses_a_folder_with_a_run(digits_run: Path, command: Command) -> None:
+def test_train_refuses_a_folder_with_a_run(digits_run: Path, tmp_path: Path, command: Command) -> None:
     """Unless --resume is given, which the error names."""
-    code, _, err = command("train", "resnet8", "--data", "digits", "--iterations", 30, "--out", digits_run)
+    copy = shutil.copytree(digits_run, tmp_path / "run")
+    code, _, err = command("train", "resnet8", "--data", "digits", "--iterations", 30, "--out", copy)
     assert code == 1
     assert "--resume" in err
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import small_detectors
@@ -18,20 +19,23 @@ def small_networks() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def start(make_once: Callable[..., Any]) -> Path:
     """A classifier's weights file."""
     with small_detectors.small_networks():
-        return save_classifier(
-            tmp_path_factory.mktemp("classifier") / "resnet10.safetensors", small_detectors.network()
+        return make_once(
+            "classifier", lambda folder: save_classifier(folder / "resnet10.safetensors", small_detectors.network())
         )
 
 
 @pytest.fixture(scope="session")
-def tiny_detector(start: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyDetector:
+def tiny_detector(start: Path, make_once: Callable[..., Any]) -> TinyDetector:
     """A run of 160 iterations on two images."""
-    folder = tmp_path_factory.mktemp("learnt")
-    data = splits(folder / "data")
-    recipe = RECIPE.with_changes(iterations=160, lr=0.01, milestones=(100,), flip=False)
-    with small_detectors.small_networks():
-        train(start, folder / "run", data, recipe)
-    return TinyDetector(folder / "run", data)
+
+    def make(folder: Path) -> TinyDetector:
+        data = splits(folder / "data")
+        recipe = RECIPE.with_changes(iterations=160, lr=0.01, milestones=(100,), flip=False)
+        with small_detectors.small_networks():
+            train(start, folder / "run", data, recipe)
+        return TinyDetector(folder / "run", data)
+
+    return make_once("learnt", make)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from small_localisers import TinyLocaliser, train, write_clsloc
 
 
 @pytest.fixture(scope="session")
-def tiny_localiser(tmp_path_factory: pytest.TempPathFactory) -> TinyLocaliser:
+def tiny_localiser(make_once: Callable[..., Any]) -> TinyLocaliser:
     """A run of 100 iterations on six images, which are its test images too."""
-    folder = tmp_path_factory.mktemp("located")
-    drawn = write_clsloc(folder / "data")
-    with pytest.warns(UserWarning, match="random weights"):
-        train(folder / "data", folder / "run")
-    return TinyLocaliser(folder / "run", folder / "data", drawn)
+
+    def make(folder: Path) -> TinyLocaliser:
+        drawn = write_clsloc(folder / "data")
+        with pytest.warns(UserWarning, match="random weights"):
+            train(folder / "data", folder / "run")
+        return TinyLocaliser(folder / "run", folder / "data", drawn)
+
+    return make_once("located", make)
