@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
@@ -91,12 +92,18 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def interrupted(tmp_path: Path) -> Path:
-    """The folder of the same run, which died after 7 iterations, with checkpoints of the 6th and 7th."""
+@pytest.fixture(scope="session")
+def seven_iterations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same run, which died after 7 iterations. It is only read."""
     from small_runs import Crash, job, run
 
-    path = tmp_path / "run"
+    path = tmp_path_factory.mktemp("runs") / "interrupted"
     with pytest.raises(Crash):
         run(job(crash_after=7), path)
     return path
+
+
+@pytest.fixture
+def interrupted(seven_iterations: Path, tmp_path: Path) -> Path:
+    """A copy of the run that died after 7 iterations, with checkpoints of the 6th and 7th."""
+    return shutil.copytree(seven_iterations, tmp_path / "run")
