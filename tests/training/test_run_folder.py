@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -26,20 +27,47 @@ def train(path: Path, network: str | torch.nn.Module = "resnet8", **changes: Any
     return resnets.train(network, data, recipe=RECIPE, out=path, save_every=1, workers=0, **(options | changes))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> resnets.TrainResult:
+    """The result of a run of six iterations, whose folder is only read."""
+    return train(tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture(scope="module")
+def three_iterations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same run, which died after three iterations. It is only read."""
+    path = tmp_path_factory.mktemp("runs") / "crashed"
+    with pytest.raises(Crash):
+        train(path, observers=[CrashAt(3)])
+    return path
+
+
+@pytest.fixture
+def finished(whole: resnets.TrainResult, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return shutil.copytree(whole.folder, tmp_path / "run")
+
+
+@pytest.fixture
+def crashed(three_iterations: Path, tmp_path: Path) -> Path:
+    """A copy of the run that died."""
+    return shutil.copytree(three_iterations, tmp_path / "run")
+
+
 # ---------------------------------------------------------------- beginning, going on, having finished
 
 
-def test_contents(tmp_path: Path) -> None:
+def test_contents(whole: resnets.TrainResult) -> None:
     """A finished run has all that its result came from, and weights that can be used."""
-    result = train(tmp_path / "run")
-    names = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*")}
+    folder = whole.folder
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     assert names >= {"run.json", "metrics.jsonl", "weights.safetensors", "result.json", "checkpoints", "tensorboard"}
-    assert result.iterations == 6 and not result.already_finished
-    stored = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert stored["test_error"] == result.test_error == stored["curve"][-1]["test_error"]
-    assert stored["run"] == json.loads((tmp_path / "run" / "run.json").read_text())
+    assert whole.iterations == 6 and not whole.already_finished
+    stored = json.loads((folder / "result.json").read_text())
+    assert stored["test_error"] == whole.test_error == stored["curve"][-1]["test_error"]
+    assert stored["run"] == json.loads((folder / "run.json").read_text())
     assert stored["run"]["recipe"]["iterations"] == 6 and stored["run"]["seed"] == 3
-    assert resnets.evaluate(tmp_path / "run", splits(), device="cpu", precision="fp32").top1_error == result.test_error
+    assert resnets.evaluate(folder, splits(), device="cpu", precision="fp32").top1_error == whole.test_error
 
 
 def test_distance_of_tests(tmp_path: Path) -> None:
@@ -57,34 +85,31 @@ def test_a_training_under_an_epoch_warns(tmp_path: Path) -> None:
         train(tmp_path / "longer", iterations=13)
 
 
-def test_run_exists(tmp_path: Path) -> None:
+def test_run_exists(finished: Path) -> None:
     """A folder that holds a run is not trained in again unless resumption is requested."""
-    train(tmp_path)
-    before = files(tmp_path)
-    with pytest.raises(RunError, match=f"{tmp_path} holds this run already.*--resume"):
-        train(tmp_path)
-    assert files(tmp_path) == before
+    before = files(finished)
+    with pytest.raises(RunError, match=f"{finished} holds this run already.*--resume"):
+        train(finished)
+    assert files(finished) == before
 
 
-def test_finished(tmp_path: Path) -> None:
+def test_finished(whole: resnets.TrainResult, finished: Path) -> None:
     """Resuming a finished run returns its result and changes nothing."""
-    first = train(tmp_path)
-    before = files(tmp_path)
-    again = train(tmp_path, resume=True)
+    before = files(finished)
+    again = train(finished, resume=True)
     assert again.already_finished
     assert (again.test_error, again.training_error, again.curve) == (
-        first.test_error,
-        first.training_error,
-        first.curve,
+        whole.test_error,
+        whole.training_error,
+        whole.curve,
     )
-    assert files(tmp_path) == before
+    assert files(finished) == before
 
 
-def test_resume_where_there_is_none(tmp_path: Path) -> None:
+def test_resume_where_there_is_none(whole: resnets.TrainResult, tmp_path: Path) -> None:
     """With `resume`, a run begins where there is none, so a preempted job's command is always the same."""
-    train(tmp_path / "a")
-    train(tmp_path / "b", resume=True)
-    assert differences(tmp_path / "a", tmp_path / "b") == []
+    train(tmp_path, resume=True)
+    assert differences(whole.folder, tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -106,14 +131,12 @@ def test_resume_where_there_is_none(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_another_run(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
+def test_another_run(crashed: Path, changes: dict[str, Any], named: str) -> None:
     """Resuming with other settings is refused: what differs, what it is, what was asked for, and the way out."""
-    with pytest.raises(Crash):
-        train(tmp_path, observers=[CrashAt(3)])
-    before = files(tmp_path)
-    with pytest.raises(RunError, match=f"{tmp_path} holds another run: its {named}.*--out$"):
-        train(tmp_path, **({"network": "resnet8"} | changes), resume=True)
-    assert files(tmp_path) == before
+    before = files(crashed)
+    with pytest.raises(RunError, match=f"{crashed} holds another run: its {named}.*--out$"):
+        train(crashed, **({"network": "resnet8"} | changes), resume=True)
+    assert files(crashed) == before
 
 
 def test_the_same_data_in_a_folder_of_another_name(tmp_path: Path) -> None:
@@ -127,35 +150,36 @@ def test_the_same_data_in_a_folder_of_another_name(tmp_path: Path) -> None:
     assert result["run"]["data"]["name"] == "few-digits"
 
 
-def test_same_run_in_other_words(tmp_path: Path) -> None:
+def test_same_run_in_other_words(crashed: Path) -> None:
     """A recipe that a newer version explains in other words is the same recipe."""
-    with pytest.raises(Crash):
-        train(tmp_path, observers=[CrashAt(3)])
-    said = json.loads((tmp_path / "run.json").read_text())
+    said = json.loads((crashed / "run.json").read_text())
     said["recipe"] |= {"source": "elsewhere", "departures": [{"what": "this", "why": "that"}]}
-    (tmp_path / "run.json").write_text(json.dumps(said))
-    assert train(tmp_path, resume=True).iterations == 6
+    (crashed / "run.json").write_text(json.dumps(said))
+    assert train(crashed, resume=True).iterations == 6
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run with its batch norm in groups."""
+    return train(tmp_path_factory.mktemp("runs") / "grouped", bn_group=4).folder
 
 
 @pytest.mark.parametrize("iteration", [1, 2, 4, 6])
-def test_resumed_network_of_the_catalog(tmp_path: Path, iteration: int) -> None:
+def test_resumed_network_of_the_catalog(grouped: Path, tmp_path: Path, iteration: int) -> None:
     """A ResNet of the catalogue, with its batch norm in groups, goes on bit-identical by the public call."""
-    train(tmp_path / "whole", bn_group=4)
     with pytest.raises(Crash):
-        train(tmp_path / "resumed", bn_group=4, observers=[CrashAt(iteration)])
-    train(tmp_path / "resumed", bn_group=4, resume=True)
-    assert differences(tmp_path / "whole", tmp_path / "resumed") == []
+        train(tmp_path, bn_group=4, observers=[CrashAt(iteration)])
+    train(tmp_path, bn_group=4, resume=True)
+    assert differences(grouped, tmp_path) == []
 
 
-def test_checkpoints_without_description(tmp_path: Path) -> None:
+def test_checkpoints_without_description(crashed: Path) -> None:
     """Checkpoints of which nobody knows what they are of are neither used nor overwritten."""
-    with pytest.raises(Crash):
-        train(tmp_path, observers=[CrashAt(3)])
-    (tmp_path / "run.json").unlink()
-    before = files(tmp_path)
+    (crashed / "run.json").unlink()
+    before = files(crashed)
     with pytest.raises(RunError, match=r"run\.json"):
-        train(tmp_path, resume=True)
-    assert files(tmp_path) == before
+        train(crashed, resume=True)
+    assert files(crashed) == before
 
 
 @pytest.mark.parametrize(
@@ -173,63 +197,63 @@ def test_checkpoints_without_description(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["run.json", "result.json"])
-def test_damaged_records(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_records(finished: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     """A damaged run.json or result.json of a finished run is a RunError that names the file; nothing is changed."""
-    train(tmp_path)
-    file = tmp_path / name
+    file = finished / name
     file.write_bytes(damage(file.read_bytes()))
-    before = files(tmp_path)
+    before = files(finished)
     with pytest.raises(RunError, match=re.escape(str(file))):
-        train(tmp_path, resume=True)
-    assert files(tmp_path) == before
-
-
-def test_a_log_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run whose log is lost next to its final checkpoint finishes with the same result: the curve is in there."""
-    run(job(), tmp_path / "whole")
-    path = tmp_path / "lost"
-    with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(RunFolder, "finish", _dies)
-        run(job(), path)
-    (path / "metrics.jsonl").unlink()
-    run(job(process_seed=1), path)
-    assert [name for name in differences(tmp_path / "whole", path) if not name.startswith("log ")] == []
-
-
-def _dies(*_: object, **__: object) -> None:
-    raise Crash
+        train(finished, resume=True)
+    assert files(finished) == before
 
 
 # ---------------------------------------------------------------- crashes between two files
 
 
-def test_torn_log(tmp_path: Path) -> None:
+def test_torn_log(reference: Path, tmp_path: Path) -> None:
     """What the log has beyond the checkpoint, and a last line that is torn or garbage, goes on resumption."""
-    run(job(), tmp_path / "whole")
+    with pytest.raises(Crash):
+        run(job(crash_after=7, save_every=4), tmp_path / "crashed")
+    assert [line.iteration for line in lines(tmp_path / "crashed")] == [3, 5, 6]
     for name, garbage in (("torn", b'{"iteration": 4, "lr'), ("binary", b"\0\0\xff\xfe"), ("both", b'\xff\n{"iter')):
-        path = tmp_path / name
-        with pytest.raises(Crash):
-            run(job(crash_after=7, save_every=4), path)
-        assert [line.iteration for line in lines(path)] == [3, 5, 6]
+        path = shutil.copytree(tmp_path / "crashed", tmp_path / name)
         with open(path / "metrics.jsonl", "ab") as file:
             file.write(garbage)
         run(job(save_every=4, process_seed=1), path)
-        assert differences(tmp_path / "whole", path) == []
+        assert differences(reference, path) == []
+
+
+@pytest.fixture(scope="module")
+def without_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run `reference`, had it died before it wrote its result. It is only read."""
+
+    def dies(*_: object, **__: object) -> None:
+        raise Crash
+
+    path = tmp_path_factory.mktemp("runs") / "without-result"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(RunFolder, "finish", dies)
+        run(job(), path)
+    return path
 
 
 @pytest.mark.parametrize("missing", ["result", "weights and result"])
-def test_crash_while_finishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_crash_while_finishing(reference: Path, without_result: Path, tmp_path: Path, missing: str) -> None:
     """A run that dies after its last checkpoint, before or after its weights are written, finishes when resumed."""
-    run(job(), tmp_path / "whole")
-    path = tmp_path / "resumed"
-    with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(RunFolder, "finish", _dies)
-        run(job(), path)
+    path = shutil.copytree(without_result, tmp_path / "run")
     assert (path / "weights.safetensors").exists() and not (path / "result.json").exists()
     if missing == "weights and result":
         (path / "weights.safetensors").unlink()
     run(job(process_seed=1), path)
-    assert differences(tmp_path / "whole", path) == []
+    assert differences(reference, path) == []
+
+
+def test_a_log_that_is_lost(reference: Path, without_result: Path, tmp_path: Path) -> None:
+    """A run whose log is lost next to its final checkpoint finishes with the same result: the curve is in there."""
+    path = shutil.copytree(without_result, tmp_path / "run")
+    (path / "metrics.jsonl").unlink()
+    run(job(process_seed=1), path)
+    assert [name for name in differences(reference, path) if not name.startswith("log ")] == []
 
 
 # ---------------------------------------------------------------- the lock
