@@ -183,11 +183,10 @@ def recipe_of(run: Path) -> Recipe:
     return record.recipe
 
 
-def test_the_recipe_goes_with_the_data(tmp_path: Path) -> None:
+def test_the_recipe_goes_with_the_data(result: resnets.TrainResult, tmp_path: Path) -> None:
     """Without a recipe the data's own is taken."""
-    resnets.train("resnet8", "digits", iterations=1, out=tmp_path / "a")
-    resnets.train("resnet8", "digits", recipe="cifar", iterations=1, out=tmp_path / "b")
-    assert [recipe_of(tmp_path / run).name for run in "ab"] == ["digits", "cifar"]
+    resnets.train("resnet8", "digits", recipe="cifar", iterations=1, out=tmp_path)
+    assert [recipe_of(run).name for run in (result.folder, tmp_path)] == ["digits", "cifar"]
 
 
 def test_photos_train_and_predict(photo_folder: Path, tmp_path: Path) -> None:
@@ -243,13 +242,12 @@ def test_sizes_that_cannot_be_trained_are_refused(network: str, data: str, photo
         resnets.train(network, data.format(photos=photo_folder), size=16, out=tmp_path / "run")
 
 
-def test_weights_of_another_function_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_function_are_refused(plain_run: Path) -> None:
     """A plain network and a residual one have the same names and shapes of weights, but compute something else."""
-    plain = resnets.train("plain8", "digits", iterations=1, out=tmp_path / "plain")
     with pytest.raises(WeightsError, match="plain8.*residual is False"):
-        resnets.create("resnet8", in_channels=1, weights=plain.folder)
+        resnets.create("resnet8", in_channels=1, weights=plain_run)
     with pytest.raises(WeightsError, match="residual is False"):
-        resnets.load(plain.folder, network=resnets.create("resnet8", in_channels=1))
+        resnets.load(plain_run, network=resnets.create("resnet8", in_channels=1))
 
 
 def test_a_module_is_trained_in_place(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from resnets.errors import DataError, UsageError
 from resnets.evaluation import single_view
 from resnets.inference import engine as engines
 from resnets.inference import model as models
+from resnets.records.runs import ClassifierResult
+from resnets.training.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +142,12 @@ def test_very_many_are_worth_an_engine(
     assert len(prepared) == 1 and prepared[0]["batch_size"] == 4
 
 
-def test_bf16_tells_its_agreement(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_tells_its_agreement(digits_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On real images, here the digits; float32 is the network itself and has none to tell."""
-
-    trained = resnets.train("resnet8", "digits", iterations=30, out=run.parent / "digits")
-    exact = resnets.evaluate(trained.folder, "digits")
-    assert exact.agreement is None and exact.top1_error == trained.test_error
-    rounded = resnets.evaluate(trained.folder, "digits", precision="bf16", batch_size=50)
+    result = RunFolder(digits_run).result(ClassifierResult)
+    exact = resnets.evaluate(digits_run, "digits")
+    assert result is not None and exact.agreement is None and exact.top1_error == result.test_error
+    rounded = resnets.evaluate(digits_run, "digits", precision="bf16", batch_size=50)
     assert rounded.agreement is not None
     assert (rounded.agreement.engine, rounded.agreement.precision) == ("eager", "bf16")  # too few for another
     assert rounded.agreement.samples == rounded.samples == 360
@@ -154,9 +155,9 @@ def test_bf16_tells_its_agreement(run: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < rounded.agreement.logit_difference < 2e-2
     assert abs(rounded.top1_error - exact.top1_error) < 3
     monkeypatch.setattr(single_view, "COMPARED_IMAGES", 70)
-    some = resnets.evaluate(trained.folder, "digits", precision="bf16", batch_size=50)
+    some = resnets.evaluate(digits_run, "digits", precision="bf16", batch_size=50)
     assert some.agreement is not None and some.agreement.samples == 70
-    fast = resnets.optimize(resnets.load(trained.folder), engine="eager", precision="fp32")
+    fast = resnets.optimize(resnets.load(digits_run), engine="eager", precision="fp32")
     same = resnets.evaluate(fast, "digits")
     assert same.agreement is not None and same.agreement.same_top1 == 70
     assert same.top1_error == exact.top1_error

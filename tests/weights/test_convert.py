@@ -267,14 +267,13 @@ def test_imagenets_names_are_known_with_and_without_their_wordnet_ids(tmp_path: 
 # ---------------------------------------------------------------- out
 
 
-def test_a_run_is_converted_like_a_file(tmp_path: Path) -> None:
+def test_a_run_is_converted_like_a_file(digits_run: Path, tmp_path: Path) -> None:
     """A run's folder gives its weights, and not under another network's name."""
-    run = resnets.train("resnet8", "digits", iterations=2, out=tmp_path / "run").folder
-    done = resnets.convert(run, tmp_path / "copy.safetensors")
-    ours, copy = weights_file.load(run / "weights.safetensors"), weights_file.load(done.out)
+    done = resnets.convert(digits_run, tmp_path / "copy.safetensors")
+    ours, copy = weights_file.load(digits_run / "weights.safetensors"), weights_file.load(done.out)
     assert (copy.spec, copy.classes, copy.input_spec) == (ours.spec, ours.classes, ours.input_spec)
     with pytest.raises(WeightsError, match="resnet8.*resnet20"):
-        resnets.convert(run, tmp_path / "copy.safetensors", network="resnet20")
+        resnets.convert(digits_run, tmp_path / "copy.safetensors", network="resnet20")
 
 
 @pytest.mark.parametrize(

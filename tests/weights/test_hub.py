@@ -15,7 +15,9 @@ import resnets
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
 from resnets.records.evaluations import Calibration
+from resnets.records.runs import ClassifierResult
 from resnets.specs import InputSpec
+from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
 from resnets.weights.layouts.torchvision import OPTIONS
 
@@ -94,12 +96,12 @@ def test_timm_is_not_promised_a_network_that_it_has_not(tmp_path: Path, name: st
     assert ("Deep Residual Learning" in (folder / "README.md").read_text()) == (name not in ("nin", "googlenet"))
 
 
-def test_the_card_shows_what_was_measured_and_the_input(tmp_path: Path) -> None:
+def test_the_card_shows_what_was_measured_and_the_input(digits_run: Path, tmp_path: Path) -> None:
     """The model card has the run's error, or a given evaluation's, and the input in words."""
-    result = resnets.train("resnet8", "digits", iterations=3, out=tmp_path / "run")
-    model = resnets.load(result.folder)
+    result, model = RunFolder(digits_run).result(ClassifierResult), resnets.load(digits_run)
+    assert result is not None
     card = (resnets.save_pretrained(model, tmp_path / "of-the-run") / "README.md").read_text()
-    assert f"| digits | top-1 error | {result.test_error:.2f} | recipe digits, seed 0, 3 iterations" in card
+    assert f"| digits | top-1 error | {result.test_error:.2f} | recipe digits, seed 0, 30 iterations" in card
     assert "Input: 8 x 8, grey from 0 to 1, minus a mean image." in card
     assert card.startswith('---\nlibrary_name: "resnets"\n') and '"value": ' in card
     measured = resnets.evaluate(model, "digits")
