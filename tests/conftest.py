@@ -243,6 +243,14 @@ def browser() -> str:
     return found
 
 
+@pytest.fixture(scope="module")
+def chromium(browser: str) -> Iterator[Any]:
+    """A browser that playwright drives."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+
+
 MakePhotos = Callable[..., Path]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,6 @@ import torch
 import resnets
 from resnets.data.arrays import ImageArrays
 from resnets.data.normalization import normalize
-
-sync_api = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.browser
 
@@ -28,24 +27,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path, browser: str) -> Iterator[sync_api.Page]:
+def page(chromium: Any, folder: Path) -> Iterator[Any]:
     """The demo's page on a phone; an error in its script fails the tests."""
     errors: list[str] = []
-    with sync_api.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-        page = chromium.new_page(viewport={"width": 380, "height": 800})
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto((folder / "degradation.html").as_uri())
-        yield page
-        chromium.close()
+    page = chromium.new_page(viewport={"width": 380, "height": 800})
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((folder / "degradation.html").as_uri())
+    yield page
+    page.close()
     assert errors == []
 
 
-def _answers(page: sync_api.Page) -> list[list[float]]:
+def _answers(page: Any) -> list[list[float]]:
     return [json.loads(page.locator(f"#answer-{number}").get_attribute("data-probabilities")) for number in (0, 1)]
 
 
-def test_the_networks_answer_as_in_pytorch(page: sync_api.Page, folder: Path) -> None:
+def test_the_networks_answer_as_in_pytorch(page: Any, folder: Path) -> None:
     """The probabilities of ten test images, of the plain and of the residual network, are PyTorch's."""
     test = resnets.load_data("digits").test
     assert isinstance(test, ImageArrays)
@@ -60,7 +57,7 @@ def test_the_networks_answer_as_in_pytorch(page: sync_api.Page, folder: Path) ->
             assert _answers(page)[number] == pytest.approx(logits.softmax(1)[0].tolist(), abs=1e-3)
 
 
-def test_what_is_drawn_is_read(page: sync_api.Page) -> None:
+def test_what_is_drawn_is_read(page: Any) -> None:
     """A stroke becomes an 8 x 8 image as high as the digits of the data set, and changes the answers."""
     before = _answers(page)
     page.locator("#drawing").scroll_into_view_if_needed()

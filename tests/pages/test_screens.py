@@ -33,14 +33,6 @@ def made(browser: str, tmp_path_factory: pytest.TempPathFactory) -> Made:
     return cache(lambda name: MAKERS[name](tmp_path_factory.mktemp(name)))
 
 
-@pytest.fixture(scope="module")
-def chromium(browser: str) -> Iterator[Any]:
-    """A browser that playwright drives."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-
-
 @contextmanager
 def _watched(chromium: Any) -> Iterator[Any]:
     """Yield an empty page on a screen; an error in a script, and a request that leaves the page, fail the test."""

@@ -60,7 +60,7 @@ class Server:
         return self.process.wait(30), self.process.communicate()[1]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start_server(digits_run: Path) -> Iterator[Callable[..., Server]]:
     """A function that starts a server with these options and waits until it listens."""
     started = []

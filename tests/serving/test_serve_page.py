@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +25,22 @@ OpenPage = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def chromium(browser: str) -> Iterator[Any]:
-    """A browser that playwright drives."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+def server(start_server: Callable[..., Any]) -> Any:
+    """A server that all tests of the page ask."""
+    return start_server("--no-log")
 
 
 @pytest.mark.parametrize(("width", "scheme", "how"), [(380, "light", "choose"), (1280, "dark", "drop")])
 def test_images_are_classified_on_the_page(
-    start_server: Callable[..., Any],
+    chromium: Any,
+    server: Any,
     digits_run: Path,
     tmp_path: Path,
-    chromium: Any,
     width: int,
     scheme: str,
     how: str,
 ) -> None:
     """Each has a card with its class, probabilities and map, or its error; nothing fails or leaves here."""
-    server = start_server("--no-log")
     files = {"wide.png": png(1, (300, 100)), "tall.png": png(2, (100, 200)), "broken.png": b"none"}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
@@ -81,4 +77,3 @@ def test_images_are_classified_on_the_page(
     assert failures == []
     assert all(url.startswith((address, "data:", f"blob:{address}")) for url in requested)
     page.close()
-    server.stop(signal.SIGTERM)
