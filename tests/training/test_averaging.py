@@ -63,33 +63,37 @@ def test_the_average_is_what_is_saved_and_tested(tmp_path: Path) -> None:
     assert (result.test_error, result.unaveraged_test_error) == (error(saved), error(last))
 
 
-def test_without_it_nothing_changes(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with an average that nothing interrupted."""
+    path = tmp_path_factory.mktemp("averaged")
+    run(job(recipe=WITH_EMA), path)
+    return path
+
+
+def test_without_it_nothing_changes(reference: Path, whole: Path) -> None:
     """A recipe without an average trains and saves the same weights as ever, and with one the same network."""
-    run(job(), tmp_path / "without")
-    run(job(recipe=WITH_EMA), tmp_path / "with")
     states = []
-    for name in ("without", "with"):
-        with RunFolder(tmp_path / name) as folder:
+    for path in (reference, whole):
+        with RunFolder(path) as folder:
             states.append(read_tensors(folder.checkpoints.paths()[0])[0])
     assert not any(name.startswith("average.") for name in states[0])
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
 @pytest.mark.parametrize("after", [1, 4, 11])
-def test_it_resumes_bit_for_bit(tmp_path: Path, after: int) -> None:
+def test_it_resumes_bit_for_bit(whole: Path, tmp_path: Path, after: int) -> None:
     """A resumed run has the average of the uninterrupted one."""
-    run(job(recipe=WITH_EMA), tmp_path / "whole")
     with pytest.raises(Crash):
-        run(job(recipe=WITH_EMA, crash_after=after), tmp_path / "resumed")
-    run(job(recipe=WITH_EMA, process_seed=1), tmp_path / "resumed")
-    assert differences(tmp_path / "whole", tmp_path / "resumed") == []
+        run(job(recipe=WITH_EMA, crash_after=after), tmp_path)
+    run(job(recipe=WITH_EMA, process_seed=1), tmp_path)
+    assert differences(whole, tmp_path) == []
 
 
-def test_a_restore_without_it_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restore_without_it_is_caught(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Starting the average anew from the restored weights does not pass the comparison."""
-    run(job(recipe=WITH_EMA), tmp_path / "whole")
     with pytest.raises(Crash):
-        run(job(recipe=WITH_EMA, crash_after=4), tmp_path / "resumed")
+        run(job(recipe=WITH_EMA, crash_after=4), tmp_path)
     restore = TrainingState.restore
 
     def broken(self: TrainingState, tensors: dict[str, Tensor], progress: Progress) -> None:
@@ -98,8 +102,8 @@ def test_a_restore_without_it_is_caught(tmp_path: Path, monkeypatch: pytest.Monk
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingState, "restore", broken)
-        run(job(recipe=WITH_EMA, process_seed=1), tmp_path / "resumed")
-    assert differences(tmp_path / "whole", tmp_path / "resumed") != []
+        run(job(recipe=WITH_EMA, process_seed=1), tmp_path)
+    assert differences(whole, tmp_path) != []
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.1, float("nan")])

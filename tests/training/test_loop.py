@@ -158,10 +158,9 @@ def test_rates() -> None:
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
 
 
-def test_rates_in_the_log(tmp_path: Path) -> None:
+def test_rates_in_the_log(reference: Path) -> None:
     """The log names the rate at which its iteration was done, also where the warm-up has just ended."""
-    run(job(), tmp_path)
-    rates = {line.iteration: line.lr for line in lines(tmp_path)}
+    rates = {line.iteration: line.lr for line in lines(reference)}
     assert rates == pytest.approx({3: 0.01, 5: 0.1, 6: 0.1, 9: 0.01, 10: 0.001, 12: 0.001})
 
 
@@ -290,20 +289,21 @@ def test_a_line_of_the_log_is_rare_on_a_gpu() -> None:
 
 
 @pytest.mark.parametrize("deferred", [False, True])
-def test_run_ends_at_a_bad_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deferred: bool) -> None:
+def test_run_ends_at_a_bad_loss(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deferred: bool
+) -> None:
     """A run names the iteration and its last sound checkpoint, saves nothing of it, and can go on from there."""
     if deferred:
         watching = LossGuard.__init__
         monkeypatch.setattr(LossGuard, "__init__", lambda *a, **_: watching(*a, deferred=True))
-    run(job(), tmp_path / "sound")
     bad = job(save_every=4)
     bad.train = Poisoned(bad.train, 8, float("nan"))
     with pytest.raises(TrainingError, match=r"iteration 8: .*iteration-00000004"):
-        run(bad, tmp_path / "bad")
-    with RunFolder(tmp_path / "bad") as folder:
+        run(bad, tmp_path)
+    with RunFolder(tmp_path) as folder:
         assert [path.stem for path in folder.checkpoints.paths()] == ["iteration-00000004"]
-    run(job(process_seed=1), tmp_path / "bad")
-    assert differences(tmp_path / "sound", tmp_path / "bad") == []
+    run(job(process_seed=1), tmp_path)
+    assert differences(reference, tmp_path) == []
 
 
 def test_checkpoints_are_rarer_where_they_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from small_runs import Crash, CrashAt, Recorder, checkpoint_name, differences, j
 from resnets.records.runs import LogLine
 
 
-def test_observers_are_closed(tmp_path: Path) -> None:
+def test_observers_are_closed(reference: Path, tmp_path: Path) -> None:
     """Every observer is closed, whichever of them fails and how; the run can go on afterwards."""
 
     class FailsToClose(Recorder):
@@ -23,11 +23,10 @@ def test_observers_are_closed(tmp_path: Path) -> None:
 
     first, failing, last = Recorder(), FailsToClose(), CrashAt(3)
     with pytest.raises(Crash):
-        run(job(), tmp_path / "a", first, failing, last)
+        run(job(), tmp_path, first, failing, last)
     assert (first.closings, failing.closings, last.closings) == (1, 1, 1)
-    run(job(process_seed=1), tmp_path / "a")
-    run(job(), tmp_path / "b")
-    assert differences(tmp_path / "a", tmp_path / "b") == []
+    run(job(process_seed=1), tmp_path)
+    assert differences(reference, tmp_path) == []
 
 
 def test_tensorboard(tmp_path: Path) -> None:

@@ -91,14 +91,13 @@ def test_nothing_else_changes() -> None:
     assert pickle.dumps(network) == whole
 
 
-def test_a_run_ends_with_it(tmp_path: Path) -> None:
+def test_a_run_ends_with_it(reference: Path, tmp_path: Path) -> None:
     """The weights that are saved and tested have them, of what would have come next; its training was the same."""
-    run(job(), tmp_path / "without")
     small = job(recipe=RECIPE.with_changes(bn_images=40))
-    run(small, tmp_path / "with")
+    run(small, tmp_path)
     saved = []
-    for name in ("without", "with"):
-        with RunFolder(tmp_path / name) as folder:
+    for path in (reference, tmp_path):
+        with RunFolder(path) as folder:
             saved.append(read_tensors(folder.weights)[0])
     different = {name for name in saved[0] if not torch.equal(saved[0][name], saved[1][name])}
     assert different == {"bn.running_mean", "bn.running_var"}

@@ -159,16 +159,24 @@ def test_fitnets_regressor(tmp_path: Path) -> None:
     assert training.recipe.distillation.hint.iterations == 2  # type: ignore[union-attr]
 
 
+@pytest.fixture(scope="module", params=["sgd", "rmsprop"])
+def student(
+    request: pytest.FixtureRequest, teacher: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Recipe, Path]:
+    """A recipe with either optimiser, and the folder of its run, which nothing interrupted."""
+    recipe, path = HINTED.with_changes(optimizer=request.param, lr=0.01, ema=0.9), tmp_path_factory.mktemp("student")
+    run(job(recipe=recipe, teacher=teacher), path)
+    return recipe, path
+
+
 @pytest.mark.parametrize("crash_after", [4, 9])
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
-def test_students_resume(tmp_path: Path, teacher: Path, optimizer: Any, crash_after: int) -> None:
+def test_students_resume(tmp_path: Path, teacher: Path, student: tuple[Recipe, Path], crash_after: int) -> None:
     """In either stage: after a crash a run ends bit for bit as without it, the regressor too."""
-    recipe = HINTED.with_changes(optimizer=optimizer, lr=0.01, ema=0.9)
-    run(job(recipe=recipe, teacher=teacher), tmp_path / "whole")
+    recipe, whole = student
     with pytest.raises(Crash):
-        run(job(recipe=recipe, teacher=teacher, crash_after=crash_after), tmp_path / "cut")
-    run(job(recipe=recipe, teacher=teacher, process_seed=1), tmp_path / "cut")
-    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+        run(job(recipe=recipe, teacher=teacher, crash_after=crash_after), tmp_path)
+    run(job(recipe=recipe, teacher=teacher, process_seed=1), tmp_path)
+    assert differences(whole, tmp_path) == []
 
 
 def test_a_run_from_a_teacher(tmp_path: Path, teacher: Path) -> None:
