@@ -101,29 +101,33 @@ def test_what_cannot_be(digits_run: Path, tiny_splits: DataSplits) -> None:
     assert not begun
 
 
+@pytest.fixture(scope="module")
+def measured() -> Gradients:
+    """A plain network at its start, of which a test changes the norms."""
+    return resnets.gradients("plain8", "digits", seeds=1, batches=1)
+
+
 @pytest.mark.parametrize(
     ("norms", "said"), [((300.0, 1.0), "grows 300-fold"), ((0.01, 1.0), "shrinks to 0.01"), ((2.0, 1.0), "2 times")]
 )
-def test_findings(norms: tuple[float, float], said: str, tiny_splits: DataSplits) -> None:
+def test_findings(norms: tuple[float, float], said: str, measured: Gradients) -> None:
     """What the gradient does towards the input, and whether it vanishes in a plain network."""
-    record = resnets.gradients("plain8", tiny_splits, seeds=1, batches=1)
-    one = record.networks[0].with_changes(
+    one = measured.networks[0].with_changes(
         points=(GradientPoint(iteration=0, loss=1.0, gradients=norms, signals=norms, weights=norms),)
     )
-    seeds = record.with_changes(networks=(one, one.with_changes(seed=1)))
+    seeds = measured.with_changes(networks=(one, one.with_changes(seed=1)))
     assert [len(group.members) for group in groups(seeds)] == [2]
     first, last = findings(seeds)
     assert said in first and ("In no plain network" in last) == (norms[0] > 0.1)
 
 
-def test_small_gradients_of_large_weights_do_not_vanish(tiny_splits: DataSplits) -> None:
+def test_small_gradients_of_large_weights_do_not_vanish(measured: Gradients) -> None:
     """Batch norm divides a gradient by the scale of the weights, so the norms are multiplied before it is said."""
-    record = resnets.gradients("plain8", tiny_splits, seeds=1, batches=1)
     start = GradientPoint(iteration=0, loss=1.0, gradients=(1.0, 1.0), signals=(1.0, 1.0), weights=(2.0, 2.0))
     for weights, said in (((60.0, 2.0), "grown 30-fold"), ((2.0, 2.0), "it vanishes")):
         end = start.with_changes(iteration=9, gradients=(0.04, 1.0), weights=weights)
-        one = record.networks[0].with_changes(points=(start, end))
-        assert said in list(findings(record.with_changes(networks=(one,))))[-1]
+        one = measured.networks[0].with_changes(points=(start, end))
+        assert said in list(findings(measured.with_changes(networks=(one,))))[-1]
 
 
 def test_the_command(digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from resnets.errors import DataError, UsageError
 from resnets.records import base
 from resnets.records.analyses import Landscape, Surface
 from resnets.report.landscape import findings
+from resnets.training.run_folder import RunFolder
 
 
 def test_directions_are_normalised_filter_by_filter() -> None:
@@ -50,11 +51,12 @@ def test_the_middle_is_the_trained_network(digits_run: Path) -> None:
     assert other.surfaces[0].losses[0][0] != surface.losses[0][0]
 
 
-def test_findings() -> None:
+def test_findings(digits_run: Path) -> None:
     """How much of the plane is better than chance; a loss that is not finite is not."""
     losses = ((None, 5.0), (0.1, 0.2))
     surface = Surface(network="plain8", source="runs/x", losses=losses, errors=((90.0, 90.0), (1.0, 2.0)))
-    provenance = resnets.gradients("plain8", "digits", seeds=1, batches=1).provenance
+    run_record = RunFolder(digits_run).record()
+    assert run_record is not None
     record = Landscape(
         protocol="p",
         data="digits",
@@ -63,7 +65,7 @@ def test_findings() -> None:
         seed=0,
         steps=(-1.0, 1.0),
         surfaces=(surface,),
-        provenance=provenance,
+        provenance=run_record.provenance[0],
     )
     (said,) = findings(record)
     assert "50 %" in said and f"{math.log(10):.2f}" in said
