@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import re
@@ -10,13 +11,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
 import pytest
 
 import resnets
 from resnets.cli import ELSEWHERE, PANELS, app, run
 from resnets.cli.options import GROUPS
+from resnets.errors import RunError
 from resnets.records.runs import ClassifierResult
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
@@ -333,16 +335,30 @@ def test_an_imagenet_network_on_small_images_is_noted(tmp_path: Path, command: C
 
 def test_demo_shows_what_it_found(tmp_path: Path, command: Command) -> None:
     """With an iteration nothing is learned; the table, both sentences and the plots are there all the same."""
-    code, out, _ = command("demo", "--iterations", 1, "--out", tmp_path / "demo")
+    code, out, _ = command("demo", "--depths", "8,14", "--iterations", 1, "--out", tmp_path / "demo")
     assert code == 0
-    for name in ("plain20", "plain56", "resnet20", "resnet56"):
+    for name in ("plain8", "plain14", "resnet8", "resnet14"):
         assert name in out
-    assert "From 20 to 56 layers" in out
+    assert "From 8 to 14 layers" in out
     assert "With shortcuts" in out
     assert (tmp_path / "demo" / "degradation.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "demo" / "degradation.html").read_text()
     assert "<svg" in page
     assert "http://" not in re.sub(r'xmlns[:\w]*="[^"]*"|rdf:\w+="[^"]*"|"http://www.w3.org[^"]*"', "", page)
+
+
+def test_a_demo_is_of_20_and_56_layers(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Figure 1, by the command and by the call, unless other depths are named."""
+    asked: dict[str, Any] = {}
+    by_call = inspect.signature(resnets.demo).parameters["depths"].default
+
+    def demo(_: Path, **settings: Any) -> NoReturn:
+        asked.update(settings)
+        raise RunError("nothing is trained")
+
+    monkeypatch.setattr("resnets.depth_study.demo.demo", demo)
+    assert command("demo", "--out", tmp_path)[0] == 1
+    assert tuple(asked["depths"]) == by_call == (20, 56)
 
 
 @pytest.mark.parametrize("depths", ["21", "", "twenty", "0"])
