@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import time
 import tracemalloc
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import RED, flag, is_flag, saved
+from pictures import RED, flag, is_flag, png_claiming, saved
 from PIL import Image, ImageFile
 
 from resnets.data.audit import inspect
@@ -150,16 +148,6 @@ def test_an_unreadable_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Image, "open", denied)
     with pytest.raises(DataError, match=r"a.jpg: .*Permission denied"):
         decode(tmp_path / "a.jpg")
-
-
-def png_claiming(width: int, height: int) -> bytes:
-    """Return a small PNG whose header claims that many pixels."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (13_000, 13_000), (60_000, 60_000), (2**31 - 1,) * 2])
