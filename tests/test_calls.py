@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from observing import Recorder
 from torch import nn
 
 import resnets
 from resnets.errors import DataError, UsageError, WeightsError
-from resnets.records.runs import ClassifierResult, LogLine
+from resnets.records.runs import ClassifierResult
 from resnets.specs import InputSpec, Recipe, ScaleCropFlip
 from resnets.training.run_folder import RunFolder
 
@@ -302,16 +303,9 @@ def test_another_commit_or_machine_is_noted(tmp_path: Path) -> None:
     """A run that goes on elsewhere keeps the provenance of both sessions."""
     from resnets.errors import Interrupted
 
-    class Stop:
-        def started(self, *_: object) -> None: ...
-        def finished(self, *_: object) -> None: ...
-        def closed(self) -> None: ...
-        def logged(self, line: LogLine) -> None:
-            if line.iteration == 1:  # a second signal would end this process
-                signal.raise_signal(signal.SIGTERM)
-
+    stopping = Recorder(1, lambda: signal.raise_signal(signal.SIGTERM))  # a second signal would end this process
     with pytest.raises(Interrupted):
-        resnets.train("resnet8", "digits", iterations=4, out=tmp_path, observers=[Stop()])
+        resnets.train("resnet8", "digits", iterations=4, out=tmp_path, observers=[stopping])
     folder = RunFolder(tmp_path)
     record = folder.record()
     assert record is not None

@@ -11,12 +11,11 @@ import tarfile
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import Any
 
 import pytest
+from observing import Crash, CrashAt
 
 import resnets
-from resnets.records.runs import LogLine
 
 GPU = Path(__file__).parents[1] / "tools" / "gpu"
 HERE = ("environment", "captured_against_eager", "grouped_batch_norm", "step_times", "two_at_once", "profile")
@@ -79,30 +78,12 @@ def test_commands(tmp_path: Path) -> None:
     assert "results/speed/start-up.json" in packed(tmp_path / "run")
 
 
-class Stop(Exception):
-    """Ends a training, as a lost machine does."""
-
-
-class Stopping:
-    """An observer that ends a training after its third iteration."""
-
-    def started(self, *_: Any) -> None: ...
-
-    def logged(self, line: LogLine) -> None:
-        if line.iteration == 3:
-            raise Stop
-
-    def finished(self, *_: Any) -> None: ...
-
-    def closed(self) -> None: ...
-
-
 def interrupted(folder: Path) -> Path:
     """Leave the training whose batch norm does not decay after three iterations, as a run that is archived then."""
     digits = resnets.find_recipe("digits")
     recipe = digits.with_changes(name="digits-decay-weights-only", decay_all=False)
     run = folder / DECAY
-    with pytest.raises(Stop):
+    with pytest.raises(Crash):
         resnets.train(
             "plain20",
             "digits",
@@ -111,7 +92,7 @@ def interrupted(folder: Path) -> Path:
             out=run,
             device="cpu",
             save_every=1,
-            observers=[Stopping()],
+            observers=[CrashAt(3)],
         )
     return run
 

@@ -13,6 +13,7 @@ import torch
 import resnets
 from resnets.errors import warn
 from resnets.networks import registry
+from resnets.training.observers import Observer
 
 
 def _short(folder: Path, photos: Path, run: Path) -> object:
@@ -39,13 +40,9 @@ def _left_out(folder: Path, photos: Path, run: Path) -> object:
     return resnets.shard_data(f"folder:{photos}", folder / "shards")
 
 
-class _LosesItsOutput:
+class _LosesItsOutput(Observer):
     def started(self, *_: object) -> None:
         raise BrokenPipeError
-
-    def logged(self, *_: object) -> None: ...
-    def finished(self, *_: object) -> None: ...
-    def closed(self) -> None: ...
 
 
 def _lost_observer(folder: Path, photos: Path, run: Path) -> object:

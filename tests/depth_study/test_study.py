@@ -31,6 +31,7 @@ from resnets.records.runs import ClassifierResult, LogLine
 from resnets.records.studies import StudyRecord
 from resnets.report.collect import collect
 from resnets.training.config import TrainingConfig
+from resnets.training.observers import Observer
 
 TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
 
@@ -95,7 +96,7 @@ def test_a_finished_study_is_read_again(finished: resnets.Study, copied: Path) -
     assert (again.plan, again.rows, again.recommendation) == (finished.plan, finished.rows, finished.recommendation)
 
 
-class StopSecond:
+class StopSecond(Observer):
     """An observer that stops the study, as a signal does, in the network that is trained after the first."""
 
     def __init__(self) -> None:
@@ -106,9 +107,6 @@ class StopSecond:
         self.networks.append(network)
         return self
 
-    def started(self, *_: object) -> None: ...
-    def finished(self, *_: object) -> None: ...
-    def closed(self) -> None: ...
     def logged(self, line: LogLine) -> None:
         if len(self.networks) == 2 and not self.stopped:  # a second signal would end this process
             self.stopped = True

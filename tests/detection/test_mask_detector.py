@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import small_detectors
 import torch
-from crashing import Crash, CrashAt
+from observing import Crash, CrashAt
 from PIL import Image
 from small_detectors import RECIPE, TinyDetector, halves, train
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import small_detectors
 import torch
-from crashing import Crash, CrashAt
 from hub_cache import hub_cache
+from observing import Crash, CrashAt, Recorder
 from small_detectors import RECIPE, SPEC, TinyDetector, save_classifier, splits, train, vgg
 
 import resnets
@@ -172,21 +171,11 @@ def test_random_weights_start_with_the_statistics_of_images(tmp_path: Path) -> N
     assert not torch.equal(variances, torch.ones_like(variances))
 
 
-class Notes:
-    """An observer that keeps the notes of a start."""
-
-    def started(self, record: object, iteration: int, notes: list[str]) -> None:
-        self.notes = notes
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: None
-
-
 def test_a_class_without_training_objects_is_noted(start: Path, tmp_path: Path) -> None:
     """The data's notes, and the classes that the run cannot learn, are shown at its start."""
     data = splits(tmp_path / "data")
     data = dataclasses.replace(data, classes=(*data.classes, "blue"), category_ids=(), notes=("a note",))
-    observer = Notes()
+    observer = Recorder()
     train(start, tmp_path / "run", data, RECIPE.with_changes(iterations=1), observers=[observer])
     assert observer.notes[0] == "a note"
     assert "1 of 3 classes: blue" in observer.notes[1]

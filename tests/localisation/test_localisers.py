@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from crashing import Crash, CrashAt
+from observing import Crash, CrashAt
 from small_localisers import BY_HEART, CLASS_IDS, RCNN, SIDE, TinyLocaliser, save_classifier, train, write_clsloc
 
 import resnets

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from recorder import Recorder
+from observing import Recorder
 
 import resnets
 from resnets.errors import Interrupted
@@ -47,8 +47,8 @@ def test_runs_side_by_side_are_told_of_here(tmp_path: Path) -> None:
     assert set(result.made) == set(told) and len(told) == 2
     for run in result.plan.runs:
         observer = told[run.name]
-        assert observer.iterations == [1, 2, 3, 4, 5]
-        assert observer.closes == 1
+        assert [line.iteration for line in observer.lines] == [1, 2, 3, 4, 5]
+        assert observer.closings == 1
         record = read(run.file, ReproducedRun)
         assert record is not None and record.result == observer.result
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorder import Recorder
+from observing import Recorder
 
 import resnets
 from resnets.errors import DataError, Interrupted, RunError, TrainingError, UsageError
@@ -170,7 +170,7 @@ def test_interrupted_it_goes_on_where_it_was(tmp_path: Path, made: resnets.Repro
         resume()
     observer = Recorder()
     result = resume(resume=True, observe=lambda _: observer)
-    assert (observer.began_at, observer.closes) == (2, 1)
+    assert (observer.began_at, observer.closings) == (2, 1)
     assert result_of(result).curve == result_of(made).curve
     assert result_of(result).test_error == result_of(made).test_error
 

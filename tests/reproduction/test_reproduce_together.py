@@ -8,43 +8,25 @@ from typing import Any
 
 import pytest
 import torch
+from observing import Recorder
 
 import resnets
 from resnets.errors import Interrupted, UsageError
 from resnets.records.base import read
 from resnets.records.evaluations import ReproducedRun
-from resnets.records.runs import LogLine
 from resnets.reproduction.planned_run import PlannedRun
 from resnets.weights.tensor_file import read_tensors
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 NETWORKS = ("resnet20", "plain20", "resnet32")
 ROWS: dict[str, Any] = {"only": NETWORKS, "scale": "smoke", "data": "digits", "device": "cpu", "workers": 0}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    """Fix the number of threads, on which the last bits of a sum depend."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-class Stop:
-    """An observer that sends SIGTERM to this process when an iteration of plain-20 is logged."""
-
-    def __init__(self, run: PlannedRun) -> None:
-        self.network = run.task.training.network
-
-    def started(self, *_: object) -> None: ...
-
-    def logged(self, line: LogLine) -> None:
-        if line.iteration == 3 and self.network == "plain20":
-            signal.raise_signal(signal.SIGTERM)
-
-    def finished(self, *_: object) -> None: ...
-
-    def closed(self) -> None: ...
+def stop(run: PlannedRun) -> Recorder:
+    """Return an observer that sends SIGTERM to this process when an iteration of plain-20 is logged."""
+    after = 3 if run.task.training.network == "plain20" else None
+    return Recorder(after, lambda: signal.raise_signal(signal.SIGTERM))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +56,7 @@ def test_weights_are_those_of_runs_alone(alone: resnets.Reproduction, tmp_path: 
 def test_stopped_together_and_resumed_alone(alone: resnets.Reproduction, tmp_path: Path) -> None:
     """A signal saves all runs of a group; continued one by one they end as they would have."""
     with pytest.raises(Interrupted):
-        resnets.reproduce("all", out=tmp_path, together=3, observe=Stop, **ROWS)
+        resnets.reproduce("all", out=tmp_path, together=3, observe=stop, **ROWS)
     plan = resnets.plan_reproduction("all", out=tmp_path, **{k: v for k, v in ROWS.items() if k != "workers"})
     assert all(run.iteration in (3, 4) for run in plan.runs)
     require_same(resnets.reproduce("all", out=tmp_path, resume=True, **ROWS), alone)

@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from crashing import Crash
+from observing import Crash
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -22,7 +22,7 @@ from resnets.data.loading import Batch
 from resnets.data.map_datasets import MapSplit
 from resnets.data.splits import DataSplits, TrainingBatches
 from resnets.records.base import as_json
-from resnets.records.runs import ClassifierResult, LogLine, Result, RunRecord
+from resnets.records.runs import ClassifierResult, LogLine
 from resnets.runtime.device import place
 from resnets.specs import PadCropFlip, Recipe, WarmUp
 from resnets.training import trainer
@@ -142,41 +142,6 @@ def trained(
         if rates is not None:
             rates.append(state.lr)
     return state
-
-
-class Recorder:
-    """An observer that remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.lines: list[LogLine] = []
-        self.closings = 0
-
-    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
-        self.notes = notes
-
-    def logged(self, line: LogLine) -> None:
-        self.lines.append(line)
-
-    def finished(self, result: Result) -> None:
-        pass
-
-    def closed(self) -> None:
-        self.closings += 1
-
-
-class CrashAt(Recorder):
-    """An observer that raises an error when a line is shown; a crash ends the run."""
-
-    def __init__(self, iteration: int, error: type[Exception] = Crash) -> None:
-        super().__init__()
-        self.iteration = iteration
-        self.error = error
-
-    def logged(self, line: LogLine) -> None:
-        super().logged(line)
-        if line.iteration == self.iteration:
-            raise self.error
 
 
 def tiny_state(iteration: int = 1) -> TrainingState:

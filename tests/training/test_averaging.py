@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import RECIPE, Crash, Tiny, differences, job, run, splits
+from observing import Crash
+from small_runs import RECIPE, Tiny, differences, job, run, splits
 from torch import Tensor
 
 from resnets.errors import UsageError

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import Recorder, Tiny, checkpoint_name, differences, files, job, names_in, run, tiny_state
+from observing import Recorder
+from small_runs import Tiny, checkpoint_name, differences, files, job, names_in, run, tiny_state
 
 from resnets.errors import CheckpointError, TrainingError
 from resnets.training.checkpoint import Checkpoints

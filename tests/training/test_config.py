@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from observing import Recorder
 from torch import nn
 
 import resnets
@@ -23,7 +24,6 @@ from resnets.errors import UsageError
 from resnets.localisation.config import LocaliserSettings
 from resnets.networks import registry
 from resnets.records.base import encode
-from resnets.records.runs import LogLine, Result, RunRecord
 from resnets.specs import Recipe, ResNetSpec
 from resnets.training.config import TrainingConfig
 from resnets.training.recipes import find_recipe
@@ -143,18 +143,7 @@ def test_a_run_starts_with_what_its_source_notes(tmp_path: Path) -> None:
     """What was taken for granted, and what was passed over in one line, reach the observers of a run."""
     passed = (PassedOver("hidden files", "train/a/._0.jpg"), PassedOver("hidden files", "val/a/._0.jpg"))
     splits = dataclasses.replace(resnets.load_data("digits"), notes=("a note",), passed_over=passed)
-    seen = Notes()
+    seen = Recorder()
     resnets.train("resnet8", splits, iterations=1, batch_size=8, out=tmp_path / "run", observers=[seen])
     assert "a note" in seen.notes
     assert [note for note in seen.notes if "hidden files (2, such as train/a/._0.jpg)" in note]
-
-
-class Notes:
-    """An observer that keeps the notes."""
-
-    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
-        self.notes = notes
-
-    def logged(self, line: LogLine) -> None: ...
-    def finished(self, result: Result) -> None: ...
-    def closed(self) -> None: ...

@@ -26,6 +26,7 @@ import small_detectors
 import small_runs
 import together
 import torch
+from observing import CrashAt
 from together import Processes
 from torch.distributed import TCPStore
 
@@ -168,7 +169,7 @@ def test_a_run_goes_on_with_another_number_of_processes(
 ) -> None:
     """Started by two, of which the first died in its sixth iteration; ended by one, two and four."""
     started = tmp_path / "begun"
-    pair(together.resume, started, small_runs.CrashAt(6)).join()
+    pair(together.resume, started, CrashAt(6)).join()
     assert (tmp_path / "error-0").read_text() == "Crash"
     assert (tmp_path / "error-1").read_text() == "FailedElsewhere"
     assert log(started)[-1]["iteration"] == 6
@@ -190,7 +191,7 @@ def test_two_processes_resume_bit_identically(tmp_path: Path, pair: Run, two_pro
     whole, halves = tmp_path / "whole" / "run", tmp_path / "halves" / "run"
     whole.parent.mkdir(), halves.parent.mkdir()
     two_processes.run(together.resume_dropping, whole)
-    pair(together.resume_dropping, halves, small_runs.CrashAt(6)).join()
+    pair(together.resume_dropping, halves, CrashAt(6)).join()
     two_processes.run(together.resume_dropping, halves)
     assert small_runs.differences(whole, halves) == []
 

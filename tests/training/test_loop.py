@@ -10,7 +10,8 @@ import msgspec
 import pytest
 import torch
 import torch.nn.functional as F
-from small_runs import CPU, RECIPE, Crash, Recorder, Tiny, differences, job, lines, run, task_of, trained
+from observing import Crash, Recorder
+from small_runs import CPU, RECIPE, Tiny, differences, job, lines, run, task_of, trained
 from torch import Tensor, nn
 
 from resnets.errors import TrainingError

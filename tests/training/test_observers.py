@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from small_runs import Crash, CrashAt, Recorder, checkpoint_name, differences, job, lines, names_in, run
+from observing import Crash, CrashAt, Recorder
+from small_runs import checkpoint_name, differences, job, lines, names_in, run
 
 from resnets.records.runs import LogLine
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import Crash, Recorder, Tiny, differences, job, lines, run
+from observing import Crash, Recorder
+from small_runs import Tiny, differences, job, lines, run
 from torch import Tensor
 
 from resnets.data.arrays import ArrayBatches
@@ -60,19 +61,6 @@ def test_before_the_first_checkpoint(reference: Path, tmp_path: Path) -> None:
     assert differences(reference, tmp_path) == []
 
 
-class StopAt(Recorder):
-    """Sends this process a signal when a line is shown."""
-
-    def __init__(self, iteration: int, signum: int) -> None:
-        super().__init__()
-        self.iteration, self.signum = iteration, signum
-
-    def logged(self, line: dict[str, Any]) -> None:
-        super().logged(line)
-        if line.iteration == self.iteration:
-            signal.raise_signal(self.signum)
-
-
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signal(reference: Path, tmp_path: Path, signum: int, code: int) -> None:
     """A signal, here while iteration 6 is shown, saves the next one, and has an exit code of its own."""
@@ -80,7 +68,7 @@ def test_signal(reference: Path, tmp_path: Path, signum: int, code: int) -> None
     with pytest.raises(
         Interrupted, match=f"stopped by {signal.Signals(signum).name} after iteration 7; everything is saved"
     ) as e:
-        run(job(save_every=100), tmp_path, StopAt(6, signum))
+        run(job(save_every=100), tmp_path, Recorder(6, lambda: signal.raise_signal(signum)))
     assert e.value.exit_code == code
     assert signal.getsignal(signum) is before
     resume(tmp_path, save_every=100)
@@ -89,7 +77,7 @@ def test_signal(reference: Path, tmp_path: Path, signum: int, code: int) -> None
 
 def test_signal_after_the_last_iteration(reference: Path, tmp_path: Path) -> None:
     """A signal during the last test does not keep a run from finishing: little is left to do."""
-    run(job(), tmp_path, StopAt(12, signal.SIGTERM))
+    run(job(), tmp_path, Recorder(12, lambda: signal.raise_signal(signal.SIGTERM)))
     assert differences(reference, tmp_path) == []
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import RECIPE, Crash, CrashAt, differences, files, job, lines, run, splits
+from observing import Crash, CrashAt
+from small_runs import RECIPE, differences, files, job, lines, run, splits
 
 import resnets
 from resnets.errors import RunError, UsageError

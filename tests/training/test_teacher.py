@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_runs import RECIPE, Crash, Recorder, differences, job, run, splits
+from observing import Crash, Recorder
+from small_runs import RECIPE, differences, job, run, splits
 from torch import Tensor
 
 import resnets

@@ -14,7 +14,8 @@ import pytest
 import several
 import small_runs
 import torch
-from small_runs import Crash, Recorder, differences, lines
+from observing import Crash, CrashAt, Recorder
+from small_runs import differences, lines
 
 from resnets.errors import Interrupted, RunError, TrainingError
 from resnets.training.run_folder import RunFolder
@@ -63,8 +64,9 @@ def test_killed_and_resumed_in_other_company(alone: Path, tmp_path: Path, start:
 
 def test_a_signal_saves_all(alone: Path, tmp_path: Path) -> None:
     """After SIGTERM each has saved its newest iteration; resumed together they end as they would alone."""
+    observer = Recorder(6, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(Interrupted) as caught:
-        several.train(tmp_path, several.NETWORKS, observers={"plain8": _Signals(6)})
+        several.train(tmp_path, several.NETWORKS, observers={"plain8": observer})
     assert caught.value.exit_code == 128 + signal.SIGTERM
     for name in several.NETWORKS:
         assert RunFolder(tmp_path / name).checkpoints.paths()[0].name in map(small_runs.checkpoint_name, (6, 7))
@@ -93,7 +95,7 @@ def test_a_crash_closes_all(tmp_path: Path) -> None:
     """An exception from outside the package closes the others: their folders are free again, their observers closed."""
     watching = Recorder()
     with pytest.raises(Crash):
-        several.train(tmp_path, ["resnet8", "plain8"], observers={"resnet8": small_runs.CrashAt(6), "plain8": watching})
+        several.train(tmp_path, ["resnet8", "plain8"], observers={"resnet8": CrashAt(6), "plain8": watching})
     assert watching.closings == 1
     several.train(tmp_path, ["resnet8", "plain8"])
 
@@ -104,18 +106,6 @@ def test_the_process_keeps_its_random_numbers(tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     several.train(tmp_path, ["resnet8", "tiny"])
     assert torch.equal(torch.random.get_rng_state(), before)
-
-
-class _Signals(Recorder):
-    """An observer that sends SIGTERM to this process when an iteration is logged."""
-
-    def __init__(self, iteration: int) -> None:
-        super().__init__()
-        self.iteration = iteration
-
-    def logged(self, line: small_runs.LogLine) -> None:
-        if line.iteration == self.iteration:
-            signal.raise_signal(signal.SIGTERM)
 
 
 def _logged(path: Path) -> int:

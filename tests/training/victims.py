@@ -14,6 +14,7 @@ from typing import Any
 
 import small_runs
 import torch
+from observing import Recorder
 
 import resnets
 from resnets import files
@@ -52,7 +53,7 @@ def train_as_a_command(path: Path, *observers: Any) -> None:
         sys.exit(error.exit_code)
 
 
-class Slow(small_runs.Recorder):
+class Slow(Recorder):
     """An observer that takes a minute over one line of the log."""
 
     def __init__(self, iteration: int) -> None:

@@ -19,8 +19,9 @@ from resnets.errors import Interrupted, WeightsError
 from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.records import base
-from resnets.records.runs import LogLine, Result, RunRecord
+from resnets.records.runs import RunRecord
 from resnets.specs import InputSpec
+from resnets.training.observers import Observer
 from resnets.weights import weights_file
 from resnets.weights.adapt import adapted_channels
 from resnets.weights.sources import find_weights
@@ -117,17 +118,11 @@ def test_adapted_channels_are_noted(tmp_path: Path) -> None:
     torch.testing.assert_close(grey.conv1.weight, trained.conv1.weight.sum(1, keepdim=True))
 
 
-class Stop:
+class Stop(Observer):
     """An observer that stops a run after an iteration."""
 
-    def started(self, run: RunRecord, iteration: int, notes: list[str]) -> None:
+    def started(self, *_: object) -> None:
         signal.raise_signal(signal.SIGTERM)
-
-    def logged(self, line: LogLine) -> None: ...
-
-    def finished(self, result: Result) -> None: ...
-
-    def closed(self) -> None: ...
 
 
 def test_a_resumed_run_needs_no_published_weights(
