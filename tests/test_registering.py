@@ -14,13 +14,10 @@ from torch import nn
 
 import resnets
 from resnets.cli import run as command
-from resnets.depth_study import budget
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
 from resnets.networks.registry import NETWORKS, spec_of
-from resnets.planning.forecast import Rates
-from resnets.planning.measure import Measurement, StepTime
 from resnets.weights import weights_file
 
 QUICK: dict[str, Any] = {"iterations": 4, "device": "cpu", "precision": "fp32"}
@@ -125,11 +122,9 @@ def test_a_name_that_is_taken_is_refused() -> None:
         resnets.load_data("pair:3")
 
 
-def test_a_study_takes_networks_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("estimated")
+def test_a_study_takes_networks_by_name(tmp_path: Path) -> None:
     """A registered network is neither plain nor residual: no sentence and no panel takes it for one."""
-    rates = Rates(step=1.0, start=0.0, test=0.0, final_test=0.0, save=0.0, log=0.0)
-    steps = StepTime(batch_size=128, step=1.0, start=0.0, spread=0.0, steps=5)
-    monkeypatch.setattr(budget, "measure", lambda *_, **__: Measurement(steps, rates))
     names = ("two-layers", "resnet8", "plain8")
     found = resnets.study("digits", networks=names, budget=100, out=tmp_path / "study", precision="fp32", device="cpu")
     assert [(row.network, row.residual) for row in found.rows] == list(zip(names, (None, True, False), strict=True))

@@ -83,6 +83,16 @@ def four_processes() -> Iterator[Processes]:
 
 
 @pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of `victims` that nothing killed. It is only read."""
+    import victims
+
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    victims.train(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small run that nothing interrupted."""
     from small_runs import job, run

@@ -26,13 +26,6 @@ pytestmark = [
 KILLS = 60
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "whole"
-    victims.train(path)
-    return path
-
-
 def reached(path: Path) -> str:
     """Return how far a run had come when it was killed."""
     saved = [int(file.stem.partition("-")[2]) for file in path.glob("checkpoints/iteration-*")]

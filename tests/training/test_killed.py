@@ -30,13 +30,6 @@ Start = Callable[..., BaseProcess]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked and looked into by /proc")
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "whole"
-    victims.train(path)
-    return path
-
-
 def wait_until(condition: Callable[[], bool], process: BaseProcess, seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
