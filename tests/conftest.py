@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ import numpy as np
 import pytest
 import typer.main
 from filelock import FileLock
-from PIL import Image
 
 if TYPE_CHECKING:
     from resnets.data.splits import DataSplits
@@ -256,29 +255,10 @@ MakePhotos = Callable[..., Path]
 
 @pytest.fixture
 def make_photos(tmp_path: Path) -> MakePhotos:
-    """A function that writes a folder data set of generated JPEGs, each class of its own colour, and returns it."""
+    """A function that writes a folder data set of generated JPEGs, `photos` unless named, and returns it."""
+    from pictures import write_photos
 
-    def make(
-        name: str = "photos",
-        *,
-        classes: Sequence[str] = ("cat", "dog", "emu"),
-        train: int = 4,
-        val: int = 2,
-        size: tuple[int, int] = (48, 40),
-    ) -> Path:
-        root = tmp_path / name
-        generator = np.random.default_rng(0)
-        for split, count in (("train", train), ("val", val)):
-            for label, class_name in enumerate(classes):
-                folder = root / split / class_name
-                folder.mkdir(parents=True)
-                for index in range(count):
-                    noise = generator.integers(0, 60, (size[1], size[0], 3), np.uint8)
-                    noise[..., label % 3] += 150
-                    Image.fromarray(noise).save(folder / f"{index:03}.jpg", quality=95)
-        return root
-
-    return make
+    return lambda name="photos", **options: write_photos(tmp_path / name, **options)
 
 
 @pytest.fixture
