@@ -13,7 +13,7 @@ from resnets.localisation.recipes import all_recipes
 from resnets.paper.declarations import Table
 from resnets.records.benchmarks import Benchmark, Claim
 from resnets.records.runs import Provenance
-from resnets.report import downloads, plots
+from resnets.report import downloads, paper_figures, plots
 from resnets.report.compare_figures import ComparedCurve, ComparedFigure, Drawing, end
 from resnets.report.compare_tables import EXACT
 from resnets.report.depth import Depth, trend
@@ -26,12 +26,6 @@ from resnets.specs import Departure
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-_STYLES = {
-    "dashed": ("training error", True, 1.4),
-    "thin": ("training error", False, 1.1),
-    "bold": ("test error", False, 2.8),
-}
 
 
 def render(view: View) -> str:
@@ -58,8 +52,8 @@ def render(view: View) -> str:
         "both": lambda table, column: column.measure not in EXACT and table.has_measured(column),
         "tally": lambda compared: Status.tally(one.verdict.status for one in compared),
         "tolerances": _tolerances,
-        "networks": _networks,
-        "styles": _styles,
+        "networks": paper_figures.networks,
+        "styles": paper_figures.styles,
         "alternative": _alternative,
         "drawn_note": _drawn_note,
         "outlier_notes": _outlier_notes,
@@ -74,9 +68,9 @@ def render(view: View) -> str:
     }
     page = made.get_template("report.html").render(
         view=view,
-        depths=Markup(plots.draw_depths(view.study)) if view.study else "",
+        depths=Markup(plots.svg(plots.draw_depths(view.study), "depth")) if view.study else "",
         drawings={
-            figure.figure.name: [[(one, Markup(svg)) for one, svg in row] for row in plots.draw_figure(figure)]
+            figure.figure.name: [[(one, Markup(svg)) for one, svg in row] for row in paper_figures.draw_figure(figure)]
             for figure in view.figures
         },
         json_link=downloads.link(downloads.everything(view), "application/json"),
@@ -145,27 +139,6 @@ def _tolerances(table: Table) -> list[tuple[str, str, str]]:
 
 
 # ---------------------------------------------------------------- figures
-
-
-def _networks(figure: ComparedFigure) -> list[tuple[str, int, bool, float]]:
-    """Return a legend's networks: label, colour, whether it is dashed, and the line's width."""
-    responses = figure.figure.panels[0].draws != "error"
-    found = {
-        curve.curve.label: (curve.curve.label, plots.series(curve), responses and curve.is_plain, 2.6)
-        for curve in figure.curves
-        if curve.curve.drawn
-    }
-    return list(found.values())
-
-
-def _styles(figure: ComparedFigure) -> list[tuple[str, bool, float]]:
-    used = {curve.curve.style: curve.curve for curve in figure.curves}
-    return [
-        (label.replace("test", "validation") if curve.split == "validation" else label, dashes, width)
-        for style, curve in used.items()
-        if style in _STYLES
-        for label, dashes, width in [_STYLES[style]]
-    ]
 
 
 def _alternative(drawing: Drawing) -> str:
