@@ -149,7 +149,7 @@ def test_what_the_page_says_besides(text: str) -> None:
         "What the paper leaves open here",
         "mean image is of 10,000 training photos",
         "2f0858b1096ed838142781b4021238a3dfe6e0e1",
-        "usual repository",
+        "CIFAR baseline",
         "Files that are not shown",
         "results/strange.json: not shown",
     ):
