@@ -62,7 +62,7 @@ class _Task:
 class Planner:
     """Measures networks on this machine, each once, and estimates what fits in the rest of a budget."""
 
-    began: float  # by time.perf_counter
+    start: float  # by time.perf_counter
     budget: float  # in seconds
     config: TrainingConfig
     measured: dict[str, Rates] = field(default_factory=dict)
@@ -144,7 +144,7 @@ class Planner:
 
     def elapsed(self) -> float:
         """Return the used seconds of the budget, which include reading the data and measuring."""
-        return time.perf_counter() - self.began
+        return time.perf_counter() - self.start
 
     def _available(self, networks: int) -> float:
         """Return the remaining seconds for the runs."""

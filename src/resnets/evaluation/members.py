@@ -1,4 +1,4 @@
-"""What `evaluate` tests: each model with the data as it reads it and the protocol as it applies to it."""
+"""Members of an evaluation: each model with the data as it reads it and the protocol as it applies to it."""
 
 from __future__ import annotations
 

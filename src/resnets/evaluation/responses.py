@@ -1,4 +1,4 @@
-"""How strongly the layers of a trained network respond. Paper: section 4.2, "Analysis of Layer Responses", Figure 7."""
+"""Layer responses of a trained network. Paper: section 4.2, "Analysis of Layer Responses", Figure 7."""
 
 from __future__ import annotations
 

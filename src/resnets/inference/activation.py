@@ -1,4 +1,4 @@
-"""What a network computes inside: the features of images, and where in them the evidence for a class is."""
+"""Activations of a network: the features of images, and where in them the evidence for a class is."""
 
 from __future__ import annotations
 

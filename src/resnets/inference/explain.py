@@ -181,8 +181,8 @@ class Explainer:
         network = self.model.network
         with self._finding:
             self._layer = self._layer or last_maps(network, images[:1])
-        wanted = None if classes is None else torch.tensor(classes)
-        logits, maps = class_activation(network, images, wanted, layer=self._layer)
+        selected = None if classes is None else torch.tensor(classes)
+        logits, maps = class_activation(network, images, selected, layer=self._layer)
         if not (logits.isfinite().all() and maps.isfinite().all()):
             raise WeightsError(f"{self.model.path}: gives numbers that are not finite for {name}")
         maps = functional.interpolate(maps[:, None], views.shape[1:3], mode="bilinear")[:, 0]

@@ -269,7 +269,7 @@ class Model:
         return forward(self.network, x, precision) if self.engine is None else self.engine(x)
 
     def validated(self, top: int, min_confidence: float = 0.0) -> tuple[tuple[str, ...], InputSpec]:
-        """Return what `classes_and_input` does, for predictions of so many classes.
+        """Return what `classes_and_input` does, for predictions of the `top` classes.
 
         Raises: UsageError, if they are impossible; WeightsError, as `classes_and_input`.
         """

@@ -74,7 +74,7 @@ def writable(name: Path | str) -> str:
 
 
 def columns_of(top: int) -> list[str]:
-    """Return the columns of a table of so many classes for each image."""
+    """Return the columns of a table of the `top` classes of each image."""
     names = ("label", "prob")
     return ["filename", *(name if top == 1 else f"{name}_{rank}" for name in names for rank in range(top))]
 

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-adds and memory, layer by layer, and the rows of the paper's Table 1."""
+"""Complexity of a network: parameters, multiply-adds and memory by layer, and the rows of the paper's Table 1."""
 
 from __future__ import annotations
 

@@ -189,9 +189,9 @@ def measure_test(
     test = SingleView(network, split, input_spec, classes=classes, device=device)
     times = []
     for _ in range(3):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         samples = test(precision).samples
-        times.append((time.perf_counter() - begin) / samples)
+        times.append((time.perf_counter() - start) / samples)
     return min(times[1:])
 
 
@@ -201,13 +201,13 @@ def measure_saving(state: TrainingState, folder: Path) -> tuple[float, float]:
     with RunFolder(folder) as run:
         for iteration in (1, 2):
             state.iteration = iteration
-            begin = time.perf_counter()
+            start = time.perf_counter()
             run.checkpoints.save(state, "measured")
-            saving.append(time.perf_counter() - begin)
+            saving.append(time.perf_counter() - start)
         for iteration in range(5):
-            begin = time.perf_counter()
+            start = time.perf_counter()
             run.log(LogLine(iteration=iteration, lr=0.1, loss=1 / 3, training_error=100 / 3, images=128))
-            logging.append(time.perf_counter() - begin)
+            logging.append(time.perf_counter() - start)
     return min(saving), statistics.median(logging)
 
 

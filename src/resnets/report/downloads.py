@@ -1,4 +1,4 @@
-"""What a page offers to download, inside itself: a table or a figure as CSV, everything as JSON."""
+"""Downloads of a page, inside itself: a table or a figure as CSV, everything as JSON."""
 
 from __future__ import annotations
 

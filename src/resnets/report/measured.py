@@ -239,26 +239,26 @@ def _other_recipe(recipe: Recipe, network: NetworkRecord, declared: Setting) -> 
     full = all_recipes().get(declared.recipe)
     if full is None:
         return []
-    wanted, found = full.scaled(recipe.iterations), recipe
+    expected, found = full.scaled(recipe.iterations), recipe
     depth = network.depth or 0
-    if all(depth < one.from_depth for one in (wanted.warm_up, found.warm_up) if one is not None):
-        wanted, found = wanted.with_changes(warm_up=None), found.with_changes(warm_up=None)
+    if all(depth < one.from_depth for one in (expected.warm_up, found.warm_up) if one is not None):
+        expected, found = expected.with_changes(warm_up=None), found.with_changes(warm_up=None)
     longer = [f"{recipe.iterations:,} iterations instead of {full.iterations:,}"]
     return (longer if recipe.iterations > full.iterations else []) + [
         f"{name} {_plain(one)} instead of {_plain(other)}"
-        for field, (whole, whole_other) in found.differences(wanted).items()
+        for field, (whole, whole_other) in found.differences(expected).items()
         if field not in _NO_EFFECT
         for name, one, other in _differences(field.replace("_", " "), base.as_json(whole), base.as_json(whole_other))
     ]
 
 
-def _differences(name: str, found: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
+def _differences(name: str, found: Any, expected: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield the values that differ, of objects field by field, but for those that are fitted to the data."""
-    if isinstance(found, Mapping) and isinstance(wanted, Mapping) and found.get("kind") == wanted.get("kind"):
+    if isinstance(found, Mapping) and isinstance(expected, Mapping) and found.get("kind") == expected.get("kind"):
         for key in (key for key in found if key not in _FITTED):
-            yield from _differences(f"{name} {key.replace('_', ' ')}", found[key], wanted[key])
-    elif found != wanted:
-        yield name, found, wanted
+            yield from _differences(f"{name} {key.replace('_', ' ')}", found[key], expected[key])
+    elif found != expected:
+        yield name, found, expected
 
 
 def _plain(value: Any) -> str:

@@ -213,8 +213,8 @@ class Results:
         if network is None:
             return None
         default = default_shortcut(network)
-        wanted = (network, shortcut or default)
-        return next((cost for cost in self.costs if (cost.network, cost.shortcut or default) == wanted), None)
+        requested = (network, shortcut or default)
+        return next((cost for cost in self.costs if (cost.network, cost.shortcut or default) == requested), None)
 
     @property
     def everything(self) -> tuple[Run, ...]:

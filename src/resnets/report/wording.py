@@ -1,4 +1,4 @@
-"""How reports write numbers: published ones as the paper prints them, ours with as many digits as are good."""
+"""Formats of numbers in reports: published ones as printed in the paper, ours with their significant digits."""
 
 from __future__ import annotations
 

@@ -83,14 +83,14 @@ class DetectionDataResolver:
         return ResolvedDetectionData(name, source, splits, start, None if start is None else self._digest(start))
 
     def _read(self, training: Setting, declared: DeclaredData) -> tuple[str | None, DetectionSplits]:
-        wanted = DETECTION_DATA[declared]
+        expected = DETECTION_DATA[declared]
         kinds = [one.partition(":")[0] if isinstance(one, str) else None for one in self.given]
-        own = [one for one, kind in zip(self.given, kinds, strict=True) if kind == wanted.kind]
-        others = [one for one, kind in zip(self.given, kinds, strict=True) if kind != wanted.kind]
+        own = [one for one, kind in zip(self.given, kinds, strict=True) if kind == expected.kind]
+        others = [one for one, kind in zip(self.given, kinds, strict=True) if kind != expected.kind]
         found = next(iter((*own, *others)), None)
         if found is None:
             raise MissingData(
-                f"the detector on {training.network} needs {training.data}: --data {wanted.kind}:PATH names its "
+                f"the detector on {training.network} needs {training.data}: --data {expected.kind}:PATH names its "
                 "folder, or other images with boxes"
             )
         if not isinstance(found, str):
@@ -98,7 +98,7 @@ class DetectionDataResolver:
         missing: Exception | None = None
         if own and "@" not in found:
             try:
-                source = f"{found}@{wanted.sets}"
+                source = f"{found}@{expected.sets}"
                 return source, self._load(source)
             except (DataError, UsageError) as error:  # not a folder with these sets
                 missing = error
@@ -106,8 +106,8 @@ class DetectionDataResolver:
         other = name_of(len(splits.train), len(splits.test), len(splits.classes))
         if missing is not None and other not in (None, declared):  # which is another row's
             raise MissingData(f"the detector on {training.network} needs {training.data}: {missing}")
-        if missing is not None and _has_some(Path(found.partition(":")[2]).expanduser(), wanted):
-            warn(f"{found} is taken by its own sets, not by {wanted.sets}: {missing}")
+        if missing is not None and _has_some(Path(found.partition(":")[2]).expanduser(), expected):
+            warn(f"{found} is taken by its own sets, not by {expected.sets}: {missing}")
         return found, splits
 
     def _load(self, source: str) -> DetectionSplits:
@@ -181,12 +181,12 @@ def few(splits: DetectionSplits) -> DetectionSplits:
     return dataclasses.replace(splits, train=train, test=test, validation=None, digest=digest)
 
 
-def _has_some(path: Path, wanted: DetectionData) -> bool:
+def _has_some(path: Path, expected: DetectionData) -> bool:
     """Return whether a folder is the official one, so that it matters which of the declared sets it lacks."""
-    if wanted.kind == "voc":
+    if expected.kind == "voc":
         return any((parent / year).is_dir() for parent in (path, path / "VOCdevkit") for year in ("VOC2007", "VOC2012"))
-    sets = sources.parse_sets(wanted.sets)
-    known = ilsvrc.Folder(path).sets() if wanted.kind == "ilsvrc" else coco.Folder(path).sets()
+    sets = sources.parse_sets(expected.sets)
+    known = ilsvrc.Folder(path).sets() if expected.kind == "ilsvrc" else coco.Folder(path).sets()
     return not {*sets.train, *sets.test}.isdisjoint(known)
 
 

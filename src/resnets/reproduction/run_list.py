@@ -122,7 +122,7 @@ def plan_reproduction(
     chosen, out = _scale(scale), Path(out)
     require_folder(out)
     if seeds < 1:
-        raise UsageError(f"seeds is {seeds}; it must be 1 or more: so many runs of each row, seeded 0, 1, ...")
+        raise UsageError(f"seeds is {seeds}; it must be 1 or more: the number of runs of each row, seeded 0, 1, ...")
     require_together(together)
     selection = select([name] if isinstance(name, str) else name, [only] if isinstance(only, str) else only)
     if (out / "run.json").exists():
@@ -227,7 +227,7 @@ def _resolve(
 
 
 def check(stop: StopRequest, *, planning: bool = False) -> None:
-    """Raise Interrupted if a signal came since the last run, or since planning began."""
+    """Raise Interrupted if a signal came since the last run, or since planning started."""
     if stop.signum is not None:
         what = " while planning; no run was started" if planning else "; what is done is saved"
         raise Interrupted(f"stopped by {signal.Signals(stop.signum).name}{what}", stop.signum, saved=not planning)

@@ -1,4 +1,4 @@
-"""What this installation and this machine have: versions, devices, kernels, extras, cache."""
+"""Report on this installation and this machine: versions, devices, kernels, extras, cache."""
 
 from __future__ import annotations
 

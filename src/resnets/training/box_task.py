@@ -1,4 +1,4 @@
-"""What the trainings of detectors and of localisers share: losses by part, their log, and which images are tested."""
+"""Common parts of detector and localiser trainings: losses by part, their log, and the choice of test images."""
 
 from __future__ import annotations
 
