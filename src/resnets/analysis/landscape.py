@@ -57,7 +57,7 @@ def landscape(
         runs: run folders, weights files or loaded models, which are shown side by side.
         data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`; None is the source of the runs.
         points: on each side of the grid; an odd number has the trained weights in the middle.
-        extent: how far the grid goes to each side; at 1 a filter has moved by its own norm.
+        extent: half the grid's side; at 1 a filter has moved by its own norm.
         images: training images, evenly spaced, that the loss is of.
         seed: of the directions.
         device: `auto` is the first GPU, else the CPU.

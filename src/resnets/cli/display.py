@@ -266,8 +266,8 @@ class _TimeNeeded(Observer):
             print(f"estimated time: {in_words(seconds)}", flush=True)
         if self.default_length and seconds > DAY:
             warn(
-                f"recipe {run.recipe.name}'s {run.recipe.iterations:,} iterations take some {in_words(seconds)} here; "
-                f"--iterations sets another length"
+                f"recipe {run.recipe.name}'s {plural(run.recipe.iterations, 'iteration')} take about "
+                f"{in_words(seconds)} here; --iterations sets another length"
             )
 
 

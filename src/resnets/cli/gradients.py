@@ -18,7 +18,7 @@ def gradients(
     data: options.DataOfRun = None,
     seeds: Annotated[int, Option(help="Initialisations of each network, with seeds 0, 1 ...")] = 3,
     iterations: Annotated[
-        int | None, Option(help="Train each network so long, and measure on the way.", show_default="no training")
+        int | None, Option(help="Train for N iterations and measure during training.", show_default="no training")
     ] = None,
     points: Annotated[int, Option(help="Measurements during such a training, at equal ratios of iterations.")] = 6,
     batches: Annotated[int, Option(help="Mini-batches that each number is a mean over.")] = 4,

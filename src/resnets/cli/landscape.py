@@ -14,7 +14,7 @@ def landscape(
     runs: options.Runs,
     data: options.DataOfRun = None,
     points: Annotated[int, Option(help="Points on each side of the grid.")] = 25,
-    extent: Annotated[float, Option(help="How far it goes; at 1 a filter has moved by its own norm.")] = 1.0,
+    extent: Annotated[float, Option(help="Half the grid's side; at 1 a filter has moved by its own norm.")] = 1.0,
     images: Annotated[int, Option(help="Training images that the loss is of, evenly spaced.")] = 1000,
     seed: Annotated[int, Option(help="Random seed of the two directions.")] = 0,
     out: Annotated[Path, Option("--out", "-o", help="Folder for landscape.json, .png and .html.")] = Path("landscape"),

@@ -127,7 +127,8 @@ class Planner:
         epochs = self._longest(task, names) * task.recipe.batch_size / len(task.divided.train)
         if epochs >= PHOTO_EPOCHS:
             return ""
-        return f"Within {durations.show(self.budget)} each would be trained for only {epochs:.1f} epochs"
+        length = f"only {epochs:.1f}" if epochs >= 0.05 else "less than 0.1"
+        return f"Within {durations.show(self.budget)} each would be trained for {length} epochs"
 
     def _longest(self, task: _Task, names: Sequence[str]) -> int:
         """Return the iterations that fit, by measured rates, and where there are none by multiply-adds."""

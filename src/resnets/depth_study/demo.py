@@ -15,6 +15,7 @@ from resnets.depth_study import page
 from resnets.depth_study.browser import as_data
 from resnets.errors import UsageError, public
 from resnets.inference.model import load
+from resnets.quantities import plural
 from resnets.records.studies import DepthRow, last_images
 from resnets.report.depth import findings_of_rows
 from resnets.report.single_page import PageText
@@ -92,7 +93,7 @@ def demo(
             title="Degradation and its cure",
             headline=findings[-1],
             sentences=findings[:-1],
-            note=f"scikit-learn's digits, {iterations} iterations of 128 images, seed {seed}",
+            note=f"scikit-learn's digits, {plural(iterations, 'iteration')} of 128 images, seed {seed}",
         ),
         page.table(rows),
         folder,

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from resnets.quantities import plural
 from resnets.records.counts import noise
 from resnets.records.studies import DepthRow
 from resnets.report.runs import Measured
@@ -57,7 +58,7 @@ class DepthStudy:
     @property
     def length(self) -> str:
         """How long the networks were trained."""
-        return f"{self.iterations:,} iterations" + (f", {self.scale} scale" if self.scale != "full" else "")
+        return plural(self.iterations, "iteration") + (f", {self.scale} scale" if self.scale != "full" else "")
 
     @property
     def sentence(self) -> str:

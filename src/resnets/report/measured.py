@@ -11,7 +11,7 @@ from resnets.paper.detection_data import after
 from resnets.paper.detection_data import identify as identify_detection_data
 from resnets.paper.tables import TABLES
 from resnets.records import base
-from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Scale
+from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun
 from resnets.records.runs import (
     ClassifierResult,
     CurvePoint,
@@ -23,7 +23,7 @@ from resnets.records.runs import (
     RunRecord,
 )
 from resnets.records.studies import last_images
-from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, MeasuredLocaliser, Point, Run, Scores
+from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, MeasuredLocaliser, Point, Run, Scale, Scores
 from resnets.specs import PUBLISHED_IMAGES, ComparisonSpec, Recipe, ResNetSpec, Setting, VGGSpec, identify
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
@@ -31,6 +31,7 @@ IMAGENET_TESTED = 50_000  # validation images
 LOCALISER_TEST = "center-crop"  # by which a localiser's training tests at its end
 
 _FITTED = ("at_most", "values", "vectors")  # a warm-up's bound; the axes of the colours of the training images
+_PARTS = {"preprocessing contrast": "contrast normalisation", "preprocessing whitening": "ZCA whitening"}
 _NO_EFFECT = ("kind", "name", "source", "departures", "evaluate_every")  # of a recipe; they change no weight
 
 
@@ -161,7 +162,7 @@ def _point(point: CurvePoint) -> Point:
 
 def scale_of(named: Scale | None, iterations: int, full: int) -> Scale:
     """Return the scale that a record names, or a lesser one that its length shows."""
-    shown: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "smoke"
+    shown: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "reduced"
     return shown if named is None else max(shown, named, key=SCALES.index)
 
 
@@ -245,7 +246,7 @@ def _other_recipe(recipe: Recipe, network: NetworkRecord, declared: Setting) -> 
         expected, found = expected.with_changes(warm_up=None), found.with_changes(warm_up=None)
     longer = [f"{recipe.iterations:,} iterations instead of {full.iterations:,}"]
     return (longer if recipe.iterations > full.iterations else []) + [
-        f"{name} {_plain(one)} instead of {_plain(other)}"
+        f"no {_PARTS.get(name, name)}" if one is None else f"{name} {_plain(one)} instead of {_plain(other)}"
         for field, (whole, whole_other) in found.differences(expected).items()
         if field not in _NO_EFFECT
         for name, one, other in _differences(field.replace("_", " "), base.as_json(whole), base.as_json(whole_other))

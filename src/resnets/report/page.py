@@ -11,6 +11,7 @@ from resnets import pages
 from resnets.durations import in_words
 from resnets.localisation.recipes import all_recipes
 from resnets.paper.declarations import Table
+from resnets.quantities import plural
 from resnets.records.benchmarks import Benchmark, Claim
 from resnets.records.runs import Provenance
 from resnets.report import downloads, paper_figures, plots
@@ -205,7 +206,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("file", run.file),
         ("not as declared", "; ".join(run.departures)),
-        ("recipe", f"{run.recipe}, {run.iterations:,} iterations, {run.precision}"),
+        ("recipe", f"{run.recipe}, {plural(run.iterations, 'iteration')}, {run.precision}"),
         ("seed", str(run.seed)),
     ]
     if isinstance(run, Measured):

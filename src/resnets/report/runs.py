@@ -11,9 +11,12 @@ from resnets.paper.declarations import Column, DetectionTest
 from resnets.paper.published.detection import VOC_NAMES
 from resnets.records.benchmarks import Benchmark
 from resnets.records.costs import Cost
-from resnets.records.evaluations import Errors, Response, Scale
+from resnets.records.evaluations import Errors, Response
 from resnets.records.runs import LocalisationScores, Provenance
 from resnets.specs import Setting, default_shortcut
+
+Scale = Literal["full", "short", "reduced", "smoke"]
+"""Of runs that are shown: those of records, and `reduced`, shorter than `short` without being declared as `smoke`."""
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
 SHORT = 16  # a short run has a sixteenth of the iterations, or more
@@ -59,8 +62,9 @@ class Run:
             found.append(f"{self.data} instead of {self.declared.data}")
         if self.scale != "full":
             is_shorter = self.iterations < self.declared_iterations
-            length = f": {self.iterations:,} of {self.declared_iterations:,} iterations" if is_shorter else " scale"
-            found.append(f"{self.scale}{length}")
+            length = f"{self.iterations:,} of {self.declared_iterations:,} iterations"
+            name = "" if self.scale == "reduced" else f"{self.scale}: "
+            found.append(f"{name}{length}" if is_shorter else f"{self.scale} scale")
         return (*found, *self.changes)
 
     @property
