@@ -20,7 +20,7 @@ CROPS = Departure(
 
 _ONE_CLASS = Departure(
     "the scores and boxes of the image's own class alone are learnt",
-    "so the text is read: an image says nothing of the boxes of other classes",
+    "our reading of the paper: an image says nothing of the boxes of other classes",
 )
 _BALANCE = Departure(
     "where an image has fewer positive anchors or regions than half of what is drawn, they weigh as much together",

@@ -23,7 +23,6 @@ from resnets.report.runs import Measured, MeasuredDetector, MeasuredLocaliser, R
 from resnets.report.verdict import Status
 from resnets.report.view import View
 from resnets.report.wording import NOTHING, listed, measured, quantity
-from resnets.specs import Departure
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -215,9 +214,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         facts += _tests(run)
     elif isinstance(run, MeasuredLocaliser):
         facts += _localisations(run)
-    listed_above = all_recipes()[run.recipe].departures if run.recipe in all_recipes() else ()
-    others = [one for one in run.recipe_departures if Departure(*one) not in listed_above]
-    facts.append(("departures of the recipe", "; ".join(f"{what} ({why})" for what, why in others)))
+    listed_above = {one.what for one in all_recipes()[run.recipe].departures} if run.recipe in all_recipes() else ()
+    others = [f"{what} ({why})" for what, why in run.recipe_departures if what not in listed_above]
+    facts.append(("departures of the recipe", "; ".join(others)))
     rate = f"{run.images_per_second:,.{0 if run.images_per_second >= 10 else 1}f} images/s"
     facts.append(("time", f"{in_words(run.seconds)}, {rate}"))
     for index, one in enumerate(run.provenance):
