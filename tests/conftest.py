@@ -1,4 +1,4 @@
-"""What all tests share: real data where it is at hand, small data sets made up here, and no network.
+"""Fixtures of all tests: real data where it is available, small synthetic data sets, and no network.
 
 torch and all that imports it is imported where it is used: pytest-xdist's first process, which only hands tests out,
 reads this file before it starts the others.
@@ -136,7 +136,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real data sets: $RESNETS_DATA, else `../shared/data` beside the repository."""
+    """The folder of real data sets: $RESNETS_DATA, else `../shared/data` next to the repository."""
     named = os.environ.get("RESNETS_DATA")
     folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():

@@ -265,7 +265,7 @@ def test_the_test_of_training_is_not_replaced() -> None:
     assert {name: one.top1 for name, one in results.shown(again).errors.items()} == {"single-view": 8.14}
 
 
-def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+def test_runs_of_the_same_name_are_distinguished(tmp_path: Path) -> None:
     """Two folders whose names differ in punctuation have different anchors on the page."""
     for seed, name in enumerate(("a/x", "a-x")):
         results.write(tmp_path / "r" / name, result=results.result("resnet20", 9, seed=seed))

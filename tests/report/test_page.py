@@ -77,7 +77,7 @@ class Page(HTMLParser):
 def view(tmp_path_factory: pytest.TempPathFactory) -> View:
     """What results of each kind come to."""
     folder = results.everything(tmp_path_factory.mktemp("made") / "results")
-    (folder / "strange.json").write_text('{"<b>": 1}')
+    (folder / "unknown.json").write_text('{"<b>": 1}')
     return View.of(collect([folder]))
 
 
@@ -151,7 +151,7 @@ def test_what_the_page_says_besides(text: str) -> None:
         "2f0858b1096ed838142781b4021238a3dfe6e0e1",
         "CIFAR baseline",
         "Files that are not shown",
-        "results/strange.json: not shown",
+        "results/unknown.json: not shown",
     ):
         assert words in text, words
     assert "<b>&" not in text and "'<b>'" not in text  # a file's content is escaped

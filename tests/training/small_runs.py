@@ -145,7 +145,7 @@ def trained(
 
 
 class Recorder:
-    """An observer that remembers what it was told."""
+    """An observer that remembers its calls."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []

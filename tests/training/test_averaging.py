@@ -42,7 +42,7 @@ def test_the_formula() -> None:
 
 
 def test_the_average_is_what_is_saved_and_tested(tmp_path: Path) -> None:
-    """The weights file, the module that was trained and the error are the average's; the others' error is told too."""
+    """The weights file, the trained module and the error are the average's; the others' error is logged too."""
     small = job(recipe=WITH_EMA)
     result = run(small, tmp_path)
     with RunFolder(tmp_path) as folder:
@@ -86,7 +86,7 @@ def test_it_resumes_bit_for_bit(tmp_path: Path, after: int) -> None:
 
 
 def test_a_restore_without_it_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Starting the average anew from the restored weights does not pass the comparison."""
+    """Restarting the average from the restored weights does not pass the comparison."""
     run(job(recipe=WITH_EMA), tmp_path / "whole")
     with pytest.raises(Crash):
         run(job(recipe=WITH_EMA, crash_after=4), tmp_path / "resumed")
