@@ -62,7 +62,7 @@ def gradients(
 ) -> Gradients:
     """Measure the norms of each layer's gradient and weights, of fresh networks, during their training, or of runs.
 
-    Of a network by its name each seed is initialised, and with `iterations` trained and measured on the way. Of a run
+    Of a network by its name each seed is initialised, and with `iterations` measured during a training. Of a run
     its initial weights are made again by its seed, and its checkpoints and final weights are measured.
 
     Args:

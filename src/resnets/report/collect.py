@@ -247,7 +247,7 @@ def _same_run(run: Measured) -> object:
 
 
 def _files(places: Iterable[Path]) -> dict[str, Path]:
-    """Return the files by the names that the report gives them, which do not tell where a folder lies."""
+    """Return the files by the names that the report gives them, which do not show where a folder is."""
     found: dict[str, Path] = {}
     seen: set[Path] = set()
     for place in places:
