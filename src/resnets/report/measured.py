@@ -11,7 +11,7 @@ from resnets.paper.detection_data import after
 from resnets.paper.detection_data import identify as identify_detection_data
 from resnets.paper.tables import TABLES
 from resnets.records import base
-from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun
+from resnets.records.evaluations import DetectionTested, Errors, ReproducedRun, Scale
 from resnets.records.runs import (
     ClassifierResult,
     CurvePoint,
@@ -23,7 +23,17 @@ from resnets.records.runs import (
     RunRecord,
 )
 from resnets.records.studies import last_images
-from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, MeasuredLocaliser, Point, Run, Scale, Scores
+from resnets.report.runs import (
+    SHORT,
+    SHOWN_SCALES,
+    Measured,
+    MeasuredDetector,
+    MeasuredLocaliser,
+    Point,
+    Run,
+    Scores,
+    ShownScale,
+)
 from resnets.specs import PUBLISHED_IMAGES, ComparisonSpec, Recipe, ResNetSpec, Setting, VGGSpec, identify
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
@@ -160,10 +170,10 @@ def _point(point: CurvePoint) -> Point:
     return Point(point.iteration, point.training_error, tested)
 
 
-def scale_of(named: Scale | None, iterations: int, full: int) -> Scale:
+def scale_of(named: Scale | None, iterations: int, full: int) -> ShownScale:
     """Return the scale that a record names, or a lesser one that its length shows."""
-    shown: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "reduced"
-    return shown if named is None else max(shown, named, key=SCALES.index)
+    shown: ShownScale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "reduced"
+    return shown if named is None else max(shown, named, key=SHOWN_SCALES.index)
 
 
 def _scores(scores: DetectionScores, mean_ap: float) -> Scores:

@@ -15,10 +15,10 @@ from resnets.records.evaluations import Errors, Response
 from resnets.records.runs import LocalisationScores, Provenance
 from resnets.specs import Setting, default_shortcut
 
-Scale = Literal["full", "short", "reduced", "smoke"]
+ShownScale = Literal["full", "short", "reduced", "smoke"]
 """Of runs that are shown: those of records, and `reduced`, shorter than `short` without being declared as `smoke`."""
 
-SCALES: tuple[Scale, ...] = get_args(Scale)
+SHOWN_SCALES: tuple[ShownScale, ...] = get_args(ShownScale)
 SHORT = 16  # a short run has a sixteenth of the iterations, or more
 
 _RESNET = re.compile(r"(resnet|plain)([1-9][0-9]*)(_v1_5|_cifar)?")
@@ -45,7 +45,7 @@ class Run:
     declared_iterations: int  # of the declared recipe at its full length
     data: str  # with the split, where not all training images were trained on
     seed: int
-    scale: Scale
+    scale: ShownScale
     declared: Setting
     changes: tuple[str, ...] = ()  # from the declared network and recipe, but for the length
     recipe_departures: tuple[tuple[str, str], ...] = ()  # the recipe's from the paper: what, why
@@ -70,7 +70,7 @@ class Run:
     @property
     def rank(self) -> tuple[bool, bool, int, int]:
         """How near it is to what was declared, the nearest first: data, recipe, scale, length."""
-        return (self.data != self.declared.data, bool(self.changes), SCALES.index(self.scale), -self.iterations)
+        return (self.data != self.declared.data, bool(self.changes), SHOWN_SCALES.index(self.scale), -self.iterations)
 
 
 @dataclass(frozen=True, kw_only=True)

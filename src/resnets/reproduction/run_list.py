@@ -17,8 +17,7 @@ from resnets.files import require_folder, writing
 from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.planning.devices import DEVICES
 from resnets.planning.together import require_together
-from resnets.records.evaluations import Scale
-from resnets.report.runs import SCALES
+from resnets.records.evaluations import SCALES, Scale
 from resnets.reproduction.data_resolver import Data, DataResolver, MissingData
 from resnets.reproduction.detection_data_resolver import DetectionDataResolver, WithStart
 from resnets.reproduction.estimates import Estimates
