@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from resnets import durations
@@ -154,16 +155,14 @@ def train_networks(
     def memory(planned: PlannedNetwork) -> int | None:
         return planned.memory if leaves_room(planned.network, splits) else None
 
-    def start(planned: PlannedNetwork) -> Callable[[Process], Session[TrainResult]]:
-        def make(process: Process) -> Session[TrainResult]:
-            name, watching = planned.network, [observe(planned.network)] if observe else []
-            training = resolve(name, splits, of_plan)
-            return (yield from session(training, opened.folder_of(name), process, resume=True, observers=watching))
-
-        return make
+    def run(planned: PlannedNetwork, process: Process) -> Session[TrainResult]:
+        name, watching = planned.network, [observe(planned.network)] if observe else []
+        training = resolve(name, splits, of_plan)
+        return (yield from session(training, opened.folder_of(name), process, resume=True, observers=watching))
 
     for group in groups(list(chosen.values()), memory, [target], together):
-        results = train_together([start(planned) for planned in group], target, [planned.depth for planned in group])
+        runs = [partial(run, planned) for planned in group]
+        results = train_together(runs, target, [planned.depth for planned in group])
         for planned, result in zip(group, results, strict=True):
             if isinstance(result, Exception):
                 failed[planned.network] = str(result)
