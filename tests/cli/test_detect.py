@@ -320,7 +320,7 @@ def test_check_counts_and_lists(tmp_path: Path, command: Command) -> None:
     root = write_voc(tmp_path / "own", {"train": {"a": objects, "b": [], "c": objects * 6}, "val": {"d": many}})
     code, out, _ = command("detect", "check", f"voc:{root}", "--json")
     shown = json.loads(out)
-    counts = shown["splits"]["training"]
+    counts = shown["splits"]["train"]
     assert code == 0
     assert (counts["images"], counts["without_objects"], counts["difficult"], counts["crowd"]) == (3, 1, 7, 0)
     assert {name: count for name, count in counts["objects"].items() if count} == {"cat": 7, "dog": 7}

@@ -113,7 +113,7 @@ def train(
 def evaluate(
     weights: options.Weights,
     data: DataOfRun = None,
-    split: Annotated[str, Option(help="test, validation or training.")] = "test",
+    split: Annotated[str, Option(help="test, train or validation.")] = "test",
     protocol: Annotated[
         str | None, Option("--protocol", "-p", help="voc07, voc, coco or ilsvrc.", show_default="the data's")
     ] = None,
@@ -134,6 +134,7 @@ def evaluate(
     del settings["as_json"]
     from resnets.cli.display import print_table, progress_of
     from resnets.cli.lists import names
+    from resnets.data.named_splits import adjective
     from resnets.detection.evaluate import evaluate_detector
     from resnets.durations import of_a_step
     from resnets.quantities import plural
@@ -144,9 +145,10 @@ def evaluate(
     if as_json:
         print(encode(result).decode())
         return
+    images = plural(result.images, f"{adjective(result.split)} image")
     used = f", with {', '.join(result.refinements)}" if result.refinements else ""
     print(
-        f"{' + '.join(result.networks)} on {plural(result.images, f'{result.split} image')} of {result.data}{used}, "
+        f"{' + '.join(result.networks)} on {images} of {result.data}{used}, "
         f"{of_a_step(result.seconds_per_image)} per image"
     )
     if result.repairs:
@@ -285,7 +287,7 @@ def check(
     repairs, unreadable = [str(repair) for repair in loaded.repairs], list[str]()
     if images:
         with progress_of("checking") as progress:
-            files = [image.path for _, split in loaded.splits() for image in split]
+            files = [image.path for split in loaded.splits().values() for image in split]
             unreadable = damaged(files, progress)
     if as_json:
         described = {name: msgspec.to_builtins(split) for name, split in splits.items()}

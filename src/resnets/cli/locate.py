@@ -121,7 +121,7 @@ def evaluate(
             show_default="the true class alone",
         ),
     ] = None,
-    split: Annotated[str, Option(help="test, validation or training.")] = "test",
+    split: Annotated[str, Option(help="test, train or validation.")] = "test",
     protocol: Protocol = "dense-multi-scale",
     scales: Scales = None,
     voting: Voting = True,
@@ -139,6 +139,7 @@ def evaluate(
     del settings["as_json"]
     from resnets.cli.display import progress_of
     from resnets.cli.lists import numbers
+    from resnets.data.named_splits import adjective
     from resnets.durations import of_a_step
     from resnets.localisation.evaluate import evaluate_localiser
 
@@ -151,7 +152,7 @@ def evaluate(
     localisers = ", ".join("+".join(names) for names in result.networks)
     guessed = f", classes by {', '.join(result.classifiers)}" if result.classifiers else ""
     print(
-        f"{localisers} on the {result.split} images of {result.data}, {result.protocol}{guessed}, "
+        f"{localisers} on the {adjective(result.split)} images of {result.data}, {result.protocol}{guessed}, "
         f"{of_a_step(result.seconds_per_image)} per image"
     )
     if result.scores.true_class_error is None:

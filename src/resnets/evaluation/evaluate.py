@@ -13,8 +13,8 @@ from torch import nn
 
 from resnets.data.image_files import ImageFiles
 from resnets.data.load import Data, load_data
-from resnets.data.splits import DataSplits
-from resnets.errors import DataError, RunError, UsageError, nearest, public, require_at_least
+from resnets.data.splits import DataSplits, Split
+from resnets.errors import DataError, RunError, UsageError, public, require_at_least
 from resnets.evaluation import mistakes_page
 from resnets.evaluation.members import Member as PreparedMember
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
@@ -111,14 +111,12 @@ def _testing(splits: DataSplits, split: str) -> DataSplits:
     """
     if split == "test":
         return splits
-    chosen = {"train": splits.train, "validation": splits.validation}.get(split)
+    chosen: Split
     if split == "all" and splits.test_is_drawn:
         assert isinstance(splits.train, ImageFiles) and isinstance(splits.test, ImageFiles)
         chosen = splits.train.together_with(splits.test)
-    if chosen is None:
-        there = ["test", "train", *(["validation"] if splits.validation is not None else [])]
-        there += ["all"] if splits.test_is_drawn else []
-        raise UsageError(f"split is {split!r}; of {splits.name} there are {', '.join(there)}{nearest(split, there)}")
+    else:
+        chosen = splits.of(split, ["all"] if splits.test_is_drawn else [])
     digest = None if splits.digest is None else f"{splits.digest}:{split}"
     name = f"{splits.name} ({split})"
     return dataclasses.replace(splits, name=name, test=chosen, digest=digest, published=False, test_is_drawn=False)

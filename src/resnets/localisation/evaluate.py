@@ -59,7 +59,7 @@ def evaluate_localiser(
         data: `clsloc:PATH`, `voc:PATH`, `coco:PATH` or splits; None is the source of the run.
         classifier: one or several classifiers of the same classes, whose five best guesses are located too; () locates
             the true class alone.
-        split: `test`, `validation` or `training`.
+        split: `test`, `train` or `validation`.
         protocol: `center-crop` (Table 13's 1-crop) or `dense-multi-scale`, which may be abbreviated; by it the
             classifier is tested too.
         scales: shorter sides in pixels for dense testing of the localiser; None is its recipe's.

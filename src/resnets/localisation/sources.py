@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resnets.data.named_splits import adjective
 from resnets.detection import sources as detection_sources
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.errors import DataError, UsageError, nearest, public
@@ -54,12 +55,12 @@ def of_detection(splits: DetectionSplits) -> LocalisationSplits:
     notes = list(splits.notes)
     made = {
         name: _boxed(name, images, splits.classes, notes, labelled=name != "test" or splits.test_annotated)
-        for name, images in splits.splits()
+        for name, images in splits.splits().items()
     }
     return LocalisationSplits(
         name=splits.name,
         classes=splits.classes,
-        train=made["training"],
+        train=made["train"],
         test=made["test"],
         validation=made.get("validation"),
         test_annotated=splits.test_annotated,
@@ -86,5 +87,5 @@ def _boxed(
             labels.append(int(own[0]))
             boxes.append(image.boxes[image.trainable])
     if len(kept) < len(images):
-        notes.append(f"{plural(len(images) - len(kept), f'{name} image')} without objects are left out")
+        notes.append(f"{plural(len(images) - len(kept), f'{adjective(name)} image')} without objects are left out")
     return BoxedImages.of(kept, labels, boxes)
