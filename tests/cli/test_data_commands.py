@@ -53,6 +53,16 @@ def test_a_training_that_meets_a_broken_image_names_the_check(
     assert err.rstrip().endswith(f"; `resnets data check folder:{photo_folder}` lists all such files")
 
 
+def test_a_test_that_meets_a_broken_image_names_the_check(photo_folder: Path, tmp_path: Path, command: Command) -> None:
+    """Of the data that the run was trained on, where none is named."""
+    options = ("--iterations", "1", "--batch-size", "2", "--size", "64", "--workers", "0", "--out", tmp_path / "r")
+    assert command("train", "resnet18", "--data", f"folder:{photo_folder}", *options)[0] == 0
+    next((photo_folder / "val" / "dog").iterdir()).write_text("no image")
+    code, _, err = command("evaluate", tmp_path / "r", "--workers", "0")
+    assert code == 1
+    assert err.rstrip().endswith(f"; `resnets data check folder:{photo_folder}` lists all such files")
+
+
 def test_shards_are_written_and_trained_on(photo_folder: Path, tmp_path: Path, command: Command) -> None:
     """Once; and a training on them ends as one on the files."""
     code, out, _ = command("data", "shard", f"folder:{photo_folder}", tmp_path / "shards")

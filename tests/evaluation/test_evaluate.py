@@ -128,7 +128,7 @@ def test_wrong_options_for_small_images(digits_run: Path, options: dict[str, Any
 
 def test_an_evaluation_of_nothing_is_refused() -> None:
     """A list of weights has at least one."""
-    with pytest.raises(UsageError, match="no weights"):
+    with pytest.raises(UsageError, match="weights are"):
         resnets.evaluate([], "digits")
 
 

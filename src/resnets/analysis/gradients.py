@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnets.data.load import Data, load_data
+from resnets.data.load import Data, given_or_of_runs, load_data
 from resnets.data.loading import Batch
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, RunError, UsageError, WeightsError, public, require_at_least
@@ -24,7 +24,7 @@ from resnets.networks.registry import declare, name_of
 from resnets.paper.recipes import CIFAR
 from resnets.records import base
 from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients, in_six_digits
-from resnets.records.runs import RunRecord, source_of_runs
+from resnets.records.runs import RunRecord
 from resnets.report import gradients as reporting
 from resnets.runtime.device import choose_device, keep_freed_memory, outputs_of, place
 from resnets.runtime.launch import require_alone
@@ -97,7 +97,7 @@ def gradients(
             except UsageError as error:
                 raise UsageError(f"{target} is no folder with a run.json, and: {error}") from None
     keep_freed_memory()
-    splits, found = load_data(source_of_runs(map(Path, named)) if data is None else data), []
+    splits, found = load_data(given_or_of_runs(data, map(Path, named))), []
     for target, is_run in zip(named, of_runs, strict=True):
         if is_run:
             found.append(_of_run(Path(target), splits, batches, device, workers))

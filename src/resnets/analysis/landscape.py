@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnets.data.load import Data, load_data
+from resnets.data.load import Data, given_or_of_runs, load_data
 from resnets.data.loading import Batch
 from resnets.errors import UsageError, public, require_at_least
 from resnets.evaluation.members import class_order, fitting, load_all
@@ -23,7 +23,6 @@ from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
 from resnets.networks.registry import name_of
 from resnets.records.analyses import Landscape, Surface, in_six_digits
-from resnets.records.runs import source_of_runs
 from resnets.report import landscape as reporting
 from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
@@ -74,7 +73,7 @@ def landscape(
         raise UsageError(f"extent is {extent}; it must be a positive number")
     models = load_all(runs, device)
     keep_freed_memory()
-    splits = load_data(source_of_runs(model.path for model in models) if data is None else data)
+    splits = load_data(given_or_of_runs(data, (model.path for model in models)))
     steps = [extent * (2 * index / (points - 1) - 1) for index in range(points)]
     surfaces = []
     for model in models:

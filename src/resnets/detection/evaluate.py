@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from resnets.data.load import given_or_of_runs
 from resnets.data.named_splits import adjective
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits, in_short
 from resnets.detection.detector import Detector
@@ -17,14 +18,14 @@ from resnets.errors import DataError, UsageError, public, warn
 from resnets.files import require_folder
 from resnets.records import base
 from resnets.records.evaluations import DetectionEvaluation
-from resnets.records.runs import DetectionScores, DetectorResult, result_next_to, source_of_runs
+from resnets.records.runs import DetectionScores, DetectorResult, result_next_to
 from resnets.runtime.device import choose_precision
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
 from resnets.training.settings import RunSettings
 
-EVALUATION = "evaluation.json"  # next to the detections
+EVALUATION = "evaluation.json"  # next to the detections, or to the guesses of localisers
 
 
 @public
@@ -67,8 +68,7 @@ def evaluate_detector(
     require_folder(out)
     with joined(device) as world:
         detectors = load_all(path, world.device)
-        data = source_of_runs(detector.path for detector in detectors) if data is None else data
-        splits = _with_classes_of(detectors[0], data, classes)
+        splits = _with_classes_of(detectors[0], given_or_of_runs(data, (one.path for one in detectors)), classes)
         images = splits.of(split)
         for note in splits.notes if world.first else ():
             warn(note)

@@ -19,6 +19,7 @@ from resnets.evaluation.protocols import PROTOCOLS, how_tested, label
 from resnets.evaluation.single_view import in_evaluation_mode, single_view, single_view_by_engine
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.model import Model, load
+from resnets.inference.several import load_each
 from resnets.networks.dense import Dense
 from resnets.networks.registry import decoded_side, name_of
 from resnets.quantities import plural
@@ -120,10 +121,7 @@ def prepare(
 
 def load_all(runs: str | Path | Model | Iterable[str | Path | Model], device: str) -> list[Model]:
     """Return one model or several, each loaded unless it is. Raises: UsageError, if there are none; as `load`."""
-    several = [runs] if isinstance(runs, str | Path | Model) else list(runs)
-    if not several:
-        raise UsageError("no runs are named; name the folder of a run, or several")
-    return [run if isinstance(run, Model) else load(run, device=device) for run in several]
+    return load_each(runs, Model, partial(load, device=device))
 
 
 def tested_alone(

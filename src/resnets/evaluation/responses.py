@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnets.data.load import Data, load_data
+from resnets.data.load import Data, given_or_of_runs, load_data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import UsageError, WeightsError, public, require_at_least
 from resnets.evaluation.members import comparable_digest, fitting, load_all
@@ -26,7 +26,7 @@ from resnets.inference.model import Model
 from resnets.networks.registry import name_of
 from resnets.records import base
 from resnets.records.evaluations import LayerResponses, Response, Responses
-from resnets.records.runs import ClassifierResult, result_next_to, source_of_runs
+from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
@@ -220,7 +220,7 @@ def responses(
     require_at_least(1, images=images, batch_size=batch_size)
     require_at_least(0, workers=workers)
     models = load_all(runs, device)
-    splits = load_data(source_of_runs(model.path for model in models) if data is None else data)
+    splits = load_data(given_or_of_runs(data, (model.path for model in models)))
     splits = dataclasses.replace(splits, test=splits.test.subsample(images))
     return tuple(_responses(model, splits, batch_size=batch_size, workers=workers) for model in models)
 
