@@ -12,12 +12,12 @@ from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
 from resnets.cli.output import note
 from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.detection.sources import DETECTION_SOURCES
 from resnets.errors import printable
 from resnets.files import to_json
 from resnets.records.base import encode
 
-DATA = r"voc:PATH\[@SETS], coco:PATH\[@SETS] or ilsvrc:PATH\[@SETS]."  # \[ keeps Rich from taking it for markup
-
+DATA = DETECTION_SOURCES.help()
 Data = Annotated[str, Option("--data", "-d", help=DATA)]
 DataOfRun = Annotated[str | None, Option("--data", "-d", help=DATA, show_default="the run's")]
 Classes = Annotated[str | None, Option(help="Comma-separated classes to use.", show_default="all of the data")]

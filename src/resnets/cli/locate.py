@@ -11,11 +11,11 @@ from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
 from resnets.files import to_json
 from resnets.localisation.recipes import LOCALISATION_RECIPES
+from resnets.localisation.sources import LOCALISATION_SOURCES
 from resnets.records.base import as_json as json_of
 from resnets.records.base import encode
 
-DATA = r"clsloc:PATH\[@TRAIN/TEST], voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # \[ keeps Rich from taking it for markup
-
+DATA = LOCALISATION_SOURCES.help()
 Data = Annotated[str, Option("--data", "-d", help=DATA)]
 DataOfRun = Annotated[str | None, Option("--data", "-d", help=DATA, show_default="the run's")]
 Protocol = Annotated[str, Option("--protocol", "-p", help="center-crop or dense-multi-scale.")]

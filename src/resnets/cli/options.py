@@ -13,6 +13,7 @@ from typer import Argument, Option
 from typer.core import TyperCommand, TyperGroup
 
 from resnets.data.sources import SOURCES
+from resnets.detection.sources import DETECTION_SOURCES
 from resnets.errors import ImageError, ResnetsError, UsageError
 from resnets.training.recipes import RECIPES
 
@@ -169,13 +170,11 @@ class Command(_FlagsWithoutType, TyperCommand):
         try:
             return super().invoke(ctx)
         except ImageError as error:
-            from resnets.detection.sources import NAMES
-
             data = _source(ctx.params)
             name = data.partition(":")[0]
             if name in SOURCES:
                 check = f"data check {shlex.quote(data)}"
-            elif name in NAMES:
+            elif name in DETECTION_SOURCES:
                 check = f"detect check {shlex.quote(data)} --images"
             else:
                 raise

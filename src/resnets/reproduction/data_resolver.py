@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from resnets.data.cifar import CIFAR10
 from resnets.data.load import load_data
 from resnets.data.splits import DataSplits
-from resnets.detection import sources
 from resnets.detection.annotations import DetectionSplits
+from resnets.detection.sources import DETECTION_SOURCES
 from resnets.errors import DataError, UsageError
 from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.networks import registry
@@ -33,7 +33,7 @@ Data = str | DataSplits | DetectionSplits | LocalisationSplits
 
 def is_detection_data(data: Data) -> bool:
     """Return whether data that was given has boxes."""
-    return isinstance(data, DetectionSplits) or (isinstance(data, str) and data.partition(":")[0] in sources.NAMES)
+    return isinstance(data, DetectionSplits) or (isinstance(data, str) and data.partition(":")[0] in DETECTION_SOURCES)
 
 
 def is_localisation_data(data: Data) -> bool:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnets.detection import coco, ilsvrc, sources
+from resnets.detection import coco, ilsvrc
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import header, is_detector
+from resnets.detection.image_sets import parse_sets
 from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError, warn
 from resnets.files import sha256_of
 from resnets.paper.declarations import Data as DeclaredData
@@ -112,7 +114,7 @@ class DetectionDataResolver:
 
     def _load(self, source: str) -> DetectionSplits:
         if source not in self._splits:
-            self._splits[source] = sources.load_detection_data(source)
+            self._splits[source] = load_detection_data(source)
         return self._splits[source]
 
     def _digest(self, path: Path) -> str:
@@ -185,7 +187,7 @@ def _has_some(path: Path, expected: DetectionData) -> bool:
     """Return whether a folder is the official one, so that it matters which of the declared sets it lacks."""
     if expected.kind == "voc":
         return any((parent / year).is_dir() for parent in (path, path / "VOCdevkit") for year in ("VOC2007", "VOC2012"))
-    sets = sources.parse_sets(expected.sets)
+    sets = parse_sets(expected.sets)
     known = ilsvrc.Folder(path).sets() if expected.kind == "ilsvrc" else coco.Folder(path).sets()
     return not {*sets.train, *sets.test}.isdisjoint(known)
 
