@@ -18,8 +18,9 @@ from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.planning.devices import DEVICES
 from resnets.planning.together import require_together
 from resnets.records.evaluations import SCALES, Scale
+from resnets.reproduction.box_data_resolver import WithStart
 from resnets.reproduction.data_resolver import Data, DataResolver, MissingData
-from resnets.reproduction.detection_data_resolver import DetectionDataResolver, WithStart
+from resnets.reproduction.detection_data_resolver import DetectionDataResolver
 from resnets.reproduction.estimates import Estimates
 from resnets.reproduction.localisation_data_resolver import LocalisationDataResolver
 from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run, start_of_name
