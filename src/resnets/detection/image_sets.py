@@ -12,6 +12,8 @@ from resnets.detection.annotations import DetectionSplits
 from resnets.detection.assemble import Images, assemble, coco_images, voc_images
 from resnets.errors import DataError, UsageError
 
+Classes = Sequence[str] | None
+
 MIXTURES = {
     "07": "07trainval/07test",
     "12": "12train/12val",
@@ -44,13 +46,8 @@ def parse_sets(text: str) -> Sets:
     return Sets(parts[0], parts[1] if len(parts) == 3 else (), parts[-1] if len(parts) > 1 else ())
 
 
-def load_voc(
-    path: Path, chosen: str | None, classes: Sequence[str] | None = None, masks: bool = False
-) -> DetectionSplits:
-    """Return the data of a VOCdevkit or of one folder in VOC's layout, with the arguments of `load_detection_data`.
-
-    Raises: UsageError, DataError.
-    """
+def load_voc(path: Path, chosen: str | None, classes: Classes = None, masks: bool = False) -> DetectionSplits:
+    """Return the data of a VOCdevkit, or of one folder in VOC's layout. Raises: UsageError, DataError."""
     if (path / "VOCdevkit").is_dir():
         path /= "VOCdevkit"
     years = {f.name[-2:]: voc.Folder(f) for f in sorted(path.glob("VOC20[0-9][0-9]")) if (f / "Annotations").is_dir()}
@@ -75,7 +72,7 @@ def load_voc(
 
 
 def _assembled(
-    name: str, sets: Sets, read: Callable[[str, bool], Images], classes: Sequence[str] | None, protocol: str
+    name: str, sets: Sets, read: Callable[[str, bool], Images], classes: Classes, protocol: str
 ) -> DetectionSplits:
     """Return the splits of sets, each of which is read once, and is needed where it is trained or validated on."""
     needed, splits = {*sets.train, *sets.validation}, (sets.train, sets.validation, sets.test)
@@ -133,13 +130,8 @@ def _of_year(path: Path, years: dict[str, voc.Folder], name: str) -> tuple[voc.F
     return years[match[1]], match[2]
 
 
-def load_coco(
-    path: Path, chosen: str | None, classes: Sequence[str] | None = None, masks: bool = False
-) -> DetectionSplits:
-    """Return the data set of a folder in COCO's layout, with the arguments of `load_detection_data`.
-
-    Raises: UsageError, DataError.
-    """
+def load_coco(path: Path, chosen: str | None, classes: Classes = None, masks: bool = False) -> DetectionSplits:
+    """Return the data of a folder in COCO's layout. Raises: UsageError, DataError."""
     folder = coco.Folder(path)
     if chosen is None:
         usual = folder.usual_sets()
@@ -160,13 +152,8 @@ def load_coco(
     return _assembled(path.resolve().name, sets, read, classes, "coco")
 
 
-def load_ilsvrc(
-    path: Path, chosen: str | None, classes: Sequence[str] | None = None, masks: bool = False
-) -> DetectionSplits:
-    """Return the data set of a folder with ILSVRC's detection data, with the arguments of `load_detection_data`.
-
-    Raises: UsageError, DataError.
-    """
+def load_ilsvrc(path: Path, chosen: str | None, classes: Classes = None, masks: bool = False) -> DetectionSplits:
+    """Return the data of a folder with ILSVRC's detection data. Raises: UsageError, DataError."""
     if masks:
         raise DataError(f"{path}: ILSVRC's detection data has no masks")
     folder = ilsvrc.Folder(path)
