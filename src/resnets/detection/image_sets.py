@@ -89,13 +89,13 @@ def _voc_sets(chosen: str | None, folder: voc.Folder) -> Sets:
     return Sets((train,), ("val",) if train == "train" and test == "test" and "val" in known else (), (test,))
 
 
-def _first(folder: voc.Folder, known: Sequence[str], *wanted: str) -> str:
-    for name in wanted:
+def _first(folder: voc.Folder, known: Sequence[str], *candidates: str) -> str:
+    for name in candidates:
         if name in known:
             return name
     there = f"there are {', '.join(known)}" if known else "there are none"
     raise DataError(
-        f"{folder.path}: no image set ImageSets/Main/{wanted[0]}.txt; {there}; name them: voc:PATH@TRAIN/TEST"
+        f"{folder.path}: no image set ImageSets/Main/{candidates[0]}.txt; {there}; name them: voc:PATH@TRAIN/TEST"
     )
 
 
