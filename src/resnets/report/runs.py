@@ -154,14 +154,16 @@ class MeasuredLocaliser(Run):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredEnsemble:
-    """A test of an ensemble. Errors in percent, of `alone` the top-1 errors of the members in their order.
+class MeasuredTest:
+    """A test of an ensemble, or of weights whose run is not known, such as converted ones. Errors in percent.
 
-    `runs` are those of the members, () where one is not known.
+    `members` are the networks, `weights` the names of their files, and `alone` their top-1 errors, in one order; `runs`
+    are theirs, () where one is not known.
     """
 
     file: str
     members: tuple[str, ...]
+    weights: tuple[str, ...]
     data: str
     protocol: str
     images: int
@@ -182,21 +184,6 @@ class MeasuredEnsemble:
         return max(run.rank for run in self.runs)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeasuredWeights:
-    """A test of weights whose run is not known, such as converted ones. Errors in percent, an interval as above."""
-
-    file: str
-    network: str
-    weights: str  # the name of their file
-    data: str
-    protocol: str
-    images: int
-    top1: float
-    top5: float
-    interval: tuple[float, float]
-
-
 @dataclass(frozen=True)
 class Results:
     """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result,
@@ -206,8 +193,8 @@ class Results:
     runs: tuple[Measured, ...] = ()  # of classifiers
     detectors: tuple[MeasuredDetector, ...] = ()
     localisers: tuple[MeasuredLocaliser, ...] = ()
-    ensembles: tuple[MeasuredEnsemble, ...] = ()  # of classifiers
-    weights: tuple[MeasuredWeights, ...] = ()  # of classifiers
+    ensembles: tuple[MeasuredTest, ...] = ()  # of classifiers
+    weights: tuple[MeasuredTest, ...] = ()  # of one classifier each
     costs: tuple[Cost, ...] = ()
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)  # by file
     problems: tuple[str, ...] = ()

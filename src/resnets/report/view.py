@@ -17,7 +17,7 @@ from resnets.report import depth
 from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import Cell, ComparedRow, ComparedTable, compare_table
 from resnets.report.depth import DepthStudy
-from resnets.report.runs import Measured, MeasuredEnsemble, MeasuredWeights, Results
+from resnets.report.runs import Measured, MeasuredTest, Results
 from resnets.report.verdict import Status
 from resnets.report.wording import measured, quantity
 from resnets.specs import Departure, Recipe, default_shortcut
@@ -169,6 +169,9 @@ def compared_line(row: ComparedRow, cell: Cell) -> tuple[str, ...]:
 # ---------------------------------------------------------------- what is no table of the paper
 
 
+TESTED = ("data", "protocol", "images", "top-1 error", "top-5 error")
+
+
 def _seeds(runs: Iterable[Measured]) -> Grid:
     groups: dict[tuple[object, ...], dict[int, Measured]] = {}
     for run in runs:
@@ -202,44 +205,23 @@ def _spread(errors: Sequence[float]) -> str:
     return measured(statistics.fmean(errors), std=statistics.stdev(errors))
 
 
-def _ensembles(ensembles: Iterable[MeasuredEnsemble]) -> Grid:
-    rows = [
-        (
-            ", ".join(one.members),
-            one.data,
-            one.protocol,
-            f"{one.images:,}",
-            _with_interval(one.top1, one.interval),
-            f"{one.top5:.2f}",
-            ", ".join(f"{error:.2f}" for error in one.alone),
-        )
-        for one in ensembles
-    ]
-    numbers = ("images", "top-1 error", "top-5 error", "top-1 error of each alone")
+def _ensembles(tests: Iterable[MeasuredTest]) -> Grid:
+    alone = "top-1 error of each alone"
+    rows = [(", ".join(one.members), *_tested(one), ", ".join(f"{error:.2f}" for error in one.alone)) for one in tests]
     title = "Ensembles, errors in percent, with 95 % intervals"
-    return Grid(title, ("ensemble of", "data", "protocol", *numbers), numbers, tuple(rows))
+    return Grid(title, ("ensemble of", *TESTED, alone), (*TESTED[2:], alone), tuple(rows))
 
 
-def _weights(tests: Iterable[MeasuredWeights]) -> Grid:
-    rows = [
-        (
-            one.network,
-            one.weights,
-            one.data,
-            one.protocol,
-            f"{one.images:,}",
-            _with_interval(one.top1, one.interval),
-            f"{one.top5:.2f}",
-        )
-        for one in tests
-    ]
-    numbers = ("images", "top-1 error", "top-5 error")
+def _weights(tests: Iterable[MeasuredTest]) -> Grid:
+    rows = tuple((*one.members, *one.weights, *_tested(one)) for one in tests)
     title = "Weights without a run of theirs, errors in percent, with 95 % intervals"
-    return Grid(title, ("network", "weights", "data", "protocol", *numbers), numbers, tuple(rows))
+    return Grid(title, ("network", "weights", *TESTED), TESTED[2:], rows)
 
 
-def _with_interval(error: float, interval: tuple[float, float]) -> str:
-    return f"{error:.2f} ({interval[0]:.1f} to {interval[1]:.1f})"
+def _tested(one: MeasuredTest) -> tuple[str, ...]:
+    """Return a test in the order of `TESTED`."""
+    error = f"{one.top1:.2f} ({one.interval[0]:.1f} to {one.interval[1]:.1f})"
+    return (one.data, one.protocol, f"{one.images:,}", error, f"{one.top5:.2f}")
 
 
 def _speed(benchmarks: Iterable[Benchmark]) -> Grid:
