@@ -191,7 +191,7 @@ def predict(
     """
     settings = dict(locals())  # each option is a setting of the same name, but for that of the output
     del settings["as_json"]
-    from resnets.cli.display import print_boxes
+    from resnets.cli.answers import print_boxes
     from resnets.detection.predict import detect
     from resnets.detection.writer import DetectedObject
     from resnets.quantities import plural

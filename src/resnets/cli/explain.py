@@ -29,7 +29,7 @@ def explain(
     A map is of the single centre view that the network is given, also where testing uses several views. With --out,
     it is drawn over that part of the image, and the rest is dim.
     """
-    from resnets.cli.display import classes_in_words, classes_of, counted, print_answers
+    from resnets.cli.answers import classes_in_words, classes_of, counted, print_answers
     from resnets.errors import DataError
     from resnets.files import require_folder
     from resnets.inference.explain import Explainer, Explanation

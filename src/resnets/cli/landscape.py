@@ -26,14 +26,9 @@ def landscape(
     """
     settings = dict(locals())  # each option is a setting of the same name
     from resnets.analysis import landscape as measuring
-    from resnets.cli.display import print_table
+    from resnets.cli.display import print_analysis
     from resnets.report import landscape as reporting
     from resnets.report.single_page import Files
 
     found = measuring.landscape(**settings, notify=print)
-    table = reporting.table(found)
-    print_table(table.titles, table.rows, title=table.caption)
-    for sentence in reporting.findings(found):
-        print(sentence)
-    files = Files.of(out, reporting.NAME)
-    print(f"The page: {files.page}; the figure: {files.plot}; the grid: {files.record}")
+    print_analysis([reporting.table(found)], reporting.findings(found), Files.of(out, reporting.NAME), "the grid")

@@ -87,7 +87,7 @@ def demo(
                 done_before.append(name)
             rows.append(_row(result, depth, residual=kind == "resnet"))
     findings = findings_of_rows(rows)
-    plot, html = page.write(
+    files = page.write(
         rows,
         PageText(
             title="Degradation and its cure",
@@ -101,7 +101,7 @@ def demo(
         template="demo.html",
         drawn=_drawn({_title(row): folder / row.network for row in rows if row.depth == rows[-1].depth}),
     )
-    return Demo(tuple(rows), tuple(done_before), findings, plot, html)
+    return Demo(tuple(rows), tuple(done_before), findings, files.plot, files.page)
 
 
 def _title(row: DepthRow) -> str:

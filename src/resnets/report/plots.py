@@ -22,7 +22,7 @@ from resnets.records.evaluations import LayerResponses
 from resnets.records.studies import DepthRow
 from resnets.report.depth import DepthStudy
 from resnets.report.runs import depth_of
-from resnets.report.wording import labels
+from resnets.report.wording import labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +123,7 @@ def draw_responses(found: Sequence[LayerResponses]) -> Figure:
     """Return the two panels of Figure 7: the layers in their order, and by magnitude; plain networks are dashed."""
     figure, (upper, lower) = canvas(8, 6.4, rows=2)
     colours = colours_of(depth_of(one.network) or 0 for one in found)
-    for one, label in zip(found, labels(found), strict=True):
+    for label, one in labelled(found):
         style: dict[str, Any] = {
             "color": colours[depth_of(one.network) or 0],
             "linestyle": "--" if one.network.startswith("plain") else "-",

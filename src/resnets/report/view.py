@@ -19,18 +19,8 @@ from resnets.report.compare_tables import Cell, ComparedRow, ComparedTable, comp
 from resnets.report.depth import DepthStudy
 from resnets.report.runs import Measured, MeasuredTest, Results
 from resnets.report.verdict import Status
-from resnets.report.wording import measured, quantity
+from resnets.report.wording import Grid, measured, quantity
 from resnets.specs import Departure, Recipe, default_shortcut
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table in words. `numbers` are the titles of the columns that hold numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    numbers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -114,7 +104,7 @@ class View:
             for one in depths
         ]
         columns = ("kind", "layers", "training error", "test error", "runs")
-        return Grid("Errors by depth, means over the seeds", columns, columns[1:], tuple(rows))
+        return Grid(titles=columns, rows=rows, caption="Errors by depth, means over the seeds")
 
     @property
     def machines(self) -> str:
@@ -179,10 +169,10 @@ def _seeds(runs: Iterable[Measured]) -> Grid:
         groups.setdefault(alike, {}).setdefault(run.seed, run)
     columns = ("network", "data", "recipe", "iterations", "precision", "test error", "training error", "seeds")
     return Grid(
-        "Several seeds: means and deviations, errors in percent",
-        columns,
-        ("iterations", "test error", "training error", "seeds"),
-        tuple(_seeds_row(list(group.values())) for group in groups.values() if len(group) > 1),
+        titles=columns,
+        rows=[_seeds_row(list(group.values())) for group in groups.values() if len(group) > 1],
+        caption="Several seeds: means and deviations, errors in percent",
+        words=("data", "recipe", "precision"),
     )
 
 
@@ -206,16 +196,23 @@ def _spread(errors: Sequence[float]) -> str:
 
 
 def _ensembles(tests: Iterable[MeasuredTest]) -> Grid:
-    alone = "top-1 error of each alone"
-    rows = [(", ".join(one.members), *_tested(one), ", ".join(f"{error:.2f}" for error in one.alone)) for one in tests]
-    title = "Ensembles, errors in percent, with 95 % intervals"
-    return Grid(title, ("ensemble of", *TESTED, alone), (*TESTED[2:], alone), tuple(rows))
+    return Grid(
+        titles=("ensemble of", *TESTED, "top-1 error of each alone"),
+        rows=[
+            (", ".join(one.members), *_tested(one), ", ".join(f"{error:.2f}" for error in one.alone)) for one in tests
+        ],
+        caption="Ensembles, errors in percent, with 95 % intervals",
+        words=TESTED[:2],
+    )
 
 
 def _weights(tests: Iterable[MeasuredTest]) -> Grid:
-    rows = tuple((*one.members, *one.weights, *_tested(one)) for one in tests)
-    title = "Weights without a run of theirs, errors in percent, with 95 % intervals"
-    return Grid(title, ("network", "weights", *TESTED), TESTED[2:], rows)
+    return Grid(
+        titles=("network", "weights", *TESTED),
+        rows=[(*one.members, *one.weights, *_tested(one)) for one in tests],
+        caption="Weights without a run of theirs, errors in percent, with 95 % intervals",
+        words=("weights", *TESTED[:2]),
+    )
 
 
 def _tested(one: MeasuredTest) -> tuple[str, ...]:
@@ -233,7 +230,8 @@ def _speed(benchmarks: Iterable[Benchmark]) -> Grid:
         if claim.theirs is not None
     ]
     columns = ("", "over", "ours", "theirs", "ratio (range)", "target")
-    return Grid("Speed, compared with torchvision and timm", columns, columns[2:5], tuple(rows))
+    caption = "Speed, compared with torchvision and timm"
+    return Grid(titles=columns, rows=rows, caption=caption, words=("over", "target"))
 
 
 def _speed_row(what: str, claim: Claim) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def write_report(
         figures=() if figures is None else tuple(paper_figures.write_figures(view, Path(figures))),
         markdown=markdown.render(view),
         sentence=view.sentence,
-        depths=view.depths.rows,
+        depths=tuple(map(tuple, view.depths.rows)),
         counts={str(status): number for status, number in view.counts.items()},
         runs=len(view.results.everything),
         problems=view.results.problems,
