@@ -10,7 +10,7 @@ from small_runs import RECIPE, Crash, Tiny, differences, job, run, splits
 from torch import Tensor
 
 from resnets.errors import UsageError
-from resnets.evaluation.single_view import single_view
+from resnets.evaluation.single_view import SingleView
 from resnets.records.checkpoints import Progress
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import Average, TrainingState
@@ -56,8 +56,8 @@ def test_the_average_is_what_is_saved_and_tested(tmp_path: Path) -> None:
     def error(of: dict[str, Tensor]) -> float:
         network = Tiny()
         network.load_state_dict(of)
-        options = {"classes": 10, "device": torch.device("cpu"), "precision": "fp32"}
-        return single_view(network, splits().test, small.training.input_spec, **options).top1_error  # type: ignore[arg-type]
+        test = SingleView(network, splits().test, small.training.input_spec, classes=10, device=torch.device("cpu"))
+        return test("fp32").top1_error
 
     last = {name: checkpoint[f"network.{name}"] for name in saved}
     assert (result.test_error, result.unaveraged_test_error) == (error(saved), error(last))

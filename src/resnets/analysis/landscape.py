@@ -17,10 +17,10 @@ from resnets.data.load import Data, given_or_of_runs, load_data
 from resnets.data.loading import Batch
 from resnets.errors import UsageError, public, require_at_least
 from resnets.evaluation.members import class_order, fitting, load_all
-from resnets.evaluation.single_view import in_evaluation_mode
 from resnets.files import require_folder
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
+from resnets.networks.modes import in_mode
 from resnets.networks.registry import name_of
 from resnets.records.analyses import Landscape, Surface, in_six_digits
 from resnets.report import landscape as reporting
@@ -129,7 +129,7 @@ def _surface(model: Model, batches: Sequence[Batch], steps: Sequence[float], see
     centre = {name: parameter.clone() for name, parameter in weights.items()}
     losses, errors = [], []
     try:
-        with in_evaluation_mode(network):
+        with in_mode(network, training=False):
             for up in steps:
                 row = []
                 for along in steps:
