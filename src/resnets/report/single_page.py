@@ -13,7 +13,7 @@ from resnets.records import base
 from resnets.records.base import Record
 from resnets.records.runs import Provenance
 from resnets.report import plots
-from resnets.report.wording import Grid
+from resnets.report.wording import Grid, machine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,9 +69,8 @@ def publish(
 
 def origin(provenance: Provenance) -> str:
     """Return the versions and the hardware of a result, for the note of its page."""
-    versions, hardware = provenance.versions, provenance.hardware
-    where = hardware.get("gpu", hardware.get("processor"))
-    return f"resnets {versions.get('resnets')}, torch {versions.get('torch')}, on {where}"
+    versions = provenance.versions
+    return f"resnets {versions.get('resnets')}, torch {versions.get('torch')}, on {machine(provenance.hardware)}"
 
 
 def draw(

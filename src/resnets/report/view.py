@@ -19,7 +19,7 @@ from resnets.report.compare_tables import Cell, ComparedRow, ComparedTable, comp
 from resnets.report.depth import DepthStudy
 from resnets.report.runs import Measured, MeasuredTest, Results
 from resnets.report.verdict import Status
-from resnets.report.wording import Grid, measured, quantity
+from resnets.report.wording import Grid, machine, measured, quantity
 from resnets.specs import Departure, Recipe, default_shortcut
 
 
@@ -112,8 +112,7 @@ class View:
         runs = self.results.everything
         if not runs:
             return ""
-        hardware = [one.hardware for run in runs for one in run.provenance]
-        machines = dict.fromkeys(str(one.get("gpu") or one.get("processor", "an unknown machine")) for one in hardware)
+        machines = dict.fromkeys(machine(one.hardware) for run in runs for one in run.provenance)
         seconds = in_words(sum(run.seconds for run in runs))
         return f"{plural(len(runs), 'run')}, {seconds} in all, on {' and '.join(machines)}"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from resnets.paper.published import Published
 
@@ -49,6 +49,11 @@ def relative(difference: float, whole: float | None = None) -> str:
     if whole is not None:
         return f"{100 * difference / whole:+.1f} %".replace("-", "−")
     return "0.00" if abs(difference) < 0.005 else f"{difference:+.2f}".replace("-", "−")
+
+
+def machine(hardware: Mapping[str, Any]) -> str:
+    """Return the GPU of a machine, else its processor."""
+    return str(hardware.get("gpu") or hardware.get("processor", "an unknown machine"))
 
 
 class _Shown(Protocol):
