@@ -67,7 +67,7 @@ def bench(
     device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     modules: Modules = None,
 ) -> None:
-    """Measure speed and memory on this machine, compared with torchvision, timm and the usual CIFAR repository.
+    """Measure speed and memory on this machine, compared with torchvision, timm and the baseline CIFAR repository.
 
     Each runs in its own process, one at a time and in turns. Ratios are medians over the rounds.
     """
@@ -208,7 +208,7 @@ def _about(result: Benchmark) -> None:
     )
     cores = hardware["cores"]
     if load and isinstance(cores, int) and load[0] > 0.5 * cores:
-        print("note: the machine was at work on something else when this began; an idle one gives surer ratios")
+        print("note: the machine was at work on something else at the start; ratios of an idle one are more reliable")
     if result.matrix_rates:
         rates = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in result.matrix_rates.items())
         print(f"matrix rate, TFLOP/s: {rates}")

@@ -1,4 +1,4 @@
-"""The images that are measured with: real ones where they are named, else made up, of the same number and size."""
+"""Images to measure with: real ones where they are named, else synthetic ones of the same number and size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUALITY = 88  # gives about 110 kB a file, ImageNet's mean
 
 @dataclass(frozen=True)
 class Images:
-    """Where the contenders' processes find the images: a source (None: random ones) and a folder of photos."""
+    """Where the candidates' processes find the images: a source (None: random ones) and a folder of photos."""
 
     source: str | None
     photos: Path
@@ -83,7 +83,7 @@ def _described(splits: DataSplits) -> str:
 
 
 def make_photos(root: Path) -> None:
-    """Write made-up photos as a folder data set: noise with the spectrum of natural images, in JPEG files."""
+    """Write synthetic photos as a folder data set: noise with the spectrum of natural images, in JPEG files."""
     generator = np.random.default_rng(0)
     pool = [_field(generator, 1024) for _ in range(6)]
     for number in range(PHOTOS):

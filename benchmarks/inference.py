@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import training
-from benchmarks.peers import UsualResNet
+from benchmarks.peers import BaselineResNet
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Loop, Tick
@@ -34,8 +34,8 @@ def ours(row: Row, setting: Setting) -> Loop:
 def peer(row: Row, setting: Setting, *, library: str, expert: bool = False) -> Loop:
     """Prepare a peer's inference: eager float32, or with autocast, channels_last and compile."""
     network: nn.Module
-    if library == "usual":
-        network = UsualResNet(int(row.network.removeprefix("resnet")))
+    if library == "CIFAR baseline":
+        network = BaselineResNet(int(row.network.removeprefix("resnet")))
     elif library == "torchvision":
         from torchvision import models
 

@@ -44,17 +44,17 @@ class _ResizeAtRandom:
         return random.choice(self.resize)(image)
 
 
-def usual_cifar(images: ImageArrays, batch: int, *, workers: int, expert: bool = False) -> DataLoader[Any]:
-    """Return the usual repository's training loader: pad, crop, flip, to a tensor, normalise."""
-    return usual(images, PadCropFlip(), batch, workers=workers, expert=expert)
+def baseline_cifar(images: ImageArrays, batch: int, *, workers: int, expert: bool = False) -> DataLoader[Any]:
+    """Return the baseline repository's training loader: pad, crop, flip, to a tensor, normalise."""
+    return baseline(images, PadCropFlip(), batch, workers=workers, expert=expert)
 
 
-def usual_photos(files: ImageFiles, batch: int, *, workers: int, expert: bool = False) -> DataLoader[Any]:
+def baseline_photos(files: ImageFiles, batch: int, *, workers: int, expert: bool = False) -> DataLoader[Any]:
     """Return the reference scripts' loader of PIL images, with section 3.4's augmentation."""
-    return usual(files, SCALES, batch, workers=workers, expert=expert)
+    return baseline(files, SCALES, batch, workers=workers, expert=expert)
 
 
-def usual(
+def baseline(
     images: Split, augmentation: Augmentation | None, batch: int, *, workers: int, expert: bool = False
 ) -> DataLoader[Any]:
     """Return the loader that most scripts have for such images: PIL images and torchvision's transforms.

@@ -1,4 +1,4 @@
-"""The machine as a measurement meets it: matrix rate, allocator, peak memory, load."""
+"""Properties of the machine that matter to a measurement: matrix rate, allocator, peak memory, load."""
 
 from __future__ import annotations
 

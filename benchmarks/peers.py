@@ -1,4 +1,4 @@
-"""The peers in our own words: the usual CIFAR repository, and the training loops of torchvision's and timm's scripts.
+"""Reimplemented peers: the baseline CIFAR repository, and the training loops of torchvision's and timm's scripts.
 
 Each is written as its authors do it: eager, float32, NCHW, a DataLoader of PIL images, meters fed by `.item()` at each
 step. `Flags` are what their experts turn on.
@@ -24,7 +24,7 @@ from resnets.data.arrays import ImageArrays
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
-# ---------------------------------------------------------------- the usual CIFAR repository
+# ---------------------------------------------------------------- the baseline CIFAR repository
 
 
 class _Lambda(nn.Module):
@@ -36,8 +36,8 @@ class _Lambda(nn.Module):
         return self.function(x)
 
 
-class UsualBlock(nn.Module):
-    """Two 3x3 convolutions and option A, as such repositories write it (the zeros stand after, as ours do)."""
+class BaselineBlock(nn.Module):
+    """Two 3x3 convolutions and option A, as such repositories write it (the zeros come after, as in ours)."""
 
     def __init__(self, in_planes: int, planes: int, stride: int) -> None:
         super().__init__()
@@ -57,8 +57,8 @@ class UsualBlock(nn.Module):
         return F.relu(out)
 
 
-class UsualResNet(nn.Module):
-    """The CIFAR ResNet of the usual repository.
+class BaselineResNet(nn.Module):
+    """The CIFAR ResNet of the baseline repository.
 
     Shape: (N, 3, 32, 32) -> (N, num_classes)
     """
@@ -80,7 +80,7 @@ class UsualResNet(nn.Module):
     def _make_layer(self, planes: int, blocks: int, stride: int) -> nn.Sequential:
         layers = []
         for step in [stride] + [1] * (blocks - 1):
-            layers.append(UsualBlock(self.in_planes, planes, step))
+            layers.append(BaselineBlock(self.in_planes, planes, step))
             self.in_planes = planes
         return nn.Sequential(*layers)
 
@@ -147,10 +147,10 @@ def accuracy(output: Tensor, target: Tensor, topk: tuple[int, ...]) -> list[Tens
         return [correct[:k].flatten().sum(dtype=torch.float32) * (100.0 / len(target)) for k in topk]
 
 
-def usual_loop(
+def baseline_loop(
     model: nn.Module, optimizer: torch.optim.Optimizer, loader: Batches, flags: Flags, log: TextIO, tick: Tick
 ) -> None:
-    """Train for ever as the usual CIFAR repository does: top-1 and loss fetched at each step, a line every 50."""
+    """Train for ever as the baseline CIFAR repository does: top-1 and loss fetched at each step, a line every 50."""
     criterion = nn.CrossEntropyLoss().to(flags.device)
     batch_time, data_time, losses, top1 = (AverageMeter() for _ in range(4))
     model.train()

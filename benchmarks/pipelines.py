@@ -31,13 +31,13 @@ def ours_cifar(row: Row, setting: Setting) -> Loop:
     return _loop(ours.batches(0, sys.maxsize), row, 32)
 
 
-def usual_cifar(row: Row, setting: Setting) -> Loop:
-    """Prepare the usual DataLoader of PIL images."""
-    return _loop(_endless(loaders.usual_cifar(_small(setting), row.batch, workers=0)), row, 32)
+def baseline_cifar(row: Row, setting: Setting) -> Loop:
+    """Prepare the baseline DataLoader of PIL images."""
+    return _loop(_endless(loaders.baseline_cifar(_small(setting), row.batch, workers=0)), row, 32)
 
 
 def expert_cifar(row: Row, setting: Setting) -> Loop:
-    """Prepare the usual pipeline of experts, in memory and vectorised."""
+    """Prepare an expert's pipeline, in memory and vectorised."""
     return _loop(loaders.vectorised_cifar(_small(setting), row.batch), row, 32)
 
 
@@ -49,9 +49,9 @@ def ours_photos(row: Row, setting: Setting) -> Loop:
     return _loop(ours.batches(0, sys.maxsize), row, 224)
 
 
-def usual_photos(row: Row, setting: Setting) -> Loop:
+def baseline_photos(row: Row, setting: Setting) -> Loop:
     """Prepare the reference scripts' DataLoader of PIL images."""
-    return _loop(_endless(loaders.usual_photos(_photos(setting), row.batch, workers=0)), row, 224)
+    return _loop(_endless(loaders.baseline_photos(_photos(setting), row.batch, workers=0)), row, 224)
 
 
 def expert_photos(row: Row, setting: Setting) -> Loop:
@@ -67,9 +67,9 @@ def ours_large(row: Row, setting: Setting) -> Loop:
     return _loop(ours.batches(0, sys.maxsize), row, 224)
 
 
-def usual_large(row: Row, setting: Setting) -> Loop:
+def baseline_large(row: Row, setting: Setting) -> Loop:
     """Prepare the reference scripts' DataLoader of PIL images, with RandomResizedCrop."""
-    return _loop(_endless(loaders.usual(_large(setting), loaders.PARTS, row.batch, workers=0)), row, 224)
+    return _loop(_endless(loaders.baseline(_large(setting), loaders.PARTS, row.batch, workers=0)), row, 224)
 
 
 def timm_large(row: Row, setting: Setting) -> Loop:

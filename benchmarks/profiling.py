@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, by operator: of ours, or of the peer.
+"""Profile of a training step by operator, ours or the peer's.
 
     python -m benchmarks.profiling resnet50-imagenet
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python -m benchmarks.profiling resnet50-imagenet --peer
@@ -22,7 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 from typer import Argument, Option
 
 from benchmarks import rows
-from benchmarks.contenders import contenders
+from benchmarks.candidates import candidates
 from benchmarks.images import Images, make_photos
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
@@ -71,29 +71,29 @@ def _measured(row: Row, scratch: Path, who: int, steps: int) -> tuple[str, profi
     photos = scratch / "photos"
     if row.source in ("photos", "boxes"):
         make_photos(photos)
-    contender = contenders(row, Setting("cpu", Images(None, photos), scratch))[who]
-    loop = contender.prepare()
+    candidate = candidates(row, Setting("cpu", Images(None, photos), scratch))[who]
+    loop = candidate.prepare()
     seconds = _run(loop, WARM_UP, steps)
     with profile(activities=[ProfilerActivity.CPU]) as found:
         _run(loop, 0, steps)
-    return contender.name, found, seconds
+    return candidate.name, found, seconds
 
 
 def _run(loop: Loop, warm_up: int, steps: int) -> float:
     """Run a loop for some steps, and return the mean seconds of those after the warm-up."""
-    done, begin = 0, time.perf_counter()
+    done, start = 0, time.perf_counter()
 
     def tick(_: int) -> None:
-        nonlocal done, begin
+        nonlocal done, start
         done += 1
         if done == warm_up:
-            begin = time.perf_counter()
+            start = time.perf_counter()
         if done == warm_up + steps:
             raise _Enough
 
     with suppress(_Enough):
         loop(tick)
-    return (time.perf_counter() - begin) / steps
+    return (time.perf_counter() - start) / steps
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""From rounds to what is said of them: speeds, ratios round by round with their spread, and targets beside."""
+"""Results of the rounds: speeds, ratios round by round with their range, compared with the targets."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
 
+from benchmarks.process_pool import Record
 from benchmarks.rows import Row, Target
-from benchmarks.team import Record
 from benchmarks.worker import Round
 from resnets.records.benchmarks import Claim, Quantity, Side, Verdict
 
@@ -32,8 +32,8 @@ def speed(work: Round, row: Row) -> float:
 
 
 def side(record: Record, row: Row, *, flops: float | None, rates: dict[str, float]) -> Side:
-    """Return what a contender did; `flops` are those of one image."""
-    name, role = record.contender.name, record.contender.role
+    """Return what a candidate did; `flops` are those of one image."""
+    name, role = record.candidate.name, record.candidate.role
     if record.failed is not None or not record.rounds:
         return Side(name=name, role=role, not_measured=record.failed or "no round was done")
     speeds = tuple(speed(work, row) for work in record.rounds)
@@ -53,15 +53,15 @@ def side(record: Record, row: Row, *, flops: float | None, rates: dict[str, floa
         first_step_seconds=record.first_step,
         peak_memory=record.peak_memory if row.processes == 1 else None,  # of one of them, which says little
         flops_per_second=rate,
-        precision=record.contender.precision if rate else None,
-        share_of_matrix_rate=rate / rates[record.contender.precision] if rate and rates else None,
+        precision=record.candidate.precision if rate else None,
+        share_of_matrix_rate=rate / rates[record.candidate.precision] if rate and rates else None,
         threads=ready.threads if ready else None,
         allocator=ready.allocator if ready else None,
     )
 
 
 def verdict(value: float, target: Target) -> Verdict:
-    """Return how a value stands to its target; of memory less is better."""
+    """Return how a value compares with its target; of memory less is better."""
     sign = -1 if target.quantity == "peak memory" else 1
     if target.aim is not None and sign * value >= sign * target.aim:
         return "aim reached"

@@ -1,4 +1,4 @@
-"""What is measured, and what is asked of it: one row for each kind of work, declarations only."""
+"""Rows of the benchmark, one for each kind of work, with their targets; declarations only."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Row:
 
     @property
     def cifar(self) -> bool:
-        """Whether the network is of the CIFAR type, whose peer is the usual CIFAR repository."""
+        """Whether the network is of the CIFAR type, whose peer is the baseline CIFAR repository."""
         return self.source == "cifar" or self.network == "resnet20"
 
 

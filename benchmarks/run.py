@@ -1,4 +1,4 @@
-"""`bench`: the rows one after the other, each beside its peers."""
+"""`bench`: measures each row, ours and its peers in turns."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks import machine, results, rows
-from benchmarks.contenders import contenders
+from benchmarks.candidates import candidates
 from benchmarks.images import Images, make_large, make_photos
+from benchmarks.process_pool import interleave, process_pool
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
-from benchmarks.team import interleave, team
 from benchmarks.training import fitted, of_network, splits_of
-from benchmarks.worker import Contender
+from benchmarks.worker import Candidate
 from resnets.errors import Interrupted, UsageError
 from resnets.networks import complexity, registry
 from resnets.records.benchmarks import Benchmark, BenchmarkRow
@@ -47,7 +47,7 @@ def bench(
     `quick` takes few rows and short rounds, without timm and the experts' settings. `only` names rows. `network` is
     one to measure instead, built-in or registered: its training, compared with a plain PyTorch loop; `imports` are the
     modules that register it or its data. `data` is `cifar10[:PATH]`, or any source for `network` (None: random images),
-    `photos` a folder with train/CLASS/* and val/CLASS/* (None: made-up ones). `observe` is called with a few words
+    `photos` a folder with train/CLASS/* and val/CLASS/* (None: synthetic ones). `observe` is called with a few words
     on what is being done.
 
     Raises: UsageError; DataError; Interrupted after a signal, with every process of its own ended.
@@ -73,9 +73,9 @@ def bench(
             observe("matrix rate")
         rates = machine.matrix_rates(target, min(seconds, 1.0)) if computes else {}
         for number, row in enumerate(chosen, start=1):
-            those = [one for one in contenders(row, setting) if not quick or _is_quick(one)]
-            tell = partial(_tell, observe, f"{number} of {len(chosen)}: {row.name}")
-            done.append(_measure(row, those, scratch, rounds=count, seconds=seconds, rates=rates, observe=tell))
+            those = [one for one in candidates(row, setting) if not quick or _is_quick(one)]
+            notify = partial(_notify, observe, f"{number} of {len(chosen)}: {row.name}")
+            done.append(_measure(row, those, scratch, rounds=count, seconds=seconds, rates=rates, observe=notify))
     return Benchmark(
         rows=tuple(done),
         rounds=count,
@@ -88,22 +88,22 @@ def bench(
     )
 
 
-def _length(rounds: int | None, round_seconds: float | None, usual: tuple[int, float]) -> tuple[int, float]:
+def _length(rounds: int | None, round_seconds: float | None, defaults: tuple[int, float]) -> tuple[int, float]:
     """Return the rounds and the seconds of each. Raises: UsageError."""
     if rounds is not None and rounds < 1:
         raise UsageError(f"rounds is {rounds}; it must be 1 or more")
     if round_seconds is not None and not 0 < round_seconds <= 600:
         raise UsageError(f"round_seconds is {round_seconds}; it must be above 0 and at most 600")
-    return rounds or usual[0], round_seconds or usual[1]
+    return rounds or defaults[0], round_seconds or defaults[1]
 
 
-def _tell(observe: Callable[[str], None], row: str, text: str) -> None:
+def _notify(observe: Callable[[str], None], row: str, text: str) -> None:
     observe(f"{row}, {text}")
 
 
 def _measure(
     row: Row,
-    those: list[Contender],
+    those: list[Candidate],
     scratch: Path,
     *,
     rounds: int,
@@ -112,8 +112,8 @@ def _measure(
     observe: Callable[[str], None],
 ) -> BenchmarkRow:
     load, flops = machine.load(), _flops(row)
-    with team(those, scratch) as workers:
-        interleave(workers, rounds=rounds, seconds=seconds, tell=observe)
+    with process_pool(those, scratch) as workers:
+        interleave(workers, rounds=rounds, seconds=seconds, notify=observe)
     if all(worker.record.ready is None and worker.process.exitcode == 1 for worker in workers):
         raise UsageError(
             f"no process of row {row.name!r} came to work; a script that calls bench needs `if __name__ == '__main__':`"
@@ -165,15 +165,15 @@ def _describe(chosen: tuple[Row, ...], setting: Setting) -> dict[str, str]:
     if any(row.source == "cifar" for row in chosen):
         found["small images"] = images.describe_cifar()
     if any(row.source in ("photos", "boxes") for row in chosen):
-        made = "made up here, " if images.photos.name == "photos" and "resnets-bench-" in str(images.photos) else ""
+        made = "synthetic, " if images.photos.name == "photos" and "resnets-bench-" in str(images.photos) else ""
         found["photos"] = made + images.describe_photos()
     if any(row.source == "large photos" for row in chosen):
         found["large photos"] = images.describe_large()
     return found
 
 
-def _is_quick(contender: Contender) -> bool:
-    return contender.role != "expert" and contender.name != "timm"
+def _is_quick(candidate: Candidate) -> bool:
+    return candidate.role != "expert" and candidate.name != "timm"
 
 
 def _left_out(chosen: tuple[Row, ...], *, gpu: bool) -> tuple[str, ...]:

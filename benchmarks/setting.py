@@ -1,4 +1,4 @@
-"""What all contenders of a run share: the device, the images, and a folder that goes away."""
+"""Setting that all candidates of a run share: the device, the images, and a temporary folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.images import Images
 
 @dataclass(frozen=True)
 class Setting:
-    """Travels to each contender's process."""
+    """Device, images and folder, sent to each candidate's process."""
 
     device: str
     images: Images

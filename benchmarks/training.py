@@ -16,12 +16,12 @@ from torch.utils.data import TensorDataset
 
 from benchmarks import loaders
 from benchmarks.peers import (
+    BaselineResNet,
     Batches,
     Flags,
-    UsualResNet,
+    baseline_loop,
     timm_loop,
     torchvision_loop,
-    usual_loop,
 )
 from benchmarks.rows import Row, Source
 from benchmarks.setting import Setting
@@ -47,7 +47,7 @@ from resnets.training.trainer import Task, iterate, iterations_between_lines
 WORKERS = 2  # processes that read data: `resnets train`'s default
 MOST_PHOTOS = 32  # of a batch on a CPU
 LONG = 10_000_000  # iterations
-USUAL_WORKERS = min(4, os.cpu_count() or 1)  # the usual repository's four, if there are as many cores
+BASELINE_WORKERS = min(4, os.cpu_count() or 1)  # the baseline repository's four, if there are as many cores
 
 
 # ---------------------------------------------------------------- ours
@@ -94,7 +94,7 @@ def recipe_of(row: Row, splits: DataSplits) -> Recipe:
         recipe = recipe.scaled(LONG).with_changes(warm_up=recipe.warm_up)
     if recipe.name == "imagenet":
         recipe = recipe.with_changes(augmentation=loaders.SCALES)  # the peers have no colour augmentation
-    # the batch's share of the rate, lest made-up images make the loss overflow
+    # the batch's share of the rate, lest synthetic images make the loss overflow
     return recipe.with_changes(lr=recipe.lr / recipe.batch_size * row.batch, batch_size=row.batch)
 
 
@@ -170,29 +170,29 @@ def plain(row: Row, setting: Setting, *, expert: bool = False) -> Loop:
     if row.source == "memory":
         loader = loaders.in_memory(row.batch, loaders.SCALES.crop, len(splits.classes), setting.on())
     else:
-        loader = loaders.usual(splits.train, recipe.augmentation, row.batch, workers=WORKERS, expert=expert)
-    return _in_the_usual_loop(registry.build(row.spec), loader, setting, recipe.lr, expert=expert)
+        loader = loaders.baseline(splits.train, recipe.augmentation, row.batch, workers=WORKERS, expert=expert)
+    return _train_in_baseline_loop(registry.build(row.spec), loader, setting, recipe.lr, expert=expert)
 
 
 # ---------------------------------------------------------------- the peers
 
 
-def usual(row: Row, setting: Setting, *, expert: bool = False) -> Loop:
-    """Prepare the usual CIFAR repository's training, or that of its expert: autocast, channels_last, compile."""
+def baseline(row: Row, setting: Setting, *, expert: bool = False) -> Loop:
+    """Prepare the baseline CIFAR repository's training, or that of its expert: autocast, channels_last, compile."""
     splits = setting.images.cifar_splits()
     assert isinstance(splits.train, ImageArrays)
-    loader = loaders.usual_cifar(splits.train, row.batch, workers=USUAL_WORKERS, expert=expert)
-    network = UsualResNet(int(row.network.removeprefix("resnet")), len(splits.classes))
-    return _in_the_usual_loop(network, loader, setting, 0.1, expert=expert)
+    loader = loaders.baseline_cifar(splits.train, row.batch, workers=BASELINE_WORKERS, expert=expert)
+    network = BaselineResNet(int(row.network.removeprefix("resnet")), len(splits.classes))
+    return _train_in_baseline_loop(network, loader, setting, 0.1, expert=expert)
 
 
-def _in_the_usual_loop(network: nn.Module, loader: Batches, setting: Setting, lr: float, *, expert: bool) -> Loop:
+def _train_in_baseline_loop(network: nn.Module, loader: Batches, setting: Setting, lr: float, *, expert: bool) -> Loop:
     model, flags = tune(network, setting.on(), expert=expert)
     optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=1e-4)
 
     def loop(tick: Tick) -> None:
         with open(os.devnull, "w") as log:
-            usual_loop(model, optimizer, loader, flags, log, tick)
+            baseline_loop(model, optimizer, loader, flags, log, tick)
 
     return loop
 
@@ -239,7 +239,7 @@ def _photo_loader(row: Row, setting: Setting, *, expert: bool) -> Batches:
         return loaders.in_memory(row.batch, 224, 1000, setting.on())
     splits = setting.images.photo_splits()
     assert isinstance(splits.train, ImageFiles)
-    return loaders.usual_photos(splits.train, row.batch, workers=WORKERS, expert=expert)
+    return loaders.baseline_photos(splits.train, row.batch, workers=WORKERS, expert=expert)
 
 
 def tune(network: nn.Module, device: torch.device, *, expert: bool) -> tuple[nn.Module, Flags]:

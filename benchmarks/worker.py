@@ -1,4 +1,4 @@
-"""The process of one contender: it prepares, then works in rounds of the length that it is asked for."""
+"""The process of one candidate: it prepares, then works in rounds of the requested length."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Loop = Callable[[Tick], None]
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """One way of doing a row's work. `prepare` runs in a process of its own and must be picklable.
 
     With `each_step` a GPU is waited for after each step, so that the steps' times are latencies.
@@ -64,14 +64,14 @@ class Round:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last word of a contender. Units: bytes."""
+    """The last word of a candidate. Units: bytes."""
 
     peak_memory: int
 
 
 @dataclass(frozen=True)
 class Failed:
-    """Why a contender cannot go on."""
+    """Why a candidate cannot go on."""
 
     reason: str
 
@@ -88,9 +88,9 @@ class Clock:
 
     def __init__(self, pipe: Connection, synchronize: Callable[[], None], *, each_step: bool) -> None:
         self.pipe, self.synchronize, self.each_step = pipe, synchronize, each_step
-        self._begin()
+        self._start_round()
 
-    def _begin(self) -> None:
+    def _start_round(self) -> None:
         seconds = self.pipe.recv()
         if seconds is None:
             raise _Stop
@@ -111,11 +111,11 @@ class Clock:
         self.synchronize()
         seconds, core = time.perf_counter() - self.start, time.process_time() - self.core
         self.pipe.send(Round(self.images, seconds, core, tuple(self.steps)))
-        self._begin()
+        self._start_round()
 
 
-def serve(pipe: Connection, contender: Contender, log: Path) -> None:
-    """Be the process of a contender: Ready, a Round for each request, Finished; or Failed."""
+def serve(pipe: Connection, candidate: Candidate, log: Path) -> None:
+    """Run a candidate in this process, and send Ready, a Round for each request, Finished; or Failed."""
     multiprocessing.set_start_method(None, force=True)  # loaders start theirs as in a process that a user started
     _leave_the_terminal(log)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
@@ -126,13 +126,13 @@ def serve(pipe: Connection, contender: Contender, log: Path) -> None:
         from resnets.networks.cuda_graph import FallbackWarning
 
         warnings.simplefilter("error", FallbackWarning)  # what ran more slowly than it can is not measured
-        device = torch.device(contender.device)
-        for module in contender.modules:
+        device = torch.device(candidate.device)
+        for module in candidate.modules:
             importlib.import_module(module)
-        loop = contender.prepare()
+        loop = candidate.prepare()
         pipe.send(Ready(torch.get_num_threads(), machine.allocator()))
         try:
-            loop(Clock(pipe, lambda: machine.synchronize(device), each_step=contender.each_step))
+            loop(Clock(pipe, lambda: machine.synchronize(device), each_step=candidate.each_step))
         except _Stop:
             pipe.send(Finished(machine.peak_memory(device)))
         else:

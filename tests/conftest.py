@@ -1,4 +1,4 @@
-"""What all tests share: real data where it is at hand, small data sets made up here, and no network.
+"""Fixtures of all tests: real data where it is available, small synthetic data sets, and no network.
 
 torch and all that imports it is imported where it is used: pytest-xdist's first process, which only hands tests out,
 reads this file before it starts the others.
@@ -183,7 +183,7 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real data sets: $RESNETS_DATA, else `../shared/data` beside the repository."""
+    """The folder of real data sets: $RESNETS_DATA, else `../shared/data` next to the repository."""
     named = os.environ.get("RESNETS_DATA")
     folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Observers of runs: one that remembers what it is told, and one that ends the run."""
+"""Observers of runs: one that remembers its calls, and one that ends the run."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def splits(folder: Path, count: int = 2) -> DetectionSplits:
     """Return a data set of rectangles that is tested on what it is trained on."""
     folder.mkdir(parents=True, exist_ok=True)
     images = rectangles(folder, count)
-    return DetectionSplits(name="rectangles", classes=CLASSES, train=images, test=images, digest="made up")
+    return DetectionSplits(name="rectangles", classes=CLASSES, train=images, test=images, digest="synthetic")
 
 
 def halves(images: tuple[AnnotatedImage, ...]) -> tuple[AnnotatedImage, ...]:

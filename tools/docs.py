@@ -19,6 +19,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from resnets.paper.compared_networks import SIZES
 from resnets.paper.published import for_network
 from resnets.report import plots, view
 from resnets.report.collect import collect
+from resnets.specs import Departure, DetectionRecipe, LocalisationRecipe, Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -147,16 +149,31 @@ def _spread(errors: Sequence[float]) -> str:
 
 
 def departures() -> str:
-    """Return the recipes' own lists of departures from the paper."""
+    """Return the recipes' own lists of departures from the paper, those of all recipes of a family once."""
     blocks = []
-    for recipes, rows in view.departures(all_recipes().values()):
-        title = ", ".join(f"`{recipe.name}`" for recipe in recipes)
-        if not rows:
-            blocks.append(f"**{title}**: none.\n")
-            continue
-        table = "".join(f"| {one.what} | {one.why} |\n" for one in rows)
-        blocks.append(f"**{title}**\n\n| what differs | why |\n|---|---|\n{table}")
+    for family, members in groupby(all_recipes().values(), _family):
+        recipes = list(members)
+        shared = [one for one in recipes[0].departures if all(one in recipe.departures for recipe in recipes)]
+        if shared:
+            blocks.append(_listed(family, shared))
+        for same, rows in view.departures(recipes):
+            title = ", ".join(f"`{recipe.name}`" for recipe in same)
+            own = [one for one in rows if one not in shared]
+            blocks.append(_listed(title, own) if own else f"**{title}**: none beyond the table above.\n")
     return "\n".join(blocks)
+
+
+def _family(recipe: Recipe) -> str:
+    if isinstance(recipe, DetectionRecipe):
+        return "All detectors"
+    if isinstance(recipe, LocalisationRecipe):
+        return "All localisers"
+    return "All `authors-*` recipes" if recipe.name.startswith("authors-") else ""
+
+
+def _listed(title: str, rows: Sequence[Departure]) -> str:
+    table = "".join(f"| {one.what} | {one.why} |\n" for one in rows)
+    return f"**{title}**\n\n| what differs | why |\n|---|---|\n{table}"
 
 
 def floors() -> str:

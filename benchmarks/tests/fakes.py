@@ -1,4 +1,4 @@
-"""Contenders for the tests: one that counts, and some that fail; run in their own processes."""
+"""Candidates for the tests: one that counts, and some that fail; run in their own processes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import time
 import warnings
 from pathlib import Path
 
-from benchmarks.team import team
-from benchmarks.worker import Contender, Loop, Tick
+from benchmarks.process_pool import process_pool
+from benchmarks.worker import Candidate, Loop, Tick
 
 
 def steady() -> Loop:
@@ -62,8 +62,8 @@ def dying() -> Loop:
     return loop
 
 
-if __name__ == "__main__":  # start a contender, print its process id and die
-    with team([Contender("steady", "ours", steady)], Path(tempfile.gettempdir())) as workers:
+if __name__ == "__main__":  # start a candidate, print its process id and die
+    with process_pool([Candidate("steady", "ours", steady)], Path(tempfile.gettempdir())) as workers:
         workers[0].get_ready()
         workers[0].pipe.send(60.0)
         print(workers[0].process.pid, flush=True)

@@ -92,7 +92,7 @@ def test_bad_usage_is_one_clear_line_before_anything_is_measured(
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux")
 def test_a_signal_ends_every_process_and_leaves_no_file(tmp_path: Path) -> None:
-    """SIGTERM while the contenders prepare: one line, the code of the signal, no process and no file left."""
+    """SIGTERM while the candidates prepare: one line, the code of the signal, no process and no file left."""
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "cifar-pipeline"]
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

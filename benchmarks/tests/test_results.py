@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import rows
+from benchmarks.process_pool import Record
 from benchmarks.results import Side, claims, percentile, side, speed, verdict
 from benchmarks.rows import CPU, CUDA, Row, Target, choose
-from benchmarks.team import Record
-from benchmarks.worker import Contender, Role, Round
+from benchmarks.worker import Candidate, Role, Round
 from resnets.errors import UsageError
 
 ROW = Row(
@@ -29,26 +29,26 @@ def a_side(name: str, role: Role, *speeds: float, memory: int | None = None, rea
 def test_ratios_are_taken_round_by_round() -> None:
     """The median of the ratios (2, 3, 1 -> 2) is not the ratio of the medians (20 / 10) by chance: ours 20, 60, 10."""
     ours = a_side("ours", "ours", 20, 60, 10, memory=60)
-    usual = a_side("usual", "reference", 10, 20, 10, memory=100)
+    baseline = a_side("CIFAR baseline", "reference", 10, 20, 10, memory=100)
     other = a_side("other", "reference", 5, 5, 5)
-    expert = a_side("usual, expert", "expert", 40, 60, 8)
-    found = {(claim.over, claim.quantity): claim for claim in claims(ROW, (ours, usual, other, expert))}
-    over_usual = found["usual", "speed"]
-    assert over_usual.values == (2, 3, 1)
-    assert (over_usual.median, over_usual.lowest, over_usual.highest) == (2, 1, 3)
-    assert (over_usual.at_least, over_usual.aim, over_usual.verdict) == (2.0, 2.5, "reached")
-    assert found["usual", "peak memory"].median == pytest.approx(0.6)
-    assert found["usual", "peak memory"].verdict == "reached"
+    expert = a_side("CIFAR baseline, expert", "expert", 40, 60, 8)
+    found = {(claim.over, claim.quantity): claim for claim in claims(ROW, (ours, baseline, other, expert))}
+    over_baseline = found["CIFAR baseline", "speed"]
+    assert over_baseline.values == (2, 3, 1)
+    assert (over_baseline.median, over_baseline.lowest, over_baseline.highest) == (2, 1, 3)
+    assert (over_baseline.at_least, over_baseline.aim, over_baseline.verdict) == (2.0, 2.5, "reached")
+    assert found["CIFAR baseline", "peak memory"].median == pytest.approx(0.6)
+    assert found["CIFAR baseline", "peak memory"].verdict == "reached"
     assert found["other", "speed"].verdict is None  # the targets are over the first reference
-    assert found["usual, expert", "speed"].values == (0.5, 1, 1.25)
-    assert found["usual, expert", "speed"].verdict == "reached"  # never slower
+    assert found["CIFAR baseline, expert", "speed"].values == (0.5, 1, 1.25)
+    assert found["CIFAR baseline, expert", "speed"].verdict == "reached"  # never slower
     assert found[None, "images/s"].verdict == "NOT REACHED"  # 20 of 30
 
 
 def test_what_was_not_measured_is_not_claimed() -> None:
     """A side that failed has no part in a claim."""
     ours = a_side("ours", "ours", 20, 60, 10)
-    missing = a_side("usual", "reference", reason="no compiler")
+    missing = a_side("CIFAR baseline", "reference", reason="no compiler")
     assert [claim.over for claim in claims(ROW, (ours, missing))] == [None]
     assert claims(ROW, (a_side("ours", "ours", reason="it broke"), ours)) == ()
 
@@ -80,7 +80,7 @@ def test_speeds_of_each_kind() -> None:
 
 def test_a_side_is_its_rounds() -> None:
     """Speed is the median of the rounds, and a failure in any of them is recorded."""
-    record = Record(Contender("a", "ours", lambda: lambda tick: None, precision="fp32"))
+    record = Record(Candidate("a", "ours", lambda: lambda tick: None, precision="fp32"))
     record.rounds = [Round(10, 1.0, 1.0, (1.0,)), Round(10, 0.5, 0.5, (0.5,)), Round(10, 2.0, 2.0, (2.0,))]
     found = side(record, ROW, flops=7.0, rates={"bf16": 140.0, "fp32": 70.0})
     assert found.speeds == (10, 20, 5)
@@ -125,6 +125,6 @@ def test_a_share_is_of_the_rate_of_the_precision_used() -> None:
     """On a processor without native bf16 its rate is tiny, and ours and the experts compute in float32."""
     rates = {"bf16": 1.0, "fp32": 100.0}
     for precision, share in (("fp32", 0.5), ("bf16", 50.0)):
-        record = Record(Contender("a", "ours", lambda: lambda tick: None, precision=precision))
+        record = Record(Candidate("a", "ours", lambda: lambda tick: None, precision=precision))
         record.rounds = [Round(10, 1.0, 1.0, (1.0,))]
         assert side(record, ROW, flops=5.0, rates=rates).share_of_matrix_rate == share

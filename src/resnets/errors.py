@@ -31,7 +31,7 @@ class ResnetsError(Exception):
 
 
 class UsageError(ResnetsError, ValueError):
-    """What was asked for cannot be: an unknown name or an impossible setting."""
+    """A wrong request: an unknown name or an impossible setting."""
 
     exit_code = 2
 
@@ -86,7 +86,7 @@ class ProcessLost(TrainingError):
 
 
 class FailedElsewhere(ResnetsError):
-    """Another of several processes failed first and tells why; this one ends with it, and says nothing."""
+    """Another of several processes failed first and reports why; this one ends with it, and prints nothing."""
 
 
 def printable(text: str) -> str:

@@ -216,10 +216,10 @@ class _Reader:
         elif name in _CONTAINERS:
             self.stack.append(_CONTAINERS[name]())
         elif name in _MARKED:
-            items = _settled(self._marked())
+            items = _resolved(self._marked())
             self.stack.append(_MARKED[name](items))
         elif count := _TUPLES.get(name):
-            items = _settled(self.stack[-count:])
+            items = _resolved(self.stack[-count:])
             if len(items) < count:
                 raise IndexError("an empty stack")
             self.stack[-count:] = [tuple(items)]
@@ -230,7 +230,7 @@ class _Reader:
         """Add the last values, or those after the mark, to the container before them."""
         count = {"APPEND": 1, "SETITEM": 2}.get(name)
         items = self._marked() if count is None else [self.stack.pop() for _ in range(count)][::-1]
-        items, container = _settled(items), self.stack[-1]
+        items, container = _resolved(items), self.stack[-1]
         if name.startswith("SETITEM") and type(container) is dict:
             _pairs(container, items)
         elif name.startswith("APPEND") and type(container) is list:
@@ -278,7 +278,7 @@ class _Reader:
         return Named(name, self.known[name])
 
 
-def _settled(items: list[Any]) -> list[Any]:
+def _resolved(items: list[Any]) -> list[Any]:
     """Return values with arrays for those whose state has come since."""
     return [item.value if isinstance(item, _Array) else item for item in items]
 

@@ -60,11 +60,14 @@ class Registry(Generic[T]):
         """Return all names."""
         return tuple(self._entries)
 
+    def forms(self, *, without: str = "") -> str:
+        """Return the names, or the forms of entries that have one, in a text: `cifar, fast or digits`."""
+        *others, last = (getattr(entry, "form", entry.name) for entry in self if entry.name != without)
+        return f"{', '.join(others)} or {last}" if others else str(last)
+
     def help(self, *, without: str = "") -> str:
-        """Return the names, or the forms of entries that have one, for an option's help: `cifar, fast or digits.`"""
-        shown = [getattr(entry, "form", entry.name) for entry in self if entry.name != without]
-        *others, last = (form.replace("[@", r"\[@") for form in shown)  # which Rich would take for markup
-        return f"{', '.join(others)} or {last}." if others else f"{last}."
+        """Return the forms for an option's help, without what Rich would take for markup: `cifar, fast or digits.`"""
+        return self.forms(without=without).replace("[@", r"\[@") + "."
 
     @contextmanager
     def scoped(self) -> Iterator[None]:

@@ -36,9 +36,9 @@ def test_a_broken_one_fails_with_a_table_and_json(photo_folder: Path, tmp_path: 
     code, out, _ = command("data", "check", f"folder:{photo_folder}", "--out", file)
     assert code == 1
     assert "unreadable" in out and "text[red].jpg: not a JPEG, PNG, WebP" in out and "would FAIL" in out
-    told = json.loads(file.read_text())
-    assert told["would_fail"] and told["counts"] == {"unreadable": 1}
-    assert told["findings"][0]["split"] == "val" and told["splits"]["train"]["images"] == 12
+    report = json.loads(file.read_text())
+    assert report["would_fail"] and report["counts"] == {"unreadable": 1}
+    assert report["findings"][0]["split"] == "val" and report["splits"]["train"]["images"] == 12
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
@@ -50,6 +50,16 @@ def test_a_training_that_meets_a_broken_image_names_the_check(
     options = ("--iterations", "1", "--batch-size", "2", "--size", "64", "--workers", workers, "--out", tmp_path / "r")
     code, _, err = command("train", "resnet18", "--data", f"folder:{photo_folder}", *options)
     assert code == 1 and "text.jpg: not a" in err and "checkpoint" in err
+    assert err.rstrip().endswith(f"; `resnets data check folder:{photo_folder}` lists all such files")
+
+
+def test_a_test_that_meets_a_broken_image_names_the_check(photo_folder: Path, tmp_path: Path, command: Command) -> None:
+    """Of the data that the run was trained on, where none is named."""
+    options = ("--iterations", "1", "--batch-size", "2", "--size", "64", "--workers", "0", "--out", tmp_path / "r")
+    assert command("train", "resnet18", "--data", f"folder:{photo_folder}", *options)[0] == 0
+    next((photo_folder / "val" / "dog").iterdir()).write_text("no image")
+    code, _, err = command("evaluate", tmp_path / "r", "--workers", "0")
+    assert code == 1
     assert err.rstrip().endswith(f"; `resnets data check folder:{photo_folder}` lists all such files")
 
 
@@ -94,7 +104,7 @@ def test_training_begins_with_other_weights_and_a_new_head(make_photos: MakePhot
 
 
 def test_converted_weights_are_fine_tuned_with_their_own_pooling(photo_folder: Path, tmp_path: Path) -> None:
-    """The authors' pooling rounds up, which no name of a network tells."""
+    """The authors' pooling rounds up, which no name of a network says."""
     spec = registry.declare("resnet18", num_classes=5).with_changes(pool="ceil")
     input_spec = InputSpec(size=64, resize=72, mean=(0.5, 0.5, 0.5))
     weights_file.save(tmp_path / "w.safetensors", registry.build(spec), classes=tuple("abcde"), input_spec=input_spec)

@@ -90,6 +90,15 @@ def test_evaluate_prints_and_writes(trained: Path, voc: Path, tmp_path: Path, co
     assert json.loads(out)["ap"] == pytest.approx(result["scores"]["ap"])
 
 
+def test_evaluate_on_the_training_images(trained: Path, voc: Path, command: Command) -> None:
+    """The split has the name that it has in `evaluate` and `locate evaluate`."""
+    arguments = ("evaluate", trained, "--data", f"voc:{voc}", "--workers", 0)
+    code, out, _ = command("detect", *arguments, "--split", "train")
+    assert (code, "2 training images of cells" in out) == (0, True)
+    code, _, err = command("detect", *arguments, "--split", "training")
+    assert (code, "'training'" in err) == (2, True)
+
+
 def test_masks_from_the_check_to_the_prediction(start: Path, voc: Path, tmp_path: Path, command: Command) -> None:
     """Masks are checked, learnt, scored in a table of their own and printed; JSON has them."""
     data = shutil.copytree(voc, tmp_path / "cells")
@@ -320,7 +329,7 @@ def test_check_counts_and_lists(tmp_path: Path, command: Command) -> None:
     root = write_voc(tmp_path / "own", {"train": {"a": objects, "b": [], "c": objects * 6}, "val": {"d": many}})
     code, out, _ = command("detect", "check", f"voc:{root}", "--json")
     shown = json.loads(out)
-    counts = shown["splits"]["training"]
+    counts = shown["splits"]["train"]
     assert code == 0
     assert (counts["images"], counts["without_objects"], counts["difficult"], counts["crowd"]) == (3, 1, 7, 0)
     assert {name: count for name, count in counts["objects"].items() if count} == {"cat": 7, "dog": 7}

@@ -26,18 +26,18 @@ def found(root: Path, source: str = "folder") -> dict[str, list[str]]:
     return names
 
 
-def test_a_sound_data_set_is_counted(make_photos: MakePhotos) -> None:
+def test_a_valid_data_set_is_counted(make_photos: MakePhotos) -> None:
     """Images, classes and sizes of each split are counted, and progress is reported per image."""
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     result = audit.check_data(
-        f"folder:{make_photos(train=4, val=2)}", workers=2, progress=lambda done, total: told.append((done, total))
+        f"folder:{make_photos(train=4, val=2)}", workers=2, progress=lambda done, total: calls.append((done, total))
     )
     assert (result.would_fail, result.findings, result.classes) == (False, (), 3)
     train = result.splits["train"]
     assert (train.images, train.classes, train.class_sizes) == (12, 3, (4, 4, 4))
     assert (train.widths, train.heights) == ((48, 48, 48), (40, 40, 40))
     assert result.splits["val"].images == 6
-    assert told == [(i, 18) for i in range(1, 19)]
+    assert calls == [(i, 18) for i in range(1, 19)]
 
 
 def test_what_occurs_and_trains(photo_folder: Path) -> None:

@@ -136,7 +136,7 @@ def test_the_path_may_be_the_folder_its_parent_or_one_above(layout: str, request
 
 
 def test_a_whole_folder_is_preferred_to_a_broken_one(binary: Path, pickled: Path) -> None:
-    """As where fetching was interrupted: what is there is used, and `present` tells it."""
+    """As where fetching was interrupted: what is there is used, and `present` reports it."""
     together = binary.parent
     (binary / "data_batch_2.bin").unlink()
     assert not cifar.present(SMALL, together)

@@ -117,7 +117,7 @@ def test_the_gpus_generator_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_bad_sample_is_told_in_one_line(workers: int) -> None:
+def test_a_bad_sample_is_reported_in_one_line(workers: int) -> None:
     """A worker's error would arrive as a traceback of twenty lines."""
     batches = MapSplit(Failing()).training_batches(None, None, Batching(batch_size=5, seed=0, workers=workers))
     with pytest.raises(DataError) as error:

@@ -312,7 +312,7 @@ def test_trained_weights_keep_their_mean_at_another_size() -> None:
     assert grey.channels == 1 and grey.mean == pytest.approx((np.mean(channel.mean),), abs=1e-6)
 
 
-def test_a_mean_image_is_stretched_over_larger_images(photo_folder: Path) -> None:
+def test_a_mean_image_is_resized_to_larger_images(photo_folder: Path) -> None:
     """On images of its own size it is the mean of each pixel; on others it keeps its corners and its average."""
     train = folder.load(photo_folder).train
     assert isinstance(train, ImageFiles)

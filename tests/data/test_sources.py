@@ -36,13 +36,13 @@ def test_each_source_is_found_by_its_name(photo_folder: Path) -> None:
         ("digits:/tmp", "digits takes no path"),
     ],
 )
-def test_a_wrong_source_is_told_apart(source: str, message: str) -> None:
+def test_a_wrong_source_is_explained(source: str, message: str) -> None:
     """An unknown source is an error with the nearest name."""
     with pytest.raises(UsageError, match=message):
         sources.load(source)
 
 
-def test_a_bare_folder_is_told_its_name(photo_folder: Path) -> None:
+def test_a_bare_folder_gets_its_name(photo_folder: Path) -> None:
     """A path without a source is answered with the form to use."""
     with pytest.raises(UsageError, match=rf"did you mean folder:{photo_folder}"):
         sources.load(str(photo_folder))

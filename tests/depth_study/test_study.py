@@ -245,7 +245,7 @@ def test_which_networks(tiny_splits: DataSplits, make_photos: Callable[..., Path
 
 
 def test_shares() -> None:
-    """The more images there are, the smaller the share of them that tells networks apart."""
+    """The more images there are, the smaller the share of them that distinguishes networks."""
     assert [share_to_hold_out(n) for n in (500, 50_000, 200_000, 1_281_167)] == ["20%", "10%", "5%", "1%"]
 
 

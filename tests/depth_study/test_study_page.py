@@ -22,9 +22,9 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
         curve=((1, 90.0, 91.0), (2, 80.0, 81.0)),
     )
     said = PageText(title="<T>", headline="found", sentences=["1 < 2"], note="n", cautions=["short"])
-    plot, html = page.write([row], said, page.table([row]), tmp_path, name="demo")
-    text = html.read_text()
+    files = page.write([row], said, page.table([row]), tmp_path, name="demo")
+    text = files.page.read_text()
     assert "&lt;T&gt;" in text and "1 &lt; 2" in text and "short" in text
     assert "<svg" in text and "<script src" not in text and "80.00\N{NO-BREAK SPACE}%" in text
     assert "stroke: var(--series-1)" in text
-    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert files.plot.read_bytes().startswith(b"\x89PNG")

@@ -37,7 +37,7 @@ def official(truth: Path, found: Path, iou_type: str) -> list[float]:
 
 
 def random_case(folder: Path, seed: int) -> tuple[Path, Path]:
-    """Write made-up objects, some of them crowds, in masks and boxes, and detections near them."""
+    """Write synthetic objects, some of them crowds, in masks and boxes, and detections near them."""
     generator = np.random.default_rng(seed)
     annotations: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []

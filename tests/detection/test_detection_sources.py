@@ -353,7 +353,7 @@ def test_no_torch_is_imported() -> None:
     """Neither to load nor to score; it would be most of the time of a small score."""
     code = (
         "import sys, resnets; resnets.load_detection_data; resnets.score_detections; "
-        "import resnets.detection.result_files; sys.exit('torch' in sys.modules)"
+        "import resnets.detection.image_sets, resnets.detection.result_files; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 

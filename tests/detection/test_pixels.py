@@ -51,7 +51,7 @@ def objects(path: Path = Path("a.png")) -> AnnotatedImage:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_boxes_stay_on_their_objects(mirrored: bool) -> None:
-    """Made twice as large, mirrored or not; difficult objects are left out, and crowds are told apart."""
+    """Made twice as large, mirrored or not; difficult objects are left out, and crowds are separate."""
     recipe = RECIPE.with_changes(shorter_side=40, longest_side=80)
     sample = make_sample(objects(), picture(), recipe, mirrored=mirrored)
     assert sample.image.shape == (3, 40, 80)
@@ -64,7 +64,7 @@ def test_boxes_stay_on_their_objects(mirrored: bool) -> None:
 
 
 def test_half_of_the_images_are_mirrored(tmp_path: Path) -> None:
-    """By the seed and the epoch, each time anew; without `flip` none is."""
+    """By the seed and the epoch, drawn again each time; without `flip` none is."""
     picture().save(tmp_path / "a.png")
     recipe = RECIPE.with_changes(shorter_side=32, longest_side=64)
 

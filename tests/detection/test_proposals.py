@@ -82,7 +82,7 @@ def test_crowds_are_no_background() -> None:
 
 
 def test_an_anchor_that_meets_no_box_is_no_object() -> None:
-    """A sliver at the border may meet no anchor that lies inside; none is an object then, alone or beside others."""
+    """A sliver at the border may meet no anchor that lies inside; none is an object then, alone or with others."""
     sliver = [98.0, 0, 100, 50]
     assert assigned([[10.0, 10, 50, 50], [60.0, 60, 90, 90]], [sliver]) == [0, 0]
     assert assigned([[10.0, 10, 50, 50], [40.0, 40, 80, 80]], [[10.0, 10, 50, 50], sliver]) == [1, 0]

@@ -47,7 +47,7 @@ def test_the_nearest_object_decides() -> None:
 
 
 def test_where_no_background_overlaps_any_is_taken() -> None:
-    """Else there would be nothing to tell objects from. An image without objects is background everywhere."""
+    """Else there would be nothing to distinguish objects from. An image without objects is background everywhere."""
     assert assigned([BOX, [60.0, 60, 90, 90]], [BOX], [1]) == [1, 0]
     assert assigned([BOX, [60.0, 60, 90, 90]], [], []) == [0, 0]
 

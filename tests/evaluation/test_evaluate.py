@@ -99,7 +99,7 @@ def test_classes_in_another_order_are_matched_by_name(digits_runs: list[Path]) -
 
 
 def test_an_engine_in_an_ensemble(digits_runs: list[Path]) -> None:
-    """An optimised model is run by its engine, also beside others."""
+    """An optimised model is run by its engine, also with others."""
     model = resnets.optimize(resnets.load(digits_runs[0]), batch_size=64, engine="eager", precision="fp32")
     assert isinstance(model, resnets.Model)
     found = resnets.evaluate([model, digits_runs[1]], "digits")
@@ -128,7 +128,7 @@ def test_wrong_options_for_small_images(digits_run: Path, options: dict[str, Any
 
 def test_an_evaluation_of_nothing_is_refused() -> None:
     """A list of weights has at least one."""
-    with pytest.raises(UsageError, match="no weights"):
+    with pytest.raises(UsageError, match="weights are"):
         resnets.evaluate([], "digits")
 
 

@@ -232,9 +232,9 @@ def test_a_damaged_file_is_named(photo_folder: Path) -> None:
 # ---------------------------------------------------------------- ensembles
 
 
-def _pass(probabilities: Tensor, labels: Tensor, order: list[int], stretch: int = 3) -> Iterator[Scored]:
-    """Yield the images in an order and in stretches of their own, as shapes may put them together."""
-    for part in torch.tensor(order).split(stretch):
+def _pass(probabilities: Tensor, labels: Tensor, order: list[int], size: int = 3) -> Iterator[Scored]:
+    """Yield the images in an order and in parts of their own, as shapes may put them together."""
+    for part in torch.tensor(order).split(size):
         yield Scored(part, labels[part], probabilities[part])
 
 

@@ -40,7 +40,7 @@ def test_what_cannot_be(plain_run: Path) -> None:
     """A measurement has at least one image and one run."""
     with pytest.raises(UsageError, match="images is 0"):
         resnets.responses(plain_run, "digits", images=0)
-    with pytest.raises(UsageError, match="no runs"):
+    with pytest.raises(UsageError, match="weights are"):
         resnets.responses([], "digits")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resnets.data import arrays, normalization
 from resnets.data.arrays import ImageArrays, ResidentImages
 from resnets.evaluation.metrics import Counts
-from resnets.evaluation.single_view import SingleView, single_view
+from resnets.evaluation.single_view import SingleView
 from resnets.networks.registry import create
 from resnets.runtime.device import Precision
 from resnets.specs import InputSpec, Preprocessing
@@ -30,15 +30,8 @@ def _network() -> nn.Module:
 
 
 def _test(network: nn.Module, split: ImageArrays, input_spec: InputSpec, batch_size: int = 256) -> Counts:
-    return single_view(
-        network,
-        split,
-        input_spec,
-        classes=4,
-        device=torch.device("cpu"),
-        precision="fp32",
-        batch_size=batch_size,
-    )
+    test = SingleView(network, split, input_spec, classes=4, device=torch.device("cpu"))
+    return test("fp32", batch_size=batch_size)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_drawn_test_split_is_no_silent_choice(flat: Path) -> None:
 
 def test_a_split_that_is_not_there(flat: Path, tmp_path: Path) -> None:
     """Those that are there are listed; of a folder test/ alone it is said how it is tested on."""
-    with pytest.raises(UsageError, match="'tset'; of pets there are test, train, all"):
+    with pytest.raises(UsageError, match="'tset'; of pets there are train, test, all"):
         resnets.evaluate(model_of_pets(), f"folder:{flat}", split="tset")
     flat.rename(tmp_path / "test")
     with pytest.raises(DataError, match=f"--data folder:{tmp_path / 'test'} --split all"):

@@ -79,7 +79,7 @@ def test_an_optimized_model_is_pickled_and_copied_without_its_engine(run: Path, 
 
 
 def test_optimize_a_module() -> None:
-    """Its sizes are of its declaration, or told."""
+    """Its sizes are those of its declaration, or given."""
     engine = resnets.optimize(resnets.create("resnet8", in_channels=1), engine="eager", precision="fp32")
     assert engine(torch.zeros(2, 1, 32, 32)).shape == (2, 10)
     own = nn.Sequential(nn.Conv2d(4, 2, 5), nn.Flatten())
@@ -142,8 +142,8 @@ def test_very_many_are_worth_an_engine(
     assert len(prepared) == 1 and prepared[0]["batch_size"] == 4
 
 
-def test_bf16_tells_its_agreement(digits_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On real images, here the digits; float32 is the network itself and has none to tell."""
+def test_bf16_reports_its_agreement(digits_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On real images, here the digits; float32 is the network itself and has none to report."""
     result = RunFolder(digits_run).result(ClassifierResult)
     exact = resnets.evaluate(digits_run, "digits")
     assert result is not None and exact.agreement is None and exact.top1_error == result.test_error

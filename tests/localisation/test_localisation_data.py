@@ -146,7 +146,7 @@ def test_the_digest_is_of_boxes_too(tables: Path) -> None:
     moved = dataclasses.replace(splits.test, boxes=splits.test.boxes + np.float32(1))
     assert digest(splits.classes, (splits.train, moved)) != splits.digest
     marked: LocalisationSplits = dataclasses.replace(splits, blacklist=frozenset({0}))
-    assert (marked.blacklist_of("test"), marked.blacklist_of("training")) == ({0}, set())
+    assert (marked.blacklist_of("test"), marked.blacklist_of("train")) == ({0}, set())
 
 
 @pytest.mark.data

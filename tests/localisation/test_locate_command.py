@@ -62,6 +62,7 @@ def test_guesses_for_image_files(
     ("arguments", "found"),
     [
         ("evaluate {run} -d clsloc:none", "no folder none"),
+        ("evaluate {run} -d clsloc:{data} --split training", "there are train, test"),
         ("evaluate {run} -d clsloc:{data} -p ten-crop", "center-crop or dense-multi-scale"),
         ("evaluate {run} -d clsloc:{data} --scales a,b", "list of pixels"),
         ("train resnet8 -d clsloc:{data} -w {run} --recipe small-rpn", "localiser's weights"),

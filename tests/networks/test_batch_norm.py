@@ -38,7 +38,7 @@ def test_outputs_and_gradients_are_those_of_a_batch_norm_on_each_group(count: in
     """Also where the last group is smaller, and where the batch is one group or less."""
     grouped, plain = norms(group)
     ours, theirs = maps(count).requires_grad_(), maps(count).requires_grad_()
-    weights = maps(count).sin()  # some loss that tells all elements apart
+    weights = maps(count).sin()  # some loss that distinguishes all elements
     (grouped(ours) * weights).sum().backward()
     torch.cat([plain(part) for part in theirs.split(group)]).mul(weights).sum().backward()
     torch.testing.assert_close(grouped(ours), torch.cat([plain(part) for part in theirs.split(group)]))

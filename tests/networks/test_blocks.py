@@ -153,7 +153,7 @@ def test_there_are_no_biases_before_batch_norm() -> None:
     assert network.fc.bias is not None
 
 
-def test_a_network_and_its_plain_twin_differ_by_the_shortcuts_alone() -> None:
+def test_a_network_and_its_plain_counterpart_differ_by_the_shortcuts_alone() -> None:
     """Option A has no parameters: the same weights fit both, and give another function."""
     residual, plain = registry.create("resnet20"), registry.create("plain20")
     plain.load_state_dict(residual.state_dict(), strict=True)

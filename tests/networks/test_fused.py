@@ -98,18 +98,18 @@ def test_a_network_computes_the_same(name: str) -> None:
     """
     torch.manual_seed(0)
     network = resnets.create(name, num_classes=10, bn_group=3)
-    twin, exact = copy.deepcopy(network), copy.deepcopy(network).double()
+    counterpart, exact = copy.deepcopy(network), copy.deepcopy(network).double()
     images = draw(5, 3, 64, 64, seed=3, dtype=torch.float32)
     with fusing(network, CPU):
         logits = network(images)
         logits.square().sum().backward()
-    expected = twin(images)
+    expected = counterpart(images)
     expected.square().sum().backward()
     exact(images.double()).square().sum().backward()
     torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
-    ours, theirs = _distances(network, exact), _distances(twin, exact)
+    ours, theirs = _distances(network, exact), _distances(counterpart, exact)
     assert max(ours) <= 2 * max(theirs) + 0.02
-    for (buffer, own), other in zip(network.named_buffers(), twin.buffers(), strict=True):
+    for (buffer, own), other in zip(network.named_buffers(), counterpart.buffers(), strict=True):
         torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-4, msg=buffer)
 
 
@@ -138,7 +138,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 @needs_kernel
 def test_infinities_and_nans_show() -> None:
-    """What has diverged must not look sound."""
+    """What has diverged must not look valid."""
     for bad in (float("nan"), float("inf")):
         x = draw(4, 16, 8, 8, seed=1, dtype=torch.bfloat16)
         x[2, 3, 4, 5] = bad

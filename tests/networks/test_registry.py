@@ -90,8 +90,8 @@ def test_residual_functions_of_1_2_and_3_layers_keep_the_depth(name: str, layers
     depth = 2 + sum(block.depth for block in network.blocks())
     assert depth == network.spec.depth == int(name.removeprefix("resnet").removeprefix("plain"))
     assert {block.depth for block in network.blocks()} == {layers}
-    twin = skeleton(registry.declare(name))
-    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in twin.parameters())
+    counterpart = skeleton(registry.declare(name))
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in counterpart.parameters())
     assert network(torch.randn(2, 3, 16, 16)).shape == (2, 10)
 
 

@@ -53,7 +53,7 @@ def _study(folder: Path) -> Path:
     )
     intervals = {row.network: wilson(row.curve[-1][2], 5000) for row in rows}
     cells = page.table(rows)
-    return page.write(rows, text, cells, folder, name="study", curve_on="validation", intervals=intervals)[1]
+    return page.write(rows, text, cells, folder, name="study", curve_on="validation", intervals=intervals).page
 
 
 class Noisy(nn.Module):

@@ -16,7 +16,7 @@ def test_each_place_of_the_paper_is_declared_once() -> None:
     """No place has two numbers, and each table as many new ones as printed."""
     places = [number.place for number in ALL]
     assert len(places) == len(set(places))
-    # numbers that are printed anew in Tables 1 to 14, and in the text
+    # numbers that are printed again in Tables 1 to 14, and in the text
     printed = Counter(number.table for number in ALL if number.source == "printed")
     assert [printed[f"Table {number}"] for number in range(1, 15)] == [5, 4, 17, 18, 6, 34, 4, 4, 12, 61, 61, 5, 6, 6]
     assert (printed["section 4.1"], printed["section 4.2"], printed["Figure 6"]) == (2, 1, 1)

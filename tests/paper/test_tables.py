@@ -100,7 +100,7 @@ def test_a_row_is_cited_or_can_be_compared(table: Table, row: Row) -> None:
 
 def test_every_number_stands_in_a_table_or_a_figure() -> None:
     """No published number is left over, but for two of the text."""
-    outside = {"section 4.1": "the multiply-adds of VGG-16 and VGG-19, which the text sets beside Table 1"}
+    outside = {"section 4.1": "the multiply-adds of VGG-16 and VGG-19, which the text compares with Table 1"}
     used = {number.place for table in TABLES for row in table.rows for number in row.published.values()}
     used |= {
         number.place for figure in figures.FIGURES.values() for curve in figure.curves for number in curve.published
@@ -282,7 +282,7 @@ def test_seeds() -> None:
 
 
 def test_tolerances() -> None:
-    """From the deviation that the paper gives, 0.16: of two single runs, and of one beside a mean of five."""
+    """From the deviation that the paper gives, 0.16: of two single runs, and of one next to a mean of five."""
     assert row_of("table6", "resnet-20-layers").tolerances["error"].value == pytest.approx(2 * 0.16 * 2**0.5, abs=0.005)
     assert row_of("table6", "resnet-110-layers").tolerances["mean"].value == pytest.approx(
         2 * 0.16 * 1.2**0.5, abs=0.005

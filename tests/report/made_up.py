@@ -265,7 +265,7 @@ COSTS = Costs(
 def _claim(quantity: Quantity, ours: float, theirs: float | None, median: float) -> Claim:
     return Claim(
         quantity=quantity,
-        over=None if theirs is None else "usual repository",
+        over=None if theirs is None else "CIFAR baseline",
         role=None if theirs is None else "reference",
         ours=ours,
         theirs=theirs,

@@ -13,7 +13,7 @@ def test_the_end_of_a_curve_is_compared() -> None:
     found = compare_figure(figures.FIGURES["figure6"], results.collected(results.result("plain20", 9.6, 1.4)))
     curves = {(one.curve.label, one.curve.split): one for one in found.panels[0]}
     assert curves["plain-20", "test"].verdict.status == "reproduced"
-    assert curves["plain-20", "training"].verdict.status == "not judged"  # the paper tells no spread of these
+    assert curves["plain-20", "training"].verdict.status == "not judged"  # the paper gives no spread of these
     assert curves["plain-20", "training"].measured == 1.4
     assert curves["plain-32", "test"].verdict.status == "not run"
 

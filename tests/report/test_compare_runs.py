@@ -39,7 +39,7 @@ def test_chance(error: float, said: str, tmp_path: Path) -> None:
     assert "9.00 %" in best and said in other
 
 
-def test_runs_of_one_name_are_told_by_their_folders(tmp_path: Path) -> None:
+def test_runs_of_one_name_are_named_by_their_folders(tmp_path: Path) -> None:
     """The ends of the paths as far as they differ."""
     runs = [folder(tmp_path / name / "run", results.result("resnet20", 9.0)) for name in ("x", "y")]
     assert [one.label for one in resnets.compare(runs, out=tmp_path / "out").runs] == ["x/run", "y/run"]

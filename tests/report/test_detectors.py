@@ -100,7 +100,7 @@ def cell(compared: ComparedRow, column: str) -> Cell:
 
 
 def test_a_run_of_detect_train_stands_in_its_rows() -> None:
-    """Its data is known by its images; the mean and each class are in percent, beside the paper's."""
+    """Its data is known by its images; the mean and each class are in percent, next to the paper's."""
     for table, label in (("table7", "ResNet-101, 07+12"), ("table10", "baseline, ResNet-101, 07+12")):
         compared = row(table, label, result())
         assert cell(compared, "mAP").measured == pytest.approx(76.4)
@@ -182,7 +182,7 @@ def test_a_detector_of_coco_fine_tuned_is_the_row_with_coco() -> None:
 
 
 def test_two_files_of_one_run_are_one_and_all_are_shown(tmp_path: Path) -> None:
-    """A run's own result and what `reproduce` made of it; beside a file that is no result."""
+    """A run's own result and what `reproduce` made of it; next to a file that is no result."""
     content = result()
     masks = MaskScores(numbers={"AP": 0.3, "AP50": 0.5}, ap={})
     refined = DetectionTested(protocol="voc07", box_refinement=True, scores=voc(0.78).with_changes(masks=masks))

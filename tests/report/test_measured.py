@@ -13,11 +13,11 @@ from resnets.records.evaluations import Errors
 from resnets.records.runs import StartRecord
 from resnets.report.collect import collect
 from resnets.report.runs import Measured, Results
-from resnets.specs import PadCropFlip, PrincipalColors, ScaleCropFlip, Setting, WarmUp
+from resnets.specs import PadCropFlip, Preprocessing, PrincipalColors, ScaleCropFlip, Setting, WarmUp
 from resnets.training import recipes
 
 ROOT = Path(__file__).parents[2]
-SCALES = ["full", "short", "smoke"]
+SCALES = ["full", "short", "reduced", "smoke"]
 
 
 def test_a_run_as_train_writes_it_is_an_answer_to_itself() -> None:
@@ -41,7 +41,8 @@ def test_every_committed_result_is_one() -> None:
 
 @pytest.mark.parametrize("named", ["full", "short", "smoke"])
 @pytest.mark.parametrize(
-    ("iterations", "scale"), [(64_000, "full"), (4_000, "short"), (39_062, "short"), (3_999, "smoke"), (70_000, "full")]
+    ("iterations", "scale"),
+    [(64_000, "full"), (4_000, "short"), (39_062, "short"), (3_999, "reduced"), (70_000, "full")],
 )
 def test_a_run_can_never_pass_for_more_than_it_is(iterations: int, scale: str, named: str) -> None:
     """Its length gives the largest scale that its file may claim."""
@@ -109,6 +110,12 @@ def test_another_teacher_is_a_change(network: str | None, changes: tuple[str, ..
     """Of Table 6's FitNet, which learned from a Maxout network; a record without the name is taken as it is."""
     taught = {"teacher": START.with_changes(network=network)}
     assert results.run("fitnet19", 9, recipe="authors-fitnet", run_changes=taught).changes == changes
+
+
+def test_a_part_of_the_preprocessing_that_was_left_out_is_named() -> None:
+    """NIN without contrast normalisation and whitening is said to be without them."""
+    run = results.run("nin", 10, recipe="authors-nin", recipe_changes={"preprocessing": Preprocessing()})
+    assert run.changes == ("no contrast normalisation", "no ZCA whitening")
 
 
 def test_images_are_known_by_what_they_are_and_not_by_their_name() -> None:
@@ -258,7 +265,7 @@ def test_the_test_of_training_is_not_replaced() -> None:
     assert {name: one.top1 for name, one in results.shown(again).errors.items()} == {"single-view": 8.14}
 
 
-def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+def test_runs_of_the_same_name_are_distinguished(tmp_path: Path) -> None:
     """Two folders whose names differ in punctuation have different anchors on the page."""
     for seed, name in enumerate(("a/x", "a-x")):
         results.write(tmp_path / "r" / name, result=results.result("resnet20", 9, seed=seed))

@@ -20,7 +20,7 @@ from resnets.cli import run
 from resnets.errors import UsageError
 from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
-from resnets.report import page
+from resnets.report import page, paper_figures
 from resnets.report.collect import collect
 from resnets.report.verdict import Status
 from resnets.report.view import View
@@ -77,7 +77,7 @@ class Page(HTMLParser):
 def view(tmp_path_factory: pytest.TempPathFactory) -> View:
     """What results of each kind come to."""
     folder = results.everything(tmp_path_factory.mktemp("made") / "results")
-    (folder / "strange.json").write_text('{"<b>": 1}')
+    (folder / "unknown.json").write_text('{"<b>": 1}')
     return View.of(collect([folder]))
 
 
@@ -149,9 +149,9 @@ def test_what_the_page_says_besides(text: str) -> None:
         "What the paper leaves open here",
         "mean image is of 10,000 training photos",
         "2f0858b1096ed838142781b4021238a3dfe6e0e1",
-        "usual repository",
+        "CIFAR baseline",
         "Files that are not shown",
-        "results/strange.json: not shown",
+        "results/unknown.json: not shown",
     ):
         assert words in text, words
     assert "<b>&" not in text and "'<b>'" not in text  # a file's content is escaped
@@ -267,3 +267,23 @@ def test_the_call_returns_what_it_found(tmp_path: Path) -> None:
     assert (made.counts["reproduced"], made.runs, made.problems) == (1, 1, ())
     assert "Table 6" in made.markdown
     assert resnets.write_report([folder / "one.json"], out=None).page is None
+
+
+def test_the_figures_are_files_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each figure that has measurements is a PNG and a PDF file, one more for each other length of its runs."""
+    folder = results.everything(tmp_path / "results")
+    assert run(["report", str(folder), "--out", str(tmp_path / "site"), "--figures", str(tmp_path / "plots")]) == 0
+    written = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert {"depth.png", "depth.pdf", "figure6.png", "figure6.pdf", "figure7.png", "figure7.pdf"} <= set(written)
+    assert f"{len(written)} files in {tmp_path / 'plots'}" in capsys.readouterr().out
+    assert (tmp_path / "plots" / "figure6.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_figure_s_legend_names_what_is_drawn(view: View) -> None:
+    """As a file a figure has a legend: its networks that have a run, each with its kind of line, and the readings."""
+    figure = next(one for one in view.figures if one.figure.name == "figure6")
+    drawn = {one.curve.label for drawing in figure.drawings[0] for one, _ in drawing.runs}
+    (legend,) = paper_figures.draw_row(figure, figure.drawings[0]).legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert set(labels) - drawn == {"training error", "test error", "the paper's figure"} and drawn < set(labels)
+    assert len(labels) == len(set(labels))

@@ -57,7 +57,7 @@ def test_magnitude_and_averages() -> None:
 
 @pytest.mark.parametrize("first", ["a", "z"])
 def test_a_file_of_responses_is_joined_to_its_run(first: str, tmp_path: Path) -> None:
-    """Whether it is read before or after the file that tells what the run is declared to be."""
+    """Whether it is read before or after the file that declares what the run is."""
     plain = results.result("resnet20", 9.0)
     of_layers = results.responses_of(plain, results.responses(19, 2.0))
     results.write(tmp_path / "r", **{first: of_layers, "m": results.reproduced(plain)})

@@ -82,7 +82,7 @@ def test_a_bound_that_was_read_off_holds_as_far_as_the_reading() -> None:
 RESNET20 = Setting(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
 
 
-def test_full_wins_over_short_over_smoke() -> None:
+def test_full_wins_over_short_over_reduced() -> None:
     """Of several lengths the longest counts."""
     runs = [results.run("resnet20", error, iterations=length) for error, length in ((30, 20), (17, 4000), (9, 64_000))]
     assert choose(runs, RESNET20) == (runs[2],)

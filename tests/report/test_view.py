@@ -24,7 +24,7 @@ def test_an_ensemble_is_compared_with_its_members(tmp_path: Path) -> None:
     assert [one.network for one in found.runs] == ["resnet20"] and not found.problems
     row = ("resnet20, resnet32", "cifar10", "single-view", "10,000", "7.50 (7.0 to 8.0)", "0.25", "8.75, 8.25")
     said = View.of(found)
-    assert said.ensembles.rows == (row,)
+    assert said.ensembles.rows == [row]
     assert f"| {' | '.join(row)} |" in markdown.render(said)
     assert "7.50 (7.0 to 8.0)" in page.render(said)
 
@@ -43,7 +43,7 @@ def test_weights_without_a_run_are_listed(tmp_path: Path) -> None:
     assert not (found.runs or found.ensembles or found.problems)
     row = ("resnet20", "w", "cifar10", "single-view", "10,000", "7.50 (7.0 to 8.0)", "0.25")
     said = View.of(found)
-    assert said.weights.rows == (row,)
+    assert said.weights.rows == [row]
     assert f"| {' | '.join(row)} |" in markdown.render(said)
     assert "7.50 (7.0 to 8.0)" in page.render(said)
 
@@ -73,7 +73,7 @@ def test_seeds_have_a_mean_and_a_deviation() -> None:
     """The sample deviation, over the seeds."""
     runs = [results.run("resnet20", error, 4.0, seed=seed) for seed, error in enumerate((8.0, 9.0, 10.0))]
     (cells,) = View.of(Results(runs=tuple(runs))).seeds.rows
-    assert dict(zip(View.of(Results()).seeds.columns, cells, strict=True)) == {
+    assert dict(zip(View.of(Results()).seeds.titles, cells, strict=True)) == {
         "network": "resnet20",
         "data": "cifar10",
         "recipe": "cifar",

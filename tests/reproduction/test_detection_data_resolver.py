@@ -1,4 +1,4 @@
-"""Rows of Tables 7 to 11 from their plan to the report: two iterations of narrow networks on made-up rectangles."""
+"""Rows of Tables 7 to 11 from their plan to the report: two iterations of narrow networks on synthetic rectangles."""
 
 from __future__ import annotations
 

@@ -36,17 +36,17 @@ def two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_list, "devices_of", lambda name: ("cpu", "cpu"))
 
 
-def test_runs_side_by_side_are_told_of_here(tmp_path: Path) -> None:
+def test_runs_side_by_side_are_observed_here(tmp_path: Path) -> None:
     """Both runs' iterations, results and ends reach their observers in this process."""
-    told: dict[str, Recorder] = {}
+    observers: dict[str, Recorder] = {}
 
     def observe(run: PlannedRun) -> Recorder:
-        return told.setdefault(run.name, Recorder())
+        return observers.setdefault(run.name, Recorder())
 
     result = resnets.reproduce("table6", out=tmp_path, observe=observe, **TWO)
-    assert set(result.made) == set(told) and len(told) == 2
+    assert set(result.made) == set(observers) and len(observers) == 2
     for run in result.plan.runs:
-        observer = told[run.name]
+        observer = observers[run.name]
         assert [line.iteration for line in observer.lines] == [1, 2, 3, 4, 5]
         assert observer.closings == 1
         record = read(run.file, ReproducedRun)

@@ -79,7 +79,7 @@ def test_a_training_is_shared_by_all_that_ask_for_it() -> None:
     assert task.asked_by == ("table6", "figure6", "figure7")
     assert task.askers[:2] == (("table6", "ResNet, 20 layers"), ("figure6", "ResNet-20"))
     assert task.runs_in_the_paper == 1
-    assert trainings[0].network == "plain20"  # the small ones first, plain beside residual
+    assert trainings[0].network == "plain20"  # the small ones first, plain next to residual
 
 
 def test_a_detector_is_trained_once_and_tested_in_each_way_that_is_asked_for() -> None:

@@ -11,7 +11,7 @@ from small_runs import RECIPE, Tiny, differences, job, run, splits
 from torch import Tensor
 
 from resnets.errors import UsageError
-from resnets.evaluation.single_view import single_view
+from resnets.evaluation.single_view import SingleView
 from resnets.records.checkpoints import Progress
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import Average, TrainingState
@@ -43,7 +43,7 @@ def test_the_formula() -> None:
 
 
 def test_the_average_is_what_is_saved_and_tested(tmp_path: Path) -> None:
-    """The weights file, the module that was trained and the error are the average's; the others' error is told too."""
+    """The weights file, the trained module and the error are the average's; the others' error is logged too."""
     small = job(recipe=WITH_EMA)
     result = run(small, tmp_path)
     with RunFolder(tmp_path) as folder:
@@ -57,8 +57,8 @@ def test_the_average_is_what_is_saved_and_tested(tmp_path: Path) -> None:
     def error(of: dict[str, Tensor]) -> float:
         network = Tiny()
         network.load_state_dict(of)
-        options = {"classes": 10, "device": torch.device("cpu"), "precision": "fp32"}
-        return single_view(network, splits().test, small.training.input_spec, **options).top1_error  # type: ignore[arg-type]
+        test = SingleView(network, splits().test, small.training.input_spec, classes=10, device=torch.device("cpu"))
+        return test("fp32").top1_error
 
     last = {name: checkpoint[f"network.{name}"] for name in saved}
     assert (result.test_error, result.unaveraged_test_error) == (error(saved), error(last))
@@ -92,7 +92,7 @@ def test_it_resumes_bit_for_bit(whole: Path, tmp_path: Path, after: int) -> None
 
 
 def test_a_restore_without_it_is_caught(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Starting the average anew from the restored weights does not pass the comparison."""
+    """Restarting the average from the restored weights does not pass the comparison."""
     with pytest.raises(Crash):
         run(job(recipe=WITH_EMA, crash_after=4), tmp_path)
     restore = TrainingState.restore

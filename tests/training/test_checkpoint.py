@@ -66,7 +66,7 @@ def test_damaged_newest(interrupted: Path, reference: Path, damage: str) -> None
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "bit flipped at 90%"])
-def test_none_sound(interrupted: Path, damage: str) -> None:
+def test_none_valid(interrupted: Path, damage: str) -> None:
     """Where checkpoints exist and none verifies, the run is refused and nothing is changed."""
     for iteration in (6, 7):
         path = interrupted / "checkpoints" / checkpoint_name(iteration)
@@ -102,15 +102,15 @@ def test_what_fails_to_be_read(interrupted: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_damaged_newest_is_replaced(tmp_path: Path) -> None:
-    """A newest that is damaged goes when an earlier iteration is saved, and does not push a sound one out."""
+    """A newest that is damaged goes when an earlier iteration is saved, and does not push a valid one out."""
     checkpoints = Checkpoints(tmp_path)
-    sound = checkpoints.save(tiny_state(5), "run")
+    valid = checkpoints.save(tiny_state(5), "run")
     checkpoints.save(tiny_state(8), "run").write_bytes(b"")
     found = checkpoints.load("run")
-    assert found is not None and found.path == sound
-    assert checkpoints.paths() == [tmp_path / checkpoint_name(8), sound]
+    assert found is not None and found.path == valid
+    assert checkpoints.paths() == [tmp_path / checkpoint_name(8), valid]
     checkpoints.save(tiny_state(6), "run")
-    assert checkpoints.paths() == [tmp_path / checkpoint_name(6), sound]
+    assert checkpoints.paths() == [tmp_path / checkpoint_name(6), valid]
 
 
 def test_checkpoint_of_another_run(interrupted: Path) -> None:
@@ -123,7 +123,7 @@ def test_checkpoint_of_another_run(interrupted: Path) -> None:
 
 
 def test_checkpoint_of_another_network(interrupted: Path, tmp_path: Path) -> None:
-    """A sound checkpoint that is not of this network is refused: which file and which tensors."""
+    """A valid checkpoint that is not of this network is refused: which file and which tensors."""
 
     class Wide(Tiny):
         def __init__(self) -> None:
@@ -140,7 +140,7 @@ def test_checkpoint_of_another_network(interrupted: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("missing", ["momentum.fc.weight", "meter.wrong", "random.cpu", "network.bn.running_mean"])
 def test_checkpoint_without_a_tensor(interrupted: Path, missing: str) -> None:
-    """A sound file that lacks a part of the state is refused, not made up for."""
+    """A valid file that lacks a part of the state is refused, not made up for."""
     path = interrupted / "checkpoints" / checkpoint_name(7)
     tensors, header = tensor_file.read_tensors(path)
     del tensors[missing]

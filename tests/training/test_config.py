@@ -125,7 +125,7 @@ def test_numbers_of_numpy_and_torch_are_taken_as_pythons() -> None:
         (lambda: resnets.train(42, "digits"), "network is of type int"),
         (lambda: resnets.evaluate("runs/none", "digits", batch_size=1.5), "batch_size is 1.5"),
         (lambda: resnets.evaluate("runs/none", "digits", scales=[32.5]), "scales is"),
-        (lambda: resnets.evaluate(3, "digits"), "path is 3"),
+        (lambda: resnets.evaluate(3, "digits"), "weights are 3"),
         (lambda: resnets.load(7), "path is 7"),
         (lambda: resnets.load("runs/none", network=42), "network is of type int"),
         (lambda: resnets.study("digits", networks="resnet20"), "networks is 'resnet20'"),

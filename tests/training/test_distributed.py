@@ -518,7 +518,7 @@ def test_a_signal_to_one_stops_all(tmp_path: Path, pair: Run) -> None:
 
 @pytest.mark.slow
 def test_torchrun(tmp_path: Path) -> None:
-    """The real thing: two processes train, three test, and a wrong name is told once among torchrun's own words."""
+    """The real thing: two processes train, three test, and a wrong name is reported once among torchrun's own words."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
     data = ["--data", "digits", "--device", "cpu"]
     out = tmp_path / "run"

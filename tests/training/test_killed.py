@@ -46,9 +46,9 @@ def wait_for(iterations: int, path: Path, process: BaseProcess) -> None:
 def test_random_moments(whole: Path, tmp_path: Path, start: Start) -> None:
     """Killed at five random moments, and resumed each time, a run ends bit-identical to one that was left alone."""
     draw = random.Random(0)  # what the machine does meanwhile makes the moments random all the same
-    for stretch in range(1, 6):
+    for session in range(1, 6):
         process = start(victims.train_as_a_command, tmp_path)
-        goal = 7 * stretch - draw.randrange(6)
+        goal = 7 * session - draw.randrange(6)
         wait_for(goal, tmp_path, process)
         time.sleep(draw.random() * 0.02)  # an iteration with its checkpoint takes some 10 ms
         process.kill()

@@ -192,19 +192,19 @@ class Poisoned:
 def test_no_update(value: float) -> None:
     """The iteration is named, and neither weights nor momentum are changed by it."""
     batches = _batches(5)
-    sound = _train(_network(), Recipe(name="t", source="", iterations=3, batch_size=8), batches)
+    expected = _train(_network(), Recipe(name="t", source="", iterations=3, batch_size=8), batches)
     recipe = Recipe(name="t", source="", iterations=5, batch_size=8)
     task = task_of(_network(), recipe, Poisoned(Listed(batches), 4, value))
     state = task.start()
     with pytest.raises(TrainingError, match=r"^iteration 4: the loss is nan"):
         trained(task, state)
-    _assert_same(state, sound)
+    _assert_same(state, expected)
 
 
-def _assert_same(state: TrainingState, sound: TrainingState) -> None:
-    for name, w in sound.network.named_parameters():
+def _assert_same(state: TrainingState, expected: TrainingState) -> None:
+    for name, w in expected.network.named_parameters():
         assert torch.equal(state.network.get_parameter(name), w), name
-        assert torch.equal(state.tensors()[f"momentum.{name}"], sound.tensors()[f"momentum.{name}"]), name
+        assert torch.equal(state.tensors()[f"momentum.{name}"], expected.tensors()[f"momentum.{name}"]), name
 
 
 @pytest.mark.parametrize("bad", [1, 4])
@@ -212,9 +212,9 @@ def test_no_update_when_nobody_waits_for_the_loss(bad: int) -> None:
     """As on a GPU: the optimiser skips this and every later update by itself, and `check` names the first."""
     batches = _batches(6)
     recipe = Recipe(name="t", source="", iterations=6, batch_size=8)
-    sound = task_of(_network(), recipe, Listed([])).start()
+    expected = task_of(_network(), recipe, Listed([])).start()
     if bad > 1:
-        sound = _train(_network(), Recipe(name="t", source="", iterations=bad - 1, batch_size=8), batches)
+        expected = _train(_network(), Recipe(name="t", source="", iterations=bad - 1, batch_size=8), batches)
     task = task_of(_network(), recipe, Poisoned(Listed(batches), bad, float("nan")))
     state = task.start()
     state.guard = LossGuard(state.optimizer, CPU, deferred=True)
@@ -222,19 +222,19 @@ def test_no_update_when_nobody_waits_for_the_loss(bad: int) -> None:
     assert state.iteration == 6
     with pytest.raises(TrainingError, match=f"^iteration {bad}: "):
         state.guard.check(state.iteration)
-    _assert_same(state, sound)
+    _assert_same(state, expected)
 
 
 def test_deferred_guard_changes_nothing_else() -> None:
     """With every loss finite, both ways of watching train the same weights, and `check` is content."""
     recipe = Recipe(name="t", source="", iterations=4, batch_size=8)
-    sound = _train(_network(), recipe, _batches(4))
+    expected = _train(_network(), recipe, _batches(4))
     task = task_of(_network(), recipe, Listed(_batches(4)))
     state = task.start()
     state.guard = LossGuard(state.optimizer, CPU, deferred=True)
     trained(task, state)
     state.guard.check(state.iteration)
-    _assert_same(state, sound)
+    _assert_same(state, expected)
 
 
 @pytest.mark.gpu
@@ -293,7 +293,7 @@ def test_a_line_of_the_log_is_rare_on_a_gpu() -> None:
 def test_run_ends_at_a_bad_loss(
     reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deferred: bool
 ) -> None:
-    """A run names the iteration and its last sound checkpoint, saves nothing of it, and can go on from there."""
+    """A run names the iteration and its last valid checkpoint, saves nothing of it, and can go on from there."""
     if deferred:
         watching = LossGuard.__init__
         monkeypatch.setattr(LossGuard, "__init__", lambda *a, **_: watching(*a, deferred=True))

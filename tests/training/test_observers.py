@@ -31,7 +31,7 @@ def test_observers_are_closed(reference: Path, tmp_path: Path) -> None:
 
 
 def test_tensorboard(tmp_path: Path) -> None:
-    """Every logged number is an event; those of a stretch that was lost are hidden."""
+    """Every logged number is an event; those of a session that was lost are hidden."""
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with pytest.raises(Crash):
         run(job(crash_after=7, save_every=4), tmp_path)

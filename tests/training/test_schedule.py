@@ -153,7 +153,7 @@ def test_one_cycle_scaled() -> None:
             "milestones and a linear decay are both given; one of them is enough",
         ),
         ({"label_smoothing": 1.0}, "label smoothing is 1.0; it must be in"),
-        ({"nesterov": True, "momentum": 0.0}, "Nesterov's momentum is asked for with momentum 0; raise it"),
+        ({"nesterov": True, "momentum": 0.0}, "Nesterov's momentum is requested with momentum 0; raise it"),
     ],
 )
 def test_impossible_schedules(changes: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Batch norm's statistics computed anew: the exact mean and variance of what each layer is given in training."""
+"""Batch norm's statistics recalibrated: the exact mean and variance of what each layer is given in training."""
 
 from __future__ import annotations
 

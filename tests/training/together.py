@@ -274,7 +274,7 @@ def try_out() -> float:
         _normalise_across(world)
         _skip_together(world)
         _broadcast_object(world)
-        return _meet(world)
+        return _exchange(world)
 
 
 def _normalise_across(world: World) -> None:
@@ -330,21 +330,21 @@ def _broadcast_object(world: World) -> None:
         world.broadcast_object(fail)
 
 
-def _meet(world: World) -> float:
-    """A signal to one is every process's, only the first decides on saving; return what a meeting takes."""
-    meetings = StopCoordinator(world)
-    assert meetings.decide(1, None, due=not world.first) == (None, False)
-    meetings.next = 2
-    assert meetings.decide(2, 15 if world.rank == 1 else None, due=world.first) == (15, True)
-    meetings.next = 100
-    assert meetings.decide(99, 15, due=True) == (None, False)
+def _exchange(world: World) -> float:
+    """A signal to one is every process's, only the first decides on saving; return what an exchange takes."""
+    coordinator = StopCoordinator(world)
+    assert coordinator.decide(1, None, due=not world.first) == (None, False)
+    coordinator.next = 2
+    assert coordinator.decide(2, 15 if world.rank == 1 else None, due=world.first) == (15, True)
+    coordinator.next = 100
+    assert coordinator.decide(99, 15, due=True) == (None, False)
     times = []
     for iteration in range(100, 400):
-        meetings.next = iteration
-        begin = time.perf_counter()
-        meetings.decide(iteration, None, due=False)
-        times.append(time.perf_counter() - begin)
-    assert meetings.ahead > 1  # these iterations take no time, so the next meeting is many of them away
+        coordinator.next = iteration
+        start = time.perf_counter()
+        coordinator.decide(iteration, None, due=False)
+        times.append(time.perf_counter() - start)
+    assert coordinator.ahead > 1  # these iterations take no time, so the next exchange is many of them away
     return sorted(times)[150]
 
 

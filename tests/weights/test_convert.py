@@ -295,10 +295,10 @@ def test_name_and_format_of_what_is_written_must_agree(
 
 def test_create_takes_another_projects_file(akamaster: tuple[Path, Akamaster], tmp_path: Path) -> None:
     """As the function that it is, which may have option A with its zeros on both sides."""
-    twin = registry.create("resnet8", shortcut="B")
-    torch.save(twin.state_dict(), tmp_path / "w.pth")
+    counterpart = registry.create("resnet8", shortcut="B")
+    torch.save(counterpart.state_dict(), tmp_path / "w.pth")
     network = resnets.create("resnet8", shortcut="B", weights=tmp_path / "w.pth")
-    assert torch.equal(network.fc.weight, twin.fc.weight)
+    assert torch.equal(network.fc.weight, counterpart.fc.weight)
     assert resnets.create("resnet20", weights=akamaster[0]).spec.zeros == "around"  # type: ignore[union-attr]
 
 

@@ -44,7 +44,7 @@ def hostile_objects(victim: Path) -> list[Any]:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_hostile_pickle_is_refused_in_every_disguise_and_never_run(tmp_path: Path, suffix: str) -> None:
-    """Alone, beside weights and among them, as a bare pickle, in torch's format and in a NumPy archive."""
+    """Alone, next to weights and among them, as a bare pickle, in torch's format and in a NumPy archive."""
     path, victim = tmp_path / f"weights{suffix}", tmp_path / "victim"
     for hostile in hostile_objects(victim):
         for content in (hostile, {"state_dict": {"conv1.weight": hostile}}, {"model": {}, "args": hostile}):
@@ -116,7 +116,7 @@ def test_a_missing_file_a_folder_and_a_protobuf_are_said(tmp_path: Path) -> None
 @pytest.mark.parametrize("entry", ["state_dict", "model", None])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_checkpoints_of_trainers_are_read(tmp_path: Path, entry: str | None, prefix: str) -> None:
-    """With what they keep beside the weights: the optimiser's tensors, numbers, and a Namespace of arguments."""
+    """With what they keep next to the weights: the optimiser's tensors, numbers, and a Namespace of arguments."""
     path, tensor = tmp_path / "checkpoint.pth", torch.randn(2, 3)
     state: Any = OrderedDict({f"{prefix}conv1.weight": tensor, f"{prefix}fc.bias": tensor[0]})
     optimiser = {"state": {0: {"momentum_buffer": tensor}}, "param_groups": [{"lr": 0.1}]}

@@ -43,7 +43,7 @@ def saved(
     calibration: Calibration | None = None,
     **options: Any,
 ) -> resnets.Model:
-    """Return a model of made-up weights, loaded from a file in the folder."""
+    """Return a model of synthetic weights, loaded from a file in the folder."""
     network = registry.create(name, num_classes=3, **options)
     network.load_state_dict(trained(network))
     about: dict[str, Any] = {"classes": ("cat", "dog", "emu"), "input_spec": input_spec, "calibration": calibration}

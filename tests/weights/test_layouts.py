@@ -76,13 +76,13 @@ def test_akamasters_option_a_has_its_zeros_on_both_sides(tmp_path: Path, blocks:
 
 @pytest.mark.parametrize(("classes", "mean"), [(10, (0.4914, 0.4822, 0.4465)), (100, (0.507, 0.4865, 0.4409))])
 def test_chenyaofo_has_option_b(tmp_path: Path, classes: int, mean: tuple[float, ...]) -> None:
-    """Its names are torchvision's; the mean is that of the data set, which the number of classes tells."""
-    path, twin = tmp_path / "cifar_resnet20.pt", registry.create("resnet20", shortcut="B", num_classes=classes)
-    torch.save(trained(twin), path)
+    """Its names are torchvision's; the mean is that of the data set, which the number of classes determines."""
+    path, counterpart = tmp_path / "cifar_resnet20.pt", registry.create("resnet20", shortcut="B", num_classes=classes)
+    torch.save(trained(counterpart), path)
     found = import_weights(path)
-    assert found.layout == "chenyaofo" and found.weights.spec == twin.spec
+    assert found.layout == "chenyaofo" and found.weights.spec == counterpart.spec
     assert found.weights.input_spec is not None and found.weights.input_spec.mean == mean
-    close(logits(found, 32), run(twin, trained(twin), 32))
+    close(logits(found, 32), run(counterpart, trained(counterpart), 32))
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("resnet18", "resnet18"), ("resnet50_v1_5", "resnet50")])
@@ -120,7 +120,7 @@ def test_the_second_version_of_torchvisions_weights_is_known_by_its_file() -> No
     ],
 )
 def test_names_and_shapes_tell_the_network_and_its_options(name: str, options: dict[str, Any]) -> None:
-    """With option B where names alone would not tell it from a plain one; nothing is allocated."""
+    """With option B where names alone would not distinguish it from a plain one; nothing is allocated."""
     spec = registry.declare(name, **options)
     with torch.device("meta"):
         tensors = skeleton(spec).state_dict()
@@ -129,7 +129,7 @@ def test_names_and_shapes_tell_the_network_and_its_options(name: str, options: d
 
 
 def test_a_network_that_shapes_cannot_tell_must_be_named(tmp_path: Path) -> None:
-    """Option A and the plain twin have the same weights."""
+    """Option A and the plain counterpart have the same weights."""
     path, network = tmp_path / "weights.pth", registry.create("plain20")
     torch.save(network.state_dict(), path)
     with pytest.raises(WeightsError, match=r"convert --network resnet20.*--network plain20"):

@@ -34,8 +34,8 @@ CONFIG = {
 }
 
 
-@pytest.mark.parametrize("where", ["header", "beside"])
-def test_timms_configuration_tells_the_input(tmp_path: Path, where: str) -> None:
+@pytest.mark.parametrize("where", ["header", "folder"])
+def test_timms_configuration_gives_the_input(tmp_path: Path, where: str) -> None:
     """In the file's header or in config.json, it gives size, mean, deviation and interpolation."""
     path, network = tmp_path / "model.safetensors", registry.create("resnet18")
     if where == "header":

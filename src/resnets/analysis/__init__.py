@@ -1,1 +1,1 @@
-"""Why depth helps or hurts: gradients by layer, loss surfaces, and networks without one of their blocks."""
+"""Analyses of depth: gradients by layer, loss surfaces, and networks without one of their blocks."""

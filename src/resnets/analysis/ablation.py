@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from resnets.data.load import Data, load_data
+from resnets.data.load import Data, given_or_of_runs, load_data
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, nearest, public
 from resnets.evaluation.evaluate import evaluate
@@ -24,7 +24,6 @@ from resnets.networks.registry import name_of
 from resnets.networks.resnet import ResNet
 from resnets.quantities import plural
 from resnets.records.analyses import Ablation, NetworkAblation, Removed
-from resnets.records.runs import source_of_runs
 from resnets.report import ablation as reporting
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
@@ -69,7 +68,7 @@ def ablate(
     models = load_all(runs, device)
     names = [drop] if isinstance(drop, str) else list(drop)
     chosen = [_chosen(model.network, names) for model in models]
-    splits, found, chance = load_data(source_of_runs(model.path for model in models) if data is None else data), [], 0.0
+    splits, found, chance = load_data(given_or_of_runs(data, (model.path for model in models))), [], 0.0
     for model, units in zip(models, chosen, strict=True):
         if notify is not None:
             notify(f"{name_of(model.network)}: {plural(len(units), 'test')}")

@@ -5,7 +5,6 @@ Paper: section 4.1, "Plain Networks" (backward propagated gradients that exhibit
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -14,17 +13,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnets.data.load import Data, load_data
+from resnets.data.load import Data, given_or_of_runs, load_data
 from resnets.data.loading import Batch
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, RunError, UsageError, WeightsError, public, require_at_least
 from resnets.files import require_folder
 from resnets.networks import registry
+from resnets.networks.modes import hooked, in_mode
 from resnets.networks.registry import declare, name_of
 from resnets.paper.recipes import CIFAR
 from resnets.records import base
 from resnets.records.analyses import GradientPoint, Gradients, NetworkGradients, in_six_digits
-from resnets.records.runs import RunRecord, source_of_runs
+from resnets.records.runs import RunRecord
 from resnets.report import gradients as reporting
 from resnets.runtime.device import choose_device, keep_freed_memory, outputs_of, place
 from resnets.runtime.launch import require_alone
@@ -62,7 +62,7 @@ def gradients(
 ) -> Gradients:
     """Measure the norms of each layer's gradient and weights, of fresh networks, during their training, or of runs.
 
-    Of a network by its name each seed is initialised, and with `iterations` trained and measured on the way. Of a run
+    Of a network by its name each seed is initialised, and with `iterations` measured during a training. Of a run
     its initial weights are made again by its seed, and its checkpoints and final weights are measured.
 
     Args:
@@ -97,7 +97,7 @@ def gradients(
             except UsageError as error:
                 raise UsageError(f"{target} is no folder with a run.json, and: {error}") from None
     keep_freed_memory()
-    splits, found = load_data(source_of_runs(map(Path, named)) if data is None else data), []
+    splits, found = load_data(given_or_of_runs(data, map(Path, named))), []
     for target, is_run in zip(named, of_runs, strict=True):
         if is_run:
             found.append(_of_run(Path(target), splits, batches, device, workers))
@@ -214,17 +214,14 @@ def measure(
     """
     layers = convolutions(network)
     kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    modes = [(module, module.training) for module in network.modules()]
     losses: list[float] = []
     sums = {name: [0.0, 0.0] for name in layers}
     loss_of = partial(loss_of_outputs, make_loss(recipe, None, device), recipe, iteration)
     try:
-        network.train()
-        for images, labels in batches:
-            losses.append(_add(sums, network, layers, images.to(device), labels.to(device), loss_of))
+        with in_mode(network, training=True):
+            for images, labels in batches:
+                losses.append(_add(sums, network, layers, images.to(device), labels.to(device), loss_of))
     finally:
-        for module, mode in modes:
-            module.training = mode
         for buffer, before in kept:
             buffer.copy_(before)
     of_weights, of_outputs = zip(*sums.values(), strict=True)
@@ -246,10 +243,13 @@ def _add(
     loss_of: Callable[[Sequence[Tensor], Tensor], Tensor],
 ) -> float:
     """Add the norms of a mini-batch's gradients, of weights and of outputs, and return its loss."""
+    names: dict[nn.Module, str] = {layer: name for name, layer in layers.items()}
     outputs: dict[str, Tensor] = {}
-    with contextlib.ExitStack() as hooks:
-        for name, layer in layers.items():
-            hooks.callback(layer.register_forward_hook(_keep(outputs, name)).remove)
+
+    def keep(module: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs[names[module]] = output
+
+    with hooked((layer, keep) for layer in names):
         loss = loss_of(outputs_of(network, images, "fp32"), labels)
     tensors = [*(layers[name].weight for name in outputs), *outputs.values()]
     found = torch.autograd.grad(loss, tensors, materialize_grads=True)  # 0 of outputs that do not count in the loss
@@ -257,15 +257,6 @@ def _add(
         sums[name][0] += float(weight.norm())
         sums[name][1] += float(output.norm())
     return float(loss.detach())
-
-
-def _keep(outputs: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:
-    """Return a hook that keeps a layer's output."""
-
-    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        outputs[name] = output
-
-    return hook
 
 
 # ---------------------------------------------------------------- trainings

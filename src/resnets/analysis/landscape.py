@@ -13,17 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnets.data.load import Data, load_data
+from resnets.data.load import Data, given_or_of_runs, load_data
 from resnets.data.loading import Batch
 from resnets.errors import UsageError, public, require_at_least
 from resnets.evaluation.members import class_order, fitting, load_all
-from resnets.evaluation.single_view import in_evaluation_mode
 from resnets.files import require_folder
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
+from resnets.networks.modes import in_mode
 from resnets.networks.registry import name_of
 from resnets.records.analyses import Landscape, Surface, in_six_digits
-from resnets.records.runs import source_of_runs
 from resnets.report import landscape as reporting
 from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
@@ -57,7 +56,7 @@ def landscape(
         runs: run folders, weights files or loaded models, which are shown side by side.
         data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`; None is the source of the runs.
         points: on each side of the grid; an odd number has the trained weights in the middle.
-        extent: how far the grid goes to each side; at 1 a filter has moved by its own norm.
+        extent: half the grid's side; at 1 a filter has moved by its own norm.
         images: training images, evenly spaced, that the loss is of.
         seed: of the directions.
         device: `auto` is the first GPU, else the CPU.
@@ -74,7 +73,7 @@ def landscape(
         raise UsageError(f"extent is {extent}; it must be a positive number")
     models = load_all(runs, device)
     keep_freed_memory()
-    splits = load_data(source_of_runs(model.path for model in models) if data is None else data)
+    splits = load_data(given_or_of_runs(data, (model.path for model in models)))
     steps = [extent * (2 * index / (points - 1) - 1) for index in range(points)]
     surfaces = []
     for model in models:
@@ -130,7 +129,7 @@ def _surface(model: Model, batches: Sequence[Batch], steps: Sequence[float], see
     centre = {name: parameter.clone() for name, parameter in weights.items()}
     losses, errors = [], []
     try:
-        with in_evaluation_mode(network):
+        with in_mode(network, training=False):
             for up in steps:
                 row = []
                 for along in steps:

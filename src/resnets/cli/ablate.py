@@ -27,15 +27,10 @@ def ablate(
     """
     settings = dict(locals())  # each option is a setting of the same name
     from resnets.analysis import ablation
-    from resnets.cli.display import print_table
+    from resnets.cli.display import print_analysis
     from resnets.cli.lists import names
     from resnets.report import ablation as reporting
     from resnets.report.single_page import Files
 
     found = ablation.ablate(drop=names(settings.pop("drop_block")) or (), **settings, notify=print)
-    for table in reporting.tables(found):
-        print_table(table.titles, table.rows, title=table.caption)
-    for sentence in reporting.findings(found):
-        print(sentence)
-    files = Files.of(out, reporting.NAME)
-    print(f"The page: {files.page}; the figure: {files.plot}; every number: {files.record}")
+    print_analysis(reporting.tables(found), reporting.findings(found), Files.of(out, reporting.NAME), "every number")

@@ -45,8 +45,9 @@ def convert(
 ) -> None:
     """Convert weights between resnets, torchvision, timm, Caffe and the Hub.
 
-    Recognised layouts: torchvision, timm, akamaster, chenyaofo, detectron2's backbones and the authors' Caffe. No code
-    in a file is run. Keys that do not fit are listed.
+    Recognised layouts: torchvision (GoogLeNet too), timm, akamaster, chenyaofo, detectron2's backbones, the authors'
+    Caffe, Caffe's GoogLeNet and NIN, and Cadene's BN-Inception. No code in a file is run. Keys that do not fit are
+    listed.
     """
     from json import JSONDecodeError, loads
 

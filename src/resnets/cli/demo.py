@@ -21,7 +21,7 @@ def demo(
 
     from rich.console import Console
 
-    from resnets.cli.display import ShortDisplay, print_table
+    from resnets.cli.display import ShortDisplay, print_grid
     from resnets.cli.lists import numbers
     from resnets.cli.output import resumable
     from resnets.depth_study import demo as study
@@ -42,8 +42,7 @@ def demo(
         )
     if result.done_before:
         print(f"trained before: {', '.join(result.done_before)} (delete {out}/ to start again)")
-    titles, rows = page.table(result.rows)
-    print_table(titles, rows)
+    print_grid(page.table(result.rows))
     for sentence in result.findings:
         print(sentence)
     print(f"The page, on which the networks read what you draw: {result.page}")

@@ -12,12 +12,12 @@ from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
 from resnets.cli.output import note
 from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.detection.sources import DETECTION_SOURCES
 from resnets.errors import printable
 from resnets.files import to_json
 from resnets.records.base import encode
 
-DATA = r"voc:PATH\[@SETS], coco:PATH\[@SETS] or ilsvrc:PATH\[@SETS]."  # \[ keeps Rich from taking it for markup
-
+DATA = DETECTION_SOURCES.help()
 Data = Annotated[str, Option("--data", "-d", help=DATA)]
 DataOfRun = Annotated[str | None, Option("--data", "-d", help=DATA, show_default="the run's")]
 Classes = Annotated[str | None, Option(help="Comma-separated classes to use.", show_default="all of the data")]
@@ -113,7 +113,7 @@ def train(
 def evaluate(
     weights: options.Weights,
     data: DataOfRun = None,
-    split: Annotated[str, Option(help="test, validation or training.")] = "test",
+    split: Annotated[str, Option(help="test, train or validation.")] = "test",
     protocol: Annotated[
         str | None, Option("--protocol", "-p", help="voc07, voc, coco or ilsvrc.", show_default="the data's")
     ] = None,
@@ -134,6 +134,7 @@ def evaluate(
     del settings["as_json"]
     from resnets.cli.display import print_table, progress_of
     from resnets.cli.lists import names
+    from resnets.data.named_splits import adjective
     from resnets.detection.evaluate import evaluate_detector
     from resnets.durations import of_a_step
     from resnets.quantities import plural
@@ -144,9 +145,10 @@ def evaluate(
     if as_json:
         print(encode(result).decode())
         return
+    images = plural(result.images, f"{adjective(result.split)} image")
     used = f", with {', '.join(result.refinements)}" if result.refinements else ""
     print(
-        f"{' + '.join(result.networks)} on {plural(result.images, f'{result.split} image')} of {result.data}{used}, "
+        f"{' + '.join(result.networks)} on {images} of {result.data}{used}, "
         f"{of_a_step(result.seconds_per_image)} per image"
     )
     if result.repairs:
@@ -189,7 +191,7 @@ def predict(
     """
     settings = dict(locals())  # each option is a setting of the same name, but for that of the output
     del settings["as_json"]
-    from resnets.cli.display import print_boxes
+    from resnets.cli.answers import print_boxes
     from resnets.detection.predict import detect
     from resnets.detection.writer import DetectedObject
     from resnets.quantities import plural
@@ -285,7 +287,7 @@ def check(
     repairs, unreadable = [str(repair) for repair in loaded.repairs], list[str]()
     if images:
         with progress_of("checking") as progress:
-            files = [image.path for _, split in loaded.splits() for image in split]
+            files = [image.path for split in loaded.splits().values() for image in split]
             unreadable = damaged(files, progress)
     if as_json:
         described = {name: msgspec.to_builtins(split) for name, split in splits.items()}

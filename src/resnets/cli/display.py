@@ -1,33 +1,30 @@
-"""Progress of runs: a live line in a terminal, plain lines elsewhere."""
+"""Progress of runs, a live line in a terminal and plain lines elsewhere, and tables."""
 
 from __future__ import annotations
 
 import sys
 import time
-import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape as rich_escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
-from typer import Exit
 
-from resnets.cli.output import DEBUG, outlive, require_output
+from resnets.cli.output import require_output
 from resnets.durations import in_words
-from resnets.errors import DataError, printable, warn
-from resnets.files import to_json
-from resnets.inference.predictions import Prediction
+from resnets.errors import printable, warn
 from resnets.quantities import plural, rate, training_length
 from resnets.records.runs import DetectorResult, LocaliserResult, LogLine, Result, RunRecord
 from resnets.specs import DetectionRecipe, LocalisationRecipe
 from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from resnets.report.single_page import Files
+    from resnets.report.wording import Grid
 
 WIDE = 140  # characters, from which a bar fits next to the numbers
 TESTED = {
@@ -77,81 +74,6 @@ def progress_until_done(what: str) -> Iterator[Callable[[int, int], None]]:
         yield progress
 
 
-def counted(answers: Iterable[T], what: str, of: Iterable[Any], *, printed: bool) -> Iterator[T]:
-    """Yield the answers to `of` and show their progress, unless they are `printed` on the same terminal."""
-    if printed and sys.stdout.isatty():
-        yield from answers
-        return
-    total = len(of) if isinstance(of, Sized) else None
-    with progress_of(what) as progress:
-        for done, answer in enumerate(answers, 1):
-            yield answer
-            progress(done, total)
-
-
-def print_answers(
-    answers: Iterable[tuple[Path | str, T | DataError]],
-    fields: Callable[[T], dict[str, Any]],
-    text: Callable[[T], str | None] | None,
-) -> bool:
-    """Print the answer for each image as it arrives, and return whether every file was an image.
-
-    Prints a line of `text`, unless that is None, or without `text` an element of a JSON list that has the `fields`.
-    Files that are not images are listed on standard error at the end.
-    """
-    errors, opening = [], "["
-    try:
-        for image, answer in answers:
-            if isinstance(answer, DataError):
-                errors.append(answer)
-            elif text is not None and (line := text(answer)) is not None:
-                print(printable(f"{image}: {line}"))
-            if text is None:  # one at a time: there may be very many
-                found = {"error": str(answer)} if isinstance(answer, DataError) else fields(answer)
-                print(opening + to_json({"image": str(image), **found}), end="")
-                opening = ", "
-        if text is None:
-            print("]" if opening != "[" else "[]")
-    finally:  # also of those before an interruption
-        for error in errors:
-            if DEBUG.get():
-                traceback.print_exception(error)
-            else:
-                print(f"resnets: error: {error}", file=sys.stderr)
-    return not errors
-
-
-def classes_of(prediction: Prediction) -> list[dict[str, str | float]]:
-    """Return the most probable classes of an image, the best first, as JSON shows them."""
-    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-    return [{"name": name, "probability": probability} for name, probability in pairs]
-
-
-def classes_in_words(prediction: Prediction) -> str:
-    """Return the most probable classes of an image with their probabilities, the best first."""
-    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-    return ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in pairs)
-
-
-def print_boxes(
-    answers: Iterable[tuple[Path | str, T | DataError]],
-    fields: Callable[[T], dict[str, Any]],
-    text: Callable[[T], str | None] | None,
-    out: Path | None,
-) -> None:
-    """Print the boxes of each image as `print_answers` does, and where `out` has the images with their boxes.
-
-    Raises: Exit, with code 1, if a file is no image.
-    """
-    if out is not None:
-        outlive()
-    complete = print_answers(answers, fields, text)
-    if out is not None and text is not None:
-        print(f"{out}/ holds the images with their boxes, and detections.json")
-    if not complete:
-        raise Exit(1)
-
-
 def print_table(
     header: Sequence[str],
     *sections: Iterable[Sequence[str]],
@@ -172,6 +94,20 @@ def print_table(
             table.add_row(*map(escape, row))
         table.add_section()
     Console(highlight=False, soft_wrap=True).print(table)
+
+
+def print_grid(grid: Grid) -> None:
+    """Print a table of a report."""
+    print_table(grid.titles, grid.rows, words=grid.words, title=grid.caption)
+
+
+def print_analysis(tables: Iterable[Grid], findings: Iterable[str], files: Files, record: str) -> None:
+    """Print the tables of an analysis, its findings, and where its files are; `record` is what the JSON file holds."""
+    for table in tables:
+        print_grid(table)
+    for sentence in findings:
+        print(sentence)
+    print(f"The page: {files.page}; the figure: {files.plot}; {record}: {files.record}")
 
 
 class _Console(Console):
@@ -266,8 +202,8 @@ class _TimeNeeded(Observer):
             print(f"estimated time: {in_words(seconds)}", flush=True)
         if self.default_length and seconds > DAY:
             warn(
-                f"recipe {run.recipe.name}'s {run.recipe.iterations:,} iterations take some {in_words(seconds)} here; "
-                f"--iterations sets another length"
+                f"recipe {run.recipe.name}'s {plural(run.recipe.iterations, 'iteration')} take about "
+                f"{in_words(seconds)} here; --iterations sets another length"
             )
 
 

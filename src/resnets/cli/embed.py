@@ -31,7 +31,7 @@ def embed(
 
     Into a folder they are written in parts, as `predict` does.
     """
-    from resnets.cli.display import counted, print_answers
+    from resnets.cli.answers import counted, print_answers
     from resnets.cli.in_parts import is_folder, write_shown
     from resnets.cli.output import outlive
     from resnets.errors import DataError

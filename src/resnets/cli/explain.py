@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,8 +28,7 @@ def explain(
     A map is of the single centre view that the network is given, also where testing uses several views. With --out,
     it is drawn over that part of the image, and the rest is dim.
     """
-    from resnets.cli.display import classes_in_words, classes_of, counted, print_answers
-    from resnets.errors import DataError
+    from resnets.cli.answers import classes_in_words, classes_of, counted, print_answers
     from resnets.files import require_folder
     from resnets.inference.explain import Explainer, Explanation
     from resnets.inference.images import find_images
@@ -65,12 +63,7 @@ def explain(
         explainer.index(class_name)  # an unknown one is refused before anything is read
     files = find_images(images)
     found = explainer.explanations(files, class_name=class_name, top=top, out=out)
-
-    def answers() -> Iterator[tuple[Path | str, Found | DataError]]:
-        for image, one, drawn in counted(found, "images", files, printed=True):
-            yield image, one if isinstance(one, DataError) else (one, drawn)
-
-    if not print_answers(answers(), fields, None if json else text):
+    if not print_answers(counted(found, "images", files, printed=True), fields, None if json else text):
         raise Exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ def gradients(
     data: options.DataOfRun = None,
     seeds: Annotated[int, Option(help="Initialisations of each network, with seeds 0, 1 ...")] = 3,
     iterations: Annotated[
-        int | None, Option(help="Train each network so long, and measure on the way.", show_default="no training")
+        int | None, Option(help="Train for N iterations and measure during training.", show_default="no training")
     ] = None,
     points: Annotated[int, Option(help="Measurements during such a training, at equal ratios of iterations.")] = 6,
     batches: Annotated[int, Option(help="Mini-batches that each number is a mean over.")] = 4,
@@ -33,14 +34,11 @@ def gradients(
     """
     settings = dict(locals())  # each option is a setting of the same name
     from resnets.analysis import gradients as measuring
-    from resnets.cli.display import print_table
+    from resnets.cli.display import print_analysis
     from resnets.report import gradients as reporting
     from resnets.report.single_page import Files
 
     found = measuring.gradients(**settings, notify=print)
     table = reporting.table(found)
-    print_table(table.titles[:-1], [cells[:-1] for cells in table.rows], title=table.caption)
-    for sentence in reporting.findings(found):
-        print(sentence)
-    files = Files.of(out, reporting.NAME)
-    print(f"The page: {files.page}; the figure: {files.plot}; every layer: {files.record}")
+    table = replace(table, titles=table.titles[:-1], rows=[cells[:-1] for cells in table.rows])
+    print_analysis([table], reporting.findings(found), Files.of(out, reporting.NAME), "every layer")

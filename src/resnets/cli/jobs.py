@@ -21,13 +21,13 @@ ClusterName = Annotated[
     str | None,
     Option("--cluster", help="Make the runs as jobs: slurm, or local (this machine).", show_default="here and now"),
 ]
-Partition = Annotated[str | None, Option(help="Of jobs on Slurm.", show_default="Slurm's")]
+Partition = Annotated[str | None, Option(help="Slurm partition.", show_default="Slurm's")]
 AtOnce = Annotated[
-    int | None, Option(help="Jobs at once, at most.", show_default="slurm: no limit; local: one for each GPU")
+    int | None, Option(help="Maximum number of jobs at once.", show_default="slurm: no limit; local: one for each GPU")
 ]
 JobTime = Annotated[
     str | None,
-    Option("--time", help="Time of a job on Slurm, such as 8h; it is requeued and goes on.", show_default="8h"),
+    Option("--time", help="Time limit per Slurm job, such as 8h; it is requeued and continues.", show_default="8h"),
 ]
 OPTIONS = ("cluster", "partition", "at_once", "job_time")
 

@@ -14,7 +14,7 @@ def landscape(
     runs: options.Runs,
     data: options.DataOfRun = None,
     points: Annotated[int, Option(help="Points on each side of the grid.")] = 25,
-    extent: Annotated[float, Option(help="How far it goes; at 1 a filter has moved by its own norm.")] = 1.0,
+    extent: Annotated[float, Option(help="Half the grid's side; at 1 a filter has moved by its own norm.")] = 1.0,
     images: Annotated[int, Option(help="Training images that the loss is of, evenly spaced.")] = 1000,
     seed: Annotated[int, Option(help="Random seed of the two directions.")] = 0,
     out: Annotated[Path, Option("--out", "-o", help="Folder for landscape.json, .png and .html.")] = Path("landscape"),
@@ -26,14 +26,9 @@ def landscape(
     """
     settings = dict(locals())  # each option is a setting of the same name
     from resnets.analysis import landscape as measuring
-    from resnets.cli.display import print_table
+    from resnets.cli.display import print_analysis
     from resnets.report import landscape as reporting
     from resnets.report.single_page import Files
 
     found = measuring.landscape(**settings, notify=print)
-    table = reporting.table(found)
-    print_table(table.titles, table.rows, title=table.caption)
-    for sentence in reporting.findings(found):
-        print(sentence)
-    files = Files.of(out, reporting.NAME)
-    print(f"The page: {files.page}; the figure: {files.plot}; the grid: {files.record}")
+    print_analysis([reporting.table(found)], reporting.findings(found), Files.of(out, reporting.NAME), "the grid")

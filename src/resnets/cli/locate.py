@@ -11,11 +11,11 @@ from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
 from resnets.files import to_json
 from resnets.localisation.recipes import LOCALISATION_RECIPES
+from resnets.localisation.sources import LOCALISATION_SOURCES
 from resnets.records.base import as_json as json_of
 from resnets.records.base import encode
 
-DATA = r"clsloc:PATH\[@TRAIN/TEST], voc:PATH\[@SETS] or coco:PATH\[@SETS]."  # \[ keeps Rich from taking it for markup
-
+DATA = LOCALISATION_SOURCES.help()
 Data = Annotated[str, Option("--data", "-d", help=DATA)]
 DataOfRun = Annotated[str | None, Option("--data", "-d", help=DATA, show_default="the run's")]
 Protocol = Annotated[str, Option("--protocol", "-p", help="center-crop or dense-multi-scale.")]
@@ -121,7 +121,7 @@ def evaluate(
             show_default="the true class alone",
         ),
     ] = None,
-    split: Annotated[str, Option(help="test, validation or training.")] = "test",
+    split: Annotated[str, Option(help="test, train or validation.")] = "test",
     protocol: Protocol = "dense-multi-scale",
     scales: Scales = None,
     voting: Voting = True,
@@ -139,6 +139,7 @@ def evaluate(
     del settings["as_json"]
     from resnets.cli.display import progress_of
     from resnets.cli.lists import numbers
+    from resnets.data.named_splits import adjective
     from resnets.durations import of_a_step
     from resnets.localisation.evaluate import evaluate_localiser
 
@@ -151,7 +152,7 @@ def evaluate(
     localisers = ", ".join("+".join(names) for names in result.networks)
     guessed = f", classes by {', '.join(result.classifiers)}" if result.classifiers else ""
     print(
-        f"{localisers} on the {result.split} images of {result.data}, {result.protocol}{guessed}, "
+        f"{localisers} on the {adjective(result.split)} images of {result.data}, {result.protocol}{guessed}, "
         f"{of_a_step(result.seconds_per_image)} per image"
     )
     if result.scores.true_class_error is None:
@@ -185,7 +186,7 @@ def predict(
     """
     settings = dict(locals())  # each option is a setting of the same name, but for that of the output
     del settings["as_json"]
-    from resnets.cli.display import print_boxes
+    from resnets.cli.answers import print_boxes
     from resnets.cli.lists import numbers
     from resnets.detection.writer import DetectedObject
     from resnets.localisation.predict import locate

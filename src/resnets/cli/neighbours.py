@@ -20,7 +20,7 @@ def neighbours(
     json: options.Json = False,
 ) -> None:
     """Show the images most similar to others: the cosine of the network's features is largest."""
-    from resnets.cli.display import counted, print_answers
+    from resnets.cli.answers import counted, print_answers
     from resnets.errors import DataError
     from resnets.inference.embeddings import Neighbours, find_among, nearest_to
     from resnets.inference.images import find_images

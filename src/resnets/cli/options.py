@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ from typer import Argument, Option
 from typer.core import TyperCommand, TyperGroup
 
 from resnets.data.sources import SOURCES
-from resnets.errors import ImageError, UsageError
+from resnets.detection.sources import DETECTION_SOURCES
+from resnets.errors import ImageError, ResnetsError, UsageError
 from resnets.training.recipes import RECIPES
 
 BY_RECIPE = "the recipe's"
@@ -164,21 +166,31 @@ class Command(_FlagsWithoutType, TyperCommand):
         self.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(self.help or ""))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; the error of an image of its --data ends with the command that finds all such images."""
+        """Run the command; the error of an image of its data ends with the command that finds all such images."""
         try:
             return super().invoke(ctx)
         except ImageError as error:
-            from resnets.detection.sources import NAMES
-
-            data = ctx.params.get("data")
-            name = data.partition(":")[0] if isinstance(data, str) else ""
+            data = _source(ctx.params)
+            name = data.partition(":")[0]
             if name in SOURCES:
                 check = f"data check {shlex.quote(data)}"
-            elif name in NAMES:
+            elif name in DETECTION_SOURCES:
                 check = f"detect check {shlex.quote(data)} --images"
             else:
                 raise
             raise ImageError(f"{error}; `resnets {check}` lists all such files") from error
+
+
+def _source(parameters: dict[str, Any]) -> str:
+    """Return the source of a command's data: its --data or, where that is left out, that of its runs; "" for none."""
+    data = parameters.get("data")
+    runs = parameters.get("runs") or parameters.get("targets") or parameters.get("weights")
+    if data is None and runs and "data" in parameters and "images" not in parameters:
+        from resnets.records.runs import source_of_runs
+
+        with suppress(ResnetsError):
+            data = source_of_runs(map(Path, runs if isinstance(runs, list) else [runs]))
+    return data if isinstance(data, str) else ""
 
 
 class TrainingCommand(Command):

@@ -36,7 +36,7 @@ def predict(
     Into a folder they are written in parts, by any number of processes of torchrun; the same command continues after an
     interruption. There a file that is not an image has a row with its error.
     """
-    from resnets.cli.display import classes_in_words, classes_of, counted, print_answers
+    from resnets.cli.answers import classes_in_words, classes_of, counted, print_answers
     from resnets.cli.in_parts import is_folder, write_shown
     from resnets.cli.output import outlive
     from resnets.inference.images import find_images

@@ -18,13 +18,16 @@ def report(
         ),
     ] = None,
     out: Annotated[Path, Option("--out", "-o", help="Folder for index.html.")] = Path("site"),
+    figures: Annotated[
+        Path | None, Option(help="Folder for the figures as PNG and PDF files.", show_default="not written")
+    ] = None,
     markdown: Annotated[bool, Option("--markdown", help="Print Markdown instead of writing a page.")] = False,
 ) -> None:
     """Compare your results with the paper's: every table and figure, on one self-contained page."""
     from resnets.quantities import plural
     from resnets.report import write as reporting
 
-    made = reporting.write_report(results or (), out=None if markdown else out)
+    made = reporting.write_report(results or (), out=None if markdown else out, figures=figures)
     for problem in made.problems:
         note(problem)
     if markdown:
@@ -36,3 +39,5 @@ def report(
     for kind, layers, training, test, _ in made.depths:
         print(f"  {kind:<8} {layers:>4} layers  training error {training:>7}  test error {test:>7}")
     print(f"The page: {made.page}")
+    if figures is not None:
+        print(f"The figures: {plural(len(made.figures), 'file')} in {figures}")

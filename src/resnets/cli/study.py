@@ -129,14 +129,13 @@ def _show_jobs(context: Context, opened: OpenStudy, cluster: Cluster, chosen: st
 def _show(found: Study, chosen: str) -> None:
     from rich.console import Console
 
-    from resnets.cli.display import print_table
+    from resnets.cli.display import print_grid
     from resnets.durations import in_words
 
     console = Console(highlight=False, soft_wrap=True)
     if found.done_before:
         print(f"trained before: {', '.join(found.done_before)}")
-    titles, rows = found.table
-    print_table(titles, rows)
+    print_grid(found.table)
     advice = found.recommendation
     console.print(advice.headline, style="bold", markup=False)
     for sentence in (*advice.reasons, *([found.test] if found.test else []), *found.degradation):

@@ -28,11 +28,11 @@ def train(
     teacher: options.Teacher = None,
     temperature: Annotated[
         float | None,
-        Option(help="That the scores of student and teacher are divided by.", show_default=f"{BY_RECIPE}, else 4"),
+        Option(help="Softmax temperature of distillation.", show_default=f"{BY_RECIPE}, else 4"),
     ] = None,
     teacher_weight: Annotated[
         float | None,
-        Option(help="Of the teacher in the loss; the labels have the rest.", show_default=f"{BY_RECIPE}, else 0.9"),
+        Option(help="Weight of the teacher's loss; the labels have the rest.", show_default=f"{BY_RECIPE}, else 0.9"),
     ] = None,
     out: Annotated[Path | None, Option("--out", "-o", help="Run folder.", show_default="runs/NET-DATA")] = None,
     resume: options.Resume = False,
@@ -68,7 +68,10 @@ def train(
     ] = None,
     split: Annotated[
         str,
-        Option(help="all, or the training images to hold out for validation: 45k5k (5,000 of CIFAR's), 10% (of any)."),
+        Option(
+            help="Training images to hold out for validation: 45k5k (5,000 of CIFAR's), or a share such as 10%.",
+            show_default="all: none held out, but 10 % of a folder of classes without splits",
+        ),
     ] = "all",
     class_weights: Annotated[
         str | None,
@@ -97,9 +100,9 @@ def train(
 ) -> None:
     """Train a network. `resnets train resnet20 --data cifar10` is the paper's section 4.2.
 
-    Without --recipe, digits, CIFAR and ImageNet are trained as in the paper, and your own images by `finetune` from
-    --weights, else by `scratch`, or `fast` for CIFAR-type networks. Fine-tuning 1,000 images takes 20 epochs, training
-    them from scratch 120, and eight times as many images half as many epochs.
+    Without --recipe, a training from --weights uses `finetune` on any data. Without --weights, digits, CIFAR and
+    ImageNet use the paper's recipe, other small images in memory `fast`, and all others `scratch`. Fine-tuning 1,000
+    images takes 20 epochs, training them from scratch 120, and eight times as many images half as many epochs.
 
     SIGINT (Ctrl-C) and SIGTERM save everything and exit; the same command with --resume continues.
     `torchrun --nproc-per-node N -m resnets train ...` splits each mini-batch over N processes. With --seeds and

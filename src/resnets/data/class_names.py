@@ -1,4 +1,4 @@
-"""Which class of a data set is which of the weights': one has names, another WordNet ids, synonyms or numbers."""
+"""Matching of a data set's classes with those of weights, by names, WordNet ids, synonyms or numbers."""
 
 from __future__ import annotations
 

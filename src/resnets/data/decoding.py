@@ -1,4 +1,4 @@
-"""From an image file to pixels, safely: the formats of one table only, limited in size, upright, RGB or grey."""
+"""Safe decoding of image files to pixels: the formats of one table only, limited in size, upright, RGB or grey."""
 
 from __future__ import annotations
 

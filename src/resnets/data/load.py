@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -10,6 +12,9 @@ from torch.utils.data import Dataset
 from resnets.data import sources
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError, public
+from resnets.records.runs import source_of_runs
+
+D = TypeVar("D")
 
 Data = str | DataSplits | tuple[Dataset[Any], Dataset[Any]]
 
@@ -33,6 +38,11 @@ def load_data(data: Data, decoded_side: int | None = None) -> DataSplits:
             f"data is of type {type(data).__name__}; it must be a source, DataSplits or (training, test) datasets"
         )
     return splits if decoded_side is None else splits.in_memory(decoded_side)
+
+
+def given_or_of_runs(data: D | None, runs: Iterable[Path]) -> D | str:
+    """Return the given data, or where there is none the source of what runs were trained on, as `source_of_runs`."""
+    return source_of_runs(runs) if data is None else data
 
 
 def _pair(training: Dataset[Any], test: Dataset[Any]) -> DataSplits:

@@ -71,7 +71,7 @@ class Batching:
         self.share.of_batch(self.batch_size)
 
     def samples(self, iteration: int, total: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the samples, of so many, of an iteration's share, and their epochs. Shape: two arrays (B,)"""
+        """Return the samples, of `total`, of an iteration's share, and their epochs. Shape: two arrays (B,)"""
         return batch_samples(self.seed, iteration, self.batch_size, total, self.share)
 
 

@@ -1,4 +1,4 @@
-"""How images are turned upright, by their EXIF orientation."""
+"""EXIF orientation: images turned upright."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from resnets.errors import UsageError, nearest
+from resnets.errors import DataError, UsageError, nearest
 from resnets.registry import Registry, calling_module, function_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Source:
     name: str
     form: str
     summary: str
-    load: str | Callable[..., DataSplits]
+    load: str | Callable[..., Any]
     needs: str = ""
 
 
@@ -124,6 +124,27 @@ def load(source: str) -> DataSplits:
             f"resnets.load_data makes one of a pair of datasets"
         )
     return splits
+
+
+def find_with_sets(source: str, known: Registry[Source]) -> tuple[Source, Path, str | None]:
+    """Return the entry of a source NAME:PATH[@SETS], the path, and SETS, or None where there are none.
+
+    Raises: UsageError, if there is no such entry, or the source is incomplete; DataError, if there is no such folder.
+    """
+    name, colon, rest = source.partition(":")
+    if name not in known:
+        hint = nearest(name, known.names()) if colon else ""
+        raise UsageError(f"unknown {known.kind} {source!r}{hint}; known: {known.forms()}")
+    path, at, sets = rest, "", ""
+    if not Path(rest).expanduser().exists():  # a path may have an @ of its own
+        before, at, sets = rest.rpartition("@")
+        path = before if at else rest
+    if not path or (at and not sets):
+        raise UsageError(f"{known.kind} {source!r} needs {known.find(name).needs}")
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"{name}: no folder {folder}")
+    return known.find(name), folder, sets or None
 
 
 def list_data() -> list[Source]:

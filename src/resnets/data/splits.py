@@ -19,6 +19,7 @@ from resnets.data.decoding import DecodedImage
 from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
 from resnets.data.map_datasets import MapSplit
+from resnets.data.named_splits import NamedSplits, adjective
 from resnets.data.passed_over import PassedOver, in_words
 from resnets.errors import DataError, UsageError, is_utf8
 from resnets.runtime.processes import Share
@@ -137,7 +138,7 @@ def numbered_classes(labels: Iterable[NDArray[np.int64]]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class DataSplits:
+class DataSplits(NamedSplits[Split]):
     """A data set: what is trained on, what is tested on, and (optionally) what choices are made on.
 
     In place of a split, a map-style dataset of (image tensor (C, H, W), label) will do: it becomes a `MapSplit`.
@@ -169,35 +170,36 @@ class DataSplits:
         for name in self.classes:
             if not is_utf8(name):
                 raise DataError(f"{self.name}: the class name {name!r} is not UTF-8; give it another name")
-        for name, split in (("training", self.train), ("test", self.test), ("validation", self.validation)):
-            if split is None or split.labels is None:
+        for name, split in self.splits().items():
+            if split.labels is None:
                 continue
+            which = adjective(name)
             if len(split) == 0:
-                raise DataError(f"{self.name}: there are no {name} images")
+                raise DataError(f"{self.name}: there are no {which} images")
             if split.kind == self.train.kind == "arrays" and split.stats()[:3] != self.train.stats()[:3]:
                 own, those = ("x".join(map(str, one.stats()[:3])) for one in (split, self.train))
-                raise DataError(f"{self.name}: the {name} images are {own}, and the training images {those}")
+                raise DataError(f"{self.name}: the {which} images are {own}, and the training images {those}")
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < 0 or high >= len(self.classes):
                 wrong = low if low < 0 else high
                 raise DataError(
-                    f"{self.name}: a {name} image has label {wrong}; {len(self.classes)} classes have labels "
+                    f"{self.name}: a {which} image has label {wrong}; {len(self.classes)} classes have labels "
                     f"0 to {len(self.classes) - 1}"
                 )
 
     def _wrap_datasets(self) -> None:
         """Put splits in place of map-style datasets; classes that they name themselves are matched by their names."""
         known = _names_of(self.train)
-        for field, name in (("train", "training"), ("test", "test"), ("validation", "validation")):
-            split = getattr(self, field)
-            if split is None or hasattr(split, "training_batches"):
+        for name, split in self.splits().items():
+            if hasattr(split, "training_batches"):
                 continue
+            which = adjective(name)
             own, order = _names_of(split), None
             if known and own and own != known:
-                order = order_of(own, known, f"{self.name}: the {name} dataset", "the training dataset")
-                note = f"{self.name}: the {name} dataset lists its classes in another order than the training dataset"
+                order = order_of(own, known, f"{self.name}: the {which} dataset", "the training dataset")
+                note = f"{self.name}: the {which} dataset lists its classes in another order than the training dataset"
                 object.__setattr__(self, "notes", (*self.notes, f"{note}; they are matched by their names"))
-            object.__setattr__(self, field, MapSplit(split, len(self.classes), order, name))
+            object.__setattr__(self, name, MapSplit(split, len(self.classes), order, which))  # type: ignore[arg-type]
 
     def remarks(self) -> list[str]:
         """Return what is to be shown of how the source was read: roles, notes, and what was passed over in one line."""
@@ -294,8 +296,8 @@ class DataSplits:
             raise UsageError(f"in_channels is {channels}; image files are read in colour, with 3, or as grey, with 1")
         read: dict[str, Any] = {
             name: dataclasses.replace(split, channels=channels)
-            for name in ("train", "test", "validation")
-            if isinstance(split := getattr(self, name), ImageFiles)
+            for name, split in self.splits().items()
+            if isinstance(split, ImageFiles)
         }
         return dataclasses.replace(self, **read)
 

@@ -1,1 +1,1 @@
-"""How deep is worth it on your data, and the demonstration on handwritten digits."""
+"""Depth study on your data, and the demonstration on handwritten digits."""

@@ -62,7 +62,7 @@ class _Task:
 class Planner:
     """Measures networks on this machine, each once, and estimates what fits in the rest of a budget."""
 
-    began: float  # by time.perf_counter
+    start: float  # by time.perf_counter
     budget: float  # in seconds
     config: TrainingConfig
     measured: dict[str, Rates] = field(default_factory=dict)
@@ -127,7 +127,8 @@ class Planner:
         epochs = self._longest(task, names) * task.recipe.batch_size / len(task.divided.train)
         if epochs >= PHOTO_EPOCHS:
             return ""
-        return f"Within {durations.show(self.budget)} each would be trained for only {epochs:.1f} epochs"
+        length = f"only {epochs:.1f}" if epochs >= 0.05 else "less than 0.1"
+        return f"Within {durations.show(self.budget)} each would be trained for {length} epochs"
 
     def _longest(self, task: _Task, names: Sequence[str]) -> int:
         """Return the iterations that fit, by measured rates, and where there are none by multiply-adds."""
@@ -144,7 +145,7 @@ class Planner:
 
     def elapsed(self) -> float:
         """Return the used seconds of the budget, which include reading the data and measuring."""
-        return time.perf_counter() - self.began
+        return time.perf_counter() - self.start
 
     def _available(self, networks: int) -> float:
         """Return the remaining seconds for the runs."""

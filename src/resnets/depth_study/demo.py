@@ -15,6 +15,7 @@ from resnets.depth_study import page
 from resnets.depth_study.browser import as_data
 from resnets.errors import UsageError, public
 from resnets.inference.model import load
+from resnets.quantities import plural
 from resnets.records.studies import DepthRow, last_images
 from resnets.report.depth import findings_of_rows
 from resnets.report.single_page import PageText
@@ -86,13 +87,13 @@ def demo(
                 done_before.append(name)
             rows.append(_row(result, depth, residual=kind == "resnet"))
     findings = findings_of_rows(rows)
-    plot, html = page.write(
+    files = page.write(
         rows,
         PageText(
             title="Degradation and its cure",
             headline=findings[-1],
             sentences=findings[:-1],
-            note=f"scikit-learn's digits, {iterations} iterations of 128 images, seed {seed}",
+            note=f"scikit-learn's digits, {plural(iterations, 'iteration')} of 128 images, seed {seed}",
         ),
         page.table(rows),
         folder,
@@ -100,7 +101,7 @@ def demo(
         template="demo.html",
         drawn=_drawn({_title(row): folder / row.network for row in rows if row.depth == rows[-1].depth}),
     )
-    return Demo(tuple(rows), tuple(done_before), findings, plot, html)
+    return Demo(tuple(rows), tuple(done_before), findings, files.plot, files.page)
 
 
 def _title(row: DepthRow) -> str:

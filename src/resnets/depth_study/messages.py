@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from resnets import durations
-from resnets.depth_study.page import Table
 from resnets.quantities import plural, training_length
 from resnets.records.runs import Provenance
 from resnets.records.studies import Recommendation, StudyPlan, StudyRow
 from resnets.report.single_page import origin
+from resnets.report.wording import Grid
 
 
 def notify_plan(plan: StudyPlan, notify: Callable[[str], None]) -> None:
@@ -54,17 +54,19 @@ def note(plan: StudyPlan, made: Provenance) -> str:
     )
 
 
-def table(rows: Sequence[StudyRow]) -> Table:
-    """Return the titles of the columns, and the cells of each row."""
-    titles = ("network", "parameters", "training\nerror", "validation\nerror (95 %)", "seconds", "memory")
-    return titles, [
-        (
-            row.network,
-            f"{row.parameters:,}",
-            f"{row.training_error:.2f} %",
-            f"{row.validation_error:.2f} % ({row.interval[0]:.1f}–{row.interval[1]:.1f})",
-            f"{row.seconds:,.1f}" if row.seconds < 1000 else f"{row.seconds:,.0f}",
-            f"{row.memory / 2**30:.1f} GiB",
-        )
-        for row in rows
-    ]
+def table(rows: Sequence[StudyRow]) -> Grid:
+    """Return the errors, the size, the time and the memory of each network."""
+    return Grid(
+        titles=("network", "parameters", "training\nerror", "validation\nerror (95 %)", "seconds", "memory"),
+        rows=[
+            (
+                row.network,
+                f"{row.parameters:,}",
+                f"{row.training_error:.2f} %",
+                f"{row.validation_error:.2f} % ({row.interval[0]:.1f}–{row.interval[1]:.1f})",
+                f"{row.seconds:,.1f}" if row.seconds < 1000 else f"{row.seconds:,.0f}",
+                f"{row.memory / 2**30:.1f} GiB",
+            )
+            for row in rows
+        ],
+    )

@@ -67,7 +67,7 @@ def open_study(
 ) -> OpenStudy:
     """Plan a study, or read the plan of the one that the folder holds. Arguments and errors are those of `study`."""
     require_alone("study")
-    began = time.perf_counter()
+    start = time.perf_counter()
     notify = notify or (lambda _: None)
     require_folder(out)
     base = _base(recipe)
@@ -77,7 +77,7 @@ def open_study(
     loaded = load_data(data)
     request, choices = _request(loaded, depths, kinds, networks, limit, base, config)
     folder = Path(out or Path("studies") / loaded.name)
-    record, splits = _open(folder, request, loaded, choices, Planner(began, limit, config), notify, resume=resume)
+    record, splits = _open(folder, request, loaded, choices, Planner(start, limit, config), notify, resume=resume)
     messages.notify_plan(record.plan, notify)
     return OpenStudy(folder=folder, record=record, splits=splits, config=config)
 

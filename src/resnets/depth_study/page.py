@@ -10,24 +10,25 @@ from typing import Any
 from resnets.records.counts import Interval
 from resnets.records.studies import DepthRow
 from resnets.report import plots, single_page
-from resnets.report.single_page import PAPER, PageText, Panel
-
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]
-"""The titles of a table's columns, and its rows."""
+from resnets.report.single_page import PAPER, Files, PageText, Panel
+from resnets.report.wording import Grid
 
 
-def table(rows: Sequence[DepthRow]) -> Table:
+def table(rows: Sequence[DepthRow]) -> Grid:
     """Return the errors of each network, and the seconds that it took."""
-    titles = ("network", "training error", "test error", "seconds")
-    return titles, [
-        (row.network, f"{row.training_error:.2f} %", f"{row.test_error:.2f} %", f"{row.seconds:.1f}") for row in rows
-    ]
+    return Grid(
+        titles=("network", "training error", "test error", "seconds"),
+        rows=[
+            (row.network, f"{row.training_error:.2f} %", f"{row.test_error:.2f} %", f"{row.seconds:.1f}")
+            for row in rows
+        ],
+    )
 
 
 def write(
     rows: Sequence[DepthRow],
     text: PageText,
-    cells: Table,
+    cells: Grid,
     folder: Path,
     *,
     name: str,
@@ -35,27 +36,26 @@ def write(
     intervals: Mapping[str, Interval] | None = None,
     template: str = "single.html",
     **values: Any,
-) -> tuple[Path, Path]:
-    """Draw the curves to NAME.png and write the page, NAME.html; return both paths.
+) -> Files:
+    """Draw the curves to NAME.png and write the page, NAME.html; return the files of NAME.
 
     `curve_on` is the split that the curves are of; `intervals` are as in `study_panels`, `values` the template's own.
 
     Raises: RunError, if they cannot be written.
     """
-    plot, html = folder / f"{name}.png", folder / f"{name}.html"
+    files = Files.of(folder, name)
     note = (
         f"{text.note}. Training error is of the augmented images since the last but one test; solid lines are "
         f"{curve_on} error, dashed lines training error. After Figures 1 and 6 of {PAPER}."
     )
-    titles, body = cells
     single_page.draw(
-        plot,
-        html,
+        files.plot,
+        files.page,
         dataclasses.replace(text, note=note),
         [Panel(*panel) for panel in plots.study_panels(rows, curve_on=curve_on, intervals=intervals)],
-        [single_page.Table(titles=titles, rows=body)],
+        [cells],
         template=template,
         package="resnets.depth_study",
         **values,
     )
-    return plot, html
+    return files

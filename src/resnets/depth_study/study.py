@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from resnets import durations
@@ -12,7 +13,6 @@ from resnets.data.load import Data
 from resnets.depth_study import messages, page, recommend
 from resnets.depth_study.candidates import KINDS, options_for
 from resnets.depth_study.open_study import FILE, OpenStudy, open_study
-from resnets.depth_study.page import Table
 from resnets.errors import TrainingError, UsageError, nearest, public
 from resnets.planning.together import groups, leaves_room, require_together
 from resnets.records import base as records
@@ -26,6 +26,7 @@ from resnets.records.studies import (
 )
 from resnets.report.depth import findings_of_rows
 from resnets.report.single_page import PageText
+from resnets.report.wording import Grid
 from resnets.runtime.device import choose_device
 from resnets.runtime.turns import Session
 from resnets.specs import Recipe
@@ -54,8 +55,8 @@ class Study:
     page: Path
 
     @property
-    def table(self) -> Table:
-        """The titles of the columns, and the cells of each row."""
+    def table(self) -> Grid:
+        """The errors, the size, the time and the memory of each network."""
         return messages.table(self.rows)
 
 
@@ -154,16 +155,14 @@ def train_networks(
     def memory(planned: PlannedNetwork) -> int | None:
         return planned.memory if leaves_room(planned.network, splits) else None
 
-    def start(planned: PlannedNetwork) -> Callable[[Process], Session[TrainResult]]:
-        def make(process: Process) -> Session[TrainResult]:
-            name, watching = planned.network, [observe(planned.network)] if observe else []
-            training = resolve(name, splits, of_plan)
-            return (yield from session(training, opened.folder_of(name), process, resume=True, observers=watching))
-
-        return make
+    def run(planned: PlannedNetwork, process: Process) -> Session[TrainResult]:
+        name, watching = planned.network, [observe(planned.network)] if observe else []
+        training = resolve(name, splits, of_plan)
+        return (yield from session(training, opened.folder_of(name), process, resume=True, observers=watching))
 
     for group in groups(list(chosen.values()), memory, [target], together):
-        results = train_together([start(planned) for planned in group], target, [planned.depth for planned in group])
+        runs = [partial(run, planned) for planned in group]
+        results = train_together(runs, target, [planned.depth for planned in group])
         for planned, result in zip(group, results, strict=True):
             if isinstance(result, Exception):
                 failed[planned.network] = str(result)
@@ -217,7 +216,7 @@ def conclude(opened: OpenStudy, failed: Mapping[str, str] | None = None) -> Stud
     found = found.with_changes(cautions=(*missing, *found.cautions))
     degradation = findings_of_rows(rows, tests=False)
     tested = messages.tested(rows, found, plan)
-    plot, html = page.write(
+    files = page.write(
         rows,
         PageText(
             title=f"How deep is worth it on {plan.data}?",
@@ -242,6 +241,6 @@ def conclude(opened: OpenStudy, failed: Mapping[str, str] | None = None) -> Stud
         degradation=degradation,
         test=" ".join(tested),
         file=folder / FILE,
-        plot=plot,
-        page=html,
+        plot=files.plot,
+        page=files.page,
     )

@@ -19,6 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.named_splits import NamedSplits, adjective
 from resnets.detection.masks import Mask
 from resnets.errors import DataError
 
@@ -112,7 +113,7 @@ class SplitContent:
 
 
 @dataclass(frozen=True, eq=False)
-class DetectionSplits:
+class DetectionSplits(NamedSplits[tuple[AnnotatedImage, ...]]):
     """A detection data set: training and test images, and optionally validation images.
 
     Raises: DataError, if a split is empty, an image is twice in one, or a label has no class.
@@ -136,13 +137,13 @@ class DetectionSplits:
             object.__setattr__(self, "category_ids", tuple(range(1, len(self.classes) + 1)))
         if len(set(self.classes)) != len(self.classes) or len(self.category_ids) != len(self.classes):
             raise DataError(f"{self.name}: the {len(self.classes)} classes do not have names or ids of their own")
-        for name, split in self.splits():
+        for name, split in self.splits().items():
             if not split:
-                raise DataError(f"{self.name}: there are no {name} images")
+                raise DataError(f"{self.name}: there are no {adjective(name)} images")
             seen: set[int | str] = set()
             for image in split:
                 if image.id in seen:
-                    raise DataError(f"{self.name}: image {image.id} is twice among the {name} images")
+                    raise DataError(f"{self.name}: image {image.id} is twice among the {adjective(name)} images")
                 seen.add(image.id)
                 if len(image.labels) and not 0 <= image.labels.min() <= image.labels.max() < len(self.classes):
                     raise DataError(
@@ -164,12 +165,7 @@ class DetectionSplits:
 
     def contents(self) -> dict[str, SplitContent]:
         """Return the content of each split, by name."""
-        return {name: SplitContent.of(split, self.classes) for name, split in self.splits()}
-
-    def splits(self) -> list[tuple[str, tuple[AnnotatedImage, ...]]]:
-        """Return the splits that there are, by name: training, validation, test."""
-        named = [("training", self.train), ("validation", self.validation), ("test", self.test)]
-        return [(name, split) for name, split in named if split is not None]
+        return {name: SplitContent.of(split, self.classes) for name, split in self.splits().items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -216,6 +216,6 @@ def _require_trainable(splits: DetectionSplits, *, named: bool) -> None:
         raise DataError(f"{splits.name}: no object to learn is in any of the {len(splits.train):,} training images")
     if named and absent:
         raise UsageError(f"class {absent[0]!r} was requested, and no training image has an object of it")
-    for name, split in splits.splits():
-        if name != "training" and (name != "test" or splits.test_annotated):
+    for name, split in splits.splits().items():
+        if name != "train" and (name != "test" or splits.test_annotated):
             require_objects(split, splits.protocol, f"{splits.name}, {name} images")

@@ -60,11 +60,11 @@ def classifier(name: str, start: Weights | None) -> nn.Module:
 
     Raises: UsageError, if there is no such network; WeightsError, if the weights are of another.
     """
-    wanted = registry.declare(name)
+    spec = registry.declare(name)
     if start is None:
-        return registry.build(wanted)
+        return registry.build(spec)
     if start.spec is None:
-        last = f"{last_layer(skeleton(wanted))}.weight"
+        last = f"{last_layer(skeleton(spec))}.weight"
         if last not in start.tensors:
             raise WeightsError(f"{start.path}: not the weights of a classifier {name}: there is no {last}")
         network = registry.create(name, num_classes=len(start.tensors[last]))

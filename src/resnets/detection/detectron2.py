@@ -12,6 +12,7 @@ from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.recipes import COCO_MASKS
 from resnets.errors import UsageError, WeightsError, first_line, warn
 from resnets.networks import registry
+from resnets.quantities import plural
 from resnets.specs import InputSpec
 from resnets.weights.layouts import detectron
 from resnets.weights.readers import read_foreign
@@ -102,7 +103,8 @@ def load_detectron2(path: Path) -> tuple[FasterRCNN, tuple[str, ...]]:
     names = CLASSES.get(classes)
     if names is None:
         names = tuple(f"class {number}" for number in range(1, classes + 1))
-        warn(f"{path}: its {classes} classes have no names in the file; they are called {names[0]} to {names[-1]}")
+        called = names[0] if classes == 1 else f"{names[0]} to {names[-1]}"
+        warn(f"{path}: {plural(classes, 'class')} without names in the file; called {called}")
     recipe = RECIPE.with_changes(masks="roi_heads.mask_head.deconv.weight" in tensors)
     backbone = registry.create(f"resnet{depth}")
     try:

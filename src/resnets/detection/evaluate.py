@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from resnets.data.load import given_or_of_runs
+from resnets.data.named_splits import adjective
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits, in_short
 from resnets.detection.detector import Detector
 from resnets.detection.predict import detect_by_all, load_all
@@ -16,14 +18,14 @@ from resnets.errors import DataError, UsageError, public, warn
 from resnets.files import require_folder
 from resnets.records import base
 from resnets.records.evaluations import DetectionEvaluation
-from resnets.records.runs import DetectionScores, DetectorResult, result_next_to, source_of_runs
+from resnets.records.runs import DetectionScores, DetectorResult, result_next_to
 from resnets.runtime.device import choose_precision
 from resnets.runtime.launch import joined
 from resnets.runtime.processes import World
 from resnets.runtime.provenance import provenance
 from resnets.training.settings import RunSettings
 
-EVALUATION = "evaluation.json"  # next to the detections
+EVALUATION = "evaluation.json"  # next to the detections, or to the guesses of localisers
 
 
 @public
@@ -49,7 +51,7 @@ def evaluate_detector(
     Args:
         path: a run folder, a weights file or a loaded detector; several are an ensemble.
         data: `voc:PATH`, `coco:PATH`, `ilsvrc:PATH` or splits; None is the source of the run.
-        split: `test`, `validation` or `training`.
+        split: `test`, `train` or `validation`.
         protocol: `voc07` (11-point AP), `voc` (area AP), `coco` or `ilsvrc`; None is the data's.
         classes: to use, where the data has more than the weights; objects of others are left out, as in training.
         out: folder for the detections, in the format of the official tools, and `evaluation.json` for `resnets report`.
@@ -66,11 +68,8 @@ def evaluate_detector(
     require_folder(out)
     with joined(device) as world:
         detectors = load_all(path, world.device)
-        data = source_of_runs(detector.path for detector in detectors) if data is None else data
-        splits = _with_classes_of(detectors[0], data, classes)
-        images = dict(splits.splits()).get(split)
-        if images is None:
-            raise UsageError(f"split is {split!r}; {splits.name} has {', '.join(name for name, _ in splits.splits())}")
+        splits = _with_classes_of(detectors[0], given_or_of_runs(data, (one.path for one in detectors)), classes)
+        images = splits.of(split)
         for note in splits.notes if world.first else ():
             warn(note)
         chosen = protocol or splits.protocol
@@ -118,7 +117,7 @@ def _scorer(splits: DetectionSplits, split: str, images: Sequence[AnnotatedImage
     score = score_for(splits, protocol)
     if split == "test" and not splits.test_annotated:
         return lambda images, found: DetectionScores(mean_ap=None)  # the server of VOC 2012, for example, knows it
-    require_objects(images, protocol, f"{splits.name}, {split} images")
+    require_objects(images, protocol, f"{splits.name}, {adjective(split)} images")
     return score
 
 

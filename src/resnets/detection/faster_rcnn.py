@@ -125,10 +125,10 @@ class FasterRCNN(nn.Module):
         targets = {"boxes": boxes, "labels": labels, "crowds": crowds, "size": torch.tensor(size)}
         maps = self.maps(image)
         proposals, of_anchors = self.proposals.propose(maps, size, targets)
-        regions, wanted, shifts, nearest = self.regions.draw(proposals, targets)
+        regions, expected, shifts, nearest = self.regions.draw(proposals, targets)
         vectors, own_maps = self._describe(maps, regions, size)
-        *of_regions, wrong = self.regions.losses(vectors, wanted, shifts)
+        *of_regions, wrong = self.regions.losses(vectors, expected, shifts)
         if self.recipe.masks:
             assert masks is not None
-            of_regions.append(self.regions.mask_loss(own_maps, wanted, nearest, regions, targets | {"masks": masks}))
+            of_regions.append(self.regions.mask_loss(own_maps, expected, nearest, regions, targets | {"masks": masks}))
         return torch.stack((*of_anchors.values(), *of_regions, wrong))

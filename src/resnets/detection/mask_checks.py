@@ -26,7 +26,7 @@ FIRST, BITS, MORE, SIGN = 48, 0x1F, 0x20, 0x10  # of a character of compressed c
 
 
 class MaskChecks:
-    """Verifies the masks of images of these sizes (width, height), where they are known, in files of so many bytes."""
+    """Verifies the masks of images of these sizes (width, height), where they are known, in files of `bytes` bytes."""
 
     def __init__(self, sizes: Mapping[Id, tuple[int, int] | None], bytes: int) -> None:
         self.sizes = sizes

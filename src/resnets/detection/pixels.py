@@ -66,15 +66,15 @@ def make_sample(annotated: AnnotatedImage, image: Image.Image, recipe: Detection
     if mirrored:
         small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         boxes = np.stack((small.width - boxes[:, 2], boxes[:, 1], small.width - boxes[:, 0], boxes[:, 3]), 1)
-    wanted = annotated.trainable
+    trainable = annotated.trainable
     masks = grids((), annotated.boxes[:0])
     if recipe.masks:
         assert annotated.masks is not None
-        masks = grids([annotated.masks[index] for index in np.flatnonzero(wanted)], annotated.boxes[wanted])
+        masks = grids([annotated.masks[index] for index in np.flatnonzero(trainable)], annotated.boxes[trainable])
     return Sample(
         as_tensor(small),
-        torch.from_numpy(boxes[wanted]),
-        torch.from_numpy(annotated.labels[wanted]) + 1,
+        torch.from_numpy(boxes[trainable]),
+        torch.from_numpy(annotated.labels[trainable]) + 1,
         torch.from_numpy(boxes[annotated.crowd]),
         masks.flip(2) if mirrored else masks,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from resnets.detection.pixels import SplitImages, as_tensor, resize
 from resnets.detection.refinements import Refinements, adjacent_scales, select
 from resnets.detection.writer import DetectedObject, answers
 from resnets.errors import DataError, UsageError, public
+from resnets.inference.several import load_each
 from resnets.runtime.device import choose_precision, keep_freed_memory
 from resnets.runtime.processes import World
 from resnets.specs import Precision
@@ -75,10 +77,7 @@ def load_all(path: str | Path | Detector | Sequence[str | Path | Detector], devi
 
     Raises: WeightsError, as `load_detector`; UsageError.
     """
-    several = [path] if isinstance(path, str | Path | Detector) else list(path)
-    if not several:
-        raise UsageError("no detector is given")
-    detectors = [one if isinstance(one, Detector) else load_detector(one, device=device) for one in several]
+    detectors = load_each(path, Detector, partial(load_detector, device=device))
     for other in detectors[1:]:
         if other.classes != detectors[0].classes:
             raise UsageError(
@@ -90,25 +89,6 @@ def load_all(path: str | Path | Detector | Sequence[str | Path | Detector], devi
                 f"of {other.path} and {detectors[0].path} only one has masks; an ensemble needs all or none"
             )
     return detectors
-
-
-def detect_all(
-    detectors: Sequence[FasterRCNN],
-    images: Sequence[AnnotatedImage],
-    refinements: Refinements | None = None,
-    *,
-    device: torch.device,
-    precision: Precision = "fp32",
-    workers: int = 0,
-) -> Iterator[Detections]:
-    """Yield the detections on each image of a split, in its order; detectors are put into evaluation mode.
-
-    Raises: DataError, for the first image that fails to decode.
-    """
-    for detector in detectors:
-        detector.eval()
-    for annotated, image in SplitImages(images).read(workers):
-        yield detect_image(detectors, image, refinements, id=annotated.id, device=device, precision=precision)
 
 
 def detect_by_all(
@@ -124,14 +104,17 @@ def detect_by_all(
 ) -> list[Detections]:
     """Return, on all processes, the detections on all images, in their order; each image is detected on by one.
 
+    Detectors are put into evaluation mode.
+
     Raises: DataError, for the first image that fails to decode.
     """
     if device.type == "cpu":
         keep_freed_memory()
+    for detector in detectors:
+        detector.eval()
     found: list[Detections] = []
-    own = images[world.rank :: world.size]
-    for one in detect_all(detectors, own, refinements, device=device, precision=precision, workers=workers):
-        found.append(one)
+    for one, image in SplitImages(images[world.rank :: world.size]).read(workers):
+        found.append(detect_image(detectors, image, refinements, id=one.id, device=device, precision=precision))
         if progress is not None and world.first:
             progress(min(len(found) * world.size, len(images)), len(images))
     return world.gather(found)

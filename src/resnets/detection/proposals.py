@@ -96,8 +96,8 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
         """
         height, width = maps.shape[-2:]
         padded = maps.new_zeros(()).expand(1, 1, height * STRIDE, width * STRIDE)  # of the stride; not read
-        wanted = None if targets is None else [targets]
-        boxes, losses = self(ImageList(padded, [size]), {"shared": maps}, wanted)
+        per_image = None if targets is None else [targets]
+        boxes, losses = self(ImageList(padded, [size]), {"shared": maps}, per_image)
         return boxes[0], losses
 
     def filter_proposals(

@@ -1,4 +1,4 @@
-"""Which regions a detector learns from, what they are to answer, and the layers that answer. Paper: appendix A, [7]."""
+"""Second stage of a detector: the regions it learns from, their targets, and its layers. Paper: appendix A, [7]."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ class Regions(RoIHeads):  # type: ignore[misc]  # torchvision has no types
         own = logits[torch.arange(len(objects), device=logits.device), labels[objects] - 1]
         if not len(objects):
             return own.sum()
-        wanted = mask_targets(
+        expected = mask_targets(
             targets["masks"], targets["boxes"], nearest[objects], regions[objects], size=own.shape[-1]
         )
-        return F.binary_cross_entropy_with_logits(own, wanted)
+        return F.binary_cross_entropy_with_logits(own, expected)
 
     def masks(self, maps: Tensor, labels: Tensor) -> Tensor:
         """Return the probability of each pixel of the masks of classes, which count from 0.

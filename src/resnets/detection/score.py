@@ -71,7 +71,7 @@ def require_objects(images: Sequence[AnnotatedImage], protocol: str, where: str)
 
 def require_writable(splits: DetectionSplits, split: str, protocol: str | None = None) -> None:
     """Verify that `write_detections` can write detections on a split. Raises: UsageError."""
-    ids = [image.id for image in dict(splits.splits())[split]]
+    ids = [image.id for image in splits.of(split)]
     name = _require_known(protocol or splits.protocol)
     if name == "ilsvrc":
         result_files.require_numbers(ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from resnets.data.randomness import sample_bits
-from resnets.detection.annotations import AnnotatedImage
 from resnets.detection.config import DetectorTraining
 from resnets.detection.detector import save_detector
 from resnets.detection.pixels import Sample, TrainingSamples
 from resnets.detection.predict import detect_by_all
-from resnets.files import writing
 from resnets.records.runs import DetectionScores, DetectorResult
 from resnets.specs import Precision
 from resnets.training.box_task import BoxTask
-from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.step import Step, averaging, unsent
 
 
-class DetectionTask(BoxTask[DetectorTraining]):
+class DetectionTask(BoxTask[DetectorTraining, DetectionScores, DetectorResult]):
     """The training of a detector. Raises: UsageError, if a mini-batch cannot be shared evenly."""
+
+    metric, result = "map", DetectorResult
 
     def __init__(self, training: DetectorTraining) -> None:
         super().__init__(training, training.network.losses)
@@ -76,42 +76,25 @@ class DetectionTask(BoxTask[DetectorTraining]):
         place = np.array([self.samples.places.start + number])
         torch.manual_seed(int(sample_bits(self.training.record.seed, np.array([iteration]), place)[0]))
 
-    def test(self, state: TrainingState) -> dict[str, float]:
-        """Return the mAP in percent during training; at the end there is the final test."""
-        training, data = self.training, self.training.data
-        if state.iteration == training.recipe.iterations:
-            return {}
-        scores = self._scores(state, data.test if data.validation is None else data.validation, training.precision)
-        training.network.train()
-        return {} if scores.mean_ap is None else {f"{self.curve_on}_map": 100.0 * scores.mean_ap}
+    def save(self, path: Path) -> None:
+        save_detector(path, self.training.network, self.training.data.classes)
 
-    def finish(self, state: TrainingState, folder: RunFolder | None) -> DetectorResult:
-        training, data = self.training, self.training.data
-        if folder is not None:
-            with writing(folder.weights):
-                save_detector(folder.weights, training.network, data.classes)
-        state.clock.start()
-        return DetectorResult(
-            test_images=len(data.test),
-            scores=self._scores(state, data.test, "fp32"),
-            validation_scores=None if data.validation is None else self._scores(state, data.validation, "fp32"),
-            run=training.record,
-            **self.time_and_curve(state, folder),
-        )
+    def number(self, scores: DetectionScores) -> float | None:
+        return None if scores.mean_ap is None else 100.0 * scores.mean_ap
 
-    def _scores(self, state: TrainingState, split: Sequence[AnnotatedImage], precision: Precision) -> DetectionScores:
-        """Return the scores on a split, on all processes; where only a server knows its boxes, there are none."""
+    def scores(self, state: TrainingState, split: str, precision: Precision) -> DetectionScores:
         training, world = self.training, self.training.world
-        if split is training.data.test and not training.data.test_annotated:
+        if split == "test" and not training.data.test_annotated:
             return DetectionScores(mean_ap=None)
+        images = training.data.of(split)
         found = detect_by_all(
             world,
             [training.network],
-            split,
+            images,
             device=training.device,
             precision=precision,
             workers=training.record.workers,
         )
-        scores = world.broadcast_object(lambda: training.score(split, found))
+        scores = world.broadcast_object(lambda: training.score(images, found))
         state.clock.lap(testing=True)
         return scores

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import log_softmax  # type: ignore[import-untyped]
 from torch import nn
 
-from resnets.data.load import Data, load_data
+from resnets.data.load import Data, given_or_of_runs, load_data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, WeightsError, public, warn
 from resnets.evaluation.confidence import confidence_bins, expected_error
@@ -21,7 +21,7 @@ from resnets.files import require_file, writing
 from resnets.inference.model import Model, load
 from resnets.records import base
 from resnets.records.evaluations import Calibration
-from resnets.records.runs import RunRecord, source_of_runs
+from resnets.records.runs import RunRecord
 from resnets.runtime.device import forward
 from resnets.runtime.launch import require_alone
 from resnets.weights import weights_file
@@ -66,7 +66,7 @@ def calibrate(
     require_alone("calibrate")
     target = _target(path, out)
     model = load(path, network=network, device=device)
-    splits = fitting(model, _with_validation(model, load_data(source_of_runs([model.path]) if data is None else data)))
+    splits = fitting(model, _with_validation(model, load_data(given_or_of_runs(data, [model.path]))))
     assert splits.validation is not None
     validation = _outputs(model, splits, splits.validation, batch_size, workers)
     wrong = int((validation[0].argmax(1) != validation[1]).sum())

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from msgspec import UNSET
 from torch import nn
 
 from resnets.data.image_files import ImageFiles
-from resnets.data.load import Data, load_data
-from resnets.data.splits import DataSplits
-from resnets.errors import DataError, RunError, UsageError, nearest, public, require_at_least
+from resnets.data.load import Data, given_or_of_runs, load_data
+from resnets.data.splits import DataSplits, Split
+from resnets.errors import DataError, RunError, UsageError, public, require_at_least
 from resnets.evaluation import mistakes_page
 from resnets.evaluation.members import Member as PreparedMember
 from resnets.evaluation.members import comparable_digest, prepare, tested_alone
@@ -24,10 +25,11 @@ from resnets.evaluation.multi_view import Scored, ensemble
 from resnets.evaluation.shown_images import require_images
 from resnets.files import require_file, require_folder, sha256_of
 from resnets.inference.model import Model, load
+from resnets.inference.several import as_list, load_each
 from resnets.records import base
 from resnets.records.counts import wilson
 from resnets.records.evaluations import Evaluation, Member, Tested
-from resnets.records.runs import ClassifierResult, result_next_to, source_of_runs
+from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.runtime.device import keep_freed_memory
 from resnets.runtime.launch import joined, require_alone
 from resnets.runtime.processes import World
@@ -81,14 +83,16 @@ def evaluate(
     """
     require_at_least(1, batch_size=batch_size)
     require_at_least(0, workers=workers)
-    paths = _several(path, network)
+    paths = as_list(path, Model)
+    if network is not None and len(paths) > 1:
+        raise UsageError("network= is for the weights of one module; load each with resnets.load, and pass the models")
     require_file(out)
     require_folder(mistakes)
     if mistakes is not None:
         require_alone("evaluate with mistakes")
     with joined(device) as world:
-        models = [one if isinstance(one, Model) else load(one, network=network, device=world.device) for one in paths]
-        splits = _testing(load_data(source_of_runs(model.path for model in models) if data is None else data), split)
+        models = load_each(paths, Model, partial(load, network=network, device=world.device))
+        splits = _testing(load_data(given_or_of_runs(data, (model.path for model in models))), split)
         if mistakes is not None:
             require_images(splits.test)
         members = [
@@ -111,31 +115,15 @@ def _testing(splits: DataSplits, split: str) -> DataSplits:
     """
     if split == "test":
         return splits
-    chosen = {"train": splits.train, "validation": splits.validation}.get(split)
+    chosen: Split
     if split == "all" and splits.test_is_drawn:
         assert isinstance(splits.train, ImageFiles) and isinstance(splits.test, ImageFiles)
         chosen = splits.train.together_with(splits.test)
-    if chosen is None:
-        there = ["test", "train", *(["validation"] if splits.validation is not None else [])]
-        there += ["all"] if splits.test_is_drawn else []
-        raise UsageError(f"split is {split!r}; of {splits.name} there are {', '.join(there)}{nearest(split, there)}")
+    else:
+        chosen = splits.of(split, ["all"] if splits.test_is_drawn else [])
     digest = None if splits.digest is None else f"{splits.digest}:{split}"
     name = f"{splits.name} ({split})"
     return dataclasses.replace(splits, name=name, test=chosen, digest=digest, published=False, test_is_drawn=False)
-
-
-def _several(
-    path: str | Path | Model | Sequence[str | Path | Model], network: nn.Module | None
-) -> list[str | Path | Model]:
-    """Return one or more weights as a list. Raises: UsageError, if they are none, or a module is given for several."""
-    if not isinstance(path, Model | Iterable | Path):
-        raise UsageError(f"path is {path!r}; it must be a run's folder, a weights file, a loaded model, or several")
-    paths = [path] if isinstance(path, str | Path | Model) else list(path)
-    if not paths:
-        raise UsageError("no weights are given; name a run's folder or a weights file")
-    if network is not None and len(paths) > 1:
-        raise UsageError("network= is for the weights of one module; load each with resnets.load, and pass the models")
-    return paths
 
 
 def _evaluate(

@@ -1,4 +1,4 @@
-"""What `evaluate` tests: each model with the data as it reads it and the protocol as it applies to it."""
+"""Members of an evaluation: each model with the data as it reads it and the protocol as it applies to it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from resnets.errors import DataError, UsageError, warn
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.multi_view import Run, Scored, score
 from resnets.evaluation.protocols import PROTOCOLS, how_tested, label
-from resnets.evaluation.single_view import in_evaluation_mode, single_view, single_view_by_engine
+from resnets.evaluation.single_view import SingleView, single_view_by_engine
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.model import Model, load
+from resnets.inference.several import load_each
 from resnets.networks.dense import Dense
+from resnets.networks.modes import in_mode
 from resnets.networks.registry import decoded_side, name_of
 from resnets.quantities import plural
 from resnets.records import base
@@ -58,7 +60,7 @@ class Member:
         def ordered(images: Tensor) -> Tensor:
             return run(images) if self.order is None else run(images)[:, self.order]
 
-        with in_evaluation_mode(model.network):
+        with in_mode(model.network, training=False):
             yield from score(
                 ordered,
                 self.splits.test.take(share),
@@ -120,10 +122,7 @@ def prepare(
 
 def load_all(runs: str | Path | Model | Iterable[str | Path | Model], device: str) -> list[Model]:
     """Return one model or several, each loaded unless it is. Raises: UsageError, if there are none; as `load`."""
-    several = [runs] if isinstance(runs, str | Path | Model) else list(runs)
-    if not several:
-        raise UsageError("no runs are named; name the folder of a run, or several")
-    return [run if isinstance(run, Model) else load(run, device=device) for run in several]
+    return load_each(runs, Model, partial(load, device=device))
 
 
 def tested_alone(
@@ -132,17 +131,8 @@ def tested_alone(
     """Test by a single view, on all images or a share of them: the network itself in float32, else an engine."""
     model, test = member.model, member.splits.test.take(share)
     if model.engine is None and member.precision == "fp32":
-        counts = single_view(
-            model.network,
-            test,
-            model.input_spec,
-            classes=classes,
-            device=model.device,
-            precision="fp32",
-            batch_size=batch_size,
-            workers=workers,
-        )
-        return counts, None
+        alone = SingleView(model.network, test, model.input_spec, classes=classes, device=model.device, workers=workers)
+        return alone("fp32", batch_size=batch_size), None
     engine = model.engine or _engine(model, member.splits.test, member.precision, batch_size)
     return single_view_by_engine(
         engine, model.network, test, model.input_spec, classes=classes, batch_size=batch_size, workers=workers

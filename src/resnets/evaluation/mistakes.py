@@ -1,4 +1,4 @@
-"""What is wrong in the answers for a test set: mistakes by confidence, likely wrong labels, calibration."""
+"""Mistakes on a test set, by confidence; images that are probably mislabelled; calibration."""
 
 from __future__ import annotations
 

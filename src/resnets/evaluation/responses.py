@@ -1,4 +1,4 @@
-"""How strongly the layers of a trained network respond. Paper: section 4.2, "Analysis of Layer Responses", Figure 7."""
+"""Layer responses of a trained network. Paper: section 4.2, "Analysis of Layer Responses", Figure 7."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnets.data.load import Data, load_data
+from resnets.data.load import Data, given_or_of_runs, load_data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import UsageError, WeightsError, public, require_at_least
 from resnets.evaluation.members import comparable_digest, fitting, load_all
-from resnets.evaluation.single_view import in_evaluation_mode
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
+from resnets.networks.modes import hooked, in_mode
 from resnets.networks.registry import name_of
 from resnets.records import base
 from resnets.records.evaluations import LayerResponses, Response, Responses
-from resnets.records.runs import ClassifierResult, result_next_to, source_of_runs
+from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.runtime.device import forward, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
@@ -124,7 +124,7 @@ def layer_responses(
     group = statistics_group(network)
     at_once = min(batch_size, BATCH_ON_CPU) if device.type == "cpu" else batch_size
     batches = split.test_batches(input_spec, batch_size=batch_size, workers=workers)
-    with in_evaluation_mode(network):
+    with in_mode(network, training=False):
         running = _moments(network, norms, (part for images, _ in batches for part in images.split(at_once)), device)
         mini_batches = _mini_batches(split, input_spec, group, batch_size=batch_size, workers=workers)
         with _batch_statistics(network):
@@ -139,10 +139,8 @@ def _moments(
 ) -> dict[str, _Moments]:
     """Return the moments of the outputs of some batch norms, by name."""
     found = {name: _Moments() for name in norms}
-    with contextlib.ExitStack() as hooks:
-        # of a module in evaluation mode a hook is given the output before anything is added to it or cut off in place
-        for name, norm in norms.items():
-            hooks.callback(norm.register_forward_hook(found[name].add).remove)
+    # of a module in evaluation mode a hook is given the output before anything is added to it or cut off in place
+    with hooked((norm, found[name].add) for name, norm in norms.items()):
         for images in batches:
             forward(network, images.to(device), "fp32")
     return found
@@ -220,7 +218,7 @@ def responses(
     require_at_least(1, images=images, batch_size=batch_size)
     require_at_least(0, workers=workers)
     models = load_all(runs, device)
-    splits = load_data(source_of_runs(model.path for model in models) if data is None else data)
+    splits = load_data(given_or_of_runs(data, (model.path for model in models)))
     splits = dataclasses.replace(splits, test=splits.test.subsample(images))
     return tuple(_responses(model, splits, batch_size=batch_size, workers=workers) for model in models)
 

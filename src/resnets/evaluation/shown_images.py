@@ -89,8 +89,8 @@ def _views(member: Member, numbers: Sequence[int]) -> NDArray[np.uint8]:
     if split.random_access:
         files: list[ImageFile] = [split.paths[number] for number in numbers]
     else:
-        wanted = set(numbers)
-        held = {sample: file for sample, file in split.numbered() if sample in wanted}
+        selected = set(numbers)
+        held = {sample: file for sample, file in split.numbered() if sample in selected}
         files = [held[number] for number in numbers]
     return single_views(files, input_spec)
 

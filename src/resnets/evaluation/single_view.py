@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 
 import torch
@@ -15,6 +14,7 @@ from resnets.evaluation.metrics import Counts
 from resnets.inference.engine import BATCH_ON_CPU, Engine
 from resnets.networks.compiled import is_known
 from resnets.networks.cuda_graph import CudaGraph
+from resnets.networks.modes import in_mode
 from resnets.records.evaluations import Agreement
 from resnets.runtime.device import forward
 from resnets.specs import InputSpec, Precision
@@ -22,31 +22,13 @@ from resnets.specs import InputSpec, Precision
 COMPARED_IMAGES = 1_000
 
 
-def single_view(
-    network: nn.Module,
-    split: Split,
-    input_spec: InputSpec | None,
-    *,
-    classes: int,
-    device: torch.device,
-    precision: Precision,
-    batch_size: int = 256,
-    workers: int = 0,
-) -> Counts:
-    """Test a network on one view of each image; the network's mode is restored afterwards.
-
-    Paper: section 4.2 ("we only evaluate the single view of the original 32x32 image").
-    """
-    return SingleView(network, split, input_spec, classes=classes, device=device, workers=workers)(
-        precision, batch_size=batch_size
-    )
-
-
 class SingleView:
-    """A test on one view of each image, to be made several times, as during training.
+    """A test on one view of each image, to be made once or several times, as during training.
 
     Images in memory are kept on a GPU that has room for them; a network of this package then runs as a CUDA graph, on
     2,000 of CIFAR-10's at a time.
+
+    Paper: section 4.2 ("we only evaluate the single view of the original 32x32 image").
     """
 
     def __init__(
@@ -68,7 +50,7 @@ class SingleView:
     def __call__(self, precision: Precision, *, batch_size: int = 256) -> Counts:
         """Test the network as it is now; its mode is restored afterwards."""
         counts = Counts(self.classes)
-        with in_evaluation_mode(self.network):
+        with in_mode(self.network, training=False):
             for logits, labels in self._logits(precision, batch_size):
                 counts.add(logits, labels)
         return counts.cpu()
@@ -110,7 +92,7 @@ def single_view_by_engine(
     counts = Counts(classes)
     samples = same = 0
     difference = norm = 0.0
-    with in_evaluation_mode(reference):
+    with in_mode(reference, training=False):
         for images, labels in split.test_batches(input_spec, batch_size=batch_size, workers=workers):
             logits = engine(images)
             counts.add(logits, labels)
@@ -128,15 +110,3 @@ def single_view_by_engine(
         same_top1=same,
         logit_difference=(difference / norm) ** 0.5 if norm else 0.0,
     )
-
-
-@contextlib.contextmanager
-def in_evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Put a network, and all of its parts, into evaluation mode, and restore each part's own mode afterwards."""
-    modes = [(module, module.training) for module in network.modules()]  # parts may be frozen in evaluation mode
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from torch.export import ExportedProgram
 
 from resnets.errors import UsageError, import_extra
 from resnets.files import to_json
-from resnets.inference.backends import Unavailable, import_openvino, to_openvino
+from resnets.inference.backends import Unavailable, import_openvino, silent, to_openvino
 
 INPUT, OUTPUT = "images", "logits"
 ABOUT = "resnets.json"
@@ -65,7 +63,8 @@ def _require_onnx() -> None:
 
 
 def _write_onnx(program: ExportedProgram, _: torch.Tensor, path: Path, about: dict[str, str]) -> None:
-    with _silent():
+    with silent("torch.onnx"), warnings.catch_warnings():  # what it notes about packages of its own
+        warnings.simplefilter("ignore")
         found = torch.onnx.export(
             program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], external_data=False, verbose=False
         )
@@ -115,20 +114,6 @@ def _load_openvino(path: Path) -> Run:
     core = import_openvino().Core()
     model = core.compile_model(core.read_model(path / "model.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda x: model({INPUT: x})[OUTPUT].copy()
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep off the terminal what torch.onnx notes about packages of its own."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
 
 
 FORMATS = {

@@ -1,4 +1,4 @@
-"""What is exported: the network, or the network with its normalisation before it, and what it takes as texts."""
+"""Graph to export: the network, or the network with its normalisation before it, and its metadata."""
 
 from __future__ import annotations
 

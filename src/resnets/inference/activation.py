@@ -1,4 +1,4 @@
-"""What a network computes inside: the features of images, and where in them the evidence for a class is."""
+"""Activations of a network: the features of images, and where in them the evidence for a class is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
+from resnets.networks.modes import hooked
 from resnets.networks.registry import name_of
 from resnets.runtime.device import forward
 
@@ -147,7 +148,5 @@ def _hooks(modules: dict[str, nn.Module], make: Any) -> Iterator[None]:
     def only_here(hook: Any) -> Any:
         return lambda *arguments: hook(*arguments) if threading.get_ident() == thread else None
 
-    with contextlib.ExitStack() as stack:
-        for name, module in modules.items():
-            stack.callback(module.register_forward_hook(only_here(make(name))).remove)
+    with hooked((module, only_here(make(name))) for name, module in modules.items()):
         yield

@@ -87,7 +87,8 @@ def compiled(network: nn.Module, images: Tensor, precision: Precision) -> Run:
         batch[: len(part)] = part
         return run(batch)[: len(part)]
 
-    with torch.inference_mode(), _silent("torch.utils.cpp_extension"), without_advice():
+    # a machine with CUDA's compiler and no GPU needs no note of it
+    with torch.inference_mode(), silent("torch.utils.cpp_extension"), without_advice():
         padded(images)
         if images.device.type == "cuda":
             run = CudaGraph(run, images.device)
@@ -158,8 +159,8 @@ def _cast(network: nn.Module, images: Tensor, precision: Precision) -> tuple[nn.
 
 
 @contextlib.contextmanager
-def _silent(logger: str) -> Iterator[None]:
-    """Keep one logger's warnings off the terminal: a machine with CUDA's compiler and no GPU needs no note of it."""
+def silent(logger: str) -> Iterator[None]:
+    """Keep one logger's warnings off the terminal."""
     log = logging.getLogger(logger)
     level = log.level
     log.setLevel(logging.ERROR)

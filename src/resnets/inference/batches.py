@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data import loading
 from resnets.data.decoding import reading
 from resnets.data.given_images import GivenImage, Picture, as_image
 from resnets.data.stored_file import ImageFile
@@ -32,7 +33,8 @@ def in_batches(
     Raises: UsageError, for what is neither an image nor a path.
     """
     ready: list[tuple[Path | str, NDArray[np.uint8] | DataError]] = []
-    for files in itertools.chain(_batches(images, size), [[]]):
+    given = (as_image(image, f"images[{number}]") for number, image in enumerate(images))
+    for files in itertools.chain(loading.in_batches(given, size), [[]]):
         with reading(files, input_spec) as views:
             good = [(name, view) for name, view in ready if not isinstance(view, DataError)]
             found: Iterator[Result] = iter(())
@@ -44,15 +46,17 @@ def in_batches(
         ready = [(name_of_image(file), _result(view)) for file, view in zip(files, views, strict=True)]
 
 
+def all_read(answers: Iterable[tuple[Path | str, Result | DataError]]) -> Iterator[tuple[Path | str, Result]]:
+    """Yield images' paths or names with their results. Raises: DataError, for the first file that is no image."""
+    for name, answer in answers:
+        if isinstance(answer, DataError):
+            raise answer
+        yield name, answer
+
+
 def name_of_image(image: ImageFile | Picture) -> Path | str:
     """Return an image's path or, of one that is no file of its own, its name; neither holds its content."""
     return image if isinstance(image, Path) else str(image)
-
-
-def _batches(images: Iterable[GivenImage | Picture], size: int) -> Iterator[list[ImageFile | Picture]]:
-    found = (as_image(image, f"images[{number}]") for number, image in enumerate(images))
-    while batch := list(itertools.islice(found, size)):
-        yield batch
 
 
 def _result(view: Future[NDArray[np.uint8]]) -> NDArray[np.uint8] | DataError:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from resnets.data.given_images import GivenImage
 from resnets.errors import DataError, UsageError, first_line, import_extra, public, require_at_least
-from resnets.files import require_expansion, require_file, sha256_of, size_on_disk, write_bytes
+from resnets.files import require_expansion, sha256_of, size_on_disk, write_bytes
+from resnets.inference.batches import all_read
 from resnets.inference.images import find_images
 from resnets.inference.model import Model, load
 from resnets.inference.parts import (
@@ -27,7 +28,7 @@ from resnets.inference.parts import (
     require_parts_folder,
     write_parts,
 )
-from resnets.inference.predictions import parquet_bytes, writable
+from resnets.inference.predictions import parquet_bytes, require_format, writable
 from resnets.runtime.launch import joined
 from resnets.weights.readers import read_arrays
 
@@ -74,11 +75,7 @@ def require_embeddings_file(path: Path) -> None:
 
     Raises: UsageError, if it is a folder or of another suffix, or for Parquet where pyarrow is not installed.
     """
-    require_file(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path}: features are written as {' or '.join(SUFFIXES)}; name a file with such a suffix")
-    if path.suffix.lower() == ".parquet":
-        import_extra("pyarrow.parquet", "datasets")
+    require_format(path, "features", SUFFIXES)
 
 
 def write_embeddings(path: Path, embeddings: Embeddings) -> None:
@@ -174,12 +171,7 @@ def embed(
     if out is not None:
         require_embeddings_file(Path(out))
     model = path if isinstance(path, Model) else load(path, device=device)
-    kept = []
-    for name, features in model.each_features(find_images(images)):
-        if isinstance(features, DataError):
-            raise features
-        kept.append((name, features))
-    found = collected(model, kept)
+    found = collected(model, list(all_read(model.each_features(find_images(images)))))
     if out is not None:
         write_embeddings(Path(out), found)
     return found

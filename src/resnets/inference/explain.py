@@ -17,11 +17,10 @@ from torch.nn import functional
 
 from resnets.data.decoding import decode, resized, single_view, within_ratio
 from resnets.data.given_images import GivenImage, Picture, as_image
-from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError, WeightsError, nearest, public, require_at_least
 from resnets.files import require_folder, write_bytes
 from resnets.inference.activation import Layer, class_activation, last_maps
-from resnets.inference.batches import name_of_image
+from resnets.inference.batches import all_read, name_of_image
 from resnets.inference.images import AnyImage, find_images
 from resnets.inference.model import Model, load
 from resnets.inference.predictions import Prediction
@@ -177,12 +176,11 @@ class Explainer:
         Shape: (N, size, size, channels) -> (N, classes), (N, size, size) from 0 to 1
         Raises: WeightsError, if the network gives numbers that are not finite; UsageError, if it has no maps.
         """
-        images = torch.from_numpy(normalize(views, self.input_spec)).permute(0, 3, 1, 2).to(self.model.device)
-        network = self.model.network
+        images, network = self.model.normalized(views), self.model.network
         with self._finding:
             self._layer = self._layer or last_maps(network, images[:1])
-        wanted = None if classes is None else torch.tensor(classes)
-        logits, maps = class_activation(network, images, wanted, layer=self._layer)
+        selected = None if classes is None else torch.tensor(classes)
+        logits, maps = class_activation(network, images, selected, layer=self._layer)
         if not (logits.isfinite().all() and maps.isfinite().all()):
             raise WeightsError(f"{self.model.path}: gives numbers that are not finite for {name}")
         maps = functional.interpolate(maps[:, None], views.shape[1:3], mode="bilinear")[:, 0]
@@ -200,8 +198,8 @@ class Explainer:
 
     def explanations(
         self, images: Iterable[AnyImage], *, class_name: str | None = None, top: int = 5, out: Path | None = None
-    ) -> Iterator[tuple[Path | str, Explanation | DataError, Path | None]]:
-        """Yield each image's path or name with its explanation, or the error if it is no image, and what was drawn.
+    ) -> Iterator[tuple[Path | str, tuple[Explanation, Path | None] | DataError]]:
+        """Yield each image's path or name with its explanation and what was drawn, or the error if it is no image.
 
         `out` is a folder for one PNG of each image, named after it.
 
@@ -213,7 +211,7 @@ class Explainer:
             try:
                 found, picture = self.explained(image, class_name=class_name, top=top)
             except DataError as error:
-                yield where, error, None
+                yield where, error
                 continue
             drawn = None
             if out is not None:
@@ -221,7 +219,7 @@ class Explainer:
                 content = BytesIO()
                 found.drawn_on(picture).save(content, "PNG")
                 write_bytes(drawn, content.getvalue())
-            yield where, found, drawn
+            yield where, (found, drawn)
 
 
 def region_of_view(size: tuple[int, int], input_spec: InputSpec) -> Region:
@@ -277,10 +275,5 @@ def explain(
     require_folder(out)
     folder = None if out is None else Path(out)
     explainer = Explainer(path if isinstance(path, Model) else load(path, device=device))
-    files = find_images(images)
-    found = []
-    for _, explanation, _ in explainer.explanations(files, class_name=class_name, top=top, out=folder):
-        if isinstance(explanation, DataError):
-            raise explanation
-        found.append(explanation)
-    return found
+    answers = explainer.explanations(find_images(images), class_name=class_name, top=top, out=folder)
+    return [explanation for _, (explanation, _) in all_read(answers)]

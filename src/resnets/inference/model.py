@@ -19,7 +19,7 @@ from resnets.data.given_images import GivenImage, Picture, as_image, as_images
 from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError, WeightsError, printable, public, require_at_least
 from resnets.inference.activation import features_of
-from resnets.inference.batches import in_batches, name_of_image
+from resnets.inference.batches import all_read, in_batches, name_of_image
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.predictions import Prediction
 from resnets.networks.registry import name_of, spec_of
@@ -119,7 +119,7 @@ class Model:
         """
         _, input_spec = self.classes_and_input()
         files = list(as_images(images) or [as_image(images)])  # type: ignore[arg-type]
-        return self._normalized(single_views(files, input_spec))
+        return self.normalized(single_views(files, input_spec))
 
     @overload
     def predict(  # type: ignore[overload-overlap]
@@ -150,12 +150,8 @@ class Model:
             file = as_image(images)  # type: ignore[arg-type]
             view = single_view(file, input_spec)
             return self._classify([name_of_image(file)], view[None], top, min_confidence, "fp32")[0]
-        predictions = []
-        for prediction in self.predict_many(images, top=top, min_confidence=min_confidence):  # type: ignore[arg-type]
-            if isinstance(prediction, DataError):
-                raise prediction
-            predictions.append(prediction)
-        return predictions
+        answers = self.answers(images, top=top, min_confidence=min_confidence, precision="fp32")  # type: ignore[arg-type]
+        return [prediction for _, prediction in all_read(answers)]
 
     def predict_many(
         self,
@@ -214,10 +210,7 @@ class Model:
             return self.embed([images])[0]  # type: ignore[list-item]
         black = np.zeros((1, input_spec.size, input_spec.size, input_spec.channels), np.uint8)
         found = [self._features([], black)[:0]]
-        for _, features in self.each_features(several):
-            if isinstance(features, DataError):
-                raise features
-            found.append(features[None])
+        found += [features[None] for _, features in all_read(self.each_features(several))]
         return np.concatenate(found)
 
     def each_features(
@@ -252,24 +245,28 @@ class Model:
         Shape: (N, size, size, channels) uint8 -> (N, classes) float32
         Raises: WeightsError, if the network gives numbers that are not finite, or has no classes and input.
         """
-        logits = self._logits(self._normalized(views), precision)
+        logits = self._logits(self.normalized(views), precision)
         _require_finite(self.path, logits, names)
         return logits.softmax(1)
 
     def _features(self, names: Sequence[Path | str], views: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found = features_of(self.network, self._normalized(views))
+        found = features_of(self.network, self.normalized(views))
         _require_finite(self.path, found, names)
         return found.cpu().numpy()
 
-    def _normalized(self, views: NDArray[np.uint8]) -> Tensor:
+    def normalized(self, views: NDArray[np.uint8]) -> Tensor:
+        """Return images that are decoded, resized and cropped as the network takes them, on its device.
+
+        Shape: (N, size, size, channels) uint8 -> (N, C, size, size) float32
+        """
         _, input_spec = self.classes_and_input()
-        return torch.from_numpy(normalize(views, input_spec)).permute(0, 3, 1, 2).to(self.device)  # (N, C, H, W)
+        return torch.from_numpy(normalize(views, input_spec)).permute(0, 3, 1, 2).to(self.device)
 
     def _logits(self, x: Tensor, precision: Precision) -> Tensor:
         return forward(self.network, x, precision) if self.engine is None else self.engine(x)
 
     def validated(self, top: int, min_confidence: float = 0.0) -> tuple[tuple[str, ...], InputSpec]:
-        """Return what `classes_and_input` does, for predictions of so many classes.
+        """Return what `classes_and_input` does, for predictions of the `top` classes.
 
         Raises: UsageError, if they are impossible; WeightsError, as `classes_and_input`.
         """

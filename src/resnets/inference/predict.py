@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from resnets.data.given_images import GivenImage
-from resnets.errors import DataError, public
+from resnets.errors import public
+from resnets.inference.batches import all_read
 from resnets.inference.images import find_images
 from resnets.inference.model import load
 from resnets.inference.parts import IMAGES, ImageParts, Observe, Work, require_parts_folder, write_parts
@@ -46,13 +47,8 @@ def predict(
     if out is not None:
         require_table(Path(out))
     model = load(path, device=device).decoding(decode)
-    predictions = []
-    for prediction in model.predict_many(
-        find_images(images), top=top, min_confidence=min_confidence, precision=precision
-    ):
-        if isinstance(prediction, DataError):
-            raise prediction
-        predictions.append(prediction)
+    answers = model.answers(find_images(images), top=top, min_confidence=min_confidence, precision=precision)
+    predictions = [prediction for _, prediction in all_read(answers)]
     if out is not None:
         write_predictions(Path(out), predictions)
     return predictions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,14 @@ def require_table(path: Path) -> None:
 
     Raises: UsageError, if it is a folder or of another suffix, or for Parquet where pyarrow is not installed.
     """
+    require_format(path, "predictions", _FORMATS)
+
+
+def require_format(path: Path, what: str, suffixes: Collection[str]) -> None:
+    """Make sure that a file has one of some suffixes and can be written. Raises: UsageError, as `require_table`."""
     require_file(path)
-    if path.suffix.lower() not in _FORMATS:
-        raise UsageError(f"{path}: predictions are written as {', '.join(_FORMATS)}; name a file with such a suffix")
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path}: {what} are written as {', '.join(suffixes)}; name a file with such a suffix")
     if path.suffix.lower() == ".parquet":
         import_extra("pyarrow.parquet", "datasets")
 
@@ -74,7 +79,7 @@ def writable(name: Path | str) -> str:
 
 
 def columns_of(top: int) -> list[str]:
-    """Return the columns of a table of so many classes for each image."""
+    """Return the columns of a table of the `top` classes of each image."""
     names = ("label", "prob")
     return ["filename", *(name if top == 1 else f"{name}_{rank}" for name in names for rank in range(top))]
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data.image_files import ImageFiles
+from resnets.data.named_splits import NamedSplits, adjective
 from resnets.data.splits import DataSplits, drawn_of_each_class
 from resnets.errors import DataError, UsageError
 
@@ -57,7 +58,7 @@ class BoxedImages:
 
 
 @dataclass(frozen=True, eq=False)
-class LocalisationSplits:
+class LocalisationSplits(NamedSplits[BoxedImages]):
     """A localisation data set: training and test images, and optionally validation images.
 
     `class_ids` are the numbers of the classes in the files of the server, `blacklist` the places of test images that
@@ -78,21 +79,9 @@ class LocalisationSplits:
     digest: str | None = None  # of the content of all images
 
     def __post_init__(self) -> None:
-        for name, images in self.splits():
+        for name, images in self.splits().items():
             if not len(images):
-                raise DataError(f"{self.name}: there are no {name} images")
-
-    def splits(self) -> list[tuple[str, BoxedImages]]:
-        """Return the splits that there are, by name: training, validation, test."""
-        named = [("training", self.train), ("validation", self.validation), ("test", self.test)]
-        return [(name, images) for name, images in named if images is not None]
-
-    def of(self, split: str) -> BoxedImages:
-        """Return a split by its name. Raises: UsageError, if there is none."""
-        found = dict(self.splits())
-        if split not in found:
-            raise UsageError(f"split is {split!r}; {self.name} has {', '.join(found)}")
-        return found[split]
+                raise DataError(f"{self.name}: there are no {adjective(name)} images")
 
     def blacklist_of(self, split: str) -> frozenset[int]:
         """Return the places of images of a split that do not count."""

@@ -21,13 +21,14 @@ from resnets.data.formats import SUFFIXES
 from resnets.data.imagenet import readable
 from resnets.detection import ilsvrc, voc
 from resnets.detection.fields import is_place, lines_of
-from resnets.errors import DataError
+from resnets.errors import DataError, UsageError
 from resnets.files import read_bytes
 from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits, digest
 
 MOST_BYTES = 500_000_000  # of a table of boxes
 IMAGES = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", ".")
 ANNOTATIONS = "Annotations/CLS-LOC"
+SETS = ("train", "val", "test")
 CLASS_IDS = "map_clsloc.txt"
 
 
@@ -108,14 +109,17 @@ class _Reader:
         return BoxedImages.of(list(files.values()), labels, boxes)
 
 
-def load(path: Path, train: str = "train", test: str = "val") -> LocalisationSplits:
-    """Return the data set of a folder, trained on one set and tested on another (`train`, `val`, `test`).
+def load(path: Path, sets: str | None = None) -> LocalisationSplits:
+    """Return the data set of a folder, trained on one set and tested on another: `train/val`, or `train/test`.
 
     The classes are the sorted WordNet ids of the training images, named as the source `imagenet` does. Where there are
     both, Kaggle's tables are read in place of the XML files: they have the same boxes.
 
-    Raises: DataError, if images or boxes are missing or damaged.
+    Raises: UsageError, if the sets are others; DataError, if images or boxes are missing or damaged.
     """
+    train, _, test = (sets or "train/val").partition("/")
+    if not {train, test} <= {*SETS}:
+        raise UsageError(f"image sets {sets!r}: they must be TRAIN/TEST, each one of {', '.join(SETS)}")
     reader = _Reader.of(path)
     files, objects = reader.read(train, needed=True)
     wnids = sorted({own.wnid for own in objects.values()})

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from resnets.data.load import given_or_of_runs
+from resnets.detection.evaluate import EVALUATION
 from resnets.errors import DataError, UsageError, public, warn
+from resnets.evaluation.members import load_all as load_models
 from resnets.evaluation.members import prepare
 from resnets.evaluation.multi_view import ensemble
 from resnets.files import require_folder
-from resnets.inference.model import Model, load
+from resnets.inference.model import Model
+from resnets.inference.several import load_each
 from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits
 from resnets.localisation.inference import LocalisationTest, locate_all
 from resnets.localisation.localiser import Localiser, load_localiser
@@ -23,13 +27,11 @@ from resnets.localisation.sources import load_localisation_data
 from resnets.networks.registry import name_of
 from resnets.records import base
 from resnets.records.evaluations import LocalisationEvaluation
-from resnets.records.runs import LocalisationScores, LocaliserResult, result_next_to, source_of_runs
+from resnets.records.runs import LocalisationScores, LocaliserResult, result_next_to
 from resnets.runtime.device import choose_precision, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.training.settings import RunSettings
-
-EVALUATION = "evaluation.json"  # next to the guesses
 
 Weights = str | Path | Model
 Labels = NDArray[np.int64]
@@ -59,7 +61,7 @@ def evaluate_localiser(
         data: `clsloc:PATH`, `voc:PATH`, `coco:PATH` or splits; None is the source of the run.
         classifier: one or several classifiers of the same classes, whose five best guesses are located too; () locates
             the true class alone.
-        split: `test`, `validation` or `training`.
+        split: `test`, `train` or `validation`.
         protocol: `center-crop` (Table 13's 1-crop) or `dense-multi-scale`, which may be abbreviated; by it the
             classifier is tested too.
         scales: shorter sides in pixels for dense testing of the localiser; None is its recipe's.
@@ -78,9 +80,9 @@ def evaluate_localiser(
     require_folder(out)
     test = LocalisationTest.of(protocol, scales, voting=voting)
     localisers = load_all(path, device)
-    splits = _with_classes_of(localisers[0], source_of_runs(one.path for one in localisers) if data is None else data)
+    splits = _with_classes_of(localisers[0], given_or_of_runs(data, (one.path for one in localisers)))
     images = splits.of(split)
-    models = _models(classifier, localisers[0].device)
+    models = load_models(classifier, str(localisers[0].device)) if classifier else []
     annotated = split != "test" or splits.test_annotated
     _require_answerable(splits, models, annotated=annotated, out=out)
     for note in splits.notes:
@@ -144,21 +146,13 @@ def load_all(path: str | Path | Localiser | Sequence[str | Path | Localiser], de
 
     Raises: WeightsError, as `load_localiser`; UsageError.
     """
-    several = [path] if isinstance(path, str | Path | Localiser) else list(path)
-    if not several:
-        raise UsageError("no localiser is given")
-    found = [one if isinstance(one, Localiser) else load_localiser(one, device=device) for one in several]
+    found = load_each(path, Localiser, partial(load_localiser, device=device))
     for other in found[1:]:
         if other.classes != found[0].classes:
             raise UsageError(f"{other.path} knows other classes than {found[0].path}; an ensemble needs the same")
         if (other.rcnn is None) != (found[0].rcnn is None):
             raise UsageError(f"{other.path} and {found[0].path}: all localisers of an ensemble need an R-CNN, or none")
     return found
-
-
-def _models(classifier: Weights | Sequence[Weights], device: torch.device) -> list[Model]:
-    several = [classifier] if isinstance(classifier, Weights) else list(classifier)
-    return [one if isinstance(one, Model) else load(one, device=str(device)) for one in several]
 
 
 def _require_answerable(

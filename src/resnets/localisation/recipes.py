@@ -74,7 +74,7 @@ SMALL_RCNN = SMALL_RPN.with_changes(
     departures=(
         *OPEN,
         *_SMALL,
-        READING.with_changes(what="4 regions of each of 32 images an iteration"),
+        READING.with_changes(what="4 regions of each of 32 images per iteration"),
         ONCE.with_changes(what=ONCE.what.replace("200", "100")),
         Departure(
             "24 pixels around a region of 112", "after a short training a region's inside says little of its border"

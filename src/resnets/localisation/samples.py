@@ -1,4 +1,4 @@
-"""What localisers are trained on: crops with anchors that are drawn in them, or regions out of proposals.
+"""Training samples of localisers: crops with anchors that are drawn in them, or regions out of proposals.
 
 Everything random of a sample is a function of the seed, the epoch and the sample.
 """

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnets.files import writing
 from resnets.localisation.config import LocaliserTraining
 from resnets.localisation.inference import LocalisationTest, locate_all
 from resnets.localisation.localiser import Localiser, save_localiser
@@ -23,7 +22,6 @@ from resnets.records.runs import LocalisationScores, LocaliserResult
 from resnets.runtime.device import fastest_convolutions
 from resnets.specs import Precision
 from resnets.training.box_task import BoxTask
-from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.step import Step
 
@@ -31,8 +29,10 @@ TEST = LocalisationTest(protocol="center-crop")
 """How a localiser is tested in its training, and at its end."""
 
 
-class LocalisationTask(BoxTask[LocaliserTraining]):
+class LocalisationTask(BoxTask[LocaliserTraining, LocalisationScores, LocaliserResult]):
     """The training of a localiser. An R-CNN's proposals are computed first, and kept in the run's folder."""
+
+    metric, result = "error", LocaliserResult
 
     def __init__(
         self, training: LocaliserTraining, folder: Path, progress: Callable[[int, int], None] | None = None
@@ -89,38 +89,14 @@ class LocalisationTask(BoxTask[LocaliserTraining]):
         with fusing(training.network, training.device), fastest_convolutions(training.device):
             yield step
 
-    def test(self, state: TrainingState) -> dict[str, float]:
-        """Return the error on the own class during training; at the end there is the final test."""
-        if state.iteration == self.training.recipe.iterations:
-            return {}
-        scores = self._scores(state, self.curve_on, self.training.precision)
-        self.training.network.train()
-        return {} if scores.true_class_error is None else {f"{self.curve_on}_error": scores.true_class_error}
-
-    def finish(self, state: TrainingState, folder: RunFolder | None) -> LocaliserResult:
-        assert folder is not None
-        training, data = self.training, self.training.data
+    def save(self, path: Path) -> None:
         localiser = self._localiser()
-        with writing(folder.weights):
-            save_localiser(folder.weights, localiser.rpn, localiser.rcnn, data.classes)
-        state.clock.start()
-        return LocaliserResult(
-            test_images=len(data.test),
-            scores=self._scores(state, "test", "fp32"),
-            validation_scores=None if data.validation is None else self._scores(state, "validation", "fp32"),
-            run=training.record,
-            **self.time_and_curve(state, folder),
-        )
+        save_localiser(path, localiser.rpn, localiser.rcnn, localiser.classes)
 
-    def _localiser(self) -> Localiser:
-        training, network = self.training, self.training.network
-        if isinstance(network, PerClassRPN):
-            return Localiser(Path(), network, None, training.data.classes, training.device)
-        assert training.rpn is not None and isinstance(network, PerClassRCNN)
-        return Localiser(Path(), training.rpn.rpn, network, training.data.classes, training.device)
+    def number(self, scores: LocalisationScores) -> float | None:
+        return scores.true_class_error
 
-    def _scores(self, state: TrainingState, split: str, precision: Precision) -> LocalisationScores:
-        """Return the scores on a split; where only a server knows its boxes, there are none."""
+    def scores(self, state: TrainingState, split: str, precision: Precision) -> LocalisationScores:
         training, images = self.training, self.training.data.of(split)
         if split == "test" and not training.data.test_annotated:
             return LocalisationScores(images=len(images))
@@ -133,3 +109,10 @@ class LocalisationTask(BoxTask[LocaliserTraining]):
         scores = score(truth_of(images), boxes=boxes, blacklist=training.data.blacklist_of(split))
         state.clock.lap(testing=True)
         return scores
+
+    def _localiser(self) -> Localiser:
+        training, network = self.training, self.training.network
+        if isinstance(network, PerClassRPN):
+            return Localiser(Path(), network, None, training.data.classes, training.device)
+        assert training.rpn is not None and isinstance(network, PerClassRCNN)
+        return Localiser(Path(), training.rpn.rpn, network, training.data.classes, training.device)

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-adds and memory, layer by layer, and the rows of the paper's Table 1."""
+"""Complexity of a network: parameters, multiply-adds and memory by layer, and the rows of the paper's Table 1."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from resnets.errors import UsageError, first_line
+from resnets.networks.modes import in_mode
 from resnets.networks.registry import build, spec_of
 from resnets.networks.stages import Row
 from resnets.records.costs import StageCost
@@ -104,18 +105,13 @@ def measure(network: nn.Module, input_size: int | None = None, in_channels: int 
     if size < 1 or channels < 1:
         raise UsageError(f"images of {channels} x {size} x {size}; channels and size must be 1 or more")
     parameter = next(network.parameters(), torch.empty(0))
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
+    with in_mode(network, training=False):
         for count in (0, 1):
             images = torch.zeros(count, channels, size, size, device=parameter.device, dtype=parameter.dtype)
             try:
                 return _run(network, images)
             except (RuntimeError, ValueError) as error:
                 problem = first_line(error)
-    finally:
-        for module, mode in modes:
-            module.training = mode
     raise UsageError(f"a {type(network).__name__} cannot take images of {channels} x {size} x {size}: {problem}")
 
 

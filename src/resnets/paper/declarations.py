@@ -1,4 +1,4 @@
-"""What the paper's tables and figures are declared with: tables of rows, figures of curves, each with its network."""
+"""Declarations of the paper's tables and figures: tables of rows, figures of curves, each with its network."""
 
 from __future__ import annotations
 

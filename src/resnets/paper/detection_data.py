@@ -1,4 +1,4 @@
-"""What section 4.3 trains detectors on: the image sets, and how a data set of whatever name is known to be these."""
+"""Detection data sets of section 4.3: their image sets, and their identification under any name."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def stages(data: str) -> tuple[Data, bool]:
 
 
 def name_of(train: int, test: int, classes: int) -> Data | None:
-    """Return which declared data set has so many images and classes, or None."""
+    """Return which declared data set has these numbers of images and classes, or None."""
     for name, known in DETECTION_DATA.items():
         if train in known.train and (known.test, known.classes) == (test, classes):
             return name
@@ -64,6 +64,6 @@ def identify(name: str, train: int, test: int, classes: int) -> str:
 
 
 def after(data: str, classes: int) -> str:
-    """Return the name of data that a detector of so many classes is fine-tuned on; COCO has 80."""
-    begun_on_coco = classes == DETECTION_DATA["coco"].classes
-    return f"{AFTER_COCO}{data}" if begun_on_coco else f"{data} after a detector of {classes:,} classes"
+    """Return the name of data that a detector of `classes` classes is fine-tuned on; COCO has 80."""
+    from_coco = classes == DETECTION_DATA["coco"].classes
+    return f"{AFTER_COCO}{data}" if from_coco else f"{data} after a detector of {classes:,} classes"

@@ -61,7 +61,7 @@ VOC = DetectionRecipe(
     weight_decay=5e-4,
     departures=(
         JOINT,
-        Departure("128 regions of one image an iteration", "[7] has 64 of each of two, [32] one image for proposals"),
+        Departure("128 regions of one image per iteration", "[7] has 64 of each of two, [32] one image for proposals"),
         _HEAD,
         _STAGES,
         *SHARED,
@@ -81,7 +81,7 @@ COCO = DetectionRecipe(
     departures=(
         JOINT,
         Departure(
-            "8 images an iteration, with 128 regions each",
+            "8 images per iteration, with 128 regions each",
             "the paper's 8 for proposals; for the detector it has 16 images, of 64 regions by [7]: as many regions",
         ),
         Departure(

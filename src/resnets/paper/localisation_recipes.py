@@ -20,7 +20,7 @@ CROPS = Departure(
 
 _ONE_CLASS = Departure(
     "the scores and boxes of the image's own class alone are learnt",
-    "so the text is read: an image says nothing of the boxes of other classes",
+    "our reading of the paper: an image says nothing of the boxes of other classes",
 )
 _BALANCE = Departure(
     "where an image has fewer positive anchors or regions than half of what is drawn, they weigh as much together",
@@ -39,7 +39,7 @@ OPEN = (_ONE_CLASS, _BALANCE, _BOXED, _TRAINED_NORM, _VOTED)
 """Departures of every recipe of localisers."""
 
 READING = Departure(
-    "4 regions of each of 64 images an iteration", "256 of any images in the paper, of which each would be decoded"
+    "4 regions of each of 64 images per iteration", "256 of any images in the paper, of which each would be decoded"
 )
 ONCE = Departure(
     "the best 200 boxes without suppression, scored once by the R-CNN; regions of IoU 0.5 and more are positive",

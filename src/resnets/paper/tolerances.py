@@ -1,4 +1,4 @@
-"""How near a measured number has to be to a published one where the paper gives no deviation; each with its reason."""
+"""Tolerances for measured numbers where the paper gives no deviation of the published ones; each with its reason."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def _photo(kind: DatasetStats, folder: Path, number: int, generator: np.random.G
 
 
 def load(source: str, folder: Path) -> tuple[DatasetStats, DataSplits]:
-    """Return what a source is like and a sample of it; of a known data set named without a path, made-up images.
+    """Return what a source is like and a sample of it; of a known data set named without a path, synthetic images.
 
     Raises: UsageError, DataError, as `sources.load`.
     """
@@ -150,13 +150,13 @@ def loading_rate(batches: TrainingBatches, batch_size: int) -> float:
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    images, begin = -batch_size, 0.0
+    images, start = -batch_size, 0.0
     try:
         for _ in batches.batches(0, 10**9):
-            begin = begin or time.perf_counter()
+            start = start or time.perf_counter()
             images += batch_size
-            if time.perf_counter() - begin > LOADING_SECONDS:
+            if time.perf_counter() - start > LOADING_SECONDS:
                 break
-        return images / (time.perf_counter() - begin)
+        return images / (time.perf_counter() - start)
     finally:
         torch.set_num_threads(threads)

@@ -7,9 +7,10 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -134,21 +135,18 @@ def measure_round(trainings: Sequence[Training], *, seconds: float = 5.0) -> flo
     stopwatch = _Stopwatch(device, _warm_up(3, device), seconds, QUICK_LIMIT)
     done = False
 
-    def start(training: Training) -> Callable[[Process], Session[None]]:
-        def make(process: Process) -> Session[None]:
-            nonlocal done
-            task, state = _endless(training, process.pool)
-            for iteration in iterate(task, state):
-                yield iteration
-                if training is trainings[0]:  # whose turn comes once a round
-                    done = stopwatch.after_step()
-                if done:
-                    return
-
-        return make
+    def run(training: Training, process: Process) -> Session[None]:
+        nonlocal done
+        task, state = _endless(training, process.pool)
+        for iteration in iterate(task, state):
+            yield iteration
+            if training is trainings[0]:  # whose turn comes once a round
+                done = stopwatch.after_step()
+            if done:
+                return
 
     depths = [depth_of(training.network) for training in trainings]
-    for outcome in train_together([start(training) for training in trainings], device, depths):
+    for outcome in train_together([partial(run, training) for training in trainings], device, depths):
         if outcome is not None:
             raise outcome
     return statistics.median(elapsed / rounds for rounds, elapsed in stopwatch.intervals[1:])
@@ -189,9 +187,9 @@ def measure_test(
     test = SingleView(network, split, input_spec, classes=classes, device=device)
     times = []
     for _ in range(3):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         samples = test(precision).samples
-        times.append((time.perf_counter() - begin) / samples)
+        times.append((time.perf_counter() - start) / samples)
     return min(times[1:])
 
 
@@ -201,13 +199,13 @@ def measure_saving(state: TrainingState, folder: Path) -> tuple[float, float]:
     with RunFolder(folder) as run:
         for iteration in (1, 2):
             state.iteration = iteration
-            begin = time.perf_counter()
+            start = time.perf_counter()
             run.checkpoints.save(state, "measured")
-            saving.append(time.perf_counter() - begin)
+            saving.append(time.perf_counter() - start)
         for iteration in range(5):
-            begin = time.perf_counter()
+            start = time.perf_counter()
             run.log(LogLine(iteration=iteration, lr=0.1, loss=1 / 3, training_error=100 / 3, images=128))
-            logging.append(time.perf_counter() - begin)
+            logging.append(time.perf_counter() - start)
     return min(saving), statistics.median(logging)
 
 

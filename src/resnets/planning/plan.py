@@ -182,7 +182,7 @@ class _Device:
 
 
 def _resolve(network: str, data: str, config: TrainingConfig, devices: int, together: int, folder: Path) -> _Job:
-    """Return the training; what `train` would refuse is refused here. Made-up image files are written to the folder."""
+    """Return the training; what `train` would refuse is refused here. Synthetic images are written to the folder."""
     stats, sample = dataset_stats.load(data, folder)
     sample = load_for(network, sample, config.network_options)  # as the network takes it; the recipe depends on it
     recipe = config.resolve_recipe(sample, stats.train)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import UNSET, UnsetType
 
@@ -22,6 +22,8 @@ from resnets.specs import Setting, Spec
 
 Scale = Literal["full", "short", "smoke"]
 """Of a run's length: the declared one, a sixteenth or more, or less."""
+
+SCALES: tuple[Scale, ...] = get_args(Scale)
 
 
 class Tested(Spec, frozen=True, kw_only=True):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from resnets.records.analyses import Ablation, NetworkAblation
 from resnets.report import plots, single_page
-from resnets.report.single_page import Files, PageText, Panel, Table
-from resnets.report.wording import labels, listed
+from resnets.report.single_page import Files, PageText, Panel
+from resnets.report.wording import Grid, labelled, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ CAUTIONS = (
 
 def findings(record: Ablation) -> Iterator[str]:
     """Yield for each network the error of the whole, and the median and the worst without one unit."""
-    for label, one in _labelled(record):
+    for label, one in labelled(record.networks):
         if not one.removed:
             continue
         worst = max(one.removed, key=lambda removed: removed.error)
@@ -43,20 +43,16 @@ def headline(record: Ablation) -> str:
     """Return in a sentence the errors of the networks without one unit."""
     found = [
         f"{label} without one {one.unit} on {statistics.median(removed.error for removed in one.removed):.1f} %"
-        for label, one in _labelled(record)
+        for label, one in labelled(record.networks)
         if one.removed
     ]
     return f"Wrong in the median: {listed(found)} of the test images." if found else "Nothing was removed."
 
 
-def _labelled(record: Ablation) -> list[tuple[str, NetworkAblation]]:
-    return list(zip(labels(record.networks), record.networks, strict=True))
-
-
-def tables(record: Ablation) -> list[Table]:
+def tables(record: Ablation) -> list[Grid]:
     """Return for each network a table of its units."""
     return [
-        Table(
+        Grid(
             titles=("without", "test error", "95 % interval", "more than the whole"),
             rows=[
                 ("nothing", f"{one.error:.2f} %", f"{one.interval[0]:.1f} to {one.interval[1]:.1f} %", ""),
@@ -73,7 +69,7 @@ def tables(record: Ablation) -> list[Table]:
             caption=f"{label}: test error without one {one.unit}"
             + (f"; what changes the maps' shape stays: {', '.join(one.kept)}" if one.kept else ""),
         )
-        for label, one in _labelled(record)
+        for label, one in labelled(record.networks)
     ]
 
 
@@ -85,7 +81,7 @@ def panels(record: Ablation) -> list[Panel]:
             partial(_draw, record, label, one, 1.08 * top),
             f"Test error of {label} without one {one.unit} after the other; the table below has the numbers.",
         )
-        for label, one in _labelled(record)
+        for label, one in labelled(record.networks)
     ]
 
 

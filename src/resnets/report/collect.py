@@ -24,15 +24,7 @@ from resnets.records.evaluations import (
 from resnets.records.runs import ClassifierResult, DetectorResult, LocalisationScores, LocaliserResult
 from resnets.records.studies import StudyRecord
 from resnets.report.measured import NotAResult, detection_tests, measured, measured_detector, measured_localiser
-from resnets.report.runs import (
-    Measured,
-    MeasuredDetector,
-    MeasuredEnsemble,
-    MeasuredLocaliser,
-    MeasuredWeights,
-    Results,
-    Run,
-)
+from resnets.report.runs import Measured, MeasuredDetector, MeasuredLocaliser, MeasuredTest, Results, Run
 from resnets.specs import identify
 
 T = TypeVar("T", MeasuredDetector, MeasuredLocaliser)
@@ -69,7 +61,6 @@ def collect(places: Iterable[Path]) -> Results:
     costs: dict[tuple[str, str | None], Cost] = {}
     benchmarks: dict[str, Benchmark] = {}
     tested: list[tuple[str, Evaluation]] = []
-    weights: list[MeasuredWeights] = []
     problems: list[str] = []
     places = tuple(places)
     for file, path in _files(places).items():
@@ -79,10 +70,10 @@ def collect(places: Iterable[Path]) -> Results:
                 benchmarks[file] = record
             elif isinstance(record, Costs):
                 costs |= {(cost.network, cost.shortcut): cost for cost in record.networks}
-            if isinstance(record, Evaluation) and len(record.members) > 1:
+            if isinstance(record, Evaluation) and (
+                len(record.members) > 1 or [member.result for member in record.members] == [None]
+            ):
                 tested.append((file, record))
-            elif isinstance(record, Evaluation) and [member.result for member in record.members] == [None]:
-                weights.append(_weights(file, record))
             for run in _runs(file, record):
                 declared = isinstance(record, ReproducedRun)
                 if isinstance(run, Measured):
@@ -94,17 +85,18 @@ def collect(places: Iterable[Path]) -> Results:
         except (RunError, NotAResult) as error:
             reason = str(error).removeprefix(f"{path}: ")
             problems.append(f"{file}: not shown: no result of train, evaluate, reproduce or the benchmarks: {reason}")
-    if not (runs or detectors or localisers or tested or weights or costs or benchmarks):
+    if not (runs or detectors or localisers or tested or costs or benchmarks):
         where = ", ".join(map(str, places))
         reason = f" ({'; '.join(problems)})" if problems else ""
         raise UsageError(f"no results in {where}{reason}; `resnets train` writes result.json, `resnets reproduce` more")
     problems += [line for some in (runs, detectors, localisers) for line in _doubles(some.values())]
+    tests = [_test(file, record, runs) for file, record in tested]
     return Results(
         runs=tuple(runs.values()),
         detectors=tuple(detectors.values()),
         localisers=tuple(localisers.values()),
-        ensembles=tuple(_ensemble(file, record, runs) for file, record in tested),
-        weights=tuple(weights),
+        ensembles=tuple(test for test in tests if len(test.members) > 1),
+        weights=tuple(test for test in tests if len(test.members) == 1),
         costs=tuple(costs.values()),
         benchmarks=benchmarks,
         problems=tuple(problems),
@@ -247,7 +239,7 @@ def _same_run(run: Measured) -> object:
 
 
 def _files(places: Iterable[Path]) -> dict[str, Path]:
-    """Return the files by the names that the report gives them, which do not tell where a folder lies."""
+    """Return the files by the names that the report gives them, which do not show where a folder is."""
     found: dict[str, Path] = {}
     seen: set[Path] = set()
     for place in places:
@@ -264,17 +256,19 @@ def _files(places: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _ensemble(file: str, record: Evaluation, runs: Mapping[object, Measured]) -> MeasuredEnsemble:
+def _test(file: str, record: Evaluation, runs: Mapping[object, Measured]) -> MeasuredTest:
     same = [
         _same_run(measured(file, member.result))
         for member in record.members
         if member.result is not None and _same_images(record.data, member.digest, record.samples, member.result)
     ]
     known = len(same) == len(record.members) and all(one in runs for one in same)
-    return MeasuredEnsemble(
+    classes = len(record.class_errors)
+    return MeasuredTest(
         file=file,
         members=tuple(member.network for member in record.members),
-        data=_images_of(record),
+        weights=tuple(Path(member.weights).name for member in record.members),
+        data=identify(record.data, digest=record.digest, train=None, test=record.samples, classes=classes),
         protocol=record.protocol,
         images=record.samples,
         top1=record.top1_error,
@@ -283,23 +277,3 @@ def _ensemble(file: str, record: Evaluation, runs: Mapping[object, Measured]) ->
         alone=tuple(member.top1_error for member in record.members),
         runs=tuple(runs[one] for one in same) if known else (),
     )
-
-
-def _weights(file: str, record: Evaluation) -> MeasuredWeights:
-    return MeasuredWeights(
-        file=file,
-        network=record.members[0].network,
-        weights=Path(record.members[0].weights).name,
-        data=_images_of(record),
-        protocol=record.protocol,
-        images=record.samples,
-        top1=record.top1_error,
-        top5=record.top5_error,
-        interval=record.top1_interval,
-    )
-
-
-def _images_of(record: Evaluation) -> str:
-    """Return what was tested on, as its images show."""
-    classes = len(record.class_errors)
-    return identify(record.data, digest=record.digest, train=None, test=record.samples, classes=classes)

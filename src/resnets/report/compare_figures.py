@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 
 from resnets.paper.declarations import Curve, Figure, Panel
+from resnets.quantities import plural
 from resnets.report.runs import Measured, Results
 from resnets.report.verdict import Status, Verdict, choose, judge
 
@@ -46,7 +47,7 @@ class Drawing:
     @property
     def title(self) -> str:
         """The panel's title, with the length of runs that are not of the paper's."""
-        return self.panel.title if self.is_full_length else f"{self.panel.title}, {self._length:,} iterations"
+        return self.panel.title if self.is_full_length else f"{self.panel.title}, {plural(self._length, 'iteration')}"
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:

@@ -16,7 +16,8 @@ from resnets.records.counts import Interval, noise, wilson
 from resnets.records.evaluations import ReproducedRun
 from resnets.records.runs import ClassifierResult
 from resnets.report import plots, single_page
-from resnets.report.single_page import Files, PageText, Panel, Table
+from resnets.report.single_page import Files, PageText, Panel
+from resnets.report.wording import Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +53,7 @@ class Comparison:
     plot: Path
 
     @property
-    def errors(self) -> Table:
+    def errors(self) -> Grid:
         """The errors of the runs, their length and their time."""
         return _errors(self.runs)
 
@@ -75,7 +76,7 @@ def compare(runs: Iterable[str | Path], *, out: str | Path = NAME) -> Comparison
     compared = tuple(Compared(*pair) for pair in zip(_labels(paths), results, strict=True))
     sentences, differences = tuple(_sentences(compared)), _differences(results)
     files = Files.of(Path(out), NAME)
-    settings = Table(
+    settings = Grid(
         titles=("setting", *(run.label for run in compared)),
         rows=[(name, *values) for name, values in differences.items()],
         caption="Settings that differ" if differences else "No setting differs",
@@ -172,8 +173,8 @@ def _shown(value: object) -> str:
 # ---------------------------------------------------------------- numbers and curves
 
 
-def _errors(runs: Sequence[Compared]) -> Table:
-    return Table(
+def _errors(runs: Sequence[Compared]) -> Grid:
+    return Grid(
         titles=("run", "network", "test error", "95 % interval", "training error", "iterations", "time"),
         rows=[
             (

@@ -12,7 +12,7 @@ from resnets.paper.declarations import Column, Row, Statistic, Table, Tolerance
 from resnets.paper.published import Published
 from resnets.records.costs import Cost
 from resnets.records.evaluations import Errors
-from resnets.report.runs import Measured, MeasuredDetector, MeasuredEnsemble, MeasuredLocaliser, Results, Run
+from resnets.report.runs import Measured, MeasuredDetector, MeasuredLocaliser, MeasuredTest, Results, Run
 from resnets.report.verdict import Status, Verdict, choose, judge
 from resnets.report.wording import NOTHING, measured, published, relative
 
@@ -123,7 +123,7 @@ def _row(table: Table, row: Row, results: Results) -> ComparedRow:
         return any(_value(run, row, column) is not None for column in table.columns)
 
     runs: Sequence[Run] = () if row.cited else choose(_candidates(row, results), row.training, has_any)
-    tested: Sequence[Run | MeasuredEnsemble] = runs
+    tested: Sequence[Run | MeasuredTest] = runs
     if row.members:
         tested = ensembles = _ensembles(row, results)
         runs = [run for one in ensembles for run in one.runs]
@@ -139,7 +139,7 @@ def _candidates(row: Row, results: Results) -> Sequence[Run]:
     return results.runs if row.detection_test is None else results.detectors
 
 
-def _ensembles(row: Row, results: Results) -> list[MeasuredEnsemble]:
+def _ensembles(row: Row, results: Results) -> list[MeasuredTest]:
     """Return the tests of a row's ensemble by its protocol, of all of them those nearest to what was declared."""
     declared = sorted(repr(training.with_default_shortcut()) for training in row.trainings)
     found = [
@@ -185,22 +185,20 @@ def unnamed(row: Row) -> str:
     return f"{how}; this one is not named, and {server} server scores the test set"
 
 
-def _value(run: Run | MeasuredEnsemble, row: Row, column: Column) -> float | None:
+def _value(run: Run | MeasuredTest, row: Row, column: Column) -> float | None:
     if isinstance(run, MeasuredDetector):
         return None if row.detection_test is None else run.value(row.detection_test, column)
     if isinstance(run, MeasuredLocaliser):
         return run.value(row.protocol or "", column) if column.name in row.published else None
     errors: Errors | None = run.errors.get(row.protocol or "") if isinstance(run, Measured) else None
-    if isinstance(run, MeasuredEnsemble):
+    if isinstance(run, MeasuredTest):
         errors = Errors(run.top1, run.top5)
     if errors is None:
         return None
     return {"top-1 error": errors.top1, "top-5 error": errors.top5}.get(column.measure)
 
 
-def _cell(
-    column: Column, row: Row, runs: Sequence[Run | MeasuredEnsemble], cost: Cost | None, missing: Verdict
-) -> Cell:
+def _cell(column: Column, row: Row, runs: Sequence[Run | MeasuredTest], cost: Cost | None, missing: Verdict) -> Cell:
     published, text = row.published.get(column.name), row.text.get(column.name, "")
     nothing = missing if published or text else Verdict(missing.status, row.reason or "the paper prints no number here")
     if column.measure == "layers":
@@ -231,7 +229,7 @@ def _cell(
     return dataclasses.replace(empty, measured=measured, std=std, verdict=verdict)
 
 
-def _values(column: Column, row: Row, runs: Sequence[Run | MeasuredEnsemble], cost: Cost | None) -> tuple[float, ...]:
+def _values(column: Column, row: Row, runs: Sequence[Run | MeasuredTest], cost: Cost | None) -> tuple[float, ...]:
     """Return what each run has for a column, or the one number that is known of the network without any."""
     if column.measure in EXACT:
         return () if cost is None or row.cited else (float(getattr(cost, column.measure)),)

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from resnets.quantities import plural
 from resnets.records.counts import noise
 from resnets.records.studies import DepthRow
 from resnets.report.runs import Measured
@@ -57,7 +58,7 @@ class DepthStudy:
     @property
     def length(self) -> str:
         """How long the networks were trained."""
-        return f"{self.iterations:,} iterations" + (f", {self.scale} scale" if self.scale != "full" else "")
+        return plural(self.iterations, "iteration") + (f", {self.scale} scale" if self.scale != "full" else "")
 
     @property
     def sentence(self) -> str:
@@ -171,9 +172,9 @@ def findings_of_rows(rows: Sequence[DepthRow], *, tests: bool = True) -> tuple[s
                 test=row.test_error if tests else None,
             )
             for row in rows
-            if row.residual is wanted
+            if row.residual is has_shortcuts
         ]
-        for wanted in (False, True)
+        for has_shortcuts in (False, True)
     )
     shortcuts = {default_shortcut(row.network) for row in rows if row.residual}
     return tuple(findings(plain, residual, free_shortcuts=shortcuts == {"A"}))
@@ -192,12 +193,12 @@ def findings(plain: Sequence[Depth], residual: Sequence[Depth], *, free_shortcut
         yield f"{_span(plain)} the training error of plain networks {change}{steps(plain)}: {verdict}."
     if len(residual) > 1:
         change = trend(residual)
-        begin, end = f"{_span(residual)} the training error of residual networks", ""
+        start, end = f"{_span(residual)} the training error of residual networks", ""
         if len(plain) > 1:
-            begin = f"With shortcuts{', which add no parameters,' if free_shortcuts else ''} it"
+            start = f"With shortcuts{', which add no parameters,' if free_shortcuts else ''} it"
             end = "" if _span(residual) == _span(plain) else f" {_span(residual).lower()}"
         better = ": more depth trains better" if change == "falls" else ""
-        yield f"{begin} {change}{steps(residual)}{end}{better}."
+        yield f"{start} {change}{steps(residual)}{end}{better}."
     counterparts = {one.layers: one for one in residual}
     pairs = [(one, counterparts[one.layers]) for one in plain if one.layers in counterparts]
     if pairs:

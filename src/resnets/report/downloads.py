@@ -1,4 +1,4 @@
-"""What a page offers to download, inside itself: a table or a figure as CSV, everything as JSON."""
+"""Downloads of a page, inside itself: a table or a figure as CSV, everything as JSON."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import dataclasses
 import io
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from resnets.report.compare_figures import ComparedFigure
 from resnets.report.compare_tables import ComparedTable
+from resnets.report.runs import MeasuredDetector, Run
 from resnets.report.view import View
 
 
@@ -60,21 +62,6 @@ def figure_csv(figure: ComparedFigure) -> str:
 
 def everything(view: View) -> str:
     """Return all numbers of a report as JSON, but for the runs' curves, which their result files hold."""
-    runs = [
-        {key: value for key, value in msgspec.to_builtins(run).items() if key not in ("curve", "responses")}
-        | {"key": view.results.key(run), "departures": run.departures}
-        for run in view.results.runs
-    ]
-    runs += [
-        msgspec.to_builtins(dataclasses.replace(run, tests={}))
-        | {"key": view.results.key(run), "departures": run.departures}
-        | {"tests": [msgspec.to_builtins(test) | msgspec.to_builtins(scores) for test, scores in run.tests.items()]}
-        for run in view.results.detectors
-    ]
-    runs += [
-        msgspec.to_builtins(run) | {"key": view.results.key(run), "departures": run.departures}
-        for run in view.results.localisers
-    ]
     tables = {
         table.table.name: [
             {
@@ -106,11 +93,26 @@ def everything(view: View) -> str:
             "counts": view.counts,
             "degradation": degradation,
             "tables": tables,
-            "runs": runs,
-            "ensembles": [msgspec.to_builtins(ensemble) for ensemble in view.results.ensembles],
-            "weights": [msgspec.to_builtins(test) for test in view.results.weights],
+            "runs": [_run(run, view.results.key(run)) for run in view.results.everything],
+            "ensembles": [_without(test, "weights") for test in view.results.ensembles],
+            "weights": [
+                _without(test, "members", "alone", "runs") | {"network": test.members[0], "weights": test.weights[0]}
+                for test in view.results.weights
+            ],
         }
     )
+
+
+def _run(run: Run, key: str) -> dict[str, Any]:
+    tests = {}
+    if isinstance(run, MeasuredDetector):  # whose tests are no keys in JSON
+        tests = {"tests": [_without(test) | _without(scores) for test, scores in run.tests.items()]}
+        run = dataclasses.replace(run, tests={})
+    return _without(run, "curve", "responses") | tests | {"key": key, "departures": run.departures}
+
+
+def _without(record: object, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.to_builtins(record).items() if name not in names}
 
 
 def link(text: str, kind: str) -> str:

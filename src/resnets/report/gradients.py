@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from resnets.quantities import plural, rate
 from resnets.records.analyses import Gradients, NetworkGradients
 from resnets.report import plots, single_page
-from resnets.report.single_page import PAPER, Files, PageText, Panel, Table
-from resnets.report.wording import listed
+from resnets.report.single_page import PAPER, Files, PageText, Panel
+from resnets.report.wording import Grid, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -173,7 +173,7 @@ def _when(iteration: int) -> str:
     return f"after {plural(iteration, 'iteration')}" if iteration else "at initialisation"
 
 
-def table(record: Gradients) -> Table:
+def table(record: Gradients) -> Grid:
     """Return the norms of the first, the median and the last layer of each network at each point."""
     rows = []
     for group in groups(record):
@@ -183,7 +183,7 @@ def table(record: Gradients) -> Table:
             norms = (means[0], statistics.median(means), means[-1], _geometric(ratios), scaled)
             spread = f"{_number(min(ratios))} to {_number(max(ratios))}"
             rows.append((group.label, f"{iteration:,}", *map(_number, norms), spread))
-    return Table(
+    return Grid(
         titles=("network", "iteration", "first", "median", "last", "first / last", "times weights", "of the seeds"),
         rows=rows,
         caption="Norm of the gradient of the first, the median and the last layer, geometric mean of the seeds; times "

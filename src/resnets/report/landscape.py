@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from resnets.quantities import plural
 from resnets.records.analyses import Landscape, Surface
 from resnets.report import plots, single_page
-from resnets.report.single_page import Files, PageText, Panel, Table
-from resnets.report.wording import labels, listed
+from resnets.report.single_page import Files, PageText, Panel
+from resnets.report.wording import Grid, labelled, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ CAUTIONS = (
 def findings(record: Landscape) -> Iterator[str]:
     """Yield for each network its loss at the trained weights, and how much of the plane is better than chance."""
     chance = math.log(record.classes)
-    for label, surface in _labelled(record):
+    for label, surface in labelled(record.surfaces):
         yield (
             f"{label}: the loss is {_shown(_centre(surface))} at the trained weights, and below that of chance, "
             f"ln {record.classes} = {chance:.2f}, on {_share(record, surface):.0f} % of the plane."
@@ -38,7 +38,9 @@ def findings(record: Landscape) -> Iterator[str]:
 
 def headline(record: Landscape) -> str:
     """Return in a sentence on how much of the plane each network is better than chance."""
-    shares = [f"{_share(record, surface):.0f} % of the plane around {label}" for label, surface in _labelled(record)]
+    shares = [
+        f"{_share(record, surface):.0f} % of the plane around {label}" for label, surface in labelled(record.surfaces)
+    ]
     return f"The loss is below that of chance on {listed(shares)}."
 
 
@@ -46,10 +48,6 @@ def _share(record: Landscape, surface: Surface) -> float:
     """Return the share of the plane, in percent, where the loss is below that of chance."""
     losses = [loss for row in surface.losses for loss in row]
     return 100 * sum(loss is not None and loss < math.log(record.classes) for loss in losses) / len(losses)
-
-
-def _labelled(record: Landscape) -> list[tuple[str, Surface]]:
-    return list(zip(labels(record.surfaces), record.surfaces, strict=True))
 
 
 def _centre(surface: Surface) -> float | None:
@@ -61,16 +59,16 @@ def _shown(loss: float | None) -> str:
     return "not finite" if loss is None else f"{loss:.3g}"
 
 
-def table(record: Landscape) -> Table:
+def table(record: Landscape) -> Grid:
     """Return the losses of each network along the first direction, through the trained weights."""
     count = len(record.steps)
     chosen = sorted({round(index * (count - 1) / 4) for index in range(5)})
     rows = [
         (label, *(_shown(surface.losses[count // 2][index]) for index in chosen))
-        for label, surface in _labelled(record)
+        for label, surface in labelled(record.surfaces)
     ]
     titles = ("network", *(f"{record.steps[index]:+.2f}".replace("-", "−") for index in chosen))
-    return Table(titles=titles, rows=rows, caption="Loss by the step along the first direction, through the middle")
+    return Grid(titles=titles, rows=rows, caption="Loss by the step along the first direction, through the middle")
 
 
 def panels(record: Landscape) -> list[Panel]:
@@ -80,7 +78,7 @@ def panels(record: Landscape) -> list[Panel]:
             partial(_draw, record, label, surface),
             f"Contours of the loss around the trained weights of {label}; the table below has a line through them.",
         )
-        for label, surface in _labelled(record)
+        for label, surface in labelled(record.surfaces)
     ]
 
 

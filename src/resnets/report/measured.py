@@ -23,7 +23,17 @@ from resnets.records.runs import (
     RunRecord,
 )
 from resnets.records.studies import last_images
-from resnets.report.runs import SCALES, SHORT, Measured, MeasuredDetector, MeasuredLocaliser, Point, Run, Scores
+from resnets.report.runs import (
+    SHORT,
+    SHOWN_SCALES,
+    Measured,
+    MeasuredDetector,
+    MeasuredLocaliser,
+    Point,
+    Run,
+    Scores,
+    ShownScale,
+)
 from resnets.specs import PUBLISHED_IMAGES, ComparisonSpec, Recipe, ResNetSpec, Setting, VGGSpec, identify
 
 IMAGENET_CLASSES = 1_000  # that the paper's backbones know
@@ -31,6 +41,7 @@ IMAGENET_TESTED = 50_000  # validation images
 LOCALISER_TEST = "center-crop"  # by which a localiser's training tests at its end
 
 _FITTED = ("at_most", "values", "vectors")  # a warm-up's bound; the axes of the colours of the training images
+_PARTS = {"preprocessing contrast": "contrast normalisation", "preprocessing whitening": "ZCA whitening"}
 _NO_EFFECT = ("kind", "name", "source", "departures", "evaluate_every")  # of a recipe; they change no weight
 
 
@@ -159,10 +170,10 @@ def _point(point: CurvePoint) -> Point:
     return Point(point.iteration, point.training_error, tested)
 
 
-def scale_of(named: Scale | None, iterations: int, full: int) -> Scale:
+def scale_of(named: Scale | None, iterations: int, full: int) -> ShownScale:
     """Return the scale that a record names, or a lesser one that its length shows."""
-    shown: Scale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "smoke"
-    return shown if named is None else max(shown, named, key=SCALES.index)
+    shown: ShownScale = "full" if iterations >= full else "short" if iterations >= round(full / SHORT) else "reduced"
+    return shown if named is None else max(shown, named, key=SHOWN_SCALES.index)
 
 
 def _scores(scores: DetectionScores, mean_ap: float) -> Scores:
@@ -239,26 +250,26 @@ def _other_recipe(recipe: Recipe, network: NetworkRecord, declared: Setting) -> 
     full = all_recipes().get(declared.recipe)
     if full is None:
         return []
-    wanted, found = full.scaled(recipe.iterations), recipe
+    expected, found = full.scaled(recipe.iterations), recipe
     depth = network.depth or 0
-    if all(depth < one.from_depth for one in (wanted.warm_up, found.warm_up) if one is not None):
-        wanted, found = wanted.with_changes(warm_up=None), found.with_changes(warm_up=None)
+    if all(depth < one.from_depth for one in (expected.warm_up, found.warm_up) if one is not None):
+        expected, found = expected.with_changes(warm_up=None), found.with_changes(warm_up=None)
     longer = [f"{recipe.iterations:,} iterations instead of {full.iterations:,}"]
     return (longer if recipe.iterations > full.iterations else []) + [
-        f"{name} {_plain(one)} instead of {_plain(other)}"
-        for field, (whole, whole_other) in found.differences(wanted).items()
+        f"no {_PARTS.get(name, name)}" if one is None else f"{name} {_plain(one)} instead of {_plain(other)}"
+        for field, (whole, whole_other) in found.differences(expected).items()
         if field not in _NO_EFFECT
         for name, one, other in _differences(field.replace("_", " "), base.as_json(whole), base.as_json(whole_other))
     ]
 
 
-def _differences(name: str, found: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
+def _differences(name: str, found: Any, expected: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield the values that differ, of objects field by field, but for those that are fitted to the data."""
-    if isinstance(found, Mapping) and isinstance(wanted, Mapping) and found.get("kind") == wanted.get("kind"):
+    if isinstance(found, Mapping) and isinstance(expected, Mapping) and found.get("kind") == expected.get("kind"):
         for key in (key for key in found if key not in _FITTED):
-            yield from _differences(f"{name} {key.replace('_', ' ')}", found[key], wanted[key])
-    elif found != wanted:
-        yield name, found, wanted
+            yield from _differences(f"{name} {key.replace('_', ' ')}", found[key], expected[key])
+    elif found != expected:
+        yield name, found, expected
 
 
 def _plain(value: Any) -> str:

@@ -11,9 +11,10 @@ from resnets import pages
 from resnets.durations import in_words
 from resnets.localisation.recipes import all_recipes
 from resnets.paper.declarations import Table
+from resnets.quantities import plural
 from resnets.records.benchmarks import Benchmark, Claim
 from resnets.records.runs import Provenance
-from resnets.report import downloads, plots
+from resnets.report import downloads, paper_figures, plots
 from resnets.report.compare_figures import ComparedCurve, ComparedFigure, Drawing, end
 from resnets.report.compare_tables import EXACT
 from resnets.report.depth import Depth, trend
@@ -22,16 +23,9 @@ from resnets.report.runs import Measured, MeasuredDetector, MeasuredLocaliser, R
 from resnets.report.verdict import Status
 from resnets.report.view import View
 from resnets.report.wording import NOTHING, listed, measured, quantity
-from resnets.specs import Departure
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-_STYLES = {
-    "dashed": ("training error", True, 1.4),
-    "thin": ("training error", False, 1.1),
-    "bold": ("test error", False, 2.8),
-}
 
 
 def render(view: View) -> str:
@@ -56,8 +50,8 @@ def render(view: View) -> str:
         "both": lambda table, column: column.measure not in EXACT and table.has_measured(column),
         "tally": lambda compared: Status.tally(one.verdict.status for one in compared),
         "tolerances": _tolerances,
-        "networks": _networks,
-        "styles": _styles,
+        "networks": paper_figures.networks,
+        "styles": paper_figures.styles,
         "alternative": _alternative,
         "drawn_note": _drawn_note,
         "outlier_notes": _outlier_notes,
@@ -74,9 +68,9 @@ def render(view: View) -> str:
         view=view,
         key=view.results.key,
         contents=list(_contents(view)),
-        depths=Markup(plots.draw_depths(view.study)) if view.study else "",
+        depths=Markup(plots.svg(plots.draw_depths(view.study), "depth")) if view.study else "",
         drawings={
-            figure.figure.name: [[(one, Markup(svg)) for one, svg in row] for row in plots.draw_figure(figure)]
+            figure.figure.name: [[(one, Markup(svg)) for one, svg in row] for row in paper_figures.draw_figure(figure)]
             for figure in view.figures
         },
         json_link=downloads.link(downloads.everything(view), "application/json"),
@@ -147,27 +141,6 @@ def _tolerances(table: Table) -> list[tuple[str, str, str]]:
 # ---------------------------------------------------------------- figures
 
 
-def _networks(figure: ComparedFigure) -> list[tuple[str, int, bool, float]]:
-    """Return a legend's networks: label, colour, whether it is dashed, and the line's width."""
-    responses = figure.figure.panels[0].draws != "error"
-    found = {
-        curve.curve.label: (curve.curve.label, plots.series(curve), responses and curve.is_plain, 2.6)
-        for curve in figure.curves
-        if curve.curve.drawn
-    }
-    return list(found.values())
-
-
-def _styles(figure: ComparedFigure) -> list[tuple[str, bool, float]]:
-    used = {curve.curve.style: curve.curve for curve in figure.curves}
-    return [
-        (label.replace("test", "validation") if curve.split == "validation" else label, dashes, width)
-        for style, curve in used.items()
-        if style in _STYLES
-        for label, dashes, width in [_STYLES[style]]
-    ]
-
-
 def _alternative(drawing: Drawing) -> str:
     """Return what a plot shows, for who does not see it."""
     panel = drawing.panel
@@ -232,7 +205,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("file", run.file),
         ("not as declared", "; ".join(run.departures)),
-        ("recipe", f"{run.recipe}, {run.iterations:,} iterations, {run.precision}"),
+        ("recipe", f"{run.recipe}, {plural(run.iterations, 'iteration')}, {run.precision}"),
         ("seed", str(run.seed)),
     ]
     if isinstance(run, Measured):
@@ -241,9 +214,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         facts += _tests(run)
     elif isinstance(run, MeasuredLocaliser):
         facts += _localisations(run)
-    listed_above = all_recipes()[run.recipe].departures if run.recipe in all_recipes() else ()
-    others = [one for one in run.recipe_departures if Departure(*one) not in listed_above]
-    facts.append(("departures of the recipe", "; ".join(f"{what} ({why})" for what, why in others)))
+    listed_above = {one.what for one in all_recipes()[run.recipe].departures} if run.recipe in all_recipes() else ()
+    others = [f"{what} ({why})" for what, why in run.recipe_departures if what not in listed_above]
+    facts.append(("departures of the recipe", "; ".join(others)))
     rate = f"{run.images_per_second:,.{0 if run.images_per_second >= 10 else 1}f} images/s"
     facts.append(("time", f"{in_words(run.seconds)}, {rate}"))
     for index, one in enumerate(run.provenance):

@@ -1,4 +1,4 @@
-"""All plots: the paper's figures with ours, training error by depth, the curves of a study, layer responses.
+"""Plots of training error by depth, of a study's curves and of layer responses; the canvas and files of all plots.
 
 They are drawn in the light colours of the page. As SVG in a page they take the page's colours, light or dark, and its
 text; the same input gives the same file.
@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from resnets.errors import UsageError
 from resnets.files import require_file, write_bytes
-from resnets.paper.declarations import Panel
 from resnets.paper.published import find_readings
 from resnets.records.counts import Interval
 from resnets.records.evaluations import LayerResponses
 from resnets.records.studies import DepthRow
-from resnets.report.compare_figures import ComparedCurve, ComparedFigure, Drawing
 from resnets.report.depth import DepthStudy
 from resnets.report.runs import depth_of
-from resnets.report.wording import labels
+from resnets.report.wording import labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,85 +32,14 @@ INK, GRID, PAGE = "#59616f", "#e6e8ec", "#ffffff"  # --soft, --grid and --card o
 SERIES = ("#1f6fb4", "#b35c00", "#1e8449", "#c0392b", "#7d3c98", "#3b4252")  # --series-1 and so on
 FORMATS = (".png", ".svg", ".pdf")
 
-_OF_DEPTH = {18: 1, 20: 1, 32: 2, 44: 3, 34: 4, 56: 4, 110: 5, 1202: 6}  # the series of the paper's networks
 _KINDS = (("plain", False, SERIES[3], "s"), ("residual", True, SERIES[0], "o"), ("registered", None, SERIES[2], "D"))
-_WIDTHS = {"solid": 1.7, "dashed": 1.1, "thin": 0.8, "bold": 2.0}
-
-
-# ---------------------------------------------------------------- the paper's figures
-
-
-def series(curve: ComparedCurve) -> int:
-    """Return the number of a curve's colour, that of its network's depth."""
-    return _OF_DEPTH.get(depth_of(curve.curve.network or "") or 0, len(SERIES))
-
-
-def draw_figure(compared: ComparedFigure) -> list[list[tuple[Drawing, str]]]:
-    """Return the SVG of each drawing of a figure: our curves as lines, the paper's readings as hollow marks."""
-    rows = []
-    for number, row in enumerate(compared.drawings):
-        name = compared.figure.name + (f"-{number + 1}" if number else "")
-        rows.append([(one, _draw(one, _top(row, one), f"{name}-{index}")) for index, one in enumerate(row, start=1)])
-    return rows
-
-
-def _draw(drawing: Drawing, top: float | None, name: str) -> str:
-    figure, (axes,) = canvas(4.4, 3.3)
-    panel = drawing.panel
-    for curve, run in drawing.runs:
-        dashed = curve.curve.style == "dashed" or (panel.draws != "error" and curve.is_plain)
-        style: dict[str, Any] = {"linestyle": (0, (4, 2)) if dashed else "-", "linewidth": _WIDTHS[curve.curve.style]}
-        axes.plot(*drawing.points(curve, run), color=SERIES[series(curve) - 1], **style)
-    _set_axes(axes, drawing, top)
-    for curve, _ in drawing.curves:
-        _draw_readings(axes, curve, panel)
-    return svg(figure, name)
-
-
-def _draw_readings(axes: Axes, curve: ComparedCurve, panel: Panel) -> None:
-    """Mark the paper's readings; a mark on the frame is drawn in full, one beyond it not at all."""
-    square = curve.curve.split == "training" if panel.draws == "error" else curve.is_plain
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    for reading in curve.curve.published:
-        if reading.at is None:
-            continue
-        end = reading.at if reading.until is None else reading.until
-        places = [reading.at, end] if panel.draws != "error" and end != reading.at else [(reading.at + end) / 2]
-        if left <= places[0] and places[-1] <= right and low <= reading.value <= high:
-            style = _hollow(SERIES[series(curve) - 1], "s" if square else "o")
-            axes.plot(places, [reading.value] * len(places), "-", clip_on=False, **style)
-
-
-def _top(row: Sequence[Drawing], drawing: Drawing) -> float | None:
-    """Return the axis's upper end: the paper's, or higher where a curve of ours in this row ends above it."""
-    high = drawing.panel.y.high
-    if high is None:
-        return None
-    needed = 1.25 * max(one.points(curve, run)[1][-1] for one in row for curve, run in one.runs)
-    return high if needed <= high else min(100.0, 5.0 * math.ceil(needed / 5))
-
-
-def _set_axes(axes: Axes, drawing: Drawing, top: float | None) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    x, y = drawing.panel.x, drawing.panel.y
-    axes.set_xlim(*drawing.bounds)
-    readings = [reading.value for curve in drawing.panel.curves for reading in curve.published]
-    automatic = 1.05 * max([axes.get_ylim()[1] / 1.05, *readings])
-    axes.set_ylim(0 if y.low is None else y.low, automatic if top is None else top)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
-    scale = x.scale if drawing.is_full_length else 1
-    if scale != 1:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g}"))
-    axes.set_xlabel(x.label if scale == 1 else f"{x.label} ({scale:.0e})".replace("e+0", "e"))
-    axes.set_ylabel(f"{y.label} ({y.unit})" if y.unit else y.label)
 
 
 # ---------------------------------------------------------------- depth
 
 
-def draw_depths(study: DepthStudy) -> str:
-    """Return the SVG of training error over depth, plain and residual, with the paper's readings if it has any."""
+def draw_depths(study: DepthStudy) -> Figure:
+    """Return the plot of training error over depth, plain and residual, with the paper's readings if it has any."""
     figure, (axes,) = canvas(4.6, 3.0)
     both = (*study.plain, *study.residual)
     places = {layers: place for place, layers in enumerate(sorted({depth.layers for depth in both}))}
@@ -128,12 +55,12 @@ def draw_depths(study: DepthStudy) -> str:
         for depth in depths if study.is_cifar else ():
             name = f"{'ResNet' if residual else 'plain'}-{depth.layers}"
             for reading in find_readings("Figure 6", name, "training")[-1:]:
-                axes.plot([places[depth.layers]], [reading.value], **_hollow(colour, marker))
+                axes.plot([places[depth.layers]], [reading.value], **hollow(colour, marker))
     axes.set_xticks(list(places.values()), [str(layers) for layers in places])
     axes.set_xlim(-0.35, len(places) - 0.65)
     axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
     axes.set(xlabel="layers", ylabel="training error (%)")
-    return svg(figure, "depth")
+    return figure
 
 
 def study_panels(
@@ -196,7 +123,7 @@ def draw_responses(found: Sequence[LayerResponses]) -> Figure:
     """Return the two panels of Figure 7: the layers in their order, and by magnitude; plain networks are dashed."""
     figure, (upper, lower) = canvas(8, 6.4, rows=2)
     colours = colours_of(depth_of(one.network) or 0 for one in found)
-    for one, label in zip(found, labels(found), strict=True):
+    for label, one in labelled(found):
         style: dict[str, Any] = {
             "color": colours[depth_of(one.network) or 0],
             "linestyle": "--" if one.network.startswith("plain") else "-",
@@ -296,6 +223,7 @@ def colours_of(depths: Iterator[int]) -> dict[int, str]:
     return {depth: SERIES[index % len(SERIES)] for index, depth in enumerate(sorted(set(depths)))}
 
 
-def _hollow(colour: str, marker: str) -> dict[str, Any]:
+def hollow(colour: str, marker: str) -> dict[str, Any]:
+    """Return the style of a mark that is a reading of the paper's figure."""
     style = {"markersize": 5.5, "markerfacecolor": PAGE, "markeredgewidth": 1.3, "zorder": 4}
     return {"color": colour, "marker": marker, **style}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from resnets.records.evaluations import LayerResponses, Response, mean_of
 from resnets.report.runs import depth_of
-from resnets.report.wording import labels
+from resnets.report.wording import labelled
 
 OUTLIERS = 2  # a mean std of more than twice the median image's is that of a few images
 
@@ -31,7 +31,7 @@ def findings(found: Sequence[LayerResponses]) -> tuple[str, ...]:
     the first counts. () where there is nothing to compare.
     """
     named = {one.network: one for one in reversed(found)}
-    warnings = (outliers(label, one.layers) for one, label in zip(found, labels(found), strict=True))
+    warnings = (outliers(label, one.layers) for label, one in labelled(found))
     sentences = [warning for warning in warnings if warning]
     for name, residual in sorted(named.items(), key=lambda pair: depth_of(pair[0]) or 0):
         plain = named.get(f"plain{name.removeprefix('resnet')}")

@@ -11,11 +11,14 @@ from resnets.paper.declarations import Column, DetectionTest
 from resnets.paper.published.detection import VOC_NAMES
 from resnets.records.benchmarks import Benchmark
 from resnets.records.costs import Cost
-from resnets.records.evaluations import Errors, Response, Scale
+from resnets.records.evaluations import Errors, Response
 from resnets.records.runs import LocalisationScores, Provenance
 from resnets.specs import Setting, default_shortcut
 
-SCALES: tuple[Scale, ...] = get_args(Scale)
+ShownScale = Literal["full", "short", "reduced", "smoke"]
+"""Of runs that are shown: those of records, and `reduced`, shorter than `short` without being declared as `smoke`."""
+
+SHOWN_SCALES: tuple[ShownScale, ...] = get_args(ShownScale)
 SHORT = 16  # a short run has a sixteenth of the iterations, or more
 
 _RESNET = re.compile(r"(resnet|plain)([1-9][0-9]*)(_v1_5|_cifar)?")
@@ -42,7 +45,7 @@ class Run:
     declared_iterations: int  # of the declared recipe at its full length
     data: str  # with the split, where not all training images were trained on
     seed: int
-    scale: Scale
+    scale: ShownScale
     declared: Setting
     changes: tuple[str, ...] = ()  # from the declared network and recipe, but for the length
     recipe_departures: tuple[tuple[str, str], ...] = ()  # the recipe's from the paper: what, why
@@ -59,14 +62,15 @@ class Run:
             found.append(f"{self.data} instead of {self.declared.data}")
         if self.scale != "full":
             is_shorter = self.iterations < self.declared_iterations
-            length = f": {self.iterations:,} of {self.declared_iterations:,} iterations" if is_shorter else " scale"
-            found.append(f"{self.scale}{length}")
+            length = f"{self.iterations:,} of {self.declared_iterations:,} iterations"
+            name = "" if self.scale == "reduced" else f"{self.scale}: "
+            found.append(f"{name}{length}" if is_shorter else f"{self.scale} scale")
         return (*found, *self.changes)
 
     @property
     def rank(self) -> tuple[bool, bool, int, int]:
         """How near it is to what was declared, the nearest first: data, recipe, scale, length."""
-        return (self.data != self.declared.data, bool(self.changes), SCALES.index(self.scale), -self.iterations)
+        return (self.data != self.declared.data, bool(self.changes), SHOWN_SCALES.index(self.scale), -self.iterations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,14 +154,16 @@ class MeasuredLocaliser(Run):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredEnsemble:
-    """A test of an ensemble. Errors in percent, of `alone` the top-1 errors of the members in their order.
+class MeasuredTest:
+    """A test of an ensemble, or of weights whose run is not known, such as converted ones. Errors in percent.
 
-    `runs` are those of the members, () where one is not known.
+    `members` are the networks, `weights` the names of their files, and `alone` their top-1 errors, in one order; `runs`
+    are theirs, () where one is not known.
     """
 
     file: str
     members: tuple[str, ...]
+    weights: tuple[str, ...]
     data: str
     protocol: str
     images: int
@@ -178,21 +184,6 @@ class MeasuredEnsemble:
         return max(run.rank for run in self.runs)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeasuredWeights:
-    """A test of weights whose run is not known, such as converted ones. Errors in percent, an interval as above."""
-
-    file: str
-    network: str
-    weights: str  # the name of their file
-    data: str
-    protocol: str
-    images: int
-    top1: float
-    top5: float
-    interval: tuple[float, float]
-
-
 @dataclass(frozen=True)
 class Results:
     """All that was found. `keys` are the runs' names on the page, `problems` a line for each file that is no result,
@@ -202,8 +193,8 @@ class Results:
     runs: tuple[Measured, ...] = ()  # of classifiers
     detectors: tuple[MeasuredDetector, ...] = ()
     localisers: tuple[MeasuredLocaliser, ...] = ()
-    ensembles: tuple[MeasuredEnsemble, ...] = ()  # of classifiers
-    weights: tuple[MeasuredWeights, ...] = ()  # of classifiers
+    ensembles: tuple[MeasuredTest, ...] = ()  # of classifiers
+    weights: tuple[MeasuredTest, ...] = ()  # of one classifier each
     costs: tuple[Cost, ...] = ()
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)  # by file
     problems: tuple[str, ...] = ()
@@ -213,8 +204,8 @@ class Results:
         if network is None:
             return None
         default = default_shortcut(network)
-        wanted = (network, shortcut or default)
-        return next((cost for cost in self.costs if (cost.network, cost.shortcut or default) == wanted), None)
+        requested = (network, shortcut or default)
+        return next((cost for cost in self.costs if (cost.network, cost.shortcut or default) == requested), None)
 
     @property
     def everything(self) -> tuple[Run, ...]:

@@ -13,6 +13,7 @@ from resnets.records import base
 from resnets.records.base import Record
 from resnets.records.runs import Provenance
 from resnets.report import plots
+from resnets.report.wording import Grid, machine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,15 +40,6 @@ class Panel:
     alternative: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """The titles of a table's columns, its rows, each of which starts with its name, and its caption."""
-
-    titles: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str = ""
-
-
 @dataclass(frozen=True)
 class Files:
     """The files of a result: the record with every number, the figure, and the page."""
@@ -63,7 +55,7 @@ class Files:
 
 
 def publish(
-    folder: Path, name: str, record: Record, text: PageText, panels: Sequence[Panel], tables: Sequence[Table]
+    folder: Path, name: str, record: Record, text: PageText, panels: Sequence[Panel], tables: Sequence[Grid]
 ) -> Files:
     """Write a result as NAME.json, NAME.png, with its panels side by side, and NAME.html.
 
@@ -77,9 +69,8 @@ def publish(
 
 def origin(provenance: Provenance) -> str:
     """Return the versions and the hardware of a result, for the note of its page."""
-    versions, hardware = provenance.versions, provenance.hardware
-    where = hardware.get("gpu", hardware.get("processor"))
-    return f"resnets {versions.get('resnets')}, torch {versions.get('torch')}, on {where}"
+    versions = provenance.versions
+    return f"resnets {versions.get('resnets')}, torch {versions.get('torch')}, on {machine(provenance.hardware)}"
 
 
 def draw(
@@ -87,7 +78,7 @@ def draw(
     page: Path,
     text: PageText,
     panels: Sequence[Panel],
-    tables: Sequence[Table],
+    tables: Sequence[Grid],
     *,
     template: str = "single.html",
     package: str = "resnets.report",

@@ -17,20 +17,10 @@ from resnets.report import depth
 from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import Cell, ComparedRow, ComparedTable, compare_table
 from resnets.report.depth import DepthStudy
-from resnets.report.runs import Measured, MeasuredEnsemble, MeasuredWeights, Results
+from resnets.report.runs import Measured, MeasuredTest, Results
 from resnets.report.verdict import Status
-from resnets.report.wording import measured, quantity
+from resnets.report.wording import Grid, machine, measured, quantity
 from resnets.specs import Departure, Recipe, default_shortcut
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table in words. `numbers` are the titles of the columns that hold numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    numbers: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -114,7 +104,7 @@ class View:
             for one in depths
         ]
         columns = ("kind", "layers", "training error", "test error", "runs")
-        return Grid("Errors by depth, means over the seeds", columns, columns[1:], tuple(rows))
+        return Grid(titles=columns, rows=rows, caption="Errors by depth, means over the seeds")
 
     @property
     def machines(self) -> str:
@@ -122,8 +112,7 @@ class View:
         runs = self.results.everything
         if not runs:
             return ""
-        hardware = [one.hardware for run in runs for one in run.provenance]
-        machines = dict.fromkeys(str(one.get("gpu") or one.get("processor", "an unknown machine")) for one in hardware)
+        machines = dict.fromkeys(machine(one.hardware) for run in runs for one in run.provenance)
         seconds = in_words(sum(run.seconds for run in runs))
         return f"{plural(len(runs), 'run')}, {seconds} in all, on {' and '.join(machines)}"
 
@@ -169,6 +158,9 @@ def compared_line(row: ComparedRow, cell: Cell) -> tuple[str, ...]:
 # ---------------------------------------------------------------- what is no table of the paper
 
 
+TESTED = ("data", "protocol", "images", "top-1 error", "top-5 error")
+
+
 def _seeds(runs: Iterable[Measured]) -> Grid:
     groups: dict[tuple[object, ...], dict[int, Measured]] = {}
     for run in runs:
@@ -176,10 +168,10 @@ def _seeds(runs: Iterable[Measured]) -> Grid:
         groups.setdefault(alike, {}).setdefault(run.seed, run)
     columns = ("network", "data", "recipe", "iterations", "precision", "test error", "training error", "seeds")
     return Grid(
-        "Several seeds: means and deviations, errors in percent",
-        columns,
-        ("iterations", "test error", "training error", "seeds"),
-        tuple(_seeds_row(list(group.values())) for group in groups.values() if len(group) > 1),
+        titles=columns,
+        rows=[_seeds_row(list(group.values())) for group in groups.values() if len(group) > 1],
+        caption="Several seeds: means and deviations, errors in percent",
+        words=("data", "recipe", "precision"),
     )
 
 
@@ -202,44 +194,30 @@ def _spread(errors: Sequence[float]) -> str:
     return measured(statistics.fmean(errors), std=statistics.stdev(errors))
 
 
-def _ensembles(ensembles: Iterable[MeasuredEnsemble]) -> Grid:
-    rows = [
-        (
-            ", ".join(one.members),
-            one.data,
-            one.protocol,
-            f"{one.images:,}",
-            _with_interval(one.top1, one.interval),
-            f"{one.top5:.2f}",
-            ", ".join(f"{error:.2f}" for error in one.alone),
-        )
-        for one in ensembles
-    ]
-    numbers = ("images", "top-1 error", "top-5 error", "top-1 error of each alone")
-    title = "Ensembles, errors in percent, with 95 % intervals"
-    return Grid(title, ("ensemble of", "data", "protocol", *numbers), numbers, tuple(rows))
+def _ensembles(tests: Iterable[MeasuredTest]) -> Grid:
+    return Grid(
+        titles=("ensemble of", *TESTED, "top-1 error of each alone"),
+        rows=[
+            (", ".join(one.members), *_tested(one), ", ".join(f"{error:.2f}" for error in one.alone)) for one in tests
+        ],
+        caption="Ensembles, errors in percent, with 95 % intervals",
+        words=TESTED[:2],
+    )
 
 
-def _weights(tests: Iterable[MeasuredWeights]) -> Grid:
-    rows = [
-        (
-            one.network,
-            one.weights,
-            one.data,
-            one.protocol,
-            f"{one.images:,}",
-            _with_interval(one.top1, one.interval),
-            f"{one.top5:.2f}",
-        )
-        for one in tests
-    ]
-    numbers = ("images", "top-1 error", "top-5 error")
-    title = "Weights without a run of theirs, errors in percent, with 95 % intervals"
-    return Grid(title, ("network", "weights", "data", "protocol", *numbers), numbers, tuple(rows))
+def _weights(tests: Iterable[MeasuredTest]) -> Grid:
+    return Grid(
+        titles=("network", "weights", *TESTED),
+        rows=[(*one.members, *one.weights, *_tested(one)) for one in tests],
+        caption="Weights without a run of theirs, errors in percent, with 95 % intervals",
+        words=("weights", *TESTED[:2]),
+    )
 
 
-def _with_interval(error: float, interval: tuple[float, float]) -> str:
-    return f"{error:.2f} ({interval[0]:.1f} to {interval[1]:.1f})"
+def _tested(one: MeasuredTest) -> tuple[str, ...]:
+    """Return a test in the order of `TESTED`."""
+    error = f"{one.top1:.2f} ({one.interval[0]:.1f} to {one.interval[1]:.1f})"
+    return (one.data, one.protocol, f"{one.images:,}", error, f"{one.top5:.2f}")
 
 
 def _speed(benchmarks: Iterable[Benchmark]) -> Grid:
@@ -251,7 +229,8 @@ def _speed(benchmarks: Iterable[Benchmark]) -> Grid:
         if claim.theirs is not None
     ]
     columns = ("", "over", "ours", "theirs", "ratio (range)", "target")
-    return Grid("Speed, compared with torchvision and timm", columns, columns[2:5], tuple(rows))
+    caption = "Speed, compared with torchvision and timm"
+    return Grid(titles=columns, rows=rows, caption=caption, words=("over", "target"))
 
 
 def _speed_row(what: str, claim: Claim) -> tuple[str, ...]:

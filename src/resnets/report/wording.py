@@ -1,13 +1,27 @@
-"""How reports write numbers: published ones as the paper prints them, ours with as many digits as are good."""
+"""Formats of numbers in reports: published ones as printed in the paper, ours with their significant digits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from resnets.paper.published import Published
 
 NOTHING = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table in words: the titles of its columns, its rows, each of which starts with its name, and its caption.
+
+    The columns after the first hold numbers, but for those whose titles are in `words`.
+    """
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    words: Collection[str] = ()
 
 
 def published(number: Published) -> str:
@@ -37,6 +51,11 @@ def relative(difference: float, whole: float | None = None) -> str:
     return "0.00" if abs(difference) < 0.005 else f"{difference:+.2f}".replace("-", "−")
 
 
+def machine(hardware: Mapping[str, Any]) -> str:
+    """Return the GPU of a machine, else its processor."""
+    return str(hardware.get("gpu") or hardware.get("processor", "an unknown machine"))
+
+
 class _Shown(Protocol):
     """Something of a network, of a run or a file."""
 
@@ -47,10 +66,13 @@ class _Shown(Protocol):
     def source(self) -> str: ...
 
 
-def labels(found: Sequence[_Shown]) -> list[str]:
-    """Return the networks' names, with the source where one occurs twice."""
+S = TypeVar("S", bound=_Shown)
+
+
+def labelled(found: Sequence[S]) -> list[tuple[str, S]]:
+    """Return each with its network's name, and with the source where that occurs twice."""
     names = [one.network for one in found]
-    return [one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})" for one in found]
+    return [(one.network if names.count(one.network) == 1 else f"{one.network} ({one.source})", one) for one in found]
 
 
 def listed(words: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from resnets.errors import public
 from resnets.files import write_bytes
 from resnets.paper.declarations import Table
-from resnets.report import markdown, page
+from resnets.report import markdown, page, paper_figures
 from resnets.report.collect import collect
 from resnets.report.view import View
 
@@ -25,6 +25,7 @@ class Report:
     """
 
     page: Path | None
+    figures: tuple[Path, ...]
     markdown: str
     sentence: str  # whether training error rises with depth
     depths: tuple[tuple[str, ...], ...]  # the numbers of it: kind, layers, training and test error, runs
@@ -35,14 +36,19 @@ class Report:
 
 @public
 def write_report(
-    results: str | Path | Iterable[str | Path] = (), *, out: str | Path | None = SITE, tables: Sequence[Table] = ()
+    results: str | Path | Iterable[str | Path] = (),
+    *,
+    out: str | Path | None = SITE,
+    figures: str | Path | None = None,
+    tables: Sequence[Table] = (),
 ) -> Report:
     """Compare result files with the paper's tables and figures, and write `out`/index.html, a page that needs no other.
 
     `results` are files that `train`, `reproduce` or `python -m benchmarks` wrote, or folders with such files; without
-    any it is the folder `results`. With `out` None no page is written. `tables` are your own, which come first.
+    any it is the folder `results`. With `out` None no page is written. `figures` is a folder for the figures that have
+    measurements, each as a PNG and a PDF file. `tables` are your own, which come first.
 
-    Raises: UsageError, if there are no results; RunError, if the page cannot be written.
+    Raises: UsageError, if there are no results; RunError, if the page or a figure cannot be written.
     """
     places = [results] if isinstance(results, str | Path) else list(results)
     view = View.of(collect([Path(place) for place in places or [RESULTS]]), tables)
@@ -52,9 +58,10 @@ def write_report(
         write_bytes(written, page.render(view).encode())
     return Report(
         page=written,
+        figures=() if figures is None else tuple(paper_figures.write_figures(view, Path(figures))),
         markdown=markdown.render(view),
         sentence=view.sentence,
-        depths=view.depths.rows,
+        depths=tuple(map(tuple, view.depths.rows)),
         counts={str(status): number for status, number in view.counts.items()},
         runs=len(view.results.everything),
         problems=view.results.problems,

@@ -6,19 +6,31 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
 
 from resnets.data.cifar import CIFAR10
 from resnets.data.load import load_data
 from resnets.data.splits import DataSplits
-from resnets.detection import sources
 from resnets.detection.annotations import DetectionSplits
+from resnets.detection.sources import DETECTION_SOURCES
 from resnets.errors import DataError, UsageError
 from resnets.localisation.boxed_images import LocalisationSplits
+from resnets.localisation.sources import LOCALISATION_SOURCES
 from resnets.networks import registry
 from resnets.paper.declarations import Protocol
 from resnets.records.evaluations import Scale
 from resnets.report.runs import SHORT
-from resnets.specs import PUBLISHED_IMAGES, Departure, PhotoAugmentation, Recipe, Setting, identify
+from resnets.specs import (
+    PUBLISHED_IMAGES,
+    Departure,
+    DetectionRecipe,
+    LocalisationRecipe,
+    PhotoAugmentation,
+    Recipe,
+    Setting,
+    identify,
+)
 from resnets.training.default_recipe import recipe_of_kind
 from resnets.training.recipes import DIGITS, find_recipe
 
@@ -30,15 +42,20 @@ TRAINING_TESTS: tuple[Protocol, ...] = ("single-view", "center-crop")  # by whic
 
 Data = str | DataSplits | DetectionSplits | LocalisationSplits
 
-
-def is_detection_data(data: Data) -> bool:
-    """Return whether data that was given has boxes."""
-    return isinstance(data, DetectionSplits) or (isinstance(data, str) and data.partition(":")[0] in sources.NAMES)
+D = TypeVar("D", DataSplits, DetectionSplits, LocalisationSplits)
+R = TypeVar("R", Recipe, DetectionRecipe, LocalisationRecipe)
 
 
-def is_localisation_data(data: Data) -> bool:
-    """Return whether data that was given has one class an image, with its boxes."""
-    return isinstance(data, LocalisationSplits) or (isinstance(data, str) and data.startswith("clsloc:"))
+def given_as(kind: type[D], given: Sequence[Data]) -> list[str | D]:
+    """Return what was given of one kind of data set, by a source or as an object."""
+    return [one for one in given if isinstance(one, kind) or (isinstance(one, str) and _kind(one) is kind)]
+
+
+def _kind(source: str) -> type[Any]:
+    name = source.partition(":")[0]
+    if name in DETECTION_SOURCES:
+        return DetectionSplits
+    return LocalisationSplits if name in LOCALISATION_SOURCES else DataSplits
 
 
 class MissingData(UsageError):
@@ -62,10 +79,9 @@ class DataResolver:
     """
 
     def __init__(self, given: Sequence[Data], scale: Scale) -> None:
-        without_boxes = (one for one in given if not (is_detection_data(one) or is_localisation_data(one)))
-        self.given = [one for one in without_boxes if isinstance(one, str | DataSplits)]
+        self.given = given_as(DataSplits, given)
         self.scale = scale
-        self._splits: dict[object, DataSplits] = {}
+        self._load = cache(load_data)
         self._resolved: dict[object, ResolvedData] = {}
 
     def resolve(self, training: Setting, protocols: Sequence[Protocol] = ()) -> ResolvedData:
@@ -101,15 +117,12 @@ class DataResolver:
         )
 
     def _read(self, data: str | DataSplits, training: Setting) -> ResolvedData:
-        key = data if isinstance(data, str) else id(data)
-        if key not in self._splits:
-            try:
-                self._splits[key] = load_data(data)
-            except DataError as error:
-                if any(data is one for one in self.given):
-                    raise
-                raise MissingData(str(error)) from error  # not fetched; what needs other data may still be run
-        whole = self._splits[key]
+        try:
+            whole = self._load(data)
+        except DataError as error:
+            if any(data is one for one in self.given):
+                raise
+            raise MissingData(str(error)) from error  # not fetched; what needs other data may still be run
         splits = few(whole) if self.scale == "smoke" else whole
         name = identify(
             whole.name,
@@ -118,10 +131,13 @@ class DataResolver:
             test=len(whole.test),
             classes=len(whole.classes),
         )
-        if splits is not whole:
-            name += f" ({len(splits.train):,} + {len(splits.test):,} images)"
         decoded = load_data(splits, registry.decoded_side(training.network))
-        return ResolvedData(name, data if isinstance(data, str) else None, decoded)
+        return ResolvedData(in_part(name, splits, whole), data if isinstance(data, str) else None, decoded)
+
+
+def in_part(name: str, splits: D, whole: D) -> str:
+    """Return the name of a data set, and where only some of its images are used how many."""
+    return name if splits is whole else f"{name} ({len(splits.train):,} + {len(splits.test):,} images)"
 
 
 def few(splits: DataSplits) -> DataSplits:
@@ -141,6 +157,11 @@ def further_tests(protocols: Sequence[Protocol], data: ResolvedData) -> tuple[Pr
     return tuple(protocol for protocol in protocols if protocol not in TRAINING_TESTS)
 
 
+def shortened(recipe: R) -> R:
+    """Return a recipe at the scale `short`."""
+    return recipe.scaled(round(recipe.iterations / SHORT))
+
+
 def fit_recipe(training: Setting, scale: Scale, splits: DataSplits) -> Recipe:
     """Return the declared recipe at a scale, with the augmentation that images of another kind need.
 
@@ -154,7 +175,7 @@ def fit_recipe(training: Setting, scale: Scale, splits: DataSplits) -> Recipe:
         fitted = Departure(f"augmentation as in the recipe {own.name}", f"the images are of {side}x{side} pixels")
         recipe = recipe.with_changes(augmentation=own.augmentation, departures=(*recipe.departures, fitted))
     if scale == "short":
-        return recipe.scaled(round(recipe.iterations / SHORT))
+        return shortened(recipe)
     if scale == "smoke":
         recipe = recipe.scaled(SMOKE_ITERATIONS).with_changes(evaluate_every=math.ceil(SMOKE_ITERATIONS / 2))
         if splits.train.kind == "photos":

@@ -1,4 +1,4 @@
-"""What the runs of a reproduction take: disk, memory, and time from a second of each network's training here.
+"""Estimates of a reproduction's runs: disk, memory, and time from a second of each network's training here.
 
 For a device of another machine the time is estimated from its data sheet.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,15 +52,12 @@ def train_and_test(
     Raises: RunError, CheckpointError, DataError; Interrupted after a signal.
     """
 
-    def start(run: PlannedRun) -> Callable[[Process], Session[None]]:
-        def make(process: Process) -> Session[None]:
-            watching = [observe(run)] if observe else []
-            return (yield from _session(run, process, device=device, workers=workers, observers=watching))
-
-        return make
+    def session_of(run: PlannedRun, process: Process) -> Session[None]:
+        watching = [observe(run)] if observe else []
+        return (yield from _session(run, process, device=device, workers=workers, observers=watching))
 
     depths = [registry.declare(run.task.training.network).depth or 0 for run in runs]
-    outcomes = train_together([start(run) for run in runs], choose_device(device), depths)
+    outcomes = train_together([partial(session_of, run) for run in runs], choose_device(device), depths)
     failed = [None if outcome is None else first_line(outcome) for outcome in outcomes]
     for number, outcome in enumerate(outcomes):
         if len(runs) > 1 and isinstance(outcome, MemoryError | torch.OutOfMemoryError):

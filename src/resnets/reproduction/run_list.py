@@ -17,10 +17,10 @@ from resnets.files import require_folder, writing
 from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.planning.devices import DEVICES
 from resnets.planning.together import require_together
-from resnets.records.evaluations import Scale
-from resnets.report.runs import SCALES
+from resnets.records.evaluations import SCALES, Scale
+from resnets.reproduction.box_data_resolver import WithStart
 from resnets.reproduction.data_resolver import Data, DataResolver, MissingData
-from resnets.reproduction.detection_data_resolver import DetectionDataResolver, WithStart
+from resnets.reproduction.detection_data_resolver import DetectionDataResolver
 from resnets.reproduction.estimates import Estimates
 from resnets.reproduction.localisation_data_resolver import LocalisationDataResolver
 from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run, start_of_name
@@ -122,7 +122,7 @@ def plan_reproduction(
     chosen, out = _scale(scale), Path(out)
     require_folder(out)
     if seeds < 1:
-        raise UsageError(f"seeds is {seeds}; it must be 1 or more: so many runs of each row, seeded 0, 1, ...")
+        raise UsageError(f"seeds is {seeds}; it must be 1 or more: the number of runs of each row, seeded 0, 1, ...")
     require_together(together)
     selection = select([name] if isinstance(name, str) else name, [only] if isinstance(only, str) else only)
     if (out / "run.json").exists():
@@ -227,7 +227,7 @@ def _resolve(
 
 
 def check(stop: StopRequest, *, planning: bool = False) -> None:
-    """Raise Interrupted if a signal came since the last run, or since planning began."""
+    """Raise Interrupted if a signal came since the last run, or since planning started."""
     if stop.signum is not None:
         what = " while planning; no run was started" if planning else "; what is done is saved"
         raise Interrupted(f"stopped by {signal.Signals(stop.signum).name}{what}", stop.signum, saved=not planning)

@@ -74,7 +74,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Selection:
-    """The tables and figures that are asked for, with the rows and curves that are, and what has to be trained."""
+    """The requested tables and figures, with the requested rows and curves, and what has to be trained."""
 
     name: str
     tables: tuple[Table, ...]

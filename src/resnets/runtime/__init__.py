@@ -1,1 +1,1 @@
-"""How a process runs: device, processes, signals, provenance."""
+"""Runtime of a process: device, processes, signals, provenance."""

@@ -1,4 +1,4 @@
-"""How a network is run: device, precision and memory layout, with the fastest that is safe as the default."""
+"""Device, precision and memory layout of a network, by default the fastest that is safe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this installation and this machine have: versions, devices, kernels, extras, cache."""
+"""Report on this installation and this machine: versions, devices, kernels, extras, cache."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from resnets.files import cache_folder
 from resnets.quantities import megabytes
 from resnets.runtime.device import native_bf16
 from resnets.runtime.kernels import unavailable
+from resnets.runtime.launch import usable_cores
 from resnets.runtime.provenance import provenance
 
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "LD_PRELOAD", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "RESNETS_CACHE")
@@ -31,7 +32,7 @@ def doctor() -> Diagnosis:
     """
     cpu = torch.device("cpu")
     origin = provenance(cpu)
-    cores = f"{os.cpu_count()}, {_usable_cores()} of them for this process; torch uses {torch.get_num_threads()}"
+    cores = f"{os.cpu_count()}, {usable_cores()} of them for this process; torch uses {torch.get_num_threads()}"
     return {
         "versions": {
             **origin.versions,
@@ -50,10 +51,6 @@ def doctor() -> Diagnosis:
         "cache": _cache(),
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
-
-
-def _usable_cores() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _gpus() -> dict[str, str]:

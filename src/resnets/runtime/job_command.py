@@ -1,4 +1,4 @@
-"""What a job runs: one command, which saves and is submitted again when its time is up or it is preempted."""
+"""Command of a job: it saves and is submitted again when its time is up or it is preempted."""
 
 from __future__ import annotations
 

@@ -128,8 +128,12 @@ def take_share_of_cores() -> None:
     """Compute with this process's share of the machine's cores, unless the user gave a number of threads."""
     if "OMP_NUM_THREADS" in os.environ and not _threads_by_torchrun():
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // max(1, _number("LOCAL_WORLD_SIZE", 1))))
+    torch.set_num_threads(max(1, usable_cores() // max(1, _number("LOCAL_WORLD_SIZE", 1))))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threads_by_torchrun() -> bool:

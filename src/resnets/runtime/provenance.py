@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, hardware and commit, as every result file records them."""
+"""Provenance of a result: versions, hardware and commit, as every result file records them."""
 
 from __future__ import annotations
 

@@ -69,14 +69,14 @@ class StopRequest:
             outer.signum = signum
 
 
-MEETING_SECONDS = 1.0
+EXCHANGE_SECONDS = 1.0
 
 
 class StopCoordinator:
     """Lets all processes learn whether one of them was asked to stop, and whether the first wants to save.
 
     All must stop after the same iteration, or some would wait for the others. To ask at each iteration would hold up
-    a GPU; so the first process tells at each meeting after how many iterations, about a second, the next one is.
+    a GPU; so the first process announces at each exchange after how many iterations, about a second, the next one is.
     """
 
     def __init__(self, world: World) -> None:
@@ -92,10 +92,10 @@ class StopCoordinator:
         if self.next is not None and iteration < self.next:
             return None, False
         now = time.perf_counter()
-        wanted = self.ahead * MEETING_SECONDS / max(now - self.held_at, 1e-6)
+        target = self.ahead * EXCHANGE_SECONDS / max(now - self.held_at, 1e-6)
         self.held_at = now
         # not much further than the last time, since a GPU's first iterations are only queued
-        ahead = max(1, min(int(wanted), 2 * self.ahead, 1_000_000))
+        ahead = max(1, min(int(target), 2 * self.ahead, 1_000_000))
         first = self.world.first
         words = torch.tensor([stop or 0, due if first else 0, ahead if first else 0])
         dist.all_reduce(words, dist.ReduceOp.MAX, group=self.world.group)

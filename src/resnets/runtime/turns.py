@@ -41,7 +41,7 @@ def take_turns(
 ) -> list[T | Exception]:
     """Return the results of all sessions, of each that fails its error.
 
-    The next step is one of the session with the fewest steps done, so all advance together, also where some began
+    The next step is one of the session with the fewest steps done, so all advance together, also where some started
     behind the others. On a GPU the deepest networks have streams of the highest priority: all wait for them.
 
     Args:

@@ -1,4 +1,4 @@
-"""How a server computes a batch: by the engine, or by the network itself where that is faster for few images."""
+"""Computation of a server's batches: by the engine, or by the network itself where that is faster for few images."""
 
 from __future__ import annotations
 

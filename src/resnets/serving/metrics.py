@@ -1,4 +1,4 @@
-"""What a server counts of each request, for Prometheus, and logs."""
+"""Metrics of a server's requests, for Prometheus, and its log."""
 
 from __future__ import annotations
 

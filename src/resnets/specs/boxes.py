@@ -1,4 +1,4 @@
-"""What recipes of detectors and localisers share: anchors, and a refusal of what applies to classifiers alone."""
+"""Common parts of recipes of detectors and localisers: anchors, and a refusal of what applies to classifiers alone."""
 
 from __future__ import annotations
 

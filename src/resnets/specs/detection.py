@@ -1,4 +1,4 @@
-"""How detectors are trained. Paper: section 4.3, appendices A and B."""
+"""Recipes of detectors. Paper: section 4.3, appendices A and B."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network, the student, learns from a trained one, its teacher. FitNets [35]; Hinton et al. (2015)."""
+"""Distillation of a trained network, the teacher, into a student. FitNets [35]; Hinton et al. (2015)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Hint(Spec, frozen=True, kw_only=True):
     layer: str
     teacher_layer: str
     iterations: int
-    pieces: int = 1  # of the regressor: the maximum of so many convolutions, 2 for a maxout teacher
+    pieces: int = 1  # of the regressor: the maximum of this many convolutions, 2 for a maxout teacher
 
     def __post_init__(self) -> None:
         for name, value in (("iterations", self.iterations), ("pieces", self.pieces)):

@@ -1,4 +1,4 @@
-"""What networks are given: normalisation and augmentation. Paper: sections 3.4 and 4.2."""
+"""Network inputs: normalisation and augmentation. Paper: sections 3.4 and 4.2."""
 
 from __future__ import annotations
 
@@ -183,10 +183,10 @@ class AreaCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="area-
         """Return the side of the square when a share of the training is done."""
         if self.start_crop is None:
             return self.crop
-        begin, end = self.resize_between
-        if share >= end:  # what is left is no step of 32 for every crop
+        start, stop = self.resize_between
+        if share >= stop:  # what is left is no step of 32 for every crop
             return self.crop
-        grown = max(0.0, (share - begin) / (end - begin))
+        grown = max(0.0, (share - start) / (stop - start))
         return min(self.crop, self.start_crop + round(grown * (self.crop - self.start_crop) / 32) * 32)
 
 

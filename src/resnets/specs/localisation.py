@@ -1,4 +1,4 @@
-"""How localisers are trained. Paper: appendix C."""
+"""Recipes of localisers. Paper: appendix C."""
 
 from __future__ import annotations
 

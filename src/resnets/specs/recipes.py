@@ -1,4 +1,4 @@
-"""How networks are trained. Paper: sections 3.4 and 4.2."""
+"""Training recipes of networks. Paper: sections 3.4 and 4.2."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             "it must be 1 or more images, or None to keep the moving average",
         )
         need(self.ema is None or 0 < self.ema < 1, f"ema is {self.ema}", "it must be in (0, 1), such as 0.9999")
-        need(not self.nesterov or self.momentum > 0, "Nesterov's momentum is asked for with momentum 0", "raise it")
+        need(not self.nesterov or self.momentum > 0, "Nesterov's momentum is requested with momentum 0", "raise it")
         need(
             self.decay == "steps" or not self.milestones,
             f"milestones and a {self.decay} decay are both given",

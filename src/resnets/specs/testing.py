@@ -1,4 +1,4 @@
-"""How a trained network is tested. Paper: sections 3.4 and 4.2."""
+"""Test protocols of trained networks. Paper: sections 3.4 and 4.2."""
 
 from __future__ import annotations
 

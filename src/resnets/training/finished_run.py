@@ -1,4 +1,4 @@
-"""What a finished run came to, as the calls that train return it."""
+"""Result of a finished run, as the calls that train return it."""
 
 from __future__ import annotations
 

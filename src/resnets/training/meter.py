@@ -80,7 +80,7 @@ class LossGuard:
 
     Where waiting for the loss is cheap, it is looked at before the update. On a GPU (`deferred`) that would empty the
     queue of work at each iteration: there the fused optimiser reads it on the device, skips this and every later
-    update, and `check`, called before anything is logged or saved, finds out when that began. Of several processes
+    update, and `check`, called before anything is logged or saved, finds out when that started. Of several processes
     (`together`) all skip it, wherever the loss was; where it is not deferred, the one that raises ends the others.
     """
 

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnets.data.loading import Batch
 from resnets.errors import UsageError
-from resnets.evaluation.single_view import in_evaluation_mode
+from resnets.networks.modes import in_mode
 from resnets.networks.sync_batch_norm import norms_across
 from resnets.runtime.device import forward
 from resnets.runtime.processes import ALONE, World
@@ -92,7 +92,7 @@ def recompute_statistics(
     moments = [_Moments(norm.num_features, device) for norm in norms]
     kept = [{name: buffer.clone() for name, buffer in norm.named_buffers()} for norm in norms]
     left = count
-    with in_evaluation_mode(network), contextlib.ExitStack() as hooks:
+    with in_mode(network, training=False), contextlib.ExitStack() as hooks:
         for norm, its in zip(norms, moments, strict=True):
             norm.train()
             hooks.callback(norm.register_forward_pre_hook(its.add).remove)

@@ -70,8 +70,11 @@ DIGITS = Recipe(
     departures=(
         Departure("handwritten digits of 8x8 instead of CIFAR-10", "offline and in minutes"),
         Departure("200 iterations", "18 epochs of this small data set"),
-        Departure("learning rate 0.02 without a warm-up", "in so short a run 110 layers do not settle at 0.1"),
-        Departure("padding of 1 and no mirror images", "the images are small, and a mirrored digit is none"),
+        Departure(
+            "learning rate 0.02 without a warm-up",
+            "in so short a run 110 layers do not converge at a learning rate of 0.1",
+        ),
+        Departure("padding of 1 and no mirror images", "the images are small, and a mirrored digit is not a digit"),
         Departure("batch norm over the whole batch of 128", "one device"),
     ),
 )
@@ -142,12 +145,14 @@ SCRATCH = Recipe(
     departures=(
         Departure("as many epochs as the number of photos suggests, along a cosine", "the paper's are ImageNet's"),
         Departure(
-            "mini-batches of 64 from lr 0.05 after a warm-up, Nesterov's momentum", "a few photos are many steps"
+            "mini-batches of 64 from lr 0.05 after a warm-up, Nesterov's momentum", "more updates on small data sets"
         ),
-        Departure("weight decay of 5e-4, label smoothing of 0.1", "few photos are soon learned by heart"),
+        Departure("weight decay of 5e-4, label smoothing of 0.1", "small data sets overfit quickly"),
         Departure("crops of 25 to 100 % of the area, no colour augmentation", "usual in short trainings"),
         Departure("batch norm over the whole batch of 64", "one device"),
-        Departure("channel mean and standard deviation", "likewise; the paper subtracts the per-pixel mean only"),
+        Departure(
+            "channel mean and standard deviation", "usual for photos; the paper subtracts the per-pixel mean only"
+        ),
         REDUCED,
     ),
 )
@@ -171,9 +176,11 @@ FINETUNE = Recipe(
         ),
         Departure("a sixth of the epochs of `scratch`, from lr 0.01 after a warm-up, along a cosine", "the usual ones"),
         Departure("all layers are trained, batch norm's statistics too", "better than frozen ones on other images"),
-        Departure("crops of 25 to 100 % of the area, no colour augmentation", "the weights know the rest"),
+        Departure(
+            "crops of 25 to 100 % of the area, no colour augmentation", "pre-trained weights need less augmentation"
+        ),
         Departure("batch norm over the whole batch of 64", "one device"),
-        Departure("the input's mean is that of the weights", "else of each channel, with the standard deviation"),
+        Departure("mean and standard deviation of the pre-trained weights", "to match them"),
         REDUCED,
     ),
 )

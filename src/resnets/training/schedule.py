@@ -51,7 +51,7 @@ class Schedule:
             self.warmed_up_at = iteration + 1
 
     def log(self, iteration: int, images: int, error: float) -> None:
-        """Take note of the training error (percent) of so many images, which may be a plateau at a point of the curve.
+        """Take note of the training error (percent) of some images, which may be a plateau at a point of the curve.
 
         `iteration` is how many are done, and the images are those since the last note.
         """

@@ -6,6 +6,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -98,17 +99,15 @@ class SeveralSeeds:
         results: list[TrainResult] = []
         failed: dict[int, str] = {}
 
-        def start(seed: int) -> Callable[[Process], Session[TrainResult]]:
-            def make(process: Process) -> Session[TrainResult]:
-                watching = [observe(seed)] if observe else []
-                training, folder = self.training(seed), self.folder(seed)
-                return (yield from session(training, folder, process, resume=self.resume, observers=watching))
-
-            return make
+        def run(seed: int, process: Process) -> Session[TrainResult]:
+            watching = [observe(seed)] if observe else []
+            training, folder = self.training(seed), self.folder(seed)
+            return (yield from session(training, folder, process, resume=self.resume, observers=watching))
 
         with StopRequest():  # also of a signal between two groups
             for group in groups:
-                outcomes = train_together([start(seed) for seed in group], self.first.device, [depth] * len(group))
+                runs = [partial(run, seed) for seed in group]
+                outcomes = train_together(runs, self.first.device, [depth] * len(group))
                 for seed, outcome in zip(group, outcomes, strict=True):
                     if isinstance(outcome, Exception):
                         failed[seed] = first_line(outcome)

@@ -36,7 +36,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, iterations: int) -> None:
-        """Follow the network after so many iterations."""
+        """Follow the network after `iterations` iterations."""
         decay = min(self.decay, (1 + iterations) / (10 + iterations))
         own, theirs = ([pair[which] for pair in self.averaged] for which in (0, 1))
         get_ema_multi_avg_fn(decay)(own, theirs, iterations)

@@ -277,7 +277,7 @@ class GpuStep:
 
 
 def require_micro_batches(network: nn.Module, batch_size: int, parts: int) -> None:
-    """Verify that a mini-batch in so many micro-batches trains as it does whole.
+    """Verify that a mini-batch in `parts` micro-batches trains as it does whole.
 
     Raises: UsageError, if they are not equal, or would cut a group of images that share batch-norm statistics.
     """

@@ -16,6 +16,7 @@ from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, nearest
 from resnets.networks.comparison.maxout import MaxoutConv2d
 from resnets.networks.initialization import draw_uniformly
+from resnets.networks.modes import hooked, in_mode
 from resnets.networks.registry import name_of, spec_of
 from resnets.records.runs import StartRecord
 from resnets.runtime.device import outputs_of, place
@@ -218,14 +219,9 @@ def _regressor(teacher: Teacher, hint: Hint, student: nn.Module, shape: tuple[in
 
 def _shape_of_maps(network: nn.Module, layer: str, shape: tuple[int, ...]) -> torch.Size:
     """Return the shape of a layer's output for one image. Raises: UsageError, if there is none, or it is no maps."""
-    modes = [(module, module.training) for module in network.modules()]
     device = next(network.parameters()).device
-    try:
-        with _maps_of(network, layer) as maps, torch.no_grad():
-            network.eval()(torch.zeros(1, *shape, device=device))
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with in_mode(network, training=False), _maps_of(network, layer) as maps, torch.no_grad():
+        network(torch.zeros(1, *shape, device=device))
     if not maps or not isinstance(maps[0], Tensor) or maps[0].dim() != 4:
         raise UsageError(
             f"the hint's layer {layer!r} of {name_of(network)} gives no maps; a hint is of a layer that does"
@@ -244,8 +240,5 @@ def _maps_of(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         kept[:] = [output]
 
-    handle = layers[layer].register_forward_hook(keep)
-    try:
+    with hooked([(layers[layer], keep)]):
         yield kept
-    finally:
-        handle.remove()

@@ -73,8 +73,8 @@ def train(
         teacher: trained weights of any network of the package, from the same sources, to learn from: their scores are a
             part of the loss, by the recipe's distillation or, where it has none, the usual one. They must know the
             data's classes and take images of the same size, which are then normalised as for the teacher.
-        temperature: that the scores of student and teacher are divided by; None is the recipe's, else 4.
-        teacher_weight: of the teacher in the loss, above 0 and 1 at most; the labels have the rest. None is the
+        temperature: softmax temperature of distillation; None is the recipe's, else 4.
+        teacher_weight: weight of the teacher's loss, above 0 and 1 at most; the labels have the rest. None is the
             recipe's, else 0.9.
         iterations, epochs: another length; the recipe's milestones move in proportion.
         batch_size, lr, momentum, weight_decay, label_smoothing: of the recipe; None keeps them.

@@ -14,6 +14,7 @@ from torch import nn
 from resnets.errors import RunError, UsageError, WeightsError, first_line, import_extra, public
 from resnets.files import make_folder, read_bytes, sha256_of, to_json, write_durably, writing
 from resnets.networks.registry import spec_of
+from resnets.quantities import plural
 from resnets.records.evaluations import Calibration, Evaluation
 from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.specs import InputSpec, NetworkSpec, ResNetSpec
@@ -187,7 +188,7 @@ def _results(model: TrainedNetwork, network: str, measured: Evaluation | None) -
     if result is None or result.run.network.name != network:
         return []
     run = result.run
-    how = f"recipe {run.recipe.name}, seed {run.seed}, {run.recipe.iterations:,} iterations, the final one"
+    how = f"recipe {run.recipe.name}, seed {run.seed}, {plural(run.recipe.iterations, 'iteration')}, the final one"
     return [{"data": run.data.name, "metric": "top-1 error", "value": result.test_error, "how": how}]
 
 
@@ -210,7 +211,7 @@ def _card(model: TrainedNetwork, spec: NetworkSpec, results: list[dict[str, Any]
         head["model-index"] = [{"name": spec.name, "results": entries}]
     lines = ["---", *(f"{key}: {to_json(value)}" for key, value in head.items()), "---", "", f"# {spec.name}", ""]
     paper = ' of "Deep Residual Learning for Image Recognition"' if isinstance(spec, ResNetSpec) else ""
-    lines.append(f"{spec.in_words()}{paper}, {spec.num_classes} classes, saved by resnets {__version__}.")
+    lines.append(f"{spec.in_words()}{paper}, {plural(spec.num_classes, 'class')}, saved by resnets {__version__}.")
     if results:
         lines += ["", "| data | measured | percent | how |", "|---|---|--:|---|"]
         lines += [f"| {r['data']} | {r['metric']} | {r['value']:.2f} | {r['how']} |" for r in results]

@@ -8,6 +8,7 @@ import msgspec
 
 from resnets.errors import WeightsError
 from resnets.files import make_folder
+from resnets.quantities import plural
 from resnets.records import base
 from resnets.records.runs import ClassifierResult
 from resnets.weights.tensor_file import read_tensors, write_tensors
@@ -79,7 +80,7 @@ class ShippedWeights(msgspec.Struct, frozen=True):
             network=run.network.name,
             data=run.data.name,
             classes=len(run.data.classes),
-            recipe=f"{run.recipe.name}, {run.recipe.iterations:,} iterations",
+            recipe=f"{run.recipe.name}, {plural(run.recipe.iterations, 'iteration')}",
             test_error=result.test_error,
             bytes=(FOLDER / f"{name}.safetensors").stat().st_size,
             parameters=run.network.parameters,

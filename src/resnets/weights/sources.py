@@ -40,9 +40,9 @@ def find_weights(
     if not is_published(source):
         return _read(local_path(source), network, averaged)
     if kind == "torchvision":
-        if (wanted := _name(network)) is None:
+        if (requested := _name(network)) is None:
             raise UsageError("torchvision's weights of which network? `resnets convert --network` names it")
-        return _with_classes(fetch_weights(wanted, name or None))
+        return _with_classes(fetch_weights(requested, name or None))
     name, _, given = name.partition("@")
     return _read(fetch_repository(f"timm/{name}" if kind == "timm" else name, given or revision), network, averaged)
 

@@ -82,7 +82,7 @@ class VGG(nn.Module):
         """Return 7, the side of fc6 as a convolution. Raises: UsageError, if an image of `size` has other last maps."""
         if size >> 5 != 7:
             raise UsageError(
-                f"a VGG takes images of {size} x {size} pixels here, whose last maps it stretches to "
+                f"a VGG takes images of {size} x {size} pixels here, whose last maps it resizes to "
                 f"7x7; as convolutions its fc layers need 224 x 224"
             )
         return 7

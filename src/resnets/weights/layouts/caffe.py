@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 
 import torch
-from torch import Tensor
 
 from resnets.specs import InputSpec, NetworkSpec
-from resnets.weights.layouts.layout import About, Layout, Tensors
+from resnets.weights.layouts.layout import About, Layout, Tensors, blobs_of
 
 AUTHORS_MEAN = (103.062623801, 115.902882574, 123.151630838)
 """B, G and R of the authors' mean image, averaged over its pixels."""
 
+_BLOB = r"(?:data[/.])?([A-Za-z0-9_]+)[/.]([0-9]+)"
 _BLOCK = r"([2-5])([a-z])([0-9]*)_branch(1|2[abc])"  # as in 4b22_branch2a
 
 
@@ -25,19 +25,8 @@ def authors_input(spec: NetworkSpec, about: About) -> InputSpec:
     return InputSpec(size=224, resize=256, mean=AUTHORS_MEAN, max_value=255, channel_order="BGR")
 
 
-def _blobs(tensors: Tensors) -> dict[tuple[str, int], Tensor]:
-    """Return the blobs by their layer and number; {} where a name is no blob's."""
-    found = {}
-    for key, tensor in tensors.items():
-        match = re.fullmatch(r"(?:data[/.])?([A-Za-z0-9_]+)[/.]([0-9]+)", key)
-        if match is None:
-            return {}
-        found[match[1], int(match[2])] = tensor
-    return found
-
-
 def _recognises(tensors: Tensors, about: About) -> bool:
-    return ("res2a_branch2a", 0) in _blobs(tensors)
+    return ("res2a_branch2a", 0) in blobs_of(tensors, _BLOB)
 
 
 def place(stage: str, letter: str, number: str, branch: str) -> tuple[str, str, str]:
@@ -65,7 +54,7 @@ def _target(layer: str) -> tuple[str, str] | None:
 
 
 def _rename(tensors: Tensors) -> Tensors:
-    blobs, renamed, biases = _blobs(tensors), {}, {}
+    blobs, renamed, biases = blobs_of(tensors, _BLOB), {}, {}
     for (layer, number), blob in blobs.items():
         kind, name = _target(layer) or ("", "")
         match kind, number:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-from torch import Tensor
-
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights.layouts import torchvision
-from resnets.weights.layouts.layout import About, Layout, Named, Tensors, unchanged
+from resnets.weights.layouts.layout import About, Layout, Named, Tensors, blobs_of, unchanged
 
 _BRANCHES = {
     "1x1": "branch1",
@@ -65,20 +63,12 @@ TORCHVISION = Layout(
 # ---------------------------------------------------------------- Caffe's blobs
 
 
-def _blobs(tensors: Tensors) -> dict[tuple[str, int], Tensor]:
-    """Return the blobs by their layer, whose name may have slashes, and number; {} where a name is no blob's."""
-    found = {}
-    for key, tensor in tensors.items():
-        match = re.fullmatch(r"(?:data[/.])?(.+)[/.]([01])", key)
-        if match is None:
-            return {}
-        found[match[1], int(match[2])] = tensor
-    return found
+_BLOB = r"(?:data[/.])?(.+)[/.]([01])"  # whose layer may have slashes in its name
 
 
 def _from_blobs(tensors: Tensors, names: dict[str, str]) -> Tensors:
     renamed = {}
-    for (layer, number), blob in _blobs(tensors).items():
+    for (layer, number), blob in blobs_of(tensors, _BLOB).items():
         if layer not in names:
             renamed[f"{layer}/{number}"] = blob
         elif number:
@@ -105,7 +95,7 @@ def _caffes_googlenet() -> dict[str, str]:
 
 CAFFE_GOOGLENET = Layout(
     name="Caffe's GoogLeNet",
-    recognises=lambda tensors, about: ("inception_3a/1x1", 0) in _blobs(tensors),
+    recognises=lambda tensors, about: ("inception_3a/1x1", 0) in blobs_of(tensors, _BLOB),
     rename=lambda tensors: _from_blobs(tensors, _caffes_googlenet()),
     input_spec=lambda spec, about: _bgr(104.0, 117.0, 123.0),
     network=lambda tensors: ("googlenet", {"auxiliary": "aux1.fc2.weight" in tensors}),
@@ -113,7 +103,7 @@ CAFFE_GOOGLENET = Layout(
 
 CAFFE_NIN = Layout(
     name="Caffe's NIN",
-    recognises=lambda tensors, about: ("cccp6", 0) in _blobs(tensors),
+    recognises=lambda tensors, about: ("cccp6", 0) in blobs_of(tensors, _BLOB),
     rename=lambda tensors: _from_blobs(tensors, {name: name for name in _NIN}),
     input_spec=lambda spec, about: None,  # its images were whitened by a matrix that is not published
     network=lambda tensors: ("nin", {"pool2": "avg"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,9 +47,20 @@ def is_cifar_type(tensors: Tensors) -> bool:
     return stem is not None and stem.dim() == 4 and stem.shape[0] == 16 and stem.shape[2:] == (3, 3)
 
 
-def imagenet_input(*, resize: int = 256) -> InputSpec:
+def imagenet_input() -> InputSpec:
     """Return the usual ImageNet input: torchvision's mean and standard deviation, 224 of 256 pixels."""
-    return InputSpec(size=224, resize=resize, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return InputSpec(size=224, resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def blobs_of(tensors: Tensors, pattern: str) -> dict[tuple[str, int], Tensor]:
+    """Return Caffe's blobs by their layer and number, the groups of a name's pattern; {} where a name has another."""
+    found = {}
+    for key, tensor in tensors.items():
+        match = re.fullmatch(pattern, key)
+        if match is None:
+            return {}
+        found[match[1], int(match[2])] = tensor
+    return found
 
 
 def unchanged(tensors: Tensors) -> Tensors:

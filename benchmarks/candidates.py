@@ -1,4 +1,4 @@
-"""Who does each row's work: ours, the peers as their scripts are, and the peers as an expert sets them."""
+"""Candidates of each row: ours, the peers with their scripts' settings, and the peers with an expert's settings."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import torch
 from benchmarks import detection, inference, pipelines, predicting, processes, training
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
-from benchmarks.worker import Contender, Loop
+from benchmarks.worker import Candidate, Loop
 from resnets.records.benchmarks import Role
 from resnets.runtime.device import choose_precision
 
 Prepare = Callable[..., Loop]
 
 
-def contenders(row: Row, setting: Setting) -> list[Contender]:
-    """Return the contenders of a row: ours first, then the reference whose speed the targets are over.
+def candidates(row: Row, setting: Setting) -> list[Candidate]:
+    """Return the candidates of a row: ours first, then the reference whose speed the targets are over.
 
-    timm's networks are torchvision's: on a CPU, where each takes minutes, torchvision's expert stands for both.
+    timm's networks are torchvision's: on a CPU, where each takes minutes, torchvision's expert represents both.
     """
     found: list[tuple[str, Role, Prepare, dict[str, Any]]]
     if row.spec is not None:
@@ -40,19 +40,19 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
     elif row.name == "cifar-pipeline":
         found = [
             ("resnets", "ours", pipelines.ours_cifar, {}),
-            ("usual", "reference", pipelines.usual_cifar, {}),
+            ("CIFAR baseline", "reference", pipelines.baseline_cifar, {}),
             ("vectorised, expert", "expert", pipelines.expert_cifar, {}),
         ]
     elif row.name == "photo-pipeline":
         found = [
             ("resnets", "ours", pipelines.ours_photos, {}),
-            ("torchvision", "reference", pipelines.usual_photos, {}),
+            ("torchvision", "reference", pipelines.baseline_photos, {}),
             ("torchvision, expert", "expert", pipelines.expert_photos, {}),
         ]
     elif row.name == "large-photo-pipeline":
         found = [
             ("resnets", "ours", pipelines.ours_large, {}),
-            ("torchvision", "reference", pipelines.usual_large, {}),
+            ("torchvision", "reference", pipelines.baseline_large, {}),
             ("timm", "reference", pipelines.timm_large, {}),
             ("torchvision, expert", "expert", pipelines.expert_large, {}),
         ]
@@ -70,20 +70,19 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
             ("torchvision, expert", "expert", peer, {"expert": True}),
         ]
     elif row.kind == "inference":
-        library = "usual" if row.cifar else "torchvision"
-        name = "usual" if row.cifar else library
+        library = "CIFAR baseline" if row.cifar else "torchvision"
         found = [
             ("resnets", "ours", inference.ours, {}),
-            (name, "reference", inference.peer, {"library": library}),
-            (f"{name}, expert", "expert", inference.peer, {"library": library, "expert": True}),
+            (library, "reference", inference.peer, {"library": library}),
+            (f"{library}, expert", "expert", inference.peer, {"library": library, "expert": True}),
         ]
         if not row.cifar:
             found.insert(2, ("timm", "reference", inference.peer, {"library": "timm"}))
     elif row.cifar:
         found = [
             ("resnets", "ours", training.ours, {}),
-            ("usual", "reference", training.usual, {}),
-            ("usual, expert", "expert", training.usual, {"expert": True}),
+            ("CIFAR baseline", "reference", training.baseline, {}),
+            ("CIFAR baseline, expert", "expert", training.baseline, {"expert": True}),
         ]
     else:
         found = [
@@ -97,7 +96,7 @@ def contenders(row: Row, setting: Setting) -> list[Contender]:
     on = setting.device if row.kind in ("training", "inference") else "cpu"
     native = choose_precision("auto", torch.device(on))
     return [
-        Contender(
+        Candidate(
             name=name,
             role=role,
             prepare=partial(prepare, row, setting, **options),

@@ -1,4 +1,4 @@
-"""A row's contenders side by side: each in a process of its own, of which one at a time works, round by round."""
+"""Process pool of a row's candidates: each has its own process, and one at a time works, round by round."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.worker import Contender, Failed, Finished, Ready, Round, serve
+from benchmarks.worker import Candidate, Failed, Finished, Ready, Round, serve
 
 PATIENCE = 900.0  # seconds for one answer, such as a first step that compiles
-PAUSE = 0.1  # seconds between two rounds, in which the last one's loader fills its usual queue
+PAUSE = 0.1  # seconds between two rounds, in which the last loader refills its queue
 
 
 @dataclass
 class Record:
-    """All that one contender's process told. `failed` says why it was not, or not wholly, measured."""
+    """Measurements of one candidate's process. `failed` says why it was not, or not wholly, measured."""
 
-    contender: Contender
+    candidate: Candidate
     failed: str | None = None
     ready: Ready | None = None
     first_step: float | None = None  # seconds
@@ -32,7 +32,7 @@ class Record:
 
 
 class Worker(Protocol):
-    """One contender at work."""
+    """One candidate at work."""
 
     record: Record
 
@@ -44,14 +44,14 @@ class Worker(Protocol):
 
 
 class ProcessWorker:
-    """A contender in a process of its own; what goes wrong there becomes `record.failed`."""
+    """A candidate in a process of its own; what goes wrong there becomes `record.failed`."""
 
-    def __init__(self, contender: Contender, scratch: Path, start_method: str = "spawn") -> None:
-        self.record = Record(contender)
-        self.log = scratch / f"{contender.name}.log"
+    def __init__(self, candidate: Candidate, scratch: Path, start_method: str = "spawn") -> None:
+        self.record = Record(candidate)
+        self.log = scratch / f"{candidate.name}.log"
         context: Any = get_context(start_method)
         self.pipe, self.theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(self.theirs, contender, self.log))
+        self.process = context.Process(target=serve, args=(self.theirs, candidate, self.log))
 
     def start(self) -> None:
         """Start the process, which prepares at once."""
@@ -117,12 +117,14 @@ class ProcessWorker:
 
 
 @contextmanager
-def team(contenders: Sequence[Contender], scratch: Path, start_method: str = "spawn") -> Iterator[list[ProcessWorker]]:
-    """Start the processes of contenders, which prepare at the same time; on leaving, none is left."""
+def process_pool(
+    candidates: Sequence[Candidate], scratch: Path, start_method: str = "spawn"
+) -> Iterator[list[ProcessWorker]]:
+    """Start the processes of candidates, which prepare at the same time; on leaving, none is left."""
     workers: list[ProcessWorker] = []
     try:
-        for contender in contenders:
-            workers.append(ProcessWorker(contender, scratch, start_method))
+        for candidate in candidates:
+            workers.append(ProcessWorker(candidate, scratch, start_method))
             workers[-1].start()
         yield workers
     finally:
@@ -130,19 +132,19 @@ def team(contenders: Sequence[Contender], scratch: Path, start_method: str = "sp
             worker.kill()
 
 
-def interleave(workers: Sequence[Worker], *, rounds: int, seconds: float, tell: Callable[[str], None]) -> None:
-    """Let contenders work in turns, A B C A B C ..., after a first step and a warm-up round that do not count."""
+def interleave(workers: Sequence[Worker], *, rounds: int, seconds: float, notify: Callable[[str], None]) -> None:
+    """Let candidates work in turns, A B C A B C ..., after a first step and a warm-up round that do not count."""
     for worker in workers:
-        tell(f"{worker.record.contender.name} prepares")
+        notify(f"{worker.record.candidate.name} prepares")
         worker.get_ready()
-    on_a_gpu = any(worker.record.contender.device.startswith("cuda") for worker in workers)
-    tell("first steps")
+    on_a_gpu = any(worker.record.candidate.device.startswith("cuda") for worker in workers)
+    notify("first steps")
     with ThreadPoolExecutor(len(workers) if on_a_gpu else 1) as pool:  # those that compile for a GPU do it together
         for worker, first in zip(workers, pool.map(lambda worker: worker.work(0.0), workers), strict=True):
             worker.record.first_step = None if first is None else first.seconds
     for number in range(rounds + 1):  # the first one warms up
         for worker in workers:
-            tell(f"{worker.record.contender.name}, {f'round {number} of {rounds}' if number else 'warm-up'}")
+            notify(f"{worker.record.candidate.name}, {f'round {number} of {rounds}' if number else 'warm-up'}")
             time.sleep(PAUSE)
             done = worker.work(seconds)
             if number and done is not None:

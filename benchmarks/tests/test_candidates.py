@@ -1,4 +1,4 @@
-"""The peers do the same work as ours, and every contender steps."""
+"""The peers do the same work as ours, and every candidate steps."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch import nn
 import resnets
 from benchmarks import detection, inference, loaders, pipelines, predicting, training
 from benchmarks import images as images_of_rows
-from benchmarks.contenders import contenders
+from benchmarks.candidates import candidates
 from benchmarks.images import PHOTOS, SIDES, Images, make_large, make_photos
-from benchmarks.peers import UsualResNet, accuracy
+from benchmarks.peers import BaselineResNet, accuracy
 from benchmarks.rows import Row
 from benchmarks.setting import Setting
 from benchmarks.worker import Loop
@@ -30,18 +30,18 @@ from resnets.networks.registry import NETWORKS
 
 
 @pytest.mark.parametrize("depth", [20, 56])
-def test_the_usual_network_is_ours(depth: int) -> None:
+def test_the_baseline_network_is_ours(depth: int) -> None:
     """The same number of parameters and, with the same weights, the same logits in training and evaluation.
 
     In float64: with random weights and the statistics of one pass, logits are thousands, and float32 rounds them.
     """
-    ours, usual = resnets.create(f"resnet{depth}").double(), UsualResNet(depth).double()
-    assert sum(p.numel() for p in usual.parameters()) == sum(p.numel() for p in ours.parameters())
+    ours, baseline = resnets.create(f"resnet{depth}").double(), BaselineResNet(depth).double()
+    assert sum(p.numel() for p in baseline.parameters()) == sum(p.numel() for p in ours.parameters())
     weights = ours.state_dict()
-    usual.load_state_dict(dict(zip(usual.state_dict(), weights.values(), strict=True)))
+    baseline.load_state_dict(dict(zip(baseline.state_dict(), weights.values(), strict=True)))
     images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
     for mode in (True, False):
-        torch.testing.assert_close(usual.train(mode)(images), ours.train(mode)(images), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(baseline.train(mode)(images), ours.train(mode)(images), rtol=1e-9, atol=1e-9)
 
 
 def test_accuracy_is_a_percentage() -> None:
@@ -139,21 +139,21 @@ PHOTOS_ROW = Row(name="p", what="", kind="training", network="resnet18", batch=2
     ("prepare", "row"),
     [
         (training.ours, CIFAR),
-        (training.usual, CIFAR),
+        (training.baseline, CIFAR),
         (training.ours, PHOTOS_ROW),
         (training.torchvision, PHOTOS_ROW),
         (pipelines.ours_cifar, CIFAR),
-        (pipelines.usual_cifar, CIFAR),
+        (pipelines.baseline_cifar, CIFAR),
         (pipelines.expert_cifar, CIFAR),
         (pipelines.ours_photos, PHOTOS_ROW),
-        (pipelines.usual_photos, PHOTOS_ROW),
+        (pipelines.baseline_photos, PHOTOS_ROW),
         pytest.param(
             pipelines.expert_photos,
             PHOTOS_ROW,
             marks=pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning"),
         ),
         (pipelines.ours_large, PHOTOS_ROW),
-        (pipelines.usual_large, PHOTOS_ROW),
+        (pipelines.baseline_large, PHOTOS_ROW),
         pytest.param(
             pipelines.expert_large,
             PHOTOS_ROW,
@@ -162,10 +162,10 @@ PHOTOS_ROW = Row(name="p", what="", kind="training", network="resnet18", batch=2
         (inference.ours, CIFAR),
     ],
 )
-def test_contenders_step(
+def test_candidates_step(
     prepare: Callable[[Row, Setting], Loop], row: Row, setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each contender of a row makes steps of the row's batch size."""
+    """Each candidate of a row makes steps of the row's batch size."""
     if prepare is inference.ours:
         monkeypatch.setenv("CXX", "none")  # torch.compile takes seconds, and has tests of its own
     assert steps(prepare(row, setting)) == [row.batch] * 2
@@ -197,7 +197,7 @@ def test_a_registered_network_is_measured_by_its_name(
         assert (row.source, row.batch, row.side, row.spec.num_classes, row.spec.in_channels) == expected
         if row.source == "cifar":
             row = dataclasses.replace(row, batch=32)  # the few images of these tests
-        assert [one.role for one in contenders(row, setting)] == ["ours", "reference", "expert"]
+        assert [one.role for one in candidates(row, setting)] == ["ours", "reference", "expert"]
         assert steps(training.plain(row, setting)) == [row.batch] * 2
         more = 201 if data == "digits" else 2  # than its recipe has
         assert steps(training.ours(row, setting), more) == [row.batch] * more
@@ -219,10 +219,10 @@ def test_from_memory_both_sides_see_the_same_images() -> None:
         assert torch.equal(a, c) and torch.equal(b, d)
 
 
-@pytest.mark.parametrize("library", ["usual", "torchvision"])
+@pytest.mark.parametrize("library", ["CIFAR baseline", "torchvision"])
 def test_peers_infer(library: str, setting: Setting) -> None:
     """Each peer makes inference steps of the row's batch size."""
-    network, source = ("resnet20", "cifar") if library == "usual" else ("resnet18", "memory")
+    network, source = ("resnet20", "cifar") if library == "CIFAR baseline" else ("resnet18", "memory")
     row = Row(name="i", what="", kind="inference", network=network, batch=2, source=source)  # type: ignore[arg-type]
     assert steps(inference.peer(row, setting, library=library)) == [2, 2]
 
@@ -251,7 +251,7 @@ def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_detectors_step(prepare: Callable[[Row, Setting], Loop], setting: Setting) -> None:
-    """Each contender of a detector's row makes steps of an image."""
+    """Each candidate of a detector's row makes steps of an image."""
     assert steps(prepare(BOXES, setting)) == [1, 1]
 
 
@@ -284,7 +284,7 @@ def test_timm_and_the_experts_step(setting: Setting) -> None:
     """They compile, which takes a while, and timm may be absent."""
     pytest.importorskip("timm")
     assert steps(training.timm(PHOTOS_ROW, setting)) == [2, 2]
-    assert steps(training.usual(CIFAR, setting, expert=True)) == [4, 4]
+    assert steps(training.baseline(CIFAR, setting, expert=True)) == [4, 4]
     assert steps(inference.peer(PHOTOS_ROW, setting, library="timm", expert=True)) == [2, 2]
     for prepare in (predicting.ours, predicting.timm_script):
         assert steps(prepare(PHOTOS_ROW, setting)) == [2, 2]
