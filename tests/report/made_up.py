@@ -71,7 +71,7 @@ def result(
     known = PUBLISHED_IMAGES.get(data, PublishedImages(data, 50_000, 10_000, 2))
     spec: Any = registry.declare(network, num_classes=known.classes, shortcut=shortcut)
     spec = spec.with_changes(**network_changes or {})
-    steps, curve_on = 8, "test_error" if split == "all" else "validation_error"
+    steps, curve_on = min(8, scaled.iterations), "test_error" if split == "all" else "validation_error"
     curve = tuple(
         CurvePoint(
             iteration=scaled.iterations * step // steps,

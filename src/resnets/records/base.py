@@ -102,7 +102,7 @@ def decode(content: bytes | str, kind: type[T], where: Path | str) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:  # ValueError: text that is not UTF-8
-        raise RecordError(f"{where}: {error}") from None
+        raise RecordError(f"{where}: {_in_a_line(error)}") from None
 
 
 def convert(content: Any, kind: type[T], where: Path | str) -> T:
@@ -110,7 +110,12 @@ def convert(content: Any, kind: type[T], where: Path | str) -> T:
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise RecordError(f"{where}: {error}") from None
+        raise RecordError(f"{where}: {_in_a_line(error)}") from None
+
+
+def _in_a_line(error: Exception) -> str:
+    """Return a message, which may quote what the record holds, in one line."""
+    return " ".join(str(error).split())
 
 
 def difference(old: Any, new: Any, where: str = "") -> tuple[str, Any, Any] | None:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
+from typing import Annotated
+
+import msgspec
+
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+"""An error, or a share of images, which is verified where a record is read."""
 
 Interval = tuple[float, float]
 """From and to, in percent: a 95 % confidence interval."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from resnets.records.base import Record, in_short
-from resnets.records.counts import Interval
+from resnets.records.counts import Interval, Percent
 from resnets.records.runs import (
     ClassifierResult,
     DetectionScores,
@@ -19,6 +20,7 @@ from resnets.records.runs import (
     Provenance,
 )
 from resnets.specs import Setting, Spec
+from resnets.specs.base import Natural, Positive
 
 Scale = Literal["full", "short", "smoke"]
 """Of a run's length: the declared one, a sixteenth or more, or less."""
@@ -30,15 +32,15 @@ class Tested(Spec, frozen=True, kw_only=True):
     """Counts over a test set. Errors in percent; an interval is Wilson's, of 95 % confidence."""
 
     network: str
-    samples: int
-    top1_wrong: int
-    top1_error: float
+    samples: Positive
+    top1_wrong: Natural
+    top1_error: Percent
     top1_interval: Interval
-    top5_wrong: int
-    top5_error: float
+    top5_wrong: Natural
+    top5_error: Percent
     top5_interval: Interval
     loss: float | None  # null where it is not finite
-    class_errors: dict[str, float | None]
+    class_errors: dict[str, Percent | None]
 
     __repr__ = in_short
 
@@ -65,8 +67,8 @@ class Agreement(Spec, frozen=True, kw_only=True):
 
     engine: str
     precision: str
-    samples: int
-    same_top1: int  # samples of the same most probable class
+    samples: Positive
+    same_top1: Natural  # samples of the same most probable class
     logit_difference: float
 
 
@@ -113,8 +115,8 @@ class Calibration(Spec, frozen=True, kw_only=True):
 
     temperature: float
     data: str
-    validation_images: int
-    test_images: int
+    validation_images: Natural
+    test_images: Natural
     ece_before: float
     ece_after: float
     nll_before: float
@@ -131,11 +133,11 @@ class LayerResponses(Spec, frozen=True, kw_only=True):
     network: str
     source: str  # the run's folder, or the weights file
     data: str
-    images: int
+    images: Natural
     device: str = "cpu"
-    layers: tuple[Response, ...]
+    layers: Annotated[tuple[Response, ...], msgspec.Meta(min_length=1)]
     digest: str | None = None
-    bn_group: int | None = None
+    bn_group: Positive | None = None
     result: ClassifierResult | None = None
 
     @property
@@ -168,8 +170,8 @@ class DetectionEvaluation(Record, frozen=True, kw_only=True, tag="detection eval
     data: str
     digest: str | None = None
     split: str
-    images: int
-    repairs: int = 0
+    images: Natural
+    repairs: Natural = 0
     protocol: str
     box_refinement: bool = False
     multi_scale: bool = False
@@ -205,8 +207,8 @@ class LocalisationEvaluation(Record, frozen=True, kw_only=True, tag="localisatio
 class Errors(Spec, frozen=True, kw_only=False):
     """Of one test protocol, in percent."""
 
-    top1: float
-    top5: float | None = None
+    top1: Percent
+    top5: Percent | None = None
 
 
 class DetectionTested(Spec, frozen=True, kw_only=True):

@@ -6,14 +6,16 @@ import hashlib
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from resnets.errors import UsageError
 from resnets.records import base
 from resnets.records.base import Record
+from resnets.records.counts import Percent
 from resnets.specs import DetectionRecipe, InputSpec, LocalisationRecipe, NetworkSpec, Precision, Recipe, Spec
+from resnets.specs.base import Natural, Positive
 
 R = TypeVar("R")
 
@@ -29,7 +31,7 @@ class NetworkRecord(Spec, frozen=True, kw_only=True):
 
     name: str
     spec: NetworkSpec | None = None
-    parameters: int
+    parameters: Natural
     detector: Literal["faster_rcnn", "rpn", "rcnn"] | None = None
 
     @property
@@ -46,10 +48,10 @@ class DataRecord(Spec, frozen=True, kw_only=True):
     split: str = "all"
     digest: str | None
     classes: tuple[str, ...]
-    training_images: int
-    test_images: int
+    training_images: Natural
+    test_images: Natural
     roles: str = ""  # what is trained, validated and tested on, where the source has found that out
-    repairs: int = 0  # of boxes and sizes
+    repairs: Natural = 0  # of boxes and sizes
 
     def in_words(self) -> str:
         """Return which images these are."""
@@ -67,7 +69,7 @@ class StartRecord(Spec, frozen=True, kw_only=True):
     file: str
     sha256: str
     of: Literal["classifier", "detector", "localiser"] = "classifier"
-    classes: int | None = None
+    classes: Positive | None = None
     network: str | None = None
     input: InputSpec | None = None
 
@@ -90,6 +92,10 @@ class Provenance(Spec, frozen=True, kw_only=True):
     execution: str | None = None
 
 
+Sessions = Annotated[tuple[Provenance, ...], msgspec.Meta(min_length=1)]
+"""Where the sessions of a run or a study ran: one for each change."""
+
+
 class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
     """What makes a run the one that it is, and where its sessions ran."""
 
@@ -102,9 +108,9 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
     teacher: StartRecord | None = None  # that the recipe's distillation is from
     rpn: StartRecord | None = None  # whose proposals a per-class R-CNN is trained on
     class_weights: dict[str, float] | None = None  # in the loss; None: all are 1
-    workers: int
-    accumulate: int = 1
-    provenance: tuple[Provenance, ...]  # of the sessions, where they differ
+    workers: Natural
+    accumulate: Positive = 1
+    provenance: Sessions
 
     def identity(self) -> dict[str, Any]:
         """Return what a resumed run must share, as JSON values: the rest may differ."""
@@ -152,12 +158,12 @@ class LogLine(Spec, frozen=True, kw_only=True, omit_defaults=True):
     Units: errors and mAP in percent; seconds of training and tests since the start of the run.
     """
 
-    iteration: int
+    iteration: Natural
     lr: float
     loss: float
     losses: dict[str, float] = {}  # a detector's or localiser's, by part
     training_error: float  # of a detector or localiser: of what was drawn
-    images: int
+    images: Natural
     test_error: float | None = None
     test_loss: float | None = None
     test_map: float | None = None
@@ -172,10 +178,14 @@ class LogLine(Spec, frozen=True, kw_only=True, omit_defaults=True):
 class CurvePoint(Spec, frozen=True, kw_only=True, omit_defaults=True):
     """A point of a classifier's curve, in percent; the training error is since the point before."""
 
-    iteration: int
-    training_error: float
-    test_error: float | None = None
-    validation_error: float | None = None
+    iteration: Natural
+    training_error: Percent
+    test_error: Percent | None = None
+    validation_error: Percent | None = None
+
+
+Curve = Annotated[tuple[CurvePoint, ...], msgspec.Meta(min_length=1)]
+"""Of a classifier that was trained to the end."""
 
 
 class ClassifierResult(Record, frozen=True, kw_only=True, tag="classifier result"):
@@ -183,17 +193,19 @@ class ClassifierResult(Record, frozen=True, kw_only=True, tag="classifier result
     but one.
     """
 
-    test_error: float
-    test_top5_error: float | None
-    test_samples: int
-    training_error: float
-    validation_error: float | None = None
-    majority_class_error: float | None = None  # of always answering the most frequent training class, in the same test
-    unaveraged_test_error: float | None = None  # of the last weights, where their average is tested
-    warm_up_end: int | None = None  # iteration
+    test_error: Percent
+    test_top5_error: Percent | None
+    test_samples: Positive
+    training_error: Percent
+    validation_error: Percent | None = None
+    majority_class_error: Percent | None = (
+        None  # of always answering the most frequent training class, in the same test
+    )
+    unaveraged_test_error: Percent | None = None  # of the last weights, where their average is tested
+    warm_up_end: Natural | None = None  # iteration
     seconds: float
     images_per_second: float
-    curve: tuple[CurvePoint, ...]
+    curve: Curve
     run: RunRecord
 
 
@@ -220,7 +232,7 @@ class DetectionScores(Spec, frozen=True, kw_only=True):
 class DetectorResult(Record, frozen=True, kw_only=True, tag="detector result"):
     """The result of a detector's run."""
 
-    test_images: int
+    test_images: Natural
     scores: DetectionScores
     validation_scores: DetectionScores | None = None
     seconds: float
@@ -237,12 +249,12 @@ class LocalisationScores(Spec, frozen=True, kw_only=True):
     class, both of all images.
     """
 
-    images: int  # that count
-    blacklisted: int = 0
-    true_class_error: float | None = None
-    true_class_error_of_all: float | None = None
-    errors: tuple[float, ...] | None = None
-    class_errors: tuple[float, ...] | None = None
+    images: Natural  # that count
+    blacklisted: Natural = 0
+    true_class_error: Percent | None = None
+    true_class_error_of_all: Percent | None = None
+    errors: Annotated[tuple[Percent, ...], msgspec.Meta(min_length=1)] | None = None
+    class_errors: Annotated[tuple[Percent, ...], msgspec.Meta(min_length=1)] | None = None
 
     def completed(self, other: LocalisationScores) -> LocalisationScores:
         """Return these scores, with those of another test of the same images that are None here."""
@@ -253,7 +265,7 @@ class LocalisationScores(Spec, frozen=True, kw_only=True):
 class LocaliserResult(Record, frozen=True, kw_only=True, tag="localiser result"):
     """The result of a localiser's run; the scores are of the centre crop."""
 
-    test_images: int
+    test_images: Natural
     scores: LocalisationScores
     validation_scores: LocalisationScores | None = None
     seconds: float

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from resnets.records.base import Record
-from resnets.records.counts import Interval
-from resnets.records.runs import Provenance
+from resnets.records.counts import Interval, Percent
+from resnets.records.runs import Sessions
 from resnets.specs import Recipe, Spec
+from resnets.specs.base import Natural, Positive
 
-CurvePoints = tuple[tuple[int, float, float], ...]
+CurvePoints = tuple[tuple[Natural, Percent, Percent], ...]
 """Of a training: iteration, training error since the point before, and tested error, in percent."""
 
 
@@ -19,9 +20,9 @@ class DepthRow(Spec, frozen=True, kw_only=True):
     network: str
     depth: int
     residual: bool | None  # None: a registered network
-    training_error: float
-    training_images: int
-    test_error: float
+    training_error: Percent
+    training_images: Positive
+    test_error: Percent
     seconds: float
     curve: CurvePoints
 
@@ -33,12 +34,12 @@ class StudyRow(DepthRow, frozen=True, kw_only=True):
     memory, estimated as a plan does.
     """
 
-    validation_error: float
-    validation_images: int
+    validation_error: Percent
+    validation_images: Positive
     interval: Interval
-    parameters: int
-    macs: int
-    memory: int
+    parameters: Natural
+    macs: Natural
+    memory: Natural
 
 
 class StudyRequest(Spec, frozen=True, kw_only=True):
@@ -60,9 +61,9 @@ class PlannedNetwork(Spec, frozen=True, kw_only=True):
     network: str
     depth: int
     residual: bool | None  # None: a registered network
-    parameters: int
-    macs: int
-    memory: int
+    parameters: Natural
+    macs: Natural
+    memory: Natural
     seconds: float
 
 
@@ -74,16 +75,16 @@ class StudyPlan(Spec, frozen=True, kw_only=True):
     """
 
     data: str
-    classes: int
-    training_images: int
-    validation_images: int
-    majority_class_error: float
-    test_images: int
+    classes: Positive
+    training_images: Positive
+    validation_images: Positive
+    majority_class_error: Percent
+    test_images: Natural
     split: str
     recipe: str
-    iterations: int
-    batch_size: int
-    first_drop: int  # the iteration at which the learning rate is lowered first; half of all where it never jumps
+    iterations: Positive
+    batch_size: Positive
+    first_drop: Natural  # the iteration at which the learning rate is lowered first; half of all where it never jumps
     seed: int
     budget: float
     networks: tuple[PlannedNetwork, ...]
@@ -116,7 +117,7 @@ class StudyRecord(Record, frozen=True, kw_only=True, tag="study"):
     failed: dict[str, str] = {}
     recommendation: Recommendation | None = None
     degradation: tuple[str, ...] = ()
-    provenance: tuple[Provenance, ...]  # of the sessions, where they differ
+    provenance: Sessions
 
 
 def last_images(iterations: Iterable[int], batch_size: int) -> int:

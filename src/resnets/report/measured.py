@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
 from resnets.localisation.recipes import all_recipes
@@ -55,6 +56,8 @@ def measured(file: str, result: ClassifierResult, answer: ReproducedRun | None =
     spec = run.network.spec
     curve_on: Literal["test", "validation"] = "test" if result.validation_error is None else "validation"
     curve = tuple(_point(point) for point in result.curve)
+    if any(after.iteration <= before.iteration for before, after in pairwise(curve)):
+        raise NotAResult("the iterations of its curve do not ascend")
     view = "center-crop" if spec is not None and spec.type == "imagenet" else "single-view"
     errors = {view: Errors(result.test_error, result.test_top5_error)}
     if answer is not None:
@@ -184,6 +187,9 @@ def _scores(scores: DetectionScores, mean_ap: float) -> Scores:
 
 
 def _coco_means(numbers: Mapping[str, float]) -> tuple[float, float]:
+    """Return COCO's two means in percent. Raises: NotAResult, if they are not among the numbers."""
+    if missing := {"AP", "AP50"} - numbers.keys():
+        raise NotAResult(f"its scores have no {missing.pop()}")
     return 100 * numbers["AP50"], 100 * numbers["AP"]
 
 
@@ -191,11 +197,14 @@ def _coco_means(numbers: Mapping[str, float]) -> tuple[float, float]:
 
 
 def _other_network(network: NetworkRecord, declared: Setting) -> list[str]:
-    """Return in what a network differs from the declared one."""
+    """Return in what a network differs from the declared one. Raises: NotAResult, if there is none of its name."""
     name, spec = network.name, network.spec
     found = [] if name == declared.network else [f"{name} instead of {declared.network}"]
     if isinstance(spec, ComparisonSpec | VGGSpec):
-        own = type(spec).named(spec.name, num_classes=spec.num_classes, in_channels=spec.in_channels)
+        try:
+            own = type(spec).named(spec.name, num_classes=spec.num_classes, in_channels=spec.in_channels)
+        except (KeyError, ValueError):
+            raise NotAResult(f"there is no network {spec.name!r}") from None
         changed = own.differences(spec).items()
         found += [f"{option} {ours} instead of {usual}" for option, (usual, ours) in changed if option != "bn_group"]
     if not isinstance(spec, ResNetSpec):
