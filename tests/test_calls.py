@@ -322,9 +322,9 @@ def test_the_same_weights_are_the_same_bytes(result: resnets.TrainResult, tmp_pa
     """Two runs that agree can be compared with `cmp`: the header's order is fixed."""
     from resnets.weights import tensor_file
 
-    tensors, description = tensor_file.read_tensors(result.folder / "weights.safetensors")
+    tensors, header = tensor_file.read_tensors(result.folder / "weights.safetensors")
     for copy in range(6):
-        tensor_file.write_tensors(tmp_path / f"{copy}.safetensors", tensors, description)
+        tensor_file.write_tensors(tmp_path / f"{copy}.safetensors", tensors, header)
     assert len({(tmp_path / f"{copy}.safetensors").read_bytes() for copy in range(6)}) == 1
 
 

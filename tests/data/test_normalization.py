@@ -29,6 +29,7 @@ from resnets.data.normalization import (
 )
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, UsageError
+from resnets.records.headers import ClassifierHeader
 from resnets.specs import InputSpec, PadCropFlip, Preprocessing
 from resnets.training import recipes
 from resnets.weights.tensor_file import read_tensors, write_tensors
@@ -99,8 +100,8 @@ def test_json_and_a_weights_files_header_keep_it_exactly(preprocessing: Preproce
     """The mean belongs to the trained model: it comes back bit for bit."""
     input_spec = fit(images_of(100).images, preprocessing)
     as_json = restored(json.loads(json.dumps(msgspec.to_builtins(input_spec))))
-    write_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)}, {"input": msgspec.to_builtins(input_spec)})
-    in_header = restored(read_tensors(tmp_path / "w.safetensors")[1]["input"])
+    write_tensors(tmp_path / "w.safetensors", {"x": torch.zeros(1)}, ClassifierHeader(input=input_spec))
+    in_header = read_tensors(tmp_path / "w.safetensors")[1].input
     assert as_json == in_header == input_spec
     assert mean_of(in_header).tobytes() == mean_of(input_spec).tobytes()
 

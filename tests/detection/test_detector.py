@@ -18,6 +18,7 @@ from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.fine_tuning import fine_tuned
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
+from resnets.records.base import as_json
 from resnets.specs import InputSpec
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
@@ -143,30 +144,30 @@ def test_a_detector_needs_a_class(tiny_detector: TinyDetector) -> None:
 @pytest.mark.parametrize(
     ("where", "value"),
     [
-        (("detector",), None),
-        (("detector",), []),
+        (("kind",), "classifier weights"),
+        (("version",), 2),
         (("classes",), 3),
         (("classes",), [1, 2]),
         (("classes",), ["one more", *CLASSES]),
-        (("detector", "network"), None),
-        (("detector", "network", "blocks"), [10**7] * 4),
-        (("detector", "recipe"), []),
-        (("detector", "recipe", "anchor_sizes"), [32] * 10**5),
-        (("detector", "recipe", "roi_size"), -1),
-        (("detector", "input", "mean"), [0.5]),
-        (("detector", "input", "size"), 10**7),
+        (("network",), None),
+        (("network", "blocks"), [10**7] * 4),
+        (("recipe",), []),
+        (("recipe", "anchor_sizes"), [32] * 10**5),
+        (("recipe", "roi_size"), -1),
+        (("input", "mean"), [0.5]),
+        (("input", "size"), 10**7),
     ],
 )
 def test_a_header_that_does_not_fit_is_refused_at_once(
     tiny_detector: TinyDetector, tmp_path: Path, where: tuple[str, ...], value: Any
 ) -> None:
     """Before a network of what it declares is built."""
-    tensors, description = read_tensors(tiny_detector.run / "weights.safetensors")
-    parent = description
+    tensors, header = read_tensors(tiny_detector.run / "weights.safetensors")
+    parent = changed = as_json(header)
     for key in where[:-1]:
         parent = parent[key]
     parent[where[-1]] = value
-    write_tensors(tmp_path / "w.safetensors", tensors, description)
+    write_tensors(tmp_path / "w.safetensors", tensors, changed)
     with pytest.raises(WeightsError) as caught:
         resnets.load_detector(tmp_path / "w.safetensors", device="cpu")
     assert "\n" not in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,13 @@ from resnets.localisation.localiser import load_localiser
 from resnets.localisation.score import read_guesses, score_guesses
 from resnets.localisation.sources import load_localisation_data
 from resnets.localisation.train import LocaliserResult, train_localiser
+from resnets.records.base import as_json
 from resnets.records.runs import LocaliserResult as Record
 from resnets.report.collect import collect
 from resnets.specs import LocalisationRecipe
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
-from resnets.weights.tensor_file import read_tensors
+from resnets.weights.tensor_file import read_tensors, write_tensors
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:a localiser that starts from random weights"),
@@ -246,3 +248,23 @@ def test_what_does_not_fit_is_refused(tiny_localiser: TinyLocaliser, guesser: Pa
         evaluate_localiser(tiny_localiser.run, other)
     with pytest.raises(DataError, match="other classes"):
         train_localiser("resnet8", other, weights=None, rpn=tiny_localiser.run, recipe=RCNN, out=out, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "wrong"),
+    [
+        ("rpn", None, r"\$\.rpn"),
+        ("rcnn", {}, r"\$\.rcnn"),
+        ("classes", [3], r"\$\.classes"),
+        ("classes", ["one"], "of another shape"),
+        ("kind", "detector weights", "detector|input|network|unknown"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(
+    tiny_localiser: TinyLocaliser, tmp_path: Path, field: str, value: Any, wrong: str
+) -> None:
+    """The field that is wrong is named, or what does not fit the tensors."""
+    tensors, header = read_tensors(tiny_localiser.run / "weights.safetensors")
+    write_tensors(tmp_path / "w.safetensors", tensors, as_json(header) | {field: value})
+    with pytest.raises(WeightsError, match=wrong):
+        load_localiser(tmp_path / "w.safetensors", device="cpu")

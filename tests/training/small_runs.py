@@ -164,11 +164,11 @@ def outcome(path: Path) -> dict[str, Any]:
     with RunFolder(path) as folder:
         newest = folder.checkpoints.paths()[0]
         tensors, header = read_tensors(newest)
-        weights, about = read_tensors(folder.weights)
-        found: dict[str, Any] = {"checkpoint": newest.name, "about weights": about}
+        weights, of_weights = read_tensors(folder.weights)
+        found: dict[str, Any] = {"checkpoint": newest.name, "header of weights": as_json(of_weights)}
         found |= {f"log {i}": _untimed(as_json(line)) for i, line in enumerate(folder.logged())}
         found |= {f"result {key}": value for key, value in _untimed(as_json(folder.result(ClassifierResult))).items()}
-    found |= {f"progress {key}": value for key, value in _untimed(header["progress"]).items()}
+    found |= {f"progress {key}": value for key, value in _untimed(as_json(header)["progress"]).items()}
     found |= {f"tensor {name}": tensor for name, tensor in tensors.items()}
     return found | {f"weights {name}": tensor for name, tensor in weights.items()}
 

@@ -15,6 +15,7 @@ from observing import Recorder
 from small_runs import Tiny, checkpoint_name, differences, files, job, names_in, run, tiny_state
 
 from resnets.errors import CheckpointError, TrainingError
+from resnets.records.base import as_json
 from resnets.training.checkpoint import Checkpoints
 from resnets.weights import tensor_file
 
@@ -153,7 +154,8 @@ def test_checkpoint_with_a_wrong_field(interrupted: Path) -> None:
     """A header that is not of this kind is refused, and its field named."""
     for iteration in (6, 7):
         path = interrupted / "checkpoints" / checkpoint_name(iteration)
-        tensors, header = tensor_file.read_tensors(path)
+        tensors, read = tensor_file.read_tensors(path)
+        header = as_json(read)
         header["progress"]["schedule"]["warming"] = "yes"
         tensor_file.write_tensors(path, tensors, header)
     with pytest.raises(CheckpointError, match=r"`bool`.*`str`.*`\$.progress.schedule.warming`"):
@@ -166,7 +168,7 @@ def test_safetensors_of_another_program(interrupted: Path) -> None:
     (interrupted / "checkpoints" / checkpoint_name(8)).write_bytes(tensor_file.safetensors.torch.save(tensors))
     recorder = Recorder()
     run(job(), interrupted, recorder)
-    assert recorder.notes[0].endswith(f"{checkpoint_name(8)}: Object missing required field `run`")
+    assert recorder.notes[0].endswith(f"{checkpoint_name(8)}: is not a checkpoint of this run")
 
 
 def test_two_are_kept(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ import torch
 from small_runs import checkpoint_name, differences, files, job, run, tiny_state
 
 from resnets.errors import RunError
+from resnets.records.headers import ClassifierHeader
+from resnets.specs import InputSpec
 from resnets.training.checkpoint import Checkpoints
 from resnets.training.run_folder import RunFolder
 from resnets.weights import tensor_file
@@ -183,11 +185,14 @@ def test_round_trip(tmp_path: Path) -> None:
         "g": torch.tensor(-(2**62)),
     }
     path = tmp_path / "x.safetensors"
-    tensor_file.write_tensors(path, tensors, {"text": "ü", "list": [1, 2.5, None]})
-    read, description = tensor_file.read_tensors(path)
+    header = ClassifierHeader(
+        classes=("ü", "\u2028"), input=InputSpec(size=1, resize=1, mean=(0.1 + 0.2, 1 / 3, 1e-300))
+    )
+    tensor_file.write_tensors(path, tensors, header)
+    read, found = tensor_file.read_tensors(path)
     assert read.keys() == tensors.keys()
     assert all(torch.equal(read[name], tensors[name]) and read[name].dtype == tensors[name].dtype for name in tensors)
-    assert description == {"text": "ü", "list": [1, 2.5, None]}
+    assert found == header
     assert path.stat().st_size < 10_000
 
 

@@ -24,7 +24,7 @@ TENSORS: dict[str, Tensor] = NETWORK.state_dict()
 SPEC = msgspec.to_builtins(NETWORK.spec)
 INPUT = msgspec.to_builtins(InputSpec(size=32, resize=32, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)))
 CLASSES = [f"class {number}" for number in range(10)]
-VALID = {"network": SPEC, "classes": CLASSES, "input": INPUT}
+VALID = {"kind": "classifier weights", "version": 1, "network": SPEC, "classes": CLASSES, "input": INPUT}
 
 
 def write(path: Path, text: str) -> None:
@@ -48,6 +48,9 @@ def test_a_description_that_is_no_object_is_refused(tmp_path: Path, text: str) -
 @pytest.mark.parametrize(
     "change",
     [
+        *({"kind": value} for value in (None, "weights", "detector weights", "checkpoint")),
+        *({"version": value} for value in (None, 0, 2, "1")),
+        {"calibrated": None},
         *({"network": value} for value in (None, 1, [], {}, {"kind": "resnet"}, {"kind": ["resnet"]})),
         *({"classes": value} for value in (1, "abc", [1], [None], CLASSES[:9], {"a": 1})),
         *({"input": value} for value in (1, [], {"size": 32})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from torch import Tensor, nn
 from resnets.errors import WeightsError
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
+from resnets.records.base import as_json
+from resnets.records.headers import ClassifierHeader
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights import weights_file
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
 CONVENTION = InputSpec(size=32, resize=36, mean=(0.49, 0.48, 0.45), std=(0.2, 0.21, 0.22))
+HEADER = ClassifierHeader(classes=("one", "ü"), input=CONVENTION)
 
 
 def same(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> bool:
@@ -30,7 +34,7 @@ def same(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> bool:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A small file of tensors of several types, with a description."""
+    """A small file of tensors of several types, with a header."""
     path = tmp_path / "small.safetensors"
     tensors = {
         "weight": torch.randn(3, 2),
@@ -39,7 +43,7 @@ def small(tmp_path: Path) -> Path:
         "mask": torch.tensor([True, False]),
         "empty": torch.zeros(0, 4),
     }
-    write_tensors(path, tensors, {"network": None, "note": "as it was"})
+    write_tensors(path, tensors, HEADER)
     return path
 
 
@@ -90,14 +94,14 @@ def test_a_file_of_another_project_is_read(tmp_path: Path) -> None:
     path = tmp_path / "theirs.safetensors"
     tensors = {"a": torch.randn(2, 3)}
     safetensors.torch.save_file(tensors, path)
-    read, description = read_tensors(path)
-    assert same(read, tensors) and description == {}
+    read, header = read_tensors(path)
+    assert same(read, tensors) and header is None
     assert weights_file.load(path).spec is None
 
 
 def test_tensors_of_every_type_come_back(small: Path) -> None:
     """Types and shapes are kept, of empty and scalar tensors too."""
-    tensors, description = read_tensors(small)
+    tensors, header = read_tensors(small)
     assert {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()} == {
         "weight": (torch.float32, (3, 2)),
         "half": (torch.bfloat16, (3,)),
@@ -105,7 +109,15 @@ def test_tensors_of_every_type_come_back(small: Path) -> None:
         "mask": (torch.bool, (2,)),
         "empty": (torch.float32, (0, 4)),
     }
-    assert tensors["count"] == 7 and description == {"network": None, "note": "as it was"}
+    assert tensors["count"] == 7 and header == HEADER
+
+
+def test_other_programs_read_the_header(small: Path) -> None:
+    """The metadata of the file are texts, as the format has it, and one of them is the JSON of the record."""
+    with safetensors.safe_open(small, "pt") as content:
+        metadata = content.metadata()
+    assert all(isinstance(text, str) for text in metadata.values())
+    assert json.loads(metadata["resnets"]) == as_json(HEADER)
 
 
 def test_any_flipped_bit_is_noticed(small: Path, tmp_path: Path) -> None:
@@ -136,7 +148,7 @@ def test_a_file_cut_short_anywhere_is_noticed(small: Path, tmp_path: Path) -> No
 def test_swapped_tensors_are_noticed(tmp_path: Path) -> None:
     """The digest covers the names: a valid safetensors file with two tensors exchanged is not what was written."""
     path = tmp_path / "swapped.safetensors"
-    write_tensors(path, {"a": torch.zeros(2), "b": torch.ones(2)}, {})
+    write_tensors(path, {"a": torch.zeros(2), "b": torch.ones(2)}, HEADER)
     content = path.read_bytes()
     path.write_bytes(content.replace(b'"a":', b'"x":').replace(b'"b":', b'"a":').replace(b'"x":', b'"b":'))
     assert torch.equal(safetensors.torch.load_file(path)["a"], torch.ones(2))
@@ -179,29 +191,35 @@ def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes | str
         weights_file.load(path)
 
 
-def test_a_description_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    """Unknown fields and kinds of a declaration are errors that name them."""
+def test_a_header_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """Unknown fields, kinds and versions are errors that name them."""
     path = tmp_path / "new.safetensors"
     network = {**msgspec.to_builtins(registry.declare("resnet20")), "gates": "open"}
-    write_tensors(path, {}, {"network": network})
-    with pytest.raises(WeightsError, match=r"gates.*newer version"):
-        weights_file.load(path)
-    write_tensors(path, {}, {"network": {"kind": "transformer"}})
-    with pytest.raises(WeightsError, match="newer version"):
-        weights_file.load(path)
+    of_weights = {"kind": "classifier weights", "version": 1}
+    for header, wrong in (
+        (of_weights | {"network": network}, r"`gates` - at `\$\.network`"),
+        (of_weights | {"network": {"kind": "transformer"}}, r"'transformer' - at `\$\.network.kind`"),
+        (of_weights | {"teacher": None}, "`teacher`"),
+        (of_weights | {"version": 2}, r"2 - at `\$\.version`"),
+        ({"kind": "poem", "version": 1}, r"'poem' - at `\$\.kind`"),
+        ({"network": network}, "`kind`"),
+    ):
+        write_tensors(path, {}, header)
+        with pytest.raises(WeightsError, match=f"{wrong}.*newer version"):
+            weights_file.load(path)
 
 
 def test_writing_leaves_the_old_file_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills up while writing keeps the old file, and no remains of the new one."""
     path = tmp_path / "weights.safetensors"
-    write_tensors(path, {"a": torch.zeros(2)}, {})
+    write_tensors(path, {"a": torch.zeros(2)}, HEADER)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write_tensors(path, {"a": torch.ones(2)}, {})
+        write_tensors(path, {"a": torch.ones(2)}, HEADER)
     monkeypatch.undo()
     assert not read_tensors(path)[0]["a"].any()
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -24,9 +22,10 @@ from resnets.detection.pixels import as_tensor
 from resnets.errors import UsageError, WeightsError, first_line, public
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
+from resnets.records.headers import DetectorHeader, Header, StageHeader
 from resnets.runtime.device import choose_device, place
-from resnets.specs import DetectionRecipe, InputSpec, NetworkSpec, Preprocessing, Recipe
-from resnets.weights.tensor_file import read_description, read_tensors, write_tensors
+from resnets.specs import InputSpec, Preprocessing
+from resnets.weights.tensor_file import read_header, read_tensors, write_tensors
 from resnets.weights.weights_file import Weights, last_layer, load_into, require_input, require_same_keys, weights_path
 
 N = TypeVar("N", bound=nn.Module)
@@ -109,24 +108,24 @@ class Detector:
     device: torch.device
 
 
-def header(path: Path) -> dict[str, Any]:
-    """Return the header of the weights file of a run's folder, or of a file; {} if it has none."""
+def header_of(path: Path) -> Header | None:
+    """Return the header of the weights file of a run's folder, or of a file; None if it has none."""
     file = path / "weights.safetensors" if path.is_dir() else path
     try:
-        return read_description(file)
+        return read_header(file)
     except WeightsError:
-        return {}  # whoever reads the file reports what is wrong with it
+        return None  # whoever reads the file reports what is wrong with it
 
 
 def is_detector(path: Path) -> bool:
     """Return whether a run's folder or a weights file is a detector's, of this package or of detectron2."""
-    return "detector" in header(path) or is_detectron2(path)
+    return isinstance(header_of(path), DetectorHeader) or is_detectron2(path)
 
 
 def save_detector(path: Path, network: FasterRCNN, classes: Sequence[str]) -> None:
     """Write a detector's weights, with its network, recipe, input and classes."""
-    about = msgspec.to_builtins({"network": network.spec, "recipe": network.recipe, "input": network.input})
-    write_tensors(path, network.state_dict(), {"detector": about, "classes": list(classes)})
+    header = DetectorHeader(network=network.spec, recipe=network.recipe, input=network.input, classes=tuple(classes))
+    write_tensors(path, network.state_dict(), header)
 
 
 @public
@@ -139,54 +138,37 @@ def load_detector(path: str | Path, *, device: str = "auto") -> Detector:
     if is_detectron2(path):
         network, classes = load_detectron2(path)
     else:
-        tensors, description = read_tensors(path)
-        if "detector" not in description:
+        tensors, header = read_tensors(path)
+        if not isinstance(header, DetectorHeader):
             raise WeightsError(f"{path}: not a detector's weights; `resnets detect train` makes them")
-        with understood(path):
-            classes = msgspec.convert(description["classes"], tuple[str, ...])
-            network = rebuilt(FasterRCNN, DetectionRecipe, description["detector"], len(classes), tensors, path)
+        classes = header.classes
+        network = rebuilt(FasterRCNN, header, len(classes), tensors, path)
     place(network.eval(), target)
     return Detector(path, network, classes, target)
 
 
-class _About(msgspec.Struct, frozen=True):
-    """What the header of weights says of a detector, or of a part of a localiser."""
-
-    network: NetworkSpec
-    recipe: dict[str, Any]
-    input: InputSpec
-
-
-@contextmanager
-def understood(path: Path) -> Iterator[None]:
-    """Turn what a description raises whose fields do not fit together, nearly anything, into a WeightsError."""
-    try:
-        yield
-    except WeightsError:
-        raise
-    except Exception as error:
-        raise WeightsError(
-            f"{path}: its description is not understood ({first_line(error)}); was it written by a newer version?"
-        ) from None
-
-
 def rebuilt(
     make: Callable[[nn.Module, int, Any, InputSpec], N],
-    recipe: type[Recipe],
-    description: Any,
+    about: DetectorHeader | StageHeader,
     classes: int,
     tensors: dict[str, Tensor],
     path: Path,
 ) -> N:
-    """Return the network that a description and its tensors give. Raises: WeightsError, and as `understood` has it."""
-    about = msgspec.convert(description, _About)
-    how = msgspec.convert(about.recipe | {"departures": ()}, recipe)  # which are text
+    """Return the network that a header and its tensors give.
+
+    Raises: WeightsError, if the parts of the header, or the tensors, do not fit together.
+    """
     if about.network.layers > len(tensors):
-        raise UsageError(f"{about.network.layers:,} layers, and {len(tensors):,} tensors")
+        raise WeightsError(f"{path}: it declares {about.network.layers:,} layers, and holds {len(tensors):,} tensors")
     require_input(about.input, path)
-    with torch.device("meta"):  # which takes no memory, whatever is declared
-        shapes = make(registry.build(about.network), classes, how, about.input)
-    require_same_keys(shapes, tensors)
-    network = make(registry.build(about.network), classes, how, about.input)
+    try:
+        with torch.device("meta"):  # which takes no memory, whatever is declared
+            shapes = make(registry.build(about.network), classes, about.recipe, about.input)
+        require_same_keys(shapes, tensors)
+        network = make(registry.build(about.network), classes, about.recipe, about.input)
+    except WeightsError:
+        raise
+    except Exception as error:  # fields that do not fit together raise nearly anything
+        raise WeightsError(f"{path}: it declares a network that cannot be built ({first_line(error)})") from None
     load_into(network, tensors)
     return network

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import torch
 
-from resnets.detection.detector import N, rebuilt, understood
+from resnets.detection.detector import N, rebuilt
 from resnets.errors import WeightsError, public
 from resnets.localisation.networks import PerClass, PerClassRCNN, PerClassRPN
+from resnets.records.headers import LocaliserHeader, StageHeader
 from resnets.runtime.device import choose_device, place
-from resnets.specs import LocalisationRecipe
 from resnets.weights.tensor_file import read_tensors, write_tensors
 from resnets.weights.weights_file import weights_path
 
@@ -40,10 +39,12 @@ def save_localiser(path: Path, rpn: PerClassRPN, rcnn: PerClassRCNN | None, clas
     """Write a localiser's weights, with the network, recipe and input of each stage, and the classes."""
     parts: dict[str, PerClass] = {"rpn": rpn} if rcnn is None else {"rpn": rpn, "rcnn": rcnn}
     tensors = {f"{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.state_dict().items()}
-    about = {
-        name: {"network": part.spec, "recipe": part.recipe, "input": part.input_spec} for name, part in parts.items()
-    }
-    write_tensors(path, tensors, {"localiser": msgspec.to_builtins(about), "classes": list(classes)})
+    header = LocaliserHeader(rpn=_header(rpn), rcnn=None if rcnn is None else _header(rcnn), classes=tuple(classes))
+    write_tensors(path, tensors, header)
+
+
+def _header(stage: PerClass) -> StageHeader:
+    return StageHeader(network=stage.spec, recipe=stage.recipe, input=stage.input_spec)
 
 
 @public
@@ -53,18 +54,17 @@ def load_localiser(path: str | Path, *, device: str = "auto") -> Localiser:
     Raises: WeightsError, if there is none, or it is damaged; UsageError, if the device is not available.
     """
     target, path = choose_device(device), weights_path(Path(path))
-    tensors, description = read_tensors(path)
-    if "localiser" not in description:
+    tensors, header = read_tensors(path)
+    if not isinstance(header, LocaliserHeader):
         raise WeightsError(f"{path}: not a localiser's weights; `resnets locate train` makes them")
-    with understood(path):
-        about, classes = description["localiser"], msgspec.convert(description["classes"], tuple[str, ...])
+    classes = header.classes
 
-        def part(name: str, make: Callable[..., N]) -> N:
-            own = {key[len(name) + 1 :]: tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
-            network = rebuilt(make, LocalisationRecipe, about[name], len(classes), own, path)
-            place(network.eval(), target)
-            return network
+    def stage(name: str, make: Callable[..., N], about: StageHeader) -> N:
+        own = {key[len(name) + 1 :]: tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+        network = rebuilt(make, about, len(classes), own, path)
+        place(network.eval(), target)
+        return network
 
-        rpn = part("rpn", PerClassRPN)
-        rcnn = part("rcnn", PerClassRCNN) if about.get("rcnn") is not None else None
+    rpn = stage("rpn", PerClassRPN, header.rpn)
+    rcnn = None if header.rcnn is None else stage("rcnn", PerClassRCNN, header.rcnn)
     return Localiser(path, rpn, rcnn, classes, target)

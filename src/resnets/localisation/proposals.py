@@ -17,6 +17,7 @@ from resnets.localisation.boxed_images import BoxedImages
 from resnets.localisation.frames import read_views, size_of
 from resnets.localisation.inference import LocalisationTest, best_of, proposed
 from resnets.localisation.localiser import Localiser
+from resnets.records.headers import ProposalsHeader
 from resnets.specs import Precision
 from resnets.weights.tensor_file import read_tensors, write_tensors
 
@@ -49,8 +50,8 @@ def stored_proposals(
     for start in range(0, len(images), PART):
         chosen = np.arange(start, min(start + PART, len(images)))
         path = folder / f"images-{start:08}.safetensors"
-        about: dict[str, dict[str, object]] = {"proposals": {"of": of, "count": count, "images": len(chosen)}}
-        found = _read(path, about)
+        header = ProposalsHeader(of=of, count=count, images=len(chosen))
+        found = _read(path, header)
         if found is None:
             found = torch.zeros(len(chosen), count, 4, dtype=torch.float16)
             views = read_views(images.select(chosen).files, [TEST.look(rpn.rpn)], workers)
@@ -60,20 +61,20 @@ def stored_proposals(
                 if progress is not None:
                     progress(start + row + 1, len(images))
             with writing(path):
-                write_tensors(path, {"boxes": found}, about)
+                write_tensors(path, {"boxes": found}, header)
         parts.append(found.numpy())
     return np.concatenate(parts)
 
 
-def _read(path: Path, about: dict[str, dict[str, object]]) -> Tensor | None:
+def _read(path: Path, header: ProposalsHeader) -> Tensor | None:
     """Return a file's proposals, or None where there is none of these, or it is damaged."""
     if not path.exists():
         return None
     try:
-        tensors, description = read_tensors(path)
+        tensors, found = read_tensors(path)
     except WeightsError:
         return None
-    return tensors["boxes"] if description == about else None
+    return tensors["boxes"] if found == header else None
 
 
 @torch.inference_mode()

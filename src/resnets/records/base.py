@@ -105,14 +105,6 @@ def decode(content: bytes | str, kind: type[T], where: Path | str) -> T:
         raise RecordError(f"{where}: {_in_a_line(error)}") from None
 
 
-def convert(content: Any, kind: type[T], where: Path | str) -> T:
-    """Return the record that JSON values hold, as `decode` does. Raises: RecordError."""
-    try:
-        return msgspec.convert(content, kind)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{where}: {_in_a_line(error)}") from None
-
-
 def _in_a_line(error: Exception) -> str:
     """Return a message, which may quote what the record holds, in one line."""
     return " ".join(str(error).split())

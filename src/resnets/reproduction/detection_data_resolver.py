@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resnets.detection import coco, ilsvrc
 from resnets.detection.annotations import DetectionSplits
-from resnets.detection.detector import header
+from resnets.detection.detector import header_of
 from resnets.detection.image_sets import parse_sets
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.detection.sources import load_detection_data
@@ -15,6 +15,7 @@ from resnets.errors import DataError, UsageError, warn
 from resnets.paper.declarations import Data as DeclaredData
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, identify, name_of, stages
 from resnets.records.evaluations import Scale
+from resnets.records.headers import DetectorHeader
 from resnets.reproduction.box_data_resolver import BoxDataResolver, WithStart, fewer, some
 from resnets.reproduction.data_resolver import MissingData, in_part, shortened
 from resnets.reproduction.tasks import Task
@@ -52,7 +53,8 @@ class DetectionDataResolver(BoxDataResolver[DetectionSplits]):
         splits = few(whole) if self.scale == "smoke" else whole
         name = in_part(identify(whole.name, len(whole.train), len(whole.test), len(whole.classes)), splits, whole)
         if fine_tuned and start is not None:
-            name = after(name, len(header(start).get("classes") or ()))
+            known = header_of(start)
+            name = after(name, len(known.classes) if isinstance(known, DetectorHeader) else 0)
         splits = dataclasses.replace(splits, protocol=task.detections[0].protocol)
         return ResolvedDetectionData(name, source, splits, start, None if start is None else self.digest(start))
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnets.errors import ANOTHER_FOLDER, CheckpointError, RecordError, TrainingError, WeightsError
+from resnets.errors import ANOTHER_FOLDER, CheckpointError, TrainingError, WeightsError
 from resnets.files import make_folder, writing
-from resnets.records.base import as_json, convert
 from resnets.records.checkpoints import CheckpointHeader, Progress
 from resnets.training.state import TrainingState, named
 from resnets.weights.tensor_file import parse_tensors, write_tensors
@@ -64,7 +63,7 @@ class Checkpoints:
         header = CheckpointHeader(run=run, progress=state.progress())
         with writing(path):
             make_folder(self.folder)
-            write_tensors(path, state.tensors(), as_json(header))
+            write_tensors(path, state.tensors(), header)
             self._prune(state.iteration)
         return path
 
@@ -112,11 +111,10 @@ class Checkpoints:
                 f"fails too, move it elsewhere to continue from the one before"
             ) from error
         try:
-            tensors, description = parse_tensors(content, path)
-            header = convert(description, CheckpointHeader, path)
-        except (WeightsError, RecordError) as error:
+            tensors, header = parse_tensors(content, path)
+        except WeightsError as error:
             return str(error)
-        if header.run != run:
+        if not isinstance(header, CheckpointHeader) or header.run != run:
             return f"{path}: is not a checkpoint of this run"
         return Checkpoint(path, tensors, header.progress)
 

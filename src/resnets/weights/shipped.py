@@ -46,15 +46,15 @@ def write(run: Path, target: Path, *, half: bool) -> None:
 
     Raises: WeightsError, if the run has no weights; RecordError.
     """
-    tensors, description = read_tensors(run / "weights.safetensors")
+    tensors, header = read_tensors(run / "weights.safetensors")
     result = base.read(run / "result.json", ClassifierResult)
-    if result is None:
+    if result is None or header is None:
         raise WeightsError(f"{run} holds no result.json; weights are shipped with the result of a finished run")
     if half:
         tensors = {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in tensors.items()}
     data = result.run.data.with_changes(source=None)
     make_folder(target.parent)
-    write_tensors(target, tensors, description)
+    write_tensors(target, tensors, header)
     base.write(target.with_suffix(".json"), result.with_changes(run=result.run.with_changes(data=data)))
 
 

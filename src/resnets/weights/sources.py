@@ -58,7 +58,7 @@ def local_path(source: str | Path) -> Path:
 
 
 def _read(path: Path, network: str | nn.Module | None, averaged: bool) -> Imported:
-    if path.suffix == ".safetensors" and path.exists() and read_tensors(path)[1] != {}:
+    if path.suffix == ".safetensors" and path.exists() and read_tensors(path)[1] is not None:
         if averaged:
             raise UsageError(f"{path}: ema is for checkpoints of other projects; a run's weights are averaged already")
         return Imported(load(path), "resnets")

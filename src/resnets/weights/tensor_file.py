@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import safetensors
 import safetensors.torch
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from resnets.errors import RecordError, WeightsError, first_line
 from resnets.files import read_bytes, require_expansion, size_on_disk, write_durably
-from resnets.records.base import decode
+from resnets.records.base import Record, decode, encode
+from resnets.records.headers import Header
 
 
 def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
@@ -27,8 +28,8 @@ def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
     return content.hexdigest()
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
-    """Write tensors and a JSON description to one safetensors file, whole or not at all.
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: Record) -> None:
+    """Write tensors, and a record of what they are as their header, to one safetensors file, whole or not at all.
 
     The file is written under a temporary name, flushed to the disk and renamed; it carries a SHA-256 of everything.
 
@@ -38,7 +39,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str,
     plain = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-    text = json.dumps(description, sort_keys=True)
+    text = encode(header).decode()
     content = safetensors.torch.save(plain, {"resnets": text, "sha256": _digest(plain, text)})
     write_durably(path, _sorted_header(content))
 
@@ -53,12 +54,11 @@ def _sorted_header(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the description of a safetensors file; its digest is verified where it has one.
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Header | None]:
+    """Return the tensors and the header of a safetensors file, whose digest is verified; None of another project's.
 
-    A file of another project has no description: {}.
-
-    Raises: WeightsError, if the file is missing, is no safetensors file, or its content is not what was written.
+    Raises: WeightsError, if the file is missing, is no safetensors file, its content is not what was written, or a
+        field of its header is wrong.
     """
     try:
         content = read_bytes(path)
@@ -67,7 +67,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return parse_tensors(content, path)
 
 
-def parse_tensors(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def parse_tensors(content: bytes, path: Path) -> tuple[dict[str, Tensor], Header | None]:
     """Return what `read_tensors` returns, of a file's content. Raises: WeightsError."""
     if path.suffix != ".safetensors":
         raise WeightsError(
@@ -76,31 +76,31 @@ def parse_tensors(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[s
         )
     try:
         tensors = safetensors.torch.load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
     except Exception as error:  # a damaged file raises nearly anything
         raise WeightsError(f"{path}: damaged or not a safetensors file ({first_line(error)})") from None
-    text = header.get("resnets", "")
-    if (text or "sha256" in header) and header.get("sha256") != _digest(tensors, text):
+    text = metadata.get("resnets", "")
+    if (text or "sha256" in metadata) and metadata.get("sha256") != _digest(tensors, text):
         raise WeightsError(f"{path}: damaged: its content is not what was written (SHA-256 differs)")
-    return tensors, _parse_description(text, path)
+    return tensors, _header(text, path)
 
 
-def read_description(path: Path) -> dict[str, Any]:
-    """Return the description of a safetensors file by its header alone; {} if it has none.
+def read_header(path: Path) -> Header | None:
+    """Return the header of a safetensors file, without its tensors; None of another project's.
 
-    Raises: WeightsError, if it cannot be read.
+    Raises: WeightsError, if it cannot be read, or a field is wrong.
     """
     try:
         require_expansion(path, size_on_disk(path)[0])
         with safetensors.safe_open(path, "pt") as content:
-            header = content.metadata() or {}
+            metadata = content.metadata() or {}
     except Exception as error:
         raise WeightsError(f"{path}: damaged or not a safetensors file ({first_line(error)})") from None
-    return _parse_description(header.get("resnets", ""), path)
+    return _header(metadata.get("resnets", ""), path)
 
 
-def _parse_description(text: str, path: Path) -> dict[str, Any]:
+def _header(text: str, path: Path) -> Header | None:
     try:
-        return decode(text or "{}", dict[str, Any], path)
+        return decode(text, cast("type[Header]", Header), path) if text else None
     except RecordError as error:
-        raise WeightsError(f"{error}; its description is not understood") from None
+        raise WeightsError(f"{error}; was its header written by a newer version?") from None

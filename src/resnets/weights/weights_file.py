@@ -7,13 +7,13 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
 from resnets.errors import UsageError, WeightsError, first_line
 from resnets.networks.registry import build, name_of, spec_of
 from resnets.records.evaluations import Calibration
+from resnets.records.headers import ClassifierHeader, DetectorHeader, LocaliserHeader
 from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, first_difference
 from resnets.weights import shipped
 from resnets.weights.adapt import with_auxiliary_of, with_channels_of
@@ -157,48 +157,31 @@ def save(
     calibration: Calibration | None = None,
 ) -> None:
     """Write a network's weights, with what is needed to use them elsewhere."""
-    spec = spec_of(network)
-    description = {
-        "network": msgspec.to_builtins(spec) if spec is not None else None,
-        "classes": classes,
-        "input": msgspec.to_builtins(input_spec) if input_spec else None,
-    }
-    if calibration is not None:
-        description["calibration"] = msgspec.to_builtins(calibration)
-    write_tensors(path, network.state_dict(), description)
+    header = ClassifierHeader(network=spec_of(network), classes=classes, input=input_spec, calibration=calibration)
+    write_tensors(path, network.state_dict(), header)
 
 
 def load(path: Path) -> Weights:
     """Read a weights file.
 
-    Raises: WeightsError, as `read_tensors`, or if its description is not understood.
+    Raises: WeightsError, as `read_tensors`, or if it is not of a classifier, or its header does not fit together.
     """
-    tensors, description = read_tensors(path)
+    tensors, header = read_tensors(path)
     tensors = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in tensors.items()}
-    for kind, command in (("detector", "detect"), ("localiser", "locate")):
-        if kind in description:
-            raise WeightsError(f"{path}: a {kind}'s weights, not a classifier's; `resnets {command}` uses them")
-    try:
-        found = msgspec.convert(description, _Description)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise WeightsError(
-            f"{path}: its description is not understood ({error}); was it written by a newer version?"
-        ) from None
-    spec, classes, input_spec = found.network, found.classes or None, found.input
+    if isinstance(header, DetectorHeader):
+        raise WeightsError(f"{path}: a detector's weights, not a classifier's; `resnets detect` uses them")
+    if isinstance(header, LocaliserHeader):
+        raise WeightsError(f"{path}: a localiser's weights, not a classifier's; `resnets locate` uses them")
+    if header is None:  # another project's
+        header = ClassifierHeader()
+    if not isinstance(header, ClassifierHeader):
+        raise WeightsError(f"{path}: not the weights of a trained network; name the folder of a finished run")
+    spec, classes, input_spec = header.network, header.classes or None, header.input
     if classes is not None and spec is not None and len(classes) != spec.num_classes:
-        raise WeightsError(f"{path}: its description has {len(classes)} class names for {spec.num_classes} classes")
+        raise WeightsError(f"{path}: its header has {len(classes)} class names for {spec.num_classes} classes")
     if input_spec is not None:
         require_input(input_spec, path)
-    return Weights(path, tensors, spec, classes, input_spec, found.calibration)
-
-
-class _Description(msgspec.Struct, frozen=True):
-    """What the header of a weights file says."""
-
-    network: NetworkSpec | None = None
-    classes: tuple[str, ...] | None = None
-    input: InputSpec | None = None
-    calibration: Calibration | None = None
+    return Weights(path, tensors, spec, classes, input_spec, header.calibration)
 
 
 def require_input(input_spec: InputSpec, path: Path) -> None:
