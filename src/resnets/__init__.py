@@ -105,7 +105,7 @@ _HOME = {
     "register_data": "resnets.data.sources",
     "check_data": "resnets.data.audit",
     "shard_data": "resnets.data.shard_writer",
-    "Audit": "resnets.data.audit",
+    "Audit": "resnets.records.audits",
     "DataSplits": "resnets.data.splits",
     "ImageArrays": "resnets.data.arrays",
     "ImageFiles": "resnets.data.image_files",
@@ -136,7 +136,6 @@ if TYPE_CHECKING:
     from resnets.analysis.landscape import landscape as landscape
     from resnets.cli.display import Display as Display
     from resnets.data.arrays import ImageArrays as ImageArrays
-    from resnets.data.audit import Audit as Audit
     from resnets.data.audit import check_data as check_data
     from resnets.data.image_files import ImageFiles as ImageFiles
     from resnets.data.load import load_data as load_data
@@ -212,6 +211,7 @@ if TYPE_CHECKING:
     from resnets.records.analyses import Ablation as Ablation
     from resnets.records.analyses import Gradients as Gradients
     from resnets.records.analyses import Landscape as Landscape
+    from resnets.records.audits import Audit as Audit
     from resnets.records.evaluations import Agreement as Agreement
     from resnets.records.evaluations import Calibration as Calibration
     from resnets.records.evaluations import DetectionEvaluation as DetectionEvaluation

@@ -208,11 +208,6 @@ def write_bytes(path: Path, content: bytes) -> None:
         write_durably(path, content)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file as `write_bytes` does. Raises: RunError, if it cannot be written."""
-    write_bytes(path, (to_json(content, indent=2) + "\n").encode())
-
-
 def to_json(content: Any, *, indent: int | None = None) -> str:
     """Return plain values as JSON, which is valid whatever they are: a number that is not finite becomes null."""
     try:

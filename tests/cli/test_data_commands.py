@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,8 @@ import torch
 import resnets
 from resnets.errors import UsageError, WeightsError
 from resnets.networks import registry
+from resnets.records import base
+from resnets.records.audits import Audit
 from resnets.specs import InputSpec
 from resnets.training.run_folder import RunFolder
 from resnets.weights import weights_file
@@ -36,9 +37,9 @@ def test_a_broken_one_fails_with_a_table_and_json(photo_folder: Path, tmp_path: 
     code, out, _ = command("data", "check", f"folder:{photo_folder}", "--out", file)
     assert code == 1
     assert "unreadable" in out and "text[red].jpg: not a JPEG, PNG, WebP" in out and "would FAIL" in out
-    report = json.loads(file.read_text())
-    assert report["would_fail"] and report["counts"] == {"unreadable": 1}
-    assert report["findings"][0]["split"] == "val" and report["splits"]["train"]["images"] == 12
+    report = base.read(file, Audit)
+    assert report is not None and report.would_fail and report.counts == {"unreadable": 1}
+    assert report.findings[0].split == "val" and report.splits["train"].images == 12
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

@@ -110,7 +110,7 @@ def test_the_audit_names_nearly_equal_images(tmp_path: Path) -> None:
     scene(20).save(val / "dog" / "exact.png")
     result = audit.check_data(f"folder:{tmp_path}", workers=1)
     found = {finding.kind: finding for finding in result.findings}
-    assert result.counts() == {
+    assert result.counts == {
         "two classes": 1,
         "nearly in both splits": 1,
         "duplicate": 1,

@@ -94,6 +94,7 @@ def test_the_manifest_tells_everything(photos: DataSplits, written: Path) -> Non
     """It has classes, counts, sizes and hashes of each shard."""
     manifest = json.loads((written / "manifest.json").read_text())
     train = manifest["splits"]["train"]
+    assert (manifest["kind"], manifest["version"]) == ("shards", 1)
     assert manifest["classes"] == ["cat", "dog", "emu"]
     assert train["samples"] == 24 == sum(len(shard["samples"]) for shard in train["shards"])
     for shard in train["shards"]:

@@ -41,7 +41,9 @@ def changed(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "other"}, "'other'"),
+        ({"kind": "other"}, "'other'"),
+        ({"version": 2}, r"\$\.version"),
+        ({"spilts": {}}, "`spilts`"),
         ({"splits": {}}, "no split"),
         ({"classes": [1, 2, 3]}, "classes"),
         (changed(file="../../etc/x.tar"), "is not a file next to it"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from typer import Argument, Exit, Option, Typer
 
 from resnets.cli import options
@@ -28,14 +27,15 @@ def check(
     from resnets.cli.display import escape, print_table, progress_of
     from resnets.data.audit import FATAL, KINDS, REPEATED, check_data
     from resnets.data.passed_over import PassedOver, in_words
-    from resnets.files import require_file, write_json
+    from resnets.files import require_file
     from resnets.quantities import plural
+    from resnets.records import base
 
     require_file(out)
     with progress_of("checking") as progress:
         audit = check_data(source, workers=workers, progress=progress)
     if out is not None:  # before anything is shown
-        write_json(out, msgspec.to_builtins(audit) | {"would_fail": audit.would_fail, "counts": audit.counts()})
+        base.write(out, audit)
     console = Console(highlight=False, soft_wrap=True)
     splits = list(audit.splits.values())
     rows = (
@@ -48,7 +48,7 @@ def check(
     )
     title = f"{audit.name}, {plural(audit.classes, 'class')}"
     print_table((title, *audit.splits), rows, caption="smallest / median / largest")
-    for kind, count in audit.counts().items():
+    for kind, count in audit.counts.items():
         of_kind = [finding for finding in audit.findings if finding.kind == kind]
         fails = "[bold]training fails[/bold]: " if kind in FATAL else ""
         shown = of_kind[: EXAMPLES if kind in REPEATED else 1]

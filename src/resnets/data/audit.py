@@ -28,6 +28,7 @@ from resnets.data.shard_writer import Progress
 from resnets.data.splits import DataSplits, Split, drawn_of_each_class
 from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
 from resnets.errors import DataError, UsageError, public, require_at_least
+from resnets.records.audits import Audit, Finding, Range, SplitSummary
 
 LARGE = 25_000_000  # pixels, from which decoding takes long
 TWELVE_BITS = 4_095
@@ -62,53 +63,6 @@ REPEATED = ("in both splits", "two classes", "nearly in both splits", "duplicate
 
 FATAL = ("layout", "unreadable", "truncated", "huge")
 """With one of these training would fail."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found: its kind is one of KINDS."""
-
-    kind: str
-    split: str
-    file: str
-    detail: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitSummary:
-    """What a split holds; sides and classes from the smallest over the median to the largest.
-
-    Units: pixels; `class_sizes` in images.
-    """
-
-    images: int
-    bytes: int
-    classes: int
-    class_sizes: tuple[int, int, int]
-    widths: tuple[int, int, int]
-    heights: tuple[int, int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Audit:
-    """What was found in a data set, the worst first."""
-
-    source: str
-    name: str
-    classes: int
-    splits: dict[str, SplitSummary]
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...] = ()  # on what the source took for granted
-
-    @property
-    def would_fail(self) -> bool:
-        """Whether training on it would fail."""
-        return any(finding.kind in FATAL for finding in self.findings)
-
-    def counts(self) -> dict[str, int]:
-        """Return how many findings there are of each kind, the worst first."""
-        found = Counter(finding.kind for finding in self.findings)
-        return {kind: found[kind] for kind in KINDS if found[kind]}
 
 
 class Place(NamedTuple):
@@ -147,7 +101,7 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
     splits: dict[str, Split] = {"train": found.train}
     splits |= {"val": found.test} if found.validation is None else {"validation": found.validation, "test": found.test}
     findings += [Finding("passed over", role_of(one.where), one.where, one.kind) for one in found.passed_over]
-    findings = [replace(one, split=one.split if one.split in splits else "val") for one in findings]
+    findings = [one if one.split in splits else one.with_changes(split="val") for one in findings]
     total, before = sum(map(len, splits.values())), 0
     summaries: dict[str, SplitSummary] = {}
     first: dict[bytes, Place] = {}  # by content
@@ -172,12 +126,15 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
     findings += [_near(places[one.image], places[one.earlier], one, found.classes) for one in compared.matches()]
     order = list(KINDS)
     findings.sort(key=lambda finding: order.index(finding.kind))  # stable: within a kind in the order of the files
+    counts = Counter(finding.kind for finding in findings)
     return Audit(
         source=source,
         name=found.name,
         classes=len(found.classes),
         splits=summaries,
         findings=tuple(findings),
+        would_fail=any(finding.kind in FATAL for finding in findings),
+        counts={kind: counts[kind] for kind in KINDS if counts[kind]},
         notes=(*([found.roles] if found.roles else []), *found.notes),
     )
 
@@ -345,5 +302,5 @@ def _summary(seen: list[tuple[int, _Seen]]) -> SplitSummary:
     )
 
 
-def _range(values: list[int]) -> tuple[int, int, int]:
+def _range(values: list[int]) -> Range:
     return (min(values), round(float(np.median(values))), max(values)) if values else (0, 0, 0)

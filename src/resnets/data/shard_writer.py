@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,13 +23,15 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.randomness import epoch_order
 from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import content_of, size_of
-from resnets.data.webdataset import FORMAT, MANIFEST, PLAN, ShardEntry, ShardPlan, read_manifest
+from resnets.data.webdataset import MANIFEST, PLAN, read_manifest
 from resnets.errors import DataError, RunError, UsageError, public, warn
 from resnets.files import make_folder, require_folder, sync_folder, write_durably, writing
 from resnets.records.base import encode, read_valid
+from resnets.records.shards import ShardEntry, ShardIndex, ShardManifest, ShardPlan, SplitEntry, SplitName
 from resnets.runtime.locks import Held, Lock
 from resnets.runtime.processes import WHOLE, Share
 
+FORMAT = "resnets-shards-1"  # of the tar files: shards of another one are others
 LOCK = ".lock"  # is held for the moments in which it is decided what is missing
 BLOCK = 512  # bytes of tar
 ENTRY = 3 * BLOCK  # bytes of a sample besides its image: two headers and its class
@@ -60,7 +60,7 @@ class Written:
 
 @dataclass(frozen=True, eq=False)
 class _Planned:
-    split: str
+    split: SplitName
     name: str
     samples: NDArray[np.int64]
 
@@ -124,7 +124,7 @@ def write(
 
     Raises: DataError, if an image cannot be read or the folder holds other shards; RunError, if it cannot be written.
     """
-    images = {"train": _files(splits, splits.train), "val": _files(splits, splits.test)}
+    images: dict[SplitName, ImageFiles] = {"train": _files(splits, splits.train), "val": _files(splits, splits.test)}
     if splits.validation is not None:
         images["validation"] = _files(splits, splits.validation)
     planned = [shard for name, files in images.items() for shard in _planned(name, files, size)]
@@ -140,8 +140,8 @@ def write(
     for shard in own:
         if shard.name not in earlier:
             with _alone(folder, shard.name), writing(folder):
-                about = _write_shard(folder, shard, images[shard.split])
-                write_durably(_index(folder, shard.name), json.dumps({"plan": plan} | about).encode())
+                index = ShardIndex(plan=plan, shard=_write_shard(folder, shard, images[shard.split]))
+                write_durably(_index(folder, shard.name), encode(index))
         done += len(shard.samples)
         progress(done, total)
     with writing(folder), Lock(folder / LOCK, wait=True):
@@ -156,7 +156,7 @@ def write(
         classes=len(splits.classes),
         shards=len(own),
         kept=sum(shard.name in earlier for shard in own),
-        bytes=sum(known[shard.name]["bytes"] for shard in own if shard.name in known),
+        bytes=sum(known[shard.name].bytes for shard in own if shard.name in known),
         missing=tuple(sorted(missing)),
     )
 
@@ -165,31 +165,30 @@ def _finish(
     folder: Path,
     plan: str,
     splits: DataSplits,
-    images: dict[str, ImageFiles],
-    shards: list[tuple[str, dict[str, Any]]],
+    images: dict[SplitName, ImageFiles],
+    shards: list[tuple[SplitName, ShardEntry]],
 ) -> None:
     """Write the manifest of all shards, each with its split, and remove what was there in its place."""
-    manifest = {
-        "format": FORMAT,
-        "plan": plan,
-        "name": splits.name,
-        "classes": list(splits.classes),
-        "validation_share": splits.validation_share,
-        "roles": splits.roles,
-        "splits": {
-            name: {
-                "samples": len(files),
-                "digest": files.digest(),
-                "shards": [about for split, about in shards if split == name],
-            }
+    manifest = ShardManifest(
+        plan=plan,
+        name=splits.name,
+        classes=tuple(splits.classes),
+        validation_share=splits.validation_share,
+        roles=splits.roles,
+        splits={
+            name: SplitEntry(
+                digest=files.digest(),
+                samples=len(files),
+                shards=tuple(entry for split, entry in shards if split == name),
+            )
             for name, files in images.items()
         },
-    }
-    write_durably(folder / MANIFEST, json.dumps(manifest).encode())
+    )
+    write_durably(folder / MANIFEST, encode(manifest))
     (folder / PLAN).unlink(missing_ok=True)
-    for _, about in shards:
-        _index(folder, about["file"]).unlink(missing_ok=True)
-        _lock(folder, about["file"]).unlink(missing_ok=True)
+    for _, entry in shards:
+        _index(folder, entry.file).unlink(missing_ok=True)
+        _lock(folder, entry.file).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -208,7 +207,7 @@ def _files(splits: DataSplits, split: Split) -> ImageFiles:
     return split
 
 
-def _planned(split: str, files: ImageFiles, size: int) -> Iterator[_Planned]:
+def _planned(split: SplitName, files: ImageFiles, size: int) -> Iterator[_Planned]:
     """Yield the shards of a split: as many images in a row as fill one."""
     order = epoch_order(0, 0, len(files)) if split == "train" else np.arange(len(files))
     sizes = np.asarray([size_of(path) for path in files.paths], np.int64)
@@ -219,12 +218,6 @@ def _planned(split: str, files: ImageFiles, size: int) -> Iterator[_Planned]:
         yield _Planned(split, f"{split}-{index:06}.tar", samples)
 
 
-class _Index(ShardEntry, frozen=True, kw_only=True):
-    """What is written next to a shard until all are done."""
-
-    plan: str
-
-
 def _index(folder: Path, name: str) -> Path:
     return folder / f".{name}.json"
 
@@ -233,32 +226,31 @@ def _lock(folder: Path, name: str) -> Path:
     return folder / f".{name}.lock"
 
 
-def _earlier(folder: Path, plan: str) -> dict[str, dict[str, Any]]:
+def _earlier(folder: Path, plan: str) -> dict[str, ShardEntry]:
     """Return what is known of the shards that are whole, by their name.
 
     Raises: DataError, if the folder holds shards of something else.
     """
-    found: list[dict[str, Any]] = []
+    found: list[ShardIndex] = []
     if (folder / MANIFEST).exists():
         manifest = read_manifest(str(folder / MANIFEST))
-        shards = [shard for split in manifest.splits.values() for shard in split.shards]
-        found = [{"plan": manifest.plan} | msgspec.structs.asdict(shard) for shard in shards]
-    for index in folder.glob(".*.tar.json"):
-        if (earlier := read_valid(index, _Index)) is not None:
-            found.append(msgspec.structs.asdict(earlier))
+        shards = (shard for split in manifest.splits.values() for shard in split.shards)
+        found = [ShardIndex(plan=manifest.plan, shard=shard) for shard in shards]
+    indices = (read_valid(path, ShardIndex) for path in folder.glob(".*.tar.json"))
+    found += [index for index in indices if index is not None]
     started = read_valid(folder / PLAN, ShardPlan)
-    plans = {shard["plan"] for shard in found} | ({started.plan} if started else set())
+    plans = {index.plan for index in found} | ({started.plan} if started else set())
     if plans - {plan}:
         raise DataError(f"{folder} holds shards of other images, or of another size; name another folder as DEST")
     whole = {}
-    for shard in found:
-        path = folder / shard["file"]
-        if path.is_file() and path.stat().st_size == shard["bytes"]:
-            whole[shard["file"]] = {key: value for key, value in shard.items() if key != "plan"}
+    for index in found:
+        path = folder / index.shard.file
+        if path.is_file() and path.stat().st_size == index.shard.bytes:
+            whole[index.shard.file] = index.shard
     return whole
 
 
-def _write_shard(folder: Path, shard: _Planned, files: ImageFiles) -> dict[str, Any]:
+def _write_shard(folder: Path, shard: _Planned, files: ImageFiles) -> ShardEntry:
     """Write a tar file, whole or not at all, and return what the manifest says of it."""
     path, temporary = folder / shard.name, folder / f".{shard.name}.partial"
     offsets, sizes, crcs, labels = [], [], [], []
@@ -287,16 +279,16 @@ def _write_shard(folder: Path, shard: _Planned, files: ImageFiles) -> dict[str, 
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(folder)
-    return {
-        "file": shard.name,
-        "bytes": size,
-        "sha256": digest,
-        "samples": shard.samples.tolist(),
-        "labels": labels,
-        "offsets": offsets,
-        "sizes": sizes,
-        "crcs": crcs,
-    }
+    return ShardEntry(
+        file=shard.name,
+        bytes=size,
+        sha256=digest,
+        samples=tuple(shard.samples.tolist()),
+        labels=tuple(labels),
+        offsets=tuple(offsets),
+        sizes=tuple(sizes),
+        crcs=tuple(crcs),
+    )
 
 
 def _read(files: ImageFiles, sample: int) -> bytes:

@@ -6,10 +6,8 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
 from urllib.parse import urlparse
 
-import msgspec
 import numpy as np
 
 from resnets.data import tar_index
@@ -22,9 +20,8 @@ from resnets.data.streams import ImageStream
 from resnets.errors import DataError, RecordError, UsageError, import_extra
 from resnets.files import read_bytes
 from resnets.records.base import decode, read_valid
-from resnets.specs.base import Natural
+from resnets.records.shards import ShardEntry, ShardManifest, ShardPlan
 
-FORMAT = "resnets-shards-1"
 MANIFEST = "manifest.json"
 PLAN = ".plan.json"  # is there until the manifest is
 MANIFEST_BYTES = 1_000_000_000  # that are read; ImageNet's has 50 million
@@ -118,55 +115,15 @@ def _patterns(rest: str) -> list[str]:
 # ---------------------------------------------------------------- by a manifest
 
 
-class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What a manifest says of one shard; the lists have a number for each image, in the order of their bytes."""
-
-    file: str
-    bytes: Natural
-    sha256: str
-    samples: list[Natural]
-    labels: list[Natural]
-    offsets: list[Natural]
-    sizes: list[Natural]
-    crcs: list[Natural]
-
-
-class SplitEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What a manifest says of a split."""
-
-    digest: str
-    samples: Natural
-    shards: list[ShardEntry]
-
-
-class ShardPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What shards are being written, before there is a manifest."""
-
-    plan: str
-    shards: Natural
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The manifest of shards; `plan` identifies what they were written of."""
-
-    format: Literal["resnets-shards-1"]
-    plan: str | None = None
-    name: str
-    classes: tuple[str, ...]
-    splits: dict[Literal["train", "val", "validation"], SplitEntry]  # val is tested on
-    validation_share: Annotated[float, msgspec.Meta(gt=0, lt=100)] | None = None
-    roles: str = ""
-
-
-def read_manifest(where: str) -> Manifest:
-    """Return what a manifest says. Raises: DataError, if it cannot be read or is of another format."""
+def read_manifest(where: str) -> ShardManifest:
+    """Return what a manifest says. Raises: DataError, if it cannot be read or is none."""
     try:
         if is_remote(where):
             with open_url(where) as file:
                 content = file.read()
         else:
             content = read_bytes(Path(where), MANIFEST_BYTES)
-        return decode(content, Manifest, "not a manifest of shards")
+        return decode(content, ShardManifest, "not a manifest of shards")
     except OSError as error:
         raise DataError(f"{where}: failed to read ({error.strerror or error})") from None
     except RecordError as error:
