@@ -305,6 +305,19 @@ def test_create_takes_another_projects_file(akamaster: tuple[Path, Akamaster], t
 # ---------------------------------------------------------------- the command
 
 
+@pytest.mark.parametrize(("count", "shown"), [(1, "1: a"), (2, "2: a, b"), (3, "3: a, b, ...")])
+def test_the_first_classes_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int, shown: str
+) -> None:
+    """However few there are."""
+    from resnets.cli import run
+
+    network = registry.create("resnet8", num_classes=count)
+    weights_file.save(tmp_path / "w.safetensors", network, classes=("a", "b", "c")[:count])
+    assert run(["convert", str(tmp_path / "w.safetensors"), str(tmp_path / "out.safetensors")]) == 0
+    assert f"classes  {shown}\n" in capsys.readouterr().out
+
+
 def test_the_command_says_what_it_found(
     akamaster: tuple[Path, Akamaster], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

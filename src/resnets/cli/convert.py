@@ -72,9 +72,9 @@ def convert(
     if json:
         print(to_json(msgspec.to_builtins(done, enc_hook=str)))
         return
-    names = "no class names" if done.classes is None else f"{done.classes[0]}, {done.classes[1]}, ..."
-    if done.classes is not None and len(done.classes) < 3:
-        names = ", ".join(done.classes)
+    names = "no class names"
+    if done.classes is not None:
+        names = ", ".join(done.classes if len(done.classes) < 3 else (*done.classes[:2], "..."))
     print(f"{source} ({done.layout}) -> {done.out}")
     print(f"network  {done.spec.in_words()}")
     print(printable(f"classes  {done.spec.num_classes}: {names}"))
