@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from resnets.errors import RunError, UsageError
+from resnets.errors import ResnetsError, RunError, UsageError
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -137,6 +137,18 @@ def writing(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"{where}: failed to write ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def reading(where: object, kind: type[ResnetsError]) -> Iterator[None]:
+    """Turn what the system says of a file that is missing or closed into one clear line.
+
+    Raises: `kind`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{where}: failed to read ({error.strerror or error})") from None
 
 
 @contextlib.contextmanager

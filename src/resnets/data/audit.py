@@ -207,7 +207,7 @@ def inspect(file: ImageFile) -> _Seen:
         seen.notes.append(("unreadable", str(error).removeprefix(f"{file}: ")))
         return seen
     except OSError as error:
-        seen.notes.append(("unreadable", f"failed to read ({error.strerror})"))
+        seen.notes.append(("unreadable", f"failed to read ({error.strerror or error})"))
         return seen
     seen.length = len(content)
     seen.digest = hashlib.blake2b(content, digest_size=16).digest()

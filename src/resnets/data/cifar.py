@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resnets.data.arrays import ImageArrays
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError
-from resnets.files import cache_folder, read_bytes
+from resnets.files import cache_folder, read_bytes, reading
 from resnets.pickles import read_pickle
 from resnets.runtime.locks import Lock
 from resnets.specs import CIFAR10_IMAGES
@@ -220,10 +220,8 @@ def _read(data_set: Cifar, layout: Layout, files: list[Path], count: int) -> Ima
 
 
 def _read_binary(layout: Layout, file: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    try:
+    with reading(file, DataError):
         data = np.frombuffer(read_bytes(file, MOST_BYTES), np.uint8)
-    except OSError as error:
-        raise DataError(f"{file}: failed to read ({error.strerror})") from None
     record = layout.label_bytes + PIXELS
     if len(data) == 0 or len(data) % record:
         raise DataError(f"{file}: {len(data):,} bytes is not a whole number of records of {record:,} bytes")

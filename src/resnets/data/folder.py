@@ -92,7 +92,7 @@ def list_files(path: Path, complain: Complain) -> Listing:
         train = files_of(layout.train, classes, complain, passed)
         evaluated = [_evaluated(root, classes, complain, passed, notes) for root in layout.evaluated()]
     except OSError as error:
-        raise DataError(f"{error.filename}: failed to read ({error.strerror})") from None
+        raise DataError(f"{error.filename}: failed to read ({error.strerror or error})") from None
     if not evaluated:
         return _drawn(name, layout, classes, train, tuple(passed), notes)
     test, validation = evaluated[-1], evaluated[0] if len(evaluated) > 1 else None
@@ -234,7 +234,7 @@ def images_in(folder: Path, complain: Complain, passed: list[PassedOver], *, ver
                 else:
                     found.append(path)
             except OSError as error:
-                complain(f"{path}: failed to read ({error.strerror})")
+                complain(f"{path}: failed to read ({error.strerror or error})")
     return sorted(found)
 
 

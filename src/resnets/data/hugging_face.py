@@ -18,6 +18,7 @@ from resnets.data.splits import DataSplits, numbered_classes
 from resnets.data.stored_file import InMemoryFile
 from resnets.data.streams import ImageStream
 from resnets.errors import DataError, first_line, import_extra, nearest
+from resnets.files import reading
 
 VALIDATION = ("validation", "valid", "val")  # the first that is there
 
@@ -47,10 +48,8 @@ def _content(stored: dict[str, Any] | None, where: str) -> bytes:
     found = stored or {}
     if found.get("bytes") is None and found.get("path") is None:
         raise DataError(f"{where}: there is no image (null)")
-    try:
+    with reading(where, DataError):
         return bytes(found["bytes"]) if found["bytes"] is not None else Path(found["path"]).read_bytes()
-    except OSError as error:
-        raise DataError(f"{where}: failed to read ({error.strerror})") from None
 
 
 @dataclass(frozen=True, slots=True)

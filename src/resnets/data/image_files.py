@@ -100,7 +100,7 @@ class ImageFiles:
             try:
                 size = size_of(path)
             except OSError as error:
-                raise ImageError(f"{path}: failed to read ({error.strerror})") from None
+                raise ImageError(f"{path}: failed to read ({error.strerror or error})") from None
             content.update(b"%d/%s/%d\n" % (label, os.fsencode(path.name), size))  # a name may be no UTF-8
         return content.hexdigest()
 

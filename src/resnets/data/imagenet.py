@@ -26,7 +26,7 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.passed_over import PassedOver
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, first_line
-from resnets.files import read_bytes
+from resnets.files import read_bytes, reading
 
 ALL = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"  # SHA-256 of the 1000 sorted ids, as lines
 INSIDE = (".", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # where train/ and val/ lie; the latter as on Kaggle
@@ -75,7 +75,7 @@ def list_files(path: Path, complain: Complain) -> Listing:
         else:
             test = _flat(test_root, wnids, _truth(path, base), complain, passed)
     except OSError as error:
-        raise DataError(f"{error.filename}: failed to read ({error.strerror})") from None
+        raise DataError(f"{error.filename}: failed to read ({error.strerror or error})") from None
     return Listing(path.resolve().name, readable(wnids), train, test, tuple(passed))
 
 
@@ -175,10 +175,8 @@ def _packed_devkit(archive: Path) -> dict[str, str]:
 
 
 def _content(file: Path) -> bytes:
-    try:
+    with reading(file, DataError):
         return read_bytes(file, MOST_BYTES)
-    except OSError as error:
-        raise DataError(f"{file}: failed to read ({error.strerror or error})") from None
 
 
 def _require_expansion(meta: bytes) -> None:

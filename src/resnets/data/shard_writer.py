@@ -25,7 +25,7 @@ from resnets.data.splits import DataSplits, Split
 from resnets.data.stored_file import content_of, size_of
 from resnets.data.webdataset import MANIFEST, PLAN, read_manifest
 from resnets.errors import DataError, RunError, UsageError, public, warn
-from resnets.files import make_folder, require_folder, sync_folder, write_durably, writing
+from resnets.files import make_folder, reading, require_folder, sync_folder, write_durably, writing
 from resnets.records.base import encode, read_valid
 from resnets.records.shards import ShardEntry, ShardIndex, ShardManifest, ShardPlan, SplitEntry, SplitName
 from resnets.runtime.locks import Held, Lock
@@ -292,10 +292,8 @@ def _write_shard(folder: Path, shard: _Planned, files: ImageFiles) -> ShardEntry
 
 
 def _read(files: ImageFiles, sample: int) -> bytes:
-    try:
+    with reading(files.paths[sample], DataError):
         return content_of(files.paths[sample])
-    except OSError as error:
-        raise DataError(f"{files.paths[sample]}: failed to read ({error.strerror})") from None
 
 
 def _suffix(name: str, content: bytes) -> str:

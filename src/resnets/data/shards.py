@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from resnets.data.remote import RemoteStream, is_url
 from resnets.data.stored_file import InMemoryFile, StoredFile
 from resnets.errors import DataError, import_extra
+from resnets.files import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,9 @@ class Member:
     def read(self) -> bytes:
         if self.sequential:
             raise DataError(f"{self}: remote and compressed shards are read from their start only")
-        try:
-            with open(self.shard, "rb") as file:
-                file.seek(self.offset)
-                content = file.read(self.size)
-        except OSError as error:
-            raise DataError(f"{self.shard}: failed to read ({error.strerror})") from None
+        with reading(self.shard, DataError), open(self.shard, "rb") as file:
+            file.seek(self.offset)
+            content = file.read(self.size)
         self.verify(content)
         return content
 

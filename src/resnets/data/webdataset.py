@@ -18,7 +18,7 @@ from resnets.data.splits import DataSplits, numbered_classes
 from resnets.data.stored_file import MOST_BYTES, InMemoryFile
 from resnets.data.streams import ImageStream
 from resnets.errors import DataError, RecordError, UsageError, import_extra
-from resnets.files import read_bytes
+from resnets.files import read_bytes, reading
 from resnets.records.base import decode, read_valid
 from resnets.records.shards import ShardEntry, ShardManifest, ShardPlan
 
@@ -117,15 +117,14 @@ def _patterns(rest: str) -> list[str]:
 
 def read_manifest(where: str) -> ShardManifest:
     """Return what a manifest says. Raises: DataError, if it cannot be read or is none."""
-    try:
+    with reading(where, DataError):
         if is_remote(where):
             with open_url(where) as file:
                 content = file.read()
         else:
             content = read_bytes(Path(where), MANIFEST_BYTES)
+    try:
         return decode(content, ShardManifest, "not a manifest of shards")
-    except OSError as error:
-        raise DataError(f"{where}: failed to read ({error.strerror or error})") from None
     except RecordError as error:
         raise DataError(f"{where}: {error}") from None
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from resnets.data.named_splits import NamedSplits, adjective
 from resnets.detection.masks import Mask
 from resnets.errors import DataError
+from resnets.files import reading
 
 NAMED = 10  # classes in a note or an error, at most
 
@@ -224,10 +225,8 @@ def digest(classes: Sequence[str], splits: Iterable[Sequence[AnnotatedImage]]) -
     for images in splits:
         content.update(b"\nsplit\n")
         for image in images:
-            try:
+            with reading(image.path, DataError):
                 size = image.path.stat().st_size
-            except OSError as error:
-                raise DataError(f"{image.path}: failed to read ({error.strerror})") from None
             content.update(b"%s/%d/%d/%d\n" % (os.fsencode(image.path.name), size, *image.size))
             for array in (image.boxes, image.labels, image.difficult, image.crowd, image.areas):
                 content.update(array.astype(array.dtype.newbyteorder("<")).tobytes())

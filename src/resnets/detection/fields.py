@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.errors import DataError
-from resnets.files import read_bytes
+from resnets.files import read_bytes, reading
 
 Id = int | str
 
@@ -30,10 +30,8 @@ _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlevel = 120, 60, 3
 
 def content_of(path: Path) -> bytes:
     """Return a file's content. Raises: DataError, if it is missing, or a folder, pipe or device."""
-    try:
+    with reading(path, DataError):
         return read_bytes(path)
-    except OSError as error:
-        raise DataError(f"{path}: failed to read ({error.strerror})") from None
 
 
 def lines_of(path: Path) -> list[str]:

@@ -128,7 +128,7 @@ def _in_folder(folder: Path) -> list[AnyImage]:
     try:
         found += images_in(folder, problems.append, [], verify=False)
     except OSError as error:
-        problems.append(f"{error.filename}: failed to read ({error.strerror})")
+        problems.append(f"{error.filename}: failed to read ({error.strerror or error})")
     if not found and not problems:
         problems.append(f"{folder}: no images in this folder ({', '.join(SUFFIXES)})")
     return [*found, *(Unreadable(str(folder), problem) for problem in problems)]

@@ -22,7 +22,7 @@ from resnets.data.imagenet import readable
 from resnets.detection import ilsvrc, voc
 from resnets.detection.fields import is_place, lines_of
 from resnets.errors import DataError, UsageError
-from resnets.files import read_bytes
+from resnets.files import read_bytes, reading
 from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits, digest
 
 MOST_BYTES = 500_000_000  # of a table of boxes
@@ -180,15 +180,15 @@ def read_table(path: Path) -> Iterator[tuple[str, Boxes]]:
     Raises: DataError, naming the image, if it is another table, or an image has objects of two classes.
     """
     try:
-        rows = csv.DictReader(StringIO(read_bytes(path, MOST_BYTES).decode("utf-8-sig"), newline=""))
+        with reading(path, DataError):
+            content = read_bytes(path, MOST_BYTES)
+        rows = csv.DictReader(StringIO(content.decode("utf-8-sig"), newline=""))
         if not {"ImageId", "PredictionString"} <= {*(rows.fieldnames or ())}:
             raise DataError(f"{path}: not Kaggle's table of ImageId and PredictionString")
         for row in rows:
             name, words = row["ImageId"], (row["PredictionString"] or "").split()
             boxes = [words[start + 1 : start + 5] for start in range(0, len(words), 5)]
             yield name, _objects(f"{path}: image {name}", words[::5], boxes)
-    except OSError as error:
-        raise DataError(f"{path}: failed to read ({error.strerror or error})") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not Kaggle's table of ImageId and PredictionString ({error})") from None
 

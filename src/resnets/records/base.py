@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from resnets.errors import RecordError, RunError
-from resnets.files import read_bytes, write_bytes
+from resnets.files import read_bytes, reading, write_bytes
 from resnets.specs import Spec
 
 T = TypeVar("T")
@@ -77,12 +77,11 @@ def read(path: Path, kind: type[T]) -> T | None:
 
     Raises: RecordError, naming the field that is wrong; RunError, if the file cannot be read.
     """
-    try:
-        content = read_bytes(path, MOST_BYTES)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RunError(f"{path}: failed to read ({error.strerror or error})") from None
+    with reading(path, RunError):
+        try:
+            content = read_bytes(path, MOST_BYTES)
+        except FileNotFoundError:
+            return None
     return decode(content, kind, path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import ANOTHER_FOLDER, CheckpointError, TrainingError, WeightsError
-from resnets.files import make_folder, writing
+from resnets.files import make_folder, reading, writing
 from resnets.records.checkpoints import CheckpointHeader, Progress
 from resnets.training.state import TrainingState, named
 from resnets.weights.tensor_file import parse_tensors, write_tensors
@@ -43,13 +44,10 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """Return all, the newest first. Raises: CheckpointError, if the folder cannot be read."""
-        try:
+        with reading(self.folder, CheckpointError), suppress(FileNotFoundError):  # `glob` would find it empty
             found = [path for path in self.folder.iterdir() if re.fullmatch(r"iteration-\d+\.safetensors", path.name)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:  # which `glob` would take for an empty folder
-            raise CheckpointError(f"{self.folder}: failed to read ({error.strerror or error})") from error
-        return sorted(found, key=_iteration, reverse=True)
+            return sorted(found, key=_iteration, reverse=True)
+        return []
 
     def save(self, state: TrainingState, run: str) -> Path:
         """Write the state and its run's fingerprint, then remove all but it and the one before.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from resnets.errors import ANOTHER_FOLDER, RecordError, RunError, warn
-from resnets.files import make_folder, sync_folder, write_durably, writing
+from resnets.files import make_folder, reading, sync_folder, write_durably, writing
 from resnets.records import base
 from resnets.records.runs import LogLine, Provenance, Result, RunRecord
 from resnets.runtime.locks import Held, Lock
@@ -108,12 +108,9 @@ class RunFolder:
             write_durably(self.metrics, b"".join(kept))
 
     def _lines(self) -> list[bytes]:
-        try:
+        with reading(self.metrics, RunError), suppress(FileNotFoundError):
             return [line for line in self.metrics.read_bytes().splitlines() if line]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise RunError(f"{self.metrics}: failed to read ({error.strerror or error})") from None
+        return []
 
     # ------------------------------------------------------------ result.json
 

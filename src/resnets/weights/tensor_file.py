@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from resnets.errors import RecordError, WeightsError, first_line
-from resnets.files import read_bytes, require_expansion, size_on_disk, write_durably
+from resnets.files import read_bytes, reading, require_expansion, size_on_disk, write_durably
 from resnets.records.base import Record, decode, encode
 from resnets.records.headers import Header
 
@@ -60,10 +60,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Header | None]:
     Raises: WeightsError, if the file is missing, is no safetensors file, its content is not what was written, or a
         field of its header is wrong.
     """
-    try:
+    with reading(path, WeightsError):
         content = read_bytes(path)
-    except OSError as error:
-        raise WeightsError(f"{path}: failed to read ({error.strerror or error})") from None
     return parse_tensors(content, path)
 
 
