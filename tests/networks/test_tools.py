@@ -21,7 +21,7 @@ from resnets.networks.complexity import skeleton
 from resnets.networks.dense import Dense
 from resnets.networks.fused import fusing
 from resnets.networks.resnet import ResNet
-from resnets.specs import NetworkSpec, VGGSpec
+from resnets.specs import FunctionSpec, NetworkSpec, PReLUNetSpec, VGGSpec
 
 
 class NarrowVGG(VGGSpec, frozen=True, kw_only=True):
@@ -168,6 +168,45 @@ def test_a_wrong_index_names_the_valid_range(name: str, valid: str, indices: tup
     with pytest.raises(UsageError) as error:
         features(images(1), out_indices=wrong)
     assert str(wrong) in str(error.value) and valid in str(error.value)
+
+
+# Of each kind of network a cheap declaration, the side of an image, and channels and side of each stage's maps.
+STAGES: dict[str, tuple[NetworkSpec, int, list[tuple[int, int]]]] = {
+    "cifar": (registry.declare("resnet8"), 32, [(16, 32), (16, 32), (32, 16), (64, 8)]),
+    "imagenet": (imagenet("resnet50"), 64, [(64, 32), (256, 16), (512, 8), (1024, 4), (2048, 2)]),
+    "vgg": (SPECS["VGG"], 32, [(4, 32), (4, 16), (4, 8), (4, 4), (4, 2), (4, 1)]),
+    "maxout": (registry.declare("maxout"), 32, [(96, 33), (192, 15), (192, 9), (192, 5)]),
+    "nin": (registry.declare("nin"), 32, [(96, 32), (192, 16), (192, 8)]),
+    "dsn": (registry.declare("dsn"), 32, [(96, 32), (192, 16), (192, 8)]),
+    "fitnet": (registry.declare("fitnet19"), 32, [(48, 32), (80, 16), (128, 8)]),
+    "highway": (registry.declare("highway32"), 32, [(24, 32), (48, 16), (96, 8)]),
+    "googlenet": (registry.declare("googlenet"), 64, [(64, 32), (192, 16), (480, 8), (832, 4), (1024, 2)]),
+    "bn-inception": (registry.declare("bn_inception"), 64, [(64, 32), (192, 16), (320, 8), (576, 4), (1024, 2)]),
+    "prelu-net": (
+        PReLUNetSpec(name="prelu_net_a", depth=7, convolutions=1, widths=(4, 5, 6), num_classes=3),
+        64,
+        [(96, 32), (4, 16), (5, 8), (6, 4)],
+    ),
+}
+
+
+def test_stages_of_every_kind_are_listed() -> None:
+    """The next test leaves out no kind of network that the project has."""
+    assert STAGES.keys() == {family.name for family in registry.NETWORKS if family.spec is not FunctionSpec}
+
+
+@pytest.mark.parametrize("kind", STAGES)
+@torch.no_grad()
+def test_every_kind_of_network_gives_the_maps_of_its_stages(kind: str) -> None:
+    """In the order requested, the last ones as `features` gives them alone; an index too large names the range."""
+    spec, side, expected = STAGES[kind]
+    network, x = create(spec), images(1, side)
+    found = network.features(x, out_indices=range(len(expected))[::-1])
+    assert [(maps.shape[1], maps.shape[2]) for maps in found[::-1]] == expected
+    assert torch.equal(found[0], network.features(x))
+    assert torch.equal(network.features(x, out_indices=[1])[0], found[-2])
+    with pytest.raises(UsageError, match=rf"\({len(expected)},\).* 0 to {len(expected) - 1}$"):
+        network.features(x, out_indices=(len(expected),))
 
 
 def test_a_vggs_convolutions_remain_a_sequence() -> None:

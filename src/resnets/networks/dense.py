@@ -12,16 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
+from resnets.networks.stages import Staged
 
 
-class AveragedMaps(nn.Module):
+class AveragedMaps(Staged):
     """A network whose scores are a fully connected layer's of the mean of its last maps."""
 
     fc: nn.Linear
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last maps. Shape: (N, in_channels, H, W) -> (N, C, H / s, W / s)"""
-        raise NotImplementedError
 
     def dense_window(self, size: int) -> int:
         """Return the side of the last maps of a square image: the window that dense testing averages over."""

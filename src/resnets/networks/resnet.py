@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from resnets.networks.batch_norm import BatchNorm2d, norm_add_relu
 from resnets.networks.blocks import Block, Norm, basic, bottleneck
 from resnets.networks.dense import AveragedMaps
 from resnets.networks.initialization import initialize
-from resnets.networks.stages import Row, conv_in_words, select
+from resnets.networks.stages import Row, conv_in_words
 from resnets.specs import ResNetSpec
 
 
@@ -84,37 +83,20 @@ class ResNet(AveragedMaps):
         """
         return self.maxpool(norm_add_relu(self.bn1, self.relu, self.conv1(x)))
 
-    @overload
-    def features(self, x: Tensor) -> Tensor: ...
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the maps of conv1 after its ReLU (before max pooling, which Table 1 counts to conv2_x), conv2_x, ...
 
-    @overload
-    def features(self, x: Tensor, out_indices: Sequence[int]) -> tuple[Tensor, ...]: ...
+        Index i in `features` is `layer{i}`, as in timm's `features_only`: 1 is conv2_x, 2 is conv3_x, and so on.
 
-    def features(self, x: Tensor, out_indices: Sequence[int] | None = None) -> Tensor | tuple[Tensor, ...]:
-        """Return the last stage's maps, before pooling; with `out_indices`, the maps of these stages in that order.
-
-        Index 0 is conv1 after its ReLU (before max pooling, which Table 1 counts to conv2_x), 1 is conv2_x (`layer1`),
-        2 is conv3_x, and so on: the numbers of timm's `features_only`. Stages after the last one requested do not run.
-
-        Shape: (N, in_channels, H, W) -> (N, C, H / 32, W / 32), or / 4 for the CIFAR type. Of index i it is
-            (N, C_i, H / 2^(i + 1), W / 2^(i + 1)) with C_i = 64 for conv1, then 64, 128, 256, 512 (x 4 with
-            bottlenecks); for the CIFAR type (N, 16, H, W) twice, (N, 32, H / 2, W / 2) and (N, 64, H / 4, W / 4).
-        Raises: UsageError, if an index is not in 0 to 4, or 0 to 3 for the CIFAR type.
+        Shape: (N, in_channels, H, W) -> (N, C_i, H / 2^(i + 1), W / 2^(i + 1)) with C_i = 64 for conv1, then 64, 128,
+            256, 512 (x 4 with bottlenecks); for the CIFAR type (N, 16, H, W) twice, (N, 32, H / 2, W / 2) and
+            (N, 64, H / 4, W / 4).
         """
-        if out_indices is not None:
-            return select(self._maps(x), out_indices, 1 + len(self.stages))
-        x = self.stem(x)
-        for name in self.stages:
-            x = getattr(self, name)(x)
-        return x
-
-    def _maps(self, x: Tensor) -> Iterator[Tensor]:
-        """Yield the maps of conv1, conv2_x, ..., each computed when it is requested."""
         x = norm_add_relu(self.bn1, self.relu, self.conv1(x))
         yield x
         x = self.maxpool(x)
         for name in self.stages:
-            x = getattr(self, name)(x)
+            x = self.get_submodule(name)(x)
             yield x
 
     def head(self, x: Tensor) -> Tensor:

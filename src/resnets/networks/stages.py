@@ -4,24 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from typing import overload
 
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
 
 
-def select(maps: Iterator[Tensor], out_indices: Sequence[int], count: int) -> tuple[Tensor, ...]:
-    """Return the maps of `out_indices`, in that order, of the `count` that an iterator computes one after the other.
+class Staged(nn.Module):
+    """A network that computes the maps of its stages one after the other, by `maps`."""
+
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the maps of each stage, computed when they are requested; the last ones are those of `features`."""
+        raise NotImplementedError
+
+    @overload
+    def features(self, x: Tensor) -> Tensor: ...
+
+    @overload
+    def features(self, x: Tensor, out_indices: Sequence[int]) -> tuple[Tensor, ...]: ...
+
+    def features(self, x: Tensor, out_indices: Sequence[int] | None = None) -> Tensor | tuple[Tensor, ...]:
+        """Return the last stage's maps; with `out_indices`, the maps of these stages in that order.
+
+        Index i is the stage that `maps` yields as number i, from 0: there is what it is. Stages after the last one
+        requested do not run.
+
+        Shape: (N, in_channels, H, W) -> (N, C, H / s, W / s), as in `maps`
+        Raises: UsageError, if there is no index, or no stage of an index.
+        """
+        if out_indices is not None:
+            return select(self.maps(x), out_indices)
+        for stage in self.maps(x):
+            last = stage
+        return last
+
+
+def select(maps: Iterator[Tensor], out_indices: Sequence[int]) -> tuple[Tensor, ...]:
+    """Return the maps of `out_indices`, in that order, of those that an iterator computes one after the other.
 
     Maps after the last one requested are not computed.
 
-    Raises: UsageError, if there is no index, or one outside 0 ... count - 1.
+    Raises: UsageError, if there is no index, or no maps of an index.
     """
-    if not out_indices or not all(0 <= index < count for index in out_indices):
-        raise UsageError(f"out_indices is {tuple(out_indices)}; it must be one or more numbers of 0 to {count - 1}")
-    found = {index: x for index, x in enumerate(islice(maps, max(out_indices) + 1)) if index in out_indices}
-    return tuple(found[index] for index in out_indices)
+    found: dict[int, Tensor] = {}
+    for number, x in enumerate(maps):
+        if number in out_indices:
+            found[number] = x
+        if found and found.keys() == set(out_indices):
+            return tuple(found[index] for index in out_indices)
+    raise UsageError(f"out_indices is {tuple(out_indices)}; it must be one or more numbers of 0 to {number}")
 
 
 @dataclass

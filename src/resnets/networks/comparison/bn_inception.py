@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from torch import Tensor, nn
@@ -64,12 +65,22 @@ class BNInception(AveragedMaps):
         self.fc = nn.Linear(channels, spec.num_classes)
         initialize(self, "he_fan_in")
 
-    def features(self, x: Tensor) -> Tensor:
-        x = self.maxpool1(self.conv1(x))
-        x = self.maxpool2(self.conv3(self.conv2(x)))  # (N, 192, H / 8, W / 8)
-        for name in MODULES:
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the maps of conv1, conv3, 3b and 4d, each before the layer that halves them, and of 5b.
+
+        Shape: (N, in_channels, H, W) -> (N, C_i, H / 2^(i + 1), W / 2^(i + 1)) with C_i = 64, 192, 320, 576 (608 in
+            Caffe's variant), 1024
+        """
+        x = self.conv1(x)
+        yield x
+        x = self.conv3(self.conv2(self.maxpool1(x)))
+        yield x
+        x = self.maxpool2(x)  # (N, 192, H / 8, W / 8)
+        for name, (one, *_) in MODULES.items():
+            if one is None:
+                yield x
             x = self.get_submodule(f"inception{name}")(x)
-        return x
+        yield x
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.features(x).mean((2, 3)))

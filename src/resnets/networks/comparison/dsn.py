@@ -47,8 +47,8 @@ class DSN(NINLayers):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         first = self.conv1(x)
-        second = self.conv2(self.block1(first))
-        third = self.conv3(self.block2(second))
+        second = self.conv2(self.drop1(self.pool1(self.block1(first))))
+        third = self.conv3(self.drop2(self.pool2(self.block2(second))))
         scores = self.avgpool(self.cccp6(self.block3(third))).flatten(1)
         if not self.training or not len(self.companions):
             return scores

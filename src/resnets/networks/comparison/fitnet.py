@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
 from resnets.networks.comparison.maxout import RANGE, MaxoutConv2d, MaxoutLinear
 from resnets.networks.initialization import draw_uniformly
-from resnets.networks.stages import Row
+from resnets.networks.stages import Row, Staged
 from resnets.specs import FitNetSpec
 
 UNITS = ((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6)  # of the convolutions before each pooling
 
 
-class FitNet(nn.Module):
+class FitNet(Staged):
     """17 maxout convolutions of 3x3 in three stages, a maxout layer of 500 units and the classifier.
 
     The last pooling is over the whole maps, which are of 8x8 for images of 32x32.
@@ -37,11 +39,16 @@ class FitNet(nn.Module):
         self.fc = nn.Linear(500, spec.num_classes)
         draw_uniformly(self, RANGE)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last maps, before their pooling. Shape: (N, in_channels, H, W) -> (N, 128, H / 4, W / 4)"""
-        x = self.pool1(self.stage1(x))
-        x = self.pool2(self.stage2(x))
-        return self.stage3(x)
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the maps of the three stages, each before its pooling.
+
+        Shape: (N, in_channels, H, W) -> (N, C_i, H / 2^i, W / 2^i) with C_i = 48, 80, 128
+        """
+        x = self.stage1(x)
+        yield x
+        x = self.stage2(self.pool1(x))
+        yield x
+        yield self.stage3(self.pool2(x))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.maxout(torch.flatten(self.pool3(self.features(x)), 1)))

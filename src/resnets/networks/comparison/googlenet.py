@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -91,33 +92,48 @@ class GoogLeNet(AveragedMaps):
         for name in self.score_layers:
             nn.init.zeros_(self.get_parameter(f"{name}.bias"))
 
-    def stem(self, x: Tensor) -> Tensor:
-        """Return what 3a is given. Shape: (N, in_channels, H, W) -> (N, 192, H / 8, W / 8)"""
-        x = self.lrn1(self.maxpool1(self.conv1(x)))
-        return self.maxpool2(self.lrn2(self.conv3(self.conv2(x))))
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the maps of conv1, conv3, 3b and 4e, each before its pooling, and of 5b.
 
-    def inner(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the maps after 4a and 4d, of 1/16 of the side, and the last maps, of 1/32."""
-        x = self.maxpool3(self._through("3a 3b", self.stem(x)))
-        first = self._through("4a", x)  # (N, 512, H / 16, W / 16)
-        second = self._through("4b 4c 4d", first)  # (N, 528, H / 16, W / 16)
-        x = self.maxpool4(self._through("4e", second))
-        return first, second, self._through("5a 5b", x)
+        Shape: (N, in_channels, H, W) -> (N, C_i, H / 2^(i + 1), W / 2^(i + 1)) with C_i = 64, 192, 480, 832, 1024
+        """
+        x = self.conv1(x)
+        yield x
+        x = self.conv3(self.conv2(self.lrn1(self.maxpool1(x))))
+        yield x
+        x = self._through("3a 3b", self.maxpool2(self.lrn2(x)))
+        yield x
+        *_, x = self.fourth(x)
+        yield x
+        yield self.fifth(x)
+
+    def fourth(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the maps of 4a and 4d, which the auxiliary classifiers see, and of 4e, from those of 3b.
+
+        Shape: (N, 480, H, W) -> (N, 512, H / 2, W / 2), (N, 528, H / 2, W / 2) and (N, 832, H / 2, W / 2)
+        """
+        first = self._through("4a", self.maxpool3(x))
+        second = self._through("4b 4c 4d", first)
+        return first, second, self._through("4e", second)
+
+    def fifth(self, x: Tensor) -> Tensor:
+        """Return the maps of 5b from those of 4e. Shape: (N, 832, H, W) -> (N, 1024, H / 2, W / 2)"""
+        return self._through("5a 5b", self.maxpool4(x))
 
     def _through(self, names: str, x: Tensor) -> Tensor:
         for name in names.split():
             x = self.get_submodule(f"inception{name}")(x)
         return x
 
-    def features(self, x: Tensor) -> Tensor:
-        return self.inner(x)[2]
-
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        first, second, last = self.inner(x)
-        scores = self.fc(self.dropout(last.mean((2, 3))))
         if not self.training or self.aux1 is None or self.aux2 is None:
-            return scores
-        return scores, self.aux1(first), self.aux2(second)
+            return self._scores(self.features(x))
+        (x,) = self.features(x, out_indices=(2,))
+        first, second, x = self.fourth(x)
+        return self._scores(self.fifth(x)), self.aux1(first), self.aux2(second)
+
+    def _scores(self, last: Tensor) -> Tensor:
+        return self.fc(self.dropout(last.mean((2, 3))))
 
     def dense_window(self, size: int) -> int:
         side = -(-size // 2)  # conv1 rounds up

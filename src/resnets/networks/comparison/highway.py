@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 
 import torch
 from torch import Tensor, nn
 
 from resnets.networks.initialization import draw_normally, initialize
-from resnets.networks.stages import Row
+from resnets.networks.stages import Row, Staged
 from resnets.specs import HighwaySpec
 
 FC_STD = 0.05  # of the classifier's weights at the start
@@ -30,7 +31,7 @@ class Highway(nn.Module):
         return torch.relu(self.transform(x)) * gate + x * (1 - gate)
 
 
-class HighwayNetwork(nn.Module):
+class HighwayNetwork(Staged):
     """Three stages, each a plain convolution and highway layers, then a head; dropout before each stage and the fc.
 
     Shape: (N, in_channels, H, W) -> (N, num_classes)
@@ -62,11 +63,16 @@ class HighwayNetwork(nn.Module):
             if isinstance(module, Highway):
                 nn.init.constant_(module.gate.bias, spec.gate_bias)  # type: ignore[arg-type]
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last maps. Shape: (N, in_channels, H, W) -> (N, C, H / 4, W / 4), C the last width"""
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the maps of the three stages, each before its pooling.
+
+        Shape: (N, in_channels, H, W) -> (N, C_i, H / 2^i, W / 2^i), C_i the width of stage i
+        """
         x = self.stage1(self.drop1(x))
+        yield x
         x = self.stage2(self.drop2(self.pool1(x)))
-        return self.stage3(self.drop3(self.pool2(x)))
+        yield x
+        yield self.stage3(self.drop3(self.pool2(x)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.drop4(self.head(self.features(x))))

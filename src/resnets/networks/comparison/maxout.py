@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
 from resnets.networks.initialization import draw_uniformly
-from resnets.networks.stages import Row, conv_in_words
+from resnets.networks.stages import Row, Staged, conv_in_words
 from resnets.specs import MaxoutSpec
 
 RANGE = 0.005  # of the weights at the start, on either side of 0
@@ -55,7 +56,7 @@ class UnscaledDropout(nn.Dropout):
         return (1 - self.p) * super().forward(input) if self.training else input
 
 
-class Maxout(nn.Module):
+class Maxout(Staged):
     """Three maxout convolutions, each followed by max pooling, a maxout layer of 500 units and the classifier.
 
     Other input sizes than 32 are pooled to 5x5 before the maxout layer.
@@ -79,11 +80,18 @@ class Maxout(nn.Module):
         self.fc = nn.Linear(500, spec.num_classes)
         draw_uniformly(self, RANGE)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last maps, after their pooling. Shape: (N, in_channels, 32, 32) -> (N, 192, 5, 5)"""
-        x = self.pool1(self.conv1(self.drop1(x)))  # (N, 96, 16, 16)
-        x = self.pool2(self.conv2(self.drop2(x)))  # (N, 192, 7, 7)
-        return self.pool3(self.conv3(self.drop3(x)))
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the maps of the three convolutions, each before its pooling, and the last ones after it.
+
+        Shape: (N, in_channels, 32, 32) -> (N, 96, 33, 33), (N, 192, 15, 15), (N, 192, 9, 9), (N, 192, 5, 5)
+        """
+        x = self.conv1(self.drop1(x))
+        yield x
+        x = self.conv2(self.drop2(self.pool1(x)))
+        yield x
+        x = self.conv3(self.drop3(self.pool2(x)))
+        yield x
+        yield self.pool3(x)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.flatten(self.fit(self.features(x)), 1)  # (N, 4800)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from torch import Tensor, nn
 
 from resnets.networks.initialization import draw_normally
-from resnets.networks.stages import Row, conv_in_words
+from resnets.networks.stages import Row, Staged, conv_in_words
 from resnets.specs import NINSpec
 
 STD = 0.05  # of all weights at the start
@@ -20,7 +21,7 @@ class ClassicDropout(nn.Dropout):
         return (1 - self.p) * (super().forward(input) if self.training else input)
 
 
-class NINLayers(nn.Module):
+class NINLayers(Staged):
     """Three convolutions, each followed by two of 1x1; the last has a map for each class. Names as in Caffe's file.
 
     With average pooling they are Caffe's port, whose dropout is torch's.
@@ -42,22 +43,27 @@ class NINLayers(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
 
     def block1(self, x: Tensor) -> Tensor:
-        """Return what `conv2` is given, from what `conv1` gives. Shape: (N, 192, H, W) -> (N, 96, H / 2, W / 2)"""
-        x = self.relu(self.cccp1(self.relu(x)))
-        return self.drop1(self.pool1(self.relu(self.cccp2(x))))
+        """Return the maps before `pool1`, from what `conv1` gives. Shape: (N, 192, H, W) -> (N, 96, H, W)"""
+        return self.relu(self.cccp2(self.relu(self.cccp1(self.relu(x)))))
 
     def block2(self, x: Tensor) -> Tensor:
-        """Return what `conv3` is given, from what `conv2` gives. Shape: (N, 192, H, W) -> (N, 192, H / 2, W / 2)"""
-        x = self.relu(self.cccp3(self.relu(x)))
-        return self.drop2(self.pool2(self.relu(self.cccp4(x))))
+        """Return the maps before `pool2`, from what `conv2` gives. Shape: (N, 192, H, W) -> the same"""
+        return self.relu(self.cccp4(self.relu(self.cccp3(self.relu(x)))))
 
     def block3(self, x: Tensor) -> Tensor:
         """Return the last maps but one, from what `conv3` gives. Shape: (N, 192, H, W) -> the same"""
         return self.relu(self.cccp5(self.relu(x)))
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last maps but one. Shape: (N, in_channels, H, W) -> (N, 192, H / 4, W / 4)"""
-        return self.block3(self.conv3(self.block2(self.conv2(self.block1(self.conv1(x))))))
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the maps of the first two blocks, each before its pooling, and the last maps but one.
+
+        Shape: (N, in_channels, H, W) -> (N, C_i, H / 2^i, W / 2^i) with C_i = 96, 192, 192
+        """
+        x = self.block1(self.conv1(x))
+        yield x
+        x = self.block2(self.conv2(self.drop1(self.pool1(x))))
+        yield x
+        yield self.block3(self.conv3(self.drop2(self.pool2(x))))
 
     def rows(self) -> list[Row]:
         """Return a row for each block."""

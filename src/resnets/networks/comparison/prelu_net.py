@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.errors import UsageError
-from resnets.networks.stages import Row
+from resnets.networks.stages import Row, Staged
 from resnets.specs import PReLUNetSpec
 
 LEVELS = (7, 3, 2, 1)  # bins of a side: 63 together
@@ -16,7 +18,7 @@ SLOPE = 0.25  # of the PReLUs at the start
 FC_STD = (0.01, 0.01, 0.001)  # of the fc layers' weights at the start
 
 
-class PReLUNet(nn.Module):
+class PReLUNet(Staged):
     """A 7x7 layer, three stages of 3x3 layers, a spatial pyramid of their maps, two fc layers and the classifier.
 
     PReLUs with a slope for each channel follow all layers but the last. Maps of another size than 14x14 are pooled to
@@ -54,10 +56,16 @@ class PReLUNet(nn.Module):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the last maps, before the pyramid. Shape: (N, in_channels, H, W) -> (N, C, H / 16, W / 16)"""
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the maps of conv1, conv2_x, conv3_x and, before the pyramid, conv4_x; each stage starts with pooling.
+
+        Shape: (N, in_channels, H, W) -> (N, C_i, H / 2^(i + 1), W / 2^(i + 1)) with C_i = 96, then the three widths
+        """
         x = self.prelu1(self.conv1(x))
-        return self.conv4_x(self.conv3_x(self.conv2_x(x)))
+        yield x
+        for stage in (self.conv2_x, self.conv3_x, self.conv4_x):
+            x = stage(x)
+            yield x
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.prelu2(self.fc1(pyramid(self.features(x))))

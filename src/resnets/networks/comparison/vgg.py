@@ -29,7 +29,7 @@ class Convolutions(nn.Sequential):
         """
         if out_indices is None:
             return super().forward(x)
-        return select(self._maps(x), out_indices, 1 + sum(isinstance(layer, nn.MaxPool2d) for layer in self))
+        return select(self._maps(x), out_indices)
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         """Yield the maps before each pooling and after the last one, each computed when it is requested."""
