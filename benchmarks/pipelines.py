@@ -19,14 +19,14 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batching
 from resnets.data.normalization import fit_photos
 from resnets.specs import Preprocessing
-from resnets.training.recipes import find_recipe
+from resnets.training.recipes import RECIPES
 
 
 def ours_cifar(row: Row, setting: Setting) -> Loop:
     """Prepare the product's batches of small images; like the peers, with the channels' mean and deviation."""
     train = _small(setting)
     input_spec = train.fit_input(Preprocessing(mean="channel", std=True), None)
-    augmentation = find_recipe("cifar").augmentation
+    augmentation = RECIPES.find("cifar").augmentation
     ours = train.training_batches(input_spec, augmentation, Batching(batch_size=row.batch, seed=0))
     return _loop(ours.batches(0, sys.maxsize), row, 32)
 

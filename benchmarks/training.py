@@ -39,7 +39,7 @@ from resnets.specs import Recipe
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import TrainingConfig, resolve
 from resnets.training.default_recipe import recipe_of_kind
-from resnets.training.recipes import find_recipe
+from resnets.training.recipes import RECIPES
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 from resnets.training.trainer import Task, iterate, iterations_between_lines
@@ -99,7 +99,7 @@ def recipe_of(row: Row, splits: DataSplits) -> Recipe:
 
 
 def _whole_recipe(row: Row, splits: DataSplits) -> Recipe:
-    return find_recipe("imagenet") if row.source == "memory" else recipe_of_kind(splits.train)
+    return RECIPES.find("imagenet") if row.source == "memory" else recipe_of_kind(splits.train)
 
 
 def splits_of(row: Row, setting: Setting) -> DataSplits:

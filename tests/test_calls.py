@@ -339,14 +339,47 @@ def test_data_of_another_kind(data: object, tmp_path: Path) -> None:
     ("call", "wrong", "right"),
     [
         (lambda: resnets.train("resnet8", "digits", epoch=3), "epoch", "epochs"),
+        (lambda: resnets.train("resnet8", "digits", outs="runs"), "outs", "out"),
+        (lambda: resnets.train("resnet8", "digits", resum=True), "resum", "resume"),
+        (lambda: resnets.train("nin", "digits", pool="avg"), "pool", "pool2"),
+        (lambda: resnets.train("resnet8", "digits", pool2="avg"), "pool2", "shortcut"),
         (lambda: resnets.train_detector("resnet18", "voc:.", weights=None, anchor=3), "anchor", "anchors"),
         (lambda: resnets.evaluate("runs/first", "digits", protocl="ten-crop"), "protocl", "protocol"),
         (lambda: resnets.load_data("digits", decode_side=8), "decode_side", "decoded_side"),
         (lambda: resnets.plan("resnet20", "cifar10", shortcuts="B"), "shortcuts", "shortcut"),
+        (lambda: resnets.train_detector("resnet18", "voc:.", weights=None, observer=[]), "observer", "observers"),
+        (lambda: resnets.train_localiser("resnet18", "clsloc:.", weights=None, outs="runs"), "outs", "out"),
         (lambda: resnets.study("digits", depth=[8]), "depth", "depths"),
+        (lambda: resnets.create("resnet8", weight="runs/first"), "weight", "weights"),
+        (lambda: resnets.describe("resnet8", classes=3), "classes", "num_classes"),
+        (lambda: resnets.Recipe(lrr=1), "lrr", "lr"),
+        (lambda: resnets.find_recipe("cifar").with_changes(lrr=1), "lrr", "lr"),
+        (lambda: resnets.ImageArrays(image=None), "image", "images"),
+        (lambda: resnets.ImageFiles(path=[]), "path", "paths"),
+        (lambda: resnets.DataSplits(classe=()), "classe", "classes"),
+        (lambda: resnets.Model.predict(None, b"", tops=3), "tops", "top"),
     ],
 )
 def test_an_unknown_keyword_is_a_usage_error(call: Callable[[], object], wrong: str, right: str) -> None:
     """It names the keyword and the nearest one, before anything is read or written."""
     with pytest.raises(resnets.UsageError, match=f"{wrong}.*{right}"):
         call()
+
+
+def test_every_call_refuses_an_unknown_keyword() -> None:
+    """Each public function, and each public method of a model, names it, whatever its other arguments are."""
+    methods = [getattr(resnets.Model, name) for name in vars(resnets.Model) if not name.startswith("_")]
+    for call in (*(getattr(resnets, name) for name in resnets.__all__), *methods):
+        if inspect.isfunction(call):
+            needed = [one for one in inspect.signature(call).parameters.values() if one.default is one.empty]
+            named = {one.name: None for one in needed if one.kind is one.KEYWORD_ONLY}
+            with pytest.raises(UsageError, match="nonsense"):
+                call(*["resnet8"] * (len(needed) - len(named)), **named, nonsense=1)
+
+
+def test_recipes_of_all_tasks_are_found() -> None:
+    """`find_recipe` knows each recipe that `list_recipes` lists, and names the nearest ones."""
+    for recipe in resnets.list_recipes():
+        assert resnets.find_recipe(recipe.name) is recipe
+    with pytest.raises(UsageError, match=r"small-rnp.*small-rpn"):
+        resnets.find_recipe("small-rnp")

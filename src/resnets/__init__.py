@@ -110,7 +110,7 @@ _HOME = {
     "ImageArrays": "resnets.data.arrays",
     "ImageFiles": "resnets.data.image_files",
     "Recipe": "resnets.specs",
-    "find_recipe": "resnets.training.recipes",
+    "find_recipe": "resnets.localisation.recipes",
     "list_recipes": "resnets.localisation.recipes",
     "register_recipe": "resnets.localisation.recipes",
     "Observer": "resnets.training.observers",
@@ -193,6 +193,7 @@ if TYPE_CHECKING:
     from resnets.localisation.evaluate import evaluate_localiser as evaluate_localiser
     from resnets.localisation.localiser import load_localiser as load_localiser
     from resnets.localisation.predict import locate as locate
+    from resnets.localisation.recipes import find_recipe as find_recipe
     from resnets.localisation.recipes import list_recipes as list_recipes
     from resnets.localisation.recipes import register_recipe as register_recipe
     from resnets.localisation.score import score_guesses as score_guesses
@@ -231,7 +232,6 @@ if TYPE_CHECKING:
     from resnets.specs import LocalisationRecipe as LocalisationRecipe
     from resnets.specs import Recipe as Recipe
     from resnets.training.observers import Observer as Observer
-    from resnets.training.recipes import find_recipe as find_recipe
     from resnets.training.train import TrainResult as TrainResult
     from resnets.training.train import train as train
     from resnets.weights.convert import Conversion as Conversion

@@ -15,7 +15,8 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, TypeVar, get_type_hints
 
 ANOTHER_FOLDER = "name another folder with --out"
 """What is right where a folder holds something else: the same words everywhere."""
@@ -110,6 +111,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {listed}?)"
 
 
+def require_known(call: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Make sure that a call has arguments of these names. Raises: UsageError, naming those nearest to a wrong one."""
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{call}() has no argument {name!r}{nearest(name, known)}")
+
+
 def require_at_least(least: int, **values: int | None) -> None:
     """Make sure that no number is less than another; None is any. Raises: UsageError, naming the first that is."""
     for name, value in values.items():
@@ -182,34 +190,74 @@ def possible_names() -> Iterator[None]:
 
 
 def public(call: F) -> F:
-    """Return a call of the package that verifies its arguments before it runs.
+    """Return a call of the package, or a class with a constructor, that verifies its arguments before it runs.
 
     An unknown keyword is a UsageError that names the nearest one, and so is an argument of another kind, `as_declared`,
     and the name of a file that the system cannot have, which each function reports in its own way.
     """
+    if isinstance(call, type):
+        call.__init__ = public(call.__init__)  # type: ignore[misc]
+        return call
     declared = {name: parameter.annotation for name, parameter in inspect.signature(call).parameters.items()}
-    known = list(declared)
+    others: Callable[[], Iterable[str]] = getattr(call, "other_arguments", tuple)
+    title = call.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(call)
     def checked(*arguments: Any, **keywords: Any) -> Any:
-        for name in keywords:
-            if name not in known:
-                raise UsageError(f"{call.__name__}() has no argument {name!r}{nearest(name, known)}")
-        given = [as_declared(name, value, declared[name]) for name, value in zip(known, arguments, strict=False)]
-        named = {name: as_declared(name, value, declared[name]) for name, value in keywords.items()}
+        if keywords.keys() - declared.keys():
+            require_known(title, keywords, [*(name for name in declared if name != "self"), *others()])
+        given = [as_declared(name, value, declared[name]) for name, value in zip(declared, arguments, strict=False)]
+        named = {name: as_declared(name, value, declared.get(name)) for name, value in keywords.items()}
         with possible_names():
-            return call(*given, *arguments[len(known) :], **named)
+            return call(*given, *arguments[len(declared) :], **named)
 
     return checked  # type: ignore[return-value]
 
 
+def showing_settings(config: type | None = None, others: Callable[[], Iterable[str]] = tuple) -> Callable[[F], F]:
+    """Return a decorator of a call with `**settings: Unpack[...]`, whose signature then names each, as `help` shows it.
+
+    The defaults are those of the configuration, and None for what the recipe or the network has. `public` accepts
+    `others` too, which are not shown.
+    """
+
+    def shown(call: F) -> F:
+        signature = inspect.signature(call)
+        *own, settings = signature.parameters.values()
+        (declared,) = get_type_hints(call)[settings.name].__args__
+        named = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=getattr(config, name, None),
+                annotation=kind.__forward_arg__,
+            )
+            for name, kind in declared.__annotations__.items()
+        ]
+        call.__signature__ = signature.replace(parameters=[*own, *named])  # type: ignore[attr-defined]
+        call.other_arguments = others  # type: ignore[attr-defined]
+        return call
+
+    return shown
+
+
+def calling_module() -> str:
+    """Return the name of the module that called the package, however many of its functions are in between."""
+    return str(_calling_frame().f_globals.get("__name__"))
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line that called the package, however many of its functions, and of torch's, are in between."""
+    frame = _calling_frame()
+    names, registry = frame.f_globals, frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, names.get("__name__"), registry)
+
+
+def _calling_frame() -> FrameType:
     frame = sys._getframe(1)
     while frame.f_back is not None and _package(frame.f_globals) in ("resnets", "contextlib", "torch"):
         frame = frame.f_back
-    names, registry = frame.f_globals, frame.f_globals.setdefault("__warningregistry__", {})
-    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, names.get("__name__"), registry)
+    return frame
 
 
 def _package(names: dict[str, Any]) -> str:

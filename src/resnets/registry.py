@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
@@ -92,8 +91,3 @@ def function_of(function: str | Callable[..., Any]) -> Callable[..., Any]:
     module, _, name = function.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return found
-
-
-def calling_module() -> str:
-    """Return the name of the module that calls the function that calls this one."""
-    return str(sys._getframe(2).f_globals.get("__name__"))

@@ -186,8 +186,8 @@ def test_contrast_is_the_same_at_every_size(size: int) -> None:
 def test_the_authors_norm_is_of_small_images() -> None:
     """With their recipes' contrast a colour image of 32x32 has the norm 55, as in their files."""
     images = images_of(3, size=32).images
-    assert recipes.find_recipe("authors-dsn").preprocessing.contrast == pytest.approx(55 / 3_072**0.5)
-    input_spec = fit(images, recipes.find_recipe("authors-dsn").preprocessing).with_changes(mean_image=None)
+    assert recipes.RECIPES.find("authors-dsn").preprocessing.contrast == pytest.approx(55 / 3_072**0.5)
+    input_spec = fit(images, recipes.RECIPES.find("authors-dsn").preprocessing).with_changes(mean_image=None)
     assert np.linalg.norm(normalize(images, input_spec).reshape(3, -1), axis=1) == pytest.approx([55, 55, 55], rel=1e-5)
 
 

@@ -20,7 +20,7 @@ from resnets.data.photos import area_crop_flip, scale_crop_flip
 from resnets.errors import UsageError
 from resnets.evaluation.multi_view import photo_views
 from resnets.specs import AreaCropFlip, InputSpec, Preprocessing, ScaleCropFlip, TestConfig
-from resnets.training.recipes import find_recipe
+from resnets.training.recipes import RECIPES
 
 EXACT = InputSpec(size=24, resize=32)
 WAYS = (False, True)  # reduced or not
@@ -91,15 +91,15 @@ def test_no_crop_is_enlarged(tmp_path: Path) -> None:
 
 def test_recipes_decode_exactly_unless_they_say_so() -> None:
     """The paper's recipes and its re-implementations are exact; the other way is a departure, and can be undone."""
-    assert find_recipe("imagenet").preprocessing == Preprocessing() and Preprocessing().decode == "exact"
-    reduced = find_recipe("imagenet").with_decoding("reduced")
+    assert RECIPES.find("imagenet").preprocessing == Preprocessing() and Preprocessing().decode == "exact"
+    reduced = RECIPES.find("imagenet").with_decoding("reduced")
     assert reduced.preprocessing is not None and reduced.preprocessing.decode == "reduced"
-    assert len(reduced.departures) == len(find_recipe("imagenet").departures) + 1
-    assert reduced.with_decoding("exact") == find_recipe("imagenet").with_decoding("exact") == find_recipe("imagenet")
-    assert find_recipe("finetune").preprocessing == Preprocessing(mean="channel", std=True, decode="reduced")
+    assert len(reduced.departures) == len(RECIPES.find("imagenet").departures) + 1
+    assert reduced.with_decoding("exact") == RECIPES.find("imagenet").with_decoding("exact") == RECIPES.find("imagenet")
+    assert RECIPES.find("finetune").preprocessing == Preprocessing(mean="channel", std=True, decode="reduced")
     for recipe, name, match in (("imagenet", "fast", "'fast'"), ("cifar", "reduced", "'cifar'")):
         with pytest.raises(UsageError, match=match):
-            find_recipe(recipe).with_decoding(name)
+            RECIPES.find(recipe).with_decoding(name)
 
 
 def test_tests_and_predictions_decode_as_the_training_did(tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_what_does_not_fit_is_refused(tiny_localiser: TinyLocaliser, guesser: Pa
     for stage, setting in ((BY_HEART, {"proposals": 5}), (RCNN, {"rpn": tiny_localiser.run, "anchors": [8]})):
         with pytest.raises(UsageError, match=f"{[*setting][-1]} is a setting of"):
             train(tiny_localiser.data, out, stage, **setting)
-    with pytest.raises(UsageError, match=r"anchor_sizes is \(8, 'x'\)"):
+    with pytest.raises(UsageError, match=r"anchors is \[8, 'x'\]"):
         train(tiny_localiser.data, out, anchors=[8, "x"])
     with pytest.raises(UsageError, match="ten-crop"):
         evaluate_localiser(tiny_localiser.run, data, protocol="ten")

@@ -7,7 +7,7 @@ import pytest
 from resnets.paper import figures, tables
 from resnets.paper.declarations import Curve, Figure
 from resnets.paper.published import find
-from resnets.training.recipes import find_recipe
+from resnets.training.recipes import RECIPES
 
 FIGURES = list(figures.FIGURES.values())
 
@@ -155,7 +155,7 @@ def test_each_curve_has_readings_or_says_why_none_and_can_be_trained(figure: Fig
             assert bool(curve.published) != bool(curve.reason)
             ends = [number.at or 64_000 for number in curve.published]
             assert ends == sorted(ends)
-            assert curve.training is not None and find_recipe(curve.training.recipe)
+            assert curve.training is not None and RECIPES.find(curve.training.recipe)
             assert (curve.protocol is None) == (curve.split == "training")
             if curve.tolerance is not None:
                 assert curve.tolerance.value >= 0.2 and curve.tolerance.reason

@@ -66,7 +66,7 @@ def result(
 
     The data is a published data set where it has its name; with a `split` the curve is of its validation images.
     """
-    full = recipes.find_recipe(recipe)
+    full = recipes.RECIPES.find(recipe)
     scaled = full.scaled(iterations or full.iterations).with_changes(**recipe_changes or {})
     known = PUBLISHED_IMAGES.get(data, PublishedImages(data, 50_000, 10_000, 2))
     spec: Any = registry.declare(network, num_classes=known.classes, shortcut=shortcut)

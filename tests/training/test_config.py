@@ -24,10 +24,10 @@ from resnets.errors import UsageError
 from resnets.localisation.config import LocaliserSettings
 from resnets.networks import registry
 from resnets.records.base import encode
-from resnets.specs import Recipe, ResNetSpec
+from resnets.specs import NetworkSettings, Recipe, ResNetSpec
 from resnets.training.config import TrainingConfig
-from resnets.training.recipes import find_recipe
-from resnets.training.settings import NetworkSettings, RecipeSettings, TrainSettings
+from resnets.training.recipes import RECIPES
+from resnets.training.settings import RecipeSettings, TrainSettings
 
 OF_THE_COMMAND = {"context", "network", "data", "rpn", "out", "resume", "network_option", "seeds", *OPTIONS}
 
@@ -63,6 +63,8 @@ def test_each_setting_is_an_option(command: Callable[..., None], settings: type,
     [
         (resnets.train, TrainSettings),
         (resnets.plan, NetworkSettings),
+        (resnets.create, NetworkSettings),
+        (resnets.describe, NetworkSettings),
         (resnets.train_detector, DetectorSettings),
         (resnets.train_localiser, LocaliserSettings),
     ],
@@ -109,7 +111,7 @@ def test_numbers_of_numpy_and_torch_are_taken_as_pythons() -> None:
     """So that they can be written as JSON: of a configuration, a recipe, a network and any other call."""
     config = TrainingConfig.from_settings(seed=np.int64(3), iterations=torch.tensor(5), epochs=None)  # type: ignore[arg-type]
     assert [type(value) for value in (config.seed, config.iterations)] == [int, int]
-    recipe = find_recipe("cifar").with_changes(lr=np.float32(0.5), batch_size=np.int32(8), milestones=(4,))
+    recipe = RECIPES.find("cifar").with_changes(lr=np.float32(0.5), batch_size=np.int32(8), milestones=(4,))
     assert (recipe.lr, recipe.batch_size, type(recipe.lr), type(recipe.batch_size)) == (0.5, 8, float, int)
     assert type(registry.declare("resnet20", num_classes=np.int64(3)).num_classes) is int
     assert encode({"error": np.float32(0.5)}) == b'{"error":0.5}'
@@ -118,10 +120,10 @@ def test_numbers_of_numpy_and_torch_are_taken_as_pythons() -> None:
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: find_recipe("cifar").with_changes(batch_size=8.0), "batch_size is 8.0"),
-        (lambda: find_recipe("cifar").with_changes(lr="0.1"), "lr is '0.1'"),
+        (lambda: RECIPES.find("cifar").with_changes(batch_size=8.0), "batch_size is 8.0"),
+        (lambda: RECIPES.find("cifar").with_changes(lr="0.1"), "lr is '0.1'"),
         (lambda: registry.declare("resnet20", num_classes=3.0), "num_classes is 3.0"),
-        (lambda: resnets.create(42), "network is of type int"),
+        (lambda: resnets.create(42), "name is 42"),
         (lambda: resnets.train(42, "digits"), "network is of type int"),
         (lambda: resnets.evaluate("runs/none", "digits", batch_size=1.5), "batch_size is 1.5"),
         (lambda: resnets.evaluate("runs/none", "digits", scales=[32.5]), "scales is"),

@@ -110,7 +110,7 @@ COMPARED = ("iterations", "milestones", "bn_group", "preprocessing", "augmentati
 )
 def test_departures_are_listed(name: str) -> None:
     """A recipe that differs from its section says what differs and why, in at least as many words as need be."""
-    recipe = recipes.find_recipe(name)
+    recipe = recipes.RECIPES.find(name)
     paper = recipes.CIFAR if isinstance(recipe.augmentation, PadCropFlip) else recipes.IMAGENET
     differing = [field for field in COMPARED if getattr(recipe, field) != getattr(paper, field)]
     assert differing
@@ -144,7 +144,7 @@ def test_departures_are_listed(name: str) -> None:
 )
 def test_groups_are_of_the_networks_parameters(name: str, network: str) -> None:
     """Each group of an authors' recipe names some parameters of its network, none names all; biases do not decay."""
-    recipe, parameters = recipes.find_recipe(name), dict(skeleton(registry.declare(network)).named_parameters())
+    recipe, parameters = recipes.RECIPES.find(name), dict(skeleton(registry.declare(network)).named_parameters())
     for group in recipe.groups:
         named = [key for key in parameters if re.fullmatch(group.names, key)]
         assert 0 < len(named) < len(parameters), group
@@ -163,31 +163,31 @@ def test_groups_are_of_the_networks_parameters(name: str, network: str) -> None:
 
 def test_authors_lengths_and_rates() -> None:
     """Epochs of 50,000 images, and the last rates, as their authors' files have them."""
-    maxout, nin, dsn = (recipes.find_recipe(f"authors-{name}") for name in ("maxout", "nin", "dsn"))
+    maxout, nin, dsn = (recipes.RECIPES.find(f"authors-{name}") for name in ("maxout", "nin", "dsn"))
     assert maxout.iterations == pytest.approx(474 * 50_000 / 128, abs=1)
     assert Schedule(maxout, 5).lr(maxout.iterations - 1) == pytest.approx(0.17 * (1 - 0.99 * 473 / 499), rel=1e-3)
     assert nin.iterations == pytest.approx(260 * 50_000 / 128, abs=1)
     assert Schedule(dsn, 9).lr(199_999) == pytest.approx(1e-4)
-    assert Schedule(recipes.find_recipe("authors-bn-inception"), 34).lr(53_382) == pytest.approx(0.045 * 0.96)
+    assert Schedule(recipes.RECIPES.find("authors-bn-inception"), 34).lr(53_382) == pytest.approx(0.045 * 0.96)
 
 
 def test_names() -> None:
     """Each recipe is found by its own name."""
     assert {"cifar", "cifar-200", "digits", "imagenet"} <= set(recipes.RECIPES.names())
-    assert all(recipes.find_recipe(name).name == name for name in recipes.RECIPES.names())
+    assert all(recipes.RECIPES.find(name).name == name for name in recipes.RECIPES.names())
 
 
 @pytest.mark.parametrize(("name", "meant"), [("cifar10", "cifar"), ("cifar200", "cifar-200"), ("digit", "digits")])
 def test_unknown_name(name: str, meant: str) -> None:
     """An unknown name is answered with the nearest ones, and with all."""
     with pytest.raises(UsageError, match=rf"unknown recipe '{name}' \(did you mean .*{meant}.*\?\); known: cifar, "):
-        recipes.find_recipe(name)
+        recipes.RECIPES.find(name)
 
 
 def test_unlike_any_name() -> None:
     """A name like none is answered with all."""
     with pytest.raises(UsageError, match="'xyz'.*cifar, cifar-200"):
-        recipes.find_recipe("xyz")
+        recipes.RECIPES.find("xyz")
 
 
 @pytest.mark.parametrize(

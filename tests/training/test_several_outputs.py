@@ -20,7 +20,7 @@ from resnets.runtime.device import forward, outputs_of
 from resnets.specs import ParameterGroup, Recipe
 from resnets.training.loss import loss_of_outputs, make_loss, squared_hinge
 from resnets.training.optimizers import require_groups
-from resnets.training.recipes import find_recipe
+from resnets.training.recipes import RECIPES
 from resnets.training.state import TrainingState
 from resnets.training.step import make_step
 
@@ -194,7 +194,7 @@ def test_groups_that_name_no_parameter() -> None:
 )
 def test_groups_of_the_authors_recipes(name: str, network: str) -> None:
     """Each names parameters of its network."""
-    require_groups(skeleton(declare(network)).named_parameters(), find_recipe(name))
+    require_groups(skeleton(declare(network)).named_parameters(), RECIPES.find(name))
 
 
 @pytest.mark.parametrize(

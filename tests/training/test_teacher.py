@@ -22,7 +22,7 @@ from resnets.runtime.processes import ALONE
 from resnets.specs import Distillation, Hint, PadCropFlip, ParameterGroup, Preprocessing, Recipe
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import TrainingConfig, resolve
-from resnets.training.recipes import find_recipe
+from resnets.training.recipes import RECIPES
 from resnets.training.run_folder import RunFolder
 from resnets.training.state import trained_parameters
 from resnets.training.teacher import Lesson, find_teacher
@@ -95,7 +95,7 @@ def test_a_student_that_knows_all_learns_nothing(teacher: Path) -> None:
 
 def test_fitnets_weight_falls_as_its_authors_have_it() -> None:
     """4 until epoch 5 of the second stage, 1 from epoch 400 on, and the same at another length."""
-    recipe = find_recipe("authors-fitnet")
+    recipe = RECIPES.find("authors-fitnet")
     for one in (recipe, recipe.scaled(recipe.iterations // 100)):
         how = one.distillation
         assert how is not None and how.hint is not None
@@ -153,7 +153,7 @@ def test_fitnets_regressor(tmp_path: Path) -> None:
         test=images,
         classes=tuple("0123456789"),
     )
-    recipe = find_recipe("authors-fitnet").with_changes(preprocessing=Preprocessing())
+    recipe = RECIPES.find("authors-fitnet").with_changes(preprocessing=Preprocessing())
     training = resolve("fitnet19", data, TrainingConfig(recipe=recipe, teacher=path, iterations=8, workers=0))
     assert training.lesson is not None and training.lesson.regressor is not None
     assert training.lesson.regressor.get_parameter("conv.weight").shape == (384, 80, 2, 2)

@@ -18,7 +18,7 @@ from resnets.data.decoding import DecodedImage
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View, evenly_spaced, int64_labels
 from resnets.data.normalization import Normalizer, fit, normalize, transferred
 from resnets.data.randomness import samples_of_batches
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, UsageError, public
 from resnets.runtime.processes import Share
 from resnets.specs import Augmentation, InputSpec, PadCropFlip, Preprocessing
 
@@ -26,6 +26,7 @@ DRAWN = 2_048  # iterations whose crops are drawn together: 10 MB of them at 128
 TESTED_PIXELS = 2_048_000  # of the images that are tested together: 2,000 of CIFAR's
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class ImageArrays:
     """Images of one size in memory, a `Split`; labels of any integer type become int64.

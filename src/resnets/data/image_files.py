@@ -39,7 +39,7 @@ from resnets.data.normalization import Normalizer, fit_colors, fit_photos, std_o
 from resnets.data.photos import Photos, PhotoViews
 from resnets.data.randomness import normals, sample_bits
 from resnets.data.stored_file import ImageFile, Paths, size_of
-from resnets.errors import ImageError, UsageError
+from resnets.errors import ImageError, UsageError, public
 from resnets.runtime.processes import Share
 from resnets.specs import (
     AreaCropFlip,
@@ -56,6 +56,7 @@ SAMPLE = 256  # files that the size of a typical one is taken from
 FITTED = {"pixel": 10_000, "channel": 1_000}  # files that a mean is fitted on; of pixels it takes more of them
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
     """Image files of any size, a `Split`, decoded when they are needed; labels of any integer type become int64.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnets.errors import DataError, UsageError, nearest
-from resnets.registry import Registry, calling_module, function_of
+from resnets.errors import DataError, UsageError, calling_module, nearest, public
+from resnets.registry import Registry, function_of
 
 if TYPE_CHECKING:
     from resnets.data.splits import DataSplits
@@ -147,11 +147,13 @@ def find_with_sets(source: str, known: Registry[Source]) -> tuple[Source, Path, 
     return known.find(name), folder, sets or None
 
 
+@public
 def list_data() -> list[Source]:
     """Return all data sources."""
     return list(SOURCES)
 
 
+@public
 def register_data(name: str, load: Callable[..., DataSplits], *, summary: str = "") -> None:
     """Register a data source: `--data NAME`, or `NAME:...` where `load` has an argument, is then known everywhere.
 

@@ -21,7 +21,7 @@ from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
 from resnets.data.map_datasets import MapSplit
 from resnets.data.named_splits import NamedSplits, adjective
 from resnets.data.passed_over import PassedOver, in_words
-from resnets.errors import DataError, UsageError, is_utf8
+from resnets.errors import DataError, UsageError, is_utf8, public
 from resnets.runtime.processes import Share
 from resnets.specs import Augmentation, InputSpec, Preprocessing
 
@@ -137,6 +137,7 @@ def numbered_classes(labels: Iterable[NDArray[np.int64]]) -> tuple[str, ...]:
     return tuple(map(str, range(count)))
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class DataSplits(NamedSplits[Split]):
     """A data set: what is trained on, what is tested on, and (optionally) what choices are made on.

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.networks import registry
-from resnets.specs import AreaCropFlip, Recipe, ScaleCropFlip
+from resnets.specs import AreaCropFlip, NetworkSettings, Recipe, ScaleCropFlip
 from resnets.specs.networks import IMAGENET_STAGES
-from resnets.training.settings import NetworkSettings
 
 KINDS = ("plain", "residual")
 CIFAR_DEPTHS = (20, 56, 110)

@@ -24,7 +24,7 @@ from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
 from resnets.specs import Recipe
 from resnets.training.config import TrainingConfig
-from resnets.training.recipes import FINETUNE, find_recipe
+from resnets.training.recipes import FINETUNE, RECIPES
 
 FILE = "study.json"
 BUDGETS = {"digits": 120.0}  # seconds, where no budget is given
@@ -83,7 +83,7 @@ def open_study(
 
 
 def _base(recipe: str | Recipe | None) -> Recipe | None:
-    base = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    base = RECIPES.find(recipe) if isinstance(recipe, str) else recipe
     if base is not None and (base.name == FINETUNE.name or base.distillation is not None):
         how = "starts from trained weights" if base.distillation is None else "learns from a trained network"
         raise UsageError(f"recipe {base.name!r} {how}; a study trains networks from scratch")

@@ -68,11 +68,8 @@ class DetectionConfig(RunSettings):
 
     @classmethod
     def from_settings(cls, weights: str | Path | None, **settings: Unpack[DetectorSettings]) -> Self:
-        """Return the configuration of settings by name, those of the recipe among them; None leaves a default.
-
-        Raises: UsageError, for an unknown name.
-        """
-        return cls(weights=weights, **separated(cls, DetectionRecipe, RECIPE_SETTINGS, "a detector", settings))
+        """Return the configuration of settings by name, those of the recipe among them; None leaves a default."""
+        return cls(weights=weights, **separated(cls, DetectionRecipe, RECIPE_SETTINGS, settings))
 
     @property
     def masks(self) -> bool:

@@ -10,15 +10,15 @@ from typing import Unpack
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.config import DetectionConfig, DetectorSettings, resolve
 from resnets.detection.task import DetectionTask
-from resnets.errors import possible_names
+from resnets.errors import public, showing_settings
 from resnets.files import require_folder
 from resnets.records import runs as records
 from resnets.records.runs import DetectionScores
 from resnets.runtime.launch import joined
+from resnets.specs import DetectionRecipe
 from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.run_folder import earlier_record, opened
-from resnets.training.settings import showing_settings
 from resnets.training.trainer import Trainer
 
 
@@ -34,8 +34,8 @@ class DetectorResult(FinishedRun):
         return self.scores.mean_ap
 
 
-@possible_names()
-@showing_settings(DetectionConfig)
+@public
+@showing_settings(DetectionConfig, lambda: DetectionRecipe.__struct_fields__)
 def train_detector(
     network: str,
     data: str | DetectionSplits,

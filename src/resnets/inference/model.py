@@ -81,6 +81,7 @@ class Model:
         """Return what is pickled and copied: all but the engine, which is of this process and machine."""
         return {**self.__dict__, "engine": None}
 
+    @public
     def decoding(self, decode: str | None) -> Model:
         """Return the model with large JPEGs decoded `exact` or `reduced`, as `train` has it; None: as in training.
 
@@ -111,6 +112,7 @@ class Model:
         with torch.no_grad():
             return self._logits(x.to(self.device), "fp32")
 
+    @public
     def preprocess(self, images: GivenImage | Iterable[GivenImage]) -> Tensor:
         """Return the single views of one or more images, as in `predict`, normalised for the network.
 
@@ -131,6 +133,7 @@ class Model:
         self, images: Iterable[GivenImage], *, top: int = ..., min_confidence: float = ...
     ) -> list[Prediction]: ...
 
+    @public
     def predict(
         self, images: GivenImage | Iterable[GivenImage], *, top: int = 5, min_confidence: float = 0.0
     ) -> Prediction | list[Prediction]:
@@ -153,6 +156,7 @@ class Model:
         answers = self.answers(images, top=top, min_confidence=min_confidence, precision="fp32")  # type: ignore[arg-type]
         return [prediction for _, prediction in all_read(answers)]
 
+    @public
     def predict_many(
         self,
         images: Iterable[GivenImage | Picture],
@@ -172,6 +176,7 @@ class Model:
         for _, answer in self.answers(images, top=top, min_confidence=min_confidence, precision=precision):
             yield answer
 
+    @public
     def answers(
         self, images: Iterable[GivenImage | Picture], *, top: int, min_confidence: float, precision: str
     ) -> Iterator[tuple[Path | str, Prediction | DataError]]:
@@ -197,6 +202,7 @@ class Model:
             if model.engine is None and not is_last and seconds / done * remaining > PREPARATION_SECONDS:
                 model = model._prepared(multiply)
 
+    @public
     def embed(self, images: GivenImage | Iterable[GivenImage]) -> NDArray[np.float32]:
         """Return the features of an image, or of several as in `predict`: what the network's classifier is given.
 
@@ -213,6 +219,7 @@ class Model:
         found += [features[None] for _, features in all_read(self.each_features(several))]
         return np.concatenate(found)
 
+    @public
     def each_features(
         self, images: Iterable[GivenImage | Picture]
     ) -> Iterator[tuple[Path | str, NDArray[np.float32] | DataError]]:
@@ -221,6 +228,7 @@ class Model:
         for results, _ in in_batches(images, input_spec, self._features, BATCH):
             yield from results
 
+    @public
     def classes_and_input(self) -> tuple[tuple[str, ...], InputSpec]:
         """Return the classes, numbered where they have no names, and the input that images are made into.
 
@@ -234,6 +242,7 @@ class Model:
             raise WeightsError(f"{self.path}: these weights have no classes and input, which images need")
         return classes, self.input_spec
 
+    @public
     @torch.inference_mode()
     def probabilities(
         self, views: NDArray[np.uint8], *, precision: Precision = "fp32", names: Sequence[Path | str] = ()
@@ -254,6 +263,7 @@ class Model:
         _require_finite(self.path, found, names)
         return found.cpu().numpy()
 
+    @public
     def normalized(self, views: NDArray[np.uint8]) -> Tensor:
         """Return images that are decoded, resized and cropped as the network takes them, on its device.
 
@@ -265,6 +275,7 @@ class Model:
     def _logits(self, x: Tensor, precision: Precision) -> Tensor:
         return forward(self.network, x, precision) if self.engine is None else self.engine(x)
 
+    @public
     def validated(self, top: int, min_confidence: float = 0.0) -> tuple[tuple[str, ...], InputSpec]:
         """Return what `classes_and_input` does, for predictions of the `top` classes.
 

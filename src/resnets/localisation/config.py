@@ -64,11 +64,8 @@ class LocalisationConfig(RunSettings):
     def from_settings(
         cls, weights: str | Path | None, rpn: str | Path | None, **settings: Unpack[LocaliserSettings]
     ) -> Self:
-        """Return the configuration of settings by name, those of the recipe among them; None leaves a default.
-
-        Raises: UsageError, for an unknown name.
-        """
-        divided = separated(cls, LocalisationRecipe, RECIPE_SETTINGS, "a localiser", settings)
+        """Return the configuration of settings by name, those of the recipe among them; None leaves a default."""
+        divided = separated(cls, LocalisationRecipe, RECIPE_SETTINGS, settings)
         return cls(weights=weights, rpn=rpn, **divided)
 
     def resolve_recipe(self) -> LocalisationRecipe:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from resnets.detection.recipes import DETECTION_RECIPES
+from resnets.errors import calling_module, public
 from resnets.paper.localisation_recipes import ANCHORS, CROPS, IMAGENET_RCNN, IMAGENET_RPN, ONCE, OPEN, READING
-from resnets.registry import Registry, calling_module
+from resnets.registry import Registry
 from resnets.specs import (
     Departure,
     DetectionRecipe,
@@ -106,11 +107,22 @@ def all_recipes() -> dict[str, Recipe]:
     return {recipe.name: recipe for recipe in (*RECIPES, *DETECTION_RECIPES, *LOCALISATION_RECIPES)}
 
 
+@public
+def find_recipe(name: str) -> Recipe:
+    """Return a recipe of any task by its name, for example to change it with `with_changes`.
+
+    Raises: UsageError, naming the nearest ones, if there is none.
+    """
+    return Registry("recipe", *all_recipes().values()).find(name)
+
+
+@public
 def list_recipes() -> list[Recipe]:
     """Return all recipes; those of detectors are `DetectionRecipe`, of localisers `LocalisationRecipe`."""
     return list(all_recipes().values())
 
 
+@public
 def register_recipe(recipe: Recipe) -> None:
     """Register a recipe of classifiers, a `DetectionRecipe` or a `LocalisationRecipe`: its name is then known.
 

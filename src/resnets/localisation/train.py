@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from resnets.errors import possible_names
+from resnets.errors import public, showing_settings
 from resnets.files import require_folder
 from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.localisation.config import LocalisationConfig, LocaliserSettings, resolve
@@ -15,10 +15,10 @@ from resnets.localisation.task import LocalisationTask
 from resnets.records import runs as records
 from resnets.records.runs import LocalisationScores
 from resnets.runtime.launch import require_alone
+from resnets.specs import LocalisationRecipe
 from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.run_folder import earlier_record, opened
-from resnets.training.settings import showing_settings
 from resnets.training.trainer import Trainer
 
 
@@ -34,8 +34,8 @@ class LocaliserResult(FinishedRun):
         return self.scores.true_class_error
 
 
-@possible_names()
-@showing_settings(LocalisationConfig)
+@public
+@showing_settings(LocalisationConfig, lambda: LocalisationRecipe.__struct_fields__)
 def train_localiser(
     network: str,
     data: str | LocalisationSplits,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Unpack
 
-from resnets.errors import public
+from resnets.errors import public, showing_settings
 from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.paper import published
 from resnets.paper.compared_networks import SIZES, PublishedSize
 from resnets.paper.published import Published
 from resnets.records.costs import StageCost
-from resnets.specs import NetworkSpec
+from resnets.specs import NetworkSettings, NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,15 @@ class Description:
     published: PublishedSize | None = None
 
 
-def describe(name: str, **options: Any) -> Description:
-    """Return what a network is made of and what it costs, without building its weights; options as in `create`.
+@public
+@showing_settings(others=registry.option_names)
+def describe(name: str, **options: Unpack[NetworkSettings]) -> Description:
+    """Return what a network is made of and what it costs, without building its weights.
+
+    Args:
+        name: of a network, as `resnets list` shows.
+        num_classes, in_channels, shortcut, stride, residual_layers, bn_group, initialization: as in `create`, which has
+            the options of other networks too.
 
     Raises: UsageError, as `create`.
     Paper: Table 1.

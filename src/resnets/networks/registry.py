@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from resnets.errors import UsageError, as_declared, nearest, require_at_least
-from resnets.registry import Registry, calling_module, function_of
+from resnets.errors import UsageError, as_declared, calling_module, nearest, public, require_at_least
+from resnets.registry import Registry, function_of
 from resnets.specs import (
     BNInceptionSpec,
     ComparisonSpec,
@@ -140,6 +140,11 @@ def names() -> tuple[str, ...]:
     return tuple(name for family in NETWORKS for name in family.names)
 
 
+def option_names() -> set[str]:
+    """Return the names of the options of all networks."""
+    return {option for family in NETWORKS for option in family.options}
+
+
 def find_family(name: str) -> Family:
     """Return the family of a network's name. Raises: UsageError, with the nearest names, if there is none."""
     if not isinstance(name, str):
@@ -243,6 +248,7 @@ def decoded_side(network: str | nn.Module) -> int | None:
 # ---------------------------------------------------------------- networks of users
 
 
+@public
 def register_network(
     name: str,
     function: Callable[..., nn.Module],

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from resnets.errors import UsageError, require_at_least
-from resnets.networks import complexity
+from resnets.errors import UsageError, public, require_at_least, showing_settings
+from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.planning import assumptions, dataset_stats, forecast
@@ -22,9 +22,8 @@ from resnets.planning.measure import loading_rate, measure, measure_round
 from resnets.planning.memory import Memory, available_memory, training_memory
 from resnets.planning.together import leaves_room, require_together
 from resnets.runtime.processes import Share
-from resnets.specs import AreaCropFlip, Precision, Recipe
+from resnets.specs import AreaCropFlip, NetworkSettings, Precision, Recipe
 from resnets.training.config import Training, TrainingConfig, load_for, resolve
-from resnets.training.settings import NetworkSettings, showing_settings
 from resnets.training.step import require_micro_batches
 
 IN_A_MACHINE = 8  # devices, beyond which gradients pass between machines
@@ -72,7 +71,8 @@ class Plan:
     assumptions: tuple[str, ...]
 
 
-@showing_settings(TrainingConfig)
+@public
+@showing_settings(TrainingConfig, registry.option_names)
 def plan(
     network: str,
     data: str,

@@ -32,7 +32,7 @@ from resnets.specs import (
     identify,
 )
 from resnets.training.default_recipe import recipe_of_kind
-from resnets.training.recipes import DIGITS, find_recipe
+from resnets.training.recipes import DIGITS, RECIPES
 
 SMOKE_ITERATIONS = 5
 SMOKE_IMAGES, SMOKE_TESTS = 2_000, 400  # that a smoke run trains on and is tested on, at most
@@ -95,7 +95,7 @@ class DataResolver:
         if key not in self._resolved:
             self._resolved[key] = self._read(data, training)
         found = self._resolved[key]
-        photos = isinstance(find_recipe(training.recipe).augmentation, PhotoAugmentation)
+        photos = isinstance(RECIPES.find(training.recipe).augmentation, PhotoAugmentation)
         trial = self.scale == "smoke" and (not protocols or any(one in TRAINING_TESTS for one in protocols))
         if photos and found.splits.train.kind == "arrays" and not trial:
             raise MissingData(f"{training.network} is made for photos, which {found.name} are not: --data folder:PATH")
@@ -167,7 +167,7 @@ def fit_recipe(training: Setting, scale: Scale, splits: DataSplits) -> Recipe:
 
     Images in memory are padded and cropped, those of fewer than 16 pixels a side as the digits are.
     """
-    recipe = find_recipe(training.recipe)
+    recipe = RECIPES.find(training.recipe)
     own = recipe_of_kind(splits.train)
     photos = isinstance(recipe.augmentation, PhotoAugmentation)
     if splits.train.kind == "arrays" and (photos or own is DIGITS):

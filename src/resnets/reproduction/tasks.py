@@ -17,9 +17,8 @@ from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.report.compare_tables import unnamed
 from resnets.report.runs import depth_of
-from resnets.specs import Setting
-from resnets.training.recipes import find_recipe
-from resnets.training.settings import NetworkSettings
+from resnets.specs import NetworkSettings, Setting
+from resnets.training.recipes import RECIPES
 
 ALL = "all"
 NAMES: tuple[str, ...] = (*TABLES, *FIGURES, ALL)
@@ -231,4 +230,4 @@ def _check_row(path: Path, row: Row) -> None:
     for training in (*row.trainings, *([] if row.teacher is None else [row.teacher])):
         find_family(training.network)
         if training.recipe not in all_recipes():
-            find_recipe(training.recipe)  # names the nearest ones
+            RECIPES.find(training.recipe)  # names the nearest ones

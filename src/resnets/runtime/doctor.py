@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from resnets.errors import missing_extra, possible_names
+from resnets.errors import missing_extra, possible_names, public
 from resnets.files import cache_folder
 from resnets.quantities import megabytes
 from resnets.runtime.device import native_bf16
@@ -25,6 +25,7 @@ Diagnosis = dict[str, dict[str, str]]
 """Sections of facts, by their names."""
 
 
+@public
 def doctor() -> Diagnosis:
     """Return what a bug report needs: versions, devices, kernels, extras, cache and environment variables.
 

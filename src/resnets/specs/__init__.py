@@ -1,4 +1,4 @@
-"""Frozen declarations of networks, inputs, tests and recipes; plain data, standard library only."""
+"""Frozen declarations of networks, inputs, tests and recipes; plain data, without torch."""
 
 from resnets.specs.base import Spec as Spec
 from resnets.specs.comparison import BNInceptionSpec as BNInceptionSpec
@@ -34,11 +34,13 @@ from resnets.specs.localisation import LocalisationRecipe as LocalisationRecipe
 from resnets.specs.localisation import LocalisationStage as LocalisationStage
 from resnets.specs.networks import FunctionSpec as FunctionSpec
 from resnets.specs.networks import Initialization as Initialization
+from resnets.specs.networks import NetworkSettings as NetworkSettings
 from resnets.specs.networks import NetworkSpec as NetworkSpec
 from resnets.specs.networks import ResNetSpec as ResNetSpec
 from resnets.specs.networks import Shortcut as Shortcut
 from resnets.specs.networks import StemPool as StemPool
 from resnets.specs.networks import StridePlacement as StridePlacement
+from resnets.specs.networks import VariantSettings as VariantSettings
 from resnets.specs.networks import VGGSpec as VGGSpec
 from resnets.specs.networks import ZeroChannels as ZeroChannels
 from resnets.specs.networks import default_shortcut as default_shortcut

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
-from resnets.errors import as_declared
+from resnets.errors import as_declared, require_known
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 """A number of 1 or more, which is verified where a declaration is read."""
@@ -25,16 +25,26 @@ def _declared(kind: type) -> dict[str, Any]:
     }
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Declaration(msgspec.StructMeta):
+    """Makes the name of a field that there is not a UsageError, with the nearest ones."""
+
+    def __call__(cls, *values: Any, **fields: Any) -> Any:
+        require_known(cls.__name__, fields, cls.__struct_fields__)
+        return super().__call__(*values, **fields)
+
+
+class Spec(msgspec.Struct, metaclass=_Declaration, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A frozen declaration, JSON-ready: equal where all its fields are."""
 
     def with_changes(self, **changes: Any) -> Self:
         """Return the declaration with some fields changed.
 
-        Raises: TypeError, if there is no such field; UsageError, for a value of another kind, or as the declaration.
+        Raises: UsageError, with the nearest fields, if there is no such one; for a value of another kind, or as the
+            declaration.
         """
+        require_known(f"{type(self).__name__}.with_changes", changes, self.__struct_fields__)
         declared = _declared(type(self))
-        given = {name: as_declared(name, value, declared.get(name)) for name, value in changes.items()}
+        given = {name: as_declared(name, value, declared[name]) for name, value in changes.items()}
         return msgspec.structs.replace(self, **given)
 
     def fields(self) -> dict[str, Any]:

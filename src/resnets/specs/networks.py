@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 import msgspec
 
@@ -34,6 +34,24 @@ StemPool = Literal["padded", "ceil"]
 
 Initialization = Literal["he_fan_in", "he_fan_out"]
 """He's normal initialisation with variance 2 / fan, by input (the default of [13]) or by output connections."""
+
+
+class VariantSettings(TypedDict, total=False):
+    """Options of a network by its name that most have; None keeps its default."""
+
+    shortcut: Shortcut | None
+    stride: StridePlacement | None
+    residual_layers: int | None
+    bn_group: int | None
+    initialization: Initialization | None
+
+
+class NetworkSettings(VariantSettings, total=False):
+    """Options of a network by its name, with what depends on the data; None keeps its default."""
+
+    num_classes: int | None
+    in_channels: int | None
+
 
 Option = bool | int | float | str | None
 """The value of an option of a network."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError, nearest, warn
+from resnets.errors import UsageError, warn
 from resnets.networks import registry
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.records.runs import NetworkRecord, RunRecord
@@ -137,7 +137,7 @@ def resolve(
     Raises: UsageError, DataError, WeightsError.
     """
     options = config.network_options
-    _require_known(network, options)  # a wrong name or option is reported before the data is read
+    _require_declared(network, options)  # a wrong name or option is reported before the data is read
     device = choose_device(config.device if world.size == 1 else world.device)
     precision = choose_precision(config.precision, device)
     splits = load_for(network, data, options).divided(config.split, config.seed)
@@ -210,15 +210,10 @@ def network_record(network: nn.Module, **more: Any) -> NetworkRecord:
     )
 
 
-def _require_known(network: str | nn.Module, options: Mapping[str, Any]) -> None:
-    """Verify a network's name and its options. Raises: UsageError, with the nearest setting for an unknown one."""
+def _require_declared(network: str | nn.Module, options: Mapping[str, Any]) -> None:
+    """Verify a network's name and its options. Raises: UsageError."""
     if not isinstance(network, str | nn.Module):
         raise UsageError(f"network is of type {type(network).__name__}; it must be a name or a torch module")
-    of_network: frozenset[str] = registry.find_family(network).options if isinstance(network, str) else frozenset()
-    known = {*TrainSettings.__annotations__, *of_network}
-    for name in options:
-        if name not in known:
-            raise UsageError(f"unknown setting {name!r} of a training{nearest(name, known)}")
     if isinstance(network, str):
         registry.declare(network, **options)
     elif options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from resnets.data.splits import DataSplits, Split
 from resnets.paper.recipes import CIFAR, IMAGENET
 from resnets.specs import AreaCropFlip, Departure, PadCropFlip, Recipe
-from resnets.training.recipes import DIGITS, FAST, FINETUNE, SCRATCH, find_recipe
+from resnets.training.recipes import DIGITS, FAST, FINETUNE, RECIPES, SCRATCH
 
 EPOCHS, OF_IMAGES = 20.0, 1_000  # of fine-tuning; half as many for eight times as many images
 LEAST_EPOCHS, LEAST_SEEN = 5.0, 6_400  # and images that are seen in all, however few there are
@@ -44,7 +44,7 @@ def choose(
 
     Raises: UsageError, if there is no such recipe.
     """
-    recipe = find_recipe(named) if isinstance(named, str) else named or default_recipe(splits, fine_tuned=fine_tuned)
+    recipe = RECIPES.find(named) if isinstance(named, str) else named or default_recipe(splits, fine_tuned=fine_tuned)
     of_any_number = (FINETUNE, SCRATCH, FAST) if named is None else (FINETUNE, SCRATCH)
     follows = not isinstance(named, Recipe) and recipe in of_any_number
     epochs = epochs_for(images, fine_tuned=recipe is FINETUNE) if follows else None

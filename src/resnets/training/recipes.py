@@ -190,11 +190,3 @@ RECIPES: Registry[Recipe] = Registry(
     *(CIFAR, CIFAR_200, FAST, DIGITS, IMAGENET, IMAGENET_PLATEAU, IMAGENET_90, IMAGENET_FAST, SCRATCH, FINETUNE),
     *authors_recipes.RECIPES,
 )
-
-
-def find_recipe(name: str) -> Recipe:
-    """Return a recipe by its name, for example to change it with `with_changes`.
-
-    Raises: UsageError, naming the nearest ones, if there is none.
-    """
-    return RECIPES.find(name)

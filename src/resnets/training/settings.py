@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, get_type_hints
+from typing import Any, TypedDict
 
-from resnets.errors import UsageError, as_declared, nearest, require_at_least
-from resnets.specs import Initialization, Recipe, Shortcut, StridePlacement
+from resnets.errors import UsageError, as_declared, require_at_least
+from resnets.specs import NetworkSettings, Recipe
 from resnets.training.loss import ClassWeights
 
 
@@ -25,18 +24,6 @@ class RecipeSettings(TypedDict, total=False):
     bn_images: int | None
     ema: float | None
     evaluate_every: int | None
-
-
-class NetworkSettings(TypedDict, total=False):
-    """Options of a network that is given by its name, as in `create`; None keeps its default."""
-
-    num_classes: int | None
-    in_channels: int | None
-    shortcut: Shortcut | None
-    stride: StridePlacement | None
-    residual_layers: int | None
-    bn_group: int | None
-    initialization: Initialization | None
 
 
 class SharedSettings(TypedDict, total=False):
@@ -94,48 +81,14 @@ def separated(
     config: type[RunSettings],
     recipe: type[Recipe],
     shorter: Mapping[str, str],
-    what: str,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return settings by name as fields of a configuration, those of its recipe as its changes; None changes nothing.
 
-    `shorter` are names of settings for fields of the recipe, and `what` is trained.
-
-    Raises: UsageError, for an unknown name.
+    `shorter` are names of settings for fields of the recipe.
     """
     own = {one.name for one in dataclasses.fields(config)} - {"recipe_changes"}
     of_recipe = {name: name for name in recipe.__struct_fields__} | dict(shorter)
-    for name in settings:
-        if name not in own | of_recipe.keys():
-            raise UsageError(f"unknown setting {name!r} of {what}{nearest(name, own | of_recipe.keys())}")
     changes = {of_recipe[name]: value for name, value in settings.items() if name not in own and value is not None}
     changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
     return {name: settings[name] for name in own & settings.keys()} | {"recipe_changes": changes}
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def showing_settings(config: type[RunSettings]) -> Callable[[F], F]:
-    """Return a decorator of a call with `**settings: Unpack[...]`, whose signature then names each, as `help` shows it.
-
-    The defaults are those of the configuration, and None for what the recipe or the network has.
-    """
-
-    def shown(call: F) -> F:
-        signature = inspect.signature(call)
-        *own, settings = signature.parameters.values()
-        (declared,) = get_type_hints(call)[settings.name].__args__
-        named = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=getattr(config, name, None),
-                annotation=kind.__forward_arg__,
-            )
-            for name, kind in declared.__annotations__.items()
-        ]
-        call.__signature__ = signature.replace(parameters=[*own, *named])  # type: ignore[attr-defined]
-        return call
-
-    return shown

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from resnets.data.splits import DataSplits
-from resnets.errors import UsageError, possible_names
+from resnets.errors import UsageError, public, showing_settings
 from resnets.files import require_folder
 from resnets.networks import registry
 from resnets.records.runs import ClassifierResult, CurvePoint
@@ -25,7 +25,7 @@ from resnets.training.finished_run import FinishedRun
 from resnets.training.observers import Observer
 from resnets.training.recipes import FINETUNE
 from resnets.training.run_folder import earlier_record, opened
-from resnets.training.settings import TrainSettings, showing_settings
+from resnets.training.settings import TrainSettings
 from resnets.training.together import Process
 from resnets.training.trainer import Trainer
 from resnets.weights import weights_file
@@ -42,8 +42,8 @@ class TrainResult(FinishedRun):
     curve: tuple[CurvePoint, ...] = field(repr=False)
 
 
-@possible_names()
-@showing_settings(TrainingConfig)
+@public
+@showing_settings(TrainingConfig, registry.option_names)
 def train(
     network: str | nn.Module,
     data: str | DataSplits | tuple[Dataset[Any], Dataset[Any]],

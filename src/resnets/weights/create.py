@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
-from resnets.errors import warn
+from resnets.errors import public, showing_settings, warn
 from resnets.networks import registry
+from resnets.specs import VariantSettings
 from resnets.weights.sources import find_weights
 
 
+@public
+@showing_settings(others=registry.option_names)
 def create(
     name: str,
     *,
     num_classes: int | None = None,
     in_channels: int = 3,
     weights: str | Path | None = None,
-    **options: Any,
+    **options: Unpack[VariantSettings],
 ) -> nn.Module:
     """Return a network by name, with new weights, or those of a run folder or a weights file.
 
@@ -36,18 +39,19 @@ def create(
         residual_layers: 3x3 layers per residual block, 2 in the paper.
         bn_group: images that share batch-norm statistics in training; None is the whole batch.
         initialization: `he_fan_in` or `he_fan_out`, also of VGG networks.
-        options: those of the network, by name; the networks that the paper compares with have others.
+
+    The networks that the paper compares with, and registered ones, have options of their own, by name.
 
     Shape: the network maps (N, in_channels, H, W) -> (N, num_classes)
     Raises: UsageError, if there is no such network or an option does not apply; WeightsError, if the weights are of
         another network.
     Paper: sections 3.3 and 4.2, Table 1.
     """
-    options |= {"num_classes": num_classes, "in_channels": in_channels}
-    declared = registry.declare(name, **options)  # a wrong name or option is reported before weights are read
+    given: dict[str, Any] = {**options, "num_classes": num_classes, "in_channels": in_channels}
+    declared = registry.declare(name, **given)  # a wrong name or option is reported before weights are read
     found = None if weights is None else find_weights(weights, name)
     if found is not None:
-        declared = registry.declare_as(found.weights.spec, name, **options)
+        declared = registry.declare_as(found.weights.spec, name, **given)
     network = registry.build(declared)
     if found is not None:
         for note in (*(f"{weights}: {note}" for note in found.notes), *found.weights.load_adapted(network)):
