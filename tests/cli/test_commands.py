@@ -16,7 +16,7 @@ from typing import Any, NoReturn, get_type_hints
 import pytest
 
 import resnets
-from resnets.cli import ELSEWHERE, PANELS, app, run
+from resnets.cli import ELSEWHERE, PANELS, app, detect, locate, run, train
 from resnets.cli.options import GROUPS
 from resnets.errors import RunError
 from resnets.records.runs import ClassifierResult
@@ -263,6 +263,14 @@ def test_info_is_a_column_of_table_1(command: Command) -> None:
         ("train resnet20 --data digits --wd 0", 2, "--wd; use --weight-decay"),
         ("train resnet20 --data digits --opt adam", 2, "--opt; use --recipe"),
         ("train --model resnet20 --data digits", 2, "argument NETWORK"),
+        ("train resnet20 --data digits --smoothing 0.1", 2, "--smoothing; use --label-smoothing"),
+        ("train resnet20 --data digits --label-smoothing 1", 2, "label smoothing is 1.0"),
+        ("train resnet20 --data digits --num-classes 10", 2, "--num-classes; use --data"),
+        ("study --data digits --model resnet20", 2, "--model; use --networks"),
+        ("study --data digits --epochs 9", 2, "--epochs; use --budget"),
+        ("responses --model run", 2, "argument RUNS"),
+        ("gradients --model run", 2, "argument TARGETS"),
+        ("convert --pretrained model.pth", 2, "argument SOURCE"),
         ("train resnet20 --data digits --recipe finetune", 2, "recipe 'finetune'"),
         ("detect train resnet50 --epochs 9", 2, "--epochs; use --iterations"),
         ("detect train resnet50 --imgsz 600", 2, "--imgsz; use --size"),
@@ -377,6 +385,13 @@ def test_the_help_of_a_training_is_in_groups(arguments: list[str], command: Comm
     shown = ["--data", "--iterations", "--lr", "--weights", "--device"] + ["--cluster"] * (arguments == ["train"])
     for part, option in zip(parts, shown, strict=True):
         assert f" {option} " in part
+
+
+@pytest.mark.parametrize("training", [train.train, detect.train, locate.train])
+def test_every_option_of_a_training_is_in_a_group(training: Callable[..., None]) -> None:
+    """But for the recipe, the folder and resumption, which come before the groups."""
+    grouped = {name for names in GROUPS.values() for name in names}
+    assert inspect.signature(training).parameters.keys() - grouped == {"network", "recipe", "out", "resume"}
 
 
 def test_every_other_tools_option_has_a_parameter() -> None:

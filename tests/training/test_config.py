@@ -47,7 +47,7 @@ def test_settings_are_the_fields_of_the_configuration_the_recipe_and_the_network
 @pytest.mark.parametrize(
     ("command", "settings", "python_only"),
     [
-        (train, TrainSettings, {"num_classes", "bn_group", "label_smoothing"}),
+        (train, TrainSettings, {"num_classes", "bn_group"}),
         (detect.train, DetectorSettings, set()),
         (locate.train, LocaliserSettings, {"regions_per_image"}),
     ],

@@ -129,12 +129,12 @@ GROUPS = {
     "Data": ("data", "classes", "split", "size", "decode"),
     "Length": ("iterations", "epochs", "evaluate_every", "save_every"),
     "Optimiser": (
-        *("batch_size", "accumulate", "lr", "momentum", "weight_decay", "class_weights"),
+        *("batch_size", "accumulate", "lr", "momentum", "weight_decay", "label_smoothing", "class_weights"),
         *("teacher", "temperature", "teacher_weight", "ema", "bn_images", "seed", "seeds"),
     ),
     "Network": (
         *("weights", "in_channels", "shortcut", "stride", "residual_layers", "initialization", "network_option"),
-        *("frozen_stages", "anchors", "regions", "roi_pooling", "context"),
+        *("frozen_stages", "anchors", "regions", "roi_pooling", "roi_size", "context"),
         *("rpn", "anchors_per_image", "proposals", "box_weight"),
     ),
     "Machine": ("device", "precision", "workers"),

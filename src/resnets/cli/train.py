@@ -42,6 +42,9 @@ def train(
     lr: options.LearningRate = None,
     momentum: options.Momentum = None,
     weight_decay: options.WeightDecay = None,
+    label_smoothing: Annotated[
+        float | None, Option(help="Probability spread evenly over all classes.", show_default=BY_RECIPE)
+    ] = None,
     size: options.Size = None,
     decode: options.Decode = None,
     bn_images: Annotated[

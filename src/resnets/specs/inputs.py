@@ -56,10 +56,10 @@ Interpolation = Literal["bilinear", "bicubic"]
 class InputSpec(Spec, frozen=True, kw_only=True):
     """What a trained network expects: it travels with the weights, so that nobody has to set it again.
 
-    An image is resized to `resize` on its shorter side, its centre cropped to `size`, its channels put in `order`, and
-    scaled to [0, `white`]; then the mean is subtracted and, where there is one, divided by the standard deviation.
-    Where there is `contrast`, each image, of any size, first gets the mean 0 and that standard deviation; where there
-    is `whitening`, it is at last multiplied by that matrix.
+    An image is resized to `resize` on its shorter side, its centre cropped to `size`, its channels put in
+    `channel_order`, and scaled to [0, `max_value`]; then the mean is subtracted and, where there is one, divided by the
+    standard deviation. Where there is `contrast`, each image, of any size, first gets the mean 0 and that standard
+    deviation; where there is `whitening`, it is at last multiplied by that matrix.
 
     Units: pixels for `size` and `resize`; mean, mean image and std in the scale and the order of the network's input.
     """
@@ -160,8 +160,8 @@ class ScaleCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="scal
 class AreaCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="area-crop-flip"):
     """Crop a part of random area and proportions, resize it to a square, flip by half: torchvision's RandomResizedCrop.
 
-    With `growing_from` the square is smaller at first: it grows in steps of 32 pixels from there to `crop`, between the
-    shares `grows` of the training.
+    With `start_crop` the square is smaller at first: it grows in steps of 32 pixels from there to `crop`, between the
+    shares `resize_between` of the training.
     """
 
     crop: int = 224
