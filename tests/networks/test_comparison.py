@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ from resnets.networks.comparison.nin import NIN
 from resnets.networks.comparison.prelu_net import PReLUNet, pyramid
 from resnets.networks.complexity import measure, skeleton, stages
 from resnets.networks.dense import Dense
-from resnets.specs import GoogLeNetSpec, HighwaySpec, PReLUNetSpec, first_difference
+from resnets.specs import FunctionSpec, GoogLeNetSpec, HighwaySpec, PReLUNetSpec, first_difference
 
 TORCHVISIONS = {"batch_norm": True, "branch3_kernel": 3, "pool4_kernel": 2, "lrn": False}
 SMALL = ("maxout", "nin", "dsn", "fitnet19", "highway19", "highway32")
@@ -456,6 +457,21 @@ def test_declarations_say_what_is_different() -> None:
     assert first_difference(registry.declare("maxout"), registry.declare("fitnet19")) == ("name", "maxout", "fitnet19")
     one, other = registry.declare("highway19"), registry.declare("highway32")
     assert isinstance(one, HighwaySpec) and first_difference(one, other) is not None
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vgg16", *NAMES, "ours"])
+def test_every_field_counts_unless_its_class_says_otherwise(name: str) -> None:
+    """A network with another value of a field is another one; what a class leaves out are fields of it."""
+    spec = (
+        FunctionSpec(name="ours", module="m", input_size=32, num_classes=3)
+        if name == "ours"
+        else registry.declare(name)
+    )
+    left_out = spec.of_training | spec.without_effect
+    assert left_out <= spec.fields().keys()
+    for field in spec.fields():
+        found = first_difference(spec, msgspec.structs.replace(spec, **{field: "another"}))
+        assert (found is None) == (field in left_out), field
 
 
 def test_starts_of_the_authors() -> None:

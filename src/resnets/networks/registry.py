@@ -131,10 +131,6 @@ NETWORKS: Registry[Family] = Registry(
 _WHOLE = ("num_classes", "in_channels", "residual_layers", "bn_group")  # options that are whole numbers
 
 
-_OF_A_TRAINING = {"num_classes", "in_channels", "bn_group", "initialization", "gate_bias", "stem_std"}
-"""Options that say nothing on what the weights of a network compute."""
-
-
 def names() -> tuple[str, ...]:
     """Return the names that are listed; any `plainD` or `resnetD` of another depth D = 6n + 2 exists as well."""
     return tuple(name for family in NETWORKS for name in family.names)
@@ -186,7 +182,7 @@ def declare_as(start: NetworkSpec | None, name: str, **options: Any) -> NetworkS
         given = {option for option, value in options.items() if value is not None}
         theirs = start.options if isinstance(start, FunctionSpec) else start.fields()
         ours = declared.options if isinstance(declared, FunctionSpec) else declared.fields()
-        variant = find_family(name).options - given - _OF_A_TRAINING
+        variant = find_family(name).options - given - start.of_training - {"num_classes", "in_channels"}
         taken = {one: theirs[one] for one in variant & theirs.keys() if one not in ours or theirs[one] != ours[one]}
         declared = declare(name, **{**options, **taken})
     if isinstance(declared, ResNetSpec) and isinstance(start, ResNetSpec):

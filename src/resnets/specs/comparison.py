@@ -22,6 +22,8 @@ class ComparisonSpec(Spec, frozen=True, kw_only=True):
     named_fields: ClassVar[dict[str, dict[str, Any]]]  # by name, what a name means
     type: ClassVar[Literal["cifar", "imagenet"]] = "cifar"
     least_size: ClassVar[int] = 4  # side of the smallest image, in pixels
+    of_training: ClassVar[frozenset[str]] = frozenset()  # fields that only a training uses
+    without_effect: ClassVar = frozenset({"name", "depth", "num_classes"})  # what the others, or the weights, say
 
     @classmethod
     def named(cls, name: str, **options: Any) -> Self:
@@ -84,6 +86,7 @@ class DSNSpec(ComparisonSpec, frozen=True, kw_only=True, tag_field="kind", tag="
 
     options = ("auxiliary",)
     named_fields: ClassVar = {"dsn": {"depth": 9}}
+    without_effect: ClassVar = ComparisonSpec.without_effect | {"auxiliary"}
 
 
 class FitNetSpec(ComparisonSpec, frozen=True, kw_only=True, tag_field="kind", tag="fitnet"):
@@ -113,6 +116,7 @@ class HighwaySpec(ComparisonSpec, frozen=True, kw_only=True, tag_field="kind", t
     stem_std: Literal["he", "1"] = "he"  # of the first weights at the start; 1 by a slip in the authors' file
 
     options = ("head", "gate_bias", "stem_std")
+    of_training: ClassVar = frozenset({"gate_bias", "stem_std"})
     named_fields: ClassVar = {
         "highway19": {
             "depth": 19,
@@ -139,6 +143,8 @@ class GoogLeNetSpec(ComparisonSpec, frozen=True, kw_only=True, tag_field="kind",
 
     options = ("batch_norm", "branch3_kernel", "pool4_kernel", "lrn", "separable_stem", "auxiliary", "bn_group")
     named_fields: ClassVar = {"googlenet": {"depth": 22}}
+    of_training: ClassVar = frozenset({"bn_group"})
+    without_effect: ClassVar = ComparisonSpec.without_effect | {"auxiliary"}
     type = "imagenet"
     least_size = 32
 
@@ -154,6 +160,7 @@ class BNInceptionSpec(ComparisonSpec, frozen=True, kw_only=True, tag_field="kind
 
     options = ("variant", "bn_group")
     named_fields: ClassVar = {"bn_inception": {"depth": 34}}
+    of_training: ClassVar = frozenset({"bn_group"})
     type = "imagenet"
     least_size = 32
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, TypedDict, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypedDict, get_args
 
 import msgspec
 
@@ -90,6 +90,8 @@ class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"
     pool: StemPool = "padded"  # "ceil" only in networks whose weights come from Caffe
 
     least_size = 1  # side of the smallest image, in pixels
+    of_training: ClassVar = frozenset({"bn_group", "initialization"})  # fields that only a training uses
+    without_effect: ClassVar = frozenset({"name", "depth", "num_classes"})  # what the others, or the weights, say
 
     @classmethod
     def named(
@@ -200,6 +202,8 @@ class VGGSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="vgg"):
     least_size = 32
     widths = (64, 128, 256, 512, 512)
     hidden = 4096  # of fc6 and fc7
+    of_training: ClassVar = frozenset({"dropout", "initialization"})
+    without_effect: ClassVar = frozenset({"name", "depth", "num_classes"})
 
     @classmethod
     def named(
@@ -245,6 +249,8 @@ class FunctionSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="funct
     options: dict[str, Option] = msgspec.field(default_factory=dict)  # the other arguments
 
     least_size = 1
+    of_training: ClassVar[frozenset[str]] = frozenset()
+    without_effect: ClassVar = frozenset({"module", "input_size", "depth", "num_classes"})
 
     @property
     def layers(self) -> int:
@@ -287,16 +293,13 @@ def default_shortcut(network: str) -> Shortcut | None:
 def first_difference(one: NetworkSpec, other: NetworkSpec) -> tuple[str, Any, Any] | None:
     """Return the first field by which two networks with the same weights compute something else, and both values.
 
-    In evaluation mode; the number of classes shows in the shapes of the weights.
+    In evaluation mode. All fields count but those that their class declares as `of_training` or `without_effect`: the
+    number of classes shows in the shapes of the weights, and the other fields say what a name means.
     """
     if type(one) is not type(other):
         return "name", one.name, other.name
-    without_effect = {"num_classes", "bn_group", "initialization", "dropout", "module", "depth", "input_size"}
-    without_effect |= {"auxiliary", "gate_bias", "stem_std"}
-    if not isinstance(one, FunctionSpec):
-        without_effect.add("name")  # the other fields say it all
     found = one.differences(other).items()
-    return next(((field, *values) for field, values in found if field not in without_effect), None)
+    return next(((name, *both) for name, both in found if name not in one.of_training | one.without_effect), None)
 
 
 def _layers_of_a_stage(name: str, depth: int) -> int:
