@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_detectors import CLASSES, RECIPE, SPEC, TinyDetector
+from small_detectors import CLASSES, RECIPE, SPEC, TinyDetector, detector
 
 import resnets
-from resnets.detection.detector import detector_input, is_detector
+from resnets.detection.detector import Detector, detector_input, is_detector
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.fine_tuning import fine_tuned
 from resnets.errors import UsageError, WeightsError
@@ -33,6 +33,15 @@ def test_a_file_holds_classes_and_input(start: Path, tiny_detector: TinyDetector
     assert loaded.network.recipe.anchor_sizes == (32, 64)
     assert is_detector(tiny_detector.run)
     assert not is_detector(start)
+
+
+def test_repr_of_a_detector_is_a_few_lines() -> None:
+    """It has the network, the recipe, the classes, the device and the path, and stays short with many classes."""
+    many = tuple(f"class {number}" for number in range(1000))
+    shown = repr(Detector(Path("runs/first"), detector(), many, torch.device("cpu")))
+    assert len(shown.splitlines()) < 10
+    for part in (SPEC.name, RECIPE.name, "1000 (class 0, class 1, class 2, ...)", "cpu", "runs/first"):
+        assert part in shown
 
 
 def test_other_files_are_refused(start: Path, tiny_detector: TinyDetector, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from small_localisers import BY_HEART, RCNN, SIDE
 from resnets.errors import UsageError
 from resnets.localisation.frames import Look, frames_of
 from resnets.localisation.inference import best_of
+from resnets.localisation.localiser import Localiser
 from resnets.localisation.networks import PerClassRPN, anchors, balance
 from resnets.localisation.samples import draw, seen_in
 from resnets.localisation.warp import warp
@@ -42,6 +45,15 @@ def test_rows_of_classes_are_the_whole_convolution() -> None:
     torch.testing.assert_close(scores, logits.sigmoid())
     assert network.answers(torch.zeros(0, 64), torch.tensor([3, 1]))[1].shape == (2, 0, 4)  # no region at all
     assert boxes.shape == (2, 9 * 8 * 10, 4) and boxes.amin() >= 0 and boxes[..., 2].amax() <= SIDE + 8
+
+
+def test_repr_of_a_localiser_is_a_few_lines() -> None:
+    """It has the network of each stage, the classes, the device and the path."""
+    rpn = PerClassRPN(registry.create("resnet8"), 5, BY_HEART, INPUT)
+    shown = repr(Localiser(Path("runs/first"), rpn, None, tuple("abcde"), torch.device("cpu")))
+    assert len(shown.splitlines()) < 10
+    for part in ("rpn: resnet8", "rcnn: none", "5 (a, b, c, ...)", "cpu", "runs/first"):
+        assert part in shown
 
 
 def test_at_most_half_of_a_draw_is_positive() -> None:

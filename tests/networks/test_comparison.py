@@ -462,11 +462,8 @@ def test_declarations_say_what_is_different() -> None:
 @pytest.mark.parametrize("name", ["resnet50", "vgg16", *NAMES, "ours"])
 def test_every_field_counts_unless_its_class_says_otherwise(name: str) -> None:
     """A network with another value of a field is another one; what a class leaves out are fields of it."""
-    spec = (
-        FunctionSpec(name="ours", module="m", input_size=32, num_classes=3)
-        if name == "ours"
-        else registry.declare(name)
-    )
+    ours = FunctionSpec(name="ours", module="m", input_size=32, num_classes=3)
+    spec = ours if name == "ours" else registry.declare(name)
     left_out = spec.of_training | spec.without_effect
     assert left_out <= spec.fields().keys()
     for field in spec.fields():

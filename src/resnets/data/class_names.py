@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from resnets.errors import DataError, nearest
+from resnets.errors import DataError, nearest, printable
 
 ENOUGH = 0.99  # of the classes have a name in common with the class in their place: then the order is the same
 
@@ -15,6 +15,11 @@ WNID = re.compile(r"n\d{8}")
 """The id of a noun in WordNet, such as n01440764: ImageNet's name of a class."""
 
 FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")  # of Unicode; a name of ASCII alone is both
+
+
+def in_words(classes: Sequence[str]) -> str:
+    """Return the number of classes and the first of them: `10 (0, 1, 2, ...)`."""
+    return f"{len(classes)} ({printable(', '.join(classes[:3]))}{', ...' if len(classes) > 3 else ''})"
 
 
 def match(ours: Sequence[str], theirs: Sequence[str]) -> tuple[list[int] | None, str | None] | None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from resnets.data import class_names
 from resnets.data.decoding import decode
 from resnets.data.image_files import ImageFiles
 from resnets.data.normalization import fit_photos, mean_of
@@ -106,6 +107,18 @@ class Detector:
     network: FasterRCNN
     classes: tuple[str, ...]
     device: torch.device
+
+    def __repr__(self) -> str:
+        """Return a summary in a few lines."""
+        return (
+            f"Detector(\n"
+            f"  network: {self.network.spec.name}\n"
+            f"  recipe: {self.network.recipe.name}\n"
+            f"  classes: {class_names.in_words(self.classes)}\n"
+            f"  device: {self.device}\n"
+            f"  path: {self.path}\n"
+            f")"
+        )
 
 
 def header_of(path: Path) -> Header | None:

@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resnets.data import class_names
 from resnets.data.decoding import single_view, single_views
 from resnets.data.given_images import GivenImage, Picture, as_image, as_images
 from resnets.data.normalization import normalize
-from resnets.errors import DataError, UsageError, WeightsError, printable, public, require_at_least
+from resnets.errors import DataError, UsageError, WeightsError, public, require_at_least
 from resnets.inference.activation import features_of
 from resnets.inference.batches import all_read, in_batches, name_of_image
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
@@ -52,17 +53,14 @@ class Model:
     def __repr__(self) -> str:
         """Return a summary in a few lines; `network`, `classes` and `input_spec` have the details."""
         expected = self.input_spec
-        size, classes = "unknown", "unknown"
+        size = "unknown"
         if expected is not None:
             size = f"{expected.size} x {expected.size} {'grey' if expected.channels == 1 else expected.channel_order}"
-        if self.classes is not None:
-            some = printable(", ".join(self.classes[:3]))
-            classes = f"{len(self.classes)} ({some}{', ...' if len(self.classes) > 3 else ''})"
         calibrated = "" if self.calibration is None else f"  temperature: {self.calibration.temperature:.3g}\n"
         return (
             f"Model(\n"
             f"  network: {name_of(self.network)}\n"
-            f"  classes: {classes}\n"
+            f"  classes: {'unknown' if self.classes is None else class_names.in_words(self.classes)}\n"
             f"  input: {size}\n"
             f"  device: {self.device}\n"
             f"  engine: {self.engine.name if self.engine else 'none'}\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from resnets.data import class_names
 from resnets.detection.detector import N, rebuilt
 from resnets.errors import WeightsError, public
 from resnets.localisation.networks import PerClass, PerClassRCNN, PerClassRPN
@@ -28,6 +29,18 @@ class Localiser:
     rcnn: PerClassRCNN | None
     classes: tuple[str, ...]
     device: torch.device
+
+    def __repr__(self) -> str:
+        """Return a summary in a few lines."""
+        return (
+            f"Localiser(\n"
+            f"  rpn: {self.rpn.spec.name}\n"
+            f"  rcnn: {'none' if self.rcnn is None else self.rcnn.spec.name}\n"
+            f"  classes: {class_names.in_words(self.classes)}\n"
+            f"  device: {self.device}\n"
+            f"  path: {self.path}\n"
+            f")"
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
