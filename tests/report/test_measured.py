@@ -13,7 +13,7 @@ from resnets.records.evaluations import Errors
 from resnets.records.runs import StartRecord
 from resnets.report.collect import collect
 from resnets.report.runs import Measured, Results
-from resnets.specs import PadCropFlip, Preprocessing, PrincipalColors, ScaleCropFlip, Setting, WarmUp
+from resnets.specs import FunctionSpec, PadCropFlip, Preprocessing, PrincipalColors, ScaleCropFlip, Setting, WarmUp
 from resnets.training import recipes
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,15 @@ def test_a_run_as_train_writes_it_is_an_answer_to_itself() -> None:
     assert (run.scale, run.departures, run.depth, run.is_residual) == ("full", (), 20, True)
     assert run.errors == {"single-view": Errors(8.5, 8.5 / 4)}
     assert run.curve[-1].tested == 8.5 and run.curve_on == "test"
+
+
+def test_a_registered_network_is_not_residual_by_its_name() -> None:
+    """Only the declaration in the record says whether a network has the paper's shortcuts."""
+    found = results.result("resnet20", 9)
+    spec = FunctionSpec(name="resnet_mine", module="mine", input_size=32, num_classes=10)
+    network = found.run.network.with_changes(name=spec.name, spec=spec)
+    run = results.shown(found.with_changes(run=found.run.with_changes(network=network)))
+    assert (run.network, run.is_residual) == ("resnet_mine", False)
 
 
 def test_every_committed_result_is_one() -> None:

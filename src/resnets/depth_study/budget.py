@@ -26,7 +26,7 @@ from resnets.planning.memory import Memory, available_memory, training_memory
 from resnets.quantities import plural
 from resnets.records.studies import PlannedNetwork, StudyPlan
 from resnets.runtime.device import choose_device, choose_precision
-from resnets.specs import Recipe
+from resnets.specs import Recipe, ResNetSpec
 from resnets.training.config import TrainingConfig, resolve
 from resnets.training.together import TRAINING_FAILURES
 
@@ -265,7 +265,7 @@ class Planner:
         depths = {name: _depth(name, task) for name in names}
         limits = sorted(set(depths.values()), reverse=True)[1:]
         parts = [tuple(name for name in names if depths[name] <= limit) for limit in limits]
-        parts.append((min(names, key=lambda name: (depths[name], name.startswith("plain"))),))
+        parts.append((min(names, key=lambda name: (depths[name], _is_plain(name))),))
         fitting = (part for part in parts if len(part) < len(names) and fits(part))
         return next((f", or --networks {','.join(part)}" for part in fitting), "")
 
@@ -279,6 +279,11 @@ def _majority_class_error(divided: DataSplits) -> float:
     if labels is None:
         return 100 * (1 - 1 / len(divided.classes))
     return 100 * (1 - float(np.bincount(labels).max()) / len(labels))
+
+
+def _is_plain(name: str) -> bool:
+    spec = registry.declare(name)
+    return isinstance(spec, ResNetSpec) and not spec.residual
 
 
 def _depth(name: str, task: _Task) -> int:

@@ -66,6 +66,7 @@ def measured(file: str, result: ClassifierResult, answer: ReproducedRun | None =
     return Measured(
         **vars(_run(file, result, answer, _data(result) if answer is None else answer.data, classifier=True)),
         depth=run.network.depth,
+        is_residual=isinstance(spec, ResNetSpec) and spec.residual,
         errors=errors,
         training_error=result.training_error,
         training_images=last_images((point.iteration for point in curve), run.recipe.batch_size),

@@ -78,6 +78,7 @@ class Measured(Run):
     """A classifier's run. Errors in percent."""
 
     depth: int | None
+    is_residual: bool  # whether it is a network with shortcuts
     errors: Mapping[str, Errors]  # by test protocol
     training_error: float
     training_images: int  # that it is of: those since the last but one test
@@ -90,11 +91,6 @@ class Measured(Run):
     def test_error(self) -> float:
         """The top-1 error of training's own test."""
         return next(iter(self.errors.values())).top1
-
-    @property
-    def is_residual(self) -> bool:
-        """Whether it is a network with shortcuts."""
-        return self.network.startswith("resnet")
 
 
 def depth_of(network: str) -> int | None:
