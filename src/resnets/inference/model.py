@@ -100,9 +100,9 @@ class Model:
         channels = x.shape[1] if known is None and isinstance(x, Tensor) and x.ndim == 4 else "C"
         channels = channels if known is None else known.in_channels
         if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[1] != channels or not x.is_floating_point():
-            found = f"of type {type(x).__name__}"
-            if isinstance(x, Tensor):
-                found = f"a tensor of {x.dtype} {tuple(x.shape)}"
+            found = (
+                f"a tensor of {x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else f"of type {type(x).__name__}"
+            )
             raise UsageError(
                 f"x is {found}; a model is called with a tensor of floats (N, {channels}, H, W), normalised as "
                 f"model.preprocess(images) returns them; model.predict takes images"
