@@ -97,14 +97,12 @@ class Model:
         Raises: UsageError, if x is not such a tensor.
         """
         known = spec_of(self.network)
-        channels = x.shape[1] if known is None and isinstance(x, Tensor) and x.ndim == 4 else "C"
-        channels = channels if known is None else known.in_channels
-        if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[1] != channels or not x.is_floating_point():
-            found = (
-                f"a tensor of {x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else f"of type {type(x).__name__}"
-            )
+        channels = "C" if known is None else known.in_channels
+        fits = isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point()
+        if not fits or (known is not None and x.shape[1] != channels):
+            what = f"a tensor of {x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else f"of type {type(x).__name__}"
             raise UsageError(
-                f"x is {found}; a model is called with a tensor of floats (N, {channels}, H, W), normalised as "
+                f"x is {what}; a model is called with a tensor of floats (N, {channels}, H, W), normalised as "
                 f"model.preprocess(images) returns them; model.predict takes images"
             )
         with torch.no_grad():
@@ -213,9 +211,8 @@ class Model:
         if (several := as_images(images)) is None:
             return self.embed([images])[0]  # type: ignore[list-item]
         black = np.zeros((1, input_spec.size, input_spec.size, input_spec.channels), np.uint8)
-        found = [self._features([], black)[:0]]
-        found += [features[None] for _, features in all_read(self.each_features(several))]
-        return np.concatenate(found)
+        found = (features[None] for _, features in all_read(self.each_features(several)))
+        return np.concatenate([self._features([], black)[:0], *found])
 
     @public
     def each_features(
@@ -232,8 +229,7 @@ class Model:
 
         Raises: WeightsError, if the weights do not have them.
         """
-        spec = spec_of(self.network)
-        classes = self.classes
+        spec, classes = spec_of(self.network), self.classes
         if classes is None and spec is not None:
             classes = tuple(f"class {number}" for number in range(spec.num_classes))
         if self.input_spec is None or classes is None:
@@ -279,15 +275,14 @@ class Model:
 
         Raises: UsageError, if they are impossible; WeightsError, as `classes_and_input`.
         """
-        known = self.classes_and_input()
         require_at_least(1, top=top)
         if not 0 <= min_confidence <= 1:
             raise UsageError(f"min_confidence is {min_confidence}; it must be from 0 to 1")
-        return known
+        return self.classes_and_input()
 
     def _prepared(self, precision: Precision) -> Model:
-        _, input_spec = self.validated(1)
-        shape = (input_spec.channels, input_spec.size, input_spec.size)
+        _, spec = self.classes_and_input()
+        shape = (spec.channels, spec.size, spec.size)
         engine = fastest(self.network, shape=shape, batch_size=BATCH, device=self.device, precision=precision)
         return dataclasses.replace(self, engine=engine)
 
@@ -299,7 +294,7 @@ class Model:
         min_confidence: float,
         precision: Precision,
     ) -> list[Prediction]:
-        classes, _ = self.validated(top)
+        classes, _ = self.classes_and_input()
         best = self.probabilities(views, precision=precision, names=names).topk(min(top, len(classes)))
         return [
             Prediction(
