@@ -283,7 +283,7 @@ def test_a_test_without_its_run_is_shown_as_one(photo_folder: Path, photo_weight
     (tmp_path / "a" / "two.json").write_text((tmp_path / "a" / "one.json").read_text().replace("members", "x"))
     found = collect([tmp_path / "a"])
     (shown,), (problem,) = found.weights, found.problems
-    assert not found.runs and (shown.file, shown.weights) == ("a/one.json", weights.name)
+    assert not found.runs and (shown.file, shown.weights) == ("a/one.json", (weights.name,))
     assert problem.startswith("a/two.json") and "unknown field `x`" in problem
 
 

@@ -125,7 +125,7 @@ MUTANTS: dict[str, tuple[int, Change, Callable[[TrainingState], None] | None]] =
     "random state": (4, lambda t, p: (t | {"random.cpu": torch.random.get_rng_state()}, p), None),
     "sum of losses": (4, lambda t, p: (_zeroed(t, "meter.loss_sum"), p), None),
     "sum of errors": (4, lambda t, p: (_zeroed(t, "meter.wrong"), p), None),
-    "number of images": (4, lambda t, p: (t, p.with_changes(images=0)), None),
+    "number of images": (4, lambda t, p: (t, p.with_changes(images=2 * p.images)), None),
     "end of the warm-up": (4, lambda t, p: (t, _with_schedule(p, warming=True)), None),
     "when the warm-up ended": (4, lambda t, p: (t, _with_schedule(p, warmed_up_at=None)), None),
     "errors during the warm-up": (2, lambda t, p: (t, _with_schedule(p, errors=())), None),

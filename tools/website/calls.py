@@ -10,7 +10,7 @@ SUBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "training": ("Training", ("training", "detection.recipes", "specs", "planning", "cli")),
     "evaluation": ("Evaluation", ("evaluation", "records.evaluations")),
     "inference": ("Prediction and serving", ("inference", "serving")),
-    "data": ("Data", ("data",)),
+    "data": ("Data", ("data", "records.audits")),
     "detection": ("Object detection and localisation", ("detection", "localisation")),
     "analysis": ("Why depth helps", ("analysis", "records.analyses")),
     "study": ("Depth studies and the paper's tables", ("depth_study", "reproduction", "report", "paper")),
