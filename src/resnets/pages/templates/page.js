@@ -58,7 +58,7 @@ const fit = () => {
   for (const region of regions) region.querySelector(":scope > table")?.classList.remove("stacked");
   const wide = regions.filter((region) => region.scrollWidth > region.clientWidth + 1);  // all, before any changes
   for (const region of wide) region.querySelector(":scope > table")?.classList.add("stacked");
-  for (const region of regions) region.classList.toggle("more", region.scrollWidth > region.clientWidth + 1);
+  for (const region of regions) region.classList.toggle("wider", region.scrollWidth > region.clientWidth + 1);
 };
 let due = 0;
 const refit = () => { cancelAnimationFrame(due); due = requestAnimationFrame(fit); };
