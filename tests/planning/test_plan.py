@@ -287,6 +287,23 @@ def test_photos_are_measured_in_fewer_images(monkeypatch: pytest.MonkeyPatch) ->
     assert found.read_bytes_per_second == pytest.approx(110_000 * found.images_per_second)
 
 
+@pytest.mark.parametrize(
+    ("device", "macs", "largest", "timed"),
+    [
+        ("cpu", 40_000_000, math.inf, 128),
+        ("cpu", 126_000_000, math.inf, 64),
+        ("cpu", 4_000_000_000, math.inf, 2),
+        ("cpu", 20_000_000_000, math.inf, 1),
+        ("cpu", 40_000_000, 50, 32),
+        ("cuda", 4_000_000_000, math.inf, 128),
+        ("cuda", 4_000_000_000, 50, 32),
+    ],
+)
+def test_how_many_images_are_timed_at_once(device: str, macs: int, largest: float, timed: int) -> None:
+    """Of 128: on a CPU as many as take 9e9 multiply-adds, on a GPU, which needs many to be busy, all that fit."""
+    assert measure.timed_batch(128, macs, torch.device(device), step_macs=9e9, largest=largest) == timed
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_plan_comes_within_20_percent_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from resnets.errors import ResnetsError
 from resnets.networks import complexity, registry
 from resnets.paper.recipes import CIFAR
 from resnets.planning import forecast
-from resnets.planning.measure import StepTime, measure_steps, rates_of
+from resnets.planning.measure import StepTime, measure_steps, rates_of, timed_batch
 from resnets.records.runs import RunRecord
 from resnets.specs import DetectionRecipe, NetworkSpec, PhotoAugmentation
 from resnets.training.config import TrainingConfig, resolve
@@ -22,15 +22,16 @@ from resnets.training.config import TrainingConfig, resolve
 MINUTE = 60.0
 READING = 300.0  # photos a second that a core reads, decodes and crops
 SLOWEST = {"cpu": 5e9, "cuda": 1e12}  # multiply-adds a second that any of them reaches
-STEP_MACS = 2.5e9  # of the images of a step that is timed: a tenth of a second or two on a CPU
+STEP_MACS = 9e9  # of the images of a step that is timed on a CPU; fewer would take longer each
 SECONDS = 0.5  # of steps that are timed
+LIMIT = 2.0  # seconds, after which one step that was timed is enough
 STEPS = 1_000  # of a run for which nothing is compiled
 
 
 def estimated_seconds(run: RunRecord) -> float | None:
     """Return the seconds that a run takes on its device, where they may be more than a minute, else None.
 
-    Also None where that is not known. A few steps on black images are timed, in a second or two; reading photos is
+    Also None where that is not known. A few steps on black images are timed, in some two seconds; reading photos is
     taken to go at the speed of a usual core. A detector is taken for a classifier of as many pixels: its regions cost
     more, its frozen stages less. Torch's random state stays as it is.
     """
@@ -45,7 +46,7 @@ def estimated_seconds(run: RunRecord) -> float | None:
     if 3 * cost.macs * pixels * recipe.batch_size * recipe.iterations < MINUTE * SLOWEST[device.type]:
         return None
     try:
-        steps = _steps(run, spec, size, max(1, min(recipe.batch_size, int(STEP_MACS / cost.macs))))
+        steps = _steps(run, spec, size, timed_batch(recipe.batch_size, cost.macs, device, step_macs=STEP_MACS))
     except (ResnetsError, RuntimeError, MemoryError):  # which are the run's own to report
         return None
     step = steps.step * pixels
@@ -65,5 +66,5 @@ def _steps(run: RunRecord, spec: NetworkSpec, size: int, batch_size: int) -> Ste
     short = CIFAR.scaled(STEPS).with_changes(batch_size=batch_size, bn_group=None)
     config = TrainingConfig(recipe=short, device=device, precision=run.precision, workers=0)
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
-        steps, _ = measure_steps(resolve(registry.build(spec), data, config), warm_up=1, seconds=SECONDS)
+        steps, _ = measure_steps(resolve(registry.build(spec), data, config), warm_up=1, seconds=SECONDS, limit=LIMIT)
     return steps

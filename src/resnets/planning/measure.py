@@ -126,6 +126,19 @@ def measure_steps(
     return found, state
 
 
+def timed_batch(
+    batch_size: int, macs: int, device: torch.device, *, step_macs: float, largest: float = math.inf
+) -> int:
+    """Return how many images of a mini-batch are timed at once: all, or it halved until they are at most `largest`.
+
+    On a CPU, an image of which takes `macs` multiply-adds, it is also halved until they take at most `step_macs`.
+    """
+    most = min(largest, step_macs / macs) if device.type == "cpu" else largest
+    while batch_size > max(1, most):
+        batch_size = math.ceil(batch_size / 2)
+    return batch_size
+
+
 def measure_round(trainings: Sequence[Training], *, seconds: float = 5.0) -> float:
     """Return the seconds in which several trainings that take turns in one process do a step each.
 
@@ -302,9 +315,8 @@ def _measure_steps(
     step_macs: float | None = None,
     limit: float = math.inf,
 ) -> tuple[StepTime, TrainingState]:
-    measured, most = batch_size, STEP_MACS if step_macs is None else step_macs
-    while measured > 1 and (measured > largest or (todo.device.type == "cpu" and measured * macs > most)):
-        measured = math.ceil(measured / 2)
+    step_macs = STEP_MACS if step_macs is None else step_macs
+    measured = timed_batch(batch_size, macs, todo.device, step_macs=step_macs, largest=largest)
     recipe = todo.recipe.with_changes(batch_size=measured)
     record = todo.record.with_changes(workers=workers)
     return measure_steps(dataclasses.replace(todo, recipe=recipe, record=record), seconds=seconds, limit=limit)
