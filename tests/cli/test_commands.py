@@ -90,6 +90,7 @@ def test_a_paragraph_of_the_help_fills_its_lines(command: Command) -> None:
         (["detect", "evaluate"], "coco:PATH[@SETS]"),
         (["detect", "check"], "voc:PATH[@SETS]"),
         (["locate", "train"], "clsloc:PATH[@TRAIN/TEST]"),
+        (["locate", "check"], "clsloc:PATH[@TRAIN/TEST]"),
     ],
 )
 def test_the_help_keeps_what_stands_in_brackets(arguments: list[str], shown: str, command: Command) -> None:

@@ -1,8 +1,9 @@
-"""The four commands of `resnets locate` as a user types them: what they print, their JSON and their exit codes."""
+"""The commands of `resnets locate` as a user types them: what they print, their JSON and their exit codes."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,56 @@ def test_guesses_for_image_files(
     assert run([*predict[:4], str(tmp_path / "no.jpg"), *predict[4:], "--json"]) == 1
     first, second = json.loads(capsys.readouterr().out)
     assert [len(guess["box"]) for guess in first["guesses"]] == [4] * 3 and "error" in second
+
+
+def test_check_counts_and_finds_damaged_images(
+    tiny_localiser: TinyLocaliser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training that a damaged image stops names the command that lists all of them, which has exit code 1."""
+    data = shutil.copytree(tiny_localiser.data, tmp_path / "data")
+    (data / "devkit" / "data" / "ILSVRC_clsloc_validation_blacklist.txt").write_text("2\n")
+    source = f"clsloc:{data}"
+    check = ["locate", "check", source]
+    assert run([*check, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["splits"]["test"] == {
+        "images": 6,
+        "excluded": 1,
+        "without_boxes": 0,
+        "boxes": 6,
+        "of_class": dict.fromkeys(shown["splits"]["train"]["of_class"], 2),
+    }
+    assert "damaged" not in shown and shown["notes"] == []
+    assert run([*check, "--images"]) == 0
+    assert "0 damaged images" in capsys.readouterr().out
+
+    image = next((data / "Data" / "CLS-LOC" / "train").rglob("*.JPEG"))
+    image.write_bytes(image.read_bytes()[:-200])
+    weights, out = str(save_classifier(tmp_path)), str(tmp_path / "run")
+    train = ["locate", "train", "resnet8", "--data", source, "--weights", weights, "--out", out]
+    train += ["--recipe", "small-rpn", "--size", "32", "--anchors", "8", "--iterations", "4", "--workers", "0"]
+    assert run([*train, "--device", "cpu"]) == 1
+    err = capsys.readouterr().err
+    assert str(image) in err and f"`resnets locate check {source} --images`" in err
+    assert run([*check, "--images", "--json"]) == 1
+    assert [line.startswith(f"{image}: ") for line in json.loads(capsys.readouterr().out)["damaged"]] == [True]
+    assert run([*check, "--images"]) == 1
+    found = capsys.readouterr().out
+    assert "1 damaged image\n" in found and str(image) in found
+
+
+def test_the_classes_of_images_that_are_not_annotated_are_unknown(
+    tiny_localiser: TinyLocaliser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the server knows those of `test`."""
+    data = shutil.copytree(tiny_localiser.data, tmp_path / "data")
+    shutil.copytree(data / "Data" / "CLS-LOC" / "val", data / "Data" / "CLS-LOC" / "test")
+    check = ["locate", "check", f"clsloc:{data}@train/test"]
+    assert run([*check, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["splits"]["test"]["of_class"] is None
+    assert run(check) == 0
+    found = capsys.readouterr().out
+    assert "unknown" in found and "not annotated" in found
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,7 @@ def check(
     TRAIN/VALIDATION/TEST, joined by +, such as 07+12, 07++12, 12trainval/07test, train+val/test, train2014/val2014 or
     val1+train1000/val2.
     """
-    from resnets.cli.display import print_table, progress_of
+    from resnets.cli.display import print_lines, print_table, progress_of
     from resnets.cli.lists import names
     from resnets.data.audit import damaged
     from resnets.detection.sources import load_detection_data
@@ -314,22 +314,11 @@ def check(
         print("the test images are not annotated; their score is unknown")
     for remark in loaded.remarks():
         print(printable(f"note: {remark}"))
-    _list("repair", repairs, every=every)
+    print_lines("repair", repairs, every=every)
     if images:
-        _list("damaged image", unreadable, every=every)
+        print_lines("damaged image", unreadable, every=every)
     if unreadable:
         raise Exit(1)
-
-
-def _list(what: str, lines: list[str], *, every: bool) -> None:
-    from resnets.quantities import plural
-
-    print(plural(len(lines), what))
-    shown = lines if every else lines[:10]
-    for line in shown:
-        print(printable(f"  {line}"))
-    if len(shown) < len(lines):
-        print(f"  and {len(lines) - len(shown):,} more; --all lists them")
 
 
 def _percent(fraction: float | None) -> str:

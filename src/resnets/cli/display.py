@@ -96,6 +96,16 @@ def print_table(
     Console(highlight=False, soft_wrap=True).print(table)
 
 
+def print_lines(what: str, lines: Sequence[str], *, every: bool) -> None:
+    """Print how many things an audit found, and a line for each, or for the first ten."""
+    print(plural(len(lines), what))
+    shown = lines if every else lines[:10]
+    for line in shown:
+        print(printable(f"  {line}"))
+    if len(shown) < len(lines):
+        print(f"  and {len(lines) - len(shown):,} more; --all lists them")
+
+
 def print_grid(grid: Grid) -> None:
     """Print a table of a report."""
     print_table(grid.titles, grid.rows, words=grid.words, title=grid.caption)

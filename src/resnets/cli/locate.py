@@ -1,14 +1,16 @@
-"""`resnets locate`: train, evaluate, predict and score."""
+"""`resnets locate`: train, evaluate, predict, score and check."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Argument, Option, Typer
+from typer import Argument, Exit, Option, Typer
 
 from resnets.cli import options
 from resnets.cli.options import BY_RECIPE
+from resnets.errors import printable
 from resnets.files import to_json
 from resnets.localisation.recipes import LOCALISATION_RECIPES
 from resnets.localisation.sources import LOCALISATION_SOURCES
@@ -230,6 +232,58 @@ def score(
         print(to_json(found))
         return
     _print(found)
+
+
+@app.command(cls=options.Command)
+def check(
+    data: Annotated[str, Argument(help=DATA)],
+    images: Annotated[bool, Option("--images", help="Read and decode every image too, as training does.")] = False,
+    every: Annotated[bool, Option("--all", help="List every damaged image instead of the first ten.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Check a localisation data set: its images, boxes and classes, and what is left out of it.
+
+    The exit code is 1 if --images finds a damaged one.
+    """
+    from resnets.cli.display import print_lines, print_table, progress_of
+    from resnets.data.audit import damaged
+    from resnets.localisation.boxed_images import BoxedContent
+    from resnets.localisation.sources import load_localisation_data
+    from resnets.quantities import plural
+
+    loaded = load_localisation_data(data)
+    splits = {name: BoxedContent.of(loaded, name) for name in loaded.splits()}
+    unreadable = list[str]()
+    if images:
+        with progress_of("checking") as progress:
+            files = [path for split in loaded.splits().values() for path in split.files.paths]
+            unreadable = damaged(files, progress)
+    if as_json:
+        described = {name: asdict(split) for name, split in splits.items()}
+        found = {"name": loaded.name, "digest": loaded.digest, "splits": described, "notes": loaded.notes}
+        print(to_json(found | ({"damaged": unreadable} if images else {})))
+        raise Exit(1 if unreadable else 0)
+    known = [sorted(split.of_class.values()) if split.of_class else None for split in splits.values()]
+    rows: dict[str, list[int | None]] = {
+        "images": [split.images for split in splits.values()],
+        "excluded by the blacklist": [split.excluded for split in splits.values()],
+        "without boxes": [split.without_boxes for split in splits.values()],
+        "boxes": [split.boxes for split in splits.values()],
+        "fewest images of a class": [counts[0] if counts else None for counts in known],
+        "most images of a class": [counts[-1] if counts else None for counts in known],
+    }
+    print_table(
+        [f"{loaded.name}, {plural(len(loaded.classes), 'class')}", *splits],
+        [[name, *("unknown" if count is None else f"{count:,}" for count in counts)] for name, counts in rows.items()],
+    )
+    if not loaded.test_annotated:
+        print("the test images are not annotated; their errors are unknown")
+    for note in loaded.notes:
+        print(printable(f"note: {note}"))
+    if images:
+        print_lines("damaged image", unreadable, every=every)
+    if unreadable:
+        raise Exit(1)
 
 
 def _print(scores: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from resnets.data.sources import SOURCES
 from resnets.detection.sources import DETECTION_SOURCES
 from resnets.errors import ImageError, ResnetsError, UsageError
+from resnets.localisation.sources import LOCALISATION_SOURCES
 from resnets.training.recipes import RECIPES
 
 BY_RECIPE = "the recipe's"
@@ -176,6 +177,8 @@ class Command(_FlagsWithoutType, TyperCommand):
                 check = f"data check {shlex.quote(data)}"
             elif name in DETECTION_SOURCES:
                 check = f"detect check {shlex.quote(data)} --images"
+            elif name in LOCALISATION_SOURCES:
+                check = f"locate check {shlex.quote(data)} --images"
             else:
                 raise
             raise ImageError(f"{error}; `resnets {check}` lists all such files") from error

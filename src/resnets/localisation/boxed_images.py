@@ -111,6 +111,34 @@ class LocalisationSplits(NamedSplits[BoxedImages]):
         return dataclasses.replace(self, train=self.train.select(rest), validation=self.train.select(held))
 
 
+@dataclass(frozen=True)
+class BoxedContent:
+    """How many images a split has, those that do not count, those without boxes, all boxes, and the images of a class.
+
+    Of images that are not annotated the classes are not known.
+    """
+
+    images: int
+    excluded: int
+    without_boxes: int
+    boxes: int
+    of_class: dict[str, int] | None
+
+    @classmethod
+    def of(cls, splits: LocalisationSplits, split: str) -> Self:
+        """Count a split."""
+        found = splits.of(split)
+        annotated = split != "test" or splits.test_annotated
+        counts = np.bincount(found.files.labels, minlength=len(splits.classes)).tolist()
+        return cls(
+            images=len(found),
+            excluded=len(splits.blacklist_of(split)),
+            without_boxes=int((np.diff(found.starts) == 0).sum()),
+            boxes=len(found.boxes),
+            of_class=dict(zip(splits.classes, counts, strict=True)) if annotated else None,
+        )
+
+
 def digest(classes: Sequence[str], splits: Iterable[BoxedImages]) -> str:
     """Return the SHA-256 over the classes and, of each split, the files as `ImageFiles.digest` has them, and the boxes.
 
