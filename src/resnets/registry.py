@@ -59,6 +59,10 @@ class Registry(Generic[T]):
         """Return all names."""
         return tuple(self._entries)
 
+    def owners(self) -> tuple[str, ...]:
+        """Return the modules whose entries were added at run time, in their order."""
+        return tuple(dict.fromkeys(owner for owner in self._owners.values() if owner is not None))
+
     def forms(self, *, without: str = "") -> str:
         """Return the names, or the forms of entries that have one, in a text: `cifar, fast or digits`."""
         *others, last = (getattr(entry, "form", entry.name) for entry in self if entry.name != without)

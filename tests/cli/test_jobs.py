@@ -53,6 +53,17 @@ def test_several_seeds_are_trained_one_after_another(tmp_path: Path, command: Co
     assert alone.run.difference(results(out, 2)[1].run) is None
 
 
+def test_a_seeds_folder_with_another_run_is_found_before_any_is_trained(tmp_path: Path, command: Command) -> None:
+    """Of other settings, or of the same without --resume: the seeds before it are not trained either."""
+    out = tmp_path / "run"
+    asked = (*TRAIN, "--batch-size", 16, "--out")
+    assert command(*asked, f"{out}-seed1", "--iterations", 2, "--seed", 1)[0] == 0
+    for options, said in (((3, "--resume"), "recipe.iterations is 2, and 3"), ((2,), "add --resume")):
+        code, _, err = command(*asked, out, "--seeds", "0-1", "--iterations", *options)
+        assert code == 1 and "run-seed1" in err and said in err
+    assert not Path(f"{out}-seed0").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

@@ -12,6 +12,7 @@ from resnets.cli import run
 from resnets.errors import RunError, UsageError
 from resnets.records import base
 from resnets.records.runs import ClassifierResult
+from resnets.specs import ParameterGroup
 
 
 def folder(path: Path, result: ClassifierResult) -> Path:
@@ -43,6 +44,35 @@ def test_runs_of_one_name_are_named_by_their_folders(tmp_path: Path) -> None:
     """The ends of the paths as far as they differ."""
     runs = [folder(tmp_path / name / "run", results.result("resnet20", 9.0)) for name in ("x", "y")]
     assert [one.label for one in resnets.compare(runs, out=tmp_path / "out").runs] == ["x/run", "y/run"]
+
+
+def test_long_settings_are_shown_where_they_differ(tmp_path: Path) -> None:
+    """Of two processors whose names begin alike the ends; of a list, the number that differs."""
+    hardware = [{"processor": f"Intel(R) Xeon(R) CPU @ 2.{speed}0GHz", "device": "cpu"} for speed in (2, 8)]
+    sessions = [(results.PROVENANCE.with_changes(hardware=one),) for one in hardware]
+    groups = [(ParameterGroup(names="fc[.].*", lr=rate),) for rate in (10.0, 0.1)]
+    runs = [
+        folder(
+            tmp_path / str(number),
+            results.result(
+                "resnet20", 9.0, run_changes={"provenance": sessions[number]}, recipe_changes={"groups": groups[number]}
+            ),
+        )
+        for number in (0, 1)
+    ]
+    differences = resnets.compare(runs, out=tmp_path / "out").differences
+    assert [value[-7:] for value in differences["hardware.processor"]] == ["2.20GHz", "2.80GHz"]
+    assert differences["recipe.groups"][0] != differences["recipe.groups"][1]
+    assert set(differences) == {"hardware.processor", "recipe.groups"}
+
+
+def test_runs_on_dataset_objects_of_other_images(tmp_path: Path) -> None:
+    """Their content is not known: by the name, the classes and the number of images they are not the same."""
+    unknown = {"data_changes": {"digest": None}}
+    same = [folder(tmp_path / name, results.result("resnet20", 9.0, **unknown)) for name in ("a", "b")]  # type: ignore[arg-type]
+    other = folder(tmp_path / "c", results.result("resnet20", 10.0, data="dogs", **unknown))  # type: ignore[arg-type]
+    _, second, third = resnets.compare([*same, other], out=tmp_path / "out").sentences
+    assert "within chance" in second and "no comparison" in third
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:

@@ -285,7 +285,7 @@ def test_runs_of_the_same_name_are_distinguished(tmp_path: Path) -> None:
 def test_costs_are_found_by_network_and_option(tmp_path: Path) -> None:
     """A network without a named option has its default one's costs."""
     found = results.read(results.write(tmp_path / "r", costs=results.COSTS))
-    cost = found.cost("resnet18", "A")
+    cost = found.cost("resnet18", "A", "imagenet")
     assert cost is not None and cost.stages[1].output_size == (56, 56)
-    assert found.cost("resnet18", None) is None  # its default is option B
-    assert found.cost("resnet20", None) is found.cost("resnet20", "A")
+    assert found.cost("resnet18", None, None) is None  # its default is option B
+    assert found.cost("resnet20", None, None) is found.cost("resnet20", "A", "cifar10")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import resnets
 from resnets.errors import UsageError
-from resnets.reproduction import summary
+from resnets.reproduction import run_list, summary
 from resnets.reproduction.tasks import own_tables
 
 TABLE = """
@@ -83,6 +87,63 @@ def test_a_network_with_two_recipes_has_two_lines_in_the_plan(tmp_path: Path) ->
     file = written(tmp_path, "own_table_two_recipes", TABLE.replace("    ),\n)", f"        {row}\n)"))
     plan = resnets.plan_reproduction(str(file), scale="smoke", out=tmp_path / "out")
     assert [line[0] for line in summary.plan_lines(plan)] == ["resnet8, digits", "tiny-net", "resnet8, digits-slow"]
+
+
+def test_the_parameters_are_those_of_the_network_on_its_data(tmp_path: Path, make_photos: Callable[..., Path]) -> None:
+    """Of its classes and channels, as the run has them."""
+    columns = 'columns=(Column(name="# params", measure="parameters", unit="parameters"), Column(name="layers"'
+    text = TABLE.replace('columns=(Column(name="layers"', columns).replace(
+        'data="digits"', f'data="folder:{make_photos()}"'
+    )
+    file = written(tmp_path, "own_table_parameters", text)
+    asked = {"scale": "smoke", "out": tmp_path / "out", "device": "cpu", "workers": 0}
+    (table,) = resnets.reproduce(str(file), **asked).tables
+    for row in table.rows:
+        parameters = [cell.measured for cell in row.cells if cell.column.name == "# params"]
+        trained = json.loads((tmp_path / "out" / row.runs[0].file).read_text())["result"]["run"]
+        assert parameters == [trained["network"]["parameters"]]
+
+
+def test_a_row_that_is_not_run_names_the_file(tmp_path: Path) -> None:
+    """The command that runs it is one that can be typed."""
+    file = written(tmp_path, "own_table_not_run")
+    asked = {"scale": "smoke", "out": tmp_path / "out", "device": "cpu", "workers": 0}
+    found = resnets.reproduce(str(file), only="tiny", **asked)
+    (page,) = [path for path in [found.report.page] if path is not None]
+    assert f"resnets reproduce {file} --only" in page.read_text()
+
+
+def test_an_edited_network_is_run_again(tmp_path: Path) -> None:
+    """Its number of parameters is part of what a run is."""
+    file = written(tmp_path, "own_table_edited")
+    before = resnets.plan_reproduction(str(file), only="tiny", scale="smoke", out=tmp_path / "out").runs[0]
+    file.write_text(TABLE.replace("8, 3)", "16, 3)").replace("Linear(8", "Linear(16"))
+    sys.modules.pop("own_table_edited")
+    importlib.invalidate_caches()
+    after = resnets.plan_reproduction(str(file), only="tiny", scale="smoke", out=tmp_path / "out").runs[0]
+    assert after.identity != before.identity and after.name == before.name
+
+
+def test_two_folders_of_one_name(tmp_path: Path, make_photos: Callable[..., Path]) -> None:
+    """Their results would be in one file, which is refused before anything is run."""
+    folders = [make_photos(f"{year}/photos") for year in (2023, 2024)]
+    first, second = (f'data="folder:{one}"' for one in folders)
+    text = TABLE.replace('network="tiny-net", recipe="digits-slow"', 'network="resnet8", recipe="digits"')
+    text = text.replace('data="digits"', first, 1).replace('data="digits"', second)
+    with pytest.raises(UsageError, match=r"tiny \(photos\) and ResNet-8 \(photos\).*another name"):
+        resnets.plan_reproduction(
+            str(written(tmp_path, "own_table_one_name", text)), scale="smoke", out=tmp_path / "out"
+        )
+
+
+@pytest.mark.slow  # each process imports torch
+def test_a_process_on_each_device_knows_the_files_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It imports what registered them, also where the file's folder is not the current one."""
+    monkeypatch.setattr(run_list, "devices_of", lambda name: ("cpu", "cpu"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = written(tmp_path, "own_table_of_two_processes")
+    found = resnets.reproduce(str(file), scale="smoke", out=tmp_path / "out", workers=0)
+    assert len(found.made) == 2
 
 
 @pytest.mark.parametrize(

@@ -141,14 +141,18 @@ def test_another_run(crashed: Path, changes: dict[str, Any], named: str) -> None
 
 
 def test_the_same_data_in_a_folder_of_another_name(tmp_path: Path) -> None:
-    """A preempted job may find its data elsewhere; what the images are counts, and the first name stays."""
-    here = dataclasses.replace(splits(), digest="of these images")
+    """A preempted job may find its data elsewhere; what the images are counts, and the first name stays.
+
+    It stays in the sentence on how the folder was read, too.
+    """
+    here = dataclasses.replace(splits(), digest="of these images", roles="few-digits: trained on train/")
     with pytest.raises(Crash):
         train(tmp_path, data=here, observers=[CrashAt(3)])
-    moved = dataclasses.replace(here, name="scratch-12346")
+    moved = dataclasses.replace(here, name="scratch-12346", roles="scratch-12346: trained on train/")
     assert train(tmp_path, data=moved, resume=True).iterations == 6
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["run"]["data"]["name"] == "few-digits"
+    assert result["run"]["data"]["roles"] == here.roles
 
 
 def test_same_run_in_other_words(crashed: Path) -> None:

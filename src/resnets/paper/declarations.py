@@ -248,6 +248,7 @@ class Table:
     rows: tuple[Row, ...]
     shows: str = ""  # what the paper concludes from it
     choices: tuple[Choice, ...] = ()
+    file: str = ""  # that declares it; empty for the paper's
 
     @property
     def label(self) -> str:

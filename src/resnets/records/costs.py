@@ -18,10 +18,15 @@ class StageCost(Spec, frozen=True, kw_only=True):
 
 
 class Cost(Spec, frozen=True, kw_only=True):
-    """What a network costs; MACs are multiply-adds of one image. `shortcut` is None for the network's default."""
+    """What a network costs; MACs are multiply-adds of one image. `shortcut` is None for the network's default.
+
+    `data` is what it is trained on in a row of a table that is not the paper's: of its classes and channels the network
+    then is, else of as many as by default.
+    """
 
     network: str
     shortcut: Shortcut | None = None
+    data: str | None = None
     depth: int
     parameters: int
     macs: int

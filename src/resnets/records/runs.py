@@ -146,10 +146,10 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
         return where, reprlib.repr(here), reprlib.repr(there)
 
     def named_as(self, other: RunRecord) -> RunRecord:
-        """Return this record with its data under the other's name, if it is the same data: a folder may have moved."""
+        """Return this record with its data as the other names it, if it is the same data: a folder may have moved."""
         if self.data.digest is None or self.data.digest != other.data.digest:
             return self
-        return self.with_changes(data=self.data.with_changes(name=other.data.name))
+        return self.with_changes(data=self.data.with_changes(name=other.data.name, roles=other.data.roles))
 
 
 class LogLine(Spec, frozen=True, kw_only=True, omit_defaults=True):

@@ -58,7 +58,7 @@ def collect(places: Iterable[Path]) -> Results:
     runs: dict[object, Measured] = {}
     detectors: dict[object, MeasuredDetector] = {}
     localisers: dict[object, MeasuredLocaliser] = {}
-    costs: dict[tuple[str, str | None], Cost] = {}
+    costs: dict[tuple[str, str | None, str | None], Cost] = {}
     benchmarks: dict[str, Benchmark] = {}
     tested: list[tuple[str, Evaluation]] = []
     problems: list[str] = []
@@ -69,7 +69,7 @@ def collect(places: Iterable[Path]) -> Results:
             if isinstance(record, Benchmark):
                 benchmarks[file] = record
             elif isinstance(record, Costs):
-                costs |= {(cost.network, cost.shortcut): cost for cost in record.networks}
+                costs |= {(cost.network, cost.shortcut, cost.data): cost for cost in record.networks}
             if isinstance(record, Evaluation) and (
                 len(record.members) > 1 or [member.result for member in record.members] == [None]
             ):

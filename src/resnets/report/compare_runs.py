@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAME = "comparison"
+LONGEST = 24  # characters of a setting that are shown whole
 DERIVED = ("kind", "name", "type", "depth", "block", "blocks")  # of a network's spec, which its name says
 CAUTIONS = (
     "An interval is of the test images alone, with 95 % confidence. Errors also vary with the seed: compare several.",
@@ -130,7 +131,7 @@ def _sentences(runs: Sequence[Compared]) -> Iterator[str]:
         if run is best:
             continue
         gap = run.result.test_error - best.result.test_error
-        if run.result.run.data.digest != best.result.run.data.digest:
+        if not _same_images(run.result, best.result):
             yield f"{run.label} is on other images, so its {run.result.test_error:.2f} % is no comparison."
             continue
         chance = noise(best.result.test_error, best.result.test_samples, run.result.test_error, run.result.test_samples)
@@ -142,8 +143,17 @@ def _differences(results: Sequence[ClassifierResult]) -> dict[str, tuple[str, ..
     """Return the settings in which the runs differ, by name, with their values."""
     settings = [dict(_settings(result)) for result in results]
     names = dict.fromkeys(name for one in settings for name in one)
-    found = {name: tuple(_shown(one.get(name)) for one in settings) for name in names}
-    return {name: values for name, values in found.items() if len(set(values)) > 1}
+    found = {name: [one.get(name) for one in settings] for name in names}
+    return {name: _shown(values) for name, values in found.items() if any(value != values[0] for value in values)}
+
+
+def _same_images(one: ClassifierResult, other: ClassifierResult) -> bool:
+    """Return whether two runs were tested on the same images; of dataset objects by what is known of them."""
+    first, second = one.run.data, other.run.data
+    if first.digest is not None or second.digest is not None:
+        return first.digest == second.digest
+    same = (first.name, first.classes, one.test_samples)
+    return same == (second.name, second.classes, other.test_samples)
 
 
 def _settings(result: ClassifierResult) -> Iterator[tuple[str, Any]]:
@@ -163,11 +173,23 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}".replace("network.spec.", "network."), value
 
 
-def _shown(value: object) -> str:
+def _shown(values: Sequence[object]) -> tuple[str, ...]:
+    """Return values as texts, long ones cut so that what differs is seen."""
+    texts = [_text(value) for value in values]
+    same = next((place for place, characters in enumerate(zip(*texts, strict=False)) if len({*characters}) > 1), 0)
+    start = same - 8 if same >= LONGEST - 4 else 0
+    return tuple(_cut(text, start) if len(text) > LONGEST else text for text in texts)
+
+
+def _text(value: object) -> str:
     if value is None:
         return "–"
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    return text if len(text) <= 24 else f"{text[:20]}..."
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _cut(text: str, start: int) -> str:
+    shown = text[start : start + LONGEST - 4]
+    return f"{'...' if start else ''}{shown}{'...' if start + len(shown) < len(text) else ''}"
 
 
 # ---------------------------------------------------------------- numbers and curves

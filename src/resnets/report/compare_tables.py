@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,8 +128,8 @@ def _row(table: Table, row: Row, results: Results) -> ComparedRow:
     if row.members:
         tested = ensembles = _ensembles(row, results)
         runs = [run for one in ensembles for run in one.runs]
-    cost = results.cost(row.network, row.shortcut)
-    missing = _without_runs(row, results, f"{table.name} --only {row.slug}")
+    cost = results.cost(row.network, row.shortcut, row.data)
+    missing = _without_runs(row, results, f"{shlex.quote(table.file or table.name)} --only {row.slug}")
     cells = tuple(_cell(column, row, tested, cost, missing) for column in table.columns)
     return ComparedRow(row, cells, tuple(runs), _together(table, row, cells, missing))
 

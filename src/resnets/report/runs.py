@@ -195,13 +195,14 @@ class Results:
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)  # by file
     problems: tuple[str, ...] = ()
 
-    def cost(self, network: str | None, shortcut: str | None) -> Cost | None:
-        """Return what a network costs, where a file has it."""
+    def cost(self, network: str | None, shortcut: str | None, data: str | None) -> Cost | None:
+        """Return what a network costs on some data or, where no file has that, by default; None if it has neither."""
         if network is None:
             return None
         default = default_shortcut(network)
         requested = (network, shortcut or default)
-        return next((cost for cost in self.costs if (cost.network, cost.shortcut or default) == requested), None)
+        found = {cost.data: cost for cost in self.costs if (cost.network, cost.shortcut or default) == requested}
+        return found.get(data, found.get(None))
 
     @property
     def everything(self) -> tuple[Run, ...]:

@@ -19,7 +19,7 @@ from resnets.planning.measure import QUICK_SECONDS, measure_quickly, measure_rou
 from resnets.planning.memory import training_memory
 from resnets.planning.together import groups, leaves_room
 from resnets.reproduction.data_resolver import ResolvedData, few
-from resnets.reproduction.planned_run import PlannedRun
+from resnets.reproduction.planned_run import PlannedRun, declared_network
 from resnets.reproduction.tasks import Task
 from resnets.runtime.device import choose_precision
 from resnets.training.checkpoint import KEEP
@@ -125,12 +125,10 @@ def _known_rates(run: PlannedRun, cost: Complexity, known: KnownDevice, together
 
 
 def _cost(run: PlannedRun) -> Complexity:
-    task, splits = run.task, run.data.splits
-    spec = registry.declare(task.training.network, num_classes=len(splits.classes), **task.network_options)
     size = None
     if isinstance(run.data, ResolvedData) and run.data.splits.train.kind == "arrays":
         size = run.data.splits.train.side
-    return complexity.measure(complexity.skeleton(spec), size)
+    return complexity.measure(complexity.skeleton(declared_network(run.task, run.data)), size)
 
 
 def _memory_among_others(run: PlannedRun) -> int | None:

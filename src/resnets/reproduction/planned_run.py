@@ -8,9 +8,11 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+from resnets.data.splits import DataSplits
 from resnets.files import writing
+from resnets.networks import complexity, registry
 from resnets.paper.declarations import DetectionTest, Protocol
 from resnets.records.base import as_json, read, read_valid
 from resnets.records.evaluations import ReproducedRun, Scale
@@ -20,7 +22,7 @@ from resnets.reproduction.data_resolver import ResolvedData, further_tests
 from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
 from resnets.reproduction.localisation_data_resolver import ResolvedLocalisationData
 from resnets.reproduction.tasks import Task
-from resnets.specs import Recipe, default_shortcut
+from resnets.specs import FunctionSpec, NetworkSpec, Recipe, default_shortcut
 from resnets.training.run_folder import RunFolder
 from resnets.version import __version__
 
@@ -114,15 +116,25 @@ def _named(*parts: str | None) -> str:
     return "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower().replace("++", "_pp_")) for part in parts if part)
 
 
+def declared_network(task: Task, data: TaskData) -> NetworkSpec:
+    """Return a task's network as it is on its data."""
+    splits = data.splits
+    channels = {"in_channels": splits.train.channels} if isinstance(splits, DataSplits) else {}
+    return registry.declare(task.training.network, num_classes=len(splits.classes), **channels, **task.network_options)
+
+
 def _identity(task: Task, seed: int, data: TaskData, recipe: Recipe, teacher: PlannedRun | None) -> str:
     """Return the SHA-256 of what a run is: another one is another run, and is trained again.
 
     Where and how fast it is computed is no part of it, nor are a recipe's words.
     """
     training, splits = task.training, data.splits
+    network: dict[str, Any] = {"name": training.network, "shortcut": training.shortcut}
+    if isinstance(declared := declared_network(task, data), FunctionSpec):  # whose code may have changed
+        network["parameters"] = sum(weights.numel() for weights in complexity.skeleton(declared).parameters())
     settings = {name: value for name, value in as_json(recipe).items() if name not in NO_EFFECT}
     same = {
-        "network": {"name": training.network, "shortcut": training.shortcut},
+        "network": network,
         "recipe": settings,
         "data": {"name": data.name, "digest": splits.digest, "classes": splits.classes},
         "seed": seed,

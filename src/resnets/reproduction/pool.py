@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -10,7 +11,9 @@ from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
+from resnets.data.sources import SOURCES
 from resnets.errors import Interrupted, ResnetsError, RunError, first_line
+from resnets.networks.registry import NETWORKS
 from resnets.records.runs import LogLine, Result, RunRecord
 from resnets.reproduction.planned_run import PlannedRun
 from resnets.reproduction.run import train_and_test
@@ -63,9 +66,11 @@ class _Sender(Observer):
             raise RunError("the process that started this run has ended") from None
 
 
-def _work(pipe: Connection, runs: Sequence[PlannedRun], device: str, workers: int) -> None:
+def _work(pipe: Connection, modules: Sequence[str], runs: Sequence[PlannedRun], device: str, workers: int) -> None:
     os.setsid()  # Ctrl-C reaches the process that started this one, which passes it on once
     try:
+        for module in modules:
+            importlib.import_module(module)
         failed = train_and_test(runs, device=device, workers=workers, observe=lambda run: _Sender(pipe, run))
         end = _End(tuple(failed))
     except Exception as error:
@@ -124,7 +129,8 @@ def _start(
 ) -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, runs, device, workers))
+    modules = [name for name in (*NETWORKS.owners(), *SOURCES.owners()) if name != "__main__"]  # runs of itself there
+    process = context.Process(target=_work, args=(theirs, modules, runs, device, workers))
     process.start()
     theirs.close()
     return _Worker(

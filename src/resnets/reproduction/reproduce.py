@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
 
+from resnets.data.splits import DataSplits
 from resnets.errors import ANOTHER_FOLDER, RunError, public, require_at_least
 from resnets.files import sha256_of
 from resnets.networks.describe import describe
@@ -29,7 +30,7 @@ from resnets.reproduction.run import evaluate_by, train_and_test
 from resnets.reproduction.run_list import OUT, ReproductionPlan, check, plan_reproduction
 from resnets.runtime.provenance import provenance
 from resnets.runtime.signals import StopRequest
-from resnets.specs import Shortcut
+from resnets.specs import NetworkSettings, Shortcut
 from resnets.training.observers import Observer
 from resnets.training.run_folder import RunFolder
 
@@ -154,7 +155,7 @@ def conclude(plan: ReproductionPlan, ended: Sequence[tuple[PlannedRun, str | Non
 
     Raises: RunError.
     """
-    write_costs(plan.results / "costs.json", plan.selection.own)
+    write_costs(plan)
     found = collect([plan.results])
     return Reproduction(
         plan=plan,
@@ -210,31 +211,43 @@ def _evaluate(table: str, row: Row, members: Sequence[PlannedRun], *, device: st
 # ---------------------------------------------------------------- what networks cost
 
 
-def write_costs(file: Path, own: Sequence[Table]) -> None:
+def write_costs(plan: ReproductionPlan) -> None:
     """Write what every network of a table that prints layers, parameters or multiply-adds costs; no training is needed.
 
     Raises: RunError, if it cannot be written.
     """
-    networks = tuple(_cost(*one) for one in _networks((*TABLES.values(), *own)))
-    write(file, Costs(networks=networks, provenance=provenance(torch.device("cpu"))))
+    costs = [
+        _cost_by_default(*one)
+        for one in dict.fromkeys((row.network or "", row.shortcut) for row in _counting(TABLES.values()))
+    ]
+    data = {run.task.training: run.data for run in plan.runs}
+    for training in dict.fromkeys(row.training for row in _counting(plan.selection.own)):
+        if training is not None and isinstance(found := data.get(training), ResolvedData):
+            costs.append(_cost(training.network, training.shortcut, training.data, found.splits))
+    write(plan.results / "costs.json", Costs(networks=tuple(costs), provenance=provenance(torch.device("cpu"))))
 
 
-def _networks(tables: Iterable[Table]) -> dict[tuple[str, Shortcut | None], None]:
-    return {
-        (row.network, row.shortcut): None
-        for table in tables
-        if any(column.measure in EXACT for column in table.columns)
-        for row in table.rows
-        if row.network is not None and not row.cited
-    }
+def _counting(tables: Iterable[Table]) -> Iterator[Row]:
+    """Yield the rows of which a number is counted without a training."""
+    for table in tables:
+        if any(column.measure in EXACT for column in table.columns):
+            yield from (row for row in table.rows if row.network is not None and not row.cited)
 
 
 @cache
-def _cost(network: str, shortcut: Shortcut | None) -> Cost:
-    found = describe(network, shortcut=shortcut)
+def _cost_by_default(network: str, shortcut: Shortcut | None) -> Cost:
+    return _cost(network, shortcut)
+
+
+def _cost(network: str, shortcut: Shortcut | None, data: str | None = None, splits: DataSplits | None = None) -> Cost:
+    options: NetworkSettings = {"shortcut": shortcut}
+    if splits is not None:
+        options |= {"num_classes": len(splits.classes), "in_channels": splits.train.channels}
+    found = describe(network, **options)
     return Cost(
         network=network,
         shortcut=shortcut,
+        data=data,
         depth=found.cost.depth if found.spec.depth is None else found.spec.depth,
         parameters=found.cost.parameters,
         macs=found.cost.macs,

@@ -142,6 +142,7 @@ def plan_reproduction(
             of_task = [run for run in of_task if not runs or run.name in runs]
             planned += estimates.of(of_task, f" ({number} of {len(resolved)})")
         _require_found(runs, planned)
+        _require_names(planned)
         planned.sort(key=lambda run: run.seed)  # each network once before any a second time
         todo = [run for run in planned if run.state != "done"]
         grouped = tuple(
@@ -195,6 +196,19 @@ def _require_found(runs: Sequence[str], planned: Sequence[PlannedRun]) -> None:
     for run in runs:
         if run not in names:
             raise UsageError(f"there is no run {run!r} among those of this command{nearest(run, names)}")
+
+
+def _require_names(planned: Iterable[PlannedRun]) -> None:
+    """Verify that no two runs have one name, and so one file. Raises: UsageError."""
+    found: dict[str, PlannedRun] = {}
+    for run in planned:
+        other = found.setdefault(run.name, run)
+        if other is not run:
+            rows = [f"{one.task.askers[0][1]} ({one.data.name})" for one in (other, run)]
+            raise UsageError(
+                f"the runs of {' and '.join(rows)} would both be in {run.file}; give one's folder, network or recipe "
+                "another name"
+            )
 
 
 def _resolve(

@@ -205,10 +205,11 @@ def own_tables(path: Path) -> tuple[Table, ...]:
     try:
         module = importlib.import_module(path.stem)
     finally:
-        sys.path[:] = before
+        sys.path[:] = before if folder in before else [*before, folder]  # where other processes find it, too
     if Path(module.__file__ or "").resolve() != path.resolve():
         raise UsageError(f"{path}: another module is called {path.stem!r}; give the file another name")
-    found = {table.name: table for table in vars(module).values() if isinstance(table, Table)}
+    declared = [table for table in vars(module).values() if isinstance(table, Table)]
+    found = {table.name: dataclasses.replace(table, file=str(path)) for table in declared}
     if not found:
         raise UsageError(f"{path}: no resnets.Table is declared in it")
     for table in found.values():

@@ -155,26 +155,39 @@ def _enter(
     folder: RunFolder, record: RunRecord, kind: type[R], *, resume: bool, keep_precision: bool
 ) -> tuple[RunRecord, R | None]:
     """Write run.json, and return what it holds, and the result where the run is finished."""
-    if folder.checkpoints.paths() or (folder.path / "result.json").exists():  # else there is nothing to lose
-        old = folder.record()
-        if old is None:
-            raise RunError(f"{folder.path} holds checkpoints but no run.json that says of what; {ANOTHER_FOLDER}")
-        if keep_precision:
-            record = record.with_changes(precision=old.precision)
-        record = record.named_as(old)
-        if found := old.difference(record):
-            where, was, now = found
-            raise RunError(
-                f"{folder.path} holds another run: its {where} is {was}, and {now} is requested; request the same or "
-                f"{ANOTHER_FOLDER}"
-            )
-        if not resume:
-            raise RunError(f"{folder.path} holds this run already: add --resume, or {ANOTHER_FOLDER}")
+    record, old = continuing(folder, record, resume=resume, keep_precision=keep_precision)
+    if old is not None:
         if (result := folder.result(kind)) is not None:
             return record, result
         record = record.with_changes(provenance=_continued(old.provenance, record.provenance[0]))
     folder.write_record(record)
     return record, None
+
+
+def continuing(
+    folder: RunFolder, record: RunRecord, *, resume: bool, keep_precision: bool
+) -> tuple[RunRecord, RunRecord | None]:
+    """Return the record of a run as its folder names things, and the folder's; None where there is nothing to lose.
+
+    Raises: RunError, if the folder holds another run, or this one and it is not to be resumed.
+    """
+    if not folder.checkpoints.paths() and not (folder.path / "result.json").exists():
+        return record, None
+    old = folder.record()
+    if old is None:
+        raise RunError(f"{folder.path} holds checkpoints but no run.json that says of what; {ANOTHER_FOLDER}")
+    if keep_precision:
+        record = record.with_changes(precision=old.precision)
+    record = record.named_as(old)
+    if found := old.difference(record):
+        where, was, now = found
+        raise RunError(
+            f"{folder.path} holds another run: its {where} is {was}, and {now} is requested; request the same or "
+            f"{ANOTHER_FOLDER}"
+        )
+    if not resume:
+        raise RunError(f"{folder.path} holds this run already: add --resume, or {ANOTHER_FOLDER}")
+    return record, old
 
 
 def _require_same_everywhere(record: RunRecord, world: World) -> None:

@@ -19,7 +19,7 @@ from resnets.runtime.signals import StopRequest
 from resnets.runtime.turns import Session
 from resnets.training.config import Training, TrainingConfig, resolve
 from resnets.training.observers import Observer
-from resnets.training.run_folder import RunFolder, earlier_record
+from resnets.training.run_folder import RunFolder, continuing, earlier_record
 from resnets.training.settings import TrainSettings
 from resnets.training.together import Process, train_together
 from resnets.training.train import TrainResult, require_start, run_folder, session
@@ -49,7 +49,8 @@ class SeveralSeeds:
 
     Each is in the folder OUT-seed with its seed. The data is read once.
 
-    Raises: UsageError, DataError, WeightsError, before anything is trained.
+    Raises: UsageError, DataError, WeightsError; RunError, if a folder holds another run, or this one and it is not to
+        be resumed; all before anything is trained.
     """
 
     def __init__(
@@ -70,6 +71,10 @@ class SeveralSeeds:
         self.out = run_folder(out, network, self.data.name)
         self.first = self.training(self.seeds[0])
         require_start(self.first, self.config)
+        for seed in filter(self.is_started, self.seeds):
+            started = self.training(seed)
+            folder = RunFolder(self.folder(seed))
+            continuing(folder, started.record, resume=resume, keep_precision=started.keep_precision)
         self.first.warn_if_short()
 
     def training(self, seed: int) -> Training:
