@@ -99,6 +99,12 @@ def test_what_a_call_returns_is_shown_in_short(result: resnets.TrainResult) -> N
     assert "1437 x 8 x 8 x 1" in repr(data)
 
 
+def test_a_device_may_be_torchs(result: resnets.TrainResult) -> None:
+    """Where its name is asked for."""
+    found = resnets.evaluate(result.folder, "digits", device=torch.device("cpu"), workers=0)  # type: ignore[arg-type]
+    assert found.members[0].network == "resnet8"
+
+
 def test_create_with_weights(result: resnets.TrainResult) -> None:
     """`create` with a run's weights gives its network."""
     network = resnets.create("resnet8", num_classes=10, in_channels=1, weights=result.folder)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -172,6 +173,36 @@ def test_what_cannot_be_registered_is_refused() -> None:
         with pytest.raises(UsageError, match="width .* list"):
             resnets.create("fixed", width=[1])
     assert "fixed" not in registry.names()
+
+
+def test_options_may_be_numbers_of_numpy() -> None:
+    """Of a registered network, and of those that the paper compares with: they become Python's."""
+
+    def sized(num_classes: int = 10, width: int = 3) -> nn.Module:
+        return nn.Linear(width, num_classes)
+
+    with NETWORKS.scoped():
+        resnets.register_network("sized", sized)
+        assert resnets.create("sized", width=np.int64(5)).in_features == 5
+    for name, option, value in (
+        ("maxout", "fc_pieces", np.int64(2)),
+        ("highway19", "gate_bias", np.float32(-1)),
+        ("googlenet", "batch_norm", np.bool_(True)),
+        ("resnet20", "bn_group", torch.tensor(4)),
+    ):
+        assert getattr(registry.declare(name, **{option: value}), option) == value.item()
+        assert type(getattr(registry.declare(name, **{option: value}), option)) is type(value.item())
+
+
+def test_a_network_that_is_registered_again_is_listed_as_it_is_now() -> None:
+    """As by a cell of a notebook that is run again."""
+    sizes = []
+    with NETWORKS.scoped():
+        for width in (3, 30):
+            network = partial(nn.Conv2d, 3, width, 1)
+            resnets.register_network("again", lambda num_classes=10, make=network: make(), num_classes=10)
+            sizes += [one.parameters for one in resnets.list_networks() if one.name == "again"]
+    assert sizes == [12, 120]
 
 
 def test_a_network_of_ours_may_be_registered_under_another_name() -> None:

@@ -13,7 +13,7 @@ import os
 import sys
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar, get_type_hints
@@ -107,8 +107,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     if not matches:
         return ""
-    listed = matches[0] if len(matches) == 1 else f"{', '.join(matches[:-1])} or {matches[-1]}"
-    return f" (did you mean {listed}?)"
+    return f" (did you mean {alternatives(matches)}?)"
+
+
+def alternatives(names: Sequence[str]) -> str:
+    """Return names in a sentence: a, b or c."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def require_known(call: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -146,6 +151,8 @@ _PLAIN = {
 def as_declared(name: str, value: Any, declared: Any) -> Any:
     """Return an argument as it is declared, such as `int | None`: numbers of NumPy and torch become Python's.
 
+    A torch device becomes its name.
+
     What is not declared in plain kinds alone is returned as it is.
 
     Raises: UsageError, if it is of another kind: a whole number is what `operator.index` takes.
@@ -157,6 +164,8 @@ def as_declared(name: str, value: Any, declared: Any) -> Any:
     of_kind["Path"] = isinstance(value, os.PathLike)
     if any(of_kind.get(kind) for kind in kinds):
         return value
+    if "str" in kinds and f"{type(value).__module__}.{type(value).__name__}" == "torch.device":
+        return str(value)
     if not isinstance(value, str | bool):
         with contextlib.suppress(TypeError, ValueError):
             if "float" in kinds:
@@ -172,6 +181,11 @@ def as_declared(name: str, value: Any, declared: Any) -> Any:
             if "bool" in kinds and type(value).__name__ in ("bool", "bool_"):  # NumPy's
                 return bool(value)
     raise UsageError(f"{name} is {value!r}; it must be {' or '.join(_PLAIN[kind] for kind in kinds)}")
+
+
+def plain_scalar(value: Any) -> Any:
+    """Return a number or truth value of NumPy or torch as Python's, and anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 @contextmanager

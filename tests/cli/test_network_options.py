@@ -39,7 +39,7 @@ def test_values_are_of_the_options_kind(network: str, texts: list[str], expected
     [
         ("nin", ["pool2"], "'pool2'; it must be NAME=VALUE"),
         ("nin", ["pool=avg"], "no option 'pool' .did you mean pool2.*; it has in_channels, num_classes, pool2"),
-        ("nin", ["pool2=min"], "pool2 is 'min'; it must be one of max, avg"),
+        ("nin", ["pool2=min"], "pool2 is 'min'; it must be max or avg"),
         ("nin", ["pool2=avg", "pool2=max"], "pool2 is given twice, as avg and as max"),
         ("maxout", ["fc_pieces=2.5"], "fc_pieces is 2.5"),
         ("googlenet", ["lrn=2"], "lrn is 2; it must be True or False"),

@@ -24,8 +24,9 @@ from resnets.data.decoding import (
     resize_shorter_side,
     single_view,
 )
+from resnets.data.given_images import as_image
 from resnets.data.limits import MAX_PIXELS
-from resnets.errors import DataError
+from resnets.errors import DataError, ImageError
 from resnets.specs import InputSpec, Interpolation
 
 
@@ -270,3 +271,13 @@ def test_a_webp_image_of_more_than_64_megapixels_is_refused(tmp_path: Path) -> N
     (tmp_path / "b.webp").write_bytes(content)
     with pytest.raises(DataError, match=r"9000 x 9000 pixels; at most 64 million"):
         decode(tmp_path / "b.webp")
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_a_picture_of_numbers_without_a_white_is_refused(mode: str) -> None:
+    """Of 32 bits, in memory: which of them is white is not known, and all would be black."""
+    picture = Image.fromarray(np.full((4, 4), 200, np.uint8)).convert(mode)
+    with pytest.raises(ImageError, match=f"its pixels are of mode {mode}, of which none is white; convert them to L"):
+        decode(as_image(picture))
+    deep = Image.fromarray(np.full((4, 4), 257 * 200, np.uint16))
+    assert decode(as_image(deep)).getpixel((0, 0)) == (200, 200, 200)

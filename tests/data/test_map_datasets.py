@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import random
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+import resnets
 from resnets.data.arrays import ImageArrays
 from resnets.data.load import load_data
 from resnets.data.loading import Batching
@@ -34,7 +36,7 @@ class RandomTransforms(Dataset[Any]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         drawn = [random.random(), np.random.rand(), torch.rand(()).item()]
-        return torch.tensor([index, *drawn], dtype=torch.float64), index % 2
+        return torch.tensor([index, *drawn]).reshape(4, 1, 1), index % 2
 
 
 class Failing(RandomTransforms):
@@ -90,7 +92,7 @@ def test_a_sample_draws_the_same_whatever_batch_it_is_in() -> None:
     def by_sample(batch_size: int) -> set[tuple[float, ...]]:
         batches = MapSplit(RandomTransforms()).training_batches(None, None, Batching(batch_size=batch_size, seed=0))
         images = torch.cat([batch[0] for batch in batches.batches(0, 40 // batch_size)])
-        return {tuple(row.tolist()) for row in images}
+        return {tuple(row.flatten().tolist()) for row in images}
 
     assert by_sample(4) == by_sample(10) == by_sample(1)
 
@@ -210,3 +212,68 @@ def test_images_that_are_not_finite_are_refused(value: float) -> None:
     splits = load_data((good, Labelled([0, 1, 1], ["a", "b"], value)))
     with pytest.raises(DataError, match="test sample 2: its image"):
         list(splits.test.test_batches(None, batch_size=4))
+
+
+class Fixed(Dataset[Any]):
+    """Six samples of two classes whose images are given."""
+
+    classes = ("even", "odd")
+
+    def __init__(self, *images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.images[index % len(self.images)], index % 2
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        ([torch.zeros(1, 8, 8, dtype=torch.uint8)], "sample 0: its image is of torch.uint8; it must be a float tensor"),
+        ([torch.zeros(8, 8)], r"sample 0: its image has the shape \(8, 8\); it must be \(C, H, W\)"),
+        (
+            [torch.zeros(3, 8, 8), torch.zeros(3, 8, 9)],
+            r"sample 1: its image is \(3, 8, 9\), and that of sample 0 \(3, 8, 8\); all must be of one size",
+        ),
+    ],
+)
+def test_images_that_no_mini_batch_can_be_made_of(images: list[Tensor], said: str) -> None:
+    """Are refused by the sample, and what would be right; torch would say it of a convolution."""
+    split = MapSplit(Fixed(*images), 2)
+    with pytest.raises(DataError, match=said):
+        list(split.test_batches(None, batch_size=2))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16])
+def test_images_become_float32(kind: torch.dtype) -> None:
+    """Whatever floating-point numbers a dataset gives."""
+    split = MapSplit(Fixed(torch.full((1, 8, 8), 0.5, dtype=kind)), 2)
+    images, _ = next(split.test_batches(None, batch_size=2))
+    assert images.dtype == torch.float32 and images.unique().tolist() == [0.5]
+
+
+def test_a_network_has_the_channels_of_the_images(tmp_path: Path) -> None:
+    """Of one channel, as ToTensor gives MNIST; weights for three are adapted; a test with others is refused."""
+    machine: dict[str, Any] = {"iterations": 2, "batch_size": 4, "device": "cpu", "workers": 0}
+    grey, colour = Fixed(torch.rand(1, 32, 32)), Fixed(torch.rand(3, 32, 32))
+    resnets.train("resnet8", (colour, colour), out=tmp_path / "colour", **machine)
+    for name, weights in (("grey", None), ("adapted", tmp_path / "colour")):
+        run = resnets.train("resnet8", (grey, grey), weights=weights, out=tmp_path / name, **machine)
+        assert resnets.load(run.folder).network.spec.in_channels == 1
+    with pytest.raises(DataError, match="resnet8 takes images of 3 channels; these have 1"):
+        resnets.evaluate(tmp_path / "colour", (grey, grey), device="cpu", workers=0)
+
+
+def test_a_function_that_takes_no_channels_is_left_to_itself(tmp_path: Path) -> None:
+    """A registered network for one channel alone is trained on tensors of one channel."""
+
+    def grey(num_classes: int = 2) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes))
+
+    resnets.register_network("grey-alone", grey, input_size=8)
+    images = Fixed(torch.rand(1, 8, 8))
+    machine: dict[str, Any] = {"iterations": 1, "batch_size": 4, "device": "cpu", "workers": 0}
+    assert resnets.train("grey-alone", (images, images), out=tmp_path / "run", **machine).iterations == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import tarfile
@@ -363,6 +364,15 @@ def test_names_that_are_no_shards_are_refused(tmp_path: Path) -> None:
     for rest in ("a,b,c", "a,", ",b"):
         with pytest.raises(UsageError, match=r"webdataset"):
             sources.load(f"webdataset:{rest}")
+
+
+def test_shards_of_published_data_are_trained_by_the_papers_recipe(photo_folder: Path, tmp_path: Path) -> None:
+    """As the data itself, so that its runs resume from shards."""
+    data = dataclasses.replace(folder.load(photo_folder), published=True)
+    shard_writer.write(data, tmp_path / "shards", size=10**6)
+    assert webdataset.load(str(tmp_path / "shards")).published
+    shard_writer.write(folder.load(photo_folder), tmp_path / "own", size=10**6)
+    assert not webdataset.load(str(tmp_path / "own")).published
 
 
 @pytest.mark.data

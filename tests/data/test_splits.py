@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,3 +203,45 @@ def test_splits_in_memory_have_images_of_one_size_and_classes_of_distinct_names(
             DataSplits(name="two", train=train, test=train, classes=twice)
     alone = DataSplits(name="one", train=train.select(np.array([0])), test=train.select(np.array([2])), classes=("a",))
     assert any("one class" in remark for remark in alone.remarks())
+
+
+def test_paths_may_be_texts(tmp_path: Path) -> None:
+    """As any list of files in Python: an intact image would else be called damaged."""
+    (tmp_path / "a.png").write_bytes(b"abc")
+    files = ImageFiles([f"{tmp_path}/a.png"], np.zeros(1, np.int64))  # type: ignore[list-item]
+    assert files.digest() == ImageFiles([tmp_path / "a.png"], np.zeros(1, np.int64)).digest()
+    assert list(files.paths) == [tmp_path / "a.png"]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ([0, 1], ("0", "1")),
+        (np.array(["a", "b"]), ("a", "b")),
+        ([("tench", "Tinca tinca"), ("cassette player",)], ("tench, Tinca tinca", "cassette player")),
+        (2, None),
+        ("ab", None),
+    ],
+)
+def test_classes_are_names(given: Any, names: tuple[str, ...] | None) -> None:
+    """Of any list, with synonyms as torchvision has them; what is none is refused."""
+    images = numbered(4)
+    data = ImageArrays(images.images, images.labels % 2)
+    if names is None:
+        with pytest.raises(DataError, match=f"classes are {given!r}; they must be a list of names"):
+            DataSplits(name="two", train=data, test=data, classes=given)
+    else:
+        assert DataSplits(name="two", train=data, test=data, classes=given).classes == names
+
+
+def test_a_list_is_no_array() -> None:
+    """Nor is it one of an object that NumPy does not know."""
+    with pytest.raises(DataError, match="of type list; they must be a NumPy array"):
+        ImageArrays([[1]], np.zeros(1, np.int64))  # type: ignore[arg-type]
+
+
+def test_any_seed_draws() -> None:
+    """A negative one too."""
+    images = numbered(40)
+    data = DataSplits(name="ten", train=images, test=images, classes=TEN).hold_out(4, -1)
+    assert data.validation is not None and len(data.validation) == 4

@@ -430,10 +430,10 @@ def test_a_prelu_net_is_traced_for_images_of_any_size() -> None:
 @pytest.mark.parametrize(
     ("name", "option", "value", "valid"),
     [
-        ("nin", "pool2", "sum", "max, avg"),
+        ("nin", "pool2", "sum", "max or avg"),
         ("maxout", "fc_pieces", 0, "1 or more"),
-        ("highway19", "head", "fc", "gap, fc500"),
-        ("googlenet", "branch3_kernel", 7, "3, 5"),
+        ("highway19", "head", "fc", "gap or fc500"),
+        ("googlenet", "branch3_kernel", 7, "3 or 5"),
         ("googlenet", "lrn", "yes", "True or False"),
         ("highway32", "gate_bias", "low", "a number"),
         ("prelu_net_c", "num_classes", 0, "1 or more"),

@@ -170,6 +170,16 @@ def test_a_wrong_index_names_the_valid_range(name: str, valid: str, indices: tup
     assert str(wrong) in str(error.value) and valid in str(error.value)
 
 
+@torch.no_grad()
+def test_indices_of_other_kinds() -> None:
+    """A tensor and a generator are whole numbers as well; one number alone is refused in a line."""
+    network = create(registry.declare("resnet8"))
+    for indices in (torch.tensor([0, 1]), (number for number in (0, 1))):
+        assert [x.shape[1] for x in network.features(images(1, 32), out_indices=indices)] == [16, 16]
+    with pytest.raises(UsageError, match="out_indices is 2; it must be whole numbers"):
+        network.features(images(1, 32), out_indices=2)
+
+
 # Of each kind of network a cheap declaration, the side of an image, and channels and side of each stage's maps.
 STAGES: dict[str, tuple[NetworkSpec, int, list[tuple[int, int]]]] = {
     "cifar": (registry.declare("resnet8"), 32, [(16, 32), (16, 32), (32, 16), (64, 8)]),

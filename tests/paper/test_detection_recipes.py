@@ -65,7 +65,7 @@ def test_a_shorter_recipe_keeps_its_proportions_and_its_one_test() -> None:
         ({"anchors_per_image": 1}, "anchors per image are 1"),
         ({"region_share": 1.0}, "share of objects is 1.0"),
         ({"proposals": (0, 300)}, "no proposals"),
-        ({"roi_pooling": "mean"}, "RoI pooling is 'mean'"),
+        ({"roi_pooling": "mean"}, "roi_pooling is 'mean'"),
         ({"roi_size": 1}, "RoI size is 1"),
         ({"head_stride": 3}, "stride is 3"),
         ({"lr": -1.0}, "lr is -1.0"),

@@ -281,6 +281,13 @@ def test_seeds() -> None:
     assert several == [("Highway, 19 layers", 5, compared), ("ResNet, 110 layers", 5, compared)]
 
 
+def test_parameters_are_judged_by_the_digits_that_are_printed() -> None:
+    """Half a unit of the last one: 0.27M and 1.25M have two decimals, 1.7M and 19.4M one."""
+    rows = {row.network: row for row in tables.TABLES["table6"].rows if "# params" in row.tolerances}
+    found = {name: rows[name].tolerances["# params"].value for name in ("resnet20", "highway32", "resnet110")}
+    assert found == {"resnet20": 5_000, "highway32": 5_000, "resnet110": 50_000}
+
+
 def test_tolerances() -> None:
     """From the deviation that the paper gives, 0.16: of two single runs, and of one next to a mean of five."""
     assert row_of("table6", "resnet-20-layers").tolerances["error"].value == pytest.approx(2 * 0.16 * 2**0.5, abs=0.005)

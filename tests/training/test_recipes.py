@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from torch import nn
 
@@ -213,6 +215,38 @@ def test_impossible(changes: dict[str, float], message: str) -> None:
     """A setting that cannot be is refused when the recipe is made: which one, what it is, what would be right."""
     with pytest.raises(UsageError, match=f"^recipe 'cifar': {message}"):
         recipes.CIFAR.with_changes(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "focal"}, "loss is 'focal'; it must be cross-entropy or squared-hinge"),
+        ({"decay": "exponential"}, "decay is 'exponential'; it must be steps, linear or cosine"),
+        ({"optimizer": "sdg"}, r"optimizer is 'sdg' \(did you mean sgd\?\); it must be sgd or rmsprop"),
+        ({"augmentation": "flip"}, "it must be PadCropFlip, ScaleCropFlip, AreaCropFlip or None"),
+        ({"groups": "fc"}, "groups is 'fc'; it must be a tuple of ParameterGroup"),
+        ({"iterations": 3.0}, "iterations is 3.0; it must be a whole number"),
+        ({"decay_factor": -1.0}, "decay_factor is -1.0; it must be a positive number"),
+        ({"milestones": (48_000, 32_000)}, "milestones are 48000, 32000; they must be iterations in their order"),
+        ({"auxiliary_weight": float("inf")}, "auxiliary_weight is inf"),
+    ],
+)
+def test_a_value_of_another_kind(changes: dict[str, Any], message: str) -> None:
+    """Is refused by a change and by the constructor alike, with what it may be: else run.json could not be read."""
+    with pytest.raises(UsageError, match=message):
+        recipes.CIFAR.with_changes(**changes)
+    with pytest.raises(UsageError, match=message):
+        Recipe(**{**recipes.CIFAR.fields(), **changes})
+
+
+def test_numbers_of_numpy_are_pythons() -> None:
+    """In a change and in the constructor, also of a declaration's parts; a list is a tuple."""
+    made = Recipe(**{**recipes.CIFAR.fields(), "iterations": np.int64(8), "lr": np.float32(0.5), "milestones": [4, 6]})
+    assert made == recipes.CIFAR.with_changes(iterations=8, lr=0.5, milestones=(4, 6))
+    assert type(made.iterations) is int and type(made.milestones) is tuple
+    assert recipes.CIFAR.preprocessing is not None
+    with pytest.raises(UsageError, match="mean is 'none'"):
+        recipes.CIFAR.preprocessing.with_changes(mean="none")
 
 
 @pytest.mark.parametrize("iterations", [0, -1])

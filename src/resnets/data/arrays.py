@@ -44,6 +44,8 @@ class ImageArrays:
     random_access = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.images, np.ndarray):
+            raise DataError(f"images in memory are of type {type(self.images).__name__}; they must be a NumPy array")
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             found = f"{self.images.dtype} {self.images.shape}"
             raise DataError(f"images in memory are {found}; they must be uint8 of shape (N, H, W, C)")

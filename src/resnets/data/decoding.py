@@ -194,6 +194,8 @@ def _in_memory(image: Any, mode: str, turn: int | None = None) -> Image.Image:
     if turn is None:
         turn = 1 if image.format == "TIFF" else orientation(image)
     if image.mode.startswith(("I", "F")):  # Pillow's own conversion would clip
+        if image.format is None and image.mode in ("I", "F"):
+            raise ValueError(f"its pixels are of mode {image.mode}, of which none is white; convert them to L or RGB")
         image = in_8_bits(image, image.format or "")
     image = image if image.mode == mode else image.convert(mode)
     return image if turn == 1 else image.transpose(TURNS[turn])

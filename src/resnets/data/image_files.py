@@ -78,6 +78,8 @@ class ImageFiles:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", int64_labels(self.labels, len(self.paths)))
+        if isinstance(self.paths, tuple | list) and any(isinstance(path, str) for path in self.paths):
+            object.__setattr__(self, "paths", [Path(path) if isinstance(path, str) else path for path in self.paths])
         if isinstance(self.paths, tuple | list) and all(isinstance(path, Path) for path in self.paths):
             object.__setattr__(self, "paths", Paths(self.paths))
 

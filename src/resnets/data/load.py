@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data import sources
-from resnets.data.splits import DataSplits
+from resnets.data.splits import DataSplits, names_of
 from resnets.errors import DataError, UsageError, public
 from resnets.records.runs import source_of_runs
 
@@ -64,10 +64,9 @@ def _pair(training: Dataset[Any], test: Dataset[Any]) -> DataSplits:
 
 
 def _classes_of(dataset: Dataset[Any]) -> tuple[str, ...]:
-    names = getattr(dataset, "classes", None)
-    if not isinstance(names, list | tuple):
+    if not isinstance(getattr(dataset, "classes", None), list | tuple):
         raise UsageError(
             "the training dataset has no attribute `classes` (the class names); pass resnets.DataSplits(name=..., "
             "train=..., test=..., classes=...) instead"
         )
-    return tuple(map(str, names))
+    return names_of(dataset)

@@ -100,11 +100,15 @@ class MapSplit:
 
 
 class _Verified(Dataset[Any]):
-    """A dataset whose samples are a tensor of finite values and the number of a class; what is not is a DataError."""
+    """A dataset whose samples are a float32 tensor of finite values, all of one size, and the number of a class.
+
+    Other floating-point tensors become float32; what else a sample may be is a DataError.
+    """
 
     def __init__(self, dataset: Dataset[Any], classes: int | None, order: list[int] | None, what: str) -> None:
         self.dataset, self.order, self.what = dataset, order, what
         self.known = classes if order is None else len(order)
+        self.first: tuple[str, torch.Size] | None = None  # sample that was read, and the shape of its image
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]  # torch's class declares no length
@@ -113,9 +117,7 @@ class _Verified(Dataset[Any]):
         sample, where = self.dataset[index], f"{self.what} {index}"
         if not (isinstance(sample, tuple | list) and len(sample) == 2 and isinstance(sample[0], Tensor)):
             raise DataError(f"{where} is of type {type(sample).__name__}; it must be (image tensor (C, H, W), label)")
-        image, stored = sample
-        if image.is_floating_point() and not image.isfinite().all():
-            raise DataError(f"{where}: its image has values that are not finite (NaN or infinity)")
+        image, stored = self._image(sample[0], where), sample[1]
         try:
             label = operator.index(stored)
         except (TypeError, ValueError):
@@ -124,6 +126,20 @@ class _Verified(Dataset[Any]):
             right = "0 or more" if self.known is None else f"0 to {self.known - 1}, the number of a class"
             raise DataError(f"{where}: its label is {label}; it must be {right}")
         return image, label if self.order is None else self.order[label]
+
+    def _image(self, image: Tensor, where: str) -> Tensor:
+        if not image.is_floating_point():
+            right = "torchvision's ToTensor, or v2.ToDtype(torch.float32, scale=True), makes one"
+            raise DataError(f"{where}: its image is of {image.dtype}; it must be a float tensor: {right}")
+        if image.ndim != 3:
+            raise DataError(f"{where}: its image has the shape {tuple(image.shape)}; it must be (C, H, W)")
+        self.first = self.first or (where, image.shape)
+        if image.shape != self.first[1]:
+            (other, shape), own = self.first, tuple(image.shape)
+            raise DataError(f"{where}: its image is {own}, and that of {other} {tuple(shape)}; all must be of one size")
+        if not image.isfinite().all():
+            raise DataError(f"{where}: its image has values that are not finite (NaN or infinity)")
+        return image.float()
 
 
 class LoaderBatches:

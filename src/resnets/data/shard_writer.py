@@ -175,6 +175,7 @@ def _finish(
         classes=tuple(splits.classes),
         validation_share=splits.validation_share,
         roles=splits.roles,
+        published=splits.published,
         splits={
             name: SplitEntry(
                 digest=files.digest(),

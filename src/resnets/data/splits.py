@@ -166,6 +166,7 @@ class DataSplits(NamedSplits[Split]):
     test_is_drawn: bool = False  # of the same images as the training images, which another file may change
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", _class_names(self.classes, self.name))
         require_distinct(self.classes, self.name)
         self._wrap_datasets()
         for name in self.classes:
@@ -190,12 +191,12 @@ class DataSplits(NamedSplits[Split]):
 
     def _wrap_datasets(self) -> None:
         """Put splits in place of map-style datasets; classes that they name themselves are matched by their names."""
-        known = _names_of(self.train)
+        known = names_of(self.train)
         for name, split in self.splits().items():
             if hasattr(split, "training_batches"):
                 continue
             which = adjective(name)
-            own, order = _names_of(split), None
+            own, order = names_of(split), None
             if known and own and own != known:
                 order = order_of(own, known, f"{self.name}: the {which} dataset", "the training dataset")
                 note = f"{self.name}: the {which} dataset lists its classes in another order than the training dataset"
@@ -330,11 +331,21 @@ def drawn_of_each_class(labels: NDArray[np.int64], classes: int, percent: float,
     return np.concatenate(drawn)
 
 
-def _names_of(dataset: object) -> tuple[str, ...]:
+def names_of(dataset: object) -> tuple[str, ...]:
     """Return the names of a dataset object's classes, () where it has none."""
     names = getattr(dataset, "classes", None)
-    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+    return _class_names(names, "dataset") if isinstance(names, list | tuple) else ()
+
+
+def _class_names(names: Iterable[object], where: str) -> tuple[str, ...]:
+    """Return class names, one of several synonyms as torchvision has those of ImageNet: `tench, Tinca tinca`.
+
+    Raises: DataError, if they are no list.
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DataError(f"{where}: classes are {names!r}; they must be a list of names")
+    return tuple(", ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in names)
 
 
 def _order(total: int, seed: int) -> NDArray[np.int64]:
-    return np.random.Generator(np.random.Philox(key=seed)).permutation(total)
+    return np.random.Generator(np.random.Philox(key=seed & ((1 << 64) - 1))).permutation(total)

@@ -151,6 +151,7 @@ def from_manifest(where: str) -> DataSplits:
         classes=manifest.classes,
         digest=f"{digest}:undivided" if undivided else digest,
         validation_share=None if undivided else manifest.validation_share,
+        published=manifest.published,
         roles=f"{manifest.name}: read as a stream, without images to validate on" if undivided else manifest.roles,
     )
 

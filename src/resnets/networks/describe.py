@@ -31,12 +31,12 @@ class NetworkSummary:
 @public
 def list_networks() -> list[NetworkSummary]:
     """Return every network with its depth, parameters, multiply-adds and the paper's figure."""
-    return [_summary(name) for name in registry.names()]
+    return [_summary(name, registry.find_family(name)) for name in registry.names()]
 
 
 @cache
-def _summary(name: str) -> NetworkSummary:
-    spec = registry.declare(name)
+def _summary(name: str, family: registry.Family) -> NetworkSummary:  # a name may be registered again
+    spec = family.declare(name)
     cost = complexity.measure(complexity.skeleton(spec))
     return NetworkSummary(
         name=name,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from resnets.errors import UsageError, as_declared, calling_module, nearest, public, require_at_least
+from resnets.errors import UsageError, as_declared, calling_module, nearest, plain_scalar, public, require_at_least
 from resnets.registry import Registry, function_of
 from resnets.specs import (
     BNInceptionSpec,
@@ -52,6 +52,7 @@ class Family:
     pattern: str
     spec: type[Spec]
     options: frozenset[str]
+    fixed: frozenset[str] = frozenset()  # options that its function does not take
     declare: Callable[..., NetworkSpec]
     build: str | Callable[..., nn.Module]
 
@@ -158,7 +159,7 @@ def declare(name: str, **options: Any) -> NetworkSpec:
     """
     family = find_family(name)
     given = {
-        option: as_declared(option, value, "int" if option in _WHOLE else None)
+        option: as_declared(option, plain_scalar(value), "int" if option in _WHOLE else None)
         for option, value in options.items()
         if value is not None
     }
@@ -296,6 +297,7 @@ def register_network(
         pattern=re.escape(name),
         spec=FunctionSpec,
         options=frozenset({"num_classes", "in_channels", *parameters}),
+        fixed=frozenset({"num_classes", "in_channels"}).difference(parameters),
         declare=partial(_declare_function, spec, frozenset(parameters)),
         build=partial(_call, function, frozenset(parameters)),
     )
@@ -311,6 +313,11 @@ def _declare_function(
     in_channels: int = 3,
     **options: Any,
 ) -> FunctionSpec:
+    for option, value in options.items():
+        if not isinstance(value, Option):
+            raise UsageError(
+                f"{option} is of type {type(value).__name__}; an option is a number, a text or True or False"
+            )
     declared = spec.with_changes(
         num_classes=num_classes or spec.num_classes, in_channels=in_channels, options=dict(sorted(options.items()))
     )
@@ -319,11 +326,6 @@ def _declare_function(
         require_at_least(1, **{field: value})
         if field not in parameters and value != only:
             raise UsageError(f"{name} is only made with {field}={only}, not {value}: its function does not accept it")
-    for option, value in options.items():
-        if not isinstance(value, Option):
-            raise UsageError(
-                f"{option} is of type {type(value).__name__}; an option is a number, a text or True or False"
-            )
     return declared
 
 

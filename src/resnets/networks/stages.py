@@ -8,7 +8,7 @@ from typing import overload
 
 from torch import Tensor, nn
 
-from resnets.errors import UsageError
+from resnets.errors import UsageError, as_declared
 
 
 class Staged(nn.Module):
@@ -47,13 +47,14 @@ def select(maps: Iterator[Tensor], out_indices: Sequence[int]) -> tuple[Tensor, 
 
     Raises: UsageError, if there is no index, or no maps of an index.
     """
+    wanted: tuple[int, ...] = as_declared("out_indices", out_indices, "Iterable[int]")
     found: dict[int, Tensor] = {}
     for number, x in enumerate(maps):
-        if number in out_indices:
+        if number in wanted:
             found[number] = x
-        if found and found.keys() == set(out_indices):
-            return tuple(found[index] for index in out_indices)
-    raise UsageError(f"out_indices is {tuple(out_indices)}; it must be one or more numbers of 0 to {number}")
+        if found and found.keys() == set(wanted):
+            return tuple(found[index] for index in wanted)
+    raise UsageError(f"out_indices is {wanted}; it must be one or more numbers of 0 to {number}")
 
 
 @dataclass

@@ -38,8 +38,9 @@ def of_reading(reading: Published, runs: Tolerance) -> Tolerance:
 
 
 def of_parameters(number: Published) -> Tolerance:
-    """Return half a unit of the last digit printed: two decimals of a million below a million, else one."""
-    return Tolerance(0.005e6 if number.value < 1e6 else 0.05e6, "half a unit of the last digit printed")
+    """Return half a unit of the last digit printed: of a million one decimal, or two where the number has them."""
+    one_decimal = number.value >= 1e6 and round(number.value / 1e5) * 1e5 == number.value
+    return Tolerance(0.05e6 if one_decimal else 0.005e6, "half a unit of the last digit printed")
 
 
 def of_macs(number: Published) -> Tolerance:

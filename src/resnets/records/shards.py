@@ -58,3 +58,4 @@ class ShardManifest(Record, frozen=True, kw_only=True, tag="shards"):
     splits: dict[SplitName, SplitEntry]
     validation_share: Annotated[float, msgspec.Meta(gt=0, lt=100)] | None = None
     roles: str = ""
+    published: bool = False

@@ -11,8 +11,9 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from resnets.errors import UsageError
-from resnets.specs import Precision
+from resnets.errors import DataError, UsageError
+from resnets.quantities import plural
+from resnets.specs import FunctionSpec, NetworkSpec, Precision
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -81,7 +82,12 @@ def outputs_of(
     """Return a network's outputs in float32, the logits first: in training it may have auxiliary classifiers.
 
     Shape: (N, C, H, W) -> (N, classes) of each
+    Raises: DataError, for images with another number of channels than the network's.
     """
+    spec = getattr(network, "spec", None)
+    if isinstance(spec, NetworkSpec) and not isinstance(spec, FunctionSpec) and images.shape[1] != spec.in_channels:
+        takes = plural(spec.in_channels, "channel")
+        raise DataError(f"{spec.name} takes images of {takes}; these have {images.shape[1]}")
     images = images.contiguous(memory_format=torch.channels_last)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
         found = network(images)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from resnets.errors import as_declared, require_known
+from resnets.errors import UsageError, alternatives, as_declared, nearest, plain_scalar, require_known
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 """A number of 1 or more, which is verified where a declaration is read."""
@@ -25,12 +26,56 @@ def _declared(kind: type) -> dict[str, Any]:
     }
 
 
+@lru_cache
+def _kinds(kind: type) -> dict[str, Any]:
+    """Return what the values of a class's fields may be, as types."""
+    return get_type_hints(kind, include_extras=True)
+
+
+def _verified(kind: type, name: str, value: Any) -> Any:
+    """Return the value of a field; a number of NumPy or torch becomes Python's, a list a tuple.
+
+    Raises: UsageError, naming what it may be. Records are verified where they are read.
+    """
+    value = as_declared(name, value, _declared(kind)[name])
+    if not kind.__module__.startswith(f"{__package__}."):
+        return value
+    value, declared = plain_scalar(value), _kinds(kind)[name]
+    try:
+        converted = msgspec.convert(value, declared)
+    except msgspec.ValidationError:
+        choices = list(_choices(declared))
+        close = nearest(value, choices) if isinstance(value, str) else ""
+        raise UsageError(f"{name} is {value!r}{close}; it must be {alternatives(choices)}") from None
+    return converted if isinstance(value, list) else value
+
+
+_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", type(None): "None"}
+
+
+def _choices(kind: Any) -> Iterator[str]:
+    """Yield what a value may be, in words."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        yield from map(str, parts)
+    elif origin is Annotated and parts[1:] and parts[1].ge is not None:
+        yield f"{parts[1].ge} or more"
+    elif origin is tuple:
+        of = dict.fromkeys(choice for part in parts if part is not Ellipsis for choice in _choices(part))
+        yield f"a tuple of {alternatives(list(of))}"
+    elif parts:
+        for part in parts:
+            yield from _choices(part)
+    else:
+        yield _WORDS.get(kind, getattr(kind, "__name__", str(kind)))
+
+
 class _Declaration(msgspec.StructMeta):
-    """Makes the name of a field that there is not a UsageError, with the nearest ones."""
+    """Makes the name of a field that there is not, and a value of another kind, a UsageError."""
 
     def __call__(cls, *values: Any, **fields: Any) -> Any:
         require_known(cls.__name__, fields, cls.__struct_fields__)
-        return super().__call__(*values, **fields)
+        return super().__call__(*values, **{name: _verified(cls, name, value) for name, value in fields.items()})
 
 
 class Spec(msgspec.Struct, metaclass=_Declaration, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,8 +88,7 @@ class Spec(msgspec.Struct, metaclass=_Declaration, frozen=True, kw_only=True, fo
             declaration.
         """
         require_known(f"{type(self).__name__}.with_changes", changes, self.__struct_fields__)
-        declared = _declared(type(self))
-        given = {name: as_declared(name, value, declared[name]) for name, value in changes.items()}
+        given = {name: _verified(type(self), name, value) for name, value in changes.items()}
         return msgspec.structs.replace(self, **given)
 
     def fields(self) -> dict[str, Any]:

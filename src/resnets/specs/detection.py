@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from resnets.specs.boxes import BoxRecipe
 from resnets.specs.inputs import Preprocessing
@@ -69,11 +69,6 @@ class DetectionRecipe(BoxRecipe, frozen=True, kw_only=True, tag="detection"):
         need(self.regions_per_image >= 4, f"regions per image are {self.regions_per_image}", "they must be 4 or more")
         need(0 < self.region_share < 1, f"the share of objects is {self.region_share}", "it must be in (0, 1)")
         need(min(*self.ranked, *self.proposals) >= 1, "there are to be no proposals", "they must be 1 or more")
-        need(
-            self.roi_pooling in get_args(RoIPooling),
-            f"RoI pooling is {self.roi_pooling!r}",
-            f"it must be {' or '.join(get_args(RoIPooling))}",
-        )
         need(self.roi_size is None or self.roi_size >= 2, f"RoI size is {self.roi_size}", "it must be 2 or more")
         need(self.roi_samples >= 0, f"RoI samples are {self.roi_samples}", "they must be 0 or more")
         need(self.head_stride in (1, 2), f"the head's stride is {self.head_stride}", "it must be 1 or 2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, TypedDict, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import msgspec
 
@@ -121,9 +121,6 @@ class ResNetSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="resnet"
         require_at_least(
             1, num_classes=num_classes, in_channels=in_channels, residual_layers=residual_layers, bn_group=bn_group
         )
-        _require_one_of("shortcut", shortcut, Shortcut)
-        _require_one_of("stride", stride, StridePlacement)
-        _require_one_of("initialization", initialization, Initialization)
         imagenet = depth in IMAGENET_STAGES and suffix != "_cifar"
         block, counts = IMAGENET_STAGES[depth] if imagenet else ("basic", (_layers_of_a_stage(name, depth),) * 3)
         if block == "bottleneck":
@@ -217,7 +214,6 @@ class VGGSpec(Spec, frozen=True, kw_only=True, tag_field="kind", tag="vgg"):
         """Return the declaration of `vgg16` or `vgg19`. Raises: UsageError, as `ResNetSpec.named`."""
         depth = int(name.removeprefix("vgg"))
         require_at_least(1, num_classes=num_classes, in_channels=in_channels)
-        _require_one_of("initialization", initialization, Initialization)
         return cls(
             name=name,
             depth=depth,
@@ -320,8 +316,3 @@ def _in_blocks(name: str, layers: tuple[int, ...], residual_layers: int) -> tupl
             f"grouped by residual_layers={residual_layers}"
         )
     return tuple(count // residual_layers for count in layers)
-
-
-def _require_one_of(name: str, value: str | None, literal: Any) -> None:
-    if value is not None and value not in get_args(literal):
-        raise UsageError(f"{name} is {value!r}; it must be one of {', '.join(get_args(literal))}")

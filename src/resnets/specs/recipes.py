@@ -125,6 +125,16 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
         need(self.iterations >= 1, f"iterations is {self.iterations}", "it must be 1 or more")
         need(self.batch_size >= 1, f"batch size is {self.batch_size}", "it must be 1 or more")
         need(math.isfinite(self.lr) and self.lr > 0, f"lr is {self.lr}", "it must be a positive number")
+        need(
+            math.isfinite(self.decay_factor) and self.decay_factor > 0,
+            f"decay_factor is {self.decay_factor}",
+            "it must be a positive number",
+        )
+        need(
+            list(self.milestones) == sorted(self.milestones) and min(self.milestones, default=0) >= 0,
+            f"milestones are {', '.join(map(str, self.milestones))}",
+            "they must be iterations in their order",
+        )
         need(0 <= self.momentum < 1, f"momentum is {self.momentum}", "it must be in [0, 1)")
         need(
             math.isfinite(self.weight_decay) and self.weight_decay >= 0,
@@ -165,7 +175,11 @@ class Recipe(Spec, frozen=True, kw_only=True, tag_field="kind", tag="classificat
             f"decay_to is {self.decay_to} with a decay in steps",
             "it is for linear and cosine ones",
         )
-        need(self.auxiliary_weight >= 0, f"auxiliary_weight is {self.auxiliary_weight}", "it must be 0 or more")
+        need(
+            0 <= self.auxiliary_weight < math.inf,
+            f"auxiliary_weight is {self.auxiliary_weight}",
+            "it must be 0 or more",
+        )
         need(
             self.loss == "cross-entropy" or not self.label_smoothing,
             f"label smoothing is {self.label_smoothing} with the loss {self.loss}",

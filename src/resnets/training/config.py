@@ -21,7 +21,7 @@ from resnets.records.runs import NetworkRecord, RunRecord
 from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
-from resnets.specs import REDUCED, InputSpec, NetworkSpec, Recipe, ResNetSpec
+from resnets.specs import REDUCED, FunctionSpec, InputSpec, NetworkSpec, Recipe, ResNetSpec
 from resnets.training.default_recipe import choose
 from resnets.training.loss import ClassWeights, resolve_class_weights
 from resnets.training.optimizers import require_groups
@@ -151,8 +151,10 @@ def resolve(
         trained = next((one.input_spec for one in (start, teacher) if one and one.input_spec), None)
         input_spec = splits.train.fit_input(recipe.preprocessing, recipe.augmentation, trained)
     recipe = recipe.with_changes(augmentation=splits.train.fit_augmentation(recipe.augmentation))
+    channels = splits.train.channels if input_spec is None else input_spec.channels  # a dataset may draw at random
     torch.manual_seed(config.seed)
-    module = _build_network(network, splits, recipe, input_spec, options, None if start is None else start.spec)
+    of_start = None if start is None else start.spec
+    module = _build_network(network, splits, recipe, input_spec, channels, options, of_start)
     notes = splits.remarks()
     if start is not None:
         notes += start.load_into(module, splits.classes, input_spec)
@@ -238,6 +240,7 @@ def _build_network(
     splits: DataSplits,
     recipe: Recipe,
     input_spec: InputSpec | None,
+    channels: int,
     options: Mapping[str, Any],
     start: NetworkSpec | None,
 ) -> nn.Module:
@@ -246,18 +249,20 @@ def _build_network(
     Its variant is that of the weights that it starts from, where the options leave it open.
     """
     if isinstance(network, str):
-        fitting: dict[str, int | None] = {
-            "num_classes": len(splits.classes),
-            "in_channels": input_spec.channels if input_spec else 3,
-        }
-        if "bn_group" in registry.find_family(network).options:
+        family = registry.find_family(network)
+        fitting: dict[str, int | None] = {"num_classes": len(splits.classes), "in_channels": channels}
+        if input_spec is None and "in_channels" in family.fixed:
+            del fitting["in_channels"]  # what its function takes is its own affair
+        if "bn_group" in family.options:
             fitting["bn_group"] = recipe.bn_group
         network = registry.build(registry.declare_as(start, network, **{**fitting, **options}))
     if (spec := registry.spec_of(network)) is not None:
         if spec.num_classes != len(splits.classes):
             raise UsageError(f"{spec.name} has num_classes={spec.num_classes}; {splits.name} has {len(splits.classes)}")
+        if spec.in_channels != channels and not (input_spec is None and isinstance(spec, FunctionSpec)):
+            raise UsageError(f"{spec.name} has in_channels={spec.in_channels}; {splits.name} has {channels}")
         if input_spec is not None:
-            _check_images(spec, splits, input_spec)
+            _check_size(spec, splits, input_spec.size)
     return network
 
 
@@ -270,10 +275,7 @@ def _meets_single_pixels(network: nn.Module, input_spec: InputSpec | None) -> bo
     return isinstance(spec, ResNetSpec) and spec.type == "imagenet" and input_spec is not None and input_spec.size <= 16
 
 
-def _check_images(spec: NetworkSpec, splits: DataSplits, input_spec: InputSpec) -> None:
-    size = input_spec.size
-    if spec.in_channels != input_spec.channels:
-        raise UsageError(f"{spec.name} has in_channels={spec.in_channels}; {splits.name} has {input_spec.channels}")
+def _check_size(spec: NetworkSpec, splits: DataSplits, size: int) -> None:
     if size < spec.least_size:
         raise UsageError(
             f"{spec.name} needs images of {spec.least_size} x {spec.least_size} pixels or more; those of {splits.name} "
