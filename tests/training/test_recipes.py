@@ -239,6 +239,12 @@ def test_a_value_of_another_kind(changes: dict[str, Any], message: str) -> None:
         Recipe(**{**recipes.CIFAR.fields(), **changes})
 
 
+def test_a_field_that_is_missing() -> None:
+    """Is named."""
+    with pytest.raises(UsageError, match="Recipe: missing required argument 'iterations'"):
+        Recipe(name="mine", source="mine")
+
+
 def test_numbers_of_numpy_are_pythons() -> None:
     """In a change and in the constructor, also of a declaration's parts; a list is a tuple."""
     made = Recipe(**{**recipes.CIFAR.fields(), "iterations": np.int64(8), "lr": np.float32(0.5), "milestones": [4, 6]})

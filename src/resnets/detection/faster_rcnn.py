@@ -11,6 +11,7 @@ from resnets.detection.proposals import ProposalNetwork
 from resnets.detection.regions import Regions, pool
 from resnets.errors import UsageError
 from resnets.networks.registry import spec_of
+from resnets.runtime.device import exact_if_narrow
 from resnets.specs import DetectionRecipe, InputSpec, Precision
 
 LOSSES = ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss")
@@ -85,7 +86,8 @@ class FasterRCNN(nn.Module):
             image = image.flip(0)
         x = (image.float() * (self.input.max_value / 255) - self.mean) / self.std
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE))[None]
-        return self.backbone.shared(x.contiguous(memory_format=self._layout)).float()
+        with exact_if_narrow(self.backbone.network.spec, x):
+            return self.backbone.shared(x.contiguous(memory_format=self._layout)).float()
 
     def describe(self, maps: Tensor, regions: Tensor, size: tuple[int, int]) -> Tensor:
         """Return the vectors of regions of an image of `size` (height, width), from which they are classified.

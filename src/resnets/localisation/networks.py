@@ -12,6 +12,7 @@ from resnets.data.normalization import Normalizer
 from resnets.detection.regions import BOX_WEIGHTS
 from resnets.errors import UsageError
 from resnets.networks.resnet import ResNet
+from resnets.runtime.device import exact_if_narrow
 from resnets.specs import InputSpec, LocalisationRecipe, ResNetSpec
 
 LOSSES = ("class_loss", "box_loss")
@@ -123,16 +124,22 @@ class PerClassRPN(PerClass):
 
     def forward(self, images: Tensor, labels: Tensor, drawn: Tensor, targets: Tensor, shifts: Tensor) -> Tensor:
         """Return the losses of drawn anchors, as `losses` does. Shape: images (B, 3, H, W), drawn (B, D)"""
-        maps = self.network.features(images).flatten(2).transpose(1, 2)  # (B, h * w, C)
+        maps = self.maps(images).flatten(2).transpose(1, 2)  # (B, h * w, C)
         places = (drawn // self.rows)[..., None].expand(-1, -1, self.channels)
         return self.losses(maps.gather(1, places), labels, drawn % self.rows, targets, shifts)
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the network's last maps. Shape: (B, 3, H, W) -> (B, C, h, w)"""
+        with exact_if_narrow(self.network.spec, images):
+            found: Tensor = self.network.features(images)
+        return found
 
     def propose(self, image: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the score of each anchor for some classes, in [0, 1], and its box, clipped to the image.
 
         Shape: (1, 3, H, W), (c,) -> (c, A), (c, A, 4)
         """
-        maps = self.network.features(image)
+        maps = self.maps(image)
         height, width = maps.shape[-2:]
         scores, shifts = self.answers(maps[0].flatten(1).T, classes)
         own = self.anchors(height, width).to(image.device).repeat(len(classes), 1)

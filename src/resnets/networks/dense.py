@@ -55,6 +55,11 @@ class Dense(nn.Module):
         window: Any = network.dense_window
         self.window: int = window(size)
 
+    @property
+    def spec(self) -> object:
+        """The network's declaration."""
+        return getattr(self.network, "spec", None)
+
     def forward(self, x: Tensor) -> Tensor:
         scores: Any = self.network.dense_scores
         return scores(x, self.window)

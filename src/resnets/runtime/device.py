@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from resnets.errors import DataError, UsageError
 from resnets.quantities import plural
-from resnets.specs import FunctionSpec, NetworkSpec, Precision
+from resnets.specs import BNInceptionSpec, FunctionSpec, NetworkSpec, Precision, ResNetSpec
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -84,14 +84,37 @@ def outputs_of(
     Shape: (N, C, H, W) -> (N, classes) of each
     Raises: DataError, for images with another number of channels than the network's.
     """
-    spec = getattr(network, "spec", None)
+    spec = getattr(getattr(network, "module", network), "spec", None)  # also within DistributedDataParallel
     if isinstance(spec, NetworkSpec) and not isinstance(spec, FunctionSpec) and images.shape[1] != spec.in_channels:
         takes = plural(spec.in_channels, "channel")
         raise DataError(f"{spec.name} takes images of {takes}; these have {images.shape[1]}")
     images = images.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"), exact_if_narrow(spec, images):
         found = network(images)
         return tuple(one.float() for one in (found if isinstance(found, tuple) else (found,)))
+
+
+def is_narrow(spec: object, height: int, width: int) -> bool:
+    """Return whether a network's last 3x3 convolution of stride 2 sees too few columns for torch's bf16 on a CPU.
+
+    Of one column the weights' gradient, and of two with three rows or more also the output, hold memory that is not
+    theirs (torch 2.11 to 2.15: the first with any bf16 kernel of oneDNN, the second with those for AMX).
+    """
+    if not isinstance(spec, ResNetSpec | BNInceptionSpec):
+        return False
+    stride = 16 if spec.type == "imagenet" else 2
+    rows, columns = -(-height // stride), -(-width // stride)
+    return columns == 1 or (columns == 2 and rows > 2)
+
+
+@contextmanager
+def exact_if_narrow(spec: object, images: Tensor) -> Iterator[None]:
+    """Leave autocast on a CPU for images that are too narrow for it, `is_narrow`. Shape: images (N, C, H, W)"""
+    if images.device.type == "cpu" and torch.is_autocast_enabled("cpu") and is_narrow(spec, *images.shape[2:]):
+        with torch.autocast("cpu", enabled=False):
+            yield
+    else:
+        yield
 
 
 def keep_freed_memory() -> bool:

@@ -71,11 +71,17 @@ def _choices(kind: Any) -> Iterator[str]:
 
 
 class _Declaration(msgspec.StructMeta):
-    """Makes the name of a field that there is not, and a value of another kind, a UsageError."""
+    """Makes the name of a field that there is not, a missing field and a value of another kind a UsageError."""
 
     def __call__(cls, *values: Any, **fields: Any) -> Any:
         require_known(cls.__name__, fields, cls.__struct_fields__)
-        return super().__call__(*values, **{name: _verified(cls, name, value) for name, value in fields.items()})
+        given = {name: _verified(cls, name, value) for name, value in fields.items()}
+        try:
+            return super().__call__(*values, **given)
+        except TypeError as error:
+            if "required argument" not in str(error):
+                raise
+            raise UsageError(f"{cls.__name__}: {str(error)[0].lower()}{str(error)[1:]}") from None
 
 
 class Spec(msgspec.Struct, metaclass=_Declaration, frozen=True, kw_only=True, forbid_unknown_fields=True):

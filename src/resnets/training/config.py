@@ -18,10 +18,10 @@ from resnets.errors import UsageError, warn
 from resnets.networks import registry
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.records.runs import NetworkRecord, RunRecord
-from resnets.runtime.device import choose_device, choose_precision
+from resnets.runtime.device import choose_device, choose_precision, is_narrow
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
-from resnets.specs import REDUCED, FunctionSpec, InputSpec, NetworkSpec, Recipe, ResNetSpec
+from resnets.specs import REDUCED, FunctionSpec, InputSpec, NetworkSpec, Recipe
 from resnets.training.default_recipe import choose
 from resnets.training.loss import ClassWeights, resolve_class_weights
 from resnets.training.optimizers import require_groups
@@ -151,7 +151,9 @@ def resolve(
         trained = next((one.input_spec for one in (start, teacher) if one and one.input_spec), None)
         input_spec = splits.train.fit_input(recipe.preprocessing, recipe.augmentation, trained)
     recipe = recipe.with_changes(augmentation=splits.train.fit_augmentation(recipe.augmentation))
-    channels = splits.train.channels if input_spec is None else input_spec.channels  # a dataset may draw at random
+    *size, channels = (  # read before torch is seeded, since a dataset may draw at random
+        splits.train.stats()[:3] if input_spec is None else (input_spec.size, input_spec.size, input_spec.channels)
+    )
     torch.manual_seed(config.seed)
     of_start = None if start is None else start.spec
     module = _build_network(network, splits, recipe, input_spec, channels, options, of_start)
@@ -160,7 +162,7 @@ def resolve(
         notes += start.load_into(module, splits.classes, input_spec)
     lesson = None if teacher is None else make_lesson(teacher, recipe, module, splits, input_spec)
     notes += [] if teacher is None else [f"learns from {teacher.in_words()}"]
-    if config.precision == "auto" and _meets_single_pixels(module, input_spec):
+    if config.precision == "auto" and device.type == "cpu" and is_narrow(registry.spec_of(module), *size):
         precision = "fp32"
     _require_fitting(module, lesson, recipe, world, config.accumulate)
     record = RunRecord(
@@ -264,15 +266,6 @@ def _build_network(
         if input_spec is not None:
             _check_size(spec, splits, input_spec.size)
     return network
-
-
-def _meets_single_pixels(network: nn.Module, input_spec: InputSpec | None) -> bool:
-    """Return whether a 3x3 convolution of stride 2 would see maps of one pixel.
-
-    There torch's bf16 gradient on a CPU holds uninitialised memory at the taps that only meet padding.
-    """
-    spec = getattr(network, "spec", None)
-    return isinstance(spec, ResNetSpec) and spec.type == "imagenet" and input_spec is not None and input_spec.size <= 16
 
 
 def _check_size(spec: NetworkSpec, splits: DataSplits, size: int) -> None:
