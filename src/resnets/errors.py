@@ -148,6 +148,11 @@ _PLAIN = {
 """The declarations that are verified, and what they are called."""
 
 
+def is_plain(declared: object) -> bool:
+    """Return whether an annotation is of plain kinds alone, such as `int | None`, which `as_declared` verifies."""
+    return isinstance(declared, str) and _PLAIN.keys() >= set(declared.split(" | "))
+
+
 def as_declared(name: str, value: Any, declared: Any) -> Any:
     """Return an argument as it is declared, such as `int | None`: numbers of NumPy and torch become Python's.
 
@@ -157,9 +162,9 @@ def as_declared(name: str, value: Any, declared: Any) -> Any:
 
     Raises: UsageError, if it is of another kind: a whole number is what `operator.index` takes.
     """
-    kinds = declared.split(" | ") if isinstance(declared, str) else [""]
-    if not _PLAIN.keys() >= set(kinds):
+    if not is_plain(declared):
         return value
+    kinds = declared.split(" | ")
     of_kind = {"None": value is None, "str": isinstance(value, str), "bool": isinstance(value, bool)}
     of_kind["Path"] = isinstance(value, os.PathLike)
     if any(of_kind.get(kind) for kind in kinds):

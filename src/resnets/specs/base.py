@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type
 
 import msgspec
 
-from resnets.errors import UsageError, alternatives, as_declared, nearest, plain_scalar, require_known
+from resnets.errors import UsageError, alternatives, as_declared, is_plain, nearest, plain_scalar, require_known
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 """A number of 1 or more, which is verified where a declaration is read."""
@@ -37,8 +37,9 @@ def _verified(kind: type, name: str, value: Any) -> Any:
 
     Raises: UsageError, naming what it may be. Records are verified where they are read.
     """
-    value = as_declared(name, value, _declared(kind)[name])
-    if not kind.__module__.startswith(f"{__package__}."):
+    written = _declared(kind)[name]
+    value = as_declared(name, value, written)
+    if is_plain(written) or not kind.__module__.startswith(f"{__package__}."):
         return value
     value, declared = plain_scalar(value), _kinds(kind)[name]
     try:
