@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from small_localisers import CLASS_IDS, WNIDS, write_clsloc
 from synthetic_boxes import write_voc
 
+from resnets.data.sources import load
 from resnets.errors import DataError, UsageError
-from resnets.localisation.boxed_images import LocalisationSplits, digest
+from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits, digest
+from resnets.localisation.clsloc import load_truth
 from resnets.localisation.score import score, truth_of
 from resnets.localisation.sources import load_localisation_data
 
@@ -48,7 +51,105 @@ def test_images_without_boxes_are_not_trained_on(tables: Path, tmp_path: Path) -
     found = load_localisation_data(f"clsloc:{tmp_path}")
     assert len(found.train) == 5
     assert found.train.boxes_of(0).tolist() != [] and len(found.notes) == 2
-    assert "1 of 6 images" in found.notes[0] and "1 boxes" in found.notes[1]
+    assert "1 boxes" in found.notes[0] and "1 of 6 images" in found.notes[1]
+
+
+def _with_only_box(root: Path, split: str, box: str) -> str:
+    """Change the boxes of the first image of Kaggle's table to one, and return the image's name."""
+    table = root / f"LOC_{split}_solution.csv"
+    lines = table.read_text().splitlines()
+    name, wnid = lines[1].split()[0].split(",")
+    table.write_text("\n".join([lines[0], f"{name},{wnid} {box} ", *lines[2:]]) + "\n")
+    return name
+
+
+def test_an_image_whose_only_box_is_inverted_has_none(tmp_path: Path) -> None:
+    """It is left out of training and counted, as one without boxes; a validation image is named as one."""
+    write_clsloc(tmp_path)
+    name = _with_only_box(tmp_path, "train", "25 20 10 8")
+    found = load_localisation_data(f"clsloc:{tmp_path}")
+    assert len(found.train) == 5 and name not in map(found.train.name, range(5))
+    assert "1 of 6 images" in found.notes[1] and "1 of them" in found.notes[1]
+    name = _with_only_box(tmp_path, "val", "10 20 10 8")
+    with pytest.raises(DataError, match=f"1 images have no boxes.*{name}"):
+        load_localisation_data(f"clsloc:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "boxes", [np.zeros((0, 4)), np.asarray([[1, 1, 9, 9], [9, 1, 3, 9]])], ids=["none", "inverted"]
+)
+def test_splits_made_in_python_need_boxes(tables: Path, boxes: NDArray[np.float64]) -> None:
+    """An image without a box, or with one without area, is named when the splits are made; a server's need none."""
+    splits = load_localisation_data(f"clsloc:{tables}")
+    given = [boxes if n == 2 else splits.train.boxes_of(n) for n in range(6)]
+    images = BoxedImages.of(splits.train.files.paths, splits.train.files.labels.tolist(), given)
+    with pytest.raises(DataError, match=splits.train.name(2)):
+        dataclasses.replace(splits, train=images)
+    with pytest.raises(DataError, match=splits.train.name(2)):
+        dataclasses.replace(splits, test=images)
+    assert len(dataclasses.replace(splits, test=images, test_annotated=False).test) == 6
+
+
+def test_boxes_beyond_the_size_that_xml_gives(tmp_path: Path) -> None:
+    """They are clipped to it, or left out where nothing of them is in the image; both are counted."""
+    write_clsloc(tmp_path, xml=True)
+    first, second = sorted((tmp_path / "Annotations" / "CLS-LOC" / "train").rglob("*.xml"))[:2]
+    size = "<annotation><size><width>32</width><height>32</height></size>"
+    for file, corners in ((first, (20, -4, 40, 9)), (second, (32, 3, 40, 9))):
+        box = "".join(f"<{key}>{at}</{key}>" for key, at in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
+        end = f"<object><name>{WNIDS[0]}</name><bndbox>{box}</bndbox></object></annotation>"
+        file.write_text(file.read_text().replace("<annotation>", size).replace("</annotation>", end))
+    found = load_localisation_data(f"clsloc:{tmp_path}")
+    assert found.train.boxes_of(0)[1:].tolist() == [[20, 0, 32, 10]]
+    assert len(found.train.boxes_of(1)) == 1
+    assert [note.split(" boxes ")[1][:8] for note in found.notes] == ["are outs", "reach ou"]
+
+
+def test_lists_of_a_part_count_before_those_around_it(tmp_path: Path) -> None:
+    """A part with XML files and a blacklist of all validation images lies next to Kaggle's tables of all images."""
+    part = tmp_path / "ILSVRC" / "part"
+    drawn = write_clsloc(part, xml=True)
+    rows = "".join(f"ILSVRC2012_val_{number:08},{WNIDS[0]} 1 1 9 9 \n" for number in range(1, 100))
+    for split in ("train", "val"):
+        (part.parent / f"LOC_{split}_solution.csv").write_text(f"ImageId,PredictionString\n{rows}")
+    blacklist = part.parent / "devkit" / "data" / "ILSVRC2015_clsloc_validation_blacklist.txt"
+    blacklist.parent.mkdir(parents=True)
+    blacklist.write_text("3\n36\n49000\n")
+    val = part / "Data" / "CLS-LOC" / "val"
+    for folder, suffix in ((val, "JPEG"), (part / "Annotations" / "CLS-LOC" / "val", "xml")):
+        (folder / f"{drawn[0].name}.{suffix}").unlink()
+    found = load_localisation_data(f"clsloc:{part}")
+    assert (len(found.train), len(found.test)) == (6, 5)
+    assert sorted(found.test.name(place) for place in found.blacklist) == ["ILSVRC2012_val_00000003"]
+    assert load_truth(part, None, blacklist).blacklist == found.blacklist == {1}
+
+
+def test_a_list_around_images_of_other_names_is_not_theirs(tmp_path: Path) -> None:
+    """A blacklist of numbers is by places only where it is the data set's own."""
+    write_clsloc(tmp_path / "part", xml=True)
+    for folder in ("Data/CLS-LOC/val", "Annotations/CLS-LOC/val"):
+        for number, file in enumerate(sorted((tmp_path / "part" / folder).iterdir())):
+            file.rename(file.with_stem(f"own{number}"))
+    for root, text in ((tmp_path, "2\n49000\n"), (tmp_path / "part", "5\n")):
+        (root / "devkit" / "data").mkdir(parents=True, exist_ok=True)
+        list_ = root / "devkit" / "data" / "ILSVRC2015_clsloc_validation_blacklist.txt"
+        list_.write_text(text)
+    assert load_localisation_data(f"clsloc:{tmp_path / 'part'}").blacklist == {4}
+    list_.unlink()
+    assert load_localisation_data(f"clsloc:{tmp_path / 'part'}").blacklist == set()
+
+
+def test_every_path_to_a_folder_finds_the_lists_around_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kaggle's tables lie next to ILSVRC/, which may be named from within, by a relative path or by a link."""
+    inside = tmp_path / "kaggle" / "ILSVRC"
+    write_clsloc(inside)
+    for table in inside.glob("*.csv"):
+        table.rename(inside.parent / table.name)
+    (tmp_path / "link").symlink_to(inside)
+    monkeypatch.chdir(inside)
+    paths = (inside, ".", "../ILSVRC", "Data/CLS-LOC", tmp_path / "link")
+    assert len({load_localisation_data(f"clsloc:{path}").digest for path in paths}) == 1
+    assert len(load("imagenet:.").test) == 6
 
 
 def test_held_out_images(tables: Path) -> None:
@@ -102,17 +203,17 @@ def _twice(root: Path) -> None:
 
 
 def _bad_blacklist(root: Path) -> None:
-    (root / "devkit" / "data" / "ILSVRC2015_clsloc_validation_blacklist.txt").write_text("1\n7\n")
+    (root / "devkit" / "data" / "ILSVRC2015_clsloc_validation_blacklist.txt").write_text("1\n50001\n")
 
 
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        (_without_images, "1 of 6 images with boxes are missing"),
+        (_without_images, "1 of the 6 images with boxes in .*LOC_val_solution.csv"),
         (_without_boxes, "1 images have no boxes"),
         (_of_another_class, "n04557648"),
         (_twice, "images of one name"),
-        (_bad_blacklist, "line 2.*'7'"),
+        (_bad_blacklist, "line 2.*'50001'"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, damage: Callable[[Path], None], found: str) -> None:

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_localisers import TinyLocaliser, save_classifier
+from PIL import ExifTags, Image
+from small_localisers import TinyLocaliser, save_classifier, write_clsloc
 
 from resnets.cli import run
 
@@ -72,7 +73,6 @@ def test_check_counts_and_finds_damaged_images(
     assert shown["splits"]["test"] == {
         "images": 6,
         "excluded": 1,
-        "without_boxes": 0,
         "boxes": 6,
         "of_class": dict.fromkeys(shown["splits"]["train"]["of_class"], 2),
     }
@@ -93,6 +93,38 @@ def test_check_counts_and_finds_damaged_images(
     assert run([*check, "--images"]) == 1
     found = capsys.readouterr().out
     assert "1 damaged image\n" in found and str(image) in found
+
+
+@pytest.mark.parametrize("xml", [True, False], ids=["XML", "tables"])
+def test_check_compares_images_with_their_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str], xml: bool) -> None:
+    """An image that EXIF turns is counted; XML of its stored size is of another picture, which has exit code 1."""
+    drawn = write_clsloc(tmp_path, size=(48, 32), xml=xml)
+    image = tmp_path / "Data" / "CLS-LOC" / "val" / f"{drawn[0].name}.JPEG"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(image).save(image, exif=exif)
+    if xml:
+        file = tmp_path / "Annotations" / "CLS-LOC" / "val" / f"{drawn[0].name}.xml"
+        size = "<annotation><size><width>48</width><height>32</height></size>"
+        file.write_text(file.read_text().replace("<annotation>", size))
+    else:
+        table = tmp_path / "LOC_val_solution.csv"
+        written = f"{drawn[0].wnid} {' '.join(map(str, drawn[0].box))}"
+        table.write_text(table.read_text().replace(written, f"{drawn[0].wnid} 2 3 40 20"))
+    check = ["locate", "check", f"clsloc:{tmp_path}"]
+    assert run([*check, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == []
+    assert run([*check, "--images", "--json"]) == int(xml)
+    found = json.loads(capsys.readouterr().out)
+    assert "1 of 6 images" in found["notes"][0] and found["damaged"] == []
+    if xml:
+        assert len(found["notes"]) == 1
+        assert [str(image) in line and "48 x 32" in line for line in found["mismatched"]] == [True]
+    else:
+        assert found["mismatched"] == []
+        assert "1 boxes" in found["notes"][1] and str(image) in found["notes"][1]
+    assert run([*check, "--images"]) == int(xml)
+    assert f"{int(xml)} mismatched image" in capsys.readouterr().out
 
 
 def test_the_classes_of_images_that_are_not_annotated_are_unknown(

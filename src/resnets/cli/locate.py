@@ -237,37 +237,39 @@ def score(
 @app.command(cls=options.Command)
 def check(
     data: Annotated[str, Argument(help=DATA)],
-    images: Annotated[bool, Option("--images", help="Read and decode every image too, as training does.")] = False,
-    every: Annotated[bool, Option("--all", help="List every damaged image instead of the first ten.")] = False,
+    images: Annotated[
+        bool, Option("--images", help="Decode every image too, as training does, and compare it with its boxes.")
+    ] = False,
+    every: Annotated[bool, Option("--all", help="List every such image instead of the first ten.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Check a localisation data set: its images, boxes and classes, and what is left out of it.
 
-    The exit code is 1 if --images finds a damaged one.
+    --images compares boxes with the images too. The exit code is 1 if it finds a damaged image, or one of which the
+    annotation is of another picture.
     """
     from resnets.cli.display import print_lines, print_table, progress_of
-    from resnets.data.audit import damaged
-    from resnets.localisation.boxed_images import BoxedContent
+    from resnets.localisation.checks import BoxedContent, CheckedImages, check_images
     from resnets.localisation.sources import load_localisation_data
     from resnets.quantities import plural
 
     loaded = load_localisation_data(data)
     splits = {name: BoxedContent.of(loaded, name) for name in loaded.splits()}
-    unreadable = list[str]()
+    checked = CheckedImages()
     if images:
         with progress_of("checking") as progress:
-            files = [path for split in loaded.splits().values() for path in split.files.paths]
-            unreadable = damaged(files, progress)
+            checked = check_images(loaded, progress)
+    notes, failed = [*loaded.notes, *checked.notes], bool(checked.damaged or checked.mismatched)
     if as_json:
         described = {name: asdict(split) for name, split in splits.items()}
-        found = {"name": loaded.name, "digest": loaded.digest, "splits": described, "notes": loaded.notes}
-        print(to_json(found | ({"damaged": unreadable} if images else {})))
-        raise Exit(1 if unreadable else 0)
+        found = {"name": loaded.name, "digest": loaded.digest, "splits": described, "notes": notes}
+        listed = {"damaged": checked.damaged, "mismatched": checked.mismatched} if images else {}
+        print(to_json(found | listed))
+        raise Exit(1 if failed else 0)
     known = [sorted(split.of_class.values()) if split.of_class else None for split in splits.values()]
     rows: dict[str, list[int | None]] = {
         "images": [split.images for split in splits.values()],
         "excluded by the blacklist": [split.excluded for split in splits.values()],
-        "without boxes": [split.without_boxes for split in splits.values()],
         "boxes": [split.boxes for split in splits.values()],
         "fewest images of a class": [counts[0] if counts else None for counts in known],
         "most images of a class": [counts[-1] if counts else None for counts in known],
@@ -278,11 +280,12 @@ def check(
     )
     if not loaded.test_annotated:
         print("the test images are not annotated; their errors are unknown")
-    for note in loaded.notes:
+    for note in notes:
         print(printable(f"note: {note}"))
     if images:
-        print_lines("damaged image", unreadable, every=every)
-    if unreadable:
+        print_lines("damaged image", checked.damaged, every=every)
+        print_lines("mismatched image", checked.mismatched, every=every)
+    if failed:
         raise Exit(1)
 
 

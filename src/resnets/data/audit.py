@@ -20,7 +20,7 @@ from resnets.data import folder, imagenet, sources
 from resnets.data.arrays import ImageArrays
 from resnets.data.decoding import decode_for, open_header, quiet
 from resnets.data.folder import Listing
-from resnets.data.headers import read_headers
+from resnets.data.headers import ImageHeader, read_headers
 from resnets.data.image_files import ImageFiles
 from resnets.data.layouts import role_of
 from resnets.data.near_duplicates import SIDE, Match, NearDuplicates, greys_of
@@ -80,6 +80,7 @@ class _Seen:
     size: tuple[int, int] = (0, 0)
     length: int = 0  # bytes
     digest: bytes = b""
+    orientation: int = 1
     notes: list[tuple[str, str]] = field(default_factory=list)  # kind, detail
     greys: NDArray[np.uint8] | None = None  # for near-duplicates, where it is large enough
 
@@ -139,13 +140,17 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
     )
 
 
+def decode_each(files: Sequence[ImageFile], progress: Progress) -> Iterator[ImageHeader | str]:
+    """Read and decode image files as training does; yield the header of each, or a line where training would fail."""
+    for done, (file, seen) in enumerate(_seen(files, None), 1):
+        fatal = [f"{file}: {detail}" for kind, detail in seen.notes if kind in FATAL]
+        progress(done, len(files))
+        yield fatal[0] if fatal else ImageHeader(*seen.size, seen.orientation)
+
+
 def damaged(files: Sequence[ImageFile], progress: Progress) -> list[str]:
     """Read and decode image files as training does, and return a line for each with which it would fail."""
-    found = []
-    for done, (file, seen) in enumerate(_seen(files, None), 1):
-        found += [f"{file}: {detail}" for kind, detail in seen.notes if kind in FATAL]
-        progress(done, len(files))
-    return found
+    return [found for found in decode_each(files, progress) if isinstance(found, str)]
 
 
 def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
@@ -244,6 +249,7 @@ def _describe(seen: _Seen, held: InMemoryFile, suffix: str) -> None:
     image, known = open_header(content)
     (header,) = read_headers([held])
     seen.size = width, height = header.width, header.height
+    seen.orientation = header.orientation
     kind, mode = known.name, image.mode
     lost = len(content) - len(content.rstrip(b"\0")) if kind == "JPEG" else 0
     for found, name, detail in (

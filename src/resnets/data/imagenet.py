@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import os
 import re
 import struct
 import tarfile
@@ -100,6 +101,15 @@ def readable(wnids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{wnid} {names[wnid]}" for wnid in wnids) if set(wnids) <= set(names) else wnids
 
 
+def folders_around(images: Path) -> list[Path]:
+    """Return the three folders around that of train/ and val/, the nearest first: as on Kaggle, they may have lists.
+
+    They are those of the path as it is written, and then, where it leads through links, those of the folder itself.
+    """
+    places = Path(os.path.abspath(images)), images.resolve()
+    return list(dict.fromkeys(folder for place in places for folder in place.parents[:3]))
+
+
 def _flat(
     root: Path, wnids: tuple[str, ...], truth: dict[str, str], complain: Complain, passed: list[PassedOver]
 ) -> ImageFiles:
@@ -127,8 +137,7 @@ def _truth(path: Path, base: Path) -> dict[str, str]:
 
     Raises: DataError, if there is no ground truth or it cannot be read.
     """
-    near = [path, *list(base.parents)[:3]] if base != path else [path]
-    for folder in near:
+    for folder in (path, *folders_around(base)):
         if (solution := folder / SOLUTION).is_file():
             with open(solution, newline="", encoding="utf-8-sig") as file:
                 return _solution(file, solution)

@@ -136,7 +136,7 @@ def coco_images(folder: coco.Folder, name: str, *, needed: bool, masks: bool) ->
     return Images(instances.path, tuple(images), tuple(repairs), notes, categories, annotated=instances.annotated)
 
 
-def turned_note(where: Path, headers: Sequence[ImageHeader]) -> list[str]:
+def turned_note(where: Path | str, headers: Sequence[ImageHeader]) -> list[str]:
     """Return a note, if some of a set's images are turned upright: their boxes may be of the image as it is stored."""
     count = sum(header.orientation != 1 for header in headers)
     return (

@@ -25,19 +25,30 @@ from resnets.errors import DataError, UsageError
 class BoxedImages:
     """Image files with their classes, and the boxes of all of them in order; those of image i start at `starts[i]`.
 
-    Shape: boxes (M, 4) float32, starts (N + 1,)
+    `sizes` are the images' widths and heights as their annotations give them, 0 where they do not; None where they were
+    compared with the images already.
+
+    Shape: boxes (M, 4) float32, starts (N + 1,), sizes (N, 2)
     """
 
     files: ImageFiles
     boxes: NDArray[np.float32]
     starts: NDArray[np.int64]
+    sizes: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, paths: Sequence[Path], labels: Sequence[int], boxes: Sequence[NDArray[np.floating]]) -> Self:
-        """Return images with the boxes of each."""
+    def of(
+        cls,
+        paths: Sequence[Path],
+        labels: Sequence[int],
+        boxes: Sequence[NDArray[np.floating]],
+        sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> Self:
+        """Return images with the boxes of each, and the sizes that their annotations give."""
         joined = np.concatenate([np.zeros((0, 4)), *boxes]).astype(np.float32)
         files = ImageFiles(tuple(paths), np.asarray(labels, np.int64))
-        return cls(files, joined, np.cumsum([0, *map(len, boxes)], dtype=np.int64))
+        written = None if sizes is None else np.asarray(sizes, np.int64).reshape(-1, 2)
+        return cls(files, joined, np.cumsum([0, *map(len, boxes)], dtype=np.int64), written)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -54,7 +65,19 @@ class BoxedImages:
         """Return some of the images."""
         boxes = [self.boxes_of(index) for index in indices.tolist()]
         starts = np.cumsum([0, *map(len, boxes)], dtype=np.int64)
-        return BoxedImages(self.files.select(indices), np.concatenate([np.zeros((0, 4), np.float32), *boxes]), starts)
+        joined = np.concatenate([np.zeros((0, 4), np.float32), *boxes])
+        return BoxedImages(
+            self.files.select(indices), joined, starts, None if self.sizes is None else self.sizes[indices]
+        )
+
+    def require_boxes(self, where: str) -> None:
+        """Verify that each image has a box, and each box an area. Raises: DataError, naming the image."""
+        if len(without := np.flatnonzero(np.diff(self.starts) == 0)):
+            raise DataError(f"{where}: image {self.name(int(without[0]))} has no box; leave such images out")
+        if len(empty := np.flatnonzero(~(self.boxes[:, 2:] > self.boxes[:, :2]).all(1))):
+            box = " ".join(f"{side:g}" for side in self.boxes[empty[0]].tolist())
+            name = self.name(int(np.searchsorted(self.starts, empty[0], side="right")) - 1)
+            raise DataError(f"{where}: image {name} has the box {box}; x1 y1 x2 y2 must have x1 < x2 and y1 < y2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +87,7 @@ class LocalisationSplits(NamedSplits[BoxedImages]):
     `class_ids` are the numbers of the classes in the files of the server, `blacklist` the places of test images that
     do not count, from 0. Of test images that are not `test_annotated` only a server knows classes and boxes.
 
-    Raises: DataError, if a split is empty.
+    Raises: DataError, if a split is empty, or an image whose boxes should be known has none, or one without an area.
     """
 
     name: str
@@ -82,6 +105,8 @@ class LocalisationSplits(NamedSplits[BoxedImages]):
         for name, images in self.splits().items():
             if not len(images):
                 raise DataError(f"{self.name}: there are no {adjective(name)} images")
+            if name != "test" or self.test_annotated:
+                images.require_boxes(f"{self.name}, {adjective(name)} images")
 
     def blacklist_of(self, split: str) -> frozenset[int]:
         """Return the places of images of a split that do not count."""
@@ -109,34 +134,6 @@ class LocalisationSplits(NamedSplits[BoxedImages]):
         held = np.sort(drawn_of_each_class(self.train.files.labels, len(self.classes), share, seed))
         rest = np.setdiff1d(np.arange(len(self.train)), held)
         return dataclasses.replace(self, train=self.train.select(rest), validation=self.train.select(held))
-
-
-@dataclass(frozen=True)
-class BoxedContent:
-    """How many images a split has, those that do not count, those without boxes, all boxes, and the images of a class.
-
-    Of images that are not annotated the classes are not known.
-    """
-
-    images: int
-    excluded: int
-    without_boxes: int
-    boxes: int
-    of_class: dict[str, int] | None
-
-    @classmethod
-    def of(cls, splits: LocalisationSplits, split: str) -> Self:
-        """Count a split."""
-        found = splits.of(split)
-        annotated = split != "test" or splits.test_annotated
-        counts = np.bincount(found.files.labels, minlength=len(splits.classes)).tolist()
-        return cls(
-            images=len(found),
-            excluded=len(splits.blacklist_of(split)),
-            without_boxes=int((np.diff(found.starts) == 0).sum()),
-            boxes=len(found.boxes),
-            of_class=dict(zip(splits.classes, counts, strict=True)) if annotated else None,
-        )
 
 
 def digest(classes: Sequence[str], splits: Iterable[BoxedImages]) -> str:

@@ -6,10 +6,11 @@ A box is written by its first and last pixel, counted from 0.
 from __future__ import annotations
 
 import csv
+import math
 import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from resnets.data.class_names import WNID
 from resnets.data.formats import SUFFIXES
-from resnets.data.imagenet import readable
+from resnets.data.imagenet import folders_around, readable
 from resnets.detection import ilsvrc, voc
 from resnets.detection.fields import is_place, lines_of
 from resnets.errors import DataError, UsageError
@@ -30,19 +31,27 @@ IMAGES = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", ".")
 ANNOTATIONS = "Annotations/CLS-LOC"
 SETS = ("train", "val", "test")
 CLASS_IDS = "map_clsloc.txt"
+VALIDATION = re.compile(r"ILSVRC2012_val_(\d{8})")
+"""Names of ILSVRC's validation images, which hold their numbers."""
+
+ALL_VALIDATION = 50_000
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """The objects of an image, all of one class. Shape: boxes (N, 4) float64, in continuous coordinates"""
+    """The objects of an image, all of one class; `size` is the image's (width, height) where the annotation gives it.
+
+    Shape: boxes (N, 4) float64, in continuous coordinates
+    """
 
     wnid: str
     boxes: NDArray[np.float64]
+    size: tuple[int, int] | None = None
 
 
 @dataclass
 class _Reader:
-    """A data set that is read: its images, the folders that may have lists, and what was left out."""
+    """A data set that is read: its images, the folders that may have lists (the nearest first), what was left out."""
 
     path: Path
     images: Path
@@ -54,66 +63,88 @@ class _Reader:
         images = next((path / inside for inside in IMAGES if (path / inside / "train").is_dir()), None)
         if images is None:
             raise DataError(f"{path}: no folder Data/CLS-LOC/train; images go to Data/CLS-LOC/train/WNID/* and val/*")
-        above = [path, path / "ILSVRC", *images.parents[:3]]
-        return cls(path, images, tuple(folder for folder in dict.fromkeys(above) if folder.is_dir()))
+        near = [path, path / "ILSVRC", *folders_around(images)]
+        return cls(path, images, tuple(folder for folder in dict.fromkeys(near) if folder.is_dir()))
 
     def find(self, *names: str) -> Path | None:
-        """Return the first of some files or folders that is there."""
+        """Return the first of some files or folders that is there, in the nearest folder that has one."""
         return next((folder / name for folder in self.near for name in names if (folder / name).exists()), None)
 
-    def objects(self, name: str) -> dict[str, Boxes]:
-        """Return the objects of a set by the images' names. Raises: DataError, if there are none."""
-        if (table := self.find(f"LOC_{name}_solution.csv")) is not None:
-            return dict(read_table(table))
-        if (folder := self.find(f"{ANNOTATIONS}/{name}")) is not None:
-            return dict(_annotated(folder))
-        raise DataError(
-            f"{self.path}: neither LOC_{name}_solution.csv nor {ANNOTATIONS}/{name} has the boxes of {name}"
-        )
+    def objects(self, name: str) -> tuple[Path, dict[str, Boxes]]:
+        """Return the table or folder with the objects of a set, and these by the images' names. Raises: DataError."""
+        where = self.find(f"LOC_{name}_solution.csv", f"{ANNOTATIONS}/{name}")
+        if where is None:
+            raise DataError(
+                f"{self.path}: neither LOC_{name}_solution.csv nor {ANNOTATIONS}/{name} has the boxes of {name}"
+            )
+        return where, dict(_annotated(where) if where.is_dir() else read_table(where))
 
     def read(self, name: str, *, needed: bool) -> tuple[dict[str, Path], dict[str, Boxes]]:
         """Return the images of a set and their objects; those `needed` to train on are the ones that have boxes."""
         files = _files(self.images / name)
         if name == "test" and not needed:
             return files, {}
-        objects = self.objects(name)
-        if missing := sorted(objects.keys() - files.keys()):
+        where, written = self.objects(name)
+        if missing := sorted(written.keys() - files.keys()):
             raise DataError(
-                f"{self.images / name}: {len(missing):,} of {len(objects):,} images with boxes are missing; the first "
-                f"is {missing[0]}"
+                f"{self.images / name}: {len(missing):,} of the {len(written):,} images with boxes in {where} are "
+                f"missing; the first is {missing[0]}"
             )
+        objects = self.kept(name, written)
+        emptied = len(written) - len(objects)
         without = sorted(files.keys() - objects.keys())
+        of_which = f" ({emptied:,} of them only boxes that are left out)" if emptied else ""
         if without and not needed:
-            raise DataError(f"{self.images / name}: {len(without):,} images have no boxes; the first is {without[0]}")
+            raise DataError(
+                f"{self.images / name}: {len(without):,} images have no boxes{of_which}; the first is {without[0]}"
+            )
         if without:
             self.notes.append(
-                f"{name}: {len(without):,} of {len(files):,} images have no boxes, and are not trained on"
+                f"{name}: {len(without):,} of {len(files):,} images have no boxes{of_which}, and are not trained on"
             )
         return {image: files[image] for image in sorted(objects)}, objects
+
+    def kept(self, name: str, written: Mapping[str, Boxes]) -> dict[str, Boxes]:
+        """Return the objects of the images that have boxes: clipped where the image's size is written, and counted."""
+        owns = list(written.values())
+        counts = np.asarray([len(own.boxes) for own in owns], np.int64)
+        boxes = np.concatenate([np.zeros((0, 4)), *(own.boxes for own in owns)])
+        limits = np.asarray([(own.size or (math.inf, math.inf)) * 2 for own in owns]).reshape(-1, 4)
+        clipped = boxes.clip(0, limits.repeat(counts, 0))
+        ordered, inside = ((some[:, 2:] > some[:, :2]).all(1) for some in (boxes, clipped))
+        for found, what in (
+            (~ordered, "end before they start, and are left out"),
+            (ordered & ~inside, "are outside their images, and are left out"),
+            (inside & (clipped != boxes).any(1), "reach out of their images, and are clipped"),
+        ):
+            if found.any():
+                self.notes.append(f"{name}: {int(found.sum()):,} boxes {what}")
+        of_each = [np.split(some, counts.cumsum())[:-1] for some in (clipped, inside)]
+        parts = zip(written, owns, *of_each, strict=True)
+        return {image: replace(own, boxes=some[real]) for image, own, some, real in parts if real.any()}
 
     def boxed(self, name: str, files: dict[str, Path], objects: dict[str, Boxes], wnids: list[str]) -> BoxedImages:
         """Return images with their labels and boxes. Raises: DataError, for a class that is not trained on."""
         numbers = {wnid: number for number, wnid in enumerate(wnids)}
-        labels, boxes, empty = [], [], 0
-        for image in files:
-            own = objects.get(image)
-            if own is not None and own.wnid not in numbers:
+        owns = [objects.get(image, Boxes("", np.zeros((0, 4)))) for image in files]  # none, where only a server knows
+        for image, own in zip(files, owns, strict=True):
+            if own.wnid and own.wnid not in numbers:
                 raise DataError(f"{self.images / name}: image {image} is of class {own.wnid}, which is not trained on")
-            labels.append(0 if own is None else numbers[own.wnid])
-            found = np.zeros((0, 4)) if own is None else own.boxes
-            real = (found[:, 2:] > found[:, :2]).all(1)
-            empty += int((~real).sum())
-            boxes.append(found[real])
-        if empty:
-            self.notes.append(f"{name}: {empty:,} boxes end before they start, and are left out")
-        return BoxedImages.of(list(files.values()), labels, boxes)
+        return BoxedImages.of(
+            list(files.values()),
+            [numbers.get(own.wnid, 0) for own in owns],
+            [own.boxes for own in owns],
+            [own.size or (0, 0) for own in owns],
+        )
 
 
 def load(path: Path, sets: str | None = None) -> LocalisationSplits:
     """Return the data set of a folder, trained on one set and tested on another: `train/val`, or `train/test`.
 
-    The classes are the sorted WordNet ids of the training images, named as the source `imagenet` does. Where there are
-    both, Kaggle's tables are read in place of the XML files: they have the same boxes.
+    The classes are the sorted WordNet ids of the training images, named as the source `imagenet` does. Lists may be in
+    the folders around it; the nearest count. Where a folder has both, Kaggle's tables are read in place of the XML
+    files: they have the same boxes. Boxes that end before they start or are outside the size that an XML file gives are
+    left out, and others clipped to it.
 
     Raises: UsageError, if the sets are others; DataError, if images or boxes are missing or damaged.
     """
@@ -134,7 +165,7 @@ def load(path: Path, sets: str | None = None) -> LocalisationSplits:
         test=tested,
         test_annotated=test != "test",
         class_ids=None if ids is None else _in_order(read_class_ids(ids), wnids, ids),
-        blacklist=_blacklist(reader, len(tested)) if test == "val" else frozenset(),
+        blacklist=_blacklist(reader, list(map(tested.name, range(len(tested))))) if test == "val" else frozenset(),
         notes=tuple(reader.notes),
         digest=digest(classes, (images, tested)),
     )
@@ -163,14 +194,14 @@ def load_truth(path: Path, class_ids: Path | None, blacklist: Path | None) -> Tr
     elif reader.near and any(path.glob("*.xml")):
         found = dict(_annotated(path))
     elif reader.near:
-        found = reader.objects("val")
+        _, found = reader.objects("val")
     else:
         raise DataError(f"{path}: no such file or folder")
-    class_ids = class_ids or reader.find(f"devkit/data/{CLASS_IDS}", CLASS_IDS)
+    class_ids, names = class_ids or reader.find(f"devkit/data/{CLASS_IDS}", CLASS_IDS), sorted(found)
     return TrueBoxes(
-        dict(sorted(found.items())),
+        {name: found[name] for name in names},
         None if class_ids is None else read_class_ids(class_ids),
-        _blacklist(reader, len(found)) if blacklist is None else read_blacklist(blacklist, len(found)),
+        _blacklist(reader, names) if blacklist is None else read_blacklist(blacklist, names),
     )
 
 
@@ -200,7 +231,7 @@ def _annotated(folder: Path) -> Iterator[tuple[str, Boxes]]:
             continue
         record = voc.read(file)
         if record.names:
-            yield file.stem, _objects(str(file), record.names, record.corners)
+            yield file.stem, replace(_objects(str(file), record.names, record.corners), size=record.size)
 
 
 def _objects(where: str, names: Iterable[str], corners: Iterable[Iterable[object]]) -> Boxes:
@@ -254,21 +285,36 @@ def _in_order(ids: dict[str, int], wnids: Iterable[str], where: Path) -> tuple[i
         raise DataError(f"{where}: class {error.args[0]} has no number in it") from None
 
 
-def read_blacklist(path: Path, images: int) -> frozenset[int]:
-    """Return the places, from 0, of a list's images, which it counts from 1. Raises: DataError, if one is none."""
+def read_blacklist(path: Path, names: Sequence[str]) -> frozenset[int]:
+    """Return the places, from 0, of a list's images among those of these names; it counts them from 1.
+
+    Its numbers are those of ILSVRC's validation images where all have their names, such as ILSVRC2012_val_00000001:
+    they may be a part, and the numbers of others are passed over. Else they are the places of the images in order.
+
+    Raises: DataError, if one is no such number.
+    """
+    official = _numbers(names)
+    numbers, most = (range(1, len(names) + 1), len(names)) if official is None else (official, ALL_VALIDATION)
+    place_of = {number: place for place, number in enumerate(numbers)}
     places = set()
-    for number, line in enumerate(lines_of(path), 1):
-        if line.strip():
-            if not line.strip().isdecimal() or not 1 <= int(line) <= images:
-                raise DataError(
-                    f"{path}, line {number}: {line.strip()[:20]!r} is not the number of one of {images:,} images"
-                )
-            places.add(int(line) - 1)
+    for line, text in enumerate(map(str.strip, lines_of(path)), 1):
+        if text and not (text.isdecimal() and 1 <= int(text) <= most):
+            raise DataError(f"{path}, line {line}: {text[:20]!r} is not the number of one of {most:,} images")
+        if text and int(text) in place_of:
+            places.add(place_of[int(text)])
     return frozenset(places)
 
 
-def _blacklist(reader: _Reader, images: int) -> frozenset[int]:
+def _numbers(names: Sequence[str]) -> list[int] | None:
+    """Return the numbers in the names of ILSVRC's validation images; None if one has another name."""
+    found = [VALIDATION.fullmatch(name) for name in names]
+    return None if None in found else [int(match[1]) for match in found if match is not None]
+
+
+def _blacklist(reader: _Reader, names: Sequence[str]) -> frozenset[int]:
+    """Return the places of the images in the nearest blacklist; one around the data set is of ILSVRC's images alone."""
     for folder in reader.near:
-        for path in sorted((folder / "devkit" / "data").glob("*clsloc_validation_blacklist.txt")):
-            return read_blacklist(path, images)
+        if folder.is_relative_to(reader.path) or _numbers(names) is not None:
+            for path in sorted((folder / "devkit" / "data").glob("*clsloc_validation_blacklist.txt")):
+                return read_blacklist(path, names)
     return frozenset()
