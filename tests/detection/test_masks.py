@@ -14,6 +14,7 @@ from PIL import Image
 from synthetic_boxes import instances, write_coco, write_image, write_voc
 from torchvision.ops import roi_align
 
+from resnets.detection.coco_score import score_files
 from resnets.detection.mask_head import grids, paste, targets
 from resnets.detection.masks import Mask
 from resnets.detection.pixels import make_sample
@@ -148,6 +149,19 @@ def test_an_object_whose_mask_has_no_pixel_is_left_out(tmp_path: Path) -> None:
     assert len(splits.repairs) == 1
 
 
+def test_two_points_next_to_polygons_are_left_out(tmp_path: Path) -> None:
+    """They cover no pixel, wherever they come: the mask is that of the polygons, and scored as such, with a note."""
+    plain = load_detection_data(coco_source(tmp_path / "plain", POLYGON), masks=True)
+    (tmp_path / "none.json").write_text("[]")
+    for number, segmentation in enumerate(([[12, 3, 90, 70], *POLYGON], [*POLYGON, [12, 3, 90, 70]])):
+        root = tmp_path / str(number)
+        splits = load_detection_data(coco_source(root, segmentation), masks=True)
+        assert splits.train[0].masks == plain.train[0].masks
+        assert any("1 polygons of two points" in note for note in splits.notes)
+        scored = score_files(root / "annotations" / "instances_train.json", tmp_path / "none.json", "segm")
+        assert scored.numbers["AP"] == 0 and any("1 polygons of two points" in note for note in scored.notes)
+
+
 @pytest.mark.parametrize(
     ("segmentation", "offending"),
     [
@@ -157,8 +171,9 @@ def test_an_object_whose_mask_has_no_pixel_is_left_out(tmp_path: Path) -> None:
         ({"size": [100, 80], "counts": [8_000]}, "80 x 100"),
         ({"size": [80, 100], "counts": [7_999]}, "100 x 80"),
         ([[60, 5, 90, 5, 90, 15]], "5 90 15"),
+        ([[10, 10, 20, 20]], "annotation 1 of image 1.*10, 10, 20, 20"),
     ],
-    ids=["missing", "empty", "empty polygon", "of another size", "too short", "elsewhere"],
+    ids=["missing", "empty", "empty polygon", "of another size", "too short", "elsewhere", "two points"],
 )
 def test_faults_of_coco_s_masks_are_one_line(tmp_path: Path, segmentation: Any, offending: str) -> None:
     """A mask that is missing, empty, of another size or elsewhere than its box is an error that names it."""

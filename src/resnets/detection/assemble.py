@@ -131,6 +131,7 @@ def coco_images(folder: coco.Folder, name: str, *, needed: bool, masks: bool) ->
     notes = (
         *unit_note(instances.path, np.concatenate([np.zeros((0, 4)), *written])),
         *instances.notes,
+        *checks.notes(instances.path),
         *turned_note(instances.path, headers),
     )
     return Images(instances.path, tuple(images), tuple(repairs), notes, categories, annotated=instances.annotated)

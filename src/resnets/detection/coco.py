@@ -109,8 +109,7 @@ def masks(path: Path, objects: Sequence[Annotation], size: tuple[int, int], chec
         which = f"{path}: annotation {own} of image {shown(one.image)}"
         if not one.segmentation:
             raise DataError(f"{which} has no segmentation, which masks are made of; boxes need none")
-        checks.verify(which, one.image, one.segmentation)
-        made.append(Mask.of_segmentation(one.segmentation, (size[1], size[0])))
+        made.append(Mask.of_segmentation(checks.verified(which, one.image, one.segmentation), (size[1], size[0])))
     return tuple(made)
 
 

@@ -132,10 +132,10 @@ def _truth_of_file(instances: coco.Instances, masks: MaskChecks, iou_type: str) 
             which = f"{instances.path}: annotation {shown(entry['id'])} of image {shown(one.image)}"
             if not one.segmentation:
                 raise DataError(f"{which} has no segmentation; boxes need none")
-            masks.verify(which, one.image, one.segmentation)
-            entry["segmentation"] = one.segmentation
+            entry["segmentation"] = masks.verified(which, one.image, one.segmentation)
         entries.append(entry)
     notes = [*instances.notes, *unit_note(instances.path, np.asarray([one.box for one in annotations]))]
+    notes += masks.notes(instances.path)
     if 0 in used:
         notes.append(f"{instances.path} has an annotation with the id 0, which COCO's own tool never takes for found")
     truth = {
@@ -190,8 +190,7 @@ def _detections_of_file(
             x, y, width, height = box
             mask = [[x, y, x, y + height, x + width, y + height, x + width, y]]
         if iou_type == "segm" or not boxed:
-            masks.verify(which, entry["image_id"], mask)
-            made["segmentation"] = mask
+            made["segmentation"] = masks.verified(which, entry["image_id"], mask)
         entries.append(made)
     notes = unit_note(path, np.asarray([entry["bbox"] for entry in entries])) if boxed else []
     if unknown:

@@ -20,7 +20,12 @@ MAX_OUTLINE = 4_000_000
 """Pixels along the polygons of one mask: pycocotools takes 50 bytes for each."""
 
 OUTLINES, OUTLINES_PER_BYTE = 50_000_000, 50
-"""Pixels along all polygons, of a small file and for each byte of a larger one: pycocotools takes up to 200 ns each."""
+"""Pixels along all polygons, of a small file and for each byte of a larger one: pycocotools takes up to 200 ns each.
+
+They are in excess of the border of each mask's image: a few corners in a few bytes may go around all of a large one.
+"""
+
+CORNERS = 3  # of a polygon, at least
 
 FIRST, BITS, MORE, SIGN = 48, 0x1F, 0x20, 0x10  # of a character of compressed counts
 
@@ -30,19 +35,32 @@ class MaskChecks:
 
     def __init__(self, sizes: Mapping[Id, tuple[int, int] | None], bytes: int) -> None:
         self.sizes = sizes
-        self.outline_left: float = max(OUTLINES, OUTLINES_PER_BYTE * bytes)
+        self.most = max(OUTLINES, OUTLINES_PER_BYTE * bytes)
+        self.outlines = 0.0  # in excess of the images' borders
+        self.left_out = 0  # polygons
 
-    def verify(self, which: str, image: Id, mask: Any) -> None:
-        """Verify a mask of an image. Raises: DataError, which says `which` is wrong."""
+    def verified(self, which: str, image: Id, mask: Any) -> Any:
+        """Return a mask of an image without the polygons that are none: two points next to others cover no pixel.
+
+        Raises: DataError, which says `which` is wrong.
+        """
         size = self.sizes[image]
         if size is not None and size[0] * size[1] > MAX_PIXELS:
             raise DataError(f"{which}: its image is {size[0]} x {size[1]}; masks have at most {MAX_PIXELS:,} pixels")
         if isinstance(mask, dict):
             self._runs(which, mask, size)
-        elif size is None:
+            return mask
+        if size is None:
             raise DataError(f"{which}: its image has no width and height, which polygons need")
-        else:
-            self._polygons(which, mask)
+        return self._polygons(which, mask, size)
+
+    def notes(self, where: object) -> list[str]:
+        """Return a note, if polygons were left out."""
+        return (
+            [f"{where}: {self.left_out:,} polygons of two points are left out; they cover no pixel"]
+            if self.left_out
+            else []
+        )
 
     def _runs(self, which: str, mask: dict[str, Any], image: tuple[int, int] | None) -> None:
         size, counts = mask.get("size"), mask.get("counts")
@@ -60,13 +78,24 @@ class MaskChecks:
         if runs is None or sum(runs) != height * width:
             raise DataError(f"{which}: the mask's counts are not run lengths of {width} x {height} pixels")
 
-    def _polygons(self, which: str, mask: Any) -> None:
-        if not isinstance(mask, list) or not mask or not all(map(_is_polygon, mask)):
+    def _polygons(self, which: str, mask: Any, size: tuple[int, int]) -> list[list[float]]:
+        if not isinstance(mask, list) or not mask or not all(map(_is_line, mask)):
             raise DataError(f"{which}: the segmentation is neither run lengths nor polygons x1, y1, x2, y2 ...")
-        outline = sum(_outline(polygon) for polygon in mask)
-        if outline > min(MAX_OUTLINE, self.outline_left):
-            raise DataError(f"{which}: its polygons are {outline:,.0f} pixels long, more than are drawn")
-        self.outline_left -= outline
+        polygons = [points for points in mask if len(points) >= 2 * CORNERS]
+        if not polygons:
+            raise DataError(f"{which}: its polygon is {shown(mask[0])}; one has {CORNERS} corners x, y or more")
+        self.left_out += len(mask) - len(polygons)
+        outline, (width, height) = sum(map(_outline, polygons)), size
+        if outline > MAX_OUTLINE:
+            raise DataError(f"{which}: its polygons are {outline:,.0f} pixels long; at most {MAX_OUTLINE:,} are drawn")
+        border = 2 * (width + height) + max(size)  # as `_outline` counts it
+        self.outlines += max(0.0, outline - border)
+        if self.outlines > self.most:
+            raise DataError(
+                f"{which}: with it all polygons up to here are {self.outlines:,.0f} pixels longer than the borders of "
+                f"their images; at most {self.most:,} are drawn of a file of this size"
+            )
+        return polygons
 
 
 def is_count(value: Any) -> bool:
@@ -74,14 +103,12 @@ def is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PIXELS
 
 
-def _is_polygon(points: Any) -> bool:
+def _is_line(points: Any) -> bool:
     return isinstance(points, list) and len(points) >= 4 and len(points) % 2 == 0 and all(map(is_place, points))
 
 
 def _outline(points: list[float]) -> float:
-    """Return the pixels along a polygon, which is closed; four numbers are a box: x, y, width, height."""
-    if len(points) == 4:
-        return 2 * (abs(points[2]) + abs(points[3])) + abs(points[0]) + abs(points[1])
+    """Return the pixels along a polygon, which is closed, and on the way to it."""
     ends = np.asarray(points, np.float64).reshape(-1, 2)
     steps = np.abs(np.diff(ends, axis=0, append=ends[:1])).max(axis=1)
     return float(steps.sum() + np.abs(ends).max())  # far outside nothing is drawn, and integers overflow
