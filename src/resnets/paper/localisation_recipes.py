@@ -32,8 +32,8 @@ _TRAINED_NORM = Departure(
     "the paper freezes it in its detectors, and does not say what it does here, where mini-batches are large",
 )
 _VOTED = Departure(
-    "in a dense test the best box of all scales is moved to the mean of those that overlap it",
-    "the paper does not say how the boxes of several scales are put together",
+    "in tests, by one crop too, the best box of all positions and scales is moved to the mean of those that overlap it",
+    "the paper does not say how the boxes of several positions and scales are put together",
 )
 OPEN = (_ONE_CLASS, _BALANCE, _BOXED, _TRAINED_NORM, _VOTED)
 """Departures of every recipe of localisers."""
