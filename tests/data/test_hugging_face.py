@@ -55,6 +55,12 @@ def test_rows_are_images_with_labels(saved: Path) -> None:
     assert len(sources.load(f"hf:{saved}@validation,train").test) == 6  # type: ignore[arg-type]
 
 
+def test_a_folder_has_its_name_by_every_path(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From within it too."""
+    monkeypatch.chdir(saved)
+    assert sources.load("hf:.").name == sources.load("hf:../pets").name == "pets"
+
+
 @pytest.mark.parametrize("named", ["validation", "valid", "val"])
 def test_with_a_validation_and_a_test_split_both_are_used(tmp_path: Path, named: str) -> None:
     """As of a folder: one for choices, one for the test; a split that is named is used alone."""

@@ -109,6 +109,18 @@ def test_the_mixtures_of_a_devkit(devkit: Path, chosen: str, train: list[str], t
         assert splits.protocol == protocol
 
 
+def test_voc_2007_is_scored_by_11_points_by_every_path(devkit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From within it, by a relative path, and where either the path or what it links to has the name."""
+    (devkit / "link").symlink_to(devkit / "VOC2007")
+    monkeypatch.chdir(devkit / "VOC2007")
+    for path in (".", "../VOC2007", "../link", devkit / "VOC2007"):
+        assert load_detection_data(f"voc:{path}@train/test").protocol == "voc07"
+    moved = (devkit / "VOC2007").rename(devkit / "moved")
+    assert load_detection_data(f"voc:{moved}@train/test").protocol == "voc"
+    (devkit / "VOC2007").symlink_to(moved)
+    assert load_detection_data(f"voc:{devkit / 'VOC2007'}@train/test").protocol == "voc07"
+
+
 def test_images_of_voc_2012_test_have_no_annotations(devkit: Path) -> None:
     """Their boxes are with the evaluation server alone; a training image without an annotation is an error."""
     (devkit / "VOC2012" / "Annotations" / "12test.xml").unlink()

@@ -128,6 +128,7 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
     where, _, column = rest.partition("#")
     repository, _, asked = where.partition("@")
     path = Path(repository).expanduser()
+    path = path.resolve() if path.is_dir() else path
     where = str(path) if path.is_dir() else repository
     try:
         if path.is_dir() and (path / "dataset_dict.json").exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,10 +66,15 @@ def load_voc(path: Path, chosen: str | None, classes: Classes = None, masks: boo
         folder, own = named[name]
         return voc_images(folder, own, needed=needed, masks=masks)
 
-    protocol = "voc07" if all(named[name][0].path.name == "VOC2007" for name in sets.test) else "voc"
+    protocol = "voc07" if all(_is_2007(named[name][0].path) for name in sets.test) else "voc"
     return _assembled(
         path.resolve().name if alone is not None else f"VOC {'+'.join(sets.train)}", sets, read, classes, protocol
     )
+
+
+def _is_2007(path: Path) -> bool:
+    """Return whether a folder is VOC 2007: by its name or, of a link, by that of the folder itself."""
+    return "VOC2007" in (Path(os.path.abspath(path)).name, path.resolve().name)
 
 
 def _assembled(
@@ -155,7 +161,7 @@ def load_coco(path: Path, chosen: str | None, classes: Classes = None, masks: bo
 def load_ilsvrc(path: Path, chosen: str | None, classes: Classes = None, masks: bool = False) -> DetectionSplits:
     """Return the data of a folder with ILSVRC's detection data. Raises: UsageError, DataError."""
     if masks:
-        raise DataError(f"{path}: ILSVRC's detection data has no masks")
+        raise NoMasksError(f"{path}: ILSVRC's detection data has no masks")
     folder = ilsvrc.Folder(path)
     sets = parse_sets(chosen or ilsvrc.DEFAULT_SETS)
     if not sets.test:
