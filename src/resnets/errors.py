@@ -45,6 +45,10 @@ class ImageError(DataError):
     """An image file is missing, damaged, too large or none at all; `resnets data check` lists all those of a source."""
 
 
+class NoMasksError(DataError):
+    """A detection data set has boxes alone, and masks were requested."""
+
+
 class StorageError(ResnetsError):
     """Remote storage does not give what it has, after several attempts: the same command can be run again later."""
 

@@ -15,11 +15,13 @@ import small_detectors
 import torch
 from observing import Crash, CrashAt
 from PIL import Image
-from small_detectors import RECIPE, TinyDetector, halves, train
+from small_detectors import CLASSES, RECIPE, TinyDetector, halves, train
+from synthetic_boxes import instances, write_coco, write_voc
 
 import resnets
 from resnets.data.decoding import decode
 from resnets.detection.annotations import DetectionSplits
+from resnets.detection.detector import Detector
 from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.faster_rcnn import FasterRCNN
 from resnets.detection.fine_tuning import fine_tuned
@@ -180,6 +182,24 @@ def test_fine_tuning_keeps_masks_of_the_same_classes(learnt: TinyDetector) -> No
     assert (
         fine_tuned(other, "resnet10", ("red", "green"), MASKS.with_changes(masks=False)).regions.mask_predictor is None
     )
+
+
+def test_data_with_boxes_alone_is_scored_by_boxes(tmp_path: Path) -> None:
+    """A note says so, of VOC's folder and of COCO's file; where some objects have masks the others still need them."""
+    network = small_detectors.detector(MASKS).eval()
+    detector = Detector(tmp_path / "weights.safetensors", network, CLASSES, torch.device("cpu"))
+    objects = [{"image_id": 1, "category_id": n, "bbox": [10, 10, 30, 30], "segmentation": []} for n in (1, 2)]
+    content = instances([1], objects, dict(enumerate(CLASSES, 1)))
+    write_coco(tmp_path / "coco", {"train": content})
+    write_voc(tmp_path / "voc", {"train": {"a": [(name, 1, 1, 40, 40) for name in CLASSES]}})
+    for source in ("coco", "voc"):
+        with pytest.warns(UserWarning, match="no masks; boxes alone"):
+            found = evaluate_detector(detector, f"{source}:{tmp_path / source}@train/train", workers=0, device="cpu")
+        assert found.scores.mean_ap is not None and found.scores.masks is None
+    objects[0]["segmentation"] = [[10, 10, 40, 10, 40, 40]]
+    write_coco(tmp_path / "some", {"train": content | {"annotations": instances([1], objects, {})["annotations"]}})
+    with pytest.raises(DataError, match="annotation 2 of image 1 has no segmentation"):
+        evaluate_detector(detector, f"coco:{tmp_path / 'some'}@train/train", workers=0, device="cpu")
 
 
 def test_what_has_no_masks_is_refused(learnt: TinyDetector, tiny_detector: TinyDetector, tmp_path: Path) -> None:

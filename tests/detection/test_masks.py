@@ -203,7 +203,7 @@ def test_faults_of_voc_s_masks_are_one_line(tmp_path: Path, made: Image.Image | 
 
 
 def test_voc_s_images_with_masks_are_a_set_of_their_own(tmp_path: Path) -> None:
-    """With masks, ImageSets/Segmentation names the images where it is there; boxes are of all in ImageSets/Main."""
+    """With masks, ImageSets/Segmentation names the images where it is there, and a note says so; boxes are of all."""
     objects = [("dog", 11, 21, 40, 60), ("cat", 61, 1, 80, 20)]
     write_voc(tmp_path, {"train": {"a": objects, "b": objects}})
     (tmp_path / "ImageSets" / "Segmentation").mkdir()
@@ -213,7 +213,9 @@ def test_voc_s_images_with_masks_are_a_set_of_their_own(tmp_path: Path) -> None:
     index[20:60, 10:40], index[0:20, 60:80], index[19, 60:80] = 1, 2, 255
     Image.fromarray(index).save(tmp_path / "SegmentationObject" / "b.png")
     source = f"voc:{tmp_path}@train/train"
-    assert [image.id for image in load_detection_data(source).train] == ["a", "b"]
-    (image,) = load_detection_data(source, masks=True).train
+    whole, masked = load_detection_data(source), load_detection_data(source, masks=True)
+    assert [image.id for image in whole.train] == ["a", "b"] and whole.notes == ()
+    assert len(masked.notes) == 1 and "1 images with masks" in masked.notes[0] and "the 2 of" in masked.notes[0]
+    (image,) = masked.train
     assert image.id == "b" and image.masks is not None
     assert [mask.area for mask in image.masks] == [1_200, 380]  # without the border

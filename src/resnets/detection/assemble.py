@@ -20,7 +20,7 @@ from resnets.detection.fields import unit_note
 from resnets.detection.mask_checks import MaskChecks
 from resnets.detection.masks import Mask
 from resnets.detection.repairs import repair_boxes, repair_masks, repair_size
-from resnets.errors import DataError, UsageError, nearest
+from resnets.errors import DataError, NoMasksError, UsageError, nearest
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Images:
 def voc_images(folder: voc.Folder, name: str, *, needed: bool, masks: bool) -> Images:
     """Return a set of images in VOC's layout. A set that is not `needed` to train on may have no annotations at all.
 
-    Raises: DataError, if an image or its annotation is missing or damaged.
+    Raises: DataError, if an image or its annotation is missing or damaged; NoMasksError, if there are no masks at all.
     """
     ids = folder.image_ids(name, masks=masks)
     paths = folder.images(ids)
@@ -66,6 +66,8 @@ def voc_images(folder: voc.Folder, name: str, *, needed: bool, masks: bool) -> I
             f"{folder.path / 'Annotations'}: {len(missing):,} of {len(ids):,} annotations of the set {name} are "
             f"missing; the first is {missing[0]}.xml"
         )
+    if masks and not unannotated and not folder.has_masks():
+        raise NoMasksError(f"{folder.path}: no folder SegmentationObject, which has the masks")
     headers = list(read_headers(paths))
     records, images, repairs = [], [], []
     for image_id, path, header in zip(ids, paths, headers, strict=True):
@@ -86,6 +88,7 @@ def voc_images(folder: voc.Folder, name: str, *, needed: bool, masks: bool) -> I
     notes = (
         *unit_note(where, np.concatenate([record.corners for record in records])),
         *voc.unmarked_note(where, records),
+        *(folder.fewer_note(name, len(ids)) if masks else ()),
         *turned_note(where, headers),
     )
     return Images(folder.path / "Annotations", tuple(images), tuple(repairs), notes, annotated=not unannotated)
@@ -94,11 +97,13 @@ def voc_images(folder: voc.Folder, name: str, *, needed: bool, masks: bool) -> I
 def coco_images(folder: coco.Folder, name: str, *, needed: bool, masks: bool) -> Images:
     """Return a set of images in COCO's layout. A set that is not `needed` to train on may have no annotations at all.
 
-    Raises: DataError, if an image is missing, or the annotations are damaged.
+    Raises: DataError, if an image is missing, or the annotations are damaged; NoMasksError, if none has a mask.
     """
     instances = coco.read(folder.instances(name))
     if needed and not instances.annotated:
         raise DataError(f"{instances.path}: no list 'annotations' of objects, which training needs")
+    if masks and instances.without_masks():
+        raise NoMasksError(f"{instances.path}: no annotation has a segmentation, which masks are made of")
     files, categories = coco.names(instances)
     paths = folder.images(name, files)
     headers = list(read_headers(paths))

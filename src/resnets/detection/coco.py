@@ -45,6 +45,11 @@ class Instances:
     annotated: bool  # False for COCO's test images, whose annotations only the server knows
     notes: tuple[str, ...]  # what is not written, and what is taken instead
 
+    def without_masks(self) -> bool:
+        """Return whether there are annotations, and none has a segmentation."""
+        written = [bool(one.segmentation) for several in self.annotations.values() for one in several]
+        return bool(written) and not any(written)
+
 
 def read(path: Path) -> Instances:
     """Return the content of an instances JSON.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from resnets.detection.predict import detect_by_all, load_all
 from resnets.detection.refinements import Refinements
 from resnets.detection.score import Score, require_objects, require_writable, score_for, write_detections
 from resnets.detection.sources import load_detection_data
-from resnets.errors import DataError, UsageError, public, warn
+from resnets.errors import DataError, NoMasksError, UsageError, public, warn
 from resnets.files import require_folder
 from resnets.records import base
 from resnets.records.evaluations import DetectionEvaluation
@@ -62,6 +63,8 @@ def evaluate_detector(
         workers: data-loading processes.
         progress: is called after each image with the number of processed images and their total.
 
+    A detector of masks is scored by boxes alone on data without any, with a note.
+
     Raises: WeightsError, UsageError, DataError, also if the classes are not those of the training.
     """
     RunSettings(workers=workers)
@@ -70,7 +73,9 @@ def evaluate_detector(
         detectors = load_all(path, world.device)
         splits = _with_classes_of(detectors[0], given_or_of_runs(data, (one.path for one in detectors)), classes)
         images = splits.of(split)
-        for note in splits.notes if world.first else ():
+        unmasked = detectors[0].network.recipe.masks and any(image.masks is None for image in images)
+        notes = [f"{splits.name}: its objects have no masks; boxes alone are scored"] if unmasked else []
+        for note in (*splits.notes, *notes) if world.first else ():
             warn(note)
         chosen = protocol or splits.protocol
         score = _scorer(splits, split, images, chosen)  # before the work is done
@@ -131,6 +136,14 @@ def _write(
     world.broadcast_object(write)
 
 
+def _loaded(source: str, detector: Detector) -> DetectionSplits:
+    """Return the data set of a source with a detector's classes, and with masks where both have them."""
+    if detector.network.recipe.masks:
+        with contextlib.suppress(NoMasksError):
+            return load_detection_data(source, detector.classes, masks=True)
+    return load_detection_data(source, detector.classes)
+
+
 def _with_classes_of(detector: Detector, data: str | DetectionSplits, classes: Sequence[str] | None) -> DetectionSplits:
     """Return a data set with a detector's classes, of which it may lack some; others only where classes are named."""
     if classes is not None:
@@ -138,8 +151,7 @@ def _with_classes_of(detector: Detector, data: str | DetectionSplits, classes: S
             raise UsageError("classes are chosen of data that is given by its source")
         if set(classes) != set(detector.classes):
             raise UsageError(f"classes are {in_short(classes)}; the weights know {in_short(detector.classes)}")
-    masks = detector.network.recipe.masks
-    splits = load_detection_data(data, detector.classes, masks=masks) if isinstance(data, str) else data
+    splits = _loaded(data, detector) if isinstance(data, str) else data
     unknown = [] if classes is not None else [*splits.left_out, *sorted(set(splits.classes) - set(detector.classes))]
     if splits.classes == detector.classes and not unknown:
         return splits

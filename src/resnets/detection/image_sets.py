@@ -11,7 +11,7 @@ from pathlib import Path
 from resnets.detection import coco, ilsvrc, voc
 from resnets.detection.annotations import DetectionSplits
 from resnets.detection.assemble import Images, assemble, coco_images, voc_images
-from resnets.errors import DataError, UsageError
+from resnets.errors import DataError, NoMasksError, UsageError
 
 Classes = Sequence[str] | None
 

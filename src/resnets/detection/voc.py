@@ -220,6 +220,20 @@ class Folder:
         """Return where the PNG with the masks of an image is."""
         return self.path / "SegmentationObject" / f"{image_id}.png"
 
+    def has_masks(self) -> bool:
+        """Return whether there is a folder of masks."""
+        return (self.path / "SegmentationObject").is_dir()
+
+    def fewer_note(self, name: str, masked: int) -> list[str]:
+        """Return a note, if a set has fewer images with masks than it has images."""
+        main, own = self.image_set(name), self.image_set(name, masks=True)
+        count = len(self.image_ids(name)) if own != main and main.exists() else masked
+        if count == masked:
+            return []
+        return [
+            f"{own}: {masked:,} images with masks; the {count:,} of {main} are not used, nor are boxes scored on them"
+        ]
+
     def images(self, ids: Sequence[str]) -> list[Path]:
         """Return the image files of these ids.
 
