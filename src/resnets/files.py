@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import math
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,19 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def free_name(folder: Path, stem: str, suffix: str, taken: set[str], own: Container[str] = ()) -> str:
+    """Return a name for a new file of a folder, STEM with a suffix, or with a number where there is such a file.
+
+    It is added to the names that are `taken`; the case of letters makes no other name. Files of `own` may be replaced.
+    """
+    for number in itertools.count(1):
+        name = f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}"
+        if name.lower() not in taken and (name in own or not os.path.lexists(folder / name)):
+            break
+    taken.add(name.lower())
+    return name
 
 
 def require_file(path: str | Path | None) -> None:

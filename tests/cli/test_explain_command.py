@@ -38,6 +38,25 @@ def test_the_command_explains_what_predict_answers(digits_run: Path, tmp_path: P
     assert code == 0 and f"evidence for {predicted.classes[0]}" in out and "of 30 x 20" in out
 
 
+def test_no_file_is_overwritten(digits_run: Path, tmp_path: Path, command: Command) -> None:
+    """In the folder of the images a picture has another name than each file there, and again in a second call."""
+    Image.radial_gradient("L").save(tmp_path / "cat.jpg")
+    (tmp_path / "cat.png").write_bytes(b"the user's")
+    for expected in ("cat-2.png", "cat-3.png"):
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        code, out, _ = command("explain", digits_run, tmp_path / "cat.jpg", "--out", tmp_path)
+        assert code == 0 and expected in out and (tmp_path / expected).is_file()
+        assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_very_long_image_is_drawn(digits_run: Path, tmp_path: Path) -> None:
+    """What the network sees of it is less than a pixel of the picture."""
+    Image.linear_gradient("L").resize((5000, 2)).save(tmp_path / "long.png")
+    resnets.explain(digits_run, tmp_path / "long.png", out=tmp_path / "out")
+    with Image.open(tmp_path / "out" / "long.png") as drawn:
+        assert drawn.size == (1024, 1)
+
+
 def test_what_cannot_be_explained_is_refused(digits_run: Path, tmp_path: Path, command: Command) -> None:
     """An unknown class, named; a folder that is a file; an image that is none."""
     broken = tmp_path / "broken.png"

@@ -256,6 +256,27 @@ def test_the_example_runs_without_torch(
         assert float(probability) == pytest.approx(expected.probabilities[0], abs=1e-4)
 
 
+@onnx
+def test_an_edited_example_is_kept(digits_run: Path, tmp_path: Path) -> None:
+    """One as it was written is replaced, and removed where there is to be none; an edited one is refused."""
+    program = tmp_path / "net.onnx.py"
+    resnets.export(digits_run, tmp_path / "net.onnx")
+    resnets.export(digits_run, tmp_path / "net.onnx", normalize=True)
+    assert '"mean_image"' not in program.read_text()
+    (tmp_path / "contrast").mkdir()
+    changed = PHOTOS.with_changes(contrast=1.0)
+    model = made(tmp_path / "contrast", registry.create("resnet8", num_classes=3), changed)
+    assert resnets.export(model, tmp_path / "net.onnx").example is None and not program.exists()
+    resnets.export(digits_run, tmp_path / "net.onnx")
+    edited = program.read_text().replace("photo.jpg", "image.jpg")
+    program.write_text(edited)
+    before = (tmp_path / "net.onnx").read_bytes()
+    for one in (digits_run, model):
+        with pytest.raises(UsageError, match=r"net\.onnx\.py"):
+            resnets.export(one, tmp_path / "net.onnx")
+    assert (program.read_text(), (tmp_path / "net.onnx").read_bytes()) == (edited, before)
+
+
 def test_contrast_and_whitening_are_not_left_out_silently(tmp_path: Path) -> None:
     """A file that took pixels, or an example, would normalise otherwise than the network expects."""
     model = made(tmp_path, registry.create("resnet8", num_classes=3), PHOTOS.with_changes(contrast=1.0))

@@ -17,7 +17,7 @@ from resnets.data.decoding import decode
 from resnets.detection.fields import json_of
 from resnets.detection.masks import Mask
 from resnets.errors import ANOTHER_FOLDER, DataError, UsageError
-from resnets.files import make_folder, write_durably, writing
+from resnets.files import free_name, make_folder, write_durably, writing
 from resnets.inference.images import STDIN, find_images
 from resnets.quantities import plural
 
@@ -102,7 +102,7 @@ class DetectionWriter:
         content = io.BytesIO()
         drawn.save(content, "JPEG", quality=92)
         stem = "stdin" if str(name) == STDIN else Path(name).stem
-        target = self.folder / f"{self._free(stem)}.jpg"
+        target = self.folder / free_name(self.folder, stem, ".jpg", self.names, self.earlier)
         self.entries.append({"image": str(name), "drawn": target.name, "objects": [found.entry() for found in objects]})
         with writing(target):
             target.write_bytes(content.getvalue())
@@ -115,15 +115,6 @@ class DetectionWriter:
         text = ",\n".join(json.dumps(entry) for entry in self.entries)
         with writing(self.folder):
             write_durably(self.folder / LIST, f"[\n{text}\n]\n".encode())
-
-    def _free(self, stem: str) -> str:
-        """Return a name that is not taken: two folders may have images of one name, and this folder may hold photos."""
-        name, number = stem, 1
-        while name in self.names or (f"{name}.jpg" not in self.earlier and (self.folder / f"{name}.jpg").exists()):
-            number += 1
-            name = f"{stem}-{number}"
-        self.names.add(name)
-        return name
 
 
 def _earlier_drawings(path: Path) -> set[str]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from pathlib import Path
+
+from resnets.errors import UsageError
+from resnets.files import read_bytes, reading
 from resnets.specs import InputSpec
 
 
 def example(name: str, input_spec: InputSpec, *, from_pixels: bool) -> str:
     """Return a Python program that classifies images by an ONNX file of this name next to it.
 
-    It reads the classes and the input from the file. The image is resized and cropped as in `single_view`.
+    It reads the classes and the input from the file. The image is resized and cropped as in `single_view`. Its last
+    line has the digest of the others.
     """
     mode = "RGB" if input_spec.channels == 3 else "L"
     lines = [
@@ -36,7 +42,24 @@ def example(name: str, input_spec: InputSpec, *, from_pixels: bool) -> str:
         "    probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()",
         '    print(f"{path}: {classes[probabilities.argmax()]} {probabilities.max():.6f}")',
     ]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    return f"{text}{_mark(text)}"
+
+
+def is_example(path: Path) -> bool:
+    """Return whether a file is an example as it was written: `export` may replace it, and nothing of a user's is lost.
+
+    Raises: UsageError, if it cannot be read.
+    """
+    with reading(path, UsageError):
+        text = read_bytes(path).decode(errors="replace")
+    *lines, last = text.splitlines(keepends=True) or [""]
+    return last == _mark("".join(lines))
+
+
+def _mark(text: str) -> str:
+    digest = sha256(text.encode()).hexdigest()[:12]
+    return f"# Written by resnets export (SHA-256 {digest}), which replaces it unless it is edited.\n"
 
 
 def _statistics(input_spec: InputSpec) -> list[str]:

@@ -16,10 +16,10 @@ from resnets.data import normalization
 from resnets.data.decoding import single_views
 from resnets.data.given_images import GivenImage
 from resnets.errors import DataError, RunError, UsageError, first_line, public
-from resnets.exporting.example import example
+from resnets.exporting.example import example, is_example
 from resnets.exporting.formats import FileFormat, Run, find_format
 from resnets.exporting.graph import FromPixels, about
-from resnets.files import replacing, require_file, require_folder, write_bytes
+from resnets.files import replacing, require_file, require_folder, write_bytes, writing
 from resnets.inference.backends import exported, frozen
 from resnets.inference.images import find_images
 from resnets.inference.model import Model, load
@@ -67,8 +67,9 @@ def export(
     """Write a trained network for another runtime, for any number of images at a time, and return what was written.
 
     The file is run by its runtime, in batches of 1, 2 and 5, and its logits are compared with the network's own; it
-    takes its place only if they agree. Next to an ONNX file OUT is OUT.py, an example that needs no torch. It is left
-    out for weights whose input has its contrast normalised or is whitened; `normalize` does not do that either.
+    takes its place only if they agree. Next to an ONNX file OUT is OUT.py, an example that needs no torch and replaces
+    that of an earlier export, unless it was edited. It is left out for weights whose input has its contrast normalised
+    or is whitened; `normalize` does not do that either.
 
     Args:
         path: a run folder, a weights file or a loaded model.
@@ -78,8 +79,9 @@ def export(
         images: what is verified on, as in `predict`; None is seeded random pixels.
         tolerance: largest difference of a logit that is accepted, over the largest logit.
 
-    Raises: WeightsError, as `load`; UsageError, if the format is unknown, or not installed; DataError, for an image
-        that cannot be read; RunError, if the network cannot be exported, the logits differ, or `out` cannot be written.
+    Raises: WeightsError, as `load`; UsageError, if the format is unknown, or not installed, or OUT.py is no example as
+        it was written; DataError, for an image that cannot be read; RunError, if the network cannot be exported, the
+        logits differ, or `out` cannot be written.
     """
     out = Path(out)
     chosen = find_format(out, format)
@@ -108,9 +110,8 @@ def export(
                 f"{difference:.2g} of the largest one; the tolerance is {tolerance:g}"
             )
     program = None
-    if chosen.name == "onnx" and not of_each_image:
-        program = out.with_name(f"{out.name}.py")
-        write_bytes(program, example(out.name, input_spec, from_pixels=normalize).encode())
+    if chosen.name == "onnx":
+        program = _write_example(out, None if of_each_image else example(out.name, input_spec, from_pixels=normalize))
     shape = ", ".join(map(str, given.shape[1:]))
     return Export(
         path=out,
@@ -135,10 +136,26 @@ def _reason(error: BaseException) -> str:
 def _require_free(out: Path, chosen: FileFormat) -> None:
     if chosen.name != "openvino":
         require_file(out)
+        if chosen.name == "onnx" and (program := _program(out)).exists() and not is_example(program):
+            raise UsageError(f"{program}: is no example as export wrote it, and would be lost; move it, or rename OUT")
         return
     require_folder(out)
     if out.exists() and (others := {file.name for file in out.iterdir()} - OWN_FILES):
         raise UsageError(f"{out}: this folder holds other files ({min(others)}); name another as OUT")
+
+
+def _program(out: Path) -> Path:
+    return out.with_name(f"{out.name}.py")
+
+
+def _write_example(out: Path, text: str | None) -> Path | None:
+    """Write the example next to an ONNX file; where it is to have none, remove that of an earlier export."""
+    if text is not None:
+        write_bytes(_program(out), text.encode())
+        return _program(out)
+    with writing(_program(out)):
+        _program(out).unlink(missing_ok=True)
+    return None
 
 
 def _random_views(input_spec: InputSpec) -> NDArray[np.uint8]:

@@ -18,10 +18,10 @@ from torch.nn import functional
 from resnets.data.decoding import decode, resized, single_view, within_ratio
 from resnets.data.given_images import GivenImage, Picture, as_image
 from resnets.errors import DataError, UsageError, WeightsError, nearest, public, require_at_least
-from resnets.files import require_folder, write_bytes
+from resnets.files import free_name, require_folder, write_bytes
 from resnets.inference.activation import Layer, class_activation, last_maps
 from resnets.inference.batches import all_read, name_of_image
-from resnets.inference.images import AnyImage, find_images
+from resnets.inference.images import STDIN, AnyImage, find_images
 from resnets.inference.model import Model, load
 from resnets.inference.predictions import Prediction
 from resnets.specs import InputSpec
@@ -75,6 +75,7 @@ class Explanation:
         how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR
         picture = image.convert("RGB").resize(size, how)
         left, top, right, bottom = (round(edge * scale) for edge in self.region)
+        right, bottom = max(right, left + 1), max(bottom, top + 1)  # of a very long image
         seen = picture.crop((left, top, right, bottom))
         heat = Image.fromarray((255 * self.map).round().astype(np.uint8)).resize(seen.size, Image.Resampling.BICUBIC)
         over = blended(np.asarray(seen), np.asarray(heat, np.float32) / np.float32(255))
@@ -201,7 +202,7 @@ class Explainer:
     ) -> Iterator[tuple[Path | str, tuple[Explanation, Path | None] | DataError]]:
         """Yield each image's path or name with its explanation and what was drawn, or the error if it is no image.
 
-        `out` is a folder for one PNG of each image, named after it.
+        `out` is a folder for one PNG of each image, named after it; what the folder holds is kept.
 
         Raises: UsageError, WeightsError; RunError, if a picture cannot be written.
         """
@@ -215,7 +216,8 @@ class Explainer:
                 continue
             drawn = None
             if out is not None:
-                drawn = out / _unused(image.name, taken)
+                stem = "standard-input" if image.name == STDIN else Path(image.name).stem or "image"
+                drawn = out / free_name(out, stem, ".png", taken)
                 content = BytesIO()
                 found.drawn_on(picture).save(content, "PNG")
                 write_bytes(drawn, content.getvalue())
@@ -234,16 +236,6 @@ def region_of_view(size: tuple[int, int], input_spec: InputSpec) -> Region:
         left + (x + input_spec.size) * across,
         top + (y + input_spec.size) * down,
     )
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    """Return the name of a picture for an image, which no other image has yet."""
-    stem = "standard-input" if name == "-" else Path(name).stem or "image"
-    found, number = f"{stem}.png", 2
-    while found.lower() in taken:
-        found, number = f"{stem}-{number}.png", number + 1
-    taken.add(found.lower())
-    return found
 
 
 @public
@@ -265,7 +257,7 @@ def explain(
         images: as in `predict`.
         class_name: the class whose evidence is shown; None is each image's most probable one.
         top: number of classes per image.
-        out: folder for one PNG of each image, with the map over it.
+        out: folder for one PNG of each image, with the map over it; files that it holds are kept.
         device: `auto` is the first GPU, else the CPU; a loaded model keeps its own.
 
     Raises: WeightsError, as `load`; DataError, for the first file that is not an image; UsageError, if there is no such
