@@ -100,7 +100,7 @@ def test_evaluate_on_the_training_images(trained: Path, voc: Path, command: Comm
 
 
 def test_masks_from_the_check_to_the_prediction(start: Path, voc: Path, tmp_path: Path, command: Command) -> None:
-    """Masks are checked, learnt, scored in a table of their own and printed; JSON has them."""
+    """Masks are checked, learnt, scored in a table of their own and printed; the run's data is known again."""
     data = shutil.copytree(voc, tmp_path / "cells")
     (code, _, err), source = command("detect", "check", f"voc:{data}", "--masks"), f"voc:{data}"
     assert (code, "0.png" in err) == (1, True)
@@ -115,11 +115,16 @@ def test_masks_from_the_check_to_the_prediction(start: Path, voc: Path, tmp_path
     assert (code, "of masks" in out) == (0, True)
     code, out, _ = command("detect", "evaluate", tmp_path / "run", "--data", source, "--workers", 0)
     assert (code, "AP of masks" in out) == (0, True)
+    assert command("detect", "evaluate", tmp_path / "run", "--workers", 0)[0] == 0
     arguments = ("predict", tmp_path / "run", data / "JPEGImages" / "0.jpg", "--threshold", 0)
     code, out, _ = command("detect", *arguments)
     assert (code, "pixel" in out) == (0, True)
     (entry,) = json.loads(command("detect", *arguments, "--json")[1])
     assert entry["objects"][0]["mask"]["size"] == [64, 96]
+    with open(data / "JPEGImages" / "0.jpg", "ab") as image:
+        image.write(b"of another size")
+    code, _, err = command("detect", "evaluate", tmp_path / "run", "--workers", 0)
+    assert (code, "--data" in err) == (1, True)
 
 
 def test_evaluate_leaves_out_classes_that_do_not_count(

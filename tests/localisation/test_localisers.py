@@ -75,6 +75,22 @@ def test_dense_is_the_centre_crop_where_both_see_the_same(tiny_localiser: TinyLo
     assert (crop.protocol, dense.protocol, dense.scales) == ("center-crop", "dense-multi-scale", (SIDE,))
 
 
+def test_the_images_that_a_run_held_out(tmp_path: Path) -> None:
+    """Without data they are those of the run, divided as it divided them; other boxes are other data."""
+    write_clsloc(tmp_path / "data")
+    train(tmp_path / "data", tmp_path / "run", CROPPED, split="50%", seed=3)
+    result = RunFolder(tmp_path / "run").result(Record)
+    assert result is not None and result.validation_scores is not None
+    options: dict[str, Any] = {"workers": 0, "device": "cpu", "protocol": "center"}
+    held_out = evaluate_localiser(tmp_path / "run", split="validation", **options)
+    assert held_out.scores.true_class_error == result.validation_scores.true_class_error
+    assert held_out.scores.images == 3 == evaluate_localiser(tmp_path / "run", split="train", **options).scores.images
+    boxes = tmp_path / "data" / "LOC_train_solution.csv"
+    boxes.write_text(boxes.read_text().replace(" 3", " 2"))
+    with pytest.raises(DataError, match="--data"):
+        evaluate_localiser(tmp_path / "run", **options)
+
+
 @pytest.mark.parametrize("stage", ["rpn", "rcnn"])
 def test_resumed_to_the_last_bit(
     tiny_localiser: TinyLocaliser, second: LocaliserResult, tmp_path: Path, stage: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import resnets
 from resnets.cli import run
-from resnets.errors import UsageError
+from resnets.errors import DataError, UsageError
 from resnets.records.runs import source_of_runs
 
 
@@ -44,3 +45,26 @@ def test_data_that_is_not_known_must_be_named(digits_run: Path, tmp_path: Path) 
             source_of_runs(paths)
     with pytest.raises(UsageError, match=str(weights)):
         resnets.evaluate(weights)
+
+
+def test_another_folder_of_the_same_name_is_not_the_runs(
+    make_photos: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative source names other images elsewhere, or none: all commands refuse them, unless they are named."""
+    make_photos("here/photos")
+    make_photos("there/photos", train=5)
+    monkeypatch.chdir(tmp_path / "here")
+    out = tmp_path / "run"
+    resnets.train("resnet8", "folder:photos", iterations=1, batch_size=4, out=out, device="cpu", workers=0)
+    options: dict[str, Any] = {"device": "cpu", "workers": 0}
+    expected = resnets.evaluate(out, **options)
+    calls: list[Callable[..., Any]] = [resnets.evaluate, resnets.calibrate, resnets.responses, resnets.gradients]
+    monkeypatch.chdir(tmp_path / "there")
+    for call in calls:
+        with pytest.raises(DataError, match="12 training"):
+            call(out, **options)
+    assert resnets.evaluate(out, "folder:photos", **options).samples == expected.samples
+    monkeypatch.chdir(tmp_path)
+    for call in calls:
+        with pytest.raises(DataError, match=f"{out} was trained on folder:photos.*{tmp_path}.*--data"):
+            call(out, **options)

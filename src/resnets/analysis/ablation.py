@@ -12,11 +12,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from resnets.data.load import Data, given_or_of_runs, load_data
+from resnets.data.load import Data
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, nearest, public
 from resnets.evaluation.evaluate import evaluate
-from resnets.evaluation.members import load_all
+from resnets.evaluation.members import load_all, load_for
 from resnets.files import require_folder
 from resnets.inference.model import Model
 from resnets.networks.blocks import Block
@@ -68,7 +68,7 @@ def ablate(
     models = load_all(runs, device)
     names = [drop] if isinstance(drop, str) else list(drop)
     chosen = [_chosen(model.network, names) for model in models]
-    splits, found, chance = load_data(given_or_of_runs(data, (model.path for model in models))), [], 0.0
+    splits, found, chance = load_for(models, data), [], 0.0
     for model, units in zip(models, chosen, strict=True):
         if notify is not None:
             notify(f"{name_of(model.network)}: {plural(len(units), 'test')}")

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnets.data.load import Data, given_or_of_runs, load_data
+from resnets.data.load import Data, load_data, load_of_runs
 from resnets.data.loading import Batch
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, RunError, UsageError, WeightsError, public, require_at_least
@@ -97,7 +97,8 @@ def gradients(
             except UsageError as error:
                 raise UsageError(f"{target} is no folder with a run.json, and: {error}") from None
     keep_freed_memory()
-    splits, found = load_data(given_or_of_runs(data, map(Path, named))), []
+    splits = load_of_runs([Path(target) for target in named], load_data) if data is None else load_data(data)
+    found = []
     for target, is_run in zip(named, of_runs, strict=True):
         if is_run:
             found.append(_of_run(Path(target), splits, batches, device, workers))

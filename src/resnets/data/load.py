@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data import sources
 from resnets.data.splits import DataSplits, names_of
-from resnets.errors import DataError, UsageError, public
-from resnets.records.runs import source_of_runs
+from resnets.errors import DataError, ImageError, UsageError, public
+from resnets.records.runs import folder_of, images_in_words, record_of, source_of_runs
 
-D = TypeVar("D")
+S = TypeVar("S")
 
 Data = str | DataSplits | tuple[Dataset[Any], Dataset[Any]]
+
+
+class Named(Protocol):
+    """Data of any task: its name, and what is trained and tested on."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def train(self) -> Sized: ...
+
+    @property
+    def test(self) -> Sized: ...
 
 
 @public
@@ -40,9 +53,38 @@ def load_data(data: Data, decoded_side: int | None = None) -> DataSplits:
     return splits if decoded_side is None else splits.in_memory(decoded_side)
 
 
-def given_or_of_runs(data: D | None, runs: Iterable[Path]) -> D | str:
-    """Return the given data, or where there is none the source of what runs were trained on, as `source_of_runs`."""
-    return source_of_runs(runs) if data is None else data
+def load_of_runs(runs: Sequence[Path], load: Callable[[str], S]) -> S:
+    """Return what a function loads from the source of the data that runs were trained on.
+
+    It may be other data by now, or in another folder: `require_trained_on`.
+
+    Raises: UsageError, RunError, as `source_of_runs`; DataError, if it is not there.
+    """
+    source = source_of_runs(runs)
+    try:
+        return load(source)
+    except ImageError:
+        raise
+    except DataError as error:
+        raise DataError(
+            f"{error}; {folder_of(runs[0])} was trained on {source}, and the current folder is {Path.cwd()}; --data "
+            f"names where it is"
+        ) from None
+
+
+def require_trained_on(path: Path, splits: Named, digest: str | None) -> None:
+    """Make sure that data, which the record of a run named, is what the run was trained on, by its digest there.
+
+    Raises: DataError; RunError, if the record cannot be read.
+    """
+    run = record_of(path)
+    if run is None or run.data.digest is None or digest == run.data.digest:
+        return
+    there = images_in_words(splits.name, len(splits.train), len(splits.test), digest)
+    raise DataError(
+        f"{run.data.source} is not what {folder_of(path)} was trained on, {run.data.in_words()}, but {there}; the "
+        f"current folder is {Path.cwd()}; --data names where it is, or takes this as it is"
+    )
 
 
 def _pair(training: Dataset[Any], test: Dataset[Any]) -> DataSplits:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from resnets.data.load import given_or_of_runs
+from resnets.data.load import load_of_runs, require_trained_on
 from resnets.data.named_splits import adjective
 from resnets.detection.annotations import AnnotatedImage, Detections, DetectionSplits, in_short
 from resnets.detection.detector import Detector
@@ -71,7 +71,7 @@ def evaluate_detector(
     require_folder(out)
     with joined(device) as world:
         detectors = load_all(path, world.device)
-        splits = _with_classes_of(detectors[0], given_or_of_runs(data, (one.path for one in detectors)), classes)
+        splits = _load(detectors, data, classes)
         images = splits.of(split)
         unmasked = detectors[0].network.recipe.masks and any(image.masks is None for image in images)
         notes = [f"{splits.name}: its objects have no masks; boxes alone are scored"] if unmasked else []
@@ -142,6 +142,19 @@ def _loaded(source: str, detector: Detector) -> DetectionSplits:
         with contextlib.suppress(NoMasksError):
             return load_detection_data(source, detector.classes, masks=True)
     return load_detection_data(source, detector.classes)
+
+
+def _load(
+    detectors: Sequence[Detector], data: str | DetectionSplits | None, classes: Sequence[str] | None
+) -> DetectionSplits:
+    """Return the given data, or where there is none what the runs of detectors were trained on, with their classes."""
+    first = detectors[0]
+    if data is not None:
+        return _with_classes_of(first, data, classes)
+    splits = load_of_runs([one.path for one in detectors], lambda source: _with_classes_of(first, source, classes))
+    for one in detectors:
+        require_trained_on(one.path, splits, splits.digest)
+    return splits
 
 
 def _with_classes_of(detector: Detector, data: str | DetectionSplits, classes: Sequence[str] | None) -> DetectionSplits:

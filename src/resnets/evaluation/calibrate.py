@@ -12,16 +12,15 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import log_softmax  # type: ignore[import-untyped]
 from torch import nn
 
-from resnets.data.load import Data, given_or_of_runs, load_data
+from resnets.data.load import Data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, WeightsError, public, warn
 from resnets.evaluation.confidence import confidence_bins, expected_error
-from resnets.evaluation.members import class_order, fitting, trained_digest
+from resnets.evaluation.members import class_order, division_of, fitting, load_for
 from resnets.files import require_file, writing
 from resnets.inference.model import Model, load
-from resnets.records import base
 from resnets.records.evaluations import Calibration
-from resnets.records.runs import RunRecord
+from resnets.records.runs import record_of
 from resnets.runtime.device import forward
 from resnets.runtime.launch import require_alone
 from resnets.weights import weights_file
@@ -66,7 +65,7 @@ def calibrate(
     require_alone("calibrate")
     target = _target(path, out)
     model = load(path, network=network, device=device)
-    splits = fitting(model, _with_validation(model, load_data(given_or_of_runs(data, [model.path]))))
+    splits = fitting(model, _with_validation(model, load_for([model], data)))
     assert splits.validation is not None
     validation = _outputs(model, splits, splits.validation, batch_size, workers)
     wrong = int((validation[0].argmax(1) != validation[1]).sum())
@@ -159,16 +158,13 @@ def _with_validation(model: Model, splits: DataSplits) -> DataSplits:
     """
     if splits.validation is not None:
         return splits
-    run = base.read(model.path.with_name("run.json"), RunRecord)
-    divided = None if run is None else splits.divided(run.data.split, run.seed)
-    if run is None or divided is None or divided.validation is None:
+    run = record_of(model.path)
+    if run is None or (run.data.split == "all" and splits.validation_share is None):
         raise UsageError(
             f"{splits.name} has no validation images, and its test images must choose nothing: train with --split 10%, "
             f"or give data that has folders val/ and test/"
         )
-    counts = run.data.training_images, run.data.test_images
-    same = (len(divided.train), len(divided.test)) == counts
-    if not same or trained_digest(model, splits) not in (None, run.data.digest):
+    if (divided := division_of(model, splits)) is None:
         raise DataError(
             f"{splits.name} is not the data of {model.path.parent}, which is {run.data.in_words()}: images that it was "
             f"trained on would be taken for validation images"

@@ -13,12 +13,12 @@ from msgspec import UNSET
 from torch import nn
 
 from resnets.data.image_files import ImageFiles
-from resnets.data.load import Data, given_or_of_runs, load_data
+from resnets.data.load import Data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, RunError, UsageError, public, require_at_least
 from resnets.evaluation import mistakes_page
 from resnets.evaluation.members import Member as PreparedMember
-from resnets.evaluation.members import comparable_digest, prepare, tested_alone
+from resnets.evaluation.members import comparable_digest, divided_as_trained, load_for, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.mistakes import Mistakes
 from resnets.evaluation.multi_view import Scored, ensemble
@@ -69,8 +69,8 @@ def evaluate(
         scales: shorter sides in pixels for dense testing; None is the paper's, in proportion to the network's input.
         flips: average over horizontal flips; None does so for ten-crop, 144-crop and dense testing.
         decode: large JPEGs `exact` or `reduced`, as in `train`; None is as in training.
-        split: `test`, `train`, `validation` where the data has one, or `all` images of a folder PATH/CLASS/*, of which
-            else those are tested on that a training on the folder leaves out.
+        split: `test`, `train` or `validation`, of a run's data as the run divided it, or `all` images of a folder
+            PATH/CLASS/*, of which else those are tested on that a training on the folder leaves out.
         network: the module, for weights of a custom one.
         device: `auto` is the first GPU, else the CPU.
         precision: `fp32`, `bf16` or `auto`.
@@ -92,7 +92,7 @@ def evaluate(
         require_alone("evaluate with mistakes")
     with joined(device) as world:
         models = load_each(paths, Model, partial(load, network=network, device=world.device))
-        splits = _testing(load_data(given_or_of_runs(data, (model.path for model in models))), split)
+        splits = _testing(load_for(models, data), split, models)
         if mistakes is not None:
             require_images(splits.test)
         members = [
@@ -102,26 +102,31 @@ def evaluate(
         found, scored = _evaluate(members, splits, batch_size, workers, world, keep=mistakes is not None)
         if mistakes is not None and scored is not None:
             answers = Mistakes(scored.labels.numpy(), scored.probabilities.numpy())
-            mistakes_page.write(Path(mistakes), found, members[0], answers)
+            mistakes_page.write(Path(mistakes), found, members[0], answers, split)
         if out is not None and world.first:
             base.write(Path(out), found.with_changes(confusion=UNSET))  # of a thousand classes it is megabytes
         return found
 
 
-def _testing(splits: DataSplits, split: str) -> DataSplits:
+def _testing(splits: DataSplits, split: str, models: Sequence[Model]) -> DataSplits:
     """Return the data with the images of a split to test on, under a name that says which unless it is `test`.
 
-    Raises: UsageError, if there is no such split.
+    Of the data that the models were trained on, training and validation images are those of their runs.
+
+    Raises: UsageError, if there is no such split, or the runs held out different images.
     """
     if split == "test":
         return splits
     chosen: Split
+    digest = None if splits.digest is None else f"{splits.digest}:{split}"
     if split == "all" and splits.test_is_drawn:
         assert isinstance(splits.train, ImageFiles) and isinstance(splits.test, ImageFiles)
         chosen = splits.train.together_with(splits.test)
     else:
-        chosen = splits.of(split, ["all"] if splits.test_is_drawn else [])
-    digest = None if splits.digest is None else f"{splits.digest}:{split}"
+        divided = divided_as_trained(models, splits)
+        chosen = divided.of(split, ["all"] if splits.test_is_drawn else [])
+        if divided is not splits and digest is not None:
+            digest = f"{digest}:{chosen.digest()}"
     name = f"{splits.name} ({split})"
     return dataclasses.replace(splits, name=name, test=chosen, digest=digest, published=False, test_is_drawn=False)
 

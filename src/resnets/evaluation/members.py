@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from resnets.data import class_names
-from resnets.data.load import load_data
+from resnets.data.load import Data, load_data, load_of_runs, require_trained_on
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, warn
 from resnets.evaluation.metrics import Counts
@@ -24,9 +25,8 @@ from resnets.networks.dense import Dense
 from resnets.networks.modes import in_mode
 from resnets.networks.registry import decoded_side, name_of
 from resnets.quantities import plural
-from resnets.records import base
 from resnets.records.evaluations import Agreement
-from resnets.records.runs import RunRecord
+from resnets.records.runs import record_of
 from resnets.runtime.device import choose_precision, forward
 from resnets.runtime.processes import WHOLE, Share
 from resnets.specs import Precision, TestConfig
@@ -180,13 +180,15 @@ def class_order(model: Model, splits: DataSplits) -> list[int] | None:
 
 
 def _require_unseen(model: Model, splits: DataSplits) -> None:
-    """Refuse test images that were drawn of a folder which has changed since the model was trained on it.
+    """Refuse test images that were drawn of what may be the folder that the model was trained on, and has changed.
 
     Raises: DataError, since some of them would be images that it was trained on.
     """
     if not splits.test_is_drawn:
         return
-    run = base.read(model.path.with_name("run.json"), RunRecord)
+    run = record_of(model.path)
+    if run is not None and trained_digest(model, splits) == run.data.digest:
+        return
     if run is None or run.data.name != splits.name:
         drawn = plural(len(splits.test), "image")
         warn(
@@ -194,11 +196,58 @@ def _require_unseen(model: Model, splits: DataSplits) -> None:
             "are tested on; split `all` is for all"
         )
         return
-    if len(splits.test) != run.data.test_images or trained_digest(model, splits) not in (None, run.data.digest):
-        raise DataError(
-            f"{splits.name} has changed since {model.path.parent} was trained on it ({run.data.in_words()}): what is "
-            f"tested on is drawn of each class, and some of it would have been trained on; put new images into test/"
-        )
+    raise DataError(
+        f"{splits.name} is another folder than {model.path.parent} was trained on ({run.data.in_words()}), or has "
+        f"changed since: test images are drawn of each class, and some may have been trained on; put new images into "
+        f"test/, or test on all of a folder of new ones: --split all"
+    )
+
+
+def load_for(models: Sequence[Model], data: Data | None) -> DataSplits:
+    """Return the given data, or where there is none what the runs of models were trained on.
+
+    Raises: UsageError, DataError, as `load_of_runs` and `require_trained_on`.
+    """
+    if data is not None:
+        return load_data(data)
+    splits = load_of_runs([model.path for model in models], load_data)
+    for model in models:
+        require_trained_on(model.path, splits, trained_digest(model, splits))
+    return splits
+
+
+def division_of(model: Model, splits: DataSplits) -> DataSplits | None:
+    """Return data as the run of a model divided it into training and validation images.
+
+    It is None for weights of no run, and for other data than the run's.
+
+    Raises: RunError, if the record cannot be read.
+    """
+    run = record_of(model.path)
+    if run is None or trained_digest(model, splits) not in (None, run.data.digest):
+        return None
+    with suppress(UsageError, DataError):  # of other data, whose digest is not known
+        divided = splits.divided(run.data.split, run.seed)
+        if (len(divided.train), len(divided.test)) == (run.data.training_images, run.data.test_images):
+            return divided
+    return None
+
+
+def divided_as_trained(models: Iterable[Model], splits: DataSplits) -> DataSplits:
+    """Return data as the runs of models divided it, or as it is where it is not theirs.
+
+    Raises: UsageError, if they held out different images.
+    """
+    divisions: dict[tuple[str, int], DataSplits] = {}
+    for model in models:
+        divided, run = division_of(model, splits), record_of(model.path)
+        if divided is not None and run is not None:
+            divisions.setdefault((run.data.split, run.seed), divided)
+    if all(divided is splits for divided in divisions.values()):
+        return splits
+    if len(divisions) > 1:
+        raise UsageError(f"the runs held out different images of {splits.name}; test each alone")
+    return next(iter(divisions.values()))
 
 
 def trained_digest(model: Model, splits: DataSplits) -> str | None:

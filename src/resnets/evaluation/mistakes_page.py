@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.named_splits import adjective
 from resnets.evaluation.members import Member
 from resnets.evaluation.mistakes import Mistakes
 from resnets.evaluation.mistakes_pictures import draw_calibration, draw_confusion
@@ -64,10 +65,10 @@ class Section:
     repeated: int = 0  # of all, those that a section before shows
 
 
-def write(folder: Path, evaluation: Evaluation, member: Member, mistakes: Mistakes) -> Path:
+def write(folder: Path, evaluation: Evaluation, member: Member, mistakes: Mistakes, split: str = "test") -> Path:
     """Write the page and the table of a test, whole or not at all; return the page's path.
 
-    The maps are of `member`'s network, the first one of an ensemble.
+    The maps are of `member`'s network, the first one of an ensemble; `split` is what was tested on.
 
     Raises: RunError, if they cannot be written; DataError, for an image that cannot be read any more.
     """
@@ -77,12 +78,14 @@ def write(folder: Path, evaluation: Evaluation, member: Member, mistakes: Mistak
     confusion = np.asarray(evaluation.confusion, np.int64)
     rows = class_rows(confusion, classes)
     doubtful = mistakes.likely_wrong_labels()
-    headline, more = finding(evaluation, rows, len(doubtful))
+    image = "image" if split == "all" else f"{adjective(split)} image"
+    headline, more = finding(evaluation, rows, len(doubtful), image)
     text = (
         environment("resnets.evaluation")
         .get_template("mistakes.html")
         .render(
             evaluation=evaluation,
+            images=f"{image}s",
             headline=headline,
             more=more,
             rows=rows,
@@ -163,10 +166,10 @@ def class_rows(confusion: NDArray[np.int64], classes: Sequence[str]) -> list[Cla
     return sorted(found, key=lambda row: (row.error is None, -(row.error or 0.0)))
 
 
-def finding(evaluation: Evaluation, rows: Sequence[ClassRow], doubtful: int) -> tuple[str, str]:
-    """Return the finding in a sentence, and what is worth knowing next to it."""
+def finding(evaluation: Evaluation, rows: Sequence[ClassRow], doubtful: int, image: str) -> tuple[str, str]:
+    """Return the finding in a sentence, and what is worth knowing next to it; an `image` is what is tested on."""
     low, high = evaluation.top1_interval
-    images = plural(evaluation.samples, "test image")
+    images = plural(evaluation.samples, image)
     headline = f"{evaluation.network} is wrong on {evaluation.top1_error:.2f}\N{NO-BREAK SPACE}% of {images}"
     more = f"{evaluation.top1_wrong:,} wrong answers; 95 % interval {low:.1f} to {high:.1f} %."
     worst = rows[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnets.data.load import given_or_of_runs
+from resnets.data.load import load_of_runs, require_trained_on
 from resnets.detection.evaluate import EVALUATION
 from resnets.errors import DataError, UsageError, public, warn
 from resnets.evaluation.members import load_all as load_models
@@ -27,7 +27,7 @@ from resnets.localisation.sources import load_localisation_data
 from resnets.networks.registry import name_of
 from resnets.records import base
 from resnets.records.evaluations import LocalisationEvaluation
-from resnets.records.runs import LocalisationScores, LocaliserResult, result_next_to
+from resnets.records.runs import LocalisationScores, LocaliserResult, record_of, result_next_to
 from resnets.runtime.device import choose_precision, keep_freed_memory
 from resnets.runtime.launch import require_alone
 from resnets.runtime.provenance import provenance
@@ -80,7 +80,9 @@ def evaluate_localiser(
     require_folder(out)
     test = LocalisationTest.of(protocol, scales, voting=voting)
     localisers = load_all(path, device)
-    splits = _with_classes_of(localisers[0], given_or_of_runs(data, (one.path for one in localisers)))
+    splits = _load(localisers, data)
+    if split != "test":
+        splits = _divided_as_trained(localisers, splits)
     images = splits.of(split)
     models = load_models(classifier, str(localisers[0].device)) if classifier else []
     annotated = split != "test" or splits.test_annotated
@@ -180,6 +182,31 @@ def _guessed(
     _, _, scored = ensemble(passes, len(data.test), len(splits.classes))  # type: ignore[arg-type]
     best = scored.probabilities.topk(min(GUESSES, len(splits.classes)), dim=1).indices
     return list(best.numpy())
+
+
+def _load(localisers: Sequence[Localiser], data: str | LocalisationSplits | None) -> LocalisationSplits:
+    """Return the given data, or where there is none what the runs of localisers were trained on, with their classes."""
+    first = localisers[0]
+    if data is not None:
+        return _with_classes_of(first, data)
+    splits = load_of_runs([one.path for one in localisers], lambda source: _with_classes_of(first, source))
+    for one in localisers:
+        require_trained_on(one.path, splits, splits.digest)
+    return splits
+
+
+def _divided_as_trained(localisers: Sequence[Localiser], splits: LocalisationSplits) -> LocalisationSplits:
+    """Return a data set as the runs of localisers divided it, or as it is where it is not theirs.
+
+    Raises: UsageError, if they held out different images.
+    """
+    runs = [run for one in localisers if (run := record_of(one.path)) is not None]
+    divisions = {(run.data.split, run.seed) for run in runs if run.data.digest == splits.digest}
+    if {split for split, _ in divisions} <= {"all"}:
+        return splits
+    if len(divisions) > 1:
+        raise UsageError(f"the runs held out different images of {splits.name}; test each alone")
+    return splits.divided(*divisions.pop())
 
 
 def _with_classes_of(localiser: Localiser, data: str | LocalisationSplits) -> LocalisationSplits:

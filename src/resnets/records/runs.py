@@ -55,8 +55,7 @@ class DataRecord(Spec, frozen=True, kw_only=True):
 
     def in_words(self) -> str:
         """Return which images these are."""
-        counts = f"{self.training_images:,} training and {self.test_images:,} test images"
-        return f"{self.name}, {counts}{_digest_in_words(self.digest)}"
+        return images_in_words(self.name, self.training_images, self.test_images, self.digest)
 
 
 class StartRecord(Spec, frozen=True, kw_only=True):
@@ -76,6 +75,11 @@ class StartRecord(Spec, frozen=True, kw_only=True):
     def in_words(self) -> str:
         """Return which file this is."""
         return f"{self.file}{_digest_in_words(self.sha256)}"
+
+
+def images_in_words(name: str, training: int, test: int, digest: str | None) -> str:
+    """Return which images a data set has, by their numbers and digest."""
+    return f"{name}, {training:,} training and {test:,} test images{_digest_in_words(digest)}"
 
 
 def _digest_in_words(digest: str | None) -> str:
@@ -282,6 +286,16 @@ def result_next_to(weights: Path, kind: type[R]) -> R | None:
     return base.read(weights.with_name("result.json"), kind) if weights.name == "weights.safetensors" else None
 
 
+def folder_of(path: Path) -> Path:
+    """Return the folder of a run by that or its weights file."""
+    return path if path.is_dir() else path.parent
+
+
+def record_of(path: Path) -> RunRecord | None:
+    """Return the record of a run by its folder or its weights file; None where they are of no run. Raises: RunError."""
+    return base.read(folder_of(path) / "run.json", RunRecord)
+
+
 def source_of_runs(paths: Iterable[Path]) -> str:
     """Return the source of the data that runs were trained on, each by its folder or its weights file.
 
@@ -289,7 +303,7 @@ def source_of_runs(paths: Iterable[Path]) -> str:
     """
     found: dict[str, Path] = {}
     for path in paths:
-        run = base.read((path if path.is_dir() else path.parent) / "run.json", RunRecord)
+        run = record_of(path)
         if run is None:
             raise UsageError(f"{path} is not of a run, so its data is not known; name it with --data")
         if run.data.source is None:
