@@ -116,6 +116,50 @@ def test_duplicates_within_and_across_splits_and_classes(photo_folder: Path) -> 
     assert result.findings[0].detail == f"the same as {train / 'cat' / '001.jpg'}"
 
 
+def test_what_validation_and_test_share_is_not_trained_on(photo_folder: Path) -> None:
+    """An image of both, and one of nearly the same content, have kinds of their own; it is no leak of training."""
+    shutil.copytree(photo_folder / "val", photo_folder / "test")
+    emu = photo_folder / "test" / "emu" / "000.jpg"
+    Image.open(emu).resize((96, 80)).save(emu)
+    names = found(photo_folder)
+    assert len(names["in validation and test"]) == 5 and names["nearly in validation and test"] == ["000.jpg"]
+    assert names.keys() == {"in validation and test", "nearly in validation and test"}
+
+
+@pytest.mark.parametrize("source", ["folder", "imagenet"])
+def test_what_training_would_refuse_as_a_whole(make_photos: MakePhotos, source: str) -> None:
+    """No test images, or class names that look the same or are no UTF-8: what loading it says is a finding."""
+    root = make_photos(train=2, val=2)
+    names = {
+        "cat": "caf\N{LATIN SMALL LETTER E WITH ACUTE}",
+        "dog": "cafe\N{COMBINING ACUTE ACCENT}",
+        "emu": "emu\udce9",
+    }
+    if source == "imagenet":
+        names = {name: f"n0000000{number}" for number, name in enumerate(names)}
+    for class_folder in list(root.glob("*/*")):
+        class_folder.rename(class_folder.with_name(names[class_folder.name]))
+    if source == "imagenet":
+        for file in list(root.glob("val/*/*")):
+            file.unlink()
+    result = audit.check_data(f"{source}:{root}", workers=1)
+    details = [finding.detail for finding in result.findings if finding.kind == "layout"]
+    assert result.would_fail
+    with pytest.raises(DataError) as refused:
+        resnets.load_data(f"{source}:{root}")
+    assert any(detail in str(refused.value) for detail in details)
+    if source == "folder":
+        assert ["NFC" in detail for detail in details] == [True, False] and "UTF-8" in details[1]
+
+
+def test_one_image_of_each_class_is_too_few(make_photos: MakePhotos) -> None:
+    """Of PATH/CLASS/* none is left to test on, which a training refuses."""
+    source = f"folder:{make_photos(train=1) / 'train'}"
+    (finding,) = audit.check_data(source, workers=1).findings
+    with pytest.raises(DataError, match=finding.detail):
+        resnets.load_data(source)
+
+
 def test_shards_are_looked_into(photo_folder: Path, tmp_path: Path) -> None:
     """Images inside shards are decoded, and changed bytes are a finding."""
     (photo_folder / "train" / "cat" / "text.jpg").write_text("no image")

@@ -25,7 +25,7 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.layouts import role_of
 from resnets.data.near_duplicates import SIDE, Match, NearDuplicates, greys_of
 from resnets.data.shard_writer import Progress
-from resnets.data.splits import DataSplits, Split, drawn_of_each_class
+from resnets.data.splits import DataSplits, Split, drawn_of_each_class, problems
 from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
 from resnets.errors import DataError, UsageError, public, require_at_least
 from resnets.records.audits import Audit, Finding, Range, SplitSummary
@@ -40,9 +40,11 @@ KINDS = {
     "truncated": "the file ends before the image does",
     "huge": "more pixels than are decoded",
     "zeros at the end": "decodes, but a part is lost",
-    "in both splits": "an image that is tested on is trained on, too",
+    "in both splits": "an image that is validated or tested on is trained on, too",
+    "in validation and test": "an image that is tested on is validated on, too, and choices are made by it",
     "two classes": "the same image under two classes",
     "nearly in both splits": "nearly an image that is trained on: resized, recompressed, brightened, slightly cropped",
+    "nearly in validation and test": "nearly an image that is validated on, likewise",
     "duplicate": "the same image twice in a split",
     "near-duplicate": "nearly the same image twice in a split",
     "large": f"more than {LARGE // 10**6} million pixels, slow to decode",
@@ -58,7 +60,15 @@ KINDS = {
 }
 """What is found, the worst first."""
 
-REPEATED = ("in both splits", "two classes", "nearly in both splits", "duplicate", "near-duplicate")
+REPEATED = (
+    "in both splits",
+    "in validation and test",
+    "two classes",
+    "nearly in both splits",
+    "nearly in validation and test",
+    "duplicate",
+    "near-duplicate",
+)
 """With one of these an image is there before, which its detail names."""
 
 FATAL = ("layout", "unreadable", "truncated", "huge")
@@ -98,7 +108,10 @@ def check_data(source: str, *, workers: int | None = None, progress: Progress = 
     """
     require_at_least(1, workers=workers)
     findings: list[Finding] = []
-    found = _divided(_listed(source, findings))
+    found = _listed(source, findings)
+    if isinstance(found, Listing):
+        findings += [Finding("layout", name, found.name, what) for name, what in problems(found.classes, found.parts())]
+    found = _divided(found)
     splits: dict[str, Split] = {"train": found.train}
     splits |= {"val": found.test} if found.validation is None else {"validation": found.validation, "test": found.test}
     findings += [Finding("passed over", role_of(one.where), one.where, one.kind) for one in found.passed_over]
@@ -278,18 +291,21 @@ def _repeated(first: Place, place: Place) -> Iterator[Finding]:
     """Yield what is wrong with an image that was there before."""
     if (first.split, first.where) == (place.split, place.where):
         return
-    kind, detail = "duplicate" if first.split == place.split else "in both splits", f"the same as {first.where}"
+    kind, detail = "duplicate" if first.split == place.split else _shared(first, place), f"the same as {first.where}"
     yield Finding(kind, place.split, place.where, detail)
     if first.label != place.label:
         yield Finding("two classes", place.split, place.where, detail)
 
 
+def _shared(first: Place, place: Place) -> str:
+    """Return the kind of an image that two splits have."""
+    return "in both splits" if "train" in (first.split, place.split) else "in validation and test"
+
+
 def _near(place: Place, earlier: Place, match: Match, classes: Sequence[str]) -> Finding:
     """Return what is wrong with an image that is nearly the same as an earlier one."""
-    kind, detail = (
-        "near-duplicate" if earlier.split == place.split else "nearly in both splits",
-        f"like {earlier.where}",
-    )
+    kind = "near-duplicate" if earlier.split == place.split else f"nearly {_shared(earlier, place)}"
+    detail = f"like {earlier.where}"
     if earlier.label != place.label:
         detail += f", of class {classes[earlier.label]} there"
     return Finding(kind, place.split, place.where, f"{detail} (details {100 * match.correlation:.0f} % alike)")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from resnets.errors import DataError, nearest, printable
+from resnets.errors import DataError, is_utf8, nearest, printable
 
 ENOUGH = 0.99  # of the classes have a name in common with the class in their place: then the order is the same
 
@@ -57,18 +57,21 @@ def order_of(names: Sequence[str], known: Sequence[str], where: str, whose: str)
             raise DataError(
                 f"{where}: class {name!r} is not in {whose}{look_alike(name, known) or nearest(name, known)}"
             )
-    require_distinct(names, where)
+    for wrong in wrong_names(names):
+        raise DataError(f"{where}: {wrong}")
     return [places[name] for name in names]
 
 
-def require_distinct(names: Sequence[str], where: str) -> None:
-    """Raise DataError, if two classes have one name, or names that look the same."""
+def wrong_names(names: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence on each class that has the name of another, or one that looks the same, or that is no UTF-8."""
     first: dict[str, int] = {}
     for place, name in enumerate(names):
         before = first.setdefault(unicodedata.normalize("NFC", name), place)
         if before != place:
             twice = f"class {name!r} is there twice (as classes {before} and {place})"
-            raise DataError(f"{where}: {twice}{look_alike(name, [names[before]])}")
+            yield f"{twice}{look_alike(name, [names[before]])}"
+        if not is_utf8(name):
+            yield f"the class name {name!r} is not UTF-8; give it another name"
 
 
 def look_alike(name: str, known: Iterable[str]) -> str:

@@ -49,10 +49,14 @@ class Listing:
     roles: str = ""
     test_is_drawn: bool = False
 
+    def parts(self) -> dict[str, ImageFiles]:
+        """Return the splits that there are by their names: train, test, validation."""
+        named = {"train": self.train, "test": self.test, "validation": self.validation}
+        return {name: part for name, part in named.items() if part is not None}
+
     def splits(self) -> DataSplits:
         """Return it as a data set."""
-        parts = [part for part in (self.train, self.test, self.validation) if part is not None]
-        return DataSplits(**vars(self), digest=":".join(part.digest() for part in parts))
+        return DataSplits(**vars(self), digest=":".join(part.digest() for part in self.parts().values()))
 
 
 def load(path: Path) -> DataSplits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.data.arrays import ResidentImages
-from resnets.data.class_names import order_of, require_distinct
+from resnets.data.class_names import order_of, wrong_names
 from resnets.data.decoding import DecodedImage
 from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
 from resnets.data.map_datasets import MapSplit
 from resnets.data.named_splits import NamedSplits, adjective
 from resnets.data.passed_over import PassedOver, in_words
-from resnets.errors import DataError, UsageError, is_utf8, public
+from resnets.errors import DataError, UsageError, public
 from resnets.runtime.processes import Share
 from resnets.specs import Augmentation, InputSpec, Preprocessing
 
@@ -122,6 +122,29 @@ class Split(Protocol):
         """Return the images in a GPU's memory, to be tested on there; None where they do not fit or are no arrays."""
 
 
+def problems(classes: Sequence[str], splits: Mapping[str, Split]) -> Iterator[tuple[str, str]]:
+    """Yield what no training could take of the classes and splits of a data set: the split, and a sentence on it."""
+    yield from (("train", problem) for problem in wrong_names(classes))
+    train = splits["train"]
+    for name, split in splits.items():
+        if split.labels is None:
+            continue
+        which = adjective(name)
+        if len(split) == 0:
+            yield name, f"there are no {which} images"
+            continue
+        if split.kind == train.kind == "arrays" and split.stats()[:3] != train.stats()[:3]:
+            own, those = ("x".join(map(str, one.stats()[:3])) for one in (split, train))
+            yield name, f"the {which} images are {own}, and the training images {those}"
+        low, high = int(split.labels.min()), int(split.labels.max())
+        if low < 0 or high >= len(classes):
+            wrong = low if low < 0 else high
+            yield (
+                name,
+                (f"a {which} image has label {wrong}; {len(classes)} classes have labels 0 to {len(classes) - 1}"),
+            )
+
+
 MAJORITY = 0.9
 """Share of the training images of one class from which on an error alone says little."""
 
@@ -167,27 +190,9 @@ class DataSplits(NamedSplits[Split]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", _class_names(self.classes, self.name))
-        require_distinct(self.classes, self.name)
         self._wrap_datasets()
-        for name in self.classes:
-            if not is_utf8(name):
-                raise DataError(f"{self.name}: the class name {name!r} is not UTF-8; give it another name")
-        for name, split in self.splits().items():
-            if split.labels is None:
-                continue
-            which = adjective(name)
-            if len(split) == 0:
-                raise DataError(f"{self.name}: there are no {which} images")
-            if split.kind == self.train.kind == "arrays" and split.stats()[:3] != self.train.stats()[:3]:
-                own, those = ("x".join(map(str, one.stats()[:3])) for one in (split, self.train))
-                raise DataError(f"{self.name}: the {which} images are {own}, and the training images {those}")
-            low, high = int(split.labels.min()), int(split.labels.max())
-            if low < 0 or high >= len(self.classes):
-                wrong = low if low < 0 else high
-                raise DataError(
-                    f"{self.name}: a {which} image has label {wrong}; {len(self.classes)} classes have labels "
-                    f"0 to {len(self.classes) - 1}"
-                )
+        for _, problem in problems(self.classes, self.splits()):
+            raise DataError(f"{self.name}: {problem}")
 
     def _wrap_datasets(self) -> None:
         """Put splits in place of map-style datasets; classes that they name themselves are matched by their names."""
