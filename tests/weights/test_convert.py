@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,8 @@ def test_the_input_may_be_changed(akamaster: tuple[Path, Akamaster], tmp_path: P
         ({"max_value": 254}, "1 or 255"),
         ({"interpolation": "nearest"}, "bilinear or bicubic"),
         ({"mean": [0.5]}, "3 numbers"),
-        ({"size": 0}, "1 or more"),
+        ({"size": 0}, "from 1 to 4,096"),
+        ({"size": 5000, "resize": 5000}, "5000.*4,096"),
         ({"size": 64}, "64.*32"),
         ({"mean": [0.5, float("nan"), 0.5]}, "3 numbers"),
         ({"std": [0.5, 0.0, 0.5]}, "positive"),
@@ -165,6 +167,29 @@ def test_a_wrong_input_is_refused(
     """The error names the field, its value or what would be right."""
     with pytest.raises(UsageError, match=named):
         resnets.convert(akamaster[0], tmp_path / "w.safetensors", input=wrong)
+
+
+def test_another_size_has_no_mean_image(tmp_path: Path) -> None:
+    """Its mean of each channel takes its place, which is said; what could not be read replaces no file."""
+    image = np.arange(8 * 8 * 3, dtype="<f4").reshape(8, 8, 3)
+    spec = InputSpec(size=8, resize=8, mean_image=base64.b64encode(image.tobytes()).decode())
+    source, out = tmp_path / "w.safetensors", tmp_path / "out.safetensors"
+    network = registry.create("resnet8")
+    weights_file.save(source, network, input_spec=spec)
+    found = resnets.convert(source, out, input={"size": 6})
+    mean = tuple(image.mean(axis=(0, 1), dtype=float).tolist())
+    assert weights_file.load(out).input_spec == found.input_spec == InputSpec(size=6, resize=8, mean=mean)
+    assert any("mean of each channel" in note for note in found.notes)
+    assert resnets.convert(source, out, input={"resize": 40}).input_spec == spec.with_changes(resize=40)
+    matrix = np.zeros(spec.numbers * (spec.numbers + 1) // 2, "<f4")
+    weights_file.save(
+        source, network, input_spec=spec.with_changes(whitening=base64.b64encode(matrix.tobytes()).decode())
+    )
+    before = out.read_bytes()
+    for wrong in ({"size": 6}, {"size": 5000, "resize": 5000}, {"resize": True}, {"max_value": True}):
+        with pytest.raises(UsageError):
+            resnets.convert(source, out, input=wrong)
+    assert out.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import msgspec
 import numpy as np
 from torch import nn
 
+from resnets.data.normalization import transferred
 from resnets.errors import UsageError, WeightsError, first_line, nearest, public
 from resnets.files import make_folder, read_bytes, require_file, require_folder, writing
 from resnets.records.evaluations import Calibration
 from resnets.specs import InputSpec, NetworkSpec
+from resnets.specs.inputs import MOST_PIXELS
 from resnets.weights import weights_file as own
 from resnets.weights.hub import save_pretrained
 from resnets.weights.import_weights import Imported, write_torchvision
@@ -76,7 +79,8 @@ def convert(
             with `strict=True`) or `hub` (a folder for the Hugging Face Hub); None follows from `out`.
         classes: names, or a file with one per line; those of ImageNet and CIFAR are known.
         mean: a NumPy file with a mean image or mean pixel, in the network's own scale and channel order.
-        input: fields of the input specification to replace.
+        input: fields of the input specification to replace; with another `size` a mean image becomes its mean of each
+            channel.
         ema: take the moving average of the weights from a checkpoint that has both.
 
     Raises: WeightsError, if the file is unreadable or does not fit (`details` lists the keys); UsageError.
@@ -88,6 +92,8 @@ def convert(
     spec = found.weights.spec
     assert spec is not None
     input_spec = _override(found.weights.input_spec, spec, input, mean)
+    if input_spec is not None:
+        _require_readable(input_spec, out)
     names = _classes(found, spec, classes)
     weights = dataclasses.replace(found.weights, input_spec=input_spec, classes=names)
     notes = list(found.notes)
@@ -97,6 +103,16 @@ def convert(
         notes.append("the weights do not say what input they expect, which evaluate and predict need; --input sets it")
     elif target == "torchvision":
         notes.append(f"torchvision's layout has no place for the input, which is {input_spec.in_words()}")
+    given = found.weights.input_spec
+    if (
+        given
+        and given.mean_image
+        and input_spec
+        and not input_spec.mean_image
+        and not (mean or "mean" in (input or {}))
+    ):
+        size = input_spec.size
+        notes.append(f"the mean image is of {given.size} pixels; at {size} its mean of each channel takes its place")
     with writing(out):
         make_folder(out.parent)
         if target == "torchvision":
@@ -168,8 +184,8 @@ def _override(
             raise UsageError(f"input has no {key!r}{nearest(key, known)}; it has {', '.join(sorted(known))}")
         if key in allowed and value not in allowed[key]:
             raise UsageError(f"input {key} is {value!r}; it must be {' or '.join(map(str, allowed[key]))}")
-        if key in ("size", "resize") and not (isinstance(value, int) and value >= 1):
-            raise UsageError(f"input {key} is {value!r}; it must be a number of 1 or more")
+        if key in ("size", "resize") and not (isinstance(value, int) and 1 <= value <= MOST_PIXELS):
+            raise UsageError(f"input {key} is {value!r}; it must be a number from 1 to {MOST_PIXELS:,}")
         if key in ("mean", "std") and value is not None and not _numbers(value, base.channels):
             raise UsageError(f"input {key} is {value!r}; it must be {base.channels} numbers, one for each channel")
         if key == "contrast" and value is not None and not (_numbers((value,), 1) and value > 0):
@@ -178,10 +194,20 @@ def _override(
             raise UsageError(f"input std is {value!r}; it must be positive numbers")
     if "mean" in parts:
         parts["mean_image"] = None
-    changed = base.with_changes(**parts)
+    sized = base.with_changes(**{key: parts[key] for key in ("size", "resize") if key in parts})
+    changed = transferred(base, sized).with_changes(**parts)  # a mean image is of one size
     if changed.resize < changed.size:
         raise UsageError(f"input size {changed.size} does not fit into a shorter side of {changed.resize}: set both")
     return changed if mean is None else _with_mean(changed, Path(mean))
+
+
+def _require_readable(input_spec: InputSpec, out: Path) -> None:
+    """Verify an input as it is when a file is read, before one is replaced. Raises: UsageError, WeightsError."""
+    try:
+        msgspec.json.decode(msgspec.json.encode(input_spec), type=InputSpec)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{out}: not written, since its input could not be read again ({error})") from None
+    own.require_input(input_spec, out)
 
 
 def _numbers(value: Any, count: int) -> bool:
