@@ -19,6 +19,8 @@ def test_what_keeps_a_server_from_starting_is_one_line(digits_run: Path, tmp_pat
             ((tmp_path / "absent", "--port", port), 1, f"127.0.0.1:{port}"),
             ((tmp_path / "absent", "--port", "0"), 1, "absent"),
             ((digits_run, "--port", "0", "--host", "no.such.host"), 1, "no.such.host"),
+            ((digits_run, "--port", "0", "--host", "127..1"), 2, "127..1"),
+            ((digits_run, "--port", "0", "--max-body", "inf"), 2, "max_body"),
             ((digits_run, "--port", "0", "--name", "a/b"), 2, "a/b"),
             ((digits_run, "--port", "0", "--engine", "fast"), 2, "'fast'"),
         ):

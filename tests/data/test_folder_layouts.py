@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import resnets
 from resnets.data import folder, shard_writer, sources
-from resnets.errors import DataError
+from resnets.errors import DataError, UsageError
 
 
 def arrange(photos: Path, names: dict[str, str]) -> Path:
@@ -94,6 +95,20 @@ def test_an_ambiguous_layout_is_refused(photo_folder: Path, names: dict[str, str
     """Two folders of one role, test images without training images, and a folder of data sets."""
     with pytest.raises(DataError, match=named):
         folder.load(arrange(photo_folder, names))
+
+
+def test_a_run_is_not_written_among_the_classes(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder would be a class from then on; next to train/, and in a hidden folder, it is none."""
+    trial: dict[str, Any] = {"iterations": 1, "batch_size": 2, "workers": 0, "device": "cpu"}
+    resnets.train("resnet8", f"folder:{photo_folder}", out=photo_folder / "run", **trial)
+    with pytest.raises(UsageError, match="train.*a class"):
+        resnets.train("resnet8", f"folder:{photo_folder}", out=photo_folder / "train" / "run", **trial)
+    monkeypatch.chdir(photo_folder / "train")
+    for call in (resnets.train, lambda *_, **__: resnets.study("folder:.", depths=[8], budget="1s")):
+        with pytest.raises(UsageError, match="a class"):
+            call("resnet8", "folder:.", **trial)
+    resnets.train("resnet8", "folder:.", out=".runs/a", **trial)
+    assert sorted(path.name for path in Path().iterdir()) == [".runs", "cat", "dog", "emu"]
 
 
 def test_a_flat_folder_is_trained_resumed_and_evaluated(photo_folder: Path, tmp_path: Path) -> None:

@@ -48,6 +48,17 @@ def test_names_lead_to_their_images(folder: Path, names: list[str], expected: li
     assert list(map(str, find_images(names))) == expected
 
 
+def test_a_source_may_be_in_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `train` takes it: a shell expands ~ at the start of a word only."""
+    monkeypatch.setenv("HOME", str(folder))
+    assert find_images(["folder:~/sub"]) == [folder / "sub/b.png", folder / "sub/deep/c.jpg"]
+    with tarfile.open(folder / "sub" / "some.tar", "w") as tar:
+        tar.add(folder / "a.png", "a.png")
+    assert [content_of(file) for file in find_images(["webdataset:~/sub/some.tar"])] == [  # type: ignore[arg-type]
+        (folder / "a.png").read_bytes()
+    ]
+
+
 def test_a_file_whose_name_is_a_pattern_is_that_file(folder: Path) -> None:
     """A name that exists is never expanded."""
     (folder / "a.png").rename(folder / "[b]*.png")

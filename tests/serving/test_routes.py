@@ -243,7 +243,15 @@ def test_a_request_has_only_so_much_time(served: resnets.Model) -> None:
 
 
 @pytest.mark.parametrize(
-    "limits", [{"batch_size": 0}, {"max_wait": -1}, {"queue": 0}, {"timeout": float("nan")}, {"max_body": -1}]
+    "limits",
+    [
+        {"batch_size": 0},
+        {"max_wait": -1},
+        {"queue": 0},
+        {"timeout": float("nan")},
+        {"max_body": -1},
+        {"timeout": float("inf")},
+    ],
 )
 def test_impossible_limits_are_refused(limits: dict[str, float]) -> None:
     """Before anything is loaded, naming the limit."""

@@ -16,7 +16,7 @@ from resnets.data.load import Data
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, nearest, public
 from resnets.evaluation.evaluate import evaluate
-from resnets.evaluation.members import load_all, load_for
+from resnets.evaluation.members import data_for, load_all
 from resnets.files import require_folder
 from resnets.inference.model import Model
 from resnets.networks.blocks import Block
@@ -68,7 +68,7 @@ def ablate(
     models = load_all(runs, device)
     names = [drop] if isinstance(drop, str) else list(drop)
     chosen = [_chosen(model.network, names) for model in models]
-    splits, found, chance = load_for(models, data), [], 0.0
+    splits, found, chance = data_for(models, data), [], 0.0
     for model, units in zip(models, chosen, strict=True):
         if notify is not None:
             notify(f"{name_of(model.network)}: {plural(len(units), 'test')}")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from resnets.data.load import Data
 from resnets.data.loading import Batch
 from resnets.errors import UsageError, public, require_at_least
-from resnets.evaluation.members import class_order, fitting, load_all, load_for
+from resnets.evaluation.members import class_order, data_for, fitting, load_all
 from resnets.files import require_folder
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
@@ -73,7 +73,7 @@ def landscape(
         raise UsageError(f"extent is {extent}; it must be a positive number")
     models = load_all(runs, device)
     keep_freed_memory()
-    splits = load_for(models, data)
+    splits = data_for(models, data)
     steps = [extent * (2 * index / (points - 1) - 1) for index in range(points)]
     surfaces = []
     for model in models:

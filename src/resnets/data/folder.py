@@ -16,7 +16,7 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.layouts import FORMS, Layout, find_layout, unlabelled
 from resnets.data.passed_over import PassedOver, in_words
 from resnets.data.splits import DataSplits, drawn_of_each_class
-from resnets.errors import DataError
+from resnets.errors import ANOTHER_FOLDER, DataError, UsageError
 from resnets.quantities import plural
 
 DRAWN = 10.0
@@ -105,6 +105,21 @@ def list_files(path: Path, complain: Complain) -> Listing:
         roles += f", validated on {layout.validation.name}/"
     roles += f", tested on {layout.evaluated()[-1].name}/"
     return Listing(name, classes, train, test, tuple(passed), tuple(notes), validation, roles=roles)
+
+
+def require_outside(out: Path, source: object) -> None:
+    """Make sure that results are not written among the classes of a `folder:` source, which would then be one of them.
+
+    Raises: UsageError.
+    """
+    name, _, rest = source.partition(":") if isinstance(source, str) else ("", "", "")
+    if name != "folder":
+        return
+    layout = find_layout(Path(rest).expanduser())
+    for root in (layout.train, *layout.evaluated()):
+        where, real = out.resolve(), root.resolve()
+        if where.is_relative_to(real) and not any(map(_is_hidden, where.relative_to(real).parts)):
+            raise UsageError(f"{out} is inside {root}, where each folder is a class; {ANOTHER_FOLDER}")
 
 
 def _evaluated(

@@ -109,7 +109,7 @@ def _patterns(rest: str) -> list[str]:
             parts[-1] += character
     if not all(parts):
         raise UsageError(f"webdataset:{rest}: a name is empty; TRAIN,VAL are tar files to train and to test on")
-    return parts
+    return [os.path.expanduser(part) for part in parts]
 
 
 # ---------------------------------------------------------------- by a manifest

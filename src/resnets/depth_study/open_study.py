@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnets import durations
+from resnets.data.folder import require_outside
 from resnets.data.load import Data, load_data
 from resnets.data.splits import DataSplits
 from resnets.depth_study import messages
@@ -75,8 +76,9 @@ def open_study(
     default = BUDGETS.get(data, BUDGET) if isinstance(data, str) else BUDGET
     limit = default if budget is None else durations.parse(budget)
     loaded = load_data(data)
-    request, choices = _request(loaded, depths, kinds, networks, limit, base, config)
     folder = Path(out or Path("studies") / loaded.name)
+    require_outside(folder, data)
+    request, choices = _request(loaded, depths, kinds, networks, limit, base, config)
     record, splits = _open(folder, request, loaded, choices, Planner(start, limit, config), notify, resume=resume)
     messages.notify_plan(record.plan, notify)
     return OpenStudy(folder=folder, record=record, splits=splits, config=config)

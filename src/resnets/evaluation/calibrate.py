@@ -16,7 +16,7 @@ from resnets.data.load import Data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, WeightsError, public, warn
 from resnets.evaluation.confidence import confidence_bins, expected_error
-from resnets.evaluation.members import class_order, division_of, fitting, load_for
+from resnets.evaluation.members import class_order, data_for, division_of, fitting
 from resnets.files import require_file, writing
 from resnets.inference.model import Model, load
 from resnets.records.evaluations import Calibration
@@ -65,7 +65,7 @@ def calibrate(
     require_alone("calibrate")
     target = _target(path, out)
     model = load(path, network=network, device=device)
-    splits = fitting(model, _with_validation(model, load_for([model], data)))
+    splits = fitting(model, _with_validation(model, data_for([model], data)))
     assert splits.validation is not None
     validation = _outputs(model, splits, splits.validation, batch_size, workers)
     wrong = int((validation[0].argmax(1) != validation[1]).sum())

@@ -18,7 +18,7 @@ from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, RunError, UsageError, public, require_at_least
 from resnets.evaluation import mistakes_page
 from resnets.evaluation.members import Member as PreparedMember
-from resnets.evaluation.members import comparable_digest, divided_as_trained, load_for, prepare, tested_alone
+from resnets.evaluation.members import comparable_digest, data_for, divided_as_trained, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.mistakes import Mistakes
 from resnets.evaluation.multi_view import Scored, ensemble
@@ -92,7 +92,7 @@ def evaluate(
         require_alone("evaluate with mistakes")
     with joined(device) as world:
         models = load_each(paths, Model, partial(load, network=network, device=world.device))
-        splits = _testing(load_for(models, data), split, models)
+        splits = _testing(data_for(models, data), split, models)
         if mistakes is not None:
             require_images(splits.test)
         members = [

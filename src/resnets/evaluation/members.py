@@ -203,7 +203,7 @@ def _require_unseen(model: Model, splits: DataSplits) -> None:
     )
 
 
-def load_for(models: Sequence[Model], data: Data | None) -> DataSplits:
+def data_for(models: Sequence[Model], data: Data | None) -> DataSplits:
     """Return the given data, or where there is none what the runs of models were trained on.
 
     Raises: UsageError, DataError, as `load_of_runs` and `require_trained_on`.

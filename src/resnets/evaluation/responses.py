@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnets.data.load import Data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import UsageError, WeightsError, public, require_at_least
-from resnets.evaluation.members import comparable_digest, fitting, load_all, load_for
+from resnets.evaluation.members import comparable_digest, data_for, fitting, load_all
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
 from resnets.networks.modes import hooked, in_mode
@@ -218,7 +218,7 @@ def responses(
     require_at_least(1, images=images, batch_size=batch_size)
     require_at_least(0, workers=workers)
     models = load_all(runs, device)
-    splits = load_for(models, data)
+    splits = data_for(models, data)
     splits = dataclasses.replace(splits, test=splits.test.subsample(images))
     return tuple(_responses(model, splits, batch_size=batch_size, workers=workers) for model in models)
 

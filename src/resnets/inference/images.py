@@ -105,7 +105,7 @@ def _listed(given: GivenImage | Iterable[GivenImage]) -> list[list[AnyImage] | T
         elif (name := os.fspath(item)).startswith(SHARDS):
             found += _in_shards(name)
         else:
-            name = name.removeprefix(FOLDER)
+            name = os.path.expanduser(name.removeprefix(FOLDER)) if name.startswith(FOLDER) else name
             found.append(_remote(name) if is_url(name) else _files(name))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from resnets.errors import UsageError
@@ -14,7 +15,7 @@ class Limits:
     Units: megabytes (10^6 bytes) for `max_body`, megapixels for `max_pixels`, milliseconds for `max_wait`, seconds for
     `timeout`; `queue` are requests, the other limits images.
 
-    Raises: UsageError, if a limit is not positive (`max_wait` may be 0).
+    Raises: UsageError, if a limit is not positive and finite (`max_wait` may be 0).
     """
 
     batch_size: int = 32  # most images that are computed at once
@@ -31,8 +32,8 @@ class Limits:
             if field.name == "max_wait":
                 if not 0 <= value <= 10_000:
                     raise UsageError(f"max_wait is {value}; it must be from 0 to 10,000 milliseconds")
-            elif not value > 0:
-                raise UsageError(f"{field.name} is {value}; it must be more than 0")
+            elif not 0 < value < math.inf:
+                raise UsageError(f"{field.name} is {value}; it must be more than 0 and finite")
 
     @property
     def body_bytes(self) -> int:

@@ -87,7 +87,10 @@ def _name_for(path: str | Path) -> str:
 
 @contextlib.contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """Give a socket that is bound to an address and does not listen yet. Raises: RunError, if that is not possible."""
+    """Give a socket that is bound to an address and does not listen yet.
+
+    Raises: RunError, if that is not possible; UsageError, for what is no host or port.
+    """
     with contextlib.ExitStack() as opened:
         try:
             family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -98,6 +101,8 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
             raise RunError(f"{host}:{port}: failed to listen ({error.strerror}); --port sets another port") from None
         except OverflowError:
             raise UsageError(f"port is {port}; it must be from 0 to 65,535") from None
+        except ValueError:  # what no name of a host can be
+            raise UsageError(f"host is {host!r}; it must be a name or an address, such as 127.0.0.1") from None
         yield listener
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+from resnets.data.folder import require_outside
 from resnets.data.load import load_data
 from resnets.errors import first_line
 from resnets.files import require_folder
@@ -69,6 +70,7 @@ class SeveralSeeds:
         require_folder(out)
         self.data = load_data(data)
         self.out = run_folder(out, network, self.data.name)
+        require_outside(self.out, data)
         self.first = self.training(self.seeds[0])
         require_start(self.first, self.config)
         for seed in filter(self.is_started, self.seeds):

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 from torch import nn
 from torch.utils.data import Dataset
 
+from resnets.data.folder import require_outside
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, public, showing_settings
 from resnets.files import require_folder
@@ -108,9 +109,11 @@ def train(
     with joined(config.device) as world:
         folder_of = partial(run_folder, out, network)
         training = resolve(network, data, config, world, earlier_record(folder_of, resume=resume))
+        folder = folder_of(training.data.name)
+        require_outside(folder, data)
         require_start(training, config)
         training.warn_if_short()
-        return run(training, folder_of(training.data.name), resume=resume, observers=observers)
+        return run(training, folder, resume=resume, observers=observers)
 
 
 def require_start(training: Training, config: TrainingConfig) -> None:
