@@ -104,9 +104,13 @@ def test_a_run_is_not_written_among_the_classes(photo_folder: Path, monkeypatch:
     with pytest.raises(UsageError, match="train.*a class"):
         resnets.train("resnet8", f"folder:{photo_folder}", out=photo_folder / "train" / "run", **trial)
     monkeypatch.chdir(photo_folder / "train")
-    for call in (resnets.train, lambda *_, **__: resnets.study("folder:.", depths=[8], budget="1s")):
+    for call in (
+        lambda: resnets.train("resnet8", "folder:.", **trial),
+        lambda: resnets.study("folder:.", depths=[8], budget="1s"),
+        lambda: resnets.shard_data("folder:.", "shards"),
+    ):
         with pytest.raises(UsageError, match="a class"):
-            call("resnet8", "folder:.", **trial)
+            call()
     resnets.train("resnet8", "folder:.", out=".runs/a", **trial)
     assert sorted(path.name for path in Path().iterdir()) == [".runs", "cat", "dog", "emu"]
 

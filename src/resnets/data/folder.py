@@ -16,7 +16,7 @@ from resnets.data.image_files import ImageFiles
 from resnets.data.layouts import FORMS, Layout, find_layout, unlabelled
 from resnets.data.passed_over import PassedOver, in_words
 from resnets.data.splits import DataSplits, drawn_of_each_class
-from resnets.errors import ANOTHER_FOLDER, DataError, UsageError
+from resnets.errors import DataError, UsageError
 from resnets.quantities import plural
 
 DRAWN = 10.0
@@ -119,7 +119,7 @@ def require_outside(out: Path, source: object) -> None:
     for root in (layout.train, *layout.evaluated()):
         where, real = out.resolve(), root.resolve()
         if where.is_relative_to(real) and not any(map(_is_hidden, where.relative_to(real).parts)):
-            raise UsageError(f"{out} is inside {root}, where each folder is a class; {ANOTHER_FOLDER}")
+            raise UsageError(f"{out} is inside {root}, where each folder is a class; name a folder elsewhere")
 
 
 def _evaluated(

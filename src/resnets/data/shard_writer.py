@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnets.data import sources
+from resnets.data.folder import require_outside
 from resnets.data.formats import FORMATS, SUFFIXES, recognised
 from resnets.data.image_files import ImageFiles
 from resnets.data.randomness import epoch_order
@@ -93,6 +94,7 @@ def shard_data(
     share = _share(part)
     require_folder(folder)
     splits = sources.load(source)
+    require_outside(Path(folder), source)
     for remark in splits.remarks():
         if remark != splits.roles:
             warn(remark)
