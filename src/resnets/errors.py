@@ -197,6 +197,14 @@ def plain_scalar(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
+def plain_values(value: Any) -> Any:
+    """Return numbers of NumPy and torch as Python's, also within lists and tuples; an array becomes a list."""
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(map(plain_values, value))
+    is_array = hasattr(value, "tolist") and getattr(value, "ndim", 0) > 0
+    return value.tolist() if is_array else plain_scalar(value)
+
+
 @contextmanager
 def possible_names() -> Iterator[None]:
     """Turn what the system says of a name that no file can have into a UsageError; also as a decorator."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import resnets
+from resnets.analysis import ablation
 from resnets.analysis.ablation import removable, without
 from resnets.cli import run
 from resnets.errors import UsageError
@@ -47,6 +48,14 @@ def test_without_a_layer_of_a_plain_network() -> None:
         assert torch.allclose(deep(images), whole, atol=1e-5)
     with without(deep, "layer2.0.conv2"):
         assert not torch.allclose(deep(images), whole, atol=1e-5)
+
+
+def test_a_projection_where_nothing_changes_is_none_of_shape() -> None:
+    """Option C projects on every shortcut; two blocks of ResNet-8 change the maps' shape."""
+    for option in "ABC":
+        network = resnets.create("resnet8", shortcut=option)
+        changing = [unit for unit in ("layer1.0", "layer2.0", "layer3.0") if ablation._changes_shape(network, unit)]
+        assert changing == ["layer2.0", "layer3.0"]
 
 
 def test_the_call(digits_run: Path, plain_run: Path) -> None:

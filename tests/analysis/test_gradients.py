@@ -18,7 +18,7 @@ from resnets.errors import DataError, UsageError
 from resnets.paper.recipes import CIFAR
 from resnets.records import base
 from resnets.records.analyses import GradientPoint, Gradients
-from resnets.report.gradients import findings, groups
+from resnets.report.gradients import NOWHERE, findings, groups, headline
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -119,6 +119,22 @@ def test_findings(norms: tuple[float, float], said: str, measured: Gradients) ->
     assert [len(group.members) for group in groups(seeds)] == [2]
     first, last = findings(seeds)
     assert said in first and ("In no plain network" in last) == (norms[0] > 0.1)
+
+
+def test_a_gradient_of_0_vanishes_and_one_that_is_not_finite_is_not_measured(measured: Gradients) -> None:
+    """Neither is one that does not vanish."""
+    for first, said in ((0.0, "vanishes towards the input"), (None, "not finite")):
+        point = GradientPoint(iteration=0, loss=1.0, gradients=(first, 1.0), signals=(1.0, 1.0), weights=(1.0, 1.0))
+        one = measured.networks[0].with_changes(points=(point,))
+        changed = measured.with_changes(networks=(one,))
+        assert said in headline(changed) and NOWHERE not in list(findings(changed))
+
+
+def test_runs_of_one_seed_are_no_seeds_of_one_network(measured: Gradients) -> None:
+    """As those with another shortcut: each is shown alone."""
+    one = measured.networks[0]
+    pair = measured.with_changes(networks=(one.with_changes(source="a"), one.with_changes(source="b")))
+    assert [group.label for group in groups(pair)] == ["plain8 (a)", "plain8 (b)"]
 
 
 def test_small_gradients_of_large_weights_do_not_vanish(measured: Gradients) -> None:

@@ -72,9 +72,9 @@ def test_findings(digits_run: Path) -> None:
 
 
 def test_what_cannot_be(digits_run: Path, tiny_splits: resnets.DataSplits) -> None:
-    """A grid has two points or more and an extent, and the images are those that the network knows."""
-    with pytest.raises(UsageError, match="points is 1"):
-        resnets.landscape(digits_run, "digits", points=1)
+    """A grid has an odd number of points and an extent, and the images are those that the network knows."""
+    with pytest.raises(UsageError, match="points is 4"):
+        resnets.landscape(digits_run, "digits", points=4)
     with pytest.raises(UsageError, match="extent is -1"):
         resnets.landscape(digits_run, "digits", extent=-1.0)
     with pytest.raises(DataError, match="tiny"):

@@ -236,7 +236,7 @@ class Fixed(Dataset[Any]):
         ([torch.zeros(8, 8)], r"sample 0: its image has the shape \(8, 8\); it must be \(C, H, W\)"),
         (
             [torch.zeros(3, 8, 8), torch.zeros(3, 8, 9)],
-            r"sample 1: its image is \(3, 8, 9\), and that of sample 0 \(3, 8, 8\); all must be of one size",
+            r"images of a mini-batch are \[3, 8, 8\] and \[3, 8, 9\]; all must be of one size",
         ),
     ],
 )
@@ -277,3 +277,38 @@ def test_a_function_that_takes_no_channels_is_left_to_itself(tmp_path: Path) -> 
     images = Fixed(torch.rand(1, 8, 8))
     machine: dict[str, Any] = {"iterations": 1, "batch_size": 4, "device": "cpu", "workers": 0}
     assert resnets.train("grey-alone", (images, images), out=tmp_path / "run", **machine).iterations == 1
+
+
+class Repeated(nn.Module):
+    """A network for colour within one that takes grey images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = resnets.create("resnet8", num_classes=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.module(x.repeat(1, 3, 1, 1))
+        return scores
+
+
+@pytest.mark.parametrize("kind", ["first convolution replaced", "within another module"])
+def test_a_network_that_was_changed_takes_what_it_takes(kind: str, tmp_path: Path) -> None:
+    """What its declaration says of channels is no longer so, and it is not asked."""
+    network: nn.Module = Repeated()
+    if kind == "first convolution replaced":
+        network = resnets.create("resnet8", num_classes=2)
+        network.conv1 = nn.Conv2d(1, 16, 3, padding=1, bias=False)
+    grey = Fixed(torch.rand(1, 8, 8))
+    machine: dict[str, Any] = {"device": "cpu", "workers": 0}
+    run = resnets.train(network, (grey, grey), iterations=1, batch_size=4, out=tmp_path / "run", **machine)
+    assert resnets.evaluate(run.folder, (grey, grey), network=network, **machine).samples == 6
+
+
+def test_images_of_several_sizes_are_tested_one_by_one(tmp_path: Path) -> None:
+    """A mini-batch needs one size, and the networks pool over any."""
+    one, sizes = Fixed(torch.rand(3, 8, 8)), Fixed(torch.rand(3, 8, 8), torch.rand(3, 16, 8))
+    machine: dict[str, Any] = {"batch_size": 4, "device": "cpu", "workers": 0}
+    run = resnets.train("resnet8", (one, one), iterations=1, out=tmp_path / "run", **machine)
+    assert resnets.evaluate(run.folder, (one, sizes), **{**machine, "batch_size": 1}).samples == 6
+    with pytest.raises(DataError, match="all must be of one size"):
+        resnets.evaluate(run.folder, (one, sizes), **machine)

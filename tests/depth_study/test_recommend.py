@@ -56,7 +56,10 @@ def test_the_shallowest_within_noise_of_the_best() -> None:
     assert found.network == "resnet20" and found.headline == "Recommended: resnet20."
     assert found.reasons[0].startswith("Its validation error is 5.50 % (95 % interval 4.2 to 7.1 %, 1,000 images).")
     assert "5.00 %, of resnet56, which takes 2.5 times as long" in found.reasons[0]
-    assert "5.50 -> 5.00 -> 9.00 %: beyond 20 layers the gain is within noise" in found.reasons[1]
+    assert (
+        "5.50 -> 5.00 -> 9.00 %: beyond 20 layers the gain is within noise, and 110 layers are worse"
+        in found.reasons[1]
+    )
 
 
 def test_depth_that_pays() -> None:

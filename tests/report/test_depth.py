@@ -47,6 +47,27 @@ def test_the_wording() -> None:
     )
 
 
+def test_rows_in_any_order() -> None:
+    """As the networks of a study were named; two of one depth say nothing of depth."""
+    errors = {"plain56": 70.0, "plain20": 7.0, "resnet56": 3.0, "resnet20": 5.0}
+    rows = [
+        DepthRow(
+            network=name,
+            depth=int(name[-2:]),
+            residual=name.startswith("resnet"),
+            training_error=error,
+            training_images=100_000,
+            test_error=error,
+            seconds=1.0,
+            curve=((1, error, error),),
+        )
+        for name, error in errors.items()
+    ]
+    found = findings_of_rows(rows)
+    assert "rises (7.0 -> 70.0 %): this is degradation" in found[0] and "At 56 layers" in found[-1]
+    assert findings_of_rows([row for row in rows if row.depth == 20 and row.residual] * 2) == ()
+
+
 @pytest.mark.parametrize(
     ("plain", "residual", "words"),
     [

@@ -8,13 +8,14 @@ from functools import partial
 import fake_cuda
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnets.data.arrays import ImageArrays, ResidentBatches
 from resnets.data.loading import Batching
 from resnets.data.normalization import fit
 from resnets.networks import compiled
 from resnets.networks.batch_norm import BatchNorm2d
+from resnets.networks.cast_weights import CastWeights
 from resnets.networks.cuda_graph import CudaGraph, FallbackWarning
 from resnets.networks.registry import create
 from resnets.networks.resnet import ResNet
@@ -240,3 +241,25 @@ def test_blocks_of_all_depths_share_their_compiled_code(monkeypatch: pytest.Monk
         assert torch.equal(found, network(images))
         # resnet8 has no block that keeps its width but the first stage's
         assert counters["stats"]["unique_graphs"] == (5 if name == "resnet8" else 7)
+
+
+def test_cast_weights_without_a_gradient_have_none() -> None:
+    """Of heads whose losses have ended, as DSN's do; the others have autocast's gradients to the bit."""
+    torch.manual_seed(0)
+    network, images = create("dsn").train(), torch.randn(2, 3, 32, 32)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    found = []
+    for cast in (None, CastWeights(network)):
+        network.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            (network if cast is None else cast.of(network))(images)[0].float().square().sum().backward()
+        if cast is not None:
+            cast.collect()
+        found.append({name: weight.grad for name, weight in network.named_parameters()})
+    assert any(gradient is None for gradient in found[0].values())
+    for name, gradient in found[0].items():
+        other = found[1][name]
+        assert (gradient is None) == (other is None), name
+        assert gradient is None or other is None or torch.equal(gradient, other), name

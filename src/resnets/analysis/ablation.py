@@ -156,7 +156,10 @@ def _fits(conv: nn.Module) -> bool:
 
 def _changes_shape(network: ResNet, unit: str) -> bool:
     block = network.get_submodule(unit)
-    return isinstance(block, Block) and block.downsample is not None
+    if not isinstance(block, Block) or block.downsample is None:
+        return False
+    convolutions = [module for module in block.downsample.modules() if isinstance(module, nn.Conv2d)]
+    return not convolutions or not all(map(_fits, convolutions))  # option C projects where nothing changes, too
 
 
 def _chosen(network: nn.Module, names: Sequence[str]) -> list[str]:

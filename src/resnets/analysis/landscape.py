@@ -55,7 +55,7 @@ def landscape(
     Args:
         runs: run folders, weights files or loaded models, which are shown side by side.
         data: a source (`cifar10`, `folder:PATH` ...) or splits, as in `train`; None is the source of the runs.
-        points: on each side of the grid; an odd number has the trained weights in the middle.
+        points: on each side of the grid, an odd number: the trained weights are in the middle.
         extent: half the grid's side; at 1 a filter has moved by its own norm.
         images: training images, evenly spaced, that the loss is of.
         seed: of the directions.
@@ -67,7 +67,8 @@ def landscape(
     """
     require_alone("landscape")
     require_folder(out)
-    require_at_least(2, points=points)
+    if points < 3 or points % 2 == 0:
+        raise UsageError(f"points is {points}; it must be odd and 3 or more: the trained weights are in the middle")
     require_at_least(1, images=images)
     if not (math.isfinite(extent) and extent > 0):
         raise UsageError(f"extent is {extent}; it must be a positive number")

@@ -13,7 +13,7 @@ from resnets.cli import options
 def landscape(
     runs: options.Runs,
     data: options.DataOfRun = None,
-    points: Annotated[int, Option(help="Points on each side of the grid.")] = 25,
+    points: Annotated[int, Option(help="Points on each side of the grid, an odd number.")] = 25,
     extent: Annotated[float, Option(help="Half the grid's side; at 1 a filter has moved by its own norm.")] = 1.0,
     images: Annotated[int, Option(help="Training images that the loss is of, evenly spaced.")] = 1000,
     seed: Annotated[int, Option(help="Random seed of the two directions.")] = 0,

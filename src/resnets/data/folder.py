@@ -155,7 +155,7 @@ def _drawn(
     validated = len(drawn_of_each_class(train.labels, len(classes), share, seed=0)) > 0
     roles = (
         f"{name}: {layout.train.name}/ has all images: {plural(len(test), 'image')} ({DRAWN:g} % of each class) drawn "
-        f"to test on, the same in every run; of the others {DRAWN:g} % of all are validated on by default (--split)"
+        f"to test on, the same in every run; of the others `train` validates on {DRAWN:g} % of all by default (--split)"
     )
     if not validated:
         roles = f"{roles.partition(';')[0]}; the others are trained on"

@@ -6,6 +6,7 @@ import atexit
 import itertools
 import multiprocessing
 import random
+import re
 import signal
 import threading
 import warnings
@@ -149,6 +150,9 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
             signal.signal(signal.SIGCHLD, handler)  # torch's would report a killed worker anywhere, such as in a save
         yield from _patient(batches, options["timeout"], patience)
     except (RuntimeError, MemoryError) as error:
+        if sizes := re.search(r"equal size, but got (\[.*?\]) at entry \d+ and (\[.*?\]) at", str(error)):
+            own, other = sizes.groups()
+            raise DataError(f"images of a mini-batch are {own} and {other}; all must be of one size") from error
         why = next((why for text, why in _FAILED.items() if text in f"{type(error).__name__}: {error}"), None)
         if why is None:
             raise

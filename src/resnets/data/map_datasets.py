@@ -100,7 +100,7 @@ class MapSplit:
 
 
 class _Verified(Dataset[Any]):
-    """A dataset whose samples are a float32 tensor of finite values, all of one size, and the number of a class.
+    """A dataset whose samples are a float32 tensor of finite values and the number of a class.
 
     Other floating-point tensors become float32; what else a sample may be is a DataError.
     """
@@ -108,7 +108,6 @@ class _Verified(Dataset[Any]):
     def __init__(self, dataset: Dataset[Any], classes: int | None, order: list[int] | None, what: str) -> None:
         self.dataset, self.order, self.what = dataset, order, what
         self.known = classes if order is None else len(order)
-        self.first: tuple[str, torch.Size] | None = None  # sample that was read, and the shape of its image
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]  # torch's class declares no length
@@ -133,10 +132,6 @@ class _Verified(Dataset[Any]):
             raise DataError(f"{where}: its image is of {image.dtype}; it must be a float tensor: {right}")
         if image.ndim != 3:
             raise DataError(f"{where}: its image has the shape {tuple(image.shape)}; it must be (C, H, W)")
-        self.first = self.first or (where, image.shape)
-        if image.shape != self.first[1]:
-            (other, shape), own = self.first, tuple(image.shape)
-            raise DataError(f"{where}: its image is {own}, and that of {other} {tuple(shape)}; all must be of one size")
         if not image.isfinite().all():
             raise DataError(f"{where}: its image has values that are not finite (NaN or infinity)")
         return image.float()

@@ -22,6 +22,7 @@ from resnets.data.map_datasets import MapSplit
 from resnets.data.named_splits import NamedSplits, adjective
 from resnets.data.passed_over import PassedOver, in_words
 from resnets.errors import DataError, UsageError, public
+from resnets.quantities import plural
 from resnets.runtime.processes import Share
 from resnets.specs import Augmentation, InputSpec, Preprocessing
 
@@ -284,7 +285,10 @@ class DataSplits(NamedSplits[Split]):
             return self.hold_out(round(total * percent / 100), seed)
         chosen = drawn_of_each_class(self.train.labels, len(self.classes), percent, seed)
         if not 0 < len(chosen) < total:
-            raise DataError(f"{self.name}: cannot hold out {len(chosen)} of {total} training images")
+            raise DataError(
+                f"{self.name}: {percent:g} % of its {plural(total, 'training image')} to validate on, drawn of each "
+                f"class, are {len(chosen)}; add images to the classes, or give images to validate on (val/)"
+            )
         return self._without(chosen)
 
     def _without(self, held: NDArray[np.int64]) -> DataSplits:

@@ -15,7 +15,7 @@ import numpy as np
 from resnets import durations
 from resnets.data.load import load_data
 from resnets.data.splits import DataSplits
-from resnets.depth_study.candidates import options_for, share_to_hold_out, size_of
+from resnets.depth_study.candidates import share_to_hold_out, size_of
 from resnets.errors import TrainingError, UsageError, first_line
 from resnets.networks import complexity, registry
 from resnets.networks.complexity import Complexity
@@ -169,7 +169,6 @@ class Planner:
             self.config,
             recipe=task.recipe.scaled(min(task.recipe.iterations, SHORT)),
             split=task.split,
-            network_options=options_for(task.splits),
         )
         todo = resolve(name, task.splits, config)
         in_memory = task.splits.train.kind == "arrays"

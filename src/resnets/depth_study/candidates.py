@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.networks import registry
-from resnets.specs import AreaCropFlip, NetworkSettings, Recipe, ScaleCropFlip
+from resnets.specs import AreaCropFlip, Recipe, ScaleCropFlip
 from resnets.specs.networks import IMAGENET_STAGES
 
 KINDS = ("plain", "residual")
@@ -84,11 +84,6 @@ def share_to_hold_out(images: int) -> str:
         if images < below:
             return share
     return "1%"
-
-
-def options_for(splits: DataSplits) -> NetworkSettings:
-    """Return the network options for dataset objects, whose images are not inspected otherwise."""
-    return {"in_channels": splits.train.channels} if splits.train.kind == "tensors" else {}
 
 
 def size_of(splits: DataSplits) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from resnets.records.studies import DepthRow, last_images
 from resnets.report.depth import findings_of_rows
 from resnets.report.single_page import PageText
 from resnets.runtime.launch import require_alone
+from resnets.specs.networks import IMAGENET_STAGES
 from resnets.training.observers import Observer
 from resnets.training.recipes import DIGITS
 from resnets.training.train import TrainResult, train
@@ -68,11 +69,16 @@ def demo(
     require_alone("demo")
     if not depths:
         raise UsageError("no depths; such as 20,56")
+    for depth in depths:
+        if depth < 8 or depth % 6 != 2:
+            raise UsageError(
+                f"there is no network of {depth} layers for small images; depths are 6n + 2, such as 20,56"
+            )
     folder = Path(out)
     rows, done_before = [], []
     for kind in ("plain", "resnet"):
         for depth in sorted(set(depths)):
-            name = f"{kind}{depth}"
+            name = f"{kind}{depth}_cifar" if depth in IMAGENET_STAGES else f"{kind}{depth}"
             result = train(
                 name,
                 "digits",

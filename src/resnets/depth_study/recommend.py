@@ -67,7 +67,7 @@ def _why(chosen: StudyRow, best: StudyRow, rows: Sequence[StudyRow]) -> str:
 def _depth(rows: Sequence[StudyRow], chosen: StudyRow) -> Iterator[str]:
     """Yield the effect of depth on the validation error of networks of the chosen kind."""
     same = sorted((row for row in rows if row.residual is chosen.residual), key=lambda row: row.depth)
-    if len(same) < 2 or chosen.residual is None:
+    if chosen.residual is None or same[0].depth == same[-1].depth:
         return
     first, last, best = same[0], same[-1], min(same, key=lambda row: row.validation_error)
     steps = " -> ".join(f"{row.validation_error:.2f}" for row in same)
@@ -78,7 +78,8 @@ def _depth(rows: Sequence[StudyRow], chosen: StudyRow) -> Iterator[str]:
     elif not alike(first, best):
         yield goes + f"{best.depth} layers are better than {first.depth} by more than noise, so depth is worth it here."
     else:
-        yield goes + f"beyond {chosen.depth} layers the gain is within noise."
+        worse = "" if alike(best, last) else f", and {last.depth} layers are worse by more than noise"
+        yield goes + f"beyond {chosen.depth} layers the gain is within noise{worse}."
 
 
 def _shortcuts(rows: Sequence[StudyRow]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from resnets import durations
 from resnets.data.load import Data
 from resnets.depth_study import messages, page, recommend
-from resnets.depth_study.candidates import KINDS, options_for
+from resnets.depth_study.candidates import KINDS
 from resnets.depth_study.open_study import FILE, OpenStudy, open_study
 from resnets.errors import TrainingError, UsageError, nearest, public
 from resnets.planning.together import groups, leaves_room, require_together
@@ -148,9 +148,7 @@ def train_networks(
             raise UsageError(f"the study in {folder} has no network {name!r}{nearest(name, known)}")
     rows, failed, done_before = [], dict(record.plan.left_out), []
     target = choose_device(config.device)
-    of_plan = dataclasses.replace(
-        config, iterations=record.plan.iterations, split=record.plan.split, network_options=options_for(splits)
-    )
+    of_plan = dataclasses.replace(config, iterations=record.plan.iterations, split=record.plan.split)
 
     def memory(planned: PlannedNetwork) -> int | None:
         return planned.memory if leaves_room(planned.network, splits) else None

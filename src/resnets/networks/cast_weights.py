@@ -39,10 +39,14 @@ class CastWeights:
         return cast
 
     def collect(self) -> None:
-        """Set the gradients of the weights from those of the copies."""
-        torch._foreach_copy_(self.gradients, [copy.grad for copy in self.copies if copy.grad is not None])
-        for weight, gradient in zip(self.weights, self.gradients, strict=True):
-            weight.grad = gradient
+        """Set the gradients of the weights from those of the copies; of what the loss leaves out there is none."""
+        cast, exact = [], []
+        for weight, copy, gradient in zip(self.weights, self.copies, self.gradients, strict=True):
+            weight.grad = None if copy.grad is None else gradient
+            if copy.grad is not None:
+                cast.append(copy.grad)
+                exact.append(gradient)
+        torch._foreach_copy_(exact, cast)
 
     def _put(self, parameters: list[nn.Parameter]) -> None:
         for (layer, name), parameter in zip(self.places, parameters, strict=True):

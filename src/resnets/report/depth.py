@@ -171,7 +171,7 @@ def findings_of_rows(rows: Sequence[DepthRow], *, tests: bool = True) -> tuple[s
                 images=row.training_images,
                 test=row.test_error if tests else None,
             )
-            for row in rows
+            for row in sorted(rows, key=lambda row: row.depth)
             if row.residual is has_shortcuts
         ]
         for has_shortcuts in (False, True)
@@ -185,16 +185,16 @@ def findings(plain: Sequence[Depth], residual: Sequence[Depth], *, free_shortcut
 
     A sentence each, where there is anything to compare. `plain` and `residual` are in the order of their depth.
     """
-    if len(plain) > 1:
+    if _differ(plain):
         change = trend(plain)
         verdict = (
             "this is degradation, not overfitting" if change == "rises" else "no degradation at this length of training"
         )
         yield f"{_span(plain)} the training error of plain networks {change}{steps(plain)}: {verdict}."
-    if len(residual) > 1:
+    if _differ(residual):
         change = trend(residual)
         start, end = f"{_span(residual)} the training error of residual networks", ""
-        if len(plain) > 1:
+        if _differ(plain):
             start = f"With shortcuts{', which add no parameters,' if free_shortcuts else ''} it"
             end = "" if _span(residual) == _span(plain) else f" {_span(residual).lower()}"
         better = ": more depth trains better" if change == "falls" else ""
@@ -208,6 +208,10 @@ def findings(plain: Sequence[Depth], residual: Sequence[Depth], *, free_shortcut
         )
         errors = f"{one.training:.1f} % plain and {other.training:.1f} % residual{tests}"
         yield f"At {one.layers} layers the training error is {errors}."
+
+
+def _differ(depths: Sequence[Depth]) -> bool:
+    return bool(depths) and depths[0].layers < depths[-1].layers
 
 
 def _span(depths: Sequence[Depth]) -> str:

@@ -58,9 +58,10 @@ class Group:
         found = []
         for one in self.members:
             point = one.points[index]
-            first, last = (
-                _known(point.gradients[at]) * (_known(point.weights[at]) if scaled else 1.0) for at in (0, -1)
-            )
+            last = _known(point.gradients[-1]) * (_known(point.weights[-1]) if scaled else 1.0)
+            first = 0.0
+            if point.gradients[0] != 0:
+                first = _known(point.gradients[0]) * (_known(point.weights[0]) if scaled else 1.0)
             found.append(first / last)
         return found
 
@@ -77,18 +78,27 @@ def _known(value: float | None) -> float:
 
 
 def _geometric(values: Sequence[float]) -> float:
-    return math.nan if any(map(math.isnan, values)) else statistics.geometric_mean(values)
+    if any(map(math.isnan, values)):
+        return math.nan
+    return statistics.geometric_mean(values) if all(values) else 0.0
 
 
 def groups(record: Gradients) -> list[Group]:
-    """Return the networks, those of one name and the same points together; names that occur twice with the source."""
-    found: dict[tuple[str, tuple[int, ...]], list[NetworkGradients]] = {}
+    """Return the networks, the seeds of one name, recipe and points together; names that occur twice with the source.
+
+    Two of one seed are no seeds of one setting, and each is alone.
+    """
+    found: dict[object, list[NetworkGradients]] = {}
     for one in record.networks:
-        found.setdefault((one.network, tuple(point.iteration for point in one.points)), []).append(one)
-    names = [name for name, _ in found]
+        points = tuple(point.iteration for point in one.points)
+        found.setdefault((one.network, one.recipe.with_changes(name="", source=""), points), []).append(one)
+    separate: list[list[NetworkGradients]] = []
+    for same in found.values():
+        separate += [same] if len({one.seed for one in same}) == len(same) else [[one] for one in same]
+    names = [same[0].network for same in separate]
     return [
         Group(name if names.count(name) == 1 else f"{name} ({same[0].source or 'new'})", tuple(same))
-        for (name, _), same in found.items()
+        for name, same in zip(names, separate, strict=True)
     ]
 
 
@@ -107,7 +117,7 @@ def findings(record: Gradients) -> Iterator[str]:
     plain = [group for group in every if group.label.startswith("plain")]
     small = [sentence for group in plain if (sentence := _small(group))]
     yield from small
-    if plain and not small:
+    if plain and not small and not _unmeasured(plain):
         yield NOWHERE
 
 
@@ -117,7 +127,8 @@ def headline(record: Gradients) -> str:
     if not plain:
         return next(findings(record))
     if not any(map(_small_points, plain)):
-        return NOWHERE
+        unmeasured = _unmeasured(plain)
+        return f"Gradients of {listed(unmeasured)} are not finite at every point." if unmeasured else NOWHERE
     lost = [
         group.label
         for group in plain
@@ -126,6 +137,15 @@ def headline(record: Gradients) -> str:
     if lost:
         return f"The gradient vanishes towards the input of {listed(lost)}."
     return "Gradients of plain networks get smaller towards the input, by no more than their weights get larger."
+
+
+def _unmeasured(groups: Sequence[Group]) -> list[str]:
+    """Return the networks of which the first or the last layer's gradient is not finite at some point."""
+    return [
+        group.label
+        for group in groups
+        if any(math.isnan(_geometric(group.ratios(index))) for index in range(len(group.iterations)))
+    ]
 
 
 def _small_points(group: Group) -> list[int]:

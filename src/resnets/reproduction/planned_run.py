@@ -22,7 +22,7 @@ from resnets.reproduction.data_resolver import ResolvedData, further_tests
 from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
 from resnets.reproduction.localisation_data_resolver import ResolvedLocalisationData
 from resnets.reproduction.tasks import Task
-from resnets.specs import FunctionSpec, NetworkSpec, Recipe, default_shortcut
+from resnets.specs import FunctionSpec, NetworkSettings, NetworkSpec, Recipe, default_shortcut
 from resnets.training.run_folder import RunFolder
 from resnets.version import __version__
 
@@ -118,9 +118,19 @@ def _named(*parts: str | None) -> str:
 
 def declared_network(task: Task, data: TaskData) -> NetworkSpec:
     """Return a task's network as it is on its data."""
+    options: NetworkSettings = {**fitting(task.training.network, data), **task.network_options}
+    return registry.declare(task.training.network, **options)
+
+
+def fitting(network: str, data: TaskData) -> NetworkSettings:
+    """Return the options by which a network fits its data: classes and, where its function takes them, channels."""
     splits = data.splits
-    channels = {"in_channels": splits.train.channels} if isinstance(splits, DataSplits) else {}
-    return registry.declare(task.training.network, num_classes=len(splits.classes), **channels, **task.network_options)
+    options: NetworkSettings = {"num_classes": len(splits.classes)}
+    if isinstance(splits, DataSplits):
+        fixed = registry.find_family(network).fixed if splits.train.kind == "tensors" else ()
+        if "in_channels" not in fixed:
+            options["in_channels"] = splits.train.channels
+    return options
 
 
 def _identity(task: Task, seed: int, data: TaskData, recipe: Recipe, teacher: PlannedRun | None) -> str:

@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
@@ -70,7 +71,8 @@ def _work(pipe: Connection, modules: Sequence[str], runs: Sequence[PlannedRun], 
     os.setsid()  # Ctrl-C reaches the process that started this one, which passes it on once
     try:
         for module in modules:
-            importlib.import_module(module)
+            with suppress(ImportError):  # a run that needs what it registers says so
+                importlib.import_module(module)
         failed = train_and_test(runs, device=device, workers=workers, observe=lambda run: _Sender(pipe, run))
         end = _End(tuple(failed))
     except Exception as error:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from resnets.data.splits import DataSplits
 from resnets.errors import ANOTHER_FOLDER, RunError, public, require_at_least
 from resnets.files import sha256_of
 from resnets.networks.describe import describe
@@ -24,7 +23,7 @@ from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import EXACT, ComparedTable, compare_table
 from resnets.report.write import Report, write_report
 from resnets.reproduction.data_resolver import Data, ResolvedData
-from resnets.reproduction.planned_run import PlannedRun
+from resnets.reproduction.planned_run import PlannedRun, fitting
 from resnets.reproduction.pool import train_and_test_all
 from resnets.reproduction.run import evaluate_by, train_and_test
 from resnets.reproduction.run_list import OUT, ReproductionPlan, check, plan_reproduction
@@ -223,7 +222,7 @@ def write_costs(plan: ReproductionPlan) -> None:
     data = {run.task.training: run.data for run in plan.runs}
     for training in dict.fromkeys(row.training for row in _counting(plan.selection.own)):
         if training is not None and isinstance(found := data.get(training), ResolvedData):
-            costs.append(_cost(training.network, training.shortcut, training.data, found.splits))
+            costs.append(_cost(training.network, training.shortcut, training.data, found))
     write(plan.results / "costs.json", Costs(networks=tuple(costs), provenance=provenance(torch.device("cpu"))))
 
 
@@ -239,10 +238,8 @@ def _cost_by_default(network: str, shortcut: Shortcut | None) -> Cost:
     return _cost(network, shortcut)
 
 
-def _cost(network: str, shortcut: Shortcut | None, data: str | None = None, splits: DataSplits | None = None) -> Cost:
-    options: NetworkSettings = {"shortcut": shortcut}
-    if splits is not None:
-        options |= {"num_classes": len(splits.classes), "in_channels": splits.train.channels}
+def _cost(network: str, shortcut: Shortcut | None, data: str | None = None, on: ResolvedData | None = None) -> Cost:
+    options: NetworkSettings = {"shortcut": shortcut, **(fitting(network, on) if on else {})}
     found = describe(network, **options)
     return Cost(
         network=network,

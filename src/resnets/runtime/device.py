@@ -10,10 +10,11 @@ from typing import get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from resnets.errors import DataError, UsageError
 from resnets.quantities import plural
-from resnets.specs import BNInceptionSpec, FunctionSpec, NetworkSpec, Precision, ResNetSpec
+from resnets.specs import BNInceptionSpec, NetworkSpec, Precision, ResNetSpec
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -82,15 +83,20 @@ def outputs_of(
     """Return a network's outputs in float32, the logits first: in training it may have auxiliary classifiers.
 
     Shape: (N, C, H, W) -> (N, classes) of each
-    Raises: DataError, for images with another number of channels than the network's.
+    Raises: DataError, if it fails for images with another number of channels than it was declared for.
     """
-    spec = getattr(getattr(network, "module", network), "spec", None)  # also within DistributedDataParallel
-    if isinstance(spec, NetworkSpec) and not isinstance(spec, FunctionSpec) and images.shape[1] != spec.in_channels:
-        takes = plural(spec.in_channels, "channel")
-        raise DataError(f"{spec.name} takes images of {takes}; these have {images.shape[1]}")
+    whole = network.module if isinstance(network, DistributedDataParallel) else network
+    spec = getattr(whole, "spec", None)
     images = images.contiguous(memory_format=torch.channels_last)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"), exact_if_narrow(spec, images):
-        found = network(images)
+        try:
+            found = network(images)
+        except RuntimeError as error:
+            takes = spec.in_channels if isinstance(spec, NetworkSpec) else images.shape[1]
+            if takes == images.shape[1]:
+                raise
+            what = f"{spec.name} takes images of {plural(takes, 'channel')}"  # type: ignore[union-attr]
+            raise DataError(f"{what}; these have {images.shape[1]}") from error
         return tuple(one.float() for one in (found if isinstance(found, tuple) else (found,)))
 
 

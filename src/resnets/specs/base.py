@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type
 
 import msgspec
 
-from resnets.errors import UsageError, alternatives, as_declared, is_plain, nearest, plain_scalar, require_known
+from resnets.errors import UsageError, alternatives, as_declared, is_plain, nearest, plain_values, require_known
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 """A number of 1 or more, which is verified where a declaration is read."""
@@ -41,7 +41,7 @@ def _verified(kind: type, name: str, value: Any) -> Any:
     value = as_declared(name, value, written)
     if is_plain(written) or not kind.__module__.startswith(f"{__package__}."):
         return value
-    value, declared = plain_scalar(value), _kinds(kind)[name]
+    value, declared = plain_values(value), _kinds(kind)[name]
     try:
         converted = msgspec.convert(value, declared)
     except msgspec.ValidationError:
@@ -52,6 +52,7 @@ def _verified(kind: type, name: str, value: Any) -> Any:
 
 
 _WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", type(None): "None"}
+_SEVERAL = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
 def _choices(kind: Any) -> Iterator[str]:
@@ -59,16 +60,23 @@ def _choices(kind: Any) -> Iterator[str]:
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Literal:
         yield from map(str, parts)
-    elif origin is Annotated and parts[1:] and parts[1].ge is not None:
-        yield f"{parts[1].ge} or more"
+    elif origin is Annotated:
+        yield _bounded(parts[0], parts[1])
     elif origin is tuple:
-        of = dict.fromkeys(choice for part in parts if part is not Ellipsis for choice in _choices(part))
-        yield f"a tuple of {alternatives(list(of))}"
+        of = [_SEVERAL.get(part) or alternatives(list(_choices(part))) for part in parts if part is not Ellipsis]
+        yield f"a tuple of {alternatives(list(dict.fromkeys(of)))}"
     elif parts:
         for part in parts:
             yield from _choices(part)
     else:
         yield _WORDS.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _bounded(kind: Any, meta: msgspec.Meta) -> str:
+    """Return the bounds of a number in words."""
+    least = f"{meta.ge} or more" if meta.ge is not None else f"more than {meta.gt}" if meta.gt is not None else ""
+    most = f"at most {meta.le}" if meta.le is not None else f"less than {meta.lt}" if meta.lt is not None else ""
+    return " and ".join(filter(None, (least, most))) or _WORDS.get(kind, str(kind))
 
 
 class _Declaration(msgspec.StructMeta):

@@ -250,6 +250,7 @@ def _build_network(
 
     Its variant is that of the weights that it starts from, where the options leave it open.
     """
+    is_ours = isinstance(network, str)
     if isinstance(network, str):
         family = registry.find_family(network)
         fitting: dict[str, int | None] = {"num_classes": len(splits.classes), "in_channels": channels}
@@ -261,7 +262,8 @@ def _build_network(
     if (spec := registry.spec_of(network)) is not None:
         if spec.num_classes != len(splits.classes):
             raise UsageError(f"{spec.name} has num_classes={spec.num_classes}; {splits.name} has {len(splits.classes)}")
-        if spec.in_channels != channels and not (input_spec is None and isinstance(spec, FunctionSpec)):
+        known = input_spec is not None or (is_ours and not isinstance(spec, FunctionSpec))  # else it may be edited
+        if spec.in_channels != channels and known:
             raise UsageError(f"{spec.name} has in_channels={spec.in_channels}; {splits.name} has {channels}")
         if input_spec is not None:
             _check_size(spec, splits, input_spec.size)

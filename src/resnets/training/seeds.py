@@ -70,7 +70,8 @@ class SeveralSeeds:
         require_folder(out)
         self.data = load_data(data)
         self.out = run_folder(out, network, self.data.name)
-        require_outside(self.out, data)
+        for seed in seeds:
+            require_outside(self.folder(seed), data)
         self.first = self.training(self.seeds[0])
         require_start(self.first, self.config)
         for seed in filter(self.is_started, self.seeds):
