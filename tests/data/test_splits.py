@@ -88,7 +88,7 @@ def test_a_share_is_of_each_class() -> None:
 def test_a_share_of_single_images_is_refused() -> None:
     """Classes of one image each cannot be divided."""
     splits = DataSplits(name="own", train=numbered(10), test=numbered(10), classes=TEN)
-    with pytest.raises(DataError, match="0 of 10"):
+    with pytest.raises(DataError, match="10 training images to validate on, .* are 0; add images"):
         splits.hold_out_share(50, 0)
 
 
