@@ -104,7 +104,7 @@ def is_narrow(spec: object, height: int, width: int) -> bool:
     """Return whether a network's last 3x3 convolution of stride 2 sees too few columns for torch's bf16 on a CPU.
 
     Of one column the weights' gradient, and of two with three rows or more also the output, hold memory that is not
-    theirs (torch 2.11 to 2.15: the first with any bf16 kernel of oneDNN, the second with those for AMX).
+    theirs (torch 2.15 on an Intel Xeon: the first with and without AMX, the second with it).
     """
     if not isinstance(spec, ResNetSpec | BNInceptionSpec):
         return False
