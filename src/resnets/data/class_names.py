@@ -1,4 +1,4 @@
-"""Matching of a data set's classes with those of weights, by names, WordNet ids, synonyms or numbers."""
+"""Names of a data set's classes, and their matching with those of weights: by names, WordNet ids, synonyms, numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from resnets.errors import DataError, is_utf8, nearest, printable
 
@@ -104,3 +107,31 @@ def _ids(classes: Sequence[str]) -> tuple[str, ...] | None:
 
 def _synonyms(name: str) -> set[str]:
     return {part.strip().lower().replace("_", " ") for part in name.split(",")}
+
+
+def names_of(dataset: object) -> tuple[str, ...]:
+    """Return the names of a dataset object's classes, () where it has none."""
+    names = getattr(dataset, "classes", None)
+    return class_names(names, "dataset") if isinstance(names, list | tuple) else ()
+
+
+def class_names(names: Iterable[object], where: str) -> tuple[str, ...]:
+    """Return class names, one of several synonyms as torchvision has those of ImageNet: `tench, Tinca tinca`.
+
+    Raises: DataError, if they are no list.
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DataError(f"{where}: classes are {names!r}; they must be a list of names")
+    return tuple(", ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in names)
+
+
+MOST_CLASSES = 1_000_000
+"""Of data whose classes are numbers: they are named up to the largest one."""
+
+
+def numbered_classes(labels: Iterable[NDArray[np.int64]]) -> tuple[str, ...]:
+    """Return the names of classes that are numbers, up to the largest label. Raises: DataError, if that is no class."""
+    count = 1 + max(int(part.max(initial=-1)) for part in labels)
+    if count > MOST_CLASSES:
+        raise DataError(f"an image has the label {count - 1:,}; classes have numbers below {MOST_CLASSES:,}")
+    return tuple(map(str, range(count)))

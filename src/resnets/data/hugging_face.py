@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnets.data.class_names import numbered_classes
 from resnets.data.image_files import ImageFiles
 from resnets.data.label_columns import Columns, choose
 from resnets.data.shards import Members
-from resnets.data.splits import DataSplits, numbered_classes
+from resnets.data.splits import DataSplits
 from resnets.data.stored_file import InMemoryFile
 from resnets.data.streams import ImageStream
 from resnets.errors import DataError, first_line, import_extra, nearest

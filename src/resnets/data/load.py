@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data import sources
-from resnets.data.splits import DataSplits, names_of
+from resnets.data.class_names import names_of
+from resnets.data.splits import DataSplits
 from resnets.errors import DataError, ImageError, UsageError, public
 from resnets.records.runs import folder_of, images_in_words, record_of, source_of_runs
 

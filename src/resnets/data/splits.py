@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnets.data.arrays import ResidentImages
-from resnets.data.class_names import order_of, wrong_names
+from resnets.data.class_names import class_names, names_of, order_of, wrong_names
 from resnets.data.decoding import DecodedImage
 from resnets.data.image_files import ImageFiles
 from resnets.data.loading import Batch, Batching, ImageStats, SplitKind, View
@@ -149,17 +149,6 @@ def problems(classes: Sequence[str], splits: Mapping[str, Split]) -> Iterator[tu
 MAJORITY = 0.9
 """Share of the training images of one class from which on an error alone says little."""
 
-MOST_CLASSES = 1_000_000
-"""Of data whose classes are numbers: they are named up to the largest one."""
-
-
-def numbered_classes(labels: Iterable[NDArray[np.int64]]) -> tuple[str, ...]:
-    """Return the names of classes that are numbers, up to the largest label. Raises: DataError, if that is no class."""
-    count = 1 + max(int(part.max(initial=-1)) for part in labels)
-    if count > MOST_CLASSES:
-        raise DataError(f"an image has the label {count - 1:,}; classes have numbers below {MOST_CLASSES:,}")
-    return tuple(map(str, range(count)))
-
 
 @public
 @dataclass(frozen=True, eq=False)
@@ -190,7 +179,7 @@ class DataSplits(NamedSplits[Split]):
     test_is_drawn: bool = False  # of the same images as the training images, which another file may change
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", _class_names(self.classes, self.name))
+        object.__setattr__(self, "classes", class_names(self.classes, self.name))
         self._wrap_datasets()
         for _, problem in problems(self.classes, self.splits()):
             raise DataError(f"{self.name}: {problem}")
@@ -338,22 +327,6 @@ def drawn_of_each_class(labels: NDArray[np.int64], classes: int, percent: float,
         least, most = (1, len(own) - 1) if len(own) > 1 else (0, 0)
         drawn.append(own[: min(max(round(len(own) * percent / 100), least), most)])
     return np.concatenate(drawn)
-
-
-def names_of(dataset: object) -> tuple[str, ...]:
-    """Return the names of a dataset object's classes, () where it has none."""
-    names = getattr(dataset, "classes", None)
-    return _class_names(names, "dataset") if isinstance(names, list | tuple) else ()
-
-
-def _class_names(names: Iterable[object], where: str) -> tuple[str, ...]:
-    """Return class names, one of several synonyms as torchvision has those of ImageNet: `tench, Tinca tinca`.
-
-    Raises: DataError, if they are no list.
-    """
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise DataError(f"{where}: classes are {names!r}; they must be a list of names")
-    return tuple(", ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in names)
 
 
 def _order(total: int, seed: int) -> NDArray[np.int64]:

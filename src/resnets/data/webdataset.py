@@ -11,10 +11,11 @@ from urllib.parse import urlparse
 import numpy as np
 
 from resnets.data import tar_index
+from resnets.data.class_names import numbered_classes
 from resnets.data.image_files import ImageFiles
 from resnets.data.passed_over import PassedOver
 from resnets.data.shards import Members, Shard, is_remote, open_url
-from resnets.data.splits import DataSplits, numbered_classes
+from resnets.data.splits import DataSplits
 from resnets.data.stored_file import MOST_BYTES, InMemoryFile
 from resnets.data.streams import ImageStream
 from resnets.errors import DataError, RecordError, UsageError, import_extra

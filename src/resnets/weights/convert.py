@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import msgspec
 import numpy as np
 from torch import nn
 
@@ -93,7 +92,7 @@ def convert(
     assert spec is not None
     input_spec = _override(found.weights.input_spec, spec, input, mean)
     if input_spec is not None:
-        _require_readable(input_spec, out)
+        own.require_input(input_spec, out)  # as the reader does, before a file is replaced
     names = _classes(found, spec, classes)
     weights = dataclasses.replace(found.weights, input_spec=input_spec, classes=names)
     notes = list(found.notes)
@@ -103,14 +102,8 @@ def convert(
         notes.append("the weights do not say what input they expect, which evaluate and predict need; --input sets it")
     elif target == "torchvision":
         notes.append(f"torchvision's layout has no place for the input, which is {input_spec.in_words()}")
-    given = found.weights.input_spec
-    if (
-        given
-        and given.mean_image
-        and input_spec
-        and not input_spec.mean_image
-        and not (mean or "mean" in (input or {}))
-    ):
+    given, has_mean = found.weights.input_spec, mean is not None or "mean" in (input or {})
+    if given and given.mean_image and input_spec and input_spec.size != given.size and not has_mean:
         size = input_spec.size
         notes.append(f"the mean image is of {given.size} pixels; at {size} its mean of each channel takes its place")
     with writing(out):
@@ -199,15 +192,6 @@ def _override(
     if changed.resize < changed.size:
         raise UsageError(f"input size {changed.size} does not fit into a shorter side of {changed.resize}: set both")
     return changed if mean is None else _with_mean(changed, Path(mean))
-
-
-def _require_readable(input_spec: InputSpec, out: Path) -> None:
-    """Verify an input as it is when a file is read, before one is replaced. Raises: UsageError, WeightsError."""
-    try:
-        msgspec.json.decode(msgspec.json.encode(input_spec), type=InputSpec)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{out}: not written, since its input could not be read again ({error})") from None
-    own.require_input(input_spec, out)
 
 
 def _numbers(value: Any, count: int) -> bool:
