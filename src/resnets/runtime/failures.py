@@ -24,6 +24,7 @@ POLL_SECONDS = 0.5
 GRACE_SECONDS = 2.0  # for a process to end by itself when it hears of another's failure
 STORE_GRACE_SECONDS = 5.0  # likewise, when the store is gone, which is no failure where all was done
 CONNECT_SECONDS = 5.0
+LOOKUP_SECONDS = 60.0  # torch also looks up the name of an address; a server that does not answer takes 5 s or more
 START_SECONDS = 60.0  # for process 0 to open its store
 
 
@@ -35,29 +36,34 @@ def _rank() -> str:
     return os.environ.get("RANK", "0")
 
 
-def _connect() -> TCPStore | None:
-    """Return a connection of its own to the store, which may be waited on in a thread, or None."""
+def _connection() -> TCPStore:
+    """Return this process's own connection to the store, made at the first call that finds the store.
+
+    Raises: OSError, RuntimeError, if nobody is there yet, or any more.
+    """
     address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT", "")
     if address is None or not port.isdecimal():
-        return None
-    try:
-        socket.create_connection((address, int(port)), CONNECT_SECONDS).close()  # torch would try on, with C++ frames
-        timeout = timedelta(seconds=CONNECT_SECONDS)
-        return TCPStore(address, int(port), is_master=False, timeout=timeout, wait_for_workers=False)
-    except (OSError, RuntimeError):  # nobody is there yet, or any more
-        return None
+        raise ConnectionError("these processes have no store")
+    return _connect(address, int(port))
+
+
+@cache  # but for what it raises
+def _connect(address: str, port: int) -> TCPStore:
+    socket.create_connection((address, port), CONNECT_SECONDS).close()  # torch would try on, with C++ frames
+    timeout = timedelta(seconds=LOOKUP_SECONDS)
+    store = TCPStore(address, port, is_master=False, timeout=timeout, wait_for_workers=False)
+    store.set_timeout(timedelta(seconds=CONNECT_SECONDS))
+    return store
 
 
 @cache
 def is_first_to_fail() -> bool:
     """Claim to be the process that failed first, and return whether it was; True without an answer."""
-    store = _connect()
     try:
-        if store is None:
-            return True
+        store = _connection()
         store.set(_key(f"ended/{_rank()}"), "")
         return store.compare_set(_key("failed"), "", _rank()) == _rank().encode()
-    except RuntimeError:
+    except (OSError, RuntimeError):
         return True
 
 
@@ -66,19 +72,17 @@ def lost_process(size: int, reason: str) -> ProcessLost | FailedElsewhere:
 
     Where the store was lost with process 0, each of the others finds out by itself, and only the second one says so.
     """
-    store = _connect()
-    if store is None:
-        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-            return ProcessLost(f"the launcher of these {size} processes was lost")
-        return ProcessLost(_ended([0], size)) if _rank() == "1" else FailedElsewhere("process 0 was lost")
     ranks = range(size)
     try:
+        store = _connection()
         before = [store.add(_key(f"alive/{rank}"), 0) for rank in ranks]
         time.sleep(3 * POLL_SECONDS)
         silent = [rank for rank in ranks if store.add(_key(f"alive/{rank}"), 0) == before[rank]]
         lost = [rank for rank in silent if str(rank) != _rank() and not store.check([_key(f"ended/{rank}")])]
-    except RuntimeError:
-        lost = []
+    except (OSError, RuntimeError):
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            return ProcessLost(f"the launcher of these {size} processes was lost")
+        return ProcessLost(_ended([0], size)) if _rank() == "1" else FailedElsewhere("process 0 was lost")
     return ProcessLost(_ended(lost, size) if lost else f"another of {size} processes was lost ({reason})")
 
 
@@ -105,10 +109,9 @@ def ending_together() -> Iterator[None]:
 
 
 def _watch(done: threading.Event) -> None:
-    store, deadline = _connect(), time.monotonic() + START_SECONDS
-    while store is None and time.monotonic() < deadline and not done.wait(POLL_SECONDS):
-        store = _connect()
-    while store is not None and not done.wait(POLL_SECONDS):
+    if (store := _found(done)) is None:
+        return
+    while not done.wait(POLL_SECONDS):
         try:
             store.add(_key(f"alive/{_rank()}"), 1)
             failed = store.check([_key("failed")]) and store.get(_key("failed")) != _rank().encode()
@@ -119,6 +122,17 @@ def _watch(done: threading.Event) -> None:
             return
         if failed and not done.wait(GRACE_SECONDS):
             os._exit(1)
+
+
+def _found(done: threading.Event) -> TCPStore | None:
+    """Return the connection to the store, for which process 0 has some time, or None."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return _connection()
+        except (OSError, RuntimeError):
+            if time.monotonic() > deadline or done.wait(POLL_SECONDS):
+                return None
 
 
 def _say(error: ProcessLost | FailedElsewhere) -> None:
