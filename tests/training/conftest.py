@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -44,6 +45,10 @@ forkserver.set_forkserver_preload(
         "tensorboard.summary.writer.record_writer",
     ]
 )
+
+# torch looks up the name of each address that it connects to: a name server that does not answer delays tests by a
+# second, and not by 5 or 10.
+os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
 
 Start = Callable[..., BaseProcess]
 
