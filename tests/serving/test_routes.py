@@ -6,6 +6,7 @@ import asyncio
 import base64
 import dataclasses
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from noise_images import png
 from PIL import Image
+from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 from torch import nn
 
@@ -23,8 +25,10 @@ import resnets
 from resnets.cli import run
 from resnets.errors import UsageError
 from resnets.inference.explain import overlay
+from resnets.serving import kserve
 from resnets.serving.app import make_app
 from resnets.serving.limits import Limits
+from resnets.serving.service import Service
 
 MakeClient = Callable[..., TestClient]
 
@@ -122,7 +126,8 @@ INFER = "/v2/models/digits/infer"
         ("/predict", b"--x--", {"content-type": "multipart/related; boundary=x"}, 415),
         (INFER, b"{", {}, 400),
         (INFER, b"\xff", {}, 400),
-        (INFER, b"[" * 50_000, {}, 400),
+        (INFER, b'{"parameters": ' + b"[" * 50_000, {}, 400),
+        (INFER, b"[]", {}, 422),
         (INFER, b'{"inputs": []}', {}, 422),
         (INFER, tensor(name="pixels"), {}, 422),
         (INFER, tensor(shape=[]), {}, 422),
@@ -131,7 +136,17 @@ INFER = "/v2/models/digits/infer"
         (INFER, tensor(data=[0] * 63), {}, 422),
         (INFER, tensor(data=[256] * 64), {}, 422),
         (INFER, tensor(data=[0.5] * 64), {}, 422),
+        (INFER, tensor(data=[-1] * 64), {}, 422),
+        (INFER, tensor(data=[True] * 64), {}, 422),
+        (INFER, tensor(data=["7"] * 64), {}, 422),
+        (INFER, tensor(data=7), {}, 422),
+        (INFER, tensor(data=[10**30] * 64), {}, 422),
         (INFER, tensor(data=[[1, 2], [3]]), {}, 422),
+        (INFER, tensor(data=[list(range(31)), list(range(33))]), {}, 422),
+        (INFER, tensor(data=[[]] * 64), {}, 422),
+        (INFER, tensor(shape=[8, 8, 1]), {}, 422),
+        (INFER, tensor(shape=[10**30, 8, 8, 1]), {}, 413),
+        (INFER, json.dumps({"inputs": [TENSOR, TENSOR]}), {}, 422),
         ("/v2/models/other/infer", tensor(), {}, 404),
         ("/healthz", b"", {}, 405),
     ],
@@ -165,6 +180,24 @@ def test_pixels_are_inferred_as_files_are(client: TestClient, served: resnets.Mo
         found = answer["outputs"][0]
         assert (found["name"], found["shape"]) == ("probabilities", [2, 10])
         assert np.allclose(np.reshape(found["data"], (2, 10)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["images", "other"])
+@pytest.mark.parametrize("item", [b"[]", b"{}", b"1.5", b"7", b'""'])
+def test_data_of_another_size_is_not_decoded(served: resnets.Model, name: str, item: bytes) -> None:
+    """Its lists would hold the whole server for seconds and take a hundred times the bytes of the request."""
+    head = json.dumps({"inputs": [TENSOR | {"name": name, "data": []}]}).encode().removesuffix(b"]}]}")
+    body = head + b",".join([item] * 300_000) + b"]}]}"
+    service = Service(served, "digits", Limits())
+    tracemalloc.start()
+    try:
+        with pytest.raises(HTTPException) as refused:
+            asyncio.run(kserve.infer(body, service))
+        assert refused.value.status_code == 422
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(body) + 100_000
+    finally:
+        tracemalloc.stop()
+        service.close()
 
 
 def test_health_and_metadata(client: TestClient) -> None:

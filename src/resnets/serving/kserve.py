@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import contextlib
+import math
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 
@@ -19,15 +21,18 @@ from resnets.version import __version__
 IMAGES, PROBABILITIES = "images", "probabilities"
 
 
+_Byte = Annotated[int, Meta(ge=0, le=255)]
+
+
 class _Tensor(Struct):
     name: str
-    shape: list[int]
+    shape: tuple[int, int, int, int]
     datatype: str
-    data: list[Any]
+    data: Raw  # decoded once it is known to have the numbers of the shape: any other may take a hundred times its bytes
 
 
 class _Request(Struct):
-    inputs: list[_Tensor]
+    inputs: tuple[_Tensor]
     id: str | UnsetType = UNSET
 
 
@@ -68,26 +73,36 @@ async def infer(body: bytes, service: Service) -> bytes:
 
 
 def _read(body: bytes, service: Service) -> tuple[_Request, NDArray[np.uint8]]:
+    size, channels, most = service.input_spec.size, service.input_spec.channels, service.limits.max_images
+    wanted = f"one input: {IMAGES!r}, UINT8, [N, {size}, {size}, {channels}]"
     try:
         request = msgspec.json.decode(body, type=_Request)
+    except msgspec.ValidationError as error:
+        raise HTTPException(422, f"the request must have {wanted}; {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HTTPException(400, f"the body is no inference request: {error}") from None
-    size, channels, most = service.input_spec.size, service.input_spec.channels, service.limits.max_images
-    if len(request.inputs) != 1:
-        raise HTTPException(422, f"{plural(len(request.inputs), 'input')}; there must be one, {IMAGES}")
-    tensor = request.inputs[0]
-    expected = (IMAGES, "UINT8", [size, size, channels])
-    if (tensor.name, tensor.datatype, tensor.shape[1:]) != expected or tensor.shape[0] < 1:
-        found = f"{tensor.name[:80]!r}, {tensor.datatype[:20]}, {tensor.shape[:8]}"
-        raise HTTPException(422, f"the input is {found}; it must be {IMAGES!r}, UINT8, [N, {size}, {size}, {channels}]")
-    if tensor.shape[0] > most:
+    (tensor,) = request.inputs
+    count, *image = tensor.shape
+    if (tensor.name, tensor.datatype, image) != (IMAGES, "UINT8", [size, size, channels]) or count < 1:
+        found = f"{tensor.name[:80]!r}, {tensor.datatype[:20]}, {str(list(tensor.shape))[:80]}"
+        raise HTTPException(422, f"the request must have {wanted}; it has {found}")
+    if count > most:
         raise HTTPException(413, f"more than {plural(most, 'image')}, the most that this server takes at once")
-    try:
-        data = np.asarray(tensor.data)
-    except ValueError:
-        data = np.asarray(None)  # lists of different lengths
-    if data.dtype.kind not in "iu" or data.size != np.prod(tensor.shape) or data.min() < 0 or data.max() > 255:
-        raise HTTPException(
-            422, f"the data of {IMAGES!r} must be {np.prod(tensor.shape):,} whole numbers from 0 to 255"
-        )
-    return request, data.reshape(tensor.shape).astype(np.uint8)
+    return request, _pixels(tensor)
+
+
+def _pixels(tensor: _Tensor) -> NDArray[np.uint8]:
+    """Return a tensor's numbers, which are a flat list or lists nested as its shape is.
+
+    Raises: HTTPException, 422 for any other data, by its brackets and commas alone before it is decoded.
+    """
+    numbers = math.prod(tensor.shape)
+    flat, nested = b"[%b]" % (b"," * (numbers - 1)), b""
+    for length in reversed(tensor.shape):
+        nested = b"[%b]" % b",".join([nested] * length)
+    text = bytes(tensor.data)
+    if text.translate(None, b"0123456789 \t\r\n") in (flat, nested):
+        with contextlib.suppress(msgspec.DecodeError):
+            values = msgspec.json.decode(b"[%b]" % text.translate(None, b"[]"), type=list[_Byte])
+            return np.frombuffer(bytes(values), np.uint8).reshape(tensor.shape)
+    raise HTTPException(422, f"the data of {tensor.name!r} must be {numbers:,} whole numbers from 0 to 255")
