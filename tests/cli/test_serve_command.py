@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from resnets.serving.server import bound
+
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -26,6 +28,14 @@ def test_what_keeps_a_server_from_starting_is_one_line(digits_run: Path, tmp_pat
         ):
             found, out, err = command("serve", *arguments)
             assert (found, out, err.count("\n")) == (code, "", 1) and message in err
+
+
+def test_a_port_is_taken_as_soon_as_a_server_prepares_its_engine(command: Command, tmp_path: Path) -> None:
+    """A second server on the same port is refused in one line, though the first does not answer yet."""
+    with bound("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        code, out, err = command("serve", tmp_path / "absent", "--port", str(port))
+        assert (code, out, err.count("\n")) == (1, "", 1) and f"127.0.0.1:{port}" in err
 
 
 WITHOUT = """

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from resnets.inference.model import Model
 
 EXTRA = "serve"
+BACKLOG = 2_048  # connections that wait to be accepted, as uvicorn has it
 CLOSING_SECONDS = 5.0  # after the last request's time is up
 
 
@@ -87,7 +88,7 @@ def _name_for(path: str | Path) -> str:
 
 @contextlib.contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """Give a socket that is bound to an address and does not listen yet.
+    """Give a socket that listens at an address: what connects before the server runs waits, and is then answered.
 
     Raises: RunError, if that is not possible; UsageError, for what is no host or port.
     """
@@ -97,6 +98,7 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
             listener = opened.enter_context(socket.socket(family))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
+            listener.listen(BACKLOG)  # at once: until a socket listens, another one may be bound to its port
         except OSError as error:
             raise RunError(f"{host}:{port}: failed to listen ({error.strerror}); --port sets another port") from None
         except OverflowError:
