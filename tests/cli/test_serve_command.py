@@ -8,7 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import resnets
 from resnets.serving.server import bound
+from resnets.specs import InputSpec
+from resnets.weights import weights_file
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -28,6 +31,15 @@ def test_what_keeps_a_server_from_starting_is_one_line(digits_run: Path, tmp_pat
         ):
             found, out, err = command("serve", *arguments)
             assert (found, out, err.count("\n")) == (code, "", 1) and message in err
+
+
+def test_a_network_that_no_image_file_fits_is_not_served(tmp_path: Path, command: Command) -> None:
+    """Weights for 4 channels are refused in one line before an engine is prepared: each request would fail."""
+    network = resnets.create("resnet8", num_classes=2, in_channels=4)
+    path = tmp_path / "four.safetensors"
+    weights_file.save(path, network, input_spec=InputSpec(size=8, resize=8, channels=4))
+    code, out, err = command("serve", path, "--port", "0")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "four.safetensors" in err and "4 channels" in err
 
 
 def test_a_port_is_taken_as_soon_as_a_server_prepares_its_engine(command: Command, tmp_path: Path) -> None:

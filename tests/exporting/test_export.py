@@ -277,6 +277,17 @@ def test_an_edited_example_is_kept(digits_run: Path, tmp_path: Path) -> None:
     assert (program.read_text(), (tmp_path / "net.onnx").read_bytes()) == (edited, before)
 
 
+@onnx
+def test_a_network_of_other_channels_has_no_example(tmp_path: Path) -> None:
+    """Image files are RGB or grey, and would be broadcast to four channels; none is verified on either."""
+    network = registry.create("resnet8", num_classes=3, in_channels=4)
+    four = made(tmp_path, network, PHOTOS.with_changes(channels=4, mean=(0.1,) * 4, std=None))
+    done = resnets.export(four, tmp_path / "net.onnx", normalize=True)
+    assert done.example is None and not (tmp_path / "net.onnx.py").exists()
+    with pytest.raises(UsageError, match="4"):
+        resnets.export(four, tmp_path / "net.onnx", images=tmp_path / "photo.png")
+
+
 def test_contrast_and_whitening_are_not_left_out_silently(tmp_path: Path) -> None:
     """A file that took pixels, or an example, would normalise otherwise than the network expects."""
     model = made(tmp_path, registry.create("resnet8", num_classes=3), PHOTOS.with_changes(contrast=1.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from PIL import ExifTags, Image
 
 import resnets
 from resnets.errors import DataError, UsageError
+from resnets.specs import InputSpec
+from resnets.weights import weights_file
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,46 @@ def test_what_is_no_image_is_named(model: resnets.Model, given: Any, named: str)
         model.predict(given)
     with pytest.raises(UsageError, match=named):
         resnets.predict(model.path, given)
+
+
+@pytest.fixture(scope="module", params=[2, 4, 6])
+def many_channels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> resnets.Model:
+    """A model for images of 8 x 8 pixels of other channels than files have."""
+    channels = request.param
+    spec = InputSpec(size=8, resize=8, channels=channels, mean=tuple(0.1 * one for one in range(channels)))
+    network = resnets.create("resnet8", num_classes=3, in_channels=channels)
+    path = tmp_path_factory.mktemp("channels") / "weights.safetensors"
+    weights_file.save(path, network, classes=("a", "b", "c"), input_spec=spec)
+    return resnets.load(path)
+
+
+def test_arrays_of_other_channels(many_channels: resnets.Model) -> None:
+    """Are taken as they are, each channel for itself: none is an alpha channel, by which Pillow multiplies others."""
+    channels = many_channels.input_spec.channels  # type: ignore[union-attr]
+    arrays = np.random.default_rng(0).integers(0, 256, (3, 8, 8, channels), np.uint8)
+    expected = many_channels.normalized(arrays)
+    assert torch.equal(many_channels.preprocess(arrays), expected)
+    one, *_ = many_channels.predict(list(arrays))
+    assert one.probabilities == pytest.approx(many_channels.predict(arrays[0]).probabilities, abs=1e-6)
+    assert many_channels.embed(arrays).shape == (3, 64)
+    assert resnets.explain(many_channels, arrays[0])[0].size == (8, 8)
+    large = np.random.default_rng(1).integers(0, 256, (20, 30, channels), np.uint8)
+    bands = [many_channels.preprocess(np.stack([large[..., band]] * channels, 2))[0, band] for band in range(channels)]
+    assert torch.equal(many_channels.preprocess(large)[0], torch.stack(bands))
+    assert f"{channels} channels" in repr(many_channels)
+
+
+def test_other_channels_than_the_networks(model: resnets.Model, many_channels: resnets.Model, photo: Path) -> None:
+    """Files and arrays are refused with what the network takes, alone, among several and where they are explained."""
+    channels = many_channels.input_spec.channels  # type: ignore[union-attr]
+    for given in (photo, [photo], np.zeros((8, 8, 3), np.uint8), Image.new("RGB", (9, 9))):
+        for answer in (many_channels.predict, many_channels.embed, partial(resnets.explain, many_channels)):
+            with pytest.raises(UsageError, match=rf"width, {channels}\)"):
+                answer(given)  # type: ignore[operator]
+    array = np.zeros((8, 8, 6), np.uint8)
+    for answer in (model.predict, partial(resnets.explain, model)):
+        with pytest.raises(UsageError, match=r"\(8, 8, 6\)"):
+            answer(array)  # type: ignore[operator]
 
 
 def test_what_cannot_be_read_is_named(model: resnets.Model, photo: Path) -> None:

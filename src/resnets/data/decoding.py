@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from resnets.data.bit_depth import in_8_bits
 from resnets.data.formats import HEAD, NAMES, Format, MissingDecoder, UnknownFormat, format_of
-from resnets.data.given_images import Picture
+from resnets.data.given_images import COLOURS, Picture, require_colours, unfit
 from resnets.data.limits import require_scans, require_size
 from resnets.data.orientation import TURNS, orientation, upright
 from resnets.data.stored_file import ImageFile, content_of, size_of
-from resnets.errors import DataError, ImageError, StorageError, first_line
+from resnets.errors import DataError, ImageError, StorageError, UsageError, first_line
+from resnets.quantities import plural
 from resnets.specs import InputSpec, Interpolation
 
 MAX_RATIO = 16  # of the longer side to the shorter one, in resizing
@@ -39,12 +41,14 @@ def decode(path: ImageFile | Picture, channels: int = 3) -> Image.Image:
     """Return the image upright (EXIF orientation applied) as RGB, or grey if `channels` is 1.
 
     Any mode is accepted (CMYK, palette, 16-bit, transparent: the alpha channel is dropped, as torchvision does) and
-    any suffix: the content decides. Of several frames or pages the first is taken.
+    any suffix: the content decides. Of several frames or pages the first is taken. Of a picture for a network of other
+    channels it is the first channel.
 
-    Raises: ImageError, if the file is missing, truncated, of another format or larger than its format allows.
+    Raises: ImageError, if the file is missing, truncated, of another format or larger than its format allows;
+        UsageError, for a file where the channels are neither 1 nor 3, or a picture with other ones.
     """
     with quiet:
-        return decode_for(path, channels).image
+        return _for_network(path, channels)[0].image
 
 
 class _Quiet:
@@ -82,9 +86,29 @@ def decode_for(path: ImageFile | Picture, channels: int, shorter: int | None = N
     """
     if not isinstance(path, Picture):
         return EncodedImage(path, channels).decoded_for(shorter)
+    require_colours(channels, path)
+    if not isinstance(path.image, Image.Image):
+        raise unfit(path.image, path.where)
     with refusing(path):
         image = _in_memory(path.image, "L" if channels == 1 else "RGB")
         return DecodedImage(image, image.size)
+
+
+def _for_network(path: ImageFile | Picture, channels: int, shorter: int | None = None) -> list[DecodedImage]:
+    """Return an image in RGB or grey, as `decode_for`; for a network of other channels each of them, as a grey image.
+
+    So none is taken for an alpha channel, by which Pillow would multiply the others.
+    """
+    if channels in COLOURS or not isinstance(path, Picture):
+        return [decode_for(path, channels, shorter)]
+    with refusing(path):
+        bands = path.bands()
+    if len(bands) != channels:
+        raise UsageError(
+            f"{path} has {plural(len(bands), 'channel')}; the network takes {channels}: give arrays of uint8 (height, "
+            f"width, {channels})"
+        )
+    return [DecodedImage(band, band.size) for band in bands]
 
 
 @contextlib.contextmanager
@@ -116,10 +140,11 @@ def open_header(content: bytes | IO[bytes]) -> tuple[Any, Format]:
 class EncodedImage:
     """An image file whose header has been read: a JPEG can be decoded at the scale that turns out to be needed.
 
-    Raises: DataError, as `decode`, here and in each method.
+    Raises: DataError, UsageError, as `decode`, here and in each method.
     """
 
     def __init__(self, path: ImageFile, channels: int) -> None:
+        require_colours(channels, path)
         self.path, self.mode = path, "L" if channels == 1 else "RGB"
         with refusing(path):
             self.content = content_of(path)
@@ -199,26 +224,6 @@ def _in_memory(image: Any, mode: str, turn: int | None = None) -> Image.Image:
         image = in_8_bits(image, image.format or "")
     image = image if image.mode == mode else image.convert(mode)
     return image if turn == 1 else image.transpose(TURNS[turn])
-
-
-def in_8_bits(image: Any, name: str) -> Image.Image:
-    """Return a grey image of 16 bits (TIFF: or fewer) as one of 8, a strip at a time: 100 megapixels take gigabytes.
-
-    Raises: ValueError, for a TIFF's values of 32 bits, with a sign or a fraction, of which no one is white.
-    """
-    white, inverted = 65_535, False
-    if name == "TIFF":
-        bits, kind = image.tag_v2.get(258, (1,))[0], image.tag_v2.get(339, (1,))[0]
-        if bits > 16 or kind != 1:
-            of_kind = {2: "signed integers", 3: "fractions"}.get(kind, "integers")
-            raise ValueError(f"its pixels are {of_kind} of {bits} bits, of which none is white; store it in 8 or 16")
-        white, inverted = 2**bits - 1, image.tag_v2.get(262) == 0
-    low = Image.new("L", image.size)
-    for top in range(0, image.height, 64):
-        strip = image.crop((0, top, image.width, min(top + 64, image.height)))
-        high = (np.asarray(strip, np.float64) * (255 / white)).round().clip(0, 255).astype(np.uint8)
-        low.paste(Image.fromarray(255 - high if inverted else high), (0, top))
-    return low
 
 
 def reason(path: ImageFile | Picture, error: Exception) -> str:
@@ -301,8 +306,12 @@ def single_view(path: ImageFile | Picture, input_spec: InputSpec) -> NDArray[np.
 
 
 def _single_view(path: ImageFile | Picture, input_spec: InputSpec) -> NDArray[np.uint8]:
-    image = decode_for(path, input_spec.channels, input_spec.resize if input_spec.decode == "reduced" else None)
-    return pixels(centre_crop(image.shorter_side(input_spec.resize, input_spec.interpolation), input_spec.size))
+    shorter = input_spec.resize if input_spec.decode == "reduced" else None
+    views = [
+        pixels(centre_crop(image.shorter_side(input_spec.resize, input_spec.interpolation), input_spec.size))
+        for image in _for_network(path, input_spec.channels, shorter)
+    ]
+    return views[0] if len(views) == 1 else np.concatenate(views, axis=2)
 
 
 def single_views(paths: Sequence[ImageFile | Picture], input_spec: InputSpec) -> NDArray[np.uint8]:

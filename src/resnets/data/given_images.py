@@ -6,14 +6,16 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from resnets.data.orientation import TURNS, orientation
 from resnets.data.stored_file import MOST_BYTES, ImageFile, InMemoryFile
 from resnets.errors import DataError, UsageError
+from resnets.quantities import plural
 
 GivenImage: TypeAlias = "str | ImageFile | bytes | bytearray | memoryview | IO[bytes] | Image.Image | NDArray[np.uint8]"
 """A path, a file's content, a file that is open in binary mode, a picture of Pillow's, or an array as `as_image`."""
@@ -21,12 +23,16 @@ GivenImage: TypeAlias = "str | ImageFile | bytes | bytearray | memoryview | IO[b
 KINDS = "a path, bytes, a file open in binary mode, a picture of Pillow's or an array of uint8 (height, width, 3)"
 
 
+COLOURS = (1, 3)
+"""Channels of what image files are read as: grey or RGB."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """An image whose pixels are in memory. `str` of it says which."""
+    """An image whose pixels are in memory, an array where it has 2 channels or more than 4. `str` of it says which."""
 
     where: str
-    image: Image.Image
+    image: Image.Image | NDArray[np.uint8]
 
     @property
     def name(self) -> str:
@@ -35,13 +41,32 @@ class Picture:
     def __str__(self) -> str:
         return self.where
 
+    def bands(self) -> list[Image.Image]:
+        """Return each channel as a grey image, upright. Raises: nearly anything, for a picture of a damaged file."""
+        image = self.image
+        if not isinstance(image, Image.Image):
+            return [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(image, 2, 0)]
+        image.load()
+        turn = 1 if image.format == "TIFF" else orientation(image)  # Pillow turns a TIFF itself
+        return [band if turn == 1 else band.transpose(TURNS[turn]) for band in image.split()]
+
+
+def require_colours(channels: int, where: object) -> None:
+    """Make sure that a network takes what image files are read as. Raises: UsageError, for channels but 1 and 3."""
+    if channels not in COLOURS:
+        raise UsageError(
+            f"{where}: image files are read as RGB or grey; the network takes {plural(channels, 'channel')}: give "
+            f"arrays of uint8 (height, width, {channels})"
+        )
+
 
 def as_image(given: GivenImage | Picture, where: str = "image") -> ImageFile | Picture:
     """Return one image that a caller gives; of an open file, what follows its position is read.
 
     `where` is what it is called if it has no name of its own, as an open file and a picture of a file have.
 
-    Shape: an array is (H, W), (H, W, 1), (H, W, 3) or, with alpha channel, (H, W, 4), uint8
+    Shape: an array is (H, W), (H, W, 1), (H, W, 3) or, with alpha channel, (H, W, 4), uint8; for a network of other
+        channels (H, W, channels)
     Raises: UsageError, if it is no image; DataError, if an open file cannot be read.
     """
     match given:
@@ -71,14 +96,20 @@ def as_images(given: GivenImage | Iterable[GivenImage]) -> Iterator[ImageFile | 
     return (as_image(image, f"images[{number}]") for number, image in enumerate(given))  # type: ignore[arg-type]
 
 
-def _picture(array: NDArray[np.uint8], where: str) -> Image.Image:
-    shape = array.shape
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or shape[2:] not in ((), (1,), (3,), (4,)) or not array.size:
-        raise UsageError(
-            f"{where} is an array of {array.dtype} {shape}; it must be of uint8, from 0 to 255, and (height, width, 3) "
-            f"or (height, width); several are (N, height, width, channels)"
-        )
-    return Image.fromarray(np.ascontiguousarray(array[..., 0] if shape[2:] == (1,) else array))
+def _picture(array: NDArray[np.uint8], where: str) -> Image.Image | NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
+        raise unfit(array, where)
+    if array.shape[2:] not in ((), (1,), (3,), (4,)):
+        return array
+    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2:] == (1,) else array))
+
+
+def unfit(array: NDArray[Any], where: str) -> UsageError:
+    """Return the error for an array that is no image in RGB or grey."""
+    return UsageError(
+        f"{where} is an array of {array.dtype} {array.shape}; it must be of uint8, from 0 to 255, and (height, width, "
+        f"3) or (height, width); several are (N, height, width, channels)"
+    )
 
 
 def _read(file: IO[bytes], where: str) -> ImageFile:

@@ -10,15 +10,15 @@ from resnets.files import read_bytes, reading
 from resnets.specs import InputSpec
 
 
-def example(name: str, input_spec: InputSpec, *, from_pixels: bool) -> str:
-    """Return a Python program that classifies images by an ONNX file of this name next to it.
+def example(input_spec: InputSpec, *, from_pixels: bool) -> str:
+    """Return a Python program that classifies images in RGB or grey by the ONNX file next to it.
 
-    It reads the classes and the input from the file. The image is resized and cropped as in `single_view`. Its last
-    line has the digest of the others.
+    The file has its name without .py; it reads the classes and the input from there. The image is resized and cropped
+    as in `single_view`. Its last line has the digest of the others.
     """
     mode = "RGB" if input_spec.channels == 3 else "L"
     lines = [
-        f'"""Classify images: python {name}.py photo.jpg ...   It needs onnxruntime, Pillow and NumPy."""',
+        '"""Classify images: python FILE.onnx.py photo.jpg ...   It needs onnxruntime, Pillow and NumPy."""',
         "",
         "import base64, json, sys" if input_spec.mean_image and not from_pixels else "import json, sys",
         "import numpy as np, onnxruntime",

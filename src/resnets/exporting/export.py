@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from resnets.data import normalization
 from resnets.data.decoding import single_views
-from resnets.data.given_images import GivenImage
+from resnets.data.given_images import COLOURS, GivenImage
 from resnets.errors import DataError, RunError, UsageError, first_line, public
 from resnets.exporting.example import example, is_example
 from resnets.exporting.formats import FileFormat, Run, find_format
@@ -68,8 +68,8 @@ def export(
 
     The file is run by its runtime, in batches of 1, 2 and 5, and its logits are compared with the network's own; it
     takes its place only if they agree. Next to an ONNX file OUT is OUT.py, an example that needs no torch and replaces
-    that of an earlier export, unless it was edited. It is left out for weights whose input has its contrast normalised
-    or is whitened; `normalize` does not do that either.
+    that of an earlier export, unless it was edited. It is left out for weights whose input is neither RGB nor grey, has
+    its contrast normalised or is whitened; `normalize` does not do the last two either.
 
     Args:
         path: a run folder, a weights file or a loaded model.
@@ -111,7 +111,8 @@ def export(
             )
     program = None
     if chosen.name == "onnx":
-        program = _write_example(out, None if of_each_image else example(out.name, input_spec, from_pixels=normalize))
+        has_none = of_each_image or input_spec.channels not in COLOURS
+        program = _write_example(out, None if has_none else example(input_spec, from_pixels=normalize))
     shape = ", ".join(map(str, given.shape[1:]))
     return Export(
         path=out,

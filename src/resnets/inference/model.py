@@ -53,9 +53,7 @@ class Model:
     def __repr__(self) -> str:
         """Return a summary in a few lines; `network`, `classes` and `input_spec` have the details."""
         expected = self.input_spec
-        size = "unknown"
-        if expected is not None:
-            size = f"{expected.size} x {expected.size} {'grey' if expected.channels == 1 else expected.channel_order}"
+        size = "unknown" if expected is None else f"{expected.size} x {expected.size} {expected.colours}"
         calibrated = "" if self.calibration is None else f"  temperature: {self.calibration.temperature:.3g}\n"
         return (
             f"Model(\n"
@@ -140,7 +138,8 @@ class Model:
         A picture that has an EXIF orientation is turned upright, as a file is. Below `min_confidence`, from 0 to 1, a
         prediction is `unsure`.
 
-        Shape: an array is (height, width), (height, width, 3) or, with alpha channel, (height, width, 4)
+        Shape: an array is (height, width), (height, width, 3) or, with alpha channel, (height, width, 4); for a network
+            that takes other channels than grey or RGB (height, width, channels), and no file is read
         Raises: DataError, for the first file that is not an image; UsageError, for what is of another type;
             WeightsError, if the weights have no classes and input.
         """

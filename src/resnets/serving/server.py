@@ -59,8 +59,8 @@ def serve(
         queue: most requests at once; the next ones are refused with 503.
         log: whether each request is a line on standard error.
 
-    Raises: WeightsError, as `load`; UsageError, for an impossible setting or where the extra `serve` is not installed;
-        RunError, if the port is taken.
+    Raises: WeightsError, as `load`; UsageError, for an impossible setting, a network whose input is neither RGB nor
+        grey, or where the extra `serve` is not installed; RunError, if the port is taken.
     """
     for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
         import_extra(package, EXTRA)
@@ -109,13 +109,14 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _prepared(path: str | Path, engine: str, device: str, precision: str, batch_size: int) -> Model:
+    from resnets.data.given_images import require_colours
     from resnets.inference.engine import require_engine
     from resnets.inference.model import load
     from resnets.inference.optimize import optimize
 
     require_engine(engine)
     model = load(path, device=device)
-    model.classes_and_input()
+    require_colours(model.classes_and_input()[1].channels, path)
     print(f"preparing engine {engine}")
     return optimize(model, engine=engine, precision=precision, batch_size=batch_size)
 

@@ -66,7 +66,7 @@ class InputSpec(Spec, frozen=True, kw_only=True):
 
     size: Annotated[int, msgspec.Meta(ge=1, le=MOST_PIXELS)]
     resize: Annotated[int, msgspec.Meta(ge=1, le=MOST_PIXELS)]
-    channels: Positive = 3  # 3: colour, 1: grey
+    channels: Positive = 3  # 3: colour, 1: grey; image files are not read for others
     mean: tuple[float, ...] | None = None  # of each channel
     mean_image: str | None = None  # or of each pixel: base64 of float32, (size, size, channels), little endian
     std: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] | None = None  # of each channel
@@ -91,6 +91,11 @@ class InputSpec(Spec, frozen=True, kw_only=True):
         """Numbers of an image: pixels times channels."""
         return self.size**2 * self.channels
 
+    @property
+    def colours(self) -> str:
+        """What the channels are, for people to read."""
+        return {1: "grey", 3: self.channel_order}.get(self.channels, f"in {self.channels} channels")
+
     def in_words(self) -> str:
         """Return what a network expects, for people to read."""
 
@@ -100,7 +105,6 @@ class InputSpec(Spec, frozen=True, kw_only=True):
         size = f"{self.size} x {self.size}"
         if self.resize != self.size:
             size += f" out of a shorter side of {self.resize} pixels ({self.interpolation})"
-        colours = "grey" if self.channels == 1 else self.channel_order
         mean = "minus a mean image" if self.mean_image else "as they are"
         if self.mean is not None:
             mean = f"minus {numbers(self.mean)}"
@@ -108,7 +112,7 @@ class InputSpec(Spec, frozen=True, kw_only=True):
         decoded = ", large JPEGs decoded at 1/2, 1/4 or 1/8" if self.decode == "reduced" else ""
         contrast = "" if self.contrast is None else f"each of mean 0 and standard deviation {self.contrast:g}, "
         white = "" if self.whitening is None else ", whitened"
-        return f"{size}, {colours} from 0 to {self.max_value}, {contrast}{mean}{std}{white}{decoded}"
+        return f"{size}, {self.colours} from 0 to {self.max_value}, {contrast}{mean}{std}{white}{decoded}"
 
 
 class PadCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="pad-crop-flip"):
