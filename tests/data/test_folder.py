@@ -114,6 +114,18 @@ def test_a_link_into_its_own_parent_is_refused(photo_folder: Path) -> None:
         folder.load(photo_folder)
 
 
+def test_a_link_is_named_whichever_comes_first(photo_folder: Path) -> None:
+    """Of a folder and a link to it, the link is named, also where its name is the first in the alphabet."""
+    cat = photo_folder / "train" / "cat"
+    (cat / "2024").mkdir()
+    (cat / "000.jpg").rename(cat / "2024" / "000.jpg")
+    for name in ("2023", "latest"):
+        (cat / name).symlink_to("2024")
+        with pytest.raises(DataError, match=f"cat/{name}: a link to .*/cat/2024"):
+            folder.load(photo_folder)
+        (cat / name).unlink()
+
+
 def test_what_is_missing_is_named(photo_folder: Path, tmp_path: Path) -> None:
     """A missing folder, split or class is named in the error."""
     with pytest.raises(DataError, match=r"folder: no folder .*/nowhere"):

@@ -15,7 +15,7 @@ import resnets
 from resnets.data import sources
 from resnets.data.stored_file import content_of
 from resnets.errors import DataError
-from resnets.inference.images import find_images
+from resnets.inference.images import find_images, in_parts
 
 
 @pytest.fixture
@@ -81,6 +81,15 @@ def test_standard_input_is_an_image(folder: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
     first, second = find_images(["-", "a.png"])
     assert (str(first), content_of(first), second) == ("-", content, Path("a.png"))
+
+
+def test_a_folder_that_two_names_lead_to_is_listed_once(folder: Path) -> None:
+    """A link to another folder, or to its own parent, is passed over: nothing is missing or read twice."""
+    (folder / "sub" / "latest").symlink_to("deep")
+    (folder / "sub" / "loop").symlink_to(folder / "sub")
+    expected = [Path("sub/b.png"), Path("sub/deep/c.jpg")]
+    assert find_images("sub") == expected
+    assert in_parts("sub", 10) == [expected]
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])

@@ -220,21 +220,23 @@ def files_of(
 def images_in(folder: Path, complain: Complain, passed: list[PassedOver], *, verify: bool = True) -> list[Path]:
     """Return the image files of one class, sorted; [] if it has no folder. Raises OSError for what cannot be read.
 
-    With `verify`, those that no training could read are complained of and left out.
+    With `verify`, those that no training could read are complained of and left out, and so is a folder that a link
+    leads to a second time; without, it is passed over.
     """
 
     def unreadable(error: OSError) -> None:  # os.walk would pass over a folder without permission
         raise error
 
     found: list[Path] = []
-    walked: set[str] = set()
+    walked: dict[str, str] = {}
     for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True) if folder.is_dir() else ():
-        real = os.path.realpath(parent)
-        if real in walked:  # a link into its own parent would otherwise bring each image forty times
-            complain(f"{parent}: a link to {real}, whose images are in this class already")
+        earlier = walked.setdefault(real := os.path.realpath(parent), parent)
+        if earlier != parent:  # a link into its own parent would otherwise bring each image forty times
+            if verify:
+                link = earlier if os.path.islink(earlier) and not os.path.islink(parent) else parent
+                complain(f"{link}: a link to {real}, whose images are in this class already")
             folders.clear()
             continue
-        walked.add(real)
         passed += [PassedOver(HIDDEN_FOLDERS, str(Path(parent, name))) for name in sorted(folders) if _is_hidden(name)]
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         for name in sorted(files):
