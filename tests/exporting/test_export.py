@@ -182,6 +182,31 @@ def test_networks_of_your_own(tmp_path: Path, network: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
 
 
+class Several(nn.Module):
+    """A network that gives its features next to the logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.conv(x).mean((2, 3))
+        return self.fc(features), features
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_of_several_outputs_the_first_is_exported(tmp_path: Path, normalize: bool) -> None:
+    """A file has one output, the logits."""
+    module = Several()
+    weights_file.save(tmp_path / "own.safetensors", module, classes=tuple("abcde"), input_spec=PHOTOS)
+    model = resnets.load(tmp_path / "own.safetensors", network=module)
+    resnets.export(model, tmp_path / "own.pt2", normalize=normalize)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    x = model.normalized(pixels)
+    found = run(tmp_path / "own.pt2", pixels if normalize else x.numpy())
+    assert found == pytest.approx(model(x).numpy(), abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("out", "options", "named"),
     [

@@ -263,6 +263,28 @@ def test_modules_that_cannot_be_folded_or_cast(precision: Precision) -> None:
     agrees(prepare(module, "eager", precision), module)
 
 
+class Several(nn.Module):
+    """A network that gives its features next to the logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 16), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.conv(x).flatten(1)
+        return self.fc(features), features
+
+
+@pytest.mark.parametrize("engine", [*PREPARED, pytest.param("compile", marks=pytest.mark.slow)])
+def test_of_several_outputs_the_first_is_taken(engine: str) -> None:
+    """As `forward` takes it; also folded, and exported for OpenVINO."""
+    torch.manual_seed(0)
+    module = Several().eval()
+    images = torch.randn(9, *SHAPE)
+    with torch.no_grad():
+        assert relative(prepare(module, engine)(images), module(images)[0]) < TOLERANCE["fp32"]
+
+
 def test_what_gives_no_logits_is_refused() -> None:
     """Other outputs, failing modules, empty batches and images of another size are errors."""
     with pytest.raises(UsageError, match=r"\(4, 2, 14, 14\)"):

@@ -142,6 +142,24 @@ def test_very_many_are_worth_an_engine(
     assert len(prepared) == 1 and prepared[0]["batch_size"] == 4
 
 
+def test_without_an_engine_the_network_itself_goes_on(
+    run: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that no engine runs answers for all images, and none is prepared again after each batch."""
+    tried = []
+
+    def fail(*_: object, **__: object) -> engines.Engine:
+        tried.append(1)
+        raise UsageError("no engine can run this network")
+
+    expected = resnets.predict(run, photos)
+    monkeypatch.setattr(models, "BATCH", 4)
+    monkeypatch.setattr(models, "fastest", fail)
+    monkeypatch.setattr(models, "PREPARATION_SECONDS", 0.0)
+    assert all(map(close, resnets.predict(run, photos), expected))
+    assert len(tried) == 1
+
+
 def test_bf16_reports_its_agreement(digits_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On real images, here the digits; float32 is the network itself and has none to report."""
     result = RunFolder(digits_run).result(ClassifierResult)

@@ -20,7 +20,7 @@ from resnets.exporting.example import example, is_example
 from resnets.exporting.formats import FileFormat, Run, find_format
 from resnets.exporting.graph import FromPixels, about
 from resnets.files import replacing, require_file, require_folder, write_bytes, writing
-from resnets.inference.backends import exported, frozen
+from resnets.inference.backends import exported, frozen, with_one_output
 from resnets.inference.images import find_images
 from resnets.inference.model import Model, load
 from resnets.networks.registry import name_of
@@ -94,16 +94,18 @@ def export(
         raise UsageError("normalize: contrast normalisation and whitening are not among what is exported; leave it out")
     views = _random_views(input_spec) if images is None else _views(images, input_spec)
     network = frozen(model.network).cpu().to(memory_format=torch.contiguous_format)
-    graph = FromPixels(network, input_spec).eval() if normalize else network
-    given = views if normalize else _normalized(views, input_spec)
+    normalized = _normalized(views, input_spec)
+    given = views if normalize else normalized
     with replacing(out) as temporary:
         try:
+            network = with_one_output(network, torch.from_numpy(normalized))
+            graph = FromPixels(network, input_spec).eval() if normalize else network
             chosen.write(exported(graph, torch.from_numpy(given)), torch.from_numpy(given), temporary, texts)
             run = chosen.load(temporary)
         except Exception as error:  # whatever torch, a converter or a runtime raises
             why = f"failed to export {name_of(model.network)} to {chosen.title} ({_reason(error)})"
             raise RunError(f"{out}: {why}") from error
-        difference = _difference(run, given, _expected(network, _normalized(views, input_spec)))
+        difference = _difference(run, given, _expected(network, normalized))
         if not difference <= tolerance:
             raise RunError(
                 f"{out}: not written, since the logits that {chosen.runtime} computes differ from the network's by "

@@ -44,6 +44,27 @@ def frozen(network: nn.Module) -> nn.Module:
     return network
 
 
+class FirstOutput(nn.Module):
+    """A network of several outputs that gives the first one alone, the logits. Shape: (N, C, H, W) -> (N, classes)"""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images)[0]
+
+
+def with_one_output(network: nn.Module, images: Tensor) -> nn.Module:
+    """Return a frozen network that gives logits alone: itself, unless it gives a tuple for these images.
+
+    Raises: whatever the network raises.
+    """
+    with torch.no_grad():
+        several = isinstance(network(images[:1]), tuple)
+    return FirstOutput(network).eval() if several else network
+
+
 def folded(network: nn.Module) -> nn.Module:
     """Return a frozen network with each batch norm folded into the convolution before it.
 

@@ -10,12 +10,13 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from resnets.data import loading
 from resnets.data.decoding import reading
 from resnets.data.given_images import GivenImage, Picture, as_image
 from resnets.data.stored_file import ImageFile
-from resnets.errors import DataError
+from resnets.errors import DataError, WeightsError
 from resnets.specs import InputSpec
 
 Result = TypeVar("Result")
@@ -57,6 +58,14 @@ def all_read(answers: Iterable[tuple[Path | str, Result | DataError]]) -> Iterat
 def name_of_image(image: ImageFile | Picture) -> Path | str:
     """Return an image's path or, of one that is no file of its own, its name; neither holds its content."""
     return image if isinstance(image, Path) else str(image)
+
+
+def require_finite(path: Path, found: Tensor, names: Sequence[Path | str]) -> None:
+    """Raise WeightsError, if the weights of a path give numbers that are not finite for an image. Shape: (N, D)"""
+    if not (finite := found.isfinite().all(1)).all():
+        number = int((~finite).nonzero()[0])
+        where = names[number] if names else f"image {number}"
+        raise WeightsError(f"{path}: gives numbers that are not finite for {where}")
 
 
 def _result(view: Future[NDArray[np.uint8]]) -> NDArray[np.uint8] | DataError:

@@ -158,6 +158,7 @@ def _prepare(network: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
     plain = backends.frozen(network).to(images.device)
     some = images[:CHECKED_IMAGES]
     try:
+        plain = backends.with_one_output(plain, some)
         expected = forward(plain, some, "fp32")
     except Exception as error:
         shape = tuple(images.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -20,7 +21,7 @@ from resnets.data.given_images import GivenImage, Picture, as_image, as_images
 from resnets.data.normalization import normalize
 from resnets.errors import DataError, UsageError, WeightsError, public, require_at_least
 from resnets.inference.activation import features_of
-from resnets.inference.batches import all_read, in_batches, name_of_image
+from resnets.inference.batches import all_read, in_batches, name_of_image, require_finite
 from resnets.inference.engine import PREPARATION_SECONDS, Engine, fastest
 from resnets.inference.predictions import Prediction
 from resnets.networks.registry import name_of, spec_of
@@ -179,7 +180,7 @@ class Model:
         _, input_spec = self.validated(top, min_confidence)
         multiply = choose_precision(precision, self.device)
         total = len(images) if isinstance(images, Sized) else None
-        model, seconds, done = self, 0.0, 0
+        model, seconds, done, prepares = self, 0.0, 0, self.engine is None
 
         def classify(names: Sequence[Path | str], views: NDArray[np.uint8]) -> list[Prediction]:
             nonlocal seconds
@@ -194,8 +195,8 @@ class Model:
             if done == BATCH and self.device.type == "cpu":
                 keep_freed_memory()
             remaining = done if total is None else total - done
-            if model.engine is None and not is_last and seconds / done * remaining > PREPARATION_SECONDS:
-                model = model._prepared(multiply)
+            if prepares and not is_last and seconds / done * remaining > PREPARATION_SECONDS:
+                model, prepares = self._prepared(multiply), False
 
     @public
     def embed(self, images: GivenImage | Iterable[GivenImage]) -> NDArray[np.float32]:
@@ -248,12 +249,12 @@ class Model:
         Raises: WeightsError, if the network gives numbers that are not finite, or has no classes and input.
         """
         logits = self._logits(self.normalized(views), precision)
-        _require_finite(self.path, logits, names)
+        require_finite(self.path, logits, names)
         return logits.softmax(1)
 
     def _features(self, names: Sequence[Path | str], views: NDArray[np.uint8]) -> NDArray[np.float32]:
         found = features_of(self.network, self.normalized(views))
-        _require_finite(self.path, found, names)
+        require_finite(self.path, found, names)
         return found.cpu().numpy()
 
     @public
@@ -280,10 +281,13 @@ class Model:
         return self.classes_and_input()
 
     def _prepared(self, precision: Precision) -> Model:
+        """Return the model with the fastest engine; as it is, where none runs its network."""
         _, spec = self.classes_and_input()
         shape = (spec.channels, spec.size, spec.size)
-        engine = fastest(self.network, shape=shape, batch_size=BATCH, device=self.device, precision=precision)
-        return dataclasses.replace(self, engine=engine)
+        with contextlib.suppress(UsageError):
+            engine = fastest(self.network, shape=shape, batch_size=BATCH, device=self.device, precision=precision)
+            return dataclasses.replace(self, engine=engine)
+        return self
 
     def _classify(
         self,
@@ -301,13 +305,6 @@ class Model:
             )
             for name, indices, probabilities in zip(names, best.indices.tolist(), best.values.tolist(), strict=True)
         ]
-
-
-def _require_finite(path: Path, found: Tensor, names: Sequence[Path | str]) -> None:
-    if not (finite := found.isfinite().all(1)).all():
-        number = int((~finite).nonzero()[0])
-        where = names[number] if names else f"image {number}"
-        raise WeightsError(f"{path}: gives numbers that are not finite for {where}")
 
 
 @public
