@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
@@ -197,25 +198,45 @@ def free_name(folder: Path, stem: str, suffix: str, taken: set[str], own: Contai
 
 
 def require_file(path: str | Path | None) -> None:
-    """Make sure that a path, if there is one, can be a file's, before the hours whose result is written there.
+    """Make sure that a file can be written, if a path is given, before the hours whose result is written there.
 
-    Raises: UsageError.
+    Raises: UsageError, if it is a folder or a URL; RunError, if nothing can be written there.
     """
     if path is not None:
         _require_path(Path(path))
         if Path(path).is_dir():
             raise UsageError(f"{path}: a folder; name a file in it")
+        _require_writable(Path(path), Path(path).parent)
 
 
 def require_folder(path: str | Path | None) -> None:
-    """Make sure that a path, if there is one, can be a folder's, before the hours whose results are written there.
+    """Make sure that a path, if there is one, can be a folder's, which is opened before the work starts.
 
-    Raises: UsageError.
+    Raises: UsageError, if it is a file or a URL.
     """
     if path is not None:
         _require_path(Path(path))
         if Path(path).exists() and not Path(path).is_dir():
             raise UsageError(f"{path}: a file; name a folder")
+
+
+def require_results_folder(path: str | Path | None) -> None:
+    """Make sure that results can be written to a folder, if one is given, before the hours that they take.
+
+    Raises: UsageError, as `require_folder`; RunError, if nothing can be written there.
+    """
+    require_folder(path)
+    if path is not None:
+        _require_writable(Path(path), Path(path))
+
+
+def _require_writable(path: Path, folder: Path) -> None:
+    """Try a temporary file in a folder or, where it is not there yet, in the nearest one above; none is made."""
+    with writing(path):
+        there = folder.absolute()
+        while not there.exists():
+            there = there.parent
+        tempfile.TemporaryFile(dir=there).close()
 
 
 def _require_path(path: Path) -> None:

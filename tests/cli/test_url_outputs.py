@@ -1,4 +1,4 @@
-"""Results go to disks of this machine: a URL as the place for them is refused by every command that writes."""
+"""Results go to disks of this machine: every command refuses a URL, and a place that nothing can be written to."""
 
 from __future__ import annotations
 
@@ -56,6 +56,41 @@ def test_a_url_for_results_is_one_line_before_anything_is_read(
     assert code == 2
     assert "a URL" in err and err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "check", "digits", "--out", "taken/found.json"),
+        ("evaluate", "absent", "-d", "digits", "--out", "taken/found.json"),
+        ("evaluate", "absent", "-d", "digits", "--mistakes", "taken/mistakes"),
+        ("detect", "evaluate", "absent", "-d", "voc:nowhere", "--out", "taken/found"),
+        ("locate", "evaluate", "absent", "-d", "clsloc:nowhere", "--out", "taken/found"),
+        ("calibrate", RUN, "-d", "digits", "--out", "taken/calibrated.safetensors"),
+        ("predict", "absent", "a.png", "--out", "taken/found.csv"),
+        ("embed", "absent", "a.png", "--out", "taken/new/found.npz"),
+        ("explain", "absent", "a.png", "--out", "taken/found"),
+        ("convert", "absent", "taken/out.safetensors"),
+        ("convert", "absent", "taken/out"),
+        ("export", "absent", "taken/out.pt2"),
+        ("deepen", "absent", "resnet32", "taken/out.safetensors"),
+        ("ablate", "absent", "-d", "digits", "--out", "taken/found"),
+        ("gradients", "resnet20", "-d", "digits", "--out", "taken/found"),
+        ("landscape", "absent", "-d", "digits", "--out", "taken/found"),
+        ("responses", "absent", "-d", "digits", "--out", "taken/found.json"),
+    ],
+    ids=lambda arguments: " ".join(one for one in arguments if one not in (RUN, "absent"))[:40],
+)
+def test_a_place_that_nothing_can_be_written_to_is_one_line_before_anything_is_read(
+    arguments: tuple[str, ...], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a file in the place of a folder; the work is not done in vain, and no folder is made."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("mine")
+    code, _, err = command(*arguments)
+    assert code == 1
+    assert "taken" in err and "failed to write" in err and err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
 def test_no_folder_is_made_in_the_name_of_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

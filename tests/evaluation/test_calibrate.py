@@ -90,7 +90,7 @@ def test_weights_are_calibrated_in_place(run: Path, tmp_path: Path) -> None:
 def test_another_file_is_written(run: Path, tmp_path: Path) -> None:
     """With `out` the run keeps its weights."""
     content = (run / "weights.safetensors").read_bytes()
-    resnets.calibrate(run, "digits", out=tmp_path / "calibrated.safetensors", workers=0)
+    resnets.calibrate(run, "digits", out=tmp_path / "new" / "calibrated.safetensors", workers=0)
     assert (run / "weights.safetensors").read_bytes() == content
     assert resnets.load(tmp_path / "calibrated.safetensors", device="cpu").calibration is not None
 

@@ -17,7 +17,7 @@ from resnets.data.splits import DataSplits
 from resnets.errors import UsageError, nearest, public
 from resnets.evaluation.evaluate import evaluate
 from resnets.evaluation.members import data_for, load_all
-from resnets.files import require_folder
+from resnets.files import require_results_folder
 from resnets.inference.model import Model
 from resnets.networks.blocks import Block
 from resnets.networks.registry import name_of
@@ -64,7 +64,7 @@ def ablate(
         have, and for other networks than residual and plain ones.
     """
     require_alone("ablate")
-    require_folder(out)
+    require_results_folder(out)
     models = load_all(runs, device)
     names = [drop] if isinstance(drop, str) else list(drop)
     chosen = [_chosen(model.network, names) for model in models]

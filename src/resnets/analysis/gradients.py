@@ -17,7 +17,7 @@ from resnets.data.load import Data, load_data, load_of_runs
 from resnets.data.loading import Batch
 from resnets.data.splits import DataSplits
 from resnets.errors import DataError, RunError, UsageError, WeightsError, public, require_at_least
-from resnets.files import require_folder
+from resnets.files import require_results_folder
 from resnets.networks import registry
 from resnets.networks.modes import hooked, in_mode
 from resnets.networks.registry import declare, name_of
@@ -84,7 +84,7 @@ def gradients(
     Paper: section 4.1.
     """
     require_alone("gradients")
-    require_folder(out)
+    require_results_folder(out)
     require_at_least(1, seeds=seeds, points=points, batches=batches, iterations=iterations)
     named = [targets] if isinstance(targets, str | Path) else list(targets)
     if not named:

@@ -17,7 +17,7 @@ from resnets.data.load import Data
 from resnets.data.loading import Batch
 from resnets.errors import UsageError, public, require_at_least
 from resnets.evaluation.members import class_order, data_for, fitting, load_all
-from resnets.files import require_folder
+from resnets.files import require_results_folder
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
 from resnets.networks.modes import in_mode
@@ -66,7 +66,7 @@ def landscape(
     Raises: UsageError, DataError, WeightsError, as `evaluate`.
     """
     require_alone("landscape")
-    require_folder(out)
+    require_results_folder(out)
     if points < 3 or points % 2 == 0:
         raise UsageError(f"points is {points}; it must be odd and 3 or more: the trained weights are in the middle")
     require_at_least(1, images=images)

@@ -29,7 +29,7 @@ def explain(
     it is drawn over that part of the image, and the rest is dim.
     """
     from resnets.cli.answers import classes_in_words, classes_of, counted, print_answers
-    from resnets.files import require_folder
+    from resnets.files import require_results_folder
     from resnets.inference.explain import Explainer, Explanation
     from resnets.inference.images import find_images
     from resnets.inference.model import load
@@ -57,7 +57,7 @@ def explain(
         at, (width, height) = "{}, {}".format(*one.peak), one.size
         return f"{shown}; evidence for {one.class_name} strongest at {at} of {width} x {height}{_to(drawn)}"
 
-    require_folder(out)
+    require_results_folder(out)
     explainer = Explainer(load(weights, device=device))
     if class_name is not None:
         explainer.index(class_name)  # an unknown one is refused before anything is read

@@ -16,7 +16,7 @@ from resnets.detection.refinements import Refinements
 from resnets.detection.score import Score, require_objects, require_writable, score_for, write_detections
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, NoMasksError, UsageError, public, warn
-from resnets.files import require_folder
+from resnets.files import require_results_folder
 from resnets.records import base
 from resnets.records.evaluations import DetectionEvaluation
 from resnets.records.runs import DetectionScores, DetectorResult, result_next_to
@@ -68,7 +68,7 @@ def evaluate_detector(
     Raises: WeightsError, UsageError, DataError, also if the classes are not those of the training.
     """
     RunSettings(workers=workers)
-    require_folder(out)
+    require_results_folder(out)
     with joined(device) as world:
         detectors = load_all(path, world.device)
         splits = _load(detectors, data, classes)

@@ -17,7 +17,7 @@ from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, UsageError, WeightsError, public, warn
 from resnets.evaluation.confidence import confidence_bins, expected_error
 from resnets.evaluation.members import class_order, data_for, division_of, fitting
-from resnets.files import require_file, writing
+from resnets.files import make_folder, require_file, writing
 from resnets.inference.model import Model, load
 from resnets.records.evaluations import Calibration
 from resnets.records.runs import record_of
@@ -65,6 +65,8 @@ def calibrate(
     require_alone("calibrate")
     target = _target(path, out)
     model = load(path, network=network, device=device)
+    if target is None:
+        require_file(model.path)
     splits = fitting(model, _with_validation(model, data_for([model], data)))
     assert splits.validation is not None
     validation = _outputs(model, splits, splits.validation, batch_size, workers)
@@ -96,6 +98,7 @@ def calibrate(
     )
     target = model.path if target is None else target
     with writing(target):
+        make_folder(target.parent)
         weights_file.save(target, model.network, classes=model.classes, input_spec=model.input_spec, calibration=found)
     return found
 

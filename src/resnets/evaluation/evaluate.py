@@ -23,7 +23,7 @@ from resnets.evaluation.metrics import Counts
 from resnets.evaluation.mistakes import Mistakes
 from resnets.evaluation.multi_view import Scored, ensemble
 from resnets.evaluation.shown_images import require_images
-from resnets.files import require_file, require_folder, sha256_of
+from resnets.files import require_file, require_results_folder, sha256_of
 from resnets.inference.model import Model, load
 from resnets.inference.several import as_list, load_each
 from resnets.records import base
@@ -87,7 +87,7 @@ def evaluate(
     if network is not None and len(paths) > 1:
         raise UsageError("network= is for the weights of one module; load each with resnets.load, and pass the models")
     require_file(out)
-    require_folder(mistakes)
+    require_results_folder(mistakes)
     if mistakes is not None:
         require_alone("evaluate with mistakes")
     with joined(device) as world:

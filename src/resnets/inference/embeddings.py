@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from resnets.data.given_images import GivenImage
 from resnets.errors import DataError, UsageError, first_line, import_extra, public, require_at_least
-from resnets.files import require_expansion, sha256_of, size_on_disk, write_bytes
+from resnets.files import require_expansion, require_file, sha256_of, size_on_disk, write_bytes
 from resnets.inference.batches import all_read
 from resnets.inference.images import find_images
 from resnets.inference.model import Model, load
@@ -73,8 +73,10 @@ class Neighbours:
 def require_embeddings_file(path: Path) -> None:
     """Make sure that features can be written to a file, before the hours that they take.
 
-    Raises: UsageError, if it is a folder or of another suffix, or for Parquet where pyarrow is not installed.
+    Raises: UsageError, if it is a folder or of another suffix, or for Parquet where pyarrow is not installed; RunError,
+        if nothing can be written there.
     """
+    require_file(path)
     require_format(path, "features", SUFFIXES)
 
 
@@ -103,11 +105,11 @@ def write_embeddings(path: Path, embeddings: Embeddings) -> None:
 def read_embeddings(path: Path) -> Embeddings:
     """Read what `write_embeddings` wrote, or the folder of a finished `embed_into`.
 
-    Raises: DataError, if the file is missing, damaged or another one, or parts are missing; UsageError, as
-        `require_embeddings_file`.
+    Raises: DataError, if the file is missing, damaged or another one, or parts are missing; UsageError, if it has
+        another suffix, or for Parquet where pyarrow is not installed.
     """
     if not is_parts_folder(path):
-        require_embeddings_file(path)
+        require_format(path, "features", SUFFIXES)
     try:
         names, features, weights = _read(path)
         features = np.ascontiguousarray(features, np.float32)

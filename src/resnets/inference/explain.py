@@ -18,7 +18,7 @@ from torch.nn import functional
 from resnets.data.decoding import decode, resized, single_view, within_ratio
 from resnets.data.given_images import GivenImage, Picture, as_image
 from resnets.errors import DataError, UsageError, WeightsError, nearest, public, require_at_least
-from resnets.files import free_name, require_folder, write_bytes
+from resnets.files import free_name, require_results_folder, write_bytes
 from resnets.inference.activation import Layer, class_activation, last_maps
 from resnets.inference.batches import all_read, name_of_image
 from resnets.inference.images import STDIN, AnyImage, find_images
@@ -264,7 +264,7 @@ def explain(
         class, or the network has no maps; RunError, if `out` cannot be written.
     """
     require_at_least(1, top=top)
-    require_folder(out)
+    require_results_folder(out)
     folder = None if out is None else Path(out)
     explainer = Explainer(path if isinstance(path, Model) else load(path, device=device))
     answers = explainer.explanations(find_images(images), class_name=class_name, top=top, out=folder)

@@ -41,14 +41,15 @@ class Prediction:
 def require_table(path: Path) -> None:
     """Make sure that predictions can be written to a file, before the hours that they take.
 
-    Raises: UsageError, if it is a folder or of another suffix, or for Parquet where pyarrow is not installed.
+    Raises: UsageError, if it is a folder or of another suffix, or for Parquet where pyarrow is not installed; RunError,
+        if nothing can be written there.
     """
+    require_file(path)
     require_format(path, "predictions", _FORMATS)
 
 
 def require_format(path: Path, what: str, suffixes: Collection[str]) -> None:
-    """Make sure that a file has one of some suffixes and can be written. Raises: UsageError, as `require_table`."""
-    require_file(path)
+    """Make sure that a file has one of some suffixes, of formats that are installed. Raises: UsageError."""
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"{path}: {what} are written as {', '.join(suffixes)}; name a file with such a suffix")
     if path.suffix.lower() == ".parquet":

@@ -16,7 +16,7 @@ from resnets.errors import DataError, UsageError, public, warn
 from resnets.evaluation.members import load_all as load_models
 from resnets.evaluation.members import prepare
 from resnets.evaluation.multi_view import ensemble
-from resnets.files import require_folder
+from resnets.files import require_results_folder
 from resnets.inference.model import Model
 from resnets.inference.several import load_each
 from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits
@@ -77,7 +77,7 @@ def evaluate_localiser(
     """
     RunSettings(workers=workers)
     require_alone("locate evaluate")
-    require_folder(out)
+    require_results_folder(out)
     test = LocalisationTest.of(protocol, scales, voting=voting)
     localisers = load_all(path, device)
     splits = _load(localisers, data)

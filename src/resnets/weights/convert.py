@@ -15,7 +15,7 @@ from torch import nn
 
 from resnets.data.normalization import transferred
 from resnets.errors import UsageError, WeightsError, first_line, nearest, public
-from resnets.files import make_folder, read_bytes, require_file, require_folder, writing
+from resnets.files import make_folder, read_bytes, require_file, require_results_folder, writing
 from resnets.records.evaluations import Calibration
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.specs.inputs import MOST_PIXELS
@@ -86,7 +86,7 @@ def convert(
     """
     out = Path(out)
     target = _target(out, to)
-    (require_folder if target == "hub" else require_file)(out)
+    (require_results_folder if target == "hub" else require_file)(out)
     found = _read(source, network, ema)
     spec = found.weights.spec
     assert spec is not None
