@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from resnets.errors import DataError, RunError, UsageError
-from resnets.files import reading, require_file, require_results_folder
+from resnets.files import free_name, reading, replacing, require_file, require_results_folder, write_bytes
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,44 @@ def test_a_folder_that_takes_no_files_is_found_out_before_the_work() -> None:
     for require, path in ((require_file, "/proc/found.csv"), (require_results_folder, "/proc/new/found")):
         with pytest.raises(RunError, match=f"{path}: failed to write"):
             require(path)
+
+
+def written(folder: Path) -> dict[str, str]:
+    """Return what the files of a folder hold, hidden ones too."""
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["there", "link", "."])
+def test_a_folder_that_is_there_stays_and_gets_the_new_files(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, by a link to it and as the current one, which a shell is in; on an error it has the old files."""
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "a").write_text("old")
+    (tmp_path / "link").symlink_to("there")
+    monkeypatch.chdir(there if name == "." else tmp_path)
+    before = there.stat().st_ino
+    with pytest.raises(ZeroDivisionError), replacing(Path(name)) as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("half")
+        raise ZeroDivisionError
+    assert written(there) == {"a": "old"}
+    with replacing(Path(name)) as temporary:
+        temporary.mkdir()
+        (temporary / "a").write_text("new")
+        (temporary / "b").write_text("more")
+    assert written(there) == {"a": "new", "b": "more"} and there.stat().st_ino == before
+    assert (tmp_path / "link").is_symlink() and sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
+
+
+def test_the_longest_names_are_written(tmp_path: Path) -> None:
+    """255 bytes are most, of which a temporary file needs none; a number is appended to what is cut."""
+    name = "\u65e5" * 83 + ".png"
+    write_bytes(tmp_path / name, b"image")
+    with replacing(tmp_path / name) as temporary:
+        temporary.write_bytes(b"another")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, b"another")]
+    taken: set[str] = set()
+    found = [free_name(tmp_path, "\u65e5" * 84, ".heatmap.png", taken) for _ in range(12)]
+    assert len(set(found)) == 12 and max(len(os.fsencode(one)) for one in found) <= 255

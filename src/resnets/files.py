@@ -22,7 +22,7 @@ from resnets.errors import ResnetsError, RunError, UsageError
 
 def write_durably(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file next to it, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = _temporary(path)
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -33,6 +33,19 @@ def write_durably(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+LONGEST_NAME = 240
+"""Bytes of a file's name that leave room, of 255, for a number, a suffix or what a temporary file has around it."""
+
+PARTIAL = ".partial"
+"""The end of a temporary file's name."""
+
+
+def _temporary(path: Path) -> Path:
+    name = os.fsencode(path.name)
+    short = path.name if len(name) <= LONGEST_NAME else hashlib.sha256(name).hexdigest()
+    return path.with_name(f".{short}{PARTIAL}")
 
 
 def cache_folder() -> Path:
@@ -155,24 +168,33 @@ def reading(where: object, kind: type[ResnetsError]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path next to a file or folder, which takes its place, whole, when the block ends without an error.
+    """Give a path for a new file or folder, which takes a place, whole, when the block ends without an error.
+
+    What a link leads to is replaced, and not the link. A folder that is there stays, for it may be a mount point or
+    where a shell is; it gets the files of the new one, in the order of their names, in place of those it has.
 
     Raises: RunError, if that fails.
     """
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     with writing(path):
-        make_folder(path.parent)
+        place = path.resolve()
+        temporary = place / PARTIAL if place.is_dir() else _temporary(place)
+        make_folder(temporary.parent)
         _remove(temporary)  # of a process that was killed
     try:
         yield temporary
         with writing(path):
-            for file in temporary.iterdir() if temporary.is_dir() else [temporary]:
+            files = sorted(temporary.iterdir()) if temporary.is_dir() else [temporary]
+            for file in files:
                 with open(file, "rb+") as content:
                     os.fsync(content.fileno())
-            if temporary.is_dir():
-                _remove(path)  # a folder does not replace one that is not empty
-            os.replace(temporary, path)
-            sync_folder(path.parent)
+            if place.is_dir():
+                for file in files:  # all, before the first new one: never some of each
+                    _remove(place / file.name)
+                for file in files:
+                    os.replace(file, place / file.name)
+            else:
+                os.replace(temporary, place)
+            sync_folder(temporary.parent)
     finally:
         _remove(temporary)
 
@@ -188,7 +210,10 @@ def free_name(folder: Path, stem: str, suffix: str, taken: set[str], own: Contai
     """Return a name for a new file of a folder, STEM with a suffix, or with a number where there is such a file.
 
     It is added to the names that are `taken`; the case of letters makes no other name. Files of `own` may be replaced.
+    A stem that is too long for that is cut.
     """
+    while len(os.fsencode(stem)) > LONGEST_NAME:
+        stem = stem[:-1]
     for number in itertools.count(1):
         name = f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}"
         if name.lower() not in taken and (name in own or not os.path.lexists(folder / name)):

@@ -182,6 +182,16 @@ def test_networks_of_your_own(tmp_path: Path, network: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
 
 
+def test_a_file_needs_no_suffix(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the format is named nothing is logged of the name, and a link to a file leads to it as before."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3072, 2))
+    weights_file.save(tmp_path / "own.safetensors", module, classes=("a", "b"), input_spec=PHOTOS)
+    (tmp_path / "current").symlink_to("first")
+    resnets.export(resnets.load(tmp_path / "own.safetensors", network=module), tmp_path / "current", format="pt2")
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+    assert (tmp_path / "current").is_symlink() and (tmp_path / "first").is_file()
+
+
 class Several(nn.Module):
     """A network that gives its features next to the logits."""
 
@@ -255,11 +265,11 @@ def test_the_example_runs_without_torch(
 ) -> None:
     """Where torch and resnets cannot be imported it prints what `predict` answers, also of an image on its side.
 
-    One that is absent ends it with a line.
+    One that is absent ends it with a line. The file's name is one that a docstring cannot hold as it is.
     """
     own = None if input_spec is None else made(tmp_path, resnets.create("resnet8", num_classes=3), input_spec)
     model = resnets.load(digits_run) if own is None else own
-    done = resnets.export(model, tmp_path / "net.onnx", normalize=normalize)
+    done = resnets.export(model, tmp_path / 'b\\N"""net.onnx', normalize=normalize)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     pixels = np.random.default_rng(0).integers(0, 256, (41, 60, 3), np.uint8)

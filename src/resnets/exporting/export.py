@@ -19,7 +19,7 @@ from resnets.errors import DataError, RunError, UsageError, first_line, public
 from resnets.exporting.example import example, is_example
 from resnets.exporting.formats import FileFormat, Run, find_format
 from resnets.exporting.graph import FromPixels, about
-from resnets.files import replacing, require_file, require_results_folder, write_bytes, writing
+from resnets.files import PARTIAL, replacing, require_file, require_results_folder, write_bytes, writing
 from resnets.inference.backends import exported, frozen, with_one_output
 from resnets.inference.images import find_images
 from resnets.inference.model import Model, load
@@ -143,7 +143,7 @@ def _require_free(out: Path, chosen: FileFormat) -> None:
             raise UsageError(f"{program}: is no example as export wrote it, and would be lost; move it, or rename OUT")
         return
     require_results_folder(out)
-    if out.exists() and (others := {file.name for file in out.iterdir()} - OWN_FILES):
+    if out.exists() and (others := {file.name for file in out.iterdir()} - OWN_FILES - {PARTIAL}):
         raise UsageError(f"{out}: this folder holds other files ({min(others)}); name another as OUT")
 
 

@@ -80,11 +80,13 @@ def _load_onnx(path: Path) -> Run:
 
 
 def _write_pt2(program: ExportedProgram, _: torch.Tensor, path: Path, about: dict[str, str]) -> None:
-    torch.export.save(program, path, extra_files={ABOUT: to_json(about)})
+    with open(path, "wb") as file:  # by its name torch would warn of another suffix
+        torch.export.save(program, file, extra_files={ABOUT: to_json(about)})
 
 
 def _load_pt2(path: Path) -> Run:
-    module = torch.export.load(path).module()
+    with open(path, "rb") as file:
+        module = torch.export.load(file).module()
 
     def run(x: NDArray[Any]) -> NDArray[np.float32]:
         with torch.no_grad():
