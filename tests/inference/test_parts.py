@@ -62,6 +62,14 @@ def test_features_are_written_in_parts_too(images: Path, tmp_path: Path, pandas:
         resnets.neighbours(RUN, query, tmp_path / "out")
 
 
+def test_without_images_no_folder_is_made(tmp_path: Path) -> None:
+    """Nothing to compute is an error, as for a folder without images."""
+    for into in (resnets.predict_into, resnets.embed_into):
+        with pytest.raises(DataError, match="no images"):
+            into(RUN, [], tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_missing_parts_are_computed(images: Path, tmp_path: Path, pandas: Any) -> None:
     """The others stay as they are; a tar file is one part, whatever it holds."""
     for name, content in (("full", images), ("empty", None)):

@@ -35,18 +35,20 @@ def table(path: Path) -> list[dict[str, Any]]:
 def test_a_table_has_timms_columns(tmp_path: Path, suffix: str) -> None:
     """Of one class filename, label and prob; of more one column for each rank; "unsure" in place of the best class."""
     path = tmp_path / "new" / f"out{suffix}"
-    write_predictions(path, [Prediction(name, ("cat",), (0.5,), name == NAMES[1]) for name in NAMES])
+    write_predictions(path, [Prediction(name, ("cat",), (0.5,), name == NAMES[1]) for name in NAMES], 1)
     labels = ("cat", "unsure")
     expected = [{"filename": name, "label": label, "prob": 0.5} for name, label in zip(SHOWN, labels, strict=True)]
     assert table(path) == expected
-    write_predictions(path, [Prediction(Path("x.png"), ("cat", "dog"), (0.5, 0.25))])
+    write_predictions(path, [Prediction(Path("x.png"), ("cat", "dog"), (0.5, 0.25))], 2)
     (row,) = table(path)
     assert list(row.items()) == [
         *(("filename", "x.png"), ("label_0", "cat"), ("label_1", "dog")),
         *(("prob_0", 0.5), ("prob_1", 0.25)),
     ]
-    write_predictions(path, [])
+    write_predictions(path, [], 2)
     assert table(path) == []
+    if suffix == ".csv":
+        assert path.read_text() == "filename,label_0,label_1,prob_0,prob_1\n"
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 

@@ -68,6 +68,26 @@ def test_an_image_that_fails_fails_alone(client: TestClient) -> None:
     assert client.post("/predict", files=form(b"none")).status_code == 415
 
 
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("filename*=utf-8''%C3%BC.png", "ü.png"),
+        ("filename=u.png; filename*=utf-8''%C3%BC.png", "u.png"),
+        ("FileName* = bogus", "bogus"),
+        ('filename*0="a"; filename*1="b.png"', "a"),
+        ("filename*=", "image 2"),
+        ('filename=""', "image 2"),
+    ],
+)
+def test_each_file_of_a_form_is_answered(client: TestClient, sent: str, name: str) -> None:
+    """Also one whose name is sent as a form must not: none is left out without an error."""
+    disposition = ["form-data; name=image; filename=first.png", f"form-data; name=image; {sent}"]
+    parts = [f"--x\r\nContent-Disposition: {one}\r\n\r\n".encode() + png() + b"\r\n" for one in disposition]
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = client.post("/predict?top=1", content=b"".join([*parts, b"--x--\r\n"]), headers=headers)
+    assert [one["image"] for one in answer.json()["predictions"]] == ["first.png", name]
+
+
 def test_an_explanation_is_the_map_of_the_first_class(client: TestClient, digits_run: Path, tmp_path: Path) -> None:
     """As a transparent PNG of the network's view with its place on the image, as `resnets.explain` gives it."""
     path = tmp_path / "image.png"

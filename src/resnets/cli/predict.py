@@ -68,11 +68,8 @@ def predict(
         if not json:
             outlive()
     files, kept = find_images(names), []
-    answers = (
-        load(weights, device=device)
-        .decoding(decode)
-        .answers(files, top=top or (5 if out is None else 1), min_confidence=min_confidence, precision=precision)
-    )
+    model, count = load(weights, device=device).decoding(decode), top or (5 if out is None else 1)
+    answers = model.answers(files, top=count, min_confidence=min_confidence, precision=precision)
 
     def keeping() -> Any:
         for image, answer in counted(answers, "images", files, printed=out is None or json):
@@ -82,7 +79,7 @@ def predict(
 
     complete = print_answers(keeping(), fields, None if json else text)
     if out is not None:
-        write_predictions(out, kept)
+        write_predictions(out, kept, min(count, len(model.classes_and_input()[0])))
         if not json:
             print(f"{out}: the classes of {plural(len(kept), 'image')}")
     if not complete:

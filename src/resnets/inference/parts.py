@@ -103,10 +103,11 @@ def write_parts(
 
     `observe` is called in the first process, at most twice a second.
 
-    Raises: DataError, for a name that led to no image; UsageError, StorageError, as `in_parts`; RunError, if the folder
-        is in use, holds other results, or cannot be written.
+    Raises: DataError, for a name that led to no image, or no images at all; UsageError, StorageError, as `in_parts`;
+        RunError, if the folder is in use, holds other results, or cannot be written.
     """
-    parts = in_parts(given, part_images)
+    if not (parts := in_parts(given, part_images)):
+        raise DataError(f"no images are given, so nothing is written to {folder}")
     manifest = _manifest(work, parts, world)
     with ExitStack() as held:
         same, missing = world.broadcast_object(lambda: (manifest.identity(), _open(folder, manifest, held)))

@@ -50,7 +50,7 @@ def predict(
     answers = model.answers(find_images(images), top=top, min_confidence=min_confidence, precision=precision)
     predictions = [prediction for _, prediction in all_read(answers)]
     if out is not None:
-        write_predictions(Path(out), predictions)
+        write_predictions(Path(out), predictions, min(top, len(model.classes_and_input()[0])))
     return predictions
 
 

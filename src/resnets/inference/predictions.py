@@ -56,16 +56,17 @@ def require_format(path: Path, what: str, suffixes: Collection[str]) -> None:
         import_extra("pyarrow.parquet", "datasets")
 
 
-def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
-    """Write predictions whole or not at all, in the format of the file's suffix.
+def write_predictions(path: Path, predictions: Sequence[Prediction], top: int) -> None:
+    """Write predictions of `top` classes whole or not at all, in the format of the file's suffix.
 
     The columns are `filename`, `label` and `prob`; of more than one class, `filename`, `label_0`, `label_1`, ...,
-    `prob_0`, `prob_1`, ...
+    `prob_0`, `prob_1`, ..., also where there are no predictions.
 
     Raises: UsageError, as `require_table`; RunError, if the file cannot be written.
     """
     require_table(path)
-    write_bytes(path, _FORMATS[path.suffix.lower()]([_row(prediction) for prediction in predictions]))
+    rows = [_row(prediction) for prediction in predictions]
+    write_bytes(path, _FORMATS[path.suffix.lower()](rows, columns_of(top)))
 
 
 def _row(prediction: Prediction) -> Row:
@@ -85,30 +86,26 @@ def columns_of(top: int) -> list[str]:
     return ["filename", *(name if top == 1 else f"{name}_{rank}" for name in names for rank in range(top))]
 
 
-def _columns(rows: Sequence[Row]) -> list[str]:
-    return list(rows[0]) if rows else columns_of(1)
-
-
-def _csv(rows: Sequence[Row]) -> bytes:
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
 
 
-def _json(rows: Sequence[Row]) -> bytes:
+def _json(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
     """As timm and pandas do by `orient="index"`: an object for each name."""
-    by_name = {row["filename"]: {column: row[column] for column in _columns(rows)[1:]} for row in rows}
+    by_name = {row["filename"]: {column: row[column] for column in columns[1:]} for row in rows}
     return (json.dumps(by_name, indent=4) + "\n").encode()
 
 
-def _json_lines(rows: Sequence[Row]) -> bytes:
+def _json_lines(rows: Sequence[Row], _: Sequence[str]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
-def _parquet(rows: Sequence[Row]) -> bytes:
-    return parquet_bytes(_arrow(rows, _columns(rows)))
+def _parquet(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    return parquet_bytes(_arrow(rows, columns))
 
 
 def arrow_table(results: Sequence[tuple[Path | str, Prediction | DataError]], top: int) -> Any:
@@ -136,7 +133,7 @@ def parquet_bytes(table: Any) -> bytes:
     return content.getvalue()
 
 
-_FORMATS: dict[str, Callable[[Sequence[Row]], bytes]] = {
+_FORMATS: dict[str, Callable[[Sequence[Row], Sequence[str]], bytes]] = {
     ".csv": _csv,
     ".json": _json,
     ".jsonl": _json_lines,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -16,6 +18,8 @@ from resnets.quantities import megabytes, plural
 
 MULTIPART = b"multipart/form-data"
 MOST_PARTS = 1_000
+EXTENDED_NAME = re.compile(rb";\s*filename\*[^=;]*=([^;]*)", re.IGNORECASE)
+"""As some clients send a name that is not ASCII, though a form must not have it: filename*=utf-8''%C3%BC.png."""
 
 
 async def read_body(request: Request, most: int) -> bytes:
@@ -95,6 +99,8 @@ class _Form:
     def header_end(self) -> None:
         if self.name.lower() == b"content-disposition":
             self.filename = parse_options_header(self.value)[1].get(b"filename")
+            if self.filename is None and (extended := EXTENDED_NAME.search(self.value)):
+                self.filename = unquote_to_bytes(extended[1].rpartition(b"'")[2].strip(b' "'))
         self.name, self.value = b"", b""
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
