@@ -11,7 +11,7 @@ from resnets.detection.proposals import ProposalNetwork
 from resnets.detection.regions import Regions, pool
 from resnets.errors import UsageError
 from resnets.networks.registry import spec_of
-from resnets.runtime.device import exact_if_narrow
+from resnets.runtime.narrow import exact_if_narrow
 from resnets.specs import DetectionRecipe, InputSpec, Precision
 
 LOSSES = ("proposal_loss", "proposal_box_loss", "class_loss", "box_loss")

@@ -12,7 +12,7 @@ from resnets.data.normalization import Normalizer
 from resnets.detection.regions import BOX_WEIGHTS
 from resnets.errors import UsageError
 from resnets.networks.resnet import ResNet
-from resnets.runtime.device import exact_if_narrow
+from resnets.runtime.narrow import exact_if_narrow
 from resnets.specs import InputSpec, LocalisationRecipe, ResNetSpec
 
 LOSSES = ("class_loss", "box_loss")

@@ -14,7 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from resnets.errors import DataError, UsageError
 from resnets.quantities import plural
-from resnets.specs import BNInceptionSpec, NetworkSpec, Precision, ResNetSpec
+from resnets.runtime.narrow import exact_if_narrow
+from resnets.specs import NetworkSpec, Precision
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -98,29 +99,6 @@ def outputs_of(
             what = f"{spec.name} takes images of {plural(takes, 'channel')}"  # type: ignore[union-attr]
             raise DataError(f"{what}; these have {images.shape[1]}") from error
         return tuple(one.float() for one in (found if isinstance(found, tuple) else (found,)))
-
-
-def is_narrow(spec: object, height: int, width: int) -> bool:
-    """Return whether a network's last 3x3 convolution of stride 2 sees too few columns for torch's bf16 on a CPU.
-
-    Of one column the weights' gradient, and of two with three rows or more also the output, hold memory that is not
-    theirs (torch 2.15 on an Intel Xeon: the first with and without AMX, the second with it).
-    """
-    if not isinstance(spec, ResNetSpec | BNInceptionSpec):
-        return False
-    stride = 16 if spec.type == "imagenet" else 2
-    rows, columns = -(-height // stride), -(-width // stride)
-    return columns == 1 or (columns == 2 and rows > 2)
-
-
-@contextmanager
-def exact_if_narrow(spec: object, images: Tensor) -> Iterator[None]:
-    """Leave autocast on a CPU for images that are too narrow for it, `is_narrow`. Shape: images (N, C, H, W)"""
-    if images.device.type == "cpu" and torch.is_autocast_enabled("cpu") and is_narrow(spec, *images.shape[2:]):
-        with torch.autocast("cpu", enabled=False):
-            yield
-    else:
-        yield
 
 
 def keep_freed_memory() -> bool:

@@ -18,7 +18,8 @@ from resnets.errors import UsageError, warn
 from resnets.networks import registry
 from resnets.networks.sync_batch_norm import require_nesting
 from resnets.records.runs import NetworkRecord, RunRecord
-from resnets.runtime.device import choose_device, choose_precision, is_narrow
+from resnets.runtime.device import choose_device, choose_precision
+from resnets.runtime.narrow import is_narrow
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
 from resnets.specs import REDUCED, FunctionSpec, InputSpec, NetworkSpec, Recipe
