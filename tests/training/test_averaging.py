@@ -8,7 +8,7 @@ import pytest
 import torch
 from observing import Crash
 from small_runs import RECIPE, Tiny, differences, job, run, splits
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnets.errors import UsageError
 from resnets.evaluation.single_view import SingleView
@@ -40,6 +40,39 @@ def test_the_formula() -> None:
     assert expected["bn.num_batches_tracked"] == 11
     for name, tensor in average.network.state_dict().items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+
+
+class Assigning(nn.Module):
+    """A module that assigns its buffers, as a batch norm or a codebook written by hand does."""
+
+    mean: Tensor
+    steps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("last", torch.zeros(3))
+        self.register_buffer("steps", torch.tensor(0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.mean = 0.5 * self.mean + 0.5 * images.mean((0, 2, 3))
+        self.last = images.mean((0, 2, 3)).bfloat16()
+        self.steps = self.steps + 1
+        return images
+
+
+def test_it_follows_buffers_that_a_module_assigns() -> None:
+    """As it does those that are changed in place, also where a part holds them."""
+    network = nn.Sequential(Assigning())
+    average = Average(network, 0.5)
+    expected = torch.zeros(3)
+    for t in range(1, 4):
+        network(torch.rand(2, 3, 4, 4))
+        average.update(t)
+        decay = min(0.5, (1 + t) / (10 + t))
+        expected = decay * expected + (1 - decay) * network.state_dict()["0.mean"]
+    torch.testing.assert_close(average.network.state_dict()["0.mean"], expected)
+    assert average.network.state_dict()["0.steps"] == 3
 
 
 def test_the_average_is_what_is_saved_and_tested(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,23 +30,32 @@ class Average:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.decay = decay
-        own, theirs = _all_tensors(self.network), _all_tensors(network)
-        pairs = list(zip(own, theirs, strict=True))
-        self.averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-        self.copied = [pair for pair in pairs if not pair[0].is_floating_point()]  # counters
+        self.places = list(zip(_places(self.network), _places(network), strict=True))
 
     @torch.no_grad()
     def update(self, iterations: int) -> None:
-        """Follow the network after `iterations` iterations."""
+        """Follow the network after `iterations` iterations.
+
+        Its tensors are looked up each time: a module may assign a buffer, `self.mean = ...`, instead of changing it,
+        and under autocast in another type.
+        """
         decay = min(self.decay, (1 + iterations) / (10 + iterations))
-        own, theirs = ([pair[which] for pair in self.averaged] for which in (0, 1))
-        get_ema_multi_avg_fn(decay)(own, theirs, iterations)
-        if self.copied:
-            torch._foreach_copy_([mine for mine, _ in self.copied], [other for _, other in self.copied])
+        pairs = [(own[name], theirs[name].to(own[name])) for (own, name), (theirs, _) in self.places]
+        averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+        get_ema_multi_avg_fn(decay)([mine for mine, _ in averaged], [other for _, other in averaged], iterations)
+        if counters:
+            torch._foreach_copy_([mine for mine, _ in counters], [other for _, other in counters])
 
 
-def _all_tensors(network: nn.Module) -> list[Tensor]:
-    return [*network.parameters(), *network.buffers()]
+def _places(network: nn.Module) -> list[tuple[dict[str, Any], str]]:
+    """Return where each parameter and buffer of a network is kept: the dictionary of its module, and its name there."""
+    found = []
+    for kind, named in (("_parameters", network.named_parameters()), ("_buffers", network.named_buffers())):
+        for path, _ in named:
+            module, _, name = path.rpartition(".")
+            found.append((getattr(network.get_submodule(module), kind), name))
+    return found
 
 
 @dataclass
