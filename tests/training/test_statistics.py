@@ -75,6 +75,16 @@ def test_so_many_images_and_no_more() -> None:
     _expect(network[0], torch.cat([batches[0][0], batches[1][0][:3]]))
 
 
+@pytest.mark.parametrize(("group", "count"), [(None, 13), (4, 5), (4, 17)])
+def test_no_image_is_alone(group: int | None, count: int) -> None:
+    """Of maps of one pixel torch refuses a group of one image, so the last group then has two."""
+    batches = _batches(12, 8)
+    norm = BatchNorm2d(3, group=group)
+    recompute_statistics(nn.Sequential(nn.AdaptiveAvgPool2d(1), norm), batches, count, CPU)
+    images = torch.cat([images for images, _ in batches])
+    _expect(norm, images[: count + 1].mean((2, 3), keepdim=True))
+
+
 def test_nothing_else_changes() -> None:
     """Weights, counters, modes and momenta stay, no random number is drawn, and no hook is left."""
     network = _network()

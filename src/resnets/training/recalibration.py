@@ -85,8 +85,8 @@ def recompute_statistics(
 
     Upstream, images are normalised as in training, in the groups of their mini-batch, so that each layer is given what
     it was trained on, and each mini-batch in as many parts. Everything else is in evaluation mode, and is left as it
-    was. Of several processes each is given
-    its share of the mini-batches, and they take whole ones.
+    was. Where the last image would be alone in its group, it is one more. Of several processes each is given its share
+    of the mini-batches, and they take whole ones.
     """
     norms = norms_of(network)
     moments = [_Moments(norm.num_features, device) for norm in norms]
@@ -98,8 +98,9 @@ def recompute_statistics(
             hooks.callback(norm.register_forward_pre_hook(its.add).remove)
         parts = (part for images, _ in batches for part in images.split(len(images) // accumulate))
         for images in parts:
+            some = images[: _with_company(left, norms)] if world.size == 1 else images
             with norms_across(network, len(images) * world.size, world):
-                forward(network, (images[:left] if world.size == 1 else images).to(device), "fp32")
+                forward(network, some.to(device), "fp32")
             left -= len(images) * world.size
             if left <= 0:
                 break
@@ -111,3 +112,9 @@ def recompute_statistics(
             before |= {"running_mean": its.mean, "running_var": its.variance}
         for name, buffer in norm.named_buffers():
             buffer.copy_(before[name])
+
+
+def _with_company(images: int, norms: list[_BatchNorm]) -> int:
+    """Return a number of images, or one more where a batch norm would get a single one, which has no variance."""
+    groups = {getattr(norm, "group", None) or images for norm in norms}
+    return images + (images == 1 or any(images % group == 1 for group in groups))
