@@ -298,13 +298,6 @@ def test_photos_are_small_for_cifar_networks_in_whatever_form(photo_folder: Path
     assert input_spec is not None and input_spec.size == 32
 
 
-def test_classes_and_logits_must_agree(tmp_path: Path) -> None:
-    """A module with too many outputs is not tested as if its last ones were others."""
-    network = nn.Sequential(nn.Flatten(), nn.Linear(108, 5))
-    with pytest.raises(DataError, match="for 2 classes"):
-        resnets.train(network, (Squares(8), Squares(8)), iterations=1, batch_size=4, workers=0, out=tmp_path / "run")
-
-
 def test_another_commit_or_machine_is_noted(tmp_path: Path) -> None:
     """A run that goes on elsewhere keeps the provenance of both sessions."""
     from resnets.errors import Interrupted

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -24,7 +23,7 @@ from resnets.data.splits import DataSplits, TrainingBatches
 from resnets.records.base import as_json
 from resnets.records.runs import ClassifierResult, LogLine
 from resnets.runtime.device import place
-from resnets.specs import PadCropFlip, Recipe, WarmUp
+from resnets.specs import FunctionSpec, PadCropFlip, Recipe, WarmUp
 from resnets.training import trainer
 from resnets.training.classification import ClassificationTask
 from resnets.training.config import TrainingConfig, resolve
@@ -51,12 +50,16 @@ RECIPE = Recipe(
 LOG_LINES = 4  # so a line every 3 iterations, and a checkpoint between two lines holds sums to restore
 
 
+TINY = FunctionSpec(name="tiny", module="small_runs", input_size=8, depth=110, num_classes=10, in_channels=1)
+"""As if Tiny were registered, and deep enough for the warm-up."""
+
+
 class Tiny(nn.Module):
     """A convolution, batch norm, dropout (which draws random numbers) and a classifier, for digits of 8x8."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.spec = SimpleNamespace(name="tiny", depth=110)  # deep enough for the warm-up
+        self.spec = TINY
         self.conv = nn.Conv2d(1, 6, 3, padding=1)
         self.bn = nn.BatchNorm2d(6)
         self.dropout = nn.Dropout(0.2)
@@ -127,7 +130,8 @@ def task_of(
 ) -> ClassificationTask:
     """Return the task of training a network on given mini-batches of as many classes as it has outputs."""
     first, last = (list(network.parameters())[which] for which in (0, -1))
-    few = MapSplit(TensorDataset(torch.zeros(len(last), first.shape[1], 6, 6), torch.arange(len(last))))
+    channels = first.shape[1] // (36 if first.ndim == 2 else 1)  # a linear layer is given all pixels of 6 x 6
+    few = MapSplit(TensorDataset(torch.zeros(len(last), channels, 6, 6), torch.arange(len(last))))
     data = DataSplits(name="noise", train=few, test=few, classes=tuple(map(str, range(len(last)))))
     config = TrainingConfig(recipe=recipe, workers=0, device=str(device), precision="fp32", accumulate=accumulate)
     return ClassificationTask(resolve(place(network, device), data, config), batches)

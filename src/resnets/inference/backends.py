@@ -21,7 +21,7 @@ from resnets.errors import missing_extra
 from resnets.networks.batch_norm import BatchNorm2d
 from resnets.networks.compiled import without_advice
 from resnets.networks.cuda_graph import CudaGraph
-from resnets.runtime.device import forward
+from resnets.runtime.device import forward, place
 from resnets.specs import Precision
 
 Run = Callable[[Tensor], Tensor]
@@ -171,7 +171,7 @@ def openvino(network: nn.Module, images: Tensor, precision: Precision) -> Run:
 def _cast(network: nn.Module, images: Tensor, precision: Precision) -> tuple[nn.Module | None, torch.dtype]:
     """Return a channels-last copy of a precision, or None if it does not run on images of that precision."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    cast = copy.deepcopy(network).to(dtype).to(memory_format=torch.channels_last)
+    cast = place(copy.deepcopy(network).to(dtype), images.device)
     try:
         cast(images[:1].to(dtype))
     except Exception:  # whatever a foreign module raises

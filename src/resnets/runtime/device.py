@@ -66,8 +66,12 @@ def native_bf16(device: torch.device) -> bool:
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:
-    """Move a network to a device, its convolution weights channels-last in memory; values are unchanged."""
-    return network.to(device).to(memory_format=torch.channels_last)
+    """Move a network to a device, its 2-D convolutions' weights channels-last in memory; values are unchanged."""
+    network.to(device)
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return network
 
 
 def forward(network: Callable[[Tensor], Tensor], images: Tensor, precision: Precision) -> Tensor:
@@ -84,7 +88,8 @@ def outputs_of(
     """Return a network's outputs in float32, the logits first: in training it may have auxiliary classifiers.
 
     Shape: (N, C, H, W) -> (N, classes) of each
-    Raises: DataError, if it fails for images with another number of channels than it was declared for.
+    Raises: DataError, if it fails for images with another number of channels than it was declared for; UsageError, if
+        it returns anything else than a tensor or a tuple of tensors.
     """
     whole = network.module if isinstance(network, DistributedDataParallel) else network
     spec = getattr(whole, "spec", None)
@@ -98,7 +103,14 @@ def outputs_of(
                 raise
             what = f"{spec.name} takes images of {plural(takes, 'channel')}"  # type: ignore[union-attr]
             raise DataError(f"{what}; these have {images.shape[1]}") from error
-        return tuple(one.float() for one in (found if isinstance(found, tuple) else (found,)))
+        outputs = found if isinstance(found, tuple) else (found,)
+        if not (outputs and all(isinstance(one, Tensor) for one in outputs)):
+            kinds = ", ".join(type(one).__name__ for one in outputs) or "an empty tuple"
+            raise UsageError(
+                f"{type(whole).__name__} returns {kinds}; it must return the logits (N, classes), or a tuple of "
+                f"tensors that starts with them"
+            )
+        return tuple(one.float() for one in outputs)
 
 
 def keep_freed_memory() -> bool:

@@ -183,6 +183,12 @@ class AreaCropFlip(Spec, frozen=True, kw_only=True, tag_field="kind", tag="area-
         start_crop = None if self.start_crop is None else round(self.start_crop * size / self.crop)
         return self.with_changes(resize=resize, crop=size, start_crop=start_crop)
 
+    def growing_from(self, least: int) -> AreaCropFlip:
+        """Return the augmentation whose square is never smaller than this, or than `crop` where that is smaller."""
+        if self.start_crop is None or self.start_crop >= least:
+            return self
+        return self.with_changes(start_crop=min(least, self.crop))
+
     def size_at(self, share: float) -> int:
         """Return the side of the square when a share of the training is done."""
         if self.start_crop is None:

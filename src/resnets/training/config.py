@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -22,7 +22,7 @@ from resnets.runtime.device import choose_device, choose_precision
 from resnets.runtime.narrow import is_narrow
 from resnets.runtime.processes import ALONE, World
 from resnets.runtime.provenance import provenance
-from resnets.specs import REDUCED, FunctionSpec, InputSpec, NetworkSpec, Recipe
+from resnets.specs import REDUCED, AreaCropFlip, FunctionSpec, InputSpec, NetworkSpec, Recipe
 from resnets.training.default_recipe import choose
 from resnets.training.loss import ClassWeights, resolve_class_weights
 from resnets.training.optimizers import require_groups
@@ -33,6 +33,7 @@ from resnets.training.start import find_start
 from resnets.training.state import trained_parameters
 from resnets.training.step import require_micro_batches
 from resnets.training.teacher import Lesson, find_teacher, make_lesson, taught
+from resnets.training.trial import require_scores, require_trainable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +159,8 @@ def resolve(
     torch.manual_seed(config.seed)
     of_start = None if start is None else start.spec
     module = _build_network(network, splits, recipe, input_spec, channels, options, of_start)
+    networks = [module] if teacher is None else [module, teacher.network]
+    recipe = _with_least_crops(recipe, networks)
     notes = splits.remarks()
     if start is not None:
         notes += start.load_into(module, splits.classes, input_spec)
@@ -166,6 +169,8 @@ def resolve(
     if config.precision == "auto" and device.type == "cpu" and is_narrow(registry.spec_of(module), *size):
         precision = "fp32"
     _require_fitting(module, lesson, recipe, world, config.accumulate)
+    if not isinstance(network, str) or isinstance(registry.spec_of(module), FunctionSpec):
+        require_scores(module, _shapes(recipe, channels, *size), len(splits.classes), device, precision)
     record = RunRecord(
         network=network_record(module),
         recipe=recipe,
@@ -197,6 +202,7 @@ def resolve(
 
 def _require_fitting(network: nn.Module, lesson: Lesson | None, recipe: Recipe, world: World, accumulate: int) -> None:
     """Refuse a network that a recipe does not fit, before it is trained. Raises: UsageError."""
+    require_trainable(network, recipe)
     require_groups(trained_parameters(network, None if lesson is None else lesson.regressor), recipe)
     if recipe.bn_images is not None:
         norms_of(network)
@@ -231,8 +237,25 @@ def _applicable(recipe: Recipe, network: str | nn.Module, splits: DataSplits) ->
         departures = tuple(one for one in recipe.departures if one != REDUCED)
         recipe = recipe.with_changes(preprocessing=None, augmentation=None, departures=departures)
     if not isinstance(network, str):
-        recipe = recipe.with_changes(bn_group=getattr(getattr(network, "spec", None), "bn_group", None))
+        recipe = recipe.with_changes(bn_group=getattr(registry.spec_of(network), "bn_group", None))
     return recipe
+
+
+def _with_least_crops(recipe: Recipe, networks: Sequence[nn.Module]) -> Recipe:
+    """Return the recipe whose crops, where they grow, are at first no smaller than these networks take them."""
+    if not isinstance(recipe.augmentation, AreaCropFlip):
+        return recipe
+    specs = map(registry.spec_of, networks)
+    least = max((spec.least_size for spec in specs if spec is not None), default=1)
+    return recipe.with_changes(augmentation=recipe.augmentation.growing_from(least))
+
+
+def _shapes(recipe: Recipe, channels: int, height: int, width: int) -> list[tuple[int, int, int]]:
+    """Return the shapes of a training's images, (C, H, W): one, or where crops grow the first and the last."""
+    crops, last = recipe.augmentation, (channels, height, width)
+    if not isinstance(crops, AreaCropFlip) or crops.start_crop is None:
+        return [last]
+    return [(channels, crops.start_crop, crops.start_crop), last]
 
 
 # ---------------------------------------------------------------- the network

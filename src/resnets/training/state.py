@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from resnets.networks.registry import spec_of
 from resnets.records.checkpoints import Progress
 from resnets.records.runs import CurvePoint, LogLine
 from resnets.runtime.processes import ALONE, World
@@ -87,13 +88,14 @@ class TrainingState:
     ) -> TrainingState:
         """Return the state before the first iteration of a network on its device."""
         optimizer = make_optimizer(trained_parameters(network, regressor), recipe, device)
-        depth = getattr(getattr(network, "spec", None), "depth", None)
+        spec = spec_of(network)
         meter = Meter(
             torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
         )
         deferred = device.type == "cuda" and recipe.optimizer == "sgd"  # which is fused
         guard = LossGuard(optimizer, device, deferred=deferred, together=world.size > 1)
         average = None if recipe.ema is None else Average(network, recipe.ema)
+        depth = None if spec is None else spec.depth
         return cls(network, optimizer, Schedule(recipe, depth), meter, guard, average=average, regressor=regressor)
 
     @property

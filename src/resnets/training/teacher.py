@@ -21,7 +21,7 @@ from resnets.networks.registry import name_of, spec_of
 from resnets.records.runs import StartRecord
 from resnets.runtime.device import outputs_of, place
 from resnets.runtime.processes import World
-from resnets.specs import Departure, Distillation, Hint, InputSpec, Precision, Recipe
+from resnets.specs import AreaCropFlip, Departure, Distillation, Hint, InputSpec, Precision, Recipe
 from resnets.training.start import find_in_turn, start_record
 
 RANGE = 0.05  # of a regressor's weights at the start, on either side of 0, as FitNet's authors have it
@@ -86,6 +86,15 @@ class Teacher:
                 f"or whitening); both must take the same"
             )
 
+    def require_images(self, shape: tuple[int, ...]) -> None:
+        """Verify that its network takes images of a shape, (C, H, W). Raises: UsageError."""
+        try:
+            with torch.no_grad():
+                self.network(torch.zeros(1, *shape))
+        except RuntimeError:
+            size = " x ".join(map(str, shape))
+            raise UsageError(f"the teacher {self.name} does not take images of {size} (channels, pixels)") from None
+
     def in_words(self) -> str:
         """Return which network of which file it is."""
         spec = spec_of(self.network)
@@ -145,12 +154,7 @@ class Lesson:
         self, teacher: Teacher, how: Distillation, iterations: int, student: nn.Module, shape: tuple[int, ...]
     ) -> None:
         self.teacher, self.how, self.iterations = teacher, how, iterations
-        try:
-            with torch.no_grad():
-                teacher.network(torch.zeros(1, *shape))
-        except RuntimeError:
-            size = " x ".join(map(str, shape))
-            raise UsageError(f"the teacher {teacher.name} does not take images of {size} (channels, pixels)") from None
+        teacher.require_images(shape)
         self.regressor = None if how.hint is None else _regressor(teacher, how.hint, student, shape)
         self.maps: list[Tensor] = []  # of the student's layer, the last that it gave
 
@@ -195,8 +199,11 @@ def make_lesson(
     """Return what a network learns from a teacher by a recipe. Raises: UsageError, as `Lesson` and `require_input`."""
     teacher.require_input(input_spec)
     assert recipe.distillation is not None
+    crops = recipe.augmentation
     if input_spec is not None:
         shape: tuple[int, ...] = input_spec.channels, input_spec.size, input_spec.size
+        if isinstance(crops, AreaCropFlip):  # that may grow
+            teacher.require_images((input_spec.channels, crops.size_at(0), crops.size_at(0)))
     else:
         shape = next(iter(splits.test.test_batches(None, batch_size=1)))[0].shape[1:]
     return Lesson(teacher, recipe.distillation, recipe.iterations, network, shape)
