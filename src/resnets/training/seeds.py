@@ -12,7 +12,7 @@ from typing import Unpack
 
 from resnets.data.folder import require_outside
 from resnets.data.load import load_data
-from resnets.errors import first_line
+from resnets.errors import UsageError, first_line
 from resnets.files import require_folder
 from resnets.networks import registry
 from resnets.runtime.launch import require_alone
@@ -68,6 +68,10 @@ class SeveralSeeds:
         self.network, self.source, self.seeds, self.resume = network, data, tuple(seeds), resume
         self.config = TrainingConfig.from_settings(**settings)
         require_folder(out)
+        if out is not None and out.name in ("", ".."):
+            raise UsageError(
+                f"out is {str(out)!r}; it must end in a name, as runs/{network} does: seed 0 is in NAME-seed0"
+            )
         self.data = load_data(data)
         self.out = run_folder(out, network, self.data.name)
         for seed in seeds:
