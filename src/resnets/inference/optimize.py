@@ -71,8 +71,9 @@ def optimize(
         model, module = None, network
         on = choose_device(device)
     input_spec = model.input_spec if model is not None else None
-    spec = getattr(module, "spec", None)
-    size = input_size or (input_spec.size if input_spec is not None else getattr(spec, "input_size", None))
+    spec = spec_of(module)
+    own_size = None if spec is None else spec.input_size
+    size = input_size or (own_size if input_spec is None else input_spec.size)
     if size is None:
         raise UsageError(f"{type(module).__name__} does not have the size of its images; pass input_size=")
     channels = input_spec.channels if input_spec is not None else _channels(module)
