@@ -6,7 +6,7 @@ import argparse
 import os
 import pickle
 import re
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,16 @@ def test_checkpoints_of_trainers_are_read(tmp_path: Path, entry: str | None, pre
     tensors, about = read_foreign(path)
     assert list(tensors) == ["conv1.weight", "fc.bias"] and torch.equal(tensors["conv1.weight"], tensor)
     assert about == {"file": "checkpoint.pth"}
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("factory", [bool, dict, float, int, list, set, str, tuple])
+def test_what_trainers_collect_is_read_by_any_protocol(tmp_path: Path, factory: Any, protocol: int) -> None:
+    """Default dictionaries, sets and complex numbers next to the weights are harmless, as protocol 2 names them too."""
+    path, history = tmp_path / "checkpoint.pth", defaultdict(factory, {"loss": 1.0})
+    kept = {"history": history, "seen": {(1, 2)}, "frozen": frozenset({1}), "root": 1j}
+    torch.save({"state_dict": {"fc.bias": torch.ones(2)}, **kept}, path, pickle_protocol=protocol)
+    assert list(read_foreign(path)[0]) == ["fc.bias"]
 
 
 def averaged(state: dict[str, torch.Tensor], by: float) -> dict[str, torch.Tensor]:

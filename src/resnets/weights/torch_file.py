@@ -48,6 +48,13 @@ def _parameter(data: Any, *_: Any) -> Tensor:
     return data
 
 
+_BUILTINS: dict[str, Any] = {
+    **dict.fromkeys(("complex", "frozenset", "set"), Opaque),
+    **dict.fromkeys(("bool", "dict", "float", "int", "list", "str", "tuple"), None),  # what defaultdicts make
+    **dict.fromkeys(("long", "unicode"), None),  # int and str of protocol 2
+}
+"""Python's own types, whose module is `__builtin__` up to protocol 2, which `torch.save` writes."""
+
 KNOWN: dict[str, Any] = {
     **PLAIN,
     "torch._utils._rebuild_tensor": _tensor,
@@ -61,8 +68,8 @@ KNOWN: dict[str, Any] = {
     # what trainers store with the weights
     "argparse.Namespace": Settings,
     **dict.fromkeys(("torch.device", "torch.Size", "torch.serialization._get_layout"), Opaque),
-    **dict.fromkeys(("collections.Counter", "collections.defaultdict", "builtins.set", "builtins.complex"), Opaque),
-    **dict.fromkeys(("builtins.dict", "builtins.list", "builtins.int", "builtins.float"), None),
+    **dict.fromkeys(("collections.Counter", "collections.defaultdict"), Opaque),
+    **{f"{module}.{name}": kind for module in ("builtins", "__builtin__") for name, kind in _BUILTINS.items()},
 }
 """What a file of weights may name."""
 
