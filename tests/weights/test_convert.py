@@ -169,6 +169,28 @@ def test_a_wrong_input_is_refused(
         resnets.convert(akamaster[0], tmp_path / "w.safetensors", input=wrong)
 
 
+def test_a_grey_network_predicts_with_an_input_of_its_own(tmp_path: Path) -> None:
+    """Without one a note says that it is needed; mean and std are one number, for one channel."""
+    torch.save(registry.create("resnet18", num_classes=3, in_channels=1).state_dict(), tmp_path / "grey.pth")
+    out = tmp_path / "w.safetensors"
+    done = resnets.convert(tmp_path / "grey.pth", out)
+    assert done.input_spec is None and any("--input" in note for note in done.notes)
+    with pytest.raises(UsageError, match="must be 1 number,"):
+        resnets.convert(tmp_path / "grey.pth", out, input={"mean": [0.5, 0.5, 0.5]})
+    done = resnets.convert(tmp_path / "grey.pth", out, input={"mean": [0.5], "std": [0.2]})
+    assert done.input_spec == InputSpec(size=224, resize=256, channels=1, mean=(0.5,), std=(0.2,))
+    Image.new("RGB", (40, 40), (200, 10, 10)).save(tmp_path / "red.png")
+    assert len(resnets.predict(out, tmp_path / "red.png")[0].classes) == 3
+
+
+def test_an_input_of_other_channels_than_the_networks_is_refused(tmp_path: Path) -> None:
+    """When a file is read, so that no image is made for a network that does not take it."""
+    path, grey = tmp_path / "w.safetensors", InputSpec(size=32, resize=32, channels=1)
+    weights_file.save(path, registry.create("resnet8"), input_spec=grey)
+    with pytest.raises(WeightsError, match=r"1 channel, .*resnet8, takes 3"):
+        weights_file.load(path)
+
+
 def test_another_size_has_no_mean_image(tmp_path: Path) -> None:
     """Its mean of each channel takes its place, which is said; what could not be read replaces no file."""
     image = np.arange(8 * 8 * 3, dtype="<f4").reshape(8, 8, 3)

@@ -23,6 +23,7 @@ from other_projects import (
 )
 from torch import Tensor, nn
 
+import resnets
 from resnets.errors import WeightsError
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
@@ -31,6 +32,7 @@ from resnets.weights.import_weights import Imported, declare, import_weights
 from resnets.weights.layouts import akamaster, caffe, recognise
 from resnets.weights.layouts import torchvision as torchvision_layout
 from resnets.weights.readers import read_foreign
+from resnets.weights.sources import find_weights
 
 IMAGENET = InputSpec(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 FIFTY = (3, 4, 6, 3)
@@ -139,14 +141,59 @@ def test_a_network_that_shapes_cannot_tell_must_be_named(tmp_path: Path) -> None
     assert import_weights(path, "resnet20").weights.input_spec is None
 
 
-def test_a_name_with_another_stride_is_refused(tmp_path: Path) -> None:
-    """resnet50 has the names and shapes of torchvision's and is another function."""
+def test_a_name_with_another_stride_than_the_projects_is_refused() -> None:
+    """resnet50 has the names and shapes of torchvision's and is another function; its published files are known."""
     with torch.device("meta"):
         tensors = skeleton(registry.declare("resnet50_v1_5")).state_dict()
     with pytest.raises(WeightsError, match="resnet50_v1_5"):
-        declare(tensors, torchvision_layout.LAYOUT, "resnet50")
+        declare(tensors, torchvision_layout.LAYOUT, "resnet50", {"file": "resnet50-0676ba61.pth"})
     with pytest.raises(WeightsError, match="resnet50$"):
         declare(tensors, caffe.LAYOUT, "resnet50_v1_5")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "plain18", "resnet50", "plain50"])
+def test_imagenet_type_weights_without_projections_must_be_named(tmp_path: Path, name: str) -> None:
+    """Also where the file names torchvision's network; the name makes them option A or the plain counterpart."""
+    options: dict[str, Any] = {"shortcut": "A"} if name.startswith("resnet") else {}
+    network, path = registry.create(name, num_classes=7, **options), tmp_path / "weights.pth"
+    network.load_state_dict(state := trained(network))
+    for content in (state, {"arch": name.replace("plain", "resnet"), "state_dict": state}):
+        torch.save(content, path)
+        with pytest.raises(WeightsError, match=r"--network resnet(18|50_v1_5)` or `--network plain(18|50_v1_5)`"):
+            import_weights(path)
+        found = import_weights(path, name)
+        assert found.weights.spec == network.spec
+    close(logits(found, 64), run(network, state, 64))
+
+
+def test_a_name_decides_the_stride_of_weights_of_this_package(tmp_path: Path) -> None:
+    """torch.save of either network has torchvision's names: what is assumed without a name is a note."""
+    network, path = registry.create("resnet50", num_classes=3), tmp_path / "weights.pth"
+    network.load_state_dict(state := trained(network))
+    torch.save(state, path)
+    named = import_weights(path, "resnet50")
+    assert named.weights.spec == network.spec and ["resnet50_v1_5" in note for note in named.notes] == [True]
+    close(logits(named, 64), run(network, state, 64))
+    unnamed, v1_5 = import_weights(path), import_weights(path, "resnet50_v1_5")
+    assert unnamed.weights.spec == v1_5.weights.spec == registry.declare("resnet50_v1_5", num_classes=3)
+    assert ["1x1" in note for note in unnamed.notes] == [True] and v1_5.notes == ()
+    with pytest.warns(UserWarning, match="1x1"):
+        resnets.load(path, device="cpu")
+    with pytest.warns(UserWarning, match="resnet50_v1_5"):
+        assert resnets.create("resnet50", num_classes=3, weights=path).spec == network.spec  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("layout", ["torchvision", "akamaster", "chenyaofo"])
+def test_weights_of_grey_images_have_no_projects_input(tmp_path: Path, layout: str) -> None:
+    """Its mean is of three channels, and its classes are of colour images."""
+    options: dict[str, Any] = {"shortcut": "B"} if layout == "chenyaofo" else {}
+    network = registry.create("resnet18" if layout == "torchvision" else "resnet20", in_channels=1, **options)
+    names = {"fc.": "linear."} if layout == "akamaster" else {}
+    state = {key.replace("fc.", names.get("fc.", "fc.")): tensor for key, tensor in network.state_dict().items()}
+    torch.save(state, path := tmp_path / "weights.pth")
+    found = find_weights(path)
+    assert found.layout == layout and found.weights.spec is not None and found.weights.spec.in_channels == 1
+    assert found.weights.input_spec is None and found.weights.classes is None
 
 
 def test_a_plain_name_for_weights_of_residual_networks_is_refused() -> None:

@@ -65,6 +65,22 @@ def test_networks_of_equal_names_and_shapes_are_refused_by_what_config_json_says
         assert import_weights(tmp_path / "model.safetensors").weights.spec == network.spec
 
 
+def test_config_json_decides_the_stride_and_that_shortcuts_project(tmp_path: Path) -> None:
+    """timm's resnet50 is v1.5 and its resnet18 has projections, whatever network is named."""
+    with torch.device("meta"):
+        shapes = skeleton(registry.declare("resnet50")).state_dict()
+    for name, architecture, tensors in (
+        ("resnet50", "resnet50", {key: torch.zeros(tensor.shape) for key, tensor in shapes.items()}),
+        ("resnet18", "resnet18", registry.create("resnet18", shortcut="A").state_dict()),
+        ("plain18", "resnet18", registry.create("plain18").state_dict()),
+    ):
+        safetensors.torch.save_file(tensors, tmp_path / "model.safetensors")
+        said = {"architecture": architecture, "pretrained_cfg": CONFIG}
+        (tmp_path / "config.json").write_text(json.dumps(said))
+        with pytest.raises(WeightsError, match=name):
+            import_weights(tmp_path / "model.safetensors", name)
+
+
 @pytest.mark.parametrize(
     ("says", "message"),
     [

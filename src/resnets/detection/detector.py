@@ -173,7 +173,7 @@ def rebuilt(
     """
     if about.network.layers > len(tensors):
         raise WeightsError(f"{path}: it declares {about.network.layers:,} layers, and holds {len(tensors):,} tensors")
-    require_input(about.input, path)
+    require_input(about.input, path, about.network)
     try:
         with torch.device("meta"):  # which takes no memory, whatever is declared
             shapes = make(registry.build(about.network), classes, about.recipe, about.input)

@@ -320,7 +320,7 @@ def load(path: str | Path, *, network: nn.Module | None = None, device: str = "a
     """
     if not isinstance(network, nn.Module | None):
         raise UsageError(f"network is of type {type(network).__name__}; it must be a torch module")
-    return _loaded(find_weights(path, network).weights, network, device)
+    return _loaded(find_weights(path, network).noted(), network, device)
 
 
 def _loaded(found: Weights, network: nn.Module | None, device: str) -> Model:
@@ -343,4 +343,4 @@ def from_pretrained(name: str | Path, *, revision: str | None = None, device: st
     """
     if Path(name).is_dir():
         return load(name, device=device)
-    return _loaded(find_weights(f"hf:{name}", revision=revision).weights, None, device)
+    return _loaded(find_weights(f"hf:{name}", revision=revision).noted(), None, device)

@@ -120,7 +120,7 @@ def find_teacher(source: str | Path | None, recipe: Recipe, splits: DataSplits, 
         raise UsageError(
             f"recipe {recipe.name!r} learns from a trained network; name a run's folder or a file as --teacher"
         )
-    weights = find_in_turn(source, None, world).weights
+    weights = find_in_turn(source, None, world).noted()
     network = weights.build().requires_grad_(False)
     spec = spec_of(network)
     assert spec is not None  # of what was built

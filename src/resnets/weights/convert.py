@@ -16,6 +16,7 @@ from torch import nn
 from resnets.data.normalization import transferred
 from resnets.errors import UsageError, WeightsError, first_line, nearest, public
 from resnets.files import make_folder, read_bytes, require_file, require_results_folder, writing
+from resnets.quantities import plural
 from resnets.records.evaluations import Calibration
 from resnets.specs import InputSpec, NetworkSpec
 from resnets.specs.inputs import MOST_PIXELS
@@ -92,17 +93,18 @@ def convert(
     assert spec is not None
     input_spec = _override(found.weights.input_spec, spec, input, mean)
     if input_spec is not None:
-        own.require_input(input_spec, out)  # as the reader does, before a file is replaced
+        own.require_input(input_spec, out, spec)  # as the reader does, before a file is replaced
     names = _classes(found, spec, classes)
     weights = dataclasses.replace(found.weights, input_spec=input_spec, classes=names)
     notes = list(found.notes)
-    if found.layout == torchvision.LAYOUT.name and input is None and str(source).partition(":")[0] != "torchvision":
+    given, has_mean = found.weights.input_spec, mean is not None or "mean" in (input or {})
+    is_file = str(source).partition(":")[0] != "torchvision"
+    if found.layout == torchvision.LAYOUT.name and given and input is None and is_file:
         notes += [note for note in [torchvision.assumed(spec.name, Path(source).name)] if note]
     if input_spec is None:
         notes.append("the weights do not say what input they expect, which evaluate and predict need; --input sets it")
     elif target == "torchvision":
         notes.append(f"torchvision's layout has no place for the input, which is {input_spec.in_words()}")
-    given, has_mean = found.weights.input_spec, mean is not None or "mean" in (input or {})
     if given and given.mean_image and input_spec and input_spec.size != given.size and not has_mean:
         size = input_spec.size
         notes.append(f"the mean image is of {given.size} pixels; at {size} its mean of each channel takes its place")
@@ -180,7 +182,8 @@ def _override(
         if key in ("size", "resize") and not (isinstance(value, int) and 1 <= value <= MOST_PIXELS):
             raise UsageError(f"input {key} is {value!r}; it must be a number from 1 to {MOST_PIXELS:,}")
         if key in ("mean", "std") and value is not None and not _numbers(value, base.channels):
-            raise UsageError(f"input {key} is {value!r}; it must be {base.channels} numbers, one for each channel")
+            right = f"{plural(base.channels, 'number')}, one for each channel"
+            raise UsageError(f"input {key} is {value!r}; it must be {right}")
         if key == "contrast" and value is not None and not (_numbers((value,), 1) and value > 0):
             raise UsageError(f"input contrast is {value!r}; it must be a positive number")
         if key == "std" and value is not None and min(value) <= 0:

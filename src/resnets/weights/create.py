@@ -54,6 +54,6 @@ def create(
         declared = registry.declare_as(found.weights.spec, name, **given)
     network = registry.build(declared)
     if found is not None:
-        for note in (*(f"{weights}: {note}" for note in found.notes), *found.weights.load_adapted(network)):
+        for note in found.noted().load_adapted(network):
             warn(note)
     return network

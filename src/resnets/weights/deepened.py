@@ -39,7 +39,7 @@ def deepen_weights(source: str | Path, network: str, out: str | Path) -> Deepene
         raise UsageError(f"{out}: the name of a weights file must end in .safetensors")
     require_file(out)
     depth = registry.declare(network).depth
-    found = find_weights(source).weights
+    found = find_weights(source).noted()
     shallow = found.build()
     deep = deepen(shallow, depth or 0)
     if deep.spec.name != network:

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from resnets.data.cifar import CIFAR10, CIFAR100
-from resnets.errors import WeightsError
+from resnets.errors import WeightsError, warn
 from resnets.files import write_durably
 from resnets.networks import registry
 from resnets.networks.complexity import skeleton
-from resnets.specs import NetworkSpec, ResNetSpec, Shortcut
+from resnets.specs import InputSpec, NetworkSpec, ResNetSpec, Shortcut
 from resnets.specs.networks import IMAGENET_STAGES, VGG_STAGES
 from resnets.weights.layouts import LAYOUTS, recognise, timm, torchvision
 from resnets.weights.layouts.layout import About, Layout, Tensors, is_cifar_type
@@ -29,14 +29,21 @@ class Imported:
 
     weights: Weights
     layout: str
-    notes: tuple[str, ...] = ()  # which of several weights were taken
+    notes: tuple[str, ...] = ()  # which of several weights were taken, and what is assumed of their network
+
+    def noted(self) -> Weights:
+        """Return the weights, with a warning for each note."""
+        for note in self.notes:
+            warn(f"{self.weights.name}: {note}")
+        return self.weights
 
 
 def import_weights(path: Path, network: str | None = None, *, averaged: bool = False) -> Imported:
     """Read a file of another project's weights; the layout is known by the names.
 
-    `network` is our name of the network, where names and shapes leave it open. The layout of a registered network is
-    its own. `averaged` takes the moving average of a checkpoint that has one.
+    `network` is our name of the network, where names and shapes leave it open; a note says where a bottleneck's stride
+    2 is taken to be, if nothing in the file says it. The layout of a registered network is its own. `averaged` takes
+    the moving average of a checkpoint that has one.
 
     Raises: WeightsError, as `read_foreign`, if the layout is not known, the file says that the weights are of a network
         with another function, or listing the keys that do not fit.
@@ -55,13 +62,39 @@ def import_weights(path: Path, network: str | None = None, *, averaged: bool = F
         )
     renamed = layout.rename(tensors)
     try:
-        declared = declare(renamed, layout, network)
+        declared = declare(renamed, layout, network, about)
         require_same_keys(skeleton(declared), renamed)
         if layout in (timm.LAYOUT, torchvision.LAYOUT):
             _require_function(declared, about, named=network is not None)
     except WeightsError as error:
         raise WeightsError(f"{path} ({layout.name}): {error}", error.details) from None
-    return Imported(Weights(path, renamed, declared, None, layout.input_spec(declared, about)), layout.name, notes)
+    if not layout.is_known(about) and isinstance(declared, ResNetSpec):
+        notes = (*notes, *_assumed_stride(declared, named=network is not None))
+    return Imported(Weights(path, renamed, declared, None, _input(layout, declared, about)), layout.name, notes)
+
+
+def _input(layout: Layout, declared: NetworkSpec, about: About) -> InputSpec | None:
+    """Return the input that a project's weights expect, None where the network takes images of other channels."""
+    found = layout.input_spec(declared, about)
+    if found is None or found.channels != declared.in_channels:
+        return None
+    return found if all(len(one) == found.channels for one in (found.mean, found.std) if one is not None) else None
+
+
+def _assumed_stride(declared: ResNetSpec, *, named: bool) -> list[str]:
+    """Return where stride 2 of a bottleneck is taken to be, but for a name that says it and no other project's."""
+    if declared.stride is None or (named and declared.stride == "3x3"):
+        return []
+    name = declared.name.removesuffix("_v1_5")
+    if named:
+        return [
+            f"{name} has stride 2 on the first 1x1 of a bottleneck; what torchvision and timm call {name} has it on "
+            f"the 3x3, and is named {name}_v1_5 here"
+        ]
+    return [
+        f"stride 2 is taken to be on the 3x3 of a bottleneck, as in torchvision's {name}; the network that has it on "
+        f"the first 1x1 is named {name}"
+    ]
 
 
 def _require_function(declared: NetworkSpec, about: About, *, named: bool) -> None:
@@ -70,14 +103,15 @@ def _require_function(declared: NetworkSpec, about: About, *, named: bool) -> No
         listed = ", ".join(f"{name}={value!r}" for name, value in options.items())
         raise WeightsError(f"the file says that its network has {listed[:200]}, and {declared.name} has not")
     said, by_config = str(about.get("architecture") or "").lower(), "pretrained_cfg" in about
-    if not said or declared.name not in torchvision.NAMES or (named and not by_config):
+    if not said or (named and not by_config):
         return
-    name = torchvision.NAMES[declared.name]
-    same = (name, f"tv_{name}", f"gluon_{name}_v1b", f"ssl_{name}", f"swsl_{name}")
+    same = {declared.name} - {*torchvision.NAMES.values()}
+    if (name := torchvision.NAMES.get(declared.name)) is not None and getattr(declared, "shortcut", None) != "A":
+        same |= {name, f"tv_{name}", f"gluon_{name}_v1b", f"ssl_{name}", f"swsl_{name}"}
     if said.partition(".")[0] not in same:
         raise WeightsError(
             f"{'config.json' if by_config else 'the file'} says that the network is {said[:60]!r}; the tensors have "
-            f"the names and shapes of {declared.name}, "
+            f"the names and shapes of {declared.in_words()}, "
             + ("which is another function" if by_config else f"which --network {declared.name} says that it is")
         )
 
@@ -100,8 +134,8 @@ def fetch_weights(name: str, version: str | None = None) -> Imported:
     path, tensors = torchvision.fetch(name, version)
     about: About = {"file": path.name}
     layout = recognise(tensors, about) or torchvision.LAYOUT
-    declared = declare(tensors, layout, name)
-    return Imported(Weights(path, tensors, declared, None, layout.input_spec(declared, about)), "torchvision")
+    declared = declare(tensors, layout, name, about)
+    return Imported(Weights(path, tensors, declared, None, _input(layout, declared, about)), "torchvision")
 
 
 def write_torchvision(path: Path, weights: Weights) -> str:
@@ -126,6 +160,8 @@ def _with_counters(tensors: Tensors, weights: Weights) -> Tensors:
 
 def known_classes(layout: str, spec: NetworkSpec) -> tuple[str, ...] | None:
     """Return the classes that a project's weights have, where their number leaves no doubt."""
+    if spec.in_channels != 3:
+        return None
     if layout in ("akamaster", "chenyaofo"):
         return {10: CIFAR10.classes, 100: CIFAR100.classes}.get(spec.num_classes)
     if layout != "resnets" and spec.type == "imagenet" and spec.num_classes == 1000:
@@ -138,11 +174,12 @@ def known_classes(layout: str, spec: NetworkSpec) -> tuple[str, ...] | None:
 # ---------------------------------------------------------------- names and shapes
 
 
-def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> NetworkSpec:
+def declare(tensors: Tensors, layout: Layout, name: str | None = None, about: About | None = None) -> NetworkSpec:
     """Return the declaration of the network that tensors under our names are of.
 
     `name` is needed where they leave it open: without projections a residual network with option A and its plain
-    counterpart have the same weights, if the project does not say which it has.
+    counterpart have the same weights, if the project does not say which it has. It also decides the place of the
+    stride, unless the file is known to be of the project; `about` is what that says besides its tensors.
 
     Raises: WeightsError, if the weights are of no network here or the name contradicts them; UsageError, for a name
     that there is not.
@@ -155,7 +192,7 @@ def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> Networ
     declared = registry.declare(found, num_classes=classes, in_channels=channels)
     if not isinstance(declared, ResNetSpec):
         return declared
-    if declared.stride not in (None, layout.stride):
+    if declared.stride not in (None, layout.stride) and layout.is_known(about or {}):
         right = f"{found.removesuffix('_v1_5')}{'_v1_5' if layout.stride == '3x3' else ''}"
         raise WeightsError(
             f"{found} has stride 2 on the {declared.stride} of a bottleneck, and in {layout.name}'s layout it is on "
@@ -164,9 +201,7 @@ def declare(tensors: Tensors, layout: Layout, name: str | None = None) -> Networ
     if not declared.residual and layout.unprojected:
         raise WeightsError(f"{found} is a plain network, and those of {layout.name}'s layout are residual")
     if declared.residual:
-        shortcut = _shortcut(tensors, declared.type == "cifar")
-        if shortcut is not None or layout.unprojected:
-            declared = declared.with_changes(shortcut=shortcut or "A")
+        declared = declared.with_changes(shortcut=_shortcut(tensors, declared.type == "cifar") or "A")
     if declared.block == "basic" and (layers := _numbers(tensors, r"layer1\.0\.conv([0-9]+)\.weight")) not in (0, 2):
         rebuilt = ResNetSpec.named(found, num_classes=classes, in_channels=channels, residual_layers=layers)
         declared = rebuilt.with_changes(shortcut=declared.shortcut)
@@ -209,25 +244,31 @@ def _name(tensors: Tensors, layout: Layout) -> str:
             raise WeightsError(f"stages of {blocks} blocks; a network for small images has three equal ones here")
         depth = 2 + sum(blocks) * layers
         if not residual:
-            raise WeightsError(
-                f"these weights may be of a residual network with option A or of a plain one; name it: `resnets "
-                f"convert --network resnet{depth}` or `--network plain{depth}`"
-            )
+            raise _ambiguous(depth)
         return f"resnet{depth}{'_cifar' if depth in IMAGENET_STAGES else ''}"
     for depth, (block, counts) in IMAGENET_STAGES.items():
         per_block = 1 if block == "bottleneck" else layers
         if (block == "bottleneck") == bottleneck and tuple(count * per_block for count in blocks) == counts:
             suffix = "_v1_5" if bottleneck and layout.stride == "3x3" else ""
-            return f"{'resnet' if residual else 'plain'}{depth}{suffix}"
+            if not residual:
+                raise _ambiguous(depth, suffix)
+            return f"resnet{depth}{suffix}"
     kind = "bottleneck" if bottleneck else "basic"
     raise WeightsError(f"stages of {', '.join(map(str, blocks))} {kind} blocks, which no network here has")
+
+
+def _ambiguous(depth: int, suffix: str = "") -> WeightsError:
+    return WeightsError(
+        f"these weights may be of a residual network with option A or of a plain one; name it: `resnets convert "
+        f"--network resnet{depth}{suffix}` or `--network plain{depth}{suffix}`"
+    )
 
 
 def _shortcut(tensors: Tensors, cifar: bool) -> Shortcut | None:
     """Return B where only shortcuts between stages project, C where all do, None where none does."""
     if "layer1.1.downsample.0.weight" in tensors or (cifar and "layer1.0.downsample.0.weight" in tensors):
         return "C"
-    return "B" if "layer2.0.downsample.0.weight" in tensors else None
+    return "B" if any(".downsample." in key for key in tensors) else None
 
 
 def _numbers(tensors: Tensors, pattern: str, start: int = 0) -> int:

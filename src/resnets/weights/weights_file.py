@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from resnets.errors import UsageError, WeightsError, first_line
 from resnets.networks.registry import build, name_of, spec_of
+from resnets.quantities import plural
 from resnets.records.evaluations import Calibration
 from resnets.records.headers import ClassifierHeader, DetectorHeader, LocaliserHeader
 from resnets.specs import FunctionSpec, InputSpec, NetworkSpec, first_difference
@@ -180,13 +181,16 @@ def load(path: Path) -> Weights:
     if classes is not None and spec is not None and len(classes) != spec.num_classes:
         raise WeightsError(f"{path}: its header has {len(classes)} class names for {spec.num_classes} classes")
     if input_spec is not None:
-        require_input(input_spec, path)
+        require_input(input_spec, path, spec)
     return Weights(path, tensors, spec, classes, input_spec, header.calibration)
 
 
-def require_input(input_spec: InputSpec, path: Path) -> None:
-    """Check that the parts of an input that was read fit together. Raises: WeightsError."""
+def require_input(input_spec: InputSpec, path: Path, spec: NetworkSpec | None = None) -> None:
+    """Check that the parts of an input that was read fit together, and to its network. Raises: WeightsError."""
     size, channels = input_spec.size, input_spec.channels
+    if spec is not None and not isinstance(spec, FunctionSpec) and channels != spec.in_channels:
+        found = plural(channels, "channel")
+        raise WeightsError(f"{path}: its input has {found}, and its network, {spec.name}, takes {spec.in_channels}")
     for name, values in (("mean", input_spec.mean), ("std", input_spec.std)):
         if values is not None and len(values) != channels:
             raise WeightsError(f"{path}: the {name} of its input has {len(values)} numbers for {channels} channels")

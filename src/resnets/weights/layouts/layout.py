@@ -28,12 +28,14 @@ class Layout:
     `rename` returns the tensors under our names, which are torchvision's; a name that it does not know stays, so that
     it is reported. `input_spec` returns the input that the project's published weights expect, None where no such
     thing is known. `network` returns the network of tensors under our names, in a layout that is of one network.
+    `is_known` returns whether a file's networks are the project's: torchvision's names are ours and others' too.
     """
 
     name: str
     recognises: Callable[[Tensors, About], bool]
     rename: Callable[[Tensors], Tensors]
     input_spec: Callable[[NetworkSpec, About], InputSpec | None]
+    is_known: Callable[[About], bool] = lambda about: True
     stride: StridePlacement = "3x3"  # of its bottlenecks
     zeros: ZeroChannels = "after"
     pool: StemPool = "padded"

@@ -40,15 +40,20 @@ def _input_spec(spec: NetworkSpec, about: About) -> InputSpec | None:
     if spec.type == "cifar":
         return None
     for entry in _entries(spec.name):
-        if entry.url.rpartition("/")[2] == about.get("file"):
+        if _file(entry) == about.get("file"):
             return _input(entry)
     return imagenet_input()
+
+
+def _is_published(about: About) -> bool:
+    """Return whether a file is one that torchvision publishes, by its name, which has a hash that was verified."""
+    return any(_file(entry) == about.get("file") for name in NAMES for entry in _entries(name))
 
 
 def assumed(name: str, file: str) -> str | None:
     """Return what is assumed of the input of a file with another name than torchvision's; None where nothing is."""
     entries = _entries(name)
-    if not entries or any(entry.url.rpartition("/")[2] == file for entry in entries):
+    if not entries or any(_file(entry) == file for entry in entries):
         return None
     first, *others = (f"{entry.name} ({_input(entry).size} of {_input(entry).resize} pixels)" for entry in entries)
     known = f"; there is {', '.join(others)} too" if others else ""
@@ -57,7 +62,9 @@ def assumed(name: str, file: str) -> str | None:
     )
 
 
-LAYOUT = Layout(name="torchvision", recognises=_recognises, rename=unchanged, input_spec=_input_spec)
+LAYOUT = Layout(
+    name="torchvision", recognises=_recognises, rename=unchanged, input_spec=_input_spec, is_known=_is_published
+)
 
 
 def _entries(name: str) -> list[Any]:
@@ -66,6 +73,11 @@ def _entries(name: str) -> list[Any]:
     import torchvision
 
     return list(torchvision.models.get_model_weights(NAMES[name]))
+
+
+def _file(entry: Any) -> str:
+    name: str = entry.url.rpartition("/")[2]
+    return name
 
 
 def _input(entry: Any) -> InputSpec:
@@ -96,7 +108,7 @@ def fetch(name: str, version: str | None = None) -> tuple[Path, Tensors]:
         raise WeightsError(f"torchvision publishes no {version!r} of {name}; it has {', '.join(entries)}")
     import torch
 
-    file = entry.url.rpartition("/")[2]
+    file = _file(entry)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / file
     try:
         with contextlib.redirect_stdout(sys.stderr):  # that it downloads is no result
