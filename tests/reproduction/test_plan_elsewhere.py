@@ -11,7 +11,9 @@ import resnets
 from resnets.cli import run
 from resnets.errors import UsageError
 from resnets.planning import measure
+from resnets.planning.devices import DEVICES
 from resnets.reproduction import summary
+from resnets.reproduction.estimates import Estimates
 
 ROWS = {"only": ["resnet-20-layers", "resnet-56-layers"], "scale": "short", "data": "digits"}
 
@@ -33,6 +35,22 @@ def test_devices_of_a_kind_need_not_be_here(tmp_path: Path) -> None:
     assert "8 h100" in sentence and "ESTIMATED" in sentence
     at_once = resnets.plan_reproduction("table6", out=tmp_path, device_kind="h100", **ROWS)
     assert [len(group) for group in at_once.groups] == [2] and (at_once.seconds or 0) < (one.seconds or 0)
+
+
+def test_a_group_takes_no_less_than_its_longest_run(tmp_path: Path) -> None:
+    """More rows make no plan shorter, also where the deepest network has more iterations left than the others."""
+    rows = {"only": ["resnet-20-layers", "resnet-32-layers", "resnet-110-layers"], "scale": "short", "data": "digits"}
+    one_by_one, at_once = (
+        resnets.plan_reproduction("table6", out=tmp_path, device_kind="h100", together=together, **rows)
+        for together in (1, None)
+    )
+    alone = [run.seconds or 0.0 for run in one_by_one.runs]
+    assert len(at_once.groups) == 1 and max(alone) <= (at_once.seconds or 0) < sum(alone)
+    estimates = Estimates("cpu", timed=True, known=DEVICES.find("h100"))
+    nearly_done = [dataclasses.replace(run, iteration=run.recipe.iterations - 9) for run in one_by_one.runs[:2]]
+    left = [run for one in (*nearly_done, one_by_one.runs[2]) for run in estimates.of([one])]
+    (group,) = estimates.grouped(left, ("h100:0",), None)
+    assert max(run.seconds or 0 for run in left) <= sum(run.seconds or 0 for run in group)
 
 
 def test_each_measurement_is_announced(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from resnets.networks.complexity import Complexity
@@ -91,21 +91,34 @@ def longest(recipe: Recipe, networks: Iterable[Rates], seconds: float, test_imag
 def estimated_rates(cost: Complexity, depth: int, batch_size: int, device: KnownDevice, *, together: int = 1) -> Rates:
     """Return the rates on a device of the table with `batch_size` images per device.
 
-    A step is one of each of the networks that are trained `together`: the time of their arithmetic plus memory traffic,
-    and at least that of the kernels of one in a CUDA graph, next to which those of the others run.
+    A step is one of each of the networks that are trained `together`, as in `estimated_step`.
     """
-    bytes_of_a_number = 2 if device.precision == "bf16" else 4
-    traffic = PASSES * cost.activation_bytes * bytes_of_a_number / 4
-    image = 6 * cost.macs / (device.share * device.rate) + traffic / (BANDWIDTH_SHARE * device.bandwidth)
-    test = image / 3  # the forward pass
+    test = _image_seconds(cost, device) / 3  # the forward pass
     return Rates(
-        step=max(together * batch_size * image, depth * KERNEL_SECONDS),
+        step=estimated_step([(cost, depth, batch_size)] * together, device),
         start=5.0,
         test=test,
         final_test=2 * test,
         save=checkpoint_bytes(cost) / DISK_RATE,
         log=LOG_SECONDS,
     )
+
+
+def estimated_step(networks: Sequence[tuple[Complexity, int, int]], device: KnownDevice) -> float:
+    """Return the seconds of a step of each of some networks at once, each with its cost, depth and batch size.
+
+    It is the time of all their arithmetic plus memory traffic, and at least that of the kernels of the deepest one in a
+    CUDA graph, next to which those of the others run.
+    """
+    arithmetic = sum(batch_size * _image_seconds(cost, device) for cost, _, batch_size in networks)
+    return max(arithmetic, *(depth * KERNEL_SECONDS for _, depth, _ in networks))
+
+
+def _image_seconds(cost: Complexity, device: KnownDevice) -> float:
+    """Return the seconds of arithmetic and memory traffic that an image takes in a step."""
+    bytes_of_a_number = 2 if device.precision == "bf16" else 4
+    traffic = PASSES * cost.activation_bytes * bytes_of_a_number / 4
+    return 6 * cost.macs / (device.share * device.rate) + traffic / (BANDWIDTH_SHARE * device.bandwidth)
 
 
 def all_reduce_seconds(parameters: int, devices: int, link: float) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 
@@ -81,9 +82,8 @@ class Estimates:
         if len(group) == 1 or self.device.type == "cpu" or any(run.task not in self.rates for run in group):
             return group  # on a CPU they take as long as one after the other
         if self.known is not None:
-            rates = [_known_rates(run, _cost(run), self.known, len(group)) for run in group]
-            at_once = sum(one.step for one in rates) / len(group)
-            return self._shared(group, at_once)
+            each = [(cost := _cost(run), _depth(run, cost), run.recipe.batch_size) for run in group]
+            return self._shared(group, forecast.estimated_step(each, self.known))
         self.notify(f"measuring {len(group)} networks at once")
         try:
             at_once = measure_round([self._training(run) for run in group], seconds=QUICK_SECONDS)
@@ -92,9 +92,19 @@ class Estimates:
         return self._shared(group, at_once)
 
     def _shared(self, group: tuple[PlannedRun, ...], at_once: float) -> tuple[PlannedRun, ...]:
-        """Return a group with each run's share of its time; `at_once` are the seconds of a step of each."""
+        """Return a group with each run's share of its time; `at_once` are the seconds of a step of each.
+
+        Some may have fewer iterations left: the others go on without them. None is faster than it would be alone.
+        """
         share = min(1.0, at_once / sum(self.rates[run.task].step for run in group))
-        return tuple(dataclasses.replace(run, seconds=share * (run.seconds or 0.0)) for run in group)
+        left = {run.name: run.recipe.iterations - run.iteration for run in group}
+        steps = {run.name: (run.seconds or 0.0) / max(1, left[run.name]) for run in group}  # with tests and checkpoints
+        total = 0.0
+        for start, end in pairwise(sorted({0, *left.values()})):
+            active = [steps[name] for name, iterations in left.items() if iterations >= end]
+            total += (end - start) * max(share * sum(active), *active)
+        alone = sum(run.seconds or 0.0 for run in group)
+        return tuple(dataclasses.replace(run, seconds=total * (run.seconds or 0.0) / (alone or 1.0)) for run in group)
 
     def _with_costs(self, run: PlannedRun, cost: Complexity) -> PlannedRun:
         tested, peak = len(run.data.splits.test), forecast.disk_bytes(run.recipe, cost)
@@ -118,10 +128,13 @@ class Estimates:
         )
 
 
-def _known_rates(run: PlannedRun, cost: Complexity, known: KnownDevice, together: int = 1) -> forecast.Rates:
-    """Return the rates of a run, by the data sheet of a device, next to others that take turns with it."""
-    spec = registry.declare(run.task.training.network)
-    return forecast.estimated_rates(cost, spec.depth or cost.depth, run.recipe.batch_size, known, together=together)
+def _known_rates(run: PlannedRun, cost: Complexity, known: KnownDevice) -> forecast.Rates:
+    """Return the rates of a run that is trained alone, by the data sheet of a device."""
+    return forecast.estimated_rates(cost, _depth(run, cost), run.recipe.batch_size, known)
+
+
+def _depth(run: PlannedRun, cost: Complexity) -> int:
+    return registry.declare(run.task.training.network).depth or cost.depth
 
 
 def _cost(run: PlannedRun) -> Complexity:
