@@ -70,6 +70,6 @@ def test_a_run_whose_folder_is_in_use_is_named(tmp_path: Path) -> None:
     plan.runs[0].folder.mkdir(parents=True)
     with (
         filelock.FileLock(plan.runs[0].folder / "lock"),
-        pytest.raises(resnets.RunError, match="resnet20-cifar-digits-smoke-seed0: "),
+        pytest.raises(resnets.RunError, match="resnet20-cifar-cifar10_digits-smoke-seed0: "),
     ):
         resnets.reproduce("table6", out=tmp_path, **TWO)

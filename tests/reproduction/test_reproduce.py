@@ -63,7 +63,7 @@ def result_of(made: resnets.Reproduction) -> ClassifierResult:
 def test_a_run_makes_a_result_file_that_says_what_it_is(made: resnets.Reproduction) -> None:
     """The file has the declared setting, the data, the scale, responses and provenance; checkpoints are gone."""
     found = recorded(made.plan.runs[0].file)
-    assert made.made == ("resnet20-cifar-digits-smoke-seed0",)
+    assert made.made == ("resnet20-cifar-cifar10_digits-smoke-seed0",)
     assert (found.scale, found.data, found.result.run.recipe.iterations) == ("smoke", "digits", 5)
     assert found.declared == Setting(network="resnet20", shortcut="A", recipe="cifar", data="cifar10")
     assert found.identity == made.plan.runs[0].identity
@@ -185,7 +185,7 @@ def test_a_signal_in_a_runs_last_iteration_starts_no_other(tmp_path: Path) -> No
 
     with pytest.raises(Interrupted, match="stopped by SIGTERM"):
         resnets.reproduce("table6", out=tmp_path, observe=observe, **ROW | {"seeds": 2})
-    assert begun == ["resnet20-cifar-digits-smoke-seed0"]
+    assert begun == ["resnet20-cifar-cifar10_digits-smoke-seed0"]
     assert len(list((tmp_path / "results").glob("resnet20*"))) == 1
 
 
@@ -219,6 +219,20 @@ def test_tests_that_were_made_are_not_lost_or_made_again(copied: Path, monkeypat
     assert after.responses == before.responses
 
 
+def test_a_test_that_fails_is_a_failure_of_its_run(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its result file is there, and the others are made."""
+    (run,) = resnets.plan_reproduction("table6", out=copied, **PLAN).runs
+    run.file.unlink()
+
+    def fail(*_: object, **__: object) -> None:
+        raise UsageError("this network is not fully convolutional")
+
+    monkeypatch.setattr(run_module, "evaluate", fail)
+    tested = dataclasses.replace(run, tests=("dense-multi-scale",))
+    (why,) = run_module.train_and_test([tested], device="cpu", workers=0)
+    assert why is not None and "dense-multi-scale: this network" in why and recorded(run.file).errors == {}
+
+
 def test_the_result_of_other_data_is_put_aside(copied: Path, made: resnets.Reproduction) -> None:
     """The plan announces it, and the new result takes its place."""
     digits, first = resnets.load_data("digits"), made.plan.runs[0]
@@ -245,8 +259,8 @@ def test_one_run_that_fails_leaves_the_others(tmp_path: Path) -> None:
             "table6", out=tmp_path / str(together), together=together, observe=observe, **ROW | {"seeds": 2}
         )
         ((name, why),) = result.failed
-        assert name == "resnet20-cifar-digits-smoke-seed0" and "iteration 3: the loss is nan" in why
-        assert result.made == ("resnet20-cifar-digits-smoke-seed1",)
+        assert name == "resnet20-cifar-cifar10_digits-smoke-seed0" and "iteration 3: the loss is nan" in why
+        assert result.made == ("resnet20-cifar-cifar10_digits-smoke-seed1",)
 
 
 def test_networks_that_cannot_be_measured_are_planned_without_their_time(

@@ -130,7 +130,11 @@ def _row(table: Table, row: Row, results: Results) -> ComparedRow:
         runs = [run for one in ensembles for run in one.runs]
     cost = results.cost(row.network, row.shortcut, row.data)
     missing = _without_runs(row, results, f"{shlex.quote(table.file or table.name)} --only {row.slug}")
-    cells = tuple(_cell(column, row, tested, cost, missing) for column in table.columns)
+    compared = {column.measure for column in table.columns if column.name in row.compared}
+    cells = tuple(
+        _cell(column, row, tested, cost, missing, column.measure in compared and column.name not in row.compared)
+        for column in table.columns
+    )
     return ComparedRow(row, cells, tuple(runs), _together(table, row, cells, missing))
 
 
@@ -141,13 +145,17 @@ def _candidates(row: Row, results: Results) -> Sequence[Run]:
 
 
 def _ensembles(row: Row, results: Results) -> list[MeasuredTest]:
-    """Return the tests of a row's ensemble by its protocol, of all of them those nearest to what was declared."""
+    """Return the tests of a row's ensemble by its protocol, of all of them those nearest to what was declared.
+
+    Another row may have the same ensemble, and so a test of the same runs: the first one counts.
+    """
     declared = sorted(repr(training.with_default_shortcut()) for training in row.trainings)
-    found = [
-        one
-        for one in results.ensembles
+    of_runs = {
+        tuple(run.file for run in one.runs): one
+        for one in reversed(results.ensembles)
         if one.protocol == row.protocol and sorted(repr(run.declared) for run in one.runs) == declared
-    ]
+    }
+    found = list(of_runs.values())[::-1]
     nearest = min(found, key=lambda one: one.rank, default=None)
     return [one for one in found if nearest is not None and one.departures == nearest.departures]
 
@@ -199,7 +207,15 @@ def _value(run: Run | MeasuredTest, row: Row, column: Column) -> float | None:
     return {"top-1 error": errors.top1, "top-5 error": errors.top5}.get(column.measure)
 
 
-def _cell(column: Column, row: Row, runs: Sequence[Run | MeasuredTest], cost: Cost | None, missing: Verdict) -> Cell:
+def _cell(
+    column: Column,
+    row: Row,
+    runs: Sequence[Run | MeasuredTest],
+    cost: Cost | None,
+    missing: Verdict,
+    repeats: bool,
+) -> Cell:
+    """Compare a column; it `repeats` one of the same measure that is compared, unless there are several runs."""
     published, text = row.published.get(column.name), row.text.get(column.name, "")
     nothing = missing if published or text else Verdict(missing.status, row.reason or "the paper prints no number here")
     if column.measure == "layers":
@@ -209,10 +225,8 @@ def _cell(column: Column, row: Row, runs: Sequence[Run | MeasuredTest], cost: Co
     statistic = "mean" if compared else column.statistic
     measured = _statistic(values, statistic, higher_is_better=column.better == "higher")
     empty = Cell(column=column, published=published, published_text=text, values=values, verdict=nothing)
-    is_repeated = (
-        row.compared and len(values) == 1 and (statistic == "best" or (statistic == "mean" and published is None))
-    )
-    if measured is None or is_repeated:  # of one run the column that is compared shows it
+    of_one = len(values) == 1 and (statistic == "best" or (statistic == "mean" and published is None))
+    if measured is None or (repeats and of_one):  # of one run the column that is compared shows it
         return empty
     departures = runs[0].departures if not empty.is_exact else ()
     if departures:

@@ -124,15 +124,23 @@ class DataResolver:
                 raise
             raise MissingData(str(error)) from error  # not fetched; what needs other data may still be run
         splits = few(whole) if self.scale == "smoke" else whole
-        name = identify(
-            whole.name,
-            digest=whole.digest,
-            train=len(whole.train),
-            test=len(whole.test),
-            classes=len(whole.classes),
-        )
+        name = training.data
+        if data != training.data or name in PUBLISHED_IMAGES:  # else the source is the one that a row declares
+            name = identify(
+                whole.name,
+                digest=whole.digest,
+                train=len(whole.train),
+                test=len(whole.test),
+                classes=len(whole.classes),
+            )
         decoded = load_data(splits, registry.decoded_side(training.network))
         return ResolvedData(in_part(name, splits, whole), data if isinstance(data, str) else None, decoded)
+
+
+def is_declared(training: Setting, data: ResolvedData) -> bool:
+    """Return whether data is what a training declares, by its source or its name."""
+    source = data.source or ""
+    return training.data in (source, source.partition(":")[0], data.splits.name)
 
 
 def in_part(name: str, splits: D, whole: D) -> str:

@@ -67,16 +67,18 @@ def plan_run(task: Task, seed: int, data: TaskData, scale: Scale, out: Path) -> 
     training = task.training
     recipe: Recipe
     tests: tuple[Protocol, ...] = ()
-    of_run = data.splits.name
+    of_run = data.splits.name  # each declared data set has runs of its own on the same images
     if isinstance(data, ResolvedData):
         recipe = data_resolver.fit_recipe(training, scale, data.splits)
         tests = further_tests(task.protocols, data)
+        if not data_resolver.is_declared(training, data):
+            of_run = f"{training.data.rpartition('/')[2]} {of_run}"
     elif isinstance(data, ResolvedLocalisationData):
         recipe = localisation_data_resolver.fit_recipe(training, scale)
         tests = task.protocols
     else:
         recipe = detection_data_resolver.fit_recipe(training, scale)
-        of_run = f"{training.data} {of_run}"  # each declared data set has runs of its own on the same images
+        of_run = f"{training.data} {of_run}"
     name = f"{start_of_name(task)}-{_named(of_run, scale, f'seed{seed}')}"
     teacher = None
     if task.teacher is not None:

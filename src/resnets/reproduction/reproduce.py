@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import torch
 
-from resnets.errors import ANOTHER_FOLDER, RunError, public, require_at_least
+from resnets.errors import ANOTHER_FOLDER, RunError, first_line, public, require_at_least
 from resnets.files import sha256_of
 from resnets.networks.describe import describe
 from resnets.paper.declarations import Row, Table
@@ -25,13 +27,14 @@ from resnets.report.write import Report, write_report
 from resnets.reproduction.data_resolver import Data, ResolvedData
 from resnets.reproduction.planned_run import PlannedRun, fitting
 from resnets.reproduction.pool import train_and_test_all
-from resnets.reproduction.run import evaluate_by, train_and_test
+from resnets.reproduction.run import evaluate_by, testing, train_and_test
 from resnets.reproduction.run_list import OUT, ReproductionPlan, check, plan_reproduction
 from resnets.runtime.provenance import provenance
 from resnets.runtime.signals import StopRequest
 from resnets.specs import NetworkSettings, Shortcut
 from resnets.training.observers import Observer
 from resnets.training.run_folder import RunFolder
+from resnets.training.together import TRAINING_FAILURES
 
 Observe = Callable[[PlannedRun], Observer]
 
@@ -41,7 +44,7 @@ class Reproduction:
     """The requested tables and figures with published and measured numbers, and the page of all.
 
     `made` are the runs of this call, `done_before` those that an earlier one had made, `failed` those that could not
-    be trained to their end, each with the reason.
+    be trained to their end or tested, and ensembles likewise, each with the reason.
     """
 
     plan: ReproductionPlan
@@ -120,8 +123,8 @@ def reproduce(
             announce(plan)
         ended = make_runs(plan, resume=resume, workers=workers, observe=observe)
         check(stop)
-        _evaluate_ensembles(plan, workers=workers)
-    return conclude(plan, ended)
+        failed = _evaluate_ensembles(plan, workers=workers)
+    return conclude(plan, ended, failed)
 
 
 def make_runs(
@@ -149,8 +152,12 @@ def make_runs(
     return ended
 
 
-def conclude(plan: ReproductionPlan, ended: Sequence[tuple[PlannedRun, str | None]]) -> Reproduction:
+def conclude(
+    plan: ReproductionPlan, ended: Sequence[tuple[PlannedRun, str | None]], failed: Iterable[tuple[str, str]] = ()
+) -> Reproduction:
     """Compare what was measured with what was published, and write the page; `ended` are runs, each as `make_runs`.
+
+    `failed` are ensembles that could not be tested, each with the reason.
 
     Raises: RunError.
     """
@@ -163,26 +170,31 @@ def conclude(plan: ReproductionPlan, ended: Sequence[tuple[PlannedRun, str | Non
         report=write_report(plan.results, out=plan.out / "site", tables=plan.selection.own),
         made=tuple(run.name for run, why in ended if why is None),
         done_before=tuple(run.name for run in plan.runs if run.state == "done"),
-        failed=tuple((run.name, why) for run, why in ended if why is not None),
+        failed=(*((run.name, why) for run, why in ended if why is not None), *failed),
     )
 
 
 # ---------------------------------------------------------------- ensembles
 
 
-def _evaluate_ensembles(plan: ReproductionPlan, *, workers: int) -> None:
+def _evaluate_ensembles(plan: ReproductionPlan, *, workers: int) -> list[tuple[str, str]]:
     """Test the ensembles of a plan whose members are all trained, and write a result file for each.
 
-    One that its file has of the same weights is not tested again.
+    One that its file has of the same weights is not tested again. Returned are those that could not be tested, and why.
 
-    Raises: as `evaluate`.
+    Raises: RunError.
     """
+    failed = []
     for table in plan.selection.tables:
         for row in (row for row in table.rows if row.members):
-            for seed in {run.seed for run in plan.runs}:
-                members = _members(plan, row, seed)
-                if members:
+            for seed in sorted({run.seed for run in plan.runs}):
+                if not (members := _members(plan, row, seed)):
+                    continue
+                try:
                     _evaluate(table.name, row, members, device=plan.devices[0], workers=workers)
+                except TRAINING_FAILURES as error:
+                    failed.append((f"{table.name} {row.label}, seed {seed}", first_line(error)))
+    return failed
 
 
 def _members(plan: ReproductionPlan, row: Row, seed: int) -> list[PlannedRun]:
@@ -197,14 +209,16 @@ def _evaluate(table: str, row: Row, members: Sequence[PlannedRun], *, device: st
     first = members[0]
     data = first.data
     assert isinstance(data, ResolvedData) and row.protocol is not None
-    parts = (table, row.slug, data.splits.name, first.scale, f"seed{first.seed}")
-    file = first.file.with_name("-".join(re.sub(r"[^a-z0-9]+", "_", part.lower()) for part in parts) + ".json")
+    tested = sha256(json.dumps([row.protocol, *(member.name for member in members)]).encode()).hexdigest()
+    parts = (table, row.slug, data.splits.name, first.scale, f"seed{first.seed}", tested[:8])  # labels may be alike
+    file = first.file.with_name("-".join(re.sub(r"[^a-z0-9]+", "_", part.lower()) for part in parts if part) + ".json")
     weights = [RunFolder(run.folder).weights for run in members]
     earlier = read_valid(file, Evaluation)
     if earlier is not None and [one.sha256 for one in earlier.members] == [sha256_of(path) for path in weights]:
         return
-    found = evaluate_by(row.protocol, [run.folder for run in members], data.splits, device=device, workers=workers)
-    write(file, found)
+    with testing(row.protocol):
+        found = evaluate_by(row.protocol, [run.folder for run in members], data.splits, device=device, workers=workers)
+    write(file, found.with_changes(protocol=row.protocol))
 
 
 # ---------------------------------------------------------------- what networks cost

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ import torch
 from resnets.data.splits import DataSplits
 from resnets.detection.evaluate import evaluate_detector
 from resnets.detection.train import train_detector
-from resnets.errors import TrainingError, first_line
+from resnets.errors import DataError, TrainingError, UsageError, WeightsError, first_line
 from resnets.evaluation.evaluate import evaluate
 from resnets.evaluation.responses import responses
 from resnets.files import writing
@@ -29,6 +30,7 @@ from resnets.reproduction.data_resolver import ResolvedData
 from resnets.reproduction.detection_data_resolver import ResolvedDetectionData
 from resnets.reproduction.localisation_data_resolver import ResolvedLocalisationData
 from resnets.reproduction.planned_run import PlannedRun, archive, is_tested
+from resnets.reproduction.protocols import parse_protocol
 from resnets.runtime.device import choose_device
 from resnets.runtime.turns import Session
 from resnets.training.config import TrainingConfig, resolve
@@ -111,7 +113,8 @@ def _classifier(
         write(run.file, record)
     for protocol in run.tests:
         if protocol not in record.errors:
-            found = evaluate_by(protocol, run.folder, data.splits, device=device, workers=workers)
+            with testing(protocol):
+                found = evaluate_by(protocol, run.folder, data.splits, device=device, workers=workers)
             errors = record.errors | {protocol: Errors(found.top1_error, found.top5_error)}
             record = record.with_changes(errors=errors)
             write(run.file, record)
@@ -143,14 +146,15 @@ def _detector(
             continue
         scores = result.scores
         if test.refinements or test.protocol != data.splits.protocol or not data.splits.test_annotated:
-            scores = evaluate_detector(
-                run.folder,
-                data.splits,
-                **msgspec.to_builtins(test),
-                out=run.folder / "-".join(("detections", test.protocol, *test.refinements)),  # for a server, too
-                device=device,
-                workers=workers,
-            ).scores
+            with testing(" ".join((test.protocol, *test.refinements))):
+                scores = evaluate_detector(
+                    run.folder,
+                    data.splits,
+                    **msgspec.to_builtins(test),
+                    out=run.folder / "-".join(("detections", test.protocol, *test.refinements)),  # for a server, too
+                    device=device,
+                    workers=workers,
+                ).scores
         tested = DetectionTested(**msgspec.to_builtins(test), scores=scores)
         record = record.with_changes(tests=(*record.tests, tested))
         write(run.file, record)
@@ -173,15 +177,16 @@ def _localiser(
     for protocol in run.tests:
         if any(one.protocol == protocol for one in record.localisations):
             continue
-        scores = evaluate_localiser(
-            run.folder,
-            data.splits,
-            classifier=() if data.start is None else data.start,
-            protocol=protocol,
-            out=run.folder / f"guesses-{protocol}" if data.splits.class_ids else None,
-            device=device,
-            workers=workers,
-        ).scores
+        with testing(protocol):
+            scores = evaluate_localiser(
+                run.folder,
+                data.splits,
+                classifier=() if data.start is None else data.start,
+                protocol=protocol,
+                out=run.folder / f"guesses-{protocol}" if data.splits.class_ids else None,
+                device=device,
+                workers=workers,
+            ).scores
         tested = LocalisationTested(protocol=protocol, scores=scores)
         record = record.with_changes(localisations=(*record.localisations, tested))
         write(run.file, record)
@@ -191,9 +196,17 @@ def evaluate_by(
     protocol: Protocol, weights: Path | Sequence[Path], splits: DataSplits, *, device: str, workers: int
 ) -> Evaluation:
     """Return the test of a network, or of an ensemble, by a declared protocol, which may name its scales."""
-    name, _, sides = protocol.partition(" at ")
-    scales = [int(side) for side in sides.split(", ")] if sides else None
+    name, scales = parse_protocol(protocol)
     return evaluate(weights, splits, protocol=name, scales=scales, device=device, workers=workers)
+
+
+@contextmanager
+def testing(protocol: str) -> Iterator[None]:
+    """Make an error of a test after a training a failure of that run alone. Raises: TrainingError."""
+    try:
+        yield
+    except (DataError, UsageError, WeightsError) as error:
+        raise TrainingError(f"trained, and not tested by {protocol}: {first_line(error)}") from error
 
 
 def _required(result: R | None) -> R:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,19 @@ from resnets.planning.devices import DEVICES
 from resnets.planning.together import require_together
 from resnets.records.evaluations import SCALES, Scale
 from resnets.reproduction.box_data_resolver import WithStart
-from resnets.reproduction.data_resolver import Data, DataResolver, MissingData
+from resnets.reproduction.data_resolver import Data, DataResolver, MissingData, ResolvedData, fit_recipe, is_declared
 from resnets.reproduction.detection_data_resolver import DetectionDataResolver
 from resnets.reproduction.estimates import Estimates
 from resnets.reproduction.localisation_data_resolver import LocalisationDataResolver
-from resnets.reproduction.planned_run import PlannedRun, TaskData, other_runs, plan_run, start_of_name
+from resnets.reproduction.planned_run import (
+    PlannedRun,
+    TaskData,
+    declared_network,
+    other_runs,
+    plan_run,
+    start_of_name,
+)
+from resnets.reproduction.protocols import require_possible
 from resnets.reproduction.tasks import LeftOut, Selection, Task, select
 from resnets.runtime.device import choose_device
 from resnets.runtime.launch import require_alone
@@ -136,6 +144,7 @@ def plan_reproduction(
         detection = DetectionDataResolver(given, named, chosen, out)
         localisation = LocalisationDataResolver(given, named, chosen, out)
         resolved, left_out = _resolve(_tasks_of(selection, runs), DataResolver(given, chosen), detection, localisation)
+        _require_tests(selection, resolved, chosen)
         for number, (task, its_data) in enumerate(resolved.items(), 1):
             check(stop, planning=True)
             of_task = [plan_run(task, seed, its_data, chosen, out) for seed in range(seeds)]
@@ -211,6 +220,26 @@ def _require_names(planned: Iterable[PlannedRun]) -> None:
             )
 
 
+def _require_tests(selection: Selection, resolved: Mapping[Task, TaskData], scale: Scale) -> None:
+    """Verify that the rows of custom tables can be tested by their protocols, but in a trial on other data.
+
+    Raises: UsageError.
+    """
+    own = [(table.file, row) for table in selection.tables if table.file for row in table.rows if not row.cited]
+    for task, data in resolved.items():
+        if not isinstance(data, ResolvedData) or (scale == "smoke" and not is_declared(task.training, data)):
+            continue
+        network, kind = declared_network(task, data), data.splits.test.kind
+        size = getattr(fit_recipe(task.training, scale, data.splits).augmentation, "crop", network.input_size)
+        for file, row in own:
+            if row.protocol is None or task.training not in row.trainings:
+                continue
+            try:
+                require_possible(row.protocol, network, kind, size, ensemble=bool(row.members))
+            except UsageError as error:
+                raise UsageError(f"{file}: row {row.label!r} on {data.name}: {error}") from None
+
+
 def _resolve(
     tasks: Iterable[Task],
     classification: DataResolver,
@@ -273,9 +302,10 @@ def _unused(given: Iterable[Data], detection: DetectionDataResolver, resolved: I
 
 def _more_seeds(selection: Selection, seeds: int) -> list[str]:
     return [
-        f"of {task.training.network} the paper made {task.runs_in_the_paper} runs: --seeds {task.runs_in_the_paper}"
+        f"of {task.training.network} {who} {runs} runs: --seeds {runs}"
         for task in selection.tasks
-        if task.runs_in_the_paper > seeds
+        for who, runs in (("the paper made", task.runs_in_the_paper), ("a custom table declares", task.runs_of_own))
+        if runs > seeds
     ]
 
 

@@ -17,6 +17,7 @@ from resnets.paper.figures import FIGURES
 from resnets.paper.tables import TABLES
 from resnets.report.compare_tables import unnamed
 from resnets.report.runs import depth_of
+from resnets.reproduction.protocols import parse_protocol
 from resnets.specs import NetworkSettings, Setting
 from resnets.training.recipes import RECIPES
 
@@ -29,13 +30,15 @@ class Task:
     """A training, and the rows and curves that need it.
 
     `protocols` are the tests that they need, `detections` those of a detector. `runs_in_the_paper` is the most that
-    any of them had, and `responses` says that Figure 7 needs its layer responses.
+    any of the paper's had, `runs_of_own` the most that a custom table declares; `responses` says that Figure 7 needs
+    its layer responses.
     """
 
     training: Setting
     askers: tuple[tuple[str, str], ...]  # table6 and the row's label, figure6 and the curve's ...
     protocols: tuple[Protocol, ...]
     runs_in_the_paper: int
+    runs_of_own: int
     responses: bool
     detections: tuple[DetectionTest, ...] = ()
     localises: bool = False  # is of a localiser, which the protocols are tests of
@@ -172,7 +175,8 @@ def _tasks(asking: Iterable[tuple[str, Row | Curve]], only: Sequence[str]) -> tu
             training,
             askers=tuple((name, one.label) for name, one in askers),
             protocols=tuple(dict.fromkeys(one.protocol for _, one in askers if one.protocol is not None)),
-            runs_in_the_paper=max(one.seeds for _, one in askers),
+            runs_in_the_paper=max((one.seeds for name, one in askers if name in NAMES), default=0),
+            runs_of_own=max((one.seeds for name, one in askers if name not in NAMES), default=0),
             responses=training in responding,
             teacher=teachers.get(training),
             detections=tuple(
@@ -228,6 +232,11 @@ def _check_row(path: Path, row: Row) -> None:
         if getattr(row, name) is None and not (name == "network" and row.members):
             right = " (single-view for small images, center-crop for photos)" if name == "protocol" else ""
             raise UsageError(f"{path}: row {row.label!r} has no {name}{right}")
+    if row.protocol is not None and "detection" not in row.needs:
+        try:
+            parse_protocol(row.protocol)
+        except UsageError as error:
+            raise UsageError(f"{path}: row {row.label!r}: {error}") from None
     for training in (*row.trainings, *([] if row.teacher is None else [row.teacher])):
         find_family(training.network)
         if training.recipe not in all_recipes():
