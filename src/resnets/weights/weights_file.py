@@ -189,8 +189,8 @@ def require_input(input_spec: InputSpec, path: Path, spec: NetworkSpec | None = 
     """Check that the parts of an input that was read fit together, and to its network. Raises: WeightsError."""
     size, channels = input_spec.size, input_spec.channels
     if spec is not None and not isinstance(spec, FunctionSpec) and channels != spec.in_channels:
-        found = plural(channels, "channel")
-        raise WeightsError(f"{path}: its input has {found}, and its network, {spec.name}, takes {spec.in_channels}")
+        takes = f"its network, {spec.name}, takes {spec.in_channels}"
+        raise WeightsError(f"{path}: its input has {plural(channels, 'channel')}, and {takes}")
     for name, values in (("mean", input_spec.mean), ("std", input_spec.std)):
         if values is not None and len(values) != channels:
             raise WeightsError(f"{path}: the {name} of its input has {len(values)} numbers for {channels} channels")
