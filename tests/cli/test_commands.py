@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
@@ -340,6 +341,20 @@ def test_an_imagenet_network_on_small_images_is_noted(tmp_path: Path, command: C
     assert ": 1 iteration of 8, seed 0" in out and "after 1 iteration in" in out
     record = RunFolder(tmp_path / "run").record()
     assert record is not None and record.precision == "fp32"
+
+
+def test_a_librarys_warning_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first one; torch's may go on for several."""
+
+    def program(*_: Any, **__: Any) -> int:
+        warnings.warn("strides do not match\ngrad.sizes() = [6, 1, 3, 3]", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which `run` replaces
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run([], program) == 0  # type: ignore[arg-type]  # what stands in for the command
+    assert capsys.readouterr().err == "resnets: note: strides do not match\n"
 
 
 def test_demo_shows_what_it_found(tmp_path: Path, command: Command) -> None:

@@ -92,7 +92,7 @@ def test_another_file_is_written(run: Path, tmp_path: Path) -> None:
     content = (run / "weights.safetensors").read_bytes()
     resnets.calibrate(run, "digits", out=tmp_path / "new" / "calibrated.safetensors", workers=0)
     assert (run / "weights.safetensors").read_bytes() == content
-    assert resnets.load(tmp_path / "calibrated.safetensors", device="cpu").calibration is not None
+    assert resnets.load(tmp_path / "new" / "calibrated.safetensors", device="cpu").calibration is not None
 
 
 def test_data_may_have_validation_images_of_its_own(digits_run: Path, tmp_path: Path) -> None:

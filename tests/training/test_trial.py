@@ -16,6 +16,7 @@ import resnets
 from resnets.data.map_datasets import MapSplit
 from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
+from resnets.runtime.device import place
 from resnets.training.config import TrainingConfig, resolve
 
 
@@ -112,6 +113,12 @@ def test_convolutions_over_volumes_are_trained(tmp_path: Path) -> None:
     before = network[1].weight.clone()
     train(network, tmp_path / "run")
     assert not torch.equal(network[1].weight, before)
+
+
+def test_weights_of_one_channel_have_the_strides_of_channels_last() -> None:
+    """As their gradients have them, of which torch's distributed training would say that they do not match."""
+    network = place(nn.Conv2d(1, 6, 3), torch.device("cpu"))
+    assert network.weight.stride() == (9, 1, 3, 1)
 
 
 def test_an_attribute_of_that_name_is_no_declaration(tmp_path: Path) -> None:

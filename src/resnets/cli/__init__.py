@@ -42,7 +42,7 @@ from resnets.cli import (
 )
 from resnets.cli.options import Command, Group, Modules, TrainingCommand
 from resnets.cli.output import DEBUG, OutputError, note, standard_streams
-from resnets.errors import FailedElsewhere, Interrupted, ProcessLost, ResnetsError, UsageError, printable
+from resnets.errors import FailedElsewhere, Interrupted, ProcessLost, ResnetsError, UsageError, first_line, printable
 from resnets.version import __version__
 
 PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
@@ -197,7 +197,7 @@ def _run(arguments: list[str], program: typer.Typer, name: str) -> int:
     first = _process() in (None, 0)
     debug = "--debug" in arguments
     DEBUG.set(debug)
-    warnings.showwarning = lambda message, *_: note(message, name) if first else None
+    warnings.showwarning = lambda message, *_: note(first_line(message), name) if first else None  # torch's may be long
     try:
         code = program(args=[a for a in arguments if a != "--debug"], prog_name=name, standalone_mode=False)
         if sys.stdout is not None:

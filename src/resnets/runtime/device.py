@@ -70,7 +70,7 @@ def place(network: nn.Module, device: torch.device) -> nn.Module:
     network.to(device)
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.dim() == 4:
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
     return network
 
 
