@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from resnets.errors import DataError
 
 class Failing(Dataset[Any]):
     """Samples of 4 MB, of which the third cannot be given: for lack of memory, of address space,
-    it hangs, or its worker is killed.
+    a connection is lost, it hangs, or its worker is killed.
     """
 
     def __init__(self, how: str) -> None:
@@ -38,6 +39,8 @@ class Failing(Dataset[Any]):
         match self.how:
             case "memory":
                 raise MemoryError
+            case "a connection":
+                raise ConnectionResetError("of the bucket")
             case "address space":
                 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
                 resource.setrlimit(resource.RLIMIT_AS, (used, used))
@@ -72,6 +75,34 @@ def test_a_worker_that_is_killed_is_missed_long_before_the_patience_ends(monkeyp
     with pytest.raises(DataError, match="was killed"):
         list(loading(Failing("a kill"), 1, batch_size=1, timeout=60))
     assert time.monotonic() - begin < 60
+
+
+def lost(*_: Any) -> Any:
+    """Stand in for what fetches a tensor of a worker that is gone."""
+    raise EOFError
+
+
+def refused(*_: Any) -> Any:
+    """Stand in for what connects to a worker that is gone."""
+    raise ConnectionRefusedError(111, "Connection refused")
+
+
+@pytest.mark.parametrize("gone", [lost, refused])
+def test_a_worker_that_is_killed_while_it_passes_a_mini_batch_on(
+    monkeypatch: pytest.MonkeyPatch, gone: Callable[..., Any]
+) -> None:
+    """Its announcement has arrived, and what it announced can no longer be fetched."""
+    for name in ("rebuild_storage_fd", "rebuild_storage_filename"):
+        monkeypatch.setattr(torch.multiprocessing.reductions, name, gone)
+    with pytest.raises(DataError, match="was killed"):
+        list(loading(Failing("memory"), 1, batch_size=1, timeout=60))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_samples_own_error_is_no_lost_worker(workers: int) -> None:
+    """A dataset that reads from elsewhere may lose that connection; the error stays what it is."""
+    with pytest.raises(ConnectionResetError, match="of the bucket"):
+        list(loading(Failing("a connection"), workers, batch_size=1, timeout=60))
 
 
 def test_an_abandoned_pass_leaves_no_worker() -> None:

@@ -156,7 +156,11 @@ def loading(dataset: Dataset[Any], workers: int, **options: Any) -> Iterator[Any
         why = next((why for text, why in _FAILED.items() if text in f"{type(error).__name__}: {error}"), None)
         if why is None:
             raise
-        raise DataError(f"{why}; fewer workers or a smaller mini-batch need less") from error
+        raise DataError(f"{why}; {_REMEDY}") from error
+    except (EOFError, ConnectionError) as error:
+        if not workers or "in DataLoader worker process" in str(error):  # a sample's own
+            raise
+        raise DataError(f"{_KILLED}; {_REMEDY}") from error  # while it passed a mini-batch on
     except DataError as error:  # a worker's error arrives with its whole traceback as its message
         raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
     finally:
@@ -189,8 +193,12 @@ CHECK = 5
 PATIENCE = 600
 """Seconds that a mini-batch is waited for: a process that cannot pass one on does not end, and says nothing."""
 
+_KILLED = "a data-loading process was killed, most likely because memory (or /dev/shm) ran out"
+
+_REMEDY = "fewer workers or a smaller mini-batch need less"
+
 _FAILED = {
-    "DataLoader worker (pid": "a data-loading process was killed, most likely because memory (or /dev/shm) ran out",
+    "DataLoader worker (pid": _KILLED,
     "DataLoader timed out": "no mini-batch came from the data-loading processes: they hang, or lack address space",
     **dict.fromkeys(("MemoryError", "allocate memory"), "a data-loading process is out of memory"),
 }
