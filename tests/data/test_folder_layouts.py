@@ -30,6 +30,7 @@ def arrange(photos: Path, names: dict[str, str]) -> Path:
         ({"TRAIN": "train", "Validation": "val"}, (12, None, 6)),
         ({"train": "train", "test": "val"}, (12, None, 6)),
         ({"train": "val", "valid": "train", "Test": "val"}, (6, 12, 6)),
+        ({"Training": "train", "Testing": "val"}, (12, None, 6)),
         ({".": "train"}, (6, 3, 3)),
         ({"train": "train"}, (6, 3, 3)),
     ],
@@ -89,12 +90,32 @@ def test_a_test_folder_without_classes_is_not_used(photo_folder: Path) -> None:
         ({"Train": "train", "train": "train"}, "Train/ and train/"),
         ({"val": "val", "cat": "val"}, "no folder train/ next to val/"),
         ({"one/train": "train", "two/train": "train"}, "folder:.*/one"),
+        ({"valid": "val/cat", "invalid": "val/dog"}, "where valid is a class, move all classes into .*/train"),
+        ({"train": "val/cat", "bus": "val/dog"}, "no classes.*not used: bus/; .* all go into train/"),
+        ({"seg_train/seg_train": "train", "seg_test/seg_test": "val"}, "seg_train/ and seg_test/ .* look like splits"),
     ],
 )
 def test_an_ambiguous_layout_is_refused(photo_folder: Path, names: dict[str, str], named: str) -> None:
-    """Two folders of one role, test images without training images, and a folder of data sets."""
+    """Two folders of one role, no training images, data sets in folders, and classes with the names of splits."""
     with pytest.raises(DataError, match=named):
         folder.load(arrange(photo_folder, names))
+
+
+def test_folders_of_images_next_to_train_are_noted(photo_folder: Path) -> None:
+    """They may be for tests, under a name that is none of a split, or classes, of which one is called train."""
+    for name in ("dev/cat", "bus/front", "labels", ".cache/cat"):
+        (photo_folder / name).mkdir(parents=True)
+    for name in ("dev/cat/1.jpg", "bus/front/1.jpg", "labels/1.txt", ".cache/cat/1.jpg"):
+        shutil.copy(photo_folder / "val" / "cat" / "000.jpg", photo_folder / name)
+    (note,) = folder.load(photo_folder).notes
+    assert "not used: bus/, dev/;" in note
+
+
+@pytest.mark.parametrize("names", [("bullet_train", "test_tube"), ("train station", "bus")])
+def test_classes_with_words_of_splits_are_classes(photo_folder: Path, names: tuple[str, str]) -> None:
+    """Folders that have images are classes, whatever their names."""
+    found = folder.load(arrange(photo_folder, {names[0]: "train/cat", names[1]: "train/dog"}))
+    assert found.classes == tuple(sorted(names))
 
 
 def test_a_run_is_not_written_among_the_classes(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

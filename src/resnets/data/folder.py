@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -13,7 +13,7 @@ import numpy as np
 from resnets.data.class_names import look_alike
 from resnets.data.formats import SUFFIXES, UNREAD, why_unread
 from resnets.data.image_files import ImageFiles
-from resnets.data.layouts import FORMS, Layout, find_layout, unlabelled
+from resnets.data.layouts import FORMS, Layout, find_layout, unlabelled, unused
 from resnets.data.passed_over import PassedOver, in_words
 from resnets.data.splits import DataSplits, drawn_of_each_class
 from resnets.errors import DataError, UsageError
@@ -21,6 +21,8 @@ from resnets.quantities import plural
 
 DRAWN = 10.0
 """Percent of the images that are drawn to test on, and as many to validate on, where no folder is for that."""
+
+NAMED = 6  # folders or classes, in a sentence
 
 SYSTEM = ("@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "lost+found")
 """Folders, in lower case, in which a NAS or a system keeps thumbnails, deleted files and the like."""
@@ -88,8 +90,12 @@ def list_files(path: Path, complain: Complain) -> Listing:
             f"{name}: {root.name}/ has no folders of classes, and is not used" for root in unlabelled(path, layout)
         ]
         classes = class_folders(layout.train, passed)
+        beside = _unused(path, layout)
         if not classes:
-            raise DataError(f"{layout.train}: no classes; each is a subfolder of images: {FORMS}")
+            raise DataError(
+                f"{layout.train}: no classes; each is a subfolder of images: {FORMS}{beside and f'; {beside}'}"
+            )
+        notes += [f"{name}: {beside}"] if beside else []
         for root in layout.evaluated():
             for unknown in sorted(set(class_folders(root, passed)) - set(classes)):
                 complain(f"{root}: class {unknown!r} is not in {layout.train}{look_alike(unknown, classes)}")
@@ -105,6 +111,23 @@ def list_files(path: Path, complain: Complain) -> Listing:
         roles += f", validated on {layout.validation.name}/"
     roles += f", tested on {layout.evaluated()[-1].name}/"
     return Listing(name, classes, train, test, tuple(passed), tuple(notes), validation, roles=roles)
+
+
+def _unused(path: Path, layout: Layout) -> str:
+    """Return a sentence on folders of images next to train/ that are no split; empty where there are none."""
+    found = [f"{root.name}/" for root in unused(path, layout) if not _is_hidden(root.name) and _has_image(root)]
+    if not found:
+        return ""
+    train = layout.train.name
+    return (
+        f"next to {train}/, not used: {_some(found)}; images to test on go into test/, and where all these folders are "
+        f"classes, all go into {train}/"
+    )
+
+
+def _has_image(root: Path) -> bool:
+    files = (name for _, _, names in os.walk(root, followlinks=False) for name in names)
+    return any(_not_an_image(name) is None for name in files)
 
 
 def require_outside(out: Path, source: object) -> None:
@@ -134,8 +157,11 @@ def _evaluated(
 def _without_images(where: str, classes: tuple[str, ...], files: ImageFiles) -> list[str]:
     present = set(files.labels.tolist())
     absent = [name for label, name in enumerate(classes) if label not in present]
-    some = ", ".join(absent[:6]) + (" ..." if len(absent) > 6 else "")
-    return [f"{where}: no images of {plural(len(absent), 'class')}: {some}"] if absent else []
+    return [f"{where}: no images of {plural(len(absent), 'class')}: {_some(absent)}"] if absent else []
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
 
 
 def _drawn(
