@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
+from PIL import Image
 
 from resnets.cli import run
+from resnets.cli.display import print_table
+from resnets.cli.output import note, standard_streams
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full"),
@@ -83,3 +86,27 @@ def test_what_is_only_printed_fails(
     error = capsys.readouterr().err
     assert said in error
     assert bool(error) == bool(said)
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_stream_that_was_closed_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], closed: str
+) -> None:
+    """As by `>&-` and `2>&-`: what is asked whether it is a terminal is none, and no note takes the place of JSON."""
+    picture = tmp_path / "0.png"
+    Image.new("RGB", (32, 32)).save(picture)
+    monkeypatch.setattr(sys, closed, None)
+    assert run(["explain", "resnet20-cifar10", str(picture), "--out", str(tmp_path / "seen")]) == 0
+    assert any((tmp_path / "seen").iterdir()) and getattr(sys, closed) is None
+    with standard_streams():
+        note("what nobody needs")
+    assert ("nobody" in capsys.readouterr().err) == (closed == "stdout")
+
+
+def test_a_number_is_never_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a narrow terminal words are folded, and a table of numbers is wider than the terminal."""
+    monkeypatch.setenv("COLUMNS", "40")
+    numbers = [str(12345 + number) for number in range(10)]
+    print_table(("true class", *map(str, range(10))), [("a class with a long name", *numbers)])
+    shown = capsys.readouterr().out
+    assert all(f" {number} " in shown for number in numbers) and "a class with" in shown

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape as rich_escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from resnets.cli.output import require_output
 from resnets.durations import in_words
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from resnets.report.single_page import Files
     from resnets.report.wording import Grid
 
+FOLDED = 12  # characters, from which words of a table are folded in a narrow terminal
 WIDE = 140  # characters, from which a bar fits next to the numbers
 TESTED = {
     "test_error": "test error",
@@ -83,7 +85,7 @@ def print_table(
 ) -> None:
     """Print a table of sections of rows; titled columns after the first hold numbers, but for `words`.
 
-    `options` are those of Rich's `Table`: caption, box.
+    A table may be wider than the terminal: a number is never cut. `options` are those of Rich's `Table`: caption, box.
     """
     table = Table(title=escape(title) or None, title_justify="left", **options)
     for index, name in enumerate(header):
@@ -93,7 +95,15 @@ def print_table(
         for row in rows:
             table.add_row(*map(escape, row))
         table.add_section()
-    Console(highlight=False, soft_wrap=True).print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, 1 + sum(3 + _least(column) for column in table.columns))  # lines and spaces
+    console.print(table)
+
+
+def _least(column: Column) -> int:
+    """Return the width that a column of a table needs: numbers that of the longest one, words that of a folded one."""
+    width = max(Text.from_markup(str(cell)).cell_len for cell in (column.header, *column.cells))
+    return width if column.no_wrap else min(width, FOLDED)
 
 
 def print_lines(what: str, lines: Sequence[str], *, every: bool) -> None:

@@ -85,22 +85,24 @@ class Output:
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Within the block, losing standard error is no failure, and losing standard output an OutputError."""
+    """Within the block, losing standard error is no failure, and losing standard output an OutputError.
+
+    What was closed before the start goes nowhere.
+    """
     before = sys.stdout, sys.stderr
-    for name, needed in (("stdout", True), ("stderr", False)):
-        stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a class name that the terminal cannot show is no failure
-        if stream is not None:  # None: it was closed before the start
+    with open(os.devnull, "w") as nowhere:
+        for name, needed in (("stdout", True), ("stderr", False)):
+            stream = getattr(sys, name) or nowhere
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a class name that a terminal cannot show is no failure
             setattr(sys, name, Output(stream, needed=needed))
-    try:
-        yield
-    finally:
-        outlive()
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
-        sys.stdout, sys.stderr = before
+        try:
+            yield
+        finally:
+            outlive()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            sys.stdout, sys.stderr = before
 
 
 def require_output(stream: TextIO) -> None:
