@@ -8,8 +8,18 @@ from pathlib import Path
 
 import pytest
 
+import resnets
 from resnets.errors import DataError, RunError, UsageError
-from resnets.files import free_name, reading, replacing, require_file, require_results_folder, write_bytes
+from resnets.files import (
+    cache_folder,
+    expanded,
+    free_name,
+    reading,
+    replacing,
+    require_file,
+    require_results_folder,
+    write_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +89,41 @@ def test_the_longest_names_are_written(tmp_path: Path) -> None:
     taken: set[str] = set()
     found = [free_name(tmp_path, "\u65e5" * 84, ".heatmap.png", taken) for _ in range(12)]
     assert len(set(found)) == 12 and max(len(os.fsencode(one)) for one in found) <= 255
+
+
+def test_what_a_link_leads_to_is_written(tmp_path: Path) -> None:
+    """And the link stays, also one to a file that is not there yet."""
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.link").symlink_to(name)
+    (tmp_path / "old").write_text("old")
+    for name in ("old", "new"):
+        require_file(tmp_path / f"{name}.link")
+        write_bytes(tmp_path / f"{name}.link", b"written")
+        assert (tmp_path / f"{name}.link").is_symlink() and (tmp_path / name).read_bytes() == b"written"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
+def test_a_pipe_or_device_takes_the_content_and_stays(tmp_path: Path) -> None:
+    """As /dev/null, which root could replace; weights and exports, which are read back, are not written there."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    require_file(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_bytes(pipe, b"content")
+    assert os.read(reader, 100) == b"content" and pipe.is_fifo()
+    os.close(reader)
+    with pytest.raises(RunError, match="pipe: failed to write .not a regular file"), replacing(pipe):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"] and pipe.is_fifo()
+
+
+def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container: downloads need RESNETS_CACHE, and a name that starts with ~ is a name."""
+    pwd = pytest.importorskip("pwd")
+    for name in ("HOME", "XDG_CACHE_HOME", "RESNETS_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: {}["nobody"])
+    with pytest.raises(UsageError, match="RESNETS_CACHE"):
+        cache_folder()
+    assert "RESNETS_CACHE" in resnets.doctor()["cache"]["folder"]
+    assert expanded("~nobody-of-that-name/x") == Path("~nobody-of-that-name/x")

@@ -22,6 +22,10 @@ from resnets.errors import ResnetsError, RunError, UsageError
 
 def write_durably(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file next to it, fsync, rename, fsync of the folder."""
+    if path.exists() and not path.is_file():  # a device or a pipe, which takes the content and stays
+        path.write_bytes(content)
+        return
+    path = path.resolve()  # what a link leads to is replaced, and not the link
     temporary = _temporary(path)
     try:
         with open(temporary, "wb") as file:
@@ -49,10 +53,21 @@ def _temporary(path: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return where downloads and compiled files are kept: $RESNETS_CACHE, else ~/.cache/resnets (XDG_CACHE_HOME)."""
+    """Return where downloads and compiled files are kept: $RESNETS_CACHE, else ~/.cache/resnets (XDG_CACHE_HOME).
+
+    Raises: UsageError, if none is named and the user has no home folder, as in some containers.
+    """
     if own := os.environ.get("RESNETS_CACHE"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnets"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if base.startswith("~"):
+        raise UsageError("this user has no home folder for downloads; name one by RESNETS_CACHE")
+    return Path(base) / "resnets"
+
+
+def expanded(path: str) -> Path:
+    """Return a path whose ~ or ~user is the folder of that user; a name that is no user's stays as it is."""
+    return Path(os.path.expanduser(path))
 
 
 ALWAYS_READ = 500_000_000
@@ -173,9 +188,11 @@ def replacing(path: Path) -> Iterator[Path]:
     What a link leads to is replaced, and not the link. A folder that is there stays, for it may be a mount point or
     where a shell is; it gets the files of the new one, in the order of their names, in place of those it has.
 
-    Raises: RunError, if that fails.
+    Raises: RunError, if that fails, or a device or a pipe is there.
     """
     with writing(path):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(errno.EINVAL, "not a regular file")
         place = path.resolve()
         temporary = place / PARTIAL if place.is_dir() else _temporary(place)
         make_folder(temporary.parent)
@@ -231,7 +248,8 @@ def require_file(path: str | Path | None) -> None:
         _require_path(Path(path))
         if Path(path).is_dir():
             raise UsageError(f"{path}: a folder; name a file in it")
-        _require_writable(Path(path), Path(path).parent)
+        if not (Path(path).exists() and os.access(path, os.W_OK) and not Path(path).is_file()):  # a device or a pipe
+            _require_writable(Path(path), Path(path).resolve().parent)
 
 
 def require_folder(path: str | Path | None) -> None:

@@ -51,6 +51,7 @@ def test_what_occurs_and_trains(photo_folder: Path) -> None:
     photo.convert("L").save(cat / "grey.jpg")
     photo.save(cat / "rotated.jpg", exif=exif)
     photo.convert("RGBA").save(cat / "clear.png")
+    photo.convert("P").save(cat / "palette.png", transparency=0)
     Image.fromarray(noise[..., 0].astype(np.uint16) * 257).save(cat / "deep.png")
     Image.new("L", (6000, 5000)).save(cat / "large.png")
     photo.save(cat / "zeros.jpg", quality=90)
@@ -64,10 +65,10 @@ def test_what_occurs_and_trains(photo_folder: Path) -> None:
         "16 bits": ["deep.png"],
         "rotated": ["rotated.jpg"],
         "grey": ["deep.png", "grey.jpg", "large.png"],
-        "transparent": ["clear.png"],
+        "transparent": ["clear.png", "palette.png"],
     }
     assert not audit.check_data(f"folder:{photo_folder}", workers=1).would_fail
-    assert len(folder.load(photo_folder).in_memory(8).train) == 20  # type: ignore[arg-type]
+    assert len(folder.load(photo_folder).in_memory(8).train) == 21  # type: ignore[arg-type]
     assert size == photo.size
 
 

@@ -52,6 +52,14 @@ def test_a_table_has_timms_columns(tmp_path: Path, suffix: str) -> None:
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
+def test_an_object_of_json_has_each_answer(tmp_path: Path) -> None:
+    """Of an image that was given twice it is one; other answers of one name are numbered."""
+    found = [Prediction("x", (name,), (0.5,)) for name in ("cat", "dog", "cat", "emu")]
+    write_predictions(tmp_path / "out.json", found, 1)
+    names = {name: row["label"] for name, row in json.loads((tmp_path / "out.json").read_text()).items()}
+    assert names == {"x": "cat", "x (2)": "dog", "x (3)": "emu"}
+
+
 @pytest.mark.parametrize("name", ["out.txt", "out", "folder.csv"])
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, name: str) -> None:
     """Before anything is predicted: another suffix, none, or a folder."""

@@ -28,6 +28,7 @@ from resnets.data.shard_writer import Progress
 from resnets.data.splits import DataSplits, Split, drawn_of_each_class, problems
 from resnets.data.stored_file import ImageFile, InMemoryFile, content_of
 from resnets.errors import DataError, UsageError, public, require_at_least
+from resnets.files import expanded
 from resnets.records.audits import Audit, Finding, Range, SplitSummary
 
 LARGE = 25_000_000  # pixels, from which decoding takes long
@@ -176,7 +177,7 @@ def _listed(source: str, findings: list[Finding]) -> DataSplits | Listing:
         where, _, what = message.partition(": ")
         findings.append(Finding("layout", role_of(where), where, what))
 
-    return lister(Path(rest).expanduser(), note)
+    return lister(expanded(rest), note)
 
 
 def _divided(found: DataSplits | Listing) -> DataSplits | Listing:
@@ -274,7 +275,7 @@ def _describe(seen: _Seen, held: InMemoryFile, suffix: str) -> None:
         (_bits(image, kind) == 16, "16 bits", ""),
         (header.orientation != 1, "rotated", f"EXIF orientation {header.orientation}"),
         (mode in ("1", "L", "LA") or mode.startswith("I"), "grey", ""),
-        (mode in ("RGBA", "LA", "PA"), "transparent", ""),
+        (mode in ("RGBA", "LA", "PA") or "transparency" in image.info, "transparent", ""),
     ):
         if found:
             seen.notes.append((name, detail))

@@ -17,6 +17,7 @@ from resnets.data.layouts import FORMS, Layout, find_layout, unlabelled, unused
 from resnets.data.passed_over import PassedOver, in_words
 from resnets.data.splits import DataSplits, drawn_of_each_class
 from resnets.errors import DataError, UsageError
+from resnets.files import expanded
 from resnets.quantities import plural
 
 DRAWN = 10.0
@@ -138,7 +139,7 @@ def require_outside(out: Path, source: object) -> None:
     name, _, rest = source.partition(":") if isinstance(source, str) else ("", "", "")
     if name != "folder":
         return
-    layout = find_layout(Path(rest).expanduser())
+    layout = find_layout(expanded(rest))
     for root in (layout.train, *layout.evaluated()):
         where, real = out.resolve(), root.resolve()
         if where.is_relative_to(real) and not any(map(_is_hidden, where.relative_to(real).parts)):

@@ -19,7 +19,7 @@ from resnets.data.splits import DataSplits
 from resnets.data.stored_file import InMemoryFile
 from resnets.data.streams import ImageStream
 from resnets.errors import DataError, first_line, import_extra, nearest
-from resnets.files import reading
+from resnets.files import expanded, reading
 
 VALIDATION = ("validation", "valid", "val")  # the first that is there
 
@@ -128,7 +128,7 @@ def load(rest: str, *, stream: bool = False) -> DataSplits:
     datasets = import_extra("datasets", "datasets")
     where, _, column = rest.partition("#")
     repository, _, asked = where.partition("@")
-    path = Path(repository).expanduser()
+    path = expanded(repository)
     path = path.resolve() if path.is_dir() else path
     where = str(path) if path.is_dir() else repository
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.errors import DataError, UsageError, calling_module, nearest, public
+from resnets.files import expanded
 from resnets.registry import Registry, function_of
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def load(source: str) -> DataSplits:
             f"(`resnets data shard`) and name those, webdataset:URL, or copy them here"
         )
     read = function_of(found.load)
-    where = Path(rest).expanduser() if "PATH" in found.form else rest
+    where = expanded(rest) if "PATH" in found.form else rest
     splits: DataSplits = read(where) if rest else read()
     if not hasattr(splits, "train"):
         raise UsageError(
@@ -136,12 +137,12 @@ def find_with_sets(source: str, known: Registry[Source]) -> tuple[Source, Path, 
         hint = nearest(name, known.names()) if colon else ""
         raise UsageError(f"unknown {known.kind} {source!r}{hint}; known: {known.forms()}")
     path, at, sets = rest, "", ""
-    if not Path(rest).expanduser().exists():  # a path may have an @ of its own
+    if not expanded(rest).exists():  # a path may have an @ of its own
         before, at, sets = rest.rpartition("@")
         path = before if at else rest
     if not path or (at and not sets):
         raise UsageError(f"{known.kind} {source!r} needs {known.find(name).needs}")
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not folder.is_dir():
         raise DataError(f"{name}: no folder {folder}")
     return known.find(name), folder, sets or None

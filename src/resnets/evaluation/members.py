@@ -193,7 +193,8 @@ def _require_unseen(model: Model, splits: DataSplits) -> None:
         drawn = plural(len(splits.test), "image")
         warn(
             f"{splits.name} has no test/: {drawn}, drawn of each class, of {len(splits.train) + len(splits.test):,} "
-            "are tested on; split `all` is for all"
+            "are tested on, some of which may have been trained on if this is the data of the training under another "
+            "name; split `all` is for all"
         )
         return
     raise DataError(

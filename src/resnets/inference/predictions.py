@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -95,8 +96,12 @@ def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
 
 
 def _json(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
-    """As timm and pandas do by `orient="index"`: an object for each name."""
-    by_name = {row["filename"]: {column: row[column] for column in columns[1:]} for row in rows}
+    """As timm and pandas do by `orient="index"`: an object for each name; other answers of one name are numbered."""
+    by_name: dict[str, Row] = {}
+    for row in rows:
+        name, answer = str(row["filename"]), {column: row[column] for column in columns[1:]}
+        keys = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
+        by_name.setdefault(next(key for key in keys if by_name.get(key, answer) == answer), answer)
     return (json.dumps(by_name, indent=4) + "\n").encode()
 
 

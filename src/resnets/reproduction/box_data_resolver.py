@@ -14,7 +14,7 @@ import numpy as np
 from resnets.detection.annotations import AnnotatedImage, DetectionSplits
 from resnets.detection.detector import is_detector
 from resnets.errors import UsageError
-from resnets.files import sha256_of
+from resnets.files import expanded, sha256_of
 from resnets.localisation.boxed_images import BoxedImages, LocalisationSplits
 from resnets.paper.detection_recipes import COCO_CONTEXT
 from resnets.records.base import read_valid
@@ -96,7 +96,7 @@ def named_weights(text: str) -> tuple[str, Path]:
     network, equals, path = text.partition("=")
     if not (network and equals and path):
         raise UsageError(f"weights are {text!r}; they must be NETWORK=FILE, such as resnet101=resnet101.safetensors")
-    found = Path(path).expanduser()
+    found = expanded(path)
     file = found / "weights.safetensors" if found.is_dir() else found
     if not file.is_file():
         raise UsageError(f"weights of {network}: no file {file}")

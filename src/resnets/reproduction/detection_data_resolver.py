@@ -12,6 +12,7 @@ from resnets.detection.image_sets import parse_sets
 from resnets.detection.recipes import DETECTION_RECIPES
 from resnets.detection.sources import load_detection_data
 from resnets.errors import DataError, UsageError, warn
+from resnets.files import expanded
 from resnets.paper.declarations import Data as DeclaredData
 from resnets.paper.detection_data import DETECTION_DATA, DetectionData, after, identify, name_of, stages
 from resnets.records.evaluations import Scale
@@ -82,7 +83,7 @@ class DetectionDataResolver(BoxDataResolver[DetectionSplits]):
         other = name_of(len(splits.train), len(splits.test), len(splits.classes))
         if missing is not None and other not in (None, declared):  # which is another row's
             raise MissingData(f"the detector on {training.network} needs {training.data}: {missing}")
-        if missing is not None and _has_some(Path(found.partition(":")[2]).expanduser(), expected):
+        if missing is not None and _has_some(expanded(found.partition(":")[2]), expected):
             warn(f"{found} is taken by its own sets, not by {expected.sets}: {missing}")
         return found, splits
 

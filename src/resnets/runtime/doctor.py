@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from resnets.errors import missing_extra, possible_names, public
+from resnets.errors import UsageError, missing_extra, possible_names, public
 from resnets.files import cache_folder
 from resnets.quantities import megabytes
 from resnets.runtime.device import native_bf16
@@ -92,8 +92,11 @@ def _version(package: str) -> str | None:
 
 
 def _cache() -> dict[str, str]:
-    with possible_names():
+    try:
         folder = cache_folder()
+    except UsageError as error:
+        return {"folder": f"none: {error}"}
+    with possible_names():
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         free = shutil.disk_usage(existing).free
         if not folder.exists():

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from resnets.errors import UsageError
 from resnets.files import cache_folder
 
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-std=c++17", "-shared", "-fPIC")
@@ -91,7 +92,7 @@ def _cache() -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
-    except (OSError, RuntimeError):  # no home, or not ours to write to
+    except (OSError, UsageError):  # no home, or not ours to write to
         pass
     return None
 
