@@ -31,9 +31,12 @@ from resnets import pages
 from resnets.cli import run as run_command
 from resnets.localisation.recipes import all_recipes
 from resnets.paper.compared_networks import SIZES
-from resnets.paper.published import for_network
-from resnets.report import plots, view
+from resnets.paper.published import find_row
+from resnets.records import base
+from resnets.records.analyses import Ablation, Gradients, Landscape
+from resnets.report import ablation, gradients, landscape, plots, view
 from resnets.report.collect import collect
+from resnets.report.single_page import Panel, figure_of
 from resnets.specs import Departure, DetectionRecipe, LocalisationRecipe, Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,14 +136,22 @@ def measured() -> str:
         for name in [f"{kind}{depth}" for kind in ("plain", "resnet") for depth in DEPTHS]:
             if not (runs := cifar_runs(name, iterations)):
                 continue
-            printed = for_network(name)
-            paper = f"{printed.value:g} %" if printed and name.startswith("resnet") else ""
+            paper = ""
+            if name.startswith("resnet"):
+                error, deviation = in_the_paper(int(name.removeprefix("resnet")))
+                paper = f"{error:.2f}{'' if deviation is None else f' ± {deviation:.2f}'} %"
             training = _spread([run.training_error for run in runs])
             test = _spread([next(iter(run.errors.values())).top1 for run in runs])
             lines.append(
                 f"| `{name}` | `{runs[0].recipe}` | {iterations:,} | {training} | {test} | {len(runs)} | {paper} |"
             )
     return "\n".join(lines) + "\n"
+
+
+def in_the_paper(depth: int) -> tuple[float, float | None]:
+    """Return the test error of a ResNet in Table 6; of several runs the mean and the deviation, as ours are given."""
+    row = find_row("Table 6", f"ResNet, {depth} layers")
+    return (row["mean"].value, row["std"].value) if "mean" in row else (row["error"].value, None)
 
 
 def _spread(errors: Sequence[float]) -> str:
@@ -189,8 +200,8 @@ def floors() -> str:
 
 
 def _docstring(module: str) -> str:
-    for base in (ROOT / "src", ROOT):
-        for path in (base / module.replace(".", "/") / "__init__.py", base / f"{module.replace('.', '/')}.py"):
+    for folder in (ROOT / "src", ROOT):
+        for path in (folder / module.replace(".", "/") / "__init__.py", folder / f"{module.replace('.', '/')}.py"):
             if path.exists():
                 found = re.match(r'"""(.*?)[.;](?:\s|""")', path.read_text(), re.DOTALL)
                 return found[1] if found else ""
@@ -286,7 +297,7 @@ def _mean(errors: Sequence[float]) -> float:
 def draw_by_depth(path: Path, digest: str) -> None:
     """Draw test and training error over depth, plain and residual, next to the paper's test errors (Table 6)."""
     figure, panels = plots.canvas(8.4, 3.6, columns=2)
-    printed = [(depth, one.value) for depth in DEPTHS if (one := for_network(f"resnet{depth}"))]
+    printed = [(depth, in_the_paper(depth)[0]) for depth in DEPTHS]
     for axes, (title, kinds) in zip(panels, _by_depth(), strict=True):
         for kind, points in kinds:
             name, colour, mark = (
@@ -296,21 +307,28 @@ def draw_by_depth(path: Path, digest: str) -> None:
             axes.plot(depths, tested, "-", color=colour, marker=mark, label=f"{name}, test")
             axes.plot(depths, training, "--", color=colour, marker=mark, markersize=3, linewidth=1)
         style: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "linestyle": "none"}
-        axes.plot(*zip(*printed, strict=True), color=plots.INK, label="ResNet, test, in the paper", **style)
+        axes.plot(*zip(*printed, strict=True), color=plots.INK, label="ResNet in the paper", **style)
         axes.set(title=title, xlabel="layers", xticks=DEPTHS, ylim=(0, None))
-    plots.legend(panels[0])
+    plots.legend(panels[1])
     panels[0].set_ylabel("error (%)   solid: test, dashed: training")
     _save(figure, path, digest)
 
 
-def _save(figure: Figure, path: Path, digest: str) -> None:
-    """Write a PNG file of 64 colours, which takes a third of the bytes, with the digest of its numbers."""
+def draw_analysis(
+    path: Path, digest: str, *, source: Path, kind: type[Any], panels: Callable[[Any], Sequence[Panel]]
+) -> None:
+    """Draw the figure of a measurement of docs/why.md as its command does."""
+    _save(figure_of(panels(base.read(source, kind))), path, digest, colours=256)
+
+
+def _save(figure: Figure, path: Path, digest: str, colours: int = 64) -> None:
+    """Write a PNG file of few colours, which takes a third of the bytes, with the digest of its numbers."""
     from PIL.PngImagePlugin import PngInfo
 
     png, words = io.BytesIO(), PngInfo()
     figure.savefig(png, format="png", dpi=120)
     words.add_text("Source", digest)
-    Image.open(png).convert("RGB").quantize(64).save(path, optimize=True, pnginfo=words)
+    Image.open(png).convert("RGB").quantize(colours).save(path, optimize=True, pnginfo=words)
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -325,6 +343,15 @@ PARTS: dict[str, Callable[[], str]] = {
 PLOTS: dict[str, tuple[Callable[[], Any], Callable[[Path, str], None]]] = {
     **{f"degradation-{theme}.svg": (_curves, partial(draw_degradation, theme=theme)) for theme in ("light", "dark")},
     "depth.png": (_by_depth, draw_by_depth),
+    **{
+        f"why-{source.stem}.png": (source.read_bytes, partial(draw_analysis, source=source, kind=kind, panels=panels))
+        for kind, panels, names in (
+            (Gradients, gradients.panels, ("gradients-initial", "gradients-training")),
+            (Landscape, landscape.panels, ("landscape-20", "landscape-56")),
+            (Ablation, ablation.panels, ("ablation", "ablation-cifar10")),
+        )
+        for source in [RESULTS / "why" / f"{name}.json" for name in names]
+    },
 }
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from resnets.report.wording import Grid, machine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PAPER = "“Deep Residual Learning for Image Recognition” (He, Zhang, Ren, Sun, 2015)"
 
@@ -90,13 +91,18 @@ def draw(
 
     Raises: RunError, if they cannot be written.
     """
-    figure, axes = plots.canvas(4.4 * len(panels), 3.6, columns=len(panels))
-    for panel, place in zip(panels, axes, strict=True):
-        panel.draw(place)
-    plots.save(figure, plot, dpi=110)
+    plots.save(figure_of(panels), plot, dpi=110)
     drawings = [(_alone(panel, f"{page.stem}-{number}"), panel.alternative) for number, panel in enumerate(panels, 1)]
     made = environment(package, "resnets.report").get_template(template)
     write_bytes(page, made.render(text=text, drawings=drawings, tables=tables, **values).encode())
+
+
+def figure_of(panels: Sequence[Panel]) -> Figure:
+    """Return the figure of panels side by side."""
+    figure, axes = plots.canvas(4.4 * len(panels), 3.6, columns=len(panels))
+    for panel, place in zip(panels, axes, strict=True):
+        panel.draw(place)
+    return figure
 
 
 def _alone(panel: Panel, name: str) -> str:
