@@ -14,6 +14,7 @@ import torch
 
 import resnets
 from resnets.data.image_files import ImageFiles
+from resnets.data.splits import DataSplits
 from resnets.errors import UsageError
 from resnets.networks import complexity, registry
 from resnets.planning import dataset_stats, devices, forecast, measure, plan
@@ -212,6 +213,31 @@ def test_a_folder_is_looked_at(photo_folder: Path) -> None:
     assert (kind.train, kind.test, kind.width, kind.height) == (12, 6, 48, 40)
 
     assert kind.file_bytes == round(sum(path.stat().st_size for path in splits.train.paths) / 12)
+
+
+def counted(splits: DataSplits) -> list[Any]:
+    """Return what is known of a data set without its images."""
+    sizes = [(len(split), split.kind, split.side, split.channels) for split in splits.splits().values()]
+    return [splits.classes, splits.digest, splits.published, *sizes]
+
+
+def test_an_unread_data_set_counts_as_the_one_that_is_read() -> None:
+    """The digits as declared have their names, numbers, sizes and digest."""
+    assert counted(dataset_stats.unread(dataset_stats.KNOWN["digits"])) == counted(resnets.load_data("digits"))
+
+
+@pytest.mark.data
+def test_unread_cifar10_counts_as_the_one_that_is_read(cifar10: DataSplits) -> None:
+    """CIFAR-10 as declared has its names, numbers, sizes and digest."""
+    assert counted(dataset_stats.unread(dataset_stats.KNOWN["cifar10"])) == counted(cifar10)
+
+
+@pytest.mark.parametrize("decoded_side", [None, 32])
+def test_unread_photos_count_as_those_that_are_read(photo_folder: Path, decoded_side: int | None) -> None:
+    """As many photos of the same kind: files, or arrays for a network that has them decoded."""
+    read = resnets.load_data(f"folder:{photo_folder}", decoded_side)
+    kind = dataset_stats.stats_of(resnets.load_data(f"folder:{photo_folder}"))
+    assert counted(dataset_stats.unread(kind, decoded_side))[3:] == counted(read)[3:]
 
 
 @pytest.mark.usefixtures("fake")

@@ -107,6 +107,19 @@ def test_which_source_stands_for_what(photo_folder: Path, monkeypatch: pytest.Mo
     assert read[0] == "cifar10:there" and len(read) == 2  # the whole, and as a network of this type takes it
 
 
+def test_what_is_not_read_is_as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a data set that a custom row names, and photos as a small network has them; what has a path is read."""
+    resolver = DataResolver(["cifar10:/nowhere"], "full", reads=False)
+    with pytest.raises(DataError, match="/nowhere"):
+        resolver.resolve(CIFAR)
+    monkeypatch.setattr(sources, "load", lambda source: pytest.fail(f"{source} was read"))
+    fine, photos = (resolver.resolve(CIFAR.with_changes(data=name)) for name in ("cifar100", "imagenet"))
+    assert [data.name for data in (fine, photos)] == ["cifar100", "imagenet"]
+    assert (len(fine.splits.classes), fine.splits.train.side) == (100, 32)
+    assert (len(photos.splits.train), photos.splits.train.side) == (IMAGENET_IMAGES.train, 32)
+    assert not fine.identified and not photos.identified  # their content is not declared
+
+
 def test_a_folder_is_resized_for_the_small_networks(photo_folder: Path) -> None:
     """One folder is 32 x 32 arrays for CIFAR-type networks and files for others."""
     shelf = DataResolver([f"folder:{photo_folder}"], "full")

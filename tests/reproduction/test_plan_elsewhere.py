@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import resnets
 from resnets.cli import run
+from resnets.data import sources
 from resnets.errors import UsageError
-from resnets.planning import measure
+from resnets.planning import dataset_stats, measure
 from resnets.planning.devices import DEVICES
 from resnets.reproduction import summary
 from resnets.reproduction.estimates import Estimates
+from resnets.reproduction.run_list import ReproductionPlan
+from resnets.specs import IMAGENET_IMAGES, PUBLISHED_IMAGES
 
 ROWS = {"only": ["resnet-20-layers", "resnet-56-layers"], "scale": "short", "data": "digits"}
 
@@ -51,6 +56,79 @@ def test_a_group_takes_no_less_than_its_longest_run(tmp_path: Path) -> None:
     left = [run for one in (*nearly_done, one_by_one.runs[2]) for run in estimates.of([one])]
     (group,) = estimates.grouped(left, ("h100:0",), None)
     assert max(run.seconds or 0 for run in left) <= sum(run.seconds or 0 for run in group)
+
+
+@pytest.mark.parametrize("scale", ["full", "smoke"])
+@pytest.mark.parametrize(
+    ("name", "only", "data", "of"),
+    [
+        ("table6", "resnet-20-layers", (), "cifar10"),
+        ("table6", "resnet-20-layers", "cifar10", "cifar10"),
+        ("table6", "resnet-20-layers", "digits", "digits"),
+        ("figure4", "resnet18", (), "imagenet"),
+    ],
+)
+def test_known_data_sets_need_not_be_here(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    only: str,
+    data: str | Sequence[str],
+    of: str,
+    scale: str,
+) -> None:
+    """A plan for a device that is not here neither reads nor fetches them, named or not, and counts their images."""
+
+    def read(source: str) -> None:
+        raise AssertionError(f"{source} was read")
+
+    monkeypatch.setenv("RESNETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sources, "load", read)
+    plan = resnets.plan_reproduction(name, only=only, data=data, scale=scale, out=tmp_path / "out", device_kind="h100")
+    (run,) = plan.runs
+    assert run.data.name.partition(" (")[0] == of and not plan.left_out and not list(tmp_path.iterdir())
+    kind = dataset_stats.KNOWN[of]
+    most = (2_000, 400) if scale == "smoke" else (kind.train, kind.test)
+    counted = (min(kind.train, most[0]), min(kind.test, most[1]))
+    assert (len(run.data.splits.train), len(run.data.splits.test)) == counted
+    assert scale == "smoke" or run.seconds
+
+
+def numbers(plan: ReproductionPlan) -> list[tuple[Any, ...]]:
+    """Return what a plan says, the disk's free space apart, and the estimates of each run."""
+    plan = dataclasses.replace(plan, free_bytes=0)
+    runs = [(run.seconds, run.memory_bytes, run.disk_bytes, run.peak_bytes, run.tests, run.recipe) for run in plan.runs]
+    said = [(summary.plan_title(plan), *summary.plan_lines(plan), *summary.plan_sentences(plan))]
+    return [*said, *runs, (plan.seconds, plan.disk_bytes)]
+
+
+def test_a_plan_is_the_same_with_the_images_and_without(tmp_path: Path) -> None:
+    """Also in the identity of the runs, by which those that are made are found."""
+    unread, read = (
+        resnets.plan_reproduction("table6", out=tmp_path, device_kind="h100", **(ROWS | {"data": data}))
+        for data in ("digits", resnets.load_data("digits"))
+    )
+    assert numbers(unread) == numbers(read)
+    assert [(run.name, run.identity) for run in unread.runs] == [(run.name, run.identity) for run in read.runs]
+
+
+def test_a_plan_of_photos_is_the_same_without_them(
+    tmp_path: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many photos declared as there are the plan is the same, and says that it cannot know runs by them."""
+    counts: dict[str, Any] = {"train": 12, "test": 6, "classes": 3}
+    monkeypatch.setitem(PUBLISHED_IMAGES, "imagenet", dataclasses.replace(IMAGENET_IMAGES, **counts))
+    declared = dataclasses.replace(dataset_stats.KNOWN["imagenet"], **counts)
+    monkeypatch.setitem(dataset_stats.KNOWN, "imagenet", declared)
+    rows = {"only": ["resnet18", "resnet34"], "device_kind": "h100", "devices": 2}
+    unread, read = (
+        resnets.plan_reproduction("figure4", out=tmp_path / "out", data=data, **rows)
+        for data in ((), f"folder:{photo_folder}")
+    )
+    assert numbers(unread) == numbers(read) and unread.notes == ()
+    (tmp_path / "out" / "runs").mkdir(parents=True)
+    (note,) = resnets.plan_reproduction("figure4", out=tmp_path / "out", **rows).notes
+    assert "--data imagenet:PATH" in note
 
 
 def test_each_measurement_is_announced(tmp_path: Path) -> None:

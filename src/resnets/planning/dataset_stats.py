@@ -6,6 +6,7 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from PIL import Image
 
 from resnets.data import sources
 from resnets.data.arrays import ImageArrays
+from resnets.data.cifar import CIFAR10
 from resnets.data.image_files import ImageFiles
 from resnets.data.splits import DataSplits, Split, TrainingBatches
+from resnets.data.stored_file import Paths
 from resnets.errors import UsageError
 from resnets.specs import CIFAR10_IMAGES, IMAGENET_IMAGES, Augmentation, PadCropFlip, PublishedImages
 
@@ -27,6 +30,8 @@ LOADING_SECONDS = 1.0  # of batches whose loading is timed
 @dataclass(frozen=True, kw_only=True)
 class DatasetStats:
     """Number, size and format of the images of a data set.
+
+    `digest` is that of the published content, None where it is unknown; without `class_names` classes are numbers.
 
     Units: pixels; `file_bytes` of a file, on average, None for images of one size that are kept in memory.
     """
@@ -40,6 +45,8 @@ class DatasetStats:
     channels: int = 3
     file_bytes: int | None = None
     declared: bool = True  # by the table below, and not measured
+    digest: str | None = None
+    class_names: tuple[str, ...] = ()
 
     def memory_bytes(self, augmentation: Augmentation | None) -> int:
         """Return the bytes of the images kept in memory: all unchanged, and the training images padded and flipped."""
@@ -50,8 +57,27 @@ class DatasetStats:
         padded = (self.height + 2 * how.pad) * (self.width + 2 * how.pad) * self.channels
         return kept + self.train * padded * (1 + how.flip)
 
+    def at_most(self, *, train: int, test: int) -> DatasetStats:
+        """Return the statistics of at most so many of the images, whose digest is unknown where they are not all."""
+        if self.train <= train and self.test <= test:
+            return self
+        return dataclasses.replace(self, train=min(self.train, train), test=min(self.test, test), digest=None)
 
-def _published(images: PublishedImages, *, height: int, width: int, file_bytes: int | None = None) -> DatasetStats:
+
+DIGITS_DIGESTS = (
+    "82802935d0fe01afd1035c0f1a993f26bea98a7684fd6daf1836e40d6b71fd53",
+    "7985de38aae25d79bbaeaf84c879beb2af266fdf1c19cec26ca8ac180399124f",
+)
+
+
+def _published(
+    images: PublishedImages,
+    *,
+    height: int,
+    width: int,
+    file_bytes: int | None = None,
+    class_names: tuple[str, ...] = (),
+) -> DatasetStats:
     return DatasetStats(
         name=images.name,
         train=images.train,
@@ -60,14 +86,25 @@ def _published(images: PublishedImages, *, height: int, width: int, file_bytes: 
         height=height,
         width=width,
         file_bytes=file_bytes,
+        digest=":".join(images.digests) or None,
+        class_names=class_names,
     )
 
 
 KNOWN: dict[str, DatasetStats] = {
     kind.name: kind
     for kind in (
-        DatasetStats(name="digits", train=1_437, test=360, classes=10, height=8, width=8, channels=1),
-        _published(CIFAR10_IMAGES, height=32, width=32),
+        DatasetStats(
+            name="digits",
+            train=1_437,
+            test=360,
+            classes=10,
+            height=8,
+            width=8,
+            channels=1,
+            digest=":".join(DIGITS_DIGESTS),
+        ),
+        _published(CIFAR10_IMAGES, height=32, width=32, class_names=CIFAR10.classes),
         DatasetStats(name="cifar100", train=50_000, test=10_000, classes=100, height=32, width=32),
         _published(IMAGENET_IMAGES, height=375, width=500, file_bytes=110_000),
     )
@@ -88,6 +125,30 @@ def stats_of(splits: DataSplits) -> DatasetStats:
         classes=len(splits.classes),
         declared=False,
         **splits.train.stats()._asdict(),
+    )
+
+
+def unread(kind: DatasetStats, decoded_side: int | None = None) -> DataSplits:
+    """Return a data set of a kind without its content, for plans that only count images: they take no memory.
+
+    With `decoded_side`, in pixels, photos are as `load_data` would decode them.
+    """
+    if kind.file_bytes is not None and decoded_side is not None:
+        kind = dataclasses.replace(kind, height=decoded_side, width=decoded_side, file_bytes=None)
+
+    def split(count: int) -> Split:
+        labels = np.arange(count, dtype=np.int64) % kind.classes
+        if kind.file_bytes is None:
+            return ImageArrays(np.broadcast_to(np.uint8(0), (count, kind.height, kind.width, kind.channels)), labels)
+        return ImageFiles(Paths(repeat(Path(kind.name), count)), labels, channels=kind.channels)
+
+    return DataSplits(
+        name=kind.name,
+        train=split(kind.train),
+        test=split(kind.test),
+        classes=kind.class_names or tuple(map(str, range(kind.classes))),
+        digest=kind.digest,
+        published=True,
     )
 
 

@@ -19,6 +19,7 @@ from resnets.localisation.boxed_images import LocalisationSplits
 from resnets.localisation.sources import LOCALISATION_SOURCES
 from resnets.networks import registry
 from resnets.paper.declarations import Protocol
+from resnets.planning.dataset_stats import KNOWN, DatasetStats, unread
 from resnets.records.evaluations import Scale
 from resnets.report.runs import SHORT
 from resnets.specs import (
@@ -64,23 +65,29 @@ class MissingData(UsageError):
 
 @dataclass(frozen=True, eq=False)
 class ResolvedData:
-    """A data set as a network takes it; `name` is its name in a result, `source` the source that was given."""
+    """A data set as a network takes it; `name` is its name in a result, `source` the source that was given.
+
+    One that was not read is `identified` where the digest of its content is declared: its runs are then known by it.
+    """
 
     name: str
     source: str | None
     splits: DataSplits
+    identified: bool = True
 
 
 class DataResolver:
     """The data that was given, or else the declared data; each is read once.
 
     What is named as a declared data set (`cifar10:PATH`) stands for that one; anything else for whatever has none of
-    its own.
+    its own. Where only a plan is made and nothing `reads` images, known data sets named without a path are as declared,
+    and need not be there.
     """
 
-    def __init__(self, given: Sequence[Data], scale: Scale) -> None:
+    def __init__(self, given: Sequence[Data], scale: Scale, *, reads: bool = True) -> None:
         self.given = given_as(DataSplits, given)
         self.scale = scale
+        self._declared = {} if reads else KNOWN
         self._load = cache(load_data)
         self._resolved: dict[object, ResolvedData] = {}
 
@@ -109,7 +116,8 @@ class DataResolver:
         for one, kind in zip(self.given, kinds, strict=True):
             if kind not in PUBLISHED_IMAGES:
                 return one
-        if training.data == CIFAR10.name or training.data not in PUBLISHED_IMAGES:  # it can be fetched, or is a source
+        fetched = training.data == CIFAR10.name or training.data not in PUBLISHED_IMAGES  # or is a source
+        if fetched or training.data in self._declared:
             return training.data
         raise MissingData(
             f"{training.network} needs {training.data}: --data {training.data}:PATH names its folder, or --data "
@@ -117,6 +125,8 @@ class DataResolver:
         )
 
     def _read(self, data: str | DataSplits, training: Setting) -> ResolvedData:
+        if isinstance(data, str) and data in self._declared:
+            return self._unread(self._declared[data], registry.decoded_side(training.network))
         try:
             whole = self._load(data)
         except DataError as error:
@@ -135,6 +145,12 @@ class DataResolver:
             )
         decoded = load_data(splits, registry.decoded_side(training.network))
         return ResolvedData(in_part(name, splits, whole), data if isinstance(data, str) else None, decoded)
+
+    def _unread(self, kind: DatasetStats, decoded_side: int | None) -> ResolvedData:
+        splits = whole = unread(kind, decoded_side)
+        if self.scale == "smoke" and (fewer := kind.at_most(train=SMOKE_IMAGES, test=SMOKE_TESTS)) is not kind:
+            splits = unread(fewer, decoded_side)
+        return ResolvedData(in_part(kind.name, splits, whole), kind.name, splits, splits.digest is not None)
 
 
 def is_declared(training: Setting, data: ResolvedData) -> bool:

@@ -114,7 +114,8 @@ def plan_reproduction(
 
     Args:
         name, only, seeds, scale, data, weights, out, device, together, measure: as in `reproduce`.
-        device_kind: a known device (`h100`, `t4` ...), which need not be here: its data sheet replaces measuring.
+        device_kind: a known device (`h100`, `t4` ...), which need not be here: its data sheet replaces measuring. Known
+            data sets that `data` names without a path, or not at all, need not be here either, and are not read.
         devices: number of devices of that kind, each of which has one run, or one group of runs, at a time.
         runs: names of some of the runs; the others are no part of the plan.
         notify: is called with a sentence before each measurement.
@@ -143,7 +144,8 @@ def plan_reproduction(
         named = [weights] if isinstance(weights, str) else weights
         detection = DetectionDataResolver(given, named, chosen, out)
         localisation = LocalisationDataResolver(given, named, chosen, out)
-        resolved, left_out = _resolve(_tasks_of(selection, runs), DataResolver(given, chosen), detection, localisation)
+        classification = DataResolver(given, chosen, reads=known is None)
+        resolved, left_out = _resolve(_tasks_of(selection, runs), classification, detection, localisation)
         _require_tests(selection, resolved, chosen)
         for number, (task, its_data) in enumerate(resolved.items(), 1):
             check(stop, planning=True)
@@ -175,7 +177,8 @@ def plan_reproduction(
             *_more_seeds(selection, seeds),
             *_unused(given, detection, resolved.values()),
             *estimates.notes,
-            *(note for run in planned for note in other_runs(run)),
+            *_unidentified(resolved.values(), out),
+            *(note for run in planned if _is_identified(run.data) for note in other_runs(run)),
         ),
         free_bytes=_free(out),
         device_kind=device_kind,
@@ -297,6 +300,22 @@ def _unused(given: Iterable[Data], detection: DetectionDataResolver, resolved: I
         f"--weights {network}={path} is not used: nothing that is run here starts from it"
         for network, path in detection.weights
         if not any(path in (start, start.parent) for start in used)
+    ]
+
+
+def _is_identified(data: TaskData) -> bool:
+    return not isinstance(data, ResolvedData) or data.identified
+
+
+def _unidentified(resolved: Iterable[TaskData], out: Path) -> list[str]:
+    """Return notes on data that was not read, so that its runs in `out`, if there are any, are not known by it."""
+    if not (out / "runs").is_dir():
+        return []
+    names = dict.fromkeys(data.splits.name for data in resolved if not _is_identified(data))
+    return [
+        f"all runs on {name} count as to do: which of them {out} has is known by the images, which were not read; "
+        f"--data {name}:PATH reads them"
+        for name in names
     ]
 
 
