@@ -42,6 +42,23 @@ def test_results_that_can_be_written_leave_nothing_yet(tmp_path: Path) -> None:
         require_file(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["run.json", "metrics.jsonl", "weights.safetensors", "result.json"])
+@pytest.mark.parametrize("known_by", ["run.json", "result.json"])
+def test_the_files_of_a_run_are_not_taken_for_results(name: str, known_by: str, tmp_path: Path) -> None:
+    """By their path or by a link to them; a file of another name may be next to them, and one of theirs elsewhere."""
+    folder, link = tmp_path / "run", tmp_path / "link.json"
+    require_file(folder / name)
+    folder.mkdir()
+    require_file(folder / name)
+    (folder / known_by).write_text("{}")
+    link.symlink_to(folder / name)
+    for path in (folder / name, link):
+        with pytest.raises(UsageError, match=f"{name} is the run's own"):
+            require_file(path)
+    require_file(folder / name, in_place=True)
+    require_file(folder / "evaluation.json")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_a_folder_that_takes_no_files_is_found_out_before_the_work() -> None:
     """As one that is mounted read-only; the error names the result."""

@@ -239,17 +239,31 @@ def free_name(folder: Path, stem: str, suffix: str, taken: set[str], own: Contai
     return name
 
 
-def require_file(path: str | Path | None) -> None:
+RUN_FILES = ("run.json", "metrics.jsonl", "weights.safetensors", "result.json")
+"""Files of a run's folder, which belong together: the result is that of the weights."""
+
+
+def require_file(path: str | Path | None, *, in_place: bool = False) -> None:
     """Make sure that a file can be written, if a path is given, before the hours whose result is written there.
 
-    Raises: UsageError, if it is a folder or a URL; RunError, if nothing can be written there.
+    Raises: UsageError, if it is a folder, a URL or, unless it is to be changed `in_place`, a file of a run; RunError,
+        if nothing can be written there.
     """
     if path is not None:
         _require_path(Path(path))
+        if not in_place:
+            _require_not_of_run(Path(path))
         if Path(path).is_dir():
             raise UsageError(f"{path}: a folder; name a file in it")
         if not (Path(path).exists() and os.access(path, os.W_OK) and not Path(path).is_file()):  # a device or a pipe
             _require_writable(Path(path), Path(path).resolve().parent)
+
+
+def _require_not_of_run(path: Path) -> None:
+    """Refuse a file that a run's folder has or will have, or a link to one: it would be lost, or not be the run's."""
+    for file in (path, path.resolve()):
+        if file.name in RUN_FILES and any((file.parent / name).exists() for name in ("run.json", "result.json")):
+            raise UsageError(f"{path}: {file.name} is the run's own in {file.parent}; name another file")
 
 
 def require_folder(path: str | Path | None) -> None:

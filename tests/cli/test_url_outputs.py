@@ -1,4 +1,6 @@
-"""Results go to disks of this machine: every command refuses a URL, and a place that nothing can be written to."""
+"""Results go to disks of this machine: every command refuses a URL, a place that nothing can be written to, and a run's
+own files.
+"""
 
 from __future__ import annotations
 
@@ -91,6 +93,34 @@ def test_a_place_that_nothing_can_be_written_to_is_one_line_before_anything_is_r
     assert code == 1
     assert "taken" in err and "failed to write" in err and err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "check", "digits", "--out", "run/run.json"),
+        ("evaluate", "absent", "-d", "digits", "--out", "run/result.json"),
+        ("calibrate", RUN, "-d", "digits", "--out", "run/weights.safetensors"),
+        ("predict", "absent", "a.png", "--out", "run/result.json"),
+        ("convert", "absent", "run/weights.safetensors"),
+        ("convert", RUN, "run"),
+        ("deepen", "absent", "resnet32", "run/weights.safetensors"),
+        ("responses", "absent", "-d", "digits", "--out", "run/result.json"),
+    ],
+    ids=lambda arguments: " ".join(one for one in arguments if one not in (RUN, "absent"))[:40],
+)
+def test_the_files_of_a_run_are_not_replaced(
+    arguments: tuple[str, ...], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights, their result and its record belong together, whatever is to be written in place of one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    for name in ("run.json", "result.json", "weights.safetensors"):
+        (tmp_path / "run" / name).write_text("mine")
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert " run" in err and "name another" in err and err.count("\n") == 1
+    assert {path.read_text() for path in (tmp_path / "run").iterdir()} == {"mine"}
 
 
 def test_no_folder_is_made_in_the_name_of_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,7 @@ def test_the_card_shows_what_was_measured_and_the_input(digits_run: Path, tmp_pa
 
 
 def test_what_is_there_of_others_is_never_written_over(tmp_path: Path) -> None:
-    """A project's README.md, or a run; a folder that was written before is."""
+    """A project's README.md, or what is a run's or read as weights; a folder that was written before is."""
     model = resnets.Model(tmp_path, resnets.create("resnet8"), None, None, torch.device("cpu"))
     for _ in range(2):
         resnets.save_pretrained(model, tmp_path / "own")
@@ -118,10 +118,12 @@ def test_what_is_there_of_others_is_never_written_over(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="README.md"):
         resnets.save_pretrained(model, tmp_path)
     assert (tmp_path / "README.md").read_text() == "my project"
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text("{}")
-    with pytest.raises(UsageError, match="run"):
-        resnets.save_pretrained(model, tmp_path / "run")
+    for name in ("run.json", "result.json", "weights.safetensors"):
+        (tmp_path / name / name).parent.mkdir()
+        (tmp_path / name / name).write_text("{}")
+        with pytest.raises(UsageError, match=f"holds {name}"):
+            resnets.save_pretrained(model, tmp_path / name)
+        assert [path.name for path in (tmp_path / name).iterdir()] == [name]
 
 
 def test_a_module_of_ones_own_is_refused(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def calibrate(
     target = _target(path, out)
     model = load(path, network=network, device=device)
     if target is None:
-        require_file(model.path)
+        require_file(model.path, in_place=True)
     splits = fitting(model, _with_validation(model, data_for([model], data)))
     assert splits.validation is not None
     validation = _outputs(model, splits, splits.validation, batch_size, workers)

@@ -12,7 +12,7 @@ import msgspec
 from torch import nn
 
 from resnets.errors import RunError, UsageError, WeightsError, first_line, import_extra, public
-from resnets.files import make_folder, read_bytes, sha256_of, to_json, write_durably, writing
+from resnets.files import RUN_FILES, make_folder, read_bytes, sha256_of, to_json, write_durably, writing
 from resnets.networks.registry import spec_of
 from resnets.quantities import plural
 from resnets.records.evaluations import Calibration, Evaluation
@@ -77,8 +77,8 @@ def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Eval
 def _require_own(folder: Path) -> None:
     """Raise UsageError where a folder holds what would be lost: a run, a project's README.md, another model."""
     there = [name for name in (FILE, CONFIG, CARD) if (folder / name).exists()]
-    if (folder / "run.json").exists():
-        raise UsageError(f"{folder} is the folder of a run; name another for the model as OUT")
+    if of_run := [name for name in RUN_FILES if (folder / name).exists()]:
+        raise UsageError(f"{folder} holds {of_run[0]}, a file of a run; name another folder for the model as OUT")
     if not there:
         return
     try:
