@@ -94,6 +94,31 @@ def test_run_exists(finished: Path) -> None:
     assert files(finished) == before
 
 
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.safetensors"])
+@pytest.mark.parametrize("start", [{}, {"weights": "folder"}, {"teacher": "folder"}])
+def test_weights_of_no_run_are_not_replaced(
+    whole: resnets.TrainResult, tmp_path: Path, name: str, start: dict[str, str]
+) -> None:
+    """As those that a training starts or learns from, without which it could not be resumed."""
+    shutil.copy(whole.folder / "weights.safetensors", tmp_path / name)
+    before = files(tmp_path)
+    for resume in (False, True):
+        with pytest.raises(RunError, match=f"{tmp_path} holds {name} but no run.json.*--out$"):
+            train(tmp_path, resume=resume, **dict.fromkeys(start, tmp_path))
+    assert files(tmp_path) == before
+
+
+def test_weights_without_their_result_are_replaced_only_by_the_same_run(finished: Path) -> None:
+    """As of a folder that was copied in part: they may be all that is left of a run."""
+    shutil.rmtree(finished / "checkpoints")
+    (finished / "result.json").unlink()
+    with pytest.raises(RunError, match=f"{finished} holds another run: its seed is 3"):
+        train(finished, seed=4)
+    with pytest.raises(RunError, match=f"{finished} holds this run already.*--resume"):
+        train(finished)
+    assert not train(finished, resume=True).already_finished
+
+
 def test_finished(whole: resnets.TrainResult, finished: Path) -> None:
     """Resuming a finished run returns its result and changes nothing."""
     before = files(finished)

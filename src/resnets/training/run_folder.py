@@ -19,6 +19,9 @@ from resnets.training.resolved import ResolvedTraining
 
 R = TypeVar("R", bound=Result)
 
+TO_LOSE = ("weights.safetensors", "model.safetensors", "result.json")
+"""Files that a training would replace, or after which a folder would be read as other weights than before."""
+
 
 class RunFolder:
     """A run's folder, held by one process at a time.
@@ -169,13 +172,16 @@ def continuing(
 ) -> tuple[RunRecord, RunRecord | None]:
     """Return the record of a run as its folder names things, and the folder's; None where there is nothing to lose.
 
-    Raises: RunError, if the folder holds another run, or this one and it is not to be resumed.
+    Raises: RunError, if the folder holds another run, or this one and it is not to be resumed; or weights or
+        checkpoints of no run.
     """
-    if not folder.checkpoints.paths() and not (folder.path / "result.json").exists():
+    there = [name for name in TO_LOSE if (folder.path / name).exists()]
+    there += ["checkpoints"] if folder.checkpoints.paths() else []
+    if not there:
         return record, None
     old = folder.record()
     if old is None:
-        raise RunError(f"{folder.path} holds checkpoints but no run.json that says of what; {ANOTHER_FOLDER}")
+        raise RunError(f"{folder.path} holds {there[0]} but no run.json that says of what; {ANOTHER_FOLDER}")
     if keep_precision:
         record = record.with_changes(precision=old.precision)
     record = record.named_as(old)
