@@ -20,6 +20,7 @@ from resnets.data.decoding import single_views
 from resnets.data.normalization import normalize
 from resnets.errors import UsageError
 from resnets.records import base
+from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.report.collect import collect
 from resnets.specs import InputSpec
 from resnets.weights import weights_file
@@ -285,6 +286,19 @@ def test_a_test_without_its_run_is_shown_as_one(photo_folder: Path, photo_weight
     (shown,), (problem,) = found.weights, found.problems
     assert not found.runs and (shown.file, shown.weights) == ("a/one.json", (weights.name,))
     assert problem.startswith("a/two.json") and "unknown field `x`" in problem
+
+
+@pytest.mark.parametrize(("network", "options"), [("resnet14", {}), ("resnet8", {"shortcut": "B"})])
+def test_a_result_of_another_network_is_not_that_of_the_weights(
+    network: str, options: dict[str, Any], digits_run: Path, tmp_path: Path
+) -> None:
+    """Where a run's weights were replaced, neither by a deeper network nor by another variant is its result theirs."""
+    copy = shutil.copytree(digits_run, tmp_path / "run")
+    weights = weights_file.load(copy / "weights.safetensors")
+    assert result_next_to(weights.path, ClassifierResult, weights.spec) is not None
+    other = resnets.create(network, num_classes=10, in_channels=1, **options)
+    weights_file.save(weights.path, other, classes=weights.classes, input_spec=weights.input_spec)
+    assert resnets.evaluate(copy, "digits").members[0].result is None
 
 
 def test_weights_of_the_package_are_of_a_run(tmp_path: Path) -> None:

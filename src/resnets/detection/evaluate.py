@@ -109,7 +109,7 @@ def evaluate_detector(
             mean_ap=scores.mean_ap,
             scores=scores,
             seconds_per_image=seconds / len(found),
-            results=tuple(result_next_to(detector.path, DetectorResult) for detector in detectors),
+            results=tuple(result_next_to(one.path, DetectorResult, one.network.spec) for one in detectors),
             provenance=provenance(detectors[0].device, world.size),
         )
         if out is not None:

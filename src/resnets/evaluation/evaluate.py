@@ -26,6 +26,7 @@ from resnets.evaluation.shown_images import require_images
 from resnets.files import require_file, require_results_folder, sha256_of
 from resnets.inference.model import Model, load
 from resnets.inference.several import as_list, load_each
+from resnets.networks.registry import spec_of
 from resnets.records import base
 from resnets.records.counts import wilson
 from resnets.records.evaluations import Evaluation, Member, Tested
@@ -166,7 +167,7 @@ def _evaluate(
                 sha256=sha256_of(member.model.path) if member.model.path.is_file() else None,
                 scales=member.how.scales,
                 digest=comparable_digest(member.model, member.splits),
-                result=_result_of_run(member.model.path),
+                result=_result_of_run(member.model),
             )
             for member, counts in zip(members, alone, strict=True)
         ),
@@ -176,11 +177,13 @@ def _evaluate(
     return evaluation, scored
 
 
-def _result_of_run(weights: Path) -> ClassifierResult | None:
-    """Return the result of the run that weights are of; None where they are another project's, or it is unreadable."""
+def _result_of_run(model: Model) -> ClassifierResult | None:
+    """Return the result of the run that a model is of; None where it is another project's, or that is unreadable."""
     with suppress(RunError):
-        shipped = name_of(weights)
-        return result_next_to(weights, ClassifierResult) if shipped is None else shipped_result(shipped)
+        shipped = name_of(model.path)
+        if shipped is not None:
+            return shipped_result(shipped)
+        return result_next_to(model.path, ClassifierResult, spec_of(model.network))
     return None
 
 

@@ -23,7 +23,7 @@ from resnets.evaluation.members import comparable_digest, data_for, fitting, loa
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
 from resnets.networks.modes import hooked, in_mode
-from resnets.networks.registry import name_of
+from resnets.networks.registry import name_of, spec_of
 from resnets.records import base
 from resnets.records.evaluations import LayerResponses, Response, Responses
 from resnets.records.runs import ClassifierResult, result_next_to
@@ -244,7 +244,7 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
         device=str(model.device),
         bn_group=statistics_group(model.network),
         layers=found,
-        result=result_next_to(model.path, ClassifierResult),
+        result=result_next_to(model.path, ClassifierResult, spec_of(model.network)),
     )
 
 

@@ -120,7 +120,7 @@ def evaluate_localiser(
         voting=test.voting,
         scores=scores,
         seconds_per_image=(time.perf_counter() - start) / len(images),
-        results=tuple(result_next_to(one.path, LocaliserResult) for one in localisers),
+        results=tuple(result_next_to(one.path, LocaliserResult, (one.rcnn or one.rpn).spec) for one in localisers),
         provenance=provenance(localisers[0].device),
     )
     if out is not None:

@@ -17,7 +17,7 @@ from resnets.records.counts import Percent
 from resnets.specs import DetectionRecipe, InputSpec, LocalisationRecipe, NetworkSpec, Precision, Recipe, Spec
 from resnets.specs.base import Natural, Positive
 
-R = TypeVar("R")
+R = TypeVar("R", bound="Result")
 
 NO_EFFECT = ("source", "departures")
 """Fields of a recipe that are text, which another version may put differently."""
@@ -281,9 +281,13 @@ class LocaliserResult(Record, frozen=True, kw_only=True, tag="localiser result")
 Result = ClassifierResult | DetectorResult | LocaliserResult
 
 
-def result_next_to(weights: Path, kind: type[R]) -> R | None:
-    """Return the result of the run whose weights these are; None for a file of another name. Raises: RunError."""
-    return base.read(weights.with_name("result.json"), kind) if weights.name == "weights.safetensors" else None
+def result_next_to(weights: Path, kind: type[R], network: NetworkSpec | None) -> R | None:
+    """Return the result of the run whose weights these are; None for a file of another name or of another network.
+
+    Raises: RunError.
+    """
+    found = base.read(weights.with_name("result.json"), kind) if weights.name == "weights.safetensors" else None
+    return None if found is None or found.run.network.spec != network else found
 
 
 def folder_of(path: Path) -> Path:

@@ -70,7 +70,7 @@ def save_pretrained(model: TrainedNetwork, folder: str | Path, *, measured: Eval
         about = {"classes": model.classes, "input_spec": model.input_spec, "calibration": model.calibration}
         weights_file.save(folder / FILE, model.network, **about)  # type: ignore[arg-type]
         write_durably(folder / CONFIG, to_json(config, indent=2).encode())
-        write_durably(folder / CARD, _card(model, spec, _results(model, spec.name, measured)).encode())
+        write_durably(folder / CARD, _card(model, spec, _results(model, spec, measured)).encode())
     return folder
 
 
@@ -174,7 +174,7 @@ def _config(model: TrainedNetwork, spec: NetworkSpec) -> dict[str, Any]:
     return config | {"architecture": architecture, "pretrained_cfg": pretrained}
 
 
-def _results(model: TrainedNetwork, network: str, measured: Evaluation | None) -> list[dict[str, Any]]:
+def _results(model: TrainedNetwork, spec: NetworkSpec, measured: Evaluation | None) -> list[dict[str, Any]]:
     if measured is not None:
         how = f"{measured.samples:,} test images, {measured.protocol}"
         found = [{"data": measured.data, "metric": "top-1 error", "value": measured.top1_error, "how": how}]
@@ -182,10 +182,10 @@ def _results(model: TrainedNetwork, network: str, measured: Evaluation | None) -
             found.append({"data": measured.data, "metric": "top-5 error", "value": measured.top5_error, "how": how})
         return found
     try:
-        result = result_next_to(model.path, ClassifierResult)
+        result = result_next_to(model.path, ClassifierResult, spec)
     except RunError:  # another project's file
         result = None
-    if result is None or result.run.network.name != network:
+    if result is None:
         return []
     run = result.run
     how = f"recipe {run.recipe.name}, seed {run.seed}, {plural(run.recipe.iterations, 'iteration')}, the final one"
