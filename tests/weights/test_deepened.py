@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch
 import resnets
 from resnets.cli import run
 from resnets.errors import UsageError
+from resnets.records.evaluations import Calibration
+from resnets.weights import weights_file
 from resnets.weights.deepened import deepen_weights
 
 
@@ -27,6 +30,18 @@ def test_the_command_and_a_training_from_it(
         assert torch.allclose(deep.network(images), shallow.network(images), atol=1e-4)
     arguments = ["train", "plain14", "--weights", str(out), "--data", "digits", "--iterations", "12"]
     assert run([*arguments, "--out", str(tmp_path / "run")]) == 0
+
+
+def test_calibrated_weights_stay_calibrated(plain_run: Path, tmp_path: Path) -> None:
+    """The temperature is in the last layer, which is the same, so a second calibration is to know of it."""
+    shallow = weights_file.load(plain_run / "weights.safetensors")
+    numbers = {"ece_before": 9.0, "ece_after": 2.0, "nll_before": 0.8, "nll_after": 0.7}
+    found = Calibration(temperature=1.5, data="digits", validation_images=289, test_images=360, **numbers)
+    calibrated, out = tmp_path / "calibrated.safetensors", tmp_path / "deep.safetensors"
+    about: dict[str, Any] = {"classes": shallow.classes, "input_spec": shallow.input_spec}
+    weights_file.save(calibrated, shallow.build(), calibration=found, **about)
+    deepen_weights(calibrated, "plain14", out)
+    assert weights_file.load(out).calibration == found
 
 
 @pytest.mark.parametrize("network", ["plain8", "resnet14", "plain15"])

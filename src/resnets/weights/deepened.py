@@ -48,7 +48,8 @@ def deepen_weights(source: str | Path, network: str, out: str | Path) -> Deepene
         )
     with writing(out):
         make_folder(out.parent)
-        weights_file.save(out, deep, classes=found.classes, input_spec=found.input_spec)
+        about = {"classes": found.classes, "input_spec": found.input_spec, "calibration": found.calibration}
+        weights_file.save(out, deep, **about)  # type: ignore[arg-type]
     before = registry.spec_of(shallow)
     assert before is not None and before.depth is not None
     return Deepened(out=out, source=str(source), network=network, added_layers=deep.spec.depth - before.depth)
