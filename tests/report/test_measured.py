@@ -9,8 +9,12 @@ import made_up as results
 import pytest
 
 from resnets.records import base
+from resnets.records.audits import Audit
 from resnets.records.evaluations import Errors
+from resnets.records.image_parts import PartsManifest
+from resnets.records.jobs import SubmittedJobs
 from resnets.records.runs import StartRecord
+from resnets.records.shards import ShardManifest, ShardPlan
 from resnets.report.collect import collect
 from resnets.report.runs import Measured, Results
 from resnets.specs import FunctionSpec, PadCropFlip, Preprocessing, PrincipalColors, ScaleCropFlip, Setting, WarmUp
@@ -222,6 +226,20 @@ def test_a_folder_is_searched_and_what_is_no_result_is_named(tmp_path: Path) -> 
         f"results/{name}.json" for name in ("five", "four", "six", "three", "two")
     ]
     assert all("\n" not in problem for problem in found.problems)
+
+
+def test_files_of_the_package_that_are_no_results_are_passed_over(tmp_path: Path) -> None:
+    """Such as the jobs of a cluster and the detections next to an evaluation, of which no note is of use."""
+    manifest = ShardManifest(plan="a", name="b", classes=("c",), splits={})
+    parts = PartsManifest(
+        content="features", weights="a", columns=(), settings={}, parts=1, listing="b", provenance=results.PROVENANCE
+    )
+    audit = Audit(source="a", name="a", classes=1, splits={}, findings=(), would_fail=False, counts={})
+    records = {"jobs": SubmittedJobs(), "manifest": manifest, "_manifest": parts, "found": audit}
+    records |= {".plan": ShardPlan(plan="a", shards=1)}
+    lists: dict[str, Any] = {"detections": [], "detections_test_results": [], "segmentations_val_results": []}
+    folder = results.write(tmp_path / "r", one=results.result("resnet20", 9), **records, **lists)
+    assert results.read(folder).problems == ()
 
 
 def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:

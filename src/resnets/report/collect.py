@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 from resnets.errors import RunError, UsageError
 from resnets.records.analyses import Ablation, Gradients, Landscape
+from resnets.records.audits import Audit
 from resnets.records.base import read
 from resnets.records.benchmarks import Benchmark
 from resnets.records.costs import Cost, Costs
@@ -21,7 +22,10 @@ from resnets.records.evaluations import (
     ReproducedRun,
     Responses,
 )
+from resnets.records.image_parts import PartsManifest
+from resnets.records.jobs import SubmittedJobs
 from resnets.records.runs import ClassifierResult, DetectorResult, LocalisationScores, LocaliserResult
+from resnets.records.shards import ShardIndex, ShardManifest, ShardPlan
 from resnets.records.studies import StudyRecord
 from resnets.report.measured import NotAResult, detection_tests, measured, measured_detector, measured_localiser
 from resnets.report.runs import Measured, MeasuredDetector, MeasuredLocaliser, MeasuredTest, Results, Run
@@ -30,7 +34,8 @@ from resnets.specs import identify
 T = TypeVar("T", MeasuredDetector, MeasuredLocaliser)
 R = TypeVar("R", DetectorResult, LocaliserResult)
 
-_NOT_RESULTS = ("run.json",)  # of a run's folder, next to result.json
+_NOT_RESULTS = ("run.json", "detections.json", "detections_*_results.json", "segmentations_*_results.json")
+"""Patterns of names: of a run's record, next to its result, and of detections, whose formats are those of others."""
 
 Found = (
     ClassifierResult
@@ -47,6 +52,12 @@ Found = (
     | Ablation
     | Costs
     | Benchmark
+    | SubmittedJobs  # no result, but a file of this package, as those below
+    | PartsManifest
+    | Audit
+    | ShardManifest
+    | ShardPlan
+    | ShardIndex
 )
 
 
@@ -245,7 +256,7 @@ def _files(places: Iterable[Path]) -> dict[str, Path]:
     for place in places:
         if not place.exists():
             raise UsageError(f"{place}: no such file or folder; name result files, or folders that hold them")
-        inside = [path for path in sorted(place.rglob("*.json")) if path.name not in _NOT_RESULTS]
+        inside = [path for path in sorted(place.rglob("*.json")) if not any(map(path.match, _NOT_RESULTS))]
         for path in inside if place.is_dir() else [place]:
             if path.resolve() in seen:
                 continue
