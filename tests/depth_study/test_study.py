@@ -30,7 +30,7 @@ from resnets.records import base
 from resnets.records.runs import ClassifierResult, LogLine
 from resnets.records.studies import StudyRecord
 from resnets.report.collect import collect
-from resnets.training.config import TrainingConfig
+from resnets.training.config import TrainingConfig, resolve
 from resnets.training.observers import Observer
 
 TINY: dict[str, Any] = {"depths": (8, 14), "budget": 88.0, "seed": 1}  # by the reckoning below 22 iterations
@@ -201,6 +201,19 @@ def test_a_folder_of_photos(photo_folder: Path, tmp_path: Path) -> None:
     assert found.plan.data == "photos"
     assert (found.plan.training_images, found.plan.validation_images) == (9, 3)  # one of four of each class
     assert [row.network for row in found.rows] == ["plain8"]
+
+
+@pytest.mark.parametrize(("given", "images"), [("", 12), ("train", 6)])
+def test_it_says_how_many_images_a_training_has(
+    given: str, images: int, photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All training images, or of one folder of images those that `train` leaves after tests and validation."""
+    data = f"folder:{photo_folder / given}"
+    arguments = ["--networks", "resnet8", "--budget", "23s", "--out", str(tmp_path / "s")]
+    assert run(["study", "--data", data, *arguments]) == 0
+    assert f"To train it:  resnets train resnet8 --data {data}  ({images} training images" in capsys.readouterr().out
+    task = resolve("resnet8", data, TrainingConfig(device="cpu"))
+    assert len(task.data.train) == images
 
 
 def test_dataset_objects(tmp_path: Path) -> None:

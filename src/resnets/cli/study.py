@@ -131,6 +131,7 @@ def _show(found: Study, chosen: str) -> None:
 
     from resnets.cli.display import print_grid
     from resnets.durations import in_words
+    from resnets.quantities import plural
 
     console = Console(highlight=False, soft_wrap=True)
     if found.done_before:
@@ -149,6 +150,6 @@ def _show(found: Study, chosen: str) -> None:
     if advice.network is not None:
         run = found.file.parent / "runs" / advice.network
         print(f"To use it:    resnets predict {run} IMAGE ...")
-        whole = "(all training images, the full recipe)"
-        print(f"To train it:  resnets train {advice.network} {chosen}  {whole}")
+        how = f"({plural(found.training_images, 'training image')}, the full recipe)"
+        print(f"To train it:  resnets train {advice.network} {chosen}  {how}")
     print(f"The curves: {found.plot} and {found.page}; every number: {found.file}")

@@ -40,6 +40,7 @@ from resnets.training.train import TrainResult, session
 class Study:
     """The result of a study. `failed` has the errors of networks that failed, `done_before` those trained before.
 
+    `training_images` is the number that `train` trains on by default; those of the study are in its plan.
     `degradation` is the effect of depth on training errors; the recommendation is by validation error alone.
     """
 
@@ -50,6 +51,7 @@ class Study:
     recommendation: Recommendation
     degradation: tuple[str, ...]
     test: str  # a sentence: the recommended network's error on the test images
+    training_images: int
     file: Path
     plot: Path
     page: Path
@@ -238,6 +240,7 @@ def conclude(opened: OpenStudy, failed: Mapping[str, str] | None = None) -> Stud
         recommendation=found,
         degradation=degradation,
         test=" ".join(tested),
+        training_images=len(opened.splits.divided("all", plan.seed).train),
         file=folder / FILE,
         plot=files.plot,
         page=files.page,
