@@ -27,7 +27,7 @@ from resnets.errors import Interrupted, RecordError, RunError, TrainingError, Us
 from resnets.planning.forecast import Rates
 from resnets.planning.measure import Measurement, StepTime
 from resnets.records import base
-from resnets.records.runs import ClassifierResult, LogLine
+from resnets.records.runs import ClassifierResult, LogLine, Result
 from resnets.records.studies import StudyRecord
 from resnets.report.collect import collect
 from resnets.training.config import TrainingConfig, resolve
@@ -124,6 +124,34 @@ def test_an_interrupted_study_keeps_its_plan(tmp_path: Path, monkeypatch: pytest
     assert begun is not None and found.plan == begun.plan and found.plan.iterations == 22
     assert found.done_before == ("plain8",)
     assert {row.network for row in found.rows} == {"plain8", "plain14"}
+
+
+class StopFinished(Observer):
+    """An observer that sends a signal when a network is trained and tested."""
+
+    def __init__(self) -> None:
+        self.networks: list[str] = []
+
+    def __call__(self, network: str) -> StopFinished:
+        self.networks.append(network)
+        return self
+
+    def finished(self, result: Result) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("command", ["study", "demo"])
+def test_a_signal_in_the_last_test_of_a_network_starts_no_other(tmp_path: Path, command: str) -> None:
+    """What was running is finished and has its result, and the networks after it are not trained."""
+    observe = StopFinished()
+    with pytest.raises(Interrupted) as caught:
+        if command == "study":
+            resnets.study("digits", out=tmp_path, depths=(8, 14), kinds=["plain"], budget=44.0, observe=observe)
+        else:
+            resnets.demo(tmp_path, depths=(8, 14), iterations=1, observe=observe)
+    assert caught.value.exit_code == 143
+    assert observe.networks == ["plain8"]
+    assert [file.parent.name for file in tmp_path.rglob("result.json")] == ["plain8"]
 
 
 def test_another_study_is_not_mixed_in(copied: Path) -> None:

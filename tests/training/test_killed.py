@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from small_runs import RECIPE, Tiny, checkpoint_name, differences, names_in
 from torch.utils.data import TensorDataset, get_worker_info
 
 import resnets
-from resnets.errors import DataError, RunError
+from resnets.errors import DataError, Interrupted, RunError
 from resnets.runtime.locks import Held, Lock
 from resnets.runtime.signals import StopRequest
 from resnets.training.run_folder import RunFolder
@@ -118,7 +118,7 @@ def test_one_signal_that_comes_twice(signum: int, launched_by: str | None, monke
         monkeypatch.setenv(launched_by, "7")
     before = signal.signal(signum, signal.SIG_DFL)  # these tests may run below nohup
     try:
-        with StopRequest() as stop:
+        with pytest.raises(Interrupted), StopRequest() as stop:
             signal.raise_signal(signum)
             signal.raise_signal(signum)
     finally:
@@ -126,17 +126,48 @@ def test_one_signal_that_comes_twice(signum: int, launched_by: str | None, monke
     assert stop.signum == signum
 
 
+@pytest.fixture
+def sigterm_by_default() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("sigterm_by_default")
 def test_a_signal_between_two_runs_stops_the_next_one() -> None:
     """Several runs share a request: one that comes while none of them trains must not be lost to the next."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        with StopRequest() as outer:
+    with pytest.raises(Interrupted), StopRequest() as outer:
+        signal.raise_signal(signal.SIGTERM)
+        with StopRequest() as inner:
+            pass
+        assert outer.signum == inner.signum == signal.SIGTERM
+
+
+@pytest.mark.usefixtures("sigterm_by_default")
+def test_a_signal_reaches_every_request() -> None:
+    """One that comes in the innermost of three blocks is a request to all, and only the outermost raises."""
+    with pytest.raises(Interrupted) as caught, StopRequest():
+        with StopRequest() as middle, StopRequest():
             signal.raise_signal(signal.SIGTERM)
-            with StopRequest() as inner:
-                pass
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert outer.signum == inner.signum == signal.SIGTERM
+        assert middle.signum == signal.SIGTERM
+    assert caught.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("sigterm_by_default")
+def test_an_error_says_more_than_the_signal_before_it() -> None:
+    """A block that was asked to stop and fails ends by its own error."""
+    with pytest.raises(ZeroDivisionError), StopRequest():
+        signal.raise_signal(signal.SIGTERM)
+        raise ZeroDivisionError
+
+
+@pytest.mark.usefixtures("sigterm_by_default")
+def test_one_of_several_processes_does_not_end_by_itself() -> None:
+    """It has finished what all do together, and the others may not have heard the signal."""
+    with StopRequest(alone=False) as stop:
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.signum == signal.SIGTERM
 
 
 class Deadly(TensorDataset):

@@ -76,8 +76,9 @@ def test_signal(reference: Path, tmp_path: Path, signum: int, code: int) -> None
 
 
 def test_signal_after_the_last_iteration(reference: Path, tmp_path: Path) -> None:
-    """A signal during the last test does not keep a run from finishing: little is left to do."""
-    run(job(), tmp_path, Recorder(12, lambda: signal.raise_signal(signal.SIGTERM)))
+    """A signal during the last test stops what may follow, but not the run from finishing: little is left to do."""
+    with pytest.raises(Interrupted, match="stopped by SIGTERM; what was running is finished"):
+        run(job(), tmp_path, Recorder(12, lambda: signal.raise_signal(signal.SIGTERM)))
     assert differences(reference, tmp_path) == []
 
 

@@ -17,6 +17,7 @@ from typing import Self
 import torch
 import torch.distributed as dist
 
+from resnets.errors import Interrupted
 from resnets.runtime.processes import World
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
@@ -31,13 +32,17 @@ def _request_of(handler: object) -> StopRequest | None:
 class StopRequest:
     """Within its `with` block, remembers the first signal in `signum`; a second ends the process, if it is `alone`.
 
-    One that torchrun or a job of submitit's started never is.
+    One that torchrun or a job of submitit's started is not ended so.
 
     Within another one, a signal is a request to both, also one that came before the inner block was entered.
+
+    A block that ends although it was asked to stop had no more to do, but its caller may have, such as a loop over
+    several trainings: so the end of the outermost one raises Interrupted, if the process is alone.
     """
 
     def __init__(self, *, alone: bool = True) -> None:
-        self.alone = alone and not {"TORCHELASTIC_RUN_ID", "SUBMITIT_EXECUTOR"} & os.environ.keys()
+        self.alone = alone
+        self.ends_at_second = alone and not {"TORCHELASTIC_RUN_ID", "SUBMITIT_EXECUTOR"} & os.environ.keys()
         self.signum: int | None = None
         self._before: dict[int, object] = {}
 
@@ -49,9 +54,13 @@ class StopRequest:
                 self.signum = self.signum or outer.signum
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)  # type: ignore[arg-type]
+        within = any(map(_request_of, self._before.values()))
+        if self.signum is not None and kind is None and self.alone and not within:
+            name = signal.Signals(self.signum).name
+            raise Interrupted(f"stopped by {name}; what was running is finished", self.signum)
 
     def request(self) -> None:
         """Ask for a stop as SIGTERM does."""
@@ -59,14 +68,14 @@ class StopRequest:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self.signum is not None:
-            if not self.alone or signum == getattr(signal, "SIGHUP", None):
+            if not self.ends_at_second or signum == getattr(signal, "SIGHUP", None):
                 return
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         self.signum = signum
         outer = _request_of(self._before.get(signum))
         if outer is not None:  # of several runs, which would start the next one
-            outer.signum = signum
+            outer._note(signum, frame)
 
 
 EXCHANGE_SECONDS = 1.0

@@ -16,7 +16,6 @@ from resnets.errors import UsageError, first_line
 from resnets.files import require_folder
 from resnets.networks import registry
 from resnets.runtime.launch import require_alone
-from resnets.runtime.signals import StopRequest
 from resnets.runtime.turns import Session
 from resnets.training.config import Training, TrainingConfig, resolve
 from resnets.training.observers import Observer
@@ -116,13 +115,12 @@ class SeveralSeeds:
             training, folder = self.training(seed), self.folder(seed)
             return (yield from session(training, folder, process, resume=self.resume, observers=watching))
 
-        with StopRequest():  # also of a signal between two groups
-            for group in groups:
-                runs = [partial(run, seed) for seed in group]
-                outcomes = train_together(runs, self.first.device, [depth] * len(group))
-                for seed, outcome in zip(group, outcomes, strict=True):
-                    if isinstance(outcome, Exception):
-                        failed[seed] = first_line(outcome)
-                    else:
-                        results.append(outcome)
+        for group in groups:
+            runs = [partial(run, seed) for seed in group]
+            outcomes = train_together(runs, self.first.device, [depth] * len(group))
+            for seed, outcome in zip(group, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    failed[seed] = first_line(outcome)
+                else:
+                    results.append(outcome)
         return SeedsResult(results=tuple(results), failed=failed)
