@@ -14,8 +14,9 @@ from small_runs import Tiny, differences, job, lines, run
 from torch import Tensor
 
 from resnets.data.arrays import ArrayBatches
-from resnets.errors import Interrupted
+from resnets.errors import CheckpointError, Interrupted
 from resnets.records.checkpoints import Progress
+from resnets.training.run_folder import RunFolder
 from resnets.training.state import TrainingState
 
 
@@ -54,11 +55,36 @@ def test_crash_after_crash(reference: Path, tmp_path: Path) -> None:
 
 
 def test_before_the_first_checkpoint(reference: Path, tmp_path: Path) -> None:
-    """A run that died before it saved anything starts again, and its log too."""
-    interrupt(tmp_path, 4, save_every=100)
-    assert [line.iteration for line in lines(tmp_path)] == [3]
-    run(job(), tmp_path)
+    """A run that died before it saved anything starts again, its log too; those of earlier starts are kept."""
+    for _ in range(2):
+        interrupt(tmp_path, 4, save_every=100)
+        assert [line.iteration for line in lines(tmp_path)] == [3]
+    before, observer = (tmp_path / "metrics.jsonl").read_text(), Recorder()
+    run(job(), tmp_path, observer)
     assert differences(reference, tmp_path) == []
+    kept = (tmp_path / "metrics-earlier.jsonl").read_text()
+    assert kept.endswith(before) and kept.count("\n") == 2
+    assert any("metrics-earlier.jsonl" in note for note in observer.notes)
+
+
+def test_checkpoints_on_a_disk_that_is_not_there(reference: Path, tmp_path: Path) -> None:
+    """Behind a link to nowhere there may be checkpoints, so nothing is trained or lost; a result needs none."""
+    path, disk = tmp_path / "run", tmp_path / "disk"
+    interrupt(path, 7)
+    (path / "checkpoints").rename(disk)
+    (path / "checkpoints").symlink_to(disk)
+    disk.rename(tmp_path / "elsewhere")
+    before = (path / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match="disk"):
+        resume(path)
+    with pytest.raises(CheckpointError, match="disk"):
+        RunFolder(path).started()
+    assert (path / "metrics.jsonl").read_bytes() == before
+    (tmp_path / "elsewhere").rename(disk)
+    resume(path)
+    assert differences(reference, path) == []
+    disk.rename(tmp_path / "elsewhere")
+    assert RunFolder(path).is_started()
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -43,10 +43,18 @@ class Checkpoints:
         self.folder = folder
 
     def paths(self) -> list[Path]:
-        """Return all, the newest first. Raises: CheckpointError, if the folder cannot be read."""
+        """Return all, the newest first.
+
+        Raises: CheckpointError, if the folder cannot be read, or is a link to one that is not there.
+        """
         with reading(self.folder, CheckpointError), suppress(FileNotFoundError):  # `glob` would find it empty
             found = [path for path in self.folder.iterdir() if re.fullmatch(r"iteration-\d+\.safetensors", path.name)]
             return sorted(found, key=_iteration, reverse=True)
+        if self.folder.is_symlink():
+            raise CheckpointError(
+                f"{self.folder} links to {self.folder.readlink()}, which is not there; mount its disk, or remove the "
+                f"link to train from the start"
+            )
         return []
 
     def save(self, state: TrainingState, run: str) -> Path:

@@ -27,7 +27,8 @@ class RunFolder:
     """A run's folder, held by one process at a time.
 
     `run.json` is the record of the run, `metrics.jsonl` its log, `tensorboard/` the same for TensorBoard,
-    `checkpoints/` the states, and at the end `weights.safetensors` and `result.json`.
+    `checkpoints/` the states, and at the end `weights.safetensors` and `result.json`. `metrics-earlier.jsonl` has the
+    log of earlier starts, of which no checkpoint was there to continue from.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,8 +65,11 @@ class RunFolder:
 
         Raises: RecordError, CheckpointError.
         """
-        there = self.checkpoints.paths() or (self.path / "result.json").exists()
-        return self.record() if there else None
+        return self.record() if self.is_started() else None
+
+    def is_started(self) -> bool:
+        """Return whether the run has a result or checkpoints. Raises: CheckpointError."""
+        return (self.path / "result.json").exists() or bool(self.checkpoints.paths())
 
     def write_record(self, record: RunRecord) -> None:
         base.write(self.path / "run.json", record)
@@ -109,6 +113,19 @@ class RunFolder:
                     kept.append(line + b"\n")
         with writing(self.metrics):
             write_durably(self.metrics, b"".join(kept))
+
+    def archive_log(self) -> Path | None:
+        """Move the lines of the log to those of earlier starts, and return their file; None where there are none."""
+        if not (lines := self._lines()):
+            return None
+        earlier = self.path / "metrics-earlier.jsonl"
+        with writing(earlier):
+            with open(earlier, "ab") as file:
+                file.writelines(line + b"\n" for line in lines)
+                file.flush()
+                os.fsync(file.fileno())
+            self.metrics.unlink()
+        return earlier
 
     def _lines(self) -> list[bytes]:
         with reading(self.metrics, RunError), suppress(FileNotFoundError):
@@ -176,7 +193,8 @@ def continuing(
         checkpoints of no run.
     """
     there = [name for name in TO_LOSE if (folder.path / name).exists()]
-    there += ["checkpoints"] if folder.checkpoints.paths() else []
+    if not there and folder.checkpoints.paths():
+        there = ["checkpoints"]
     if not there:
         return record, None
     old = folder.record()

@@ -208,8 +208,9 @@ class Trainer(Generic[R]):
         assert self.folder is not None
         checkpoint = self.folder.checkpoints.load(self.fingerprint)
         if checkpoint is None:
-            self.folder.rewind(-1)
-            return [], None
+            if (earlier := self.folder.archive_log()) is None:
+                return [], None
+            return [f"started again, for there is no checkpoint; what was logged before is in {earlier}"], None
         try:
             self.state.restore(checkpoint.tensors, checkpoint.progress)
         except (WeightsError, KeyError, RuntimeError) as error:
