@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,23 @@ def test_a_detector_starts_from_published_weights(start: Path, tmp_path: Path, m
     assert run is not None and run.start is not None and run.start.file == "hf:me/resnet10"
     blob.unlink()
     assert train("hf:me/resnet10", tmp_path / "1", data, recipe, resume=True).already_finished
+
+
+@pytest.mark.parametrize("of", ["classifier", "detector"])
+def test_a_resumed_detector_needs_no_weights_of_another_run(
+    start: Path, tiny_detector: TinyDetector, tmp_path: Path, of: str
+) -> None:
+    """It has its own in its checkpoints: those that it started from, a classifier's or a detector's, may be gone."""
+    source = tmp_path / "start.safetensors"
+    shutil.copy(start if of == "classifier" else tiny_detector.run / "weights.safetensors", source)
+    data, recipe = tiny_detector.data, RECIPE.with_changes(iterations=2)
+    whole = train(source, tmp_path / "whole", data, recipe)
+    with pytest.raises(Crash):
+        train(source, tmp_path / "run", data, recipe, save_every=1, observers=[CrashAt(1)])
+    source.unlink()
+    result = train(source, tmp_path / "run", data, recipe, resume=True)
+    ours, theirs = (read_tensors(one.folder / "weights.safetensors")[0] for one in (result, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_vgg_detects_by_the_same_code(tmp_path: Path) -> None:

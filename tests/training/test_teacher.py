@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,13 @@ def test_a_run_from_a_teacher(tmp_path: Path, teacher: Path) -> None:
         resnets.RunError, match=f"its teacher is {re.escape(str(teacher))}.* and {re.escape(str(other))}"
     ):
         resnets.train("resnet8", splits(), **settings, **{**given, "teacher": other}, resume=True)
+    shutil.copy(teacher, tmp_path / "kept")
+    try:
+        shutil.copy(other, teacher)
+        with pytest.raises(resnets.RunError, match=f"{re.escape(str(teacher))}.* has changed since"):
+            resnets.train("resnet8", splits(), **settings, **given, resume=True)
+    finally:
+        shutil.copy(tmp_path / "kept", teacher)
 
 
 def test_a_student_of_its_teachers_data_learns(tmp_path: Path, teacher: Path) -> None:

@@ -15,11 +15,11 @@ from torch.utils.data import TensorDataset
 
 import resnets
 from resnets.data.splits import DataSplits
-from resnets.errors import Interrupted, WeightsError
+from resnets.errors import Interrupted, RunError, WeightsError
 from resnets.files import sha256_of
 from resnets.networks import registry
 from resnets.records import base
-from resnets.records.runs import RunRecord
+from resnets.records.runs import ClassifierResult, RunRecord
 from resnets.specs import InputSpec
 from resnets.training.observers import Observer
 from resnets.weights import weights_file
@@ -146,6 +146,35 @@ def test_a_resumed_run_needs_no_published_weights(
     assert all(torch.equal(tensor, theirs.tensors[name]) for name, tensor in ours.tensors.items())
     with pytest.raises(WeightsError, match="me/resnet8"):
         resnets.train("resnet8", tiny_splits, out=tmp_path / "new", resume=True, **settings)
+
+
+@pytest.mark.parametrize("what", ["calibrated", "removed"])
+def test_a_resumed_run_needs_no_weights_of_another_run(tiny_splits: DataSplits, tmp_path: Path, what: str) -> None:
+    """Whatever has become of those that it started from, it ends as without interruption; no other network does."""
+    base_run, stop = tmp_path / "base", Stop()
+    settings = {"iterations": 3, "batch_size": 8, "device": "cpu", "workers": 0}
+    resnets.train("resnet8", tiny_splits, out=base_run, **settings)
+    whole = resnets.train("resnet8", tiny_splits, weights=base_run, out=tmp_path / "whole", **settings)
+    with pytest.raises(Interrupted):
+        resnets.train("resnet8", tiny_splits, weights=base_run, out=tmp_path / "run", observers=[stop], **settings)
+    other = registry.create("resnet8", num_classes=len(tiny_splits.classes))
+    of_base = weights_file.load(base_run / "weights.safetensors")
+    weights_file.save(base_run / "weights.safetensors", other, classes=of_base.classes, input_spec=of_base.input_spec)
+    shutil.copytree(base_run, tmp_path / "copy")
+    if what == "removed":
+        shutil.rmtree(base_run)
+    for network, source, error in (
+        ("plain8", base_run, (RunError, WeightsError)),
+        ("resnet8", tmp_path / "copy", RunError),
+    ):
+        with pytest.raises(error):
+            resnets.train(network, tiny_splits, weights=source, out=tmp_path / "run", resume=True, **settings)
+    result = resnets.train("resnet8", tiny_splits, weights=base_run, out=tmp_path / "run", resume=True, **settings)
+    ours, theirs = (weights_file.load(one.folder / "weights.safetensors") for one in (result, whole))
+    assert ours.input_spec == theirs.input_spec
+    assert all(torch.equal(tensor, theirs.tensors[name]) for name, tensor in ours.tensors.items())
+    recorded = base.read(tmp_path / "run" / "result.json", ClassifierResult)
+    assert recorded is not None and recorded.run.start is not None and recorded.run.start.input is None
 
 
 def test_create_adapts_weights(tmp_path: Path) -> None:

@@ -172,13 +172,14 @@ def _find_start(
     if source is None:
         warn("a detector that starts from random weights learns little: batch norm is frozen")
         return None
-    if (run := resumed_from(source, earlier, world)) is not None and run.start is not None:
+    if (run := resumed_from(source, network, earlier, world)) is not None and run.start is not None:
         assert run.network.spec is not None
         return _Start(run.start, run.start.input, run.network.spec)
     if not is_published(source) and is_detector(Path(source)):
         detector = load_detector(source, device="cpu")
-        record = start_record(source, detector.path, classes=len(detector.classes), detector=True)
-        return _Start(record, None, detector)
+        its_input = detector.network.input
+        record = start_record(source, detector.path, classes=len(detector.classes), input_spec=its_input, detector=True)
+        return _Start(record, its_input, detector)
     found = find_in_turn(source, network, world).weights
     record = start_record(source, found.path, classes=_classes_of(found), input_spec=found.input_spec)
     return _Start(record, found.input_spec, found)

@@ -61,8 +61,8 @@ class DataRecord(Spec, frozen=True, kw_only=True):
 class StartRecord(Spec, frozen=True, kw_only=True):
     """The weights file that a run starts or learns from; `classes` is their number, where it is known.
 
-    `network` is the name of a teacher, None in records of an earlier version. `input` is that of published weights,
-    which a resumed run is not to fetch again.
+    `network` is the name of a teacher, None in records of an earlier version. `input` is that of the weights that a run
+    starts from, which is not to fetch or read them again when it is resumed.
     """
 
     file: str
@@ -128,6 +128,10 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
         if self.rpn is None:
             del same["rpn"]
         return same
+
+    def in_result(self) -> RunRecord:
+        """Return the record without what only a resumed run needs: the input of a start may have a mean image."""
+        return self if self.start is None else self.with_changes(start=self.start.with_changes(input=None))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the identity, which each checkpoint of the run carries."""

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from resnets.errors import ANOTHER_FOLDER, RecordError, RunError, warn
 from resnets.files import make_folder, reading, sync_folder, write_durably, writing
 from resnets.records import base
-from resnets.records.runs import LogLine, Provenance, Result, RunRecord
+from resnets.records.runs import LogLine, Provenance, Result, RunRecord, StartRecord
 from resnets.runtime.locks import Held, Lock
 from resnets.runtime.processes import World
 from resnets.training.checkpoint import Checkpoints
@@ -205,6 +205,12 @@ def continuing(
     record = record.named_as(old)
     if found := old.difference(record):
         where, was, now = found
+        files = [getattr(run, where, None) for run in (old, record)]
+        if isinstance(files[0], StartRecord) and isinstance(files[1], StartRecord) and files[0].file == files[1].file:
+            raise RunError(
+                f"{folder.path}: the {where} of its run was {was}, and that file has changed since, as `calibrate` "
+                f"changes it; restore it, or {ANOTHER_FOLDER}"
+            )
         raise RunError(
             f"{folder.path} holds another run: its {where} is {was}, and {now} is requested; request the same or "
             f"{ANOTHER_FOLDER}"

@@ -15,15 +15,15 @@ from resnets.specs import InputSpec, NetworkSpec
 from resnets.weights.import_weights import Imported
 from resnets.weights.shipped import shipped_path
 from resnets.weights.sources import find_weights, is_published
-from resnets.weights.weights_file import Weights
+from resnets.weights.weights_file import WEIGHTS_IN_A_FOLDER, Weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """Where a training starts: the network and the input of the weights, and the weights.
 
-    `weights` are None for a resumed run, which has its own in its checkpoints: published ones need not be fetched again
-    for it.
+    `weights` are None for a resumed run, which has its own in its checkpoints: those that it started from are not
+    fetched or read again, and may have been calibrated, moved or removed.
     """
 
     record: StartRecord
@@ -57,7 +57,7 @@ def find_start(
 
     Raises: WeightsError, UsageError, as `find_weights`; RecordError.
     """
-    if (run := resumed_from(source, earlier, world)) is not None and run.start is not None:
+    if (run := resumed_from(source, network, earlier, world)) is not None and run.start is not None:
         return Start(record=run.start, spec=run.network.spec, input_spec=run.start.input, weights=None)
     found = find_in_turn(source, network, world)
     weights = found.weights
@@ -73,12 +73,16 @@ def find_in_turn(source: str | Path, network: str | nn.Module | None, world: Wor
     return find_weights(source, network)
 
 
-def resumed_from(source: str | Path, earlier: Callable[[], RunRecord | None], world: World) -> RunRecord | None:
-    """Return the record of a run that is resumed, where it started from this published source and says what of it."""
-    run = world.broadcast_object(earlier) if is_published(source) else None
-    if run is None or run.start is None or run.start.file != str(source) or run.start.input is None:
+def resumed_from(
+    source: str | Path, network: str | nn.Module, earlier: Callable[[], RunRecord | None], world: World
+) -> RunRecord | None:
+    """Return the record of a run of this network that is resumed, if it started from this source and has its input."""
+    run = world.broadcast_object(earlier)
+    if run is None or run.start is None or run.start.input is None:
         return None
-    return run
+    of_network = run.network.spec is None or run.network.spec.name == network or isinstance(network, nn.Module)
+    names = (Path(source), *(Path(source) / name for name in WEIGHTS_IN_A_FOLDER))
+    return run if of_network and Path(run.start.file) in names else None
 
 
 def start_record(
@@ -91,12 +95,11 @@ def start_record(
     detector: bool = False,
 ) -> StartRecord:
     """Return the record of weights that were read from a file; shipped and published ones are known by their source."""
-    published = is_published(source)
     return StartRecord(
-        file=str(source if published or shipped_path(source) is not None else path),
+        file=str(source if is_published(source) or shipped_path(source) is not None else path),
         sha256=sha256_of(path),
         of="detector" if detector else "classifier",
         classes=classes,
         network=network,
-        input=input_spec if published else None,
+        input=input_spec,
     )

@@ -261,7 +261,7 @@ class Trainer(Generic[R]):
     def _end(self, result: R) -> R:
         """Write the result, which marks the run as finished, and return it."""
         assert self.folder is not None
-        result = result.with_changes(run=self.record)
+        result = result.with_changes(run=self.record.in_result())
         self.folder.finish(result)
         self.observers.finished(result)
         return result

@@ -281,16 +281,18 @@ def require_same_keys(network: nn.Module, tensors: dict[str, Tensor]) -> None:
         raise WeightsError(f"weights of another network than {name_of(network)}: {'; '.join(problems)}", details)
 
 
+WEIGHTS_IN_A_FOLDER = ("weights.safetensors", "model.safetensors")  # of a run, for the Hub
+
+
 def weights_path(path: Path) -> Path:
     """Return the weights file of a run's folder or a folder for the Hub; a file is its own. Raises: WeightsError."""
     if not path.exists():
         raise WeightsError(f"{path}: no such file or folder; name the folder of a run or its weights.safetensors")
     if not path.is_dir():
         return path
-    if not (path / "weights.safetensors").exists():
-        unfinished = (path / "run.json").exists()
-        if (path / "model.safetensors").exists():
-            return path / "model.safetensors"
-        why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
-        raise WeightsError(f"{path} holds no weights.safetensors; {why}")
-    return path / "weights.safetensors"
+    for name in WEIGHTS_IN_A_FOLDER:
+        if (path / name).exists():
+            return path / name
+    unfinished = (path / "run.json").exists()
+    why = "this run has not finished: continue it with --resume" if unfinished else "this folder is not of a run"
+    raise WeightsError(f"{path} holds no weights.safetensors; {why}")
