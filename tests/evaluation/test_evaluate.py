@@ -19,6 +19,7 @@ from resnets.cli import run
 from resnets.data.decoding import single_views
 from resnets.data.normalization import normalize
 from resnets.errors import UsageError
+from resnets.evaluation.responses import write_json
 from resnets.records import base
 from resnets.records.runs import ClassifierResult, result_next_to
 from resnets.report.collect import collect
@@ -267,13 +268,33 @@ def test_the_report_reads_the_file_beside_the_run(digits_runs: list[Path], tmp_p
 
 
 def test_a_test_of_photos_that_were_decoded_for_training_is_the_runs(photo_folder: Path, tmp_path: Path) -> None:
-    """A small network's run knows their pixels, and the test their files; both are of one data set."""
+    """A small network's run knows their pixels and their files; other photos in a folder of one name are not its."""
     data, run, file = f"folder:{photo_folder}", tmp_path / "run", tmp_path / "flipped.json"
     resnets.train("resnet8", data, iterations=2, batch_size=4, out=run, workers=0)
-    found = resnets.evaluate(run, data, flips=True, workers=0, out=file)
-    assert found.digest is not None and found.members[0].digest is None
+    resnets.evaluate(run, data, flips=True, workers=0, out=file)
     (of_run,) = collect([run, file]).runs
     assert set(of_run.errors) == {"single-view", "center-crop with flips"}
+    other = Path(shutil.copytree(photo_folder, tmp_path / "other" / photo_folder.name))
+    for photo in (other / "val").rglob("*.jpg"):
+        Image.new("RGB", (40, 40)).save(photo)
+    resnets.evaluate(run, f"folder:{other}", flips=True, workers=0, out=file)
+    write_json(resnets.responses(run, f"folder:{other}", workers=0), tmp_path / "responses.json")
+    found = collect([run, file, tmp_path / "responses.json"])
+    assert set(found.runs[0].errors) == {"single-view"} and not found.runs[0].responses
+    assert len(found.problems) == 2
+
+
+def test_an_ensemble_on_other_photos_is_not_of_its_runs(photo_folder: Path, tmp_path: Path) -> None:
+    """Also where the folder has their name, and small networks were trained on the pixels of theirs."""
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for seed, out in enumerate(runs):
+        resnets.train("resnet8", f"folder:{photo_folder}", seed=seed, iterations=1, batch_size=4, out=out, workers=0)
+    other = Path(shutil.copytree(photo_folder, tmp_path / "other" / photo_folder.name))
+    Image.new("RGB", (40, 40)).save(next((other / "val").rglob("*.jpg")))
+    for folder, known in ((photo_folder, 2), (other, 0)):
+        resnets.evaluate(runs, f"folder:{folder}", workers=0, out=tmp_path / "both.json")
+        (both,) = collect([*runs, tmp_path / "both.json"]).ensembles
+        assert len(both.runs) == known
 
 
 def test_a_test_without_its_run_is_shown_as_one(photo_folder: Path, photo_weights: Path, tmp_path: Path) -> None:

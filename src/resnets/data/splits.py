@@ -171,6 +171,7 @@ class DataSplits(NamedSplits[Split]):
     classes: tuple[str, ...]
     validation: Split | None = None
     digest: str | None = None  # of the content; None for a dataset object whose content is unknown
+    source_digest: str | None = None  # of the photos that `in_memory` decoded
     notes: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = dataclasses.field(default=(), repr=False)
     validation_share: float | None = None
@@ -304,6 +305,8 @@ class DataSplits(NamedSplits[Split]):
     def in_memory(self, side: int) -> DataSplits:
         """Return the same data set with its photos, if it has any, as arrays; the digest is then of their pixels.
 
+        What it was is the `source_digest`.
+
         Raises: DataError, for the first file that cannot be decoded.
         """
         if self.train.kind != "photos":
@@ -312,7 +315,8 @@ class DataSplits(NamedSplits[Split]):
         test = train if self.test is self.train else self.test.in_memory(side)
         validation = None if self.validation is None else self.validation.in_memory(side)
         digest = f"{train.digest()}:{test.digest()}"
-        return dataclasses.replace(self, train=train, test=test, validation=validation, digest=digest)
+        own = {"digest": digest, "source_digest": self.digest}
+        return dataclasses.replace(self, train=train, test=test, validation=validation, **own)
 
 
 def drawn_of_each_class(labels: NDArray[np.int64], classes: int, percent: float, seed: int) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from resnets.data.splits import DataSplits, Split
 from resnets.errors import DataError, RunError, UsageError, public, require_at_least
 from resnets.evaluation import mistakes_page
 from resnets.evaluation.members import Member as PreparedMember
-from resnets.evaluation.members import comparable_digest, data_for, divided_as_trained, prepare, tested_alone
+from resnets.evaluation.members import data_for, divided_as_trained, prepare, tested_alone
 from resnets.evaluation.metrics import Counts
 from resnets.evaluation.mistakes import Mistakes
 from resnets.evaluation.multi_view import Scored, ensemble
@@ -166,7 +166,7 @@ def _evaluate(
                 weights=str(member.model.path),
                 sha256=sha256_of(member.model.path) if member.model.path.is_file() else None,
                 scales=member.how.scales,
-                digest=comparable_digest(member.model, member.splits),
+                digest=member.splits.digest,
                 result=_result_of_run(member.model),
             )
             for member, counts in zip(members, alone, strict=True)

@@ -260,15 +260,6 @@ def trained_digest(model: Model, splits: DataSplits) -> str | None:
     return load_data(splits.with_channels(channels), decoded_side(model.network)).digest
 
 
-def comparable_digest(model: Model, splits: DataSplits) -> str | None:
-    """Return the digest that a run of this model on these images has, too; None where that is not known.
-
-    A CIFAR-type network's images were decoded for its training, and its digest is of their pixels.
-    """
-    decoded = decoded_side(model.network) is not None and splits.test.kind == "photos"
-    return None if decoded else splits.digest
-
-
 def fitting(model: Model, splits: DataSplits) -> DataSplits:
     """Return the splits as the model reads them.
 

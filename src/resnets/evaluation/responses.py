@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnets.data.load import Data
 from resnets.data.splits import DataSplits, Split
 from resnets.errors import UsageError, WeightsError, public, require_at_least
-from resnets.evaluation.members import comparable_digest, data_for, fitting, load_all
+from resnets.evaluation.members import data_for, fitting, load_all
 from resnets.inference.engine import BATCH_ON_CPU
 from resnets.inference.model import Model
 from resnets.networks.modes import hooked, in_mode
@@ -239,7 +239,7 @@ def _responses(model: Model, splits: DataSplits, *, batch_size: int, workers: in
         network=name_of(model.network),
         source=model.source,
         data=splits.name,
-        digest=comparable_digest(model, splits),
+        digest=splits.digest,
         images=len(test),
         device=str(model.device),
         bn_group=statistics_group(model.network),

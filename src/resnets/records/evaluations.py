@@ -48,8 +48,7 @@ class Tested(Spec, frozen=True, kw_only=True):
 class Member(Tested, frozen=True, kw_only=True):
     """One of the networks that were tested, alone.
 
-    `digest` is that of the images, where a run on the same ones has the same; `result` is that of the network's run,
-    where it is next to the weights.
+    `digest` is the evaluation's; `result` is that of the network's run, where it is next to the weights.
     """
 
     weights: str  # the file
@@ -76,8 +75,9 @@ class Evaluation(Tested, frozen=True, kw_only=True, tag_field="kind", tag="evalu
     """A test of one network, or of several as an ensemble, whose probabilities are averaged.
 
     `protocol` is the test's name, and what is unusual of it; `scales` are those of the first member in pixels, () but
-    for 144 crops and dense testing. `digest` is the data's. `confusion[i][j]` counts the images of class i taken for
-    class j; it is in no file. `agreement` compares an engine with float32, where one ran on single views.
+    for 144 crops and dense testing. `digest` is the data's, of photos that of their files, also where a network was
+    trained on their pixels. `confusion[i][j]` counts the images of class i taken for class j; it is in no file.
+    `agreement` compares an engine with float32, where one ran on single views.
     """
 
     version: Literal[1] = 1
@@ -126,8 +126,8 @@ class Calibration(Spec, frozen=True, kw_only=True):
 class LayerResponses(Spec, frozen=True, kw_only=True):
     """How strongly the layers of a network respond: the first convolution and each other 3x3 one, in their order.
 
-    `digest` is the data's, where a run on it has the same, `images` how many test images it was measured on, `bn_group`
-    how many of them at most shared batch statistics, `result` that of the network's run, None without one.
+    `digest` is the data's, as that of an `Evaluation`, `images` how many test images it was measured on, `bn_group` how
+    many of them at most shared batch statistics, `result` that of the network's run, None without one.
     """
 
     network: str

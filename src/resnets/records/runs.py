@@ -41,12 +41,17 @@ class NetworkRecord(Spec, frozen=True, kw_only=True):
 
 
 class DataRecord(Spec, frozen=True, kw_only=True):
-    """The data of a run. `digest` is of the training and test images, None where they are too many to read."""
+    """The data of a run. `digest` is of all its images, None where their content is unknown.
+
+    `source_digest` is that before photos were decoded for a network that keeps their pixels in memory: a run on the
+    photos themselves has the same. It is None in records of an earlier version.
+    """
 
     name: str
     source: str | None = None  # as it was named; None for data that was passed as an object
     split: str = "all"
     digest: str | None
+    source_digest: str | None = None
     classes: tuple[str, ...]
     training_images: Natural
     test_images: Natural
@@ -121,7 +126,7 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
         same = base.as_json(self)
         for name in ("kind", "version", "workers", "accumulate", "provenance"):
             del same[name]
-        del same["data"]["source"]
+        del same["data"]["source"], same["data"]["source_digest"]
         same["recipe"] = {name: value for name, value in same["recipe"].items() if name not in NO_EFFECT}
         for name, file in (("start", self.start), ("teacher", self.teacher), ("rpn", self.rpn)):
             same[name] = None if file is None else file.sha256

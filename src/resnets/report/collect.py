@@ -155,9 +155,13 @@ def _of_responses(file: str, record: Responses) -> Iterator[Measured]:
 
 
 def _same_images(data: str, digest: str | None, images: int, result: ClassifierResult) -> bool:
-    """Return whether a test is of the test images of a run: by their digest, where both have one, and else by name."""
+    """Return whether a test is of the test images of a run: by their digest, where both have one, and else by name.
+
+    A test of photos has the digest of their files, also where the run's network was trained on their pixels.
+    """
     own = result.run.data
-    same = data == own.name if digest is None or own.digest is None else digest == own.digest
+    known = digest is not None and own.digest is not None
+    same = digest in (own.digest, own.source_digest) if known else data == own.name
     return same and images == result.test_samples
 
 
@@ -169,12 +173,12 @@ def _of_an_evaluation(file: str, record: Evaluation) -> Iterator[Measured]:
     for member in record.members:
         if (result := member.result) is None:
             continue
-        if not _same_images(record.data, member.digest, record.samples, result):
+        if not _same_images(record.data, record.digest, record.samples, result):
             if len(record.members) > 1:
                 continue
             raise NotAResult(
                 f"a test on other images ({record.samples:,} of {record.data}) than the test images of the run "
-                f"({result.run.data.name})"
+                f"({result.run.data.name}), or on images that are not known to be the same"
             )
         run = measured(file, result)
         if record.protocol not in run.errors:  # training's own test counts
@@ -271,7 +275,7 @@ def _test(file: str, record: Evaluation, runs: Mapping[object, Measured]) -> Mea
     same = [
         _same_run(measured(file, member.result))
         for member in record.members
-        if member.result is not None and _same_images(record.data, member.digest, record.samples, member.result)
+        if member.result is not None and _same_images(record.data, record.digest, record.samples, member.result)
     ]
     known = len(same) == len(record.members) and all(one in runs for one in same)
     classes = len(record.class_errors)

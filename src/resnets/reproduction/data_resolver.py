@@ -171,7 +171,8 @@ def few(splits: DataSplits) -> DataSplits:
     train, test = splits.train.subsample(SMOKE_IMAGES), splits.test.subsample(SMOKE_TESTS)
     if train is splits.train and test is splits.test:
         return splits
-    return dataclasses.replace(splits, train=train, test=test, digest=f"{train.digest() or ''}:{test.digest() or ''}")
+    digest = f"{train.digest() or ''}:{test.digest() or ''}"
+    return dataclasses.replace(splits, train=train, test=test, digest=digest, source_digest=None)
 
 
 def further_tests(protocols: Sequence[Protocol], data: ResolvedData) -> tuple[Protocol, ...]:

@@ -174,7 +174,13 @@ def resolve(
     record = RunRecord(
         network=network_record(module),
         recipe=recipe,
-        data=data_record(splits, data, split=config.split, roles=splits.roles),
+        data=data_record(
+            splits,
+            data,
+            split=config.split,
+            roles=splits.roles,
+            source_digest=splits.source_digest or splits.digest,
+        ),
         seed=config.seed,
         precision=precision,
         start=None if start is None else start.record,
