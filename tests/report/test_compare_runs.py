@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import made_up as results
 import pytest
@@ -73,6 +74,30 @@ def test_runs_on_dataset_objects_of_other_images(tmp_path: Path) -> None:
     other = folder(tmp_path / "c", results.result("resnet20", 10.0, data="dogs", **unknown))  # type: ignore[arg-type]
     _, second, third = resnets.compare([*same, other], out=tmp_path / "out").sentences
     assert "within chance" in second and "no comparison" in third
+
+
+def test_networks_of_two_sizes_on_the_same_photos(photo_folder: Path, tmp_path: Path) -> None:
+    """A small network, which is trained on their pixels, a large one, and one on grey pixels are compared."""
+    runs = [tmp_path / name for name in ("small", "large", "grey")]
+    options: list[dict[str, Any]] = [{}, {"size": 64}, {"in_channels": 1}]
+    for out, network, more in zip(runs, ("resnet8", "resnet18", "resnet8"), options, strict=True):
+        resnets.train(network, f"folder:{photo_folder}", out=out, iterations=1, batch_size=4, workers=0, **more)
+    found = resnets.compare(runs, out=tmp_path / "out")
+    assert len({run.result.run.data.digest for run in found.runs}) == 3
+    assert all("chance" in sentence for sentence in found.sentences[1:])
+
+
+@pytest.mark.parametrize(
+    ("source", "said"), [("of files", "chance"), ("of others", "is on other images"), (None, "is not known")]
+)
+def test_pixels_of_other_digests(source: str | None, said: str, tmp_path: Path) -> None:
+    """They may be of the same photos, which their source says; a record of an earlier version does not."""
+    data = [{"digest": "a", "source_digest": "of files"}, {"digest": "b", "source_digest": source}]
+    runs = [
+        folder(tmp_path / str(number), results.result("resnet20", 9.0, data_changes=changes))
+        for number, changes in enumerate(data)
+    ]
+    assert said in resnets.compare(runs, out=tmp_path / "out").sentences[1]
 
 
 def test_what_cannot_be(tmp_path: Path) -> None:

@@ -131,8 +131,14 @@ def _sentences(runs: Sequence[Compared]) -> Iterator[str]:
         if run is best:
             continue
         gap = run.result.test_error - best.result.test_error
-        if not _same_images(run.result, best.result):
-            yield f"{run.label} is on other images, so its {run.result.test_error:.2f} % is no comparison."
+        same = _same_images(run.result, best.result)
+        if not same:
+            error = f"{run.result.test_error:.2f} %"
+            yield (
+                f"It is not known whether {run.label} is on the same images, so its {error} may be no comparison."
+                if same is None
+                else f"{run.label} is on other images, so its {error} is no comparison."
+            )
             continue
         chance = noise(best.result.test_error, best.result.test_samples, run.result.test_error, run.result.test_samples)
         verdict = f"{'more than' if gap > chance else 'within'} chance on this number of images"
@@ -147,13 +153,20 @@ def _differences(results: Sequence[ClassifierResult]) -> dict[str, tuple[str, ..
     return {name: _shown(values) for name, values in found.items() if any(value != values[0] for value in values)}
 
 
-def _same_images(one: ClassifierResult, other: ClassifierResult) -> bool:
-    """Return whether two runs were tested on the same images; of dataset objects by what is known of them."""
+def _same_images(one: ClassifierResult, other: ClassifierResult) -> bool | None:
+    """Return whether two runs were tested on the same images, None where that is not known.
+
+    Networks may read the same photos at other sizes, or in grey. Of dataset objects it is by what is known of them.
+    """
     first, second = one.run.data, other.run.data
-    if first.digest is not None or second.digest is not None:
-        return first.digest == second.digest
-    same = (first.name, first.classes, one.test_samples)
-    return same == (second.name, second.classes, other.test_samples)
+    if (len(first.classes), one.test_samples) != (len(second.classes), other.test_samples):
+        return False
+    if first.digest is None and second.digest is None:
+        return (first.name, first.classes) == (second.name, second.classes)
+    if first.digest == second.digest:
+        return True
+    sources = (first.source_digest, second.source_digest)
+    return None if None in sources else sources[0] == sources[1]
 
 
 def _settings(result: ClassifierResult) -> Iterator[tuple[str, Any]]:
