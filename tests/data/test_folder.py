@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import warnings
@@ -264,6 +265,18 @@ def test_in_memory_keeps_the_rest_of_the_splits(photo_folder: Path) -> None:
     assert [len(part) for part in (small.train, small.validation, small.test)] == [9, 3, 6]  # type: ignore[arg-type]
     assert small.digest is not None
     assert small.digest != splits.digest
+
+
+def test_the_digest_of_pixels_is_also_of_validation_images(photo_folder: Path) -> None:
+    """Others to validate on make another data set; without any it is of training and test images."""
+    splits = folder.load(photo_folder)
+    without = splits.in_memory(8)
+    assert without.digest == f"{without.train.digest()}:{without.test.digest()}"
+    digests = {
+        dataclasses.replace(splits, validation=validated).in_memory(8).digest
+        for validated in (None, splits.test, splits.train)
+    }
+    assert len(digests) == 3
 
 
 @pytest.mark.data

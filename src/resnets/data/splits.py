@@ -314,9 +314,11 @@ class DataSplits(NamedSplits[Split]):
         train = self.train.in_memory(side)
         test = train if self.test is self.train else self.test.in_memory(side)
         validation = None if self.validation is None else self.validation.in_memory(side)
-        digest = f"{train.digest()}:{test.digest()}"
-        own = {"digest": digest, "source_digest": self.digest}
-        return dataclasses.replace(self, train=train, test=test, validation=validation, **own)
+        parts = (train, test) if validation is None else (train, test, validation)
+        digest = ":".join(str(part.digest()) for part in parts)
+        return dataclasses.replace(
+            self, train=train, test=test, validation=validation, digest=digest, source_digest=self.digest
+        )
 
 
 def drawn_of_each_class(labels: NDArray[np.int64], classes: int, percent: float, seed: int) -> NDArray[np.int64]:
