@@ -261,6 +261,13 @@ def test_a_run_and_what_reproduce_made_of_it_count_once(tmp_path: Path, names: s
         assert (run.declared.data, run.data) == ("cifar10", made.data)
 
 
+def test_runs_on_other_images_are_other_runs(tmp_path: Path) -> None:
+    """Two folders of one name and two runs of the same numbers, as short ones have: both are shown and count."""
+    files = {name: results.result("resnet20", 9, data="pets", data_changes={"digest": name}) for name in "ab"}
+    found = results.read(results.write(tmp_path / "r", **files))
+    assert len(found.runs) == 2 and not found.problems
+
+
 def test_of_two_runs_of_one_seed_the_first_file_counts_and_the_other_is_named(tmp_path: Path) -> None:
     """Two trainings of one seed are both shown, and the second is a problem that names the first."""
     first, second = results.result("resnet20", 8.9), results.result("resnet20", 8.5)

@@ -10,8 +10,10 @@ import made_up as results
 import pytest
 
 from resnets.records import base
-from resnets.report import markdown, page
+from resnets.records.runs import StartRecord
+from resnets.report import depth, markdown, page
 from resnets.report.runs import Results
+from resnets.report.verdict import choose
 from resnets.report.view import View
 
 
@@ -98,6 +100,55 @@ def test_only_the_seed_may_differ() -> None:
         dataclasses.replace(first, seed=1, precision="fp32"),
     ]
     assert not View.of(Results(runs=(first, *others))).seeds.rows
+
+
+START = StartRecord(file="x.safetensors", sha256="0" * 64)
+DIFFERENT: dict[str, list[dict[str, Any]]] = {
+    "images of a folder of one name": [{"data_changes": {"digest": digest}} for digest in ("a", "b")],
+    "weights of classes": [{"run_changes": {"class_weights": {"0": weight}}} for weight in (3.0, 9.0)],
+    "channels": [{"network_changes": {"in_channels": channels}} for channels in (1, 3)],
+    "start": [{"run_changes": {"start": START.with_changes(sha256=digit * 64)}} for digit in "ab"],
+    "teacher": [{"run_changes": {"teacher": START.with_changes(sha256=digit * 64)}} for digit in "ab"],
+    "a recipe of one's own": [{"recipe_changes": {"name": "mine", "lr": lr}} for lr in (0.1, 0.2)],
+}
+
+
+@pytest.mark.parametrize("values", DIFFERENT.values(), ids=DIFFERENT)
+def test_values_that_have_no_words_are_of_the_setting(values: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Two seeds of each of two values are two rows, which name a run where their words are the same."""
+    files = {
+        f"run{number}{seed}": results.result("resnet20", error, seed=seed, data="pets", **value)
+        for number, (value, error) in enumerate(zip(values, (10.0, 50.0), strict=True))
+        for seed in (0, 1)
+    }
+    found = results.read(results.write(tmp_path / "r", **files))
+    assert len(found.runs) == 4 and not found.problems
+    rows = View.of(found).seeds.rows
+    assert [row[5] for row in rows] == ["10.00 ± 0.00", "50.00 ± 0.00"]
+    assert [row[1] for row in rows] == ["pets, as in r/run00", "pets, as in r/run10"]
+    declared = found.runs[0].declared
+    assert len({run.test_error for run in choose(found.runs, declared)}) == 1
+    assert [study.residual[0].test for study in depth.studies(found.runs)] == [10.0, 50.0]
+
+
+@pytest.mark.parametrize("of", ["start", "teacher"])
+def test_each_seed_may_have_weights_of_its_own_to_start_or_learn_from(of: str) -> None:
+    """As where all networks are trained by each seed: the files differ, and the setting does not."""
+    starts = [START.with_changes(sha256=f"{seed}" * 64) for seed in (0, 1)]
+    runs = [results.run("resnet20", 9.0, seed=seed, run_changes={of: start}) for seed, start in enumerate(starts)]
+    assert len(View.of(Results(runs=tuple(runs))).seeds.rows) == 1
+
+
+def test_studies_that_look_alike_name_a_run() -> None:
+    """Of two folders of one name, each with networks of two depths."""
+    runs = [
+        dataclasses.replace(
+            results.run(name, 9.0, data="pets", data_changes={"digest": digest}), file=f"{digest}/{name}"
+        )
+        for digest in "ab"
+        for name in ("plain20", "resnet20")
+    ]
+    assert [study.name for study in depth.studies(runs)] == ["pets, as in a/plain20,", "pets, as in b/plain20,"]
 
 
 def test_what_departs_from_the_recipe_is_said() -> None:

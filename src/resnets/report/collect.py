@@ -28,7 +28,16 @@ from resnets.records.runs import ClassifierResult, DetectorResult, LocalisationS
 from resnets.records.shards import ShardIndex, ShardManifest, ShardPlan
 from resnets.records.studies import StudyRecord
 from resnets.report.measured import NotAResult, detection_tests, measured, measured_detector, measured_localiser
-from resnets.report.runs import Measured, MeasuredDetector, MeasuredLocaliser, MeasuredTest, Results, Run
+from resnets.report.runs import (
+    Measured,
+    MeasuredDetector,
+    MeasuredLocaliser,
+    MeasuredTest,
+    Results,
+    Run,
+    by_seed,
+    settings_of,
+)
 from resnets.specs import identify
 
 T = TypeVar("T", MeasuredDetector, MeasuredLocaliser)
@@ -135,11 +144,11 @@ def _runs(file: str, record: Found | None) -> Iterator[Measured | MeasuredDetect
 
 def _doubles(runs: Iterable[Run]) -> Iterator[str]:
     """Yield a line for each run that was made as another was, of the same seed: of such runs the first one counts."""
-    first: dict[object, Run] = {}
-    for run in runs:
-        counts = first.setdefault((run.declared, run.departures, run.precision, run.seed), run)
-        if counts is not run:
-            yield f"{run.file}: not counted, since {counts.file} has the same setting and seed"
+    for group in settings_of(runs):
+        counts = by_seed(group)
+        for run in group:
+            if (first := counts[run.seed]) is not run:
+                yield f"{run.file}: not counted, since {first.file} has the same setting and seed"
 
 
 def _of_responses(file: str, record: Responses) -> Iterator[Measured]:
@@ -231,7 +240,7 @@ def _take(runs: dict[object, Measured], run: Measured, *, declared: bool) -> Non
 
 def _take_tested(runs: dict[object, T], run: T, *, declared: bool) -> None:
     """Add a detector's or a localiser's run, as `_take` does; its data has another name where it is an answer."""
-    same = (run.network, run.recipe, run.seed, run.seconds, run.images_per_second)
+    same = (run.fingerprint, run.seconds, run.images_per_second)
     before = runs.get(same)
     chosen = run if declared or before is None else before
     tests = _all_tests(chosen.tests, {} if before is None else before.tests, run.tests)
@@ -250,7 +259,7 @@ def _all_tests(*several: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def _same_run(run: Measured) -> object:
     """Return what two files of one run have alike: a run's own result.json, and what `reproduce` made of it."""
-    return (run.network, run.shortcut, run.recipe, run.seed, run.seconds, run.curve)
+    return (run.fingerprint, run.seconds, run.curve)
 
 
 def _files(places: Iterable[Path]) -> dict[str, Path]:

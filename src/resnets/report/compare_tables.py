@@ -157,7 +157,7 @@ def _ensembles(row: Row, results: Results) -> list[MeasuredTest]:
     }
     found = list(of_runs.values())[::-1]
     nearest = min(found, key=lambda one: one.rank, default=None)
-    return [one for one in found if nearest is not None and one.departures == nearest.departures]
+    return [one for one in found if nearest is not None and one.alike == nearest.alike]
 
 
 def _without_runs(row: Row, results: Results, name: str) -> Verdict:

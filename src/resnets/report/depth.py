@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from resnets.quantities import plural
 from resnets.records.counts import noise
 from resnets.records.studies import DepthRow
-from resnets.report.runs import Measured
+from resnets.report.runs import Measured, by_seed, settings_of
 from resnets.specs import default_shortcut
 
 NOTABLE = 0.1  # points of training error; what is within chance does not count either
@@ -39,6 +40,7 @@ class DepthStudy:
     has_free_shortcuts: bool  # without parameters: option A
     plain: tuple[Depth, ...]
     residual: tuple[Depth, ...]
+    like: str = ""  # one of its runs, where another study has the same name and length
 
     @property
     def depths(self) -> int:
@@ -53,7 +55,7 @@ class DepthStudy:
     @property
     def name(self) -> str:
         """The data."""
-        return _NAMES.get(self.data, self.data)
+        return _NAMES.get(self.data, self.data) + (f", as in {self.like}," if self.like else "")
 
     @property
     def length(self) -> str:
@@ -101,15 +103,20 @@ def lead(study: DepthStudy | None) -> str:
 def studies(runs: Iterable[Measured]) -> tuple[DepthStudy, ...]:
     """Return all studies that the runs hold, the best first: both kinds at several depths, as near to the declared as
     there is."""
-    groups: dict[tuple[object, ...], list[Measured]] = {}
-    for run in runs:
-        if run.depth is not None and run.network in (f"plain{run.depth}", f"resnet{run.depth}"):
-            family = default_shortcut(f"resnet{run.depth}")
-            alike = (family, run.data, run.recipe, run.iterations, run.rank, run.changes, run.precision)
-            groups.setdefault(alike, []).append(run)
-    found = [_study(group) for group in groups.values()]
+
+    def alike(run: Measured) -> object:
+        family = default_shortcut(f"resnet{run.depth}")
+        return (family, run.data, run.recipe, run.iterations, run.rank, run.changes, run.precision, run.trained)
+
+    groups = settings_of((run for run in runs if run.network in (f"plain{run.depth}", f"resnet{run.depth}")), alike)
+    found = list(map(_study, groups))
+    said = [(one.name, one.length) for one in found if one.findings]
+    found = [
+        dataclasses.replace(one, like=group[0].name) if said.count((one.name, one.length)) > 1 else one
+        for one, group in zip(found, groups, strict=True)
+    ]
     ranked = sorted(
-        zip(found, groups.values(), strict=True),
+        zip(found, groups, strict=True),
         key=lambda pair: (-min(len(pair[0].plain), 2) - min(len(pair[0].residual), 2), pair[1][0].rank, -len(pair[1])),
     )
     return tuple(study for study, _ in ranked)
@@ -147,11 +154,7 @@ def _by_depth(runs: Sequence[Measured]) -> tuple[Depth, ...]:
 
 def _one_per_seed(runs: Sequence[Measured]) -> list[Measured]:
     """Return one run per seed, of one shortcut option: A where there are any, which adds no parameters."""
-    seeds: dict[int, Measured] = {}
-    for run in runs:
-        if (run.shortcut or "") == _option(runs):
-            seeds.setdefault(run.seed, run)
-    return list(seeds.values())
+    return list(by_seed(run for run in runs if (run.shortcut or "") == _option(runs)).values())
 
 
 def _option(runs: Sequence[Measured]) -> str:

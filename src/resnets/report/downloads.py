@@ -108,7 +108,11 @@ def _run(run: Run, key: str) -> dict[str, Any]:
     if isinstance(run, MeasuredDetector):  # whose tests are no keys in JSON
         tests = {"tests": [_without(test) | _without(scores) for test, scores in run.tests.items()]}
         run = dataclasses.replace(run, tests={})
-    return _without(run, "curve", "responses") | tests | {"key": key, "departures": run.departures}
+    return (
+        _without(run, "curve", "responses", "built", "trained", "files")
+        | tests
+        | {"key": key, "departures": run.departures}
+    )
 
 
 def _without(record: object, *names: str) -> dict[str, Any]:

@@ -152,7 +152,26 @@ def _run(file: str, result: Result, answer: ReproducedRun | None, data: str, *, 
         seconds=result.seconds,
         images_per_second=result.images_per_second,
         provenance=run.provenance,
+        fingerprint=run.fingerprint(),
+        built=base.encode(run.network).decode(),
+        trained=base.encode(_trained(run, declared, data)).decode(),
+        files=tuple(None if one is None else one.sha256 for one in (run.start, run.teacher, run.rpn)),
     )
+
+
+def _trained(run: RunRecord, declared: Setting, data: str) -> dict[str, Any]:
+    """Return the values of a training that neither its declaration nor the words on what it changes have.
+
+    Published images are known by their name, and a declared recipe by what it changes.
+    """
+    same = run.identity()
+    images, spec = same["data"], run.network.spec
+    trained = {"class_weights": same["class_weights"], "channels": None if spec is None else spec.in_channels}
+    if data not in PUBLISHED_IMAGES:
+        trained |= {name: images[name] for name in ("digest", "classes", "training_images", "test_images")}
+    if run.recipe.name != declared.recipe or run.recipe.name not in all_recipes():
+        trained["recipe"] = {name: _not_fitted(of) for name, of in same["recipe"].items() if name not in _NO_EFFECT}
+    return trained
 
 
 def _data(result: ClassifierResult) -> str:
@@ -280,6 +299,13 @@ def _differences(name: str, found: Any, expected: Any) -> Iterator[tuple[str, An
             yield from _differences(f"{name} {key.replace('_', ' ')}", found[key], expected[key])
     elif found != expected:
         yield name, found, expected
+
+
+def _not_fitted(value: Any) -> Any:
+    """Return a value of a recipe without what is fitted to the images, which a seed may hold out."""
+    if isinstance(value, Mapping):
+        return {key: _not_fitted(inner) for key, inner in value.items() if key not in _FITTED}
+    return value
 
 
 def _plain(value: Any) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from resnets.paper.declarations import Column, DetectionTest
 from resnets.paper.published.detection import VOC_NAMES
@@ -21,6 +21,8 @@ ShownScale = Literal["full", "short", "reduced", "smoke"]
 SHOWN_SCALES: tuple[ShownScale, ...] = get_args(ShownScale)
 SHORT = 16  # a short run has a sixteenth of the iterations, or more
 
+R = TypeVar("R", bound="Run")
+
 _RESNET = re.compile(r"(resnet|plain)([1-9][0-9]*)(_v1_5|_cifar)?")
 
 
@@ -35,7 +37,12 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A measured run; `declared` is the setting that it is compared with."""
+    """A measured run; `declared` is the setting that it is compared with.
+
+    `built` and `trained` are values that `declared` and `departures` leave open, as JSON: of the network, and of its
+    training, such as the digest of the images and the weights of the classes. `files` are the SHA-256 of the weights
+    that it starts or learns from.
+    """
 
     file: str
     network: str
@@ -53,6 +60,20 @@ class Run:
     seconds: float = 0.0
     images_per_second: float = 0.0
     provenance: tuple[Provenance, ...] = ()
+    fingerprint: str = ""  # of its record
+    built: str = ""
+    trained: str = ""
+    files: tuple[str | None, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its file, or the folder where that is called result.json."""
+        return self.file.removesuffix(".json").removesuffix("/result")
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What all runs of one setting have alike, but for the files: `settings_of`."""
+        return (self.declared, self.departures, self.precision, self.built, self.trained)
 
     @property
     def departures(self) -> tuple[str, ...]:
@@ -170,6 +191,11 @@ class MeasuredTest:
     runs: tuple[Measured, ...] = ()
 
     @property
+    def alike(self) -> frozenset[tuple[object, ...]]:
+        """What its members' runs have alike with those of other seeds."""
+        return frozenset(run.alike for run in self.runs)
+
+    @property
     def departures(self) -> tuple[str, ...]:
         """How its members depart from what was declared."""
         return tuple(dict.fromkeys(departure for run in self.runs for departure in run.departures))
@@ -178,6 +204,31 @@ class MeasuredTest:
     def rank(self) -> tuple[bool, bool, int, int]:
         """That of the member which is least near to what was declared."""
         return max(run.rank for run in self.runs)
+
+
+def settings_of(runs: Iterable[R], key: Callable[[R], object] = lambda run: run.alike) -> list[list[R]]:
+    """Return the runs of each setting together, in their order; `key` gives what they have alike.
+
+    The files that they start or learn from are of the setting, too, unless each seed has one of its own.
+    """
+    groups: dict[object, list[R]] = {}
+    for run in runs:
+        groups.setdefault(key(run), []).append(run)
+    found: dict[object, list[R]] = {}
+    for alike, group in groups.items():
+        seeds, files = {run.seed for run in group}, {run.files for run in group}
+        of_seeds = len(seeds) == len(files) == len({(run.seed, run.files) for run in group})
+        for run in group:
+            found.setdefault((alike, None if of_seeds else run.files), []).append(run)
+    return list(found.values())
+
+
+def by_seed(runs: Iterable[R]) -> dict[int, R]:
+    """Return the first run of each seed."""
+    found: dict[int, R] = {}
+    for run in runs:
+        found.setdefault(run.seed, run)
+    return found
 
 
 @dataclass(frozen=True)
@@ -211,10 +262,10 @@ class Results:
 
     def key(self, run: Run) -> str:
         """Return a run's name on the page: its file's, with a number where two have the same."""
-        slug = _slug(run.file)
-        same = [other for other in self.everything if _slug(other.file) == slug]
+        slug = _slug(run)
+        same = [other for other in self.everything if _slug(other) == slug]
         return slug if same[0] is run else f"{slug}-{1 + next(i for i, one in enumerate(same) if one is run)}"
 
 
-def _slug(file: str) -> str:
-    return "run-" + re.sub(r"[^a-z0-9]+", "-", file.lower().removesuffix(".json").removesuffix("/result")).strip("-")
+def _slug(run: Run) -> str:
+    return "run-" + re.sub(r"[^a-z0-9]+", "-", run.name.lower()).strip("-")

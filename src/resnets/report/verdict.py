@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 from resnets.paper.declarations import Direction, Tolerance
 from resnets.paper.published import Published
-from resnets.report.runs import Run
+from resnets.report.runs import Run, by_seed, settings_of
 from resnets.specs import Setting
 
 AnyRun = TypeVar("AnyRun", bound=Run)
@@ -111,16 +111,13 @@ def choose(
     """Return the runs to compare with the paper: of all of this setting those nearest to it, one per seed.
 
     The declared data goes before other data, the recipe unchanged before changed, longer before shorter. Runs of
-    different precisions are not taken together.
+    different precisions, images or starting weights are not taken together.
     """
-    groups: dict[tuple[tuple[str, ...], str], dict[int, AnyRun]] = {}
     declared = None if setting is None else setting.with_default_shortcut()
-    for run in runs:
-        if run.declared == declared and has(run):
-            groups.setdefault((run.departures, run.precision), {}).setdefault(run.seed, run)
+    groups = list(map(by_seed, settings_of(run for run in runs if run.declared == declared and has(run))))
     if not groups:
         return ()
-    best = min(groups.values(), key=lambda group: (next(iter(group.values())).rank, -len(group)))
+    best = min(groups, key=lambda group: (next(iter(group.values())).rank, -len(group)))
     return tuple(best[seed] for seed in sorted(best))
 
 

@@ -17,7 +17,7 @@ from resnets.report import depth
 from resnets.report.compare_figures import ComparedFigure, compare_figure
 from resnets.report.compare_tables import Cell, ComparedRow, ComparedTable, compare_table
 from resnets.report.depth import DepthStudy
-from resnets.report.runs import Measured, MeasuredTest, Results
+from resnets.report.runs import Measured, MeasuredTest, Results, by_seed, settings_of
 from resnets.report.verdict import Status
 from resnets.report.wording import Grid, machine, measured, quantity
 from resnets.specs import Departure, Recipe, default_shortcut
@@ -162,32 +162,32 @@ TESTED = ("data", "protocol", "images", "top-1 error", "top-5 error")
 
 
 def _seeds(runs: Iterable[Measured]) -> Grid:
-    groups: dict[tuple[object, ...], dict[int, Measured]] = {}
-    for run in runs:
-        alike = (run.network, run.shortcut, run.data, run.recipe, run.changes, run.iterations, run.precision)
-        groups.setdefault(alike, {}).setdefault(run.seed, run)
-    columns = ("network", "data", "recipe", "iterations", "precision", "test error", "training error", "seeds")
+    """Return the means over the seeds of each setting; of settings whose words are the same a run is named."""
+    seeds = [list(by_seed(group).values()) for group in settings_of(runs)]
+    several = [group for group in seeds if len(group) > 1]
+    said = [_setting(group[0]) for group in several]
+    rows = [
+        (network, data if said.count(words) == 1 else f"{data}, as in {group[0].name}", *more, *_means(group))
+        for group, words in zip(several, said, strict=True)
+        for network, data, *more in [words]
+    ]
     return Grid(
-        titles=columns,
-        rows=[_seeds_row(list(group.values())) for group in groups.values() if len(group) > 1],
+        titles=("network", "data", "recipe", "iterations", "precision", "test error", "training error", "seeds"),
+        rows=rows,
         caption="Several seeds: means and deviations, errors in percent",
         words=("data", "recipe", "precision"),
     )
 
 
-def _seeds_row(group: Sequence[Measured]) -> tuple[str, ...]:
-    first = group[0]
-    option = "" if first.shortcut == default_shortcut(first.network) else f", option {first.shortcut}"
-    return (
-        first.network + option,
-        first.data,
-        "; ".join((first.recipe, *first.changes)),
-        f"{first.iterations:,}",
-        first.precision,
-        _spread([run.test_error for run in group]),
-        _spread([run.training_error for run in group]),
-        f"{len(group)}",
-    )
+def _setting(run: Measured) -> tuple[str, ...]:
+    option = "" if run.shortcut == default_shortcut(run.network) else f", option {run.shortcut}"
+    recipe = "; ".join((run.recipe, *run.changes))
+    return (run.network + option, run.data, recipe, f"{run.iterations:,}", run.precision)
+
+
+def _means(group: Sequence[Measured]) -> tuple[str, ...]:
+    errors = ([run.test_error for run in group], [run.training_error for run in group])
+    return (*map(_spread, errors), f"{len(group)}")
 
 
 def _spread(errors: Sequence[float]) -> str:
